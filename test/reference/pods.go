@@ -1,0 +1,116 @@
+package reference
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+// owner finds the pod that has the address, or nil. S09: hostNetwork pods have
+// none of their own. S10: finished pods have none any more; of several that
+// claim one, a running pod comes first, then the newest, then the greatest
+// name.
+func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
+	var best *corev1.Pod
+	for _, pod := range pods {
+		if pod.Spec.HostNetwork || finished(pod) || !hasAddress(podAddresses(pod), address) {
+			continue
+		}
+		if best == nil || before(pod, best) {
+			best = pod
+		}
+	}
+	return best
+}
+
+func before(a, b *corev1.Pod) bool {
+	aRuns, bRuns := a.Status.Phase == corev1.PodRunning, b.Status.Phase == corev1.PodRunning
+	if aRuns != bRuns {
+		return aRuns
+	}
+	if !a.CreationTimestamp.Time.Equal(b.CreationTimestamp.Time) {
+		return a.CreationTimestamp.Time.After(b.CreationTimestamp.Time)
+	}
+	return a.Namespace+"/"+a.Name > b.Namespace+"/"+b.Name
+}
+
+func finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// isAddressOfNode: S40. What a node's addresses are is said by the node, by
+// its hostNetwork pods and by the host addresses of all its pods. A pod that
+// is bound to no node has no node of its own.
+func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
+	if node == "" {
+		return false
+	}
+	for _, object := range objects.Nodes {
+		if object.Name != node {
+			continue
+		}
+		for _, entry := range object.Status.Addresses {
+			if entry.Type != corev1.NodeInternalIP && entry.Type != corev1.NodeExternalIP {
+				continue
+			}
+			if hasAddress([]string{entry.Address}, address) {
+				return true
+			}
+		}
+	}
+	for _, pod := range objects.Pods {
+		if pod.Spec.NodeName != node {
+			continue
+		}
+		if hasAddress(hostAddresses(pod), address) || pod.Spec.HostNetwork && hasAddress(podAddresses(pod), address) {
+			return true
+		}
+	}
+	return false
+}
+
+func podAddresses(pod *corev1.Pod) []string {
+	addresses := []string{pod.Status.PodIP}
+	for _, entry := range pod.Status.PodIPs {
+		addresses = append(addresses, entry.IP)
+	}
+	return addresses
+}
+
+func hostAddresses(pod *corev1.Pod) []string {
+	addresses := []string{pod.Status.HostIP}
+	for _, entry := range pod.Status.HostIPs {
+		addresses = append(addresses, entry.IP)
+	}
+	return addresses
+}
+
+func hasAddress(list []string, address netip.Addr) bool {
+	for _, text := range list {
+		if parsed, err := netip.ParseAddr(text); err == nil && parsed == address {
+			return true
+		}
+	}
+	return false
+}
+
+// containerPort resolves a port name: S33. 0 means that the pod has no such
+// port.
+func containerPort(pod *corev1.Pod, name string, protocol corev1.Protocol) int32 {
+	containers := append([]corev1.Container{}, pod.Spec.Containers...)
+	for _, container := range pod.Spec.InitContainers {
+		if container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			containers = append(containers, container)
+		}
+	}
+	for _, container := range containers {
+		for _, port := range container.Ports {
+			if port.Name == name && (port.Protocol == protocol || port.Protocol == "" && protocol == corev1.ProtocolTCP) {
+				return port.ContainerPort
+			}
+		}
+	}
+	return 0
+}

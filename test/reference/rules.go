@@ -1,0 +1,191 @@
+package reference
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+// policyRule is an ingress or an egress rule, which differ in name only.
+type policyRule struct {
+	peers []networkingv1.NetworkPolicyPeer
+	ports []networkingv1.NetworkPolicyPort
+}
+
+func rulesOf(policy *networkingv1.NetworkPolicy, direction rule.Direction) []policyRule {
+	var rules []policyRule
+	if direction == rule.Ingress {
+		for _, r := range policy.Spec.Ingress {
+			rules = append(rules, policyRule{r.From, r.Ports})
+		}
+		return rules
+	}
+	for _, r := range policy.Spec.Egress {
+		rules = append(rules, policyRule{r.To, r.Ports})
+	}
+	return rules
+}
+
+// broken: S60, one peer or port that cannot be understood breaks the rule.
+func (r policyRule) broken() bool {
+	for _, peer := range r.peers {
+		if brokenPeer(peer) {
+			return true
+		}
+	}
+	for _, port := range r.ports {
+		if brokenPort(port) {
+			return true
+		}
+	}
+	return false
+}
+
+func brokenPeer(peer networkingv1.NetworkPolicyPeer) bool {
+	if peer.IPBlock != nil {
+		return peer.PodSelector != nil || peer.NamespaceSelector != nil || brokenBlock(peer.IPBlock)
+	}
+	if peer.PodSelector == nil && peer.NamespaceSelector == nil {
+		return true
+	}
+	return brokenSelector(peer.PodSelector) || brokenSelector(peer.NamespaceSelector)
+}
+
+func brokenPort(port networkingv1.NetworkPolicyPort) bool {
+	if port.Protocol != nil && protocolNumber(*port.Protocol) == 0 {
+		return true
+	}
+	if port.Port == nil {
+		return port.EndPort != nil
+	}
+	if port.Port.Type == intstr.String {
+		return port.EndPort != nil || !validPortName(port.Port.StrVal)
+	}
+	first := port.Port.IntVal
+	if first < 1 || first > 65535 {
+		return true
+	}
+	return port.EndPort != nil && (*port.EndPort < first || *port.EndPort > 65535)
+}
+
+// allowsPeer: S20 to S25. Namespace is the policy's own.
+func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
+	if len(r.peers) == 0 {
+		return true
+	}
+	for _, entry := range r.peers {
+		if entry.IPBlock != nil {
+			if blockContains(entry.IPBlock, peer.address) {
+				return true
+			}
+		} else if peer.pod != nil && selectsPeer(objects, entry, namespace, peer.pod) {
+			return true
+		}
+	}
+	return false
+}
+
+func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, namespace string, pod *corev1.Pod) bool {
+	if entry.PodSelector != nil && !selectorMatches(entry.PodSelector, pod.Labels) {
+		return false
+	}
+	if entry.NamespaceSelector == nil {
+		return pod.Namespace == namespace
+	}
+	for _, object := range objects.Namespaces {
+		if object.Name == pod.Namespace {
+			return selectorMatches(entry.NamespaceSelector, namespaceLabels(object))
+		}
+	}
+	return false // S27
+}
+
+// namespaceLabels adds the name, as the API server does for every namespace.
+func namespaceLabels(namespace *corev1.Namespace) map[string]string {
+	labels := map[string]string{}
+	for key, value := range namespace.Labels {
+		labels[key] = value
+	}
+	labels[corev1.LabelMetadataName] = namespace.Name
+	return labels
+}
+
+// allowsPort: S30 to S36.
+func (r policyRule) allowsPort(f flow.Flow, target *corev1.Pod) bool {
+	if len(r.ports) == 0 {
+		return true
+	}
+	for _, port := range r.ports {
+		if portMatches(port, f, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func portMatches(port networkingv1.NetworkPolicyPort, f flow.Flow, target *corev1.Pod) bool {
+	protocol := corev1.ProtocolTCP
+	if port.Protocol != nil {
+		protocol = *port.Protocol
+	}
+	if f.Protocol != protocolNumber(protocol) {
+		return false
+	}
+	if port.Port == nil {
+		return true
+	}
+	if port.Port.Type == intstr.String {
+		if target == nil {
+			return false // S34
+		}
+		number := containerPort(target, port.Port.StrVal, protocol)
+		return number != 0 && int32(f.DstPort) == number
+	}
+	first, last := port.Port.IntVal, port.Port.IntVal
+	if port.EndPort != nil {
+		last = *port.EndPort
+	}
+	return first <= int32(f.DstPort) && int32(f.DstPort) <= last
+}
+
+// protocolNumber gives 0 for what NetworkPolicy does not know.
+func protocolNumber(name corev1.Protocol) flow.Protocol {
+	switch name {
+	case corev1.ProtocolTCP:
+		return flow.TCP
+	case corev1.ProtocolUDP:
+		return flow.UDP
+	case corev1.ProtocolSCTP:
+		return flow.SCTP
+	default:
+		return 0
+	}
+}
+
+// validPortName is RFC 6335, section 5.1, in lower case as the API server
+// wants it.
+func validPortName(name string) bool {
+	if len(name) < 1 || len(name) > 15 {
+		return false
+	}
+	letters := 0
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z':
+			letters++
+		case '0' <= c && c <= '9':
+		case c == '-':
+			if i == 0 || i == len(name)-1 || name[i-1] == '-' {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return letters > 0
+}

@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+// Choose returns a number from 0 to n-1, n > 0. Smaller numbers make simpler
+// clusters, so that a shrinking source of numbers ends at a small example.
+// Every choice in this package goes through it: rapid.IntRange and rand.IntN
+// both fit.
+type Choose func(n int) int
+
+// Random is a small cluster in which everything collides: few names, labels
+// and addresses, shared by many objects. It is never empty of surprises:
+// hostNetwork and finished pods, namespaces that do not exist, two pods with
+// one address, pods with none, policies that the API server would refuse.
+type Random struct {
+	Objects
+	choose Choose
+	now    int
+}
+
+// NewRandom makes a cluster of up to 4 namespaces, 3 nodes, 9 pods and
+// 5 policies.
+func NewRandom(choose Choose) *Random {
+	r := &Random{choose: choose}
+	for _, name := range namespaceNames {
+		if r.often() {
+			r.Apply(Change{Object: r.namespace(name)})
+		}
+	}
+	for _, name := range nodeNames[:3] {
+		if r.often() {
+			r.Apply(Change{Object: r.node(name)})
+		}
+	}
+	for range 2 + choose(8) {
+		r.Apply(Change{Object: r.pod(r.podKey())})
+	}
+	for range choose(6) {
+		r.Apply(Change{Object: r.policy(r.policyKey())})
+	}
+	return r
+}
+
+// NodeNames are the nodes that pods may be bound to. The last is "", where pods
+// are that are bound to none.
+func NodeNames() []string { return slices.Clone(nodeNames) }
+
+var (
+	namespaceNames = []string{"red", "blue", "default", "ghost"}
+	nodeNames      = []string{"one", "two", "three", ""}
+	podNames       = []string{"p1", "p2", "p3", "p4"}
+	policyNames    = []string{"allow", "deny", "more"}
+	portNames      = []string{"http", "dns", "metrics"}
+	portNumbers    = []int32{80, 53, 8080, 81}
+	protocols      = []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
+	labelKeys      = []string{"app", "tier", "example.com/zone"}
+	labelValues    = []string{"a", "b", ""}
+	phases         = []corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}
+	// Pod addresses are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8; hosts have
+	// their own, and rarely one of the pods'.
+	hosts4   = []string{"192.168.0.1", "192.168.0.2", "192.168.0.3", "10.0.0.8"}
+	hosts6   = []string{"fd01::1", "fd01::2", "fd01::3", "fd00::8"}
+	outside4 = []string{"10.0.0.9", "8.8.8.8", "192.168.0.9", "0.0.0.0", "255.255.255.255"}
+	outside6 = []string{"fd00::9", "2001:db8::1", "::ffff:10.0.0.1", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
+)
+
+func (r *Random) often() bool  { return r.choose(8) != 7 }
+func (r *Random) half() bool   { return r.choose(2) == 1 }
+func (r *Random) seldom() bool { return r.choose(8) == 7 }
+
+func pick[T any](choose Choose, list []T) T { return list[choose(len(list))] }
+
+// podKey prefers few places over many pods.
+func (r *Random) podKey() (namespace, name string) {
+	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
+}
+
+func (r *Random) policyKey() (namespace, name string) {
+	return pick(r.choose, namespaceNames), pick(r.choose, policyNames)
+}
+
+func (r *Random) labels() map[string]string {
+	labels := map[string]string{}
+	for _, key := range labelKeys {
+		if value := r.choose(len(labelValues) + 1); value > 0 {
+			labels[key] = labelValues[value-1]
+		}
+	}
+	return labels
+}
+
+func (r *Random) namespace(name string) *corev1.Namespace {
+	labels := r.labels()
+	if r.half() { // what the API server adds, present or not
+		labels[corev1.LabelMetadataName] = name
+	}
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+}
+
+func (r *Random) node(name string) *corev1.Node {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	add := func(kind corev1.NodeAddressType, address string) {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: kind, Address: address})
+	}
+	add(corev1.NodeHostName, name)
+	if r.often() {
+		add(corev1.NodeInternalIP, pick(r.choose, hosts4))
+	}
+	if r.half() {
+		add(corev1.NodeExternalIP, pick(r.choose, hosts6))
+	}
+	return node
+}
+
+// Each pod is created at one of few times, so that ties happen.
+func (r *Random) pod(namespace, name string) *corev1.Pod {
+	r.now++
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, UID: types.UID(strconv.Itoa(r.now)), Labels: r.labels(),
+			CreationTimestamp: metav1.NewTime(time.Unix(int64(r.choose(3)), 0)),
+		},
+		Spec: corev1.PodSpec{
+			NodeName:    pick(r.choose, []string{"one", "one", "one", "two", "two", "three", ""}),
+			HostNetwork: r.seldom(),
+		},
+	}
+	for range 1 + r.choose(2) {
+		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Ports: r.containerPorts()})
+	}
+	if r.seldom() {
+		pod.Spec.InitContainers = []corev1.Container{{Ports: r.containerPorts()}}
+	}
+	if r.seldom() {
+		always := corev1.ContainerRestartPolicyAlways
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, corev1.Container{Ports: r.containerPorts(), RestartPolicy: &always})
+	}
+	pod.Status.Phase = corev1.PodRunning
+	if r.seldom() {
+		pod.Status.Phase = pick(r.choose, phases)
+	}
+	r.setAddresses(pod)
+	return pod
+}
+
+func (r *Random) containerPorts() []corev1.ContainerPort {
+	var ports []corev1.ContainerPort
+	for range r.choose(3) {
+		port := corev1.ContainerPort{ContainerPort: pick(r.choose, portNumbers), Protocol: pick(r.choose, protocols)}
+		if r.often() {
+			port.Name = pick(r.choose, portNames)
+		}
+		if port.Protocol == corev1.ProtocolTCP && r.half() {
+			port.Protocol = ""
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// setAddresses gives the pod one address of either family, of both, or none.
+func (r *Random) setAddresses(pod *corev1.Pod) {
+	pod.Status.PodIP, pod.Status.PodIPs, pod.Status.HostIP, pod.Status.HostIPs = "", nil, "", nil
+	four, six := fmt.Sprintf("10.0.0.%d", 1+r.choose(8)), fmt.Sprintf("fd00::%d", 1+r.choose(8))
+	host4, host6 := pick(r.choose, hosts4), pick(r.choose, hosts6)
+	if pod.Spec.HostNetwork {
+		four, six = host4, host6
+	}
+	var addresses []string
+	switch r.choose(8) {
+	case 0, 1, 2, 3:
+		addresses = []string{four, six}
+	case 4, 5:
+		addresses = []string{four}
+	case 6:
+		addresses = []string{six}
+	}
+	for i, address := range addresses {
+		if i == 0 {
+			pod.Status.PodIP = address
+		}
+		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: address})
+	}
+	if r.half() && pod.Spec.NodeName != "" {
+		pod.Status.HostIP = host4
+		pod.Status.HostIPs = []corev1.HostIP{{IP: host4}, {IP: host6}}
+	}
+}
+
+// Flow gives a flow of the family (4 or 6), mostly between addresses in use.
+func (r *Random) Flow(family int) flow.Flow {
+	f := flow.Flow{
+		Src: r.address(family), Dst: r.address(family),
+		Protocol: pick(r.choose, []flow.Protocol{flow.TCP, flow.TCP, flow.TCP, flow.UDP, flow.UDP, flow.SCTP, flow.ICMP, flow.ICMPv6, 47, 0}),
+	}
+	if f.Protocol.HasPorts() {
+		f.SrcPort = 40000
+		f.DstPort = pick(r.choose, []uint16{80, 53, 8080, 81, 79, 82, 100, 1, 65535, 0})
+	}
+	return f
+}
+
+func (r *Random) address(family int) netip.Addr {
+	var used, other []string
+	for _, pod := range r.Pods {
+		for _, entry := range pod.Status.PodIPs {
+			used = append(used, entry.IP)
+		}
+	}
+	if family == 4 {
+		other = slices.Concat(hosts4, outside4)
+	} else {
+		other = slices.Concat(hosts6, outside6)
+	}
+	used = slices.DeleteFunc(used, func(text string) bool { return netip.MustParseAddr(text).Is4() != (family == 4) })
+	if len(used) == 0 || r.choose(4) == 3 {
+		return netip.MustParseAddr(pick(r.choose, other))
+	}
+	return netip.MustParseAddr(pick(r.choose, used))
+}
+
+// policy makes one that the API server would take, and now and then spoils it.
+func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
+	policy := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       networkingv1.NetworkPolicySpec{PodSelector: r.selector()},
+	}
+	for range r.choose(4) {
+		policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{Ports: r.ports(), From: r.peers()})
+	}
+	for range r.choose(4) {
+		policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{Ports: r.ports(), To: r.peers()})
+	}
+	policy.Spec.PolicyTypes = pick(r.choose, [][]networkingv1.PolicyType{
+		{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+		{networkingv1.PolicyTypeIngress},
+		{networkingv1.PolicyTypeEgress},
+		nil,
+	})
+	if r.seldom() {
+		r.spoil(policy)
+	}
+	return policy
+}

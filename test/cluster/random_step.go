@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Step makes one random thing happen to the cluster and says what: mostly one
+// change, two when an address moves from pod to pod. It returns none when
+// there was nothing for it to happen to.
+func (r *Random) Step() []Change {
+	changes := r.next()
+	for _, c := range changes {
+		r.Apply(c)
+	}
+	return changes
+}
+
+func (r *Random) next() []Change {
+	switch r.choose(16) {
+	case 0, 1:
+		return r.changePod(func(pod *corev1.Pod) { r.relabel(pod.Labels) })
+	case 2:
+		return r.changeNamespace(func(namespace *corev1.Namespace) { r.relabel(namespace.Labels) })
+	case 3:
+		return []Change{{Object: r.policy(r.policyKey())}}
+	case 4:
+		return deleteOne(r, r.Policies)
+	case 5:
+		return []Change{{Object: r.pod(r.podKey())}}
+	case 6:
+		return deleteOne(r, r.Pods)
+	case 7:
+		return []Change{{Object: r.namespace(pick(r.choose, namespaceNames))}}
+	case 8:
+		return deleteOne(r, r.Namespaces)
+	case 9:
+		return []Change{{Object: r.node(pick(r.choose, nodeNames[:3]))}}
+	case 10:
+		return deleteOne(r, r.Nodes)
+	case 11:
+		return r.changePod(func(pod *corev1.Pod) { pod.Status.Phase = pick(r.choose, phases) })
+	case 12:
+		return r.changePod(r.setAddresses)
+	case 13:
+		return r.moveAddresses()
+	case 14:
+		return r.changePod(func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports = r.containerPorts() })
+	default:
+		return r.changePod(func(pod *corev1.Pod) {}) // delivered again, unchanged
+	}
+}
+
+func (r *Random) relabel(labels map[string]string) {
+	key := pick(r.choose, labelKeys)
+	if value := r.choose(len(labelValues) + 1); value > 0 {
+		labels[key] = labelValues[value-1]
+	} else {
+		delete(labels, key)
+	}
+}
+
+func (r *Random) changePod(change func(*corev1.Pod)) []Change {
+	if len(r.Pods) == 0 {
+		return nil
+	}
+	pod := pick(r.choose, r.Pods).DeepCopy()
+	change(pod)
+	return []Change{{Object: pod}}
+}
+
+func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
+	if len(r.Namespaces) == 0 {
+		return nil
+	}
+	namespace := pick(r.choose, r.Namespaces).DeepCopy()
+	change(namespace)
+	return []Change{{Object: namespace}}
+}
+
+// moveAddresses ends one pod and gives its addresses to another, in either
+// order, as a watch may deliver it.
+func (r *Random) moveAddresses() []Change {
+	if len(r.Pods) < 2 {
+		return nil
+	}
+	from := pick(r.choose, r.Pods)
+	to := pick(r.choose, r.Pods).DeepCopy()
+	if from.Name == to.Name && from.Namespace == to.Namespace {
+		return nil
+	}
+	to.Status.PodIP, to.Status.PodIPs = from.Status.PodIP, from.Status.PodIPs
+	if r.half() {
+		return []Change{{Object: to}, {Object: from, Deleted: true}}
+	}
+	return []Change{{Object: from, Deleted: true}, {Object: to}}
+}
+
+func deleteOne[T metav1.Object](r *Random, list []T) []Change {
+	if len(list) == 0 {
+		return nil
+	}
+	return []Change{{Object: pick(r.choose, list), Deleted: true}}
+}

@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+func selecting(pairs ...string) *metav1.LabelSelector {
+	s := &metav1.LabelSelector{MatchLabels: map[string]string{}}
+	for i := 0; i < len(pairs); i += 2 {
+		s.MatchLabels[pairs[i]] = pairs[i+1]
+	}
+	return s
+}
+
+// ingressFrom isolates app=db in namespace shop and lets peers in on TCP 5432.
+func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networkingv1.NetworkPolicy {
+	port := intstr.FromInt32(5432)
+	return &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: *selecting("app", "db"),
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: peers, Ports: []networkingv1.NetworkPolicyPort{{Port: &port}}}},
+		},
+	}
+}
+
+func testPod(name, node, addr string, pairs ...string) Pod {
+	return Pod{
+		Namespace: "shop", Name: name, Node: node, Running: true,
+		Labels:    selecting(pairs...).MatchLabels,
+		Addresses: []netip.Addr{netip.MustParseAddr(addr)},
+	}
+}
+
+// shop has one local database and 500 pods elsewhere, half of them its clients.
+func shop() (*Snapshot, *Compiler) {
+	s := NewSnapshot()
+	s.UpsertNamespace(Namespace{Name: "shop"})
+	s.UpsertPolicy(ingressFrom("db", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "web")}))
+	s.UpsertPod(testPod("db-0", "n1", "10.0.0.1", "app", "db"))
+	for i := range 500 {
+		app := "web"
+		if i%2 == 1 {
+			app = "other"
+		}
+		s.UpsertPod(testPod(fmt.Sprintf("pod-%d", i), "n2", fmt.Sprintf("10.0.%d.%d", 1+i/200, 1+i%200), "app", app))
+	}
+	return s, s.Compile("n1")
+}
+
+func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
+	s, c := shop()
+	first := c.Delta()
+	if got, want := len(first.Addresses), 251; got != want {
+		t.Errorf("first delta: %d addresses, want %d: the local pod and the peers it can see", got, want)
+	}
+	if len(first.Pods) != 1 || len(first.Programs) != 1 {
+		t.Errorf("first delta: %d pods and %d programs, want one of each", len(first.Pods), len(first.Programs))
+	}
+	web := first.Programs[0].Program.Rules[0].Matches[0].Classes[0]
+
+	tests := []struct {
+		name   string
+		change func()
+		want   rule.Delta
+	}{
+		{"nothing", func() {}, rule.Delta{}},
+		{"a state that means the same", func() { s.UpsertPod(testPod("pod-0", "n2", "10.0.1.1", "app", "web")) }, rule.Delta{}},
+		{"a label that no rule asks for", func() { s.UpsertPod(testPod("pod-0", "n2", "10.0.1.1", "app", "web", "rev", "2")) }, rule.Delta{}},
+		{
+			"a pod becomes a peer",
+			func() { s.UpsertPod(testPod("pod-1", "n2", "10.0.1.2", "app", "web")) },
+			rule.Delta{Addresses: []rule.AddressChange{{Addr: netip.MustParseAddr("10.0.1.2"), Owner: rule.Owner{Kind: rule.RemotePod, Class: web}}}},
+		},
+		{
+			"a peer goes",
+			func() { s.DeletePod("shop", "pod-2") },
+			rule.Delta{Addresses: []rule.AddressChange{{Addr: netip.MustParseAddr("10.0.1.3")}}},
+		},
+		{
+			"a policy that selects no local pod",
+			func() {
+				p := ingressFrom("elsewhere", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "other")})
+				p.Spec.PodSelector = *selecting("app", "cache")
+				s.UpsertPolicy(p)
+			},
+			rule.Delta{},
+		},
+		{"another namespace's labels", func() { s.UpsertNamespace(Namespace{Name: "lab", Labels: map[string]string{"a": "b"}}) }, rule.Delta{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.change()
+			if diff := cmp.Diff(tt.want, c.Delta(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+				t.Errorf("delta (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNamedPortKeepsPeersApart(t *testing.T) {
+	s := NewSnapshot()
+	name := intstr.FromString("http")
+	p := ingressFrom("web")
+	p.Spec = networkingv1.NetworkPolicySpec{
+		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		Egress: []networkingv1.NetworkPolicyEgressRule{{
+			To:    []networkingv1.NetworkPolicyPeer{{PodSelector: selecting("app", "web")}},
+			Ports: []networkingv1.NetworkPolicyPort{{Port: &name}},
+		}},
+	}
+	s.UpsertPolicy(p)
+	s.UpsertPod(testPod("client", "n1", "10.0.0.1"))
+	for i, number := range []uint16{8080, 8081, 0} {
+		w := testPod(fmt.Sprintf("web-%d", i), "n2", fmt.Sprintf("10.0.1.%d", i), "app", "web")
+		if number != 0 {
+			w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: number}}
+		}
+		s.UpsertPod(w)
+	}
+	d := s.Compile("n1").Delta()
+	if len(d.Programs) != 1 {
+		t.Fatalf("%d programs, want 1", len(d.Programs))
+	}
+	got := map[uint16]int{}
+	for _, m := range d.Programs[0].Program.Rules[0].Matches {
+		got[m.Ports[0].First] = len(m.Classes)
+	}
+	if diff := cmp.Diff(map[uint16]int{8080: 1, 8081: 1}, got); diff != "" {
+		t.Errorf("classes by port (-want +got):\n%s", diff)
+	}
+}
+
+// A compiler whose cluster has emptied holds nothing: what it notes per object
+// goes with the object.
+func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
+	s, c := shop()
+	named := intstr.FromString("http")
+	p := ingressFrom("block")
+	p.Spec = networkingv1.NetworkPolicySpec{
+		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		Egress: []networkingv1.NetworkPolicyEgressRule{{
+			To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.1.0/24"}}, {NamespaceSelector: selecting()}},
+			Ports: []networkingv1.NetworkPolicyPort{{Port: &named}},
+		}},
+	}
+	s.UpsertPolicy(p)
+	w := testPod("named", "n2", "10.0.1.250", "app", "named")
+	w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
+	s.UpsertPod(w)
+	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+	if len(c.Delta().Addresses) == 0 || len(c.byAddress) == 0 {
+		t.Fatal("the cluster does not exercise what this test is about")
+	}
+	for _, p := range s.Pods() {
+		s.DeletePod(p.Namespace, p.Name)
+	}
+	for _, p := range s.Policies() {
+		s.DeletePolicy(p.Namespace, p.Name)
+	}
+	s.DeleteNamespace("shop")
+	s.DeleteNode("n1")
+	c.Delta()
+	left := map[string]int{
+		"namespaces": len(s.namespaces), "nodes": len(s.nodes), "peers": len(s.peers), "owners": len(s.owners.one), "claims": len(s.owners.many),
+		"pods": len(c.pods), "programs": len(c.programs), "used peers": len(c.peers.all), "peers by namespace": len(c.peers.in),
+		"states": len(c.states), "classes": len(c.classes), "classes by address": len(c.byAddress), "sent owners": len(c.sentOwners),
+	}
+	for what, n := range left {
+		if n != 0 {
+			t.Errorf("%d %s left", n, what)
+		}
+	}
+}
+
+func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
+	s := NewSnapshot()
+	old := testPod("old", "n1", "10.0.0.1")
+	s.UpsertPod(old)
+	moved := testPod("moved", "n1", "10.0.0.1")
+	moved.Created = old.Created.Add(1)
+	moved.Running = false
+	s.UpsertPod(moved)
+	owner := func() string {
+		p, _ := s.Owner(netip.MustParseAddr("10.0.0.1"))
+		return p.Name
+	}
+	if got := owner(); got != "old" {
+		t.Errorf("owner %q, want old: the newer pod does not run yet", got)
+	}
+	moved.Running = true
+	s.UpsertPod(moved)
+	if got := owner(); got != "moved" {
+		t.Errorf("owner %q, want moved: both run, it is newer", got)
+	}
+	moved.Finished, moved.Running = true, false
+	s.UpsertPod(moved)
+	if got := owner(); got != "old" {
+		t.Errorf("owner %q, want old: the other is finished", got)
+	}
+}

@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+func readSpec(t testing.TB, spec string) *netpol {
+	t.Helper()
+	p := &networkingv1.NetworkPolicy{}
+	p.Namespace, p.Name = "shop", "p"
+	if err := json.Unmarshal([]byte(spec), &p.Spec); err != nil {
+		t.Fatalf("spec: %v", err)
+	}
+	return readPolicy(p)
+}
+
+func TestProblemsNameFieldAndMend(t *testing.T) {
+	tests := map[string]struct {
+		spec      string
+		wantField string
+		wantPart  string
+	}{
+		"subject operator":     {`{"podSelector":{"matchExpressions":[{"key":"a","operator":"Is"}]}}`, "spec.podSelector.matchExpressions[0].operator", "want In, NotIn, Exists or DoesNotExist"},
+		"In without values":    {`{"podSelector":{"matchExpressions":[{"key":"a","operator":"In"}]}}`, "spec.podSelector.matchExpressions[0]", "values"},
+		"label value":          {`{"podSelector":{"matchLabels":{"a":"-"}}}`, "spec.podSelector.matchLabels[a]", "must"},
+		"policy type":          {`{"policyTypes":["Egres"]}`, "spec.policyTypes[0]", "want Ingress or Egress"},
+		"cidr":                 {`{"ingress":[{"from":[{"ipBlock":{"cidr":"10.0.0.0"}}]}]}`, "spec.ingress[0].from[0].ipBlock.cidr", "such as 10.0.0.0/8"},
+		"mapped cidr":          {`{"ingress":[{"from":[{"ipBlock":{"cidr":"::ffff:10.0.0.0/104"}}]}]}`, "spec.ingress[0].from[0].ipBlock.cidr", "write it as IPv4"},
+		"except outside":       {`{"egress":[{},{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["10.0.1.0/24","10.1.0.0/24"]}}]}]}`, "spec.egress[1].to[0].ipBlock.except[1]", "not inside the cidr 10.0.0.0/16"},
+		"except wider":         {`{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["10.0.0.0/8"]}}]}]}`, "spec.egress[0].to[0].ipBlock.except[0]", "not inside"},
+		"except other family":  {`{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["fd00::/64"]}}]}]}`, "spec.egress[0].to[0].ipBlock.except[0]", "not inside"},
+		"block and selector":   {`{"egress":[{"to":[{"podSelector":{},"ipBlock":{"cidr":"10.0.0.0/16"}}]}]}`, "spec.egress[0].to[0]", "an entry of its own"},
+		"peer without a field": {`{"ingress":[{"from":[{}]}]}`, "spec.ingress[0].from[0]", "names no peer"},
+		"peer selector":        {`{"ingress":[{"from":[{"namespaceSelector":{"matchExpressions":[{"key":"a","operator":"Exists","values":["x"]}]}}]}]}`, "spec.ingress[0].from[0].namespaceSelector.matchExpressions[0]", "values"},
+		"protocol":             {`{"ingress":[{"ports":[{"protocol":"ICMP"}]}]}`, "spec.ingress[0].ports[0].protocol", "want TCP, UDP or SCTP"},
+		"port 0":               {`{"ingress":[{"ports":[{"port":0}]}]}`, "spec.ingress[0].ports[0].port", "want 1 to 65535"},
+		"port 65536":           {`{"ingress":[{"ports":[{"port":65536}]}]}`, "spec.ingress[0].ports[0].port", "want 1 to 65535"},
+		"port name":            {`{"ingress":[{"ports":[{"port":"not_a_name"}]}]}`, "spec.ingress[0].ports[0].port", "no port name"},
+		"endPort below":        {`{"ingress":[{"ports":[{"port":80,"endPort":79}]}]}`, "spec.ingress[0].ports[0].endPort", "want 80 (the port) to 65535"},
+		"endPort with a name":  {`{"ingress":[{"ports":[{"port":"http","endPort":80}]}]}`, "spec.ingress[0].ports[0].endPort", "needs a port number"},
+		"endPort alone":        {`{"ingress":[{"ports":[{"endPort":80}]}]}`, "spec.ingress[0].ports[0].endPort", "give port"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			np := readSpec(t, tt.spec)
+			if len(np.problems) != 1 {
+				t.Fatalf("problems %v, want one", np.problems)
+			}
+			got := np.problems[0]
+			if got.Policy != "shop/p" || got.Field != tt.wantField || !strings.Contains(got.Message, tt.wantPart) {
+				t.Errorf("got  %s\nwant field %s, message with %q", got, tt.wantField, tt.wantPart)
+			}
+		})
+	}
+}
+
+func TestABrokenRuleTakesNothingElseWithIt(t *testing.T) {
+	np := readSpec(t, `{"ingress":[
+		{"ports":[{"port":80}]},
+		{"ports":[{"port":81},{"port":0}],"from":[{"podSelector":{}}]},
+		{"ports":[{"port":82}]}]}`)
+	var got []int
+	for _, r := range np.rules[rule.Ingress] {
+		got = append(got, r.index)
+	}
+	if diff := cmp.Diff([]int{0, 2}, got); diff != "" {
+		t.Errorf("rules that work (-want +got):\n%s", diff)
+	}
+	if np.isolates != [2]bool{rule.Ingress: true} {
+		t.Errorf("isolates %v, want ingress only", np.isolates)
+	}
+}
+
+func FuzzPolicy(f *testing.F) {
+	f.Add(`{"podSelector":{"matchLabels":{"app":"db"}},"ingress":[{"from":[{"podSelector":{}}],"ports":[{"port":"http"}]}]}`)
+	f.Add(`{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8","except":["10.1.0.0/16"]}}],"ports":[{"port":"http","protocol":"UDP"},{"port":1,"endPort":9}]}]}`)
+	f.Add(`{"policyTypes":["Egress"],"egress":[{"to":[{"namespaceSelector":{"matchExpressions":[{"key":"a","operator":"NotIn","values":["b"]}]}}]}]}`)
+	f.Fuzz(func(t *testing.T, spec string) {
+		p := &networkingv1.NetworkPolicy{}
+		p.Namespace, p.Name = "shop", "p"
+		if json.Unmarshal([]byte(spec), &p.Spec) != nil {
+			return
+		}
+		s, c := shop()
+		c.Delta()
+		s.UpsertPolicy(p)
+		for _, change := range c.Delta().Programs {
+			if change.Program != nil && len(change.Program.IsolatedBy) == 0 {
+				t.Error("a program that no policy isolates")
+			}
+		}
+		for _, problem := range s.Problems() {
+			if problem.Field == "" || problem.Message == "" {
+				t.Errorf("problem %q without field or message", problem)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -31,8 +32,8 @@ type Random struct {
 	now    int
 }
 
-// NewRandom makes a cluster of up to 4 namespaces, 3 nodes, 9 pods and
-// 5 policies.
+// NewRandom makes a cluster of up to 4 namespaces, 3 nodes, 12 pods and
+// 7 policies.
 func NewRandom(choose Choose) *Random {
 	r := &Random{choose: choose}
 	for _, name := range namespaceNames {
@@ -45,10 +46,10 @@ func NewRandom(choose Choose) *Random {
 			r.Apply(Change{Object: r.node(name)})
 		}
 	}
-	for range 2 + choose(8) {
+	for range 3 + choose(10) {
 		r.Apply(Change{Object: r.pod(r.podKey())})
 	}
-	for range choose(6) {
+	for range choose(8) {
 		r.Apply(Change{Object: r.policy(r.policyKey())})
 	}
 	return r
@@ -88,8 +89,13 @@ func (r *Random) podKey() (namespace, name string) {
 	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
 }
 
+// policyKey is mostly in a namespace that has pods.
 func (r *Random) policyKey() (namespace, name string) {
-	return pick(r.choose, namespaceNames), pick(r.choose, policyNames)
+	namespace, name = pick(r.choose, namespaceNames), pick(r.choose, policyNames)
+	if len(r.Pods) > 0 && r.often() {
+		namespace = pick(r.choose, r.Pods).Namespace
+	}
+	return namespace, name
 }
 
 func (r *Random) labels() map[string]string {
@@ -206,6 +212,12 @@ func (r *Random) Flow(family int) flow.Flow {
 		Src: r.address(family), Dst: r.address(family),
 		Protocol: pick(r.choose, []flow.Protocol{flow.TCP, flow.TCP, flow.TCP, flow.UDP, flow.UDP, flow.SCTP, flow.ICMP, flow.ICMPv6, 47, 0}),
 	}
+	for range 3 {
+		if f.Src != f.Dst {
+			break
+		}
+		f.Dst = r.address(family)
+	}
 	if f.Protocol.HasPorts() {
 		f.SrcPort = 40000
 		f.DstPort = pick(r.choose, []uint16{80, 53, 8080, 81, 79, 82, 100, 1, 65535, 0})
@@ -254,4 +266,9 @@ func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 		r.spoil(policy)
 	}
 	return policy
+}
+
+// Seeded chooses at random, the same for the same seed.
+func Seeded(seed uint64) Choose {
+	return rand.New(rand.NewPCG(seed, 0)).IntN
 }

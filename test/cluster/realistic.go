@@ -1,0 +1,269 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// LocalNode is the node to compile for in benchmarks.
+const LocalNode = "node-0"
+
+// LocalPods is how many pods LocalNode has, the kubelet's usual limit being
+// 110 and the largest in common use 250.
+const LocalPods = 250
+
+// Size says how large a realistic cluster is.
+type Size struct {
+	// Pods counts all but the hostNetwork pod that every node has in addition.
+	Pods, Policies int
+	// Nodes defaults to one for every LocalPods pods.
+	Nodes int
+	// DualStack gives every pod and node an IPv6 address beside its IPv4 one.
+	DualStack bool
+}
+
+// Realistic is a large cluster as a company with many teams runs it: teams own
+// namespaces, namespaces hold deployments in tiers (web, api, worker, cache,
+// db) of a few replicas, and the replicas are spread over the nodes, LocalPods
+// of them on LocalNode. kube-system has the DNS servers, ingress the ingress
+// controllers, monitoring the scrapers. Pods are made when asked for, so that
+// a cluster of any size costs little until then.
+type Realistic struct {
+	size        Size
+	seed        uint64
+	namespaces  []namespace
+	deployments []deployment
+	policies    []*networkingv1.NetworkPolicy
+	podBits     int
+}
+
+type namespace struct {
+	name   string
+	labels map[string]string
+	// The namespace's deployments are deployments[first:last].
+	first, last int
+}
+
+type deployment struct {
+	namespace int
+	app, tier string
+	hash      string
+	// Its pods are those with index first to last-1.
+	first, last int
+}
+
+// The namespaces that every cluster has, before those of the teams.
+const (
+	kubeSystem = iota
+	ingress
+	monitoring
+	systemNamespaces
+)
+
+var (
+	tiers = []string{"web", "api", "worker", "cache", "db"}
+	// tierPorts are the ports that a tier listens on, beside metrics.
+	tierPorts = map[string]corev1.ContainerPort{
+		"web":        {Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
+		"api":        {Name: "grpc", ContainerPort: 9000, Protocol: corev1.ProtocolTCP},
+		"cache":      {Name: "redis", ContainerPort: 6379, Protocol: corev1.ProtocolTCP},
+		"db":         {Name: "postgres", ContainerPort: 5432, Protocol: corev1.ProtocolTCP},
+		"dns":        {Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP},
+		"controller": {Name: "https", ContainerPort: 8443, Protocol: corev1.ProtocolTCP},
+	}
+	environments = []string{"prod", "prod", "staging", "dev"}
+)
+
+// NewRealistic plans a cluster. Equal arguments give equal clusters.
+func NewRealistic(seed uint64, size Size) *Realistic {
+	size.Nodes = cmp.Or(size.Nodes, max(1, (size.Pods+LocalPods-1)/LocalPods))
+	r := &Realistic{size: size, seed: seed}
+	random := rand.New(rand.NewPCG(seed, 1))
+	r.planNamespaces(random)
+	r.planDeployments(random)
+	for perNode := max(r.locals(), size.Pods/max(1, size.Nodes-1)); 1<<r.podBits < perNode+4; {
+		r.podBits++
+	}
+	r.planPolicies(random)
+	return r
+}
+
+// planNamespaces has a namespace for every ten policies, as long as that
+// leaves it twenty pods.
+func (r *Realistic) planNamespaces(random *rand.Rand) {
+	add := func(name string, labels map[string]string) {
+		labels[corev1.LabelMetadataName] = name
+		r.namespaces = append(r.namespaces, namespace{name: name, labels: labels})
+	}
+	add("kube-system", map[string]string{})
+	add("ingress", map[string]string{"role": "ingress"})
+	add("monitoring", map[string]string{"role": "monitoring"})
+	teams := max(2, min(r.size.Policies/10, r.size.Pods/20))
+	for i := range teams {
+		add(fmt.Sprintf("team-%d", i), map[string]string{
+			"team": fmt.Sprintf("team-%d", i/4),
+			"env":  environments[random.IntN(len(environments))],
+		})
+	}
+}
+
+// planDeployments fills the namespaces in turn. The system namespaces get a
+// share of a hundredth of the pods each, but at least two.
+func (r *Realistic) planDeployments(random *rand.Rand) {
+	next := 0
+	deploy := func(namespace int, app, tier string, replicas int) {
+		replicas = min(replicas, r.size.Pods-next)
+		if replicas <= 0 {
+			return
+		}
+		r.deployments = append(r.deployments, deployment{
+			namespace: namespace, app: app, tier: tier, hash: fmt.Sprintf("%010x", random.Uint64N(1<<40)),
+			first: next, last: next + replicas,
+		})
+		next += replicas
+	}
+	system := max(2, r.size.Pods/400)
+	teams := len(r.namespaces) - systemNamespaces
+	for i := range r.namespaces {
+		ns := &r.namespaces[i]
+		ns.first = len(r.deployments)
+		switch i {
+		case kubeSystem:
+			deploy(i, "kube-dns", "dns", system)
+		case ingress:
+			deploy(i, "ingress-nginx", "controller", system)
+		case monitoring:
+			deploy(i, "prometheus", "scraper", system)
+		default:
+			end := 3*system + (r.size.Pods-3*system)*(i-systemNamespaces+1)/teams
+			for n := 0; next < end; n++ {
+				deploy(i, fmt.Sprintf("app-%d", n/len(tiers)), tiers[n%len(tiers)], min(1+random.IntN(8), end-next))
+			}
+		}
+		ns.last = len(r.deployments)
+	}
+}
+
+// Namespaces yields every namespace.
+func (r *Realistic) Namespaces() iter.Seq[*corev1.Namespace] {
+	return func(yield func(*corev1.Namespace) bool) {
+		for _, ns := range r.namespaces {
+			if !yield(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns.name, Labels: ns.labels}}) {
+				return
+			}
+		}
+	}
+}
+
+// Nodes yields every node.
+func (r *Realistic) Nodes() iter.Seq[*corev1.Node] {
+	return func(yield func(*corev1.Node) bool) {
+		for i := range r.size.Nodes {
+			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName(i)}}
+			for _, address := range r.nodeAddresses(i) {
+				node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address.String()})
+			}
+			if !yield(node) {
+				return
+			}
+		}
+	}
+}
+
+// Policies are all policies. The caller must not change them.
+func (r *Realistic) Policies() []*networkingv1.NetworkPolicy { return r.policies }
+
+// Pods yields every pod, a new object each time.
+func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
+	return func(yield func(*corev1.Pod) bool) {
+		for d := range r.deployments {
+			for i := r.deployments[d].first; i < r.deployments[d].last; i++ {
+				if !yield(r.pod(d, i)) {
+					return
+				}
+			}
+		}
+		for i := range r.size.Nodes {
+			if !yield(r.hostPod(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Objects makes all of them at once.
+func (r *Realistic) Objects() Objects {
+	var objects Objects
+	for ns := range r.Namespaces() {
+		objects.Namespaces = append(objects.Namespaces, ns)
+	}
+	for node := range r.Nodes() {
+		objects.Nodes = append(objects.Nodes, node)
+	}
+	for pod := range r.Pods() {
+		objects.Pods = append(objects.Pods, pod)
+	}
+	objects.Policies = r.policies
+	return objects
+}
+
+func (r *Realistic) pod(d, index int) *corev1.Pod {
+	dep := &r.deployments[d]
+	node := r.nodeOf(index)
+	name := fmt.Sprintf("%s-%s-%s-%d", dep.app, dep.tier, dep.hash, index-dep.first)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.namespaces[dep.namespace].name, Name: name, UID: types.UID(fmt.Sprintf("uid-%d", index)),
+			Labels:            map[string]string{"app": dep.app, "tier": dep.tier, "pod-template-hash": dep.hash},
+			CreationTimestamp: metav1.NewTime(time.Unix(int64(1_700_000_000+index), 0)),
+		},
+		Spec: corev1.PodSpec{
+			NodeName:   nodeName(node),
+			Containers: []corev1.Container{{Name: dep.app, Ports: containerPorts(dep.tier)}},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	setStatus(pod, r.podAddresses(index), r.nodeAddresses(node))
+	return pod
+}
+
+func (r *Realistic) hostPod(node int) *corev1.Pod {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.namespaces[kubeSystem].name, Name: fmt.Sprintf("kube-proxy-%d", node),
+			UID: types.UID(fmt.Sprintf("uid-host-%d", node)), Labels: map[string]string{"app": "kube-proxy"},
+			CreationTimestamp: metav1.NewTime(time.Unix(1_700_000_000, 0)),
+		},
+		Spec:   corev1.PodSpec{NodeName: nodeName(node), HostNetwork: true, Containers: []corev1.Container{{Name: "kube-proxy"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	setStatus(pod, r.nodeAddresses(node), r.nodeAddresses(node))
+	return pod
+}
+
+func containerPorts(tier string) []corev1.ContainerPort {
+	ports := []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9090, Protocol: corev1.ProtocolTCP}}
+	if port, ok := tierPorts[tier]; ok {
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+func setStatus(pod *corev1.Pod, addresses, host []netip.Addr) {
+	for _, address := range addresses {
+		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: address.String()})
+	}
+	for _, address := range host {
+		pod.Status.HostIPs = append(pod.Status.HostIPs, corev1.HostIP{IP: address.String()})
+	}
+	pod.Status.PodIP, pod.Status.HostIP = pod.Status.PodIPs[0].IP, pod.Status.HostIPs[0].IP
+}

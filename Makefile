@@ -1,0 +1,86 @@
+# Everything a contributor runs. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The binary is static; nothing in it needs C.
+export CGO_ENABLED := 0
+
+GO       ?= go
+FUZZTIME ?= 10s
+# For `make test`: packages, and more flags for go test.
+PACKAGES  ?= ./...
+TESTFLAGS ?=
+# For `make demo`: arguments of `sluice demo`, such as '-f my-manifests'.
+ARGS ?=
+
+# Empty for root; otherwise what becomes root and keeps the environment.
+as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
+
+# Tools have a module of their own, so that no program needs their
+# dependencies. Go builds a tool once and keeps it in the user's build cache.
+tool := $(GO) tool -modfile=hack/tools/go.mod
+
+##@ Try it
+
+.PHONY: demo
+demo: build ## Enforce the example policies on real connections between network namespaces (needs root)
+	$(as_root) bin/sluice demo $(ARGS)
+
+.PHONY: test
+test: ## Run all tests, also those on real packets (needs root)
+	hack/need-root.sh "make test"
+	hack/install-test-deps.sh
+	$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/sluice
+	$(GO) build -trimpath -o bin/sluice ./cmd/sluice
+
+.PHONY: generate
+generate: ## Write all generated files anew
+	$(GO) generate ./...
+	$(GO) mod tidy
+
+.PHONY: fmt
+fmt: ## Format all Go files
+	$(tool) golangci-lint fmt ./...
+
+.PHONY: clean
+clean: ## Remove what was built in this folder
+	rm -rf bin dist
+
+##@ Check
+
+.PHONY: lint
+lint: ## Check style and import directions, and that the import rule bites
+	$(tool) golangci-lint run ./...
+	$(GO) run ./hack/importrule "$$($(tool) -n golangci-lint)"
+
+.PHONY: check-generated
+check-generated: ## Check that `make generate` would change nothing
+	hack/check-generated.sh
+
+.PHONY: race
+race: ## Run all tests under the race detector (needs root and a C compiler)
+	hack/need-root.sh "make race"
+	hack/install-test-deps.sh
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout=40m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run all benchmarks and print one table
+	$(GO) run ./hack/benchtable
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// results is what a run of `go test -bench` printed.
+type results struct {
+	cpu   string
+	units []string // in the order in which they first appeared
+	rows  []*row
+}
+
+// row is one benchmark: all values measured, by unit.
+type row struct {
+	name   string
+	values map[string][]float64
+}
+
+// parse reads benchmark lines as go test prints them:
+//
+//	BenchmarkLookup/pods=1000-2   8301   143.2 ns/op   0 B/op   0 allocs/op
+func parse(output string) results {
+	var r results
+	for line := range strings.Lines(output) {
+		if cpu, ok := strings.CutPrefix(line, "cpu: "); ok {
+			r.cpu = strings.TrimSpace(cpu)
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		if _, err := strconv.Atoi(fields[1]); err != nil {
+			continue
+		}
+		row := r.row(benchmarkName(fields[0]))
+		for i := 2; i+1 < len(fields); i += 2 {
+			value, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				break
+			}
+			unit := fields[i+1]
+			row.values[unit] = append(row.values[unit], value)
+			if !slices.Contains(r.units, unit) {
+				r.units = append(r.units, unit)
+			}
+		}
+	}
+	return r
+}
+
+// benchmarkName drops "Benchmark" in front and the number of CPUs behind.
+func benchmarkName(field string) string {
+	name := strings.TrimPrefix(field, "Benchmark")
+	if i := strings.LastIndexByte(name, '-'); i >= 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			name = name[:i]
+		}
+	}
+	return name
+}
+
+func (r *results) row(name string) *row {
+	for _, row := range r.rows {
+		if row.name == name {
+			return row
+		}
+	}
+	added := &row{name: name, values: make(map[string][]float64)}
+	r.rows = append(r.rows, added)
+	return added
+}
+
+// print writes the table, times in the unit that reads best.
+func (r *results) print(w io.Writer) error {
+	lines := [][]string{{"benchmark"}}
+	for _, unit := range r.units {
+		lines[0] = append(lines[0], heading(unit))
+	}
+	for _, row := range r.rows {
+		line := []string{row.name}
+		for _, unit := range r.units {
+			line = append(line, row.cell(unit))
+		}
+		lines = append(lines, line)
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, line := range lines {
+		text := fmt.Sprintf("%-*s", widths[0], line[0])
+		for i, cell := range line[1:] {
+			text += fmt.Sprintf("  %*s", widths[i+1], cell)
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(text, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *row) cell(unit string) string {
+	values := r.values[unit]
+	if len(values) == 0 {
+		return ""
+	}
+	value := median(values)
+	switch {
+	case isTime(unit):
+		return duration(value)
+	case value == float64(int64(value)):
+		return strconv.FormatInt(int64(value), 10)
+	default:
+		return strconv.FormatFloat(value, 'f', 1, 64)
+	}
+}
+
+func isTime(unit string) bool { return strings.HasSuffix(unit, "ns/op") }
+
+// heading is a unit without the nanoseconds that its cells spell out.
+func heading(unit string) string {
+	if !isTime(unit) {
+		return unit
+	}
+	return strings.TrimSuffix(unit, "ns/op") + "time/op"
+}
+
+// duration gives nanoseconds with three digits that count.
+func duration(ns float64) string {
+	unit := "ns"
+	for _, larger := range []string{"µs", "ms", "s"} {
+		if ns < 1000 {
+			break
+		}
+		ns /= 1000
+		unit = larger
+	}
+	digits := 2
+	if ns >= 100 {
+		digits = 0
+	} else if ns >= 10 {
+		digits = 1
+	}
+	return strconv.FormatFloat(ns, 'f', digits, 64) + " " + unit
+}
+
+// median sorts the values in place.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	if n%2 == 1 {
+		return values[n/2]
+	}
+	return (values[n/2-1] + values[n/2]) / 2
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTable(t *testing.T) {
+	const output = `goos: linux
+cpu: Example CPU
+BenchmarkLookup/pods=1000/policies=100-2   8301447   143.2 ns/op   97000 reference-ns/op   0 B/op   0 allocs/op
+BenchmarkLookup/pods=1000/policies=100-2   8301447   163.2 ns/op   99000 reference-ns/op   0 B/op   0 allocs/op
+BenchmarkCompile-2   3   412345678 ns/op   12.50 MB/tree   64 B/op   2 allocs/op
+BenchmarkBroken-2	--- FAIL: nothing measured
+PASS
+`
+	const want = `
+benchmark                      time/op  reference-time/op  B/op  allocs/op  MB/tree
+Lookup/pods=1000/policies=100   153 ns            98.0 µs     0          0
+Compile                         412 ms                       64          2     12.5
+`
+	got := parse(output)
+	if got.cpu != "Example CPU" {
+		t.Errorf("cpu = %q", got.cpu)
+	}
+	var text strings.Builder
+	if err := got.print(&text); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, "\n"+text.String()); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}

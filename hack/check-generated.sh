@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs `make generate` on a copy of the work tree and shows what it changes
+# there. The work tree itself stays as it is, so uncommitted work is safe.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/committed"
+git ls-files -z --cached --others --exclude-standard |
+  while IFS= read -r -d '' file; do
+    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+  done |
+  tar --null --files-from=- -c | tar -x -C "$scratch/committed"
+cp -R "$scratch/committed" "$scratch/generated"
+
+make -C "$scratch/generated" --no-print-directory generate
+cd "$scratch"
+if ! git --no-pager diff --no-index --stat -p committed generated; then
+  echo "generated files are not what 'make generate' writes: run it and commit the result" >&2
+  exit 1
+fi
+echo "generated files are up to date"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the project for a while. Usage: fuzz.sh DURATION
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+duration=${1:?say how long, as in: fuzz.sh 10s}
+targets=$(grep -r --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]*' . || true)
+if [ -z "$targets" ]; then
+  echo "no fuzz target found" >&2
+  exit 1
+fi
+while IFS=: read -r file declaration; do
+  target=${declaration#func }
+  echo "== $target in $(dirname "$file")"
+  "${GO:-go}" test -run='^$' -fuzz="^$target\$" -fuzztime="$duration" "$(dirname "$file")"
+done <<<"$targets"

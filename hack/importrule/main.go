@@ -1,0 +1,170 @@
+// Command importrule proves that the import directions of docs/architecture.md
+// are enforced and not merely written down. It makes a scratch module with the
+// project's linter configuration, writes one file for each import that must be
+// refused or allowed, runs the linter and compares.
+//
+//	importrule PATH-OF-GOLANGCI-LINT
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const module = "github.com/sluicenet/sluice"
+
+// A direction is one import in one folder, and whether the rules refuse it.
+type direction struct {
+	from, to string
+	refused  bool
+}
+
+// directions has each arrow of the house, and beside it one that must not be.
+var directions = []direction{
+	{"dataplane/flow", "net/netip", false},
+	{"dataplane/flow", "golang.org/x/sys/unix", true},
+	{"dataplane/rule", module + "/dataplane/flow", true},
+	{"dataplane/rule", module + "/policy", true},
+	{"dataplane/tree", module + "/dataplane/rule", false},
+	{"dataplane/tree", "golang.org/x/sys/unix", false},
+	{"dataplane/tree", module + "/policy", true},
+	{"dataplane/queue", module + "/manifest", true},
+	{"dataplane/queue", module + "/api/v1alpha1", true},
+	{"dataplane/queue", module + "/controllers/node", true},
+	{"dataplane/queue", "k8s.io/api/networking/v1", true},
+	{"dataplane/queue", "k8s.io/apimachinery/pkg/types", true},
+	{"dataplane/queue", "sigs.k8s.io/yaml", true},
+	{"dataplane/ruleset", "log/slog", true},
+	{"policy", module + "/dataplane/rule", false},
+	{"policy", "k8s.io/api/networking/v1", false},
+	{"policy", module + "/dataplane/tree", true},
+	{"policy", "os", true},
+	{"policy", "net", true},
+	{"policy/lint", module + "/policy", false},
+	{"policy/lint", module + "/manifest", true},
+	{"manifest", module + "/policy", false},
+	{"manifest", module + "/dataplane/tree", true},
+	{"judge", module + "/dataplane/tree", false},
+	{"judge", module + "/manifest", true},
+	{"judge", module + "/cmd/sluice", true},
+	{"cmd/sluice", module + "/dataplane/tree", false},
+	{"cmd/sluice", module + "/policy", false},
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "importrule: name the linter's binary: importrule PATH")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "importrule:", err)
+		os.Exit(1)
+	}
+}
+
+func run(linter string) error {
+	scratch, err := os.MkdirTemp("", "sluice-importrule-")
+	if err != nil {
+		return fmt.Errorf("making scratch module: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+
+	for _, name := range []string{".golangci.yml", "go.mod", "go.sum"} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("reading the project's %s (run from its top folder): %w", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o644); err != nil {
+			return fmt.Errorf("writing scratch module: %w", err)
+		}
+	}
+	for i, d := range directions {
+		if err := d.write(scratch, i); err != nil {
+			return fmt.Errorf("writing scratch module: %w", err)
+		}
+	}
+
+	found, err := lint(scratch, linter)
+	if err != nil {
+		return err
+	}
+	wrong := 0
+	for i, d := range directions {
+		if found[d.file(i)] == d.refused {
+			continue
+		}
+		wrong++
+		if d.refused {
+			fmt.Fprintf(os.Stderr, "%s may import %s: the rules should refuse it\n", d.from, d.to)
+		} else {
+			fmt.Fprintf(os.Stderr, "%s may not import %s: the rules should allow it\n", d.from, d.to)
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d import directions are judged wrongly by .golangci.yml", wrong, len(directions))
+	}
+	fmt.Printf("importrule: %d import directions judged as docs/architecture.md says\n", len(directions))
+	return nil
+}
+
+// file is where the import stands in the scratch module: in a package of its
+// own, so that the scratch module has no import cycle.
+func (d direction) file(i int) string {
+	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
+}
+
+// write puts the file with the import into the scratch module, and an empty
+// package where the import points if that is one of ours.
+func (d direction) write(scratch string, i int) error {
+	files := map[string]string{d.file(i): "package from\n\nimport _ \"" + d.to + "\"\n"}
+	if target, ours := strings.CutPrefix(d.to, module+"/"); ours {
+		files[path.Join(target, "target.go")] = "package target\n"
+	}
+	for name, content := range files {
+		name = filepath.Join(scratch, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lint runs depguard alone over the scratch module and gives the files with a
+// finding.
+func lint(scratch, linter string) (map[string]bool, error) {
+	command := exec.Command(linter,
+		"run", "--enable-only=depguard", "--show-stats=false", "--output.json.path=stdout", "./...")
+	command.Dir = scratch
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, fmt.Errorf("running the linter: %w", err)
+	}
+	var report struct {
+		Issues []struct {
+			FromLinter, Text string
+			Pos              struct{ Filename string }
+		}
+	}
+	if err := json.Unmarshal(output, &report); err != nil {
+		return nil, fmt.Errorf("reading the linter's report %q: %w", output, err)
+	}
+	found := make(map[string]bool)
+	for _, issue := range report.Issues {
+		if issue.FromLinter != "depguard" {
+			return nil, fmt.Errorf("linting %s: %s", issue.Pos.Filename, issue.Text)
+		}
+		found[filepath.ToSlash(issue.Pos.Filename)] = true
+	}
+	return found, nil
+}

@@ -5,7 +5,10 @@
 package cluster
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -69,4 +72,27 @@ func replace[T metav1.Object](list []T, object T, deleted bool) []T {
 		return rest
 	}
 	return append(rest, object)
+}
+
+// String gives the objects as one line of JSON each.
+func (o *Objects) String() string {
+	var lines strings.Builder
+	for _, c := range o.Created() {
+		lines.WriteString(c.String() + "\n")
+	}
+	return lines.String()
+}
+
+// String gives the change as one line: what becomes of the object, and the
+// object as JSON unless it goes.
+func (c Change) String() string {
+	kind := strings.TrimPrefix(fmt.Sprintf("%T", c.Object), "*v1.")
+	if c.Deleted {
+		return fmt.Sprintf("delete %s %s/%s", kind, c.Object.GetNamespace(), c.Object.GetName())
+	}
+	text, err := json.Marshal(c.Object)
+	if err != nil {
+		return fmt.Sprintf("set %s: %v", kind, err)
+	}
+	return fmt.Sprintf("set %s %s", kind, text)
 }

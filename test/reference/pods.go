@@ -41,8 +41,8 @@ func finished(pod *corev1.Pod) bool {
 }
 
 // isAddressOfNode: S40. What a node's addresses are is said by the node, by
-// its hostNetwork pods and by the host addresses of all its pods. A pod that
-// is bound to no node has no node of its own.
+// its live hostNetwork pods and by the host addresses of all its pods. A pod
+// that is bound to no node has no node of its own.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false
@@ -64,7 +64,7 @@ func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) b
 		if pod.Spec.NodeName != node {
 			continue
 		}
-		if hasAddress(hostAddresses(pod), address) || pod.Spec.HostNetwork && hasAddress(podAddresses(pod), address) {
+		if hasAddress(hostAddresses(pod), address) || pod.Spec.HostNetwork && !finished(pod) && hasAddress(podAddresses(pod), address) {
 			return true
 		}
 	}

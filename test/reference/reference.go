@@ -46,38 +46,48 @@ type RuleRef struct {
 
 // Judge gives the verdict on a flow between the objects as they are.
 func Judge(objects cluster.Objects, f flow.Flow) Answer {
-	source, destination := owner(objects.Pods, f.Src), owner(objects.Pods, f.Dst)
-	answer := Answer{
-		Egress:  judgeEgress(objects, f, source, destination),
-		Ingress: judgeIngress(objects, f, source, destination),
-	}
+	answer := Answer{Egress: judgeEgress(objects, f), Ingress: judgeIngress(objects, f)}
 	if answer.Egress.Verdict == rule.Allow && answer.Ingress.Verdict == rule.Allow {
 		answer.Verdict = rule.Allow
 	}
 	return answer
 }
 
-func judgeEgress(objects cluster.Objects, f flow.Flow, source, destination *corev1.Pod) Side {
-	switch {
-	case source == nil:
+func judgeEgress(objects cluster.Objects, f flow.Flow) Side {
+	source := owner(objects.Pods, f.Src)
+	if source == nil || isAddressOfNode(objects, f.Src, source.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
-	case source == destination: // S41
+	}
+	destination := seenFrom(objects, source.Spec.NodeName, f.Dst)
+	if source == destination { // S41
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
 	// S33: on egress it is the peer whose ports have names.
 	return judgePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
 }
 
-func judgeIngress(objects cluster.Objects, f flow.Flow, source, destination *corev1.Pod) Side {
-	switch {
-	case destination == nil:
+func judgeIngress(objects cluster.Objects, f flow.Flow) Side {
+	destination := owner(objects.Pods, f.Dst)
+	if destination == nil || isAddressOfNode(objects, f.Dst, destination.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
-	case source == destination: // S41
-		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
-	case source == nil && isAddressOfNode(objects, f.Src, destination.Spec.NodeName): // S40
+	}
+	if isAddressOfNode(objects, f.Src, destination.Spec.NodeName) { // S40
 		return Side{Verdict: rule.Allow, Reason: rule.SameNode}
 	}
+	source := seenFrom(objects, destination.Spec.NodeName, f.Src)
+	if source == destination { // S41
+		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
+	}
 	return judgePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
+}
+
+// seenFrom finds the pod that has the address, as a node sees it: what the
+// node has itself belongs to no pod.
+func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
+	if isAddressOfNode(objects, address, node) {
+		return nil
+	}
+	return owner(objects.Pods, address)
 }
 
 // end is the other end of a flow as its subject sees it: an address and,

@@ -1,0 +1,202 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	kjson "sigs.k8s.io/json"
+)
+
+// checker compares a decoded JSON value with the Go type it is meant for and
+// names every difference. It runs only where the decoder has already found a
+// fault: decoders name the first one, and without its indexes.
+type checker struct {
+	// strict reports fields that the type does not have.
+	strict bool
+	report func(at path, message string)
+}
+
+// check reads raw into nothing and reports what t would not take.
+func (c *checker) check(raw []byte, t reflect.Type) {
+	var value any
+	if kjson.UnmarshalCaseSensitivePreserveInts(raw, &value) != nil {
+		return
+	}
+	c.value(value, t, nil)
+}
+
+var (
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	intOrString = reflect.TypeFor[intstr.IntOrString]()
+)
+
+func (c *checker) value(v any, t reflect.Type, at path) {
+	if v == nil {
+		return
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		c.custom(v, t, at)
+		return
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		c.object(v, t, at)
+	case reflect.Map:
+		m, ok := v.(map[string]any)
+		if !ok {
+			c.mismatch(v, "an object", at)
+			return
+		}
+		for _, k := range sortedAny(m) {
+			c.value(m[k], t.Elem(), at.key(k))
+		}
+	case reflect.Slice:
+		list, ok := v.([]any)
+		if !ok {
+			c.mismatch(v, "a list", at)
+			return
+		}
+		for i, e := range list {
+			c.value(e, t.Elem(), at.at(i))
+		}
+	case reflect.String:
+		if _, ok := v.(string); !ok {
+			c.mismatch(v, "a string", at)
+		}
+	case reflect.Bool:
+		if _, ok := v.(bool); !ok {
+			c.mismatch(v, "true or false", at)
+		}
+	case reflect.Int32, reflect.Int64:
+		n, ok := v.(int64)
+		if !ok {
+			c.mismatch(v, "a whole number", at)
+		} else if reflect.Zero(t).OverflowInt(n) {
+			c.report(at, fmt.Sprintf("%d is too large a number", n))
+		}
+	}
+}
+
+// custom tries a type that decodes itself.
+func (c *checker) custom(v any, t reflect.Type, at path) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return
+	}
+	if err := json.Unmarshal(raw, reflect.New(t).Interface()); err == nil {
+		return
+	}
+	if t == intOrString {
+		c.mismatch(v, "a port number or a port name", at)
+		return
+	}
+	c.mismatch(v, "a "+t.Name(), at)
+}
+
+func (c *checker) object(v any, t reflect.Type, at path) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		c.mismatch(v, "an object", at)
+		return
+	}
+	fields := fieldsOf(t)
+	for _, k := range sortedAny(m) {
+		if field, known := fields[k]; known {
+			c.value(m[k], field, at.key(k))
+		} else if c.strict {
+			c.report(at.key(k), "unknown field; "+suggest(k, fields))
+		}
+	}
+}
+
+// mismatch reports a value of another type than the wanted one.
+func (c *checker) mismatch(v any, want string, at path) {
+	got := ""
+	switch v := v.(type) {
+	case map[string]any:
+		got = "an object"
+	case []any:
+		got = "a list"
+	case string:
+		got = fmt.Sprintf("the string %q", v)
+	case bool:
+		got = fmt.Sprintf("the boolean %t", v)
+	default:
+		got = fmt.Sprintf("the number %v", v)
+	}
+	mend := ""
+	_, isString := v.(string)
+	_, isList := v.([]any)
+	_, isObject := v.(map[string]any)
+	switch {
+	case want == "a string" && !isList && !isObject:
+		mend = "; put it in quotes"
+	case (want == "a whole number" || want == "true or false") && isString:
+		mend = "; if it is in quotes, take them away"
+	case want == "a list" && isObject:
+		mend = "; begin its entries with a dash"
+	case want == "an object" && isList:
+		mend = "; take the dash away"
+	}
+	c.report(at, fmt.Sprintf("is %s, must be %s%s", got, want, mend))
+}
+
+// suggest names the field that was probably meant, or all that are possible.
+func suggest(got string, fields map[string]reflect.Type) string {
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	best, bestDistance := "", 3
+	for _, name := range names {
+		d := distance(strings.ToLower(got), strings.ToLower(name))
+		if d < bestDistance && d < len(name) {
+			best, bestDistance = name, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "want one of " + strings.Join(names, ", ")
+}
+
+// distance is the edit distance of Levenshtein, a swap of two neighbours
+// counting as one edit.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := last[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(change, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+func sortedAny(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

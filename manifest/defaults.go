@@ -1,0 +1,62 @@
+package manifest
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// defaultPolicy fills in what the API server would: the namespace, the policy
+// types and the protocol of ports (pkg/apis/networking/v1/defaults.go).
+func defaultPolicy(p *networkingv1.NetworkPolicy) {
+	if p.Namespace == "" {
+		p.Namespace = corev1.NamespaceDefault
+	}
+	if len(p.Spec.PolicyTypes) == 0 {
+		p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		if len(p.Spec.Egress) > 0 {
+			p.Spec.PolicyTypes = append(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
+		}
+	}
+	for i := range p.Spec.Ingress {
+		defaultProtocols(p.Spec.Ingress[i].Ports)
+	}
+	for i := range p.Spec.Egress {
+		defaultProtocols(p.Spec.Egress[i].Ports)
+	}
+}
+
+func defaultProtocols(ports []networkingv1.NetworkPolicyPort) {
+	for i := range ports {
+		if ports[i].Protocol == nil {
+			tcp := corev1.ProtocolTCP
+			ports[i].Protocol = &tcp
+		}
+	}
+}
+
+// defaultNamespace gives the namespace the label with its name that the API
+// server keeps on every namespace.
+func defaultNamespace(n *corev1.Namespace) {
+	labels := make(map[string]string, len(n.Labels)+1)
+	for k, v := range n.Labels {
+		labels[k] = v
+	}
+	labels[corev1.LabelMetadataName] = n.Name
+	n.Labels = labels
+}
+
+// defaultPod fills in the namespace and the protocol of container ports.
+func defaultPod(p *corev1.Pod) {
+	if p.Namespace == "" {
+		p.Namespace = corev1.NamespaceDefault
+	}
+	for _, containers := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for i := range containers {
+			for j := range containers[i].Ports {
+				if containers[i].Ports[j].Protocol == "" {
+					containers[i].Ports[j].Protocol = corev1.ProtocolTCP
+				}
+			}
+		}
+	}
+}

@@ -33,7 +33,7 @@ func before(a, b *corev1.Pod) bool {
 	if !a.CreationTimestamp.Time.Equal(b.CreationTimestamp.Time) {
 		return a.CreationTimestamp.Time.After(b.CreationTimestamp.Time)
 	}
-	return a.Namespace+"/"+a.Name > b.Namespace+"/"+b.Name
+	return namespaceOf(a)+"/"+a.Name > namespaceOf(b)+"/"+b.Name
 }
 
 func finished(pod *corev1.Pod) bool {

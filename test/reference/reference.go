@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -152,7 +153,7 @@ func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool
 // selectsSubject: S03, S07. S60: a requirement that cannot be understood is as
 // good as absent, so that the policy selects rather more than less.
 func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) bool {
-	if subject.Namespace != namespaceOf(policy) {
+	if namespaceOf(subject) != namespaceOf(policy) {
 		return false
 	}
 	for _, q := range requirementsOf(&policy.Spec.PodSelector) {
@@ -164,9 +165,9 @@ func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) boo
 }
 
 // namespaceOf: S04, what the API server would have filled in.
-func namespaceOf(policy *networkingv1.NetworkPolicy) string {
-	if policy.Namespace == "" {
+func namespaceOf(object metav1.Object) string {
+	if object.GetNamespace() == "" {
 		return "default"
 	}
-	return policy.Namespace
+	return object.GetNamespace()
 }

@@ -94,10 +94,10 @@ func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, 
 		return false
 	}
 	if entry.NamespaceSelector == nil {
-		return pod.Namespace == namespace
+		return namespaceOf(pod) == namespace
 	}
 	for _, object := range objects.Namespaces {
-		if object.Name == pod.Namespace {
+		if object.Name == namespaceOf(pod) {
 			return selectorMatches(entry.NamespaceSelector, namespaceLabels(object))
 		}
 	}

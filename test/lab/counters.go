@@ -1,0 +1,26 @@
+package lab
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Received counts the packets that came to the host over its links, without
+// those that it sent to itself.
+func (h *Host) Received() (uint64, error) {
+	var total uint64
+	err := h.Do(func() error {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return fmt.Errorf("listing the links of %s: %w", h.name, err)
+		}
+		for _, l := range links {
+			if s := l.Attrs().Statistics; s != nil && l.Attrs().Name != "lo" {
+				total += s.RxPackets
+			}
+		}
+		return nil
+	})
+	return total, err
+}

@@ -1,0 +1,191 @@
+package lab_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// roleVariable makes the test binary play a part instead of running tests.
+const roleVariable = "SLUICE_LAB_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVariable) {
+	case "":
+		os.Exit(m.Run())
+	case "holder":
+		if err := hold(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "blocker":
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
+}
+
+// held is what a holder tells about its lab.
+type held struct {
+	Inodes   []uint64
+	Process  int
+	StateDir string
+}
+
+// hold makes a lab with everything that a lab can hold, says so, and waits.
+func hold() error {
+	l, err := lab.New()
+	if err != nil {
+		return err
+	}
+	n, err := l.AddNode("node")
+	if err != nil {
+		return err
+	}
+	p, err := n.AddPod("pod")
+	if err != nil {
+		return err
+	}
+	if _, err := p.Serve(flow.TCP, netip.AddrPortFrom(p.Addresses()[0], 80)); err != nil {
+		return err
+	}
+	state, err := lab.NewStateDir()
+	if err != nil {
+		return err
+	}
+	never, _, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd := self("blocker")
+	cmd.Stdin = never
+	if err := n.Start(cmd); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(held{Inodes: l.Inodes(), Process: cmd.Process.Pid, StateDir: state.Path()}); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
+func self(role string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	return cmd
+}
+
+func TestNothingRemainsOfAKilledProcess(t *testing.T) {
+	cmd := self("holder")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	var h held
+	if err := json.NewDecoder(out).Decode(&h); err != nil {
+		t.Fatal(err)
+	}
+	if found := leftovers(t, h.Inodes); len(found) < len(h.Inodes) {
+		t.Fatalf("a running lab of %d namespaces shows %v", len(h.Inodes), found)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+
+	wantSoon(t, "no namespace is held", func() bool { return len(leftovers(t, h.Inodes)) == 0 })
+	wantSoon(t, "the process in the node is gone", func() bool {
+		_, err := os.Stat("/proc/" + strconv.Itoa(h.Process))
+		return os.IsNotExist(err)
+	})
+	if _, err := os.Stat(h.StateDir); !os.IsNotExist(err) {
+		t.Errorf("state directory: %v", err)
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	l := newLab(t)
+	n := addNode(t, l, "node")
+	p := addPod(t, n, "pod")
+	serve(t, p.Host, flow.TCP, 80)
+	serve(t, p.Host, flow.UDP, 53)
+	cmd := self("blocker")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	if err := n.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	inodes := l.Inodes()
+	l.Close()
+	if err := cmd.Wait(); err == nil {
+		t.Error("the process in the node ended by itself, want it killed")
+	}
+	wantSoon(t, "no namespace is held", func() bool { return len(leftovers(t, inodes)) == 0 })
+}
+
+func TestStateDirTakesWhatADataplaneNeeds(t *testing.T) {
+	s, err := lab.NewStateDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if err := os.WriteFile(filepath.Join(s.Path(), "1.tree"), []byte("tree"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("1.tree", filepath.Join(s.Path(), "current")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(s.Path(), "current"))
+	if err != nil || string(got) != "tree" {
+		t.Errorf("through the symlink: %q, %v", got, err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(s.Path(), "dataplane.sock")}); err != nil {
+		t.Errorf("binding a socket: %v", err)
+	}
+}
+
+func leftovers(t *testing.T, inodes []uint64) []string {
+	t.Helper()
+	found, err := lab.Leftovers(inodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// wantSoon waits for a condition that other processes or the kernel bring about.
+func wantSoon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(never)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s", never, what)
+		}
+	}
+}

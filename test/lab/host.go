@@ -1,0 +1,259 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A host's default routes point to a gateway: the addresses of its uplink's
+// other end. A node has both of these on links, and a kernel does not answer an
+// ARP request that comes from an address of its own, so they differ.
+var (
+	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
+	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
+)
+
+// gateway is an address of each family.
+type gateway [2]netip.Prefix
+
+// uplink is the name of every host's interface to the host above it.
+const uplink = "eth0"
+
+// Host is a namespace with addresses: a node, a pod, or the world.
+type Host struct {
+	*Namespace
+	addresses []netip.Addr
+
+	mu      sync.Mutex
+	servers []*Server
+}
+
+// Close stops the host's servers and lets its namespace go.
+func (h *Host) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.servers {
+		s.Close()
+	}
+	h.servers = nil
+	h.Namespace.Close()
+}
+
+// Addresses gives the host's own addresses.
+func (h *Host) Addresses() []netip.Addr { return slices.Clone(h.addresses) }
+
+// Address gives the host's first address of the family of like, and whether it
+// has one.
+func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
+	for _, a := range h.addresses {
+		if a.Is4() == like.Is4() {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// settings make a host forward, take addresses at once, answer pings, and
+// never judge a packet by where it came from.
+var settings = [][2]string{
+	{"net/ipv4/conf/all/rp_filter", "0"},
+	{"net/ipv4/conf/default/rp_filter", "0"},
+	{"net/ipv6/conf/all/disable_ipv6", "0"},
+	{"net/ipv6/conf/default/disable_ipv6", "0"},
+	{"net/ipv6/conf/all/accept_dad", "0"},
+	{"net/ipv6/conf/default/accept_dad", "0"},
+	{"net/ipv6/conf/default/accept_ra", "0"},
+	{"net/ipv4/ping_group_range", "0 2147483647"},
+	// A refusal by ICMP must not wait for a token.
+	{"net/ipv4/icmp_ratelimit", "0"},
+	{"net/ipv6/icmp/ratelimit", "0"},
+}
+
+var forwarding = [][2]string{
+	{"net/ipv4/ip_forward", "1"},
+	{"net/ipv6/conf/all/forwarding", "1"},
+	{"net/ipv6/conf/default/forwarding", "1"},
+}
+
+// newHost makes a host without links. One that routes forwards for others.
+func newHost(name string, routes bool) (*Host, error) {
+	ns, err := newNamespace(name)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{Namespace: ns}
+	if err := h.Do(func() error { return setUp(routes) }); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("setting up %s: %w", name, err)
+	}
+	return h, nil
+}
+
+func setUp(routes bool) error {
+	values := settings
+	if routes {
+		values = slices.Concat(settings, forwarding)
+	}
+	for _, v := range values {
+		if err := sysctl(v[0], v[1]); err != nil {
+			return err
+		}
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("finding lo: %w", err)
+	}
+	return netlink.LinkSetUp(lo)
+}
+
+// below makes a host under this one: a veth pair, the addresses, and the
+// routes between them. Port is the name of the pair's upper end.
+func (h *Host) below(name, port string, by gateway, addresses []netip.Addr) (*Host, error) {
+	child, err := newHost(name, by == nodeGateway)
+	if err != nil {
+		return nil, err
+	}
+	child.addresses = slices.Clone(addresses)
+	err = h.Do(func() error { return plug(port, child.fd, by) })
+	if err == nil {
+		err = child.Do(func() error { return configure(addresses, by) })
+	}
+	if err == nil {
+		err = h.route(port, netip.Addr{}, hostPrefixes(addresses)...)
+	}
+	if err != nil {
+		child.Close()
+		return nil, fmt.Errorf("connecting %s to %s: %w", name, h.name, err)
+	}
+	return child, nil
+}
+
+// plug makes the veth pair from within the upper host.
+func plug(port string, childFD int, by gateway) error {
+	link := &netlink.Veth{
+		LinkAttrs:     netlink.LinkAttrs{Name: port},
+		PeerName:      uplink,
+		PeerNamespace: netlink.NsFd(childFD),
+	}
+	if err := netlink.LinkAdd(link); err != nil {
+		return fmt.Errorf("adding veth %s: %w", port, err)
+	}
+	if err := addAddresses(link, netlink.SCOPE_LINK, by[:]...); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("setting %s up: %w", port, err)
+	}
+	return nil
+}
+
+// configure gives the lower end its addresses and default routes, from within
+// the lower host.
+func configure(addresses []netip.Addr, by gateway) error {
+	link, err := netlink.LinkByName(uplink)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", uplink, err)
+	}
+	if err := addAddresses(link, netlink.SCOPE_UNIVERSE, hostPrefixes(addresses)...); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("setting %s up: %w", uplink, err)
+	}
+	for _, via := range by {
+		i := slices.IndexFunc(addresses, func(a netip.Addr) bool { return a.Is4() == via.Addr().Is4() })
+		if i < 0 {
+			continue
+		}
+		err := netlink.RouteAdd(&netlink.Route{
+			LinkIndex: link.Attrs().Index,
+			Dst:       ipNet(netip.PrefixFrom(unspecified(via.Addr()), 0)),
+			Gw:        via.Addr().AsSlice(),
+			Src:       addresses[i].AsSlice(),
+			Flags:     unix.RTNH_F_ONLINK,
+		})
+		if err != nil {
+			return fmt.Errorf("routing by %s: %w", via.Addr(), err)
+		}
+	}
+	return nil
+}
+
+// route sends prefixes through a port, by a gateway if one is given. Packets of
+// this host itself go out with its own first address.
+func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
+	return h.Do(func() error {
+		link, err := netlink.LinkByName(port)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", port, err)
+		}
+		for _, p := range to {
+			r := netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p)}
+			if gateway.IsValid() {
+				r.Gw, r.Flags = gateway.AsSlice(), unix.RTNH_F_ONLINK
+			} else {
+				r.Scope = netlink.SCOPE_LINK
+			}
+			if src, ok := h.Address(p.Addr()); ok {
+				r.Src = src.AsSlice()
+			}
+			if err := netlink.RouteAdd(&r); err != nil {
+				return fmt.Errorf("routing %s through %s: %w", p, port, err)
+			}
+		}
+		return nil
+	})
+}
+
+// addAddresses skips duplicate address detection, so that an IPv6 address can
+// be used at once. An IPv4 address of link scope is nobody's source address on
+// another link.
+func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
+	for _, p := range prefixes {
+		addr := &netlink.Addr{IPNet: ipNet(p), Scope: int(scope)}
+		if p.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := netlink.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("adding address %s to %s: %w", p, link.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+func hostPrefixes(addresses []netip.Addr) []netip.Prefix {
+	out := make([]netip.Prefix, len(addresses))
+	for i, a := range addresses {
+		out[i] = netip.PrefixFrom(a, a.BitLen())
+	}
+	return out
+}
+
+func unspecified(like netip.Addr) netip.Addr {
+	if like.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// unroute takes routes back.
+func (h *Host) unroute(to []netip.Prefix) error {
+	return h.Do(func() error {
+		for _, p := range to {
+			if err := netlink.RouteDel(&netlink.Route{Dst: ipNet(p)}); err != nil {
+				return fmt.Errorf("removing the route to %s: %w", p, err)
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,202 @@
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Lab is a world of hosts, some of them nodes with pods.
+type Lab struct {
+	// World is the host outside of every node. It routes between nodes and has
+	// whatever address AddAddress gives it.
+	World *Host
+	nodes []*Node
+}
+
+// New makes a lab without nodes. The world has 192.168.126.254 and
+// fd00:192:168:126::fe, so that it can speak to everybody. The error is ErrNotRoot where namespaces
+// cannot be made.
+func New() (*Lab, error) {
+	world, err := newHost("world", true)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{World: world}
+	if err := l.AddAddress(netip.MustParseAddr("192.168.126.254"), netip.MustParseAddr("fd00:192:168:126::fe")); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// AddAddress lets the world answer to addresses.
+func (l *Lab) AddAddress(addresses ...netip.Addr) error {
+	err := l.World.Do(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return fmt.Errorf("finding lo: %w", err)
+		}
+		return addAddresses(lo, netlink.SCOPE_UNIVERSE, hostPrefixes(addresses)...)
+	})
+	if err != nil {
+		return err
+	}
+	l.World.addresses = append(l.World.addresses, addresses...)
+	return nil
+}
+
+// Close takes everything down. What the lab's processes still hold ends with
+// them.
+func (l *Lab) Close() {
+	for _, n := range l.nodes {
+		n.close()
+	}
+	l.World.Close()
+}
+
+// Node is a host that pods are plugged into.
+type Node struct {
+	*Host
+	lab *Lab
+	// port is the node's port in the world.
+	port string
+	// cidrs are the ranges that pods without an address get one from.
+	cidrs []netip.Prefix
+	next  []netip.Addr
+	pods  []*Pod
+	ports int
+}
+
+// Pod is a host on a node.
+type Pod struct {
+	*Host
+	// Interface is the name of the node's end of the pod's veth pair.
+	Interface string
+	routed    []netip.Prefix
+}
+
+// AddNode makes a node. Without addresses the N-th node has 192.168.126.N and
+// fd00:192:168:126::N; its pods get theirs from 10.244.N.0/24 and
+// fd00:10:244:N::/64.
+func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
+	number := len(l.nodes) + 1
+	if number > 253 {
+		return nil, fmt.Errorf("adding node %s: a lab has room for 253 nodes", name)
+	}
+	if len(addresses) == 0 {
+		addresses = []netip.Addr{
+			netip.AddrFrom4([4]byte{192, 168, 126, byte(number)}),
+			netip.MustParseAddr(fmt.Sprintf("fd00:192:168:126::%d", number)),
+		}
+	}
+	port := fmt.Sprintf("node-%d", number)
+	host, err := l.World.below(name, port, nodeGateway, addresses)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Host: host, lab: l, port: port, cidrs: []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(number), 0}), 24),
+		netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%d::/64", number)),
+	}}
+	// The first address of a range is left out, as most CNI plugins do.
+	for _, c := range n.cidrs {
+		n.next = append(n.next, c.Addr().Next().Next())
+	}
+	l.nodes = append(l.nodes, n)
+	return n, n.fromWorld(n.cidrs)
+}
+
+// fromWorld lets the world reach prefixes by way of the node.
+func (n *Node) fromWorld(prefixes []netip.Prefix) error {
+	for _, p := range prefixes {
+		gateway, ok := n.Address(p.Addr())
+		if !ok {
+			continue
+		}
+		if err := n.lab.World.route(n.port, gateway, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddPod plugs a pod into the node. Without addresses it gets the next free
+// ones of the node's ranges, IPv4 first; addresses that are given may be any.
+func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
+	if len(addresses) == 0 {
+		var err error
+		if addresses, err = n.allocate(); err != nil {
+			return nil, fmt.Errorf("adding pod %s: %w", name, err)
+		}
+	}
+	n.ports++
+	port := fmt.Sprintf("pod-%d", n.ports)
+	host, err := n.below(name, port, podGateway, addresses)
+	if err != nil {
+		return nil, err
+	}
+	pod := &Pod{Host: host, Interface: port}
+	for _, p := range hostPrefixes(addresses) {
+		if !slices.ContainsFunc(n.cidrs, func(c netip.Prefix) bool { return c.Contains(p.Addr()) }) {
+			pod.routed = append(pod.routed, p)
+		}
+	}
+	if err := n.fromWorld(pod.routed); err != nil {
+		host.Close()
+		return nil, fmt.Errorf("adding pod %s: %w", name, err)
+	}
+	n.pods = append(n.pods, pod)
+	return pod, nil
+}
+
+// allocate gives an address of each range.
+func (n *Node) allocate() ([]netip.Addr, error) {
+	var out []netip.Addr
+	for i, c := range n.cidrs {
+		a := n.next[i]
+		for n.taken(a) {
+			a = a.Next()
+		}
+		if !c.Contains(a) {
+			return nil, fmt.Errorf("no address is left in %s", c)
+		}
+		n.next[i] = a.Next()
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func (n *Node) taken(a netip.Addr) bool {
+	return slices.ContainsFunc(n.pods, func(p *Pod) bool { return slices.Contains(p.addresses, a) })
+}
+
+// RemovePod unplugs a pod: its interface, addresses and routes are gone when
+// this returns.
+func (n *Node) RemovePod(pod *Pod) error {
+	err := n.Do(func() error {
+		link, err := netlink.LinkByName(pod.Interface)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", pod.Interface, err)
+		}
+		return netlink.LinkDel(link)
+	})
+	if err != nil {
+		return fmt.Errorf("removing pod %s: %w", pod.name, err)
+	}
+	if err := n.lab.World.unroute(pod.routed); err != nil {
+		return fmt.Errorf("removing pod %s: %w", pod.name, err)
+	}
+	pod.Close()
+	n.pods = slices.DeleteFunc(n.pods, func(p *Pod) bool { return p == pod })
+	return nil
+}
+
+func (n *Node) close() {
+	for _, p := range n.pods {
+		p.Close()
+	}
+	n.Host.Close()
+}

@@ -1,0 +1,55 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Inodes gives the numbers of all namespaces of the lab.
+func (l *Lab) Inodes() []uint64 {
+	out := []uint64{l.World.Inode()}
+	for _, n := range l.nodes {
+		out = append(out, n.Inode())
+		for _, p := range n.pods {
+			out = append(out, p.Inode())
+		}
+	}
+	return out
+}
+
+// Leftovers looks for whatever keeps network namespaces alive: threads in them,
+// descriptors and mounts of them, in any process that /proc shows. It gives the
+// paths of what it finds. A namespace that none of these holds is gone, with
+// its interfaces and rules.
+func Leftovers(inodes []uint64) ([]string, error) {
+	links := make([]string, len(inodes))
+	for i, inode := range inodes {
+		links[i] = fmt.Sprintf("net:[%d]", inode)
+	}
+	var found []string
+	for _, pattern := range []string{"/proc/[0-9]*/task/*/ns/net", "/proc/[0-9]*/fd/*"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			// Processes and descriptors come and go while we look.
+			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
+				found = append(found, path)
+			}
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("looking for mounted namespaces: %w", err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if slices.ContainsFunc(strings.Fields(line), func(f string) bool { return slices.Contains(links, f) }) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found, nil
+}

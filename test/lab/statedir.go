@@ -1,0 +1,41 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux
+// 5.2): it is reached through this process's descriptor and vanishes with it.
+type StateDir struct{ file *os.File }
+
+// NewStateDir makes an empty directory.
+func NewStateDir() (*StateDir, error) {
+	context, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a state directory: %w", os.NewSyscallError("fsopen", err))
+	}
+	defer func() { _ = unix.Close(context) }()
+	if err := unix.FsconfigSetString(context, "mode", "0700"); err != nil {
+		return nil, fmt.Errorf("making a state directory: %w", os.NewSyscallError("fsconfig", err))
+	}
+	if err := unix.FsconfigCreate(context); err != nil {
+		return nil, fmt.Errorf("making a state directory: %w", os.NewSyscallError("fsconfig", err))
+	}
+	fd, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making a state directory: %w", os.NewSyscallError("fsmount", err))
+	}
+	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
+}
+
+// Path leads any process of this user to the directory while this process
+// holds it.
+func (s *StateDir) Path() string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
+}
+
+// Close lets the directory and everything in it go.
+func (s *StateDir) Close() error { return s.file.Close() }

@@ -29,6 +29,8 @@ const uplink = "eth0"
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
+	// ports counts the hosts ever plugged in below.
+	ports int
 
 	mu      sync.Mutex
 	servers []*Server
@@ -113,14 +115,17 @@ func setUp(routes bool) error {
 }
 
 // below makes a host under this one: a veth pair, the addresses, and the
-// routes between them. Port is the name of the pair's upper end.
-func (h *Host) below(name, port string, by gateway, addresses []netip.Addr) (*Host, error) {
-	child, err := newHost(name, by == nodeGateway)
+// routes between them. It gives the name of the pair's upper end too: kind and
+// number.
+func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
+	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	h.ports++
+	port = fmt.Sprintf("%s-%d", kind, h.ports)
 	child.addresses = slices.Clone(addresses)
-	err = h.Do(func() error { return plug(port, child.fd, by) })
+	err = h.Do(func() error { return plug(port, firstPort+h.ports, child.fd, by) })
 	if err == nil {
 		err = child.Do(func() error { return configure(addresses, by) })
 	}
@@ -129,15 +134,21 @@ func (h *Host) below(name, port string, by gateway, addresses []netip.Addr) (*Ho
 	}
 	if err != nil {
 		child.Close()
-		return nil, fmt.Errorf("connecting %s to %s: %w", name, h.name, err)
+		return nil, "", fmt.Errorf("connecting %s to %s: %w", name, h.name, err)
 	}
-	return child, nil
+	return child, port, nil
 }
 
+// firstPort keeps interface numbers of ports apart from those of uplinks. The
+// kernel reads equal numbers at both ends of a pair as one interface whose
+// carrier can wait up to a second (linkwatch_urgent_event, net/core/link_watch.c),
+// and until then its IPv6 addresses do not work.
+const firstPort = 100
+
 // plug makes the veth pair from within the upper host.
-func plug(port string, childFD int, by gateway) error {
+func plug(port string, index, childFD int, by gateway) error {
 	link := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: port},
+		LinkAttrs:     netlink.LinkAttrs{Name: port, Index: index},
 		PeerName:      uplink,
 		PeerNamespace: netlink.NsFd(childFD),
 	}

@@ -67,7 +67,6 @@ type Node struct {
 	cidrs []netip.Prefix
 	next  []netip.Addr
 	pods  []*Pod
-	ports int
 }
 
 // Pod is a host on a node.
@@ -92,8 +91,7 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 			netip.MustParseAddr(fmt.Sprintf("fd00:192:168:126::%d", number)),
 		}
 	}
-	port := fmt.Sprintf("node-%d", number)
-	host, err := l.World.below(name, port, nodeGateway, addresses)
+	host, port, err := l.World.below(name, "node", nodeGateway, addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +130,7 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 			return nil, fmt.Errorf("adding pod %s: %w", name, err)
 		}
 	}
-	n.ports++
-	port := fmt.Sprintf("pod-%d", n.ports)
-	host, err := n.below(name, port, podGateway, addresses)
+	host, port, err := n.below(name, "pod", podGateway, addresses)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ var (
 	nodeNames      = []string{"one", "two", "three", ""}
 	podNames       = []string{"p1", "p2", "p3", "p4"}
 	policyNames    = []string{"allow", "deny", "more"}
-	portNames      = []string{"http", "dns", "metrics"}
+	portNames      = []string{"http", "dns"}
 	portNumbers    = []int32{80, 53, 8080, 81}
 	protocols      = []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
 	labelKeys      = []string{"app", "tier", "example.com/zone"}
@@ -164,8 +164,11 @@ func (r *Random) pod(namespace, name string) *corev1.Pod {
 
 func (r *Random) containerPorts() []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
-	for range r.choose(3) {
-		port := corev1.ContainerPort{ContainerPort: pick(r.choose, portNumbers), Protocol: pick(r.choose, protocols)}
+	for range 1 + r.choose(2) {
+		port := corev1.ContainerPort{ContainerPort: pick(r.choose, portNumbers), Protocol: corev1.ProtocolTCP}
+		if r.half() {
+			port.Protocol = pick(r.choose, protocols)
+		}
 		if r.often() {
 			port.Name = pick(r.choose, portNames)
 		}
@@ -220,7 +223,7 @@ func (r *Random) Flow(family int) flow.Flow {
 	}
 	if f.Protocol.HasPorts() {
 		f.SrcPort = 40000
-		f.DstPort = pick(r.choose, []uint16{80, 53, 8080, 81, 79, 82, 100, 1, 65535, 0})
+		f.DstPort = pick(r.choose, []uint16{80, 80, 8080, 53, 81, 80, 8080, 53, 81, 79, 82, 100, 1, 65535, 0})
 	}
 	return f
 }
@@ -248,13 +251,17 @@ func (r *Random) address(family int) netip.Addr {
 func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       networkingv1.NetworkPolicySpec{PodSelector: r.selector()},
+	}
+	if r.half() {
+		policy.Spec.PodSelector = r.selector()
 	}
 	for range r.choose(4) {
-		policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{Ports: r.ports(), From: r.peers()})
+		ports, peers := r.rule()
+		policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{Ports: ports, From: peers})
 	}
 	for range r.choose(4) {
-		policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{Ports: r.ports(), To: r.peers()})
+		ports, peers := r.rule()
+		policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{Ports: ports, To: peers})
 	}
 	policy.Spec.PolicyTypes = pick(r.choose, [][]networkingv1.PolicyType{
 		{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},

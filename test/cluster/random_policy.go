@@ -57,6 +57,18 @@ func (r *Random) namespaceSelector() metav1.LabelSelector {
 	return r.selector()
 }
 
+// rule gives the two halves of a rule. One in four looks a port name up in
+// whoever is inside a block.
+func (r *Random) rule() ([]networkingv1.NetworkPolicyPort, []networkingv1.NetworkPolicyPeer) {
+	ports, peers := r.ports(), r.peers()
+	if r.choose(4) == 3 {
+		name := intstr.FromString(pick(r.choose, portNames))
+		ports = append(ports, networkingv1.NetworkPolicyPort{Port: &name})
+		peers = append(peers, networkingv1.NetworkPolicyPeer{IPBlock: r.block()})
+	}
+	return ports, peers
+}
+
 func (r *Random) peers() []networkingv1.NetworkPolicyPeer {
 	var peers []networkingv1.NetworkPolicyPeer
 	for range r.choose(4) {

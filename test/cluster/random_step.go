@@ -17,12 +17,12 @@ func (r *Random) Step() []Change {
 }
 
 func (r *Random) next() []Change {
-	switch r.choose(16) {
-	case 0, 1:
+	switch r.choose(20) {
+	case 0, 1, 16, 17, 18:
 		return r.changePod(func(pod *corev1.Pod) { r.relabel(pod.Labels) })
 	case 2:
 		return r.changeNamespace(func(namespace *corev1.Namespace) { r.relabel(namespace.Labels) })
-	case 3:
+	case 3, 19:
 		return []Change{{Object: r.policy(r.policyKey())}}
 	case 4:
 		return deleteOne(r, r.Policies)

@@ -1,0 +1,122 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFaults(t *testing.T) {
+	rows := map[string]row{
+		"S60 a fault in a peer breaks its rule, and nothing else": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [
+				{from: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/33}}], ports: [{port: 1}]},
+				{from: [{podSelector: {}}], ports: [{port: 2}]}]}`,
+			"shop/q": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 3}]}]}`,
+		}, `
+			shop/web -> shop/db TCP 1 | NotIsolated | Denied by shop/p shop/q
+			shop/web -> shop/db TCP 2 | NotIsolated | Rule shop/p[1]
+			shop/web -> shop/db TCP 3 | NotIsolated | Rule shop/q[0]
+		`},
+		"S60 a fault in a port breaks its rule": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 80}, {port: 90, endPort: 89}]}, {ports: [{port: 81}]}]}`,
+		}, `
+			shop/web -> shop/db TCP 80 | NotIsolated | Denied by shop/p
+			shop/web -> shop/db TCP 90 | NotIsolated | Denied by shop/p
+			shop/web -> shop/db TCP 81 | NotIsolated | Rule shop/p[1]
+		`},
+		"S60 a fault in the podSelector drops that requirement": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}, matchExpressions: [{key: tier, operator: In}]}}`,
+			"lab/p":  `{podSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}}`,
+		}, `
+			shop/web -> shop/db  TCP 80 | NotIsolated | Denied by shop/p
+			shop/db  -> shop/web TCP 80 | NotIsolated | NotIsolated
+			shop/web -> lab/web  TCP 80 | NotIsolated | Denied by lab/p
+			shop/web -> lab/bare TCP 80 | NotIsolated | Denied by lab/p
+		`},
+		"S60 an unknown policy type isolates both directions": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingres], ingress: [{ports: [{port: 80}]}]}`,
+		}, `
+			shop/web -> shop/db  TCP 80 | NotIsolated      | Rule shop/p[0]
+			shop/web -> shop/db  TCP 81 | NotIsolated      | Denied by shop/p
+			shop/db  -> shop/web TCP 80 | Denied by shop/p | NotIsolated
+		`},
+		"S60 an except that equals its cidr leaves nothing, and is no fault": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}, {podSelector: {}}]}]}`,
+		}, `
+			lab/web  -> shop/db TCP 80 | NotIsolated | Denied by shop/p
+			shop/web -> shop/db TCP 80 | NotIsolated | Rule shop/p[0]
+		`},
+		"S60 host bits in a cidr do not matter": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 172.17.3.4/16, except: [172.17.1.9/24]}}]}]}`,
+		}, `
+			172.17.0.1 -> shop/db TCP 80 | External | Rule shop/p[0]
+			172.17.1.1 -> shop/db TCP 80 | External | Denied by shop/p
+		`},
+	}
+	// Each of these in the first of two rules: the second still works.
+	faults := map[string]string{
+		"a cidr that is none":                `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
+		"a cidr without a length":            `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.1}}]`,
+		"a mapped cidr":                      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: "::ffff:10.0.0.0/104"}}]`,
+		"an except outside its cidr":         `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]`,
+		"an except wider than its cidr":      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/7]}}]`,
+		"an except of the other family":      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0, except: ["fd00::/16"]}}]`,
+		"an ipBlock beside a selector":       `from: [{namespaceSelector: {}}, {podSelector: {}, ipBlock: {cidr: 0.0.0.0/0}}]`,
+		"a peer without a field":             `from: [{namespaceSelector: {}}, {}]`,
+		"In without values":                  `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: In}]}}]`,
+		"NotIn without values":               `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: NotIn}]}}]`,
+		"Exists with values":                 `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: Exists, values: [web]}]}}]`,
+		"DoesNotExist with values":           `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: app, operator: DoesNotExist, values: [web]}]}}]`,
+		"an unknown operator":                `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: team, operator: Equals, values: [red]}]}}]`,
+		"a label key that is none":           `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: "-a", operator: DoesNotExist}]}}]`,
+		"a label value that is none":         `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: a, operator: NotIn, values: ["a b"]}]}}]`,
+		"port 0":                             `ports: [{port: 0}, {port: 80}]`,
+		"port 65536":                         `ports: [{port: 65536}, {port: 80}]`,
+		"an endPort below its port":          `ports: [{port: 81, endPort: 80}, {port: 80}]`,
+		"an endPort above 65535":             `ports: [{port: 80, endPort: 65536}]`,
+		"an endPort without a port":          `ports: [{endPort: 80}, {port: 80}]`,
+		"an endPort with a name":             `ports: [{port: postgres, endPort: 6000}, {port: 80}]`,
+		"a port name in capitals":            `ports: [{port: HTTP}, {port: 80}]`,
+		"a port name that is a number":       `ports: [{port: "80"}, {port: 80}]`,
+		"an empty port name":                 `ports: [{port: ""}, {port: 80}]`,
+		"a port name of sixteen characters":  `ports: [{port: abcdefghijklmnop}, {port: 80}]`,
+		"a protocol without ports":           `ports: [{protocol: ICMP}, {port: 80}]`,
+		"a protocol that is not TCP but tcp": `ports: [{protocol: tcp}, {port: 80}]`,
+	}
+	for name, fault := range faults {
+		rows["S60 "+name] = row{shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{` + fault + `}, {ports: [{port: 9090}]}]}`,
+		}, `
+			shop/web -> shop/db TCP 80   | NotIsolated | Denied by shop/p
+			shop/web -> shop/db TCP 9090 | NotIsolated | Rule shop/p[1]
+			shop/web -> shop/db ICMP     | NotIsolated | Denied by shop/p
+		`}
+	}
+	playAll(t, rows)
+}
+
+// TestS60FaultsAreReportedOnce: by policy and field; package policy's own
+// tests read every message.
+func TestS60FaultsAreReportedOnce(t *testing.T) {
+	s := newStage(t, shop,
+		netpol(t, "shop/good", denyAll),
+		netpol(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
+	problems := func() (fields []string) {
+		for _, p := range s.snapshot.Problems() {
+			if p.Policy != "shop/bad" || p.Message == "" {
+				t.Errorf("problem %v, want one of shop/bad with a message", p)
+			}
+			fields = append(fields, p.Field)
+		}
+		return fields
+	}
+	want := []string{"spec.podSelector.matchExpressions[0].operator", "spec.ingress[1].ports[0].port", "spec.ingress[1].from[1].ipBlock.cidr"}
+	if diff := cmp.Diff(want, problems()); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	s.set(netpol(t, "shop/bad", denyAll))
+	if got := problems(); len(got) > 0 {
+		t.Errorf("mended, still %v", got)
+	}
+}

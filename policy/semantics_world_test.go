@@ -1,0 +1,162 @@
+package policy_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/reference"
+)
+
+// tester is what testing.T and rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// world is a cluster as the product sees it: one snapshot, and every node with
+// its compiler and its tree, which live through all changes.
+type world struct {
+	tester
+	objects  cluster.Objects
+	snapshot *policy.Snapshot
+	nodes    []*nodeUnderTest
+}
+
+func newWorld(t tester, dir *stateDirs, nodes []string, objects cluster.Objects) *world {
+	t.Helper()
+	w := &world{tester: t, snapshot: policy.NewSnapshot()}
+	for _, c := range objects.Created() {
+		w.apply(c)
+	}
+	for _, name := range nodes {
+		w.nodes = append(w.nodes, newNodeUnderTest(t, dir, name, w.snapshot))
+	}
+	return w
+}
+
+// apply makes a change known to the snapshot. The trees learn of it at the
+// next publish.
+func (w *world) apply(c cluster.Change) {
+	w.Helper()
+	w.objects.Apply(c)
+	switch object := c.Object.(type) {
+	case *corev1.Pod:
+		if c.Deleted {
+			w.snapshot.DeletePod(object.Namespace, object.Name)
+			return
+		}
+		pod, err := policy.PodOf(object)
+		if err != nil {
+			w.Fatalf("pod %s/%s: %v", object.Namespace, object.Name, err)
+		}
+		w.snapshot.UpsertPod(pod)
+	case *corev1.Namespace:
+		if c.Deleted {
+			w.snapshot.DeleteNamespace(object.Name)
+			return
+		}
+		w.snapshot.UpsertNamespace(policy.NamespaceOf(object))
+	case *corev1.Node:
+		if c.Deleted {
+			w.snapshot.DeleteNode(object.Name)
+			return
+		}
+		node, err := policy.NodeOf(object)
+		if err != nil {
+			w.Fatalf("node %s: %v", object.Name, err)
+		}
+		w.snapshot.UpsertNode(node)
+	case *networkingv1.NetworkPolicy:
+		if c.Deleted {
+			w.snapshot.DeletePolicy(object.Namespace, object.Name)
+			return
+		}
+		w.snapshot.UpsertPolicy(object)
+	}
+}
+
+func (w *world) publish() {
+	w.Helper()
+	for _, n := range w.nodes {
+		n.publish(w)
+	}
+}
+
+// close unmaps the trees and ends the compilers.
+func (w *world) close() {
+	for _, n := range w.nodes {
+		n.close()
+	}
+}
+
+// judgement is one side of a verdict, as some node gave it.
+type judgement struct {
+	Verdict    rule.Verdict
+	Reason     rule.Reason
+	Rule       reference.RuleRef
+	IsolatedBy []string
+}
+
+func (j judgement) String() string {
+	switch j.Reason {
+	case rule.Matched:
+		return fmt.Sprintf("Rule %s[%d]", j.Rule.Policy, j.Rule.Index)
+	case rule.NoRuleMatched:
+		return "Denied by " + strings.Join(j.IsolatedBy, " ")
+	}
+	return j.Reason.String()
+}
+
+// judge asks every node. Each side of a flow is at most one node's business; a
+// side that is nobody's is an end outside the cluster.
+func (w *world) judge(f flow.Flow) (egress, ingress judgement) {
+	w.Helper()
+	external := judgement{Verdict: rule.Allow, Reason: rule.External}
+	egress, ingress = external, external
+	take := func(side *judgement, direction rule.Direction, node string, got judgement) {
+		if got.Reason == rule.Elsewhere {
+			if got.Verdict != rule.Allow {
+				w.Fatalf("%s: node %q %s: Elsewhere, but %s", f, node, direction, got.Verdict)
+			}
+			return
+		}
+		if side.Reason != rule.External {
+			w.Fatalf("%s: node %q judges %s too: %s, after %s", f, node, direction, got, *side)
+		}
+		*side = got
+	}
+	for _, n := range w.nodes {
+		e, i := n.lookup(f)
+		take(&egress, rule.Egress, n.name, e)
+		take(&ingress, rule.Ingress, n.name, i)
+	}
+	return egress, ingress
+}
+
+// checkReference compares a verdict with the reference's.
+func (w *world) checkReference(f flow.Flow, egress, ingress judgement) {
+	w.Helper()
+	want := reference.Judge(w.objects, f)
+	check := func(direction rule.Direction, got judgement, want reference.Side) {
+		w.Helper()
+		switch {
+		case got.Verdict != want.Verdict || got.Reason != want.Reason:
+			w.Fatalf("%s: %s: got %s %s, the reference says %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
+		case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rule):
+			w.Fatalf("%s: %s: got %s, the reference says that the matching rules are %v", f, direction, got, want.Rules)
+		case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
+			w.Fatalf("%s: %s: isolated by %v, the reference says %v", f, direction, got.IsolatedBy, want.IsolatedBy)
+		}
+	}
+	check(rule.Egress, egress, want.Egress)
+	check(rule.Ingress, ingress, want.Ingress)
+}

@@ -9,7 +9,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/reference"
 )
 
 // history is a cluster and what happens to it. It is drawn whole before any of
@@ -101,5 +103,25 @@ func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *world, flows []flo
 			t.Fatalf("chapter %d: %s: step by step: %s, %s; from nothing: %s, %s", chapter, f, egress, ingress, freshEgress, freshIngress)
 		}
 		lived.checkReference(f, egress, ingress)
+	}
+}
+
+// TestRealisticClusters compares where many pods share classes and programs,
+// as small clusters cannot.
+func TestRealisticClusters(t *testing.T) {
+	r := cluster.NewRealistic(1, cluster.Size{Pods: 600, Policies: 200, DualStack: true})
+	w := newWorld(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())
+	defer w.close()
+	w.publish()
+	n := w.nodes[0]
+	for _, f := range r.Flows(1, 500, 0.5) {
+		egress, ingress := n.lookup(f)
+		want := reference.Judge(w.objects, f)
+		if egress.Reason != rule.Elsewhere {
+			w.checkSide(f, rule.Egress, egress, want.Egress)
+		}
+		if ingress.Reason != rule.Elsewhere {
+			w.checkSide(f, rule.Ingress, ingress, want.Ingress)
+		}
 	}
 }

@@ -146,17 +146,18 @@ func (w *world) judge(f flow.Flow) (egress, ingress judgement) {
 func (w *world) checkReference(f flow.Flow, egress, ingress judgement) {
 	w.Helper()
 	want := reference.Judge(w.objects, f)
-	check := func(direction rule.Direction, got judgement, want reference.Side) {
-		w.Helper()
-		switch {
-		case got.Verdict != want.Verdict || got.Reason != want.Reason:
-			w.Fatalf("%s: %s: got %s %s, the reference says %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
-		case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rule):
-			w.Fatalf("%s: %s: got %s, the reference says that the matching rules are %v", f, direction, got, want.Rules)
-		case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
-			w.Fatalf("%s: %s: isolated by %v, the reference says %v", f, direction, got.IsolatedBy, want.IsolatedBy)
-		}
+	w.checkSide(f, rule.Egress, egress, want.Egress)
+	w.checkSide(f, rule.Ingress, ingress, want.Ingress)
+}
+
+func (w *world) checkSide(f flow.Flow, direction rule.Direction, got judgement, want reference.Side) {
+	w.Helper()
+	switch {
+	case got.Verdict != want.Verdict || got.Reason != want.Reason:
+		w.Fatalf("%s: %s: got %s %s, the reference says %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
+	case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rule):
+		w.Fatalf("%s: %s: got %s, the reference says that the matching rules are %v", f, direction, got, want.Rules)
+	case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
+		w.Fatalf("%s: %s: isolated by %v, the reference says %v", f, direction, got.IsolatedBy, want.IsolatedBy)
 	}
-	check(rule.Egress, egress, want.Egress)
-	check(rule.Ingress, ingress, want.Ingress)
 }

@@ -1,0 +1,35 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+func labelSet(m map[string]string) labels.Set { return m }
+
+// count writes "its only ingress rule does" or "its 3 ingress rules do".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "its only " + one
+	}
+	return fmt.Sprintf("its %d %s", n, many)
+}
+
+// number writes "1 pod" or "3 pods".
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// few joins the first of many words.
+func few(words []string) string {
+	const shown = 5
+	if len(words) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:shown], ", "), len(words)-shown)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,9 +15,9 @@ import (
 
 // Dial opens a TCP connection, or a connected UDP socket, from a host. The
 // source address is the kernel's choice unless src is valid. The error wraps
-// the kernel's errno, or os.ErrDeadlineExceeded.
-func (h *Host) Dial(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (net.Conn, error) {
-	conn, err := h.dial(protocol, src, dst, time.Now().Add(timeout))
+// the kernel's errno, or os.ErrDeadlineExceeded when the context ended first.
+func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
+	conn, err := h.dial(ctx, protocol, src, dst)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s %s from %s: %w", protocol, dst, h.name, err)
 	}
@@ -25,7 +26,7 @@ func (h *Host) Dial(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, 
 
 // dial needs the namespace only for the moment in which the socket is made, so
 // that any number of dials can wait at once.
-func (h *Host) dial(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, deadline time.Time) (net.Conn, error) {
+func (h *Host) dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	var kind int
 	switch protocol {
 	case flow.TCP:
@@ -53,7 +54,7 @@ func (h *Host) dial(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, 
 	}
 	file := os.NewFile(uintptr(fd), dst.String())
 	defer func() { _ = file.Close() }()
-	if err := finish(file, deadline); err != nil {
+	if err := finish(ctx, file); err != nil {
 		return nil, err
 	}
 	return net.FileConn(file)
@@ -72,10 +73,8 @@ func start(fd int, src netip.Addr, dst netip.AddrPort) error {
 }
 
 // finish waits until the socket is connected or knows why not.
-func finish(file *os.File, deadline time.Time) error {
-	if err := file.SetDeadline(deadline); err != nil {
-		return err
-	}
+func finish(ctx context.Context, file *os.File) error {
+	defer endWith(ctx, file)()
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return err
@@ -98,6 +97,12 @@ func finish(file *os.File, deadline time.Time) error {
 		return err
 	}
 	return outcome
+}
+
+// endWith ends reads and writes that wait when the context ends. The returned
+// function takes that back.
+func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

@@ -53,7 +53,7 @@ func serve(t *testing.T, h *lab.Host, protocol flow.Protocol, port uint16) {
 
 func wantResult(t *testing.T, from *lab.Host, protocol flow.Protocol, to netip.AddrPort, timeout time.Duration, want lab.Result) {
 	t.Helper()
-	got, err := from.Probe(protocol, netip.Addr{}, to, timeout)
+	got, err := from.Probe(t.Context(), protocol, netip.Addr{}, to, timeout)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,10 +45,15 @@ func (r Result) String() string {
 
 // Probe opens a connection to a Server and waits for its answer. The source
 // address is the kernel's choice unless src is valid. A UDP probe sends its
-// datagram three times in the time it has. The error is about the lab itself,
-// never about what became of the packets.
-func (h *Host) Probe(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
-	err := h.probe(protocol, src, dst, timeout)
+// datagram three times in the time it has. The error is about the lab itself or
+// the context, never about what became of the packets.
+func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := h.probe(limited, protocol, src, dst, timeout/datagrams)
+	if ctx.Err() != nil {
+		return TimedOut, ctx.Err()
+	}
 	switch {
 	case err == nil:
 		return Connected, nil
@@ -67,24 +73,20 @@ var refusals = []unix.Errno{
 	unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EPERM, unix.ENOPROTOOPT,
 }
 
-func (h *Host) probe(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) error {
-	deadline := time.Now().Add(timeout)
-	conn, err := h.dial(protocol, src, dst, deadline)
+func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, again time.Duration) error {
+	conn, err := h.dial(ctx, protocol, src, dst)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	defer endWith(ctx, conn)()
 	if protocol == flow.UDP {
-		return exchange(conn, timeout)
-	}
-	if err := conn.SetDeadline(deadline); err != nil {
-		return err
+		return exchange(ctx, conn, again)
 	}
 	var greeting [1]byte
-	if _, err := conn.Read(greeting[:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			return unix.ECONNRESET
-		}
+	if _, err := conn.Read(greeting[:]); errors.Is(err, io.EOF) {
+		return unix.ECONNRESET
+	} else if err != nil {
 		return err
 	}
 	return nil
@@ -92,24 +94,22 @@ func (h *Host) probe(protocol flow.Protocol, src netip.Addr, dst netip.AddrPort,
 
 const datagrams = 3
 
-// exchange sends a number and waits until it comes back.
-func exchange(conn net.Conn, timeout time.Duration) error {
+// exchange sends a number, again after a while, until it comes back.
+func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 	number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	answer := make([]byte, len(number))
-	var err error
-	for range datagrams {
-		if err = conn.SetDeadline(time.Now().Add(timeout / datagrams)); err != nil {
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(again)); err != nil {
 			return err
 		}
-		if _, err = conn.Write(number); err != nil {
+		if ctx.Err() != nil {
+			return os.ErrDeadlineExceeded
+		}
+		if _, err := conn.Write(number); err != nil {
 			return err
 		}
-		if _, err = io.ReadFull(conn, answer); err == nil {
-			return nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := io.ReadFull(conn, answer); err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
-	return err
 }

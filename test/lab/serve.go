@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -11,10 +13,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Server answers on one address and port of a host: over TCP with one byte for
-// each connection, over UDP with the datagram that came.
+// Server answers on one address and port of a host. Over UDP it sends each
+// datagram back. Over TCP it greets each connection with one byte, and then
+// sends as many bytes as the client asks for (Download), until the client
+// closes.
 type Server struct {
 	closer io.Closer
+	// open ends when the server is closed.
+	open   context.Context
+	cancel context.CancelFunc
 	served atomic.Uint64
 	ended  sync.WaitGroup
 }
@@ -23,6 +30,7 @@ type Server struct {
 // TCP and UDP.
 func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error) {
 	s := &Server{}
+	s.open, s.cancel = context.WithCancel(context.Background())
 	var loop func()
 	err := h.Do(func() error {
 		switch protocol {
@@ -44,6 +52,7 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 		return nil
 	})
 	if err != nil {
+		s.cancel()
 		return nil, fmt.Errorf("serving %s %s on %s: %w", protocol, at, h.name, err)
 	}
 	s.ended.Go(loop)
@@ -58,6 +67,7 @@ func (s *Server) Served() uint64 { return s.served.Load() }
 
 // Close stops the server. A second Close does nothing.
 func (s *Server) Close() {
+	s.cancel()
 	_ = s.closer.Close()
 	s.ended.Wait()
 }
@@ -69,9 +79,45 @@ func (s *Server) greet(l *net.TCPListener) {
 			return
 		}
 		s.served.Add(1)
-		_, _ = c.Write([]byte{'!'})
-		_ = c.Close()
+		s.ended.Go(func() { s.converse(c) })
 	}
+}
+
+func (s *Server) converse(c *net.TCPConn) {
+	stop := context.AfterFunc(s.open, func() { _ = c.Close() })
+	defer func() { stop(); _ = c.Close() }()
+	if _, err := c.Write([]byte{'!'}); err != nil {
+		return
+	}
+	chunk := make([]byte, chunkSize)
+	var request [8]byte
+	for {
+		if _, err := io.ReadFull(c, request[:]); err != nil {
+			return
+		}
+		for left := binary.BigEndian.Uint64(request[:]); left > 0; {
+			n, err := c.Write(chunk[:min(left, chunkSize)])
+			if err != nil {
+				return
+			}
+			left -= uint64(n)
+		}
+	}
+}
+
+const chunkSize = 64 << 10
+
+// Download asks a Server at the other end of a TCP connection, whose greeting
+// has been read, for that many bytes and reads them. Deadlines are the
+// caller's.
+func Download(conn net.Conn, bytes uint64) error {
+	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, bytes)); err != nil {
+		return fmt.Errorf("asking for %d bytes: %w", bytes, err)
+	}
+	if _, err := io.CopyN(io.Discard, conn, int64(bytes)); err != nil {
+		return fmt.Errorf("reading %d bytes: %w", bytes, err)
+	}
+	return nil
 }
 
 func (s *Server) echo(c *net.UDPConn) {

@@ -1,0 +1,206 @@
+package ruleset
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+)
+
+// A rule is a list of expressions that share registers: one loads, the next
+// compares, the last acts. Each function below gives the expressions of the
+// nft text in its comment. All use register 1.
+
+const register = 1
+
+type expressions = []expr.Any
+
+func join(parts ...expressions) expressions {
+	var out expressions
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+func native(v uint32) []byte { return binaryutil.NativeEndian.PutUint32(v) }
+
+func equal(data []byte) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: data}
+}
+
+func notEqual(data []byte) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: data}
+}
+
+func and(mask []byte) expr.Any {
+	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
+}
+
+// replaceBits gives register = register & ~mask | bits.
+func replaceBits(mask, bits uint32) expr.Any {
+	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: 4, Mask: native(^mask), Xor: native(bits & mask)}
+}
+
+// markIs: meta mark & MASK == BITS.
+func markIs(mask, bits uint32) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
+}
+
+// markIsNot: meta mark & MASK != BITS.
+func markIsNot(mask, bits uint32) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyMARK, Register: register}, and(native(mask)), notEqual(native(bits))}
+}
+
+// clearMark: meta mark set meta mark & ~MASK.
+func clearMark(mask uint32) expressions {
+	return expressions{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: register},
+		replaceBits(mask, 0),
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: register},
+	}
+}
+
+// connectionMarkIs: ct mark & MASK == BITS. It matches no packet without a
+// connection.
+func connectionMarkIs(mask, bits uint32) expressions {
+	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
+}
+
+// setConnectionMark: ct mark set ct mark & ~MASK | BITS. For a packet without
+// a connection the rule ends here, because loading the mark does.
+func setConnectionMark(mask, bits uint32) expressions {
+	return expressions{
+		&expr.Ct{Key: expr.CtKeyMARK, Register: register},
+		replaceBits(mask, bits),
+		&expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: register},
+	}
+}
+
+// stateIs: ct state BITS, any of them.
+func stateIs(bits uint32) expressions {
+	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
+}
+
+// replyDirection: ct direction reply.
+func replyDirection() expressions {
+	return expressions{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: register}, equal([]byte{1})}
+}
+
+// protocol: meta l4proto NUMBER.
+func protocol(number byte) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, equal([]byte{number})}
+}
+
+// family: meta nfproto ipv4|ipv6.
+func family(number byte) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{number})}
+}
+
+const tcpFlagsOffset = 13
+
+func tcpFlags(mask byte) expressions {
+	return join(protocol(unix.IPPROTO_TCP), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlagsOffset, Len: 1},
+		and([]byte{mask}),
+	})
+}
+
+const (
+	synFlag = 0x02
+	rstFlag = 0x04
+	ackFlag = 0x10
+)
+
+// tcpNotOpening: tcp flags & (syn | ack) != syn.
+func tcpNotOpening() expressions {
+	return append(tcpFlags(synFlag|ackFlag), notEqual([]byte{synFlag}))
+}
+
+// tcpReset: tcp flags & rst == rst.
+func tcpReset() expressions {
+	return append(tcpFlags(rstFlag), equal([]byte{rstFlag}))
+}
+
+// neighbourDiscovery: ip6 hoplimit 255 icmpv6 type 133-137.
+func neighbourDiscovery() expressions {
+	return join(
+		family(unix.NFPROTO_IPV6),
+		expressions{
+			&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 7, Len: 1},
+			equal([]byte{255}),
+		},
+		protocol(unix.IPPROTO_ICMPV6),
+		expressions{
+			&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+			&expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}},
+		},
+	)
+}
+
+// sourceIsLocal: fib saddr type local.
+func sourceIsLocal() expressions {
+	return expressions{
+		&expr.Fib{Register: register, FlagSADDR: true, ResultADDRTYPE: true},
+		equal(native(unix.RTN_LOCAL)),
+	}
+}
+
+// cameIn: iif != 0, true for every packet that came in by an interface. Packets
+// of the output hook have none, and match neither iif nor its negation.
+func cameIn() expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
+}
+
+// inSet: ip saddr @SET and the like.
+func inSet(s addressSet) expressions {
+	return join(family(s.family), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
+		&expr.Lookup{SourceRegister: register, SetName: s.name},
+	})
+}
+
+func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
+
+func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
+
+func continueAt(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
+
+// resetConnection: reject with tcp reset.
+func resetConnection() expr.Any {
+	return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
+}
+
+// include/uapi/linux/netfilter/nf_tables.h, enum nft_reject_inet_code.
+const rejectAdminProhibited = 3
+
+// prohibit: reject with icmpx admin-prohibited.
+func prohibit() expr.Any {
+	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: rejectAdminProhibited}
+}
+
+// queueTo: queue to BASE-LAST, spread by addresses so that the packets of two
+// ends keep their order. Both ways of writing it lead to the same kernel code.
+func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
+	if how == QueueExpression {
+		e := &expr.Queue{Num: base, Total: count}
+		if bypass {
+			e.Flag = expr.QueueFlagBypass
+		}
+		return e
+	}
+	// struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h: three
+	// u16, padded to the 8 bytes of XT_ALIGN.
+	info := make(xt.Unknown, 8)
+	binary.NativeEndian.PutUint16(info[0:], base)
+	binary.NativeEndian.PutUint16(info[2:], count)
+	if bypass {
+		binary.NativeEndian.PutUint16(info[4:], xtQueueBypass)
+	}
+	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
+}
+
+// NFQ_FLAG_BYPASS of xt_NFQUEUE.h.
+const xtQueueBypass = 1

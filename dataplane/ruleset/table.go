@@ -1,0 +1,172 @@
+// Package ruleset is the nftables table `inet sluice`: which packets of a node
+// are accepted, refused or queued before a policy is looked at, and what becomes
+// of a verdict. docs/packet-path.md explains it rule by rule.
+//
+// Removing any base chain of a network namespace drops every packet that waits
+// in any of its queues. So base chains are made once and stay until Uninstall;
+// everything else changes in one transaction.
+package ruleset
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+const tableName = "sluice"
+
+// ErrForeignShape: a table of our name exists whose base chains are not ours.
+// They cannot be changed in place.
+var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
+
+// Deny is how a refused packet ends.
+type Deny string
+
+// The ways to refuse. In both the packet goes nowhere.
+const (
+	// Drop says nothing: the sender waits.
+	Drop Deny = "Drop"
+	// Reject tells the sender at once: TCP reset, ICMP administratively
+	// prohibited for every other protocol.
+	Reject Deny = "Reject"
+)
+
+// FailurePolicy is what happens to packets that no worker can take.
+type FailurePolicy string
+
+// The failure policies. Flows that were accepted go on in both.
+const (
+	// FailClosed drops them: no worker, no new flows for isolated pods.
+	FailClosed FailurePolicy = "Closed"
+	// FailOpen lets them pass, each packet on its own: once workers listen again,
+	// the flow is judged.
+	FailOpen FailurePolicy = "Open"
+)
+
+// Config is what the rules depend on. The zero value is not valid.
+type Config struct {
+	Marks Marks
+	// QueueBase is the first queue; Queues of them follow each other.
+	QueueBase, Queues uint16
+	FailurePolicy     FailurePolicy
+	Deny              Deny
+	Queueing          Queueing
+}
+
+// Table is the table in the network namespace of the thread that opened it. It
+// is safe for concurrent use.
+type Table struct {
+	mu     sync.Mutex
+	conn   *nftables.Conn
+	table  *nftables.Table
+	config Config
+	now    content
+}
+
+// Open connects to the kernel and changes nothing.
+func Open(config Config) (*Table, error) {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("opening nftables: %w", err)
+	}
+	return &Table{conn: c, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}, nil
+}
+
+// Close disconnects from the kernel. The table stays.
+func (t *Table) Close() error {
+	if err := t.conn.CloseLasting(); err != nil {
+		return fmt.Errorf("closing nftables: %w", err)
+	}
+	return nil
+}
+
+// Install makes the table be what it has to be, whatever it was before, in one
+// transaction: packets see the old table or the new one. Base chains that exist
+// are kept, and with them all packets that wait in queues.
+func (t *Table) Install(isolated Isolated) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, err := t.read()
+	if err != nil {
+		return err
+	}
+	t.conn.AddTable(t.table)
+	for _, s := range addressSets {
+		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
+			return fmt.Errorf("adding set %s: %w", s.name, err)
+		}
+	}
+	chains := t.config.chains()
+	for _, c := range chains {
+		t.conn.AddChain(c.of(t.table))
+	}
+	t.conn.FlushTable(t.table)
+	for _, c := range chains {
+		for _, r := range c.rules {
+			t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c.of(t.table), Exprs: r})
+		}
+	}
+	return t.commit(before, isolated.content())
+}
+
+// SetIsolated changes which pods are isolated, in one transaction, after
+// Install.
+func (t *Table) SetIsolated(isolated Isolated) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.commit(t.now, isolated.content())
+}
+
+func (t *Table) commit(from, to content) error {
+	if err := change(t.conn, t.table, from, to); err != nil {
+		return err
+	}
+	if err := t.conn.Flush(); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("%w: %w", ErrForeignShape, err)
+		}
+		return fmt.Errorf("changing table inet %s: %w", tableName, err)
+	}
+	t.now = to
+	return nil
+}
+
+// read gives what the sets hold; nothing when there is no table.
+func (t *Table) read() (content, error) {
+	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
+	if errors.Is(err, unix.ENOENT) {
+		return content{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding table inet %s: %w", tableName, err)
+	}
+	now, err := readContent(t.conn, t.table)
+	if errors.Is(err, unix.ENOENT) {
+		return content{}, nil
+	}
+	return now, err
+}
+
+// Uninstall removes the table and proves that it is gone. Packets that wait in
+// any queue of the network namespace are dropped by the kernel. The error is
+// nil when there was no table.
+func Uninstall() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("opening nftables: %w", err)
+	}
+	if _, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet); errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	c.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("removing table inet %s: %w", tableName, err)
+	}
+	if _, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet); !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("removing table inet %s: it is still there (%w)", tableName, err)
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+// Package engine is the packet path of one node as it runs: the rules, the
+// workers, and the generation of the tree that they judge by.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+// Config says how a node enforces.
+type Config struct {
+	Marks ruleset.Marks
+	// QueueBase is the first queue; Queues of them follow each other.
+	QueueBase, Queues uint16
+	FailurePolicy     ruleset.FailurePolicy
+	Deny              ruleset.Deny
+	Log               logr.Logger
+}
+
+// Generation is one compiled tree, as the packet path sees it.
+type Generation struct {
+	// Number goes up with each tree that is published.
+	Number uint64
+	Judge  queue.Judge
+	// Isolated is whose packets are queued.
+	Isolated ruleset.Isolated
+	// Close is called once no packet is judged by this generation any more.
+	Close func() error
+}
+
+// Engine enforces one generation after the other.
+type Engine struct {
+	config Config
+	kernel ruleset.Kernel
+	table  *ruleset.Table
+	pool   *queue.Pool
+
+	// mu orders changes.
+	mu           sync.Mutex
+	now          Generation
+	acknowledged atomic.Uint64
+}
+
+// Start begins to enforce in the network namespace of the calling thread. The
+// order is: the first generation, then the queues, then the rules, so that no
+// packet is queued that nobody judges. The error is ruleset.ErrKernel where the
+// kernel lacks something.
+func Start(config Config, first Generation) (*Engine, error) {
+	kernel, err := ruleset.FindKernel()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{config: config, kernel: kernel, now: first}
+	e.pool, err = queue.Open(queue.Config{
+		Marks:    config.Marks,
+		Base:     config.QueueBase,
+		Queues:   config.Queues,
+		FailOpen: config.FailurePolicy == ruleset.FailOpen,
+	}, first.Judge)
+	if err != nil {
+		return nil, err
+	}
+	e.table, err = ruleset.Open(ruleset.Config{
+		Marks:         config.Marks,
+		QueueBase:     config.QueueBase,
+		Queues:        config.Queues,
+		FailurePolicy: config.FailurePolicy,
+		Deny:          config.Deny,
+		Queueing:      kernel.Queueing,
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.pool.Close())
+	}
+	if err := e.table.Install(first.Isolated); err != nil {
+		return nil, errors.Join(err, e.table.Close(), e.pool.Close())
+	}
+	e.acknowledged.Store(first.Number)
+	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
+		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
+	return e, nil
+}
+
+// Use enforces another generation from now on. First every packet is judged by
+// it, then it decides whose packets are judged: so no verdict of the generation
+// before is given for a pod that only this one isolates. The generation before
+// is closed. After an error the packet path is as strict as before or stricter,
+// and the same generation can be used again.
+func (e *Engine) Use(g Generation) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.now
+	e.pool.Swap(g.Judge)
+	e.now = g
+	if before.Close != nil {
+		if err := before.Close(); err != nil {
+			e.config.Log.Error(err, "closing a tree that is not used any more", "generation", before.Number)
+		}
+	}
+	if err := e.table.SetIsolated(g.Isolated); err != nil {
+		// Someone else changed the table. Making it whole again is the mend.
+		e.config.Log.Error(err, "changing isolated pods; repairing the rules", "generation", g.Number)
+		if err := e.table.Install(g.Isolated); err != nil {
+			return fmt.Errorf("using generation %d: %w", g.Number, err)
+		}
+	}
+	e.acknowledged.Store(g.Number)
+	e.config.Log.Info("enforcing", "generation", g.Number)
+	return nil
+}
+
+// Failed gives the error of a worker that ended: the engine is to be closed and
+// started again.
+func (e *Engine) Failed() <-chan error { return e.pool.Failed() }
+
+// Close ends the workers. The rules stay: accepted flows go on, and for all
+// others the failure policy decides.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := errors.Join(e.pool.Close(), e.table.Close())
+	if e.now.Close != nil {
+		err = errors.Join(err, e.now.Close())
+	}
+	return err
+}
+
+// Status is what the packet path does now.
+type Status struct {
+	// Acknowledged is the generation that holds for every packet, also of old
+	// connections.
+	Acknowledged  uint64                `json:"acknowledged"`
+	Queueing      ruleset.Queueing      `json:"queueing"`
+	QueueBase     uint16                `json:"queueBase"`
+	Queues        uint16                `json:"queues"`
+	FailurePolicy ruleset.FailurePolicy `json:"failurePolicy"`
+	Deny          ruleset.Deny          `json:"deny"`
+	MarkMask      uint32                `json:"markMask"`
+	Verdicts      queue.Stats           `json:"verdicts"`
+}
+
+// Status reads the counters.
+func (e *Engine) Status() (Status, error) {
+	stats, err := e.pool.Stats()
+	return Status{
+		Acknowledged:  e.acknowledged.Load(),
+		Queueing:      e.kernel.Queueing,
+		QueueBase:     e.config.QueueBase,
+		Queues:        e.config.Queues,
+		FailurePolicy: e.config.FailurePolicy,
+		Deny:          e.config.Deny,
+		MarkMask:      e.config.Marks.Mask,
+		Verdicts:      stats,
+	}, err
+}

@@ -1,0 +1,204 @@
+package engine_test
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// stage is a node with two pods, and an engine on it. Pod two is isolated for
+// ingress.
+//
+//	one --veth-- node --veth-- two
+type stage struct {
+	t        *testing.T
+	lab      *lab.Lab
+	node     *lab.Node
+	one, two *lab.Pod
+	engine   *engine.Engine
+	config   engine.Config
+	number   uint64
+}
+
+// judgeFunc allows or denies as one function says.
+type judgeFunc func(flow.Flow) rule.Verdict
+
+func (j judgeFunc) Judge(f flow.Flow) queue.Answer {
+	return queue.Answer{
+		Egress:  queue.Side{Verdict: rule.Allow, Reason: rule.NotIsolated},
+		Ingress: queue.Side{Verdict: j(f), Reason: rule.Matched},
+	}
+}
+
+func newStage(t *testing.T, deny ruleset.Deny, judge judgeFunc) *stage {
+	t.Helper()
+	s := &stage{t: t}
+	var err error
+	if s.lab, err = lab.New(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.lab.Close)
+	if s.node, err = s.lab.AddNode("node"); err != nil {
+		t.Fatal(err)
+	}
+	if s.one, err = s.node.AddPod("one"); err != nil {
+		t.Fatal(err)
+	}
+	if s.two, err = s.node.AddPod("two"); err != nil {
+		t.Fatal(err)
+	}
+	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.config = engine.Config{
+		Marks: marks, QueueBase: 100, Queues: 2, FailurePolicy: ruleset.FailClosed, Deny: deny, Log: testr.New(t),
+	}
+	s.start(judge)
+	return s
+}
+
+func (s *stage) generation(judge judgeFunc) engine.Generation {
+	s.number++
+	return engine.Generation{Number: s.number, Judge: judge, Isolated: ruleset.Isolated{Ingress: s.two.Addresses()}}
+}
+
+func (s *stage) start(judge judgeFunc) {
+	s.t.Helper()
+	err := s.node.Do(func() (err error) {
+		s.engine, err = engine.Start(s.config, s.generation(judge))
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	running := s.engine
+	s.t.Cleanup(func() {
+		if err := running.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+func (s *stage) use(judge judgeFunc) {
+	s.t.Helper()
+	if err := s.engine.Use(s.generation(judge)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) serve(host *lab.Pod, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
+	s.t.Helper()
+	a, _ := host.Address(like)
+	at := netip.AddrPortFrom(a, port)
+	if _, err := host.Serve(protocol, at); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+func (s *stage) probe(from *lab.Host, protocol flow.Protocol, to netip.AddrPort) lab.Result {
+	s.t.Helper()
+	r, err := from.Probe(context.Background(), protocol, netip.Addr{}, to, time.Second)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+var (
+	like4 = netip.MustParseAddr("0.0.0.0")
+	like6 = netip.MustParseAddr("::")
+)
+
+func TestVerdictsOnTheWire(t *testing.T) {
+	for _, deny := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
+		t.Run(string(deny), func(t *testing.T) {
+			refused := lab.TimedOut
+			if deny == ruleset.Reject {
+				refused = lab.Refused
+			}
+			s := newStage(t, deny, func(f flow.Flow) rule.Verdict {
+				if f.DstPort == 80 {
+					return rule.Allow
+				}
+				return rule.Deny
+			})
+			for _, like := range []netip.Addr{like4, like6} {
+				for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+					open := s.serve(s.two, protocol, like, 80)
+					closed := s.serve(s.two, protocol, like, 81)
+					other := s.serve(s.one, protocol, like, 81)
+					if got := s.probe(s.one.Host, protocol, open); got != lab.Connected {
+						t.Errorf("%s to %s: %s, want it allowed", protocol, open, got)
+					}
+					if got := s.probe(s.one.Host, protocol, closed); got != refused {
+						t.Errorf("%s to %s: %s, want %s", protocol, closed, got, refused)
+					}
+					if got := s.probe(s.node.Host, protocol, closed); got != lab.Connected {
+						t.Errorf("%s from the node to %s: %s, want it allowed (S40)", protocol, closed, got)
+					}
+					if got := s.probe(s.two.Host, protocol, other); got != lab.Connected {
+						t.Errorf("%s to %s, which is not isolated: %s, want it allowed", protocol, other, got)
+					}
+				}
+			}
+			st, err := s.engine.Status()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", st)
+			if st.Verdicts.Accepted == 0 || st.Verdicts.Refused == 0 || st.Verdicts.VerdictErrors != 0 || st.Verdicts.Waiting != 0 {
+				t.Errorf("verdicts: %+v", st.Verdicts)
+			}
+		})
+	}
+}
+
+// An accepted flow never enters user space again: not after its first packet,
+// not after a restart.
+func TestAcceptedFlowsStayInTheKernel(t *testing.T) {
+	var judged atomic.Uint64
+	s := newStage(t, ruleset.Drop, func(flow.Flow) rule.Verdict { judged.Add(1); return rule.Allow })
+	at := s.serve(s.two, flow.TCP, like4, 80)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := s.one.Dial(ctx, flow.TCP, netip.Addr{}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Download(conn, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if got := judged.Load(); got != 1 {
+		t.Errorf("%d packets judged, want 1", got)
+	}
+	if err := s.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Download(conn, 1<<20); err != nil {
+		t.Fatalf("while nobody listens: %v", err)
+	}
+	s.start(func(flow.Flow) rule.Verdict { judged.Add(1); return rule.Deny })
+	if err := lab.Download(conn, 1<<20); err != nil {
+		t.Fatalf("after a restart: %v", err)
+	}
+	if got := judged.Load(); got != 1 {
+		t.Errorf("%d packets judged after a restart, want 1", got)
+	}
+}

@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/florianl/go-nfqueue/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/packet"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// worker serves one queue. Everything but Close runs on go-nfqueue's goroutine.
+type worker struct {
+	pool   *Pool
+	number uint16
+	nf     *nfqueue.Nfqueue
+	socket *socket
+
+	// batch is held while packets have been read whose verdicts are not carried
+	// out yet.
+	batch sync.Mutex
+	// judge is the one for the whole batch.
+	judge   Judge
+	decoder packet.Decoder
+
+	counters counters
+}
+
+func (w *worker) begin(int) {
+	w.batch.Lock()
+	w.judge = *w.pool.judge.Load()
+}
+
+func (w *worker) end(packets int) {
+	w.counters.batches.Add(1)
+	w.counters.packets.Add(uint64(packets))
+	w.judge = nil
+	w.batch.Unlock()
+}
+
+// judgePacket gives one packet its verdict. It returns 0, always: another value
+// would end the worker.
+func (w *worker) judgePacket(a nfqueue.Attribute) int {
+	if a.PacketID == nil {
+		w.counters.verdictErrors.Add(1)
+		return 0
+	}
+	var data []byte
+	if a.Payload != nil {
+		data = *a.Payload
+	}
+	p, fault := w.decoder.Decode(data)
+	if fault != packet.None {
+		// Dropped without a mark: a broken packet says nothing about the
+		// connection that it seems to belong to.
+		w.counters.unreadable[fault].Add(1)
+		w.answer(*a.PacketID, nfqueue.NfDrop)
+		return 0
+	}
+	// The packet mark comes with the packet unless it is 0. A verdict replaces
+	// it as a whole, so the bits of others are sent back as they came.
+	var mark uint32
+	if a.Mark != nil {
+		mark = *a.Mark
+	}
+	w.answer(*a.PacketID, nfqueue.NfAccept, nfqueue.WithMark(w.pool.config.Marks.Set(mark, w.verdict(p))))
+	return 0
+}
+
+// verdict judges a packet, and gives the state of its mark.
+func (w *worker) verdict(p packet.Packet) uint32 {
+	marks := w.pool.config.Marks
+	answer := w.judge.Judge(p.Flow)
+	w.counters.countSide(rule.Egress, p.Flow, answer.Egress)
+	w.counters.countSide(rule.Ingress, p.Flow, answer.Ingress)
+	if answer.Verdict() == rule.Allow {
+		w.counters.accepted.Add(1)
+		return marks.Accepted
+	}
+	// Connection tracking may have lost a connection that the other end opened.
+	// The rules accept this answer only where that can be.
+	if p.MidStream && w.judge.Judge(reverse(p.Flow)).Verdict() == rule.Allow {
+		w.counters.midStream.Add(1)
+		return marks.Either
+	}
+	w.counters.refused.Add(1)
+	return marks.Refused
+}
+
+func reverse(f flow.Flow) flow.Flow {
+	return flow.Flow{Src: f.Dst, Dst: f.Src, Protocol: f.Protocol, SrcPort: f.DstPort, DstPort: f.SrcPort}
+}
+
+func (w *worker) answer(id uint32, verdict int, options ...nfqueue.VerdictOption) {
+	// Sending only holds the message; what the kernel says comes with a read.
+	if err := w.nf.SetVerdictWithOption(id, verdict, options...); err != nil {
+		w.counters.verdictErrors.Add(1)
+	}
+}
+
+// readFailed says whether reading goes on: 0 is yes.
+func (w *worker) readFailed(ctx context.Context, err error) int {
+	switch {
+	case ctx.Err() != nil:
+		return 1
+	case errors.Is(err, unix.ENOBUFS):
+		w.counters.overruns.Add(1)
+		return 0
+	case errors.Is(err, unix.EINTR), errors.Is(err, os.ErrDeadlineExceeded):
+		return 0
+	default:
+		w.pool.failed <- fmt.Errorf("reading queue %d: %w", w.number, err)
+		return 1
+	}
+}
+
+// close waits until the worker has left its queue. The pool's context has
+// ended.
+func (w *worker) close() error {
+	select {
+	case <-w.socket.left:
+	case <-time.After(leaveTimeout):
+	}
+	if err := w.nf.Close(); err != nil {
+		return fmt.Errorf("closing queue %d: %w", w.number, err)
+	}
+	return nil
+}

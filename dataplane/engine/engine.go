@@ -133,9 +133,8 @@ func (e *Engine) Close() error {
 
 // Status is what the packet path does now.
 type Status struct {
-	// Acknowledged is the generation that holds for every packet, also of old
-	// connections.
-	Acknowledged  uint64                `json:"acknowledged"`
+	// Generation is the one that holds for every packet.
+	Generation    uint64                `json:"generation"`
 	Queueing      ruleset.Queueing      `json:"queueing"`
 	QueueBase     uint16                `json:"queueBase"`
 	Queues        uint16                `json:"queues"`
@@ -149,7 +148,7 @@ type Status struct {
 func (e *Engine) Status() (Status, error) {
 	stats, err := e.pool.Stats()
 	return Status{
-		Acknowledged:  e.acknowledged.Load(),
+		Generation:    e.acknowledged.Load(),
 		Queueing:      e.kernel.Queueing,
 		QueueBase:     e.config.QueueBase,
 		Queues:        e.config.Queues,

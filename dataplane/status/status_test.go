@@ -1,0 +1,45 @@
+package status_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/status"
+)
+
+func TestServeAndRead(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := status.Read(t.Context(), dir); !errors.Is(err, status.ErrNotRunning) || !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("Read without a dataplane: %v, want ErrNotRunning", err)
+	}
+	want := engine.Status{Generation: 7, Queues: 2}
+	first, err := status.Serve(dir, func() (engine.Status, error) { return engine.Status{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The next dataplane takes over while the one before still runs.
+	second, err := status.Serve(dir, func() (engine.Status, error) { return want, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := status.Read(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Read (-want +got):\n%s", diff)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := status.Read(t.Context(), dir); !errors.Is(err, status.ErrNotRunning) {
+		t.Errorf("Read after Close: %v, want ErrNotRunning", err)
+	}
+}

@@ -1,0 +1,152 @@
+package demo_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// within is how long the kernel may take to clean up.
+const within = 10 * time.Second
+
+// The demo is stopped in the middle, with everything it ever holds held.
+func TestNothingIsLeft(t *testing.T) {
+	for name, stop := range map[string]func(*os.Process) error{
+		"end":     func(*os.Process) error { return nil },
+		"SIGINT":  func(p *os.Process) error { return p.Signal(syscall.SIGINT) },
+		"SIGTERM": func(p *os.Process) error { return p.Signal(syscall.SIGTERM) },
+		"SIGKILL": func(p *os.Process) error { return p.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			temp := t.TempDir()
+			before := machine(t)
+			cmd := exec.CommandContext(t.Context(), binary, "demo")
+			cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for lines.Scan() && !strings.Contains(lines.Text(), "started the dataplane") {
+				continue
+			}
+			children, inodes := holdings(t, cmd.Process.Pid)
+			if len(children) != 1 || len(inodes) < 10 {
+				t.Fatalf("the running demo has children %v and namespaces %v", children, inodes)
+			}
+			if err := stop(cmd.Process); err != nil {
+				t.Fatal(err)
+			}
+			stopped := time.Now()
+			_, _ = io.Copy(io.Discard, out)
+			_ = cmd.Wait()
+			if took := time.Since(stopped); name != "end" && took > within/2 {
+				t.Errorf("stopping took %s", took)
+			}
+
+			eventually(t, "namespaces are gone", func() bool {
+				found, err := lab.Leftovers(inodes)
+				return err == nil && len(found) == 0
+			})
+			eventually(t, "the dataplane is gone", func() bool {
+				_, err := os.Stat("/proc/" + children[0])
+				return os.IsNotExist(err)
+			})
+			if files, err := os.ReadDir(temp); err != nil || len(files) > 0 {
+				t.Errorf("temporary files: %v, %v", files, err)
+			}
+			if diff := cmp.Diff(before, machine(t)); diff != "" {
+				t.Errorf("the machine's own network (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// holdings gives the child processes of a process and the namespaces that its
+// threads are in, without the machine's own.
+func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
+	t.Helper()
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(filepath.Join(task, "children"))
+		if err == nil {
+			children = append(children, strings.Fields(string(text))...)
+		}
+		link, err := os.Readlink(filepath.Join(task, "ns", "net"))
+		if err != nil || link == own {
+			continue
+		}
+		var inode uint64
+		if _, err := fmt.Sscanf(link, "net:[%d]", &inode); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(inodes, inode) {
+			inodes = append(inodes, inode)
+		}
+	}
+	return children, inodes
+}
+
+// machine lists what the machine's own namespace holds that the demo could have
+// touched: links, and tables of rules.
+func machine(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		out = append(out, "link "+l.Attrs().Name)
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		out = append(out, fmt.Sprintf("table %d %s", table.Family, table.Name))
+	}
+	return out
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(within)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+}

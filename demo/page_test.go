@@ -1,0 +1,173 @@
+package demo
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// small is a finished round of three ends: a policy lets only "in" reach the
+// database, and only by IPv4.
+func small() (ends []*End, ports []Port, cells []*Cell) {
+	addresses := func(texts ...string) (out []netip.Addr) {
+		for _, t := range texts {
+			out = append(out, netip.MustParseAddr(t))
+		}
+		return out
+	}
+	db := &End{Name: "shop/db", Kind: kindPod, Addresses: addresses("10.0.0.1", "fd00::1"), Note: "app=db"}
+	web := &End{Name: "shop/web", Kind: kindPod, Addresses: addresses("10.0.0.2", "fd00::2")}
+	in := &End{Name: "192.0.2.10", Kind: kindOutside, Addresses: addresses("192.0.2.10"), Note: "in 192.0.2.0/24"}
+	out := &End{Name: "elsewhere", Kind: kindOutside, Addresses: addresses("203.0.113.10", "2001:db8::10"), Note: "in no ipBlock"}
+	ends = []*End{db, web, in, out}
+	ports = []Port{{flow.TCP, 5432}, {flow.UDP, 53}}
+	first := 0
+	cells = grid(ends, ports)
+	for _, c := range cells {
+		c.Policies, c.Wire = rule.Allow, lab.Connected
+		c.Egress = side{Verdict: "Allow", Reason: "NotIsolated"}
+		c.Ingress = c.Egress
+		if c.To != db {
+			continue
+		}
+		c.Ingress = side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"shop/db"}}
+		if c.Port == ports[0] && c.Dst.Is4() && (c.From == in || c.From == web) {
+			c.Ingress = side{Verdict: "Allow", Reason: "Rule", Policy: "shop/db", Rule: &first, IsolatedBy: []string{"shop/db"}}
+			continue
+		}
+		c.Policies, c.Wire = rule.Deny, lab.TimedOut
+	}
+	return ends, ports, cells
+}
+
+func render(width int, write func(*page)) string {
+	var out strings.Builder
+	write(&page{w: &out, width: width})
+	return out.String()
+}
+
+func wantText(t *testing.T, want, got string) {
+	t.Helper()
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.TrimPrefix(got, "\n")); diff != "" {
+		t.Errorf("page (-want +got):\n%s", diff)
+	}
+}
+
+func TestTables(t *testing.T) {
+	ends, ports, cells := small()
+	wantText(t, `
+  TCP 5432
+                 policies say    the wire shows
+  from, to →     a b c d         a b c d
+  a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
+  b  shop/web    4 - ✓ ✓         4 - ✓ ✓
+  c  192.0.2.10  ✓ ✓ - -         ✓ ✓ - -
+  d  elsewhere   ✗ ✓ - -         ✗ ✓ - -
+
+  UDP 53
+                 policies say    the wire shows
+  from, to →     a b c d         a b c d
+  a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
+  b  shop/web    ✗ - ✓ ✓         ✗ - ✓ ✓
+  c  192.0.2.10  ✗ ✓ - -         ✗ ✓ - -
+  d  elsewhere   ✗ ✓ - -         ✗ ✓ - -
+`, render(80, func(p *page) {
+		for _, table := range tables(ends, ports, cells) {
+			p.show(table, ends)
+		}
+	}))
+}
+
+func TestTableThatIsTooWideGoesOnBelow(t *testing.T) {
+	ends, ports, cells := small()
+	ports = ports[1:]
+	wantText(t, `
+  UDP 53
+                 policies say    the wire shows
+  from, to →     a b             a b
+  a  shop/db     - ✓             - ✓
+  b  shop/web    ✗ -             ✗ -
+  c  192.0.2.10  ✗ ✓             ✗ ✓
+  d  elsewhere   ✗ ✓             ✗ ✓
+                 policies say    the wire shows
+  from, to →     c d             c d
+  a  shop/db     ✓ ✓             ✓ ✓
+  b  shop/web    ✓ ✓             ✓ ✓
+  c  192.0.2.10  - -             - -
+  d  elsewhere   - -             - -
+`, render(30, func(p *page) { p.show(tables(ends, ports, cells)[0], ends) }))
+}
+
+func TestMismatchesAreMarkedAndNamed(t *testing.T) {
+	ends, ports, cells := small()
+	for _, c := range cells {
+		if c.From.Name == "shop/web" && c.To.Name == "shop/db" && c.Port == ports[1] && c.Dst.Is6() {
+			c.Wire = lab.Connected
+		}
+	}
+	round := newRound("", cells)
+	if round.Differ != 1 {
+		t.Errorf("%d connections differ, want 1", round.Differ)
+	}
+	wantText(t, `
+  UDP 53
+                 policies say    the wire shows
+  from, to →     a b c d         a b c d
+  a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
+  b  shop/web    ✗ - ✓ ✓         6 - ✓ ✓ 1 differ!
+  c  192.0.2.10  ✗ ✓ - -         ✗ ✓ - -
+  d  elsewhere   ✗ ✓ - -         ✗ ✓ - -
+  ! shop/web → shop/db  UDP 53  fd00::2 → fd00::1: policies say Deny, the wire shows connected
+`, render(80, func(p *page) {
+		p.show(tables(ends, ports, cells)[1], ends)
+		p.mismatches(round)
+	}))
+}
+
+func TestWhy(t *testing.T) {
+	_, ports, cells := small()
+	wantText(t, `
+  Into shop/db  isolated by shop/db
+    ✓ TCP 5432: allowed by shop/db, spec.ingress[0]
+        from shop/web (IPv4), 192.0.2.10
+    ✗ TCP 5432: no rule lets it in
+        from shop/web (IPv6), elsewhere
+    ✗ UDP 53: no rule lets it in
+        from everybody
+  A pod's own node reaches it always: that is where the kubelet's probes come from.
+`, render(80, func(p *page) { p.why(rulings(cells), ports) }))
+}
+
+func TestWho(t *testing.T) {
+	ends, _, _ := small()
+	wantText(t, `
+  a  shop/db     10.0.0.1 fd00::1           app=db
+  b  shop/web    10.0.0.2 fd00::2
+  c  192.0.2.10  outside                    in 192.0.2.0/24
+  d  elsewhere   203.0.113.10 2001:db8::10  in no ipBlock
+`, render(80, func(p *page) { p.who(ends) }))
+}
+
+func TestDifferences(t *testing.T) {
+	_, _, before := small()
+	_, _, cells := small()
+	after := make([]*Cell, len(before))
+	for i := range before {
+		c := *before[i]
+		c.Wire = cells[i].Wire
+		if c.Port.Protocol == flow.TCP {
+			c.Wire = lab.Connected
+		}
+		after[i] = &c
+	}
+	wantText(t, `
+      shop/web  → shop/db  TCP 5432   4 now ✓
+      elsewhere → shop/db  TCP 5432   ✗ now ✓
+`, render(80, func(p *page) { p.differences(differences(before, after)) }))
+}

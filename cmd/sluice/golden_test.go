@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// sluice runs the program and gives its exit code and what it wrote.
+func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = run(args, strings.NewReader(stdin), &out, &err)
+	return code, out.String(), err.String()
+}
+
+// transcript is a run as a terminal shows it, with notes before the answer.
+func transcript(args ...string) string {
+	code, stdout, stderr := sluice("", args...)
+	text := "$ sluice " + strings.Join(args, " ") + "\n" + stderr + stdout
+	if code != 0 {
+		text += fmt.Sprintf("[exit %d]\n", code)
+	}
+	return text
+}
+
+// TestGolden asks explain, matrix and lint about every example of the
+// Kubernetes page on network policies, among the pods of cluster.yaml, and
+// compares what they say with testdata/*.golden. To accept what they say now:
+// go test ./cmd/sluice -run Golden -update
+func TestGolden(t *testing.T) {
+	explained := map[string][][]string{
+		"test-network-policy": {
+			{"--from", "frontend", "--to", "db", "--port", "6379"},
+			{"--from", "worker", "--to", "db", "--port", "6379"},
+			{"--from", "172.17.2.5", "--to", "db", "--port", "redis"},
+			{"--from", "172.17.1.5", "--to", "db", "--port", "6379"},
+			{"--from", "frontend", "--to", "db", "--port", "80"},
+			{"--from", "alice/client", "--to", "db", "--port", "6379", "--protocol", "UDP"},
+			{"--from", "db", "--to", "10.0.0.7", "--port", "5978"},
+			{"--from", "db", "--to", "frontend", "--port", "5978"},
+			{"--from", "db", "--to", "db", "--protocol", "ICMP"},
+			{"--from", "frontend", "--to", "db", "--port", "80", "-o", "json"},
+		},
+		"one-entry": {
+			{"--from", "alice/client", "--to", "db", "--port", "6379"},
+			{"--from", "default/client", "--to", "db", "--port", "6379"},
+		},
+		"two-entries": {
+			{"--from", "alice/other", "--to", "db", "--port", "6379"},
+			{"--from", "default/client", "--to", "db", "--port", "6379"},
+			{"--from", "frontend", "--to", "db", "--port", "6379"},
+		},
+		"default-deny-ingress": {{"--from", "frontend", "--to", "db", "--port", "6379"}},
+		"allow-all-ingress":    {{"--from", "203.0.113.7", "--to", "db", "--protocol", "ICMP"}},
+		"default-deny-egress":  {{"--from", "frontend", "--to", "worker", "--port", "80"}},
+		"allow-all-egress":     {{"--from", "frontend", "--to", "2001:db8::1", "--port", "443"}},
+		"default-deny-all":     {{"--from", "frontend", "--to", "db", "--port", "6379"}},
+		"sctp": {
+			{"--from", "frontend", "--to", "db", "--port", "7777", "--protocol", "SCTP"},
+			{"--from", "frontend", "--to", "db", "--port", "7777"},
+		},
+	}
+	for name, questions := range explained {
+		t.Run(name, func(t *testing.T) {
+			manifests := []string{"-f", "testdata/cluster.yaml", "-f", "testdata/" + name + ".yaml"}
+			var got []string
+			for _, question := range questions {
+				got = append(got, transcript(append(append([]string{"explain"}, manifests...), question...)...))
+			}
+			port := []string{"--port", "6379"}
+			if name == "sctp" {
+				port = []string{"--port", "7777", "--protocol", "SCTP"}
+			}
+			got = append(got,
+				transcript(append(append([]string{"matrix"}, manifests...), port...)...),
+				transcript(append([]string{"lint"}, manifests...)...))
+			compareGolden(t, filepath.Join("testdata", name+".golden"), strings.Join(got, "\n"))
+		})
+	}
+}
+
+func compareGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}

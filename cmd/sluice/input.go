@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// notesShown bounds how many problems of policies one run lists.
+const notesShown = 10
+
+// manifests is the -f flag.
+type manifests struct {
+	paths []string
+}
+
+func (m *manifests) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&m.paths, "filename", "f", nil,
+		"file, directory (*.yaml, *.yml, *.json, also below it) or - for standard input; repeatable")
+}
+
+// read reads the manifests. What was left out, and what will not be as it may
+// seem, goes to standard error as notes.
+func (m *manifests) read(cmd *cobra.Command) (*manifest.Set, error) {
+	if len(m.paths) == 0 {
+		return nil, wrongf("no manifests: give files, directories or - with -f; see %s --help", cmd.CommandPath())
+	}
+	done := progress(cmd.ErrOrStderr(), "reading manifests")
+	set, err := manifest.Read(m.paths, cmd.InOrStdin())
+	done()
+	if err != nil {
+		return nil, err
+	}
+	noteSkipped(cmd.ErrOrStderr(), set)
+	return set, nil
+}
+
+func note(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, "note: "+format+"\n", args...)
+}
+
+func noteSkipped(w io.Writer, set *manifest.Set) {
+	if len(set.Skipped) == 0 {
+		return
+	}
+	var kinds []string
+	for _, s := range set.Skipped {
+		kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
+	}
+	note(w, "skipped kinds that decide nothing: %s", strings.Join(kinds, ", "))
+}
+
+// noteMeaning tells what makes verdicts differ from what a reader of the
+// manifests may expect.
+func noteMeaning(w io.Writer, set *manifest.Set, s *policy.Snapshot) {
+	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && usesNamespaceSelectors(set) {
+		note(w, "no Namespace object for %s: no namespaceSelector matches the pods there", few(missing))
+	}
+	problems := s.Problems()
+	for i, p := range problems {
+		if i == notesShown {
+			note(w, "and %d more; sluice lint lists them", len(problems)-i)
+			break
+		}
+		note(w, "policy %s", p)
+	}
+}
+
+// planAddresses gives hand-written pods addresses and says so.
+func planAddresses(w io.Writer, set *manifest.Set) {
+	if n := set.PlanAddresses(); n > 0 {
+		note(w, "%s without a status: given addresses from %s and %s for planning", number(n, "pod", "pods"), manifest.PlanningIPv4, manifest.PlanningIPv6)
+	}
+}
+
+func usesNamespaceSelectors(set *manifest.Set) bool {
+	for _, p := range set.Policies {
+		for _, r := range p.Spec.Ingress {
+			for _, peer := range r.From {
+				if peer.NamespaceSelector != nil {
+					return true
+				}
+			}
+		}
+		for _, r := range p.Spec.Egress {
+			for _, peer := range r.To {
+				if peer.NamespaceSelector != nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// few joins the first of many names.
+func few(names []string) string {
+	const shown = 5
+	if len(names) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}

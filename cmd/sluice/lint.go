@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/policy/lint"
+)
+
+// lintCommand looks for policies that do not do what they seem to.
+func lintCommand() *cobra.Command {
+	var in manifests
+	var out output
+	cmd := &cobra.Command{
+		Use:   "lint -f DIR",
+		Short: "Find policies that do not do what they seem to",
+		Long: `Finds policies that are valid and still do not do what they seem to: that select
+no pod, name ports that no pod has, mean two entries where one was meant, forget
+DNS, and so on. What depends on pods or namespaces is looked at when there are
+any among the manifests.
+
+Errors are parts that cannot be understood and allow nothing; warnings almost
+surely do something else than meant; notes are worth a look.
+Exits 1 when there are errors or warnings.`,
+		Example: `  sluice lint -f manifests/
+  kubectl get netpol,pods,namespaces -A -o yaml | sluice lint -f - -o json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
+			set, err := in.read(cmd)
+			if err != nil {
+				return err
+			}
+			done := progress(cmd.ErrOrStderr(), "looking at policies")
+			findings := lint.Check(set.Snapshot())
+			done()
+			return writeFindings(cmd.OutOrStdout(), &out, set, findings)
+		},
+	}
+	in.addFlag(cmd)
+	out.addFlag(cmd)
+	return cmd
+}
+
+// located is a finding and the place of its policy in the input.
+type located struct {
+	lint.Finding
+	Origin string `json:"origin,omitempty"`
+}
+
+// lintReport is the JSON that lint writes.
+type lintReport struct {
+	Policies int       `json:"policies"`
+	Errors   int       `json:"errors"`
+	Warnings int       `json:"warnings"`
+	Notes    int       `json:"notes"`
+	Findings []located `json:"findings"`
+}
+
+func writeFindings(w io.Writer, out *output, set *manifest.Set, findings []lint.Finding) error {
+	origins := map[string]string{}
+	for _, p := range set.Policies {
+		origins[p.NetworkPolicy.Namespace+"/"+p.Name] = p.Origin.String()
+	}
+	r := lintReport{Policies: len(set.Policies), Findings: []located{}}
+	for _, f := range findings {
+		r.Findings = append(r.Findings, located{Finding: f, Origin: origins[f.Policy]})
+		switch f.Severity {
+		case lint.Error:
+			r.Errors++
+		case lint.Warning:
+			r.Warnings++
+		case lint.Note:
+			r.Notes++
+		}
+	}
+	var err error
+	if out.json() {
+		err = writeJSON(w, r)
+	} else {
+		err = r.text(w)
+	}
+	if err == nil && r.Errors+r.Warnings > 0 {
+		return errAnswered
+	}
+	return err
+}
+
+// text writes the findings by policy.
+func (r *lintReport) text(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	for i, f := range r.Findings {
+		if i == 0 || f.Policy != r.Findings[i-1].Policy || f.Policy == "" {
+			heading := "namespace " + f.Namespace
+			if f.Policy != "" {
+				heading = fmt.Sprintf("%s (%s)", f.Policy, f.Origin)
+			}
+			fmt.Fprintln(w, heading)
+		}
+		fmt.Fprintf(w, "  %-8s", f.Severity)
+		if f.Field != "" {
+			fmt.Fprintf(w, " %s:", f.Field)
+		}
+		fmt.Fprintf(w, " %s [%s]\n", f.Message, f.Check)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "           mend: %s\n", f.Mend)
+		}
+	}
+	if len(r.Findings) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%s: %s, %s, %s\n", number(r.Policies, "policy", "policies"),
+		number(r.Errors, "error", "errors"), number(r.Warnings, "warning", "warnings"), number(r.Notes, "note", "notes"))
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing findings: %w", err)
+	}
+	return nil
+}
+
+// number writes "1 policy" or "2 policies".
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func sortedNames(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

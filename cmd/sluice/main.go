@@ -1,0 +1,62 @@
+// Command sluice enforces Kubernetes NetworkPolicies and answers questions
+// about them.
+//
+// It exits 0 when it did what was asked, 1 when that failed, and 2 when what
+// it was given is wrong.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with everything it touches handed in; it gives the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return exitCode(root.ExecuteContext(ctx), stderr)
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "Enforces Kubernetes NetworkPolicies by judging the first packet of each flow",
+		Long: `Sluice enforces Kubernetes NetworkPolicies on every node by judging only the
+first packet of each flow. It also answers, with neither cluster nor root, what
+the policies of a set of manifests do, through the same compiled tree that
+packets are judged by.`,
+		Example: `  sluice explain -f manifests/ --from web-0 --to db-0 --port 5432
+  kubectl get pods,namespaces,nodes,netpol -A -o yaml | sluice matrix -f - --port 80
+  sluice lint -f manifests/`,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          unknownCommand,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// Two edits make "explian" explain.
+		SuggestionsMinimumDistance: 2,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(wrongFlag)
+	root.AddCommand(
+		evaluateCommand(),
+		explainCommand(),
+		matrixCommand(),
+		lintCommand(),
+		compileCommand(),
+	)
+	return root
+}

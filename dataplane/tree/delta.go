@@ -1,0 +1,179 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// check finds what is wrong with a delta before anything of it is done.
+func (b *Builder) check(d rule.Delta) error {
+	if err := errors.Join(checkPrograms(d.Programs), checkAddresses(d.Addresses)); err != nil {
+		return err
+	}
+	programs := make(map[rule.ProgramID]bool, len(d.Programs))
+	for _, c := range d.Programs {
+		if _, twice := programs[c.ID]; twice {
+			return fmt.Errorf("program %d: changed twice in one delta", c.ID)
+		}
+		programs[c.ID] = c.Program != nil
+	}
+	pods := make(map[rule.PodID]bool, len(d.Pods))
+	// What the delta adds to the uses of programs and pods.
+	programUses := map[rule.ProgramID]int{}
+	for _, c := range d.Pods {
+		if _, twice := pods[c.ID]; twice {
+			return fmt.Errorf("pod %d: changed twice in one delta", c.ID)
+		}
+		pods[c.ID] = c.Pod != nil
+		if old := b.pods[c.ID]; old != nil {
+			for _, id := range old.programs {
+				programUses[id]--
+			}
+		}
+		if c.Pod == nil {
+			continue
+		}
+		for _, id := range [...]rule.ProgramID{c.Pod.Egress, c.Pod.Ingress} {
+			programUses[id]++
+			exists, changed := programs[id]
+			if !changed {
+				exists = id == 0 || b.programs[id] != nil
+			}
+			if !exists {
+				return fmt.Errorf("pod %d (%s): unknown program %d", c.ID, c.Pod.Name, id)
+			}
+		}
+	}
+	for id, kept := range programs {
+		if p := b.programs[id]; !kept && p != nil && p.uses+programUses[id] > 0 {
+			return fmt.Errorf("program %d: taken away while a pod has it", id)
+		}
+	}
+	podUses := map[rule.PodID]int{}
+	for _, c := range d.Addresses {
+		if value := b.table(c.Addr).get(addressOf(c.Addr)); value&ownerMask == ownerLocal {
+			podUses[b.endpoints[value>>ownerBits].pod]--
+		}
+		if c.Owner.Kind != rule.LocalPod {
+			continue
+		}
+		podUses[c.Owner.Pod]++
+		exists, changed := pods[c.Owner.Pod]
+		if !changed {
+			exists = b.pods[c.Owner.Pod] != nil
+		}
+		if !exists {
+			return fmt.Errorf("address %s: unknown pod %d", c.Addr, c.Owner.Pod)
+		}
+	}
+	for id, kept := range pods {
+		if p := b.pods[id]; !kept && p != nil && p.uses+podUses[id] > 0 {
+			return fmt.Errorf("pod %d (%s): taken away while it has an address", id, p.name)
+		}
+	}
+	return nil
+}
+
+func checkAddresses(changes []rule.AddressChange) error {
+	seen := make(map[netip.Addr]struct{}, len(changes))
+	for _, c := range changes {
+		if !c.Addr.IsValid() || c.Addr.Zone() != "" {
+			return fmt.Errorf("address %q: want an IP address without zone", c.Addr)
+		}
+		if _, twice := seen[c.Addr]; twice {
+			return fmt.Errorf("address %s: changed twice in one delta", c.Addr)
+		}
+		seen[c.Addr] = struct{}{}
+		switch c.Owner.Kind {
+		case rule.NoOwner, rule.ThisNode:
+		case rule.RemotePod:
+			if c.Owner.Class == 0 {
+				return fmt.Errorf("address %s: a remote pod that no selector matches has no owner", c.Addr)
+			}
+			fallthrough
+		case rule.LocalPod:
+			if c.Owner.Class > maxClass {
+				return fmt.Errorf("address %s: class %d is above %d", c.Addr, c.Owner.Class, maxClass)
+			}
+		default:
+			return fmt.Errorf("address %s: unknown kind of owner %d", c.Addr, c.Owner.Kind)
+		}
+	}
+	return nil
+}
+
+func checkPrograms(changes []rule.ProgramChange) error {
+	for _, c := range changes {
+		if c.ID == 0 {
+			return errors.New("program 0 is no program")
+		}
+		if c.Program == nil {
+			continue
+		}
+		if len(c.Program.IsolatedBy) == 0 {
+			return fmt.Errorf("program %d: no policy isolates", c.ID)
+		}
+		if len(c.Program.Rules) > maxRules {
+			return fmt.Errorf("program %d: %d rules, and %d is the most", c.ID, len(c.Program.Rules), maxRules)
+		}
+		for _, r := range c.Program.Rules {
+			if err := checkRule(&r); err != nil {
+				return fmt.Errorf("program %d: rule %s[%d]: %w", c.ID, r.Policy, r.Index, err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkRule(r *rule.Rule) error {
+	switch r.Action {
+	case rule.Accept, rule.Refuse:
+	case rule.Pass:
+		return errors.New("action Pass: there is no tier to pass to yet")
+	default:
+		return fmt.Errorf("unknown action %d", r.Action)
+	}
+	if r.Index < 0 || r.Index > 1<<31-1 {
+		return errors.New("index out of range")
+	}
+	for _, m := range r.Matches {
+		for _, p := range m.Ports {
+			if !flow.Protocol(p.Protocol).HasPorts() {
+				return fmt.Errorf("ports of protocol %s, which has none", flow.Protocol(p.Protocol))
+			}
+			if p.First > p.Last {
+				return fmt.Errorf("ports from %d to %d", p.First, p.Last)
+			}
+		}
+		for i, class := range m.Classes {
+			if class == 0 || class > maxClass || i > 0 && class <= m.Classes[i-1] {
+				return fmt.Errorf("class %d: want ascending classes from 1 to %d", class, maxClass)
+			}
+		}
+		for _, block := range m.Blocks {
+			if err := checkBlock(block); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkBlock(b rule.Block) error {
+	if !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() {
+		return fmt.Errorf("block %s: want a masked prefix", b.Prefix)
+	}
+	for _, except := range b.Excepts {
+		if !except.IsValid() || except != except.Masked() {
+			return fmt.Errorf("block %s: except %s: want a masked prefix", b.Prefix, except)
+		}
+		if except.Bits() < b.Prefix.Bits() || !b.Prefix.Contains(except.Addr()) {
+			return fmt.Errorf("block %s: except %s lies outside", b.Prefix, except)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package tree
+
+import (
+	"net/netip"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// Side is the answer for one end of a flow.
+type Side struct {
+	Verdict rule.Verdict
+	Reason  rule.Reason
+
+	// program is where the program lies, 0 where none judged; decided is the
+	// number of the rule, valid iff Reason is Matched.
+	program, decided uint32
+}
+
+// Decision is the answer for both ends of a flow, as far as this node knows.
+// A side whose pod is not of this node is allowed, with reason Elsewhere.
+type Decision struct {
+	Egress, Ingress Side
+}
+
+// Verdict allows what both sides allow.
+func (d Decision) Verdict() rule.Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
+
+// end is one end of a flow: its address, and what the tree knows of it.
+type end struct {
+	address address
+	is4     bool
+	kind    uint32
+	class   uint32
+	// endpoint is the record of a local pod's address, otherwise nil.
+	endpoint []uint32
+}
+
+// Lookup judges the first packet of a flow. It allocates nothing.
+func (t *Tree) Lookup(f flow.Flow) Decision {
+	src, dst := t.find(f.Src), t.find(f.Dst)
+	elsewhere := Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
+	d := Decision{Egress: elsewhere, Ingress: elsewhere}
+	slot, port := slotAndPort(f)
+	if src.endpoint != nil {
+		if dst.endpoint != nil && src.endpoint[endpointPod] == dst.endpoint[endpointPod] {
+			self := Side{Verdict: rule.Allow, Reason: rule.SamePod}
+			return Decision{Egress: self, Ingress: self}
+		}
+		d.Egress = t.judge(src.endpoint[endpointPrograms+rule.Egress], slot, port, &dst)
+	}
+	if dst.endpoint != nil {
+		if src.kind == ownerThisNode {
+			d.Ingress = Side{Verdict: rule.Allow, Reason: rule.SameNode}
+		} else {
+			d.Ingress = t.judge(dst.endpoint[endpointPrograms+rule.Ingress], slot, port, &src)
+		}
+	}
+	return d
+}
+
+// slotAndPort gives what of a flow the port tables ask for.
+func slotAndPort(f flow.Flow) (slot int, port uint32) {
+	if slot = slotOf(f.Protocol); slot == slotOther {
+		return slot, 0
+	}
+	return slot, uint32(f.DstPort)
+}
+
+// find says what the tree knows of an address.
+func (t *Tree) find(a netip.Addr) end {
+	e := end{address: addressOf(a), is4: a.Is4()}
+	var value uint32
+	if e.is4 {
+		value = find4(t.ipv4, t.shift4, uint32(e.address.lo))
+	} else {
+		value = find6(t.ipv6, t.shift6, e.address)
+	}
+	e.kind = value & ownerMask
+	switch e.kind {
+	case ownerRemote:
+		e.class = value >> ownerBits
+	case ownerLocal:
+		at := int(value>>ownerBits) * endpointWords
+		e.endpoint = t.endpoints[at : at+endpointWords : at+endpointWords]
+		e.class = e.endpoint[endpointClass] >> ownerBits
+	}
+	return e
+}
+
+// judge asks a program about a peer at a port.
+func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) Side {
+	if program == 0 {
+		return Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+	}
+	p := t.programs[program:]
+	entry := decide(p, leafAt(p, p[programPorts+slot], port), peer)
+	if entry == 0 {
+		return Side{Reason: rule.NoRuleMatched, program: program}
+	}
+	side := Side{Reason: rule.Matched, program: program, decided: entry >> actionBits}
+	if rule.Action(entry&actionMask) == rule.Accept {
+		side.Verdict = rule.Allow
+	}
+	return side
+}
+
+// leafAt finds the leaf of a port in the port table at an offset.
+func leafAt(p []uint32, offset, port uint32) uint32 {
+	n := p[offset]
+	table := p[offset+1 : offset+1+2*n]
+	// table[low] <= port < table[high]
+	low, high := uint32(0), n
+	for high-low > 1 {
+		if middle := (low + high) / 2; table[middle] <= port {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return table[n+low]
+}
+
+// decide gives the entry of the rule that decides about a peer, the first in
+// the order of the program, or 0.
+func decide(p []uint32, leaf uint32, peer *end) uint32 {
+	l := p[leaf : leaf+leafWords]
+	// No entry becomes the largest number.
+	best := l[leafEvery] - 1
+	if page := peer.class >> pageBits; page < l[leafDirectory+1] {
+		if at := p[l[leafDirectory]+page]; at != 0 {
+			best = min(best, p[at+peer.class%pageClasses]-1)
+		}
+	}
+	if peer.is4 {
+		if n := l[leafIPv4+1]; n != 0 {
+			best = min(best, interval4(p[l[leafIPv4]:], n, uint32(peer.address.lo))-1)
+		}
+	} else if n := l[leafIPv6+1]; n != 0 {
+		best = min(best, interval6(p[l[leafIPv6]:], n, peer.address)-1)
+	}
+	return best + 1
+}
+
+// interval4 gives the entry of the last of n intervals that starts at or
+// before an address, 0 where none does.
+func interval4(p []uint32, n, a uint32) uint32 {
+	low, high := uint32(0), n
+	for low < high {
+		if middle := (low + high) / 2; p[middle] <= a {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	if low == 0 {
+		return 0
+	}
+	return p[n+low-1]
+}
+
+// interval6 is interval4 for IPv6, where a start has four words.
+func interval6(p []uint32, n uint32, a address) uint32 {
+	low, high := uint32(0), n
+	for low < high {
+		if middle := (low + high) / 2; addressFrom(p[4*middle:]).compare(a) <= 0 {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	if low == 0 {
+		return 0
+	}
+	return p[4*n+low-1]
+}

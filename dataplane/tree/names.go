@@ -1,0 +1,69 @@
+package tree
+
+// names numbers strings, each held once as long as somebody uses it. Its words
+// and bytes are what a tree holds of it.
+type names struct {
+	numbers map[string]uint32
+	all     []name
+	free    []uint32
+	changed bool
+	words   []uint32
+	bytes   []uint32
+}
+
+type name struct {
+	text string
+	uses int
+}
+
+func newNames() names { return names{numbers: map[string]uint32{}, changed: true} }
+
+// use gives the number of a string and notes one more use of it.
+func (n *names) use(text string) uint32 {
+	number, ok := n.numbers[text]
+	if !ok {
+		if last := len(n.free) - 1; last >= 0 {
+			number, n.free = n.free[last], n.free[:last]
+		} else {
+			number = uint32(len(n.all))
+			n.all = append(n.all, name{})
+		}
+		n.all[number].text = text
+		n.numbers[text] = number
+		n.changed = true
+	}
+	n.all[number].uses++
+	return number
+}
+
+// drop takes back one use.
+func (n *names) drop(number uint32) {
+	entry := &n.all[number]
+	if entry.uses--; entry.uses > 0 {
+		return
+	}
+	delete(n.numbers, entry.text)
+	*entry = name{}
+	n.free = append(n.free, number)
+	n.changed = true
+}
+
+// encode brings words and bytes up to date.
+func (n *names) encode() {
+	if !n.changed {
+		return
+	}
+	n.changed = false
+	total := 0
+	for i := range n.all {
+		total += len(n.all[i].text)
+	}
+	n.words = make([]uint32, 0, 2*len(n.all))
+	n.bytes = make([]uint32, (total+wordSize-1)/wordSize)
+	bytes, first := bytesOf(n.bytes), 0
+	for i := range n.all {
+		text := n.all[i].text
+		n.words = append(n.words, uint32(first), uint32(len(text)))
+		first += copy(bytes[first:], text)
+	}
+}

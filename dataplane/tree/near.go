@@ -1,0 +1,107 @@
+package tree
+
+import (
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// NearMiss is a rule that would have allowed a flow that was a little
+// different.
+type NearMiss struct {
+	// Policy is "namespace/name", Index the rule's place in its list.
+	Policy string
+	Index  int
+	// Ports at which the rule allows the flow's peer, ascending by protocol and
+	// port. Empty in a miss by peer.
+	Ports []rule.Ports
+}
+
+// Near explains a side of a flow that no rule matched: byPort are the rules
+// that allow the same peer at other ports or protocols, byPeer those that
+// allow other peers at the same port, both in the order of the policies. Where
+// several rules allow the same, the first is named. Both are empty unless the
+// side's reason is NoRuleMatched. The side must come from this tree and be the
+// flow's.
+func (t *Tree) Near(f flow.Flow, direction rule.Direction, s Side) (byPort, byPeer []NearMiss) {
+	if s.Reason != rule.NoRuleMatched {
+		return nil, nil
+	}
+	peer := t.find(f.Dst)
+	if direction == rule.Ingress {
+		peer = t.find(f.Src)
+	}
+	return t.nearPorts(s.program, &peer), t.nearPeers(s.program, f)
+}
+
+func (t *Tree) nearPorts(program uint32, peer *end) []NearMiss {
+	p := t.programs[program:]
+	ports := map[uint32][]rule.Ports{}
+	for slot, protocol := range [...]flow.Protocol{slotTCP: flow.TCP, slotUDP: flow.UDP, slotSCTP: flow.SCTP} {
+		table := p[p[programPorts+slot]:]
+		n := table[0]
+		for i := range n {
+			entry := decide(p, table[1+n+i], peer)
+			if rule.Action(entry&actionMask) != rule.Accept {
+				continue
+			}
+			here := rule.Ports{Protocol: uint8(protocol), First: uint16(table[1+i]), Last: 65535}
+			if i+1 < n {
+				here.Last = uint16(table[2+i] - 1)
+			}
+			ports[entry>>actionBits] = appendPorts(ports[entry>>actionBits], here)
+		}
+	}
+	return t.misses(program, ports)
+}
+
+// appendPorts appends a range, or makes the last one longer where it touches.
+func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
+	if n := len(list); n > 0 && list[n-1].Protocol == p.Protocol && int(list[n-1].Last)+1 == int(p.First) {
+		list[n-1].Last = p.Last
+		return list
+	}
+	return append(list, p)
+}
+
+func (t *Tree) nearPeers(program uint32, f flow.Flow) []NearMiss {
+	p := t.programs[program:]
+	slot, port := slotAndPort(f)
+	leaf := p[leafAt(p, p[programPorts+slot], port):]
+	found := map[uint32][]rule.Ports{}
+	collect := func(entries []uint32) {
+		for _, entry := range entries {
+			if rule.Action(entry&actionMask) == rule.Accept {
+				found[entry>>actionBits] = nil
+			}
+		}
+	}
+	collect(leaf[leafEvery : leafEvery+1])
+	for i := range leaf[leafDirectory+1] {
+		if page := p[leaf[leafDirectory]+i]; page != 0 {
+			collect(p[page : page+pageClasses])
+		}
+	}
+	if at, n := leaf[leafIPv4], leaf[leafIPv4+1]; n > 0 {
+		collect(p[at+n : at+2*n])
+	}
+	if at, n := leaf[leafIPv6], leaf[leafIPv6+1]; n > 0 {
+		collect(p[at+4*n : at+5*n])
+	}
+	return t.misses(program, found)
+}
+
+func (t *Tree) misses(program uint32, ports map[uint32][]rule.Ports) []NearMiss {
+	rules := make([]uint32, 0, len(ports))
+	for number := range ports {
+		rules = append(rules, number)
+	}
+	slices.Sort(rules)
+	misses := make([]NearMiss, 0, len(rules))
+	for _, number := range rules {
+		policy, index := t.ruleOf(program, number)
+		misses = append(misses, NearMiss{Policy: policy, Index: index, Ports: ports[number]})
+	}
+	return misses
+}

@@ -1,0 +1,169 @@
+package tree
+
+import (
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tree is an open tree. All its methods but Close may be called at the same
+// time, and none after Close.
+type Tree struct {
+	path       string
+	mapping    []byte
+	generation uint64
+	counts     Counts
+
+	// The sections, inside the mapping.
+	names          []uint32
+	nameBytes      []byte
+	ipv4, ipv6     []uint32
+	shift4, shift6 uint8
+	endpoints      []uint32
+	pods           []uint32
+	programs       []uint32
+}
+
+// Counts says how much a tree holds.
+type Counts struct {
+	// Pods are the local pods, LocalAddresses their addresses.
+	Pods, LocalAddresses int
+	// Addresses are all that have an owner: local pods, remote pods, the node.
+	Addresses int
+	// Programs judge pods that a policy isolates; Rules are theirs together.
+	Programs, Rules int
+}
+
+// Open maps a tree and checks it whole. The error names the file and the
+// reason: ErrCorrupt, ErrVersion, ErrByteOrder or one of the file system.
+//
+// A tree's file must never be changed where it lies: a page that is cut off a
+// mapped file faults when it is read. A Publisher therefore only writes files
+// that nobody has open and renames them into place.
+func Open(path string) (*Tree, error) {
+	t := &Tree{path: path}
+	if err := t.open(); err != nil {
+		return nil, fmt.Errorf("opening tree %s: %w", path, err)
+	}
+	return t, nil
+}
+
+func (t *Tree) open() error {
+	// Without O_NONBLOCK opening a FIFO would wait for somebody to write.
+	fd, err := unix.Open(t.path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), t.path)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	switch {
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s, not a regular file", ErrCorrupt, kindOf(info.Mode()))
+	case size < int64(aligned(headWords)*wordSize):
+		return fmt.Errorf("%w: %d bytes are too few for a header", ErrCorrupt, size)
+	case size > math.MaxInt:
+		return fmt.Errorf("%w: %d bytes do not fit into memory", ErrCorrupt, size)
+	}
+	mapping, err := unix.Mmap(fd, 0, int(size), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("mapping: %w", err)
+	}
+	t.mapping = mapping
+	if err := t.read(); err != nil {
+		t.Close()
+		return err
+	}
+	return nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	if mode.IsDir() {
+		return "a directory"
+	}
+	return "a special file"
+}
+
+// read checks header and checksum, finds the sections and verifies them.
+func (t *Tree) read() error {
+	words := wordsOf(t.mapping)
+	if string(t.mapping[:len(magic)]) != magic {
+		return fmt.Errorf("%w: no tree at all", ErrCorrupt)
+	}
+	switch words[headByteOrder] {
+	case byteOrderMark:
+	case otherOrder:
+		return ErrByteOrder
+	default:
+		return fmt.Errorf("%w: byte-order mark %#08x", ErrCorrupt, words[headByteOrder])
+	}
+	if version := words[headVersion]; version != formatVersion {
+		return fmt.Errorf("%w: version %d, this build reads version %d", ErrVersion, version, formatVersion)
+	}
+	length := uint64(words[headLength]) | uint64(words[headLength+1])<<32
+	if uint64(len(t.mapping))%wordSize != 0 || length != uint64(len(words)) {
+		return fmt.Errorf("%w: %d bytes, its header says %d words of %d", ErrCorrupt, len(t.mapping), length, wordSize)
+	}
+	if sum := crc32.Checksum(t.mapping[headChecked*wordSize:], castagnoli); sum != words[headChecksum] {
+		return fmt.Errorf("%w: checksum %08x, its header says %08x", ErrCorrupt, sum, words[headChecksum])
+	}
+	t.generation = uint64(words[headGeneration]) | uint64(words[headGeneration+1])<<32
+	var parts [sections][]uint32
+	at := uint64(aligned(headWords))
+	for section := range parts {
+		offset, count := uint64(words[headSections+2*section]), uint64(words[headSections+2*section+1])
+		if offset != at || offset+count > length {
+			return fmt.Errorf("%w: section %d lies at %d with %d words, want it at %d", ErrCorrupt, section, offset, count, at)
+		}
+		parts[section] = words[offset : offset+count : offset+count]
+		at = aligned(offset + count)
+	}
+	if at != length {
+		return fmt.Errorf("%w: sections end at word %d of %d", ErrCorrupt, at, length)
+	}
+	t.names, t.nameBytes = parts[sectionNames], bytesOf(parts[sectionNameBytes])
+	t.ipv4, t.ipv6 = parts[sectionIPv4], parts[sectionIPv6]
+	t.shift4, t.shift6 = shiftOf(len(t.ipv4)/slotWords4), shiftOf(len(t.ipv6)/slotWords6)
+	t.endpoints, t.pods, t.programs = parts[sectionEndpoints], parts[sectionPods], parts[sectionPrograms]
+	if err := t.verify(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// Close unmaps the tree. The caller sees to it that nobody uses it any more.
+// Closing twice is no error.
+func (t *Tree) Close() error {
+	if t.mapping == nil {
+		return nil
+	}
+	mapping := t.mapping
+	*t = Tree{path: t.path, generation: t.generation}
+	if err := unix.Munmap(mapping); err != nil {
+		return fmt.Errorf("unmapping tree %s: %w", t.path, err)
+	}
+	return nil
+}
+
+// Path gives the path with which the tree was opened.
+func (t *Tree) Path() string { return t.path }
+
+// Generation gives the tree's place in the order of publications.
+func (t *Tree) Generation() uint64 { return t.generation }
+
+// Size gives the length of the file in bytes.
+func (t *Tree) Size() int64 { return int64(len(t.mapping)) }
+
+// Counts says how much the tree holds.
+func (t *Tree) Counts() Counts { return t.counts }
+
+// Node gives the name of the node that the tree was built for.
+func (t *Tree) Node() string { return t.name(0) }

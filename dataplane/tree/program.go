@@ -1,0 +1,222 @@
+package tree
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// slotOf gives the port table that judges a protocol.
+func slotOf(p flow.Protocol) int {
+	switch p {
+	case flow.TCP:
+		return slotTCP
+	case flow.UDP:
+		return slotUDP
+	case flow.SCTP:
+		return slotSCTP
+	default:
+		return slotOther
+	}
+}
+
+// encoder writes one program.
+type encoder struct {
+	program *rule.Program
+	words   []uint32
+	// entries are what the rules put into leaves.
+	entries []uint32
+	// placed remembers where equal parts lie.
+	placed map[string]uint32
+	leaves map[string]uint32
+}
+
+// matchRef names a match of a program: its rule and its place in it.
+type matchRef struct{ rule, match int }
+
+// encodeProgram gives the words of a program. Names are used once each time
+// they occur; programNames finds them again.
+func encodeProgram(p *rule.Program, names *names) []uint32 {
+	e := encoder{program: p, placed: map[string]uint32{}, leaves: map[string]uint32{}}
+	e.words = make([]uint32, programBody, 256)
+	e.words[programIsolated] = uint32(len(p.IsolatedBy))
+	e.words[programRules] = uint32(len(p.Rules))
+	for _, policy := range p.IsolatedBy {
+		e.words = append(e.words, names.use(policy))
+	}
+	for i, r := range p.Rules {
+		e.words = append(e.words, names.use(r.Policy), uint32(r.Index), uint32(r.Action))
+		e.entries = append(e.entries, uint32(i)<<actionBits|uint32(r.Action))
+	}
+	for slot := range slots {
+		e.words[programPorts+slot] = e.portTable(slot)
+	}
+	for len(e.words)%alignment != 0 {
+		e.words = append(e.words, 0)
+	}
+	e.words[programLength] = uint32(len(e.words))
+	return slices.Clip(e.words)
+}
+
+// programNames calls f with each name that a program uses.
+func programNames(words []uint32, f func(number uint32)) {
+	at := programBody
+	for range words[programIsolated] {
+		f(words[at])
+		at++
+	}
+	for range words[programRules] {
+		f(words[at+ruleName])
+		at += ruleWords
+	}
+}
+
+// portTable writes the intervals of ports that the matches of one slot tell
+// apart, each with its leaf.
+func (e *encoder) portTable(slot int) uint32 {
+	type edge struct {
+		port uint32
+		ref  matchRef
+		open bool
+	}
+	var edges []edge
+	for i := range e.program.Rules {
+		for j := range e.program.Rules[i].Matches {
+			ref := matchRef{i, j}
+			ports := e.program.Rules[i].Matches[j].Ports
+			if len(ports) == 0 {
+				edges = append(edges, edge{0, ref, true})
+			}
+			for _, p := range ports {
+				if slot == slotOther || slotOf(flow.Protocol(p.Protocol)) != slot {
+					continue
+				}
+				edges = append(edges, edge{uint32(p.First), ref, true}, edge{uint32(p.Last) + 1, ref, false})
+			}
+		}
+	}
+	slices.SortStableFunc(edges, func(a, b edge) int { return int(a.port) - int(b.port) })
+	// A match whose ranges overlap is open more than once.
+	open := map[matchRef]int{}
+	var refs []matchRef
+	var starts, leaves []uint32
+	for port, i := uint32(0), 0; ; {
+		for ; i < len(edges) && edges[i].port == port; i++ {
+			ref := edges[i].ref
+			at, held := slices.BinarySearchFunc(refs, ref, compareRefs)
+			if edges[i].open {
+				if open[ref]++; !held {
+					refs = slices.Insert(refs, at, ref)
+				}
+			} else if open[ref]--; open[ref] == 0 {
+				refs = slices.Delete(refs, at, at+1)
+			}
+		}
+		leaf := e.leaf(refs)
+		if n := len(leaves); n == 0 || leaves[n-1] != leaf {
+			starts, leaves = append(starts, port), append(leaves, leaf)
+		}
+		if i == len(edges) || edges[i].port > 65535 {
+			break
+		}
+		port = edges[i].port
+	}
+	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
+}
+
+func compareRefs(a, b matchRef) int {
+	if a.rule != b.rule {
+		return a.rule - b.rule
+	}
+	return a.match - b.match
+}
+
+// leaf writes who decides where exactly the given matches, in order, have the
+// port.
+func (e *encoder) leaf(refs []matchRef) uint32 {
+	key := make([]byte, 0, 8*len(refs))
+	for _, ref := range refs {
+		key = binary.NativeEndian.AppendUint32(key, uint32(ref.rule))
+		key = binary.NativeEndian.AppendUint32(key, uint32(ref.match))
+	}
+	if at, ok := e.leaves[string(key)]; ok {
+		return at
+	}
+	leaf := make([]uint32, leafWords)
+	pages := map[uint32]*[pageClasses]uint32{}
+	var spans4, spans6 []span
+	directory := uint32(0)
+	for _, ref := range refs {
+		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
+		if m.Any {
+			// Nothing behind it is ever reached.
+			leaf[leafEvery] = entry
+			break
+		}
+		for _, class := range m.Classes {
+			page := pages[uint32(class)>>pageBits]
+			if page == nil {
+				page = new([pageClasses]uint32)
+				pages[uint32(class)>>pageBits] = page
+				directory = max(directory, uint32(class)>>pageBits+1)
+			}
+			if at := &page[class%pageClasses]; *at == 0 {
+				*at = entry
+			}
+		}
+		for _, b := range m.Blocks {
+			if b.Prefix.Addr().Is4() {
+				spans4 = appendSpans(spans4, b, entry)
+			} else {
+				spans6 = appendSpans(spans6, b, entry)
+			}
+		}
+	}
+	if directory > 0 {
+		offsets := make([]uint32, directory)
+		for number, page := range pages {
+			offsets[number] = e.place(page[:])
+		}
+		leaf[leafDirectory], leaf[leafDirectory+1] = e.place(offsets), directory
+	}
+	leaf[leafIPv4], leaf[leafIPv4+1] = e.intervals(flatten(spans4, true), true)
+	leaf[leafIPv6], leaf[leafIPv6+1] = e.intervals(flatten(spans6, false), false)
+	at := e.place(leaf)
+	e.leaves[string(key)] = at
+	return at
+}
+
+// intervals writes steps: all first addresses, then all entries.
+func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
+	if len(steps) == 0 {
+		return 0, 0
+	}
+	var words []uint32
+	for _, s := range steps {
+		w := s.first.words()
+		if is4 {
+			words = append(words, w[3])
+		} else {
+			words = append(words, w[:]...)
+		}
+	}
+	for _, s := range steps {
+		words = append(words, s.entry)
+	}
+	return e.place(words), uint32(len(steps))
+}
+
+// place appends a part of the program and gives its offset. Equal parts lie in
+// one place.
+func (e *encoder) place(part []uint32) uint32 {
+	key := string(bytesOf(part))
+	if at, ok := e.placed[key]; ok {
+		return at
+	}
+	at := uint32(len(e.words))
+	e.words = append(e.words, part...)
+	e.placed[key] = at
+	return at
+}

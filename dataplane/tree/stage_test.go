@@ -1,0 +1,55 @@
+package tree_test
+
+import (
+	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// tester is what tests and random tests have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// stage publishes into one state directory and holds the tree that it
+// published last.
+type stage struct {
+	dir       string
+	publisher *tree.Publisher
+	tree      *tree.Tree
+}
+
+func newStage(t testing.TB) *stage {
+	t.Helper()
+	s := &stage{dir: t.TempDir()}
+	var err error
+	if s.publisher, err = tree.NewPublisher(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *stage) close() {
+	if s.tree != nil {
+		_ = s.tree.Close()
+	}
+}
+
+// publish gives the builder's rules as a tree, good until the next call.
+func (s *stage) publish(t tester, b *tree.Builder) *tree.Tree {
+	t.Helper()
+	generation, err := s.publisher.Publish(b)
+	if err != nil {
+		t.Fatalf("publishing: %v", err)
+	}
+	s.close()
+	if s.tree, err = tree.OpenCurrent(s.dir); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if got := s.tree.Generation(); got != generation {
+		t.Fatalf("opened generation %d after publishing %d", got, generation)
+	}
+	return s.tree
+}

@@ -1,0 +1,326 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// verify checks every offset, count and reference of the sections, so that no
+// later reader has to.
+func (t *Tree) verify() error {
+	if err := t.verifyNames(); err != nil {
+		return err
+	}
+	programs, err := t.verifyPrograms()
+	if err != nil {
+		return err
+	}
+	if err := t.verifyPods(programs); err != nil {
+		return err
+	}
+	if err := t.verifyEndpoints(programs); err != nil {
+		return err
+	}
+	if err := t.verifyTable("IPv4", t.ipv4, slotWords4); err != nil {
+		return err
+	}
+	return t.verifyTable("IPv6", t.ipv6, slotWords6)
+}
+
+func (t *Tree) verifyNames() error {
+	if len(t.names) < 2 || len(t.names)%2 != 0 {
+		return errors.New("no table of names")
+	}
+	for i := 0; i < len(t.names); i += 2 {
+		if uint64(t.names[i])+uint64(t.names[i+1]) > uint64(len(t.nameBytes)) {
+			return fmt.Errorf("name %d lies outside", i/2)
+		}
+	}
+	return nil
+}
+
+func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t.names)/2) }
+
+// verifyPrograms gives where programs lie, ascending; 0, no program, is one.
+func (t *Tree) verifyPrograms() ([]uint32, error) {
+	if len(t.programs) < alignment {
+		return nil, errors.New("no programs section")
+	}
+	offsets := []uint32{0}
+	for rest := t.programs[alignment:]; len(rest) > 0; {
+		offset := len(t.programs) - len(rest)
+		length := uint64(rest[programLength])
+		if length < programBody || length > uint64(len(rest)) {
+			return nil, fmt.Errorf("program at %d: length %d", offset, length)
+		}
+		v := programVerifier{tree: t, words: rest[:length], seen: map[region]struct{}{}}
+		if err := v.verify(); err != nil {
+			return nil, fmt.Errorf("program at %d: %w", offset, err)
+		}
+		t.counts.Programs++
+		t.counts.Rules += int(rest[programRules])
+		offsets = append(offsets, uint32(offset))
+		rest = rest[length:]
+	}
+	return offsets, nil
+}
+
+func (t *Tree) verifyPods(programs []uint32) error {
+	if len(t.pods)%podWords != 0 {
+		return errors.New("pods section of a broken length")
+	}
+	for i := 0; i < len(t.pods); i += podWords {
+		pod := t.pods[i : i+podWords]
+		if pod[podName] == noName {
+			continue
+		}
+		if !t.isName(pod[podName]) {
+			return fmt.Errorf("pod %d: name %d is unknown", i/podWords, pod[podName])
+		}
+		if err := knownPrograms(programs, pod[podPrograms:]); err != nil {
+			return fmt.Errorf("pod %d: %w", i/podWords, err)
+		}
+		t.counts.Pods++
+	}
+	return nil
+}
+
+// knownPrograms checks the egress and ingress program of a record.
+func knownPrograms(programs, record []uint32) error {
+	for _, offset := range record[:2] {
+		if _, ok := slices.BinarySearch(programs, offset); !ok {
+			return fmt.Errorf("no program at %d", offset)
+		}
+	}
+	return nil
+}
+
+func (t *Tree) verifyEndpoints(programs []uint32) error {
+	if len(t.endpoints)%endpointWords != 0 {
+		return errors.New("endpoints section of a broken length")
+	}
+	for i := 0; i < len(t.endpoints); i += endpointWords {
+		e := t.endpoints[i : i+endpointWords]
+		switch e[endpointClass] & ownerMask {
+		case 0:
+			continue
+		case endpointIPv4, endpointIPv6:
+		default:
+			return fmt.Errorf("endpoint %d: of no address family", i/endpointWords)
+		}
+		pod := uint64(e[endpointPod]) * podWords
+		if pod >= uint64(len(t.pods)) || t.pods[pod+podName] == noName {
+			return fmt.Errorf("endpoint %d: no pod %d", i/endpointWords, e[endpointPod])
+		}
+		if err := knownPrograms(programs, e[endpointPrograms:]); err != nil {
+			return fmt.Errorf("endpoint %d: %w", i/endpointWords, err)
+		}
+		t.counts.LocalAddresses++
+	}
+	return nil
+}
+
+func (t *Tree) verifyTable(family string, table []uint32, width int) error {
+	slots := len(table) / width
+	if slots < minSlots || slots&(slots-1) != 0 || len(table)%width != 0 {
+		return fmt.Errorf("%s table of %d words", family, len(table))
+	}
+	used := 0
+	for i := 0; i < len(table); i += width {
+		value := table[i+width-1]
+		if value == 0 {
+			continue
+		}
+		used++
+		switch value & ownerMask {
+		case ownerRemote:
+		case ownerThisNode:
+		case ownerLocal:
+			endpoint := uint64(value>>ownerBits) * endpointWords
+			if endpoint >= uint64(len(t.endpoints)) || t.endpoints[endpoint+endpointClass]&ownerMask == 0 {
+				return fmt.Errorf("%s address at slot %d: no endpoint %d", family, i/width, value>>ownerBits)
+			}
+		default:
+			return fmt.Errorf("%s address at slot %d: owner of no kind", family, i/width)
+		}
+	}
+	if used*5 > slots*4 {
+		return fmt.Errorf("%s table is too full: %d of %d slots", family, used, slots)
+	}
+	t.counts.Addresses += used
+	return nil
+}
+
+// region is a part of a program that was checked already. Parts are shared, and
+// checking each once keeps the work in proportion to the file.
+type region struct {
+	kind          uint8
+	offset, count uint32
+}
+
+const (
+	regionLeaf = iota
+	regionDirectory
+	regionPage
+	regionIPv4
+	regionIPv6
+)
+
+type programVerifier struct {
+	tree  *Tree
+	words []uint32
+	seen  map[region]struct{}
+	rules []uint32
+}
+
+// part gives count words at an offset that is not the program's start.
+func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
+	if offset < programBody || uint64(offset)+count > uint64(len(v.words)) {
+		return nil, fmt.Errorf("%s at %d with %d words lies outside", what, offset, count)
+	}
+	return v.words[offset : uint64(offset)+count], nil
+}
+
+// first reports whether the region has not been checked yet.
+func (v *programVerifier) first(r region) bool {
+	_, seen := v.seen[r]
+	v.seen[r] = struct{}{}
+	return !seen
+}
+
+func (v *programVerifier) verify() error {
+	isolated := v.words[programIsolated]
+	policies, err := v.part("list of policies", programBody, uint64(isolated))
+	if err != nil {
+		return err
+	}
+	for _, policy := range policies {
+		if !v.tree.isName(policy) {
+			return fmt.Errorf("policy %d is unknown", policy)
+		}
+	}
+	if v.rules, err = v.part("rules", programBody+isolated, uint64(v.words[programRules])*ruleWords); err != nil {
+		return err
+	}
+	for i := 0; i < len(v.rules); i += ruleWords {
+		if !v.tree.isName(v.rules[i+ruleName]) {
+			return fmt.Errorf("rule %d: policy %d is unknown", i/ruleWords, v.rules[i+ruleName])
+		}
+		if action := rule.Action(v.rules[i+ruleAction]); v.rules[i+ruleAction] > actionMask || action != rule.Accept && action != rule.Refuse {
+			return fmt.Errorf("rule %d: action %d is unknown", i/ruleWords, v.rules[i+ruleAction])
+		}
+	}
+	for slot := range slots {
+		if err := v.portTable(v.words[programPorts+slot]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *programVerifier) portTable(offset uint32) error {
+	head, err := v.part("port table", offset, 1)
+	if err != nil {
+		return err
+	}
+	n := uint64(head[0])
+	table, err := v.part("port table", offset, 1+2*n)
+	if err != nil {
+		return err
+	}
+	if n == 0 || table[1] != 0 || table[n] > 65535 {
+		return errors.New("port table does not cover the ports")
+	}
+	for i := uint64(2); i <= n; i++ {
+		if table[i] <= table[i-1] {
+			return errors.New("port table is not ascending")
+		}
+	}
+	for _, leaf := range table[1+n:] {
+		if err := v.leaf(leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *programVerifier) leaf(offset uint32) error {
+	if !v.first(region{kind: regionLeaf, offset: offset}) {
+		return nil
+	}
+	leaf, err := v.part("leaf", offset, leafWords)
+	if err != nil {
+		return err
+	}
+	if err := v.entries(leaf[leafEvery : leafEvery+1]); err != nil {
+		return err
+	}
+	if err := v.directory(leaf[leafDirectory], leaf[leafDirectory+1]); err != nil {
+		return err
+	}
+	if err := v.intervals(regionIPv4, leaf[leafIPv4], leaf[leafIPv4+1]); err != nil {
+		return err
+	}
+	return v.intervals(regionIPv6, leaf[leafIPv6], leaf[leafIPv6+1])
+}
+
+func (v *programVerifier) directory(offset, pages uint32) error {
+	if pages == 0 || !v.first(region{regionDirectory, offset, pages}) {
+		return nil
+	}
+	directory, err := v.part("class directory", offset, uint64(pages))
+	if err != nil {
+		return err
+	}
+	for _, page := range directory {
+		if page == 0 || !v.first(region{kind: regionPage, offset: page}) {
+			continue
+		}
+		entries, err := v.part("class page", page, pageClasses)
+		if err != nil {
+			return err
+		}
+		if err := v.entries(entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *programVerifier) intervals(kind uint8, offset, count uint32) error {
+	if count == 0 || !v.first(region{kind, offset, count}) {
+		return nil
+	}
+	width := 1
+	if kind == regionIPv6 {
+		width = 4
+	}
+	starts := int(count) * width
+	words, err := v.part("address intervals", offset, uint64(count)*uint64(width+1))
+	if err != nil {
+		return err
+	}
+	for i := width; i < starts; i += width {
+		if slices.Compare(words[i-width:i], words[i:i+width]) >= 0 {
+			return errors.New("address intervals are not ascending")
+		}
+	}
+	return v.entries(words[starts:])
+}
+
+// entries checks that each is none or says what its rule says.
+func (v *programVerifier) entries(entries []uint32) error {
+	for _, entry := range entries {
+		if entry == 0 {
+			continue
+		}
+		at := uint64(entry>>actionBits) * ruleWords
+		if at >= uint64(len(v.rules)) || v.rules[at+ruleAction] != entry&actionMask {
+			return fmt.Errorf("entry %#x fits no rule", entry)
+		}
+	}
+	return nil
+}

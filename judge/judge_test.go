@@ -97,8 +97,10 @@ func TestJudge(t *testing.T) {
 		want            rule.Verdict
 		egress, ingress judge.Side
 	}{
-		"each side in its own node's tree": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, byWeb,
-			judge.Side{Verdict: rule.Allow, Reason: rule.Matched, Policy: "default/db", Rule: 1, IsolatedBy: []string{"default/db"}}},
+		"each side in its own node's tree": {
+			tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, byWeb,
+			judge.Side{Verdict: rule.Allow, Reason: rule.Matched, Policy: "default/db", Rule: 1, IsolatedBy: []string{"default/db"}},
+		},
 		"one side refuses":           {tcp("10.0.1.1", "10.0.2.1", 80), rule.Deny, byWeb, refusedByDB},
 		"the other side refuses":     {tcp("10.0.2.1", "10.0.1.1", 80), rule.Deny, refusedByDB, open},
 		"from outside":               {tcp("172.16.0.1", "10.0.2.1", 80), rule.Allow, external, judge.Side{Verdict: rule.Allow, Reason: rule.Matched, Policy: "default/db", IsolatedBy: []string{"default/db"}}},

@@ -118,7 +118,7 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 
 // mismatch reports a value of another type than the wanted one.
 func (c *checker) mismatch(v any, want string, at path) {
-	got := ""
+	var got string
 	switch v := v.(type) {
 	case map[string]any:
 		got = "an object"

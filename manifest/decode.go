@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -220,8 +221,9 @@ func (d *decoder) decode(raw []byte, root path, name string, into any, strict bo
 	d.explain(raw, root, name, reflect.TypeOf(into).Elem(), err)
 	for _, e := range strictErrors {
 		var field path
-		if f, ok := e.(kjson.FieldError); ok {
-			field = parsePath(f.FieldPath())
+		var fieldError kjson.FieldError
+		if errors.As(e, &fieldError) {
+			field = parsePath(fieldError.FieldPath())
 		}
 		if strings.HasPrefix(e.Error(), "duplicate") {
 			d.fault(d.lineOf(root, field), name, field.String(), "the field is given twice; keep one")

@@ -72,8 +72,10 @@ func (j *joiner) add(d decoded) {
 // first reports a second object of one name, with both places.
 func (j *joiner) first(object string, origin Origin) bool {
 	if earlier, twice := j.origins[object]; twice {
-		j.faults = append(j.faults, &Error{Origin: origin, Object: object,
-			Message: fmt.Sprintf("is here for the second time, first at %s; take one away or rename it", earlier)})
+		j.faults = append(j.faults, &Error{
+			Origin: origin, Object: object,
+			Message: fmt.Sprintf("is here for the second time, first at %s; take one away or rename it", earlier),
+		})
 		return false
 	}
 	j.origins[object] = origin

@@ -112,8 +112,8 @@ func (r *reader) directory(path string) int {
 }
 
 func (r *reader) file(path string, listed bool) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		if abs, err := filepath.Abs(real); err == nil && !r.firstVisit(abs) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		if abs, err := filepath.Abs(target); err == nil && !r.firstVisit(abs) {
 			return
 		}
 	}

@@ -68,8 +68,10 @@ type ruleOf struct {
 }
 
 func newWorld(s *policy.Snapshot) *world {
-	w := &world{pods: map[string][]*policy.Pod{}, hostPods: map[string][]*policy.Pod{},
-		namespaces: map[string]labels.Set{}, byNamespace: map[string][]*subject{}}
+	w := &world{
+		pods: map[string][]*policy.Pod{}, hostPods: map[string][]*policy.Pod{},
+		namespaces: map[string]labels.Set{}, byNamespace: map[string][]*subject{}, inBlock: map[string][]*policy.Pod{},
+	}
 	for _, n := range s.Namespaces() {
 		w.namespaces[n.Name] = n.Labels
 	}
@@ -172,19 +174,32 @@ func (w *world) podsOf(own string, p *networkingv1.NetworkPolicyPeer) []*policy.
 	return out
 }
 
-// within lists the pods with an address in the block, each once.
+// within lists the pods with an address in the block, each once. Policies repeat
+// few blocks many times, so answers are kept.
 func (w *world) within(b *networkingv1.IPBlock) []*policy.Pod {
+	key := b.CIDR + " " + strings.Join(b.Except, " ")
+	pods, known := w.inBlock[key]
+	if !known {
+		pods = w.search(b)
+		w.inBlock[key] = pods
+	}
+	return pods
+}
+
+func (w *world) search(b *networkingv1.IPBlock) []*policy.Pod {
 	cidr, excepts, ok := prefixes(b)
 	if !ok {
 		return nil
 	}
 	first, _ := slices.BinarySearchFunc(w.addresses, cidr.Addr(), func(a podAddress, target netip.Addr) int { return a.addr.Compare(target) })
+	seen := map[*policy.Pod]bool{}
 	var out []*policy.Pod
 	for _, a := range w.addresses[first:] {
 		if !cidr.Contains(a.addr) {
 			break
 		}
-		if !slices.ContainsFunc(excepts, func(e netip.Prefix) bool { return e.Contains(a.addr) }) && !slices.Contains(out, a.pod) {
+		if !seen[a.pod] && !slices.ContainsFunc(excepts, func(e netip.Prefix) bool { return e.Contains(a.addr) }) {
+			seen[a.pod] = true
 			out = append(out, a.pod)
 		}
 	}

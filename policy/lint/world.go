@@ -28,7 +28,9 @@ type world struct {
 	addresses   []podAddress
 	anyPod      bool
 	dnsPods     []*policy.Pod
-	findings    []Finding
+	// inBlock remembers within.
+	inBlock  map[string][]*policy.Pod
+	findings []Finding
 }
 
 type podAddress struct {

@@ -3,27 +3,25 @@ package demo
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
 // dataplane is the real one: this program, started as a node starts it.
 type dataplane struct {
-	cmd    *exec.Cmd
-	client *http.Client
-	log    tail
+	cmd      *exec.Cmd
+	stateDir string
+	log      tail
 	// ended is closed when the process has ended.
 	ended chan struct{}
 }
@@ -38,15 +36,10 @@ const (
 )
 
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
-	socket := filepath.Join(stateDir, "dataplane.sock")
 	d := &dataplane{
-		cmd:   exec.Command(program, "dataplane", "--state-dir", stateDir),
-		ended: make(chan struct{}),
-		client: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-			},
-		}},
+		cmd:      exec.Command(program, "dataplane", "--state-dir", stateDir),
+		stateDir: stateDir,
+		ended:    make(chan struct{}),
 	}
 	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
 	if err := node.Start(d.cmd); err != nil {
@@ -59,45 +52,16 @@ func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error
 	return d, nil
 }
 
-// status is what the demo reads of the dataplane's status.
-type status struct {
-	// Acknowledged is the generation that holds for every packet.
-	Acknowledged uint64 `json:"acknowledged"`
-	// Queueing is how packets come to user space on this kernel.
-	Queueing string `json:"queueing"`
-}
-
-// status asks the dataplane.
-func (d *dataplane) status(ctx context.Context) (status, error) {
-	var s status
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dataplane/status", http.NoBody)
-	if err != nil {
-		return s, err
-	}
-	answer, err := d.client.Do(request)
-	if err != nil {
-		return s, fmt.Errorf("asking the dataplane: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("asking the dataplane: %s", answer.Status)
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("reading the dataplane's status: %w", err)
-	}
-	return s, nil
-}
-
 // enforces waits until the dataplane says that it enforces a generation.
-func (d *dataplane) enforces(ctx context.Context, generation uint64) (status, error) {
+func (d *dataplane) enforces(ctx context.Context, generation uint64) (engine.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	again := time.NewTicker(poll)
 	defer again.Stop()
 	var last error
 	for {
-		s, err := d.status(ctx)
-		if err == nil && s.Acknowledged >= generation {
+		s, err := status.Read(ctx, d.stateDir)
+		if err == nil && s.Generation >= generation {
 			return s, nil
 		}
 		if ctx.Err() == nil {
@@ -125,7 +89,6 @@ func (d *dataplane) stop() {
 		_ = d.cmd.Process.Signal(os.Kill)
 		<-d.ended
 	}
-	d.client.CloseIdleConnections()
 }
 
 // tail keeps the end of what a process writes.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -41,11 +42,14 @@ type Engine struct {
 	kernel ruleset.Kernel
 	table  *ruleset.Table
 	pool   *queue.Pool
+	// connections are judged again with each generation.
+	connections *conntrack.Connections
 
 	// mu orders changes.
 	mu           sync.Mutex
 	now          Generation
 	acknowledged atomic.Uint64
+	closed       bool
 }
 
 // Start begins to enforce in the network namespace of the calling thread. The
@@ -67,31 +71,48 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.table, err = ruleset.Open(ruleset.Config{
-		Marks:         config.Marks,
-		QueueBase:     config.QueueBase,
-		Queues:        config.Queues,
-		FailurePolicy: config.FailurePolicy,
-		Deny:          config.Deny,
-		Queueing:      kernel.Queueing,
-	})
-	if err != nil {
-		return nil, errors.Join(err, e.pool.Close())
+	if err := e.install(first); err != nil {
+		return nil, errors.Join(err, e.closeParts())
 	}
-	if err := e.table.Install(first.Isolated); err != nil {
-		return nil, errors.Join(err, e.table.Close(), e.pool.Close())
-	}
-	e.acknowledged.Store(first.Number)
 	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
 		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
 	return e, nil
 }
 
-// Use enforces another generation from now on. First every packet is judged by
-// it, then it decides whose packets are judged: so no verdict of the generation
-// before is given for a pod that only this one isolates. The generation before
-// is closed. After an error the packet path is as strict as before or stricter,
-// and the same generation can be used again.
+// install puts the rules in place once workers listen.
+func (e *Engine) install(first Generation) (err error) {
+	e.connections, err = conntrack.Open(e.config.Marks)
+	if err != nil {
+		return err
+	}
+	e.table, err = ruleset.Open(ruleset.Config{
+		Marks:         e.config.Marks,
+		QueueBase:     e.config.QueueBase,
+		Queues:        e.config.Queues,
+		FailurePolicy: e.config.FailurePolicy,
+		Deny:          e.config.Deny,
+		Queueing:      e.kernel.Queueing,
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.table.Install(first.Isolated); err != nil {
+		return err
+	}
+	return e.judgeAgain(first)
+}
+
+// Use enforces another generation from now on, in this order:
+//
+//  1. Every packet is judged by it; the last batch of the generation before has
+//     ended. That generation is closed.
+//  2. It decides whose packets are judged. Had this come first, the generation
+//     before would have judged packets of pods that only this one isolates.
+//  3. All connections that are open are judged by it.
+//
+// When Use returns nil, the generation holds for every packet. After an error
+// the packet path is as strict as before or stricter, and the same generation
+// can be used again.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -110,8 +131,18 @@ func (e *Engine) Use(g Generation) error {
 			return fmt.Errorf("using generation %d: %w", g.Number, err)
 		}
 	}
+	return e.judgeAgain(g)
+}
+
+// judgeAgain completes a generation.
+func (e *Engine) judgeAgain(g Generation) error {
+	result, err := e.connections.JudgeAll(g.Judge)
+	if err != nil {
+		return fmt.Errorf("using generation %d: %w", g.Number, err)
+	}
 	e.acknowledged.Store(g.Number)
-	e.config.Log.Info("enforcing", "generation", g.Number)
+	e.config.Log.V(1).Info("generation is in force", "generation", g.Number, "connections", result.Connections,
+		"accepted", result.Accepted, "refused", result.Refused, "cleared", result.Cleared, "took", result.Took)
 	return nil
 }
 
@@ -120,20 +151,36 @@ func (e *Engine) Use(g Generation) error {
 func (e *Engine) Failed() <-chan error { return e.pool.Failed() }
 
 // Close ends the workers. The rules stay: accepted flows go on, and for all
-// others the failure policy decides.
+// others the failure policy decides. A second Close does nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	err := errors.Join(e.pool.Close(), e.table.Close())
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	err := e.closeParts()
 	if e.now.Close != nil {
 		err = errors.Join(err, e.now.Close())
 	}
 	return err
 }
 
+func (e *Engine) closeParts() error {
+	err := e.pool.Close()
+	if e.table != nil {
+		err = errors.Join(err, e.table.Close())
+	}
+	if e.connections != nil {
+		err = errors.Join(err, e.connections.Close())
+	}
+	return err
+}
+
 // Status is what the packet path does now.
 type Status struct {
-	// Generation is the one that holds for every packet.
+	// Generation is the one that holds for every packet, also of connections
+	// that are older.
 	Generation    uint64                `json:"generation"`
 	Queueing      ruleset.Queueing      `json:"queueing"`
 	QueueBase     uint16                `json:"queueBase"`

@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,9 +13,9 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -31,17 +33,24 @@ type stage struct {
 	number   uint64
 }
 
-// judgeFunc allows or denies as one function says.
+// judgeFunc judges what comes to pod two.
 type judgeFunc func(flow.Flow) rule.Verdict
 
-func (j judgeFunc) Judge(f flow.Flow) queue.Answer {
-	return queue.Answer{
-		Egress:  queue.Side{Verdict: rule.Allow, Reason: rule.NotIsolated},
-		Ingress: queue.Side{Verdict: j(f), Reason: rule.Matched},
-	}
+// judge is a judge for whom pod two is isolated for ingress.
+type judge struct {
+	ingress judgeFunc
+	two     []netip.Addr
 }
 
-func newStage(t *testing.T, deny ruleset.Deny, judge judgeFunc) *stage {
+func (j judge) Lookup(f flow.Flow) tree.Decision {
+	open := tree.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+	if !slices.Contains(j.two, f.Dst) {
+		return tree.Decision{Egress: open, Ingress: open}
+	}
+	return tree.Decision{Egress: open, Ingress: tree.Side{Verdict: j.ingress(f), Reason: rule.Matched}}
+}
+
+func newStage(t *testing.T, deny ruleset.Deny, ingress judgeFunc) *stage {
 	t.Helper()
 	s := &stage{t: t}
 	var err error
@@ -65,19 +74,23 @@ func newStage(t *testing.T, deny ruleset.Deny, judge judgeFunc) *stage {
 	s.config = engine.Config{
 		Marks: marks, QueueBase: 100, Queues: 2, FailurePolicy: ruleset.FailClosed, Deny: deny, Log: testr.New(t),
 	}
-	s.start(judge)
+	s.start(ingress)
 	return s
 }
 
-func (s *stage) generation(judge judgeFunc) engine.Generation {
+func (s *stage) generation(ingress judgeFunc) engine.Generation {
 	s.number++
-	return engine.Generation{Number: s.number, Judge: judge, Isolated: ruleset.Isolated{Ingress: s.two.Addresses()}}
+	return engine.Generation{
+		Number:   s.number,
+		Judge:    judge{ingress, s.two.Addresses()},
+		Isolated: ruleset.Isolated{Ingress: s.two.Addresses()},
+	}
 }
 
-func (s *stage) start(judge judgeFunc) {
+func (s *stage) start(ingress judgeFunc) {
 	s.t.Helper()
 	err := s.node.Do(func() (err error) {
-		s.engine, err = engine.Start(s.config, s.generation(judge))
+		s.engine, err = engine.Start(s.config, s.generation(ingress))
 		return err
 	})
 	if err != nil {
@@ -91,9 +104,9 @@ func (s *stage) start(judge judgeFunc) {
 	})
 }
 
-func (s *stage) use(judge judgeFunc) {
+func (s *stage) use(ingress judgeFunc) {
 	s.t.Helper()
-	if err := s.engine.Use(s.generation(judge)); err != nil {
+	if err := s.engine.Use(s.generation(ingress)); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -194,11 +207,72 @@ func TestAcceptedFlowsStayInTheKernel(t *testing.T) {
 	if err := lab.Download(conn, 1<<20); err != nil {
 		t.Fatalf("while nobody listens: %v", err)
 	}
-	s.start(func(flow.Flow) rule.Verdict { judged.Add(1); return rule.Deny })
+	s.start(allow)
 	if err := lab.Download(conn, 1<<20); err != nil {
 		t.Fatalf("after a restart: %v", err)
 	}
-	if got := judged.Load(); got != 1 {
-		t.Errorf("%d packets judged after a restart, want 1", got)
+	if st, err := s.engine.Status(); err != nil || st.Verdicts.Packets != 0 {
+		t.Errorf("after a restart %d packets entered user space (%v), want none", st.Verdicts.Packets, err)
+	}
+}
+
+func allow(flow.Flow) rule.Verdict { return rule.Allow }
+
+func deny(flow.Flow) rule.Verdict { return rule.Deny }
+
+// S50: once a generation is in use, no packet of a connection that it refuses
+// passes, in either direction, however old the connection is.
+func TestOpenConnectionsAreJudgedAgain(t *testing.T) {
+	for _, how := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
+		for _, like := range []netip.Addr{like4, like6} {
+			t.Run(string(how)+" "+like.String(), func(t *testing.T) {
+				s := newStage(t, how, allow)
+				at := s.serve(s.two, flow.TCP, like, 80)
+				back := s.serve(s.one, flow.TCP, like, 80)
+				cut, kept := s.dial(s.one, at), s.dial(s.two, back)
+				s.use(deny)
+				if err := lab.Download(cut, 1<<10); err == nil {
+					t.Errorf("a connection goes on that generation %d refuses", s.number)
+				}
+				extend(t, kept)
+				if err := lab.Download(kept, 1<<20); err != nil {
+					t.Errorf("a connection was cut that every generation allows: %v", err)
+				}
+				// S51: what its ends still hold goes on.
+				if how == ruleset.Drop {
+					s.use(allow)
+					extend(t, cut)
+					if _, err := cut.Read(make([]byte, 1)); err != nil {
+						t.Errorf("a connection that is allowed again does not go on: %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// dial opens a connection and reads the greeting.
+func (s *stage) dial(from *lab.Pod, to netip.AddrPort) net.Conn {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := from.Dial(ctx, flow.TCP, netip.Addr{}, to)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+func extend(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // Protocol classes by which verdicts are counted.
@@ -48,7 +49,7 @@ type counters struct {
 	sides [2][2][protocols][2]atomic.Uint64
 }
 
-func (c *counters) countSide(d rule.Direction, f flow.Flow, s Side) {
+func (c *counters) countSide(d rule.Direction, f flow.Flow, s tree.Side) {
 	switch s.Reason {
 	case rule.NoReason, rule.External, rule.Elsewhere:
 		return

@@ -19,33 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// Side is the answer for one end of a flow. The zero value refuses.
-type Side struct {
-	Verdict rule.Verdict
-	Reason  rule.Reason
-}
-
-// Answer is the answer for both ends of a flow.
-type Answer struct {
-	Egress, Ingress Side
-}
-
-// Verdict allows what both sides allow.
-func (a Answer) Verdict() rule.Verdict {
-	if a.Egress.Verdict == rule.Allow && a.Ingress.Verdict == rule.Allow {
-		return rule.Allow
-	}
-	return rule.Deny
-}
-
-// Judge answers for flows. It is called for each packet that enters user space,
-// by all workers at once: no allocation, no lock, no system call.
+// Judge answers for flows: a *tree.Tree. It is called for each packet that
+// enters user space, by all workers at once: no allocation, no lock, no system
+// call.
 type Judge interface {
-	Judge(f flow.Flow) Answer
+	Lookup(f flow.Flow) tree.Decision
 }
 
 // Config says which queues to serve, and how.

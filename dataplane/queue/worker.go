@@ -77,16 +77,16 @@ func (w *worker) judgePacket(a nfqueue.Attribute) int {
 // verdict judges a packet, and gives the state of its mark.
 func (w *worker) verdict(p packet.Packet) uint32 {
 	marks := w.pool.config.Marks
-	answer := w.judge.Judge(p.Flow)
-	w.counters.countSide(rule.Egress, p.Flow, answer.Egress)
-	w.counters.countSide(rule.Ingress, p.Flow, answer.Ingress)
-	if answer.Verdict() == rule.Allow {
+	decision := w.judge.Lookup(p.Flow)
+	w.counters.countSide(rule.Egress, p.Flow, decision.Egress)
+	w.counters.countSide(rule.Ingress, p.Flow, decision.Ingress)
+	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
 		return marks.Accepted
 	}
 	// Connection tracking may have lost a connection that the other end opened.
 	// The rules accept this answer only where that can be.
-	if p.MidStream && w.judge.Judge(reverse(p.Flow)).Verdict() == rule.Allow {
+	if p.MidStream && w.judge.Lookup(reverse(p.Flow)).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		return marks.Either
 	}

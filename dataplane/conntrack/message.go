@@ -1,0 +1,224 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+// Netlink messages of connection tracking, as in
+// include/uapi/linux/netfilter/nfnetlink_conntrack.h. They are read where they
+// lie: a table has up to a million entries, and a dump must not hold them all.
+const (
+	subsystem   = 1 // NFNL_SUBSYS_CTNETLINK
+	messageNew  = subsystem<<8 | 0
+	messageGet  = subsystem<<8 | 1
+	headerSize  = 16
+	genericSize = 4 // struct nfgenmsg
+
+	attrTupleOriginal = 1
+	attrTupleReply    = 2
+	attrMark          = 8
+	attrZone          = 18
+	attrMarkMask      = 21
+
+	attrTupleIP    = 1
+	attrTupleProto = 2
+
+	attrIP4Source      = 1
+	attrIP4Destination = 2
+	attrIP6Source      = 3
+	attrIP6Destination = 4
+
+	attrProtoNumber          = 1
+	attrProtoSourcePort      = 2
+	attrProtoDestinationPort = 3
+
+	attrTypeMask = 0x3fff
+	attrHeader   = 4
+)
+
+// errMessage: a message of the kernel that cannot be what it says.
+var errMessage = errors.New("a message of connection tracking is malformed")
+
+// entry is one connection. The slices point into the buffer it was read from.
+type entry struct {
+	original, reply tuple
+	mark            uint32
+	// What names the connection to the kernel: the attributes of its
+	// original tuple and its zone, as they came.
+	tupleAttribute, zoneAttribute []byte
+}
+
+type tuple struct {
+	source, destination         netip.Addr
+	protocol                    flow.Protocol
+	sourcePort, destinationPort uint16
+}
+
+// flow is the connection as the pods at its ends see it: the original source,
+// and the destination after translation, which is where replies come from.
+func (e *entry) flow() flow.Flow {
+	f := flow.Flow{Src: e.original.source, Dst: e.reply.source, Protocol: e.original.protocol}
+	if f.Protocol.HasPorts() {
+		f.SrcPort, f.DstPort = e.original.sourcePort, e.reply.sourcePort
+	}
+	return f
+}
+
+// attribute splits the first attribute off. The type comes without flags; whole
+// has its header and padding.
+func attribute(data []byte) (kind uint16, value, whole, rest []byte, err error) {
+	if len(data) < attrHeader {
+		return 0, nil, nil, nil, errMessage
+	}
+	length := int(binary.NativeEndian.Uint16(data))
+	if length < attrHeader || length > len(data) {
+		return 0, nil, nil, nil, errMessage
+	}
+	end := min((length+3)&^3, len(data))
+	return binary.NativeEndian.Uint16(data[2:]) & attrTypeMask, data[attrHeader:length], data[:end], data[end:], nil
+}
+
+// parse reads the attributes of a connection.
+func (e *entry) parse(data []byte) error {
+	*e = entry{}
+	for len(data) > 0 {
+		kind, value, whole, rest, err := attribute(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		switch kind {
+		case attrTupleOriginal:
+			e.tupleAttribute = whole
+			err = e.original.parse(value)
+		case attrTupleReply:
+			err = e.reply.parse(value)
+		case attrMark:
+			if len(value) != 4 {
+				return errMessage
+			}
+			e.mark = binary.BigEndian.Uint32(value)
+		case attrZone:
+			e.zoneAttribute = whole
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tuple) parse(data []byte) error {
+	for len(data) > 0 {
+		kind, value, _, rest, err := attribute(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		switch kind {
+		case attrTupleIP:
+			err = t.parseAddresses(value)
+		case attrTupleProto:
+			err = t.parseProtocol(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tuple) parseAddresses(data []byte) error {
+	for len(data) > 0 {
+		kind, value, _, rest, err := attribute(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		a, ok := netip.AddrFromSlice(value)
+		switch kind {
+		case attrIP4Source, attrIP6Source:
+			t.source = a
+		case attrIP4Destination, attrIP6Destination:
+			t.destination = a
+		default:
+			continue
+		}
+		if !ok {
+			return errMessage
+		}
+	}
+	return nil
+}
+
+func (t *tuple) parseProtocol(data []byte) error {
+	for len(data) > 0 {
+		kind, value, _, rest, err := attribute(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		switch kind {
+		case attrProtoNumber:
+			if len(value) != 1 {
+				return errMessage
+			}
+			t.protocol = flow.Protocol(value[0])
+		case attrProtoSourcePort, attrProtoDestinationPort:
+			if len(value) != 2 {
+				return errMessage
+			}
+			port := binary.BigEndian.Uint16(value)
+			if kind == attrProtoSourcePort {
+				t.sourcePort = port
+			} else {
+				t.destinationPort = port
+			}
+		}
+	}
+	return nil
+}
+
+// appendHeader begins a message whose length is set by endMessage.
+func appendHeader(b []byte, kind, flags uint16, family uint8) []byte {
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	return append(b, family, unix.NFNETLINK_V0, 0, 0)
+}
+
+func endMessage(b []byte, begin int) {
+	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))
+}
+
+// appendMark adds a message that replaces some bits of the connection's mark and
+// leaves the others as they are then (ctnetlink_change_mark in
+// net/netfilter/nf_conntrack_netlink.c).
+func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
+	begin := len(b)
+	family := uint8(unix.AF_INET)
+	if e.original.source.Is6() {
+		family = unix.AF_INET6
+	}
+	b = appendHeader(b, messageNew, unix.NLM_F_REQUEST, family)
+	b = append(b, e.tupleAttribute...)
+	b = append(b, e.zoneAttribute...)
+	b = appendUint32(b, attrMark, bits)
+	b = appendUint32(b, attrMarkMask, mask)
+	endMessage(b, begin)
+	return b
+}
+
+func appendUint32(b []byte, kind uint16, v uint32) []byte {
+	b = binary.NativeEndian.AppendUint16(b, attrHeader+4)
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	return binary.BigEndian.AppendUint32(b, v)
+}

@@ -57,6 +57,7 @@ packets are judged by.`,
 		matrixCommand(),
 		lintCommand(),
 		compileCommand(),
+		dataplaneCommand(),
 	)
 	return root
 }

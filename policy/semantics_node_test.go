@@ -1,99 +1,118 @@
 package policy_test
 
 import (
-	"net/netip"
-	"slices"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// nodeUnderTest is one node of a world: its compiler, and the tables that its
-// deltas add up to, walked as they stand.
+// nodeUnderTest is one node of a world, from the compiler to the tree that its
+// dataplane would have mapped.
 type nodeUnderTest struct {
 	name     string
+	dirs     *stateDirs
+	state    *stateDir
 	compiler *policy.Compiler
-	owners   map[netip.Addr]rule.Owner
-	pods     map[rule.PodID]*rule.Pod
-	programs map[rule.ProgramID]*rule.Program
+	builder  *tree.Builder
+	tree     *tree.Tree
 }
 
-// stateDirs is where trees are published.
-type stateDirs struct{ root string }
+// stateDirs hands out state directories, and those that are given back again
+// and again: making them costs more than judging.
+type stateDirs struct {
+	root string
+	free []*stateDir
+}
 
-func newStateDirs(t testing.TB) *stateDirs { return &stateDirs{root: t.TempDir()} }
+type stateDir struct {
+	path string
+	*tree.Publisher
+}
+
+// newStateDirs prefers a tmpfs, as nodes do.
+func newStateDirs(t testing.TB) *stateDirs {
+	t.Helper()
+	root, err := os.MkdirTemp("/dev/shm", "sluice-semantics-*")
+	if err != nil {
+		return &stateDirs{root: t.TempDir()}
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	return &stateDirs{root: root}
+}
+
+func (d *stateDirs) take(t tester) *stateDir {
+	t.Helper()
+	if last := len(d.free) - 1; last >= 0 {
+		state := d.free[last]
+		d.free = d.free[:last]
+		return state
+	}
+	path, err := os.MkdirTemp(d.root, "node-*")
+	if err != nil {
+		t.Fatalf("making a state directory: %v", err)
+	}
+	publisher, err := tree.NewPublisher(path)
+	if err != nil {
+		t.Fatalf("opening a state directory: %v", err)
+	}
+	return &stateDir{path, publisher}
+}
 
 func newNodeUnderTest(t tester, dirs *stateDirs, name string, s *policy.Snapshot) *nodeUnderTest {
 	t.Helper()
-	return &nodeUnderTest{
-		name:     name,
-		compiler: s.Compile(name),
-		owners:   map[netip.Addr]rule.Owner{},
-		pods:     map[rule.PodID]*rule.Pod{},
-		programs: map[rule.ProgramID]*rule.Program{},
-	}
+	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: s.Compile(name), builder: tree.NewBuilder(name)}
 }
 
+// publish brings the tree up to date with the snapshot, through the file.
 func (n *nodeUnderTest) publish(t tester) {
 	t.Helper()
-	d := n.compiler.Delta()
-	for _, c := range d.Addresses {
-		n.owners[c.Addr] = c.Owner
+	if err := n.builder.Apply(n.compiler.Delta()); err != nil {
+		t.Fatalf("node %q: applying the delta: %v", n.name, err)
 	}
-	for _, c := range d.Pods {
-		n.pods[c.ID] = c.Pod
+	generation, err := n.state.Publish(n.builder)
+	if err != nil {
+		t.Fatalf("node %q: publishing: %v", n.name, err)
 	}
-	for _, c := range d.Programs {
-		n.programs[c.ID] = c.Program
+	opened, err := tree.Open(filepath.Join(n.state.path, "tree", "current"))
+	if err != nil {
+		t.Fatalf("node %q: opening: %v", n.name, err)
+	}
+	if opened.Generation() != generation || opened.Node() != n.name {
+		t.Fatalf("node %q: opened generation %d of node %q, published generation %d", n.name, opened.Generation(), opened.Node(), generation)
+	}
+	n.closeTree()
+	n.tree = opened
+}
+
+func (n *nodeUnderTest) closeTree() {
+	if n.tree != nil {
+		n.tree.Close()
 	}
 }
 
-func (n *nodeUnderTest) close() { n.compiler.Close() }
+func (n *nodeUnderTest) close() {
+	n.compiler.Close()
+	n.closeTree()
+	n.dirs.free = append(n.dirs.free, n.state)
+}
 
 func (n *nodeUnderTest) lookup(f flow.Flow) (egress, ingress judgement) {
-	src, dst := n.owners[f.Src], n.owners[f.Dst]
-	egress = judgement{Verdict: rule.Allow, Reason: rule.Elsewhere}
-	ingress = egress
-	if src.Kind == rule.LocalPod && dst.Kind == rule.LocalPod && src.Pod == dst.Pod {
-		same := judgement{Verdict: rule.Allow, Reason: rule.SamePod}
-		return same, same
-	}
-	if src.Kind == rule.LocalPod {
-		egress = n.run(n.pods[src.Pod].Egress, f, f.Dst, dst.Class)
-	}
-	if dst.Kind == rule.LocalPod {
-		ingress = n.run(n.pods[dst.Pod].Ingress, f, f.Src, src.Class)
-		if src.Kind == rule.ThisNode {
-			ingress = judgement{Verdict: rule.Allow, Reason: rule.SameNode}
-		}
-	}
-	return egress, ingress
+	d := n.tree.Lookup(f)
+	return n.judgement(d.Egress), n.judgement(d.Ingress)
 }
 
-func (n *nodeUnderTest) run(id rule.ProgramID, f flow.Flow, peer netip.Addr, class rule.Class) judgement {
-	if id == 0 {
-		return judgement{Verdict: rule.Allow, Reason: rule.NotIsolated}
+func (n *nodeUnderTest) judgement(s tree.Side) judgement {
+	j := judgement{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
+	if name, index, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
+		j.Reason = rule.NoReason // which no reference expects
+	} else if ok {
+		j.Rule = reference.RuleRef{Policy: name, Index: index}
 	}
-	p := n.programs[id]
-	for _, r := range p.Rules {
-		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return matchesPort(m, f) && matchesPeer(m, peer, class) }) {
-			return judgement{Verdict: rule.Allow, Reason: rule.Matched, Rule: reference.RuleRef{Policy: r.Policy, Index: r.Index}, IsolatedBy: p.IsolatedBy}
-		}
-	}
-	return judgement{Verdict: rule.Deny, Reason: rule.NoRuleMatched, IsolatedBy: p.IsolatedBy}
-}
-
-func matchesPort(m rule.Match, f flow.Flow) bool {
-	return len(m.Ports) == 0 || slices.ContainsFunc(m.Ports, func(p rule.Ports) bool {
-		return uint8(f.Protocol) == p.Protocol && p.First <= f.DstPort && f.DstPort <= p.Last
-	})
-}
-
-func matchesPeer(m rule.Match, peer netip.Addr, class rule.Class) bool {
-	return m.Any || slices.Contains(m.Classes, class) || slices.ContainsFunc(m.Blocks, func(b rule.Block) bool {
-		return b.Prefix.Contains(peer) && !slices.ContainsFunc(b.Excepts, func(p netip.Prefix) bool { return p.Contains(peer) })
-	})
+	return j
 }

@@ -71,7 +71,7 @@ func TestRandomClusters(t *testing.T) {
 	dirs := newStateDirs(t)
 	histories := rapid.Custom(drawHistory)
 	// Several independent sequences: rapid's default is 100 histories each.
-	for sequence := range 8 {
+	for sequence := range 4 {
 		flows := 0
 		t.Run(strconv.Itoa(sequence), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
@@ -96,6 +96,7 @@ func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *world, flows []flo
 	fresh := newWorld(t, dirs, cluster.NodeNames(), lived.objects)
 	defer fresh.close()
 	fresh.publish()
+	lived.checkPods()
 	for _, f := range flows {
 		egress, ingress := lived.judge(f)
 		freshEgress, freshIngress := fresh.judge(f)

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -159,5 +160,25 @@ func (w *world) checkSide(f flow.Flow, direction rule.Direction, got judgement, 
 		w.Fatalf("%s: %s: got %s, the reference says that the matching rules are %v", f, direction, got, want.Rules)
 	case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
 		w.Fatalf("%s: %s: isolated by %v, the reference says %v", f, direction, got.IsolatedBy, want.IsolatedBy)
+	}
+}
+
+// checkPods compares what a tree says of its node's pods, from which the
+// dataplane decides whose packets it looks at, with the reference's word on
+// flows from and to an outside address.
+func (w *world) checkPods() {
+	w.Helper()
+	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}
+	for _, n := range w.nodes {
+		for pod := range n.tree.Pods() {
+			for _, a := range pod.Addresses {
+				out := reference.Judge(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
+				in := reference.Judge(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
+				if pod.EgressIsolated != (len(out.IsolatedBy) > 0) || pod.IngressIsolated != (len(in.IsolatedBy) > 0) {
+					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; the reference says by %v and %v",
+						n.name, pod.Name, a, pod.EgressIsolated, pod.IngressIsolated, out.IsolatedBy, in.IsolatedBy)
+				}
+			}
+		}
 	}
 }

@@ -1,0 +1,205 @@
+package policy_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+// sizes are the clusters of docs/performance.md. The node compiled for has
+// 250 pods in all of them.
+var sizes = []cluster.Size{
+	{Pods: 1_000, Policies: 100},
+	{Pods: 10_000, Policies: 1_000},
+	{Pods: 10_000, Policies: 10_000},
+	{Pods: 100_000, Policies: 10_000},
+}
+
+func sizeName(s cluster.Size) string {
+	return fmt.Sprintf("pods=%d/policies=%d", s.Pods, s.Policies)
+}
+
+// reduced is a cluster as an agent's caches hold it.
+type reduced struct {
+	namespaces []policy.Namespace
+	nodes      []policy.Node
+	pods       []policy.Pod
+	policies   []*networkingv1.NetworkPolicy
+}
+
+func reduce(b *testing.B, size cluster.Size) reduced {
+	b.Helper()
+	realistic := cluster.NewRealistic(1, size)
+	r := reduced{policies: realistic.Policies()}
+	for ns := range realistic.Namespaces() {
+		r.namespaces = append(r.namespaces, policy.NamespaceOf(ns))
+	}
+	for node := range realistic.Nodes() {
+		n, err := policy.NodeOf(node)
+		if err != nil {
+			b.Fatalf("node %s: %v", node.Name, err)
+		}
+		r.nodes = append(r.nodes, n)
+	}
+	for pod := range realistic.Pods() {
+		p, err := policy.PodOf(pod)
+		if err != nil {
+			b.Fatalf("pod %s/%s: %v", pod.Namespace, pod.Name, err)
+		}
+		r.pods = append(r.pods, p)
+	}
+	return r
+}
+
+// node is one node's way from objects to the published file.
+type node struct {
+	snapshot  *policy.Snapshot
+	compiler  *policy.Compiler
+	builder   *tree.Builder
+	publisher *tree.Publisher
+}
+
+func (r reduced) compile(b *testing.B, publisher *tree.Publisher) *node {
+	b.Helper()
+	s := policy.NewSnapshot()
+	for _, ns := range r.namespaces {
+		s.UpsertNamespace(ns)
+	}
+	for _, n := range r.nodes {
+		s.UpsertNode(n)
+	}
+	for _, p := range r.policies {
+		s.UpsertPolicy(p)
+	}
+	for _, p := range r.pods {
+		s.UpsertPod(p)
+	}
+	n := &node{s, s.Compile(cluster.LocalNode), tree.NewBuilder(cluster.LocalNode), publisher}
+	n.publish(b)
+	return n
+}
+
+func (n *node) publish(b *testing.B) {
+	b.Helper()
+	if err := n.builder.Apply(n.compiler.Delta()); err != nil {
+		b.Fatalf("applying the delta: %v", err)
+	}
+	if _, err := n.publisher.Publish(n.builder); err != nil {
+		b.Fatalf("publishing: %v", err)
+	}
+}
+
+func newPublisher(b *testing.B) *tree.Publisher {
+	b.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // a tmpfs, as the agent's
+	if err != nil {
+		b.Fatalf("making a state directory: %v", err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	publisher, err := tree.NewPublisher(dir)
+	if err != nil {
+		b.Fatalf("opening the state directory: %v", err)
+	}
+	return publisher
+}
+
+// BenchmarkCompile is a node's start: from all objects in memory to the first
+// published tree.
+func BenchmarkCompile(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(sizeName(size), func(b *testing.B) {
+			objects, publisher := reduce(b, size), newPublisher(b)
+			before := liveHeap()
+			resetPeak(b)
+			b.ReportAllocs()
+			var n *node
+			for b.Loop() {
+				n = objects.compile(b, publisher)
+			}
+			b.ReportMetric(peak(b), "peak-MiB")
+			b.ReportMetric(liveHeap()-before, "live-MiB")
+			runtime.KeepAlive(n)
+			runtime.KeepAlive(objects)
+		})
+	}
+}
+
+// BenchmarkPodChange is one pod's new label, from the object to the published
+// file: a pod of the node, whose own policies change with it, and a pod
+// elsewhere, which is a peer at most.
+func BenchmarkPodChange(b *testing.B) {
+	for _, size := range sizes {
+		objects := reduce(b, size)
+		for _, where := range []string{"local", "remote"} {
+			b.Run(sizeName(size)+"/pod="+where, func(b *testing.B) {
+				n := objects.compile(b, newPublisher(b))
+				var changing []policy.Pod
+				for _, p := range objects.pods {
+					if (p.Node == cluster.LocalNode) == (where == "local") && p.Labels["tier"] != "" {
+						changing = append(changing, p)
+					}
+				}
+				tiers := []string{"web", "db"}
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					p := changing[i/len(tiers)*7919%len(changing)]
+					p.Labels = maps.Clone(p.Labels)
+					p.Labels["tier"] = tiers[i%len(tiers)]
+					n.snapshot.UpsertPod(p)
+					n.publish(b)
+					i++
+				}
+			})
+		}
+	}
+}
+
+// resetPeak starts a new measurement of the process's peak memory: proc(5),
+// clear_refs.
+func resetPeak(b *testing.B) {
+	b.Helper()
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		b.Fatalf("resetting the peak of resident memory: %v", err)
+	}
+}
+
+// peak is the most memory, in MiB, that the process had resident since
+// resetPeak, the benchmark's own objects included.
+func peak(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatalf("reading the peak of resident memory: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		b.Fatal("reading the peak of resident memory: /proc/self/status has no VmHWM")
+	}
+	kib, err := strconv.ParseFloat(fields[0], 64)
+	if err != nil {
+		b.Fatalf("reading the peak of resident memory: %v", err)
+	}
+	return kib / 1024
+}
+
+// liveHeap is what is reachable now, in MiB.
+func liveHeap() float64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return float64(stats.HeapAlloc) / (1 << 20)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,10 +75,15 @@ func changesFor(s *policy.Snapshot, cells []*Cell) []Change {
 	if most == nil {
 		return nil
 	}
-	object := fmt.Sprintf("networkpolicy/%s --namespace %s", most.Name, most.Namespace)
 	return []Change{
-		{Command: "kubectl delete " + object, Apply: func(s *policy.Snapshot) { s.DeletePolicy(most.Namespace, most.Name) }},
-		{Command: "kubectl create " + object + " (the same again)", Apply: func(s *policy.Snapshot) { s.UpsertPolicy(most) }},
+		{
+			Command: fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", most.Name, most.Namespace),
+			Apply:   func(s *policy.Snapshot) { s.DeletePolicy(most.Namespace, most.Name) },
+		},
+		{
+			Command: fmt.Sprintf("kubectl apply -f %s.yaml", most.Name),
+			Apply:   func(s *policy.Snapshot) { s.UpsertPolicy(most) },
+		},
 	}
 }
 
@@ -119,20 +125,48 @@ func differences(before, after []*Cell) []difference {
 	return slices.Clip(out)
 }
 
-// mostDifferences bounds what is shown of a change.
-const mostDifferences = 12
-
+// differences writes them, those with the same target and ports together.
 func (p *page) differences(all []difference) {
-	from, to := 0, 0
-	for _, d := range all {
-		from, to = max(from, len(d.from.Name)), max(to, len(d.to.Name))
+	if len(all) == 0 {
+		p.line("    nothing changes on the wire")
+		return
 	}
-	for i, d := range all {
-		if i == mostDifferences && len(all) > mostDifferences+1 {
-			p.line("      and %d more", len(all)-i)
-			return
+	type group struct {
+		to      *End
+		was, is mark
+		ports   []Port
+		from    []*End
+	}
+	var pairs, groups []*group
+	for _, d := range all {
+		i := slices.IndexFunc(pairs, func(g *group) bool {
+			return g.from[0] == d.from && g.to == d.to && g.was == d.was && g.is == d.is
+		})
+		if i < 0 {
+			i = len(pairs)
+			pairs = append(pairs, &group{to: d.to, was: d.was, is: d.is, from: []*End{d.from}})
 		}
-		p.line("      %s → %s  %s  %s now %s", fit(d.from.Name, from), fit(d.to.Name, to), fit(d.port.String(), 9),
-			p.paint(d.was.style(), string(d.was)), p.paint(d.is.style(), string(d.is)))
+		pairs[i].ports = append(pairs[i].ports, d.port)
+	}
+	for _, pair := range pairs {
+		i := slices.IndexFunc(groups, func(g *group) bool {
+			return g.to == pair.to && g.was == pair.was && g.is == pair.is && slices.Equal(g.ports, pair.ports)
+		})
+		if i < 0 {
+			groups = append(groups, pair)
+			continue
+		}
+		groups[i].from = append(groups[i].from, pair.from...)
+	}
+	for _, g := range groups {
+		p.line("    %s now %s  into %s, %s", p.paint(g.was.style(), string(g.was)), p.paint(g.is.style(), string(g.is)),
+			p.paint(bold, g.to.Name), strings.Join(portTexts(g.ports), ", "))
+		for i, line := range wrap(endNames(g.from), p.width-17) {
+			word := "from "
+			if i > 0 {
+				word = "     "
+			}
+			p.line("             %s", p.paint(faint, word+line))
+		}
 	}
 }

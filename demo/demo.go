@@ -243,8 +243,8 @@ func (p *page) cost(r *Report) {
 	p.line("  Of %s that came to the node, %s went to user space: those that open a flow.",
 		count(r.Packets.All, "packet"), thousands(r.Packets.Judged))
 	if d := r.Download; d != nil {
-		p.line("  A download of %d MiB from %s to %s (%s): %s, %s to user space.",
-			d.Bytes>>20, d.From, d.To, d.Port, count(d.Packets.All, "packet"), thousands(d.Packets.Judged))
+		p.line("  Then %s sent %d MiB to %s over %s: %s, %s to user space.",
+			d.From, d.Bytes>>20, d.To, d.Port, count(d.Packets.All, "packet"), thousands(d.Packets.Judged))
 	}
 }
 

@@ -205,3 +205,11 @@ type Port struct {
 
 // String writes the port as people do: "TCP 6379".
 func (p Port) String() string { return fmt.Sprintf("%s %d", p.Protocol, p.Number) }
+
+func endNames(ends []*End) []string {
+	out := make([]string, len(ends))
+	for i, e := range ends {
+		out[i] = e.Name
+	}
+	return out
+}

@@ -167,7 +167,9 @@ func TestDifferences(t *testing.T) {
 		after[i] = &c
 	}
 	wantText(t, `
-      shop/web  → shop/db  TCP 5432   4 now ✓
-      elsewhere → shop/db  TCP 5432   ✗ now ✓
+    4 now ✓  into shop/db, TCP 5432
+             from shop/web
+    ✗ now ✓  into shop/db, TCP 5432
+             from elsewhere
 `, render(80, func(p *page) { p.differences(differences(before, after)) }))
 }

@@ -197,7 +197,7 @@ func TestPortsAndIPv6OnTheWire(t *testing.T) {
 			return true
 		case from == "shop/six":
 			return to == "shop/api" && port == "TCP 8080" || to == "shop/old" && port == "TCP 8000"
-		case from == "2001:db8:1::10":
+		case from == "2001:db8:1::a":
 			return true
 		default:
 			return false

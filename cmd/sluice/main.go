@@ -58,6 +58,9 @@ packets are judged by.`,
 		lintCommand(),
 		compileCommand(),
 		dataplaneCommand(),
+		demoCommand(),
+		dataplaneCommand(),
+		demoCommand(),
 	)
 	return root
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/demo"
+)
+
+func demoCommand() *cobra.Command {
+	var in manifests
+	var out output
+	var ports []string
+	refusal := demo.DefaultRefusal
+	cmd := &cobra.Command{
+		Use:   "demo [-f FILE]...",
+		Short: "Enforce policies on real connections between network namespaces",
+		Long: `Demo makes a node and pods out of network namespaces, starts the real dataplane
+in that node, opens real connections from everybody to everybody, and prints who
+reached whom beside what the policies say, and why. Then it changes the policies
+and looks again. It needs Linux and root, and leaves nothing behind.
+
+Without -f it shows the example of the Kubernetes NetworkPolicy page. Exit code 0
+means that wire and policies agreed on every connection.`,
+		Example: `  sudo sluice demo
+  sudo sluice demo -f manifests/ --port 443 --port 53/UDP
+  sudo sluice demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
+			o := demo.Options{Refusal: refusal, Program: "/proc/self/exe", Out: cmd.OutOrStdout()}
+			if out.json() {
+				o.Out, o.Steps = cmd.ErrOrStderr(), true
+			}
+			for _, text := range ports {
+				p, err := demo.ParsePort(text)
+				if err != nil {
+					return wrongf("--port: %w", err)
+				}
+				o.Ports = append(o.Ports, p)
+			}
+			if refusal <= 0 {
+				return wrongf("--refusal %s: want a time above 0, such as %s", refusal, demo.DefaultRefusal)
+			}
+			if err := demoManifests(cmd, &in, &o); err != nil {
+				return err
+			}
+			report, err := demo.Run(cmd.Context(), o)
+			if errors.Is(err, context.Canceled) {
+				return errors.New("demo: interrupted; nothing is left of it")
+			}
+			if err != nil {
+				return fmt.Errorf("demo: %w", err)
+			}
+			if out.json() {
+				err = writeJSON(cmd.OutOrStdout(), report)
+			}
+			if err == nil && !report.Agree {
+				err = errAnswered
+			}
+			return err
+		},
+	}
+	in.addFlag(cmd)
+	out.addFlag(cmd)
+	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this port, such as 80 or 53/UDP (default: those that policies and containers name); repeatable")
+	cmd.Flags().DurationVar(&refusal, "refusal", refusal, "how long a connection waits before silence counts as a refusal")
+	return cmd
+}
+
+// demoManifests reads what -f gives, or the example.
+func demoManifests(cmd *cobra.Command, in *manifests, o *demo.Options) error {
+	var err error
+	if len(in.paths) == 0 {
+		o.Title, o.Changes = demo.ExampleTitle, demo.ExampleChanges()
+		o.Set, err = demo.Example()
+		return err
+	}
+	if o.Set, err = in.read(cmd); err != nil {
+		return err
+	}
+	o.Title = "the manifests of " + strings.Join(in.paths, ", ")
+	noteMeaning(cmd.ErrOrStderr(), o.Set, o.Set.Snapshot())
+	return nil
+}

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestFaults(t *testing.T) {
+func faultRows() map[string]row {
 	rows := map[string]row{
 		"S60 a fault in a peer breaks its rule, and nothing else": {shop, map[string]string{
 			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [
@@ -93,12 +93,12 @@ func TestFaults(t *testing.T) {
 			shop/web -> shop/db ICMP     | NotIsolated | Denied by shop/p
 		`}
 	}
-	playAll(t, rows)
+	return rows
 }
 
-// TestS60FaultsAreReportedOnce: by policy and field; package policy's own
+// faultsAreReportedOnce: by policy and field; package policy's own
 // tests read every message.
-func TestS60FaultsAreReportedOnce(t *testing.T) {
+func faultsAreReportedOnce(t *testing.T) {
 	s := newStage(t, shop,
 		netpol(t, "shop/good", denyAll),
 		netpol(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))

@@ -20,135 +20,133 @@ const shop = `
 	pod lab/bare @one
 `
 
-func TestIsolation(t *testing.T) {
-	playAll(t, map[string]row{
-		"S01 nobody is isolated": {shop, nil, `
-			shop/web -> shop/db TCP 5432  | NotIsolated | NotIsolated
-			lab/web  -> shop/db ICMP      | NotIsolated | NotIsolated
-			8.8.8.8  -> shop/db UDP 53    | External    | NotIsolated
-			shop/web -> 8.8.8.8 UDP 53    | NotIsolated | External
-		`},
-		"S01 a policy isolates its own pods and directions only": {shop, map[string]string{
-			"shop/db": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}`,
-		}, `
-			shop/web -> shop/db  TCP 5432 | NotIsolated | Denied by shop/db
-			shop/db  -> shop/web TCP 8080 | NotIsolated | NotIsolated
-			shop/web -> lab/web  TCP 8080 | NotIsolated | NotIsolated
-		`},
-		"S02 rules of all policies add up, in any order": {shop, map[string]string{
-			"shop/a-deny":  `{podSelector: {}, policyTypes: [Ingress]}`,
-			"shop/b-web":   `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`,
-			"shop/c-ports": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 22}]}, {ports: [{port: 9090}]}]}`,
-			"shop/d-deny":  `{podSelector: {}, policyTypes: [Ingress]}`,
-		}, `
-			shop/web -> shop/db  TCP 80   | NotIsolated | Rule shop/b-web[0]
-			shop/web -> shop/db  TCP 9090 | NotIsolated | Rule shop/b-web[0]
-			lab/web  -> shop/db  TCP 9090 | NotIsolated | Rule shop/c-ports[1]
-			lab/web  -> shop/db  TCP 80   | NotIsolated | Denied by shop/a-deny shop/b-web shop/c-ports shop/d-deny
-			lab/web  -> shop/web TCP 80   | NotIsolated | Denied by shop/a-deny shop/d-deny
-		`},
-		"S02 both sides must allow": {shop, map[string]string{
-			"shop/out": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 5432}]}]}`,
-			"shop/in":  `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 5432}, {port: 9090}]}]}`,
-		}, `
-			shop/web -> shop/db TCP 5432 | Rule shop/out[0]   | Rule shop/in[0]
-			shop/web -> shop/db TCP 9090 | Denied by shop/out | Rule shop/in[0]
-			shop/web -> shop/db TCP 80   | Denied by shop/out | Denied by shop/in
-			shop/web -> 8.8.8.8 TCP 5432 | Rule shop/out[0]   | External
-		`},
-		"S03 an empty podSelector selects the namespace": {shop, map[string]string{
-			"shop/deny": `{podSelector: {}}`,
-		}, `
-			lab/web  -> shop/web TCP 8080 | NotIsolated | Denied by shop/deny
-			lab/web  -> shop/db  TCP 5432 | NotIsolated | Denied by shop/deny
-			shop/web -> lab/web  TCP 8080 | NotIsolated | NotIsolated
-			shop/web -> lab/bare TCP 80   | NotIsolated | NotIsolated
-		`},
-		"S04 without policyTypes: ingress": {shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: db}}}`,
-		}, `
-			shop/web -> shop/db TCP 5432 | NotIsolated | Denied by shop/p
-			shop/db  -> 8.8.8.8 UDP 53   | NotIsolated | External
-		`},
-		"S04 without policyTypes: egress with an egress rule": {shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: db}}, egress: [{ports: [{port: 53, protocol: UDP}]}]}`,
-		}, `
-			shop/web -> shop/db TCP 5432 | NotIsolated      | Denied by shop/p
-			shop/db  -> 8.8.8.8 UDP 53   | Rule shop/p[0]   | External
-			shop/db  -> 8.8.8.8 TCP 53   | Denied by shop/p | External
-		`},
-		"S04 no namespace is namespace default": {`
-			node one
-			namespace default
-			pod default/a
-			pod /b
-		`, map[string]string{"/p": `{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]}`}, `
-			default/a -> /b        TCP 80 | NotIsolated | Rule default/p[0]
-			/b        -> default/a TCP 80 | NotIsolated | Rule default/p[0]
-			8.8.8.8   -> default/a TCP 80 | External    | Denied by default/p
-		`},
-		"S05 rules of a direction that is not listed do nothing": {shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], ingress: [{ports: [{port: 80}]}]}`,
-		}, `
-			shop/web -> shop/db TCP 5432 | NotIsolated      | NotIsolated
-			shop/db  -> 8.8.8.8 TCP 80   | Denied by shop/p | External
-		`},
-		"S06 no rules refuse everything": {shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: []}`,
-		}, `
-			shop/web -> shop/db  TCP 5432 | NotIsolated      | Denied by shop/p
-			shop/web -> shop/db  ICMP     | NotIsolated      | Denied by shop/p
-			shop/db  -> shop/web TCP 8080 | Denied by shop/p | NotIsolated
-			shop/db  -> 8.8.8.8  47       | Denied by shop/p | External
-		`},
-		"S06 one empty rule allows everything": {shop, map[string]string{
-			"shop/deny": `{podSelector: {}, policyTypes: [Ingress, Egress]}`,
-			"shop/open": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
-		}, `
-			lab/web  -> shop/db  SCTP 1   | NotIsolated         | Rule shop/open[0]
-			8.8.8.8  -> shop/db  47       | External            | Rule shop/open[0]
-			shop/db  -> 8.8.8.8  ICMP     | Rule shop/open[0]   | External
-			shop/db  -> shop/web TCP 8080 | Rule shop/open[0]   | Denied by shop/deny
-		`},
-		"S07 matchLabels and matchExpressions are ANDed": {shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: In, values: [front, back]}]}}`,
-			"lab/p":  `{podSelector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: In, values: [front, back]}]}}`,
-		}, `
-			shop/db -> shop/web TCP 8080 | NotIsolated | Denied by shop/p
-			shop/db -> lab/web  TCP 8080 | NotIsolated | NotIsolated
-		`},
-		"S07 NotIn and DoesNotExist match a missing key": {shop, map[string]string{
-			"shop/p": `{podSelector: {}, ingress: [
-				{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [web, db]}]}}], ports: [{port: 1}]},
-				{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: DoesNotExist}]}}], ports: [{port: 2}]},
-				{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: Exists}]}}], ports: [{port: 3}]},
-				{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: In, values: [db, web]}]}}], ports: [{port: 4}]}]}`,
-		}, `
-			lab/bare -> shop/db TCP 1 | NotIsolated | Rule shop/p[0]
-			lab/bare -> shop/db TCP 2 | NotIsolated | Rule shop/p[1]
-			lab/bare -> shop/db TCP 3 | NotIsolated | Denied by shop/p
-			lab/bare -> shop/db TCP 4 | NotIsolated | Denied by shop/p
-			lab/web  -> shop/db TCP 1 | NotIsolated | Denied by shop/p
-			lab/web  -> shop/db TCP 2 | NotIsolated | Denied by shop/p
-			lab/web  -> shop/db TCP 3 | NotIsolated | Rule shop/p[2]
-			lab/web  -> shop/db TCP 4 | NotIsolated | Rule shop/p[3]
-		`},
-		"S07 a label with an empty value is a label": {`
-			node one
-			namespace x
-			pod x/a app=
-			pod x/b
-			pod x/c
-		`, map[string]string{"x/p": `{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: ""}}}]}]}`}, `
-			x/a -> x/c TCP 80 | NotIsolated | Rule x/p[0]
-			x/b -> x/c TCP 80 | NotIsolated | Denied by x/p
-		`},
-	})
+var isolationRows = map[string]row{
+	"S01 nobody is isolated": {shop, nil, `
+		shop/web -> shop/db TCP 5432  | NotIsolated | NotIsolated
+		lab/web  -> shop/db ICMP      | NotIsolated | NotIsolated
+		8.8.8.8  -> shop/db UDP 53    | External    | NotIsolated
+		shop/web -> 8.8.8.8 UDP 53    | NotIsolated | External
+	`},
+	"S01 a policy isolates its own pods and directions only": {shop, map[string]string{
+		"shop/db": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}`,
+	}, `
+		shop/web -> shop/db  TCP 5432 | NotIsolated | Denied by shop/db
+		shop/db  -> shop/web TCP 8080 | NotIsolated | NotIsolated
+		shop/web -> lab/web  TCP 8080 | NotIsolated | NotIsolated
+	`},
+	"S02 rules of all policies add up, in any order": {shop, map[string]string{
+		"shop/a-deny":  `{podSelector: {}, policyTypes: [Ingress]}`,
+		"shop/b-web":   `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`,
+		"shop/c-ports": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 22}]}, {ports: [{port: 9090}]}]}`,
+		"shop/d-deny":  `{podSelector: {}, policyTypes: [Ingress]}`,
+	}, `
+		shop/web -> shop/db  TCP 80   | NotIsolated | Rule shop/b-web[0]
+		shop/web -> shop/db  TCP 9090 | NotIsolated | Rule shop/b-web[0]
+		lab/web  -> shop/db  TCP 9090 | NotIsolated | Rule shop/c-ports[1]
+		lab/web  -> shop/db  TCP 80   | NotIsolated | Denied by shop/a-deny shop/b-web shop/c-ports shop/d-deny
+		lab/web  -> shop/web TCP 80   | NotIsolated | Denied by shop/a-deny shop/d-deny
+	`},
+	"S02 both sides must allow": {shop, map[string]string{
+		"shop/out": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 5432}]}]}`,
+		"shop/in":  `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 5432}, {port: 9090}]}]}`,
+	}, `
+		shop/web -> shop/db TCP 5432 | Rule shop/out[0]   | Rule shop/in[0]
+		shop/web -> shop/db TCP 9090 | Denied by shop/out | Rule shop/in[0]
+		shop/web -> shop/db TCP 80   | Denied by shop/out | Denied by shop/in
+		shop/web -> 8.8.8.8 TCP 5432 | Rule shop/out[0]   | External
+	`},
+	"S03 an empty podSelector selects the namespace": {shop, map[string]string{
+		"shop/deny": `{podSelector: {}}`,
+	}, `
+		lab/web  -> shop/web TCP 8080 | NotIsolated | Denied by shop/deny
+		lab/web  -> shop/db  TCP 5432 | NotIsolated | Denied by shop/deny
+		shop/web -> lab/web  TCP 8080 | NotIsolated | NotIsolated
+		shop/web -> lab/bare TCP 80   | NotIsolated | NotIsolated
+	`},
+	"S04 without policyTypes: ingress": {shop, map[string]string{
+		"shop/p": `{podSelector: {matchLabels: {app: db}}}`,
+	}, `
+		shop/web -> shop/db TCP 5432 | NotIsolated | Denied by shop/p
+		shop/db  -> 8.8.8.8 UDP 53   | NotIsolated | External
+	`},
+	"S04 without policyTypes: egress with an egress rule": {shop, map[string]string{
+		"shop/p": `{podSelector: {matchLabels: {app: db}}, egress: [{ports: [{port: 53, protocol: UDP}]}]}`,
+	}, `
+		shop/web -> shop/db TCP 5432 | NotIsolated      | Denied by shop/p
+		shop/db  -> 8.8.8.8 UDP 53   | Rule shop/p[0]   | External
+		shop/db  -> 8.8.8.8 TCP 53   | Denied by shop/p | External
+	`},
+	"S04 no namespace is namespace default": {`
+		node one
+		namespace default
+		pod default/a
+		pod /b
+	`, map[string]string{"/p": `{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]}`}, `
+		default/a -> /b        TCP 80 | NotIsolated | Rule default/p[0]
+		/b        -> default/a TCP 80 | NotIsolated | Rule default/p[0]
+		8.8.8.8   -> default/a TCP 80 | External    | Denied by default/p
+	`},
+	"S05 rules of a direction that is not listed do nothing": {shop, map[string]string{
+		"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], ingress: [{ports: [{port: 80}]}]}`,
+	}, `
+		shop/web -> shop/db TCP 5432 | NotIsolated      | NotIsolated
+		shop/db  -> 8.8.8.8 TCP 80   | Denied by shop/p | External
+	`},
+	"S06 no rules refuse everything": {shop, map[string]string{
+		"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: []}`,
+	}, `
+		shop/web -> shop/db  TCP 5432 | NotIsolated      | Denied by shop/p
+		shop/web -> shop/db  ICMP     | NotIsolated      | Denied by shop/p
+		shop/db  -> shop/web TCP 8080 | Denied by shop/p | NotIsolated
+		shop/db  -> 8.8.8.8  47       | Denied by shop/p | External
+	`},
+	"S06 one empty rule allows everything": {shop, map[string]string{
+		"shop/deny": `{podSelector: {}, policyTypes: [Ingress, Egress]}`,
+		"shop/open": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
+	}, `
+		lab/web  -> shop/db  SCTP 1   | NotIsolated         | Rule shop/open[0]
+		8.8.8.8  -> shop/db  47       | External            | Rule shop/open[0]
+		shop/db  -> 8.8.8.8  ICMP     | Rule shop/open[0]   | External
+		shop/db  -> shop/web TCP 8080 | Rule shop/open[0]   | Denied by shop/deny
+	`},
+	"S07 matchLabels and matchExpressions are ANDed": {shop, map[string]string{
+		"shop/p": `{podSelector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: In, values: [front, back]}]}}`,
+		"lab/p":  `{podSelector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: In, values: [front, back]}]}}`,
+	}, `
+		shop/db -> shop/web TCP 8080 | NotIsolated | Denied by shop/p
+		shop/db -> lab/web  TCP 8080 | NotIsolated | NotIsolated
+	`},
+	"S07 NotIn and DoesNotExist match a missing key": {shop, map[string]string{
+		"shop/p": `{podSelector: {}, ingress: [
+			{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [web, db]}]}}], ports: [{port: 1}]},
+			{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: DoesNotExist}]}}], ports: [{port: 2}]},
+			{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: Exists}]}}], ports: [{port: 3}]},
+			{from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: In, values: [db, web]}]}}], ports: [{port: 4}]}]}`,
+	}, `
+		lab/bare -> shop/db TCP 1 | NotIsolated | Rule shop/p[0]
+		lab/bare -> shop/db TCP 2 | NotIsolated | Rule shop/p[1]
+		lab/bare -> shop/db TCP 3 | NotIsolated | Denied by shop/p
+		lab/bare -> shop/db TCP 4 | NotIsolated | Denied by shop/p
+		lab/web  -> shop/db TCP 1 | NotIsolated | Denied by shop/p
+		lab/web  -> shop/db TCP 2 | NotIsolated | Denied by shop/p
+		lab/web  -> shop/db TCP 3 | NotIsolated | Rule shop/p[2]
+		lab/web  -> shop/db TCP 4 | NotIsolated | Rule shop/p[3]
+	`},
+	"S07 a label with an empty value is a label": {`
+		node one
+		namespace x
+		pod x/a app=
+		pod x/b
+		pod x/c
+	`, map[string]string{"x/p": `{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: ""}}}]}]}`}, `
+		x/a -> x/c TCP 80 | NotIsolated | Rule x/p[0]
+		x/b -> x/c TCP 80 | NotIsolated | Denied by x/p
+	`},
 }
 
 const fromRedWeb = `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: red}}, podSelector: {matchLabels: {app: web}}}]}]}`
 
-func TestS08LabelsCountAsTheyAreNow(t *testing.T) {
+func labelsCountAsTheyAreNow(t *testing.T) {
 	s := newStage(t, shop, netpol(t, "shop/p", fromRedWeb))
 	s.want(`
 		shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]
@@ -178,7 +176,7 @@ func TestS08LabelsCountAsTheyAreNow(t *testing.T) {
 
 // What a rule knows of peers that have gone must not meet the peers that come
 // after them.
-func TestS08WhatALabelWasIsForgotten(t *testing.T) {
+func whatALabelWasIsForgotten(t *testing.T) {
 	s := newStage(t, `
 		namespace x
 		node one
@@ -209,7 +207,7 @@ func TestS08WhatALabelWasIsForgotten(t *testing.T) {
 	}
 }
 
-func TestS09HostNetworkPodsAreTheirNode(t *testing.T) {
+func hostNetworkPodsAreTheirNode(t *testing.T) {
 	s := newStage(t, shop,
 		netpol(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}], ports: [{port: probe}]}]}`),
 		netpol(t, "lab/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`))
@@ -230,7 +228,7 @@ func TestS09HostNetworkPodsAreTheirNode(t *testing.T) {
 	s.want(`lab/web -> shop/db TCP 5432 | External | NotIsolated`)
 }
 
-func TestS10FinishedPodsMatchNothing(t *testing.T) {
+func finishedPodsMatchNothing(t *testing.T) {
 	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`))
 	for _, phase := range []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed} {
 		s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })
@@ -255,7 +253,7 @@ func TestS10FinishedPodsMatchNothing(t *testing.T) {
 	s.want(`shop/web -> shop/db TCP 5432 | Denied by shop/p | Rule shop/p[0]`)
 }
 
-func TestS10TheRunningAndNewestPodHasTheAddress(t *testing.T) {
+func theRunningAndNewestPodHasTheAddress(t *testing.T) {
 	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
 	const allowed, refused = `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]`, `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Denied by shop/p`
 	twin := s.pod("shop/web")
@@ -278,7 +276,7 @@ func TestS10TheRunningAndNewestPodHasTheAddress(t *testing.T) {
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | External | Denied by shop/p`)
 }
 
-func TestS11AllAddressesBelongToThePod(t *testing.T) {
+func allAddressesBelongToThePod(t *testing.T) {
 	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
 	s.edit("shop/web", func(p *corev1.Pod) { setIPs(p, "10.1.0.1", "fd10::1") })
 	s.want(`
@@ -294,4 +292,30 @@ func TestS11AllAddressesBelongToThePod(t *testing.T) {
 	`)
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.PodIP = "10.1.0.1" }) // the list is newer than the field
 	s.want(`10.1.0.1 -> shop/db TCP 5432 | Denied by shop/p | Rule shop/p[0]`)
+}
+
+func anAddressThatMovesCarriesNothingOver(t *testing.T) {
+	s := newStage(t, shop,
+		netpol(t, "shop/db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`),
+		netpol(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`))
+	s.want(`
+		10.0.0.1 -> shop/db  TCP 5432 | Rule shop/web[0] | Rule shop/db[0]
+		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated      | Denied by shop/web
+	`)
+	old := s.pod("shop/web")
+	heir := s.pod("lab/bare")
+	heir.Status = old.Status
+	s.remove(old)
+	s.set(heir.DeepCopy())
+	const moved = `
+		10.0.0.1 -> shop/db  TCP 5432 | NotIsolated | Denied by shop/db
+		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated | NotIsolated
+	`
+	s.want(moved)
+	s.set(old) // the old object comes late, and its pod does not run any more
+	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
+	s.want(moved)
+	s.remove(heir)
+	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })
+	s.want(`10.0.0.1 -> shop/db TCP 5432 | Rule shop/web[0] | Rule shop/db[0]`)
 }

@@ -274,10 +274,3 @@ func (r row) play(t *testing.T) {
 	}
 	late.want(r.want)
 }
-
-func playAll(t *testing.T, rows map[string]row) {
-	t.Helper()
-	for name, r := range rows {
-		t.Run(name, r.play)
-	}
-}

@@ -1,0 +1,33 @@
+package policy_test
+
+import "testing"
+
+// TestSemantics holds every row of docs/semantics.md that can be judged
+// without a wire, by its number: go test ./policy -run Semantics/S33.
+func TestSemantics(t *testing.T) {
+	for _, rows := range []map[string]row{isolationRows, peerRows, portRows, alwaysRows, faultRows()} {
+		for name, r := range rows {
+			t.Run(name, r.play)
+		}
+	}
+	for name, story := range stories {
+		t.Run(name, story)
+	}
+}
+
+// stories are rows that only show when the cluster changes.
+var stories = map[string]func(*testing.T){
+	"S08 labels count as they are now":               labelsCountAsTheyAreNow,
+	"S08 what a label was is forgotten":              whatALabelWasIsForgotten,
+	"S09 hostNetwork pods are their node":            hostNetworkPodsAreTheirNode,
+	"S10 finished pods match nothing":                finishedPodsMatchNothing,
+	"S10 the running and newest pod has the address": theRunningAndNewestPodHasTheAddress,
+	"S11 all addresses belong to the pod":            allAddressesBelongToThePod,
+	"S27 namespaces that do not exist":               namespacesThatDoNotExist,
+	"S33 ports of init containers":                   portsOfInitContainers,
+	"S40 an unbound pod has no node":                 anUnboundPodHasNoNode,
+	"S40 node addresses come and go":                 nodeAddressesComeAndGo,
+	"S41 any of a pod's addresses":                   anyOfAPodsAddresses,
+	"S53 an address that moves carries nothing over": anAddressThatMovesCarriesNothingOver,
+	"S60 faults are reported once":                   faultsAreReportedOnce,
+}

@@ -62,22 +62,38 @@ func TestEvaluate(t *testing.T) {
 	tests := []struct {
 		name, flow, want string
 	}{
-		{"allowed by a rule", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":5432}`,
-			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"Rule","policy":"default/db","rule":0,"isolatedBy":["default/db"]}}`},
-		{"the other family", `{"src":"fd00:1::1","dst":"fd00:2::1","protocol":"tcp","port":5432}`,
-			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"Rule","policy":"default/db","rule":0,"isolatedBy":["default/db"]}}`},
-		{"no rule", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"UDP","port":5432}`,
-			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`},
-		{"ICMP has no port", `{"src":"203.0.113.1","dst":"10.0.2.1","protocol":"ICMP"}`,
-			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`},
-		{"a protocol by number", `{"src":"10.0.2.1","dst":"203.0.113.1","protocol":47}`,
-			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"External","policy":null,"rule":null}}`},
-		{"S40 the pod's own node", `{"src":"192.168.0.2","dst":"10.0.2.1","protocol":"TCP","port":80}`,
-			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"SameNode","policy":null,"rule":null}}`},
-		{"S40 another node", `{"src":"192.168.0.1","dst":"10.0.2.1","protocol":"TCP","port":80}`,
-			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`},
-		{"S41 itself", `{"src":"10.0.2.1","dst":"10.0.2.1","protocol":"SCTP","port":9,"note":"kept for its writer"}`,
-			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"SamePod","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"SamePod","policy":null,"rule":null}}`},
+		{
+			"allowed by a rule", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":5432}`,
+			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"Rule","policy":"default/db","rule":0,"isolatedBy":["default/db"]}}`,
+		},
+		{
+			"the other family", `{"src":"fd00:1::1","dst":"fd00:2::1","protocol":"tcp","port":5432}`,
+			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"Rule","policy":"default/db","rule":0,"isolatedBy":["default/db"]}}`,
+		},
+		{
+			"no rule", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"UDP","port":5432}`,
+			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`,
+		},
+		{
+			"ICMP has no port", `{"src":"203.0.113.1","dst":"10.0.2.1","protocol":"ICMP"}`,
+			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`,
+		},
+		{
+			"a protocol by number", `{"src":"10.0.2.1","dst":"203.0.113.1","protocol":47}`,
+			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"External","policy":null,"rule":null}}`,
+		},
+		{
+			"S40 the pod's own node", `{"src":"192.168.0.2","dst":"10.0.2.1","protocol":"TCP","port":80}`,
+			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"SameNode","policy":null,"rule":null}}`,
+		},
+		{
+			"S40 another node", `{"src":"192.168.0.1","dst":"10.0.2.1","protocol":"TCP","port":80}`,
+			`{"verdict":"Deny","egress":{"verdict":"Allow","reason":"External","policy":null,"rule":null},"ingress":{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["default/db"]}}`,
+		},
+		{
+			"S41 itself", `{"src":"10.0.2.1","dst":"10.0.2.1","protocol":"SCTP","port":9,"note":"kept for its writer"}`,
+			`{"verdict":"Allow","egress":{"verdict":"Allow","reason":"SamePod","policy":null,"rule":null},"ingress":{"verdict":"Allow","reason":"SamePod","policy":null,"rule":null}}`,
+		},
 	}
 	var flows, want strings.Builder
 	for _, test := range tests {

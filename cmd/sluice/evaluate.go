@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,7 +125,7 @@ func judgeLines(cluster *judge.Cluster, flows io.Reader, name string, out io.Wri
 		}
 	}
 	switch err := lines.Err(); {
-	case err == bufio.ErrTooLong:
+	case errors.Is(err, bufio.ErrTooLong):
 		return wrongf("%s:%d: the line is longer than %d bytes; a flow is one JSON object per line", name, n+1, maxFlowLine)
 	case err != nil:
 		return wrongf("%s:%d: reading flows: %w", name, n+1, err)

@@ -18,14 +18,14 @@ const (
 	exitWrongInput = 2
 )
 
-// wrongInput is an error in what the user gave: a flag, a manifest, a flow.
-type wrongInput struct{ error }
+// inputError is an error in what the user gave: a flag, a manifest, a flow.
+type inputError struct{ error }
 
-func (e wrongInput) Unwrap() error { return e.error }
+func (e inputError) Unwrap() error { return e.error }
 
-// wrongf makes a wrongInput. The message says what to give instead.
+// wrongf makes a inputError. The message says what to give instead.
 func wrongf(format string, args ...any) error {
-	return wrongInput{fmt.Errorf(format, args...)}
+	return inputError{fmt.Errorf(format, args...)}
 }
 
 // errAnswered ends a command with exit code 1 that has already said why on its
@@ -34,7 +34,7 @@ var errAnswered = errors.New("the output says what was found")
 
 // exitCode prints an error and gives the exit code it stands for.
 func exitCode(err error, stderr io.Writer) int {
-	var wrong wrongInput
+	var wrong inputError
 	var faults manifest.Errors
 	switch {
 	case err == nil:

@@ -121,7 +121,7 @@ func (q *explainQuestion) fromManifests(cmd *cobra.Command, in *manifests) (e *e
 func (q *explainQuestion) fromTree() (e *explanation, err error) {
 	t, err := tree.Open(filepath.Join(q.stateDir, "tree", "current"))
 	if err != nil {
-		return nil, wrongInput{err}
+		return nil, inputError{err}
 	}
 	defer closing(t, &err)
 	from, err := findInTree(t, "from", q.from, q.namespace)

@@ -33,8 +33,8 @@ func transcript(args ...string) string {
 
 // TestGolden asks explain, matrix and lint about every example of the
 // Kubernetes page on network policies, among the pods of cluster.yaml, and
-// compares what they say with testdata/*.golden. To accept what they say now:
-// go test ./cmd/sluice -run Golden -update
+// compares what they say with testdata/*.golden. The flag -update accepts what
+// they say now.
 func TestGolden(t *testing.T) {
 	explained := map[string][][]string{
 		"test-network-policy": {

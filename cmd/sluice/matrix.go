@@ -121,7 +121,7 @@ func (q *matrixQuestion) ends(set *manifest.Set, s *policy.Snapshot) ([]matrixEn
 	for _, text := range q.addresses {
 		addr, err := parseEnd("--address", text)
 		if err != nil {
-			return nil, wrongInput{err}
+			return nil, inputError{err}
 		}
 		ends = append(ends, matrixEnd{name: addr.String(), addrs: []netip.Addr{addr}})
 	}

@@ -57,7 +57,7 @@ func progress(w io.Writer, what string) (done func()) {
 	if terminalWidth(w) == 0 {
 		return func() {}
 	}
-	const clear = "\r\x1b[K"
-	fmt.Fprintf(w, "%s%s ...", clear, what)
-	return func() { fmt.Fprint(w, clear) }
+	const clearLine = "\r\x1b[K"
+	fmt.Fprintf(w, "%s%s ...", clearLine, what)
+	return func() { fmt.Fprint(w, clearLine) }
 }

@@ -38,7 +38,7 @@ func (t *target) numbers() (flow.Protocol, int, error) {
 func (t *target) flow(from, to *end) (flow.Flow, error) {
 	protocol, err := flow.ParseProtocol(t.protocol)
 	if err != nil {
-		return flow.Flow{}, wrongInput{fmt.Errorf("--protocol: %w", err)}
+		return flow.Flow{}, inputError{fmt.Errorf("--protocol: %w", err)}
 	}
 	port := -1
 	if t.port != "" && protocol.HasPorts() {
@@ -51,7 +51,7 @@ func (t *target) flow(from, to *end) (flow.Flow, error) {
 	}
 	f, err := newFlow(from.Address, to.Address, protocol, port)
 	if err != nil {
-		return flow.Flow{}, wrongInput{err}
+		return flow.Flow{}, inputError{err}
 	}
 	return f, nil
 }

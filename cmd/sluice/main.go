@@ -59,8 +59,6 @@ packets are judged by.`,
 		compileCommand(),
 		dataplaneCommand(),
 		demoCommand(),
-		dataplaneCommand(),
-		demoCommand(),
 	)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,5 +149,45 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		case <-deadline:
 			t.Fatalf("not within %s: %s", within, what)
 		}
+	}
+}
+
+// A demo that could not fail would show nothing: here nobody is left to judge
+// new flows, and what the policies allow does not connect.
+func TestDataplaneThatDiesIsAMismatch(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), binary, "demo")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.Contains(lines.Text(), "started the dataplane") {
+		continue
+	}
+	children, _ := holdings(t, cmd.Process.Pid)
+	if len(children) != 1 {
+		t.Fatalf("the running demo has children %v", children)
+	}
+	pid, err := strconv.Atoi(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	differ := 0
+	for lines.Scan() {
+		if strings.HasSuffix(lines.Text(), "differ!") {
+			differ++
+		}
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("the demo: %v, want exit code 1", err)
+	}
+	if differ == 0 {
+		t.Error("no table row differs")
 	}
 }

@@ -39,8 +39,8 @@ the state directory as it is.`,
 	}
 	in.addFlag(cmd)
 	out.addFlag(cmd)
-	cmd.Flags().StringVar(&node, "node", "", "node to compile for; \"\" is for pods that are bound to none")
-	cmd.Flags().StringVar(&stateDir, "state-dir", "/run/sluice", "directory that agent and dataplane share")
+	cmd.Flags().StringVar(&node, "node", "", "`node` to compile for; \"\" is for pods that are bound to none")
+	cmd.Flags().StringVar(&stateDir, "state-dir", "/run/sluice", "`directory` that agent and dataplane share")
 	return cmd
 }
 

@@ -38,7 +38,7 @@ and rule (what decided, else null), and isolatedBy where policies isolate.`,
 		},
 	}
 	in.addFlag(cmd)
-	cmd.Flags().StringVar(&flows, "flows", "", "file with one flow per line, or - for standard input")
+	cmd.Flags().StringVar(&flows, "flows", "", "`file` with one flow per line, or - for standard input")
 	return cmd
 }
 

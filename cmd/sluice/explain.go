@@ -48,10 +48,10 @@ A pod is namespace/name, a name, or the name of its Deployment or other controll
 	in.addFlag(cmd)
 	out.addFlag(cmd)
 	ask.target.addFlags(cmd)
-	cmd.Flags().StringVar(&ask.stateDir, "state-dir", "", "state directory with the tree to judge by, in place of -f")
-	cmd.Flags().StringVar(&ask.from, "from", "", "who opens the connection: a pod or an IP address")
-	cmd.Flags().StringVar(&ask.to, "to", "", "who receives it: a pod or an IP address")
-	cmd.Flags().StringVarP(&ask.namespace, "namespace", "n", "", "namespace of pods that are given by name alone")
+	cmd.Flags().StringVar(&ask.stateDir, "state-dir", "", "state `directory` with the tree to judge by, in place of -f")
+	cmd.Flags().StringVar(&ask.from, "from", "", "who opens the connection: a `pod` or an IP address")
+	cmd.Flags().StringVar(&ask.to, "to", "", "who receives it: a `pod` or an IP address")
+	cmd.Flags().StringVarP(&ask.namespace, "namespace", "n", "", "`namespace` of pods that are given by name alone")
 	return cmd
 }
 
@@ -121,7 +121,7 @@ func (q *explainQuestion) fromManifests(cmd *cobra.Command, in *manifests) (e *e
 func (q *explainQuestion) fromTree() (e *explanation, err error) {
 	t, err := tree.Open(filepath.Join(q.stateDir, "tree", "current"))
 	if err != nil {
-		return nil, inputError{err}
+		return nil, wrongf("%w; give the state directory of a running agent or of sluice compile", err)
 	}
 	defer closing(t, &err)
 	from, err := findInTree(t, "from", q.from, q.namespace)

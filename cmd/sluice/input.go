@@ -21,7 +21,7 @@ type manifests struct {
 
 func (m *manifests) addFlag(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&m.paths, "filename", "f", nil,
-		"file, directory (*.yaml, *.yml, *.json, also below it) or - for standard input; repeatable")
+		"`file`, directory (and below) or - for standard input; repeatable")
 }
 
 // read reads the manifests. What was left out, and what will not be as it may

@@ -42,8 +42,8 @@ are reached alike are one line. Pods without an address get one for planning, fr
 	in.addFlag(cmd)
 	out.addFlag(cmd)
 	ask.target.addFlags(cmd)
-	cmd.Flags().StringArrayVarP(&ask.namespaces, "namespace", "n", nil, "only pods of this namespace; repeatable")
-	cmd.Flags().StringArrayVar(&ask.addresses, "address", nil, "an address outside to add to the table; repeatable")
+	cmd.Flags().StringArrayVarP(&ask.namespaces, "namespace", "n", nil, "only pods of this `namespace`; repeatable")
+	cmd.Flags().StringArrayVar(&ask.addresses, "address", nil, "an `address` outside to add to the table; repeatable")
 	return cmd
 }
 

@@ -16,7 +16,7 @@ type output struct {
 }
 
 func (o *output) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "`format`: text or json")
 }
 
 func (o *output) check() error {

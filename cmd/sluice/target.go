@@ -17,8 +17,8 @@ type target struct {
 }
 
 func (t *target) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.port, "port", "", "destination port; ICMP and the like have none")
-	cmd.Flags().StringVar(&t.protocol, "protocol", "TCP", "TCP, UDP, SCTP, ICMP or a number")
+	cmd.Flags().StringVar(&t.port, "port", "", "destination port, a `number`; ICMP and the like have none")
+	cmd.Flags().StringVar(&t.protocol, "protocol", "TCP", "`protocol`: TCP, UDP, SCTP, ICMP or a number")
 }
 
 // numbers gives the protocol and the port, -1 for a protocol without ports.

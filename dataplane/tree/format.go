@@ -112,7 +112,7 @@ const (
 
 	// pageClasses is how many classes a page of entries holds.
 	pageClasses = 1 << pageBits
-	pageBits    = 6
+	pageBits    = 5
 )
 
 // An entry is action and rule of the program, the rule above. 0 is no rule;

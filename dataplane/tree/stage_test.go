@@ -1,6 +1,7 @@
 package tree_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
@@ -22,7 +23,23 @@ type stage struct {
 
 func newStage(t testing.TB) *stage {
 	t.Helper()
-	s := &stage{dir: t.TempDir()}
+	return newStageIn(t, t.TempDir())
+}
+
+// newStageOnTmpfs gives a stage where a state directory usually is: in memory.
+func newStageOnTmpfs(t testing.TB) *stage {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sluice-tree-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return newStageIn(t, dir)
+}
+
+func newStageIn(t testing.TB, dir string) *stage {
+	t.Helper()
+	s := &stage{dir: dir}
 	var err error
 	if s.publisher, err = tree.NewPublisher(s.dir); err != nil {
 		t.Fatal(err)

@@ -49,14 +49,14 @@ func (t *Tree) verifyPrograms() ([]uint32, error) {
 	if len(t.programs) < alignment {
 		return nil, errors.New("no programs section")
 	}
-	offsets := []uint32{0}
+	offsets, v := []uint32{0}, programVerifier{tree: t, regions: map[region]struct{}{}}
 	for rest := t.programs[alignment:]; len(rest) > 0; {
 		offset := len(t.programs) - len(rest)
 		length := uint64(rest[programLength])
 		if length < programBody || length > uint64(len(rest)) {
 			return nil, fmt.Errorf("program at %d: length %d", offset, length)
 		}
-		v := programVerifier{tree: t, words: rest[:length], seen: map[region]struct{}{}}
+		v.begin(rest[:length])
 		if err := v.verify(); err != nil {
 			return nil, fmt.Errorf("program at %d: %w", offset, err)
 		}
@@ -154,26 +154,55 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	return nil
 }
 
-// region is a part of a program that was checked already. Parts are shared, and
-// checking each once keeps the work in proportion to the file.
+// programVerifier checks one program after another. Parts of a program are
+// shared, and checking each once keeps the work in proportion to the file.
+type programVerifier struct {
+	tree  *Tree
+	words []uint32
+	rules []uint32
+	// marks has for each word what was checked that starts there.
+	marks []uint8
+	// regions are the other parts that were checked.
+	regions map[region]struct{}
+}
+
+const (
+	markLeaf = 1 << iota
+	markPage
+)
+
+// region is a part that may be read with one length or another.
 type region struct {
 	kind          uint8
 	offset, count uint32
 }
 
 const (
-	regionLeaf = iota
-	regionDirectory
-	regionPage
+	regionDirectory = iota
 	regionIPv4
 	regionIPv6
 )
 
-type programVerifier struct {
-	tree  *Tree
-	words []uint32
-	seen  map[region]struct{}
-	rules []uint32
+// begin gets ready for a program.
+func (v *programVerifier) begin(words []uint32) {
+	v.words = words
+	v.marks = slices.Grow(v.marks[:0], len(words))[:len(words)]
+	clear(v.marks)
+	clear(v.regions)
+}
+
+// unmarked marks a part inside the program and reports whether it had not been.
+func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
+	seen := v.marks[offset]&mark != 0
+	v.marks[offset] |= mark
+	return !seen
+}
+
+// first reports whether the region has not been checked yet.
+func (v *programVerifier) first(r region) bool {
+	_, seen := v.regions[r]
+	v.regions[r] = struct{}{}
+	return !seen
 }
 
 // part gives count words at an offset that is not the program's start.
@@ -182,13 +211,6 @@ func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint
 		return nil, fmt.Errorf("%s at %d with %d words lies outside", what, offset, count)
 	}
 	return v.words[offset : uint64(offset)+count], nil
-}
-
-// first reports whether the region has not been checked yet.
-func (v *programVerifier) first(r region) bool {
-	_, seen := v.seen[r]
-	v.seen[r] = struct{}{}
-	return !seen
 }
 
 func (v *programVerifier) verify() error {
@@ -248,11 +270,8 @@ func (v *programVerifier) portTable(offset uint32) error {
 }
 
 func (v *programVerifier) leaf(offset uint32) error {
-	if !v.first(region{kind: regionLeaf, offset: offset}) {
-		return nil
-	}
 	leaf, err := v.part("leaf", offset, leafWords)
-	if err != nil {
+	if err != nil || !v.unmarked(offset, markLeaf) {
 		return err
 	}
 	if err := v.entries(leaf[leafEvery : leafEvery+1]); err != nil {
@@ -276,12 +295,15 @@ func (v *programVerifier) directory(offset, pages uint32) error {
 		return err
 	}
 	for _, page := range directory {
-		if page == 0 || !v.first(region{kind: regionPage, offset: page}) {
+		if page == 0 {
 			continue
 		}
 		entries, err := v.part("class page", page, pageClasses)
 		if err != nil {
 			return err
+		}
+		if !v.unmarked(page, markPage) {
+			continue
 		}
 		if err := v.entries(entries); err != nil {
 			return err

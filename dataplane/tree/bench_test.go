@@ -1,0 +1,186 @@
+package tree_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/reference"
+)
+
+// compile gives the rules of LocalNode in a realistic cluster.
+func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
+	b.Helper()
+	s := policy.NewSnapshot()
+	for namespace := range c.Namespaces() {
+		s.UpsertNamespace(policy.NamespaceOf(namespace))
+	}
+	for object := range c.Nodes() {
+		node, err := policy.NodeOf(object)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.UpsertNode(node)
+	}
+	for _, np := range c.Policies() {
+		s.UpsertPolicy(np)
+	}
+	for object := range c.Pods() {
+		pod, err := policy.PodOf(object)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.UpsertPod(pod)
+	}
+	return s.Compile(cluster.LocalNode).Delta()
+}
+
+// BenchmarkLookup judges flows of the 250 pods of one node, half of them as
+// some rule allows, the others at random.
+func BenchmarkLookup(b *testing.B) {
+	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
+		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
+			c := cluster.NewRealistic(1, cluster.Size{Pods: size.pods, Policies: size.policies, DualStack: true})
+			builder := tree.NewBuilder(cluster.LocalNode)
+			if err := builder.Apply(compile(b, c)); err != nil {
+				b.Fatal(err)
+			}
+			tr := newStage(b).publish(b, builder)
+			flows := c.Flows(1, 1<<14, 0.5)
+			b.ReportAllocs()
+			i, allowed := 0, 0
+			for b.Loop() {
+				allowed += int(tr.Lookup(flows[i&(len(flows)-1)]).Verdict())
+				i++
+			}
+			b.ReportMetric(float64(tr.Size()), "file-bytes")
+			b.ReportMetric(100*float64(allowed)/float64(i), "%allowed")
+			b.ReportMetric(slowdown(c, flows, b.Elapsed()/time.Duration(b.N)), "x-faster-than-reference")
+		})
+	}
+}
+
+// slowdown says how many times longer the reference takes for a flow. It is
+// given a quarter of a second, or one flow.
+func slowdown(c *cluster.Realistic, flows []flow.Flow, lookup time.Duration) float64 {
+	objects := c.Objects()
+	n, start := 0, time.Now()
+	for time.Since(start) < time.Second/4 {
+		reference.Judge(objects, flows[n%len(flows)])
+		n++
+	}
+	return float64(time.Since(start)) / float64(n) / float64(max(lookup, 1))
+}
+
+// everyPodSeen is a delta of so many remote pods, all seen by some rule, which
+// is the worst for the size of a tree, 250 local ones and two programs each.
+func everyPodSeen(pods int, dualStack bool) rule.Delta {
+	var d rule.Delta
+	const locals = 250
+	own := func(i int, owner rule.Owner) {
+		d.Addresses = append(d.Addresses, rule.AddressChange{Addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Owner: owner})
+		if dualStack {
+			a := [16]byte{0: 0xfd, 6: byte(i >> 16), 7: byte(i >> 8), 15: byte(i)}
+			d.Addresses = append(d.Addresses, rule.AddressChange{Addr: netip.AddrFrom16(a), Owner: owner})
+		}
+	}
+	for i := range locals {
+		id := rule.PodID(i + 1)
+		programs := [2]rule.ProgramID{rule.ProgramID(2*i + 1), rule.ProgramID(2*i + 2)}
+		d.Pods = append(d.Pods, rule.PodChange{ID: id, Pod: &rule.Pod{Name: fmt.Sprintf("team-%d/pod-%d", i/10, i), Egress: programs[0], Ingress: programs[1]}})
+		own(i, rule.Owner{Kind: rule.LocalPod, Pod: id, Class: rule.Class(1 + i%2000)})
+		for _, program := range programs {
+			d.Programs = append(d.Programs, rule.ProgramChange{ID: program, Program: manyRules(int(program))})
+		}
+	}
+	for i := locals; i < pods; i++ {
+		own(i, rule.Owner{Kind: rule.RemotePod, Class: rule.Class(1 + i%2000)})
+	}
+	return d
+}
+
+func manyRules(seed int) *rule.Program {
+	p := &rule.Program{IsolatedBy: []string{fmt.Sprintf("team-%d/default-deny", seed/20)}}
+	for i := range 8 {
+		name := fmt.Sprintf("team-%d/allow-%d", seed/20, i)
+		p.IsolatedBy = append(p.IsolatedBy, name)
+		m := rule.Match{Ports: []rule.Ports{{Protocol: uint8(flow.TCP), First: uint16(8000 + 10*i), Last: uint16(8005 + 10*i)}}}
+		for class := range rule.Class(6) {
+			m.Classes = append(m.Classes, 1+class*61+rule.Class(seed+i)%1600)
+		}
+		m.Blocks = []rule.Block{{Prefix: netip.MustParsePrefix("172.16.0.0/12"), Excepts: []netip.Prefix{netip.MustParsePrefix("172.16.9.0/24")}}}
+		p.Rules = append(p.Rules, rule.Rule{Action: rule.Accept, Policy: name, Matches: []rule.Match{m}})
+	}
+	return p
+}
+
+// BenchmarkApply applies all rules of a node at once.
+func BenchmarkApply(b *testing.B) {
+	for _, dualStack := range []bool{false, true} {
+		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
+			d := everyPodSeen(100000, dualStack)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := tree.NewBuilder("node").Apply(d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPublish goes from the change of one remote pod's class to the
+// published file.
+func BenchmarkPublish(b *testing.B) {
+	for _, dualStack := range []bool{false, true} {
+		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
+			builder, s := tree.NewBuilder("node"), newStageOnTmpfs(b)
+			if err := builder.Apply(everyPodSeen(100000, dualStack)); err != nil {
+				b.Fatal(err)
+			}
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				i++
+				change := rule.AddressChange{Addr: netip.MustParseAddr("10.1.0.0"), Owner: rule.Owner{Kind: rule.RemotePod, Class: rule.Class(1 + i%2000)}}
+				if err := builder.Apply(rule.Delta{Addresses: []rule.AddressChange{change}}); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := s.publisher.Publish(builder); err != nil {
+					b.Fatal(err)
+				}
+			}
+			tr, err := tree.OpenCurrent(s.dir)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer tr.Close()
+			b.ReportMetric(float64(tr.Size()), "file-bytes")
+		})
+	}
+}
+
+// BenchmarkOpen maps and checks a large tree.
+func BenchmarkOpen(b *testing.B) {
+	builder, s := tree.NewBuilder("node"), newStageOnTmpfs(b)
+	if err := builder.Apply(everyPodSeen(100000, true)); err != nil {
+		b.Fatal(err)
+	}
+	s.publish(b, builder)
+	b.ReportAllocs()
+	for b.Loop() {
+		tr, err := tree.OpenCurrent(s.dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := tr.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package tree_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// smallDelta has at least one of everything that a tree can hold.
+func smallDelta() rule.Delta {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	return rule.Delta{
+		Addresses: []rule.AddressChange{
+			{Addr: addr("10.0.0.1"), Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1, Class: 1}},
+			{Addr: addr("fd00::1"), Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1, Class: 1}},
+			{Addr: addr("10.0.0.2"), Owner: rule.Owner{Kind: rule.LocalPod, Pod: 2}},
+			{Addr: addr("10.0.1.1"), Owner: rule.Owner{Kind: rule.RemotePod, Class: 2}},
+			{Addr: addr("fd00:1::1"), Owner: rule.Owner{Kind: rule.RemotePod, Class: 2}},
+			{Addr: addr("192.168.0.1"), Owner: rule.Owner{Kind: rule.ThisNode}},
+		},
+		Pods: []rule.PodChange{
+			{ID: 1, Pod: &rule.Pod{Name: "shop/web", Ingress: 1, Egress: 2}},
+			{ID: 2, Pod: &rule.Pod{Name: "shop/db"}},
+		},
+		Programs: []rule.ProgramChange{
+			{ID: 1, Program: &rule.Program{IsolatedBy: []string{"shop/allow", "shop/deny"}, Rules: []rule.Rule{
+				{Action: rule.Accept, Policy: "shop/allow", Index: 0, Matches: []rule.Match{{
+					Ports:   []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 90}, {Protocol: uint8(flow.UDP), First: 53, Last: 53}},
+					Classes: []rule.Class{2, 70},
+				}}},
+				{Action: rule.Accept, Policy: "shop/allow", Index: 1, Matches: []rule.Match{{
+					Ports:  []rule.Ports{{Protocol: uint8(flow.TCP), First: 443, Last: 443}},
+					Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12"), Excepts: []netip.Prefix{prefix("172.16.1.0/24")}}, {Prefix: prefix("fd07::/16")}},
+				}}},
+			}}},
+			{ID: 2, Program: &rule.Program{IsolatedBy: []string{"shop/deny"}, Rules: []rule.Rule{
+				{Action: rule.Accept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
+			}}},
+		},
+	}
+}
+
+// smallFlows reach every part of a small tree.
+func smallFlows() []flow.Flow {
+	var flows []flow.Flow
+	ends := parseAll(netip.MustParseAddr, "10.0.0.1", "fd00::1", "10.0.0.2", "10.0.1.1", "fd00:1::1", "192.168.0.1", "172.16.1.1", "172.17.0.1", "fd07::1", "1.1.1.1")
+	for _, src := range ends {
+		for _, dst := range ends {
+			for _, protocol := range protocols {
+				for _, port := range []uint16{0, 53, 80, 443, 65535} {
+					flows = append(flows, flow.Flow{Src: src, Dst: dst, Protocol: protocol, DstPort: port})
+				}
+			}
+		}
+	}
+	return flows
+}
+
+func smallTree(t testing.TB) []byte {
+	t.Helper()
+	b := tree.NewBuilder("node")
+	if err := b.Apply(smallDelta()); err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	s.publish(t, b)
+	bytes, err := os.ReadFile(filepath.Join(s.dir, "tree", "current"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+const checksumAt, checkedFrom = 16, 20
+
+// repair makes the checksum right again.
+func repair(file []byte) {
+	if len(file) >= checkedFrom {
+		sum := crc32.Checksum(file[checkedFrom:], crc32.MakeTable(crc32.Castagnoli))
+		binary.NativeEndian.PutUint32(file[checksumAt:], sum)
+	}
+}
+
+// use asks a tree for everything it can tell.
+func use(t *tree.Tree, flows []flow.Flow) {
+	for _, f := range flows {
+		d := t.Lookup(f)
+		for direction, side := range map[rule.Direction]tree.Side{rule.Egress: d.Egress, rule.Ingress: d.Ingress} {
+			t.Rule(side)
+			t.IsolatedBy(side)
+			t.Near(f, direction, side)
+		}
+		t.Pod(f.Src)
+	}
+	for range t.Pods() {
+		continue
+	}
+	t.Node()
+}
+
+// openBytes writes a file and opens it as a tree.
+func openBytes(t testing.TB, path string, file []byte) (*tree.Tree, error) {
+	t.Helper()
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tree.Open(path)
+}
+
+func wantRefused(t *testing.T, what, path string, tr *tree.Tree, err, want error) {
+	t.Helper()
+	if err == nil {
+		_ = tr.Close()
+		t.Fatalf("%s: opened", what)
+	}
+	if !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("%s: got error %q, want one about %q that names %s", what, err, want, path)
+	}
+}
+
+func TestTreeCutAnywhereIsRefused(t *testing.T) {
+	whole, path := smallTree(t), filepath.Join(t.TempDir(), "cut.tree")
+	for n := range whole {
+		tr, err := openBytes(t, path, whole[:n])
+		wantRefused(t, "cut", path, tr, err, tree.ErrCorrupt)
+	}
+	tr, err := openBytes(t, path, append(whole, 0))
+	wantRefused(t, "longer", path, tr, err, tree.ErrCorrupt)
+}
+
+func TestTreeWithAFlippedByteIsRefused(t *testing.T) {
+	whole, path := smallTree(t), filepath.Join(t.TempDir(), "flipped.tree")
+	for i := range whole {
+		for _, flip := range []byte{1, 0x80, 0xff} {
+			whole[i] ^= flip
+			if tr, err := openBytes(t, path, whole); err == nil {
+				_ = tr.Close()
+				t.Fatalf("byte %d flipped by %#x: opened", i, flip)
+			}
+			whole[i] ^= flip
+		}
+	}
+}
+
+func TestForgedTreeIsHarmless(t *testing.T) {
+	whole, path, flows := smallTree(t), filepath.Join(t.TempDir(), "forged.tree"), smallFlows()
+	opened := 0
+	for word := checkedFrom; word < len(whole); word += 4 {
+		old := binary.NativeEndian.Uint32(whole[word:])
+		for _, forged := range []uint32{0, 1, old + 1, old - 1, old ^ 0x80, 0x7fffffff, 0xffffffff} {
+			binary.NativeEndian.PutUint32(whole[word:], forged)
+			repair(whole)
+			if tr, err := openBytes(t, path, whole); err == nil {
+				opened++
+				use(tr, flows)
+				_ = tr.Close()
+			}
+		}
+		binary.NativeEndian.PutUint32(whole[word:], old)
+	}
+	if opened == 0 {
+		t.Error("no forged tree opened: the checksum was not repaired")
+	}
+}
+
+func TestOtherFilesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	forge := func(change func(file []byte)) []byte {
+		file := smallTree(t)
+		change(file)
+		repair(file)
+		return file
+	}
+	tests := map[string]struct {
+		file []byte
+		want error
+	}{
+		"empty":         {nil, tree.ErrCorrupt},
+		"text":          {[]byte(strings.Repeat("no tree\n", 100)), tree.ErrCorrupt},
+		"newer version": {forge(func(file []byte) { binary.NativeEndian.PutUint32(file[8:], 2) }), tree.ErrVersion},
+		"other order": {forge(func(file []byte) {
+			for i := 8; i < len(file); i += 4 {
+				binary.LittleEndian.PutUint32(file[i:], binary.BigEndian.Uint32(file[i:]))
+			}
+		}), tree.ErrByteOrder},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+			tr, err := openBytes(t, path, tt.file)
+			wantRefused(t, name, path, tr, err, tt.want)
+		})
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{fifo: tree.ErrCorrupt, dir: tree.ErrCorrupt, "/dev/null": tree.ErrCorrupt, filepath.Join(dir, "none"): fs.ErrNotExist} {
+		tr, err := tree.Open(path)
+		wantRefused(t, path, path, tr, err, want)
+	}
+}
+
+func FuzzOpenLookup(f *testing.F) {
+	whole, flows := smallTree(f), smallFlows()
+	f.Add(uint32(0), []byte(nil), uint32(len(whole)), true)
+	f.Add(uint32(40), []byte{1, 0, 0, 0}, uint32(len(whole)), true)
+	f.Add(uint32(200), []byte{255}, uint32(len(whole)-64), false)
+	path := filepath.Join(f.TempDir(), "fuzzed.tree")
+	f.Fuzz(func(t *testing.T, at uint32, patch []byte, length uint32, repaired bool) {
+		file := append([]byte(nil), whole[:min(len(whole), int(length))]...)
+		if int(at) < len(file) {
+			copy(file[at:], patch)
+		}
+		if repaired {
+			repair(file)
+		}
+		tr, err := openBytes(t, path, file)
+		if err != nil {
+			return
+		}
+		defer tr.Close()
+		use(tr, flows)
+	})
+}

@@ -63,10 +63,17 @@ func (i Isolated) content() content {
 	return out
 }
 
-// readContent asks the kernel what the sets hold.
+// readContent asks the kernel what the sets hold that exist.
 func readContent(c *nftables.Conn, t *nftables.Table) (content, error) {
 	out := content{}
+	sets, err := c.GetSets(t)
+	if err != nil {
+		return nil, fmt.Errorf("listing sets: %w", err)
+	}
 	for _, s := range addressSets {
+		if !slices.ContainsFunc(sets, func(have *nftables.Set) bool { return have.Name == s.name }) {
+			continue
+		}
 		elements, err := c.GetSetElements(s.of(t))
 		if err != nil {
 			return nil, fmt.Errorf("reading set %s: %w", s.name, err)

@@ -10,6 +10,7 @@ package ruleset
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
@@ -125,9 +126,6 @@ func (t *Table) commit(from, to content) error {
 		return err
 	}
 	if err := t.conn.Flush(); err != nil {
-		if errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("%w: %w", ErrForeignShape, err)
-		}
 		return fmt.Errorf("changing table inet %s: %w", tableName, err)
 	}
 	t.now = to
@@ -143,11 +141,31 @@ func (t *Table) read() (content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding table inet %s: %w", tableName, err)
 	}
-	now, err := readContent(t.conn, t.table)
-	if errors.Is(err, unix.ENOENT) {
-		return content{}, nil
+	if err := t.checkBaseChains(); err != nil {
+		return nil, err
 	}
-	return now, err
+	return readContent(t.conn, t.table)
+}
+
+// checkBaseChains compares the base chains that exist with ours. Some may be
+// missing, or made while this is looked at: then the transaction fails.
+func (t *Table) checkBaseChains() error {
+	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return fmt.Errorf("listing chains: %w", err)
+	}
+	for _, c := range t.config.chains() {
+		i := slices.IndexFunc(all, func(have *nftables.Chain) bool { return have.Table.Name == tableName && have.Name == c.name })
+		if i < 0 {
+			continue
+		}
+		have := all[i]
+		if (have.Hooknum == nil) != (c.hook == nil) ||
+			c.hook != nil && (*have.Hooknum != *c.hook || have.Priority == nil || *have.Priority != c.priority) {
+			return fmt.Errorf("%w: chain %s", ErrForeignShape, c.name)
+		}
+	}
+	return nil
 }
 
 // Uninstall removes the table and proves that it is gone. Packets that wait in

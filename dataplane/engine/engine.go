@@ -50,6 +50,11 @@ type Engine struct {
 	now          Generation
 	acknowledged atomic.Uint64
 	closed       bool
+
+	watcher  *ruleset.Watcher
+	watching sync.WaitGroup
+	failed   chan error
+	repairs  atomic.Uint64
 }
 
 // Start begins to enforce in the network namespace of the calling thread. The
@@ -61,7 +66,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, kernel: kernel, now: first}
+	e := &Engine{config: config, kernel: kernel, now: first, failed: make(chan error, 1)}
 	e.pool, err = queue.Open(queue.Config{
 		Marks:    config.Marks,
 		Base:     config.QueueBase,
@@ -74,6 +79,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err := e.install(first); err != nil {
 		return nil, errors.Join(err, e.closeParts())
 	}
+	e.watching.Go(e.guard)
 	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
 		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
 	return e, nil
@@ -94,6 +100,9 @@ func (e *Engine) install(first Generation) (err error) {
 		Queueing:      e.kernel.Queueing,
 	})
 	if err != nil {
+		return err
+	}
+	if e.watcher, err = e.table.Watch(); err != nil {
 		return err
 	}
 	if err := e.table.Install(first.Isolated); err != nil {
@@ -146,19 +155,20 @@ func (e *Engine) judgeAgain(g Generation) error {
 	return nil
 }
 
-// Failed gives the error of a worker that ended: the engine is to be closed and
-// started again.
-func (e *Engine) Failed() <-chan error { return e.pool.Failed() }
+// Failed gives the error after which the engine does not enforce as it should:
+// it is to be closed and started again.
+func (e *Engine) Failed() <-chan error { return e.failed }
 
 // Close ends the workers. The rules stay: accepted flows go on, and for all
 // others the failure policy decides. A second Close does nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
+	closed := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	if closed {
 		return nil
 	}
-	e.closed = true
 	err := e.closeParts()
 	if e.now.Close != nil {
 		err = errors.Join(err, e.now.Close())
@@ -167,7 +177,12 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) closeParts() error {
-	err := e.pool.Close()
+	var err error
+	if e.watcher != nil {
+		err = e.watcher.Close()
+		e.watching.Wait()
+	}
+	err = errors.Join(err, e.pool.Close())
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}
@@ -188,7 +203,9 @@ type Status struct {
 	FailurePolicy ruleset.FailurePolicy `json:"failurePolicy"`
 	Deny          ruleset.Deny          `json:"deny"`
 	MarkMask      uint32                `json:"markMask"`
-	Verdicts      queue.Stats           `json:"verdicts"`
+	// Repairs counts how often somebody else changed the rules.
+	Repairs  uint64      `json:"repairs"`
+	Verdicts queue.Stats `json:"verdicts"`
 }
 
 // Status reads the counters.
@@ -202,6 +219,7 @@ func (e *Engine) Status() (Status, error) {
 		FailurePolicy: e.config.FailurePolicy,
 		Deny:          e.config.Deny,
 		MarkMask:      e.config.Marks.Mask,
+		Repairs:       e.repairs.Load(),
 		Verdicts:      stats,
 	}, err
 }

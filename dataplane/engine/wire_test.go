@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -275,4 +276,43 @@ func extend(t *testing.T, conn net.Conn) {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestRulesAreRepaired(t *testing.T) {
+	s := newStage(t, ruleset.Reject, deny)
+	at := s.serve(s.two, flow.TCP, like4, 80)
+	for name, damage := range map[string][]string{
+		"table deleted":   {"delete", "table", "inet", "sluice"},
+		"everything gone": {"flush", "ruleset"},
+		"a set flushed":   {"flush", "set", "inet", "sluice", "ingress4"},
+		"a chain flushed": {"flush", "chain", "inet", "sluice", "enqueue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := s.status().Repairs
+			var out []byte
+			cmd := exec.Command("nft", damage...)
+			begin := time.Now()
+			if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
+				t.Fatalf("%v: %v\n%s", cmd, err, out)
+			}
+			for s.status().Repairs == before {
+				if time.Since(begin) > 5*time.Second {
+					t.Fatal("not repaired")
+				}
+			}
+			t.Logf("repaired after %s", time.Since(begin))
+			if got := s.probe(s.one.Host, flow.TCP, at); got != lab.Refused {
+				t.Errorf("after the repair: %s, want it refused", got)
+			}
+		})
+	}
+}
+
+func (s *stage) status() engine.Status {
+	s.t.Helper()
+	st, err := s.engine.Status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return st
 }

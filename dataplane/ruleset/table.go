@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -65,15 +66,22 @@ type Table struct {
 	table  *nftables.Table
 	config Config
 	now    content
+	// port is the netlink port of conn, by which events of our own are known.
+	port uint32
 }
 
 // Open connects to the kernel and changes nothing.
 func Open(config Config) (*Table, error) {
-	c, err := nftables.New(nftables.AsLasting())
+	t := &Table{table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}
+	var err error
+	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		t.port = c.PID()
+		return nil
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("opening nftables: %w", err)
 	}
-	return &Table{conn: c, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}, nil
+	return t, nil
 }
 
 // Close disconnects from the kernel. The table stays.

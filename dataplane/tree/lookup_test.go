@@ -1,0 +1,210 @@
+package tree_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+func publishSmall(t *testing.T) *tree.Tree {
+	t.Helper()
+	b := tree.NewBuilder("node")
+	if err := b.Apply(smallDelta()); err != nil {
+		t.Fatal(err)
+	}
+	return newStage(t).publish(t, b)
+}
+
+func tcp(src, dst string, port uint16) flow.Flow {
+	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: port}
+}
+
+func TestLookup(t *testing.T) {
+	var (
+		elsewhere   = answer{Verdict: rule.Allow, Reason: rule.Elsewhere}
+		notIsolated = answer{Verdict: rule.Allow, Reason: rule.NotIsolated}
+		samePod     = answer{Verdict: rule.Allow, Reason: rule.SamePod}
+		policies    = []string{"shop/allow", "shop/deny"}
+		refused     = answer{Reason: rule.NoRuleMatched, IsolatedBy: policies}
+		allowed     = func(index int) answer {
+			return answer{Verdict: rule.Allow, Reason: rule.Matched, Policy: "shop/allow", Index: index, IsolatedBy: policies}
+		}
+		noEgress = answer{Reason: rule.NoRuleMatched, IsolatedBy: []string{"shop/deny"}}
+	)
+	udp, sctp := tcp("10.0.1.1", "10.0.0.1", 53), tcp("fd00::1", "fd00:1::1", 3868)
+	udp.Protocol, sctp.Protocol = flow.UDP, flow.SCTP
+	icmp := tcp("10.0.1.1", "10.0.0.1", 80)
+	icmp.Protocol = flow.ICMP
+	tests := map[string]struct {
+		flow            flow.Flow
+		egress, ingress answer
+	}{
+		"class":                  {tcp("10.0.1.1", "10.0.0.1", 80), elsewhere, allowed(0)},
+		"class, last port":       {tcp("10.0.1.1", "10.0.0.1", 90), elsewhere, allowed(0)},
+		"class, IPv6":            {tcp("fd00:1::1", "fd00::1", 85), elsewhere, allowed(0)},
+		"class, before ports":    {tcp("10.0.1.1", "10.0.0.1", 79), elsewhere, refused},
+		"class, behind ports":    {tcp("10.0.1.1", "10.0.0.1", 91), elsewhere, refused},
+		"class, other protocol":  {udp, elsewhere, allowed(0)},
+		"no ports":               {icmp, elsewhere, refused},
+		"block":                  {tcp("172.16.0.255", "10.0.0.1", 443), elsewhere, allowed(1)},
+		"block, last address":    {tcp("172.31.255.255", "10.0.0.1", 443), elsewhere, allowed(1)},
+		"before block":           {tcp("172.15.255.255", "10.0.0.1", 443), elsewhere, refused},
+		"behind block":           {tcp("172.32.0.0", "10.0.0.1", 443), elsewhere, refused},
+		"except":                 {tcp("172.16.1.0", "10.0.0.1", 443), elsewhere, refused},
+		"behind except":          {tcp("172.16.2.0", "10.0.0.1", 443), elsewhere, allowed(1)},
+		"block, IPv6":            {tcp("fd07:ffff::1", "fd00::1", 443), elsewhere, allowed(1)},
+		"block, mapped address":  {tcp("::ffff:172.16.0.1", "fd00::1", 443), elsewhere, refused},
+		"every peer":             {sctp, answer{Verdict: rule.Allow, Reason: rule.Matched, Policy: "shop/deny", IsolatedBy: []string{"shop/deny"}}, elsewhere},
+		"both ends here":         {tcp("10.0.0.1", "10.0.0.2", 80), noEgress, notIsolated},
+		"the other way":          {tcp("10.0.0.2", "10.0.0.1", 80), notIsolated, refused},
+		"to itself":              {tcp("10.0.0.1", "10.0.0.1", 80), samePod, samePod},
+		"to itself, both family": {tcp("fd00::1", "10.0.0.1", 80), samePod, samePod},
+		"from the node":          {tcp("192.168.0.1", "10.0.0.1", 22), elsewhere, answer{Verdict: rule.Allow, Reason: rule.SameNode}},
+		"to the node":            {tcp("10.0.0.1", "192.168.0.1", 22), noEgress, elsewhere},
+		"nobody here":            {tcp("1.1.1.1", "10.0.1.1", 80), elsewhere, elsewhere},
+	}
+	tr := publishSmall(t)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			egress, ingress := answers(tr, tt.flow)
+			if diff := cmp.Diff([]answer{tt.egress, tt.ingress}, []answer{egress, ingress}); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.flow, diff)
+			}
+		})
+	}
+}
+
+// A decision that nobody filled in refuses.
+func TestZeroDecisionDenies(t *testing.T) {
+	if v := (tree.Decision{}).Verdict(); v != rule.Deny {
+		t.Errorf("got %s", v)
+	}
+}
+
+func TestLookupAllocatesNothing(t *testing.T) {
+	tr, flows := publishSmall(t), smallFlows()
+	i := 0
+	if n := testing.AllocsPerRun(len(flows), func() { tr.Lookup(flows[i%len(flows)]); i++ }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTreeDescribesItself(t *testing.T) {
+	tr := publishSmall(t)
+	want := tree.Counts{Pods: 2, LocalAddresses: 3, Addresses: 6, Programs: 2, Rules: 3}
+	if got := tr.Counts(); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+	if tr.Node() != "node" || tr.Generation() != 1 || tr.Size() == 0 {
+		t.Errorf("node %q, generation %d, %d bytes", tr.Node(), tr.Generation(), tr.Size())
+	}
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := tr.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+}
+
+func TestNearMisses(t *testing.T) {
+	tests := map[string]struct {
+		flow           flow.Flow
+		byPort, byPeer []tree.NearMiss
+	}{
+		"right peer, wrong port": {
+			flow: tcp("10.0.1.1", "10.0.0.1", 22),
+			byPort: []tree.NearMiss{{Policy: "shop/allow", Index: 0, Ports: []rule.Ports{
+				{Protocol: 6, First: 80, Last: 90}, {Protocol: 17, First: 53, Last: 53},
+			}}},
+		},
+		"right port, wrong peer":    {flow: tcp("1.1.1.1", "10.0.0.1", 80), byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 0}}},
+		"right port, wrong address": {flow: tcp("1.1.1.1", "10.0.0.1", 443), byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 1}}},
+		"peer of one, port of another": {
+			flow:   tcp("172.17.0.1", "10.0.0.1", 80),
+			byPort: []tree.NearMiss{{Policy: "shop/allow", Index: 1, Ports: []rule.Ports{{Protocol: 6, First: 443, Last: 443}}}},
+			byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 0}},
+		},
+		"nothing near":     {flow: tcp("1.1.1.1", "10.0.0.1", 22)},
+		"allowed":          {flow: tcp("10.0.1.1", "10.0.0.1", 80)},
+		"not of this side": {flow: tcp("10.0.0.1", "10.0.0.2", 80)},
+	}
+	tr := publishSmall(t)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			byPort, byPeer := tr.Near(tt.flow, rule.Ingress, tr.Lookup(tt.flow).Ingress)
+			if len(byPort)+len(tt.byPort) > 0 && cmp.Diff(tt.byPort, byPort) != "" {
+				t.Errorf("by port (-want +got):\n%s", cmp.Diff(tt.byPort, byPort))
+			}
+			if len(byPeer)+len(tt.byPeer) > 0 && cmp.Diff(tt.byPeer, byPeer) != "" {
+				t.Errorf("by peer (-want +got):\n%s", cmp.Diff(tt.byPeer, byPeer))
+			}
+		})
+	}
+}
+
+// Every near miss is one by the rules as they read, and where they have one by
+// port that no other rule refuses, one is named.
+func TestNearMissesAreTrue(t *testing.T) {
+	s := newStage(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		rules, b := newNaive(), tree.NewBuilder("node")
+		d := drawDelta(rt, rules)
+		rules.apply(d)
+		if err := b.Apply(d); err != nil {
+			rt.Fatalf("Apply: %v", err)
+		}
+		tr := s.publish(rt, b)
+		for range 30 {
+			f := drawFlow(rt)
+			side := tr.Lookup(f).Ingress
+			if side.Reason != rule.NoRuleMatched {
+				continue
+			}
+			gotPort, gotPeer := tr.Near(f, rule.Ingress, side)
+			program := rules.pods[rules.addresses[f.Dst].Pod].Ingress
+			wantPort, wantPeer := rules.near(program, f, f.Src, rules.addresses[f.Src])
+			refuses := slices.ContainsFunc(rules.programs[program].Rules, func(r rule.Rule) bool { return r.Action == rule.Refuse })
+			if len(gotPort) == 0 && len(wantPort) > 0 && !refuses {
+				rt.Fatalf("%s: no miss by port, want one of %+v", f, wantPort)
+			}
+			checkNear(rt, f, "by port", gotPort, wantPort)
+			checkNear(rt, f, "by peer", gotPeer, wantPeer)
+		}
+	})
+}
+
+func checkNear(t *rapid.T, f flow.Flow, what string, got, want []tree.NearMiss) {
+	t.Helper()
+	for _, miss := range got {
+		if !hasMiss(want, miss) {
+			t.Fatalf("%s: %s: %+v is none of %+v", f, what, miss, want)
+		}
+	}
+}
+
+func hasMiss(list []tree.NearMiss, miss tree.NearMiss) bool {
+	for _, other := range list {
+		if other.Policy != miss.Policy || other.Index != miss.Index {
+			continue
+		}
+		all := true
+		for _, p := range miss.Ports {
+			for _, port := range []uint16{p.First, p.Last} {
+				within := false
+				for _, q := range other.Ports {
+					within = within || q.Protocol == p.Protocol && q.First <= port && port <= q.Last
+				}
+				all = all && within
+			}
+		}
+		return all
+	}
+	return false
+}

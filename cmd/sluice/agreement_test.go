@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/reference"
+)
+
+// manifestOf writes objects as the lists that the API server answers with.
+func manifestOf(t *testing.T, o *cluster.Objects) string {
+	t.Helper()
+	var b strings.Builder
+	for _, list := range []struct {
+		kind, apiVersion string
+		items            any
+	}{
+		{"NamespaceList", "v1", o.Namespaces},
+		{"NodeList", "v1", o.Nodes},
+		{"PodList", "v1", o.Pods},
+		{"NetworkPolicyList", "networking.k8s.io/v1", o.Policies},
+	} {
+		text, err := json.Marshal(map[string]any{"kind": list.kind, "apiVersion": list.apiVersion, "items": list.items})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(text)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// linesOf writes flows as evaluate reads them.
+func linesOf(flows []flow.Flow) string {
+	var b strings.Builder
+	for _, f := range flows {
+		fmt.Fprintf(&b, `{"src":%q,"dst":%q,"protocol":%q,"port":%d}`+"\n", f.Src, f.Dst, f.Protocol, f.DstPort)
+	}
+	return b.String()
+}
+
+// answerLine is a line of evaluate's output.
+type answerLine struct {
+	Verdict         string
+	Egress, Ingress struct {
+		Verdict, Reason string
+		Policy          *string
+		Rule            *int
+		IsolatedBy      []string
+	}
+}
+
+// compareWithReference asks evaluate and the reference about the same flows.
+func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.Flow) {
+	t.Helper()
+	path := writeFile(t, "flows.jsonl", linesOf(flows))
+	code, stdout, stderr := sluice(manifestOf(t, objects), "evaluate", "-f", "-", "--flows", path)
+	if code != exitDone {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	lines := bufio.NewScanner(strings.NewReader(stdout))
+	lines.Buffer(nil, 1<<20)
+	for _, f := range flows {
+		if !lines.Scan() {
+			t.Fatalf("no answer to %s", f)
+		}
+		var got answerLine
+		if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := reference.Judge(*objects, f)
+		if got.Verdict != want.Verdict.String() {
+			t.Fatalf("%s: %s, want %s\n%s\n%s", f, lines.Bytes(), want.Verdict, stderr, objects)
+		}
+		for side, pair := range map[string]struct {
+			verdict, reason string
+			policy          *string
+			index           *int
+			isolatedBy      []string
+			want            reference.Side
+		}{
+			"egress":  {got.Egress.Verdict, got.Egress.Reason, got.Egress.Policy, got.Egress.Rule, got.Egress.IsolatedBy, want.Egress},
+			"ingress": {got.Ingress.Verdict, got.Ingress.Reason, got.Ingress.Policy, got.Ingress.Rule, got.Ingress.IsolatedBy, want.Ingress},
+		} {
+			ok := pair.verdict == pair.want.Verdict.String() && pair.reason == pair.want.Reason.String() && slices.Equal(pair.isolatedBy, pair.want.IsolatedBy)
+			switch {
+			case pair.want.Reason != rule.Matched:
+				ok = ok && pair.policy == nil && pair.index == nil
+			case pair.policy == nil || pair.index == nil:
+				ok = false
+			default:
+				ok = ok && slices.Contains(pair.want.Rules, reference.RuleRef{Policy: *pair.policy, Index: *pair.index})
+			}
+			if !ok {
+				t.Fatalf("%s: %s is %s, want %+v\n%s", f, side, lines.Bytes(), pair.want, objects)
+			}
+		}
+	}
+}
+
+// TestEvaluateAgrees compares evaluate with the reference on clusters in which
+// everything collides, thousands of flows of both families each.
+func TestEvaluateAgrees(t *testing.T) {
+	const clusters, flowsEach = 40, 2000
+	for seed := range uint64(clusters) {
+		t.Run(fmt.Sprintf("random/seed=%d", seed), func(t *testing.T) {
+			random := cluster.NewRandom(cluster.Seeded(seed))
+			for range 30 {
+				random.Step()
+			}
+			flows := make([]flow.Flow, flowsEach)
+			for i := range flows {
+				flows[i] = random.Flow(4 + i%2*2)
+			}
+			compareWithReference(t, &random.Objects, flows)
+		})
+	}
+	t.Run("realistic", func(t *testing.T) {
+		realistic := cluster.NewRealistic(1, cluster.Size{Pods: 500, Policies: 60, Nodes: 4, DualStack: true})
+		objects := realistic.Objects()
+		compareWithReference(t, &objects, realistic.Flows(2, 2000, 0.5))
+	})
+}

@@ -58,11 +58,14 @@ func (d *dataplane) enforces(ctx context.Context, generation uint64) (engine.Sta
 	defer cancel()
 	again := time.NewTicker(poll)
 	defer again.Stop()
-	var last error
+	last := status.ErrNotRunning
 	for {
 		s, err := status.Read(ctx, d.stateDir)
 		if err == nil && s.Generation >= generation {
 			return s, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("it is at generation %d", s.Generation)
 		}
 		if ctx.Err() == nil {
 			last = err
@@ -72,7 +75,7 @@ func (d *dataplane) enforces(ctx context.Context, generation uint64) (engine.Sta
 			return s, fmt.Errorf("the dataplane ended (%s):\n%s", d.cmd.ProcessState, d.log.text())
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return s, fmt.Errorf("the dataplane does not enforce generation %d after %s (%v):\n%s", generation, startTime, last, d.log.text())
+				return s, fmt.Errorf("the dataplane does not enforce generation %d after %s: %w\n%s", generation, startTime, last, d.log.text())
 			}
 			return s, ctx.Err()
 		case <-again.C:

@@ -240,7 +240,7 @@ func (s *show) tell() error {
 }
 
 func (p *page) cost(r *Report) {
-	p.line("  Of %s that came to the node, %s went to user space: those that open a flow.",
+	p.line("  Of %s that came to the node, %s went to user space: those that try to open a flow.",
 		count(r.Packets.All, "packet"), thousands(r.Packets.Judged))
 	if d := r.Download; d != nil {
 		p.line("  Then %s sent %d MiB to %s over %s: %s, %s to user space.",

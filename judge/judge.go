@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -45,28 +44,23 @@ type Answer struct {
 // touches a node. It is not safe for concurrent use.
 type Cluster struct {
 	snapshot *policy.Snapshot
-	dir      string
 	nodes    map[string]*tree.Tree
 }
 
 // New prepares to judge by the snapshot. Nothing is compiled yet: that happens
 // for a node when a flow first touches one of its pods. Close must be called.
-func New(snapshot *policy.Snapshot) (*Cluster, error) {
-	dir, err := os.MkdirTemp("", "sluice-judge-")
-	if err != nil {
-		return nil, fmt.Errorf("making a directory for trees: %w", err)
-	}
-	return &Cluster{snapshot: snapshot, dir: dir, nodes: map[string]*tree.Tree{}}, nil
+func New(snapshot *policy.Snapshot) *Cluster {
+	return &Cluster{snapshot: snapshot, nodes: map[string]*tree.Tree{}}
 }
 
-// Close unmaps all trees and removes the directory they were in.
+// Close unmaps all trees.
 func (c *Cluster) Close() error {
 	var errs []error
 	for _, t := range c.nodes {
 		errs = append(errs, t.Close())
 	}
 	c.nodes = nil
-	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
+	return errors.Join(errs...)
 }
 
 // Judge answers for one flow. An error means that a node's rules could not be
@@ -170,15 +164,26 @@ func (c *Cluster) Tree(node string) (*tree.Tree, error) {
 	return t, nil
 }
 
-// publish takes a node's rules the way they take on a node.
-func (c *Cluster) publish(node string) (*tree.Tree, error) {
+// publish takes a node's rules the way they take on a node, in a directory that
+// lasts only until the tree is mapped, so that a process that is ended while it
+// judges leaves nothing behind.
+func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
 	compiler := c.snapshot.Compile(node)
 	defer compiler.Close()
 	builder := tree.NewBuilder(node)
 	if err := builder.Apply(compiler.Delta()); err != nil {
 		return nil, fmt.Errorf("building tree: %w", err)
 	}
-	stateDir := filepath.Join(c.dir, strconv.Itoa(len(c.nodes)))
+	stateDir, err := os.MkdirTemp("", "sluice-judge-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the tree: %w", err)
+	}
+	defer func() {
+		if removeErr := os.RemoveAll(stateDir); removeErr != nil && err == nil {
+			err = errors.Join(removeErr, t.Close())
+			t = nil
+		}
+	}()
 	publisher, err := tree.NewPublisher(stateDir)
 	if err != nil {
 		return nil, err

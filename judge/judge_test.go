@@ -66,10 +66,7 @@ func newCluster(t *testing.T) *judge.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := judge.New(set.Snapshot())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := judge.New(set.Snapshot())
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -57,10 +57,7 @@ func evaluate(cmd *cobra.Command, in *manifests, flows string) (err error) {
 	if len(set.Pods) == 0 {
 		note(cmd.ErrOrStderr(), "no Pod among the manifests: every address is an external one")
 	}
-	cluster, err := judge.New(snapshot)
-	if err != nil {
-		return err
-	}
+	cluster := judge.New(snapshot)
 	defer closing(cluster, &err)
 	return judgeLines(cluster, source, name, cmd.OutOrStdout())
 }

@@ -93,10 +93,7 @@ func (q *explainQuestion) fromManifests(cmd *cobra.Command, in *manifests) (e *e
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := judge.New(snapshot)
-	if err != nil {
-		return nil, err
-	}
+	cluster := judge.New(snapshot)
 	defer closing(cluster, &err)
 	a, err := cluster.Judge(f)
 	if err != nil {

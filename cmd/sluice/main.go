@@ -52,13 +52,20 @@ packets are judged by.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
-		evaluateCommand(),
-		explainCommand(),
-		matrixCommand(),
-		lintCommand(),
-		compileCommand(),
+		endsAtOnce(evaluateCommand()),
+		endsAtOnce(explainCommand()),
+		endsAtOnce(matrixCommand()),
+		endsAtOnce(lintCommand()),
+		endsAtOnce(compileCommand()),
 		dataplaneCommand(),
 		demoCommand(),
 	)
 	return root
+}
+
+// endsAtOnce lets a signal end the command wherever it is: it has nothing to
+// take back. Other commands see to it that their context ends.
+func endsAtOnce(cmd *cobra.Command) *cobra.Command {
+	cmd.PreRun = func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) }
+	return cmd
 }

@@ -70,10 +70,7 @@ func matrix(cmd *cobra.Command, in *manifests, out *output, ask *matrixQuestion)
 	if err != nil {
 		return err
 	}
-	cluster, err := judge.New(snapshot)
-	if err != nil {
-		return err
-	}
+	cluster := judge.New(snapshot)
 	defer closing(cluster, &err)
 	done := progress(cmd.ErrOrStderr(), "judging")
 	cells, err := judgePairs(cluster, ends, protocol, port)

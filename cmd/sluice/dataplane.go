@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -46,19 +48,19 @@ is started in: it installs the nftables table "inet sluice", answers the queues,
 and takes up each new tree without a restart. It needs CAP_NET_ADMIN.
 
 When it ends, the rules stay: flows that were accepted go on, and the failure
-policy decides on all others. --uninstall removes the rules.`,
+policy decides on all others. --uninstall removes the rules and the marks.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if flags.uninstall {
-				return uninstallDataplane(cmd)
-			}
 			log := zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(flags.verbose))
 			config, err := flags.config(log)
 			if err != nil {
 				return err
+			}
+			if flags.uninstall {
+				return uninstallDataplane(cmd, config.Marks)
 			}
 			return runDataplane(cmd.Context(), flags.stateDir, config)
 		},
@@ -70,7 +72,7 @@ policy decides on all others. --uninstall removes the rules.`,
 	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "what happens to new flows of isolated pods that no worker can judge: Closed drops them, Open lets them pass")
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how refused packets end: Drop is silent, Reject answers with a TCP reset or an ICMP error")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two bits of packet mark and connection mark that nobody else on the node uses")
-	f.BoolVar(&flags.uninstall, "uninstall", false, "remove the rules and prove that they are gone")
+	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules and marks, and prove that they are gone")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
 	return cmd
 }
@@ -103,11 +105,28 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	return c, nil
 }
 
-func uninstallDataplane(cmd *cobra.Command) error {
+// uninstallDataplane removes the rules, then the marks, which nobody sets any
+// more, and looks whether anything is left of either.
+func uninstallDataplane(cmd *cobra.Command, marks ruleset.Marks) error {
 	if err := ruleset.Uninstall(); err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), "removed: the table inet sluice is gone")
+	connections, err := conntrack.Open(marks)
+	if err != nil {
+		return fmt.Errorf("uninstalling: %w", err)
+	}
+	cleared, err := connections.Clear()
+	var left conntrack.Result
+	if err == nil {
+		left, err = connections.Clear()
+	}
+	if err = errors.Join(err, connections.Close()); err != nil {
+		return fmt.Errorf("uninstalling: %w", err)
+	}
+	if left.Cleared > 0 {
+		return fmt.Errorf("uninstalling: %d connections were marked meanwhile: a dataplane or another user of mark bits %#x is running", left.Cleared, marks.Mask)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "removed: the table inet sluice and the marks of %d connections; nothing is left\n", cleared.Cleared)
 	return nil
 }
 

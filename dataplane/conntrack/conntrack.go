@@ -34,6 +34,7 @@ type Connections struct {
 	local          *localAddresses
 	receive, reply []byte
 	changes        []byte
+	entry          entry
 }
 
 // Open connects to the table of the calling thread's network namespace.
@@ -151,12 +152,12 @@ func (c *Connections) walk(state func(*entry) uint32) (Result, error) {
 		if len(data) < genericSize {
 			return errMessage
 		}
-		var e entry
+		e := &c.entry
 		if err := e.parse(data[genericSize:]); err != nil {
 			return err
 		}
 		r.Connections++
-		want := state(&e)
+		want := state(e)
 		if want == c.marks.Of(e.mark) {
 			return nil
 		}

@@ -1,0 +1,201 @@
+package conntrack_test
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	timo "github.com/ti-mo/conntrack"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// stage is a node with connections of our making. They are made and read with
+// another implementation of the kernel's language.
+type stage struct {
+	tb          testing.TB
+	other       *timo.Conn
+	connections *conntrack.Connections
+	marks       ruleset.Marks
+}
+
+func newStage(tb testing.TB) *stage {
+	tb.Helper()
+	l, err := lab.New()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(l.Close)
+	node, err := l.AddNode("node")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &stage{tb: tb}
+	if s.marks, err = ruleset.MarksOf(0x60); err != nil {
+		tb.Fatal(err)
+	}
+	err = node.Do(func() (err error) {
+		if s.other, err = timo.Dial(nil); err != nil {
+			return err
+		}
+		s.connections, err = conntrack.Open(s.marks)
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.connections.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := s.other.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// add makes a connection whose destination is translated to backend, if that
+// is valid.
+func (s *stage) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
+	s.tb.Helper()
+	f := timo.NewFlow(protocol, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, mark)
+	if backend.IsValid() {
+		f.TupleReply.IP.SourceAddress, f.TupleReply.Proto.SourcePort = backend.Addr(), backend.Port()
+	}
+	if err := s.other.Create(f); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// read gives the mark of each connection by its source port.
+func (s *stage) read() map[uint16]uint32 {
+	s.tb.Helper()
+	flows, err := s.other.Dump(nil)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	out := map[uint16]uint32{}
+	for i := range flows {
+		out[flows[i].TupleOrig.Proto.SourcePort] = flows[i].Mark
+	}
+	return out
+}
+
+// judge isolates one pod for ingress; port 80 of it is allowed.
+type judge struct{ pod netip.Addr }
+
+func (j judge) Lookup(f flow.Flow) tree.Decision {
+	open := tree.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
+	d := tree.Decision{Egress: open, Ingress: open}
+	if f.Dst == j.pod {
+		d.Ingress = tree.Side{Reason: rule.NoRuleMatched}
+		if f.Protocol.HasPorts() && f.DstPort == 80 {
+			d.Ingress = tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
+		}
+	}
+	return d
+}
+
+func TestJudgeAll(t *testing.T) {
+	s := newStage(t)
+	port := netip.MustParseAddrPort
+	pod, backend := port("10.0.0.2:80"), port("10.0.0.2:81")
+	none := netip.AddrPort{}
+	for _, c := range []struct {
+		protocol          uint8
+		src, dst, backend netip.AddrPort
+		mark              uint32
+	}{
+		{unix.IPPROTO_TCP, port("10.0.0.1:1"), pod, none, 0},
+		{unix.IPPROTO_TCP, port("10.0.0.1:2"), backend, none, 0x4000},
+		{unix.IPPROTO_UDP, port("10.0.0.1:3"), port("10.96.0.1:80"), backend, 0x20},
+		{unix.IPPROTO_UDP, port("10.0.0.1:4"), port("10.96.0.1:81"), pod, 0x8040},
+		{unix.IPPROTO_TCP, port("10.0.0.1:5"), port("10.0.0.9:80"), none, 0x21},
+		{unix.IPPROTO_TCP, port("10.0.0.1:6"), port("10.0.0.9:80"), none, 0x40},
+		{unix.IPPROTO_SCTP, port("10.0.0.1:7"), backend, none, 0},
+		// This node's own address, and an address of its end of a pod's link.
+		{unix.IPPROTO_TCP, port("192.168.126.1:8"), backend, none, 0},
+		{unix.IPPROTO_TCP, port("127.5.5.5:9"), backend, none, 0},
+		// Found in mid-stream, and allowed in the other orientation.
+		{unix.IPPROTO_TCP, port("10.0.0.1:10"), backend, none, 0x60},
+		{unix.IPPROTO_TCP, port("[fd00::1]:11"), port("[fd00::2]:80"), none, 0x20},
+	} {
+		s.add(c.protocol, c.src, c.dst, c.backend, c.mark)
+	}
+	if _, err := s.connections.JudgeAll(judge{pod.Addr()}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[uint16]uint32{
+		1: 0x20, 2: 0x4040, 3: 0x40, 4: 0x8020, 5: 0x01, 6: 0, 7: 0x40, 8: 0, 9: 0, 10: 0x60, 11: 0,
+	}
+	if diff := cmp.Diff(want, s.read()); diff != "" {
+		t.Errorf("marks by source port (-want +got):\n%s", diff)
+	}
+	again, err := s.connections.JudgeAll(judge{pod.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Connections != 11 || again.Accepted+again.Refused+again.Cleared != 0 {
+		t.Errorf("a second walk: %+v, want 11 connections and no change", again)
+	}
+	if _, err := s.connections.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	for port, mark := range s.read() {
+		if s.marks.Of(mark) != 0 || mark != want[port]&^s.marks.Mask {
+			t.Errorf("after Clear: port %d has mark %#x", port, mark)
+		}
+	}
+}
+
+// many makes connections to the pod, every second of them allowed.
+func (s *stage) many(n int) {
+	s.tb.Helper()
+	pod := netip.MustParseAddr("10.0.0.2")
+	for i := range n {
+		src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(1+i&0xff))
+		s.add(unix.IPPROTO_TCP, src, netip.AddrPortFrom(pod, uint16(80+i%2)), netip.AddrPort{}, 0)
+	}
+}
+
+// The memory of a walk does not depend on the number of connections.
+func TestJudgeAllHoldsNoConnections(t *testing.T) {
+	const n = 10000
+	s := newStage(t)
+	s.many(n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r, err := s.connections.JudgeAll(judge{netip.MustParseAddr("10.0.0.2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if r.Connections != n || r.Accepted != n/2 || r.Refused != n/2 {
+		t.Errorf("walk: %+v", r)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 256<<10 {
+		t.Errorf("%d bytes allocated for %d connections, want at most 256 KiB for any number", got, n)
+	}
+}
+
+// BenchmarkJudgeAll judges 100,000 connections whose marks stay, as nearly all
+// do after a change of one policy.
+func BenchmarkJudgeAll(b *testing.B) {
+	s := newStage(b)
+	s.many(100000)
+	j := judge{netip.MustParseAddr("10.0.0.2")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.connections.JudgeAll(j); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 // results is what a run of `go test -bench` printed.
 type results struct {
 	cpu   string
-	units []string // in the order in which they first appeared
+	units []string // go test's own, then in the order in which they first appeared
 	rows  []*row
 }
 
@@ -26,7 +26,7 @@ type row struct {
 //
 //	BenchmarkLookup/pods=1000-2   8301   143.2 ns/op   0 B/op   0 allocs/op
 func parse(output string) results {
-	var r results
+	r := results{units: []string{"ns/op", "B/op", "allocs/op"}}
 	for line := range strings.Lines(output) {
 		if cpu, ok := strings.CutPrefix(line, "cpu: "); ok {
 			r.cpu = strings.TrimSpace(cpu)
@@ -115,7 +115,9 @@ func (r *row) cell(unit string) string {
 	value := median(values)
 	switch {
 	case isTime(unit):
-		return duration(value)
+		return scaled(value, []string{"ns", "µs", "ms", "s"})
+	case isMemory(unit):
+		return scaled(value, []string{"B", "kB", "MB", "GB"})
 	case value == float64(int64(value)):
 		return strconv.FormatInt(int64(value), 10)
 	default:
@@ -125,31 +127,35 @@ func (r *row) cell(unit string) string {
 
 func isTime(unit string) bool { return strings.HasSuffix(unit, "ns/op") }
 
-// heading is a unit without the nanoseconds that its cells spell out.
+func isMemory(unit string) bool { return unit == "B/op" || strings.HasSuffix(unit, "-bytes") }
+
+// heading is a unit without the scale that its cells spell out.
 func heading(unit string) string {
-	if !isTime(unit) {
-		return unit
+	switch {
+	case isTime(unit):
+		return strings.TrimSuffix(unit, "ns/op") + "time/op"
+	case unit == "B/op":
+		return "memory/op"
+	default:
+		return strings.TrimSuffix(unit, "-bytes")
 	}
-	return strings.TrimSuffix(unit, "ns/op") + "time/op"
 }
 
-// duration gives nanoseconds with three digits that count.
-func duration(ns float64) string {
-	unit := "ns"
-	for _, larger := range []string{"µs", "ms", "s"} {
-		if ns < 1000 {
-			break
-		}
-		ns /= 1000
-		unit = larger
+// scaled gives a value with three digits that count, in one of units of which
+// each is a thousand of the one before.
+func scaled(value float64, units []string) string {
+	unit := 0
+	for value >= 1000 && unit < len(units)-1 {
+		value /= 1000
+		unit++
 	}
 	digits := 2
-	if ns >= 100 {
+	if value >= 100 || value == float64(int64(value)) {
 		digits = 0
-	} else if ns >= 10 {
+	} else if value >= 10 {
 		digits = 1
 	}
-	return strconv.FormatFloat(ns, 'f', digits, 64) + " " + unit
+	return strconv.FormatFloat(value, 'f', digits, 64) + " " + units[unit]
 }
 
 // median sorts the values in place.

@@ -12,14 +12,14 @@ func TestTable(t *testing.T) {
 cpu: Example CPU
 BenchmarkLookup/pods=1000/policies=100-2   8301447   143.2 ns/op   97000 reference-ns/op   0 B/op   0 allocs/op
 BenchmarkLookup/pods=1000/policies=100-2   8301447   163.2 ns/op   99000 reference-ns/op   0 B/op   0 allocs/op
-BenchmarkCompile-2   3   412345678 ns/op   12.50 MB/tree   64 B/op   2 allocs/op
+BenchmarkCompile-2   3   412345678 ns/op   12.50 peak-MiB   1234567 file-bytes   64000 B/op   2 allocs/op
 BenchmarkBroken-2	--- FAIL: nothing measured
 PASS
 `
 	const want = `
-benchmark                      time/op  reference-time/op  B/op  allocs/op  MB/tree
-Lookup/pods=1000/policies=100   153 ns            98.0 µs     0          0
-Compile                         412 ms                       64          2     12.5
+benchmark                      time/op  memory/op  allocs/op  reference-time/op  peak-MiB     file
+Lookup/pods=1000/policies=100   153 ns        0 B          0              98 µs
+Compile                         412 ms      64 kB          2                         12.5  1.23 MB
 `
 	got := parse(output)
 	if got.cpu != "Example CPU" {

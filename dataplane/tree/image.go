@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 
@@ -53,26 +54,23 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	image.head[headGeneration], image.head[headGeneration+1] = uint32(generation), uint32(generation>>32)
 	image.head[headLength], image.head[headLength+1] = uint32(at), uint32(at>>32)
 	sum := crc32.Checksum(bytesOf(image.head[headChecked:]), castagnoli)
-	image.each(func(bytes []byte) error {
+	for bytes := range image.bytes() {
 		sum = crc32.Update(sum, castagnoli, bytes)
-		return nil
-	})
+	}
 	image.head[headChecksum] = sum
 	return image, nil
 }
 
-// each calls f with the bytes of each section and the padding behind it, until
-// f gives an error.
-func (i *Image) each(f func([]byte) error) error {
-	for _, words := range i.parts {
-		if err := f(bytesOf(words)); err != nil {
-			return err
-		}
-		if err := f(padding[:(aligned(len(words))-len(words))*wordSize]); err != nil {
-			return err
+// bytes gives what lies behind the header: the sections, each with the padding
+// behind it.
+func (i *Image) bytes() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, words := range i.parts {
+			if !yield(bytesOf(words)) || !yield(padding[:(aligned(len(words))-len(words))*wordSize]) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // Size gives the length in bytes.
@@ -80,20 +78,22 @@ func (i *Image) Size() int64 { return int64(i.words) * wordSize }
 
 // WriteTo writes the tree, section by section.
 func (i *Image) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	write := func(bytes []byte) error {
+	n, err := w.Write(bytesOf(i.head))
+	written := int64(n)
+	if err != nil {
+		return written, err
+	}
+	for bytes := range i.bytes() {
 		if len(bytes) == 0 {
-			return nil
+			continue
 		}
 		n, err := w.Write(bytes)
 		written += int64(n)
-		return err
+		if err != nil {
+			return written, err
+		}
 	}
-	if err := write(bytesOf(i.head)); err != nil {
-		return written, err
-	}
-	err := i.each(write)
-	return written, err
+	return written, nil
 }
 
 // encodePrograms lays the programs out, by their IDs. Offset 0 is no program.

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -56,7 +57,8 @@ func (l *localAddresses) read() error {
 		if err := send(l.fd, request); err != nil {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
-		if err := eachMessage(l.fd, l.buffer, l.addRoute); err != nil {
+		// Without any address there is no such table.
+		if err := eachMessage(l.fd, l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
 	}

@@ -47,7 +47,7 @@ func (r *Random) next() []Change {
 	case 14:
 		return r.changePod(func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports = r.containerPorts() })
 	default:
-		return r.changePod(func(pod *corev1.Pod) {}) // delivered again, unchanged
+		return r.changePod(func(*corev1.Pod) {}) // delivered again, unchanged
 	}
 }
 

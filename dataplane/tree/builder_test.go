@@ -139,3 +139,41 @@ func TestAddressesComeAndGo(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes and goes, a tree is as large as what there is.
+func TestBuilderKeepsNothingOfWhatWent(t *testing.T) {
+	b, s := tree.NewBuilder("node"), newStage(t)
+	there := smallDelta()
+	var gone rule.Delta
+	for _, c := range there.Addresses {
+		gone.Addresses = append(gone.Addresses, rule.AddressChange{Addr: c.Addr})
+	}
+	for _, c := range there.Pods {
+		gone.Pods = append(gone.Pods, rule.PodChange{ID: c.ID})
+	}
+	for _, c := range there.Programs {
+		gone.Programs = append(gone.Programs, rule.ProgramChange{ID: c.ID})
+	}
+	var full, empty int64
+	for round := range 20 {
+		if err := b.Apply(there); err != nil {
+			t.Fatal(err)
+		}
+		// Once more the same, which changes nothing.
+		if err := b.Apply(there); err != nil {
+			t.Fatal(err)
+		}
+		nowFull := s.publish(t, b).Size()
+		if err := b.Apply(gone); err != nil {
+			t.Fatal(err)
+		}
+		tr := s.publish(t, b)
+		if got := tr.Counts(); got != (tree.Counts{}) {
+			t.Fatalf("round %d: %+v left", round, got)
+		}
+		if round > 0 && (nowFull != full || tr.Size() != empty) {
+			t.Fatalf("round %d: %d bytes full and %d empty, before %d and %d", round, nowFull, tr.Size(), full, empty)
+		}
+		full, empty = nowFull, tr.Size()
+	}
+}

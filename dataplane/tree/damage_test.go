@@ -175,6 +175,24 @@ func TestForgedTreeIsHarmless(t *testing.T) {
 	}
 }
 
+// A search in a table without a free slot would not end.
+func TestFullTableIsRefused(t *testing.T) {
+	for name, table := range map[string]struct{ section, width int }{"IPv4": {2, 2}, "IPv6": {3, 5}} {
+		t.Run(name, func(t *testing.T) {
+			file, path := smallTree(t), filepath.Join(t.TempDir(), "full.tree")
+			word := func(i int) []byte { return file[4*i:] }
+			header := 10 + 2*table.section
+			first, words := int(binary.NativeEndian.Uint32(word(header))), int(binary.NativeEndian.Uint32(word(header+1)))
+			for slot := first; slot < first+words; slot += table.width {
+				binary.NativeEndian.PutUint32(word(slot+table.width-1), 3) // this node
+			}
+			repair(file)
+			tr, err := openBytes(t, path, file)
+			wantRefused(t, "full", path, tr, err, tree.ErrCorrupt)
+		})
+	}
+}
+
 func TestOtherFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	forge := func(change func(file []byte)) []byte {

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"cmp"
 	"container/heap"
 	"net/netip"
 	"slices"
@@ -105,16 +104,13 @@ func flatten(spans []span, is4 bool) []step {
 	return steps
 }
 
-// spanHeap has the lowest entry on top and, of spans with the same entry, the
-// one that ends last.
+// spanHeap has the lowest entry on top.
 type spanHeap []span
 
-func (h spanHeap) Len() int { return len(h) }
-func (h spanHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].entry, h[j].entry), h[j].last.compare(h[i].last)) < 0
-}
-func (h spanHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *spanHeap) Push(x any)   { *h = append(*h, x.(span)) }
+func (h spanHeap) Len() int           { return len(h) }
+func (h spanHeap) Less(i, j int) bool { return h[i].entry < h[j].entry }
+func (h spanHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *spanHeap) Push(x any)        { *h = append(*h, x.(span)) }
 func (h *spanHeap) Pop() any {
 	old := *h
 	s := old[len(old)-1]

@@ -14,7 +14,7 @@ import (
 // include/uapi/linux/netfilter/nfnetlink_conntrack.h. They are read where they
 // lie: a table has up to a million entries, and a dump must not hold them all.
 const (
-	subsystem   = 1 // NFNL_SUBSYS_CTNETLINK
+	subsystem   = 1              // NFNL_SUBSYS_CTNETLINK
 	messageNew  = subsystem << 8 // IPCTNL_MSG_CT_NEW is 0
 	messageGet  = subsystem<<8 | 1
 	headerSize  = 16

@@ -1,0 +1,230 @@
+package bench_test
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	timo "github.com/ti-mo/conntrack"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// stage is a node of a large cluster.
+type stage struct {
+	b       *testing.B
+	lab     *lab.Lab
+	node    *lab.Node
+	cluster *cluster.Realistic
+	builder *tree.Builder
+	// state is the state directory, with the tree of the cluster.
+	state string
+	tree  *tree.Tree
+	// generation isolates who is isolated.
+	generation  engine.Generation
+	config      ruleset.Config
+	connections *timo.Conn
+}
+
+// Size of the cluster.
+const (
+	pods     = 10000
+	policies = 1000
+)
+
+func newStage(b *testing.B) *stage {
+	b.Helper()
+	s := &stage{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
+	var err error
+	if s.lab, err = lab.New(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(s.lab.Close)
+	if s.node, err = s.lab.AddNode(cluster.LocalNode); err != nil {
+		b.Fatal(err)
+	}
+	state, err := lab.NewStateDir()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = state.Close() })
+	s.state = state.Path()
+	s.publish()
+	s.config = ruleset.Config{Queues: 1, FailurePolicy: ruleset.FailClosed, Deny: ruleset.Drop}
+	if s.config.Marks, err = ruleset.MarksOf(ruleset.DefaultMask); err != nil {
+		b.Fatal(err)
+	}
+	s.inNode(func() error {
+		kernel, err := ruleset.FindKernel()
+		if err != nil {
+			return err
+		}
+		s.config.Queueing = kernel.Queueing
+		s.connections, err = timo.Dial(nil)
+		return err
+	})
+	b.Cleanup(func() { _ = s.connections.Close() })
+	return s
+}
+
+// publish compiles the cluster for the node.
+func (s *stage) publish() {
+	s.b.Helper()
+	snapshot := policy.NewSnapshot()
+	for namespace := range s.cluster.Namespaces() {
+		snapshot.UpsertNamespace(policy.NamespaceOf(namespace))
+	}
+	for object := range s.cluster.Nodes() {
+		node, err := policy.NodeOf(object)
+		if err != nil {
+			s.b.Fatal(err)
+		}
+		snapshot.UpsertNode(node)
+	}
+	for _, np := range s.cluster.Policies() {
+		snapshot.UpsertPolicy(np)
+	}
+	for object := range s.cluster.Pods() {
+		pod, err := policy.PodOf(object)
+		if err != nil {
+			s.b.Fatal(err)
+		}
+		snapshot.UpsertPod(pod)
+	}
+	s.builder = tree.NewBuilder(cluster.LocalNode)
+	if err := s.builder.Apply(snapshot.Compile(cluster.LocalNode).Delta()); err != nil {
+		s.b.Fatal(err)
+	}
+	publisher, err := tree.NewPublisher(s.state)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	if _, err := publisher.Publish(s.builder); err != nil {
+		s.b.Fatal(err)
+	}
+	if s.tree, err = tree.OpenCurrent(s.state); err != nil {
+		s.b.Fatal(err)
+	}
+	s.generation = engine.GenerationOf(s.tree)
+	s.b.Cleanup(func() { _ = s.tree.Close() })
+}
+
+func (s *stage) inNode(call func() error) {
+	s.b.Helper()
+	if err := s.node.Do(call); err != nil {
+		s.b.Fatal(err)
+	}
+}
+
+// install puts the rules in place, with one queue.
+func (s *stage) install(queue uint16) {
+	s.b.Helper()
+	s.inNode(func() error {
+		config := s.config
+		config.QueueBase = queue
+		t, err := ruleset.Open(config)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.Close() }()
+		return t.Install(s.generation.Isolated)
+	})
+}
+
+// flushConnections forgets all connections.
+func (s *stage) flushConnections() {
+	s.b.Helper()
+	if err := s.connections.Flush(); err != nil {
+		s.b.Fatal(err)
+	}
+}
+
+// swallow lets a host drop everything that comes to it, without an answer.
+func (s *stage) swallow(host *lab.Host) {
+	s.b.Helper()
+	err := host.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		t := c.AddTable(&nftables.Table{Name: "swallow", Family: nftables.TableFamilyIPv4})
+		chain := c.AddChain(&nftables.Chain{
+			Table: t, Name: "prerouting", Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
+		})
+		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}})
+		return c.Flush()
+	})
+	if err != nil {
+		s.b.Fatal(err)
+	}
+}
+
+// settled waits until nothing waits in a queue.
+func (s *stage) settled(queue uint16) {
+	s.b.Helper()
+	const patience = 10 * time.Second
+	deadline := time.After(patience)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		var text []byte
+		s.inNode(func() (err error) {
+			text, err = os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+			return err
+		})
+		for line := range strings.Lines(string(text)) {
+			// Queue, port, how many wait.
+			f := strings.Fields(line)
+			if len(f) > 2 && f[0] == strconv.Itoa(int(queue)) && f[2] == "0" {
+				return
+			}
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			s.b.Fatalf("packets wait in queue %d after %s:\n%s", queue, patience, text)
+		}
+	}
+}
+
+// once says whether benchmarks only have to prove that they run: -benchtime=1x.
+func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
+
+// choose gives a number for a run that counts and one for a run that proves
+// that the benchmark works.
+func choose(full, proof int) int {
+	if once() {
+		return proof
+	}
+	return full
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// report gives a row of figures, without the time and memory of the benchmark
+// itself, which say nothing.
+func report(b *testing.B, name string, figures map[string]float64) {
+	b.Helper()
+	b.Run(name, func(b *testing.B) {
+		for unit, value := range figures {
+			b.ReportMetric(value, unit)
+		}
+		b.ReportMetric(0, "ns/op")
+	})
+}

@@ -1,0 +1,148 @@
+package bench_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// BenchmarkVerdict measures the CPU time of a verdict: of a whole worker, which
+// decodes the packet, looks it up in the tree of 10,000 pods and 1,000 policies
+// and marks it, beside a bare loop that accepts everything by the same system
+// calls, and beside go-nfqueue as it is. Each packet is the first of a UDP
+// connection that the policies allow, so that the kernel has the same work with
+// all three.
+func BenchmarkVerdict(b *testing.B) {
+	s := newStage(b)
+	client, err := s.node.AddPod("client")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.swallow(s.lab.World)
+	v := &verdicts{stage: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
+	for i, name := range []string{worker, bareLoop, plainLoop, profiledWorker} {
+		queue := uint16(100 + i)
+		v.servers = append(v.servers, server{name, queue, start(b, s.node.Host, name, serveConfig{queue, s.state, s.config.Marks.Mask})})
+	}
+	own := v.ownAllocations()
+	for _, load := range []load{
+		{"new-flows=20000/s", 20000, choose(20000, 2000), choose(15, 1)},
+		{"saturated", 0, choose(60000, 10000), choose(15, 1)},
+	} {
+		b.Run(load.name, func(b *testing.B) { v.measure(b, load, own) })
+	}
+}
+
+type verdicts struct {
+	*stage
+	sender  *child
+	servers []server
+}
+
+type server struct {
+	name  string
+	queue uint16
+	*child
+}
+
+type load struct {
+	name            string
+	perSecond       int
+	packets, rounds int
+}
+
+// allowedUDP gives UDP flows of isolated pods that a rule allows.
+func (s *stage) allowedUDP() []udpFlow {
+	s.b.Helper()
+	seen := map[udpFlow]bool{}
+	var flows []udpFlow
+	for _, f := range s.cluster.Flows(1, 1<<14, 1) {
+		u := udpFlow{f.Src, f.Dst, f.DstPort}
+		d := s.tree.Lookup(f)
+		if f.Protocol == flow.UDP && d.Egress.Reason == rule.Matched && d.Verdict() == rule.Allow && !seen[u] {
+			seen[u] = true
+			flows = append(flows, u)
+		}
+	}
+	if len(flows) < 64 {
+		s.b.Fatalf("the cluster allows %d UDP flows, want more", len(flows))
+	}
+	return flows
+}
+
+// run lets one server answer, and gives what it used.
+func (v *verdicts) run(s server, packets, perSecond int) usage {
+	v.b.Helper()
+	v.install(s.queue)
+	v.flushConnections()
+	var before, after usage
+	s.ask(struct{}{}, &before)
+	v.sender.ask(sendRequest{packets, perSecond}, &sent{})
+	v.settled(s.queue)
+	s.ask(struct{}{}, &after)
+	if after.Verdicts <= before.Verdicts {
+		v.b.Fatalf("%s gave no verdicts, or refused", s.name)
+	}
+	for who := range after.AllocatedBy {
+		after.AllocatedBy[who] -= before.AllocatedBy[who]
+	}
+	return usage{
+		Verdicts:    after.Verdicts - before.Verdicts,
+		CPU:         after.CPU - before.CPU,
+		Allocations: after.Allocations - before.Allocations,
+		AllocatedBy: after.AllocatedBy,
+	}
+}
+
+// ownAllocations gives the allocations of a worker for each packet, our own and
+// those of go-nfqueue.
+func (v *verdicts) ownAllocations() map[string]float64 {
+	v.b.Helper()
+	const packets = 20000
+	profiled := v.servers[len(v.servers)-1]
+	v.run(profiled, packets, 0)
+	u := v.run(profiled, packets, 0)
+	out := map[string]float64{}
+	for who, n := range u.AllocatedBy {
+		out[who] = float64(n) / float64(u.Verdicts)
+	}
+	return out
+}
+
+func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
+	cost, allocations, toBare, toPlain := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	// The first round warms up.
+	for round := range l.rounds + 1 {
+		now := map[string]float64{}
+		for i := range 3 {
+			// Each server is the first, second and third as often as the others.
+			s := v.servers[(round+i)%3]
+			u := v.run(s, l.packets, l.perSecond)
+			now[s.name] = float64(u.CPU.Nanoseconds()) / float64(u.Verdicts)
+			if round > 0 {
+				cost[s.name] = append(cost[s.name], now[s.name])
+				allocations[s.name] = append(allocations[s.name], float64(u.Allocations)/float64(u.Verdicts))
+			}
+		}
+		if round > 0 {
+			for name := range now {
+				toBare[name] = append(toBare[name], now[name]/now[bareLoop])
+				toPlain[name] = append(toPlain[name], now[name]/now[plainLoop])
+			}
+		}
+	}
+	for _, name := range []string{worker, bareLoop, plainLoop} {
+		figures := map[string]float64{
+			"cpu-ns/op":    median(cost[name]),
+			"allocs/op":    median(allocations[name]),
+			"x-bare-loop":  median(toBare[name]),
+			"x-plain-loop": median(toPlain[name]),
+		}
+		if name == worker {
+			figures["own-allocs/op"] = math.Round(100*own[ours]) / 100
+		}
+		report(b, name, figures)
+	}
+}

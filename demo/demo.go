@@ -140,7 +140,10 @@ func (s *show) publishFirst(context.Context) error {
 			return "", err
 		}
 		s.policy, s.builder = s.stage.snapshot.Compile(nodeName), tree.NewBuilder(nodeName)
-		if _, err := s.publish(); err != nil {
+		if err := s.build(); err != nil {
+			return "", err
+		}
+		if _, err := s.trees.Publish(s.builder); err != nil {
 			return "", err
 		}
 		policies := count(uint64(len(s.stage.snapshot.Policies())), "policy")
@@ -148,12 +151,12 @@ func (s *show) publishFirst(context.Context) error {
 	})
 }
 
-// publish writes what changed since the last time.
-func (s *show) publish() (uint64, error) {
+// build takes up what changed since the last time.
+func (s *show) build() error {
 	if err := s.builder.Apply(s.policy.Delta()); err != nil {
-		return 0, fmt.Errorf("building tree: %w", err)
+		return fmt.Errorf("building tree: %w", err)
 	}
-	return s.trees.Publish(s.builder)
+	return nil
 }
 
 // current is the published tree.
@@ -250,9 +253,9 @@ func (p *page) cost(r *Report) {
 
 // change lets every change happen and looks again.
 func (s *show) change(ctx context.Context) error {
-	first := s.report.Rounds[0]
+	before := s.report.Rounds[0].cells
 	if len(s.Changes) == 0 {
-		s.Changes = changesFor(s.stage.snapshot, first.cells)
+		s.Changes = changesFor(s.stage.snapshot, before)
 	}
 	if len(s.Changes) == 0 {
 		return nil
@@ -260,59 +263,92 @@ func (s *show) change(ctx context.Context) error {
 	if !s.Steps {
 		s.page.heading("When policies change, the dataplane runs on")
 	}
-	before := first.cells
 	for _, c := range s.Changes {
 		s.page.line("  $ %s", s.page.paint(bold, c.Command))
 		c.Apply(s.stage.snapshot)
-		generation, enforced, err := s.enforce(ctx)
+		round, err := s.changed(ctx, c.Command, before)
 		if err != nil {
 			return err
 		}
-		round, err := s.round(ctx, c.Command)
-		if err != nil {
-			return err
-		}
-		round.Generation, round.Enforced = generation, enforced.Nanoseconds()
 		s.report.Rounds = append(s.report.Rounds, round)
 		if !s.Steps {
 			s.page.differences(differences(before, round.cells))
+			s.page.held(round)
 		}
 		before = round.cells
 	}
 	return nil
 }
 
-// enforce publishes what changed and waits until the dataplane enforces it.
-func (s *show) enforce(ctx context.Context) (generation uint64, took time.Duration, err error) {
+// changed puts a change in force under open connections and tries everything.
+func (s *show) changed(ctx context.Context, command string, before []*Cell) (*Round, error) {
+	held, err := s.hold(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	defer release(held)
+	return s.enforceUnder(ctx, command, held)
+}
+
+func (s *show) enforceUnder(ctx context.Context, command string, held []*Held) (*Round, error) {
+	for _, h := range held {
+		h.stream.forgetPauses()
+	}
+	published := time.Now()
+	generation, enforced, err := s.enforce(ctx, published)
+	if err != nil {
+		return nil, err
+	}
+	if err := watch(ctx, held); err != nil {
+		return nil, err
+	}
+	round, err := s.round(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	if err := settle(ctx, held, published, enforced); err != nil {
+		return nil, err
+	}
+	round.Generation, round.Enforced = generation, enforced.Nanoseconds()
+	round.hold(held)
+	return round, nil
+}
+
+// enforce publishes what was built and waits until the dataplane enforces it.
+func (s *show) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = s.page.step("publishing the change", func(func(string)) (string, error) {
-		start := time.Now()
 		var err error
-		if generation, err = s.publish(); err != nil {
+		if generation, err = s.trees.Publish(s.builder); err != nil {
 			return "", err
 		}
 		if _, err := s.plane.enforces(ctx, generation); err != nil {
 			return "", err
 		}
-		took = time.Since(start)
-		return fmt.Sprintf("compiled and published as generation %d; the dataplane enforces it", generation), nil
+		took = time.Since(published)
+		return fmt.Sprintf("published as generation %d; the dataplane enforces it", generation), nil
 	})
 	return generation, took, err
 }
 
 // verdict ends the page.
 func (s *show) verdict() {
-	cells, differ := 0, 0
+	cells, held, differ := 0, 0, 0
 	for _, r := range s.report.Rounds {
 		cells += len(r.cells)
+		held += len(r.Held)
 		differ += r.Differ
 	}
 	s.report.Agree = differ == 0
 	p := s.page
+	all := count(uint64(cells), "connection")
+	if held > 0 {
+		all += fmt.Sprintf(", and in %d that were open while policies changed", held)
+	}
 	if s.report.Agree {
-		p.line("\n%s Wire and policies agree in all %s.", p.paint(green, string(opens)), count(uint64(cells), "connection"))
+		p.line("\n%s Wire and policies agree in all %s.", p.paint(green, string(opens)), all)
 		return
 	}
-	p.line("\n%s Wire and policies differ in %d of %s:", p.paint(red, string(refused)), differ, count(uint64(cells), "connection"))
+	p.line("\n%s Wire and policies differ in %d of %s:", p.paint(red, string(refused)), differ, count(uint64(cells+held), "connection"))
 	for _, r := range s.report.Rounds {
 		if r.Command != "" && r.Differ > 0 {
 			p.line("  after %s", r.Command)

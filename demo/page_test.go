@@ -173,3 +173,30 @@ func TestDifferences(t *testing.T) {
              from elsewhere
 `, render(80, func(p *page) { p.differences(differences(before, after)) }))
 }
+
+func TestHeld(t *testing.T) {
+	open := func(from, to string, protocol flow.Protocol, dst, verdict string) *Held {
+		return &Held{From: from, To: to, Protocol: protocol.String(), Port: 80, Dst: netip.MustParseAddr(dst), Verdict: verdict}
+	}
+	cut := open("shop/web", "shop/db", flow.TCP, "10.0.0.1", "Deny")
+	cut.Last, cut.Agrees = new(int64(9_840_000)), true
+	kept := open("shop/db", "elsewhere", flow.UDP, "2001:db8::10", "Allow")
+	kept.GoesOn, kept.Pause, kept.Agrees = true, new(int64(2_000_000)), true
+	wrong := open("elsewhere", "shop/db", flow.UDP, "fd00::1", "Deny")
+	wrong.GoesOn, wrong.Pause = true, new(int64(1_500_000))
+	round := &Round{Enforced: 12_300_000}
+	round.hold([]*Held{cut, kept, wrong})
+	if round.Differ != 1 {
+		t.Errorf("%d connections differ, want 1", round.Differ)
+	}
+	wantText(t, `
+    What was open. Times count from the publication; it was acknowledged after 12.3 ms.
+    ✗ silent after 9.8 ms              shop/web downloads from shop/db, TCP 80, IPv4
+    ✓ goes on, longest pause 2.0 ms    shop/db exchanges with elsewhere, UDP 80, IPv6
+    ✓ goes on, longest pause 1.5 ms    elsewhere exchanges with shop/db, UDP 80, IPv6  differs!
+  ! open while it changed: elsewhere exchanges with shop/db, UDP 80, IPv6: policies say Deny, the wire shows: goes on, longest pause 1.5 ms
+`, render(80, func(p *page) {
+		p.held(round)
+		p.mismatches(round)
+	}))
+}

@@ -30,7 +30,9 @@ type Round struct {
 	Generation uint64 `json:"generation"`
 	Enforced   int64  `json:"enforcedNanoseconds"`
 	// Differ counts the connections that did not do what the policies say.
-	Differ      int          `json:"differ"`
+	Differ int `json:"differ"`
+	// Held were open while the policies changed.
+	Held        []*Held      `json:"held,omitempty"`
 	Connections []Connection `json:"connections"`
 
 	cells []*Cell
@@ -68,18 +70,34 @@ func newRound(command string, cells []*Cell) *Round {
 	return r
 }
 
+// hold adds connections that were open before the round.
+func (r *Round) hold(held []*Held) {
+	r.Held = held
+	for _, h := range held {
+		if !h.Agrees {
+			r.Differ++
+		}
+	}
+}
+
 // mostMismatches bounds how many cells are named one by one.
 const mostMismatches = 20
 
-// mismatches names the cells in which wire and policies differ.
+// mismatches names the connections in which wire and policies differ.
 func (p *page) mismatches(r *Round) {
-	shown := 0
+	shown, cells := 0, r.Differ
+	for _, h := range r.Held {
+		if !h.Agrees {
+			cells--
+			p.line("  %s open while it changed: %s: policies say %s, the wire shows: %s", p.paint(alarm, "!"), h, h.Verdict, h.fate())
+		}
+	}
 	for _, c := range r.cells {
 		if c.Agrees() {
 			continue
 		}
 		if shown == mostMismatches {
-			p.line("    and %d more", r.Differ-shown)
+			p.line("    and %d more", cells-shown)
 			return
 		}
 		shown++

@@ -82,15 +82,14 @@ func (l *localAddresses) addRoute(kind uint16, data []byte) error {
 	if data[rtmFamily] == unix.AF_INET6 {
 		address = netip.IPv6Unspecified()
 	}
-	for rest := data[unix.SizeofRtMsg:]; len(rest) > 0; {
-		kind, value, _, next, err := attribute(rest)
-		if err != nil {
-			return err
+	err := eachAttribute(data[unix.SizeofRtMsg:], func(a attribute) error {
+		if destination, ok := netip.AddrFromSlice(a.value); ok && a.kind == unix.RTA_DST {
+			address = destination
 		}
-		if a, ok := netip.AddrFromSlice(value); ok && kind == unix.RTA_DST {
-			address = a
-		}
-		rest = next
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if bits == address.BitLen() {
 		l.hosts[address] = struct{}{}

@@ -70,119 +70,110 @@ func (e *entry) flow() flow.Flow {
 	return f
 }
 
-// attribute splits the first attribute off. The type comes without flags; whole
+// attribute is one attribute of a message. The kind comes without flags; whole
 // has its header and padding.
-func attribute(data []byte) (kind uint16, value, whole, rest []byte, err error) {
-	if len(data) < attrHeader {
-		return 0, nil, nil, nil, errMessage
+type attribute struct {
+	kind         uint16
+	value, whole []byte
+}
+
+// eachAttribute calls f with one attribute after the other, until f gives an
+// error.
+func eachAttribute(data []byte, f func(attribute) error) error {
+	for len(data) > 0 {
+		if len(data) < attrHeader {
+			return errMessage
+		}
+		length := int(binary.NativeEndian.Uint16(data))
+		if length < attrHeader || length > len(data) {
+			return errMessage
+		}
+		end := min((length+3)&^3, len(data))
+		a := attribute{kind: binary.NativeEndian.Uint16(data[2:]) & attrTypeMask, value: data[attrHeader:length], whole: data[:end]}
+		if err := f(a); err != nil {
+			return err
+		}
+		data = data[end:]
 	}
-	length := int(binary.NativeEndian.Uint16(data))
-	if length < attrHeader || length > len(data) {
-		return 0, nil, nil, nil, errMessage
+	return nil
+}
+
+// number gives a value of that many bytes, as the network orders them.
+func (a attribute) number(size int) (uint32, error) {
+	if len(a.value) != size {
+		return 0, errMessage
 	}
-	end := min((length+3)&^3, len(data))
-	return binary.NativeEndian.Uint16(data[2:]) & attrTypeMask, data[attrHeader:length], data[:end], data[end:], nil
+	var n uint32
+	for _, b := range a.value {
+		n = n<<8 | uint32(b)
+	}
+	return n, nil
 }
 
 // parse reads the attributes of a connection.
 func (e *entry) parse(data []byte) error {
 	*e = entry{}
-	for len(data) > 0 {
-		kind, value, whole, rest, err := attribute(data)
-		if err != nil {
-			return err
-		}
-		data = rest
-		switch kind {
+	return eachAttribute(data, func(a attribute) (err error) {
+		switch a.kind {
 		case attrTupleOriginal:
-			e.tupleAttribute = whole
-			err = e.original.parse(value)
+			e.tupleAttribute = a.whole
+			err = e.original.parse(a.value)
 		case attrTupleReply:
-			err = e.reply.parse(value)
+			err = e.reply.parse(a.value)
 		case attrMark:
-			if len(value) != 4 {
-				return errMessage
-			}
-			e.mark = binary.BigEndian.Uint32(value)
+			e.mark, err = a.number(4)
 		case attrZone:
-			e.zoneAttribute = whole
+			e.zoneAttribute = a.whole
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 func (t *tuple) parse(data []byte) error {
-	for len(data) > 0 {
-		kind, value, _, rest, err := attribute(data)
-		if err != nil {
-			return err
-		}
-		data = rest
-		switch kind {
+	return eachAttribute(data, func(a attribute) error {
+		switch a.kind {
 		case attrTupleIP:
-			err = t.parseAddresses(value)
+			return eachAttribute(a.value, t.parseAddress)
 		case attrTupleProto:
-			err = t.parseProtocol(value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *tuple) parseAddresses(data []byte) error {
-	for len(data) > 0 {
-		kind, value, _, rest, err := attribute(data)
-		if err != nil {
-			return err
-		}
-		data = rest
-		a, ok := netip.AddrFromSlice(value)
-		switch kind {
-		case attrIP4Source, attrIP6Source:
-			t.source = a
-		case attrIP4Destination, attrIP6Destination:
-			t.destination = a
+			return eachAttribute(a.value, t.parseProtocol)
 		default:
-			continue
+			return nil
 		}
-		if !ok {
-			return errMessage
-		}
+	})
+}
+
+func (t *tuple) parseAddress(a attribute) error {
+	into := &t.source
+	switch a.kind {
+	case attrIP4Source, attrIP6Source:
+	case attrIP4Destination, attrIP6Destination:
+		into = &t.destination
+	default:
+		return nil
 	}
+	address, ok := netip.AddrFromSlice(a.value)
+	if !ok {
+		return errMessage
+	}
+	*into = address
 	return nil
 }
 
-func (t *tuple) parseProtocol(data []byte) error {
-	for len(data) > 0 {
-		kind, value, _, rest, err := attribute(data)
-		if err != nil {
-			return err
-		}
-		data = rest
-		switch kind {
-		case attrProtoNumber:
-			if len(value) != 1 {
-				return errMessage
-			}
-			t.protocol = flow.Protocol(value[0])
-		case attrProtoSourcePort, attrProtoDestinationPort:
-			if len(value) != 2 {
-				return errMessage
-			}
-			port := binary.BigEndian.Uint16(value)
-			if kind == attrProtoSourcePort {
-				t.sourcePort = port
-			} else {
-				t.destinationPort = port
-			}
-		}
+func (t *tuple) parseProtocol(a attribute) error {
+	var n uint32
+	var err error
+	switch a.kind {
+	case attrProtoNumber:
+		n, err = a.number(1)
+		t.protocol = flow.Protocol(n)
+	case attrProtoSourcePort:
+		n, err = a.number(2)
+		t.sourcePort = uint16(n)
+	case attrProtoDestinationPort:
+		n, err = a.number(2)
+		t.destinationPort = uint16(n)
 	}
-	return nil
+	return err
 }
 
 // appendHeader begins a message whose length is set by endMessage.

@@ -239,7 +239,7 @@ func TestCompile(t *testing.T) {
 
 	t.Run("in text", func(t *testing.T) {
 		code, stdout, stderr := sluice("", "compile", "-f", manifests, "--node", "n1", "--state-dir", t.TempDir())
-		if code != exitDone || !strings.HasPrefix(stdout, "generation 1 for node n1: 0 of 1 pod isolated") || strings.Count(stdout, "\n") != 1 {
+		if code != exitDone || !strings.HasPrefix(stdout, "generation 1 for node \"n1\": 0 of 1 pod isolated") || strings.Count(stdout, "\n") != 1 {
 			t.Errorf("exit %d: %s%s", code, stdout, stderr)
 		}
 	})

@@ -90,7 +90,7 @@ func compile(cmd *cobra.Command, in *manifests, out *output, node, stateDir stri
 	if out.json() {
 		return writeJSON(cmd.OutOrStdout(), r)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "generation %d for node %s: %d of %s isolated, of %s in all; %d bytes in %s; %s\n",
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "generation %d for node %q: %d of %s isolated, %s in all; %d bytes in %s; %s\n",
 		r.Generation, r.Node, r.Isolated, number(r.Pods, "pod", "pods"), number(r.Policies, "policy", "policies"),
 		r.Bytes, took.Round(10*time.Microsecond), r.Path)
 	return err

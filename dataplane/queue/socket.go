@@ -115,10 +115,7 @@ func newSocket(begin, end func(packets int), failed func()) (*socket, error) {
 	}
 	s.read = func(fd uintptr) bool { s.receive(fd); return !errors.Is(s.err, unix.EAGAIN) }
 	s.readOnce = s.receive
-	s.write = func(fd uintptr) bool {
-		_, s.err = unix.Write(int(fd), s.held)
-		return !errors.Is(s.err, unix.EAGAIN)
-	}
+	s.write = func(fd uintptr) bool { s.transmit(fd); return !errors.Is(s.err, unix.EAGAIN) }
 	s.receiveMessage = s.messages
 	return s, nil
 }
@@ -254,10 +251,28 @@ func (s *socket) flush() error {
 	return os.NewSyscallError("write", err)
 }
 
-// receive reads what is there.
+// quickWrite is how many bytes of verdicts are written without telling Go's
+// scheduler, about sixteen of them. The kernel needs some microseconds for each.
+const quickWrite = 16 * 40
+
+// transmit writes what is held. Before a system call Go's scheduler wakes the
+// thread that looks after long ones; with packets that come one by one, this
+// costs more than the verdict. So it is not told of short calls.
+func (s *socket) transmit(fd uintptr) {
+	s.err = nil
+	if len(s.held) > quickWrite {
+		_, s.err = unix.Write(int(fd), s.held)
+		return
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held))); errno != 0 {
+		s.err = errno
+	}
+}
+
+// receive reads what is there. It does not wait, so Go's scheduler is not told.
 func (s *socket) receive(fd uintptr) {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"time"
@@ -20,11 +21,14 @@ type udpFlow struct {
 	DstPort  uint16
 }
 
-// sendRequest asks for datagrams, each the first of a new flow, so many in a
-// second, or as fast as it goes.
+// sendRequest asks for datagrams, each the first of a new flow.
 type sendRequest struct {
-	Count     int
+	Count int
+	// PerSecond is 0 for as fast as it goes.
 	PerSecond int
+	// Random is whether they come independently of each other, as those of many
+	// senders do (a Poisson process), and not evenly.
+	Random bool
 }
 
 type sent struct{ Took time.Duration }
@@ -60,10 +64,17 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 		if err := in.Decode(&r); err != nil {
 			return err
 		}
+		random := rand.New(rand.NewPCG(1, uint64(number)))
 		begin := time.Now()
-		for i := range r.Count {
+		next := begin
+		for range r.Count {
 			if r.PerSecond > 0 {
-				waitUntil(begin.Add(time.Duration(i) * time.Second / time.Duration(r.PerSecond)))
+				waitUntil(next)
+				gap := 1.0
+				if r.Random {
+					gap = random.ExpFloat64()
+				}
+				next = next.Add(time.Duration(gap * float64(time.Second) / float64(r.PerSecond)))
 			}
 			if err := send(fd, config.Flows, number); err != nil {
 				return err

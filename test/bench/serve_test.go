@@ -184,7 +184,7 @@ type bare struct {
 	buffer   [batchSize * messageSize]byte
 	answer   [batchSize * verdictSize]byte
 	count    int
-	err      error
+	failed   bool
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -226,7 +226,7 @@ func serveBare(config serveConfig) (func() uint64, error) {
 
 func (l *bare) run() {
 	read := func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&l.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&l.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		l.count = int(n)
 		if errno != 0 {
 			l.count = 0
@@ -234,14 +234,16 @@ func (l *bare) run() {
 		return errno != unix.EAGAIN
 	}
 	write := func(fd uintptr) bool {
-		_, l.err = unix.Write(int(fd), l.answer[:l.count*verdictSize])
-		return !errors.Is(l.err, unix.EAGAIN)
+		data := l.answer[:l.count*verdictSize]
+		_, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
+		l.failed = errno != 0
+		return errno != unix.EAGAIN
 	}
 	for l.raw.Read(read) == nil {
 		for i := range l.count {
 			copy(l.answer[i*verdictSize+28:][:4], l.buffer[i*messageSize+numberOffset:])
 		}
-		if l.count > 0 && (l.raw.Write(write) != nil || l.err != nil) {
+		if l.count > 0 && (l.raw.Write(write) != nil || l.failed) {
 			return
 		}
 		l.verdicts.Add(uint64(l.count))

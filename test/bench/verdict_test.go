@@ -28,8 +28,9 @@ func BenchmarkVerdict(b *testing.B) {
 	}
 	own := v.ownAllocations()
 	for _, load := range []load{
-		{"new-flows=20000/s", 20000, choose(20000, 2000), choose(15, 1)},
-		{"saturated", 0, choose(60000, 10000), choose(15, 1)},
+		{"new-flows=20000/s", sendRequest{Count: choose(10000, 2000), PerSecond: 20000, Random: true}, choose(20, 1)},
+		{"new-flows=20000/s-evenly", sendRequest{Count: choose(10000, 2000), PerSecond: 20000}, choose(20, 1)},
+		{"saturated", sendRequest{Count: choose(60000, 10000)}, choose(15, 1)},
 	} {
 		b.Run(load.name, func(b *testing.B) { v.measure(b, load, own) })
 	}
@@ -48,9 +49,9 @@ type server struct {
 }
 
 type load struct {
-	name            string
-	perSecond       int
-	packets, rounds int
+	name   string
+	send   sendRequest
+	rounds int
 }
 
 // allowedUDP gives UDP flows of isolated pods that a rule allows.
@@ -73,13 +74,13 @@ func (s *stage) allowedUDP() []udpFlow {
 }
 
 // run lets one server answer, and gives what it used.
-func (v *verdicts) run(s server, packets, perSecond int) usage {
+func (v *verdicts) run(s server, r sendRequest) usage {
 	v.b.Helper()
 	v.install(s.queue)
 	v.flushConnections()
 	var before, after usage
 	s.ask(struct{}{}, &before)
-	v.sender.ask(sendRequest{packets, perSecond}, &sent{})
+	v.sender.ask(r, &sent{})
 	v.settled(s.queue)
 	s.ask(struct{}{}, &after)
 	if after.Verdicts <= before.Verdicts {
@@ -100,10 +101,9 @@ func (v *verdicts) run(s server, packets, perSecond int) usage {
 // those of go-nfqueue.
 func (v *verdicts) ownAllocations() map[string]float64 {
 	v.b.Helper()
-	const packets = 20000
 	profiled := v.servers[len(v.servers)-1]
-	v.run(profiled, packets, 0)
-	u := v.run(profiled, packets, 0)
+	v.run(profiled, sendRequest{Count: 20000})
+	u := v.run(profiled, sendRequest{Count: 20000})
 	out := map[string]float64{}
 	for who, n := range u.AllocatedBy {
 		out[who] = float64(n) / float64(u.Verdicts)
@@ -119,7 +119,7 @@ func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
 		for i := range 3 {
 			// Each server is the first, second and third as often as the others.
 			s := v.servers[(round+i)%3]
-			u := v.run(s, l.packets, l.perSecond)
+			u := v.run(s, l.send)
 			now[s.name] = float64(u.CPU.Nanoseconds()) / float64(u.Verdicts)
 			if round > 0 {
 				cost[s.name] = append(cost[s.name], now[s.name])

@@ -46,27 +46,25 @@ func newNamespace(name string) (*Namespace, error) {
 	return n, nil
 }
 
-// live runs calls on one thread inside the namespace. The thread ends with the
-// goroutine, because it is never unlocked; it goes home first, because the Go
-// runtime parks the process's first thread for ever instead of ending it.
+// live runs calls on one thread inside the namespace. The thread is never
+// unlocked, so it ends with the goroutine, and with it the processes that it
+// started. The process's first thread will not do: the Go runtime parks it for
+// ever instead of ending it, so it is held here while another one is used.
 func (n *Namespace) live(ready chan<- error) {
-	defer close(n.done)
 	runtime.LockOSThread()
-	home, err := openOwnNamespace()
-	if err != nil {
-		ready <- err
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		go n.live(ready)
+		<-n.done
 		return
 	}
-	defer func() { _ = unix.Close(home) }()
+	defer close(n.done)
 	if err := n.enter(); err != nil {
 		ready <- err
 		return
 	}
 	ready <- nil
-	defer func() {
-		_ = unix.Setns(home, unix.CLONE_NEWNET)
-		_ = unix.Close(n.fd)
-	}()
+	defer func() { _ = unix.Close(n.fd) }()
 	for {
 		select {
 		case call := <-n.calls:

@@ -42,6 +42,8 @@ func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error
 		ended:    make(chan struct{}),
 	}
 	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
+	// Ctrl-C is for the demo, which then stops the dataplane.
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := node.Start(d.cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
 	}

@@ -33,8 +33,13 @@ type Options struct {
 	// Refusal is how long a connection waits before its silence counts as a
 	// refusal; 0 means DefaultRefusal.
 	Refusal time.Duration
-	// Program is the sluice binary that is started as the dataplane.
-	Program string
+	// Program is the sluice binary that is started as the dataplane. Name is what
+	// a user types for it; empty means "sluice".
+	Program, Name string
+	// Reported is called when the report is complete; it may be nil.
+	Reported func(*Report) error
+	// Keep leaves everything running after that until the context ends.
+	Keep bool
 	// Out gets the page for people. Steps alone leaves out all but the steps.
 	Out   io.Writer
 	Steps bool
@@ -54,13 +59,17 @@ type show struct {
 }
 
 // Run runs the demo. The error says why it could not be run to its end; that
-// wire and policies differ is no error but in the report. When it returns, and
-// also when the process is killed before, nothing is left of it.
+// wire and policies differ is no error but in the report. The end of the context
+// is an error, unless it comes while everything is kept running. When Run
+// returns, and also when the process is killed before, nothing is left of it.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	s := &show{Options: o, page: newPage(o.Out), report: &Report{Title: o.Title}}
 	defer s.close()
 	if s.Refusal == 0 {
 		s.Refusal = DefaultRefusal
+	}
+	if s.Name == "" {
+		s.Name = "sluice"
 	}
 	if err := s.run(ctx); err != nil {
 		return nil, err
@@ -83,6 +92,14 @@ func (s *show) run(ctx context.Context) error {
 		return err
 	}
 	s.verdict()
+	if s.Reported != nil {
+		if err := s.Reported(s.report); err != nil {
+			return err
+		}
+	}
+	if s.Keep {
+		return s.keep(ctx)
+	}
 	return nil
 }
 

@@ -24,18 +24,36 @@ import (
 // within is how long the kernel may take to clean up.
 const within = 10 * time.Second
 
+// How far the demo is when it is stopped.
+const (
+	started = "started the dataplane"
+	holding = "that stay open"
+	keeping = "a dataplane that dies"
+)
+
 // The demo is stopped in the middle, with everything it ever holds held.
 func TestNothingIsLeft(t *testing.T) {
-	for name, stop := range map[string]func(*os.Process) error{
-		"end":     func(*os.Process) error { return nil },
-		"SIGINT":  func(p *os.Process) error { return p.Signal(syscall.SIGINT) },
-		"SIGTERM": func(p *os.Process) error { return p.Signal(syscall.SIGTERM) },
-		"SIGKILL": func(p *os.Process) error { return p.Kill() },
+	for name, test := range map[string]struct {
+		signal syscall.Signal // 0: it ends by itself
+		at     string
+		args   []string
+		want   int // exit code, -1: killed
+	}{
+		"end":                       {at: started},
+		"SIGINT":                    {signal: syscall.SIGINT, at: started, want: 1},
+		"SIGTERM":                   {signal: syscall.SIGTERM, at: started, want: 1},
+		"SIGKILL":                   {signal: syscall.SIGKILL, at: started, want: -1},
+		"SIGINT, connections held":  {signal: syscall.SIGINT, at: holding, want: 1},
+		"SIGKILL, connections held": {signal: syscall.SIGKILL, at: holding, want: -1},
+		"SIGINT, kept":              {signal: syscall.SIGINT, at: keeping, args: []string{"--keep"}},
+		"SIGTERM, kept":             {signal: syscall.SIGTERM, at: keeping, args: []string{"--keep"}},
+		"SIGKILL, kept":             {signal: syscall.SIGKILL, at: keeping, args: []string{"--keep"}, want: -1},
+		"SIGINT, meant to be kept":  {signal: syscall.SIGINT, at: started, args: []string{"--keep"}, want: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			temp := t.TempDir()
 			before := machine(t)
-			cmd := exec.CommandContext(t.Context(), binary, "demo")
+			cmd := exec.CommandContext(t.Context(), binary, append([]string{"demo"}, test.args...)...)
 			cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
@@ -45,21 +63,26 @@ func TestNothingIsLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := bufio.NewScanner(out)
-			for lines.Scan() && !strings.Contains(lines.Text(), "started the dataplane") {
+			for lines.Scan() && !strings.Contains(lines.Text(), test.at) {
 				continue
 			}
 			children, inodes := holdings(t, cmd.Process.Pid)
 			if len(children) != 1 || len(inodes) < 10 {
 				t.Fatalf("the running demo has children %v and namespaces %v", children, inodes)
 			}
-			if err := stop(cmd.Process); err != nil {
-				t.Fatal(err)
+			if test.signal != 0 {
+				if err := cmd.Process.Signal(test.signal); err != nil {
+					t.Fatal(err)
+				}
 			}
 			stopped := time.Now()
 			_, _ = io.Copy(io.Discard, out)
 			_ = cmd.Wait()
-			if took := time.Since(stopped); name != "end" && took > within/2 {
+			if took := time.Since(stopped); test.signal != 0 && took > within/2 {
 				t.Errorf("stopping took %s", took)
+			}
+			if got := cmd.ProcessState.ExitCode(); got != test.want {
+				t.Errorf("exit code %d, want %d", got, test.want)
 			}
 
 			eventually(t, "namespaces are gone", func() bool {
@@ -164,7 +187,7 @@ func TestDataplaneThatDiesIsAMismatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "started the dataplane") {
+	for lines.Scan() && !strings.Contains(lines.Text(), started) {
 		continue
 	}
 	children, _ := holdings(t, cmd.Process.Pid)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ func demoCommand() *cobra.Command {
 	var in manifests
 	var out output
 	var ports []string
+	var keep bool
 	refusal := demo.DefaultRefusal
 	cmd := &cobra.Command{
 		Use:   "demo [-f FILE]...",
@@ -22,21 +24,24 @@ func demoCommand() *cobra.Command {
 		Long: `Demo makes a node and pods out of network namespaces, starts the real dataplane
 in that node, opens real connections from everybody to everybody, and prints who
 reached whom beside what the policies say, and why. Then it changes the policies
-and looks again. It needs Linux and root, and leaves nothing behind.
+and looks again. It needs Linux and root, and leaves nothing behind. With --keep it
+leaves everything running until Ctrl-C and says how to look around.
 
 Without -f it shows the example of the Kubernetes NetworkPolicy page. Exit code 0
 means that wire and policies agreed on every connection.`,
 		Example: `  sudo sluice demo
   sudo sluice demo -f manifests/ --port 443 --port 53/UDP
+  sudo sluice demo --keep
   sudo sluice demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			o := demo.Options{Refusal: refusal, Program: "/proc/self/exe", Out: cmd.OutOrStdout()}
+			o := demo.Options{Refusal: refusal, Program: "/proc/self/exe", Name: programName(), Out: cmd.OutOrStdout(), Keep: keep}
 			if out.json() {
 				o.Out, o.Steps = cmd.ErrOrStderr(), true
+				o.Reported = func(r *demo.Report) error { return writeJSON(cmd.OutOrStdout(), r) }
 			}
 			for _, text := range ports {
 				p, err := demo.ParsePort(text)
@@ -58,20 +63,27 @@ means that wire and policies agreed on every connection.`,
 			if err != nil {
 				return fmt.Errorf("demo: %w", err)
 			}
-			if out.json() {
-				err = writeJSON(cmd.OutOrStdout(), report)
+			if !report.Agree {
+				return errAnswered
 			}
-			if err == nil && !report.Agree {
-				err = errAnswered
-			}
-			return err
+			return nil
 		},
 	}
 	in.addFlag(cmd)
 	out.addFlag(cmd)
 	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this port, such as 80 or 53/UDP (default: those that policies and containers name); repeatable")
 	cmd.Flags().DurationVar(&refusal, "refusal", refusal, "how long a connection waits before silence counts as a refusal")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
 	return cmd
+}
+
+// programName is what a user can type in any folder for this program.
+func programName() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "sluice"
+	}
+	return path
 }
 
 // demoManifests reads what -f gives, or the example.

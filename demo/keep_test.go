@@ -1,0 +1,163 @@
+package demo_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sluicenet/sluice/demo"
+	"github.com/sluicenet/sluice/manifest"
+)
+
+// kept is a demo that is left running.
+type kept struct {
+	*exec.Cmd
+	// hints are the commands that it prints, by what they are for.
+	hints map[string]string
+	out   io.Reader
+}
+
+// keep runs the demo until it waits.
+func keep(t *testing.T) *kept {
+	t.Helper()
+	k := &kept{Cmd: exec.CommandContext(t.Context(), binary, "demo", "--keep"), hints: map[string]string{}}
+	out, err := k.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.out = out
+	if err := k.Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.read()
+	return k
+}
+
+// read reads the page up to its last hint.
+func (k *kept) read() {
+	lines, hints := bufio.NewScanner(k.out), false
+	for k.hints[keeping] == "" && lines.Scan() {
+		hints = hints || strings.HasPrefix(lines.Text(), "Everything runs on")
+		what, command, found := strings.Cut(strings.TrimSpace(lines.Text()), "  ")
+		if hints && found {
+			k.hints[what] = strings.TrimSpace(command)
+		}
+	}
+}
+
+// stop presses Ctrl-C.
+func (k *kept) stop(t *testing.T) {
+	t.Helper()
+	if err := k.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, k.out)
+	if err := k.Wait(); err != nil {
+		t.Errorf("ending: %v, want exit code 0", err)
+	}
+}
+
+// shell runs a hint as a user would, and more behind it.
+func (k *kept) shell(t *testing.T, what, more string) string {
+	t.Helper()
+	command := k.hints[what]
+	if command == "" {
+		t.Fatalf("there is no hint for %q, only %v", what, k.hints)
+	}
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", command+" "+more).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %s %s: %v\n%s", what, command, more, err, out)
+	}
+	return string(out)
+}
+
+// What the kept demo tells people to type works.
+func TestKeepTellsHowToLookAround(t *testing.T) {
+	k := keep(t)
+	defer k.stop(t)
+	if rules := k.shell(t, "the rules", ""); !strings.Contains(rules, "table inet sluice {") {
+		t.Errorf("the rules:\n%s", rules)
+	}
+	_, inodes := holdings(t, k.Process.Pid)
+	entered := map[string]bool{}
+	for what, command := range k.hints {
+		if strings.HasSuffix(command, " -n") {
+			entered[k.shell(t, what, "readlink /proc/self/ns/net")] = true
+		}
+	}
+	// The outside is one place.
+	if want := len(inodes); len(entered) != want {
+		t.Errorf("%d namespaces can be entered, want %d", len(entered), want)
+	}
+	if got := k.shell(t, "a connection that opens", ""); got != "opens\n" {
+		t.Errorf("a connection that opens: %s", got)
+	}
+	if got := k.shell(t, "one that does not", ""); got != "does not\n" {
+		t.Errorf("one that does not: %s", got)
+	}
+}
+
+// A policy that is taken out of the cluster's file and put in force opens what
+// it kept closed.
+func TestKeepLetsPoliciesBeChanged(t *testing.T) {
+	k := keep(t)
+	defer k.stop(t)
+	path := k.hints["the policies: edit"]
+	set, err := manifest.Read([]string{path}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The example's own and the one that the last change applied.
+	example, err := demo.Example()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Policies) != len(example.Policies)+1 || len(set.Pods) != len(example.Pods) || len(set.Namespaces) != len(example.Namespaces) {
+		t.Errorf("%s holds %d policies, %d pods and %d namespaces", path, len(set.Policies), len(set.Pods), len(set.Namespaces))
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for object := range strings.SplitSeq(string(text), "---\n") {
+		if !strings.Contains(object, "kind: NetworkPolicy\n") {
+			left = append(left, object)
+		}
+	}
+	if err := os.WriteFile(path, []byte(strings.Join(left, "---\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := k.shell(t, "and put in force", ""); !strings.Contains(out, "0 of 8 pods isolated") {
+		t.Errorf("compile says: %s", out)
+	}
+	eventually(t, "nobody is isolated", func() bool { return k.shell(t, "one that does not", "") == "opens\n" })
+}
+
+func TestKeepGivesJSONBeforeItWaits(t *testing.T) {
+	k := &kept{Cmd: exec.CommandContext(t.Context(), binary, "demo", "--keep", "-o", "json"), hints: map[string]string{}}
+	out, err := k.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.out, err = k.StderrPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer k.stop(t)
+	var r demo.Report
+	if err := json.NewDecoder(out).Decode(&r); err != nil || !r.Agree {
+		t.Errorf("report: agree %v, %v", r.Agree, err)
+	}
+	k.read()
+	if k.hints["the rules"] == "" {
+		t.Errorf("hints on standard error: %v", k.hints)
+	}
+}

@@ -43,7 +43,7 @@ func TestConnectionIsReadAsItsPodsSeeIt(t *testing.T) {
 		t.Errorf("got %s with mark %#x, want %s with mark 0x20", got, e.mark, want)
 	}
 	whole := connection()
-	for cut := range len(whole) {
+	for cut := range whole {
 		if e.parse(whole[:cut]) == nil && e.reply.source.IsValid() && e.mark == 0x20 {
 			t.Errorf("cut at byte %d: read as if nothing was missing", cut)
 		}

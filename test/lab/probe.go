@@ -43,10 +43,12 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for its answer. The source
-// address is the kernel's choice unless src is valid. A UDP probe sends its
-// datagram three times in the time it has. The error is about the lab itself or
-// the context, never about what became of the packets.
+// Probe opens a connection to a Server and waits for its answer. ICMP and ICMPv6
+// are echo requests, which every host answers, and protocols without ports do
+// not look at the port. The source address is the kernel's choice unless src is
+// valid. Where packets do not repeat themselves, a probe sends three in the time
+// it has. The error is about the lab itself or the context, never about what
+// became of the packets.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -74,6 +76,15 @@ var refusals = []unix.Errno{
 }
 
 func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, again time.Duration) error {
+	switch protocol {
+	case flow.TCP, flow.UDP:
+	case flow.SCTP:
+		return h.probeSCTP(ctx, src, dst, again)
+	case flow.ICMP, flow.ICMPv6:
+		return h.probeEcho(ctx, src, dst.Addr(), again)
+	default:
+		return h.probeRaw(ctx, protocol, src, dst.Addr(), again)
+	}
 	conn, err := h.dial(ctx, protocol, src, dst)
 	if err != nil {
 		return err

@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Server answers on one address and port of a host. Over UDP it sends each
-// datagram back. Over TCP it greets each connection with one byte, and then
-// sends as many bytes as the client asks for (Download), until the client
-// closes.
+// Server answers on one address and port of a host. Over UDP, and protocols
+// without ports, it sends each packet back. Over SCTP it answers INIT chunks.
+// Over TCP it greets each connection with one byte, and then sends as many bytes
+// as the client asks for (Download), until the client closes.
 type Server struct {
 	closer io.Closer
 	// open ends when the server is closed.
@@ -26,8 +26,8 @@ type Server struct {
 	ended  sync.WaitGroup
 }
 
-// Serve starts a server that runs until it or its host is closed. Protocols are
-// TCP and UDP.
+// Serve starts a server that runs until it or its host is closed. ICMP and
+// ICMPv6 need none.
 func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error) {
 	s := &Server{}
 	s.open, s.cancel = context.WithCancel(context.Background())
@@ -46,8 +46,17 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 				return err
 			}
 			s.closer, loop = c, func() { s.echo(c) }
+		case flow.ICMP, flow.ICMPv6:
+			return fmt.Errorf("the kernel answers %s", protocol)
 		default:
-			return fmt.Errorf("no server for protocol %s", protocol)
+			c, err := listenRaw(protocol, at.Addr())
+			if err != nil {
+				return err
+			}
+			s.closer, loop = c, func() { s.echoRaw(c) }
+			if protocol == flow.SCTP {
+				loop = func() { s.associate(c, at.Port()) }
+			}
 		}
 		return nil
 	})
@@ -62,7 +71,7 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 	return s, nil
 }
 
-// Served counts what reached the server: connections or datagrams.
+// Served counts what reached the server: connections or packets.
 func (s *Server) Served() uint64 { return s.served.Load() }
 
 // Close stops the server. A second Close does nothing.

@@ -1,0 +1,155 @@
+package lab
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+// MasqueradeMark is the bit of the packet mark that kube-proxy sets on packets
+// whose source is to become the node's own (iptablesMasqueradeBit, default 14).
+const MasqueradeMark uint32 = 0x4000
+
+// Service is an address that stands for a backend, as a kube-proxy makes it on
+// one node.
+type Service struct {
+	// Protocol is one with ports.
+	Protocol flow.Protocol
+	// Address is where clients connect to; Backend is where they get. Both are of
+	// one family.
+	Address, Backend netip.AddrPort
+	// Masquerade hides every client behind the node. A backend that connects to
+	// itself is hidden always, because it would not answer itself otherwise.
+	Masquerade bool
+}
+
+// Services translates addresses on a node as the nftables mode of kube-proxy
+// does:
+//
+//	table inet lab-services {
+//	  chain services    { ip daddr A tcp dport P meta mark set meta mark | 0x4000    (where masqueraded)
+//	                      ip daddr A tcp dport P dnat ip to B:Q }
+//	  chain prerouting  { type nat hook prerouting priority -100; goto services }
+//	  chain output      { type nat hook output priority -100; goto services }
+//	  chain postrouting { type nat hook postrouting priority 100;
+//	                      meta mark & 0x4000 == 0x4000 meta mark set meta mark & ~0x4000 masquerade }
+//	}
+type Services struct {
+	node  *Node
+	table *nftables.Table
+	chain *nftables.Chain
+}
+
+// NewServices makes the table, without services. A node has one.
+func (n *Node) NewServices() (*Services, error) {
+	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "lab-services"}
+	s := &Services{node: n, table: table, chain: &nftables.Chain{Table: table, Name: "services"}}
+	err := s.change(func(c *nftables.Conn) {
+		c.AddTable(table)
+		c.AddChain(s.chain)
+		toServices := []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: s.chain.Name}}
+		s.base(c, "prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toServices)
+		s.base(c, "output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toServices)
+		s.base(c, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 2, Len: 4, Mask: native(MasqueradeMark), Xor: native(0)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 2, Data: native(MasqueradeMark)},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(^MasqueradeMark), Xor: native(0)},
+			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+			&expr.Masq{},
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing services on %s: %w", n.name, err)
+	}
+	return s, nil
+}
+
+func (s *Services) base(c *nftables.Conn, name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rule []expr.Any) {
+	chain := c.AddChain(&nftables.Chain{Table: s.table, Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority})
+	c.AddRule(&nftables.Rule{Table: s.table, Chain: chain, Exprs: rule})
+}
+
+// Add makes a service on the node, for pods behind it, for the node itself and
+// for whoever sends packets to the service's address through the node.
+func (s *Services) Add(service Service) error {
+	err := s.change(func(c *nftables.Conn) {
+		matches := service.matches()
+		mark := append(matches[:len(matches):len(matches)],
+			&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(^MasqueradeMark), Xor: native(MasqueradeMark)},
+			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+		)
+		if !service.Masquerade {
+			mark = append(addressIs(service.Backend.Addr(), sourceOffset4, sourceOffset6), mark...)
+		}
+		c.AddRule(&nftables.Rule{Table: s.table, Chain: s.chain, Exprs: mark})
+		c.AddRule(&nftables.Rule{Table: s.table, Chain: s.chain, Exprs: append(matches,
+			&expr.Immediate{Register: 1, Data: service.Backend.Addr().AsSlice()},
+			&expr.Immediate{Register: 2, Data: port(service.Backend)},
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(familyOf(service.Backend.Addr())), RegAddrMin: 1, RegProtoMin: 2},
+		)})
+	})
+	if err != nil {
+		return fmt.Errorf("adding service %s %s on %s: %w", service.Protocol, service.Address, s.node.name, err)
+	}
+	return nil
+}
+
+func (s *Services) change(what func(*nftables.Conn)) error {
+	return s.node.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		what(c)
+		return c.Flush()
+	})
+}
+
+// Offsets in network headers, in bytes.
+const (
+	sourceOffset4, sourceOffset6           = 12, 8
+	destinationOffset4, destinationOffset6 = 16, 24
+)
+
+// matches is: FAMILY daddr ADDRESS PROTOCOL dport PORT.
+func (s *Service) matches() []expr.Any {
+	return append(addressIs(s.Address.Addr(), destinationOffset4, destinationOffset6),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(s.Protocol)}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: port(s.Address)},
+	)
+}
+
+func addressIs(a netip.Addr, offset4, offset6 uint32) []expr.Any {
+	offset := offset6
+	if a.Is4() {
+		offset = offset4
+	}
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{familyOf(a)}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(a.BitLen() / 8)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: a.AsSlice()},
+	}
+}
+
+func familyOf(a netip.Addr) byte {
+	if a.Is4() {
+		return unix.NFPROTO_IPV4
+	}
+	return unix.NFPROTO_IPV6
+}
+
+func port(a netip.AddrPort) []byte { return binary.BigEndian.AppendUint16(nil, a.Port()) }
+
+func native(v uint32) []byte { return binaryutil.NativeEndian.PutUint32(v) }

@@ -259,12 +259,16 @@ const quickWrite = 16 * 40
 // thread that looks after long ones; with packets that come one by one, this
 // costs more than the verdict. So it is not told of short calls.
 func (s *socket) transmit(fd uintptr) {
-	s.err = nil
-	if len(s.held) > quickWrite {
-		_, s.err = unix.Write(int(fd), s.held)
-		return
+	errno := unix.EINTR
+	for errno == unix.EINTR {
+		if len(s.held) > quickWrite {
+			_, _, errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held)))
+		} else {
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held)))
+		}
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held))); errno != 0 {
+	s.err = nil
+	if errno != 0 {
 		s.err = errno
 	}
 }

@@ -132,7 +132,7 @@ func uninstallDataplane(cmd *cobra.Command, marks ruleset.Marks) error {
 
 // runDataplane enforces until the context ends or a worker fails.
 func runDataplane(ctx context.Context, stateDir string, config engine.Config) error {
-	return engine.Run(ctx, stateDir, config, func(e *engine.Engine) (io.Closer, error) {
-		return status.Serve(stateDir, e.Status)
+	return engine.Run(ctx, stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
+		return status.Serve(stateDir, now)
 	})
 }

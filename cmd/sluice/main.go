@@ -58,6 +58,7 @@ packets are judged by.`,
 		endsAtOnce(lintCommand()),
 		endsAtOnce(compileCommand()),
 		dataplaneCommand(),
+		endsAtOnce(statusCommand()),
 		demoCommand(),
 	)
 	return root

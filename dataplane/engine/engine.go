@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 
@@ -29,7 +30,11 @@ type Config struct {
 type Generation struct {
 	// Number goes up with each tree that is published.
 	Number uint64
-	Judge  queue.Judge
+	// Node, Pods and IsolatedPods are for the status.
+	Node               string
+	Pods, IsolatedPods int
+
+	Judge queue.Judge
 	// Isolated is whose packets are queued.
 	Isolated ruleset.Isolated
 	// Close is called once no packet is judged by this generation any more.
@@ -51,6 +56,12 @@ type Engine struct {
 	acknowledged atomic.Uint64
 	closed       bool
 
+	started time.Time
+	// seenMu guards what follows. It is held only to copy.
+	seenMu      sync.Mutex
+	seen        Generation
+	judgedAgain JudgedAgain
+
 	watcher  *ruleset.Watcher
 	watching sync.WaitGroup
 	failed   chan error
@@ -66,7 +77,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, kernel: kernel, now: first, failed: make(chan error, 1)}
+	e := &Engine{config: config, kernel: kernel, now: first, seen: first, started: time.Now(), failed: make(chan error, 1)}
 	e.pool, err = queue.Open(queue.Config{
 		Marks:    config.Marks,
 		Base:     config.QueueBase,
@@ -128,6 +139,9 @@ func (e *Engine) Use(g Generation) error {
 	before := e.now
 	e.pool.Swap(g.Judge)
 	e.now = g
+	e.seenMu.Lock()
+	e.seen = g
+	e.seenMu.Unlock()
 	if before.Close != nil {
 		if err := before.Close(); err != nil {
 			e.config.Log.Error(err, "closing a tree that is not used any more", "generation", before.Number)
@@ -149,6 +163,9 @@ func (e *Engine) judgeAgain(g Generation) error {
 	if err != nil {
 		return fmt.Errorf("using generation %d: %w", g.Number, err)
 	}
+	e.seenMu.Lock()
+	e.judgedAgain.add(time.Now(), result)
+	e.seenMu.Unlock()
 	e.acknowledged.Store(g.Number)
 	e.config.Log.V(1).Info("generation is in force", "generation", g.Number, "connections", result.Connections,
 		"accepted", result.Accepted, "refused", result.Refused, "cleared", result.Cleared, "took", result.Took)
@@ -190,36 +207,4 @@ func (e *Engine) closeParts() error {
 		err = errors.Join(err, e.connections.Close())
 	}
 	return err
-}
-
-// Status is what the packet path does now.
-type Status struct {
-	// Generation is the one that holds for every packet, also of connections
-	// that are older.
-	Generation    uint64                `json:"generation"`
-	Queueing      ruleset.Queueing      `json:"queueing"`
-	QueueBase     uint16                `json:"queueBase"`
-	Queues        uint16                `json:"queues"`
-	FailurePolicy ruleset.FailurePolicy `json:"failurePolicy"`
-	Deny          ruleset.Deny          `json:"deny"`
-	MarkMask      uint32                `json:"markMask"`
-	// Repairs counts how often somebody else changed the rules.
-	Repairs  uint64      `json:"repairs"`
-	Verdicts queue.Stats `json:"verdicts"`
-}
-
-// Status reads the counters.
-func (e *Engine) Status() (Status, error) {
-	stats, err := e.pool.Stats()
-	return Status{
-		Generation:    e.acknowledged.Load(),
-		Queueing:      e.kernel.Queueing,
-		QueueBase:     e.config.QueueBase,
-		Queues:        e.config.Queues,
-		FailurePolicy: e.config.FailurePolicy,
-		Deny:          e.config.Deny,
-		MarkMask:      e.config.Marks.Mask,
-		Repairs:       e.repairs.Load(),
-		Verdicts:      stats,
-	}, err
 }

@@ -6,14 +6,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // GenerationOf is a tree as the packet path sees it. The tree belongs to it.
 func GenerationOf(t *tree.Tree) Generation {
-	g := Generation{Number: t.Generation(), Judge: t, Close: t.Close}
+	g := Generation{Number: t.Generation(), Node: t.Node(), Judge: t, Close: t.Close}
 	for pod := range t.Pods() {
+		g.Pods++
+		if pod.EgressIsolated || pod.IngressIsolated {
+			g.IsolatedPods++
+		}
 		if pod.EgressIsolated {
 			g.Isolated.Egress = append(g.Isolated.Egress, pod.Addresses...)
 		}
@@ -26,15 +32,21 @@ func GenerationOf(t *tree.Tree) Generation {
 
 // Run enforces the newest tree of a state directory, in the network namespace
 // of the calling thread, until the context ends or a worker fails. It waits for
-// a first tree and changes nothing before. What started gives is closed at the
-// end, before the workers.
-func Run(ctx context.Context, stateDir string, config Config, started func(*Engine) (io.Closer, error)) (err error) {
+// a first tree and changes nothing before.
+//
+// It calls serve once, with what tells the status: when it enforces, or before
+// that when it has to wait for a tree. What serve gives is closed at the end,
+// before the workers.
+func Run(ctx context.Context, stateDir string, config Config, serve func(status func() (Status, error)) (io.Closer, error)) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	r := runner{config: config, started: started, stop: stop}
+	r := runner{stateDir: stateDir, config: config, serve: serve, stop: stop, began: time.Now()}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if _, err := os.Lstat(filepath.Join(stateDir, "tree", "current")); errors.Is(err, os.ErrNotExist) {
 		config.Log.Info("waiting for a first tree; no packet is touched before", "stateDir", stateDir)
+		if err := r.answer(); err != nil {
+			return err
+		}
 	}
 	if err := tree.Watch(ctx, stateDir, func(t *tree.Tree, err error) { r.take(ctx, t, err) }); err != nil {
 		return err
@@ -47,27 +59,40 @@ func Run(ctx context.Context, stateDir string, config Config, started func(*Engi
 
 // runner takes one tree after the other.
 type runner struct {
-	config  Config
-	started func(*Engine) (io.Closer, error)
-	stop    context.CancelCauseFunc
-	engine  *Engine
-	closer  io.Closer
+	stateDir string
+	config   Config
+	serve    func(func() (Status, error)) (io.Closer, error)
+	stop     context.CancelCauseFunc
+	began    time.Time
+	closer   io.Closer
+
+	engine  atomic.Pointer[Engine]
+	refused atomic.Pointer[RefusedTree]
 }
 
 func (r *runner) take(ctx context.Context, t *tree.Tree, err error) {
-	switch {
-	case err != nil:
-		r.config.Log.Error(err, "refusing a published tree; the one before stays in force")
-	case r.engine == nil:
-		if err := r.start(ctx, t); err != nil {
-			r.stop(err)
-		}
-	default:
-		g := GenerationOf(t)
-		if err := r.engine.Use(g); err != nil {
-			// It is started again, by whoever started it, from the beginning.
-			r.stop(err)
-		}
+	if err != nil {
+		r.refuse(err)
+		return
+	}
+	r.refused.Store(nil)
+	if e := r.engine.Load(); e != nil {
+		err = e.Use(GenerationOf(t))
+	} else {
+		err = r.start(ctx, t)
+	}
+	if err != nil {
+		// It is started again, by whoever started it, from the beginning.
+		r.stop(err)
+	}
+}
+
+// refuse keeps to what is in force.
+func (r *runner) refuse(reason error) {
+	r.config.Log.Error(reason, "refusing a published tree; the one before stays in force")
+	r.refused.Store(&RefusedTree{At: time.Now(), Reason: reason.Error()})
+	if err := r.answer(); err != nil {
+		r.stop(err)
 	}
 }
 
@@ -76,7 +101,7 @@ func (r *runner) start(ctx context.Context, t *tree.Tree) error {
 	if err != nil {
 		return errors.Join(err, t.Close())
 	}
-	r.engine = e
+	r.engine.Store(e)
 	go func() {
 		select {
 		case err := <-e.Failed():
@@ -84,8 +109,33 @@ func (r *runner) start(ctx context.Context, t *tree.Tree) error {
 		case <-ctx.Done():
 		}
 	}()
-	r.closer, err = r.started(e)
+	return r.answer()
+}
+
+// answer lets others ask from now on.
+func (r *runner) answer() (err error) {
+	if r.closer == nil {
+		r.closer, err = r.serve(r.status)
+	}
 	return err
+}
+
+// status is the engine's and what only the runner knows.
+func (r *runner) status() (Status, error) {
+	s := statusOf(r.config)
+	if e := r.engine.Load(); e != nil {
+		var err error
+		if s, err = e.Status(); err != nil {
+			return s, err
+		}
+	}
+	s.Started, s.Refused = r.began, r.refused.Load()
+	var err error
+	s.Published, err = tree.Published(r.stateDir)
+	if err != nil && s.Refused == nil {
+		s.Refused = &RefusedTree{At: time.Now(), Reason: err.Error()}
+	}
+	return s, nil
 }
 
 func (r *runner) close() error {
@@ -93,8 +143,8 @@ func (r *runner) close() error {
 	if r.closer != nil {
 		err = r.closer.Close()
 	}
-	if r.engine != nil {
-		err = errors.Join(err, r.engine.Close())
+	if e := r.engine.Load(); e != nil {
+		err = errors.Join(err, e.Close())
 		r.config.Log.Info("stopped; the rules stay in force", "failurePolicy", r.config.FailurePolicy)
 	}
 	return err

@@ -76,8 +76,9 @@ type Stats struct {
 	// Unreadable counts packets that were dropped because they could not be
 	// read, by reason.
 	Unreadable map[string]uint64 `json:"unreadable,omitempty"`
-	// Sides are verdicts of local pods, one or two for each packet.
-	Sides []SideCount `json:"sides,omitempty"`
+	// Sides are verdicts of local pods, one or two for each packet. All kinds are
+	// there, always in the same order.
+	Sides []SideCount `json:"sides"`
 	// VerdictErrors are verdicts that the kernel had no packet for any more.
 	VerdictErrors uint64 `json:"verdictErrors"`
 	// QueueDropped are packets that found a queue full, SocketDropped those that
@@ -127,22 +128,20 @@ func (s *Stats) add(c *counters, sides *[2][2][protocols][2]uint64) {
 	}
 }
 
-// listSides gives the counts that are not zero, in a fixed order.
+// listSides gives all counts in a fixed order.
 func listSides(sides *[2][2][protocols][2]uint64) []SideCount {
 	var out []SideCount
 	for d := range sides {
 		for f := range sides[d] {
 			for p := range sides[d][f] {
 				for v, n := range sides[d][f][p] {
-					if n > 0 {
-						out = append(out, SideCount{
-							Direction: rule.Direction(d).String(),
-							Family:    familyNames[f],
-							Protocol:  protocolNames[p],
-							Verdict:   rule.Verdict(v).String(),
-							Count:     n,
-						})
-					}
+					out = append(out, SideCount{
+						Direction: rule.Direction(d).String(),
+						Family:    familyNames[f],
+						Protocol:  protocolNames[p],
+						Verdict:   rule.Verdict(v).String(),
+						Count:     n,
+					})
 				}
 			}
 		}

@@ -5,7 +5,6 @@
 package status
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,35 +83,4 @@ func (s *Server) Close() error {
 		return fmt.Errorf("closing status: %w", err)
 	}
 	return nil
-}
-
-// Read asks the dataplane of a state directory. The error is ErrNotRunning when
-// none answers.
-func Read(ctx context.Context, stateDir string) (engine.Status, error) {
-	var s engine.Status
-	path := filepath.Join(stateDir, socketName)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
-		if err != nil {
-			return nil, fmt.Errorf("%w (%s): %w", ErrNotRunning, path, err)
-		}
-		return c, nil
-	}}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dataplane/status", http.NoBody)
-	if err != nil {
-		return s, fmt.Errorf("asking the dataplane: %w", err)
-	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return s, fmt.Errorf("asking the dataplane: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("asking the dataplane: %s", response.Status)
-	}
-	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("reading the dataplane's status: %w", err)
-	}
-	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
@@ -132,7 +133,8 @@ func uninstallDataplane(cmd *cobra.Command, marks ruleset.Marks) error {
 
 // runDataplane enforces until the context ends or a worker fails.
 func runDataplane(ctx context.Context, stateDir string, config engine.Config) error {
+	config.Events = queue.NewEvents()
 	return engine.Run(ctx, stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
-		return status.Serve(stateDir, now)
+		return status.Serve(stateDir, status.Source{Status: now, Events: config.Events})
 	})
 }

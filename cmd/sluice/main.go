@@ -59,6 +59,7 @@ packets are judged by.`,
 		endsAtOnce(compileCommand()),
 		dataplaneCommand(),
 		endsAtOnce(statusCommand()),
+		flowsCommand(),
 		demoCommand(),
 	)
 	return root

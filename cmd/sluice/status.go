@@ -65,7 +65,9 @@ func notRunning(err error, stateDir string) error {
 // writeStatus writes a status for people. Times are told from now.
 func writeStatus(out io.Writer, s *engine.Status, now time.Time) error {
 	w := bufio.NewWriter(out)
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%-17s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-17s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	switch {
 	case s.Generation == 0 && s.Seen == 0:
 		fmt.Fprintln(w, "Not enforcing yet: waiting for a first tree. Until then it touches no packet.")

@@ -23,7 +23,9 @@ type Config struct {
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
-	Log               logr.Logger
+	// Events, unless nil, are told what is decided.
+	Events *queue.Events
+	Log    logr.Logger
 }
 
 // Generation is one compiled tree, as the packet path sees it.
@@ -83,6 +85,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 		Base:     config.QueueBase,
 		Queues:   config.Queues,
 		FailOpen: config.FailurePolicy == ruleset.FailOpen,
+		Events:   config.Events,
 	}, first.Judge)
 	if err != nil {
 		return nil, err

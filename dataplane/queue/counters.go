@@ -50,8 +50,7 @@ type counters struct {
 }
 
 func (c *counters) countSide(d rule.Direction, f flow.Flow, s tree.Side) {
-	switch s.Reason {
-	case rule.NoReason, rule.External, rule.Elsewhere:
+	if !judged(s) {
 		return
 	}
 	family := 0

@@ -38,6 +38,8 @@ type Config struct {
 	// FailOpen lets packets pass that find a queue full. Otherwise they are
 	// dropped.
 	FailOpen bool
+	// Events, unless nil, are told what is decided. One pool uses them.
+	Events *Events
 }
 
 const (
@@ -119,8 +121,8 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 }
 
 // Swap lets all packets from now on be judged by another judge, and waits until
-// every batch that was begun before has ended, its verdicts carried out: the
-// judge before is in use no more.
+// every batch that was begun before has ended, its verdicts carried out and its
+// events named: the judge before is in use no more.
 func (p *Pool) Swap(judge Judge) {
 	p.judge.Store(&judge)
 	for _, w := range p.workers {
@@ -128,6 +130,7 @@ func (p *Pool) Swap(judge Judge) {
 		//nolint:staticcheck // Holding the lock once is the point.
 		w.batch.Unlock()
 	}
+	p.config.Events.flush()
 }
 
 // Failed gives the error of a worker that ended. Its queue has no listener any
@@ -162,6 +165,7 @@ func (p *Pool) Close() error {
 		for _, w := range p.workers {
 			errs = append(errs, w.close())
 		}
+		p.config.Events.flush()
 		errs = append(errs, p.kernel.close())
 	})
 	return errors.Join(errs...)

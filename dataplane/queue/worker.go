@@ -29,6 +29,8 @@ type worker struct {
 	// judge is the one for the whole batch.
 	judge   Judge
 	decoder packet.Decoder
+	// interest is what of the batch somebody wants to hear.
+	interest uint32
 
 	counters counters
 }
@@ -36,6 +38,7 @@ type worker struct {
 func (w *worker) begin(int) {
 	w.batch.Lock()
 	w.judge = *w.pool.judge.Load()
+	w.interest = w.pool.config.Events.wanted()
 }
 
 func (w *worker) end(packets int) {
@@ -61,6 +64,9 @@ func (w *worker) judgePacket(a nfqueue.Attribute) int {
 		// Dropped without a mark: a broken packet says nothing about the
 		// connection that it seems to belong to.
 		w.counters.unreadable[fault].Add(1)
+		if w.interest != nothing {
+			w.tell(&record{outcome: Unreadable, fault: fault})
+		}
 		w.answer(*a.PacketID, nfqueue.NfDrop)
 		return 0
 	}
@@ -82,16 +88,30 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 	w.counters.countSide(rule.Ingress, p.Flow, decision.Ingress)
 	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
+		if w.interest == everything {
+			w.tell(&record{flow: p.Flow, decision: decision, outcome: Allow})
+		}
 		return marks.Accepted
 	}
+	outcome, state := Deny, marks.Refused
 	// Connection tracking may have lost a connection that the other end opened.
 	// The rules accept this answer only where that can be.
 	if p.MidStream && w.judge.Lookup(reverse(p.Flow)).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
-		return marks.Either
+		outcome, state = MidStream, marks.Either
+	} else {
+		w.counters.refused.Add(1)
 	}
-	w.counters.refused.Add(1)
-	return marks.Refused
+	if w.interest != nothing {
+		w.tell(&record{flow: p.Flow, decision: decision, outcome: outcome})
+	}
+	return state
+}
+
+// tell adds what all events have.
+func (w *worker) tell(r *record) {
+	r.at, r.judge = time.Now(), w.judge
+	w.pool.config.Events.tell(r)
 }
 
 func reverse(f flow.Flow) flow.Flow {

@@ -11,15 +11,17 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strconv"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
 )
 
 // Read asks the dataplane of a state directory. The error is ErrNotRunning when
 // none answers.
 func Read(ctx context.Context, stateDir string) (engine.Status, error) {
 	var s engine.Status
-	response, done, err := get(ctx, stateDir, "/status")
+	response, done, err := get(ctx, stateDir, statusPath)
 	if err != nil {
 		return s, err
 	}
@@ -28,6 +30,34 @@ func Read(ctx context.Context, stateDir string) (engine.Status, error) {
 		return s, fmt.Errorf("reading the dataplane's status: %w", err)
 	}
 	return s, nil
+}
+
+// ErrEnded: the dataplane ended, and its flows with it.
+var ErrEnded = errors.New("the dataplane ended")
+
+// Flows calls handle with each event from now on, or only with those that are
+// not a plain Allow. It ends with the error of handle or of the context, with
+// ErrNotRunning or with ErrEnded. It calls listening once no event will be lost.
+func Flows(ctx context.Context, stateDir string, refusedOnly bool, listening func(), handle func(*queue.Event) error) error {
+	response, done, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(refusedOnly))
+	if err != nil {
+		return err
+	}
+	defer done()
+	listening()
+	lines := json.NewDecoder(response.Body)
+	for {
+		var event queue.Event
+		if err := lines.Decode(&event); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("%w: %w", ErrEnded, err)
+		}
+		if err := handle(&event); err != nil {
+			return err
+		}
+	}
 }
 
 // maxError is how much of a refusal is shown, in bytes.

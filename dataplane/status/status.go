@@ -1,7 +1,9 @@
 // Package status is what a running dataplane tells others on this node: HTTP
 // over a unix socket in the state directory.
 //
-//	GET /status    engine.Status as JSON
+//	GET /status            engine.Status as JSON
+//	GET /flows?denied=1    queue.Event as lines of JSON, from now on, without end
+//	GET /metrics           metrics for Prometheus
 package status
 
 import (
@@ -12,19 +14,33 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
 )
 
 // socketName is the socket's name in the state directory.
 const socketName = "dataplane.sock"
 
+const (
+	statusPath      = "/status"
+	flowsPath       = "/flows"
+	deniedParameter = "denied"
+)
+
 // ErrNotRunning: no dataplane answers in this state directory.
 var ErrNotRunning = errors.New("no dataplane is running with this state directory")
 
-// Source gives the status of now.
-type Source func() (engine.Status, error)
+// Source is what a server answers with.
+type Source struct {
+	// Status gives the status of now.
+	Status func() (engine.Status, error)
+	// Events and Metrics may be nil: nobody answers for them then.
+	Events  *queue.Events
+	Metrics http.Handler
+}
 
 // Server answers until it is closed.
 type Server struct {
@@ -58,21 +74,65 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	}
 	s := &Server{listener: listener, done: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		now, err := source()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(now) // The client is gone: nobody is left to tell.
-	})
+	mux.HandleFunc("GET "+statusPath, source.status)
+	if source.Events != nil {
+		mux.HandleFunc("GET "+flowsPath, source.flows)
+	}
+	if source.Metrics != nil {
+		mux.Handle("GET /metrics", source.Metrics)
+	}
 	s.http = http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	go func() {
 		defer close(s.done)
 		_ = s.http.Serve(listener) // It ends with http.ErrServerClosed, always.
 	}()
 	return s, nil
+}
+
+func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
+	now, err := s.Status()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(now) // The client is gone: nobody is left to tell.
+}
+
+// flows writes events until the client or the server ends it. A client that
+// does not read misses events.
+func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
+	refusedOnly := false
+	if text := r.URL.Query().Get(deniedParameter); text != "" {
+		var err error
+		if refusedOnly, err = strconv.ParseBool(text); err != nil {
+			http.Error(w, deniedParameter+": want true or false", http.StatusBadRequest)
+			return
+		}
+	}
+	listener := s.Events.Listen(refusedOnly)
+	defer listener.Close()
+	w.Header().Set("Content-Type", "application/jsonl")
+	control, lines := http.NewResponseController(w), json.NewEncoder(w)
+	for {
+		// What was written so far, at first the header.
+		if control.Flush() != nil {
+			return
+		}
+		select {
+		case event := <-listener.C:
+			if lines.Encode(event) != nil {
+				return
+			}
+			for range len(listener.C) {
+				if lines.Encode(<-listener.C) != nil {
+					return
+				}
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
 }
 
 // Close stops to answer. The socket stays, and refuses connections.

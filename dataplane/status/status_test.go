@@ -17,12 +17,12 @@ func TestServeAndRead(t *testing.T) {
 		t.Fatalf("Read without a dataplane: %v, want ErrNotRunning", err)
 	}
 	want := engine.Status{Generation: 7, Queues: 2}
-	first, err := status.Serve(dir, func() (engine.Status, error) { return engine.Status{}, nil })
+	first, err := serve(dir, engine.Status{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The next dataplane takes over while the one before still runs.
-	second, err := status.Serve(dir, func() (engine.Status, error) { return want, nil })
+	second, err := serve(dir, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,4 +42,8 @@ func TestServeAndRead(t *testing.T) {
 	if _, err := status.Read(t.Context(), dir); !errors.Is(err, status.ErrNotRunning) {
 		t.Errorf("Read after Close: %v, want ErrNotRunning", err)
 	}
+}
+
+func serve(dir string, s engine.Status) (*status.Server, error) {
+	return status.Serve(dir, status.Source{Status: func() (engine.Status, error) { return s, nil }})
 }

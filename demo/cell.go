@@ -28,7 +28,15 @@ func (c *Cell) Agrees() bool { return (c.Policies == rule.Allow) == (c.Wire == l
 
 // flow is the connection as a policy sees it. Policies do not see source ports.
 func (c *Cell) flow() flow.Flow {
-	return flow.Flow{Src: c.Src, Dst: c.Dst, Protocol: c.Port.Protocol, DstPort: c.Port.Number}
+	return flow.Flow{Src: c.Src, Dst: c.Dst, Protocol: c.protocol(), DstPort: c.Port.Number}
+}
+
+// protocol is that of the port, and for ping that of the family.
+func (c *Cell) protocol() flow.Protocol {
+	if c.Port == Ping && c.Dst.Is6() {
+		return flow.ICMPv6
+	}
+	return c.Port.Protocol
 }
 
 // grid is every connection that a policy could decide: from each end to each
@@ -56,7 +64,7 @@ func grid(ends []*End, ports []Port) []*Cell {
 
 const (
 	// atOnce bounds the connections that are opened at the same time.
-	atOnce = 512
+	atOnce = 1024
 	// patience is how long a connection may take that the policies allow.
 	patience = 5 * time.Second
 )
@@ -76,7 +84,7 @@ func try(ctx context.Context, cells []*Cell, refusal time.Duration, done func())
 			if c.Policies == rule.Allow {
 				timeout = max(refusal, patience)
 			}
-			wire, err := c.From.host.Probe(running, c.Port.Protocol, c.Src, netip.AddrPortFrom(c.Dst, c.Port.Number), timeout)
+			wire, err := c.From.host.Probe(running, c.protocol(), c.Src, netip.AddrPortFrom(c.Dst, c.Port.Number), timeout)
 			c.Wire = wire
 			done()
 			return err

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -126,7 +125,7 @@ func differences(before, after []*Cell) []difference {
 }
 
 // differences writes them, those with the same target and ports together.
-func (p *page) differences(all []difference) {
+func (p *page) differences(all []difference, ports []Port) {
 	if len(all) == 0 {
 		p.line("    nothing changes on the wire")
 		return
@@ -160,13 +159,7 @@ func (p *page) differences(all []difference) {
 	}
 	for _, g := range groups {
 		p.line("    %s now %s  into %s, %s", p.paint(g.was.style(), string(g.was)), p.paint(g.is.style(), string(g.is)),
-			p.paint(bold, g.to.Name), strings.Join(portTexts(g.ports), ", "))
-		for i, line := range wrap(endNames(g.from), p.width-17) {
-			word := "from "
-			if i > 0 {
-				word = "     "
-			}
-			p.line("             %s", p.paint(faint, word+line))
-		}
+			p.paint(bold, g.to.Name), someOf(g.ports, ports))
+		p.list("             from ", endNames(g.from))
 	}
 }

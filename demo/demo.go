@@ -138,7 +138,7 @@ func (s *show) makeStage(context.Context) error {
 		return err
 	}
 	if left > 0 {
-		s.stage.note("%s more that policies or containers name (SCTP, or beyond the first %d): try them with --port", count(uint64(left), "port"), mostPorts)
+		s.stage.note("%s more that policies or containers name, beyond the first %d, are left out: try them with --port", count(uint64(left), "port"), mostPorts)
 	}
 	if s.stage.pods() == 0 {
 		return errors.New("the manifests hold no pod that could be started: give Pods too, or none for the example")
@@ -289,7 +289,7 @@ func (s *show) change(ctx context.Context) error {
 		}
 		s.report.Rounds = append(s.report.Rounds, round)
 		if !s.Steps {
-			s.page.differences(differences(before, round.cells))
+			s.page.differences(differences(before, round.cells), s.Ports)
 			s.page.held(round)
 		}
 		before = round.cells

@@ -149,6 +149,9 @@ func (s *stage) serve(ports []Port) error {
 	for _, e := range s.ends {
 		for _, a := range e.Addresses {
 			for _, p := range ports {
+				if p == Ping {
+					continue // The kernel answers.
+				}
 				if _, err := e.host.Serve(p.Protocol, netip.AddrPortFrom(a, p.Number)); err != nil {
 					return err
 				}
@@ -202,9 +205,6 @@ type Port struct {
 	Protocol flow.Protocol
 	Number   uint16
 }
-
-// String writes the port as people do: "TCP 6379".
-func (p Port) String() string { return fmt.Sprintf("%s %d", p.Protocol, p.Number) }
 
 func endNames(ends []*End) []string {
 	out := make([]string, len(ends))

@@ -17,6 +17,8 @@ type side struct {
 	Rule   *int   `json:"rule,omitempty"`
 	// IsolatedBy names the policies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`
+	// Near are the rules that a refusal missed by a little.
+	Near []miss `json:"near,omitempty"`
 }
 
 func (s *side) allows() bool { return s.Verdict == rule.Allow.String() }
@@ -30,9 +32,11 @@ func judge(path string, cells []*Cell) error {
 		return err
 	}
 	for _, c := range cells {
-		d := t.Lookup(c.flow())
+		f := c.flow()
+		d := t.Lookup(f)
 		c.Policies = d.Verdict()
 		c.Egress, c.Ingress = sideOf(t, d.Egress), sideOf(t, d.Ingress)
+		c.Egress.Near, c.Ingress.Near = nearOf(t, f, rule.Egress, d.Egress), nearOf(t, f, rule.Ingress, d.Ingress)
 	}
 	if err := t.Close(); err != nil {
 		return fmt.Errorf("closing the tree: %w", err)

@@ -60,7 +60,10 @@ func (s *show) lookAround() (*lookAround, error) {
 		}
 		out.places = append(out.places, hint{what, enter[e.host]})
 	}
-	out.commands = append(out.commands, hint{"the rules", enter[s.stage.node.Host] + " nft list table inet sluice"})
+	out.commands = append(out.commands,
+		hint{"the rules", enter[s.stage.node.Host] + " nft list table inet sluice"},
+		hint{"what is enforced", fmt.Sprintf("%s status --state-dir %s", s.Name, s.state.Path())},
+	)
 	out.commands = append(out.commands, s.trials(enter)...)
 	policies, err := s.policyHints()
 	if err != nil {

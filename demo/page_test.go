@@ -144,6 +144,37 @@ func TestWhy(t *testing.T) {
 `, render(80, func(p *page) { p.why(rulings(cells), ports) }))
 }
 
+// The database's own port is the nearest miss of the web; another rule is for
+// peers that are not there.
+func TestNearMisses(t *testing.T) {
+	_, ports, cells := small()
+	for _, c := range cells {
+		if c.Ingress.Verdict == "Deny" && c.Dst.Is4() && c.From.Name == "shop/web" {
+			c.Ingress.Near = []miss{
+				{Policy: "shop/db", Rule: 0, Ports: []string{"TCP 5432"}},
+				{Policy: "shop/db", Rule: 0},
+				{Policy: "shop/db", Rule: 1, Ports: []string{"TCP 1", "TCP 2", "TCP 3", "TCP 4", "TCP 5-65535", "any SCTP"}},
+				{Policy: "shop/more", Rule: 2},
+			}
+		}
+	}
+	wantText(t, `
+  Into shop/db  isolated by shop/db
+    ✓ TCP 5432: allowed by shop/db, spec.ingress[0]
+        from shop/web (IPv4), 192.0.2.10
+    ✗ TCP 5432: no rule lets it in
+        from shop/web (IPv6), elsewhere
+    ✗ UDP 53: no rule lets it in
+        from everybody
+        right peer, wrong port: TCP 5432 would do (shop/db, spec.ingress[0])
+          shop/web (IPv4)
+        right peer, wrong port: TCP 1, TCP 2, TCP 3, TCP 4 or 2 more would do (shop/db, spec.ingress[1])
+          shop/web (IPv4)
+        right port, wrong peer: shop/more, spec.ingress[2] lets others through, none of them here
+  A pod's own node reaches it always: that is where the kubelet's probes come from.
+`, render(80, func(p *page) { p.why(rulings(cells), ports) }))
+}
+
 func TestWho(t *testing.T) {
 	ends, _, _ := small()
 	wantText(t, `
@@ -171,7 +202,7 @@ func TestDifferences(t *testing.T) {
              from shop/web
     ✗ now ✓  into shop/db, TCP 5432
              from elsewhere
-`, render(80, func(p *page) { p.differences(differences(before, after)) }))
+`, render(80, func(p *page) { p.differences(differences(before, after), []Port{{flow.TCP, 5432}, {flow.UDP, 53}}) }))
 }
 
 func TestHeld(t *testing.T) {

@@ -19,30 +19,44 @@ import (
 // is a connection from everybody to everybody.
 const mostPorts = 8
 
-// ParsePort reads "80" or "53/UDP".
+// Ping is the "port" of ICMP echoes, and of ICMPv6 where both ends have IPv6.
+var Ping = Port{Protocol: flow.ICMP}
+
+// pingName is what people call it.
+const pingName = "ping"
+
+// ParsePort reads "80", "53/UDP", "3868/SCTP" or "ping".
 func ParsePort(s string) (Port, error) {
+	if strings.EqualFold(s, pingName) {
+		return Ping, nil
+	}
 	number, protocol, named := strings.Cut(s, "/")
 	p := Port{Protocol: flow.TCP}
 	if named {
 		var err error
-		if p.Protocol, err = flow.ParseProtocol(protocol); err != nil || !connects(p.Protocol) {
-			return Port{}, fmt.Errorf("port %q: want a number, or number/TCP or number/UDP", s)
+		if p.Protocol, err = flow.ParseProtocol(protocol); err != nil || !p.Protocol.HasPorts() {
+			return Port{}, fmt.Errorf("port %q: want a number, number/TCP, number/UDP, number/SCTP or ping", s)
 		}
 	}
 	n, err := strconv.ParseUint(number, 10, 16)
 	if err != nil || n == 0 {
-		return Port{}, fmt.Errorf("port %q: want a number from 1 to 65535, such as 80 or 53/UDP", s)
+		return Port{}, fmt.Errorf("port %q: want a number from 1 to 65535, such as 80 or 53/UDP, or ping", s)
 	}
 	p.Number = uint16(n)
 	return p, nil
 }
 
-// connects reports whether the demo has clients and servers for a protocol.
-func connects(p flow.Protocol) bool { return p == flow.TCP || p == flow.UDP }
+// String writes the port as people do: "TCP 6379".
+func (p Port) String() string {
+	if p == Ping {
+		return pingName
+	}
+	return fmt.Sprintf("%s %d", p.Protocol, p.Number)
+}
 
 // portsOf gives the ports that policies name by number, both ends of their
-// ranges, and the named ports of containers, in order; and how many it left
-// out: those of SCTP and those beyond mostPorts.
+// ranges, and the named ports of containers, in order, and ping; and how many it
+// left out, beyond mostPorts.
 func portsOf(set *manifest.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, np := range set.Policies {
@@ -63,22 +77,20 @@ func portsOf(set *manifest.Set) (ports []Port, left int) {
 		}
 	}
 	if len(found) == 0 {
-		return []Port{{Protocol: flow.TCP, Number: 80}}, 0
+		return []Port{{Protocol: flow.TCP, Number: 80}, Ping}, 0
 	}
 	for p := range found {
-		if connects(p.Protocol) {
-			ports = append(ports, p)
-		}
+		ports = append(ports, p)
 	}
 	slices.SortFunc(ports, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Number, b.Number))
 	})
 	ports = ports[:min(len(ports), mostPorts)]
-	return ports, len(found) - len(ports)
+	return append(ports, Ping), len(found) - len(ports)
 }
 
 func add(found map[Port]bool, protocol flow.Protocol, number int32) {
-	if number > 0 && number <= 65535 {
+	if protocol.HasPorts() && number > 0 && number <= 65535 {
 		found[Port{Protocol: protocol, Number: uint16(number)}] = true
 	}
 }

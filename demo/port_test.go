@@ -15,12 +15,14 @@ func TestParsePort(t *testing.T) {
 		"80":      {flow.TCP, 80},
 		"53/udp":  {flow.UDP, 53},
 		"443/TCP": {flow.TCP, 443},
+		"9/sctp":  {flow.SCTP, 9},
+		"Ping":    Ping,
 	} {
 		if got, err := ParsePort(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "0", "65536", "http", "80/", "80/ICMP", "80/SCTP", "-1", "UDP/53"} {
+	for _, text := range []string{"", "0", "65536", "http", "80/", "80/ICMP", "ICMP", "80/ping", "-1", "UDP/53"} {
 		if got, err := ParsePort(text); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("%q: %v, %v, want an error that says what to give", text, got, err)
 		}
@@ -35,7 +37,7 @@ func TestPortsOf(t *testing.T) {
 	}{
 		"nothing named": {
 			yaml: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]}",
-			want: []string{"TCP 80"},
+			want: []string{"TCP 80", "ping"},
 		},
 		"policies and containers": {
 			yaml: `
@@ -53,8 +55,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: a}
 spec: {containers: [{name: c, image: i, ports: [{name: web, containerPort: 80}]}]}`,
-			want:     []string{"TCP 80", "TCP 2000", "TCP 2010", "TCP 8080", "UDP 53"},
-			wantLeft: 1,
+			want: []string{"TCP 80", "TCP 2000", "TCP 2010", "TCP 8080", "UDP 53", "SCTP 3868", "ping"},
 		},
 		"too many": {
 			yaml: `
@@ -65,7 +66,7 @@ spec:
   podSelector: {}
   ingress:
   - ports: [{port: 1}, {port: 2}, {port: 3}, {port: 4}, {port: 5}, {port: 6}, {port: 7}, {port: 8}, {port: 9}, {port: 10}]`,
-			want:     []string{"TCP 1", "TCP 2", "TCP 3", "TCP 4", "TCP 5", "TCP 6", "TCP 7", "TCP 8"},
+			want:     []string{"TCP 1", "TCP 2", "TCP 3", "TCP 4", "TCP 5", "TCP 6", "TCP 7", "TCP 8", "ping"},
 			wantLeft: 2,
 		},
 	} {

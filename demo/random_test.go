@@ -26,7 +26,7 @@ func TestRandomClustersOnTheWire(t *testing.T) {
 			report, err := demo.Run(t.Context(), demo.Options{
 				Title:   "a random cluster",
 				Set:     setOf(t, &objects),
-				Ports:   []demo.Port{{Protocol: flow.TCP, Number: 80}, {Protocol: flow.UDP, Number: 53}},
+				Ports:   []demo.Port{{Protocol: flow.TCP, Number: 80}, {Protocol: flow.UDP, Number: 53}, {Protocol: flow.SCTP, Number: 80}, demo.Ping},
 				Refusal: 900 * time.Millisecond,
 				Program: binary,
 				Out:     io.Discard,

@@ -62,7 +62,7 @@ func newRound(command string, cells []*Cell) *Round {
 		}
 		r.Connections = append(r.Connections, Connection{
 			From: c.From.Name, To: c.To.Name, Src: c.Src, Dst: c.Dst,
-			Protocol: c.Port.Protocol.String(), Port: c.Port.Number,
+			Protocol: c.protocol().String(), Port: c.Port.Number,
 			Verdict: c.Policies.String(), Wire: c.Wire.String(), Agrees: c.Agrees(),
 			Egress: c.Egress, Ingress: c.Ingress,
 		})

@@ -23,6 +23,8 @@ type rulingLine struct {
 	side  side
 	ports []Port
 	peers []peer
+	// near are the near misses of a refusal.
+	near []nearLine
 }
 
 // peer is an end by one family.
@@ -73,6 +75,7 @@ func (r *ruling) add(s side, port Port, other peer) {
 		r.lines = append(r.lines, rulingLine{side: s, ports: []Port{port}})
 	}
 	r.lines[i].peers = append(r.lines[i].peers, other)
+	r.lines[i].addNear(s.Near, other)
 }
 
 // merge joins ports with the same reason and peers, and puts what is let
@@ -86,6 +89,11 @@ func (r *ruling) merge() {
 			continue
 		}
 		out[i].ports = append(out[i].ports, l.ports...)
+		for _, n := range l.near {
+			for _, other := range n.peers {
+				out[i].addNear([]miss{n.miss}, other)
+			}
+		}
 	}
 	slices.SortStableFunc(out, func(a, b rulingLine) int { return b.side.rank() - a.side.rank() })
 	r.lines = out
@@ -118,20 +126,28 @@ func (p *page) ruling(r *ruling, l *rulingLine, ports []Port) {
 	if !l.side.allows() {
 		sign = p.paint(red, string(refused))
 	}
-	where := "any port"
-	if len(l.ports) < len(ports) || len(ports) == 1 {
-		where = strings.Join(portTexts(l.ports), ", ")
-	}
-	word := "from "
+	word := "        from "
 	if r.direction == rule.Egress {
-		word = "to "
+		word = "        to "
 	}
-	p.line("    %s %s: %s", sign, where, l.side.because(r.direction))
-	for i, line := range wrap(r.names(l.peers), p.width-8-len(word)) {
-		if i > 0 {
-			word = strings.Repeat(" ", len(word))
-		}
-		p.line("        %s", p.paint(faint, word+line))
+	p.line("    %s %s: %s", sign, someOf(l.ports, ports), l.side.because(r.direction))
+	p.list(word, r.names(l.peers))
+	p.nearMisses(r, l)
+}
+
+// someOf names ports, out of all that were tried.
+func someOf(ports, all []Port) string {
+	if len(ports) == len(all) && len(all) > 1 {
+		return "everything"
+	}
+	return strings.Join(portTexts(ports), ", ")
+}
+
+// list writes items behind a word.
+func (p *page) list(word string, items []string) {
+	for _, line := range wrap(items, p.width-len(word)) {
+		p.line("%s", p.paint(faint, word+line))
+		word = strings.Repeat(" ", len(word))
 	}
 }
 

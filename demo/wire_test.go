@@ -198,7 +198,7 @@ func TestPortsAndIPv6OnTheWire(t *testing.T) {
 		case from == "shop/six":
 			return to == "shop/api" && port == "TCP 8080" || to == "shop/old" && port == "TCP 8000"
 		case from == "2001:db8:1::a":
-			return true
+			return !strings.HasPrefix(port, "ICMP")
 		default:
 			return false
 		}
@@ -212,6 +212,53 @@ func TestPortsAndIPv6OnTheWire(t *testing.T) {
 	for _, c := range r.Rounds[0].Connections {
 		if c.To == "shop/old" && c.Dst.Is4() && c.Dst != netip.MustParseAddr("10.1.2.3") {
 			t.Errorf("shop/old was given %s, want its own address", c.Dst)
+		}
+	}
+}
+
+const protocols = `
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway, labels: {app: gateway}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: peer, labels: {app: peer}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: friend, labels: {app: friend}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: gateway}
+spec:
+  podSelector: {matchLabels: {app: gateway}}
+  policyTypes: [Ingress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: peer}}}]
+    ports: [{port: 3868, protocol: SCTP}]
+  - from: [{podSelector: {matchLabels: {app: friend}}}]
+`
+
+// A rule for SCTP is for no other protocol; ping passes only rules without
+// ports (S35, S36).
+func TestSCTPAndPingOnTheWire(t *testing.T) {
+	r := runJSON(t, protocols, "-f", "-", "--port", "3868/SCTP", "--port", "3868/UDP", "--port", "ping")
+	allowed := func(from, to, port string) bool {
+		return to != "default/gateway" || from == "the node" || from == "default/friend" || from == "default/peer" && port == "SCTP 3868"
+	}
+	wantRound(t, r.Rounds[0], allowed)
+	tried := map[string]int{}
+	for _, c := range r.Rounds[0].Connections {
+		tried[c.Protocol]++
+	}
+	for _, protocol := range []string{"SCTP", "UDP", "ICMP", "ICMPv6"} {
+		if tried[protocol] == 0 {
+			t.Errorf("no connection by %s", protocol)
 		}
 	}
 }
@@ -230,6 +277,8 @@ func TestPageIsReadableWhenPiped(t *testing.T) {
 		"isolated by default/test-network-policy",
 		"allowed by default/test-network-policy, spec.ingress[0]",
 		"no rule lets it in",
+		"UDP 53, SCTP 3868, ping",
+		"right peer, wrong port: TCP 6379 would do (default/test-network-policy, spec.ingress[0])",
 		"agree in all",
 	} {
 		if !strings.Contains(page, want) {

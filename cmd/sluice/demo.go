@@ -30,7 +30,7 @@ leaves everything running until Ctrl-C and says how to look around.
 Without -f it shows the example of the Kubernetes NetworkPolicy page. Exit code 0
 means that wire and policies agreed on every connection.`,
 		Example: `  sudo sluice demo
-  sudo sluice demo -f manifests/ --port 443 --port 53/UDP
+  sudo sluice demo -f manifests/ --port 443 --port 53/UDP --port ping
   sudo sluice demo --keep
   sudo sluice demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
 		Args: noArguments,
@@ -71,7 +71,7 @@ means that wire and policies agreed on every connection.`,
 	}
 	in.addFlag(cmd)
 	out.addFlag(cmd)
-	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this port, such as 80 or 53/UDP (default: those that policies and containers name); repeatable")
+	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this port, such as 80, 53/UDP or ping (default: those that policies and containers name, and ping); repeatable")
 	cmd.Flags().DurationVar(&refusal, "refusal", refusal, "how long a connection waits before silence counts as a refusal")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
 	return cmd

@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 		bareLoop:       serveRole(serveBare),
 		plainLoop:      serveRole(servePlain),
 		"send":         sendRole,
+		"accept":       acceptRole,
+		"connect":      connectRole,
+		"sink":         sinkRole,
+		"source":       sourceRole,
 	}
 	if err := roles[name](json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)); err != nil && err != io.EOF {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

@@ -1,9 +1,7 @@
 package bench_test
 
 import (
-	"flag"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,34 +195,4 @@ func (s *stage) settled(queue uint16) {
 			s.b.Fatalf("packets wait in queue %d after %s:\n%s", queue, patience, text)
 		}
 	}
-}
-
-// once says whether benchmarks only have to prove that they run: -benchtime=1x.
-func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
-
-// choose gives a number for a run that counts and one for a run that proves
-// that the benchmark works.
-func choose(full, proof int) int {
-	if once() {
-		return proof
-	}
-	return full
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// report gives a row of figures, without the time and memory of the benchmark
-// itself, which say nothing.
-func report(b *testing.B, name string, figures map[string]float64) {
-	b.Helper()
-	b.Run(name, func(b *testing.B) {
-		for unit, value := range figures {
-			b.ReportMetric(value, unit)
-		}
-		b.ReportMetric(0, "ns/op")
-	})
 }

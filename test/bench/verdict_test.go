@@ -112,24 +112,16 @@ func (v *verdicts) ownAllocations() map[string]float64 {
 }
 
 func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
-	cost, allocations, toBare, toPlain := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	cost, allocations := map[string][]float64{}, map[string][]float64{}
 	// The first round warms up.
 	for round := range l.rounds + 1 {
-		now := map[string]float64{}
 		for i := range 3 {
 			// Each server is the first, second and third as often as the others.
 			s := v.servers[(round+i)%3]
 			u := v.run(s, l.send)
-			now[s.name] = float64(u.CPU.Nanoseconds()) / float64(u.Verdicts)
 			if round > 0 {
-				cost[s.name] = append(cost[s.name], now[s.name])
+				cost[s.name] = append(cost[s.name], float64(u.CPU.Nanoseconds())/float64(u.Verdicts))
 				allocations[s.name] = append(allocations[s.name], float64(u.Allocations)/float64(u.Verdicts))
-			}
-		}
-		if round > 0 {
-			for name := range now {
-				toBare[name] = append(toBare[name], now[name]/now[bareLoop])
-				toPlain[name] = append(toPlain[name], now[name]/now[plainLoop])
 			}
 		}
 	}
@@ -137,8 +129,8 @@ func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
 		figures := map[string]float64{
 			"cpu-ns/op":    median(cost[name]),
 			"allocs/op":    median(allocations[name]),
-			"x-bare-loop":  median(toBare[name]),
-			"x-plain-loop": median(toPlain[name]),
+			"x-bare-loop":  medianRatio(cost[name], cost[bareLoop]),
+			"x-plain-loop": medianRatio(cost[name], cost[plainLoop]),
 		}
 		if name == worker {
 			figures["own-allocs/op"] = math.Round(100*own[ours]) / 100

@@ -1,0 +1,203 @@
+package bench_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpConfig is between whom connections go: each port in turn, so that there
+// are enough pairs of ports for a run.
+type tcpConfig struct {
+	Client, Server   netip.Addr
+	FirstPort, Ports uint16
+}
+
+// acceptRole accepts connections, reads a byte of each and closes it.
+func acceptRole(in *json.Decoder, out *json.Encoder) error {
+	var config tcpConfig
+	if err := in.Decode(&config); err != nil {
+		return err
+	}
+	for i := range config.Ports {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("opening socket: %w", err)
+		}
+		if err := unix.Bind(fd, sockaddr(config.Server, config.FirstPort+i)); err != nil {
+			return fmt.Errorf("binding port %d: %w", config.FirstPort+i, err)
+		}
+		// Accepted sockets have the same limit. When the byte overtakes the last
+		// packet of the handshake on another processor, the kernel now and then
+		// resets the client and keeps the server's end, of which nothing comes.
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
+			return fmt.Errorf("setting SO_RCVTIMEO: %w", err)
+		}
+		if err := unix.Listen(fd, 1024); err != nil {
+			return fmt.Errorf("listening on port %d: %w", config.FirstPort+i, err)
+		}
+		go acceptAll(fd)
+	}
+	if err := out.Encode(struct{}{}); err != nil {
+		return err
+	}
+	return in.Decode(&struct{}{})
+}
+
+func acceptAll(listener int) {
+	var b [1]byte
+	for {
+		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		if err != nil {
+			continue
+		}
+		_, _ = unix.Read(fd, b[:])
+		_ = unix.Close(fd)
+	}
+}
+
+// connectRequest asks for connections: either as many as Parallel threads
+// can make in a time, or Count of them, so many in a second.
+type connectRequest struct {
+	Parallel int
+	For      time.Duration
+
+	Count     int
+	PerSecond int
+}
+
+type connected struct {
+	Connections int64
+	// Reset counts those of them that did not reach their end.
+	Reset int64
+	Took  time.Duration
+	// Latencies are how long connect(2) took, sorted, where a rate was asked for.
+	Latencies []time.Duration
+}
+
+// connectRole makes connections: connect, one byte, close. The server closes
+// first and the client then resets, so that nothing is left of a connection: no
+// state at either end that the next one between the same ports would meet.
+func connectRole(in *json.Decoder, out *json.Encoder) error {
+	c := &connector{}
+	if err := in.Decode(&c.config); err != nil {
+		return err
+	}
+	if err := out.Encode(struct{}{}); err != nil {
+		return err
+	}
+	for {
+		var r connectRequest
+		if err := in.Decode(&r); err != nil {
+			return err
+		}
+		made := c.race
+		if r.PerSecond > 0 {
+			made = c.pace
+		}
+		answer, err := made(r)
+		if err != nil {
+			return err
+		}
+		answer.Reset = c.reset.Swap(0)
+		if err := out.Encode(answer); err != nil {
+			return err
+		}
+	}
+}
+
+type connector struct {
+	config tcpConfig
+	number atomic.Int64
+	reset  atomic.Int64
+}
+
+func (c *connector) race(r connectRequest) (connected, error) {
+	var made atomic.Int64
+	var threads sync.WaitGroup
+	failed := make(chan error, r.Parallel)
+	begin := time.Now()
+	for range r.Parallel {
+		threads.Go(func() {
+			for time.Since(begin) < r.For {
+				if _, err := c.connect(); err != nil {
+					failed <- err
+					return
+				}
+				made.Add(1)
+			}
+		})
+	}
+	threads.Wait()
+	select {
+	case err := <-failed:
+		return connected{}, err
+	default:
+		return connected{Connections: made.Load(), Took: time.Since(begin)}, nil
+	}
+}
+
+func (c *connector) pace(r connectRequest) (connected, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begin := time.Now()
+	var out connected
+	for i := range r.Count {
+		waitUntil(begin.Add(time.Duration(i) * time.Second / time.Duration(r.PerSecond)))
+		took, err := c.connect()
+		if err != nil {
+			return out, err
+		}
+		out.Latencies = append(out.Latencies, took)
+	}
+	slices.Sort(out.Latencies)
+	out.Connections, out.Took = int64(r.Count), time.Since(begin)
+	return out, nil
+}
+
+// connect makes one connection, and gives the time until it was established.
+func (c *connector) connect() (time.Duration, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening socket: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	// The port is chosen when the destination is known.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
+	}
+	if err := unix.Bind(fd, sockaddr(c.config.Client, 0)); err != nil {
+		return 0, fmt.Errorf("binding %s: %w", c.config.Client, err)
+	}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return 0, fmt.Errorf("setting SO_LINGER: %w", err)
+	}
+	port := c.config.FirstPort + uint16(c.number.Add(1)%int64(c.config.Ports))
+	begin := time.Now()
+	if err := unix.Connect(fd, sockaddr(c.config.Server, port)); err != nil {
+		return 0, fmt.Errorf("connecting to port %d: %w", port, err)
+	}
+	took := time.Since(begin)
+	b := []byte{1}
+	_, err = unix.Write(fd, b)
+	if err == nil {
+		_, err = unix.Read(fd, b)
+	}
+	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		c.reset.Add(1)
+		return took, nil
+	}
+	return took, err
+}
+
+func sockaddr(a netip.Addr, port uint16) unix.Sockaddr {
+	return &unix.SockaddrInet4{Addr: a.As4(), Port: int(port)}
+}

@@ -1,0 +1,183 @@
+package bench_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+// streamRequest asks for one stream of large writes. The receiver answers with
+// what came.
+type streamRequest struct{ For time.Duration }
+
+type streamed struct {
+	Bytes int64
+	Took  time.Duration
+	// CPU is the time that this end used.
+	CPU time.Duration
+}
+
+const chunk = 256 << 10
+
+// sinkRole answers with each stream that it took in, from the first byte to
+// the last.
+func sinkRole(in *json.Decoder, out *json.Encoder) error {
+	var config tcpConfig
+	if err := in.Decode(&config); err != nil {
+		return err
+	}
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening socket: %w", err)
+	}
+	if err := unix.Bind(listener, sockaddr(config.Server, config.FirstPort)); err != nil {
+		return fmt.Errorf("binding port %d: %w", config.FirstPort, err)
+	}
+	if err := unix.Listen(listener, 1); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	if err := out.Encode(struct{}{}); err != nil {
+		return err
+	}
+	buffer := make([]byte, chunk)
+	for {
+		if err := in.Decode(&streamRequest{}); err != nil {
+			return err
+		}
+		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("accepting: %w", err)
+		}
+		s, begin := streamed{CPU: -cpuTime()}, time.Now()
+		for {
+			n, err := unix.Read(fd, buffer)
+			if err != nil {
+				return fmt.Errorf("reading: %w", err)
+			}
+			if n == 0 {
+				break
+			}
+			s.Bytes += int64(n)
+		}
+		s.Took = time.Since(begin)
+		s.CPU += cpuTime()
+		_ = unix.Close(fd)
+		if err := out.Encode(s); err != nil {
+			return err
+		}
+	}
+}
+
+// sourceRole sends streams.
+func sourceRole(in *json.Decoder, out *json.Encoder) error {
+	var config tcpConfig
+	if err := in.Decode(&config); err != nil {
+		return err
+	}
+	if err := out.Encode(struct{}{}); err != nil {
+		return err
+	}
+	buffer := make([]byte, chunk)
+	for {
+		var r streamRequest
+		if err := in.Decode(&r); err != nil {
+			return err
+		}
+		s, err := stream(config, r.For, buffer)
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(s); err != nil {
+			return err
+		}
+	}
+}
+
+func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return streamed{}, fmt.Errorf("opening socket: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Bind(fd, sockaddr(config.Client, 0)); err != nil {
+		return streamed{}, fmt.Errorf("binding %s: %w", config.Client, err)
+	}
+	if err := unix.Connect(fd, sockaddr(config.Server, config.FirstPort)); err != nil {
+		return streamed{}, fmt.Errorf("connecting: %w", err)
+	}
+	s, begin := streamed{CPU: -cpuTime()}, time.Now()
+	for time.Since(begin) < duration {
+		n, err := unix.Write(fd, buffer)
+		if err != nil {
+			return s, fmt.Errorf("writing: %w", err)
+		}
+		s.Bytes += int64(n)
+	}
+	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
+		return s, fmt.Errorf("shutting down: %w", err)
+	}
+	// The receiver closes when it has everything.
+	if _, err := unix.Read(fd, buffer); err != nil && err != io.EOF {
+		return s, fmt.Errorf("waiting for the end: %w", err)
+	}
+	s.Took = time.Since(begin)
+	s.CPU += cpuTime()
+	return s, nil
+}
+
+// BenchmarkThroughput measures one TCP stream to an isolated pod, once accepted,
+// beside the same path without any table, where connections are not even
+// tracked. The CPU time of both ends has in it what the kernel does on the way,
+// and is steadier than the throughput on a busy machine.
+func BenchmarkThroughput(b *testing.B) {
+	s := newStage(b)
+	config := s.allowedTCP()
+	server, err := s.node.AddPod("server", config.Server)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.lab.AddAddress(config.Client); err != nil {
+		b.Fatal(err)
+	}
+	sink := start(b, server.Host, "sink", config)
+	source := start(b, s.lab.World, "source", config)
+	start(b, s.node.Host, worker, serveConfig{connectQueue, s.state, s.config.Marks.Mask})
+	names := [2]string{"sluice", "no-table"}
+	var rates, costs [len(names)][]float64
+	request := streamRequest{For: time.Duration(choose(1000, 200)) * time.Millisecond}
+	for round := range choose(20, 1) + 1 {
+		for i := range names {
+			way := (round + i) % len(names)
+			if way == 0 {
+				s.install(connectQueue)
+			} else {
+				s.inNode(ruleset.Uninstall)
+			}
+			var sent, received streamed
+			sink.tell(request)
+			source.ask(request, &sent)
+			sink.hear(&received)
+			if sent.Bytes != received.Bytes {
+				b.Fatalf("%d bytes were sent and %d received", sent.Bytes, received.Bytes)
+			}
+			if round > 0 {
+				rates[way] = append(rates[way], 8*float64(received.Bytes)/received.Took.Seconds()/1e9)
+				costs[way] = append(costs[way], float64((sent.CPU+received.CPU).Nanoseconds())/float64(received.Bytes)*1024)
+			}
+		}
+	}
+	for way, name := range names {
+		report(b, name, map[string]float64{
+			"Gbit/s":         median(rates[way]),
+			"x-no-table":     medianRatio(rates[way], rates[1]),
+			"cpu-ns/KiB":     median(costs[way]),
+			"x-no-table-cpu": medianRatio(costs[way], costs[1]),
+		})
+	}
+}

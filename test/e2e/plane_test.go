@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,8 +19,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// binary is the sluice that the tests run, built once.
-var binary string
+// sluice is the binary that the tests run, built once.
+var sluice string
 
 func TestMain(m *testing.M) {
 	os.Exit(build(m))
@@ -32,8 +33,8 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/sluice").CombinedOutput(); err != nil {
+	sluice = filepath.Join(dir, "sluice")
+	if out, err := exec.Command("go", "build", "-o", sluice, "../../cmd/sluice").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building sluice: %v\n%s", err, out)
 		return 1
 	}
@@ -56,7 +57,7 @@ type plane struct {
 func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *plane {
 	t.Helper()
 	p := &plane{t: t, stateDir: stateDir, ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, append([]string{"dataplane", "--state-dir", stateDir}, args...)...)
+	p.cmd = exec.Command(sluice, append([]string{"dataplane", "--state-dir", stateDir}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := node.Start(p.cmd); err != nil {
 		t.Fatal(err)
@@ -100,6 +101,25 @@ func (p *plane) signal(s syscall.Signal) {
 		p.t.Errorf("sending %s: %v", s, err)
 	}
 }
+
+// freeze stops it in its tracks, all threads of it.
+func (p *plane) freeze() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	p.t.Cleanup(p.thaw)
+	wantSoon(p.t, is("the dataplane is frozen"), func() bool {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		return err == nil && !slices.ContainsFunc(tasks, func(path string) bool {
+			stat, err := os.ReadFile(path)
+			// Behind the name in brackets comes the state: T is stopped.
+			_, state, _ := strings.Cut(string(stat), ") ")
+			return err == nil && !strings.HasPrefix(state, "T")
+		})
+	})
+}
+
+// thaw lets it go on.
+func (p *plane) thaw() { p.signal(syscall.SIGCONT) }
 
 // enforces waits until a generation holds for every packet.
 func (p *plane) enforces(generation uint64) {

@@ -1,0 +1,126 @@
+package e2e_test
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+// A dataplane that is killed takes no accepted flow with it, and lets none in
+// that nobody has judged. The next one takes over.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe})
+	var streams []*stream
+	for _, like := range families {
+		streams = append(streams,
+			s.open("lab/probe -> shop/web TCP 8080", like), s.open("node:one -> shop/web TCP 8080", like),
+			s.open("lab/far -> shop/db UDP 1", like), s.open("lab/probe -> outside TCP 80", like))
+	}
+	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`)
+	s.enforce()
+	for _, like := range families {
+		streams = append(streams, s.open("lab/probe -> shop/web UDP 8080", like))
+	}
+	unbroken := s.watch(streams)
+	for range 2 {
+		s.plane.kill()
+		// Nobody listens: dropped, without a word.
+		s.silent = true
+		s.want(`
+			lab/probe -> shop/web TCP 8080 refused
+			lab/probe -> shop/web UDP 8081 refused
+			lab/probe -> shop/web SCTP 1   refused
+			lab/probe -> shop/web ICMP     refused
+			shop/web  -> outside  TCP 80   refused
+			node:one  -> shop/web TCP 8080 allowed
+			lab/probe -> shop/db  TCP 1    allowed
+		`)
+		s.start()
+		s.want(`
+			lab/probe -> shop/web TCP 8080 allowed
+			lab/probe -> shop/web UDP 8080 allowed
+			lab/probe -> shop/web SCTP 1   allowed
+			lab/far   -> shop/web TCP 8080 refused
+			lab/far   -> shop/web UDP 8082 refused
+			shop/web  -> outside  TCP 80   refused
+		`)
+	}
+	if err := unbroken(); err != nil {
+		t.Errorf("an accepted flow was interrupted: %v", err)
+	}
+}
+
+// watch keeps streams busy until the function is called that it gives, which
+// says whether one was ever interrupted. Each datagram that is sent has to be
+// answered.
+func (s *stage) watch(streams []*stream) func() error {
+	var ended atomic.Bool
+	var running errgroup.Group
+	for _, st := range streams {
+		running.Go(func() error {
+			for !ended.Load() {
+				if err := st.goesOn(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return func() error {
+		ended.Store(true)
+		return running.Wait()
+	}
+}
+
+// A queue that is full drops with failure policy Closed, and counts that, and
+// lets pass with Open.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	// Four times what a queue holds.
+	const burst = 4 * 8192
+	for _, failure := range []string{"Closed", "Open"} {
+		t.Run(failure, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, shop, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
+			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
+			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
+			s.plane.freeze()
+			// Each datagram is refused, if somebody judges it, and opens no flow.
+			conn, err := s.host("lab/probe").Dial(t.Context(), flow.UDP, netip.Addr{}, at)
+			s.must(err)
+			defer func() { _ = conn.Close() }()
+			for i := range uint64(burst) {
+				if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reached := func() bool { return server.Served() > 0 }
+			if failure == "Open" {
+				wantSoon(t, is("packets pass that find the queue full"), reached)
+			} else if reached() {
+				t.Error("packets passed that found the queue full")
+			}
+			s.plane.thaw()
+			wantSoon(t, is("the queue is worked off"), func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+			v := s.plane.status().Verdicts
+			t.Logf("of %d: %d were judged, %d found the queue full, %d the socket, %d passed", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
+			lost := v.QueueDropped + v.SocketDropped
+			switch {
+			case failure == "Open" && (lost != 0 || v.Packets+server.Served() > burst):
+				t.Errorf("%d judged, %d lost, %d passed, of %d; want none lost", v.Packets, lost, server.Served(), burst)
+			case failure == "Closed" && (server.Served() > 0 || v.Packets+lost != burst || lost == 0):
+				t.Errorf("%d judged, %d counted as lost, %d passed; want all %d judged or counted", v.Packets, lost, server.Served(), burst)
+			}
+			s.want(`
+				lab/probe -> shop/web TCP 8080 allowed
+				lab/probe -> shop/web TCP 8081 refused
+			`)
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package e2e_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// ICMP errors that belong to an allowed flow pass, though no rule allows ICMP.
+func TestS36ErrorsOfAllowedFlows(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, shop, map[string]string{
+		"lab/probe": `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 9, protocol: UDP}]}]}`,
+		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
+	}, "--deny", "Drop")
+	for _, like := range families {
+		t.Run("port unreachable "+familyName(like), func(t *testing.T) {
+			conn := s.datagrams(t, "lab/probe", "shop/web", like)
+			if _, err := conn.Write([]byte("anybody?")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) {
+				t.Errorf("reading from a closed port: %v, want %v", err, unix.ECONNREFUSED)
+			}
+		})
+		t.Run("packet too big "+familyName(like), func(t *testing.T) {
+			// The link behind the world is narrower than the pod's own.
+			s.must(s.lab.World.Do(func() error {
+				link, err := netlink.LinkByName("node-2")
+				if err != nil {
+					return err
+				}
+				return netlink.LinkSetMTU(link, 1300)
+			}))
+			conn := s.datagrams(t, "lab/probe", "lab/far", like)
+			s.serverAt(s.host("lab/far"), flow.UDP, netip.AddrPortFrom(s.address("lab/far", like), 9))
+			wantSoon(t, is("the pod hears that its packet is too big"), func() bool {
+				_, err := conn.Write(make([]byte, 1400))
+				return errors.Is(err, unix.EMSGSIZE)
+			})
+			// News of earlier packets may still come.
+			wantSoon(t, is("a packet that fits is sent"), func() bool {
+				_, err := conn.Write(make([]byte, 1200))
+				return err == nil
+			})
+			if n, err := conn.Read(make([]byte, 1500)); n != 1200 {
+				t.Errorf("a packet that fits: %d bytes came back (%v)", n, err)
+			}
+		})
+	}
+}
+
+// datagrams opens a UDP socket to port 9 that never sends fragments.
+func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
+	t.Helper()
+	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		if like.Is4() {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+		} else {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO)
+		}
+	})
+	if err := errors.Join(err, failed, conn.SetDeadline(time.Now().Add(never))); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// Neighbour discovery passes, or nobody could speak IPv6 with an isolated pod:
+// not its own node either.
+func TestS36NeighbourDiscovery(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, shop, map[string]string{
+		"shop/deny": denyAll,
+		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 1}]}], egress: [{ports: [{port: 1}]}]}`,
+	}, "--deny", "Drop")
+	for range 3 {
+		for _, name := range []string{"shop/web", "shop/db", "lab/probe"} {
+			s.forgetNeighbours(s.host(name))
+		}
+		s.forgetNeighbours(s.host("node:one"))
+		s.want(`
+			shop/web  -> lab/probe TCP 1 allowed
+			lab/probe -> shop/web  TCP 1 allowed
+			node:one  -> shop/db   TCP 1 allowed
+			node:one  -> shop/db   UDP 1 allowed
+		`)
+	}
+	s.want(`
+		lab/probe -> shop/db ICMP refused
+		shop/db   -> outside ICMP refused
+	`)
+}
+
+// forgetNeighbours takes every neighbour from a host's tables.
+func (s *stage) forgetNeighbours(host *lab.Host) {
+	s.t.Helper()
+	s.must(host.Do(func() error {
+		all, err := netlink.NeighList(0, unix.AF_UNSPEC)
+		if err != nil {
+			return err
+		}
+		for _, n := range all {
+			if err := netlink.NeighDel(&n); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+		return nil
+	}))
+}

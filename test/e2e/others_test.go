@@ -1,0 +1,205 @@
+package e2e_test
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// others are rules that a node may have beside ours. They put bits of their own
+// into packet marks and connection marks before us, and drop behind us whatever
+// has lost them or carries bits of ours.
+const others = `
+table inet others {
+	set friends {
+		type ipv4_addr
+		flags interval
+		elements = { 10.0.0.0/8, 192.168.0.0/16 }
+	}
+
+	chain before-forward {
+		type filter hook forward priority -150; policy accept;
+		meta mark set meta mark | 0x00010000
+		ct mark set ct mark | 0x00002000
+	}
+
+	chain before-input {
+		type filter hook input priority -150; policy accept;
+		meta mark set meta mark | 0x00010000
+		ct mark set ct mark | 0x00002000
+	}
+
+	chain behind-forward {
+		type filter hook forward priority 20; policy accept;
+		meta mark & 0x00010060 != 0x00010000 drop
+		ct mark & 0x00002000 != 0x00002000 drop
+	}
+
+	chain behind-input {
+		type filter hook input priority 120; policy accept;
+		meta mark & 0x00010060 != 0x00010000 drop
+		ct mark & 0x00002000 != 0x00002000 drop
+	}
+}
+table ip sluice {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+	}
+}
+`
+
+// othersMark is the bit that others set in connection marks, ourMask our bits.
+const (
+	othersMark uint32 = 0x2000
+	ourMask    uint32 = 0x60
+)
+
+// nft runs nft in a node.
+func (s *stage) nft(node, stdin string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command("nft", args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out []byte
+	err := s.nodes[node].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
+	if err != nil {
+		s.t.Fatalf("%v: %v (Debian package nftables)\n%s", cmd, err, out)
+	}
+	return string(out)
+}
+
+// uninstall runs sluice dataplane --uninstall in node one.
+func (s *stage) uninstall() string {
+	s.t.Helper()
+	cmd := exec.Command(sluice, "dataplane", "--uninstall")
+	var out []byte
+	err := s.nodes["one"].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
+	if err != nil {
+		s.t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	return string(out)
+}
+
+// marks gives the marks of all connections of node one that have ports.
+func (s *stage) marks() map[netip.AddrPort]uint32 {
+	s.t.Helper()
+	all, err := s.nodes["one"].Connections()
+	s.must(err)
+	out := map[netip.AddrPort]uint32{}
+	for _, c := range all {
+		out[netip.AddrPortFrom(c.TupleOrig.IP.SourceAddress, c.TupleOrig.Proto.SourcePort)] = c.Mark
+	}
+	return out
+}
+
+// Marks and rules of others are what they were, while we run and when we have
+// gone.
+func TestOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := setStage(t, shop, map[string]string{
+		"shop/web": onlyProbe,
+		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
+	})
+	s.nft("one", others, "-f", "-")
+	s.serve(`
+		web TCP 80 -> shop/web 8080
+		hid TCP 80 -> shop/web 8080 masquerade
+		db  UDP 80 -> shop/db  8080 masquerade
+	`)
+	// The real text, as nft prints it, with handles.
+	before := s.nft("one", "", "-a", "list", "ruleset")
+	s.start()
+
+	lines := `
+		lab/probe -> shop/web TCP 8080 allowed
+		lab/probe -> shop/db  SCTP 1   allowed
+		lab/probe -> shop/db  ICMP     allowed
+		shop/db   -> outside  UDP 53   allowed
+		shop/db   -> node:one TCP 1    allowed
+		lab/probe -> service:web       allowed
+		lab/probe -> service:hid       allowed
+		lab/probe -> service:db        allowed
+		shop/web  -> service:hid       allowed
+		shop/db   -> service:web       refused
+	`
+	s.want(lines)
+	var streams []*stream
+	for _, like := range families {
+		streams = append(streams,
+			s.open("lab/probe -> service:hid", like), s.open("lab/probe -> service:db", like),
+			s.open("lab/far -> shop/db TCP 1", like), s.open("lab/probe -> outside UDP 1", like))
+	}
+	want := func(when string, ours map[*stream]uint32) {
+		t.Helper()
+		marks := s.marks()
+		for _, st := range streams {
+			got, ok := marks[netip.MustParseAddrPort(st.conn.LocalAddr().String())]
+			if want := othersMark | ours[st]; !ok || got != want {
+				t.Errorf("%s: the mark of %s is %#x, want %#x", when, st.name, got, want)
+			}
+		}
+	}
+	const accepted, refused = 0x20, 0x40
+	ours := map[*stream]uint32{}
+	for i, st := range streams {
+		if i%4 < 3 {
+			ours[st] = accepted
+		}
+	}
+	want("at first", ours)
+	s.set("shop/db", `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}], egress: [{}]}`)
+	s.enforce()
+	for i, st := range streams {
+		if i%4 == 1 || i%4 == 2 {
+			ours[st] = refused
+		}
+	}
+	want("under the next generation", ours)
+
+	s.plane.stop()
+	if out := s.uninstall(); !strings.Contains(out, "nothing is left") {
+		t.Errorf("uninstalling says: %s", out)
+	}
+	want("uninstalled", nil)
+	if diff := cmp.Diff(before, s.nft("one", "", "-a", "list", "ruleset")); diff != "" {
+		t.Errorf("rules of others (-before +after):\n%s", diff)
+	}
+	for address, mark := range s.marks() {
+		if mark&ourMask != 0 {
+			t.Errorf("a connection of %s still has mark %#x", address, mark)
+		}
+	}
+	// Whoever was refused may do everything again.
+	s.want(`
+		shop/db  -> service:web       allowed
+		lab/far  -> shop/web TCP 9999 allowed
+		shop/web -> outside  UDP 53   allowed
+	`)
+	if out := s.uninstall(); !strings.Contains(out, "nothing is left") {
+		t.Errorf("uninstalling twice says: %s", out)
+	}
+}
+
+// Whoever removes our table gets it back.
+func TestTableIsRepaired(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe})
+	st := s.open("lab/probe -> shop/web TCP 8080", families[0])
+	for _, damage := range [][]string{
+		{"delete", "table", "inet", "sluice"},
+		{"flush", "ruleset"},
+		{"flush", "chain", "inet", "sluice", "judge"},
+	} {
+		before := s.plane.status().Repairs
+		s.nft("one", "", damage...)
+		wantSoon(t, is(strings.Join(damage, " ")+": repaired"), func() bool { return s.plane.status().Repairs > before })
+		s.want(`
+			lab/probe -> shop/web  TCP 8080 allowed
+			lab/probe -> shop/web  TCP 8081 refused
+			shop/web  -> outside   UDP 53   refused
+		`)
+		s.each("after "+strings.Join(damage, " "), (*stream).goesOn, st)
+	}
+}

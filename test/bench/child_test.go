@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 		"connect":      connectRole,
 		"sink":         sinkRole,
 		"source":       sourceRole,
+		"engine":       engineRole,
 	}
 	if err := roles[name](json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)); err != nil && err != io.EOF {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

@@ -25,7 +25,10 @@ type stage struct {
 	lab     *lab.Lab
 	node    *lab.Node
 	cluster *cluster.Realistic
-	builder *tree.Builder
+	// snapshot, compiler and builder lead to the tree.
+	snapshot *policy.Snapshot
+	compiler *policy.Compiler
+	builder  *tree.Builder
 	// state is the state directory, with the tree of the cluster.
 	state string
 	tree  *tree.Tree
@@ -79,29 +82,30 @@ func newStage(b *testing.B) *stage {
 // publish compiles the cluster for the node.
 func (s *stage) publish() {
 	s.b.Helper()
-	snapshot := policy.NewSnapshot()
+	s.snapshot = policy.NewSnapshot()
 	for namespace := range s.cluster.Namespaces() {
-		snapshot.UpsertNamespace(policy.NamespaceOf(namespace))
+		s.snapshot.UpsertNamespace(policy.NamespaceOf(namespace))
 	}
 	for object := range s.cluster.Nodes() {
 		node, err := policy.NodeOf(object)
 		if err != nil {
 			s.b.Fatal(err)
 		}
-		snapshot.UpsertNode(node)
+		s.snapshot.UpsertNode(node)
 	}
 	for _, np := range s.cluster.Policies() {
-		snapshot.UpsertPolicy(np)
+		s.snapshot.UpsertPolicy(np)
 	}
 	for object := range s.cluster.Pods() {
 		pod, err := policy.PodOf(object)
 		if err != nil {
 			s.b.Fatal(err)
 		}
-		snapshot.UpsertPod(pod)
+		s.snapshot.UpsertPod(pod)
 	}
+	s.compiler = s.snapshot.Compile(cluster.LocalNode)
 	s.builder = tree.NewBuilder(cluster.LocalNode)
-	if err := s.builder.Apply(snapshot.Compile(cluster.LocalNode).Delta()); err != nil {
+	if err := s.builder.Apply(s.compiler.Delta()); err != nil {
 		s.b.Fatal(err)
 	}
 	publisher, err := tree.NewPublisher(s.state)

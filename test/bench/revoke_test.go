@@ -1,0 +1,226 @@
+package bench_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	timo "github.com/ti-mo/conntrack"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+const (
+	// openConnections is how many the node tracks, changing how many of them each
+	// change of the policy concerns.
+	openConnections = 100000
+	changing        = 1000
+	// probePort is the UDP port that is allowed and refused in turns.
+	probePort = 7777
+)
+
+// BenchmarkRevoke measures how fast a change of one policy is in force while
+// the node tracks 100,000 connections of isolated pods, 1,000 of which change:
+// from the renamed symlink to the first verdict by the new tree, seen by
+// 5,000 datagrams a second, each of a new flow, and to the acknowledgement
+// that every connection was judged again.
+func BenchmarkRevoke(b *testing.B) {
+	r := newRevocation(b)
+	var verdicts, acknowledgements []time.Duration
+	for i := range choose(160, 4) {
+		allowed := i%2 == 0
+		verdict, acknowledgement := r.change(allowed)
+		if allowed {
+			verdicts = append(verdicts, verdict)
+		}
+		acknowledgements = append(acknowledgements, acknowledgement)
+	}
+	for _, row := range []struct {
+		name  string
+		times []time.Duration
+	}{{"first-verdict", verdicts}, {"acknowledged", acknowledgements}} {
+		slices.Sort(row.times)
+		report(b, row.name, map[string]float64{
+			"p50-ns/op": quantile(row.times, 0.5),
+			"p99-ns/op": quantile(row.times, 0.99),
+		})
+	}
+}
+
+// revocation is a node whose engine runs, and a client that sends to a server
+// what a policy allows only now and then.
+type revocation struct {
+	*stage
+	policy     *networkingv1.NetworkPolicy
+	generation uint64
+	engine     *child
+	sender     *child
+	// first is when the first datagram came since it was 0, by now.
+	first atomic.Int64
+}
+
+func newRevocation(b *testing.B) *revocation {
+	b.Helper()
+	r := &revocation{stage: newStage(b)}
+	r.generation = r.tree.Generation()
+	ends := r.allowedTCP()
+	r.policy = r.allowProbes(ends.Server)
+	server, err := r.node.AddPod("server", ends.Server)
+	if err != nil {
+		b.Fatal(err)
+	}
+	// Probes of long ago are forgotten, so that each is a new flow.
+	if err := r.node.Sysctl("net/netfilter/nf_conntrack_udp_timeout", "2"); err != nil {
+		b.Fatal(err)
+	}
+	r.listen(server.Do, ends.Server)
+	r.open(ends)
+	// The engine's log is nobody's.
+	config := engine.Config{
+		Marks: r.config.Marks, QueueBase: 100, Queues: 2,
+		FailurePolicy: r.config.FailurePolicy, Deny: r.config.Deny, Log: logr.Discard(),
+	}
+	r.engine = start(b, r.node.Host, "engine", engineConfig{r.state, config})
+	r.sender = start(b, r.lab.World, "send", sendConfig{Flows: []udpFlow{{ends.Client, ends.Server, probePort}}})
+	return r
+}
+
+// allowProbes is the policy that comes and goes.
+func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy {
+	r.b.Helper()
+	pod, ok := r.snapshot.Owner(server)
+	if !ok {
+		r.b.Fatalf("nobody has %s", server)
+	}
+	udp, port := corev1.ProtocolUDP, intstr.FromInt32(probePort)
+	return &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: "allow-probes"},
+		Spec: networkingv1.NetworkPolicySpec{
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+			Ingress: []networkingv1.NetworkPolicyIngressRule{
+				{Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &port}}},
+			},
+		},
+	}
+}
+
+// listen notes when the first datagram comes.
+func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
+	r.b.Helper()
+	var conn *net.UDPConn
+	err := do(func() (err error) {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, probePort)))
+		return err
+	})
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	r.b.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		data := make([]byte, datagramSize)
+		for {
+			if _, _, err := conn.ReadFromUDPAddrPort(data); err != nil {
+				return
+			}
+			r.first.CompareAndSwap(0, int64(now()))
+		}
+	}()
+}
+
+// open fills the node's connection tracking: flows of its isolated pods, half of
+// them as some rule allows, and such to the port that changes.
+func (r *revocation) open(ends tcpConfig) {
+	r.b.Helper()
+	const hour = 3600
+	add := func(f flow.Flow, port uint16) {
+		c := timo.NewFlow(uint8(f.Protocol), 0, f.Src, f.Dst, port, f.DstPort, hour, 0)
+		if err := r.connections.Create(c); err != nil {
+			r.b.Fatalf("connection %d: %v", port, err)
+		}
+	}
+	flows := r.cluster.Flows(1, 1<<13, 0.5)
+	seen := map[flow.Flow]bool{}
+	flows = slices.DeleteFunc(flows, func(f flow.Flow) bool {
+		f.SrcPort = 0
+		double := seen[f]
+		seen[f] = true
+		return double
+	})
+	for i := range openConnections - changing {
+		add(flows[i%len(flows)], uint16(firstPort+i/len(flows)))
+	}
+	for i := range changing {
+		add(flow.Flow{Src: ends.Client, Dst: ends.Server, Protocol: flow.UDP, DstPort: probePort}, uint16(1<<16-1-i))
+	}
+}
+
+// change publishes a tree with or without the policy, and gives the times from
+// the renamed symlink to the first datagram, where the policy allows it, and to
+// the acknowledgement.
+func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
+	r.b.Helper()
+	if allowed {
+		r.snapshot.UpsertPolicy(r.policy)
+	} else {
+		r.snapshot.DeletePolicy(r.policy.Namespace, r.policy.Name)
+	}
+	if err := r.builder.Apply(r.compiler.Delta()); err != nil {
+		r.b.Fatal(err)
+	}
+	r.generation++
+	link, current := r.write(), filepath.Join(r.state, "tree", "current")
+	// Half a second of datagrams, or what is left of it when both have come.
+	r.sender.tell(sendRequest{Count: 2500, PerSecond: 5000})
+	r.first.Store(0)
+	begin := now()
+	if err := os.Rename(link, current); err != nil {
+		r.b.Fatal(err)
+	}
+	var done acknowledged
+	r.engine.ask(engineRequest{r.generation}, &done)
+	r.sender.hear(&sent{})
+	first := time.Duration(r.first.Load())
+	if allowed && first == 0 {
+		r.b.Fatal("no datagram came")
+	}
+	return first - begin, done.At - begin
+}
+
+// write puts the tree of this generation beside the one before, and a symlink to
+// it that only has to be renamed.
+func (r *revocation) write() (link string) {
+	r.b.Helper()
+	dir := filepath.Join(r.state, "tree")
+	image, err := r.builder.Encode(r.generation)
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	name := strconv.FormatUint(r.generation, 10) + ".tree"
+	file, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	if _, err := image.WriteTo(file); err != nil {
+		r.b.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		r.b.Fatal(err)
+	}
+	link = filepath.Join(dir, "next")
+	if err := os.Symlink(name, link); err != nil {
+		r.b.Fatal(err)
+	}
+	return link
+}

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"net/http"
 	"runtime"
 	"strconv"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -25,11 +29,14 @@ const (
 	defaultQueueBase = 2700
 	// maxDefaultQueues: more workers than this gain nothing on first packets.
 	maxDefaultQueues = 8
+	// metricsTimeout bounds how long one who asks for metrics may take.
+	metricsTimeout = 10 * time.Second
 )
 
 // dataplaneFlags are the flags of the dataplane command.
 type dataplaneFlags struct {
 	stateDir      string
+	metrics       string
 	queueBase     uint16
 	queues        uint16
 	failurePolicy string
@@ -63,16 +70,17 @@ policy decides on all others. --uninstall removes the rules and the marks.`,
 			if flags.uninstall {
 				return uninstallDataplane(cmd, config.Marks)
 			}
-			return runDataplane(cmd.Context(), flags.stateDir, config)
+			return runDataplane(cmd.Context(), flags.stateDir, flags.metrics, config)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.stateDir, "state-dir", "/run/sluice", "directory that agent and dataplane share")
-	f.Uint16Var(&flags.queueBase, "queue-base", defaultQueueBase, "number of the first NFQUEUE")
-	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "how many queues, each with a worker; the default is one for each processor, at most 8")
-	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "what happens to new flows of isolated pods that no worker can judge: Closed drops them, Open lets them pass")
-	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how refused packets end: Drop is silent, Reject answers with a TCP reset or an ICMP error")
-	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two bits of packet mark and connection mark that nobody else on the node uses")
+	f.StringVar(&flags.stateDir, "state-dir", defaultStateDir, "`directory` that the agent publishes to")
+	f.Uint16Var(&flags.queueBase, "queue-base", defaultQueueBase, "`number` of the first NFQUEUE")
+	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with a worker")
+	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "`Closed|Open`: drop or pass what nobody judges")
+	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "`Drop|Reject`: refuse silently or by an answer")
+	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses")
+	f.StringVar(&flags.metrics, "metrics-address", "", "`address` for /metrics, such as :9464 (default none)")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules and marks, and prove that they are gone")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
 	return cmd
@@ -131,10 +139,33 @@ func uninstallDataplane(cmd *cobra.Command, marks ruleset.Marks) error {
 	return nil
 }
 
-// runDataplane enforces until the context ends or a worker fails.
-func runDataplane(ctx context.Context, stateDir string, config engine.Config) error {
+// runDataplane enforces until the context ends or a worker fails. An address
+// that cannot be listened at is an error before anything is touched.
+func runDataplane(ctx context.Context, stateDir, metricsAddress string, config engine.Config) error {
+	var listener net.Listener
+	if metricsAddress != "" {
+		var err error
+		if listener, err = net.Listen("tcp", metricsAddress); err != nil {
+			return fmt.Errorf("listening at --metrics-address: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+		config.Log.Info("serving metrics", "address", listener.Addr().String())
+	}
 	config.Events = queue.NewEvents()
 	return engine.Run(ctx, stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
-		return status.Serve(stateDir, status.Source{Status: now, Events: config.Events})
+		source := status.Source{Status: now, Events: config.Events, Metrics: metrics.Handler(now)}
+		if listener != nil {
+			go serveMetrics(listener, source.Metrics)
+		}
+		return status.Serve(stateDir, source)
 	})
+}
+
+// serveMetrics answers for metrics, and for nothing else, until the listener
+// is closed.
+func serveMetrics(listener net.Listener, handler http.Handler) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", handler)
+	server := http.Server{Handler: mux, ReadHeaderTimeout: metricsTimeout, WriteTimeout: metricsTimeout}
+	_ = server.Serve(listener) // It ends with net.ErrClosed, always.
 }

@@ -47,6 +47,8 @@ type counters struct {
 	unreadable       [packet.Faults]atomic.Uint64
 	// sides: direction, family (0 is IPv4), protocol class, verdict.
 	sides [2][2][protocols][2]atomic.Uint64
+	// lookups and batchTimes are of samples.
+	lookups, batchTimes histogram
 }
 
 func (c *counters) countSide(d rule.Direction, f flow.Flow, s tree.Side) {
@@ -86,6 +88,10 @@ type Stats struct {
 	SocketDropped uint64 `json:"socketDropped"`
 	// Waiting is how many packets wait in the queues now.
 	Waiting uint64 `json:"waiting"`
+	// LookupTimes and BatchTimes are of one batch in 64: its first lookup, and
+	// the time from having read its packets until their verdicts are carried out.
+	LookupTimes Histogram `json:"-"`
+	BatchTimes  Histogram `json:"-"`
 }
 
 // SideCount is how often one kind of verdict was given.
@@ -108,6 +114,8 @@ func (s *Stats) add(c *counters, sides *[2][2][protocols][2]uint64) {
 	s.MidStream += c.midStream.Load()
 	s.VerdictErrors += c.verdictErrors.Load()
 	s.SocketDropped += c.overruns.Load()
+	s.LookupTimes.add(&c.lookups)
+	s.BatchTimes.add(&c.batchTimes)
 	for i := range c.unreadable {
 		if n := c.unreadable[i].Load(); n > 0 {
 			if s.Unreadable == nil {

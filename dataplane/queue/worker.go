@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // worker serves one queue. Everything but Close runs on go-nfqueue's goroutine.
@@ -31,6 +32,10 @@ type worker struct {
 	decoder packet.Decoder
 	// interest is what of the batch somebody wants to hear.
 	interest uint32
+	// timed: this batch is a sample, begun at begun. timeLookup is set until one
+	// of its lookups is timed.
+	timed, timeLookup bool
+	begun             time.Time
 
 	counters counters
 }
@@ -39,9 +44,16 @@ func (w *worker) begin(int) {
 	w.batch.Lock()
 	w.judge = *w.pool.judge.Load()
 	w.interest = w.pool.config.Events.wanted()
+	if w.counters.batches.Load()%sampled == 0 {
+		w.timed, w.timeLookup, w.begun = true, true, time.Now()
+	}
 }
 
 func (w *worker) end(packets int) {
+	if w.timed {
+		w.timed, w.timeLookup = false, false
+		w.counters.batchTimes.observe(time.Since(w.begun))
+	}
 	w.counters.batches.Add(1)
 	w.counters.packets.Add(uint64(packets))
 	w.judge = nil
@@ -83,7 +95,7 @@ func (w *worker) judgePacket(a nfqueue.Attribute) int {
 // verdict judges a packet, and gives the state of its mark.
 func (w *worker) verdict(p packet.Packet) uint32 {
 	marks := w.pool.config.Marks
-	decision := w.judge.Lookup(p.Flow)
+	decision := w.lookup(p.Flow)
 	w.counters.countSide(rule.Egress, p.Flow, decision.Egress)
 	w.counters.countSide(rule.Ingress, p.Flow, decision.Ingress)
 	if decision.Verdict() == rule.Allow {
@@ -106,6 +118,18 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 		w.tell(&record{flow: p.Flow, decision: decision, outcome: outcome})
 	}
 	return state
+}
+
+// lookup asks the judge, and takes the time now and then.
+func (w *worker) lookup(f flow.Flow) tree.Decision {
+	if !w.timeLookup {
+		return w.judge.Lookup(f)
+	}
+	w.timeLookup = false
+	begin := time.Now()
+	decision := w.judge.Lookup(f)
+	w.counters.lookups.observe(time.Since(begin))
+	return decision
 }
 
 // tell adds what all events have.

@@ -1,0 +1,59 @@
+package queue
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// sampled: one batch in this many is timed, and in it the first lookup. A
+// worker reads the clock four times in 64 batches: about 3 ns for each packet
+// where a batch has one.
+const sampled = 64
+
+// buckets is how many bounds a histogram has. The first is firstBound, each
+// further one twice that before, the last 131 ms.
+const (
+	buckets    = 20
+	firstBound = 250 * time.Nanosecond
+)
+
+// histogram counts durations. One goroutine writes it.
+type histogram struct {
+	counts [buckets + 1]atomic.Uint64
+	sum    atomic.Int64
+}
+
+func (h *histogram) observe(d time.Duration) {
+	d = max(d, 0)
+	// How often firstBound must be doubled to be d or more.
+	i := bits.Len64(uint64((d + firstBound - 1) / firstBound))
+	if i > 0 && uint64(d) <= uint64(firstBound)<<(i-1) {
+		i--
+	}
+	h.counts[min(i, buckets)].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// Histogram is how long something took.
+type Histogram struct {
+	// Count is how many were timed, in all Sum long.
+	Count uint64
+	Sum   time.Duration
+	// Buckets has for each bound how many took as long or less.
+	Buckets map[time.Duration]uint64
+}
+
+// add sums up a worker's.
+func (h *Histogram) add(from *histogram) {
+	if h.Buckets == nil {
+		h.Buckets = make(map[time.Duration]uint64, buckets)
+	}
+	below := uint64(0)
+	for i := range buckets {
+		below += from.counts[i].Load()
+		h.Buckets[firstBound<<i] += below
+	}
+	h.Count += below + from.counts[buckets].Load()
+	h.Sum += time.Duration(from.sum.Load())
+}

@@ -3,7 +3,6 @@ package demo
 import (
 	"fmt"
 	"maps"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,79 +86,3 @@ func changesFor(s *policy.Snapshot, cells []*Cell) []Change {
 }
 
 func nameOf(np *networkingv1.NetworkPolicy) string { return np.Namespace + "/" + np.Name }
-
-// difference is one pair of ends and a port whose mark is another now.
-type difference struct {
-	from, to *End
-	port     Port
-	was, is  mark
-}
-
-// differences compares what the wire showed before and after. Both are the
-// cells of one grid.
-func differences(before, after []*Cell) []difference {
-	type pair struct {
-		from, to *End
-		port     Port
-	}
-	group := func(cells []*Cell) (map[pair][]*Cell, []pair) {
-		groups, order := map[pair][]*Cell{}, []pair{}
-		for _, c := range cells {
-			k := pair{c.From, c.To, c.Port}
-			if groups[k] == nil {
-				order = append(order, k)
-			}
-			groups[k] = append(groups[k], c)
-		}
-		return groups, order
-	}
-	was, order := group(before)
-	is, _ := group(after)
-	var out []difference
-	for _, k := range order {
-		if a, b := markOf(was[k], byWire), markOf(is[k], byWire); a != b {
-			out = append(out, difference{k.from, k.to, k.port, a, b})
-		}
-	}
-	return slices.Clip(out)
-}
-
-// differences writes them, those with the same target and ports together.
-func (p *page) differences(all []difference, ports []Port) {
-	if len(all) == 0 {
-		p.line("    nothing changes on the wire")
-		return
-	}
-	type group struct {
-		to      *End
-		was, is mark
-		ports   []Port
-		from    []*End
-	}
-	var pairs, groups []*group
-	for _, d := range all {
-		i := slices.IndexFunc(pairs, func(g *group) bool {
-			return g.from[0] == d.from && g.to == d.to && g.was == d.was && g.is == d.is
-		})
-		if i < 0 {
-			i = len(pairs)
-			pairs = append(pairs, &group{to: d.to, was: d.was, is: d.is, from: []*End{d.from}})
-		}
-		pairs[i].ports = append(pairs[i].ports, d.port)
-	}
-	for _, pair := range pairs {
-		i := slices.IndexFunc(groups, func(g *group) bool {
-			return g.to == pair.to && g.was == pair.was && g.is == pair.is && slices.Equal(g.ports, pair.ports)
-		})
-		if i < 0 {
-			groups = append(groups, pair)
-			continue
-		}
-		groups[i].from = append(groups[i].from, pair.from...)
-	}
-	for _, g := range groups {
-		p.line("    %s now %s  into %s, %s", p.paint(g.was.style(), string(g.was)), p.paint(g.is.style(), string(g.is)),
-			p.paint(bold, g.to.Name), someOf(g.ports, ports))
-		p.list("             from ", endNames(g.from))
-	}
-}

@@ -237,10 +237,17 @@ func (p *page) held(r *Round) {
 const fateWidth = 31
 
 func (h *Held) fate() string {
-	if h.GoesOn {
+	switch {
+	case h.GoesOn:
 		return "goes on, longest pause " + milliseconds(*h.Pause)
+	case *h.Last < 0 && !h.mayGoOn():
+		// Nothing more came through between two beats of the stream.
+		return "silent at once"
+	case *h.Last < 0:
+		return "silent since " + milliseconds(-*h.Last) + " before"
+	default:
+		return "silent after " + milliseconds(*h.Last)
 	}
-	return "silent after " + milliseconds(*h.Last)
 }
 
 func milliseconds(nanoseconds int64) string {

@@ -63,6 +63,7 @@ func (s *show) lookAround() (*lookAround, error) {
 	out.commands = append(out.commands,
 		hint{"the rules", enter[s.stage.node.Host] + " nft list table inet sluice"},
 		hint{"what is enforced", fmt.Sprintf("%s status --state-dir %s", s.Name, s.state.Path())},
+		hint{"what is refused now", fmt.Sprintf("%s flows --denied --state-dir %s", s.Name, s.state.Path())},
 	)
 	out.commands = append(out.commands, s.trials(enter)...)
 	policies, err := s.policyHints()

@@ -98,12 +98,40 @@ func TestKeepTellsHowToLookAround(t *testing.T) {
 	if want := len(inodes); len(entered) != want {
 		t.Errorf("%d namespaces can be entered, want %d", len(entered), want)
 	}
+	refused := k.refusal(t, func() {
+		if got := k.shell(t, "one that does not", ""); got != "does not\n" {
+			t.Errorf("one that does not: %s", got)
+		}
+	})
+	if !strings.Contains(refused, "no rule of default/test-network-policy allows it") {
+		t.Errorf("what is refused now: %s", refused)
+	}
 	if got := k.shell(t, "a connection that opens", ""); got != "opens\n" {
 		t.Errorf("a connection that opens: %s", got)
 	}
-	if got := k.shell(t, "one that does not", ""); got != "does not\n" {
-		t.Errorf("one that does not: %s", got)
+}
+
+// refusal gives the first line that is listed while something is refused.
+func (k *kept) refusal(t *testing.T, refuse func()) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["what is refused now"]+" -n 1")
+	told, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := bufio.NewScanner(told); !lines.Scan() || !strings.HasPrefix(lines.Text(), "listening") {
+		t.Errorf("what is refused now: says %q, want that it listens", lines.Text())
+	}
+	refuse()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("what is refused now: %v", err)
+	}
+	return out.String()
 }
 
 // A policy that is taken out of the cluster's file and put in force opens what

@@ -186,23 +186,59 @@ func TestWho(t *testing.T) {
 }
 
 func TestDifferences(t *testing.T) {
-	_, _, before := small()
-	_, _, cells := small()
-	after := make([]*Cell, len(before))
-	for i := range before {
-		c := *before[i]
-		c.Wire = cells[i].Wire
-		if c.Port.Protocol == flow.TCP {
-			c.Wire = lab.Connected
-		}
-		after[i] = &c
-	}
-	wantText(t, `
+	_, ports, before := small()
+	for name, test := range map[string]struct {
+		// opened are the cells that connect afterwards, whatever they did before;
+		// closed those that do not.
+		opened, closed func(*Cell) bool
+		want           string
+	}{
+		"nothing": {want: `
+    nothing changes on the wire
+`},
+		"into one": {
+			opened: func(c *Cell) bool { return c.Port == ports[0] },
+			want: `
     4 now ✓  into shop/db, TCP 5432
              from shop/web
     ✗ now ✓  into shop/db, TCP 5432
              from elsewhere
-`, render(80, func(p *page) { p.differences(differences(before, after), []Port{{flow.TCP, 5432}, {flow.UDP, 53}}) }))
+`,
+		},
+		"out of one": {
+			closed: func(c *Cell) bool { return c.From.Name == "shop/db" },
+			want: `
+    ✓ now ✗  out of shop/db, everything
+             to shop/web, 192.0.2.10, elsewhere
+`,
+		},
+		"into one and out of it": {
+			closed: func(c *Cell) bool {
+				return (c.From.Name == "shop/web" || c.To.Name == "shop/web") && c.Port == ports[1]
+			},
+			want: `
+    ✓ now ✗  into shop/web, UDP 53
+             from shop/db, 192.0.2.10, elsewhere
+    ✓ now ✗  out of shop/web, UDP 53
+             to 192.0.2.10, elsewhere
+`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := make([]*Cell, len(before))
+			for i, c := range before {
+				changed := *c
+				switch {
+				case test.opened != nil && test.opened(c):
+					changed.Wire = lab.Connected
+				case test.closed != nil && test.closed(c):
+					changed.Wire = lab.TimedOut
+				}
+				after[i] = &changed
+			}
+			wantText(t, test.want, render(80, func(p *page) { p.differences(differences(before, after), ports) }))
+		})
+	}
 }
 
 func TestHeld(t *testing.T) {
@@ -215,17 +251,24 @@ func TestHeld(t *testing.T) {
 	kept.GoesOn, kept.Pause, kept.Agrees = true, new(int64(2_000_000)), true
 	wrong := open("elsewhere", "shop/db", flow.UDP, "fd00::1", "Deny")
 	wrong.GoesOn, wrong.Pause = true, new(int64(1_500_000))
+	early := open("shop/web", "shop/db", flow.UDP, "fd00::1", "Deny")
+	early.Last, early.Agrees = new(int64(-500_000)), true
+	lost := open("shop/web", "elsewhere", flow.UDP, "2001:db8::10", "Allow")
+	lost.Last = new(int64(-30_000_000))
 	round := &Round{Enforced: 12_300_000}
-	round.hold([]*Held{cut, kept, wrong})
-	if round.Differ != 1 {
-		t.Errorf("%d connections differ, want 1", round.Differ)
+	round.hold([]*Held{cut, kept, wrong, early, lost})
+	if round.Differ != 2 {
+		t.Errorf("%d connections differ, want 2", round.Differ)
 	}
 	wantText(t, `
     What was open. Times count from the publication; it was acknowledged after 12.3 ms.
     ✗ silent after 9.8 ms              shop/web downloads from shop/db, TCP 80, IPv4
     ✓ goes on, longest pause 2.0 ms    shop/db exchanges with elsewhere, UDP 80, IPv6
     ✓ goes on, longest pause 1.5 ms    elsewhere exchanges with shop/db, UDP 80, IPv6  differs!
+    ✗ silent at once                   shop/web exchanges with shop/db, UDP 80, IPv6
+    ✗ silent since 30.0 ms before      shop/web exchanges with elsewhere, UDP 80, IPv6  differs!
   ! open while it changed: elsewhere exchanges with shop/db, UDP 80, IPv6: policies say Deny, the wire shows: goes on, longest pause 1.5 ms
+  ! open while it changed: shop/web exchanges with elsewhere, UDP 80, IPv6: policies say Allow, the wire shows: silent since 30.0 ms before
 `, render(80, func(p *page) {
 		p.held(round)
 		p.mismatches(round)

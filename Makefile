@@ -76,7 +76,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run all benchmarks and print one table
+bench: ## Run all benchmarks and print a table for each package
 	$(GO) run ./hack/benchtable
 
 .PHONY: help

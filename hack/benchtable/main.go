@@ -1,6 +1,6 @@
 // Command benchtable runs the project's benchmarks and prints what they
-// measured as one table, a row for each benchmark and a column for each
-// quantity. A benchmark that was run several times gets its medians.
+// measured as a table for each package, a row for each benchmark and a column for
+// each quantity. A benchmark that was run several times gets its medians.
 //
 //	benchtable [-bench REGEXP] [-benchtime T] [-count N] [PACKAGE...]
 package main
@@ -45,9 +45,9 @@ func run(pattern, duration string, count int, packages []string) error {
 		return fmt.Errorf("running benchmarks: %w", err)
 	}
 	results := parse(output.String())
-	if len(results.rows) == 0 {
+	if len(results.tables) == 0 {
 		return errors.New("no benchmark matches")
 	}
-	fmt.Printf("\n%s, %s/%s, %d CPUs\n%s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), results.cpu)
+	fmt.Printf("\n%s, %s/%s, %d CPUs\n%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), results.cpu)
 	return results.print(os.Stdout)
 }

@@ -11,7 +11,13 @@ import (
 
 // results is what a run of `go test -bench` printed.
 type results struct {
-	cpu   string
+	cpu    string
+	tables []*table
+}
+
+// table is the benchmarks of one package.
+type table struct {
+	name  string
 	units []string // go test's own, then in the order in which they first appeared
 	rows  []*row
 }
@@ -26,10 +32,14 @@ type row struct {
 //
 //	BenchmarkLookup/pods=1000-2   8301   143.2 ns/op   0 B/op   0 allocs/op
 func parse(output string) results {
-	r := results{units: []string{"ns/op", "B/op", "allocs/op"}}
+	var r results
+	t := &table{}
 	for line := range strings.Lines(output) {
 		if cpu, ok := strings.CutPrefix(line, "cpu: "); ok {
 			r.cpu = strings.TrimSpace(cpu)
+		}
+		if name, ok := strings.CutPrefix(line, "pkg: "); ok {
+			t = &table{name: strings.TrimSpace(name)}
 		}
 		fields := strings.Fields(line)
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
@@ -38,20 +48,43 @@ func parse(output string) results {
 		if _, err := strconv.Atoi(fields[1]); err != nil {
 			continue
 		}
-		row := r.row(benchmarkName(fields[0]))
-		for i := 2; i+1 < len(fields); i += 2 {
-			value, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				break
-			}
-			unit := fields[i+1]
-			row.values[unit] = append(row.values[unit], value)
-			if !slices.Contains(r.units, unit) {
-				r.units = append(r.units, unit)
-			}
+		if len(t.rows) == 0 {
+			r.tables = append(r.tables, t)
 		}
+		t.add(fields)
+	}
+	for _, t := range r.tables {
+		t.sortUnits()
 	}
 	return r
+}
+
+// add takes the fields of a benchmark line.
+func (t *table) add(fields []string) {
+	row := t.row(benchmarkName(fields[0]))
+	for i := 2; i+1 < len(fields); i += 2 {
+		value, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			break
+		}
+		unit := fields[i+1]
+		row.values[unit] = append(row.values[unit], value)
+		if !slices.Contains(t.units, unit) {
+			t.units = append(t.units, unit)
+		}
+	}
+}
+
+// sortUnits puts go test's own units first.
+func (t *table) sortUnits() {
+	own := []string{"ns/op", "B/op", "allocs/op"}
+	place := func(unit string) int {
+		if i := slices.Index(own, unit); i >= 0 {
+			return i
+		}
+		return len(own)
+	}
+	slices.SortStableFunc(t.units, func(a, b string) int { return place(a) - place(b) })
 }
 
 // benchmarkName drops "Benchmark" in front and the number of CPUs behind.
@@ -65,26 +98,38 @@ func benchmarkName(field string) string {
 	return name
 }
 
-func (r *results) row(name string) *row {
-	for _, row := range r.rows {
+func (t *table) row(name string) *row {
+	for _, row := range t.rows {
 		if row.name == name {
 			return row
 		}
 	}
 	added := &row{name: name, values: make(map[string][]float64)}
-	r.rows = append(r.rows, added)
+	t.rows = append(t.rows, added)
 	return added
 }
 
-// print writes the table, times in the unit that reads best.
+// print writes a table for each package, times in the unit that reads best.
 func (r *results) print(w io.Writer) error {
+	for _, t := range r.tables {
+		if _, err := fmt.Fprintf(w, "\n%s\n", t.name); err != nil {
+			return err
+		}
+		if err := t.print(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) print(w io.Writer) error {
 	lines := [][]string{{"benchmark"}}
-	for _, unit := range r.units {
+	for _, unit := range t.units {
 		lines[0] = append(lines[0], heading(unit))
 	}
-	for _, row := range r.rows {
+	for _, row := range t.rows {
 		line := []string{row.name}
-		for _, unit := range r.units {
+		for _, unit := range t.units {
 			line = append(line, row.cell(unit))
 		}
 		lines = append(lines, line)
@@ -120,6 +165,8 @@ func (r *row) cell(unit string) string {
 		return scaled(value, []string{"B", "kB", "MB", "GB"})
 	case value == float64(int64(value)):
 		return strconv.FormatInt(int64(value), 10)
+	case value < 10:
+		return strconv.FormatFloat(value, 'f', 2, 64)
 	default:
 		return strconv.FormatFloat(value, 'f', 1, 64)
 	}

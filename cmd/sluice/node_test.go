@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// asProgram makes this test binary the program.
+const asProgram = "SLUICE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+func program(args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
+
+// onNode is a node with pods default/web and default/db and a dataplane as a
+// process.
+type onNode struct {
+	t        *testing.T
+	node     *lab.Node
+	web, db  *lab.Pod
+	stateDir string
+}
+
+func newOnNode(t *testing.T) *onNode {
+	t.Helper()
+	n := &onNode{t: t, stateDir: t.TempDir()}
+	l, err := lab.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	if n.node, err = l.AddNode("n2"); err != nil {
+		t.Fatal(err)
+	}
+	if n.web, err = n.node.AddPod("web"); err != nil {
+		t.Fatal(err)
+	}
+	if n.db, err = n.node.AddPod("db"); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// publish publishes the policy of manifest two, on one node.
+func (n *onNode) publish() {
+	n.t.Helper()
+	text := strings.ReplaceAll(two, "nodeName: n1", "nodeName: n2")
+	for old, pod := range map[string]*lab.Pod{"10.0.1.1": n.web, "fd00:1::1": n.web, "10.0.2.1": n.db, "fd00:2::1": n.db} {
+		text = strings.Replace(text, old, n.address(pod, old).String(), 1)
+	}
+	if code, _, stderr := sluice(text, "compile", "-f", "-", "--node", "n2", "--state-dir", n.stateDir); code != exitDone {
+		n.t.Fatalf("exit %d: %s", code, stderr)
+	}
+}
+
+func (n *onNode) address(pod *lab.Pod, like string) netip.Addr {
+	n.t.Helper()
+	a, ok := pod.Address(netip.MustParseAddr(like))
+	if !ok {
+		n.t.Fatalf("no address like %s", like)
+	}
+	return a
+}
+
+// dataplane starts the process. Its log is shown when it does not end well.
+func (n *onNode) dataplane(args ...string) {
+	n.t.Helper()
+	cmd := program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := n.node.Start(cmd); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			n.t.Errorf("dataplane: %v\n%s", err, &log)
+		}
+	})
+}
+
+// status waits until a status is as it should be.
+func (n *onNode) status(what string, good func(*engine.Status) bool) engine.Status {
+	n.t.Helper()
+	var last string
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		code, stdout, stderr := sluice("", "status", "--state-dir", n.stateDir, "-o", "json")
+		last = stdout + stderr
+		var s engine.Status
+		if code == exitDone {
+			if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+				n.t.Fatal(err)
+			}
+			if good(&s) {
+				return s
+			}
+		}
+	}
+	n.t.Fatalf("waited for %s: %s", what, last)
+	return engine.Status{}
+}
+
+// connect tries a port of pod db.
+func (n *onNode) connect(like string, port uint16) lab.Result {
+	n.t.Helper()
+	r, err := n.web.Probe(n.t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(n.address(n.db, like), port), time.Second)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return r
+}
+
+// follow starts sluice flows and gives its lines. It is listening on return.
+func (n *onNode) follow(args ...string) *bufio.Scanner {
+	n.t.Helper()
+	cmd := program(append([]string{"flows", "--state-dir", n.stateDir}, args...)...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			n.t.Errorf("flows: %v", err)
+		}
+	})
+	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.HasPrefix(line, "listening") {
+		n.t.Fatalf("flows says %q, %v", line, err)
+	}
+	return bufio.NewScanner(stdout)
+}
+
+func TestDataplaneTells(t *testing.T) {
+	n := newOnNode(t)
+	n.dataplane("--deny", "Reject", "--queues", "2")
+	waiting := n.status("an answer without a tree", func(*engine.Status) bool { return true })
+	if waiting.Generation != 0 || waiting.Queueing != "" {
+		t.Errorf("without a tree: %+v", waiting)
+	}
+	n.publish()
+	s := n.status("generation 1", func(s *engine.Status) bool { return s.Generation == 1 })
+	if s.Node != "n2" || s.Published != 1 || s.Seen != 1 || s.Pods != 2 || s.IsolatedPods != 1 || s.Queueing == "" || s.Refused != nil || s.JudgedAgain.Walks != 1 {
+		t.Errorf("status %+v", s)
+	}
+
+	all, denied := n.follow("-o", "json"), n.follow("--denied", "-n", "1")
+	for _, like := range []string{"10.0.0.1", "fd00::1"} {
+		if _, err := n.db.Serve(flow.TCP, netip.AddrPortFrom(n.address(n.db, like), 5432)); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.connect(like, 5432); got != lab.Connected {
+			t.Errorf("port 5432: %s", got)
+		}
+		var allowed queue.Event
+		n.event(all, &allowed)
+		if allowed.Outcome != queue.Allow || allowed.SrcPod != "default/web" || allowed.DstPod != "default/db" || allowed.DstPort != 5432 ||
+			allowed.Ingress.Policy != "default/db" || *allowed.Ingress.Rule != 0 || allowed.Egress.Reason != "NotIsolated" {
+			t.Errorf("event %+v", allowed)
+		}
+		if got := n.connect(like, 80); got != lab.Refused {
+			t.Errorf("port 80: %s", got)
+		}
+		var refused queue.Event
+		n.event(all, &refused)
+		if refused.Outcome != queue.Deny || refused.Ingress.Reason != "NoRuleMatched" || strings.Join(refused.Ingress.IsolatedBy, " ") != "default/db" {
+			t.Errorf("event %+v", refused)
+		}
+	}
+	if !denied.Scan() {
+		t.Fatal("no refused flow is shown")
+	}
+	if want := ":80; egress: no policy isolates it; ingress: no rule of default/db allows it"; !strings.HasSuffix(denied.Text(), want) || !strings.Contains(denied.Text(), "Deny      TCP default/web ") {
+		t.Errorf("shown %q, want it to end in %q", denied.Text(), want)
+	}
+	if denied.Scan() {
+		t.Errorf("-n 1 goes on with %q", denied.Text())
+	}
+
+	s = n.status("verdicts", func(s *engine.Status) bool { return s.Verdicts.Packets >= 4 })
+	counts := map[string]uint64{}
+	for _, c := range s.Verdicts.Sides {
+		counts[c.Direction+" "+c.Family+" "+c.Protocol+" "+c.Verdict] = c.Count
+	}
+	for _, family := range []string{"IPv4", "IPv6"} {
+		if counts["ingress "+family+" TCP Allow"] == 0 || counts["ingress "+family+" TCP Deny"] == 0 {
+			t.Errorf("counts %v", counts)
+		}
+	}
+
+	text := n.metrics()
+	for _, want := range []string{
+		"sluice_dataplane_generation_acknowledged 1\n", "sluice_dataplane_isolated_pods 1\n",
+		fmt.Sprintf("sluice_dataplane_verdicts_total{direction=\"ingress\",family=\"IPv4\",protocol=\"TCP\",verdict=\"Deny\"} %d\n", counts["ingress IPv4 TCP Deny"]),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("metrics lack %q", want)
+		}
+	}
+
+	// A tree that cannot be used stays out.
+	if err := os.WriteFile(filepath.Join(n.stateDir, "tree", "2.tree"), []byte("no tree"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(n.stateDir, "tree", "fresh")
+	if err := os.Symlink("2.tree", fresh); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fresh, filepath.Join(n.stateDir, "tree", "current")); err != nil {
+		t.Fatal(err)
+	}
+	s = n.status("the refusal of a tree", func(s *engine.Status) bool { return s.Refused != nil })
+	if s.Published != 2 || s.Generation != 1 || !strings.Contains(s.Refused.Reason, "2.tree") {
+		t.Errorf("refused %+v, published %d, in force %d", s.Refused, s.Published, s.Generation)
+	}
+	n.publish()
+	s = n.status("generation 3", func(s *engine.Status) bool { return s.Generation == 3 })
+	if s.Refused != nil {
+		t.Errorf("still refused: %+v", s.Refused)
+	}
+}
+
+// event reads the next event.
+func (n *onNode) event(lines *bufio.Scanner, into *queue.Event) {
+	n.t.Helper()
+	if !lines.Scan() {
+		n.t.Fatalf("flows ended: %v", lines.Err())
+	}
+	if err := json.Unmarshal(lines.Bytes(), into); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// metrics reads them from the socket.
+func (n *onNode) metrics() string {
+	n.t.Helper()
+	conn, err := net.Dial("unix", filepath.Join(n.stateDir, "dataplane.sock"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	request, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, "http://dataplane/metrics", http.NoBody)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := request.Write(conn); err != nil {
+		n.t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		n.t.Fatalf("%s: %v", response.Status, err)
+	}
+	return string(text)
+}
+
+func TestMetricsAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	code, _, stderr := sluice("", "dataplane", "--state-dir", t.TempDir(), "--metrics-address", taken.Addr().String())
+	if code != exitFailed || !strings.Contains(stderr, "listening at --metrics-address") {
+		t.Errorf("exit %d: %s, want it to say that the address is taken", code, stderr)
+	}
+
+	n := newOnNode(t)
+	n.dataplane("--metrics-address", ":9464")
+	n.status("an answer", func(*engine.Status) bool { return true })
+	var conn net.Conn
+	if err := n.node.Do(func() (err error) { conn, err = net.Dial("tcp", "127.0.0.1:9464"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for path, want := range map[string]string{"/status": "404", "/metrics": "200"} {
+		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: node\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if err != nil || !strings.HasPrefix(response.Status, want) {
+			t.Errorf("%s: %s, %v, want %s", path, response.Status, err, want)
+		}
+	}
+}

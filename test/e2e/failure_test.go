@@ -124,3 +124,33 @@ func TestOverflow(t *testing.T) {
 		})
 	}
 }
+
+// With failure policy Open everybody passes while no dataplane runs, and what
+// passed is judged by the next one. A tree that was published meanwhile counts.
+func TestKilledAndOpen(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
+	s.want(`lab/far -> shop/web TCP 8080 refused`)
+	accepted := []*stream{s.open("lab/probe -> shop/web TCP 8080", families[0]), s.open("lab/probe -> shop/web TCP 8080", families[1])}
+	s.plane.kill()
+	s.want(`
+		lab/far   -> shop/web TCP  8080 allowed
+		lab/far   -> shop/web SCTP 1    allowed
+		lab/far   -> shop/web ICMP      allowed
+		lab/probe -> shop/web UDP  8080 allowed
+	`)
+	var passed []*stream
+	for _, like := range families {
+		passed = append(passed, s.open("lab/far -> shop/web TCP 8080", like), s.open("shop/web -> outside UDP 53", like))
+	}
+	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: far}}}]}]}`)
+	generation := s.publish()
+	s.start("--failure-policy", "Open", "--deny", "Drop")
+	s.plane.enforces(generation)
+	s.each("that the new tree allows", (*stream).goesOn, passed[0], passed[2])
+	s.each("that the new tree refuses", (*stream).isCut, passed[1], passed[3], accepted[0], accepted[1])
+	s.want(`
+		lab/far   -> shop/web TCP 8080 allowed
+		lab/probe -> shop/web TCP 8080 refused
+	`)
+}

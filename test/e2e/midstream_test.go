@@ -63,6 +63,14 @@ func TestMidStreamOpensNothing(t *testing.T) {
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
 			}
+			// Nor while a connection lives that probe opened, and that connection
+			// tracking takes for one that web opened.
+			alive := s.open("lab/probe -> shop/web TCP 8080", like)
+			s.must(s.nodes["one"].FlushConnections())
+			s.each("flushed", (*stream).goesOn, alive)
+			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
+			s.sends("shop/web", src, client, lab.SYN, 0, 1)
+
 			// Of ports that probe could not have opened, nothing passes at all.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
 			s.sends("shop/web", other, dst, lab.ACK, 0, 1)

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -182,6 +183,9 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// repairTime is how long our rules may be other than they should.
+const repairTime = 100 * time.Millisecond
+
 // Whoever removes our table gets it back.
 func TestTableIsRepaired(t *testing.T) {
 	t.Parallel()
@@ -192,9 +196,18 @@ func TestTableIsRepaired(t *testing.T) {
 		{"flush", "ruleset"},
 		{"flush", "chain", "inet", "sluice", "judge"},
 	} {
-		before := s.plane.status().Repairs
-		s.nft("one", "", damage...)
-		wantSoon(t, is(strings.Join(damage, " ")+": repaired"), func() bool { return s.plane.status().Repairs > before })
+		fastest := never
+		for range 3 {
+			before := s.plane.status().Repairs
+			s.nft("one", "", damage...)
+			begin := time.Now()
+			wantSoon(t, is(strings.Join(damage, " ")+": repaired"), func() bool { return s.plane.status().Repairs > before })
+			fastest = min(fastest, time.Since(begin))
+		}
+		// Of three, because the machine may be busy with something else.
+		if fastest > repairTime {
+			t.Errorf("%s: repaired after %s at best, want %s", strings.Join(damage, " "), fastest, repairTime)
+		}
 		s.want(`
 			lab/probe -> shop/web  TCP 8080 allowed
 			lab/probe -> shop/web  TCP 8081 refused

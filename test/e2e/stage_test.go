@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
@@ -300,7 +301,7 @@ func (s *stage) gateway(pod string, addresses ...string) {
 			if err != nil {
 				return err
 			}
-			address.Flags = 0x02 // IFA_F_NODAD: usable at once.
+			address.Flags = unix.IFA_F_NODAD
 			if err := netlink.AddrAdd(link, address); err != nil {
 				return err
 			}

@@ -1,0 +1,339 @@
+package queue
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/florianl/go-nfqueue/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/mdlayher/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/packet"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// toPort allows what goes to one port.
+type toPort uint16
+
+func (p toPort) Lookup(f flow.Flow) tree.Decision {
+	side := tree.Side{Reason: rule.NoRuleMatched}
+	if f.DstPort == uint16(p) {
+		side = tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
+	}
+	return tree.Decision{Egress: tree.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
+}
+
+// newWorker makes a worker that is bound to no queue. What it sends stays in
+// its socket.
+func newWorker(t *testing.T, judge Judge, events *Events) *worker {
+	t.Helper()
+	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Pool{config: Config{Marks: marks, Events: events}}
+	p.judge.Store(&judge)
+	w := &worker{pool: p}
+	if w.socket, err = newSocket(w.begin, w.end, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if w.nf, err = nfqueue.Open(&nfqueue.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.nf.Con.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.nf.Con = netlink.NewConn(w.socket, w.socket.port)
+	t.Cleanup(func() {
+		if err := w.nf.Con.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// tcp4 is a TCP packet from 10.0.0.1:40000.
+func tcp4(port uint16, flags byte) []byte {
+	b := make([]byte, 40)
+	b[0], b[3], b[8], b[9] = 0x45, 40, 64, 6
+	copy(b[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	binary.BigEndian.PutUint16(b[20:], 40000)
+	binary.BigEndian.PutUint16(b[22:], port)
+	b[32], b[33] = 5<<4, flags
+	return b
+}
+
+const (
+	syn = 2
+	ack = 16
+
+	// Of linux/netfilter/nfnetlink_queue.h.
+	attributeVerdict = 2 // NFQA_VERDICT_HDR
+	attributeMark    = 3 // NFQA_MARK
+)
+
+// sent is a verdict as the kernel would read it.
+type sent struct {
+	ID, Verdict, Mark uint32
+	Marked            bool
+}
+
+// take gives the verdicts that the socket holds.
+func take(t *testing.T, s *socket) []sent {
+	t.Helper()
+	var out []sent
+	for held := s.held; len(held) > 0; {
+		length := int(binary.NativeEndian.Uint32(held))
+		attributes, err := netlink.NewAttributeDecoder(held[headerSize+4 : length])
+		if err != nil {
+			t.Fatal(err)
+		}
+		attributes.ByteOrder = binary.BigEndian
+		var v sent
+		for attributes.Next() {
+			switch attributes.Type() {
+			case attributeVerdict:
+				v.Verdict = binary.BigEndian.Uint32(attributes.Bytes())
+				v.ID = binary.BigEndian.Uint32(attributes.Bytes()[4:])
+			case attributeMark:
+				v.Mark, v.Marked = attributes.Uint32(), true
+			}
+		}
+		if err := attributes.Err(); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+		held = held[(length+3)&^3:]
+	}
+	s.held = s.held[:0]
+	return out
+}
+
+func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
+	w := newWorker(t, toPort(80), nil)
+	marks := w.pool.config.Marks
+	const others = 0xdead4000
+	tests := map[string]struct {
+		data []byte
+		mark *uint32
+		want sent
+	}{
+		"accepted":                  {tcp4(80, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Accepted, true}},
+		"refused":                   {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"the kernel leaves out a 0": {tcp4(80, syn), nil, sent{7, nfqueue.NfAccept, marks.Accepted, true}},
+		"our bits came set":         {tcp4(81, syn), new(uint32(others | marks.Mask)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		// What was sent to port 40000 may be an answer from port 80.
+		"mid-stream":                 {answer(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
+		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"unreadable: dropped unread": {tcp4(80, syn)[:30], new(uint32(others)), sent{7, nfqueue.NfDrop, 0, false}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w.begin(1)
+			if w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &test.data, Mark: test.mark}) != 0 {
+				t.Error("the worker ends")
+			}
+			w.end(1)
+			if diff := cmp.Diff([]sent{test.want}, take(t, w.socket)); diff != "" {
+				t.Errorf("verdict (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// answer makes a packet come from port 80.
+func answer(b []byte) []byte {
+	binary.BigEndian.PutUint16(b[20:], 80)
+	return b
+}
+
+func TestBrokenMessages(t *testing.T) {
+	w := newWorker(t, toPort(80), nil)
+	w.begin(3)
+	w.judgePacket(nfqueue.Attribute{})
+	w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7))})
+	w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(8)), Payload: &[]byte{}})
+	w.end(3)
+	want := []sent{{ID: 7, Verdict: nfqueue.NfDrop}, {ID: 8, Verdict: nfqueue.NfDrop}}
+	if diff := cmp.Diff(want, take(t, w.socket)); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+	if n, faults := w.counters.verdictErrors.Load(), w.counters.unreadable[packet.Truncated].Load(); n != 1 || faults != 2 {
+		t.Errorf("%d messages without a packet and %d unreadable packets, want 1 and 2", n, faults)
+	}
+
+	t.Run("datagrams", func(t *testing.T) {
+		s := w.socket
+		header := func(length uint32) []byte {
+			return append(binary.NativeEndian.AppendUint32(nil, length), make([]byte, headerSize-4)...)
+		}
+		for name, test := range map[string]struct {
+			data []byte
+			want int
+		}{
+			"whole":              {header(headerSize), 1},
+			"two":                {append(header(headerSize), header(headerSize)...), 2},
+			"shorter than said":  {header(headerSize + 1), 0},
+			"a length of 0":      {header(0), 0},
+			"a huge length":      {header(1<<32 - 1), 0},
+			"half a header":      {header(headerSize)[:9], 0},
+			"nothing":            {nil, 0},
+			"a cut second":       {append(header(headerSize), header(headerSize)[:12]...), 1},
+			"padding that lacks": {append(header(headerSize+1), 1), 1},
+		} {
+			copy(s.buffer, test.data)
+			s.headers[0].length = uint32(len(test.data))
+			got := 0
+			for range s.parse(0) {
+				got++
+			}
+			if got != test.want {
+				t.Errorf("%s: %d messages, want %d", name, got, test.want)
+			}
+		}
+	})
+}
+
+// Nothing of our own part of a packet's way allocates, whether somebody
+// listens or not.
+func TestNoAllocations(t *testing.T) {
+	for name, interest := range map[string]uint32{"nobody listens": nothing, "somebody listens": everything} {
+		events := NewEvents()
+		events.interest.Store(interest)
+		w := newWorker(t, toPort(80), events)
+		packets := [][]byte{tcp4(80, syn), tcp4(81, syn), tcp4(81, ack), tcp4(80, syn)[:30]}
+		verdict := netlink.Message{Data: make([]byte, 40)}
+		n := testing.AllocsPerRun(1000, func() {
+			w.begin(len(packets))
+			for _, data := range packets {
+				p, fault := w.decoder.Decode(data)
+				if fault == packet.None {
+					w.verdict(p)
+				}
+				if err := w.socket.Send(verdict); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.end(len(packets))
+			w.socket.held = w.socket.held[:0]
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations for 4 packets, want none", name, n)
+		}
+	}
+}
+
+// named is a judge with names, until it is given up.
+type named struct {
+	toPort
+	t     *testing.T
+	given bool
+}
+
+func (n *named) Pod(a netip.Addr) (string, bool) {
+	if n.given {
+		n.t.Error("a judge was asked for names after it was given up")
+	}
+	return "pod/" + a.String(), true
+}
+
+func (n *named) Rule(s tree.Side) (string, int, bool) {
+	return "default/db", 2, s.Reason == rule.Matched
+}
+
+func (n *named) IsolatedBy(s tree.Side) []string { return []string{"default/db"} }
+
+func TestEvents(t *testing.T) {
+	events := NewEvents()
+	judge := &named{toPort: 80, t: t}
+	w := newWorker(t, judge, events)
+	w.pool.workers = []*worker{w}
+	see := func(packets ...[]byte) {
+		w.begin(len(packets))
+		for _, data := range packets {
+			w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &data})
+		}
+		w.end(len(packets))
+		w.socket.held = w.socket.held[:0]
+	}
+	see(tcp4(80, syn))
+	if len(events.ring) != 0 {
+		t.Fatal("something is told to nobody")
+	}
+	all, refused := events.Listen(false), events.Listen(true)
+	see(tcp4(80, syn), tcp4(81, syn), tcp4(80, syn)[:30])
+	// Nothing may be told by the names of a judge that is given up.
+	w.pool.Swap(toPort(0))
+	judge.given = true
+	if got := next(t, all); got.Outcome != Allow || got.Ingress.Policy != "default/db" || *got.Ingress.Rule != 2 || got.Egress != nil || got.SrcPod != "pod/10.0.0.1" || got.DstPort != 80 {
+		t.Errorf("allowed: %+v", got)
+	}
+	for _, l := range []*Listener{all, refused} {
+		if got := next(t, l); got.Outcome != Deny || got.Ingress.Reason != "NoRuleMatched" || len(got.Ingress.IsolatedBy) != 1 || got.Ingress.Rule != nil {
+			t.Errorf("refused: %+v", got)
+		}
+		if got := next(t, l); got.Outcome != Unreadable || got.Fault != "truncated" || got.Src.IsValid() {
+			t.Errorf("unreadable: %+v", got)
+		}
+	}
+	all.Close()
+
+	t.Run("a flood is a sample", func(t *testing.T) {
+		const flood = 10 * ringSize
+		for range flood {
+			see(tcp4(81, syn))
+		}
+		events.flush()
+		// The next event says what was missed before it.
+		all, got, missed := flood, 0, 0
+		for got+missed < all {
+			if len(refused.C) == 0 {
+				see(tcp4(81, syn))
+				events.flush()
+				all++
+			}
+			missed += int(next(t, refused).Missed)
+			got++
+		}
+		if got+missed != all || missed == 0 {
+			t.Errorf("%d events of %d, %d missed", got, all, missed)
+		}
+	})
+	refused.Close()
+	if events.wanted() != nothing || events.stop != nil {
+		t.Error("nobody listens, and events are still gathered")
+	}
+	see(tcp4(81, syn))
+	if len(events.ring) != 0 {
+		t.Error("something is told to nobody")
+	}
+}
+
+func next(t *testing.T, l *Listener) Event {
+	t.Helper()
+	select {
+	case event := <-l.C:
+		return event
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event")
+		return Event{}
+	}
+}
+
+func TestParseKernelQueue(t *testing.T) {
+	got, err := parseKernelQueue(" 2700  31337     12 2   256     3     4       99  1")
+	want := kernelQueue{number: 2700, port: 31337, waiting: 12, queueDropped: 3, userDropped: 4}
+	if err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	for _, line := range []string{"", "1 2 3", "1 2 3 4 5 6 x"} {
+		if _, err := parseKernelQueue(line); err == nil {
+			t.Errorf("%q is read", line)
+		}
+	}
+}

@@ -94,6 +94,11 @@ func protocol(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, equal([]byte{number})}
 }
 
+// protocolIsNot: meta l4proto != NUMBER.
+func protocolIsNot(number byte) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, notEqual([]byte{number})}
+}
+
 // family: meta nfproto ipv4|ipv6.
 func family(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{number})}

@@ -75,6 +75,9 @@ func (c Config) judgeRules() []expressions {
 	rules := []expressions{
 		// Our bits of a packet mark mean a verdict, and only the queue gives one.
 		join(markIsNot(m.Mask, 0), clearMark(m.Mask)),
+		// A connection that a helper expects begins with the marks of the one that
+		// it belongs to. An ICMP error is of that connection itself.
+		append(join(stateIs(expr.CtStateBitRELATED), protocolIsNot(unix.IPPROTO_ICMP), protocolIsNot(unix.IPPROTO_ICMPV6)), setConnectionMark(m.Mask, 0)...),
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
 		append(join(connectionMarkIs(m.Mask, m.Either), tcpNotOpening()), accept()),

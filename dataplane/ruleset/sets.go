@@ -63,20 +63,29 @@ func (i Isolated) content() content {
 	return out
 }
 
-// readContent asks the kernel what the sets hold that exist.
-func readContent(c *nftables.Conn, t *nftables.Table) (content, error) {
-	out := content{}
+// is reports whether a set of the kernel is of our making.
+func (s addressSet) is(have *nftables.Set) bool {
+	return have.KeyType.Bytes == s.length && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
+}
+
+// readContent asks the kernel what our sets hold, and which sets of the table
+// are not ours: of another name or of another shape.
+func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
+	out = content{}
 	sets, err := c.GetSets(t)
 	if err != nil {
-		return nil, fmt.Errorf("listing sets: %w", err)
+		return nil, nil, fmt.Errorf("listing sets: %w", err)
 	}
-	for _, s := range addressSets {
-		if !slices.ContainsFunc(sets, func(have *nftables.Set) bool { return have.Name == s.name }) {
+	for _, have := range sets {
+		i := slices.IndexFunc(addressSets, func(s addressSet) bool { return s.name == have.Name })
+		if i < 0 || !addressSets[i].is(have) {
+			foreign = append(foreign, have)
 			continue
 		}
+		s := addressSets[i]
 		elements, err := c.GetSetElements(s.of(t))
 		if err != nil {
-			return nil, fmt.Errorf("reading set %s: %w", s.name, err)
+			return nil, nil, fmt.Errorf("reading set %s: %w", s.name, err)
 		}
 		out[s.name] = make(map[netip.Addr]struct{}, len(elements))
 		for _, e := range elements {
@@ -85,7 +94,7 @@ func readContent(c *nftables.Conn, t *nftables.Table) (content, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, foreign, nil
 }
 
 // elementsPerMessage keeps a message's list below the 64 KiB that the length of

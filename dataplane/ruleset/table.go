@@ -98,11 +98,12 @@ func (t *Table) Close() error {
 func (t *Table) Install(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before, err := t.read()
+	before, foreign, err := t.read()
 	if err != nil {
 		return err
 	}
 	t.conn.AddTable(t.table)
+	t.remove(foreign)
 	for _, s := range addressSets {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
@@ -140,40 +141,73 @@ func (t *Table) commit(from, to content) error {
 	return nil
 }
 
-// read gives what the sets hold; nothing when there is no table.
-func (t *Table) read() (content, error) {
-	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
-	if errors.Is(err, unix.ENOENT) {
-		return content{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("finding table inet %s: %w", tableName, err)
-	}
-	if err := t.checkBaseChains(); err != nil {
-		return nil, err
-	}
-	return readContent(t.conn, t.table)
+// foreign is what somebody else put into our table, or into the place of
+// something of ours.
+type foreign struct {
+	chains []*nftables.Chain
+	sets   []*nftables.Set
 }
 
-// checkBaseChains compares the base chains that exist with ours. Some may be
-// missing, or made while this is looked at: then the transaction fails.
-func (t *Table) checkBaseChains() error {
+// remove adds to the transaction that foreign things go. First all rules go,
+// because a chain or a set that some rule names cannot.
+func (t *Table) remove(f foreign) {
+	if len(f.chains)+len(f.sets) == 0 {
+		return
+	}
+	t.conn.FlushTable(t.table)
+	for _, c := range f.chains {
+		t.conn.DelChain(c)
+	}
+	for _, s := range f.sets {
+		t.conn.DelSet(s)
+	}
+}
+
+// read gives what our sets hold, and what of the table is not ours; nothing
+// when there is no table.
+func (t *Table) read() (content, foreign, error) {
+	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
+	if errors.Is(err, unix.ENOENT) {
+		return content{}, foreign{}, nil
+	}
+	if err != nil {
+		return nil, foreign{}, fmt.Errorf("finding table inet %s: %w", tableName, err)
+	}
+	var f foreign
+	if f.chains, err = t.foreignChains(); err != nil {
+		return nil, foreign{}, err
+	}
+	now, others, err := readContent(t.conn, t.table)
+	f.sets = others
+	return now, f, err
+}
+
+// foreignChains gives the chains of our table that are not ours. The error is
+// ErrForeignShape where a chain of ours has another hook. Some may be missing,
+// or made while this is looked at: then the transaction fails.
+func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return fmt.Errorf("listing chains: %w", err)
+		return nil, fmt.Errorf("listing chains: %w", err)
 	}
-	for _, c := range t.config.chains() {
-		i := slices.IndexFunc(all, func(have *nftables.Chain) bool { return have.Table.Name == tableName && have.Name == c.name })
-		if i < 0 {
+	ours := t.config.chains()
+	var out []*nftables.Chain
+	for _, have := range all {
+		if have.Table.Name != tableName {
 			continue
 		}
-		have := all[i]
+		i := slices.IndexFunc(ours, func(c chain) bool { return c.name == have.Name })
+		if i < 0 {
+			out = append(out, have)
+			continue
+		}
+		c := ours[i]
 		if (have.Hooknum == nil) != (c.hook == nil) ||
 			c.hook != nil && (*have.Hooknum != *c.hook || have.Priority == nil || *have.Priority != c.priority) {
-			return fmt.Errorf("%w: chain %s", ErrForeignShape, c.name)
+			return nil, fmt.Errorf("%w: chain %s", ErrForeignShape, c.name)
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // Uninstall removes the table and proves that it is gone. Packets that wait in

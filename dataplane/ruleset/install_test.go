@@ -1,0 +1,71 @@
+package ruleset_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+// A transaction that the kernel refuses leaves the connection to it usable.
+func TestInstallAfterARefusedTransaction(t *testing.T) {
+	h := host(t)
+	table := install(t, h, config(t, ruleset.Drop))
+	fresh := list(t, h)
+	for range 3 {
+		nft(t, h, "", "delete", "table", "inet", "sluice")
+		if err := table.SetIsolated(ruleset.Isolated{}); err == nil {
+			t.Error("SetIsolated without a table: no error")
+		}
+		if err := table.Install(isolated); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
+			t.Errorf("(-fresh +got):\n%s", diff)
+		}
+	}
+}
+
+// A table of an older configuration becomes that of the new one.
+func TestInstallOverAnotherConfiguration(t *testing.T) {
+	h := host(t)
+	c := config(t, ruleset.Drop)
+	install(t, h, c)
+	fresh := list(t, h)
+	other := config(t, ruleset.Reject)
+	other.QueueBase, other.Queues, other.FailurePolicy = 7, 1, ruleset.FailOpen
+	var err error
+	if other.Marks, err = ruleset.MarksOf(0x300); err != nil {
+		t.Fatal(err)
+	}
+	install(t, h, other)
+	install(t, h, c)
+	if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
+		t.Errorf("(-fresh +got):\n%s", diff)
+	}
+}
+
+// What somebody else put into our table, or in the place of something of ours,
+// goes: it could refuse or accept what it has no business with.
+func TestInstallOverForeignObjects(t *testing.T) {
+	h := host(t)
+	install(t, h, config(t, ruleset.Drop))
+	fresh := list(t, h)
+	for name, before := range map[string]string{
+		"base chain":  "table inet sluice { chain other { type filter hook forward priority 20; policy drop; }; }",
+		"chain":       "table inet sluice { chain one { jump two; }; chain two { accept; }; }",
+		"set":         "table inet sluice { set others { type ipv4_addr; elements = { 10.9.0.1 }; }; chain users { ip saddr @others accept; }; }",
+		"set shape":   "table inet sluice { set ingress4 { type ipv4_addr; flags interval; elements = { 10.9.0.0/16 }; }; }",
+		"set timeout": "table inet sluice { set ingress4 { type ipv4_addr; timeout 1s; }; }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host(t)
+			nft(t, h, before, "-f", "-")
+			install(t, h, config(t, ruleset.Drop))
+			if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
+				t.Errorf("(-fresh +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -112,7 +112,7 @@ func (c *Connections) state(judge queue.Judge, e *entry) uint32 {
 		return 0
 	case decision.Verdict() == rule.Allow:
 		return c.marks.Accepted
-	case c.marks.Of(e.mark) == c.marks.Either && judge.Lookup(reverse(f)).Verdict() == rule.Allow:
+	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Lookup(reverse(f)).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
 		return c.marks.Refused
@@ -122,7 +122,7 @@ func (c *Connections) state(judge queue.Judge, e *entry) uint32 {
 // isolated says whether policies had a say in this side of a flow.
 func isolated(s tree.Side) bool {
 	switch s.Reason {
-	case rule.Matched, rule.NoRuleMatched:
+	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
 		// A refusal for whatever other reason is one.

@@ -22,6 +22,7 @@ const (
 
 	attrTupleOriginal = 1
 	attrTupleReply    = 2
+	attrProtoInfo     = 4
 	attrMark          = 8
 	attrZone          = 18
 	attrMarkMask      = 21
@@ -49,6 +50,8 @@ var errMessage = errors.New("a message of connection tracking is malformed")
 type entry struct {
 	original, reply tuple
 	mark            uint32
+	// pickedUp: a TCP connection whose beginning tracking did not see.
+	pickedUp bool
 	// What names the connection to the kernel: the attributes of its
 	// original tuple and its zone, as they came.
 	tupleAttribute, zoneAttribute []byte
@@ -120,6 +123,8 @@ func (e *entry) parse(data []byte) error {
 			err = e.original.parse(a.value)
 		case attrTupleReply:
 			err = e.reply.parse(a.value)
+		case attrProtoInfo:
+			err = e.parseProtoInfo(a.value)
 		case attrMark:
 			e.mark, err = a.number(4)
 		case attrZone:
@@ -212,4 +217,26 @@ func appendUint32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, attrHeader+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	return binary.BigEndian.AppendUint32(b, v)
+}
+
+const (
+	attrProtoInfoTCP     = 1
+	attrTCPFlagsOriginal = 4
+	// liberal is IP_CT_TCP_FLAG_BE_LIBERAL. Tracking sets it for what it picks
+	// up (tcp_new in net/netfilter/nf_conntrack_proto_tcp.c).
+	liberal = 0x08
+)
+
+func (e *entry) parseProtoInfo(data []byte) error {
+	return eachAttribute(data, func(a attribute) error {
+		if a.kind != attrProtoInfoTCP {
+			return nil
+		}
+		return eachAttribute(a.value, func(a attribute) error {
+			if a.kind == attrTCPFlagsOriginal && len(a.value) > 0 {
+				e.pickedUp = a.value[0]&liberal != 0
+			}
+			return nil
+		})
+	})
 }

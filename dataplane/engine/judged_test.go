@@ -1,0 +1,165 @@
+package engine_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+func nft(s *stage, text string) {
+	s.t.Helper()
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(text)
+	var out []byte
+	if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
+		s.t.Fatalf("nft: %v\n%s", err, out)
+	}
+}
+
+// A connection that a helper expects inherits its master's connection mark
+// (init_conntrack, net/netfilter/nf_conntrack_core.c). It is judged all the same.
+func TestExpectedConnectionsAreJudged(t *testing.T) {
+	s := newStage(t, ruleset.Drop, allow)
+	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
+	if err := s.engine.Use(engine.Generation{Number: 2, Judge: onlyTo80{}, Isolated: isolated}); err != nil {
+		t.Fatal(err)
+	}
+	// The expectation is for the other direction, as in active FTP.
+	nft(s, `table ip helper {
+	ct expectation e { protocol tcp; dport 9876; timeout 1m; size 12; l3proto ip; }
+	chain c { type filter hook forward priority -10; tcp dport 80 ct expectation set "e"; }
+}`)
+	at := s.serve(s.one, flow.TCP, like4, 80)
+	other := s.serve(s.two, flow.TCP, like4, 9876)
+	if got := s.probe(s.one.Host, flow.TCP, other); got != lab.TimedOut {
+		t.Errorf("before: %s", got)
+	}
+	master := s.dial(s.two, at)
+	defer master.Close()
+	if got := s.probe(s.one.Host, flow.TCP, other); got != lab.TimedOut {
+		t.Errorf("a connection that a helper expects: %s, want it refused: no rule allows port 9876", got)
+	}
+}
+
+type onlyTo80 struct{}
+
+func (onlyTo80) Lookup(f flow.Flow) tree.Decision {
+	if f.DstPort == 80 {
+		yes := tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
+		return tree.Decision{Egress: yes, Ingress: yes}
+	}
+	no := tree.Side{Reason: rule.NoRuleMatched}
+	return tree.Decision{Egress: no, Ingress: no}
+}
+
+// selfJudge refuses everything but a pod to itself.
+type selfJudge struct{}
+
+func (selfJudge) Lookup(f flow.Flow) tree.Decision {
+	if f.Src == f.Dst {
+		self := tree.Side{Verdict: rule.Allow, Reason: rule.SamePod}
+		return tree.Decision{Egress: self, Ingress: self}
+	}
+	no := tree.Side{Reason: rule.NoRuleMatched}
+	return tree.Decision{Egress: no, Ingress: no}
+}
+
+// S41: a pod's connection to itself through its service goes on in the kernel
+// like every accepted flow, after a generation and with nobody listening.
+func TestOwnServiceGoesOnWithoutWorkers(t *testing.T) {
+	s := newStage(t, ruleset.Drop, allow)
+	a, _ := s.two.Address(like4)
+	nft(s, `table ip service {
+	chain pre { type nat hook prerouting priority -100; ip daddr 10.99.0.1 tcp dport 80 dnat to `+a.String()+`:80; }
+	chain post { type nat hook postrouting priority 100; ip saddr `+a.String()+` ip daddr `+a.String()+` masquerade; }
+}`)
+	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
+	use := func(n uint64) {
+		if err := s.engine.Use(engine.Generation{Number: n, Judge: selfJudge{}, Isolated: isolated}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use(2)
+	s.serve(s.two, flow.TCP, like4, 80)
+	conn := s.dial(s.two, netip.MustParseAddrPort("10.99.0.1:80"))
+	extend(t, conn)
+	if err := lab.Download(conn, 1<<16); err != nil {
+		t.Fatal(err)
+	}
+	use(3)
+	if err := s.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Download(conn, 1<<16); err != nil {
+		t.Errorf("a pod's own connection ended with the workers: %v", err)
+	}
+}
+
+// A connection that tracking picked up from its answering end, before anybody
+// was isolated, is allowed in either orientation when it is judged again.
+func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
+	s := newStage(t, ruleset.Drop, allow)
+	// two opens to one, whose server speaks when told.
+	a, _ := s.one.Address(like4)
+	var l *net.TCPListener
+	if err := s.one.Do(func() (err error) {
+		l, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 80)))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	// Nobody is isolated yet.
+	if err := s.engine.Use(engine.Generation{Number: 2, Judge: judge{allow, nil}}); err != nil {
+		t.Fatal(err)
+	}
+	client, err := s.two.Dial(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(a, 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := s.node.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }); err != nil {
+		t.Fatal(err)
+	}
+	say := func(from, to net.Conn, what string) {
+		t.Helper()
+		_ = to.SetDeadline(time.Now().Add(2 * time.Second))
+		if _, err := from.Write([]byte(what)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(to, make([]byte, len(what))); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	say(server, client, "picked up")
+	say(client, server, "answered")
+	// Now two is isolated for ingress; its own connection to one is none of that.
+	s.number = 3
+	s.use(deny)
+	say(client, server, "still open")
+	say(server, client, "in both directions")
+}

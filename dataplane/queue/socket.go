@@ -201,12 +201,17 @@ func (s *socket) messages(yield func(netlink.Message, error) bool) {
 		return
 	}
 	s.reading = true
-	for _, m := range s.pending {
-		if !yield(m, nil) {
-			return
+	if pending := s.pending; len(pending) > 0 {
+		s.pending, s.count = nil, len(pending)
+		s.inBatch = true
+		s.begin(s.count)
+		for _, m := range pending {
+			if !yield(m, nil) {
+				return
+			}
 		}
+		return
 	}
-	s.pending = nil
 	s.err = nil
 	if err := s.raw.Read(s.read); err != nil {
 		yield(netlink.Message{}, err)

@@ -1,0 +1,28 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mdlayher/netlink"
+)
+
+// A packet that came before an acknowledgement is given out at once: nobody
+// knows whether another one will follow.
+func TestPacketsBeforeAnAcknowledgementDoNotWait(t *testing.T) {
+	begun := false
+	s, err := newSocket(func(int) { begun = true }, func(int) {}, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	s.pending = []netlink.Message{{Header: netlink.Header{Type: 3 << 8}}}
+	begin := time.Now()
+	got, err := netlink.NewConn(s, s.port).Receive()
+	if err != nil || len(got) != 1 || !begun {
+		t.Errorf("after %s: %d packets, in a batch: %v, error: %v; want one packet in a batch", time.Since(begin), len(got), begun, err)
+	}
+}

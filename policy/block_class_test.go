@@ -1,0 +1,57 @@
+package policy
+
+import (
+	"net/netip"
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// A block with a port name gives an address a class of its own. The class goes
+// with the last program that names the block: when a program names it again,
+// the address is found again, although nothing of it changed meanwhile.
+func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
+	s := NewSnapshot()
+	named := intstr.FromString("http")
+	p := ingressFrom("block")
+	p.Spec = networkingv1.NetworkPolicySpec{
+		PodSelector: *selecting("app", "client"),
+		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		Egress: []networkingv1.NetworkPolicyEgressRule{{
+			To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.1.0/24"}}},
+			Ports: []networkingv1.NetworkPolicyPort{{Port: &named}},
+		}},
+	}
+	s.UpsertPolicy(p)
+	web := testPod("web", "n2", "10.0.1.1")
+	web.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
+	s.UpsertPod(web)
+	client := testPod("client", "n1", "10.0.0.1", "app", "client")
+	c := s.Compile("n1")
+	for range 3 {
+		s.UpsertPod(client)
+		d := c.Delta()
+		if len(d.Programs) != 1 || d.Programs[0].Program == nil || len(d.Programs[0].Program.Rules) != 1 {
+			t.Fatalf("%+v: want one program with one rule", d.Programs)
+		}
+		class := d.Programs[0].Program.Rules[0].Matches[0].Classes[0]
+		found := false
+		for _, a := range d.Addresses {
+			if a.Addr == netip.MustParseAddr("10.0.1.1") {
+				found = a.Owner == rule.Owner{Kind: rule.RemotePod, Class: class}
+			}
+		}
+		if !found {
+			t.Fatalf("%+v: want 10.0.1.1 in class %d, which the program names", d.Addresses, class)
+		}
+		s.DeletePod("shop", "client")
+		d = c.Delta()
+		if len(c.byAddress) != 0 || len(c.classes) != 0 || len(c.sentOwners) != 0 {
+			t.Fatalf("nobody names the block any more, and left are %d addresses with a class, %d classes and %d owners", len(c.byAddress), len(c.classes), len(c.sentOwners))
+		}
+	}
+}

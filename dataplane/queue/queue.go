@@ -117,6 +117,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	if err := nf.RegisterWithErrorFunc(ctx, w.judgePacket, func(err error) int { return w.readFailed(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.bound.Store(true)
 	return w, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -70,9 +71,9 @@ type socket struct {
 	readOnce       func(fd uintptr)
 	receiveMessage iter.Seq2[netlink.Message, error]
 
-	// reading is set once packets are read; the next acknowledgement after that
-	// is for leaving the queue, and closes left.
-	reading  bool
+	// bound is set once the queue is served; the next acknowledgement after that
+	// is for leaving it, and closes left.
+	bound    atomic.Bool
 	left     chan struct{}
 	leftOnce sync.Once
 }
@@ -200,7 +201,6 @@ func (s *socket) messages(yield func(netlink.Message, error) bool) {
 		yield(s.acknowledgement())
 		return
 	}
-	s.reading = true
 	if pending := s.pending; len(pending) > 0 {
 		s.pending, s.count = nil, len(pending)
 		s.inBatch = true
@@ -320,7 +320,7 @@ func (s *socket) parse(i int) iter.Seq[netlink.Message] {
 // acknowledgement gives the answer to the message that was just written.
 // Packets that came before it are kept for the next read.
 func (s *socket) acknowledgement() (netlink.Message, error) {
-	if s.reading {
+	if s.bound.Load() {
 		defer s.leftOnce.Do(func() { close(s.left) })
 	}
 	for {

@@ -176,7 +176,6 @@ func (s *stage) swallow(host *lab.Host) {
 // settled waits until nothing waits in a queue.
 func (s *stage) settled(queue uint16) {
 	s.b.Helper()
-	const patience = 10 * time.Second
 	deadline := time.After(patience)
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()

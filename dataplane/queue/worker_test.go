@@ -126,7 +126,7 @@ func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
 		"accepted":                  {tcp4(80, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Accepted, true}},
 		"refused":                   {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
 		"the kernel leaves out a 0": {tcp4(80, syn), nil, sent{7, nfqueue.NfAccept, marks.Accepted, true}},
-		"our bits came set":         {tcp4(81, syn), new(uint32(others | marks.Mask)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"our bits came set":         {tcp4(81, syn), new(others | marks.Mask), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
 		// What was sent to port 40000 may be an answer from port 80.
 		"mid-stream":                 {answer(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
 		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
@@ -246,7 +246,7 @@ func (n *named) Rule(s tree.Side) (string, int, bool) {
 	return "default/db", 2, s.Reason == rule.Matched
 }
 
-func (n *named) IsolatedBy(s tree.Side) []string { return []string{"default/db"} }
+func (n *named) IsolatedBy(tree.Side) []string { return []string{"default/db"} }
 
 func TestEvents(t *testing.T) {
 	events := NewEvents()

@@ -21,12 +21,12 @@ import (
 // none answers.
 func Read(ctx context.Context, stateDir string) (engine.Status, error) {
 	var s engine.Status
-	response, done, err := get(ctx, stateDir, statusPath)
+	body, err := get(ctx, stateDir, statusPath)
 	if err != nil {
 		return s, err
 	}
-	defer done()
-	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+	defer func() { _ = body.Close() }()
+	if err := json.NewDecoder(body).Decode(&s); err != nil {
 		return s, fmt.Errorf("reading the dataplane's status: %w", err)
 	}
 	return s, nil
@@ -39,13 +39,13 @@ var ErrEnded = errors.New("the dataplane ended")
 // not a plain Allow. It ends with the error of handle or of the context, with
 // ErrNotRunning or with ErrEnded. It calls listening once no event will be lost.
 func Flows(ctx context.Context, stateDir string, refusedOnly bool, listening func(), handle func(*queue.Event) error) error {
-	response, done, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(refusedOnly))
+	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(refusedOnly))
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer func() { _ = body.Close() }()
 	listening()
-	lines := json.NewDecoder(response.Body)
+	lines := json.NewDecoder(body)
 	for {
 		var event queue.Event
 		if err := lines.Decode(&event); err != nil {
@@ -63,8 +63,20 @@ func Flows(ctx context.Context, stateDir string, refusedOnly bool, listening fun
 // maxError is how much of a refusal is shown, in bytes.
 const maxError = 1 << 10
 
-// get asks for a path. What it gives is read until done is called.
-func get(ctx context.Context, stateDir, path string) (response *http.Response, done func(), err error) {
+// answer is what the dataplane says, until it is closed.
+type answer struct {
+	io.ReadCloser
+	transport *http.Transport
+}
+
+func (a answer) Close() error {
+	err := a.ReadCloser.Close()
+	a.transport.CloseIdleConnections()
+	return err
+}
+
+// get asks for a path.
+func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	socket := filepath.Join(stateDir, socketName)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -75,26 +87,22 @@ func get(ctx context.Context, stateDir, path string) (response *http.Response, d
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dataplane"+path, http.NoBody)
 	if err != nil {
-		return nil, nil, fmt.Errorf("asking the dataplane: %w", err)
+		return nil, fmt.Errorf("asking the dataplane: %w", err)
 	}
-	response, err = (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		// The address that it names means nothing to anybody.
 		var of *url.Error
 		if errors.As(err, &of) {
 			err = of.Err
 		}
-		transport.CloseIdleConnections()
-		return nil, nil, fmt.Errorf("asking the dataplane: %w", err)
+		return nil, fmt.Errorf("asking the dataplane: %w", err)
 	}
-	done = func() {
-		_ = response.Body.Close()
-		transport.CloseIdleConnections()
-	}
+	a := answer{response.Body, transport}
 	if response.StatusCode != http.StatusOK {
-		defer done()
-		said, _ := io.ReadAll(io.LimitReader(response.Body, maxError))
-		return nil, nil, fmt.Errorf("asking the dataplane: %s: %s", response.Status, bytes.TrimSpace(said))
+		defer func() { _ = a.Close() }()
+		said, _ := io.ReadAll(io.LimitReader(a, maxError))
+		return nil, fmt.Errorf("asking the dataplane: %s: %s", response.Status, bytes.TrimSpace(said))
 	}
-	return response, done, nil
+	return a, nil
 }

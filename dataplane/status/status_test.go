@@ -3,11 +3,13 @@ package status_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
@@ -46,4 +48,43 @@ func TestServeAndRead(t *testing.T) {
 
 func serve(dir string, s engine.Status) (*status.Server, error) {
 	return status.Serve(dir, status.Source{Status: func() (engine.Status, error) { return s, nil }})
+}
+
+func TestFlowsEnd(t *testing.T) {
+	dir := t.TempDir()
+	follow := func(listening func()) error {
+		return status.Flows(t.Context(), dir, true, listening, func(*queue.Event) error { return nil })
+	}
+	if err := follow(func() { t.Error("nobody listens") }); !errors.Is(err, status.ErrNotRunning) {
+		t.Errorf("without a dataplane: %v, want ErrNotRunning", err)
+	}
+	without, err := serve(dir, engine.Status{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follow(func() { t.Error("nobody listens") }); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("without events: %v, want 404", err)
+	}
+	if err := without.Close(); err != nil {
+		t.Fatal(err)
+	}
+	with, err := status.Serve(dir, status.Source{
+		Status: func() (engine.Status, error) { return engine.Status{}, errors.New("no list of queues") },
+		Events: queue.NewEvents(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := status.Read(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no list of queues") {
+		t.Errorf("Read: %v, want what went wrong there", err)
+	}
+	listening, ended := make(chan struct{}), make(chan error)
+	go func() { ended <- follow(func() { close(listening) }) }()
+	<-listening
+	if err := with.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, status.ErrEnded) {
+		t.Errorf("when the dataplane ends: %v, want ErrEnded", err)
+	}
 }

@@ -28,7 +28,7 @@ type Held struct {
 	// GoesOn reports whether bytes came after the dataplane had said that it
 	// enforces the new policies.
 	GoesOn bool `json:"goesOn"`
-	// Last is when the last bytes were read, counted from the publication, of one
+	// Last is when the last bytes came, counted from the publication, of one
 	// that does not go on.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
 	// Pause is the longest time in which no bytes came, around the publication,
@@ -59,9 +59,9 @@ const (
 	// quiet is how long streams are watched before anything else is tried, so
 	// that what was on its way comes in.
 	quiet = 250 * time.Millisecond
-	// late is how long after the acknowledgement bytes that came before it may
-	// be read: a busy machine reads late.
-	late = 100 * time.Millisecond
+	// late is how long after the acknowledgement a packet may arrive that passed
+	// the node before.
+	late = 20 * time.Millisecond
 )
 
 // hold opens connections that the next tree has to cut, and some that it must

@@ -52,15 +52,20 @@ func openStream(ctx context.Context, c *Cell) (*stream, error) {
 	s := &stream{conn: conn, came: make(chan struct{})}
 	running, quit := context.WithCancel(context.Background())
 	s.quit = quit
+	arrivals, err := newArrivals(conn)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok && c.Port.Protocol == flow.TCP {
 		if err := errors.Join(tcp.SetReadBuffer(downloadBuffer), ask(tcp)); err != nil {
 			s.close()
 			return nil, err
 		}
-		s.ends.Go(func() { s.receive(running, gulp) })
+		s.ends.Go(func() { s.receive(running, arrivals, gulp) })
 	} else {
 		s.ends.Go(func() { s.send(running) })
-		s.ends.Go(func() { s.receive(running, 8) })
+		s.ends.Go(func() { s.receive(running, arrivals, 8) })
 	}
 	if !s.moves(ctx) {
 		s.close()
@@ -75,18 +80,17 @@ func ask(conn io.Writer) error {
 	return err
 }
 
-// receive reads until the connection is closed.
-func (s *stream) receive(running context.Context, most int) {
+// receive reads until the connection ends or is closed.
+func (s *stream) receive(running context.Context, arrivals *arrivals, most int) {
 	next := time.NewTicker(beat)
 	defer next.Stop()
 	buf := make([]byte, most)
 	for {
-		n, err := s.conn.Read(buf)
+		n, at, err := arrivals.read(buf)
 		if n > 0 {
-			s.mark(time.Now())
+			s.mark(at)
 		}
-		// An ICMP error is told once and ends nothing.
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
+		if err != nil {
 			return
 		}
 		select {

@@ -30,7 +30,7 @@ func (p toPort) Lookup(f flow.Flow) tree.Decision {
 
 // newWorker makes a worker that is bound to no queue. What it sends stays in
 // its socket.
-func newWorker(t *testing.T, judge Judge, events *Events) *worker {
+func newWorker(t testing.TB, judge Judge, events *Events) *worker {
 	t.Helper()
 	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
 	if err != nil {
@@ -225,6 +225,27 @@ func TestNoAllocations(t *testing.T) {
 		if n != 0 {
 			t.Errorf("%s: %v allocations for 4 packets, want none", name, n)
 		}
+	}
+}
+
+// BenchmarkPacket is our own part of one packet's way, in batches of one, but
+// for go-nfqueue and the kernel.
+func BenchmarkPacket(b *testing.B) {
+	for name, interest := range map[string]uint32{"nobody listens": nothing, "somebody listens": everything} {
+		b.Run(name, func(b *testing.B) {
+			events := NewEvents()
+			events.interest.Store(interest)
+			w := newWorker(b, toPort(80), events)
+			data := tcp4(80, syn)
+			b.ReportAllocs()
+			for b.Loop() {
+				w.begin(1)
+				if p, fault := w.decoder.Decode(data); fault == packet.None {
+					w.verdict(p)
+				}
+				w.end(1)
+			}
+		})
 	}
 }
 

@@ -89,7 +89,7 @@ func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking the dataplane: %w", err)
 	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // Whoever asked closes it.
 	if err != nil {
 		// The address that it names means nothing to anybody.
 		var of *url.Error

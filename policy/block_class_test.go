@@ -49,7 +49,7 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 			t.Fatalf("%+v: want 10.0.1.1 in class %d, which the program names", d.Addresses, class)
 		}
 		s.DeletePod("shop", "client")
-		d = c.Delta()
+		c.Delta()
 		if len(c.byAddress) != 0 || len(c.classes) != 0 || len(c.sentOwners) != 0 {
 			t.Fatalf("nobody names the block any more, and left are %d addresses with a class, %d classes and %d owners", len(c.byAddress), len(c.classes), len(c.sentOwners))
 		}

@@ -33,7 +33,7 @@ func familyName(like netip.Addr) string {
 // still hold it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, shop, nil, "--deny", deny)
+		s := newStage(t, nil, "--deny", deny)
 		s.serve(`
 			web  TCP 80 -> shop/web 8080
 			webu UDP 80 -> shop/web 8080
@@ -84,7 +84,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 // Labels of remote pods and of namespaces count as they are now.
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, shop, map[string]string{
+		s := newStage(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}], egress: [{to: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}]}`,
 		}, "--deny", deny)
 		open := func() []*stream {
@@ -127,7 +127,7 @@ func TestS52LabelsElsewhere(t *testing.T) {
 // An address that moves to another pod takes neither class nor mark with it.
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, shop, map[string]string{
+		s := newStage(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 			"shop/new": `{podSelector: {matchLabels: {app: new}}, policyTypes: [Ingress, Egress]}`,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`,

@@ -8,5 +8,6 @@
 //	 |    |    |                    |
 //	pods, some of them isolated    pods that node one sees from afar
 //
-// Rows carry their number in docs/semantics.md: go test ./test/e2e -run S33.
+// Rows carry their number in docs/semantics.md: go test ./test/e2e -run
+// Semantics/S33, or -run S50 for those that tell of a change.
 package e2e

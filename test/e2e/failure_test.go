@@ -15,7 +15,7 @@ import (
 // that nobody has judged. The next one takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe})
+	s := newStage(t, map[string]string{"shop/web": onlyProbe})
 	var streams []*stream
 	for _, like := range families {
 		streams = append(streams,
@@ -87,7 +87,7 @@ func TestOverflow(t *testing.T) {
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, shop, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
+			s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 			s.plane.freeze()
@@ -129,7 +129,7 @@ func TestOverflow(t *testing.T) {
 // passed is judged by the next one. A tree that was published meanwhile counts.
 func TestKilledAndOpen(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
+	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
 	s.want(`lab/far -> shop/web TCP 8080 refused`)
 	accepted := []*stream{s.open("lab/probe -> shop/web TCP 8080", families[0]), s.open("lab/probe -> shop/web TCP 8080", families[1])}
 	s.plane.kill()

@@ -17,7 +17,7 @@ import (
 // ICMP errors that belong to an allowed flow pass, though no rule allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, shop, map[string]string{
+	s := newStage(t, map[string]string{
 		"lab/probe": `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 	}, "--deny", "Drop")
@@ -88,7 +88,7 @@ func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Co
 // not its own node either.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, shop, map[string]string{
+	s := newStage(t, map[string]string{
 		"shop/deny": denyAll,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 1}]}], egress: [{ports: [{port: 1}]}]}`,
 	}, "--deny", "Drop")

@@ -14,7 +14,7 @@ const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingres
 // orientation goes on.
 func TestMidStreamAllowedGoesOn(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, shop, map[string]string{
+		s := newStage(t, map[string]string{
 			"shop/web": onlyProbe,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 8080}]}]}`,
 		}, "--deny", deny)
@@ -49,16 +49,16 @@ func TestMidStreamOpensNothing(t *testing.T) {
 	for _, like := range families {
 		t.Run(familyName(like), func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, shop, map[string]string{"shop/web": onlyProbe}, "--queues", "1")
+			s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1")
 			src := netip.AddrPortFrom(s.address("shop/web", like), 8080)
 			dst := netip.AddrPortFrom(s.address("lab/probe", like), 40000)
 			s.want(`shop/web -> lab/probe TCP 40000 refused`)
 			server := s.serverAt(s.host("lab/probe"), 6, dst)
 
 			// What web could send as an answer, had probe opened this.
-			s.sends("shop/web", src, dst, lab.ACK, 1, 0)
+			s.sends(src, dst, lab.ACK, 1, 0)
 			for range 2 {
-				s.sends("shop/web", src, dst, lab.SYN, 0, 1)
+				s.sends(src, dst, lab.SYN, 0, 1)
 			}
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
@@ -69,22 +69,22 @@ func TestMidStreamOpensNothing(t *testing.T) {
 			s.must(s.nodes["one"].FlushConnections())
 			s.each("flushed", (*stream).goesOn, alive)
 			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
-			s.sends("shop/web", src, client, lab.SYN, 0, 1)
+			s.sends(src, client, lab.SYN, 0, 1)
 
 			// Of ports that probe could not have opened, nothing passes at all.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
-			s.sends("shop/web", other, dst, lab.ACK, 0, 1)
-			s.sends("shop/web", other, dst, lab.SYN, 0, 1)
+			s.sends(other, dst, lab.ACK, 0, 1)
+			s.sends(other, dst, lab.SYN, 0, 1)
 		})
 	}
 }
 
-// sends sends a TCP packet that has to be judged, and looks how often it was
+// sends lets shop/web send a TCP packet that has to be judged, and looks how often it was
 // taken for the middle of a stream and how often it was refused.
-func (s *stage) sends(from string, src, dst netip.AddrPort, flags byte, midStream, refused uint64) {
+func (s *stage) sends(src, dst netip.AddrPort, flags byte, midStream, refused uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts
-	s.must(s.host(from).SendTCP(src, dst, flags))
+	s.must(s.host("shop/web").SendTCP(src, dst, flags))
 	wantSoon(s.t, is("the packet is judged"), func() bool { return s.plane.status().Verdicts.Packets > before.Packets })
 	after := s.plane.status().Verdicts
 	if after.MidStream-before.MidStream != midStream || after.Refused-before.Refused != refused {

@@ -58,13 +58,13 @@ const (
 	ourMask    uint32 = 0x60
 )
 
-// nft runs nft in a node.
-func (s *stage) nft(node, stdin string, args ...string) string {
+// nft runs nft in node one.
+func (s *stage) nft(stdin string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out []byte
-	err := s.nodes[node].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
+	err := s.nodes["one"].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
 	if err != nil {
 		s.t.Fatalf("%v: %v (Debian package nftables)\n%s", cmd, err, out)
 	}
@@ -99,18 +99,18 @@ func (s *stage) marks() map[netip.AddrPort]uint32 {
 // gone.
 func TestOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	s := setStage(t, shop, map[string]string{
+	s := setStage(t, map[string]string{
 		"shop/web": onlyProbe,
 		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 	})
-	s.nft("one", others, "-f", "-")
+	s.nft(others, "-f", "-")
 	s.serve(`
 		web TCP 80 -> shop/web 8080
 		hid TCP 80 -> shop/web 8080 masquerade
 		db  UDP 80 -> shop/db  8080 masquerade
 	`)
 	// The real text, as nft prints it, with handles.
-	before := s.nft("one", "", "-a", "list", "ruleset")
+	before := s.nft("", "-a", "list", "ruleset")
 	s.start()
 
 	lines := `
@@ -164,7 +164,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		t.Errorf("uninstalling says: %s", out)
 	}
 	want("uninstalled", nil)
-	if diff := cmp.Diff(before, s.nft("one", "", "-a", "list", "ruleset")); diff != "" {
+	if diff := cmp.Diff(before, s.nft("", "-a", "list", "ruleset")); diff != "" {
 		t.Errorf("rules of others (-before +after):\n%s", diff)
 	}
 	for address, mark := range s.marks() {
@@ -189,7 +189,7 @@ const repairTime = 100 * time.Millisecond
 // Whoever removes our table gets it back.
 func TestTableIsRepaired(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, shop, map[string]string{"shop/web": onlyProbe})
+	s := newStage(t, map[string]string{"shop/web": onlyProbe})
 	st := s.open("lab/probe -> shop/web TCP 8080", families[0])
 	for _, damage := range [][]string{
 		{"delete", "table", "inet", "sluice"},
@@ -199,7 +199,7 @@ func TestTableIsRepaired(t *testing.T) {
 		fastest := never
 		for range 3 {
 			before := s.plane.status().Repairs
-			s.nft("one", "", damage...)
+			s.nft("", damage...)
 			begin := time.Now()
 			wantSoon(t, is(strings.Join(damage, " ")+": repaired"), func() bool { return s.plane.status().Repairs > before })
 			fastest = min(fastest, time.Since(begin))

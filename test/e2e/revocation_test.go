@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,7 +24,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, shop, map[string]string{"shop/web": allowed}, "--deny", "Drop")
+			s := newStage(t, map[string]string{"shop/web": allowed}, "--deny", "Drop")
 			like := families[0]
 			one := netip.AddrPortFrom(s.address("lab/probe", like), 5000)
 			two := netip.AddrPortFrom(s.address("shop/web", like), 6000)
@@ -168,8 +169,12 @@ func (e *talker) say() error {
 func (e *talker) hear() error {
 	buf := make([]byte, 8)
 	for {
-		if _, err := e.arrives.Read(buf); err != nil {
+		_, err := e.arrives.Read(buf)
+		if errors.Is(err, net.ErrClosed) {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		e.heard.Add(1)
 		if !e.mayArrive(binary.BigEndian.Uint64(buf)) {

@@ -266,7 +266,7 @@ func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, shop, r.policies)
+			s := newStage(t, r.policies)
 			if r.services != "" {
 				s.serve(r.services)
 			}
@@ -278,7 +278,7 @@ func TestSemantics(t *testing.T) {
 // Probes of the kubelet come from the node, from whatever address it has.
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
-	s := setStage(t, shop, map[string]string{
+	s := setStage(t, map[string]string{
 		"shop/deny": denyAll,
 		"lab/p":     `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], ingress: [{from: [{ipBlock: {cidr: 192.168.126.2/32}}, {ipBlock: {cidr: "fd00:192:168:126::2/128"}}], ports: [{port: 1}]}], egress: [{to: [{ipBlock: {cidr: 192.168.126.1/32}}, {ipBlock: {cidr: "fd00:192:168:126::1/128"}}], ports: [{port: 10250}]}]}`,
 	})

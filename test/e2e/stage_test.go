@@ -19,7 +19,12 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// shop is the cluster of most tests, in the notation of newStage.
+// shop is the cluster of all tests, written as
+//
+//	namespace shop team=shop
+//	pod shop/web @one app=web http:8080/TCP
+//
+// where @one is the default and a pod has labels (key=value) and named ports.
 const shop = `
 	namespace shop team=shop
 	namespace lab team=lab
@@ -57,23 +62,17 @@ type server struct {
 }
 
 // newStage makes the cluster, publishes its tree and starts the dataplane with
-// more arguments. Objects are written as
-//
-//	namespace shop team=shop
-//	pod shop/web @one app=web http:8080/TCP
-//
-// where @one is the default and a pod has labels (key=value) and named ports.
-// Without a --deny of its own the dataplane rejects, so that a refusal is seen
+// more arguments. Without a --deny of its own the dataplane rejects, so that a refusal is seen
 // at once.
-func newStage(t *testing.T, objects string, policies map[string]string, args ...string) *stage {
+func newStage(t *testing.T, policies map[string]string, args ...string) *stage {
 	t.Helper()
-	s := setStage(t, objects, policies)
+	s := setStage(t, policies)
 	s.start(args...)
 	return s
 }
 
 // setStage is newStage without a dataplane.
-func setStage(t *testing.T, objects string, policies map[string]string) *stage {
+func setStage(t *testing.T, policies map[string]string) *stage {
 	t.Helper()
 	s := &stage{
 		t: t, nodes: map[string]*lab.Node{}, pods: map[string]*lab.Pod{},
@@ -93,7 +92,7 @@ func setStage(t *testing.T, objects string, policies map[string]string) *stage {
 		s.must(err)
 		s.snapshot.UpsertNode(policy.Node{Name: name, Addresses: s.nodes[name].Addresses()})
 	}
-	for line := range strings.Lines(objects) {
+	for line := range strings.Lines(shop) {
 		if fields := strings.Fields(line); len(fields) > 0 {
 			s.add(fields)
 		}

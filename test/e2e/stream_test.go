@@ -123,7 +123,8 @@ func (st *stream) isSilent() error {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err
 		}
-		if _, err := st.conn.Read(buf); err != nil {
+		_, err := st.conn.Read(buf)
+		if cut := err != nil; cut {
 			return nil
 		}
 	}

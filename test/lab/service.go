@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -82,11 +83,11 @@ func (s *Services) base(c *nftables.Conn, name string, hook *nftables.ChainHook,
 func (s *Services) Add(service Service) error {
 	err := s.change(func(c *nftables.Conn) {
 		matches := service.matches()
-		mark := append(matches[:len(matches):len(matches)],
+		mark := slices.Concat(matches, []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
 			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(^MasqueradeMark), Xor: native(MasqueradeMark)},
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
-		)
+		})
 		if !service.Masquerade {
 			mark = append(addressIs(service.Backend.Addr(), sourceOffset4, sourceOffset6), mark...)
 		}

@@ -13,12 +13,15 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Scheme knows the kinds of Kubernetes.
+// Scheme knows the kinds of Kubernetes and our own.
 func Scheme() *runtime.Scheme {
 	known := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(known))
+	utilruntime.Must(v1alpha1.AddToScheme(known))
 	return known
 }
 

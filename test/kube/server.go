@@ -73,6 +73,8 @@ func start() (*Server, error) {
 	}
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory:    assets,
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
 	// Without a controller that makes service accounts, every Pod would be

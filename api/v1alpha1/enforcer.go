@@ -93,8 +93,8 @@ type EnforcerSpec struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
 	// tolerations are the node taints that do not keep enforcement away. A node
-	// that pods can run on and that is not enforced is open, so the default
-	// tolerates every taint.
+	// that pods can run on and that is not enforced is open, so by default
+	// every taint is tolerated. Default: [{operator: Exists}].
 	// +kubebuilder:default={{operator: Exists}}
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
@@ -102,13 +102,13 @@ type EnforcerSpec struct {
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 
 	// agent is the container that compiles policies. It has no rights on the
-	// network.
+	// network. Default: it asks for 20m of cpu and 64Mi of memory.
 	// +kubebuilder:default={resources: {requests: {cpu: "20m", memory: "64Mi"}}}
 	// +optional
 	Agent *Container `json:"agent,omitempty"`
 
 	// dataplane is the container that judges packets. It has no rights on the API
-	// server.
+	// server. Default: it asks for 50m of cpu and 32Mi of memory.
 	// +kubebuilder:default={resources: {requests: {cpu: "50m", memory: "32Mi"}}}
 	// +optional
 	Dataplane *Container `json:"dataplane,omitempty"`

@@ -25,7 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="Dropped",type=integer,JSONPath=`.status.queueDrops`,priority=1,description="Packets that found a queue full"
 // +kubebuilder:printcolumn:name="Rejudged",type=integer,JSONPath=`.status.flowsJudgedAgain`,priority=1,description="Open flows judged again after a change"
 // +kubebuilder:printcolumn:name="Tree bytes",type=integer,JSONPath=`.status.tree.sizeBytes`,priority=1,description="Size of the compiled tree"
-// +kubebuilder:printcolumn:name="Compile µs",type=integer,JSONPath=`.status.tree.compileMicroseconds`,priority=1,description="Time that the newest compilation took"
+// +kubebuilder:printcolumn:name="Compile us",type=integer,JSONPath=`.status.tree.compileMicroseconds`,priority=1,description="Time that the newest compilation took"
 // +kubebuilder:printcolumn:name="Queueing",type=string,JSONPath=`.status.kernel.queueing`,priority=1,description="How rules hand packets to the queues"
 // +kubebuilder:printcolumn:name="Kernel",type=string,JSONPath=`.status.kernel.release`,priority=1
 type NodeEnforcer struct {

@@ -18,6 +18,7 @@ type Container struct {
 type Resources struct {
 	// requests is what a node must have free for the container: cpu in cores,
 	// memory and ephemeral-storage in bytes, such as {cpu: 100m, memory: 64Mi}.
+	// Default: nothing, once resources are given.
 	// +optional
 	Requests ResourceList `json:"requests,omitempty"`
 	// limits is what the container may use at most, in the same units. Without a
@@ -32,7 +33,6 @@ type Resources struct {
 // +kubebuilder:validation:MaxProperties=3
 // +kubebuilder:validation:XValidation:rule="self.all(name, quantity(string(self[name])).compareTo(quantity('0')) >= 0)",message="a quantity is below 0: write 0 or more, or leave the resource out"
 // +kubebuilder:validation:XValidation:rule="self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",message="write cpu, memory or ephemeral-storage: the containers use no other resource"
-// +kubebuilder:validation:XValidation:rule="self.all(name, quantity(string(self[name])).compareTo(quantity('0')) >= 0)",message="a quantity is below 0: write 0 or more, or leave the resource out"
 type ResourceList map[string]resource.Quantity
 
 // Toleration is a toleration as in a pod: a taint that matches it does not keep
@@ -41,7 +41,7 @@ type ResourceList map[string]resource.Quantity
 // +kubebuilder:validation:XValidation:rule="!(has(self.operator) && self.operator == 'Exists') || !has(self.value)",message="operator Exists matches every value: remove value, or write operator: Equal"
 // +kubebuilder:validation:XValidation:rule="has(self.key) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key matches every taint: write operator: Exists beside it, or add the key"
 type Toleration struct {
-	// key is the taint's key. Without one, every key matches.
+	// key is the taint's key. Default: every key matches.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	// +optional
@@ -56,7 +56,7 @@ type Toleration struct {
 	// +optional
 	Value string `json:"value,omitempty"`
 	// effect is the taint's effect: NoSchedule, PreferNoSchedule or NoExecute.
-	// Without one, every effect matches.
+	// Default: every effect matches.
 	// +optional
 	Effect TaintEffect `json:"effect,omitempty"`
 }

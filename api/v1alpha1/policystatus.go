@@ -13,7 +13,7 @@ import (
 // +kubebuilder:resource:path=policystatuses,categories=sluice
 // +kubebuilder:printcolumn:name="Enforced",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].status`,description="Whether every node that needs the policy enforces it as it is now"
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods`,description="Pods that the policy selects"
-// +kubebuilder:printcolumn:name="Needed",type=integer,JSONPath=`.status.nodes.needed`,description="Nodes with a selected pod"
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes.needed`,description="Nodes with a selected pod"
 // +kubebuilder:printcolumn:name="Enforcing",type=integer,JSONPath=`.status.nodes.enforcing`,description="Nodes of these that enforce the policy as it is now"
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.enforcedSince`,description="How long all of them have"
 // +kubebuilder:printcolumn:name="Understood",type=string,JSONPath=`.status.conditions[?(@.type=="Understood")].status`,description="Whether every part of the policy can be understood"

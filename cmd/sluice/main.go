@@ -57,6 +57,7 @@ packets are judged by.`,
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
 		endsAtOnce(compileCommand()),
+		agentCommand(),
 		dataplaneCommand(),
 		demoCommand(),
 	)

@@ -56,7 +56,7 @@ func store(t *testing.T, object client.Object, status func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.Delete(context.WithoutCancel(t.Context()), object); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(c.Delete(context.WithoutCancel(t.Context()), object)); err != nil {
 			t.Errorf("deleting %s: %v", object.GetName(), err)
 		}
 	})

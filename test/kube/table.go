@@ -37,10 +37,10 @@ func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespa
 	if err != nil {
 		t.Fatalf("getting %s as a table: %v", resource.Resource, err)
 	}
-	return print(table, wide, names)
+	return format(table, wide, names)
 }
 
-func print(table *metav1.Table, wide bool, names []string) string {
+func format(table *metav1.Table, wide bool, names []string) string {
 	wanted := make(map[any]bool)
 	for _, name := range names {
 		wanted[name] = true

@@ -40,7 +40,8 @@ type agent struct {
 	stop     func()
 }
 
-// start runs an agent until the test ends or stop is called.
+// start runs an agent until the test ends or stop is called. It has begun to
+// work when start returns.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{stateDir: stateDir, health: freeAddress(t), registry: prometheus.NewRegistry()}
@@ -67,6 +68,13 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 		}
 	}
 	t.Cleanup(a.stop)
+	eventually(t, func() error {
+		response, err := http.Get("http://" + a.health + "/healthz")
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	})
 	return a
 }
 
@@ -119,7 +127,9 @@ func (a *agent) metric(t *testing.T, name, label string) float64 {
 }
 
 // tree opens what is published.
-func (a *agent) tree() (*tree.Tree, error) { return tree.Open(filepath.Join(a.stateDir, "tree", "current")) }
+func (a *agent) tree() (*tree.Tree, error) {
+	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
+}
 
 // generation gives the published one.
 func (a *agent) generation(t *testing.T) uint64 {

@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
 // Options say for which node an agent works, and where.
@@ -62,14 +64,16 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	}
 	publish := func(ctx context.Context) error {
 		if err := load(ctx, mgr, w, reconcilers); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("loading objects: %w", err)
+			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
 		}
 		return p.run(ctx)
 	}
-	for _, run := range []manager.RunnableFunc{publish, d.run} {
+	source := &statusSource{stateDir: o.StateDir, publisher: p, dataplane: d, connection: c}
+	status := &statusWriter{
+		node: o.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
+		source: source.status, log: o.Log.WithName("status"),
+	}
+	for _, run := range []manager.RunnableFunc{publish, d.run, status.run} {
 		if err := mgr.Add(run); err != nil {
 			return fmt.Errorf("preparing controllers: %w", err)
 		}
@@ -88,7 +92,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 
 func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
@@ -113,6 +117,7 @@ func addControllers(mgr manager.Manager, w *world, m *metrics, o Options) (map[k
 	for k, object := range watched() {
 		log := o.Log.WithName(string(k))
 		c := newChanges(k, m)
+		w.kinds = append(w.kinds, c)
 		common := reconciler{reader: mgr.GetCache(), world: w, changes: c, faults: newFaults(k, log, m)}
 		switch k {
 		case kindPolicy:
@@ -129,4 +134,12 @@ func addControllers(mgr manager.Manager, w *world, m *metrics, o Options) (map[k
 		}
 	}
 	return out, nil
+}
+
+// unlessDone gives an error, or nil when the context has ended, which is why.
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/testr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -45,10 +44,11 @@ type agent struct {
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{stateDir: stateDir, health: freeAddress(t), registry: prometheus.NewRegistry()}
-	log := logr.Discard()
-	if testing.Verbose() {
-		log = testr.New(t)
-	}
+	log := funcr.New(func(prefix, args string) {
+		if testing.Verbose() {
+			fmt.Fprintln(os.Stderr, prefix, args)
+		}
+	}, funcr.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -142,8 +142,9 @@ func (a *agent) generation(t *testing.T) uint64 {
 	return published.Generation()
 }
 
-// wantVerdict waits until the published tree judges a TCP flow so.
-func (a *agent) wantVerdict(t *testing.T, src, dst string, port uint16, want rule.Verdict) {
+// wantVerdict waits until the published tree judges a TCP flow to
+// port 80 so.
+func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	t.Helper()
 	eventually(t, func() error {
 		published, err := a.tree()
@@ -152,10 +153,10 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, port uint16, want rul
 		}
 		defer published.Close()
 		got := published.Lookup(flow.Flow{
-			Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: port,
+			Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
 		}).Verdict()
 		if got != want {
-			return fmt.Errorf("generation %d: %s -> %s port %d is %v, want %v", published.Generation(), src, dst, port, got, want)
+			return fmt.Errorf("generation %d: %s -> %s is %v, want %v", published.Generation(), src, dst, got, want)
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,23 +22,29 @@ type changes struct {
 	kind    kind
 	metrics *metrics
 
-	mu    sync.Mutex
-	since map[types.NamespacedName]time.Time
+	mu sync.Mutex
+	// waiting are the objects with events that no reconciler took yet.
+	waiting map[types.NamespacedName]waitingChange
+	// newest is the newest resource version of any event.
+	newest uint64
+}
+
+// waitingChange is the first event of an object that no reconciler took yet.
+type waitingChange struct {
+	at      time.Time
+	version uint64
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 func newChanges(k kind, m *metrics) *changes {
-	return &changes{kind: k, metrics: m, since: map[types.NamespacedName]time.Time{}}
+	return &changes{kind: k, metrics: m, waiting: map[types.NamespacedName]waitingChange{}}
 }
 
 // Create is called once for each object that appears.
 func (c *changes) Create(ctx context.Context, e event.CreateEvent, q queue) {
 	c.metrics.objects.WithLabelValues(string(c.kind)).Inc()
-	// What was there before the agent is no event that somebody waits for.
-	if !e.IsInInitialList {
-		c.note(e.Object)
-	}
+	c.note(e.Object, e.IsInInitialList)
 	c.queue.Create(ctx, e, q)
 }
 
@@ -47,14 +54,14 @@ func (c *changes) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	if e.ObjectOld.GetResourceVersion() == e.ObjectNew.GetResourceVersion() {
 		return
 	}
-	c.note(e.ObjectNew)
+	c.note(e.ObjectNew, false)
 	c.queue.Update(ctx, e, q)
 }
 
 // Delete is called once for each object that goes.
 func (c *changes) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
 	c.metrics.objects.WithLabelValues(string(c.kind)).Dec()
-	c.note(e.Object)
+	c.note(e.Object, false)
 	c.queue.Delete(ctx, e, q)
 }
 
@@ -63,25 +70,39 @@ func (c *changes) Generic(ctx context.Context, e event.GenericEvent, q queue) {
 	c.queue.Generic(ctx, e, q)
 }
 
-func (c *changes) note(object client.Object) {
+// note takes down an event. What was there before the agent is loaded, and is
+// no event that somebody waits for.
+func (c *changes) note(object client.Object, initial bool) {
 	now := time.Now()
-	key := client.ObjectKeyFromObject(object)
+	key := keyOf(object)
+	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.since[key]; !ok {
-		c.since[key] = now
+	c.newest = max(c.newest, version)
+	if _, ok := c.waiting[key]; !ok && !initial {
+		c.waiting[key] = waitingChange{at: now, version: version}
 	}
 }
 
-// take gives when the first event came since the last call, nothing if none
-// came. It must be called before the object is read.
-func (c *changes) take(key types.NamespacedName) []time.Time {
+// take gives when the first event of an object came since the last call. It
+// must be called before the object is read.
+func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.since[key]
-	if !ok {
-		return nil
+	change, ok := c.waiting[key]
+	delete(c.waiting, key)
+	return change.at, ok
+}
+
+// contained gives a resource version up to which every change of the kind was
+// taken. Keys are not taken in the order of versions, so it stays before the
+// oldest that waits.
+func (c *changes) contained() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.newest
+	for _, change := range c.waiting {
+		out = min(out, max(change.version, 1)-1)
 	}
-	delete(c.since, key)
-	return []time.Time{at}
+	return out
 }

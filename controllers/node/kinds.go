@@ -6,6 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
 // kind is a kind of object that the agent reads; it labels metrics and logs.
@@ -40,11 +42,12 @@ func watched() map[kind]client.Object {
 // not ask the API server for them, which may be away when the agent starts.
 func restMapper() meta.RESTMapper {
 	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
-	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventVersion})
+	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventVersion, v1alpha1.GroupVersion})
 	m.Add(networking.WithKind(string(kindPolicy)), meta.RESTScopeNamespace)
 	m.Add(core.WithKind(string(kindPod)), meta.RESTScopeNamespace)
 	m.Add(core.WithKind(string(kindNamespace)), meta.RESTScopeRoot)
 	m.Add(core.WithKind(string(kindNode)), meta.RESTScopeRoot)
 	m.Add(eventVersion.WithKind("Event"), meta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("NodeEnforcer"), meta.RESTScopeRoot)
 	return m
 }

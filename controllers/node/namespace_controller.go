@@ -18,8 +18,7 @@ type namespaceReconciler struct{ reconciler }
 
 // Reconcile brings the world to the state of one namespace.
 func (r *namespaceReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	events := r.changes.take(request.NamespacedName)
-	return reconcile.Result{}, r.world.apply(func(s *policy.Snapshot) error {
+	return reconcile.Result{}, r.world.apply(r.changes, request.NamespacedName, func(s *policy.Snapshot) error {
 		var namespace corev1.Namespace
 		err := r.reader.Get(ctx, request.NamespacedName, &namespace)
 		switch {
@@ -31,7 +30,7 @@ func (r *namespaceReconciler) Reconcile(ctx context.Context, request reconcile.R
 		}
 		s.UpsertNamespace(policy.NamespaceOf(&namespace))
 		return nil
-	}, events...)
+	})
 }
 
 // list applies every namespace of the cache.

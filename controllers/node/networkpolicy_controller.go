@@ -24,9 +24,8 @@ type networkPolicyReconciler struct {
 // problems. A report that does not arrive is tried again; the policy is in
 // force meanwhile.
 func (r *networkPolicyReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	events := r.changes.take(request.NamespacedName)
 	var found *networkingv1.NetworkPolicy
-	err := r.world.apply(func(s *policy.Snapshot) error {
+	err := r.world.apply(r.changes, request.NamespacedName, func(s *policy.Snapshot) error {
 		var np networkingv1.NetworkPolicy
 		err := r.reader.Get(ctx, request.NamespacedName, &np)
 		switch {
@@ -39,7 +38,7 @@ func (r *networkPolicyReconciler) Reconcile(ctx context.Context, request reconci
 		s.UpsertPolicy(&np)
 		found = &np
 		return nil
-	}, events...)
+	})
 	switch {
 	case err != nil:
 		return reconcile.Result{}, err

@@ -18,8 +18,7 @@ type nodeReconciler struct{ reconciler }
 
 // Reconcile brings the world to the state of one node.
 func (r *nodeReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	events := r.changes.take(request.NamespacedName)
-	return reconcile.Result{}, r.world.apply(func(s *policy.Snapshot) error {
+	return reconcile.Result{}, r.world.apply(r.changes, request.NamespacedName, func(s *policy.Snapshot) error {
 		var node corev1.Node
 		err := r.reader.Get(ctx, request.NamespacedName, &node)
 		switch {
@@ -32,7 +31,7 @@ func (r *nodeReconciler) Reconcile(ctx context.Context, request reconcile.Reques
 		}
 		r.upsert(s, &node)
 		return nil
-	}, events...)
+	})
 }
 
 // list applies every node of the cache.

@@ -18,8 +18,7 @@ type podReconciler struct{ reconciler }
 
 // Reconcile brings the world to the state of one pod.
 func (r *podReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	events := r.changes.take(request.NamespacedName)
-	return reconcile.Result{}, r.world.apply(func(s *policy.Snapshot) error {
+	return reconcile.Result{}, r.world.apply(r.changes, request.NamespacedName, func(s *policy.Snapshot) error {
 		var pod corev1.Pod
 		err := r.reader.Get(ctx, request.NamespacedName, &pod)
 		switch {
@@ -32,7 +31,7 @@ func (r *podReconciler) Reconcile(ctx context.Context, request reconcile.Request
 		}
 		r.upsert(s, &pod)
 		return nil
-	}, events...)
+	})
 }
 
 // list applies every pod of the cache.

@@ -33,8 +33,8 @@ func TestProblems(t *testing.T) {
 	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
 	c.policyFor(t, "db-2")
 	// The later policy is in force, so the earlier one is reconciled.
-	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", 80, rule.Deny)
-	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", 80, rule.Deny)
+	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)
+	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Deny)
 	c.wantEvents(t, np, 1)
 
 	first.stop()
@@ -103,10 +103,10 @@ func TestUnreadablePod(t *testing.T) {
 		return nil
 	})
 	c.pod(t, "web", "unreadable", "10.4.1.3")
-	a.wantVerdict(t, "192.0.2.1", "10.4.1.3", 80, rule.Deny)
-	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", 80, rule.Deny)
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.3", rule.Deny)
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", rule.Deny)
 	c.must(t, c.Delete(t.Context(), db, now))
-	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", 80, rule.Allow)
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", rule.Allow)
 	if n := a.metric(t, "sluice_agent_unreadable_objects", "Pod"); n != 0 {
 		t.Errorf("%v unreadable pods after it went, want 0", n)
 	}

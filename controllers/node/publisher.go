@@ -55,6 +55,8 @@ type publication struct {
 	took       time.Duration
 	// size is in bytes.
 	size int64
+	// contains says, for each kind, how new its objects are.
+	contains map[kind]uint64
 }
 
 func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publisher, error) {
@@ -119,13 +121,17 @@ func (p *publisher) step() {
 
 func (p *publisher) publish() error {
 	began := time.Now()
-	delta, events := p.world.delta()
-	if delta.Empty() && !p.unpublished {
+	step := p.world.step()
+	if step.delta.Empty() && !p.unpublished {
+		// What is published holds for the newer objects, too.
+		p.mu.Lock()
+		p.last.contains = step.contains
+		p.mu.Unlock()
 		return nil
 	}
 	p.unpublished = true
-	p.pending = append(p.pending, events...)
-	if err := p.builder.Apply(delta); err != nil {
+	p.pending = append(p.pending, step.events...)
+	if err := p.builder.Apply(step.delta); err != nil {
 		p.builder = tree.NewBuilder(p.world.node)
 		p.world.restart()
 		return fmt.Errorf("building tree: %w", err)
@@ -134,7 +140,7 @@ func (p *publisher) publish() error {
 	if err != nil {
 		return err
 	}
-	now := publication{generation: generation, at: time.Now()}
+	now := publication{generation: generation, at: time.Now(), contains: step.contains}
 	now.took = now.at.Sub(began)
 	if info, err := os.Stat(p.path); err == nil {
 		now.size = info.Size()

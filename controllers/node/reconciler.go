@@ -57,7 +57,7 @@ func load(ctx context.Context, m manager.Manager, w *world, reconcilers map[kind
 			return err
 		}
 	}
-	return w.apply(func(s *policy.Snapshot) error {
+	return w.load(func(s *policy.Snapshot) error {
 		var errs []error
 		for _, r := range reconcilers {
 			errs = append(errs, r.list(ctx, s))

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -14,6 +16,9 @@ type world struct {
 	node string
 	// wake has an element whenever something may have changed.
 	wake chan struct{}
+
+	// kinds are the changes of each kind, set before anything runs.
+	kinds []*changes
 
 	mu       sync.Mutex
 	snapshot *policy.Snapshot
@@ -33,12 +38,23 @@ func newWorld(node string) *world {
 	}
 }
 
-// apply lets change read objects and bring the snapshot to their state, while
-// nobody else does. The times are those of the events behind it.
-func (w *world) apply(change func(*policy.Snapshot) error, events ...time.Time) error {
+// load lets change read objects and bring the snapshot to their state, while
+// nobody else does.
+func (w *world) load(change func(*policy.Snapshot) error) error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	return change(w.snapshot)
+}
+
+// apply is load for one object of a kind, which changed.
+func (w *world) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
+	w.mu.Lock()
+	// The change counts as made from here on, for nobody sees the world before
+	// it is.
+	if at, ok := c.take(key); ok {
+		w.waiting = append(w.waiting, at)
+	}
 	err := change(w.snapshot)
-	w.waiting = append(w.waiting, events...)
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -47,14 +63,25 @@ func (w *world) apply(change func(*policy.Snapshot) error, events ...time.Time) 
 	return err
 }
 
-// delta gives what changed in the node's rules since the last call, and the
-// times of the events behind it.
-func (w *world) delta() (rule.Delta, []time.Time) {
+// step is what the world came to since the step before.
+type step struct {
+	// delta is what changed in the node's rules.
+	delta rule.Delta
+	// events are the times of the events behind it.
+	events []time.Time
+	// contains says how new the objects are that the world holds.
+	contains map[kind]uint64
+}
+
+func (w *world) step() step {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	events := w.waiting
+	out := step{delta: w.compiler.Delta(), events: w.waiting, contains: map[kind]uint64{}}
 	w.waiting = nil
-	return w.compiler.Delta(), events
+	for _, c := range w.kinds {
+		out.contains[c.kind] = c.contained()
+	}
+	return out
 }
 
 // restart lets the next delta give all rules of the node.

@@ -55,7 +55,7 @@ var directions = []direction{
 	{"controllers/node", module + "/api/v1alpha1", false},
 	{"controllers/node", module + "/policy", false},
 	{"controllers/node", module + "/dataplane/tree", false},
-	{"controllers/node", module + "/dataplane/ruleset", true},
+	{"controllers/node", module + "/dataplane/packet", true},
 	{"controllers/node", module + "/dataplane/queue", true},
 	{"controllers/node", module + "/dataplane/conntrack", true},
 	{"controllers/node", module + "/manifest", true},

@@ -138,8 +138,10 @@ func addControllers(mgr manager.Manager, w *world, m *metrics, o Options) (map[k
 
 // unlessDone gives an error, or nil when the context has ended, which is why.
 func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }

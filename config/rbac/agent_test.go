@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -137,6 +136,21 @@ func TestAgentMayRead(t *testing.T) {
 	}
 }
 
+// TestAgentMayReport: about its node, and about policies by events.
+func TestAgentMayReport(t *testing.T) {
+	install(t)
+	for _, right := range []struct{ verb, group, resource string }{
+		{"get", v1alpha1.GroupVersion.Group, "nodeenforcers"},
+		{"create", v1alpha1.GroupVersion.Group, "nodeenforcers"},
+		{"update", v1alpha1.GroupVersion.Group, "nodeenforcers/status"},
+		{"create", "events.k8s.io", "events"},
+	} {
+		if !may(t, right.verb, right.group, right.resource, "") {
+			t.Errorf("the agent may not %s %s", right.verb, right.resource)
+		}
+	}
+}
+
 // TestAgentMayNot: what would let a node that was broken into take over others.
 func TestAgentMayNot(t *testing.T) {
 	install(t)
@@ -164,7 +178,7 @@ func TestAgentMayNot(t *testing.T) {
 		{v1alpha1.GroupVersion.Group, "enforcers/status", everything},
 		{v1alpha1.GroupVersion.Group, "policystatuses", everything},
 		{v1alpha1.GroupVersion.Group, "policystatuses/status", everything},
-		{v1alpha1.GroupVersion.Group, "nodeenforcers", []string{"delete", "deletecollection"}},
+		{v1alpha1.GroupVersion.Group, "nodeenforcers", []string{"update", "patch", "delete", "deletecollection"}},
 	} {
 		for _, verb := range forbidden.verbs {
 			for _, where := range []string{"", namespace, "kube-system"} {
@@ -237,7 +251,7 @@ func waitUntilEnforced(t *testing.T) {
 		return apierrors.IsForbidden(last) && strings.Contains(last.Error(), "only the NodeEnforcer of the node"), nil
 	})
 	if err != nil {
-		t.Fatal(fmt.Errorf("waiting for the admission policy: %w; last answer: %w", err, last))
+		t.Fatalf("waiting for the admission policy: %v; last answer: %v", err, last)
 	}
 }
 

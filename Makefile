@@ -19,6 +19,10 @@ ARGS ?=
 # Empty for root; otherwise what becomes root and keeps the environment.
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
 
+# Tests that need an API server start this kube-apiserver and etcd. The first
+# time they are built, which takes minutes; then they are in the user's cache.
+kube_assets = KUBEBUILDER_ASSETS="$$(nice -n 19 $(GO) run ./hack/kubeassets)"
+
 # Tools have a module of their own, so that no program needs their
 # dependencies. Go builds a tool once and keeps it in the user's build cache.
 tool := $(GO) tool -modfile=hack/tools/go.mod
@@ -33,7 +37,8 @@ demo: build ## Enforce the example policies on real connections between network 
 test: ## Run all tests, also those on real packets (needs root)
 	hack/need-root.sh "make test"
 	hack/install-test-deps.sh
-	$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
+	$(kube_assets) && export KUBEBUILDER_ASSETS && \
+		$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
 
 ##@ Build
 
@@ -45,6 +50,10 @@ build: ## Build bin/sluice
 generate: ## Write all generated files anew
 	$(GO) generate ./...
 	$(GO) mod tidy
+
+.PHONY: kube-assets
+kube-assets: ## Build the kube-apiserver and etcd that tests start, and print where they are
+	@nice -n 19 $(GO) run ./hack/kubeassets
 
 .PHONY: fmt
 fmt: ## Format all Go files
@@ -69,7 +78,8 @@ check-generated: ## Check that `make generate` would change nothing
 race: ## Run all tests under the race detector (needs root and a C compiler)
 	hack/need-root.sh "make race"
 	hack/install-test-deps.sh
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout=40m $(TESTFLAGS) $(PACKAGES)
+	$(kube_assets) && export KUBEBUILDER_ASSETS && \
+		CGO_ENABLED=1 $(GO) test -race -count=1 -timeout=40m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

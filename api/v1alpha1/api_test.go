@@ -1,0 +1,172 @@
+package v1alpha1_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+var server *kube.Server
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+
+// enforcer gives an Enforcer with a spec in YAML, as a person writes it.
+func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
+	object.SetName(name)
+	if spec != "" {
+		var content map[string]any
+		if err := yaml.Unmarshal([]byte(spec), &content); err != nil {
+			t.Fatalf("spec of the test: %v", err)
+		}
+		object.Object["spec"] = content
+	}
+	return object
+}
+
+// TestEnforcerDefaults writes as little as possible and reads what holds.
+func TestEnforcerDefaults(t *testing.T) {
+	want := map[string]any{
+		"failurePolicy": "Closed",
+		"denyAction":    "Drop",
+		"queues":        map[string]any{"base": int64(2700)},
+		"markMask":      "0x60",
+		"tolerations":   []any{map[string]any{"operator": "Exists"}},
+		"agent":         map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
+		"dataplane":     map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
+		"refusalLog":    map[string]any{"linesPerSecond": int64(10)},
+	}
+	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
+	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
+	tests := map[string]client.Object{
+		"no spec":       enforcer(t, v1alpha1.EnforcerName, ""),
+		"empty spec":    enforcer(t, v1alpha1.EnforcerName, "{}"),
+		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, refusalLog: {}}"),
+		"from the type": typed,
+	}
+	c := server.Client(t)
+	for name, object := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := c.Create(t.Context(), object, client.DryRunAll); err != nil {
+				t.Fatal(err)
+			}
+			stored := &unstructured.Unstructured{}
+			switch object := object.(type) {
+			case *unstructured.Unstructured:
+				stored = object
+			default:
+				// The typed object was filled in with what the server answered.
+				content, err := yaml.Marshal(object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := yaml.Unmarshal(content, &stored.Object); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(want, integers(stored.Object["spec"])); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// integers makes whole numbers int64, as the API server's JSON decoder does.
+func integers(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, item := range value {
+			value[key] = integers(item)
+		}
+	case []any:
+		for i, item := range value {
+			value[i] = integers(item)
+		}
+	case float64:
+		return int64(value)
+	}
+	return value
+}
+
+// TestEnforcerRefused: what cannot work is refused at once, and the message says
+// what to write instead.
+func TestEnforcerRefused(t *testing.T) {
+	const name = v1alpha1.EnforcerName
+	tests := map[string]struct {
+		name, spec string
+		wantField  string
+		wantWords  string
+	}{
+		"another name":            {"second", "{}", "", "a cluster has one Enforcer: write metadata.name: default"},
+		"failure policy":          {name, "{failurePolicy: Ajar}", "spec.failurePolicy", `supported values: "Closed", "Open"`},
+		"deny action":             {name, "{denyAction: Ignore}", "spec.denyAction", `supported values: "Drop", "Reject"`},
+		"mask of one bit":         {name, `{markMask: "0x40"}`, "spec.markMask", `write them in hexadecimal, such as "0x60"`},
+		"mask of three bits":      {name, `{markMask: "0x70"}`, "spec.markMask", "exactly two bits"},
+		"mask of two and one bit": {name, `{markMask: "0x61"}`, "spec.markMask", "exactly two bits"},
+		"mask of no bit":          {name, `{markMask: "0x0"}`, "spec.markMask", "exactly two bits"},
+		"mask in decimal":         {name, `{markMask: "96"}`, "spec.markMask", "in hexadecimal"},
+		"mask over 32 bits":       {name, `{markMask: "0x600000000"}`, "spec.markMask", "may not be more than 10"},
+		"queues over the end":     {name, "{queues: {base: 65530, count: 7}}", "spec.queues", "base + count is at most 65536"},
+		"no queue":                {name, "{queues: {count: 0}}", "spec.queues.count", "greater than or equal to 1"},
+		"negative queue":          {name, "{queues: {base: -1}}", "spec.queues.base", "greater than or equal to 0"},
+		"image with a space":      {name, "{image: 'sluice: v1'}", "spec.image", "REGISTRY/NAME:TAG"},
+		"toleration of nothing":   {name, "{tolerations: [{effect: NoSchedule}]}", "spec.tolerations[0]", "write operator: Exists beside it"},
+		"toleration with a value": {name, "{tolerations: [{key: a, operator: Exists, value: b}]}", "spec.tolerations[0]", "remove value, or write operator: Equal"},
+		"taint effect":            {name, "{tolerations: [{operator: Exists, effect: Never}]}", "spec.tolerations[0].effect", `"NoExecute"`},
+		"request over limit":      {name, "{agent: {resources: {requests: {memory: 1Gi}, limits: {memory: 512Mi}}}}", "spec.agent.resources", "lower the request or raise the limit"},
+		"unknown resource":        {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
+		"negative resource":       {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
+		"too many log lines":      {name, "{refusalLog: {linesPerSecond: 1000000}}", "spec.refusalLog.linesPerSecond", "less than or equal to 10000"},
+	}
+	c := server.Client(t)
+	for test, tt := range tests {
+		t.Run(test, func(t *testing.T) {
+			err := c.Create(t.Context(), enforcer(t, tt.name, tt.spec), client.DryRunAll)
+			if !apierrors.IsInvalid(err) {
+				t.Fatalf("error %v, want the object refused as invalid", err)
+			}
+			if message := err.Error(); !strings.Contains(message, tt.wantField) || !strings.Contains(message, tt.wantWords) {
+				t.Errorf("message %q, want one about %q with %q", message, tt.wantField, tt.wantWords)
+			}
+		})
+	}
+}
+
+// TestEnforcerAccepted: the limits are where they should be.
+func TestEnforcerAccepted(t *testing.T) {
+	tests := map[string]string{
+		"two bits in one digit":  `{markMask: "0xc0000000"}`,
+		"two bits in two digits": `{markMask: "0x80000001"}`,
+		"leading zeros":          `{markMask: "0x00018000"}`,
+		"upper case":             `{markMask: "0xA0"}`,
+		"last queue":             "{queues: {base: 65535, count: 1}}",
+		"first queue":            "{queues: {base: 0, count: 256}}",
+		"no log":                 "{refusalLog: {linesPerSecond: 0}}",
+		"equal limit":            "{agent: {resources: {requests: {memory: 1Gi, cpu: 1}, limits: {memory: 1024Mi}}}}",
+		"integers":               "{dataplane: {resources: {requests: {cpu: 1, memory: 1000000}, limits: {cpu: 2}}}}",
+		"one node":               "{nodeSelector: {kubernetes.io/hostname: a}, tolerations: []}",
+		"toleration":             "{tolerations: [{key: a, value: b, effect: NoExecute}, {key: a, operator: Exists}]}",
+		"image by digest":        "{image: 'registry.example:5000/net/sluice@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'}",
+		"open and loud":          "{failurePolicy: Open, denyAction: Reject}",
+	}
+	c := server.Client(t)
+	for name, spec := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := c.Create(t.Context(), enforcer(t, v1alpha1.EnforcerName, spec), client.DryRunAll); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

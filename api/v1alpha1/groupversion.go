@@ -1,0 +1,35 @@
+// Package v1alpha1 has the kinds of the API group policy.sluice.dev:
+//
+//	Enforcer      how the cluster enforces; written by people, one per cluster
+//	NodeEnforcer  what one node enforces; written by that node's agent
+//	PolicyStatus  where a NetworkPolicy is enforced; written by the operator
+//
+// The conditions of all three follow the Kubernetes API conventions; conditions.go
+// has their types and reasons.
+//
+// +kubebuilder:object:generate=true
+// +groupName=policy.sluice.dev
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// The custom resource definitions and the deep copies come from the Go types.
+//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen object crd paths=. output:crd:artifacts:config=../../config/crd/bases
+
+// GroupVersion is the group and version of all kinds here.
+var GroupVersion = schema.GroupVersion{Group: "policy.sluice.dev", Version: "v1alpha1"}
+
+// AddToScheme makes the kinds known to a scheme.
+func AddToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion,
+		&Enforcer{}, &EnforcerList{},
+		&NodeEnforcer{}, &NodeEnforcerList{},
+		&PolicyStatus{}, &PolicyStatusList{},
+	)
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}

@@ -1,0 +1,270 @@
+package rbac_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+const (
+	namespace = "sluice-system"
+	agent     = "system:serviceaccount:" + namespace + ":sluice-agent"
+	nodeName  = "authentication.kubernetes.io/node-name"
+)
+
+var server *kube.Server
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+
+// install applies the kustomization, as an administrator does.
+func install(t *testing.T) {
+	t.Helper()
+	c := server.Client(t)
+	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	content, err := os.ReadFile("kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kustomization struct{ Resources []string }
+	if err := sigsyaml.Unmarshal(content, &kustomization); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range kustomization.Resources {
+		content, err := os.ReadFile(filepath.FromSlash(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
+		for {
+			object := &unstructured.Unstructured{}
+			if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			create(t, c, object)
+		}
+	}
+	// The API server's own caches of roles take a moment.
+	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return may(t, "watch", "networking.k8s.io", "networkpolicies", ""), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for the agent's role: %v", err)
+	}
+}
+
+func create(t *testing.T, c client.Client, object client.Object) {
+	t.Helper()
+	if err := c.Create(t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("creating %s: %v", object.GetName(), err)
+	}
+}
+
+// as gives a client of the agent whose pod runs on a node; on none if it is
+// empty.
+func as(t *testing.T, node string) client.Client {
+	t.Helper()
+	config := server.Config()
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: agent,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+	}
+	if node != "" {
+		config.Impersonate.Extra = map[string][]string{nodeName: {node}}
+	}
+	return server.ClientFor(t, config)
+}
+
+// may asks the API server what the agent may do.
+func may(t *testing.T, verb, group, resource, inNamespace string) bool {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(resource, "/")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   agent,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: inNamespace,
+		},
+	}}
+	if err := server.Client(t).Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// TestAgentMayRead: the four kinds that a tree is compiled from.
+func TestAgentMayRead(t *testing.T) {
+	install(t)
+	for _, kind := range []struct{ group, resource string }{
+		{"", "pods"},
+		{"", "namespaces"},
+		{"", "nodes"},
+		{"networking.k8s.io", "networkpolicies"},
+	} {
+		for _, verb := range []string{"get", "list", "watch"} {
+			if !may(t, verb, kind.group, kind.resource, "") {
+				t.Errorf("the agent may not %s %s", verb, kind.resource)
+			}
+		}
+		for _, verb := range []string{"create", "update", "patch", "delete", "deletecollection"} {
+			if may(t, verb, kind.group, kind.resource, "") {
+				t.Errorf("the agent may %s %s", verb, kind.resource)
+			}
+		}
+	}
+}
+
+// TestAgentMayReport: about its node, and about policies by events.
+func TestAgentMayReport(t *testing.T) {
+	install(t)
+	for _, right := range []struct{ verb, group, resource string }{
+		{"get", v1alpha1.GroupVersion.Group, "nodeenforcers"},
+		{"create", v1alpha1.GroupVersion.Group, "nodeenforcers"},
+		{"update", v1alpha1.GroupVersion.Group, "nodeenforcers/status"},
+		{"create", "events.k8s.io", "events"},
+	} {
+		if !may(t, right.verb, right.group, right.resource, "") {
+			t.Errorf("the agent may not %s %s", right.verb, right.resource)
+		}
+	}
+}
+
+// TestAgentMayNot: what would let a node that was broken into take over others.
+func TestAgentMayNot(t *testing.T) {
+	install(t)
+	everything := []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+	write := everything[3:]
+	for _, forbidden := range []struct {
+		group, resource string
+		verbs           []string
+	}{
+		{"", "secrets", everything},
+		{"", "configmaps", everything},
+		{"", "pods/exec", everything},
+		{"", "pods/ephemeralcontainers", everything},
+		{"", "pods/status", write},
+		{"", "nodes/proxy", everything},
+		{"", "nodes/status", write},
+		{"", "serviceaccounts/token", everything},
+		{"", "serviceaccounts", []string{"impersonate"}},
+		{"", "users", []string{"impersonate"}},
+		{"apps", "daemonsets", everything},
+		{"rbac.authorization.k8s.io", "clusterroles", append([]string{"bind", "escalate"}, everything...)},
+		{"rbac.authorization.k8s.io", "clusterrolebindings", everything},
+		{"admissionregistration.k8s.io", "validatingadmissionpolicies", everything},
+		{v1alpha1.GroupVersion.Group, "enforcers", write},
+		{v1alpha1.GroupVersion.Group, "enforcers/status", everything},
+		{v1alpha1.GroupVersion.Group, "policystatuses", everything},
+		{v1alpha1.GroupVersion.Group, "policystatuses/status", everything},
+		{v1alpha1.GroupVersion.Group, "nodeenforcers", []string{"update", "patch", "delete", "deletecollection"}},
+	} {
+		for _, verb := range forbidden.verbs {
+			for _, where := range []string{"", namespace, "kube-system"} {
+				if may(t, verb, forbidden.group, forbidden.resource, where) {
+					t.Errorf("the agent may %s %s in namespace %q", verb, forbidden.resource, where)
+				}
+			}
+		}
+	}
+}
+
+// TestOwnNodeOnly gives the agent every right on NodeEnforcers, so that nothing
+// but the admission policy is between it and those of other nodes.
+func TestOwnNodeOnly(t *testing.T) {
+	install(t)
+	admin := server.Client(t)
+	create(t, admin, &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "every-nodeenforcer"},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupVersion.Group},
+			Resources: []string{"nodeenforcers", "nodeenforcers/status"}, Verbs: []string{"*"},
+		}},
+	})
+	create(t, admin, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "every-nodeenforcer"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "every-nodeenforcer"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: "sluice-agent", Namespace: namespace}},
+	})
+	waitUntilEnforced(t)
+
+	own := nodeEnforcer("node-a")
+	if err := as(t, "node-a").Create(t.Context(), own); err != nil {
+		t.Fatalf("creating the own NodeEnforcer: %v", err)
+	}
+	own.Status.Policies = 3
+	if err := as(t, "node-a").Status().Update(t.Context(), own); err != nil {
+		t.Errorf("writing the own status: %v", err)
+	}
+	tests := map[string]struct {
+		node string
+		try  func(c client.Client) error
+	}{
+		"create another's":     {"node-a", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-b")) }},
+		"write another's":      {"node-b", func(c client.Client) error { return c.Update(t.Context(), labelled(own)) }},
+		"status of another's":  {"node-b", func(c client.Client) error { return c.Status().Update(t.Context(), own.DeepCopy()) }},
+		"delete another's":     {"node-b", func(c client.Client) error { return c.Delete(t.Context(), own.DeepCopy()) }},
+		"a token of no node":   {"", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-c")) }},
+		"a name made up there": {"node-a", func(c client.Client) error { return c.Create(t.Context(), generated("node-")) }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := tt.try(as(t, tt.node))
+			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "only the NodeEnforcer of the node") {
+				t.Errorf("error %v, want it forbidden by the admission policy", err)
+			}
+		})
+	}
+	if err := admin.Delete(t.Context(), own); err != nil {
+		t.Errorf("an administrator may delete one: %v", err)
+	}
+}
+
+// waitUntilEnforced waits for the API server to notice the admission policy and
+// the role.
+func waitUntilEnforced(t *testing.T) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		last = as(t, "nowhere").Create(t.Context(), nodeEnforcer("somewhere"), client.DryRunAll)
+		return apierrors.IsForbidden(last) && strings.Contains(last.Error(), "only the NodeEnforcer of the node"), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for the admission policy: %v; last answer: %v", err, last)
+	}
+}
+
+func nodeEnforcer(name string) *v1alpha1.NodeEnforcer {
+	return &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+func generated(prefix string) *v1alpha1.NodeEnforcer {
+	return &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+}
+
+func labelled(e *v1alpha1.NodeEnforcer) *v1alpha1.NodeEnforcer {
+	changed := e.DeepCopy()
+	changed.Labels = map[string]string{"changed": "yes"}
+	return changed
+}

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// Options say for which node an agent works, and where.
+type Options struct {
+	// Node is the name of the node's Node object.
+	Node string
+	// StateDir is the directory that agent and dataplane share.
+	StateDir string
+	// MetricsAddress and HealthAddress are where metrics, and /healthz and
+	// /readyz, are served, such as ":8080"; "0" is nowhere. The default is
+	// ":8080" and nowhere.
+	MetricsAddress, HealthAddress string
+	Log                           logr.Logger
+	// Registry takes the agent's metrics. MetricsAddress serves those of
+	// controller-runtime's registry.
+	Registry prometheus.Registerer
+}
+
+// Run keeps the node's tree up to date until the context ends. While the API
+// server is away it waits, also at its start.
+func Run(ctx context.Context, config *rest.Config, o Options) error {
+	m, err := newMetrics(o.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	w := newWorld(o.Node)
+	p, err := newPublisher(w, o.StateDir, m, o.Log.WithName("publisher"))
+	if err != nil {
+		return err
+	}
+	d := newDataplane(o.StateDir, m, o.Log.WithName("dataplane"))
+	p.published = d.published
+	c := newConnection(o.Log.WithName("connection"), m)
+	config = rest.CopyConfig(config)
+	config.Wrap(c.wrap)
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return fmt.Errorf("preparing controllers: %w", err)
+	}
+	reconcilers, err := addControllers(mgr, w, m, o)
+	if err != nil {
+		return fmt.Errorf("preparing controllers: %w", err)
+	}
+	publish := func(ctx context.Context) error {
+		if err := load(ctx, mgr, w, reconcilers); err != nil {
+			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
+		}
+		return p.run(ctx)
+	}
+	source := &statusSource{stateDir: o.StateDir, publisher: p, dataplane: d, connection: c}
+	status := &statusWriter{
+		node: o.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
+		source: source.status, log: o.Log.WithName("status"),
+	}
+	for _, run := range []manager.RunnableFunc{publish, d.run, status.run} {
+		if err := mgr.Add(run); err != nil {
+			return fmt.Errorf("preparing controllers: %w", err)
+		}
+	}
+	for name, check := range map[string]healthz.Checker{"published": p.check, "api-server": c.check} {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
+			return fmt.Errorf("preparing readiness: %w", err)
+		}
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("preparing health: %w", err)
+	}
+	o.Log.Info("Starting", "node", o.Node, "stateDir", o.StateDir, "apiServer", config.Host)
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, o Options) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	caches := cacheOptions()
+	log := o.Log.WithName("caches")
+	caches.DefaultWatchErrorHandler = func(_ context.Context, _ *toolscache.Reflector, err error) {
+		log.V(1).Info("Watch ended", "reason", err.Error())
+	}
+	return manager.New(config, manager.Options{
+		Scheme:                 scheme,
+		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
+		Cache:                  caches,
+		Logger:                 o.Log,
+		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress: o.HealthAddress,
+	})
+}
+
+func addControllers(mgr manager.Manager, w *world, m *metrics, o Options) (map[kind]kindReconciler, error) {
+	out := map[kind]kindReconciler{}
+	for k, object := range watched() {
+		log := o.Log.WithName(string(k))
+		c := newChanges(k, m)
+		w.kinds = append(w.kinds, c)
+		common := reconciler{reader: mgr.GetCache(), world: w, changes: c, faults: newFaults(k, log, m)}
+		switch k {
+		case kindPolicy:
+			out[k] = &networkPolicyReconciler{reconciler: common, problems: newProblemReporter(mgr.GetClient(), o.Node, log)}
+		case kindPod:
+			out[k] = &podReconciler{common}
+		case kindNamespace:
+			out[k] = &namespaceReconciler{common}
+		case kindNode:
+			out[k] = &nodeReconciler{common}
+		}
+		if err := addController(mgr, k, object, out[k], c); err != nil {
+			return nil, fmt.Errorf("%s controller: %w", k, err)
+		}
+	}
+	return out, nil
+}
+
+// unlessDone gives an error, or nil when the context has ended, which is why.
+func unlessDone(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
+}

@@ -1,0 +1,249 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+var server *kube.Server
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+
+// agent is a running agent.
+type agent struct {
+	stateDir string
+	health   string
+	registry *prometheus.Registry
+	stop     func()
+}
+
+// start runs an agent until the test ends or stop is called. It has begun to
+// work when start returns.
+func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
+	t.Helper()
+	a := &agent{stateDir: stateDir, health: freeAddress(t), registry: prometheus.NewRegistry()}
+	log := funcr.New(func(prefix, args string) {
+		if testing.Verbose() {
+			fmt.Fprintln(os.Stderr, prefix, args)
+		}
+	}, funcr.Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- node.Run(ctx, config, node.Options{
+			Node: name, StateDir: stateDir, MetricsAddress: "0", HealthAddress: a.health, Log: log, Registry: a.registry,
+		})
+	}()
+	stopped := false
+	a.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("agent: %v", err)
+		}
+	}
+	t.Cleanup(a.stop)
+	eventually(t, func() error {
+		response, err := http.Get("http://" + a.health + "/healthz")
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	})
+	return a
+}
+
+// freeAddress gives an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// ready gives what /readyz says of one check.
+func (a *agent) ready(check string) error {
+	response, err := http.Get("http://" + a.health + "/readyz/" + check)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(response.Body)
+		return fmt.Errorf("%s: %s %w", response.Status, text, err)
+	}
+	return nil
+}
+
+// metric gives a counter or gauge, or a histogram's count of samples, of which
+// there is one with the label value, if one is given.
+func (a *agent) metric(t *testing.T, name, label string) float64 {
+	t.Helper()
+	families, err := a.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if label != "" && m.GetLabel()[0].GetValue() != label {
+				continue
+			}
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	t.Fatalf("no metric %s %s", name, label)
+	return 0
+}
+
+// tree opens what is published.
+func (a *agent) tree() (*tree.Tree, error) {
+	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
+}
+
+// generation gives the published one.
+func (a *agent) generation(t *testing.T) uint64 {
+	t.Helper()
+	published, err := a.tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer published.Close()
+	return published.Generation()
+}
+
+// wantVerdict waits until the published tree judges a TCP flow to
+// port 80 so.
+func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
+	t.Helper()
+	eventually(t, func() error {
+		published, err := a.tree()
+		if err != nil {
+			return err
+		}
+		defer published.Close()
+		got := published.Lookup(flow.Flow{
+			Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
+		}).Verdict()
+		if got != want {
+			return fmt.Errorf("generation %d: %s -> %s is %v, want %v", published.Generation(), src, dst, got, want)
+		}
+		return nil
+	})
+}
+
+const patience = time.Minute
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, condition func() error) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("after %s: %v", patience, err)
+		}
+	}
+}
+
+// cluster makes objects in a namespace of the test's own.
+type cluster struct {
+	client.WithWatch
+	namespace string
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	return &cluster{WithWatch: server.Client(t), namespace: server.Namespace(t)}
+}
+
+// pod makes a running pod.
+func (c *cluster) pod(t *testing.T, name, nodeName, address string) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name, Labels: map[string]string{"app": name}},
+		Spec: corev1.PodSpec{NodeName: nodeName, Containers: []corev1.Container{{
+			Name: "main", Image: "main", Ports: []corev1.ContainerPort{{Name: "main", ContainerPort: 8080}},
+		}}},
+	}
+	c.must(t, c.Create(t.Context(), pod))
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.PodIP = address
+	pod.Status.PodIPs = []corev1.PodIP{{IP: address}}
+	c.must(t, c.Status().Update(t.Context(), pod))
+	return pod
+}
+
+// policyFor makes a policy for the pods of one app that lets in whom the rules say.
+func (c *cluster) policyFor(t *testing.T, app string, rules ...networkingv1.NetworkPolicyIngressRule) *networkingv1.NetworkPolicy {
+	t.Helper()
+	np := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: app},
+		Spec:       networkingv1.NetworkPolicySpec{PodSelector: appIs(app), Ingress: rules},
+	}
+	c.must(t, c.Create(t.Context(), np))
+	return np
+}
+
+func (*cluster) must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func appIs(app string) metav1.LabelSelector {
+	return metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
+}
+
+// from lets in the pods of one app.
+func from(app string) networkingv1.NetworkPolicyIngressRule {
+	selector := appIs(app)
+	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &selector}}}
+}
+
+// fromNamespaces lets in the namespaces with a label.
+func fromNamespaces(key, value string) networkingv1.NetworkPolicyIngressRule {
+	selector := metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
+	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &selector}}}
+}
+
+// now deletes without waiting for a kubelet.
+var now = client.GracePeriodSeconds(0)

@@ -1,0 +1,72 @@
+package node_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// fullPod has all that a policy can refer to, and much that none can.
+func fullPod() *corev1.Pod {
+	always := corev1.ContainerRestartPolicyAlways
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "web-0", UID: "6f1c", ResourceVersion: "42", CreationTimestamp: metav1.Unix(1_700_000_000, 0),
+			Labels:        map[string]string{"app": "web", "tier": "front"},
+			Annotations:   map[string]string{"note": "long"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{}}},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: "worker-1",
+			InitContainers: []corev1.Container{
+				{Name: "setup", Ports: []corev1.ContainerPort{{Name: "ignored", ContainerPort: 1}}},
+				{Name: "proxy", RestartPolicy: &always, Ports: []corev1.ContainerPort{{Name: "proxy", ContainerPort: 15001}}},
+			},
+			Containers: []corev1.Container{
+				{Name: "plain", Image: "plain", Ports: []corev1.ContainerPort{{ContainerPort: 81}}},
+				{
+					Name: "web", Image: "web", Env: []corev1.EnvVar{{Name: "A", Value: "b"}},
+					Ports:     []corev1.ContainerPort{{ContainerPort: 80}, {Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP}},
+					Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}},
+				},
+			},
+			Volumes: []corev1.Volume{{Name: "data"}},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: "10.0.0.1", HostIP: "192.0.2.1",
+			PodIPs:     []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}},
+			HostIPs:    []corev1.HostIP{{IP: "192.0.2.1"}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
+	}
+}
+
+// TestCachedPod: a pod as the cache keeps it means the same, and has nothing
+// that no policy can refer to.
+func TestCachedPod(t *testing.T) {
+	kept := node.ReducedPod(fullPod())
+	want, err := policy.PodOf(fullPod())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := policy.PodOf(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() })
+	if diff := cmp.Diff(want, got, addresses); diff != "" {
+		t.Errorf("what the cached pod means (-full +cached):\n%s", diff)
+	}
+	if kept.Annotations != nil || kept.ManagedFields != nil || kept.Spec.Volumes != nil || kept.Status.Conditions != nil {
+		t.Errorf("the cached pod has what nobody reads: %+v", kept)
+	}
+	if n := len(kept.Spec.Containers); n != 1 {
+		t.Errorf("%d containers, want the one with a named port", n)
+	}
+}

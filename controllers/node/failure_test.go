@@ -1,0 +1,305 @@
+package node_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// cable is the way to the API server, which can be cut.
+type cable struct {
+	address, server string
+
+	mu       sync.Mutex
+	listener net.Listener
+	ends     []net.Conn
+}
+
+// newCable gives a cable that is cut, and a configuration that uses it.
+func newCable(t *testing.T) *cable {
+	t.Helper()
+	to, err := url.Parse(server.Config().Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to.Host == "" {
+		to.Host = server.Config().Host
+	}
+	c := &cable{address: freeAddress(t), server: to.Host}
+	t.Cleanup(c.cut)
+	return c
+}
+
+// mend lets connections pass.
+func (c *cable) mend(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", c.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.listener = l
+	c.mu.Unlock()
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", c.server)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			c.mu.Lock()
+			c.ends = append(c.ends, near, far)
+			c.mu.Unlock()
+			go func() { _, _ = io.Copy(near, far); near.Close() }()
+			go func() { _, _ = io.Copy(far, near); far.Close() }()
+		}
+	}()
+}
+
+// cut ends all connections and takes no new ones.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.listener != nil {
+		c.listener.Close()
+		c.listener = nil
+	}
+	for _, end := range c.ends {
+		end.Close()
+	}
+	c.ends = nil
+}
+
+// publishEmpty publishes a tree as an agent before did, and gives its
+// generation.
+func publishEmpty(t *testing.T, name, stateDir string) uint64 {
+	t.Helper()
+	publisher, err := tree.NewPublisher(stateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last uint64
+	for range 7 {
+		if last, err = publisher.Publish(tree.NewBuilder(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return last
+}
+
+// TestAPIServerAway: an agent that starts while the API server is away, and
+// one that loses it, keep the tree on disk in force and resume.
+func TestAPIServerAway(t *testing.T) {
+	c := newCluster(t)
+	dir := t.TempDir()
+	before := publishEmpty(t, "away", dir)
+	line := newCable(t)
+	config := server.Config()
+	config.Host = "https://" + line.address
+	a := start(t, config, "away", dir)
+	eventually(t, func() error { return unready(a.ready("api-server")) })
+	if err := a.ready("published"); err == nil {
+		t.Error("published is ready while the API server is away")
+	}
+	if got := a.generation(t); got != before {
+		t.Errorf("generation %d while the API server is away, want %d", got, before)
+	}
+
+	line.mend(t)
+	c.pod(t, "db", "away", "10.5.0.2")
+	web := c.pod(t, "web", "elsewhere", "10.5.0.3")
+	c.policyFor(t, "db", from("web"))
+	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Allow)
+	a.wantVerdict(t, "10.5.0.4", "10.5.0.2", rule.Deny)
+	eventually(t, func() error { return errors.Join(a.ready("api-server"), a.ready("published")) })
+	if got := a.generation(t); got <= before {
+		t.Errorf("generation %d after %d", got, before)
+	}
+	pods := a.metric(t, "sluice_agent_objects", "Pod")
+
+	line.cut()
+	eventually(t, func() error { return unready(a.ready("api-server")) })
+	kept := a.generation(t)
+	c.must(t, c.Delete(t.Context(), web, now))
+	if got := a.generation(t); got != kept {
+		t.Errorf("generation %d after the API server went, want %d", got, kept)
+	}
+	line.mend(t)
+	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Deny)
+	eventually(t, func() error { return a.ready("api-server") })
+	if got := a.generation(t); got != kept+1 {
+		t.Errorf("generation %d: want %d, for one pod went", got, kept+1)
+	}
+	if got := a.metric(t, "sluice_agent_objects", "Pod"); got != pods-1 {
+		t.Errorf("%v pods, want %v", got, pods-1)
+	}
+}
+
+// TestNothingBeforeSync: while one kind cannot be listed nothing is published,
+// although the others are there.
+func TestNothingBeforeSync(t *testing.T) {
+	c := newCluster(t)
+	c.pod(t, "db", "sync", "10.6.0.2")
+	c.policyFor(t, "db")
+	dir := t.TempDir()
+	before := publishEmpty(t, "sync", dir)
+	c.role(t, "sync", "networkpolicies", "namespaces", "nodes")
+	a := start(t, server.User(t, "sync"), "sync", dir)
+	eventually(t, func() error {
+		for _, kind := range []string{"NetworkPolicy", "Namespace", "Node"} {
+			if a.metric(t, "sluice_agent_api_server_connected", kind) != 1 {
+				return fmt.Errorf("no %s objects yet", kind)
+			}
+		}
+		if err := a.ready("api-server"); err == nil || !strings.Contains(err.Error(), "Pod") {
+			return fmt.Errorf("readiness says %w, want that Pods are refused", err)
+		}
+		return nil
+	})
+	if got := a.generation(t); got != before {
+		t.Errorf("generation %d before pods are known, want %d", got, before)
+	}
+	c.role(t, "sync-pods", "pods")
+	c.bind(t, "sync-pods", "sync")
+	a.wantVerdict(t, "10.6.0.3", "10.6.0.2", rule.Deny)
+	if got := a.generation(t); got != before+1 {
+		t.Errorf("generation %d: want %d, all objects in one tree", got, before+1)
+	}
+}
+
+// role makes a role of its own name that may read some resources, bound to the
+// user of that name.
+func (c *cluster) role(t *testing.T, name string, resources ...string) {
+	t.Helper()
+	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"", "networking.k8s.io"}, Resources: resources, Verbs: []string{"get", "list", "watch"},
+		}},
+	}))
+	c.bind(t, name, name)
+}
+
+// bind gives a role to a user.
+func (c *cluster) bind(t *testing.T, role, user string) {
+	t.Helper()
+	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role + "-" + user},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+	}))
+}
+
+// unready is an error when a check has none.
+func unready(err error) error {
+	if err == nil {
+		return errors.New("ready")
+	}
+	return nil
+}
+
+// TestManyChanges: an agent that is stopped in the middle of many changes, and
+// the one after it, publish few trees, the last of which is right.
+func TestManyChanges(t *testing.T) {
+	const changes = 200
+	c := newCluster(t)
+	dir := t.TempDir()
+	a := start(t, server.Config(), "many", dir)
+	c.pod(t, "db", "many", "10.7.0.2")
+	c.policyFor(t, "db", from("web"))
+	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Deny)
+	guest := c.pod(t, "guest", "elsewhere", "10.7.0.3")
+	before := a.generation(t)
+	flip := func(n int) {
+		for i := range n {
+			guest.Labels["app"] = []string{"web", "guest"}[i%2]
+			c.must(t, c.Update(t.Context(), guest))
+		}
+	}
+	flip(changes / 2)
+	a.stop()
+	middle := a.generation(t)
+	flip(changes/2 - 1)
+	a = start(t, server.Config(), "many", dir)
+	eventually(t, func() error { return a.ready("published") })
+	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Allow)
+	flip(2)
+	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Deny)
+	flip(1)
+	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Allow)
+	after := a.generation(t)
+	if after <= middle || middle < before {
+		t.Errorf("generations %d, %d when the agent stopped, %d at the end: want them to go up", before, middle, after)
+	}
+	if n := after - before; n > changes {
+		t.Errorf("%d publications for %d changes", n, changes)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "tree"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) > 3 {
+		t.Errorf("%d files in the tree's folder, want current, its tree and the one before", len(entries))
+	}
+}
+
+// TestQuickChanges: many objects at once become few trees.
+func TestQuickChanges(t *testing.T) {
+	const changes = 200
+	c := newCluster(t)
+	a := start(t, server.Config(), "quick", t.TempDir())
+	c.pod(t, "db", "quick", "10.8.0.2")
+	c.policyFor(t, "db", from("web"))
+	a.wantVerdict(t, "10.8.1.1", "10.8.0.2", rule.Deny)
+	before := a.generation(t)
+	var group sync.WaitGroup
+	for i := range changes {
+		group.Go(func() {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("web-%d", i), Labels: map[string]string{"app": "web"}},
+				Spec:       corev1.PodSpec{NodeName: "elsewhere", Containers: []corev1.Container{{Name: "main", Image: "main"}}},
+			}
+			address := fmt.Sprintf("10.8.1.%d", i)
+			if err := c.Create(t.Context(), pod); err != nil {
+				t.Error(err)
+				return
+			}
+			pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: address, PodIPs: []corev1.PodIP{{IP: address}}}
+			if err := c.Status().Update(t.Context(), pod); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for i := range changes {
+		a.wantVerdict(t, fmt.Sprintf("10.8.1.%d", i), "10.8.0.2", rule.Allow)
+	}
+	if n := a.generation(t) - before; n > changes/2 {
+		t.Errorf("%d publications for %d changes", n, changes)
+	} else {
+		t.Logf("%d publications for %d changes", n, changes)
+	}
+	c.must(t, c.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(c.namespace), client.MatchingLabels{"app": "web"}, now))
+	for i := range changes {
+		a.wantVerdict(t, fmt.Sprintf("10.8.1.%d", i), "10.8.0.2", rule.Deny)
+	}
+}

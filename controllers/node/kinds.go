@@ -1,0 +1,53 @@
+package node
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// kind is a kind of object that the agent reads; it labels metrics and logs.
+type kind string
+
+const (
+	kindPolicy    kind = "NetworkPolicy"
+	kindPod       kind = "Pod"
+	kindNamespace kind = "Namespace"
+	kindNode      kind = "Node"
+)
+
+// resources are the kinds by the end of their path at the API server.
+var resources = map[string]kind{
+	"/apis/networking.k8s.io/v1/networkpolicies": kindPolicy,
+	"/api/v1/pods":       kindPod,
+	"/api/v1/namespaces": kindNamespace,
+	"/api/v1/nodes":      kindNode,
+}
+
+// watched gives an empty object of each kind that the agent reads.
+func watched() map[kind]client.Object {
+	return map[kind]client.Object{
+		kindPolicy:    &networkingv1.NetworkPolicy{},
+		kindPod:       &corev1.Pod{},
+		kindNamespace: &corev1.Namespace{},
+		kindNode:      &corev1.Node{},
+	}
+}
+
+// restMapper knows the kinds that the agent reads and writes, so that it need
+// not ask the API server for them, which may be away when the agent starts.
+func restMapper() meta.RESTMapper {
+	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
+	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventVersion, v1alpha1.GroupVersion})
+	m.Add(networking.WithKind(string(kindPolicy)), meta.RESTScopeNamespace)
+	m.Add(core.WithKind(string(kindPod)), meta.RESTScopeNamespace)
+	m.Add(core.WithKind(string(kindNamespace)), meta.RESTScopeRoot)
+	m.Add(core.WithKind(string(kindNode)), meta.RESTScopeRoot)
+	m.Add(eventVersion.WithKind("Event"), meta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("NodeEnforcer"), meta.RESTScopeRoot)
+	return m
+}

@@ -1,0 +1,152 @@
+package node_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/client-go/transport"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// TestProblems: two agents, one of which starts anew, write one Event for each
+// version of a policy with a problem.
+func TestProblems(t *testing.T) {
+	c := newCluster(t)
+	dir := t.TempDir()
+	// An API server of long ago took what those of today refuse.
+	config := server.Config()
+	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
+	first := start(t, config, "problems-1", dir)
+	second := start(t, config, "problems-2", t.TempDir())
+	c.pod(t, "db", "problems-1", "10.4.0.2")
+	c.pod(t, "db-2", "problems-2", "10.4.0.3")
+
+	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
+	c.policyFor(t, "db-2")
+	// The later policy is in force, so the earlier one is reconciled.
+	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)
+	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Deny)
+	c.wantEvents(t, np, 1)
+
+	first.stop()
+	first = start(t, config, "problems-1", dir)
+	eventually(t, func() error { return first.ready("published") })
+	np.Labels = map[string]string{"changed": "metadata"}
+	c.must(t, c.Update(t.Context(), np))
+	np.Spec.Ingress = append(np.Spec.Ingress, from("web"))
+	c.must(t, c.Update(t.Context(), np))
+	c.wantEvents(t, np, 2)
+
+	// A policy without a problem gets none, and what was reported stays.
+	np.Spec.Ingress = nil
+	c.must(t, c.Update(t.Context(), np))
+	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{fromBlock("203.0.113.0/24")}
+	c.must(t, c.Update(t.Context(), np))
+	c.wantEvents(t, np, 3)
+}
+
+// wantEvents waits until there are so many Events in the namespace, all on one
+// policy.
+func (c *cluster) wantEvents(t *testing.T, np *networkingv1.NetworkPolicy, want int) {
+	t.Helper()
+	eventually(t, func() error {
+		var events eventsv1.EventList
+		if err := c.List(t.Context(), &events, client.InNamespace(c.namespace)); err != nil {
+			return err
+		}
+		if len(events.Items) > want {
+			t.Fatalf("%d Events, want %d: %v", len(events.Items), want, events.Items)
+		}
+		if len(events.Items) < want {
+			return fmt.Errorf("%d Events, want %d: %v", len(events.Items), want, events.Items)
+		}
+		for i := range events.Items {
+			e := &events.Items[i]
+			if e.Regarding.Name != np.Name || e.Regarding.UID != np.UID || e.Type != corev1.EventTypeWarning ||
+				!strings.HasPrefix(e.Note, "spec.ingress[0].from[0].ipBlock.cidr: ") {
+				t.Errorf("Event %+v: want one on policy %s that names the field", e, np.Name)
+			}
+		}
+		return nil
+	})
+}
+
+func fromBlock(cidr string) networkingv1.NetworkPolicyIngressRule {
+	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}}}
+}
+
+// TestUnreadablePod: what of a pod cannot be read is reported, and neither the
+// rest of it nor any other object waits for it.
+func TestUnreadablePod(t *testing.T) {
+	c := newCluster(t)
+	config := server.Config()
+	config.Wrap(replacing("fd00:4:ffff::1", "fd00:4:nope::1"))
+	a := start(t, config, "unreadable", t.TempDir())
+	c.policyFor(t, "db")
+	c.policyFor(t, "web")
+	db := c.pod(t, "db", "unreadable", "10.4.1.2")
+	db.Status.PodIPs = append(db.Status.PodIPs, corev1.PodIP{IP: "fd00:4:ffff::1"})
+	c.must(t, c.Status().Update(t.Context(), db))
+	eventually(t, func() error {
+		if n := a.metric(t, "sluice_agent_unreadable_objects", "Pod"); n != 1 {
+			return fmt.Errorf("%v unreadable pods, want 1", n)
+		}
+		return nil
+	})
+	c.pod(t, "web", "unreadable", "10.4.1.3")
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.3", rule.Deny)
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", rule.Deny)
+	c.must(t, c.Delete(t.Context(), db, now))
+	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", rule.Allow)
+	if n := a.metric(t, "sluice_agent_unreadable_objects", "Pod"); n != 0 {
+		t.Errorf("%v unreadable pods after it went, want 0", n)
+	}
+}
+
+// replacing gives a transport that replaces a text in all that the server says
+// by another one of the same length.
+func replacing(old, text string) transport.WrapperFunc {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			response, err := next.RoundTrip(request)
+			if err == nil {
+				response.Body = &replacingBody{ReadCloser: response.Body, old: []byte(old), text: []byte(text), buffer: make([]byte, 1<<20)}
+			}
+			return response, err
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+type replacingBody struct {
+	io.ReadCloser
+	old, text, buffer, rest []byte
+}
+
+func (b *replacingBody) Read(p []byte) (int, error) {
+	var err error
+	if len(b.rest) == 0 {
+		var n int
+		n, err = b.ReadCloser.Read(b.buffer)
+		b.rest = bytes.ReplaceAll(b.buffer[:n], b.old, b.text)
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	if len(b.rest) > 0 {
+		// The error comes again with the next call below.
+		err = nil
+	}
+	return n, err
+}

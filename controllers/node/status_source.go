@@ -1,0 +1,182 @@
+package node
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// statusSource puts together what the node's status says.
+type statusSource struct {
+	stateDir   string
+	publisher  *publisher
+	dataplane  *dataplane
+	connection *connection
+
+	// counted is the generation that pods and policies were counted of.
+	counted  uint64
+	pods     v1alpha1.PodCounts
+	policies int32
+	// repairs and drops are what the dataplane said before.
+	repairs, drops uint64
+	// acknowledged is the newest generation of which acknowledgement was seen.
+	acknowledged *v1alpha1.Generation
+}
+
+// status gives the status of now.
+func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
+	var out v1alpha1.NodeEnforcerStatus
+	published := s.publisher.lastPublication()
+	if published.generation != 0 {
+		out.Published = &v1alpha1.Generation{
+			Number: int64(published.generation), Time: metav1.NewMicroTime(published.at.Truncate(time.Microsecond)),
+			Contains: resourceVersions(published.contains),
+		}
+		out.Tree = &v1alpha1.Tree{SizeBytes: published.size, CompileMicroseconds: published.took.Microseconds()}
+		if s.counted != published.generation {
+			if err := s.count(); err != nil {
+				return out, err
+			}
+		}
+	}
+	out.Pods, out.Policies = s.pods, s.policies
+	running := s.dataplane.status()
+	if running != nil {
+		s.describe(&out, running)
+	}
+	out.Acknowledged = s.acknowledged
+	out.Conditions = []metav1.Condition{
+		readyCondition(&out, running), s.syncedCondition(), s.degradedCondition(running),
+	}
+	return out, nil
+}
+
+// count counts what is in the newest tree.
+func (s *statusSource) count() error {
+	t, err := tree.Open(filepath.Join(s.stateDir, "tree", "current"))
+	if err != nil {
+		return err
+	}
+	s.counted, s.pods = t.Generation(), v1alpha1.PodCounts{}
+	policies := map[string]struct{}{}
+	for pod := range t.Pods() {
+		s.pods.Local++
+		if pod.IngressIsolated || pod.EgressIsolated {
+			s.pods.Isolated++
+		}
+		if len(pod.Addresses) == 0 {
+			continue
+		}
+		// No pod has the unspecified address: the pod alone judges.
+		here, nobody := pod.Addresses[0], netip.IPv4Unspecified()
+		if here.Is6() {
+			nobody = netip.IPv6Unspecified()
+		}
+		out := t.Lookup(flow.Flow{Src: here, Dst: nobody, Protocol: flow.TCP})
+		in := t.Lookup(flow.Flow{Src: nobody, Dst: here, Protocol: flow.TCP})
+		for _, side := range [...]tree.Side{out.Egress, in.Ingress} {
+			for _, name := range t.IsolatedBy(side) {
+				policies[name] = struct{}{}
+			}
+		}
+	}
+	s.policies = int32(len(policies))
+	return t.Close()
+}
+
+// describe adds what the dataplane says.
+func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engine.Status) {
+	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
+		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
+	}
+	if s.acknowledged != nil && out.Published != nil && s.acknowledged.Number == out.Published.Number {
+		s.acknowledged.Contains = out.Published.Contains
+	}
+	v := &running.Verdicts
+	out.Verdicts = v1alpha1.Verdicts{Accepted: int64(v.Accepted), Refused: int64(v.Refused)}
+	for _, n := range v.Unreadable {
+		out.Verdicts.Unreadable += int64(n)
+	}
+	out.QueueDrops = int64(v.QueueDropped + v.SocketDropped)
+	again := &running.JudgedAgain
+	out.FlowsJudgedAgain = int64(again.Accepted + again.Refused + again.Cleared)
+	if running.Queueing == "" {
+		// It waits for a tree that it can use.
+		return
+	}
+	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
+	// As the dataplane writes it in its status.
+	switch string(running.Queueing) {
+	case "queue expression":
+		out.Kernel.Queueing = v1alpha1.QueueExpression
+	case "NFQUEUE target":
+		out.Kernel.Queueing = v1alpha1.QueueTarget
+	}
+}
+
+func kernelRelease() string {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(name.Release[:])
+}
+
+func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *engine.Status) metav1.Condition {
+	switch {
+	case running == nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
+			"no dataplane answers: accepted flows go on, the failure policy decides on new ones")
+	case number(s.Acknowledged) == 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForDataplane,
+			"the dataplane enforces no generation yet")
+	case number(s.Acknowledged) < number(s.Published):
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
+			"the dataplane enforces an earlier generation")
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing,
+		"the dataplane enforces the generation published")
+}
+
+func (s *statusSource) syncedCondition() metav1.Condition {
+	if s.publisher.lastPublication().generation == 0 {
+		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonNotSyncedYet,
+			"not every object is read yet: what was published before stays in force")
+	}
+	if err := s.connection.check(nil); err != nil {
+		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonAPIServerUnreachable, err.Error())
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "every watch runs")
+}
+
+// degradedCondition compares the dataplane's counters with those before: it is
+// True from the moment that one went up until it stayed.
+func (s *statusSource) degradedCondition(running *engine.Status) metav1.Condition {
+	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
+	}
+	var repaired, dropped bool
+	if running != nil {
+		drops := running.Verdicts.QueueDropped + running.Verdicts.SocketDropped
+		repaired, dropped = running.Repairs > s.repairs, drops > s.drops
+		s.repairs, s.drops = running.Repairs, drops
+	}
+	if err := s.publisher.check(nil); err != nil && s.publisher.lastPublication().generation != 0 {
+		return degraded(v1alpha1.ReasonPublishingFailed, err.Error())
+	}
+	switch {
+	case dropped:
+		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
+	case repaired:
+		return degraded(v1alpha1.ReasonRulesRepaired, "somebody else changed the rules; they are repaired")
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as it should")
+}

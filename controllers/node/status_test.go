@@ -1,0 +1,132 @@
+package node_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// TestNodeEnforcer: the node's object says what is published and what the
+// dataplane acknowledged, also after others wrote or removed it.
+func TestNodeEnforcer(t *testing.T) {
+	c := newCluster(t)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "status"}}
+	c.must(t, c.Create(t.Context(), node))
+	a := start(t, server.Config(), "status", t.TempDir())
+	c.pod(t, "db", "status", "10.9.0.2")
+	c.pod(t, "web", "status", "10.9.0.3")
+	np := c.policyFor(t, "db")
+	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
+	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
+		return errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
+	})
+	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {
+		t.Errorf("owners %v, want the Node", got.OwnerReferences)
+	}
+	if want := (v1alpha1.PodCounts{Local: 2, Isolated: 1}); got.Status.Pods != want || got.Status.Policies != 1 {
+		t.Errorf("%+v, %d policies: want %+v, 1 policy", got.Status.Pods, got.Status.Policies, want)
+	}
+	order, err := resourceversion.CompareResourceVersion(got.Status.Published.Contains.NetworkPolicies, np.ResourceVersion)
+	if err != nil || order < 0 || got.Status.Tree.SizeBytes == 0 {
+		t.Errorf("%+v %+v: want the policy's resource version %s and a size", got.Status.Published, got.Status.Tree, np.ResourceVersion)
+	}
+
+	// A dataplane acknowledges whatever is published.
+	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (engine.Status, error) {
+		current, err := a.tree()
+		if err != nil {
+			return engine.Status{}, err
+		}
+		defer current.Close()
+		return engine.Status{
+			Generation: current.Generation(), Queueing: ruleset.QueueExpression,
+			Verdicts:    queue.Stats{Accepted: 3, Refused: 2, Unreadable: map[string]uint64{"Truncated": 1}},
+			JudgedAgain: engine.JudgedAgain{Walks: 1, Accepted: 1, Refused: 4},
+		}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.must(t, dataplane.Close()) })
+	enforcing := func(s *v1alpha1.NodeEnforcerStatus) error {
+		if err := errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonEnforcing)); err != nil {
+			return err
+		}
+		if s.Acknowledged == nil || s.Acknowledged.Number != s.Published.Number || s.Acknowledged.Contains.NetworkPolicies == "" {
+			return fmt.Errorf("acknowledged %+v, published %+v", s.Acknowledged, s.Published)
+		}
+		if s.Kernel == nil || s.Kernel.Queueing != v1alpha1.QueueExpression || s.Kernel.Release == "" {
+			return fmt.Errorf("kernel %+v", s.Kernel)
+		}
+		if want := (v1alpha1.Verdicts{Accepted: 3, Refused: 2, Unreadable: 1}); s.Verdicts != want {
+			return fmt.Errorf("verdicts %+v, want %+v", s.Verdicts, want)
+		}
+		if s.FlowsJudgedAgain != 5 {
+			return fmt.Errorf("%d flows judged again, want 5", s.FlowsJudgedAgain)
+		}
+		return nil
+	}
+	got = a.wantStatus(t, c, enforcing)
+
+	got.Status.Policies = 77
+	got.Status.Published.Number = 1 << 40
+	c.must(t, c.Status().Update(t.Context(), got))
+	c.must(t, c.Delete(t.Context(), np))
+	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Allow)
+	a.wantStatus(t, c, enforcing)
+	if n := a.metric(t, "sluice_agent_acknowledged_generation", ""); uint64(n) != a.generation(t) {
+		t.Errorf("acknowledged generation %v in the metrics, want %d", n, a.generation(t))
+	}
+
+	c.must(t, c.Delete(t.Context(), got))
+	c.policyFor(t, "db")
+	a.wantStatus(t, c, enforcing)
+}
+
+// wantStatus waits until the node's object is right, and gives it.
+func (a *agent) wantStatus(t *testing.T, c *cluster, right func(*v1alpha1.NodeEnforcerStatus) error) *v1alpha1.NodeEnforcer {
+	t.Helper()
+	var got v1alpha1.NodeEnforcer
+	eventually(t, func() error {
+		if err := c.Get(t.Context(), client.ObjectKey{Name: "status"}, &got); err != nil {
+			return err
+		}
+		return errors.Join(right(&got.Status), conditionIs(&got.Status, v1alpha1.ConditionSynced, v1alpha1.ReasonWatching))
+	})
+	return &got
+}
+
+// published is an error unless the status names the current generation.
+func published(a *agent, s *v1alpha1.NodeEnforcerStatus) (err error) {
+	current, err := a.tree()
+	if err != nil {
+		return err
+	}
+	defer func(t *tree.Tree) { err = errors.Join(err, t.Close()) }(current)
+	if s.Published == nil || s.Published.Number != int64(current.Generation()) {
+		return fmt.Errorf("published %+v, want generation %d", s.Published, current.Generation())
+	}
+	return nil
+}
+
+func conditionIs(s *v1alpha1.NodeEnforcerStatus, kind v1alpha1.ConditionType, reason v1alpha1.Reason) error {
+	condition := meta.FindStatusCondition(s.Conditions, string(kind))
+	if condition == nil || condition.Reason != string(reason) {
+		return fmt.Errorf("condition %s is %+v, want reason %s", kind, condition, reason)
+	}
+	return nil
+}

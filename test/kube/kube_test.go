@@ -1,0 +1,106 @@
+package kube_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	crclient "sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+var server *kube.Server
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+
+// TestObjects makes what the reconcilers watch, as an administrator.
+func TestObjects(t *testing.T) {
+	client := server.Client(t)
+	namespace := server.Namespace(t)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+	}
+	if err := client.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.PodIPs = []corev1.PodIP{{IP: "10.0.0.1"}}
+	if err := client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"}}
+	if err := client.Create(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	if len(policy.Spec.PolicyTypes) != 1 {
+		t.Errorf("policyTypes %v: want the API server's default", policy.Spec.PolicyTypes)
+	}
+}
+
+// TestUser: a user without roles may do nothing.
+func TestUser(t *testing.T) {
+	client := server.ClientFor(t, server.User(t, "nobody"))
+	err := client.List(t.Context(), &corev1.PodList{})
+	if !apierrors.IsForbidden(err) {
+		t.Errorf("listing pods without a role: %v, want Forbidden", err)
+	}
+}
+
+// TestLink: what is open ends with a cut, nothing new comes through, and after
+// the mend everything does.
+func TestLink(t *testing.T) {
+	link, config := server.Link(t, server.Config())
+	config.Timeout = 10 * time.Second
+	client := server.ClientFor(t, config)
+	namespace := server.Namespace(t)
+	watch, err := client.Watch(t.Context(), &corev1.PodList{}, crclient.InNamespace(namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	if err := link.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	for event := range watch.ResultChan() {
+		t.Logf("event %s", event.Type)
+	}
+	if err := client.List(t.Context(), &corev1.PodList{}); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("listing over a cut link: %v, want connection refused", err)
+	}
+	if err := server.Client(t).List(t.Context(), &corev1.PodList{}); err != nil {
+		t.Errorf("listing beside the cut link: %v", err)
+	}
+	if err := link.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.List(t.Context(), &corev1.PodList{}); err != nil {
+		t.Errorf("listing over the mended link: %v", err)
+	}
+}
+
+// TestGet: a test sees what kubectl prints.
+func TestGet(t *testing.T) {
+	namespace := server.Namespace(t)
+	status := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}
+	if err := server.Client(t).Create(t.Context(), status); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Get(t, v1alpha1.GroupVersion.WithResource("policystatuses"), namespace, false)
+	if !strings.HasPrefix(got, "NAME   ENFORCED   PODS") || !strings.Contains(got, "\na   ") {
+		t.Errorf("printed:\n%s", got)
+	}
+	got = server.Get(t, v1alpha1.GroupVersion.WithResource("policystatuses"), namespace, false, "b")
+	if strings.Contains(got, "\na   ") {
+		t.Errorf("printed what was not asked for:\n%s", got)
+	}
+}

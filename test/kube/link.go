@@ -1,0 +1,132 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"k8s.io/client-go/rest"
+)
+
+// Link is a way to the API server that can be cut, as the network between a node
+// and its control plane can. It carries TCP connections as they are; TLS goes
+// from end to end.
+type Link struct {
+	address string // that it listens on
+	target  string // that the API server listens on
+
+	mu       sync.Mutex
+	listener net.Listener
+	open     map[net.Conn]struct{}
+	carrying sync.WaitGroup
+}
+
+// Link makes a way to the server of the configuration, and gives the same
+// configuration for clients that take it. It is gone when the test ends.
+func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
+	t.Helper()
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		t.Fatalf("reading the API server's address: %v", err)
+	}
+	l := &Link{address: "127.0.0.1:0", target: server.Host, open: make(map[net.Conn]struct{})}
+	if err := l.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Cut(); err != nil {
+			t.Error(err)
+		}
+	})
+	through := rest.CopyConfig(config)
+	through.Host = "https://" + l.address
+	return l, through
+}
+
+// Cut ends every connection, and refuses new ones until Mend. A link that is cut
+// stays so.
+func (l *Link) Cut() error {
+	l.mu.Lock()
+	var err error
+	if l.listener != nil {
+		err = l.listener.Close()
+		l.listener = nil
+	}
+	for connection := range l.open {
+		err = errors.Join(err, connection.Close())
+	}
+	clear(l.open)
+	l.mu.Unlock()
+	l.carrying.Wait()
+	if err != nil {
+		return fmt.Errorf("cutting the link to the API server: %w", err)
+	}
+	return nil
+}
+
+// Mend takes connections again, at the same address as before.
+func (l *Link) Mend() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.listener != nil {
+		return nil
+	}
+	listener, err := net.Listen("tcp", l.address)
+	if err != nil {
+		return fmt.Errorf("mending the link to the API server: %w", err)
+	}
+	l.listener, l.address = listener, listener.Addr().String()
+	l.carrying.Go(func() { l.accept(listener) })
+	return nil
+}
+
+// accept carries connections until the listener is closed.
+func (l *Link) accept(listener net.Listener) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", l.target)
+		if err != nil {
+			_ = client.Close() // The client sees that the server is away.
+			continue
+		}
+		l.carry(listener, client, server)
+	}
+}
+
+// carry copies both ways until either end closes.
+func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.listener != listener {
+		closeAll(ends)
+		return
+	}
+	for i, end := range ends {
+		l.open[end] = struct{}{}
+		other := ends[1-i]
+		l.carrying.Go(func() {
+			_, _ = io.Copy(end, other) // However it ends, the connection is over.
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			for _, end := range ends {
+				if _, open := l.open[end]; open {
+					delete(l.open, end)
+					_ = end.Close() // The other direction ends with it.
+				}
+			}
+		})
+	}
+}
+
+func closeAll(connections []net.Conn) {
+	for _, connection := range connections {
+		_ = connection.Close() // Nothing was carried yet.
+	}
+}

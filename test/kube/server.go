@@ -1,0 +1,132 @@
+// Package kube gives the tests of a package a Kubernetes API server of their
+// own: a real kube-apiserver and etcd, with the project's kinds installed.
+//
+//	var server *kube.Server
+//
+//	func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+//
+//	func TestSomething(t *testing.T) {
+//		client := server.Client(t)
+//		namespace := server.Namespace(t)
+//		...
+//	}
+//
+// No other part of a control plane runs: nothing schedules or runs Pods,
+// collects garbage or finishes the deletion of a Namespace. Tests of a package
+// share the server, so each makes a namespace of its own, and names cluster-wide
+// objects after itself.
+package kube
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// startTimeout is generous: a kube-apiserver takes 5 s on an idle machine, and
+// tests of other packages may run beside it.
+const startTimeout = 2 * time.Minute
+
+// Server is a running kube-apiserver.
+type Server struct {
+	environment *envtest.Environment
+}
+
+// Main starts a server, sets *server to it, runs the tests and stops the server.
+// It gives the code for os.Exit.
+func Main(m *testing.M, server **Server) int {
+	code, err := run(m, server)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func run(m *testing.M, server **Server) (code int, err error) {
+	started, err := start()
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, started.stop()) }()
+	*server = started
+	return m.Run(), nil
+}
+
+func start() (*Server, error) {
+	root, err := projectRoot()
+	if err != nil {
+		return nil, err
+	}
+	assets, err := assets(root)
+	if err != nil {
+		return nil, err
+	}
+	environment := &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startTimeout,
+	}
+	// Without a controller that makes service accounts, every Pod would be
+	// refused for want of its namespace's default one.
+	environment.ControlPlane.GetAPIServer().Configure().
+		Set("disable-admission-plugins", "ServiceAccount")
+	if _, err := environment.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the API server: %w", err), environment.Stop())
+	}
+	return &Server{environment: environment}, nil
+}
+
+func (s *Server) stop() error {
+	if err := s.environment.Stop(); err != nil {
+		return fmt.Errorf("stopping the API server: %w", err)
+	}
+	return nil
+}
+
+// Config gives a configuration for clients that may do everything. The caller
+// may change it.
+func (s *Server) Config() *rest.Config {
+	return rest.CopyConfig(s.environment.Config)
+}
+
+// projectRoot gives the folder of the project's go.mod.
+func projectRoot() (string, error) {
+	file, err := output("", "go", "env", "GOMOD")
+	if err != nil {
+		return "", fmt.Errorf("asking go for the project's folder: %w", err)
+	}
+	return filepath.Dir(file), nil
+}
+
+// assets gives the directory with kube-apiserver and etcd. It builds them if
+// nobody has done that on this machine.
+func assets(root string) (string, error) {
+	directory, err := output(root, "go", "run", "./hack/kubeassets")
+	if err != nil {
+		return "", fmt.Errorf("building kube-apiserver and etcd: %w", err)
+	}
+	return directory, nil
+}
+
+func output(directory, program string, arguments ...string) (string, error) {
+	command := exec.Command(program, arguments...)
+	command.Dir = directory
+	var standardError bytes.Buffer
+	command.Stderr = &standardError
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(standardError.Bytes()))
+	}
+	return strings.TrimSpace(string(out)), nil
+}

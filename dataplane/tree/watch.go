@@ -133,13 +133,22 @@ func (w *watch) forget() {
 // deliver opens the current tree if it is another than before.
 func (w *watch) deliver() {
 	link := filepath.Join(w.stateDir, treeDir, currentName)
-	info, err := os.Lstat(link)
-	if err != nil {
-		return
-	}
-	target, err := os.Readlink(link)
-	if err != nil && info.Mode()&fs.ModeSymlink != 0 {
-		return
+	var info fs.FileInfo
+	var target string
+	// A symlink that is replaced between the two calls would be delivered now,
+	// and once more at its own event.
+	for whole := false; !whole; {
+		before, err := os.Lstat(link)
+		if err != nil {
+			return
+		}
+		if target, err = os.Readlink(link); err != nil && before.Mode()&fs.ModeSymlink != 0 {
+			return
+		}
+		if info, err = os.Lstat(link); err != nil {
+			return
+		}
+		whole = os.SameFile(before, info) && before.ModTime().Equal(info.ModTime())
 	}
 	// The time tells apart symlinks that got the same inode one after another.
 	if target == w.target && w.targetInfo != nil && os.SameFile(info, w.targetInfo) && info.ModTime().Equal(w.targetInfo.ModTime()) {

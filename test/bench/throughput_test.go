@@ -3,7 +3,6 @@ package bench_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"testing"
 	"time"
 
@@ -125,7 +124,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 		return s, fmt.Errorf("shutting down: %w", err)
 	}
 	// The receiver closes when it has everything.
-	if _, err := unix.Read(fd, buffer); err != nil && err != io.EOF {
+	if _, err := unix.Read(fd, buffer); err != nil {
 		return s, fmt.Errorf("waiting for the end: %w", err)
 	}
 	s.Took = time.Since(begin)

@@ -8,9 +8,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
@@ -119,16 +122,21 @@ func (st *stream) isCut() error {
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)
-	for time.Since(begin) < never {
+	for {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err
 		}
 		_, err := st.conn.Read(buf)
-		if cut := err != nil; cut {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ECONNRESET), errors.Is(err, io.EOF):
+			// After a reset has been read, reading gives the end.
 			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", st.name, err)
+		case time.Since(begin) > never:
+			return fmt.Errorf("%s %w", st.name, errFlows)
 		}
 	}
-	return fmt.Errorf("%s %w", st.name, errFlows)
 }
 
 // each asks all streams at once.

@@ -108,8 +108,10 @@ func TestOpenConnectionsThatDoWhatTheyShouldNot(t *testing.T) {
 				t.Error("wire and policies agree")
 			}
 			round := r.Rounds[2]
-			if round.Differ != len(test.wrong) {
-				t.Errorf("%d connections differ, want %d", round.Differ, len(test.wrong))
+			// The meddler may also keep a connection of the round before alive that
+			// one of this round happens to continue: the same port, or ping.
+			if round.Differ < len(test.wrong) {
+				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}
 			for _, h := range round.Held {
 				wrong := strings.Contains(strings.Join(test.wrong, ","), h.Protocol+" "+h.Verdict)

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -112,14 +111,16 @@ func (c *Connections) state(judge queue.Judge, e *entry) uint32 {
 		return 0
 	case decision.Verdict() == rule.Allow:
 		return c.marks.Accepted
-	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Lookup(reverse(f)).Verdict() == rule.Allow:
+	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Lookup(f.Reverse()).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
 		return c.marks.Refused
 	}
 }
 
-// isolated says whether policies had a say in this side of a flow.
+// isolated says whether a side of a flow gives its connection a mark: policies
+// had a say in it, or it is a pod's or a node's own, which would be queued again
+// if it had none.
 func isolated(s tree.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
@@ -128,10 +129,6 @@ func isolated(s tree.Side) bool {
 		// A refusal for whatever other reason is one.
 		return s.Verdict != rule.Allow
 	}
-}
-
-func reverse(f flow.Flow) flow.Flow {
-	return flow.Flow{Src: f.Dst, Dst: f.Src, Protocol: f.Protocol, SrcPort: f.DstPort, DstPort: f.SrcPort}
 }
 
 // walk asks for all connections and sets our bits of each mark to what state

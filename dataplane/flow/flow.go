@@ -62,6 +62,11 @@ type Flow struct {
 	SrcPort, DstPort uint16
 }
 
+// Reverse gives the flow as if its other end had opened it.
+func (f Flow) Reverse() Flow {
+	return Flow{Src: f.Dst, Dst: f.Src, Protocol: f.Protocol, SrcPort: f.DstPort, DstPort: f.SrcPort}
+}
+
 // String writes the flow as people do: "TCP 10.0.0.1:40000 -> 10.0.0.2:80".
 func (f Flow) String() string {
 	if !f.Protocol.HasPorts() {

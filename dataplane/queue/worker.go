@@ -108,7 +108,7 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 	outcome, state := Deny, marks.Refused
 	// Connection tracking may have lost a connection that the other end opened.
 	// The rules accept this answer only where that can be.
-	if p.MidStream && w.judge.Lookup(reverse(p.Flow)).Verdict() == rule.Allow {
+	if p.MidStream && w.judge.Lookup(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		outcome, state = MidStream, marks.Either
 	} else {
@@ -136,10 +136,6 @@ func (w *worker) lookup(f flow.Flow) tree.Decision {
 func (w *worker) tell(r *record) {
 	r.at, r.judge = time.Now(), w.judge
 	w.pool.config.Events.tell(r)
-}
-
-func reverse(f flow.Flow) flow.Flow {
-	return flow.Flow{Src: f.Dst, Dst: f.Src, Protocol: f.Protocol, SrcPort: f.DstPort, DstPort: f.SrcPort}
 }
 
 func (w *worker) answer(id uint32, verdict int, options ...nfqueue.VerdictOption) {

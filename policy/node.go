@@ -37,7 +37,7 @@ func (s *Snapshot) setNodeObject(n *node, object *Node) {
 // eachNodeAddress calls f with every address that a pod shows to be its
 // node's: the host's addresses, and its own when it has no other. A pod that is
 // bound to no node shows none.
-func (s *Snapshot) eachNodeAddress(p *pod, f func(netip.Addr)) {
+func (p *pod) eachNodeAddress(f func(netip.Addr)) {
 	if p.Node == "" {
 		return
 	}

@@ -115,7 +115,7 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 func (s *Snapshot) attach(p *pod) {
 	n := s.node(p.Node)
 	n.pods[p] = struct{}{}
-	s.eachNodeAddress(p, func(a netip.Addr) { s.addNodeAddress(n, a) })
+	p.eachNodeAddress(func(a netip.Addr) { s.addNodeAddress(n, a) })
 	if p.live() {
 		s.join(p)
 		for _, a := range p.Addresses {
@@ -129,7 +129,7 @@ func (s *Snapshot) attach(p *pod) {
 func (s *Snapshot) detach(p *pod) {
 	n := s.node(p.Node)
 	delete(n.pods, p)
-	s.eachNodeAddress(p, func(a netip.Addr) { s.dropNodeAddress(n, a) })
+	p.eachNodeAddress(func(a netip.Addr) { s.dropNodeAddress(n, a) })
 	if p.cohort != nil {
 		for _, a := range p.Addresses {
 			s.owners.release(a, p)

@@ -20,8 +20,8 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape: a table of our name exists whose base chains are not ours.
-// They cannot be changed in place.
+// ErrForeignShape: a table of our name exists in which a chain of ours hangs on
+// another hook or priority. That cannot be changed in place.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 
 // Deny is how a refused packet ends.

@@ -48,6 +48,13 @@ type NodeEnforcerList struct {
 
 // NodeEnforcerStatus says what a node enforces.
 type NodeEnforcerStatus struct {
+	// heartbeat is when the agent wrote this status, by the node's clock. It
+	// writes at least every 12 seconds while it reaches the API server. A status
+	// older than 60 seconds counts as that of a node that does not enforce.
+	// Absent before the first.
+	// +optional
+	Heartbeat *metav1.Time `json:"heartbeat,omitempty"`
+
 	// published is the newest generation that the agent compiled and published.
 	// Absent before the first.
 	// +optional

@@ -25,9 +25,10 @@ const (
 	// statusLook is how often the status is looked at, and so the shortest time
 	// between two writes: generations come up to fifty times a second.
 	statusLook = time.Second
-	// statusInterval is the shortest time between two writes when nothing
-	// changed but counters and resource versions. Up to a fifth more comes to
-	// it by chance, so that the nodes of a cluster do not write together.
+	// statusInterval is the time between two writes when nothing changed but
+	// counters and resource versions, or nothing at all: each write is a sign of
+	// life, too. Up to a fifth more comes to it by chance, so that the nodes of a
+	// cluster do not write together.
 	statusInterval = 10 * time.Second
 	// statusTimeout is how long a write may take.
 	statusTimeout = 5 * time.Second
@@ -97,10 +98,11 @@ func (w *statusWriter) look(ctx context.Context) error {
 	}
 	next := w.held.DeepCopy()
 	setStatus(&next.Status, status)
-	same := equality.Semantic.DeepEqual(w.held.Status, next.Status)
-	if same || (!changed(&w.held.Status, &next.Status) && time.Now().Before(w.due)) {
+	if !changed(&w.held.Status, &next.Status) && time.Now().Before(w.due) {
 		return nil
 	}
+	now := metav1.Now()
+	next.Status.Heartbeat = &now
 	err = w.client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
@@ -162,9 +164,10 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 }
 
 // changed reports whether two statuses differ in more than counters and
-// resource versions.
+// resource versions of what changes often. A policy that is enforced is news,
+// also where it concerns no pod of the node and so makes no generation.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
-	return number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
+	return policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
 		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
 }
 
@@ -173,6 +176,13 @@ func number(g *v1alpha1.Generation) int64 {
 		return 0
 	}
 	return g.Number
+}
+
+func policies(g *v1alpha1.Generation) string {
+	if g == nil {
+		return ""
+	}
+	return g.Contains.NetworkPolicies
 }
 
 // resourceVersions writes versions as the API has them.

@@ -22,6 +22,9 @@ const (
 	// retryInterval is the time to the next try after a publication that failed
 	// while nothing changes.
 	retryInterval = time.Second
+	// remembered is of how many publications it is known what they contain: of
+	// those that a dataplane can be behind by.
+	remembered = 64
 )
 
 // publisher turns the world's changes into published trees. All but its last
@@ -46,6 +49,9 @@ type publisher struct {
 	mu    sync.Mutex
 	last  publication
 	error error
+	// before are the publications before the last one, by generation modulo
+	// remembered.
+	before [remembered]publication
 }
 
 // publication is a tree that was published.
@@ -149,6 +155,7 @@ func (p *publisher) publish() error {
 	p.unpublished, p.pending = false, nil
 	p.log.V(1).Info("Published", "generation", generation, "bytes", now.size, "took", now.took.String())
 	p.mu.Lock()
+	p.before[p.last.generation%remembered] = p.last
 	p.last = now
 	p.mu.Unlock()
 	p.published(now)
@@ -161,6 +168,19 @@ func (p *publisher) lastPublication() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
+}
+
+// containedBy says how new the objects of a generation are, nil if it is not
+// known any more, or was published by an agent before.
+func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, known := range []publication{p.last, p.before[generation%remembered]} {
+		if known.generation == generation {
+			return known.contains
+		}
+	}
+	return nil
 }
 
 // check is the readiness of publication.

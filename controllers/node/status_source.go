@@ -97,8 +97,12 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engin
 	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
 		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
 	}
-	if s.acknowledged != nil && out.Published != nil && s.acknowledged.Number == out.Published.Number {
-		s.acknowledged.Contains = out.Published.Contains
+	if s.acknowledged != nil {
+		// While generations come faster than statuses, the newest one
+		// acknowledged is seldom the newest one published.
+		if contains := s.publisher.containedBy(uint64(s.acknowledged.Number)); contains != nil {
+			s.acknowledged.Contains = resourceVersions(contains)
+		}
 	}
 	v := &running.Verdicts
 	out.Verdicts = v1alpha1.Verdicts{Accepted: int64(v.Accepted), Refused: int64(v.Refused)}

@@ -18,14 +18,19 @@ import (
 // them, and the snapshot shares their labels and specs.
 func cacheOptions() cache.Options {
 	share := true
-	return cache.Options{
-		DefaultUnsafeDisableDeepCopy: &share,
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                 {Transform: reducing(reducedPod)},
-			&corev1.Namespace{}:           {Transform: reducing(reducedNamespace)},
-			&corev1.Node{}:                {Transform: reducing(reducedNode)},
-			&networkingv1.NetworkPolicy{}: {Transform: reducing(reducedPolicy)},
-		},
+	byObject := ReducedObjects()
+	byObject[&corev1.Node{}] = cache.ByObject{Transform: reducing(reducedNode)}
+	return cache.Options{DefaultUnsafeDisableDeepCopy: &share, ByObject: byObject}
+}
+
+// ReducedObjects let a cache keep of Pods, Namespaces and NetworkPolicies only
+// what policies and their status are made of.
+func ReducedObjects() map[client.Object]cache.ByObject {
+	share := true
+	return map[client.Object]cache.ByObject{
+		&corev1.Pod{}:                 {Transform: reducing(reducedPod), UnsafeDisableDeepCopy: &share},
+		&corev1.Namespace{}:           {Transform: reducing(reducedNamespace), UnsafeDisableDeepCopy: &share},
+		&networkingv1.NetworkPolicy{}: {Transform: reducing(reducedPolicy), UnsafeDisableDeepCopy: &share},
 	}
 }
 

@@ -18,12 +18,15 @@ import (
 // enforcing, but nobody can say what.
 const heartbeatTimeout = time.Minute
 
+// noAgent is what is known of a node of which nobody has reported.
+const noAgent = "no agent has reported yet"
+
 // notEnforcing says why a node is not known to enforce, "" if it is.
 func notEnforcing(n *v1alpha1.NodeEnforcer, now time.Time) string {
 	ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady))
 	switch {
 	case ready == nil:
-		return "its agent has not reported yet"
+		return noAgent
 	case stale(n, now):
 		return fmt.Sprintf("its agent has not reported for more than %s", heartbeatTimeout)
 	case ready.Status != metav1.ConditionTrue:

@@ -1,6 +1,7 @@
 package conntrack_test
 
 import (
+	"context"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/tree"
@@ -89,6 +91,10 @@ func (s *stage) read() map[uint16]uint32 {
 	return out
 }
 
+func (s *stage) judgeAll(j judge) (conntrack.Result, error) {
+	return s.connections.JudgeAll(context.Background(), func() queue.Judge { return j })
+}
+
 // judge isolates one pod for ingress; port 80 of it is allowed.
 type judge struct{ pod netip.Addr }
 
@@ -130,7 +136,7 @@ func TestJudgeAll(t *testing.T) {
 	} {
 		s.add(c.protocol, c.src, c.dst, c.backend, c.mark)
 	}
-	if _, err := s.connections.JudgeAll(judge{pod.Addr()}); err != nil {
+	if _, err := s.judgeAll(judge{pod.Addr()}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[uint16]uint32{
@@ -139,7 +145,7 @@ func TestJudgeAll(t *testing.T) {
 	if diff := cmp.Diff(want, s.read()); diff != "" {
 		t.Errorf("marks by source port (-want +got):\n%s", diff)
 	}
-	again, err := s.connections.JudgeAll(judge{pod.Addr()})
+	again, err := s.judgeAll(judge{pod.Addr()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +179,7 @@ func TestJudgeAllHoldsNoConnections(t *testing.T) {
 	s.many(n)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r, err := s.connections.JudgeAll(judge{netip.MustParseAddr("10.0.0.2")})
+	r, err := s.judgeAll(judge{netip.MustParseAddr("10.0.0.2")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +200,7 @@ func BenchmarkJudgeAll(b *testing.B) {
 	j := judge{netip.MustParseAddr("10.0.0.2")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.connections.JudgeAll(j); err != nil {
+		if _, err := s.judgeAll(j); err != nil {
 			b.Fatal(err)
 		}
 	}

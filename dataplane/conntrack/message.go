@@ -18,6 +18,7 @@ const (
 	messageNew  = subsystem << 8 // IPCTNL_MSG_CT_NEW is 0
 	messageGet  = subsystem<<8 | 1
 	headerSize  = 16
+	sequenceAt  = 8 // in struct nlmsghdr
 	genericSize = 4 // struct nfgenmsg
 
 	attrTupleOriginal = 1

@@ -30,39 +30,73 @@ func send(fd int, data []byte) error {
 	}
 }
 
-// eachMessage reads a dump to its end. The data is valid until the function
-// returns. After an error the rest of the dump is read and left out, so that the
-// socket can be used again.
-func eachMessage(fd int, buffer []byte, each func(kind uint16, data []byte) error) error {
-	var failed error
+func receive(fd int, buffer []byte) (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(fd, buffer, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
 		}
+	}
+}
+
+// header is what struct nlmsghdr says of a message.
+type header struct {
+	kind, flags uint16
+	sequence    uint32
+}
+
+// eachHeader calls f with one message of a datagram after the other, until f
+// gives an error.
+func eachHeader(data []byte, f func(h header, payload []byte) error) error {
+	for len(data) >= headerSize {
+		length := int(binary.NativeEndian.Uint32(data))
+		if length < headerSize || length > len(data) {
+			return errMessage
+		}
+		h := header{
+			kind:     binary.NativeEndian.Uint16(data[4:]),
+			flags:    binary.NativeEndian.Uint16(data[6:]),
+			sequence: binary.NativeEndian.Uint32(data[sequenceAt:]),
+		}
+		if err := f(h, data[headerSize:length]); err != nil {
+			return err
+		}
+		data = data[min((length+3)&^3, len(data)):]
+	}
+	return nil
+}
+
+// eachMessage reads a dump to its end. The data is valid until the function
+// returns. After an error of that function the rest of the dump is read and left
+// out, so that the socket can be used again.
+func eachMessage(fd int, buffer []byte, each func(kind uint16, data []byte) error) error {
+	var failed error
+	for ended := false; !ended; {
+		n, err := receive(fd, buffer)
 		if err != nil {
 			return err
 		}
-		for data := buffer[:n]; len(data) >= headerSize; {
-			length := int(binary.NativeEndian.Uint32(data))
-			if length < headerSize || length > len(data) {
-				return errMessage
+		err = eachHeader(buffer[:n], func(h header, payload []byte) error {
+			if h.flags&unix.NLM_F_DUMP_INTR != 0 && failed == nil {
+				failed = errInterrupted
 			}
-			kind, payload := binary.NativeEndian.Uint16(data[4:]), data[headerSize:length]
-			switch kind {
-			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+			if h.kind == unix.NLMSG_DONE || h.kind == unix.NLMSG_ERROR {
+				ended = true
 				if errno := errnoOf(payload); errno != 0 {
-					return errors.Join(failed, errno)
+					return errno
 				}
-				return failed
-			default:
-				if failed == nil {
-					failed = each(kind, payload)
-				}
+				return nil
 			}
-			data = data[min((length+3)&^3, len(data)):]
+			if failed == nil {
+				failed = each(h.kind, payload)
+			}
+			return nil
+		})
+		if err != nil {
+			return errors.Join(failed, err)
 		}
 	}
+	return failed
 }
 
 // errnoOf reads the negative errno that an error or the end of a dump begins

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,12 +50,15 @@ type Engine struct {
 	kernel ruleset.Kernel
 	table  *ruleset.Table
 	pool   *queue.Pool
-	// connections are judged again with each generation.
+	// connections are judged again with each generation, by the walker.
 	connections *conntrack.Connections
+	walker      *walker
+	stopWalks   context.CancelFunc
+	walking     sync.WaitGroup
 
 	// mu orders changes.
 	mu           sync.Mutex
-	now          Generation
+	now          *held
 	acknowledged atomic.Uint64
 	closed       bool
 
@@ -73,13 +77,14 @@ type Engine struct {
 // Start begins to enforce in the network namespace of the calling thread. The
 // order is: the first generation, then the queues, then the rules, so that no
 // packet is queued that nobody judges. The error is ruleset.ErrKernel where the
-// kernel lacks something.
+// kernel lacks something. The generation is not acknowledged yet when Start
+// returns.
 func Start(config Config, first Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, kernel: kernel, now: first, seen: first, started: time.Now(), failed: make(chan error, 1)}
+	e := &Engine{config: config, kernel: kernel, now: hold(first, config.Log), seen: first, started: time.Now(), failed: make(chan error, 1)}
 	e.pool, err = queue.Open(queue.Config{
 		Marks:    config.Marks,
 		Base:     config.QueueBase,
@@ -93,6 +98,8 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err := e.install(first); err != nil {
 		return nil, errors.Join(err, e.closeParts())
 	}
+	e.walk()
+	e.walker.ask(e.now)
 	e.watching.Go(e.guard)
 	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
 		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
@@ -119,37 +126,39 @@ func (e *Engine) install(first Generation) (err error) {
 	if e.watcher, err = e.table.Watch(); err != nil {
 		return err
 	}
-	if err := e.table.Install(first.Isolated); err != nil {
-		return err
-	}
-	return e.judgeAgain(first)
+	return e.table.Install(first.Isolated)
+}
+
+// walk lets a walker follow the generations.
+func (e *Engine) walk() {
+	var ctx context.Context
+	ctx, e.stopWalks = context.WithCancel(context.Background())
+	e.walker = newWalker(e.config.Log)
+	e.walker.judgeAll, e.walker.acknowledge, e.walker.fail = e.connections.JudgeAll, e.acknowledge, e.fail
+	e.walking.Go(func() { e.walker.run(ctx) })
 }
 
 // Use enforces another generation from now on, in this order:
 //
 //  1. Every packet is judged by it; the last batch of the generation before has
-//     ended. That generation is closed.
+//     ended.
 //  2. It decides whose packets are judged. Had this come first, the generation
 //     before would have judged packets of pods that only this one isolates.
-//  3. All connections that are open are judged by it.
+//  3. All connections that are open are judged by it, after Use has returned.
+//     Then it is acknowledged: it holds for every packet.
 //
-// When Use returns nil, the generation holds for every packet. After an error
-// the packet path is as strict as before or stricter, and the same generation
-// can be used again.
+// After an error the packet path is as strict as before or stricter, and the same
+// generation can be used again.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.now
 	e.pool.Swap(g.Judge)
-	e.now = g
+	e.now = hold(g, e.config.Log)
+	before.release()
 	e.seenMu.Lock()
 	e.seen = g
 	e.seenMu.Unlock()
-	if before.Close != nil {
-		if err := before.Close(); err != nil {
-			e.config.Log.Error(err, "closing a tree that is not used any more", "generation", before.Number)
-		}
-	}
 	if err := e.table.SetIsolated(g.Isolated); err != nil {
 		// Someone else changed the table. Making it whole again is the mend.
 		e.config.Log.Error(err, "changing isolated pods; repairing the rules", "generation", g.Number)
@@ -157,22 +166,18 @@ func (e *Engine) Use(g Generation) error {
 			return fmt.Errorf("using generation %d: %w", g.Number, err)
 		}
 	}
-	return e.judgeAgain(g)
+	e.walker.ask(e.now)
+	return nil
 }
 
-// judgeAgain completes a generation.
-func (e *Engine) judgeAgain(g Generation) error {
-	result, err := e.connections.JudgeAll(g.Judge)
-	if err != nil {
-		return fmt.Errorf("using generation %d: %w", g.Number, err)
-	}
+// acknowledge completes a generation.
+func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.seenMu.Lock()
-	e.judgedAgain.add(time.Now(), result)
+	e.judgedAgain.add(time.Now(), r)
 	e.seenMu.Unlock()
-	e.acknowledged.Store(g.Number)
-	e.config.Log.V(1).Info("generation is in force", "generation", g.Number, "connections", result.Connections,
-		"accepted", result.Accepted, "refused", result.Refused, "cleared", result.Cleared, "took", result.Took)
-	return nil
+	e.acknowledged.Store(generation)
+	e.config.Log.V(1).Info("generation is in force", "generation", generation, "connections", r.Connections,
+		"accepted", r.Accepted, "refused", r.Refused, "cleared", r.Cleared, "took", r.Took)
 }
 
 // Failed gives the error after which the engine does not enforce as it should:
@@ -190,9 +195,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	err := e.closeParts()
-	if e.now.Close != nil {
-		err = errors.Join(err, e.now.Close())
-	}
+	e.now.release()
 	return err
 }
 
@@ -201,6 +204,10 @@ func (e *Engine) closeParts() error {
 	if e.watcher != nil {
 		err = e.watcher.Close()
 		e.watching.Wait()
+	}
+	if e.walker != nil {
+		e.stopWalks()
+		e.walking.Wait()
 	}
 	err = errors.Join(err, e.pool.Close())
 	if e.table != nil {

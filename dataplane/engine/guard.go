@@ -49,7 +49,7 @@ func (e *Engine) guard() {
 }
 
 // repair installs the rules again. What passed while they were not whole is
-// judged, too.
+// judged by a walk that begins now.
 func (e *Engine) repair() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -61,9 +61,7 @@ func (e *Engine) repair() error {
 		return err
 	}
 	e.repairs.Add(1)
-	if err := e.judgeAgain(e.now); err != nil {
-		return err
-	}
+	e.walker.ask(e.now)
 	e.config.Log.Info("repaired the rules, which somebody else had changed", "took", time.Since(begin))
 	return nil
 }

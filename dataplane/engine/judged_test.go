@@ -35,9 +35,7 @@ func nft(s *stage, text string) {
 func TestExpectedConnectionsAreJudged(t *testing.T) {
 	s := newStage(t, ruleset.Drop, allow)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
-	if err := s.engine.Use(engine.Generation{Number: 2, Judge: onlyTo80{}, Isolated: isolated}); err != nil {
-		t.Fatal(err)
-	}
+	s.useGeneration(engine.Generation{Number: 2, Judge: onlyTo80{}, Isolated: isolated})
 	// The expectation is for the other direction, as in active FTP.
 	nft(s, `table ip helper {
 	ct expectation e { protocol tcp; dport 9876; timeout 1m; size 12; l3proto ip; }
@@ -89,9 +87,7 @@ func TestOwnServiceGoesOnWithoutWorkers(t *testing.T) {
 }`)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	use := func(n uint64) {
-		if err := s.engine.Use(engine.Generation{Number: n, Judge: selfJudge{}, Isolated: isolated}); err != nil {
-			t.Fatal(err)
-		}
+		s.useGeneration(engine.Generation{Number: n, Judge: selfJudge{}, Isolated: isolated})
 	}
 	use(2)
 	s.serve(s.two, flow.TCP, like4, 80)
@@ -129,9 +125,7 @@ func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	// Nobody is isolated yet.
-	if err := s.engine.Use(engine.Generation{Number: 2, Judge: judge{allow, nil}}); err != nil {
-		t.Fatal(err)
-	}
+	s.useGeneration(engine.Generation{Number: 2, Judge: judge{allow, nil}})
 	client, err := s.two.Dial(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(a, 80))
 	if err != nil {
 		t.Fatal(err)

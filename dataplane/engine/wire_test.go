@@ -103,12 +103,29 @@ func (s *stage) start(ingress judgeFunc) {
 			s.t.Error(err)
 		}
 	})
+	s.acknowledged(s.number)
 }
 
 func (s *stage) use(ingress judgeFunc) {
 	s.t.Helper()
-	if err := s.engine.Use(s.generation(ingress)); err != nil {
+	s.useGeneration(s.generation(ingress))
+}
+
+// useGeneration waits until the generation is acknowledged.
+func (s *stage) useGeneration(g engine.Generation) {
+	s.t.Helper()
+	if err := s.engine.Use(g); err != nil {
 		s.t.Fatal(err)
+	}
+	s.acknowledged(g.Number)
+}
+
+func (s *stage) acknowledged(generation uint64) {
+	s.t.Helper()
+	for begin := time.Now(); s.status().Generation < generation; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			s.t.Fatalf("generation %d was not acknowledged within 20 s: %+v", generation, s.status())
+		}
 	}
 }
 

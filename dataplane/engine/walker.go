@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/queue"
+)
+
+const (
+	// walkAttempts is how many walks in a row may fail before the engine says so.
+	walkAttempts = 8
+	// walkPause is between a walk that failed and the next.
+	walkPause = 20 * time.Millisecond
+)
+
+// walker judges open connections again, beside the workers and beside the
+// generations that come: one walk after the other, as long as they are asked for.
+//
+// A walk turns to a newer generation wherever it is, so that it holds on to none
+// but the newest and each connection meets a new judge within the time of one
+// walk. When a walk that began with generation G ends, G is acknowledged, for:
+//
+//   - It began after the workers had carried out their last verdict by an older
+//     generation and after the kernel had G's sets. So every connection that owes
+//     its mark, or that it has none, to an older generation was there when the
+//     walk began.
+//   - It judged each of them, and none by an older generation than G: a walk only
+//     turns to newer ones. Its marks are in place before it ends, and before the
+//     next walk reads marks.
+//   - Connections that began since were judged by the workers, by G or a newer
+//     generation.
+//
+// A newer generation H that came meanwhile judged only a part of them. It is
+// acknowledged by the walk that follows. So under a constant stream of
+// generations each walk acknowledges one, the newest of when it began.
+//
+// Where a walk still judges by G when a worker judges by H, the two may give a
+// connection different marks, in either order. The walk that H needs begins later
+// and sets that right, before H is acknowledged.
+type walker struct {
+	judgeAll func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error)
+	// acknowledge is told the number of a generation, and what the walk did.
+	acknowledge func(generation uint64, r conntrack.Result)
+	fail        func(error)
+	log         logr.Logger
+
+	// asked holds a token while a walk is due.
+	asked chan struct{}
+	// mu guards newest, which is nil before the first.
+	mu     sync.Mutex
+	newest *held
+}
+
+func newWalker(log logr.Logger) *walker {
+	return &walker{log: log, asked: make(chan struct{}, 1)}
+}
+
+// ask makes the next walk due: for a generation that workers and sets follow from
+// now on, or once more for the one that they follow already.
+func (w *walker) ask(h *held) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.newest
+	w.newest = h.share()
+	before.release()
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
+}
+
+// run walks until the context ends.
+func (w *walker) run(ctx context.Context) {
+	defer w.close()
+	for failures := 0; ; {
+		select {
+		case <-w.asked:
+		case <-ctx.Done():
+			return
+		}
+		err := w.walk(ctx)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		w.log.Error(err, "judging open connections; beginning again")
+		if failures++; failures == walkAttempts {
+			w.fail(err)
+		}
+		w.again()
+		select {
+		case <-time.After(walkPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// walk judges all connections once.
+func (w *walker) walk(ctx context.Context) error {
+	now := w.begin()
+	begun := now.Number
+	defer func() { now.release() }()
+	r, err := w.judgeAll(ctx, func() queue.Judge {
+		now = w.turn(now)
+		return now.Judge
+	})
+	if err != nil {
+		return fmt.Errorf("judging open connections by generation %d: %w", begun, err)
+	}
+	w.acknowledge(begun, r)
+	return nil
+}
+
+// begin gives the generation that the walk is for. What was asked for until now is
+// done with it.
+func (w *walker) begin() *held {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.asked:
+	default:
+	}
+	return w.newest.share()
+}
+
+// turn releases a generation for the newest.
+func (w *walker) turn(now *held) *held {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now == w.newest {
+		return now
+	}
+	now.release()
+	return w.newest.share()
+}
+
+// again makes a walk due that failed.
+func (w *walker) again() {
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
+}
+
+// close releases the newest generation.
+func (w *walker) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.newest.release()
+	w.newest = nil
+}

@@ -2,6 +2,7 @@ package conntrack_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -169,6 +170,38 @@ func (s *stage) many(n int) {
 	for i := range n {
 		src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(1+i&0xff))
 		s.add(unix.IPPROTO_TCP, src, netip.AddrPortFrom(pod, uint16(80+i%2)), netip.AddrPort{}, 0)
+	}
+}
+
+// A walk that is given up in the middle leaves the kernel's list half read. The
+// next one reads all connections and nothing twice.
+func TestJudgeAllAfterOneGivenUp(t *testing.T) {
+	const n = 5000
+	s := newStage(t)
+	s.many(n)
+	j := judge{netip.MustParseAddr("10.0.0.2")}
+	for range 3 {
+		ctx, stop := context.WithCancel(t.Context())
+		asked := 0
+		_, err := s.connections.JudgeAll(ctx, func() queue.Judge {
+			if asked++; asked == 2 {
+				stop()
+			}
+			return j
+		})
+		stop()
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("a walk whose context ended: %v", err)
+		}
+		r, err := s.judgeAll(j)
+		if err != nil || r.Connections != n {
+			t.Fatalf("the walk after it: %+v, %v; want %d connections", r, err, n)
+		}
+	}
+	for port, mark := range s.read() {
+		if s.marks.Of(mark) == 0 {
+			t.Errorf("a connection from port %d has no mark", port)
+		}
 	}
 }
 

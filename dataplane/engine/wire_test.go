@@ -122,7 +122,9 @@ func (s *stage) useGeneration(g engine.Generation) {
 
 func (s *stage) acknowledged(generation uint64) {
 	s.t.Helper()
-	for begin := time.Now(); s.status().Generation < generation; time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); s.status().Generation < generation; <-tick.C {
 		if time.Since(begin) > 20*time.Second {
 			s.t.Fatalf("generation %d was not acknowledged within 20 s: %+v", generation, s.status())
 		}

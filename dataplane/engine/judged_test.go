@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	timo "github.com/ti-mo/conntrack"
 	"github.com/vishvananda/netlink"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
@@ -156,4 +157,49 @@ func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
 	s.use(deny)
 	say(client, server, "still open")
 	say(server, client, "in both directions")
+}
+
+// Generations that come faster than a walk ends do not keep it from ending, and
+// the last of them decides.
+func TestGenerationsFasterThanWalks(t *testing.T) {
+	const connections, least = 10000, 100
+	s := newStage(t, ruleset.Drop, allow)
+	to, _ := s.two.Address(like4)
+	if err := s.node.Do(func() error {
+		other, err := timo.Dial(nil)
+		if err != nil {
+			return err
+		}
+		defer other.Close()
+		for i := range connections {
+			from := netip.AddrFrom4([4]byte{10, 200, byte(i >> 8), byte(i)})
+			if err := other.Create(timo.NewFlow(uint8(flow.TCP), 0, from, to, 40000, 80, 600, 0)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	begin, first := time.Now(), s.status()
+	for i := 0; i < least || s.status().JudgedAgain.Walks < first.JudgedAgain.Walks+3; i++ {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("%d generations within 20 s, and only these walks ended: %+v", i, s.status().JudgedAgain)
+		}
+		if err := s.engine.Use(s.generation([]judgeFunc{allow, deny}[i%2])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := s.status(); now.Generation <= first.Generation {
+		t.Errorf("generation %d is still the one acknowledged after %d more", now.Generation, s.number-first.Generation)
+	}
+	s.use(deny)
+	if last := s.status().JudgedAgain; last.Last.Connections < connections {
+		t.Errorf("the last walk saw %d connections, want %d", last.Last.Connections, connections)
+	}
+	before := s.status().JudgedAgain
+	s.use(deny)
+	if after := s.status().JudgedAgain; after.Accepted != before.Accepted || after.Refused != before.Refused {
+		t.Errorf("one more walk by the same policy changed marks: %+v, before %+v", after, before)
+	}
 }

@@ -35,7 +35,8 @@ type policyStatusReconciler struct {
 	// reader reads the caches, direct the API server.
 	reader, direct client.Reader
 	client         client.Client
-	log            logr.Logger
+	// began is when the reconciler began to work.
+	began time.Time
 
 	subjects    *subjects
 	revisions   *revisions
@@ -47,7 +48,7 @@ type policyStatusReconciler struct {
 // need the options of cachedObjects.
 func addPolicyStatus(mgr manager.Manager, log logr.Logger) error {
 	r := &policyStatusReconciler{
-		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), log: log,
+		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
 		subjects: newSubjects(), revisions: newRevisions(), enforcement: newEnforcement(),
 		findings: newFindings(mgr.GetCache(), log),
 	}
@@ -86,10 +87,14 @@ func (r *policyStatusReconciler) Reconcile(ctx context.Context, request reconcil
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	var again reconcile.Result
+	if left := r.startLeft(); left > 0 && seen.onlyBehind(&held.Status) {
+		seen.lags, again.RequeueAfter = nil, left
+	}
 	next := held.DeepCopy()
 	next.Status = policyStatus(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
 	if equality.Semantic.DeepEqual(held.Status, next.Status) {
-		return reconcile.Result{}, nil
+		return again, nil
 	}
 	err = r.client.Status().Update(ctx, next)
 	switch {
@@ -100,8 +105,16 @@ func (r *policyStatusReconciler) Reconcile(ctx context.Context, request reconcil
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("writing PolicyStatus %s: %w", request, err)
 	}
-	return reconcile.Result{}, nil
+	return again, nil
 }
+
+// startTime is how long an operator that starts believes what one before wrote.
+// It cannot tell which resource versions of pods mean something new, and agents
+// tell within 12 seconds that they contain them.
+const startTime = 15 * time.Second
+
+// startLeft gives what is left of startTime.
+func (r *policyStatusReconciler) startLeft() time.Duration { return startTime - time.Since(r.began) }
 
 // retryInterval is the time to the next try after somebody else's write.
 const retryInterval = 100 * time.Millisecond

@@ -24,10 +24,10 @@ const (
 // observation is what is known of a policy.
 type observation struct {
 	policy *networkingv1.NetworkPolicy
-	// pods are those selected, reachable those of them that have an address.
-	pods, reachable int
-	// nodes is how many nodes have a reachable pod; lags are those that do not
-	// enforce the policy as it is.
+	// pods is how many are selected.
+	pods int
+	// nodes is how many nodes have a selected pod with an address; lags are those
+	// that do not enforce the policy as it is.
 	nodes    int
 	lags     []lag
 	findings []v1alpha1.Finding
@@ -61,6 +61,14 @@ func policyStatus(old *v1alpha1.PolicyStatusStatus, o *observation, now metav1.T
 		meta.SetStatusCondition(&out.Conditions, condition)
 	}
 	return out
+}
+
+// onlyBehind reports whether a policy that was enforced is known to be no other
+// than it was, on nodes that enforce, and yet seems to be behind.
+func (o *observation) onlyBehind(old *v1alpha1.PolicyStatusStatus) bool {
+	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.trouble != "" }) &&
+		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&
+		old.ObservedGeneration == o.policy.Generation && old.Pods == int32(o.pods) && old.Nodes.Needed == int32(o.nodes)
 }
 
 func (o *observation) enforced() metav1.Condition {

@@ -38,15 +38,15 @@ func TestPolicyStatus(t *testing.T) {
 	w.pod(t, "db", "", "")
 	w.pod(t, "web", "life-a", "10.0.0.3")
 	w.wants(t, "db", enforced(3, 2, 0, not, "nodes life-a, life-b: no agent has reported yet"))
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", enforced(3, 2, 1, not, "node life-b: no agent has reported yet; 1 of 2 nodes"))
-	b.enforces(t, nil)
+	b.enforces(t)
 	first := w.wants(t, "db", enforced(3, 2, 2, everywhere, "2 of 2 nodes"))
 
 	np.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 	must(t, w.Update(t.Context(), np))
 	w.wants(t, "db", enforced(3, 2, 0, waiting, "waiting for nodes life-a, life-b; 0 of 2 nodes"))
-	b.enforces(t, nil)
+	b.enforces(t)
 	w.wants(t, "db", enforced(3, 2, 1, waiting, "waiting for node life-a; 1 of 2 nodes"))
 	// The time of a status is in seconds.
 	eventually(t, func() error {
@@ -55,7 +55,7 @@ func TestPolicyStatus(t *testing.T) {
 		}
 		return nil
 	})
-	a.enforces(t, nil)
+	a.enforces(t)
 	second := w.wants(t, "db", enforced(3, 2, 2, everywhere, "2 of 2 nodes"))
 	if second.Status.ObservedGeneration != np.Generation || !second.Status.EnforcedSince.After(first.Status.EnforcedSince.Time) {
 		t.Errorf("generation %d since %s, want %d, after %s", second.Status.ObservedGeneration, second.Status.EnforcedSince, np.Generation, first.Status.EnforcedSince)
@@ -71,7 +71,7 @@ func gone(t *testing.T, w *world, name string) {
 	eventually(t, func() error {
 		err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &v1alpha1.PolicyStatus{})
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("status of %s: %v, want none", name, err)
+			return fmt.Errorf("status of %s: want none, got one and error %w", name, err)
 		}
 		return nil
 	})
@@ -86,8 +86,8 @@ func TestPolicyStatusNodes(t *testing.T) {
 	other := w.pod(t, "db", "health-b", "10.1.0.2")
 	w.policy(t, "db", "db")
 	startWriter(t)
-	a.enforces(t, nil)
-	b.enforces(t, nil)
+	a.enforces(t)
+	b.enforces(t)
 	w.wants(t, "db", enforced(2, 2, 2, everywhere, ""))
 
 	notReady := func(s *v1alpha1.NodeEnforcerStatus) {
@@ -95,7 +95,7 @@ func TestPolicyStatusNodes(t *testing.T) {
 	}
 	a.write(t, notReady)
 	w.wants(t, "db", enforced(2, 2, 1, not, "node health-a: no dataplane answers; 1 of 2"))
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", enforced(2, 2, 2, everywhere, ""))
 
 	silent := metav1.NewTime(time.Now().Add(-2 * time.Minute))
@@ -110,7 +110,7 @@ func TestPolicyStatusNodes(t *testing.T) {
 	must(t, w.Delete(t.Context(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: "health-b"}}))
 	w.wants(t, "db", enforced(2, 2, 0, not, "nodes health-a, health-b"))
 	must(t, w.Delete(t.Context(), other, client.GracePeriodSeconds(0)))
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", enforced(1, 1, 1, everywhere, ""))
 	must(t, w.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
 	w.wants(t, "db", enforced(0, 0, 0, noPod, ""))
@@ -124,12 +124,12 @@ func TestPolicyStatusPods(t *testing.T) {
 	pod := w.pod(t, "db", "pods-a", "10.2.0.1")
 	np := w.policy(t, "db", "db")
 	writer := startWriter(t)
-	a.enforces(t, nil)
+	a.enforces(t)
 	first := w.wants(t, "db", enforced(1, 1, 1, everywhere, ""))
 
 	w.pod(t, "db", "pods-a", "10.2.0.2")
 	w.wants(t, "db", enforced(2, 1, 0, waiting, "waiting for node pods-a"))
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", enforced(2, 1, 1, everywhere, ""))
 
 	// No node contains these changes, and none has to.
@@ -175,7 +175,7 @@ func TestPolicyStatusRepaired(t *testing.T) {
 	w.pod(t, "db", "repair-a", "10.3.0.1")
 	np := w.policy(t, "db", "db")
 	startWriter(t)
-	a.enforces(t, nil)
+	a.enforces(t)
 	right := enforced(1, 1, 1, everywhere, "")
 	first := w.wants(t, "db", right)
 
@@ -199,7 +199,7 @@ func TestPolicyStatusRepaired(t *testing.T) {
 	// A policy of the same name is another policy.
 	must(t, w.Delete(t.Context(), np))
 	np = w.policy(t, "db", "db")
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", func(p *v1alpha1.PolicyStatus) error {
 		if !metav1.IsControlledBy(p, np) {
 			return fmt.Errorf("owners %+v, want %s", p.OwnerReferences, np.UID)
@@ -220,7 +220,7 @@ func TestPolicyStatusRestart(t *testing.T) {
 	w.policy(t, "stays", "db")
 	changes, goes := w.policy(t, "changes", "db"), w.policy(t, "goes", "db")
 	writer := startWriter(t)
-	a.enforces(t, nil)
+	a.enforces(t)
 	right := enforced(1, 1, 1, everywhere, "")
 	stays := w.wants(t, "stays", right)
 	w.wants(t, "changes", right)
@@ -236,7 +236,7 @@ func TestPolicyStatusRestart(t *testing.T) {
 	w.wants(t, "changes", enforced(1, 1, 0, waiting, "restart-a"))
 	w.wants(t, "comes", enforced(1, 1, 0, waiting, "restart-a"))
 	gone(t, w, "goes")
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "changes", right)
 	w.wants(t, "comes", right)
 	if got := w.wants(t, "stays", right); got.ResourceVersion != stays.ResourceVersion {
@@ -309,7 +309,7 @@ func TestPolicyStatusWrites(t *testing.T) {
 	}
 	writer := startWriter(t)
 	for _, n := range all {
-		n.enforces(t, nil)
+		n.enforces(t)
 	}
 	right := enforced(nodes, nodes, nodes, everywhere, "")
 	for i := range policies {
@@ -320,14 +320,14 @@ func TestPolicyStatusWrites(t *testing.T) {
 
 	for range beats {
 		for _, n := range all {
-			n.enforces(t, nil)
+			n.enforces(t)
 		}
 	}
 	last.Spec.Ingress = nil
 	must(t, w.Update(t.Context(), last))
 	w.wants(t, last.Name, enforced(nodes, nodes, 0, waiting, "writes-0, writes-1, writes-10 and 17 more"))
 	for _, n := range all {
-		n.enforces(t, nil)
+		n.enforces(t)
 	}
 	began := time.Now()
 	w.wants(t, last.Name, right)
@@ -346,7 +346,7 @@ func TestPolicyStatusColumnsOfOperator(t *testing.T) {
 	w.pod(t, "db", "columns-a", "10.7.0.1")
 	w.policy(t, "db", "db")
 	startWriter(t)
-	a.enforces(t, nil)
+	a.enforces(t)
 	w.wants(t, "db", enforced(1, 1, 1, everywhere, ""))
 	got := server.Get(t, v1alpha1.GroupVersion.WithResource("policystatuses"), w.namespace, true)
 	for _, want := range []string{"ENFORCED", "ENFORCEMENT", "1 of 1 nodes enforce it as it is now"} {

@@ -21,14 +21,11 @@ import (
 )
 
 const (
-	// settleTime is how long a change of pods, or a node that does not answer,
-	// may take to settle before a status says so. Agents report within a second
-	// what they enforce, so that most new pods are enforced by then; and it is one
-	// write for many pods.
+	// settleTime is how long a change of pods, a node that does not answer, or
+	// nodes that take up a policy one after the other, may take to settle before a
+	// status says so. Agents report within a second what they enforce, so that
+	// most new pods are enforced by then; and it is one write for many changes.
 	settleTime = 1500 * time.Millisecond
-	// progressTime is the time between two statuses of a policy that several
-	// nodes take up one after the other.
-	progressTime = time.Second
 	// silenceLook is how often silent nodes are looked for.
 	silenceLook = 5 * time.Second
 )
@@ -109,6 +106,7 @@ func (r *policyStatusReconciler) sources(c cache.Cache) []source.Source {
 		// What somebody else wrote is repaired, and what was deleted made anew.
 		source.Kind(c, &v1alpha1.PolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.PolicyStatus]{}),
 		source.Func(func(ctx context.Context, q queue) error {
+			r.began = time.Now()
 			go r.watchSilence(ctx, q)
 			go r.watchFindings(ctx, c, q)
 			return nil
@@ -166,7 +164,7 @@ func tell(q queue, n news) {
 		q.Add(reconcile.Request{NamespacedName: name})
 	}
 	for _, name := range n.moved {
-		q.AddAfter(reconcile.Request{NamespacedName: name}, progressTime)
+		q.AddAfter(reconcile.Request{NamespacedName: name}, settleTime)
 	}
 }
 

@@ -139,9 +139,8 @@ func (w *world) node(t *testing.T, name string) *node {
 	return &node{world: w, name: name}
 }
 
-// enforces writes that the node enforces all that there is now, or only
-// as much as before if there is an old version.
-func (n *node) enforces(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
+// enforces writes that the node enforces all that there is now.
+func (n *node) enforces(t *testing.T) {
 	t.Helper()
 	n.generation++
 	version := n.newest(t)
@@ -151,9 +150,6 @@ func (n *node) enforces(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus))
 			Contains: v1alpha1.ResourceVersions{NetworkPolicies: version, Pods: version, Namespaces: version},
 		}
 		meta.SetStatusCondition(&s.Conditions, v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "it enforces"))
-		if change != nil {
-			change(s)
-		}
 	})
 }
 

@@ -206,3 +206,13 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 		return nil
 	}
 }
+
+// changed is right for the newest generation of a policy only.
+func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
+	return func(p *v1alpha1.PolicyStatus) error {
+		if p.Status.ObservedGeneration != np.Generation {
+			return fmt.Errorf("want generation %d", np.Generation)
+		}
+		return right(p)
+	}
+}

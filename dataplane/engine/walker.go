@@ -40,6 +40,10 @@ const (
 // acknowledged by the walk that follows. So under a constant stream of
 // generations each walk acknowledges one, the newest of when it began.
 //
+// Generations that come faster than walks end would keep two processors busy for
+// good. So a walk that was asked for during the one before begins only after a
+// rest as long as that one.
+//
 // Where a walk still judges by G when a worker judges by H, the two may give a
 // connection different marks, in either order. The walk that H needs begins later
 // and sets that right, before H is acknowledged.
@@ -84,21 +88,25 @@ func (w *walker) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		began, rest := time.Now(), walkPause
 		err := w.walk(ctx)
-		if err == nil {
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.log.Error(err, "judging open connections; beginning again")
+			if failures++; failures == walkAttempts {
+				w.fail(err)
+			}
+			w.again()
+		case len(w.asked) == 0:
 			failures = 0
 			continue
+		default:
+			failures, rest = 0, time.Since(began)
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		w.log.Error(err, "judging open connections; beginning again")
-		if failures++; failures == walkAttempts {
-			w.fail(err)
-		}
-		w.again()
 		select {
-		case <-time.After(walkPause):
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return
 		}

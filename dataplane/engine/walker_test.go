@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/go-logr/logr"
 	"pgregory.net/rapid"
@@ -174,6 +175,51 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 		w.ask(h)
 		if got := <-done; got != 7 || reported != 1 {
 			t.Errorf("generation %d acknowledged, failure reported %d times; want generation 7, once", got, reported)
+		}
+		stop()
+		<-ran
+	})
+}
+
+// Generations every 20 ms leave half of the time without a walk. A generation
+// that comes while none runs is walked for at once.
+func TestWalksRest(t *testing.T) {
+	const length = 100 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		w := newWalker(logr.Discard())
+		var walks int
+		w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
+			walks++
+			time.Sleep(length)
+			return conntrack.Result{}, nil
+		}
+		acknowledged := make(chan uint64, 100)
+		w.acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
+		ctx, stop := context.WithCancel(t.Context())
+		ran := make(chan struct{})
+		go func() { w.run(ctx); close(ran) }()
+		var newest *held
+		number := uint64(0)
+		publish := func() {
+			number++
+			newest.release()
+			newest = hold(Generation{Number: number}, logr.Discard())
+			w.ask(newest)
+		}
+		for range 100 {
+			publish()
+			time.Sleep(20 * time.Millisecond)
+		}
+		if walks < 9 || walks > 11 {
+			t.Errorf("%d walks of %s in 2 s of generations, want half of the time", walks, length)
+		}
+		for <-acknowledged != number {
+		}
+		time.Sleep(length)
+		began := time.Now()
+		publish()
+		if got, took := <-acknowledged, time.Since(began); got != number || took != length {
+			t.Errorf("after a silence, generation %d was acknowledged after %s; want generation %d after %s", got, took, number, length)
 		}
 		stop()
 		<-ran

@@ -177,7 +177,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin Origin)
 			defaultPod(pod)
 			reduced, err := policy.PodOf(pod)
 			if d.reduced(root, name, err) {
-				d.out.pods = append(d.out.pods, Pod{Pod: reduced, Origin: origin, Workload: o.workload(), NoStatus: o.noStatus()})
+				d.out.pods = append(d.out.pods, Pod{Pod: reduced, Origin: origin, Workload: workload(pod), NoStatus: o.noStatus()})
 			}
 		}
 	case "Namespace":

@@ -23,7 +23,10 @@ type metadata struct {
 }
 
 func (m *metadata) objectMeta() metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, Labels: m.Labels, CreationTimestamp: m.CreationTimestamp}
+	return metav1.ObjectMeta{
+		Name: m.Name, Namespace: m.Namespace, UID: m.UID, Labels: m.Labels,
+		CreationTimestamp: m.CreationTimestamp, OwnerReferences: m.OwnerReferences,
+	}
 }
 
 // header is what every object has.
@@ -112,15 +115,15 @@ func (o *podObject) noStatus() bool {
 
 // workload names what the pod is one of. The pods of a Deployment are owned by
 // ReplicaSets, which are named after it and the hash of the pod template.
-func (o *podObject) workload() string {
-	for _, owner := range o.Metadata.OwnerReferences {
+func workload(o metav1.Object) string {
+	for _, owner := range o.GetOwnerReferences() {
 		if owner.Controller == nil || !*owner.Controller {
 			continue
 		}
-		if hash := o.Metadata.Labels[appsv1.DefaultDeploymentUniqueLabelKey]; owner.Kind == "ReplicaSet" && hash != "" {
+		if hash := o.GetLabels()[appsv1.DefaultDeploymentUniqueLabelKey]; owner.Kind == "ReplicaSet" && hash != "" {
 			return strings.TrimSuffix(owner.Name, "-"+hash)
 		}
 		return owner.Name
 	}
-	return o.Metadata.Name
+	return o.GetName()
 }

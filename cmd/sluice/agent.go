@@ -56,9 +56,9 @@ published stays in force. /readyz on the health address says which holds.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.nodeName, "node-name", "", "`name` of this node's Node object")
 	f.StringVar(&flags.stateDir, "state-dir", "/run/sluice", "`directory` that agent and dataplane share")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "`file` that says how to reach the API server; without it, the one that KUBECONFIG names, or the pod's service account")
-	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "`address` to serve Prometheus metrics on; 0 serves none")
-	f.StringVar(&flags.healthAddress, "health-address", ":8081", "`address` to serve /healthz and /readyz on; 0 serves none")
+	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "`file` that names the API server; else as kubectl does, or as a pod")
+	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "`address` to serve metrics on; 0 serves none")
+	f.StringVar(&flags.healthAddress, "health-address", ":8081", "`address` for /healthz and /readyz; 0 serves none")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
 	return cmd
 }

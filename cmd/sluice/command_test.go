@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 )
 
 // two is a cluster of two nodes with one pod each, and a policy that lets web
@@ -163,7 +165,7 @@ func TestExitCodes(t *testing.T) {
 		"unknown command":       {[]string{"explian"}, exitWrongInput, `unknown command "explian"; did you mean explain?`},
 		"unknown flag":          {[]string{"lint", "--file", "x"}, exitWrongInput, "unknown flag: --file; see sluice lint --help"},
 		"an argument":           {[]string{"lint", manifests}, exitWrongInput, `sluice lint takes no argument "` + manifests + `"; see sluice lint --help`},
-		"no manifests":          {[]string{"lint"}, exitWrongInput, "no manifests: give files, directories or - with -f; see sluice lint --help"},
+		"no manifests":          {[]string{"lint"}, exitWrongInput, "no manifests and no cluster: give files, directories or - with -f, or a cluster with --kubeconfig; see sluice lint --help"},
 		"no such file":          {[]string{"lint", "-f", "/does/not/exist"}, exitWrongInput, "/does/not/exist: no such file or directory"},
 		"a wrong manifest":      {[]string{"matrix", "-f", broken, "--port", "80"}, exitWrongInput, broken + ":1: NetworkPolicy without a name: apiVersion: missing; write apiVersion: networking.k8s.io/v1"},
 		"a wrong output":        {[]string{"lint", "-f", manifests, "-o", "yaml"}, exitWrongInput, "-o yaml: want text or json"},
@@ -331,25 +333,43 @@ note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is 
 	}
 }
 
-// Every help fits a screen and has an example.
+// Every help fits a screen and has an example, also those of the plugin.
 func TestHelp(t *testing.T) {
-	root := rootCommand()
-	names := []string{""}
+	const lines, columns = 40, 100
+	for program, root := range map[string]*cobra.Command{"sluice": rootCommand(), "kubectl-sluice": pluginCommand()} {
+		called := strings.ReplaceAll(program, "-", " ") // kubectl calls it so
+		for _, args := range helps(root) {
+			t.Run(strings.Join(append([]string{program}, args...), " "), func(t *testing.T) {
+				code, help, stderr := sluiceAs(program, "", args...)
+				if code != exitDone || stderr != "" {
+					t.Fatalf("exit %d: %s", code, stderr)
+				}
+				if n := strings.Count(help, "\n"); n > lines {
+					t.Errorf("%d lines, want at most %d", n, lines)
+				}
+				for line := range strings.Lines(help) {
+					if n := utf8.RuneCountInString(line) - 1; n > columns {
+						t.Errorf("%d columns, want at most %d: %s", n, columns, line)
+					}
+				}
+				_, after, found := strings.Cut(help, "Examples:\n")
+				example, _, _ := strings.Cut(after, "\n\n")
+				if !found || !strings.Contains(example, called+" ") {
+					t.Errorf("no example of %s:\n%s", called, help)
+				}
+				if !strings.Contains(help, "Usage:\n  "+called) {
+					t.Errorf("usage does not begin with %s:\n%s", called, help)
+				}
+			})
+		}
+	}
+}
+
+// helps gives the arguments that ask each command for its help.
+func helps(root *cobra.Command) [][]string {
+	args := [][]string{{"--help"}}
 	for _, c := range root.Commands() {
-		names = append(names, c.Name())
+		args = append(args, []string{c.Name(), "--help"})
 	}
-	for _, name := range names {
-		args := []string{"--help"}
-		if name != "" {
-			args = []string{name, "--help"}
-		}
-		_, stdout, _ := sluice("", args...)
-		lines := strings.Split(stdout, "\n")
-		if len(lines) > 45 {
-			t.Errorf("%s: %d lines of help", name, len(lines))
-		}
-		if !strings.Contains(stdout, "Examples:") {
-			t.Errorf("%s: help without an example", name)
-		}
-	}
+	return args
 }

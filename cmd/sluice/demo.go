@@ -71,8 +71,8 @@ means that wire and policies agreed on every connection.`,
 	}
 	in.addFlag(cmd)
 	out.addFlag(cmd)
-	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this port, such as 80, 53/UDP or ping (default: those that policies and containers name, and ping); repeatable")
-	cmd.Flags().DurationVar(&refusal, "refusal", refusal, "how long a connection waits before silence counts as a refusal")
+	cmd.Flags().StringArrayVar(&ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all named)")
+	cmd.Flags().DurationVar(&refusal, "refusal", refusal, "`time` after which silence counts as a refusal")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
 	return cmd
 }

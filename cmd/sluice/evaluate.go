@@ -18,11 +18,11 @@ func evaluateCommand() *cobra.Command {
 	var in manifests
 	var flows string
 	cmd := &cobra.Command{
-		Use:   "evaluate -f DIR --flows FILE|-",
+		Use:   "evaluate [-f DIR] --flows FILE|-",
 		Short: "Judge flows: JSON lines in, JSON lines out",
-		Long: `Judges each flow and writes one line for it, in the same order. Flows are judged
-through the same compiled tree, published, mapped and looked up, that packets
-are judged by.
+		Long: `Judges each flow and writes one line for it, in the same order, by the live cluster
+of the kubeconfig or with -f by manifests. Flows are judged through the same compiled
+tree, published, mapped and looked up, that packets are judged by.
 
 A flow is one JSON object per line: src, dst, protocol (TCP, UDP, SCTP, ICMP, or
 a number) and, for those that have ports, port (the destination's).
@@ -37,7 +37,7 @@ and rule (what decided, else null), and isolatedBy where policies isolate.`,
 			return evaluate(cmd, &in, flows)
 		},
 	}
-	in.addFlag(cmd)
+	in.orCluster(cmd)
 	cmd.Flags().StringVar(&flows, "flows", "", "`file` with one flow per line, or - for standard input")
 	return cmd
 }

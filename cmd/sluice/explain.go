@@ -17,17 +17,19 @@ func explainCommand() *cobra.Command {
 	var out output
 	var ask explainQuestion
 	cmd := &cobra.Command{
-		Use:   "explain -f DIR|--state-dir DIR --from POD|IP --to POD|IP --port N",
+		Use:   "explain [-f DIR|--state-dir DIR] --from POD|IP --to POD|IP --port N",
 		Short: "Tell whether a flow is allowed, and by what",
 		Long: `Tells what becomes of a flow: for both directions which policies isolate the pod,
 which rule decided, and if none did, which came nearest.
 
-With -f it judges by manifests; pods without an address get one for planning, from
-198.18.0.0/15 and 2001:2::/48. With --state-dir it judges by the tree that is in
-force on this node, which knows this node's pods by name and others by address.
+It judges by the live cluster of the kubeconfig, or with -f by manifests; their pods
+without an address get one for planning, from 198.18.0.0/15 and 2001:2::/48. With
+--state-dir it judges by the tree that is in force on this node, which knows this
+node's pods by name and others by address.
 
 A pod is namespace/name, a name, or the name of its Deployment or other controller.`,
-		Example: `  sluice explain -f manifests/ --from web --to shop/db-0 --port 5432
+		Example: `  sluice explain --from web --to shop/db-0 --port 5432
+  sluice explain -f manifests/ --from web --to shop/db-0 --port 5432
   sluice explain -f manifests/ --from 203.0.113.7 --to web --port http
   sluice explain --state-dir /run/sluice --from 10.0.1.7 --to shop/db-0 --port 5432`,
 		Args: noArguments,
@@ -45,7 +47,7 @@ A pod is namespace/name, a name, or the name of its Deployment or other controll
 			return e.write(cmd.OutOrStdout())
 		},
 	}
-	in.addFlag(cmd)
+	in.orCluster(cmd)
 	out.addFlag(cmd)
 	ask.target.addFlags(cmd)
 	cmd.Flags().StringVar(&ask.stateDir, "state-dir", "", "state `directory` with the tree to judge by, in place of -f")
@@ -66,6 +68,8 @@ func (q *explainQuestion) answer(cmd *cobra.Command, in *manifests) (*explanatio
 	switch {
 	case q.stateDir != "" && len(in.paths) > 0:
 		return nil, wrongf("-f and --state-dir: give one of them")
+	case q.stateDir != "" && in.cluster.given():
+		return nil, wrongf("--state-dir with --kubeconfig or --context: give this node's tree or a cluster, not both")
 	case q.stateDir != "":
 		return q.fromTree()
 	default:
@@ -77,6 +81,9 @@ func (q *explainQuestion) fromManifests(cmd *cobra.Command, in *manifests) (e *e
 	set, err := in.read(cmd)
 	if err != nil {
 		return nil, err
+	}
+	if q.namespace == "" {
+		q.namespace = in.namespace
 	}
 	planAddresses(cmd.ErrOrStderr(), set)
 	snapshot := set.Snapshot()

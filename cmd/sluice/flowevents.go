@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 
@@ -16,58 +17,104 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-func flowsCommand() *cobra.Command {
-	var out output
-	var stateDir string
-	var denied bool
-	var count uint
+// flowsFlags are the flags of the flows command.
+type flowsFlags struct {
+	out       output
+	cluster   clusterPlace
+	nodes     []string
+	denied    bool
+	namespace string
+	count     uint
+	withStdin bool
+}
+
+// flowsCommand shows flows of this node, or of the nodes of a cluster.
+func flowsCommand(where place) *cobra.Command {
+	var flags flowsFlags
 	cmd := &cobra.Command{
 		Use:   "flows",
-		Short: "Show connections as this node's dataplane judges them, and why",
-		Long: `Shows each first packet that the dataplane judges from now on: when, the verdict,
+		Short: "Show connections as they are judged, and why",
+		Long: `Shows each first packet that a dataplane judges from now on: when, the verdict,
 from whom to whom, and the rule that decided or the policies that isolate the pod.
 Packets of connections that were accepted are not judged again and not shown.
 
+` + where.flowsText() + `
+
 Under load it is a sample: a line says how many were not shown before it. Judging
 never waits for whoever looks on. Ctrl-C ends it.`,
-		Example: `  sluice flows --denied
-  sluice flows -n 100 -o json | jq -r 'select(.verdict == "Deny") | .ingress.isolatedBy[]?'`,
+		Example: `  sluice flows --denied -n shop
+  sluice flows -c 100 -o json | jq -r 'select(.verdict == "Deny") | .ingress.isolatedBy[]?'`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
+			if err := flags.out.check(); err != nil {
 				return err
 			}
-			w := cmd.OutOrStdout()
-			lines := json.NewEncoder(w)
-			lines.SetEscapeHTML(false)
-			shown := uint(0)
-			listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
-			err := status.Flows(cmd.Context(), stateDir, denied, listening, func(e *queue.Event) error {
-				var err error
-				if out.json() {
-					err = lines.Encode(e)
-				} else {
-					_, err = fmt.Fprintln(w, eventText(e))
-				}
-				if err != nil {
-					return fmt.Errorf("writing flows: %w", err)
-				}
-				if shown++; shown == count {
-					return errEnough
-				}
-				return nil
-			})
-			if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
-				return nil
+			asks, err := flags.cluster.asksCluster(where, len(flags.nodes) > 0)
+			if err != nil {
+				return err
 			}
-			return notRunning(err, stateDir)
+			if asks {
+				return flowsOfCluster(cmd, &flags)
+			}
+			return flowsOfNode(cmd, &flags)
 		},
 	}
-	cmd.Flags().StringVar(&stateDir, "state-dir", defaultStateDir, "`directory` that agent and dataplane share")
-	cmd.Flags().BoolVar(&denied, "denied", false, "leave out what is allowed")
-	cmd.Flags().UintVarP(&count, "count", "n", 0, "end after this many; 0 is never")
-	out.addFlag(cmd)
+	f := cmd.Flags()
+	flags.cluster.addFlags(cmd, where)
+	f.StringArrayVar(&flags.nodes, "node", nil, "only flows that this `node` of the cluster judges; repeatable")
+	f.BoolVar(&flags.denied, "denied", false, "leave out what is allowed")
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "only flows from or to pods of this `namespace`")
+	f.UintVarP(&flags.count, "count", "c", 0, "end after this many; 0 is never")
+	f.BoolVar(&flags.withStdin, endWithStdin, false, "end when standard input does, for whoever runs this from afar")
+	f.Lookup(endWithStdin).Hidden = true
+	flags.out.addFlag(cmd)
 	return cmd
+}
+
+// flowsOfNode shows what the dataplane of this node judges.
+func flowsOfNode(cmd *cobra.Command, flags *flowsFlags) error {
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	if flags.withStdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Any end will do.
+			cancel()
+		}()
+	}
+	w := cmd.OutOrStdout()
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	shown := uint(0)
+	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
+	stateDir := flags.cluster.nodeDir()
+	err := status.Flows(ctx, stateDir, flags.denied, listening, func(e *queue.Event) error {
+		if flags.namespace != "" && !concerns(e, flags.namespace) {
+			return nil
+		}
+		var err error
+		if flags.out.json() {
+			err = lines.Encode(e)
+		} else {
+			_, err = fmt.Fprintln(w, eventText(e))
+		}
+		if err != nil {
+			return fmt.Errorf("writing flows: %w", err)
+		}
+		if shown++; shown == flags.count {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return notRunning(err, stateDir)
+}
+
+// concerns reports whether an end of the flow is a pod of the namespace, as far
+// as the node knows.
+func concerns(e *queue.Event, namespace string) bool {
+	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
 }
 
 // errEnough ends a listing.

@@ -16,8 +16,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // sluice runs the program and gives its exit code and what it wrote.
 func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
+	return sluiceAs("sluice", stdin, args...)
+}
+
+// sluiceAs runs the program under a name.
+func sluiceAs(name, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	code = run(args, strings.NewReader(stdin), &out, &err)
+	code = runAs(name, args, strings.NewReader(stdin), &out, &err)
 	return code, out.String(), err.String()
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -14,9 +16,13 @@ import (
 // notesShown bounds how many problems of policies one run lists.
 const notesShown = 10
 
-// manifests is the -f flag.
+// manifests is the -f flag, and for commands that ask the live cluster without
+// it, the flags that say which.
 type manifests struct {
-	paths []string
+	paths   []string
+	cluster *clusterFlags
+	// namespace is the current one of the live cluster, "" with files.
+	namespace string
 }
 
 func (m *manifests) addFlag(cmd *cobra.Command) {
@@ -24,12 +30,38 @@ func (m *manifests) addFlag(cmd *cobra.Command) {
 		"`file`, directory (and below) or - for standard input; repeatable")
 }
 
-// read reads the manifests. What was left out, and what will not be as it may
-// seem, goes to standard error as notes.
+// orCluster makes the command ask the live cluster where no file is given.
+func (m *manifests) orCluster(cmd *cobra.Command) {
+	m.addFlag(cmd)
+	m.cluster = &clusterFlags{}
+	m.cluster.addFlags(cmd)
+}
+
+// read reads the manifests, or the objects of the cluster. What was left out,
+// and what will not be as it may seem, goes to standard error as notes.
 func (m *manifests) read(cmd *cobra.Command) (*manifest.Set, error) {
-	if len(m.paths) == 0 {
+	switch {
+	case len(m.paths) > 0 && m.cluster != nil && m.cluster.given():
+		return nil, wrongf("-f with --kubeconfig or --context: give files or a cluster, not both")
+	case len(m.paths) > 0:
+		return m.readFiles(cmd)
+	case m.cluster == nil:
 		return nil, wrongf("no manifests: give files, directories or - with -f; see %s --help", cmd.CommandPath())
 	}
+	connection, err := m.cluster.connect()
+	if errors.Is(err, live.ErrNoCluster) {
+		return nil, wrongf("no manifests and no cluster: give files, directories or - with -f, or a cluster with --kubeconfig; see %s --help", cmd.CommandPath())
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.namespace = connection.Namespace
+	done := progress(cmd.ErrOrStderr(), "reading the cluster")
+	defer done()
+	return connection.Read(cmd.Context())
+}
+
+func (m *manifests) readFiles(cmd *cobra.Command) (*manifest.Set, error) {
 	done := progress(cmd.ErrOrStderr(), "reading manifests")
 	set, err := manifest.Read(m.paths, cmd.InOrStdin())
 	done()

@@ -17,18 +17,20 @@ import (
 func lintCommand() *cobra.Command {
 	var in manifests
 	var out output
+	var namespace string
 	cmd := &cobra.Command{
-		Use:   "lint -f DIR",
+		Use:   "lint [-f DIR]",
 		Short: "Find policies that do not do what they seem to",
 		Long: `Finds policies that are valid and still do not do what they seem to: that select
 no pod, name ports that no pod has, mean two entries where one was meant, forget
-DNS, and so on. What depends on pods or namespaces is looked at when there are
-any among the manifests.
+DNS, and so on. It looks at the live cluster of the kubeconfig, or with -f at
+manifests; what depends on pods or namespaces only where there are any among them.
 
 Errors are parts that cannot be understood and allow nothing; warnings almost
 surely do something else than meant; notes are worth a look.
 Exits 1 when there are errors or warnings.`,
-		Example: `  sluice lint -f manifests/
+		Example: `  sluice lint -n shop
+  sluice lint -f manifests/
   kubectl get netpol,pods,namespaces -A -o yaml | sluice lint -f - -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,11 +44,16 @@ Exits 1 when there are errors or warnings.`,
 			done := progress(cmd.ErrOrStderr(), "looking at policies")
 			findings := lint.Check(set.Snapshot())
 			done()
+			if namespace != "" {
+				set.Policies = slices.DeleteFunc(set.Policies, func(p manifest.Policy) bool { return p.NetworkPolicy.Namespace != namespace })
+				findings = slices.DeleteFunc(findings, func(f lint.Finding) bool { return f.Namespace != namespace })
+			}
 			return writeFindings(cmd.OutOrStdout(), &out, set, findings)
 		},
 	}
-	in.addFlag(cmd)
+	in.orCluster(cmd)
 	out.addFlag(cmd)
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only policies of this `namespace`; else of all")
 	return cmd
 }
 

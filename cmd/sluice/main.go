@@ -16,14 +16,23 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is main with everything it touches handed in; it gives the exit code.
+// run is the program under its own name.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return runAs("sluice", args, stdin, stdout, stderr)
+}
+
+// runAs is main with everything it touches handed in; it gives the exit code.
+// Under the name of a plugin of kubectl the program is that plugin.
+func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := rootCommand()
+	if isPlugin(name) {
+		root = pluginCommand()
+	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -31,14 +40,34 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitCode(root.ExecuteContext(ctx), stderr)
 }
 
+// rootCommand is the program with all its commands.
 func rootCommand() *cobra.Command {
+	root := newRoot()
+	root.AddCommand(
+		endsAtOnce(evaluateCommand()),
+		endsAtOnce(explainCommand()),
+		endsAtOnce(matrixCommand()),
+		endsAtOnce(lintCommand()),
+		endsAtOnce(compileCommand()),
+		agentCommand(),
+		dataplaneCommand(),
+		endsAtOnce(statusCommand(thisNode)),
+		flowsCommand(thisNode),
+		demoCommand(),
+	)
+	return root
+}
+
+// newRoot is the program without a command.
+func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Enforces Kubernetes NetworkPolicies by judging the first packet of each flow",
 		Long: `Sluice enforces Kubernetes NetworkPolicies on every node by judging only the
-first packet of each flow. It also answers, with neither cluster nor root, what
-the policies of a set of manifests do, through the same compiled tree that
-packets are judged by.`,
+first packet of each flow. It also answers what policies do, those of a cluster or
+of manifests without one, through the same compiled tree that packets are judged by.
+
+As kubectl-sluice on the PATH it is "kubectl sluice".`,
 		Example: `  sluice explain -f manifests/ --from web-0 --to db-0 --port 5432
   kubectl get pods,namespaces,nodes,netpol -A -o yaml | sluice matrix -f - --port 80
   sluice lint -f manifests/`,
@@ -51,18 +80,6 @@ packets are judged by.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(
-		endsAtOnce(evaluateCommand()),
-		endsAtOnce(explainCommand()),
-		endsAtOnce(matrixCommand()),
-		endsAtOnce(lintCommand()),
-		endsAtOnce(compileCommand()),
-		agentCommand(),
-		dataplaneCommand(),
-		endsAtOnce(statusCommand()),
-		flowsCommand(),
-		demoCommand(),
-	)
 	return root
 }
 

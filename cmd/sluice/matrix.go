@@ -22,13 +22,16 @@ func matrixCommand() *cobra.Command {
 	var out output
 	var ask matrixQuestion
 	cmd := &cobra.Command{
-		Use:   "matrix -f DIR --port N",
+		Use:   "matrix [-f DIR] --port N",
 		Short: "Show who reaches whom, as a table",
 		Long: `Shows which pod reaches which on a port: rows open the connection, columns
 receive it. Pods of one Deployment, StatefulSet or other controller that reach and
-are reached alike are one line. Pods without an address get one for planning, from
-198.18.0.0/15 and 2001:2::/48.`,
-		Example: `  sluice matrix -f manifests/ --port 5432
+are reached alike are one line.
+
+It judges by the live cluster of the kubeconfig, or with -f by manifests; their pods
+without an address get one for planning, from 198.18.0.0/15 and 2001:2::/48.`,
+		Example: `  sluice matrix --port 5432 -n shop
+  sluice matrix -f manifests/ --port 5432
   sluice matrix -f manifests/ --port 53 --protocol UDP -n shop -n kube-system
   sluice matrix -f manifests/ --port 80 --address 203.0.113.7 -o json`,
 		Args: noArguments,
@@ -39,7 +42,7 @@ are reached alike are one line. Pods without an address get one for planning, fr
 			return matrix(cmd, &in, &out, &ask)
 		},
 	}
-	in.addFlag(cmd)
+	in.orCluster(cmd)
 	out.addFlag(cmd)
 	ask.target.addFlags(cmd)
 	cmd.Flags().StringArrayVarP(&ask.namespaces, "namespace", "n", nil, "only pods of this `namespace`; repeatable")

@@ -20,6 +20,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -30,8 +31,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	os.Unsetenv("KUBERNETES_SERVICE_HOST")
+	os.Setenv("KUBECONFIG", "/does/not/exist") // Nobody's own cluster is asked.
+	os.Exit(kube.Main(m, &server))
 }
+
+var server *kube.Server
 
 func program(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
@@ -177,7 +182,7 @@ func TestDataplaneTells(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 
-	all, denied := n.follow("-o", "json"), n.follow("--denied", "-n", "1")
+	all, denied := n.follow("-o", "json"), n.follow("--denied", "-n", "default", "-c", "1")
 	for _, like := range []string{"10.0.0.1", "fd00::1"} {
 		if _, err := n.db.Serve(flow.TCP, netip.AddrPortFrom(n.address(n.db, like), 5432)); err != nil {
 			t.Fatal(err)
@@ -207,7 +212,7 @@ func TestDataplaneTells(t *testing.T) {
 		t.Errorf("shown %q, want it to end in %q", denied.Text(), want)
 	}
 	if denied.Scan() {
-		t.Errorf("-n 1 goes on with %q", denied.Text())
+		t.Errorf("-c 1 goes on with %q", denied.Text())
 	}
 
 	s = n.status("verdicts", func(s *engine.Status) bool { return s.Verdicts.Packets >= 4 })

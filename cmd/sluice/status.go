@@ -20,15 +20,14 @@ import (
 // defaultStateDir is where agent and dataplane of a node meet.
 const defaultStateDir = "/run/sluice"
 
-func statusCommand() *cobra.Command {
+// statusCommand shows how this node fares, or a cluster.
+func statusCommand(where place) *cobra.Command {
 	var out output
-	var stateDir string
+	var cluster clusterPlace
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what this node's dataplane enforces, and how it fares",
-		Long: `Asks the dataplane that runs with the state directory: the generation in force,
-whether a published tree was refused, verdicts, drops, and what became of open
-connections when the policies changed last. Exit code 1 means that none answers.`,
+		Short: "Show what is enforced, and how it fares",
+		Long:  where.statusText(),
 		Example: `  sluice status
   sluice status --state-dir /run/sluice -o json | jq .generation`,
 		Args: noArguments,
@@ -36,9 +35,16 @@ connections when the policies changed last. Exit code 1 means that none answers.
 			if err := out.check(); err != nil {
 				return err
 			}
-			s, err := status.Read(cmd.Context(), stateDir)
+			asks, err := cluster.asksCluster(where, false)
 			if err != nil {
-				return notRunning(err, stateDir)
+				return err
+			}
+			if asks {
+				return statusOfCluster(cmd, &cluster, &out)
+			}
+			s, err := status.Read(cmd.Context(), cluster.nodeDir())
+			if err != nil {
+				return notRunning(err, cluster.nodeDir())
 			}
 			if out.json() {
 				return writeJSON(cmd.OutOrStdout(), s)
@@ -46,9 +52,29 @@ connections when the policies changed last. Exit code 1 means that none answers.
 			return writeStatus(cmd.OutOrStdout(), &s, time.Now())
 		},
 	}
-	cmd.Flags().StringVar(&stateDir, "state-dir", defaultStateDir, "`directory` that agent and dataplane share")
+	if where == liveCluster {
+		cmd.Example = `  sluice status
+  sluice status --context production -o json | jq .policies.problems`
+	}
+	cluster.addFlags(cmd, where)
 	out.addFlag(cmd)
 	return cmd
+}
+
+// statusText says what status tells.
+func (p place) statusText() string {
+	if p == liveCluster {
+		return `Sums up what operator and agents report: whether every node enforces, which nodes
+do not or are behind, and which policies are not in force or not understood.
+Exit code 1 means that something is not enforced as it should be.
+
+With --state-dir it asks the dataplane of this node.`
+	}
+	return `Asks the dataplane that runs with the state directory: the generation in force,
+whether a published tree was refused, verdicts, drops, and what became of open
+connections when the policies changed last. Exit code 1 means that none answers.
+
+With --kubeconfig or --context it sums up what a cluster's nodes report.`
 }
 
 // notRunning adds what to look at where no dataplane answers.

@@ -71,15 +71,3 @@ func TestNobodyAnswers(t *testing.T) {
 		}
 	}
 }
-
-// Lines of help that are wider than a terminal cannot be read.
-func TestWidthOfHelp(t *testing.T) {
-	for _, name := range []string{"dataplane", "status", "flows"} {
-		_, stdout, _ := sluice("", name, "--help")
-		for line := range strings.Lines(stdout) {
-			if len(line) > 101 {
-				t.Errorf("%s: %d columns: %s", name, len(line)-1, line)
-			}
-		}
-	}
-}

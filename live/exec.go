@@ -1,0 +1,136 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Where the operator puts the pods that enforce, and what it calls them.
+const (
+	// SystemNamespace is where Sluice is installed by default.
+	SystemNamespace = "sluice-system"
+	dataplane       = "dataplane"
+)
+
+// nodePods selects the pods that enforce on the nodes.
+var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
+
+// ErrNoPod is the error where no pod of Sluice runs that could be asked.
+var ErrNoPod = errors.New("no running pod of Sluice")
+
+// NodePod is a pod that enforces on a node.
+type NodePod struct {
+	Node, Namespace, Name string
+}
+
+// NodePods lists the pods of a namespace whose dataplane runs, by node. With
+// nodes it gives those of these nodes, and an error if one of them has none.
+func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
+	var page corev1.PodList
+	var found []NodePod
+	var waiting []string
+	err := c.list(ctx, &page, func() {
+		for i := range page.Items {
+			p := &page.Items[i]
+			switch {
+			case len(nodes) > 0 && !slices.Contains(nodes, p.Spec.NodeName):
+			case dataplaneRuns(p):
+				found = append(found, NodePod{Node: p.Spec.NodeName, Namespace: p.Namespace, Name: p.Name})
+			default:
+				waiting = append(waiting, p.Name)
+			}
+		}
+	}, client.InNamespace(namespace), nodePods)
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, &ForbiddenError{Verb: "list", Resources: []string{"pods"}, err: err}
+	case err != nil:
+		return nil, fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
+	}
+	slices.SortFunc(found, func(a, b NodePod) int { return strings.Compare(a.Node, b.Node) })
+	for _, node := range nodes {
+		if !slices.ContainsFunc(found, func(p NodePod) bool { return p.Node == node }) {
+			return nil, fmt.Errorf("node %s: %w there in namespace %s%s", node, ErrNoPod, namespace, notRunning(waiting))
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w in namespace %s%s", ErrNoPod, namespace, notRunning(waiting))
+	}
+	return found, nil
+}
+
+func notRunning(pods []string) string {
+	if len(pods) == 0 {
+		return ""
+	}
+	return "; not running: " + strings.Join(pods, ", ")
+}
+
+func dataplaneRuns(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == dataplane && s.State.Running != nil
+	})
+}
+
+// Run runs a command beside the dataplane of a pod until it ends or the context
+// does. The command's standard input stays open exactly as long, so that a
+// command that watches it ends as well when the connection breaks.
+func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, stdout, stderr io.Writer) error {
+	executor, err := c.executor(pod, command)
+	if err != nil {
+		return err
+	}
+	stdin, closeStdin := io.Pipe()
+	defer closeStdin.Close()
+	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: stdin, Stdout: stdout, Stderr: stderr})
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case apierrors.IsForbidden(err):
+		return &ForbiddenError{Verb: "get,create", Resources: []string{"pods/exec"}, err: err}
+	case err != nil:
+		return fmt.Errorf("running %s in pod %s/%s: %w", strings.Join(command, " "), pod.Namespace, pod.Name, err)
+	}
+	return nil
+}
+
+// executor speaks WebSocket, and SPDY where something on the way does not.
+func (c *Connection) executor(pod NodePod, command []string) (remotecommand.Executor, error) {
+	core := rest.CopyConfig(c.config)
+	core.GroupVersion = &corev1.SchemeGroupVersion
+	core.APIPath = "/api"
+	core.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	api, err := rest.RESTClientFor(core)
+	if err != nil {
+		return nil, fmt.Errorf("reading kubeconfig: %w", err)
+	}
+	url := api.Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Container: dataplane, Command: command, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
+	spdy, err := remotecommand.NewSPDYExecutor(c.config, "POST", url)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to run a command: %w", err)
+	}
+	websocket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", url.String())
+	if err != nil {
+		return nil, fmt.Errorf("preparing to run a command: %w", err)
+	}
+	executor, err := remotecommand.NewFallbackExecutor(websocket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to run a command: %w", err)
+	}
+	return executor, nil
+}

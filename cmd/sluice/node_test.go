@@ -29,7 +29,7 @@ const asProgram = "SLUICE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Unsetenv("KUBERNETES_SERVICE_HOST")
 	os.Setenv("KUBECONFIG", "/does/not/exist") // Nobody's own cluster is asked.

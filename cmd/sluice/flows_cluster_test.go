@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/live"
+)
+
+// kubelet is as much of a kubelet as `kubectl exec` needs: the API server sends
+// it what to run. It runs this program, as a pod of Sluice would.
+type kubelet struct {
+	t        *testing.T
+	stateDir string
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	commands []string
+}
+
+// newKubelet starts one for a new node with a pod of Sluice.
+func newKubelet(t *testing.T, node, stateDir string) *kubelet {
+	t.Helper()
+	k := &kubelet{t: t, stateDir: stateDir}
+	s := httptest.NewTLSServer(k)
+	t.Cleanup(s.Close)
+	c := server.Client(t)
+	address := netip.MustParseAddrPort(s.Listener.Addr().String())
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}
+	create(t, c, n)
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address.Addr().String()}}
+	n.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(address.Port())
+	updateStatus(t, c, n)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: live.SystemNamespace, Name: "sluice-" + node,
+			Labels: map[string]string{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"},
+		},
+		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "agent", Image: "sluice"}, {Name: "dataplane", Image: "sluice"}}},
+	}
+	create(t, c, pod)
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "dataplane", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	updateStatus(t, c, pod)
+	return k
+}
+
+// ServeHTTP answers /exec/NAMESPACE/POD/CONTAINER?command=... as a kubelet does.
+func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.Split(r.URL.Path, "/")
+	options, err := remotecommand.NewOptions(r)
+	if err != nil || len(path) != 5 || path[1] != "exec" {
+		http.Error(w, fmt.Sprintf("%s: %v", r.URL, err), http.StatusBadRequest)
+		return
+	}
+	remotecommand.ServeExec(w, r, k, path[3], "", path[4], r.URL.Query()["command"], options,
+		time.Minute, time.Minute, remotecommand.SupportedStreamingProtocols)
+}
+
+// ExecInContainer runs the program with the command's arguments.
+func (k *kubelet) ExecInContainer(_ context.Context, _, _, container string, command []string, stdin io.Reader, stdout, stderr io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	k.running.Add(1)
+	defer k.running.Done()
+	k.mu.Lock()
+	k.commands = append(k.commands, container+" "+strings.Join(command, " "))
+	k.mu.Unlock()
+	cmd := program(append(command[1:], "--state-dir", k.stateDir)...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(input, stdin) // It ends with the connection.
+		_ = input.Close()
+	}()
+	return cmd.Wait()
+}
+
+func TestFlowsOfCluster(t *testing.T) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
+	if err := server.Client(t).Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	n := newOnNode(t)
+	n.dataplane("--deny", "Reject")
+	n.publish()
+	n.status("generation 1", func(s *engine.Status) bool { return s.Generation == 1 })
+	kubelets := []*kubelet{newKubelet(t, "node-a", n.stateDir), newKubelet(t, "node-b", n.stateDir)}
+	kubeconfig := kubeconfigOf(t, server.Config(), "")
+
+	follow := func(listeners int, args ...string) (stdout *bufio.Scanner, end func(os.Signal)) {
+		t.Helper()
+		cmd := program(append([]string{"flows", "--kubeconfig", kubeconfig}, args...)...)
+		cmd.Args[0] = "kubectl-sluice"
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(notes)
+		for range listeners {
+			if !lines.Scan() || !strings.HasSuffix(lines.Text(), "  listening; Ctrl-C ends it") {
+				t.Fatalf("flows says %q", lines.Text())
+			}
+		}
+		return bufio.NewScanner(out), func(signal os.Signal) {
+			t.Helper()
+			if signal != nil {
+				_ = cmd.Process.Signal(signal)
+			}
+			if err := cmd.Wait(); err != nil && signal != os.Kill {
+				t.Errorf("flows: %v", err)
+			}
+			// Whatever became of the caller, nothing stays behind in a pod.
+			for _, k := range kubelets {
+				k.running.Wait()
+			}
+		}
+	}
+	refuse := func() {
+		t.Helper()
+		n.connect("10.0.0.1", 80)
+	}
+
+	t.Run("all nodes", func(t *testing.T) {
+		lines, end := follow(2, "--denied", "-n", "default")
+		refuse()
+		var nodes []string
+		for range 2 {
+			if !lines.Scan() || !strings.HasSuffix(lines.Text(), "no rule of default/db allows it") {
+				t.Fatalf("shown %q, %v", lines.Text(), lines.Err())
+			}
+			node, _, _ := strings.Cut(lines.Text(), " ")
+			nodes = append(nodes, node)
+		}
+		if slices.Sort(nodes); !slices.Equal(nodes, []string{"node-a", "node-b"}) {
+			t.Errorf("lines of %v", nodes)
+		}
+		end(os.Interrupt)
+	})
+	t.Run("one node, JSON, a count", func(t *testing.T) {
+		lines, end := follow(1, "--node", "node-b", "-o", "json", "-c", "1")
+		refuse()
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), `{"node":"node-b","time":"`) {
+			t.Errorf("shown %q", lines.Text())
+		}
+		end(nil)
+	})
+	t.Run("killed", func(t *testing.T) {
+		_, end := follow(2)
+		end(os.Kill)
+	})
+	t.Run("who only listens to others", func(t *testing.T) {
+		lines, end := follow(1, "--node", "node-a", "-n", "elsewhere", "-c", "1")
+		refuse()
+		end(os.Interrupt)
+		if lines.Scan() {
+			t.Errorf("shown %q", lines.Text())
+		}
+	})
+	const command = "dataplane /sluice flows --end-with-stdin --output "
+	want := []string{command + "text --denied --namespace default", command + "text", command + "text --namespace elsewhere --count 1"}
+	if diff := cmp.Diff(want, kubelets[0].commands); diff != "" {
+		t.Errorf("run on node-a (-want +got):\n%s", diff)
+	}
+	want = []string{command + "text --denied --namespace default", command + "json --count 1", command + "text"}
+	if diff := cmp.Diff(want, kubelets[1].commands); diff != "" {
+		t.Errorf("run on node-b (-want +got):\n%s", diff)
+	}
+}

@@ -29,12 +29,8 @@ type Link struct {
 // configuration for clients that take it. It is gone when the test ends.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
-	server, err := url.Parse(config.Host)
+	l, through, err := NewLink(config)
 	if err != nil {
-		t.Fatalf("reading the API server's address: %v", err)
-	}
-	l := &Link{address: "127.0.0.1:0", target: server.Host, open: make(map[net.Conn]struct{})}
-	if err := l.Mend(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -42,9 +38,22 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 			t.Error(err)
 		}
 	})
+	return l, through
+}
+
+// NewLink is Link without a test: the caller cuts it at the end.
+func NewLink(config *rest.Config) (*Link, *rest.Config, error) {
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the API server's address: %w", err)
+	}
+	l := &Link{address: "127.0.0.1:0", target: server.Host, open: make(map[net.Conn]struct{})}
+	if err := l.Mend(); err != nil {
+		return nil, nil, err
+	}
 	through := rest.CopyConfig(config)
 	through.Host = "https://" + l.address
-	return l, through
+	return l, through, nil
 }
 
 // Cut ends every connection, and refuses new ones until Mend. A link that is cut

@@ -36,9 +36,10 @@ import (
 // tests of other packages may run beside it.
 const startTimeout = 2 * time.Minute
 
-// Server is a running kube-apiserver.
+// Server is a running kube-apiserver, with its etcd.
 type Server struct {
 	environment *envtest.Environment
+	keeper      *keeper
 }
 
 // Main starts a server, sets *server to it, runs the tests and stops the server.
@@ -53,17 +54,19 @@ func Main(m *testing.M, server **Server) int {
 }
 
 func run(m *testing.M, server **Server) (code int, err error) {
-	started, err := start()
+	started, err := Start()
 	if err != nil {
 		return 1, err
 	}
-	defer func() { err = errors.Join(err, started.stop()) }()
+	defer func() { err = errors.Join(err, started.Stop()) }()
 	*server = started
 	return m.Run(), nil
 }
 
-func start() (*Server, error) {
-	root, err := projectRoot()
+// Start starts a server. However this process ends, the server and its files are
+// gone soon after; the caller stops it all the same.
+func Start() (*Server, error) {
+	root, err := ProjectRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -71,27 +74,60 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper, err := newKeeper(assets)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the API server: %w", err)
+	}
 	environment := &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
+		BinaryAssetsDirectory:    keeper.binaries(),
 		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
+	environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: keeper.folder("etcd")}
 	// Without a controller that makes service accounts, every Pod would be
 	// refused for want of its namespace's default one.
-	environment.ControlPlane.GetAPIServer().Configure().
-		Set("disable-admission-plugins", "ServiceAccount")
+	server := environment.ControlPlane.GetAPIServer()
+	server.CertDir = keeper.folder("kube-apiserver")
+	server.Configure().Set("disable-admission-plugins", "ServiceAccount")
+	s := &Server{environment: environment, keeper: keeper}
 	if _, err := environment.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the API server: %w", err), environment.Stop())
+		return nil, errors.Join(fmt.Errorf("starting the API server: %w", err), s.Stop())
 	}
-	return &Server{environment: environment}, nil
+	return s, nil
 }
 
-func (s *Server) stop() error {
-	if err := s.environment.Stop(); err != nil {
+// Stop ends the server and removes its files.
+func (s *Server) Stop() error {
+	if err := errors.Join(s.environment.Stop(), s.keeper.close()); err != nil {
 		return fmt.Errorf("stopping the API server: %w", err)
 	}
 	return nil
+}
+
+// Restart ends the kube-apiserver, calls a function while there is none, and
+// starts it anew over the same etcd, at the same address. What watched before
+// has to list again: the new one does not remember what was changed before it.
+func (s *Server) Restart(meanwhile func()) error {
+	server := s.environment.ControlPlane.GetAPIServer()
+	if err := server.Stop(); err != nil {
+		return fmt.Errorf("stopping the API server: %w", err)
+	}
+	meanwhile()
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("starting the API server anew: %w", err)
+	}
+	return nil
+}
+
+// Folder gives a new folder for the files of whoever uses the server. It goes
+// with the server, however this process ends.
+func (s *Server) Folder(name string) (string, error) {
+	path := filepath.Join(s.keeper.directory, name)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return "", fmt.Errorf("making a folder beside the API server: %w", err)
+	}
+	return path, nil
 }
 
 // Config gives a configuration for clients that may do everything. The caller
@@ -100,8 +136,8 @@ func (s *Server) Config() *rest.Config {
 	return rest.CopyConfig(s.environment.Config)
 }
 
-// projectRoot gives the folder of the project's go.mod.
-func projectRoot() (string, error) {
+// ProjectRoot gives the folder of the project's go.mod.
+func ProjectRoot() (string, error) {
 	file, err := output("", "go", "env", "GOMOD")
 	if err != nil {
 		return "", fmt.Errorf("asking go for the project's folder: %w", err)

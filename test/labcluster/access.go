@@ -1,0 +1,105 @@
+package labcluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	systemNamespace = "sluice-system"
+	agentAccount    = "sluice-agent"
+	// tokenSeconds is longer than anybody keeps a lab.
+	tokenSeconds = 7 * 24 * 60 * 60
+)
+
+// prepare makes what every cluster has before its nodes.
+func (c *Cluster) prepare(ctx context.Context) error {
+	for _, name := range []string{systemNamespace, barrierNamespace} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := c.client.Create(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	folder, err := projectFile("config", "rbac", "agent")
+	if err != nil {
+		return fmt.Errorf("finding the agent's role: %w", err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := c.apply(ctx, file); err != nil {
+			return fmt.Errorf("applying %s: %w", file, err)
+		}
+	}
+	return c.makeBarrier(ctx)
+}
+
+// apply creates the objects of a file, but what is for kustomize.
+func (c *Cluster) apply(ctx context.Context, file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := documents.Decode(&object.Object)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case object.GetKind() == "Kustomization" || len(object.Object) == 0:
+			continue
+		}
+		if err := c.client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
+			return err
+		}
+	}
+}
+
+// agentConfig gives the credentials of a node's agent: the token of its service
+// account that is bound to a pod on the node, as a kubelet gives it to the pod.
+func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: agentAccount}}
+	if err := c.client.Get(ctx, client.ObjectKeyFromObject(account), account); err != nil {
+		return nil, err
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "sluice-" + node, Labels: map[string]string{"app.kubernetes.io/name": "sluice"}},
+		Spec: corev1.PodSpec{
+			NodeName: node, HostNetwork: true, ServiceAccountName: agentAccount,
+			Containers: []corev1.Container{{Name: "agent", Image: "sluice"}, {Name: "dataplane", Image: "sluice"}},
+		},
+	}
+	if err := c.client.Create(ctx, pod); err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, err
+	}
+	seconds := int64(tokenSeconds)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: &seconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+	}}
+	if err := c.client.SubResource("token").Create(ctx, account, request); err != nil {
+		return nil, fmt.Errorf("asking for a token: %w", err)
+	}
+	config := rest.AnonymousClientConfig(c.config)
+	config.BearerToken = request.Status.Token
+	return config, nil
+}

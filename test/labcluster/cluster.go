@@ -1,0 +1,216 @@
+package labcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Options say what cluster to make.
+type Options struct {
+	// Program is the path of the sluice binary that nodes run.
+	Program string
+	// Nodes is how many there are, named node-1, node-2, ... The default is 3.
+	Nodes int
+	// DataplaneArgs are more arguments for each dataplane, such as "--deny=Reject".
+	DataplaneArgs []string
+	// Log hears what the stand-ins do. The default discards it.
+	Log logr.Logger
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	options    Options
+	server     *kube.Server
+	config     *rest.Config
+	client     client.WithWatch
+	kubeconfig string
+
+	lab     *lab.Lab
+	nodes   []*Node
+	starter *starter
+	// pods are those that run, and the owner of each address.
+	pods *pods
+
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+	fault  error
+}
+
+// New starts a cluster and waits until every node enforces. However this process
+// ends, nothing of it stays; the caller closes it all the same.
+func New(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	c := &Cluster{options: o, pods: newPods(), starter: newStarter()}
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	var err error
+	if c.lab, err = lab.New(); err != nil {
+		return err
+	}
+	if c.server, err = kube.Start(); err != nil {
+		return err
+	}
+	if err := c.connect(); err != nil {
+		return err
+	}
+	if err := c.prepare(ctx); err != nil {
+		return fmt.Errorf("preparing the cluster: %w", err)
+	}
+	for range c.options.Nodes {
+		n, err := c.addNode(ctx)
+		if err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	if err := c.standIn(); err != nil {
+		return err
+	}
+	return c.WaitEnforced(ctx)
+}
+
+// connect makes the administrator's client and kubeconfig.
+func (c *Cluster) connect() error {
+	c.config = c.server.Config()
+	// Tests make many objects at once.
+	c.config.QPS = -1
+	var err error
+	if c.client, err = client.NewWithWatch(c.config, client.Options{Scheme: kube.Scheme()}); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	folder, err := c.server.Folder("administrator")
+	if err != nil {
+		return err
+	}
+	c.kubeconfig = filepath.Join(folder, "kubeconfig")
+	return writeKubeconfig(c.kubeconfig, c.config)
+}
+
+// Close takes everything down.
+func (c *Cluster) Close() error {
+	if c.cancel != nil {
+		c.cancel()
+		c.ended.Wait()
+	}
+	var errs []error
+	for _, n := range c.nodes {
+		errs = append(errs, n.close())
+	}
+	if c.lab != nil {
+		c.lab.Close()
+	}
+	c.starter.close()
+	if c.server != nil {
+		errs = append(errs, c.server.Stop())
+	}
+	return errors.Join(append(errs, c.fault)...)
+}
+
+// Client may do everything and caches nothing.
+func (c *Cluster) Client() client.WithWatch { return c.client }
+
+// Config is for clients that may do everything. The caller may change it.
+func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Kubeconfig is the path of a file for kubectl.
+func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
+
+// Server is the API server.
+func (c *Cluster) Server() *kube.Server { return c.server }
+
+// Node gives a node by its number, from 0 on.
+func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
+
+// Nodes gives all nodes.
+func (c *Cluster) Nodes() []*Node { return c.nodes }
+
+// World is the host outside of every node. It answers to what addresses it is
+// given.
+func (c *Cluster) World(addresses ...netip.Addr) (*lab.Host, error) {
+	if err := c.lab.AddAddress(addresses...); err != nil {
+		return nil, err
+	}
+	return c.lab.World, nil
+}
+
+// AddService makes a service address on every node, as a kube-proxy does.
+func (c *Cluster) AddService(service lab.Service) error {
+	for _, n := range c.nodes {
+		if n.services == nil {
+			services, err := n.host.NewServices()
+			if err != nil {
+				return err
+			}
+			n.services = services
+		}
+		if err := n.services.Add(service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeKubeconfig writes what kubectl and the agent take.
+func writeKubeconfig(path string, config *rest.Config) error {
+	const name = "lab"
+	file := clientcmdapi.NewConfig()
+	file.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	file.AuthInfos[name] = &clientcmdapi.AuthInfo{
+		ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
+	}
+	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	file.CurrentContext = name
+	if err := clientcmd.WriteToFile(*file, path); err != nil {
+		return fmt.Errorf("writing a kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// WriteLogs writes what agents and dataplanes said last.
+func (c *Cluster) WriteLogs(to io.Writer) {
+	for _, n := range c.nodes {
+		for _, p := range []*Process{n.agent, n.dataplane} {
+			if p != nil {
+				fmt.Fprintf(to, "--- %s of %s\n%s\n", p.what, n.Name(), p.Log())
+			}
+		}
+	}
+}
+
+// projectFile gives the path of a file of the project.
+func projectFile(parts ...string) (string, error) {
+	root, err := kube.ProjectRoot()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(append([]string{root}, parts...)...)
+	if _, err := os.Stat(path); err != nil {
+		return "", err
+	}
+	return path, nil
+}

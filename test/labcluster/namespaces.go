@@ -1,0 +1,86 @@
+package labcluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// emptyRetry is how soon a namespace is looked at again that is not empty yet.
+const emptyRetry = 20 * time.Millisecond
+
+// namespaceEnd stands in for the controller that finishes the deletion of a
+// namespace: it deletes everything in it, waits until that is gone, and lets the
+// namespace go.
+type namespaceEnd struct {
+	client    client.Client
+	objects   metadata.Interface
+	resources []schema.GroupVersionResource
+}
+
+func newNamespaceEnd(c client.Client, config *rest.Config) (*namespaceEnd, error) {
+	finder, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := finder.ServerPreferredNamespacedResources()
+	if err != nil {
+		return nil, fmt.Errorf("asking for the kinds of objects: %w", err)
+	}
+	out := &namespaceEnd{client: c}
+	for _, list := range lists {
+		group, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			return nil, err
+		}
+		for _, resource := range list.APIResources {
+			if slices.Contains(resource.Verbs, "deletecollection") && slices.Contains(resource.Verbs, "list") {
+				out.resources = append(out.resources, group.WithResource(resource.Name))
+			}
+		}
+	}
+	out.objects, err = metadata.NewForConfig(config)
+	return out, err
+}
+
+// Reconcile does what is next for a namespace that is being deleted.
+func (e *namespaceEnd) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	var namespace corev1.Namespace
+	if err := e.client.Get(ctx, r.NamespacedName, &namespace); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if namespace.DeletionTimestamp == nil {
+		return reconcile.Result{}, nil
+	}
+	left := 0
+	for _, resource := range e.resources {
+		in := e.objects.Resource(resource).Namespace(namespace.Name)
+		list, err := in.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return reconcile.Result{}, fmt.Errorf("listing %s: %w", resource.Resource, err)
+		}
+		if len(list.Items) == 0 {
+			continue
+		}
+		left += len(list.Items)
+		if err := in.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			return reconcile.Result{}, fmt.Errorf("deleting %s: %w", resource.Resource, err)
+		}
+	}
+	if left > 0 {
+		return reconcile.Result{RequeueAfter: emptyRetry}, nil
+	}
+	namespace.Spec.Finalizers = nil
+	err := e.client.SubResource("finalize").Update(ctx, &namespace)
+	return reconcile.Result{}, client.IgnoreNotFound(err)
+}

@@ -1,0 +1,144 @@
+package labcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Node is a node with its agent and dataplane.
+type Node struct {
+	cluster *Cluster
+	host    *lab.Node
+	// plugging guards the pods of host.
+	plugging sync.Mutex
+	services *lab.Services
+
+	state      *lab.StateDir
+	link       *kube.Link
+	kubeconfig string
+
+	agent, dataplane *Process
+}
+
+func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
+	name := fmt.Sprintf("node-%d", len(c.nodes)+1)
+	n := &Node{cluster: c}
+	var err error
+	if n.host, err = c.lab.AddNode(name); err != nil {
+		return nil, err
+	}
+	if err := c.registerNode(ctx, n); err != nil {
+		return nil, fmt.Errorf("registering %s: %w", name, err)
+	}
+	if n.state, err = lab.NewStateDir(); err != nil {
+		return nil, err
+	}
+	if err := n.admit(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	if err := errors.Join(n.StartDataplane(), n.StartAgent()); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+// registerNode makes the Node object, as a kubelet does.
+func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
+	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name:   n.Name(),
+		Labels: map[string]string{corev1.LabelHostname: n.Name(), corev1.LabelOSStable: "linux"},
+	}}
+	if err := c.client.Create(ctx, object); err != nil {
+		return err
+	}
+	for _, a := range n.host.Addresses() {
+		object.Status.Addresses = append(object.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
+	}
+	object.Status.Addresses = append(object.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: n.Name()})
+	object.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(110, resource.DecimalSI)}
+	object.Status.Conditions = []corev1.NodeCondition{{
+		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "LabReady", Message: "the lab's stand-in for a kubelet runs",
+		LastTransitionTime: metav1.Now(), LastHeartbeatTime: metav1.Now(),
+	}}
+	if err := c.client.Status().Update(ctx, object); err != nil {
+		return err
+	}
+	// The API server marks new nodes, and a controller that does not run here
+	// takes that back.
+	object.Spec.Taints = nil
+	return c.client.Update(ctx, object)
+}
+
+// Name is the name of the Node object.
+func (n *Node) Name() string { return n.host.Name() }
+
+// Host is the node in the lab.
+func (n *Node) Host() *lab.Node { return n.host }
+
+// StateDir is the directory that agent and dataplane share.
+func (n *Node) StateDir() string { return n.state.Path() }
+
+// Link is the agent's way to the API server.
+func (n *Node) Link() *kube.Link { return n.link }
+
+// Agent is the newest agent of the node, Dataplane the newest dataplane.
+func (n *Node) Agent() *Process { return n.agent }
+
+// Dataplane is the newest dataplane of the node.
+func (n *Node) Dataplane() *Process { return n.dataplane }
+
+// StartAgent starts an agent. The one before must have ended.
+func (n *Node) StartAgent() (err error) {
+	cmd := exec.Command(n.cluster.options.Program, "agent", "--node-name", n.Name(), "--state-dir", n.StateDir(),
+		"--kubeconfig", n.kubeconfig, "--metrics-address", "0", "--health-address", "0")
+	n.agent, err = startProcess("agent of "+n.Name(), cmd, n.cluster.starter.start)
+	return err
+}
+
+// StartDataplane starts a dataplane.
+func (n *Node) StartDataplane() (err error) {
+	args := append([]string{"dataplane", "--state-dir", n.StateDir()}, n.cluster.options.DataplaneArgs...)
+	n.dataplane, err = startProcess("dataplane of "+n.Name(), exec.Command(n.cluster.options.Program, args...), n.host.Start)
+	return err
+}
+
+// admit gives the node's agent its way to the API server, and what to say there.
+func (n *Node) admit(ctx context.Context) error {
+	config, err := n.cluster.agentConfig(ctx, n.Name())
+	if err != nil {
+		return fmt.Errorf("admitting the agent of %s: %w", n.Name(), err)
+	}
+	if n.link, config, err = kube.NewLink(config); err != nil {
+		return err
+	}
+	folder, err := n.cluster.server.Folder(n.Name())
+	if err != nil {
+		return err
+	}
+	n.kubeconfig = filepath.Join(folder, "kubeconfig")
+	return writeKubeconfig(n.kubeconfig, config)
+}
+
+func (n *Node) close() error {
+	var errs []error
+	for _, p := range []*Process{n.agent, n.dataplane} {
+		if p != nil {
+			errs = append(errs, p.Stop())
+		}
+	}
+	if n.link != nil {
+		errs = append(errs, n.link.Cut())
+	}
+	return errors.Join(append(errs, n.state.Close())...)
+}

@@ -1,0 +1,48 @@
+package labcluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+// standIn starts the parts of a cluster that the lab stands in for.
+func (c *Cluster) standIn() error {
+	mgr, err := manager.New(c.Config(), manager.Options{
+		Scheme:  kube.Scheme(),
+		Logger:  c.options.Log,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the stand-ins: %w", err)
+	}
+	// Several clusters may be in one process.
+	again := true
+	options := controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 1}
+	kubelet := &kubelet{cluster: c, client: mgr.GetClient()}
+	if err := builder.ControllerManagedBy(mgr).For(&corev1.Pod{}).WithOptions(options).Complete(kubelet); err != nil {
+		return fmt.Errorf("preparing the kubelet's stand-in: %w", err)
+	}
+	end, err := newNamespaceEnd(c.client, c.Config())
+	if err != nil {
+		return fmt.Errorf("preparing the namespaces' stand-in: %w", err)
+	}
+	if err := builder.ControllerManagedBy(mgr).For(&corev1.Namespace{}).WithOptions(options).Complete(end); err != nil {
+		return fmt.Errorf("preparing the namespaces' stand-in: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.ended.Go(func() {
+		if err := mgr.Start(ctx); err != nil {
+			c.fault = fmt.Errorf("running the stand-ins: %w", err)
+		}
+	})
+	return nil
+}

@@ -1,0 +1,260 @@
+package labcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/reference"
+)
+
+const (
+	// allowedTime is how long a connection may take that is to be possible.
+	allowedTime = 10 * time.Second
+	// refusedTime is how long silence must last to be a refusal. Where refusals
+	// are answered, nobody waits for it.
+	refusedTime = 500 * time.Millisecond
+	// probesAtOnce bounds how many connections are opened together.
+	probesAtOnce = 128
+)
+
+// End is who opens connections, and whom they are opened to.
+type End struct {
+	Name string
+	Host *lab.Host
+	// Addresses are those to connect from and to. An address of the host's own
+	// choice is never taken.
+	Addresses []netip.Addr
+}
+
+// Target is what a connection is opened to.
+type Target struct {
+	// Protocol is TCP, UDP, SCTP, or ICMP for an echo over either family.
+	Protocol flow.Protocol
+	Port     uint16
+}
+
+// String writes a target as TCP/80.
+func (t Target) String() string {
+	if !t.Protocol.HasPorts() {
+		return t.Protocol.String()
+	}
+	return fmt.Sprintf("%s/%d", t.Protocol, t.Port)
+}
+
+// Cell is one connection: what the policies say, by the word of the reference
+// judge, and what the wire did.
+type Cell struct {
+	From, To string
+	Target   Target
+	Flow     flow.Flow
+	Want     bool
+	Got      lab.Result
+}
+
+// Agrees reports whether the wire did what the policies say.
+func (c *Cell) Agrees() bool { return c.Want == (c.Got == lab.Connected) }
+
+// String writes a cell in one line.
+func (c *Cell) String() string {
+	word := "refused"
+	if c.Want {
+		word = "allowed"
+	}
+	return fmt.Sprintf("%s to %s %s (%s): policies say %s, the wire says %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
+}
+
+// Table is every connection from each of some ends to each other, and to itself.
+type Table []Cell
+
+// Differences gives the cells in which wire and policies differ.
+func (t Table) Differences() []string {
+	var out []string
+	for i := range t {
+		if !t[i].Agrees() {
+			out = append(out, t[i].String())
+		}
+	}
+	return out
+}
+
+// Got gives what the wire did between two ends, and whether it was the same over
+// both families.
+func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
+	same = true
+	found := false
+	for i := range t {
+		if c := &t[i]; c.From == from && c.To == to && c.Target == target {
+			same = same && (!found || c.Got == result)
+			found, result = true, c.Got
+		}
+	}
+	return result, found && same
+}
+
+// End gives a pod as an end.
+func (c *Cluster) End(namespace, name string) (End, error) {
+	pod := c.Pod(namespace, name)
+	if pod == nil {
+		return End{}, fmt.Errorf("pod %s/%s does not run", namespace, name)
+	}
+	return End{Name: namespace + "/" + name, Host: pod.Host, Addresses: pod.Addresses()}, nil
+}
+
+// Objects lists what verdicts depend on, as the API server has it now.
+func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
+	var out cluster.Objects
+	var namespaces corev1.NamespaceList
+	var nodes corev1.NodeList
+	var pods corev1.PodList
+	var policies networkingv1.NetworkPolicyList
+	err := errors.Join(c.client.List(ctx, &namespaces), c.client.List(ctx, &nodes), c.client.List(ctx, &pods), c.client.List(ctx, &policies))
+	if err != nil {
+		return out, fmt.Errorf("listing objects: %w", err)
+	}
+	for i := range namespaces.Items {
+		out.Namespaces = append(out.Namespaces, &namespaces.Items[i])
+	}
+	for i := range nodes.Items {
+		out.Nodes = append(out.Nodes, &nodes.Items[i])
+	}
+	for i := range pods.Items {
+		out.Pods = append(out.Pods, &pods.Items[i])
+	}
+	for i := range policies.Items {
+		out.Policies = append(out.Policies, &policies.Items[i])
+	}
+	return out, nil
+}
+
+// Plan says what the policies, as they are now, mean for every connection.
+func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table, error) {
+	objects, err := c.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out Table
+	for _, from := range ends {
+		for _, to := range ends {
+			for _, target := range targets {
+				for _, f := range flows(from, to, target) {
+					want := reference.Judge(objects, f).Verdict == rule.Allow
+					out = append(out, Cell{From: from.Name, To: to.Name, Target: target, Flow: f, Want: want})
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// flows are the connections from one end to another: one for each pair of
+// addresses of a family.
+func flows(from, to End, target Target) []flow.Flow {
+	var out []flow.Flow
+	for _, src := range from.Addresses {
+		for _, dst := range to.Addresses {
+			if src.Is4() != dst.Is4() {
+				continue
+			}
+			f := flow.Flow{Src: src, Dst: dst, Protocol: target.Protocol}
+			if f.Protocol == flow.ICMP && src.Is6() {
+				f.Protocol = flow.ICMPv6
+			}
+			if f.Protocol.HasPorts() {
+				f.SrcPort, f.DstPort = 40000, target.Port
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Table plans every connection and opens it.
+func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Table, error) {
+	table, err := c.Plan(ctx, ends, targets)
+	if err != nil {
+		return nil, err
+	}
+	hosts := map[string]*lab.Host{}
+	for _, e := range ends {
+		hosts[e.Name] = e.Host
+	}
+	return table, table.probe(ctx, hosts)
+}
+
+func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
+	free := make(chan struct{}, probesAtOnce)
+	errs := make([]error, len(t))
+	var all sync.WaitGroup
+	for i := range t {
+		free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-free }()
+			c := &t[i]
+			patience := refusedTime
+			if c.Want {
+				patience = allowedTime
+			}
+			c.Got, errs[i] = hosts[c.From].Probe(ctx, c.Flow.Protocol, c.Flow.Src, netip.AddrPortFrom(c.Flow.Dst, c.Flow.DstPort), patience)
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// String draws who reaches whom, a block for each target. A cell that differs
+// from what the policies say is marked.
+func (t Table) String() string {
+	var names []string
+	blocks := map[string]map[[2]string]string{}
+	var order []string
+	for i := range t {
+		c := &t[i]
+		for _, n := range []string{c.From, c.To} {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+		family := "IPv4"
+		if c.Flow.Src.Is6() {
+			family = "IPv6"
+		}
+		block := c.Target.String() + " " + family
+		if blocks[block] == nil {
+			blocks[block] = map[[2]string]string{}
+			order = append(order, block)
+		}
+		sign := "✗"
+		if c.Got == lab.Connected {
+			sign = "✓"
+		}
+		if !c.Agrees() {
+			sign += "!"
+		}
+		blocks[block][[2]string{c.From, c.To}] = sign
+	}
+	var out strings.Builder
+	for _, block := range order {
+		fmt.Fprintf(&out, "%s\n", block)
+		for _, from := range names {
+			fmt.Fprintf(&out, "  %-24s", from)
+			for _, to := range names {
+				fmt.Fprintf(&out, " %-2s", blocks[block][[2]string{from, to}])
+			}
+			out.WriteByte('\n')
+		}
+	}
+	return out.String()
+}

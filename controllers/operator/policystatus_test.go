@@ -216,7 +216,7 @@ func TestPolicyStatusRepaired(t *testing.T) {
 func TestPolicyStatusRestart(t *testing.T) {
 	w := newWorld(t)
 	a := w.node(t, "restart-a")
-	w.pod(t, "db", "restart-a", "10.4.0.1")
+	pod := w.pod(t, "db", "restart-a", "10.4.0.1")
 	w.policy(t, "stays", "db")
 	changes, goes := w.policy(t, "changes", "db"), w.policy(t, "goes", "db")
 	writer := startWriter(t)
@@ -227,6 +227,9 @@ func TestPolicyStatusRestart(t *testing.T) {
 	w.wants(t, "goes", right)
 	writer.stop()
 
+	// The node does not contain this yet, and nobody saw that it means nothing.
+	pod.Annotations = map[string]string{"note": "changed"}
+	must(t, w.Update(t.Context(), pod))
 	must(t, w.Delete(t.Context(), goes))
 	changes.Spec.Ingress = nil
 	must(t, w.Update(t.Context(), changes))

@@ -154,6 +154,20 @@ func (w *watch) deliver() {
 	if target == w.target && w.targetInfo != nil && os.SameFile(info, w.targetInfo) && info.ModTime().Equal(w.targetInfo.ModTime()) {
 		return
 	}
+	if target == "" {
+		// Something that is no symlink: say so.
+		w.target, w.targetInfo = target, info
+		w.handle(OpenCurrent(w.stateDir))
+		return
+	}
+	// The tree of this very symlink: a newer one has its own event, and would
+	// come a second time with it.
+	t, err := Open(resolve(link, target))
+	if errors.Is(err, fs.ErrNotExist) {
+		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {
+			return
+		}
+	}
 	w.target, w.targetInfo = target, info
-	w.handle(OpenCurrent(w.stateDir))
+	w.handle(t, err)
 }

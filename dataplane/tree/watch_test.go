@@ -90,6 +90,51 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 	wantGeneration(t, deliveries, 119)
 }
 
+// Each tree comes once at most, also where symlinks are replaced while Watch
+// looks at them: a dataplane judges all connections for each delivery.
+func TestWatchDeliversNoTreeTwice(t *testing.T) {
+	const last = 2000
+	dir, b := t.TempDir(), tree.NewBuilder("node")
+	p := newPublisher(t, dir)
+	mustPublish(t, p, b, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var delivered []uint64
+	ended := make(chan error, 1)
+	go func() {
+		ended <- tree.Watch(ctx, dir, func(tr *tree.Tree, err error) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			delivered = append(delivered, tr.Generation())
+			if err := tr.Close(); err != nil {
+				t.Error(err)
+			}
+			if delivered[len(delivered)-1] == last {
+				// What may come a second time comes with the event that is left.
+				time.AfterFunc(100*time.Millisecond, stop)
+			}
+		})
+	}()
+	for g := uint64(2); g <= last; g++ {
+		mustPublish(t, p, b, g)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatalf("generation %d was not delivered within 30 s", last)
+	}
+	for i := 1; i < len(delivered); i++ {
+		if delivered[i] <= delivered[i-1] {
+			t.Errorf("generation %d came after %d", delivered[i], delivered[i-1])
+		}
+	}
+}
+
 func TestWatchWaitsForTheDirectory(t *testing.T) {
 	dir, b := filepath.Join(t.TempDir(), "run", "sluice"), tree.NewBuilder("node")
 	deliveries := watching(t, dir)

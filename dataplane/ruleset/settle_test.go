@@ -1,0 +1,77 @@
+package ruleset_test
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// otherVerdict gives packets of connections that were seen from their beginning
+// the verdict "allowed in the other orientation only", between judge and settle.
+// It has our priority and is there first, so it comes behind ours.
+const otherVerdict = `table inet verdict {
+	chain output {
+		type filter hook output priority 10; policy accept;
+		ct state established ct direction original tcp dport 8080 meta mark set meta mark | 0x60
+	}
+}
+`
+
+// A connection whose beginning was seen is decided in its own orientation.
+func TestSettleTakesTheOtherOrientationOnlyInMidStream(t *testing.T) {
+	h := host(t)
+	nft(t, h, otherVerdict, "-f", "-")
+	install(t, h, config(t, ruleset.Reject))
+	for _, address := range []string{"127.0.0.1:8080", "127.0.0.1:8081"} {
+		err := roundTrip(t, h, address)
+		if goesOn, want := err == nil, address == "127.0.0.1:8081"; goesOn != want {
+			t.Errorf("%s goes on: %t, want %t: %v", address, goesOn, want, err)
+		}
+	}
+}
+
+// roundTrip opens a connection inside the host and sends a byte there and back.
+// The error is what ended it: the reset may meet any of its steps.
+func roundTrip(t *testing.T, h *lab.Host, address string) error {
+	t.Helper()
+	var server net.Listener
+	do(t, h, func() (err error) {
+		server, err = net.Listen("tcp", address)
+		return err
+	})
+	t.Cleanup(func() { _ = server.Close() })
+	go echo(server)
+	var client net.Conn
+	if err := h.Do(func() (err error) {
+		client, err = net.DialTimeout("tcp", address, 5*time.Second)
+		return err
+	}); err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte{1}); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(client, make([]byte, 1))
+	return err
+}
+
+func echo(server net.Listener) {
+	for {
+		conn, err := server.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, conn)
+		}()
+	}
+}

@@ -173,7 +173,7 @@ func TestFlowsOfCluster(t *testing.T) {
 		}
 		end(nil)
 	})
-	t.Run("killed", func(t *testing.T) {
+	t.Run("killed", func(*testing.T) {
 		_, end := follow(2)
 		end(os.Kill)
 	})

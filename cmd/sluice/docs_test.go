@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// elsewhere begins the first line of a block of commands that need more than a
+// checkout.
+var elsewhere = []string{"# on a cluster", "# on a node, as root"}
+
+var (
+	shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+	anyBlock   = regexp.MustCompile("(?ms)^```.*?^```$")
+	inlineCode = regexp.MustCompile("`([^`\n]+)`")
+)
+
+// TestDocs reads the pages for whoever installs and operates Sluice. Blocks of
+// commands are run, in the project's folder, unless they say where else they
+// need to be; all calls of Sluice must have commands and flags that there are.
+func TestDocs(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			for _, block := range shellBlock.FindAllSubmatch(text, -1) {
+				checkBlock(t, string(block[1]))
+			}
+			for _, code := range inlineCode.FindAllSubmatch(anyBlock.ReplaceAll(text, nil), -1) {
+				checkCalls(t, strings.ReplaceAll(string(code[1]), `\|`, "|"))
+			}
+		})
+	}
+}
+
+func checkBlock(t *testing.T, block string) {
+	t.Helper()
+	checkCalls(t, block)
+	for _, mark := range elsewhere {
+		if strings.HasPrefix(block, mark+"\n") {
+			return
+		}
+	}
+	shell := exec.Command("bash", "-euo", "pipefail", "-c", "sluice() { "+asProgram+"=1 "+executable(t)+" \"$@\"; }\n"+block)
+	shell.Dir = "../.."
+	var output bytes.Buffer
+	shell.Stdout, shell.Stderr = &output, &output
+	// lint exits 1 where it finds something, which is what it is for.
+	if err := shell.Run(); err != nil && !strings.Contains(block, "sluice lint") {
+		t.Errorf("%s%v\n%s", block, err, &output)
+	}
+}
+
+func executable(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// callOf finds a call of Sluice at the beginning of a command, up to the end of
+// that command.
+var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
+
+// checkCalls parses every call of Sluice in a text.
+func checkCalls(t *testing.T, text string) {
+	t.Helper()
+	for _, call := range callOf.FindAllStringSubmatch(text, -1) {
+		root := rootCommand()
+		if call[1] == "kubectl sluice" {
+			root = pluginCommand()
+		}
+		if err := parses(root, words(call[2])); err != nil {
+			t.Errorf("%s: %v", call[0], err)
+		}
+	}
+}
+
+// parses reports what is wrong with arguments.
+func parses(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	if cmd == root {
+		return unknownCommand(root, args)
+	}
+	return cmd.ParseFlags(rest)
+}
+
+// words splits as a shell does, as far as the pages need it. An ellipsis stands
+// for arguments that are left out, brackets for those that may be.
+func words(text string) []string {
+	var words []string
+	for i, part := range strings.Split(text, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		for word := range strings.FieldsSeq(part) {
+			if word = strings.Trim(word, "[].…"); word != "" {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
+}

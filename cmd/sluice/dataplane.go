@@ -56,7 +56,8 @@ is started in: it installs the nftables table "inet sluice", answers the queues,
 and takes up each new tree without a restart. It needs CAP_NET_ADMIN.
 
 When it ends, the rules stay: flows that were accepted go on, and the failure
-policy decides on all others. --uninstall removes the rules and the marks.`,
+policy decides on all others. --uninstall removes the rules and the marks. To change
+the mark mask while connections are open, take bits that the old one does not share.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,
@@ -79,7 +80,7 @@ policy decides on all others. --uninstall removes the rules and the marks.`,
 	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with a worker")
 	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "`Closed|Open`: drop or pass what nobody judges")
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "`Drop|Reject`: refuse silently or by an answer")
-	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses; to change them while connections are open, take two that the old ones do not share")
+	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses")
 	f.StringVar(&flags.metrics, "metrics-address", "", "`address` for /metrics, such as :9464 (default none)")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules and marks, and prove that they are gone")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")

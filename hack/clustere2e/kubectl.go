@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// cluster is the one under test.
+type cluster struct {
+	kubeconfig     string
+	image, agnhost string
+	// config is the folder of the kustomize bases, plugin the program that asks
+	// about the cluster.
+	config, plugin string
+}
+
+// step is one thing that must hold.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// stepTime bounds a step.
+const stepTime = 5 * time.Minute
+
+func (c *cluster) do(ctx context.Context, s step) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	began := time.Now()
+	if err := s.do(ctx); err != nil {
+		fmt.Printf("FAIL  %s\n", s.name)
+		c.describe()
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	fmt.Printf("ok    %s (%.1f s)\n", s.name, time.Since(began).Seconds())
+	return nil
+}
+
+// kubectl runs kubectl with standard input, and gives what it prints.
+func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
+	if c.kubeconfig != "" {
+		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)
+	}
+	return output(ctx, input, "kubectl", arguments...)
+}
+
+func output(ctx context.Context, input, program string, arguments ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, arguments...)
+	cmd.Stdin = strings.NewReader(input)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s %s: %w: %s", program, strings.Join(arguments, " "), err, bytes.TrimSpace(errs.Bytes()))
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// read decodes what kubectl get gives.
+func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
+	out, err := c.kubectl(ctx, "", append([]string{"get", "-o", "json"}, arguments...)...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(out), to)
+}
+
+// until asks again and again until there is no error.
+func until(ctx context.Context, ask func(context.Context) error) error {
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// describe prints what helps to understand a failure.
+func (c *cluster) describe() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, arguments := range [][]string{
+		{"get", "pods", "-A", "-o", "wide"},
+		{"get", "enforcers,nodeenforcers", "-o", "wide"},
+		{"get", "policystatuses", "-A", "-o", "wide"},
+		{"get", "enforcers", "-o", "yaml"},
+		{"-n", "sluice-system", "get", "events", "--sort-by=.lastTimestamp"},
+		{"-n", "sluice-system", "logs", "deployment/sluice-operator", "--tail=40"},
+		{"-n", "sluice-system", "logs", "daemonset/sluice", "--all-containers", "--tail=40"},
+	} {
+		out, err := c.kubectl(ctx, "", arguments...)
+		fmt.Printf("--- kubectl %s\n%s\n", strings.Join(arguments, " "), out)
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// namespace has all that the test makes for itself.
+const namespace = "sluice-e2e"
+
+// workload is a server behind a Service and two clients.
+const workload = `apiVersion: v1
+kind: Namespace
+metadata: {name: sluice-e2e}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: server, namespace: sluice-e2e}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: server}}
+  template:
+    metadata: {labels: {app: server}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: server
+          image: AGNHOST
+          imagePullPolicy: IfNotPresent
+          command: [/agnhost, porter]
+          env:
+            - {name: SERVE_PORT_80, value: ok}
+            - {name: SERVE_PORT_81, value: ok}
+            - {name: SERVE_UDP_PORT_82, value: ok}
+          ports: [{name: web, containerPort: 80}]
+          readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
+          livenessProbe: {httpGet: {path: /, port: 81}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: sluice-e2e}
+spec:
+  selector: {app: server}
+  ports:
+    - {name: web, port: 8080, targetPort: web}
+    - {name: other, port: 8081, targetPort: 81}
+    - {name: udp, port: 8082, targetPort: 82, protocol: UDP}
+`
+
+const client = `---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME, namespace: sluice-e2e}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: client, image: AGNHOST, imagePullPolicy: IfNotPresent, command: [/agnhost, pause]}]
+`
+
+// policies isolate everybody, and let the client reach one port of the server.
+const policies = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny, namespace: sluice-e2e}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: to-server, namespace: sluice-e2e}
+spec:
+  podSelector: {matchLabels: {app: client}}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {matchLabels: {app: server}}}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: from-client, namespace: sluice-e2e}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [{port: web}]}]
+`
+
+func (c *cluster) deploy(ctx context.Context) error {
+	text := workload + strings.ReplaceAll(client, "NAME", "client") + strings.ReplaceAll(client, "NAME", "stranger")
+	if _, err := c.kubectl(ctx, strings.ReplaceAll(text, "AGNHOST", c.agnhost), "apply", "-f", "-"); err != nil {
+		return err
+	}
+	for _, name := range []string{"server", "client", "stranger"} {
+		if _, err := c.kubectl(ctx, "", "-n", namespace, "rollout", "status", "deployment/"+name, "--timeout=3m"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// target is an address that clients try.
+type target struct{ at, protocol string }
+
+// targets gives the service's ports, which the backend's policies judge, and a
+// pod's own address.
+func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err error) {
+	var service corev1.Service
+	err = c.read(ctx, &service, "-n", namespace, "service", "server")
+	var pods corev1.PodList
+	err = errors.Join(err, c.read(ctx, &pods, "-n", namespace, "pods", "-l", "app=server"))
+	if err != nil {
+		return
+	}
+	if len(pods.Items) == 0 {
+		err = errors.New("there is no server pod")
+		return
+	}
+	ip := service.Spec.ClusterIP
+	if strings.Contains(ip, ":") {
+		ip = "[" + ip + "]"
+	}
+	podIP := pods.Items[0].Status.PodIP
+	if strings.Contains(podIP, ":") {
+		podIP = "[" + podIP + "]"
+	}
+	return target{ip + ":8080", "tcp"}, target{ip + ":8081", "tcp"}, target{ip + ":8082", "udp"}, target{podIP + ":80", "tcp"}, nil
+}
+
+// connect lets a client try a target once, for at most 2 s.
+func (c *cluster) connect(ctx context.Context, from string, to target) error {
+	_, err := c.kubectl(ctx, "", "-n", namespace, "exec", "deployment/"+from, "--",
+		"/agnhost", "connect", to.at, "--timeout=2s", "--protocol="+to.protocol)
+	return err
+}
+
+// refused fails if a client reaches a target.
+func (c *cluster) refused(ctx context.Context, from string, to target) error {
+	err := c.connect(ctx, from, to)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%s reached %s by %s", from, to.at, to.protocol)
+	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), "REFUSED"):
+		return nil
+	}
+	return fmt.Errorf("trying %s from %s: %w", to.at, from, err)
+}
+
+func (c *cluster) open(ctx context.Context) error { return c.reachable(ctx) }
+
+// reachable waits until everybody reaches everything.
+func (c *cluster) reachable(ctx context.Context) error {
+	web, other, udp, pod, err := c.targets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, from := range []string{"client", "stranger"} {
+		for _, to := range []target{web, other, udp, pod} {
+			if err := until(ctx, func(ctx context.Context) error { return c.connect(ctx, from, to) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *cluster) isolate(ctx context.Context) error {
+	if _, err := c.kubectl(ctx, policies, "apply", "-f", "-"); err != nil {
+		return err
+	}
+	for _, name := range []string{"default-deny", "to-server", "from-client"} {
+		_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=1m")
+		// The object itself may be a moment away.
+		if err := until(ctx, func(ctx context.Context) error {
+			if err == nil {
+				return nil
+			}
+			_, err = c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=10s")
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return c.verdicts(ctx)
+}
+
+// verdicts checks each verdict of the policies once. They are enforced, so none
+// may be wrong even once.
+func (c *cluster) verdicts(ctx context.Context) error {
+	web, other, udp, pod, err := c.targets(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		c.connect(ctx, "client", web), c.connect(ctx, "client", pod),
+		c.refused(ctx, "client", other), c.refused(ctx, "client", udp),
+		c.refused(ctx, "stranger", web), c.refused(ctx, "stranger", pod),
+	)
+}
+
+// probed waits for ten times the period of the probes.
+func (c *cluster) probed(ctx context.Context) error {
+	for range 10 {
+		var pods corev1.PodList
+		if err := c.read(ctx, &pods, "-n", namespace, "pods", "-l", "app=server"); err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			for _, s := range pod.Status.ContainerStatuses {
+				if !s.Ready || s.RestartCount > 0 {
+					return fmt.Errorf("pod %s: ready %t, %d restarts", pod.Name, s.Ready, s.RestartCount)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}
+
+// refusedAtOnce fails if a refused client has to wait for it.
+func (c *cluster) refusedAtOnce(ctx context.Context) error {
+	web, _, _, _, err := c.targets(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.connect(ctx, "stranger", web); err == nil || !strings.Contains(err.Error(), "REFUSED") {
+		return fmt.Errorf("with denyAction %s a client sees %w, want REFUSED", v1alpha1.DenyReject, err)
+	}
+	return nil
+}
+
+// watched does something while all verdicts are checked over and over.
+func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	for rounds := 0; ; rounds++ {
+		if err := c.verdicts(ctx); err != nil {
+			return errors.Join(err, <-done)
+		}
+		select {
+		case err := <-done:
+			fmt.Printf("      %d rounds of verdicts meanwhile\n", rounds+1)
+			return errors.Join(err, c.verdicts(ctx))
+		default:
+		}
+	}
+}

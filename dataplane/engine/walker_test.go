@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,9 +188,9 @@ func TestWalksRest(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalker(logr.Discard())
-		var walks int
+		var walks atomic.Int64
 		w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
-			walks++
+			walks.Add(1)
 			time.Sleep(length)
 			return conntrack.Result{}, nil
 		}
@@ -210,8 +211,8 @@ func TestWalksRest(t *testing.T) {
 			publish()
 			time.Sleep(20 * time.Millisecond)
 		}
-		if walks < 9 || walks > 11 {
-			t.Errorf("%d walks of %s in 2 s of generations, want half of the time", walks, length)
+		if n := walks.Load(); n < 9 || n > 11 {
+			t.Errorf("%d walks of %s in 2 s of generations, want half of the time", n, length)
 		}
 		for <-acknowledged != number {
 		}

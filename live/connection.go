@@ -117,8 +117,8 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind, page by page. A page that has expired is
-// read again with all that follow it in one answer, as kubectl does.
+// list reads all objects of a kind, page by page, all as of one moment. The
+// error is errExpired where the API server does not know that moment any more.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}
 	page.ApplyOptions(options)

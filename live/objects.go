@@ -99,7 +99,7 @@ type NotInstalledError struct{ err error }
 func (e *NotInstalledError) Unwrap() error { return e.err }
 
 func (e *NotInstalledError) Error() string {
-	return "this cluster does not know the kinds of policy.sluice.dev: Sluice is not installed in it; docs/install.md says how"
+	return "this cluster does not know the kinds of policy.sluice.dev: Sluice is not installed in it"
 }
 
 // notInstalled tells an unknown kind from other errors.

@@ -46,6 +46,9 @@ type Cluster struct {
 	// pods are those that run, and the owner of each address.
 	pods *pods
 
+	// widening guards the world's addresses and the nodes' services.
+	widening sync.Mutex
+
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 	fault  error
@@ -152,6 +155,8 @@ func (c *Cluster) Nodes() []*Node { return c.nodes }
 // World is the host outside of every node. It answers to what addresses it is
 // given.
 func (c *Cluster) World(addresses ...netip.Addr) (*lab.Host, error) {
+	c.widening.Lock()
+	defer c.widening.Unlock()
 	if err := c.lab.AddAddress(addresses...); err != nil {
 		return nil, err
 	}
@@ -160,6 +165,8 @@ func (c *Cluster) World(addresses ...netip.Addr) (*lab.Host, error) {
 
 // AddService makes a service address on every node, as a kube-proxy does.
 func (c *Cluster) AddService(service lab.Service) error {
+	c.widening.Lock()
+	defer c.widening.Unlock()
 	for _, n := range c.nodes {
 		if n.services == nil {
 			services, err := n.host.NewServices()

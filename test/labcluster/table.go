@@ -187,22 +187,50 @@ func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Tabl
 	if err != nil {
 		return nil, err
 	}
+	return table, c.Open(ctx, table, ends)
+}
+
+// Open opens every connection of a table, perhaps once more.
+func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	hosts := map[string]*lab.Host{}
 	for _, e := range ends {
 		hosts[e.Name] = e.Host
 	}
-	return table, table.probe(ctx, hosts)
+	return table.probe(ctx, hosts)
 }
 
+// probe opens every connection. Raw sockets of one host hear of the refusals of
+// each other's packets to an address, so of the targets over SCTP one is tried
+// after the other.
 func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
-	free := make(chan struct{}, probesAtOnce)
-	errs := make([]error, len(t))
-	var all sync.WaitGroup
+	var waves []Target
+	wave := map[Target][]*Cell{}
 	for i := range t {
+		c := &t[i]
+		key := Target{}
+		if c.Target.Protocol == flow.SCTP {
+			key = c.Target
+		}
+		if wave[key] == nil {
+			waves = append(waves, key)
+		}
+		wave[key] = append(wave[key], c)
+	}
+	var errs []error
+	for _, key := range waves {
+		errs = append(errs, probeAll(ctx, hosts, wave[key]))
+	}
+	return errors.Join(errs...)
+}
+
+func probeAll(ctx context.Context, hosts map[string]*lab.Host, cells []*Cell) error {
+	free := make(chan struct{}, probesAtOnce)
+	errs := make([]error, len(cells))
+	var all sync.WaitGroup
+	for i, c := range cells {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			c := &t[i]
 			patience := refusedTime
 			if c.Want {
 				patience = allowedTime

@@ -1,0 +1,87 @@
+package netpol_test
+
+import "testing"
+
+const (
+	denyIngress = `{podSelector: {}, policyTypes: [Ingress]}`
+	denyEgress  = `{podSelector: {}, policyTypes: [Egress]}`
+	denyAll     = `{podSelector: {}, policyTypes: [Ingress, Egress]}`
+	allowIn     = `{podSelector: {}, ingress: [{}]}`
+	allowOut    = `{podSelector: {}, policyTypes: [Egress], egress: [{}]}`
+)
+
+// TestIsolation: who is isolated, and by what.
+func TestIsolation(t *testing.T) {
+	play(t, map[string]scenario{
+		"default deny ingress of one namespace": {play: func(s *stage) {
+			s.apply("x/deny", denyIngress)
+			s.holds("*/* -> x/* refused", "x/* -> y/* allowed", "y/* -> z/* allowed", "x/a -> x/a allowed")
+		}},
+		"default deny egress of one namespace": {play: func(s *stage) {
+			s.apply("x/deny", denyEgress)
+			s.holds("x/* -> */* refused", "y/* -> x/* allowed", "x/a -> x/a allowed")
+		}},
+		"default deny of both": {play: func(s *stage) {
+			s.apply("x/deny", denyAll)
+			s.holds("x/* -> */* refused", "*/* -> x/* refused", "y/* -> z/* allowed")
+		}},
+		"deny one pod by its labels": {play: func(s *stage) {
+			s.apply("x/deny", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
+			s.holds("*/* -> x/a refused", "*/* -> x/b allowed", "*/* -> y/a allowed")
+		}},
+		"allow all ingress beside a default deny": {play: func(s *stage) {
+			s.apply("x/deny", denyIngress)
+			s.apply("x/allow", allowIn)
+			s.holds("*/* -> x/* allowed")
+		}},
+		"allow all egress beside a default deny": {play: func(s *stage) {
+			s.apply("x/deny", denyEgress)
+			s.apply("x/allow", allowOut)
+			s.holds("x/* -> */* allowed")
+		}},
+		"egress and ingress together": {play: func(s *stage) {
+			s.apply("x/both", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress, Egress],
+				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}],
+				egress: [{to: [{namespaceSelector: {matchLabels: {ns: z}}}], ports: [{port: 80}]}]}`)
+			s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "x/a -> y/* refused",
+				"x/a -> z/* TCP/80 allowed", "x/a -> z/* TCP/81 refused", "x/a -> z/* UDP/80 refused")
+		}},
+		"both ends must agree": {play: func(s *stage) {
+			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+			s.apply("y/in", `{podSelector: {matchLabels: {pod: b}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
+			s.holds("x/a -> y/a allowed", "x/a -> y/b refused", "x/a -> z/a refused", "z/a -> y/b allowed")
+		}},
+		"policyTypes Egress makes ingress rules idle": {play: func(s *stage) {
+			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: nobody}}}]}]}`)
+			s.holds("y/* -> x/* allowed", "x/* -> */* refused")
+		}},
+		"policyTypes absent, with egress rules": {play: func(s *stage) {
+			s.apply("x/both", `{podSelector: {matchLabels: {pod: a}}, egress: [{to: [{podSelector: {}}]}]}`)
+			s.holds("*/* -> x/a refused", "x/a -> x/b allowed", "x/a -> y/* refused")
+		}},
+		"replies go out of a pod that may not open": {play: func(s *stage) {
+			s.apply("x/deny", denyEgress)
+			s.apply("y/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
+			s.holds("z/* -> x/* allowed", "y/* -> x/* allowed", "x/* -> y/* refused", "z/* -> y/* allowed", "x/* -> z/* refused")
+		}},
+		"overlapping policies are united": {play: func(s *stage) {
+			s.apply("x/one", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [a, b]}]},
+				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+			s.apply("x/two", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [b, c]}]},
+				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
+			s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "y/* -> x/b allowed", "z/* -> x/b allowed", "y/* -> x/c refused", "z/* -> x/c allowed")
+		}},
+		"stacked policies, one port each": {play: func(s *stage) {
+			s.apply("x/80", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 80}]}]}`)
+			s.holds("y/* -> x/a TCP/80 allowed", "y/* -> x/a TCP/81 refused", "z/* -> x/a TCP/80 refused")
+			s.apply("x/81", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 81}]}]}`)
+			s.holds("y/* -> x/a TCP/80 allowed", "y/* -> x/a TCP/81 allowed", "y/* -> x/a UDP/80 refused")
+			s.remove("x/80")
+			s.holds("y/* -> x/a TCP/80 refused", "y/* -> x/a TCP/81 allowed")
+		}},
+		"ports of three protocols and echoes, denied": {targets: []labTarget{tcp80, udp80, sctp80, ping}, play: func(s *stage) {
+			s.apply("x/deny", denyIngress)
+			s.holds("y/* -> x/* refused", "x/* -> y/* allowed")
+		}},
+	})
+}

@@ -1,0 +1,51 @@
+package netpol_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// theCluster is the one that scenarios share.
+var theCluster *labcluster.Cluster
+
+// sluice is the binary that nodes run, built once.
+var sluice string
+
+func TestMain(m *testing.M) {
+	ctrllog.SetLogger(logr.Discard())
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "sluice-netpol-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sluice = filepath.Join(dir, "sluice")
+	if out, err := exec.Command("go", "build", "-o", sluice, "../../../cmd/sluice").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building sluice: %w\n%s", err, out)
+	}
+	// A refusal that is answered is seen at once.
+	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, DataplaneArgs: []string{"--deny=Reject"}})
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, theCluster.Close()) }()
+	return m.Run(), nil
+}

@@ -1,0 +1,85 @@
+package netpol_test
+
+import (
+	"testing"
+
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+type labTarget = labcluster.Target
+
+// TestPeers: whom a rule means.
+func TestPeers(t *testing.T) {
+	play(t, map[string]scenario{
+		"by pod selector, of the policy's namespace": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}`)
+			s.holds("x/b -> x/a allowed", "x/c -> x/a refused", "y/b -> x/a refused")
+		}},
+		"by namespace selector": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+			s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "x/b -> x/a refused")
+		}},
+		"by both at once": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: b}}}]}]}`)
+			s.holds("y/b -> x/a allowed", "y/a -> x/a refused", "x/b -> x/a refused")
+		}},
+		"by either of them": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {ns: "y"}}}, {podSelector: {matchLabels: {pod: b}}}]}]}`)
+			s.holds("y/* -> x/a allowed", "x/b -> x/a allowed", "x/c -> x/a refused", "z/b -> x/a refused")
+		}},
+		"by expressions on pods": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [
+				{namespaceSelector: {}, podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [a]}, {key: pod, operator: Exists}]}}]}]}`)
+			s.holds("y/b -> x/a allowed", "z/c -> x/a allowed", "y/a -> x/a refused", "z/a -> x/a refused")
+		}},
+		"by expressions on namespaces": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {}, ingress: [{from: [
+				{namespaceSelector: {matchExpressions: [{key: ns, operator: In, values: ["y"]}]}},
+				{namespaceSelector: {matchExpressions: [{key: ns, operator: DoesNotExist}]}}]}]}`)
+			s.holds("y/* -> x/* allowed", "z/* -> x/* refused", "x/b -> x/a refused")
+		}},
+		"by the name of several namespaces": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {}, ingress: [{from: [
+				{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [$y, $z]}]}}]}]}`)
+			s.holds("y/* -> x/* allowed", "z/* -> x/* allowed", "x/b -> x/a refused")
+		}},
+		"only of one's own namespace": {play: func(s *stage) {
+			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}`)
+			s.holds("x/* -> x/* allowed", "y/* -> x/* refused", "z/* -> x/* refused")
+		}},
+		"all namespaces, and nobody outside": {play: func(s *stage) {
+			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
+			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}`)
+			s.holds("*/* -> x/* allowed", "world -> x/* refused", "world -> y/* allowed", "x/* -> world allowed")
+		}},
+		"an empty list of peers is everybody": {play: func(s *stage) {
+			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
+			s.apply("x/in", `{podSelector: {}, ingress: [{from: [], ports: [{port: 80}]}]}`)
+			s.holds("*/* -> x/* TCP/80 allowed", "world -> x/* TCP/80 allowed", "*/* -> x/* TCP/81 refused", "world -> x/* UDP/80 refused")
+		}},
+		"subjects by several labels": {play: func(s *stage) {
+			s.label("x/a", "tier", "back")
+			s.label("x/b", "tier", "back")
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a, tier: back}}, ingress: []}`)
+			s.holds("*/* -> x/a refused", "*/* -> x/b allowed")
+		}},
+		"egress by pod selector": {play: func(s *stage) {
+			s.apply("x/out", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {pod: b}}}]}]}`)
+			s.holds("x/a -> x/b allowed", "x/a -> x/c refused", "x/a -> y/b refused", "y/b -> x/a allowed")
+		}},
+		"egress by namespace and pod": {play: func(s *stage) {
+			s.apply("x/out", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [
+				{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: a}}}]}]}`)
+			s.holds("x/a -> y/a allowed", "x/a -> y/b refused", "x/a -> z/a refused")
+		}},
+		"an exception for names": {play: func(s *stage) {
+			// Port 81 over UDP stands for DNS, and z/c for its server.
+			s.apply("x/deny", denyEgress)
+			s.apply("x/dns", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [
+				{namespaceSelector: {matchLabels: {ns: z}}, podSelector: {matchLabels: {pod: c}}}], ports: [{port: 81, protocol: UDP}]}]}`)
+			s.holds("x/* -> z/c UDP/81 allowed", "x/* -> z/c TCP/80 refused", "x/* -> z/a UDP/81 refused", "x/* -> y/* refused")
+		}, targets: []labTarget{tcp80, udp80, udp81}},
+	})
+}

@@ -1,0 +1,335 @@
+package netpol_test
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// The pods of a stage: a, b and c in each of the namespaces x, y and z. Pods of
+// one name are on different nodes, and so are pods of one namespace. Each has
+// the label pod=NAME, its namespace ns=NAME, and the ports below.
+var (
+	namespaceNames = []string{"x", "y", "z"}
+	podNames       = []string{"a", "b", "c"}
+	podPorts       = []corev1.ContainerPort{
+		{Name: "serve-80-tcp", ContainerPort: 80, Protocol: corev1.ProtocolTCP},
+		{Name: "serve-81-tcp", ContainerPort: 81, Protocol: corev1.ProtocolTCP},
+		{Name: "serve-80-udp", ContainerPort: 80, Protocol: corev1.ProtocolUDP},
+		{Name: "serve-81-udp", ContainerPort: 81, Protocol: corev1.ProtocolUDP},
+		{Name: "serve-80-sctp", ContainerPort: 80, Protocol: corev1.ProtocolSCTP},
+		{Name: "serve-81-sctp", ContainerPort: 81, Protocol: corev1.ProtocolSCTP},
+	}
+)
+
+// The targets of most scenarios.
+var (
+	tcp80  = labcluster.Target{Protocol: flow.TCP, Port: 80}
+	tcp81  = labcluster.Target{Protocol: flow.TCP, Port: 81}
+	udp80  = labcluster.Target{Protocol: flow.UDP, Port: 80}
+	udp81  = labcluster.Target{Protocol: flow.UDP, Port: 81}
+	sctp80 = labcluster.Target{Protocol: flow.SCTP, Port: 80}
+	sctp81 = labcluster.Target{Protocol: flow.SCTP, Port: 81}
+	ping   = labcluster.Target{Protocol: flow.ICMP}
+)
+
+// stages counts them, so that each has names of its own.
+var stages atomic.Uint32
+
+// stage is what a scenario plays on.
+type stage struct {
+	*testing.T
+	cluster *labcluster.Cluster
+	number  uint32
+	targets []labcluster.Target
+	// outside are ends beside the pods.
+	outside []labcluster.End
+}
+
+// newStage makes the namespaces and pods, which are gone after the test.
+func newStage(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *stage {
+	t.Helper()
+	if len(targets) == 0 {
+		targets = []labcluster.Target{tcp80, tcp81, udp80}
+	}
+	s := &stage{T: t, cluster: cluster, number: stages.Add(1), targets: targets}
+	for i, name := range namespaceNames {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace(name), Labels: map[string]string{"ns": name}}}
+		s.must(cluster.Client().Create(t.Context(), namespace))
+		t.Cleanup(func() { _ = cluster.Client().Delete(cleanup(), namespace) })
+		for j, pod := range podNames {
+			s.createPod(name+"/"+pod, func(p *corev1.Pod) { p.Spec.NodeName = cluster.Node((i + j) % len(cluster.Nodes())).Name() })
+		}
+	}
+	for _, name := range namespaceNames {
+		s.must(cluster.WaitRunning(t.Context(), s.namespace(name)))
+	}
+	return s
+}
+
+func (s *stage) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// namespace gives the real name of x, y or z.
+func (s *stage) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
+
+// key splits NAMESPACE/NAME and gives the real namespace.
+func (s *stage) key(path string) client.ObjectKey {
+	namespace, name, _ := strings.Cut(path, "/")
+	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
+}
+
+// createPod makes a pod as those of the stage are, after a change to it.
+func (s *stage) createPod(path string, change func(*corev1.Pod)) {
+	s.Helper()
+	key := s.key(path)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Labels: map[string]string{"pod": key.Name}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "serve", Image: "serve", Ports: slices.Clone(podPorts)}}},
+	}
+	change(pod)
+	s.must(s.cluster.Client().Create(s.Context(), pod))
+}
+
+// deletePod deletes a pod and waits until it is gone.
+func (s *stage) deletePod(path string) {
+	s.Helper()
+	pod := s.pod(path)
+	s.must(s.cluster.Client().Delete(s.Context(), pod))
+	s.must(s.cluster.WaitGone(s.Context(), pod))
+}
+
+func (s *stage) pod(path string) *corev1.Pod {
+	s.Helper()
+	pod := &corev1.Pod{}
+	s.must(s.cluster.Client().Get(s.Context(), s.key(path), pod))
+	return pod
+}
+
+// replacePod deletes a pod and makes it anew, changed.
+func (s *stage) replacePod(path string, change func(*corev1.Pod)) {
+	s.Helper()
+	old := s.pod(path)
+	s.deletePod(path)
+	s.createPod(path, func(p *corev1.Pod) {
+		p.Spec.NodeName = old.Spec.NodeName
+		change(p)
+	})
+	s.must(s.cluster.WaitRunning(s.Context(), s.key(path).Namespace))
+}
+
+// placeholder is $x for a real namespace, $ip4(x/a) and $ip6(x/a) for an address.
+var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
+
+func (s *stage) fill(text string) string {
+	s.Helper()
+	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
+		parts := placeholder.FindStringSubmatch(match)
+		if parts[3] != "" {
+			return s.namespace(parts[3])
+		}
+		return s.address(parts[2], parts[1]).String()
+	})
+}
+
+// address gives an end's address of family 4 or 6.
+func (s *stage) address(name, family string) netip.Addr {
+	s.Helper()
+	for _, a := range s.end(name).Addresses {
+		if a.Is4() == (family == "4") {
+			return a
+		}
+	}
+	s.Fatalf("%s has no address of family %s", name, family)
+	return netip.Addr{}
+}
+
+// apply makes a policy, or changes it.
+func (s *stage) apply(path, spec string) {
+	s.Helper()
+	key := s.key(path)
+	policy := &networkingv1.NetworkPolicy{}
+	s.must(yaml.UnmarshalStrict([]byte(s.fill(spec)), &policy.Spec))
+	policy.Namespace, policy.Name = key.Namespace, key.Name
+	held := &networkingv1.NetworkPolicy{}
+	err := s.cluster.Client().Get(s.Context(), key, held)
+	if client.IgnoreNotFound(err) != nil {
+		s.Fatal(err)
+	}
+	if err != nil {
+		s.must(s.cluster.Client().Create(s.Context(), policy))
+		return
+	}
+	held.Spec = policy.Spec
+	s.must(s.cluster.Client().Update(s.Context(), held))
+}
+
+// remove deletes a policy.
+func (s *stage) remove(path string) {
+	s.Helper()
+	key := s.key(path)
+	s.must(s.cluster.Client().Delete(s.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}))
+}
+
+// label sets a label of a pod, or of a namespace; an empty value removes it.
+func (s *stage) label(path, label, value string) {
+	s.Helper()
+	text := strconv.Quote(value)
+	if value == "" {
+		text = "null"
+	}
+	var object client.Object
+	if namespace, name, isPod := strings.Cut(path, "/"); isPod {
+		object = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace(namespace), Name: name}}
+	} else {
+		object = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace(path)}}
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, label, text)
+	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
+}
+
+// addOutside lets the world answer to addresses, as one more end.
+func (s *stage) addOutside(name string, addresses ...string) {
+	s.Helper()
+	end := labcluster.End{Name: name}
+	for _, text := range addresses {
+		end.Addresses = append(end.Addresses, netip.MustParseAddr(text))
+	}
+	host, err := s.cluster.World(end.Addresses...)
+	s.must(err)
+	end.Host = host
+	for _, a := range end.Addresses {
+		for _, target := range s.targets {
+			if target.Protocol.HasPorts() {
+				server, err := host.Serve(target.Protocol, netip.AddrPortFrom(a, target.Port))
+				s.must(err)
+				s.Cleanup(server.Close)
+			}
+		}
+	}
+	s.outside = append(s.outside, end)
+}
+
+// end gives x/a, or an end outside.
+func (s *stage) end(name string) labcluster.End {
+	s.Helper()
+	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {
+		return s.outside[i]
+	}
+	key := s.key(name)
+	end, err := s.cluster.End(key.Namespace, key.Name)
+	s.must(err)
+	end.Name = name
+	return end
+}
+
+func (s *stage) ends() []labcluster.End {
+	s.Helper()
+	var out []labcluster.End
+	for _, namespace := range namespaceNames {
+		var pods corev1.PodList
+		s.must(s.cluster.Client().List(s.Context(), &pods, client.InNamespace(s.namespace(namespace))))
+		for i := range pods.Items {
+			if pods.Items[i].DeletionTimestamp == nil {
+				out = append(out, s.end(namespace+"/"+pods.Items[i].Name))
+			}
+		}
+	}
+	return append(out, s.outside...)
+}
+
+// holds waits until everything is enforced and opens every connection. The wire
+// must do what the reference judge says, and what is written here, such as
+//
+//	y/* -> x/a TCP/80 refused
+//
+// where * is every pod of the namespace but the other end, and */* every pod. A
+// connection without a target means all targets.
+func (s *stage) holds(want ...string) {
+	s.Helper()
+	s.must(s.cluster.WaitEnforced(s.Context()))
+	s.check(want...)
+}
+
+// check is holds without waiting.
+func (s *stage) check(want ...string) {
+	s.Helper()
+	ends := s.ends()
+	table, err := s.cluster.Table(s.Context(), ends, s.targets)
+	s.must(err)
+	differences := table.Differences()
+	for _, line := range want {
+		differences = append(differences, s.compare(table, ends, line)...)
+	}
+	if len(differences) > 0 {
+		for _, n := range s.cluster.Nodes() {
+			s.Logf("%s", n.Agent().Log())
+			s.Logf("%s", n.Dataplane().Log())
+		}
+		s.Fatalf("%d of %d cells:\n%s\n%s", len(differences), len(table), strings.Join(differences[:min(len(differences), 20)], "\n"), table)
+	}
+}
+
+// compare finds the cells of a line that differ from it.
+func (s *stage) compare(table labcluster.Table, ends []labcluster.End, line string) []string {
+	s.Helper()
+	fields := strings.Fields(line)
+	if len(fields) < 4 || fields[1] != "->" {
+		s.Fatalf("%q: want FROM -> TO [TARGET] allowed|refused", line)
+	}
+	targets, word := s.targets, fields[len(fields)-1]
+	if len(fields) == 5 {
+		targets = slices.DeleteFunc(slices.Clone(targets), func(t labcluster.Target) bool { return t.String() != fields[3] })
+	}
+	found := 0
+	var out []string
+	for _, from := range ends {
+		for _, to := range ends {
+			if from.Name == to.Name && fields[0] != fields[2] || !matches(fields[0], from.Name) || !matches(fields[2], to.Name) {
+				continue
+			}
+			if from.Name == to.Name && strings.Contains(fields[0], "*") {
+				continue
+			}
+			for _, target := range targets {
+				found++
+				got, same := table.Got(from.Name, to.Name, target)
+				if !same || (got == lab.Connected) != (word == "allowed") {
+					out = append(out, fmt.Sprintf("%s to %s %s: %s (the same over both families: %t), want %s", from.Name, to.Name, target, got, same, line))
+				}
+			}
+		}
+	}
+	if found == 0 || word != "allowed" && word != "refused" {
+		s.Fatalf("%q: no such cell", line)
+	}
+	return out
+}
+
+// matches reports whether a name is x/a as x/a, x/* or */* say.
+func matches(pattern, name string) bool {
+	if pattern == "*/*" {
+		return strings.Contains(name, "/")
+	}
+	namespace, isNamespace := strings.CutSuffix(pattern, "*")
+	return pattern == name || isNamespace && strings.HasPrefix(name, namespace)
+}

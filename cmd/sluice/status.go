@@ -122,6 +122,9 @@ func writeStatus(out io.Writer, s *engine.Status, now time.Time) error {
 	fmt.Fprintln(w)
 	line("packets judged", "%d: accepted %d, refused %d, mid-stream %d", v.Packets, v.Accepted, v.Refused, v.MidStream)
 	line("unreadable", "%s", faultsText(v.Unreadable))
+	if s.Unjudged > 0 {
+		line("unjudged", "%d passed without a verdict, since the rules were made (failure policy Open)", s.Unjudged)
+	}
 	line("queues", "waiting %d, dropped for a full queue %d, for a full socket %d", v.Waiting, v.QueueDropped, v.SocketDropped)
 	writeSides(w, v.Sides)
 	if err := w.Flush(); err != nil {

@@ -39,6 +39,10 @@ type Status struct {
 	// Repairs counts how often somebody else changed the rules.
 	Repairs  uint64      `json:"repairs"`
 	Verdicts queue.Stats `json:"verdicts"`
+	// Unjudged is how many packets of isolated pods the failure policy Open let
+	// pass without a verdict, since the rules were made: also before this
+	// dataplane began.
+	Unjudged uint64 `json:"unjudged"`
 	// JudgedAgain is what became of open connections.
 	JudgedAgain JudgedAgain `json:"judgedAgain"`
 }
@@ -102,6 +106,9 @@ func (e *Engine) Status() (Status, error) {
 	s.JudgedAgain = e.judgedAgain
 	e.seenMu.Unlock()
 	var err error
-	s.Verdicts, err = e.pool.Stats()
+	if s.Verdicts, err = e.pool.Stats(); err != nil {
+		return s, err
+	}
+	s.Unjudged, err = e.table.Unjudged()
 	return s, err
 }

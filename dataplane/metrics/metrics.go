@@ -48,7 +48,7 @@ type collector struct {
 	status func() (engine.Status, error)
 
 	verdicts, packets, unreadable, verdictErrors family
-	waiting, dropped                             family
+	waiting, dropped, unjudged                   family
 	published, seen, acknowledged, refused       family
 	judgedAgain, repairs, pods, isolated         family
 	lookups, batches, walks                      *prometheus.Desc
@@ -66,6 +66,7 @@ func NewCollector(status func() (engine.Status, error)) prometheus.Collector {
 		verdictErrors: newFamily(counter, "verdict_errors_total", "Verdicts that the kernel had no packet for any more."),
 		waiting:       newFamily(gauge, "queue_packets", "Packets that wait in the queues for a verdict."),
 		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that found a queue or a worker's socket full, so that the failure policy decided on them.", "where"),
+		unjudged:      newFamily(counter, "unjudged_packets_total", "Packets of isolated pods that failure policy Open let pass without a verdict, since the rules were made."),
 		published:     newFamily(gauge, "generation_published", "Generation of the tree that is published to the state directory, 0 before the first."),
 		seen:          newFamily(gauge, "generation_seen", "Generation of the tree by which new connections are judged, 0 before the first."),
 		acknowledged:  newFamily(gauge, "generation_acknowledged", "Generation of the tree that holds for every packet, also of open connections, 0 before the first."),
@@ -83,7 +84,7 @@ func NewCollector(status func() (engine.Status, error)) prometheus.Collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []family{
-		c.verdicts, c.packets, c.unreadable, c.verdictErrors, c.waiting, c.dropped, c.published, c.seen,
+		c.verdicts, c.packets, c.unreadable, c.verdictErrors, c.waiting, c.dropped, c.unjudged, c.published, c.seen,
 		c.acknowledged, c.refused, c.judgedAgain, c.repairs, c.pods, c.isolated,
 	} {
 		out <- f.desc
@@ -117,6 +118,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- c.waiting.value(float64(v.Waiting))
 	out <- c.dropped.value(float64(v.QueueDropped), "queue")
 	out <- c.dropped.value(float64(v.SocketDropped), "socket")
+	out <- c.unjudged.value(float64(s.Unjudged))
 	out <- c.published.value(float64(s.Published))
 	out <- c.seen.value(float64(s.Seen))
 	out <- c.acknowledged.value(float64(s.Generation))

@@ -33,7 +33,7 @@ func ask(t *testing.T, status func() (engine.Status, error)) *httptest.ResponseR
 func TestText(t *testing.T) {
 	answer := ask(t, func() (engine.Status, error) {
 		return engine.Status{
-			Published: 8, Seen: 7, Generation: 6, Refused: &engine.RefusedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2,
+			Published: 8, Seen: 7, Generation: 6, Refused: &engine.RefusedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2, Unjudged: 7,
 			JudgedAgain: engine.JudgedAgain{Walks: 3, Accepted: 4, Refused: 5, Cleared: 6, Took: 30 * time.Millisecond, Last: &engine.Walk{Result: conntrack.Result{}}},
 			Verdicts: queue.Stats{
 				Accepted: 10, Refused: 20, MidStream: 3, VerdictErrors: 1, QueueDropped: 4, SocketDropped: 5, Waiting: 6,

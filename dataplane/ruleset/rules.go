@@ -43,12 +43,14 @@ const (
 	enqueue = "enqueue"
 	settle  = "settle"
 	refuse  = "refuse"
+	pass    = "pass"
+	count   = "count"
 )
 
 // chains is the whole table but for its sets. An order in which each chain is
 // made before another goes to it.
 func (c Config) chains() []chain {
-	return []chain{
+	return append(c.countingChains(), []chain{
 		{name: refuse, rules: c.refuseRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
@@ -66,6 +68,25 @@ func (c Config) chains() []chain {
 			{continueAt(judge)},
 		}},
 		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
+	}...)
+}
+
+// countingChains counts the packets that FailOpen lets pass unjudged, which the
+// kernel does not: like all others they go on at the next chain of the hook, but
+// without a verdict. What else comes there without one is what judge and enqueue
+// accept, so these chains ask the same again.
+func (c Config) countingChains() []chain {
+	if c.FailurePolicy != FailOpen {
+		return nil
+	}
+	rules := append([]expressions{append(connectionMarkIs(c.Marks.Mask, c.Marks.Accepted), accept())}, c.acceptedRules()...)
+	return []chain{
+		{name: count, rules: []expressions{
+			append(neighbourDiscovery(), accept()),
+			append(sourceIsLocal(), accept()),
+			{countBy(unjudged)},
+		}},
+		{name: pass, rules: append(rules, isolatedTo(count)...)},
 	}
 }
 
@@ -80,6 +101,15 @@ func (c Config) judgeRules() []expressions {
 		append(join(stateIs(expr.CtStateBitRELATED), protocolIsNot(unix.IPPROTO_ICMP), protocolIsNot(unix.IPPROTO_ICMPV6)), setConnectionMark(m.Mask, 0)...),
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
+	}
+	return append(append(rules, c.acceptedRules()...), isolatedTo(enqueue)...)
+}
+
+// acceptedRules accepts what needs no verdict, of connections that are neither
+// accepted nor refused.
+func (c Config) acceptedRules() []expressions {
+	m := c.Marks
+	return []expressions{
 		append(join(connectionMarkIs(m.Mask, m.Either), tcpNotOpening()), accept()),
 		append(replyDirection(), accept()),
 		// Only errors of ICMP: a connection that a helper expects is related,
@@ -87,8 +117,13 @@ func (c Config) judgeRules() []expressions {
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
 	}
+}
+
+// isolatedTo sends packets of isolated pods to a chain.
+func isolatedTo(chain string) []expressions {
+	var rules []expressions
 	for _, s := range addressSets {
-		rules = append(rules, append(inSet(s), continueAt(enqueue)))
+		rules = append(rules, append(inSet(s), continueAt(chain)))
 	}
 	return rules
 }
@@ -113,8 +148,12 @@ func (c Config) settleRules() []expressions {
 	// Allowed in the other orientation only: that decides a connection which was
 	// not seen from its beginning, and no other.
 	either := join(markIs(m.Mask, m.Either), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
+	unmarked := accept()
+	if c.FailurePolicy == FailOpen {
+		unmarked = continueAt(pass)
+	}
 	return []expressions{
-		append(markIs(m.Mask, 0), accept()),
+		append(markIs(m.Mask, 0), unmarked),
 		join(accepted, setConnectionMark(m.Mask, m.Accepted)),
 		append(join(accepted, clearMark(m.Mask)), accept()),
 		join(either, setConnectionMark(m.Mask, m.Either)),

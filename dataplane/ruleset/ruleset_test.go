@@ -105,12 +105,16 @@ func list(t *testing.T, h *lab.Host) string {
 }
 
 func TestTableAsNftListsIt(t *testing.T) {
-	for _, deny := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
-		t.Run(string(deny), func(t *testing.T) {
+	open := config(t, ruleset.Drop)
+	open.FailurePolicy = ruleset.FailOpen
+	for name, c := range map[string]ruleset.Config{
+		"Drop": config(t, ruleset.Drop), "Reject": config(t, ruleset.Reject), "Open": open,
+	} {
+		t.Run(name, func(t *testing.T) {
 			h := host(t)
-			install(t, h, config(t, deny))
+			install(t, h, c)
 			got := list(t, h)
-			golden := filepath.Join("testdata", string(deny)+".nft")
+			golden := filepath.Join("testdata", name+".nft")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -146,6 +150,7 @@ func TestInstallTakesOverWhatIsThere(t *testing.T) {
 		"a chain lost rules":  "flush chain inet sluice settle",
 		"a foreign rule":      "insert rule inet sluice judge accept",
 		"a policy":            "add chain inet sluice forward { policy drop; }",
+		"a foreign counter":   "add counter inet sluice c",
 		"dormant":             "add table inet sluice { flags dormant; }",
 		"the table is gone":   "delete table inet sluice",
 	} {

@@ -109,6 +109,10 @@ func (t *Table) Install(isolated Isolated) error {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
 	}
+	if t.config.FailurePolicy == FailOpen {
+		// One that exists keeps its count.
+		t.conn.AddObj(&nftables.CounterObj{Table: t.table, Name: unjudged})
+	}
 	chains := t.config.chains()
 	for _, c := range chains {
 		t.conn.AddChain(c.of(t.table))
@@ -144,14 +148,15 @@ func (t *Table) commit(from, to content) error {
 // foreign is what somebody else put into our table, or into the place of
 // something of ours.
 type foreign struct {
-	chains []*nftables.Chain
-	sets   []*nftables.Set
+	chains  []*nftables.Chain
+	sets    []*nftables.Set
+	objects []nftables.Obj
 }
 
 // remove adds to the transaction that foreign things go. First all rules go,
-// because a chain or a set that some rule names cannot.
+// because a chain, a set or an object that some rule names cannot.
 func (t *Table) remove(f foreign) {
-	if len(f.chains)+len(f.sets) == 0 {
+	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
 	}
 	t.conn.FlushTable(t.table)
@@ -160,6 +165,9 @@ func (t *Table) remove(f foreign) {
 	}
 	for _, s := range f.sets {
 		t.conn.DelSet(s)
+	}
+	for _, o := range f.objects {
+		t.conn.DeleteObject(o)
 	}
 }
 
@@ -175,6 +183,9 @@ func (t *Table) read() (content, foreign, error) {
 	}
 	var f foreign
 	if f.chains, err = t.foreignChains(); err != nil {
+		return nil, foreign{}, err
+	}
+	if f.objects, err = t.foreignObjects(); err != nil {
 		return nil, foreign{}, err
 	}
 	now, others, err := readContent(t.conn, t.table)

@@ -110,12 +110,12 @@ func TestOverflow(t *testing.T) {
 			wantSoon(t, is("the queue is worked off"), func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 			v := s.plane.status().Verdicts
 			t.Logf("of %d: %d were judged, %d found the queue full, %d the socket, %d passed", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
-			lost := v.QueueDropped + v.SocketDropped
+			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unjudged
 			switch {
-			case failure == "Open" && (lost != 0 || v.Packets+server.Served() > burst):
-				t.Errorf("%d judged, %d lost, %d passed, of %d; want none lost", v.Packets, lost, server.Served(), burst)
-			case failure == "Closed" && (server.Served() > 0 || v.Packets+lost != burst || lost == 0):
-				t.Errorf("%d judged, %d counted as lost, %d passed; want all %d judged or counted", v.Packets, lost, server.Served(), burst)
+			case failure == "Open" && (lost != 0 || v.Packets+passed != burst || server.Served() > passed):
+				t.Errorf("%d judged, %d lost, %d counted as passed, of %d; want none lost, all others counted", v.Packets, lost, passed, burst)
+			case failure == "Closed" && (server.Served() > 0 || v.Packets+lost != burst || lost == 0 || passed > 0):
+				t.Errorf("%d judged, %d counted as lost, %d as passed; want all %d judged or counted as lost", v.Packets, lost, passed, burst)
 			}
 			s.want(`
 				lab/probe -> shop/web TCP 8080 allowed
@@ -130,8 +130,16 @@ func TestOverflow(t *testing.T) {
 func TestKilledAndOpen(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
-	s.want(`lab/far -> shop/web TCP 8080 refused`)
+	s.want(`
+		lab/far   -> shop/web TCP 8080 refused
+		lab/probe -> shop/web TCP 8080 allowed
+		node:one  -> shop/web TCP 8080 allowed
+	`)
 	accepted := []*stream{s.open("lab/probe -> shop/web TCP 8080", families[0]), s.open("lab/probe -> shop/web TCP 8080", families[1])}
+	s.each("that was accepted", (*stream).goesOn, accepted...)
+	if got := s.plane.status().Unjudged; got != 0 {
+		t.Errorf("%d packets are counted as passed unjudged while all were judged", got)
+	}
 	s.plane.kill()
 	s.want(`
 		lab/far   -> shop/web TCP  8080 allowed
@@ -147,6 +155,10 @@ func TestKilledAndOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
+	// At least one packet of each, and none of what was accepted before.
+	if got := s.plane.status().Unjudged; got < 8 {
+		t.Errorf("%d packets are counted that passed while nobody listened, want some of each of 8 flows", got)
+	}
 	s.each("that the new tree allows", (*stream).goesOn, passed[0], passed[2])
 	s.each("that the new tree refuses", (*stream).isCut, passed[1], passed[3], accepted[0], accepted[1])
 	s.want(`

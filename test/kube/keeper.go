@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // keeper sees to it that nothing of a server outlives this process, also when it
@@ -86,6 +89,37 @@ func (k *keeper) watch() error {
 func (k *keeper) folder(name string) string { return filepath.Join(k.directory, name) }
 
 func (k *keeper) binaries() string { return k.folder("bin") }
+
+// kill ends a program without a chance to do anything, and waits until it is
+// gone.
+func (k *keeper) kill(program string) error {
+	text, err := os.ReadFile(k.folder(program + ".pid"))
+	if err != nil {
+		return err
+	}
+	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("reading the process id of %s: %w", program, err)
+	}
+	if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
+		return err
+	}
+	again := time.NewTicker(killPoll)
+	defer again.Stop()
+	for limit := time.After(startTimeout); ; {
+		select {
+		case <-again.C:
+		case <-limit:
+			return fmt.Errorf("%s is still there %s after it was killed", program, startTimeout)
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", id)); os.IsNotExist(err) {
+			return nil
+		}
+	}
+}
+
+// killPoll is how often it is looked whether a program is gone.
+const killPoll = 10 * time.Millisecond
 
 // close lets the shell do its work and waits for it.
 func (k *keeper) close() error {

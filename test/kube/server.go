@@ -105,15 +105,17 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Restart ends the kube-apiserver, calls a function while there is none, and
-// starts it anew over the same etcd, at the same address. What watched before
-// has to list again: the new one does not remember what was changed before it.
-func (s *Server) Restart(meanwhile func()) error {
+// Restart kills the kube-apiserver and starts it anew over the same etcd, at the
+// same address. What watched before has to list again: the new one does not
+// remember what was changed before it.
+func (s *Server) Restart() error {
+	if err := s.keeper.kill("kube-apiserver"); err != nil {
+		return fmt.Errorf("killing the API server: %w", err)
+	}
 	server := s.environment.ControlPlane.GetAPIServer()
-	if err := server.Stop(); err != nil {
+	if err := server.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping the API server: %w", err)
 	}
-	meanwhile()
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("starting the API server anew: %w", err)
 	}

@@ -1,0 +1,259 @@
+package netpol_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// newCluster makes a cluster for one test that breaks it.
+func newCluster(t *testing.T) *labcluster.Cluster {
+	t.Helper()
+	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, DataplaneArgs: []string{"--deny=Reject"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// guard opens connections that must never open, until it is stopped.
+type guard struct {
+	stage  *stage
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	tried  atomic.Uint64
+	passed atomic.Uint64
+}
+
+// guard watches that a pod cannot reach another on TCP port 80, over both
+// families.
+func (s *stage) guard(from, to string) *guard {
+	s.Helper()
+	ctx, cancel := context.WithCancel(s.Context())
+	g := &guard{stage: s, cancel: cancel}
+	host, target := s.end(from).Host, s.end(to)
+	for _, address := range target.Addresses {
+		g.all.Go(func() {
+			for ctx.Err() == nil {
+				wait(guardPause)
+				got, err := host.Probe(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), refusalTime)
+				if err != nil {
+					return
+				}
+				g.tried.Add(1)
+				if got == lab.Connected {
+					g.passed.Add(1)
+				}
+			}
+		})
+	}
+	s.Cleanup(func() { cancel(); g.all.Wait() })
+	return g
+}
+
+const (
+	refusalTime = 200 * time.Millisecond
+	// guardPause leaves the machine to others.
+	guardPause = 2 * time.Millisecond
+)
+
+// stop ends the guard: it fails the test if anything passed.
+func (g *guard) stop() {
+	g.stage.Helper()
+	g.cancel()
+	g.all.Wait()
+	g.stage.Logf("%d connections that must be refused were tried", g.tried.Load())
+	if n := g.passed.Load(); n > 0 || g.tried.Load() == 0 {
+		g.stage.Errorf("of %d connections that must be refused %d opened", g.tried.Load(), n)
+	}
+}
+
+// TestAgentKilled: agents are killed again and again while policies change. What
+// is refused all the time never passes, and the end is right.
+func TestAgentKilled(t *testing.T) {
+	s := newStage(t, newCluster(t))
+	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
+	s.holds("*/* -> x/a refused", "*/* -> x/b allowed")
+	guards := []*guard{s.guard("y/a", "x/a"), s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
+	specs := []string{denyIngress, allowIn, denyEgress, allowOut, denyAll, `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`}
+	const rounds = 30
+	kills := 0
+	for round := range rounds {
+		// The sealed pod keeps its policy; all others may change.
+		s.apply("x/changing", exceptSealed(specs[rand.N(len(specs))]))
+		s.apply("y/changing", specs[rand.N(len(specs))])
+		s.label("z", "round", string(rune('a'+round%26)))
+		node := s.cluster.Node(round % len(s.cluster.Nodes()))
+		// Before it has read everything, while it does, and after.
+		wait(rand.N(400 * time.Millisecond))
+		node.Agent().Kill()
+		kills++
+		s.must(node.StartAgent())
+	}
+	t.Logf("%d agents were killed", kills)
+	s.apply("x/changing", exceptSealed(specs[5]))
+	s.remove("y/changing")
+	s.holds("y/* -> x/b allowed", "z/* -> x/b refused", "*/* -> x/a refused", "x/* -> y/* allowed")
+	for _, g := range guards {
+		g.stop()
+	}
+}
+
+// exceptSealed lets a policy select every pod but x/a.
+func exceptSealed(spec string) string {
+	return `{podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [a]}]}` + spec[len(`{podSelector: {}`):]
+}
+
+// wait lets some time pass in which something is to go on.
+func wait(d time.Duration) {
+	<-time.After(d)
+}
+
+// TestServerAway: while no agent reaches the API server, what was enforced is
+// enforced, and what changed meanwhile holds after it.
+func TestServerAway(t *testing.T) {
+	s := newStage(t, newCluster(t))
+	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+	before := []string{"y/* -> x/* allowed", "z/* -> x/* refused", "x/* -> y/* allowed"}
+	s.holds(before...)
+	ends := s.ends()
+	table, err := s.cluster.Plan(t.Context(), ends, s.targets)
+	s.must(err)
+	for _, n := range s.cluster.Nodes() {
+		s.must(n.Link().Cut())
+	}
+	away := time.Now()
+	guard := s.guard("z/a", "x/a")
+	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "z"}}}]}]}`)
+	s.apply("y/deny", denyIngress)
+	s.label("z/b", "moved", "yes")
+	for time.Since(away) < awayTime {
+		s.must(s.cluster.Open(t.Context(), table, ends))
+		for _, difference := range table.Differences() {
+			t.Error(difference)
+		}
+		wait(time.Second)
+	}
+	// An agent that is new finds no API server, and leaves the tree in force.
+	s.cluster.Node(0).Agent().Kill()
+	s.must(s.cluster.Node(0).StartAgent())
+	wait(2 * time.Second)
+	s.must(s.cluster.Open(t.Context(), table, ends))
+	for _, difference := range table.Differences() {
+		t.Error(difference)
+	}
+	guard.stop()
+	for _, n := range s.cluster.Nodes() {
+		s.must(n.Link().Mend())
+	}
+	s.must(s.cluster.WaitEnforced(t.Context()))
+	s.check("z/* -> x/* allowed", "y/* -> x/* refused", "*/* -> y/* refused")
+}
+
+// awayTime is how long the API server is away.
+const awayTime = time.Minute
+
+// TestRelist: the API server is replaced by one that does not remember what
+// changed, so that watches must begin anew with a list. Objects that went
+// meanwhile are gone, and those that came are there.
+func TestRelist(t *testing.T) {
+	s := newStage(t, newCluster(t))
+	s.apply("x/old", denyIngress)
+	s.apply("y/stays", `{podSelector: {matchLabels: {pod: a}}}`)
+	s.holds("*/* -> x/* refused", "*/* -> y/a refused", "*/* -> z/* allowed")
+	for _, n := range s.cluster.Nodes() {
+		s.must(n.Link().Cut())
+	}
+	s.remove("x/old")
+	s.apply("z/new", denyIngress)
+	s.deletePod("y/c")
+	s.createPod("y/d", func(*corev1.Pod) {})
+	s.must(s.cluster.WaitRunning(t.Context(), s.namespace("y")))
+	guard := s.guard("z/b", "y/a")
+	s.must(s.cluster.Server().Restart())
+	for _, n := range s.cluster.Nodes() {
+		s.must(n.Link().Mend())
+	}
+	s.holds("*/* -> x/* allowed", "*/* -> z/* refused", "*/* -> y/a refused", "x/a -> y/d allowed")
+	guard.stop()
+}
+
+// TestNamespaceDeleted: a namespace goes with everything in it, and what other
+// namespaces' policies say of it means nobody.
+func TestNamespaceDeleted(t *testing.T) {
+	s := newStage(t, theCluster)
+	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+	s.apply("y/deny", denyAll)
+	s.apply("y/more", `{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: x}}}]}]}`)
+	s.holds("y/a -> x/a refused", "y/b -> x/a allowed", "z/* -> x/* refused")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y")}}
+	s.must(s.cluster.Client().Delete(t.Context(), namespace))
+	s.must(s.cluster.WaitGone(t.Context(), namespace))
+	s.holds("z/* -> x/* refused", "x/* -> z/* allowed")
+	// The name comes back, with nothing of before.
+	namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y"), Labels: map[string]string{"ns": "y"}}}
+	s.must(s.cluster.Client().Create(t.Context(), namespace))
+	s.createPod("y/a", func(*corev1.Pod) {})
+	s.must(s.cluster.WaitRunning(t.Context(), namespace.Name))
+	s.holds("y/a -> x/a allowed", "y/a -> z/a allowed", "z/a -> y/a allowed")
+}
+
+// TestAddressReused: a pod's address goes to another pod at once. Nothing of the
+// first one's rights comes with it, also not on connections that were open.
+func TestAddressReused(t *testing.T) {
+	s := newStage(t, theCluster)
+	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
+	s.label("x/b", "role", "friend")
+	s.holds("x/b -> x/a allowed", "x/c -> x/a refused")
+	for round := range 5 {
+		old := s.pod("x/b")
+		friend := old.Labels["role"] == "friend"
+		role, outcome := "friend", "allowed"
+		if friend {
+			role, outcome = "stranger", "refused"
+		}
+		s.must(s.cluster.Client().Delete(t.Context(), old))
+		// It asks for the address while the other has it, and gets it when the
+		// place is free: often before the other object is gone.
+		s.createPod("x/heir", func(p *corev1.Pod) {
+			p.Spec.NodeName = old.Spec.NodeName
+			p.Annotations = map[string]string{labcluster.AddressAnnotation: old.Status.PodIPs[0].IP + "," + old.Status.PodIPs[1].IP}
+			p.Labels["role"] = role
+		})
+		s.must(s.cluster.WaitGone(t.Context(), old))
+		s.must(s.cluster.WaitRunning(t.Context(), s.namespace("x")))
+		if got := s.pod("x/heir").Status.PodIP; got != old.Status.PodIP {
+			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
+		}
+		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a refused")
+		// The next round takes it back.
+		heir := s.pod("x/heir")
+		s.must(s.cluster.Client().Delete(t.Context(), heir))
+		s.createPod("x/b", func(p *corev1.Pod) {
+			p.Spec.NodeName = old.Spec.NodeName
+			p.Annotations = heir.Annotations
+			p.Labels["role"] = role
+			if round%2 == 1 {
+				p.Labels["role"] = "friend"
+			}
+		})
+		s.must(s.cluster.WaitGone(t.Context(), heir))
+		s.must(s.cluster.WaitRunning(t.Context(), s.namespace("x")))
+	}
+}

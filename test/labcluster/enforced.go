@@ -30,8 +30,9 @@ const (
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"
-	// barrierScheduler keeps the stand-in's hands off the barrier's pod.
-	barrierScheduler = "nobody"
+	// Nobody is the scheduler of pods that the stand-ins leave alone, such as the
+	// barrier: they are objects and nothing else.
+	Nobody = "nobody"
 )
 
 func barrierPolicy() *networkingv1.NetworkPolicy {
@@ -42,7 +43,7 @@ func barrierPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: barrierNamespace, Name: barrierName},
 		Spec: corev1.PodSpec{
-			SchedulerName: barrierScheduler,
+			SchedulerName: Nobody,
 			Containers:    []corev1.Container{{Name: barrierName, Image: barrierName}},
 		},
 	}

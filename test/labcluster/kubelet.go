@@ -48,7 +48,7 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 		running = nil
 	}
 	switch {
-	case err != nil || pod.Spec.SchedulerName == barrierScheduler:
+	case err != nil || pod.Spec.SchedulerName == Nobody:
 		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil:
 		return reconcile.Result{}, k.end(ctx, &pod, running)

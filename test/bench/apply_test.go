@@ -1,0 +1,241 @@
+package bench_test
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+const (
+	// streamPort is the UDP port of the connection that stays open.
+	streamPort = 7778
+	// silence is how long nothing may come until the connection counts as cut.
+	silence = 300 * time.Millisecond
+)
+
+// BenchmarkApply measures the whole way of a policy in a cluster of 10,000 pods
+// and 1,000 policies on a real API server, of which one node runs agent and
+// dataplane: from the return of the write to the API server to the first packet
+// that is let through by it (apply), of 5,000 datagrams a second, each of a new
+// flow; and to the last packet of an open connection that it forbids (revoke).
+func BenchmarkApply(b *testing.B) {
+	a := newApplication(b)
+	var applied, revoked []time.Duration
+	for range choose(100, 3) {
+		applied = append(applied, a.allow())
+		revoked = append(revoked, a.forbid())
+	}
+	for _, row := range []struct {
+		name  string
+		times []time.Duration
+	}{{"apply", applied}, {"revoke", revoked}} {
+		slices.Sort(row.times)
+		report(b, row.name, map[string]float64{
+			"p50-ns/op": quantile(row.times, 0.5),
+			"p99-ns/op": quantile(row.times, 0.99),
+			"max-ns/op": quantile(row.times, 1),
+		})
+	}
+}
+
+// application is a cluster in which a client sends to a server what a policy
+// allows only now and then.
+type application struct {
+	b       *testing.B
+	cluster *labcluster.Cluster
+	policy  *networkingv1.NetworkPolicy
+	allowed []networkingv1.NetworkPolicyIngressRule
+	prober  *child
+	// first is when the first new flow came since it was 0, last when the open
+	// connection was last heard of, by now.
+	first, last atomic.Int64
+}
+
+func newApplication(b *testing.B) *application {
+	b.Helper()
+	ctrllog.SetLogger(logr.Discard())
+	program := filepath.Join(b.TempDir(), "sluice")
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", program, "../../cmd/sluice").CombinedOutput(); err != nil {
+		b.Fatalf("building sluice: %v\n%s", err, out)
+	}
+	a := &application{b: b}
+	var err error
+	if a.cluster, err = labcluster.New(b.Context(), labcluster.Options{Program: program, Nodes: 1}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := a.cluster.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	node := a.cluster.Node(0).Name()
+	fill(b, a.cluster.Client(), cluster.NewRealistic(1, cluster.Size{Pods: choose(pods, 200), Policies: choose(policies, 20)}), node)
+	client, server := a.pod("client", node), a.pod("server", node)
+	a.isolate()
+	a.must(a.cluster.WaitEnforced(b.Context()))
+	from, to := ipv4(client), ipv4(server)
+	a.hear(server, netip.AddrPortFrom(to, probePort), &a.first, false)
+	a.hear(server, netip.AddrPortFrom(to, streamPort), &a.last, true)
+	a.stream(client, netip.AddrPortFrom(to, streamPort))
+	a.prober = start(b, client.Host, "send", sendConfig{Flows: []udpFlow{{from, to, probePort}}})
+	return a
+}
+
+func (a *application) must(err error) {
+	a.b.Helper()
+	if err != nil {
+		a.cluster.WriteLogs(a.b.Output())
+		a.b.Fatal(err)
+	}
+}
+
+func ipv4(p *lab.Pod) netip.Addr {
+	address, _ := p.Address(netip.IPv4Unspecified())
+	return address
+}
+
+// pod makes a pod and waits until it runs.
+func (a *application) pod(name, node string) *lab.Pod {
+	a.b.Helper()
+	a.must(a.cluster.Client().Create(a.b.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: name, Labels: map[string]string{"app": name}},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: name, Image: name}}},
+	}))
+	a.must(a.cluster.WaitRunning(a.b.Context(), metav1.NamespaceDefault))
+	return a.cluster.Pod(metav1.NamespaceDefault, name)
+}
+
+// isolate makes the policy, which allows nothing at first.
+func (a *application) isolate() {
+	a.b.Helper()
+	udp, probe, stream := corev1.ProtocolUDP, intstr.FromInt32(probePort), intstr.FromInt32(streamPort)
+	a.allowed = []networkingv1.NetworkPolicyIngressRule{{
+		From:  []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "client"}}}},
+		Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &probe}, {Protocol: &udp, Port: &stream}},
+	}}
+	a.policy = &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "server"},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		},
+	}
+	a.must(a.cluster.Client().Create(a.b.Context(), a.policy))
+}
+
+// write changes the policy and gives the time at which the API server had
+// answered.
+func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.Duration {
+	a.b.Helper()
+	a.policy.Spec.Ingress = rules
+	a.must(a.cluster.Client().Update(a.b.Context(), a.policy))
+	return now()
+}
+
+// allow gives the time until the first new flow passes, and waits until the open
+// connection goes on.
+func (a *application) allow() time.Duration {
+	a.b.Helper()
+	a.first.Store(0)
+	var written time.Duration
+	var wait sync.WaitGroup
+	wait.Go(func() { written = a.write(a.allowed) })
+	deadline := now() + patience
+	// No more datagrams than needed, because each is a connection more.
+	for a.first.Load() == 0 {
+		if now() > deadline {
+			a.b.Fatalf("no datagram came within %s", patience)
+		}
+		a.prober.ask(sendRequest{Count: 20, PerSecond: 5000}, &sent{})
+	}
+	wait.Wait()
+	for time.Duration(a.last.Load()) < written {
+		if now() > deadline {
+			a.b.Fatalf("the open connection does not go on within %s", patience)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	// The watch may be faster than the answer to the write.
+	return max(0, time.Duration(a.first.Load())-written)
+}
+
+// forbid gives the time until the last packet of the open connection.
+func (a *application) forbid() time.Duration {
+	a.b.Helper()
+	written := a.write(nil)
+	for now()-time.Duration(a.last.Load()) < silence {
+		if now()-written > patience {
+			a.b.Fatalf("the open connection is not cut within %s", patience)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return max(0, time.Duration(a.last.Load())-written)
+}
+
+// hear notes when something came: the first time only, or the last.
+func (a *application) hear(server *lab.Pod, at netip.AddrPort, when *atomic.Int64, last bool) {
+	a.b.Helper()
+	var conn *net.UDPConn
+	a.must(server.Do(func() (err error) {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		return err
+	}))
+	a.b.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		data := make([]byte, datagramSize)
+		for {
+			if _, _, err := conn.ReadFromUDPAddrPort(data); err != nil {
+				return
+			}
+			if last {
+				when.Store(int64(now()))
+			} else {
+				when.CompareAndSwap(0, int64(now()))
+			}
+		}
+	}()
+}
+
+// stream sends a datagram of one connection every millisecond.
+func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
+	a.b.Helper()
+	var conn *net.UDPConn
+	a.must(client.Do(func() (err error) {
+		conn, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+		return err
+	}))
+	stop := make(chan struct{})
+	var ended sync.WaitGroup
+	a.b.Cleanup(func() { close(stop); ended.Wait(); _ = conn.Close() })
+	ended.Go(func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for i := uint64(0); ; i++ {
+			// An error is an ICMP answer to a datagram before.
+			_, _ = conn.Write(binary.BigEndian.AppendUint64(nil, i))
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+	})
+}

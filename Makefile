@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 # For `make test`: packages, and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
-# For `make demo`: arguments of `sluice demo`, such as '-f my-manifests'.
+# For `make demo` and `make lab`: arguments, such as '-f my-manifests' or '--nodes 5'.
 ARGS ?=
 
 # Empty for root; otherwise what becomes root and keeps the environment.
@@ -32,6 +32,12 @@ tool := $(GO) tool -modfile=hack/tools/go.mod
 .PHONY: demo
 demo: build ## Enforce the example policies on real connections between network namespaces (needs root)
 	$(as_root) bin/sluice demo $(ARGS)
+
+.PHONY: lab
+lab: build ## Run a cluster of namespaces with a real API server until Ctrl-C (needs root)
+	@hack/need-root.sh "make lab"
+	@$(GO) build -trimpath -o bin/lab ./hack/lab
+	@$(kube_assets) && export KUBEBUILDER_ASSETS && exec bin/lab $(ARGS)
 
 .PHONY: test
 test: ## Run all tests, also those on real packets (needs root)

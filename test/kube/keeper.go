@@ -67,7 +67,7 @@ func (k *keeper) fill(assets string) error {
 	}
 	for _, name := range programs {
 		script := fmt.Sprintf("#!/bin/sh\necho $$ >'%s'\nexec '%s' \"$@\"\n", k.folder(name+".pid"), filepath.Join(assets, name))
-		if err := os.WriteFile(filepath.Join(k.binaries(), name), []byte(script), 0o700); err != nil {
+		if err := os.WriteFile(k.binary(name), []byte(script), 0o700); err != nil {
 			return err
 		}
 	}
@@ -88,7 +88,7 @@ func (k *keeper) watch() error {
 
 func (k *keeper) folder(name string) string { return filepath.Join(k.directory, name) }
 
-func (k *keeper) binaries() string { return k.folder("bin") }
+func (k *keeper) binary(program string) string { return filepath.Join(k.folder("bin"), program) }
 
 // kill ends a program without a chance to do anything, and waits until it is
 // gone.

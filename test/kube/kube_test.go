@@ -20,7 +20,13 @@ import (
 
 var server *kube.Server
 
-func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) != "" {
+		hold()
+		return
+	}
+	os.Exit(kube.Main(m, &server))
+}
 
 // TestObjects makes what the reconcilers watch, as an administrator.
 func TestObjects(t *testing.T) {

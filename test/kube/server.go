@@ -79,15 +79,16 @@ func Start() (*Server, error) {
 		return nil, fmt.Errorf("preparing the API server: %w", err)
 	}
 	environment := &envtest.Environment{
-		BinaryAssetsDirectory:    keeper.binaries(),
 		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
-	environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: keeper.folder("etcd")}
+	// A path that is set here goes before KUBEBUILDER_ASSETS.
+	environment.ControlPlane.Etcd = &envtest.Etcd{Path: keeper.binary("etcd"), DataDir: keeper.folder("etcd")}
 	// Without a controller that makes service accounts, every Pod would be
 	// refused for want of its namespace's default one.
 	server := environment.ControlPlane.GetAPIServer()
+	server.Path = keeper.binary("kube-apiserver")
 	server.CertDir = keeper.folder("kube-apiserver")
 	server.Configure().Set("disable-admission-plugins", "ServiceAccount")
 	s := &Server{environment: environment, keeper: keeper}

@@ -11,7 +11,6 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -68,7 +67,7 @@ func (c *Cluster) apply(ctx context.Context, file string) error {
 		case object.GetKind() == "Kustomization" || len(object.Object) == 0:
 			continue
 		}
-		if err := c.client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
+		if err := client.IgnoreAlreadyExists(c.client.Create(ctx, object)); err != nil {
 			return err
 		}
 	}
@@ -88,7 +87,7 @@ func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, e
 			Containers: []corev1.Container{{Name: "agent", Image: "sluice"}, {Name: "dataplane", Image: "sluice"}},
 		},
 	}
-	if err := c.client.Create(ctx, pod); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := c.client.Create(ctx, pod); err != nil {
 		return nil, err
 	}
 	seconds := int64(tokenSeconds)

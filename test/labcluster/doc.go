@@ -9,7 +9,7 @@
 //	   |   | state directory
 //	   | dataplane        |            in the node's network
 //	   |   nftables       |
-//	   | pod  pod  pod    |            a network namespace each
+//	   | pods             |            a network namespace each
 //	   +------------------+ ...
 //
 // Three parts of a cluster are stood in for, each as small as it can be: the

@@ -36,19 +36,19 @@ type kubelet struct {
 // Reconcile brings a pod of the lab in step with its object.
 func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var pod corev1.Pod
-	err := k.client.Get(ctx, r.NamespacedName, &pod)
-	if client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
 		return reconcile.Result{}, err
 	}
 	running := k.cluster.pods.get(r.NamespacedName)
-	if running != nil && (err != nil || pod.UID != running.uid || finished(&pod)) {
+	// A pod that is gone has no UID.
+	if running != nil && (pod.UID != running.uid || finished(&pod)) {
 		if err := k.remove(r.NamespacedName, running); err != nil {
 			return reconcile.Result{}, err
 		}
 		running = nil
 	}
 	switch {
-	case err != nil || pod.Spec.SchedulerName == Nobody:
+	case pod.UID == "" || pod.Spec.SchedulerName == Nobody:
 		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil:
 		return reconcile.Result{}, k.end(ctx, &pod, running)
@@ -68,7 +68,7 @@ func finished(pod *corev1.Pod) bool {
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := k.cluster.nodes[int(k.turn.Add(1)-1)%len(k.cluster.nodes)]
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name()}}
-	if err := k.client.SubResource("binding").Create(ctx, pod, binding); client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(k.client.SubResource("binding").Create(ctx, pod, binding)); err != nil {
 		return fmt.Errorf("binding to %s: %w", node.Name(), err)
 	}
 	return nil

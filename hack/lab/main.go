@@ -1,0 +1,92 @@
+// Command lab runs a cluster on this machine until Ctrl-C: `make lab`. With a
+// command behind it, it asks the lab that runs:
+//
+//	lab [--nodes N] [--deny Drop|Reject] [--sluice PATH]
+//	lab probe FROM TO PORT[/PROTOCOL]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+func main() {
+	ctrllog.SetLogger(logr.Discard())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return
+	case !errors.Is(err, errRefused): // It said so already.
+		fmt.Fprintln(os.Stderr, "lab:", err)
+	}
+	os.Exit(1)
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "probe" {
+		return askProbe(ctx, args[1:])
+	}
+	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	nodes := flags.Int("nodes", 3, "`number` of nodes")
+	deny := flags.String("deny", "Drop", "`Drop|Reject`: how nodes refuse")
+	program := flags.String("sluice", "bin/sluice", "`path` of the binary that nodes run")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	fmt.Printf("starting etcd, kube-apiserver and %d nodes\n", *nodes)
+	cluster, err := labcluster.New(ctx, labcluster.Options{Program: *program, Nodes: *nodes, DataplaneArgs: []string{"--deny=" + *deny}})
+	if err != nil {
+		return err
+	}
+	err = serve(ctx, cluster)
+	fmt.Println("\ntaking everything down")
+	return errors.Join(err, cluster.Close())
+}
+
+// serve says what to try, and answers probes until the context ends.
+func serve(ctx context.Context, cluster *labcluster.Cluster) error {
+	server, err := servePlace(cluster)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = server.Close() }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	fmt.Printf(welcome, cluster.Kubeconfig(), self)
+	for _, n := range cluster.Nodes() {
+		fmt.Printf("  %s   agent %d, dataplane %d   sluice status --state-dir %s\n", n.Name(), n.Agent().PID(), n.Dataplane().PID(), n.StateDir())
+	}
+	fmt.Println("\nCtrl-C ends it, and leaves nothing.")
+	<-ctx.Done()
+	return nil
+}
+
+const welcome = `
+The cluster runs. In another terminal, as root:
+
+  export KUBECONFIG=%[1]s
+  kubectl get nodes,nodeenforcers
+  kubectl apply -f demo/example
+  kubectl get pods -A -o wide
+  %[2]s probe default/frontend default/db 6379
+  %[2]s probe default/dns default/db 6379
+  kubectl delete networkpolicy --all
+
+A pod answers on each of its containerPorts, over TCP, UDP and SCTP. Its nodeName
+is kept, and without one the nodes take turns.
+
+`

@@ -10,6 +10,11 @@ export CGO_ENABLED := 0
 
 GO       ?= go
 FUZZTIME ?= 10s
+# What `sluice --version` says and images are tagged with.
+VERSION ?= $(shell cat VERSION)
+# For `make image`, `make deploy` and `make dist`: name and tag; platforms, separated by commas.
+IMAGE     ?= sluice:$(VERSION)
+PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
 # For `make test`: packages, and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -50,7 +55,15 @@ test: ## Run all tests, also those on real packets (needs root)
 
 .PHONY: build
 build: ## Build bin/sluice
-	$(GO) build -trimpath -o bin/sluice ./cmd/sluice
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+.PHONY: image
+image: ## Build the image IMAGE (sluice:VERSION) for PLATFORMS with docker, podman or buildah
+	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh build
+
+.PHONY: image-archive
+image-archive: ## Build the image into dist/sluice-VERSION-OS-ARCH.tar, for import without a registry
+	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh archive
 
 .PHONY: generate
 generate: ## Write all generated files anew
@@ -79,6 +92,10 @@ lint: ## Check style and import directions, and that the import rule bites
 .PHONY: check-generated
 check-generated: ## Check that `make generate` would change nothing
 	hack/check-generated.sh
+
+.PHONY: check-image
+check-image: ## Build the image twice with buildah and check what it promises (needs root)
+	hack/check-image.sh
 
 .PHONY: race
 race: ## Run all tests under the race detector (needs root and a C compiler)

@@ -71,6 +71,7 @@ As kubectl-sluice on the PATH it is "kubectl sluice".`,
 		Example: `  sluice explain -f manifests/ --from web-0 --to db-0 --port 5432
   kubectl get pods,namespaces,nodes,netpol -A -o yaml | sluice matrix -f - --port 80
   sluice lint -f manifests/`,
+		Version:       describeVersion(),
 		Args:          cobra.ArbitraryArgs,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
@@ -78,6 +79,7 @@ As kubectl-sluice on the PATH it is "kubectl sluice".`,
 		// Two edits make "explian" explain.
 		SuggestionsMinimumDistance: 2,
 	}
+	root.SetVersionTemplate("sluice {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
 	return root

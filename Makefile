@@ -65,6 +65,11 @@ image: ## Build the image IMAGE (sluice:VERSION) for PLATFORMS with docker, podm
 image-archive: ## Build the image into dist/sluice-VERSION-OS-ARCH.tar, for import without a registry
 	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh archive
 
+.PHONY: dist
+dist: ## Write dist/install.yaml: all of config/default in one file, with IMAGE
+	mkdir -p dist
+	GO='$(GO)' hack/manifests.sh '$(IMAGE)' >dist/install.yaml
+
 .PHONY: generate
 generate: ## Write all generated files anew
 	$(GO) generate ./...
@@ -81,6 +86,24 @@ fmt: ## Format all Go files
 .PHONY: clean
 clean: ## Remove what was built in this folder
 	rm -rf bin dist
+
+##@ Install, on the cluster that kubectl knows
+
+KUBECTL ?= kubectl
+
+.PHONY: install
+install: ## Install the kinds alone
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: deploy
+deploy: dist ## Install everything, with IMAGE, but the Enforcer: kubectl apply -k config/samples
+	$(KUBECTL) apply --server-side -f dist/install.yaml
+	$(KUBECTL) -n sluice-system rollout status deployment/sluice-operator --timeout=3m
+
+.PHONY: undeploy
+undeploy: dist ## Remove the Enforcer, which cleans the nodes, then everything
+	$(KUBECTL) delete enforcers.policy.sluice.dev --all --ignore-not-found --timeout=10m
+	$(KUBECTL) delete -f dist/install.yaml --ignore-not-found
 
 ##@ Check
 

@@ -14,6 +14,18 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
+// overlay is config/default with another image, for the operator and, by its
+// environment, for the nodes.
+const overlay = `resources: [%s]
+images: [{name: sluice, newName: %s, newTag: %q}]
+replacements:
+  - source:
+      {kind: Deployment, name: sluice-operator, fieldPath: "spec.template.spec.containers.[name=operator].image"}
+    targets:
+      - select: {kind: Deployment, name: sluice-operator}
+        fieldPaths: ["spec.template.spec.containers.[name=operator].env.[name=SLUICE_IMAGE].value"]
+`
+
 // overlay gives a folder for `kubectl apply -k` that is config/default with the
 // image under test.
 func (c *cluster) overlay() (folder string, err error) {
@@ -32,7 +44,7 @@ func (c *cluster) overlay() (folder string, err error) {
 	if i := strings.LastIndex(c.image, ":"); i > strings.LastIndex(c.image, "/") {
 		name, tag = c.image[:i], c.image[i+1:]
 	}
-	text := fmt.Sprintf("resources: [%s]\nimages: [{name: sluice, newName: %s, newTag: %q}]\n", base, name, tag)
+	text := fmt.Sprintf(overlay, base, name, tag)
 	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)
 }
 

@@ -1,0 +1,185 @@
+// Package config_test applies what is installed in a cluster to a real API
+// server, as an administrator does.
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+var server *kube.Server
+
+func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
+
+// warnings keeps what the API server warns of.
+type warnings struct {
+	mutex sync.Mutex
+	texts []string
+}
+
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.texts = append(w.texts, text)
+}
+
+// output runs a program in the project's folder.
+func output(t *testing.T, program string, arguments ...string) []byte {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, arguments...)
+	command.Dir = ".."
+	var fault bytes.Buffer
+	command.Stderr = &fault
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", program, strings.Join(arguments, " "), err, fault.String())
+	}
+	return out
+}
+
+// build gives a kustomize base as it is applied.
+func build(t *testing.T, base string) []byte {
+	t.Helper()
+	return output(t, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", filepath.Join("config", base))
+}
+
+func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
+	t.Helper()
+	var out []*unstructured.Unstructured
+	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
+			return out
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if object.Object != nil {
+			out = append(out, object)
+		}
+	}
+}
+
+// apply does what `kubectl apply --server-side --validate=strict` does, and
+// gives the versions of the objects after it.
+func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client.PatchOption) []string {
+	t.Helper()
+	config := server.Config()
+	said := &warnings{}
+	config.WarningHandler = said
+	c := server.ClientFor(t, config)
+	var versions []string
+	for _, object := range objects {
+		text, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := object.DeepCopy()
+		all := append([]client.PatchOption{client.FieldOwner("kubectl"), client.FieldValidation("Strict")}, options...)
+		if err := c.Patch(t.Context(), got, client.RawPatch(types.ApplyPatchType, text), all...); err != nil {
+			t.Fatalf("applying %s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+		versions = append(versions, object.GetKind()+" "+object.GetName()+" "+string(got.GetUID())+" "+got.GetResourceVersion())
+	}
+	if len(said.texts) > 0 {
+		t.Errorf("the API server warns: %s", strings.Join(said.texts, "\n"))
+	}
+	return versions
+}
+
+// TestInstall applies config/default as it is, once more, and then dist/install.yaml:
+// nothing is refused, nothing is warned of, and only the first changes anything.
+func TestInstall(t *testing.T) {
+	objects := decode(t, build(t, "default"))
+	first := apply(t, objects)
+	if again := apply(t, objects); !slices.Equal(first, again) {
+		t.Errorf("applied twice, it changes:\n%s\n%s", strings.Join(first, "\n"), strings.Join(again, "\n"))
+	}
+	version := strings.TrimSpace(string(output(t, "cat", "VERSION")))
+	if file := apply(t, decode(t, output(t, "hack/manifests.sh", "sluice:"+version))); !slices.Equal(first, file) {
+		t.Errorf("dist/install.yaml is not config/default:\n%s\n%s", strings.Join(first, "\n"), strings.Join(file, "\n"))
+	}
+	samples, err := filepath.Glob("samples/*.yaml")
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("samples: %v, %v", samples, err)
+	}
+	for _, name := range samples {
+		if filepath.Base(name) == "kustomization.yaml" {
+			continue
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sample := decode(t, content)
+		if sample[0].GetKind() == "NetworkPolicy" {
+			sample[0].SetNamespace("default")
+		}
+		apply(t, sample, client.DryRunAll)
+	}
+}
+
+// TestBases: each can be built alone.
+func TestBases(t *testing.T) {
+	for base, want := range map[string]int{"crd": 3, "rbac": 5, "manager": 3, "samples": 1, "prometheus": 3, "default": 11} {
+		if objects := decode(t, build(t, base)); len(objects) != want {
+			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
+		}
+	}
+}
+
+// TestLabels: everything installed says what it is part of.
+func TestLabels(t *testing.T) {
+	for _, object := range decode(t, build(t, "default")) {
+		if object.GetLabels()["app.kubernetes.io/part-of"] != "sluice" {
+			t.Errorf("%s %s has no label app.kubernetes.io/part-of", object.GetKind(), object.GetName())
+		}
+	}
+}
+
+// TestOtherImage: operator and nodes get the image that is asked for.
+func TestOtherImage(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	for image, want := range map[string]string{
+		"registry.example:5000/net/sluice:v9": "", "registry.example/sluice" + digest: "",
+		"registry.example:5000/sluice": "registry.example:5000/sluice:latest",
+	} {
+		if want == "" {
+			want = image
+		}
+		for _, object := range decode(t, output(t, "hack/manifests.sh", image)) {
+			if object.GetKind() != "Deployment" {
+				continue
+			}
+			containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			operator := containers[0].(map[string]any)
+			if got := operator["image"]; got != want {
+				t.Errorf("asked for %s, the operator runs %s", image, got)
+			}
+			for _, variable := range operator["env"].([]any) {
+				if v := variable.(map[string]any); v["name"] == "SLUICE_IMAGE" && v["value"] != want {
+					t.Errorf("asked for %s, the nodes run %s", image, v["value"])
+				}
+			}
+		}
+	}
+}

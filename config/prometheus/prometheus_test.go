@@ -1,0 +1,153 @@
+// Package prometheus_test checks alerts and dashboard against the metrics that
+// there are.
+package prometheus_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
+	"sigs.k8s.io/yaml"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// documented gives the metrics that the tables of the docs explain; tests beside
+// the code compare those with what the programs serve.
+func documented(t *testing.T) map[string]bool {
+	t.Helper()
+	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
+	// Prometheus makes this one itself.
+	names := map[string]bool{"up": true}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)").FindAllStringSubmatch(text, -1) {
+		names[match[1]] = true
+	}
+	return names
+}
+
+// checkExpression reads an expression and looks up its metrics.
+func checkExpression(t *testing.T, where, text string, known map[string]bool) {
+	t.Helper()
+	expression, err := parser.ParseExpr(text)
+	if err != nil {
+		t.Errorf("%s: %s: %v", where, text, err)
+		return
+	}
+	found := 0
+	parser.Inspect(expression, func(node parser.Node, _ []parser.Node) error {
+		selector, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		found++
+		name := selector.Name
+		for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
+			if base, cut := strings.CutSuffix(name, suffix); cut && known[base] {
+				return nil
+			}
+		}
+		t.Errorf("%s: there is no metric %s", where, name)
+		return nil
+	})
+	if found == 0 {
+		t.Errorf("%s: %s asks for no metric", where, text)
+	}
+}
+
+func TestAlerts(t *testing.T) {
+	var rules struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert, Expr, For    string
+					Labels, Annotations map[string]string
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "rules.yaml")), &rules); err != nil {
+		t.Fatal(err)
+	}
+	known, names := documented(t), []string{}
+	for _, group := range rules.Spec.Groups {
+		for _, rule := range group.Rules {
+			names = append(names, rule.Alert)
+			checkExpression(t, rule.Alert, rule.Expr, known)
+			if _, err := time.ParseDuration(rule.For); err != nil {
+				t.Errorf("%s: for: %v", rule.Alert, err)
+			}
+			if !slices.Contains([]string{"critical", "warning"}, rule.Labels["severity"]) {
+				t.Errorf("%s: severity %q: want critical or warning", rule.Alert, rule.Labels["severity"])
+			}
+			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
+				t.Errorf("%s says nothing to people", rule.Alert)
+			}
+			// A label that the expression sums away would be empty.
+			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
+				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
+					t.Errorf("%s names label %s, which its expression drops", rule.Alert, match[1])
+				}
+			}
+		}
+	}
+	for _, want := range []string{"SluiceNodeNotEnforcing", "SluiceQueueDrops", "SluiceGenerationLag", "SluiceAgentWithoutAPIServer"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("there is no alert %s", want)
+		}
+	}
+}
+
+func TestDashboard(t *testing.T) {
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Type    string
+			Title   string
+			GridPos struct{ H, W, X, Y int }
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "dashboard.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	known, ids := documented(t), map[int]bool{}
+	occupied := map[[2]int]string{}
+	for _, panel := range dashboard.Panels {
+		if ids[panel.ID] {
+			t.Errorf("%s: id %d is taken", panel.Title, panel.ID)
+		}
+		ids[panel.ID] = true
+		for x := range panel.GridPos.W {
+			for y := range panel.GridPos.H {
+				cell := [2]int{panel.GridPos.X + x, panel.GridPos.Y + y}
+				if other := occupied[cell]; other != "" || cell[0] >= 24 {
+					t.Fatalf("%s lies over %q or beside the page", panel.Title, other)
+				}
+				occupied[cell] = panel.Title
+			}
+		}
+		if panel.Type == "row" {
+			continue
+		}
+		if len(panel.Targets) == 0 {
+			t.Errorf("%s shows nothing", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			// Grafana fills in its variables.
+			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
+			checkExpression(t, panel.Title, text, known)
+		}
+	}
+}

@@ -191,7 +191,7 @@ func TestWalksRest(t *testing.T) {
 		var walks atomic.Int64
 		w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
 			walks.Add(1)
-			time.Sleep(length)
+			<-time.After(length)
 			return conntrack.Result{}, nil
 		}
 		acknowledged := make(chan uint64, 100)
@@ -209,14 +209,14 @@ func TestWalksRest(t *testing.T) {
 		}
 		for range 100 {
 			publish()
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 		}
 		if n := walks.Load(); n < 9 || n > 11 {
 			t.Errorf("%d walks of %s in 2 s of generations, want half of the time", n, length)
 		}
 		for <-acknowledged != number {
 		}
-		time.Sleep(length)
+		<-time.After(length)
 		began := time.Now()
 		publish()
 		if got, took := <-acknowledged, time.Since(began); got != number || took != length {

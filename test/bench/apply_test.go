@@ -171,7 +171,7 @@ func (a *application) allow() time.Duration {
 		if now() > deadline {
 			a.b.Fatalf("the open connection does not go on within %s", patience)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	// The watch may be faster than the answer to the write.
 	return max(0, time.Duration(a.first.Load())-written)
@@ -185,7 +185,7 @@ func (a *application) forbid() time.Duration {
 		if now()-written > patience {
 			a.b.Fatalf("the open connection is not cut within %s", patience)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	return max(0, time.Duration(a.last.Load())-written)
 }

@@ -120,6 +120,10 @@ check-generated: ## Check that `make generate` would change nothing
 check-image: ## Build the image twice with buildah and check what it promises (needs root)
 	hack/check-image.sh
 
+.PHONY: cluster-e2e
+cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG as a user would and check it; AGNHOST names the image of clients
+	$(GO) run ./hack/clustere2e -image "$(IMAGE)" -agnhost "$(AGNHOST)"
+
 .PHONY: race
 race: ## Run all tests under the race detector (needs root and a C compiler)
 	hack/need-root.sh "make race"

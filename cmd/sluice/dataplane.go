@@ -2,26 +2,25 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"runtime"
 	"strconv"
-	"time"
+	"sync"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
-	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/refusals"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 const (
@@ -29,19 +28,20 @@ const (
 	defaultQueueBase = 2700
 	// maxDefaultQueues: more workers than this gain nothing on first packets.
 	maxDefaultQueues = 8
-	// metricsTimeout bounds how long one who asks for metrics may take.
-	metricsTimeout = 10 * time.Second
 )
 
 // dataplaneFlags are the flags of the dataplane command.
 type dataplaneFlags struct {
 	stateDir      string
 	metrics       string
+	health        string
 	queueBase     uint16
 	queues        uint16
 	failurePolicy string
 	deny          string
 	markMask      string
+	refusalLog    uint16
+	prepare       bool
 	uninstall     bool
 	verbose       bool
 }
@@ -68,10 +68,13 @@ the mark mask while connections are open, take bits that the old one does not sh
 			if err != nil {
 				return err
 			}
-			if flags.uninstall {
-				return uninstallDataplane(cmd, config.Marks)
+			switch {
+			case flags.prepare:
+				return tree.Share(flags.stateDir)
+			case flags.uninstall:
+				return uninstallDataplane(cmd, &flags, config.Marks)
 			}
-			return runDataplane(cmd.Context(), flags.stateDir, flags.metrics, config)
+			return runDataplane(cmd.Context(), &flags, config)
 		},
 	}
 	f := cmd.Flags()
@@ -82,7 +85,10 @@ the mark mask while connections are open, take bits that the old one does not sh
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "`Drop|Reject`: refuse silently or by an answer")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses")
 	f.StringVar(&flags.metrics, "metrics-address", "", "`address` for /metrics, such as :9464 (default none)")
-	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules and marks, and prove that they are gone")
+	f.StringVar(&flags.health, "health-address", "", "`address` for /healthz and /readyz (default none)")
+	f.Uint16Var(&flags.refusalLog, "refusal-log", 0, "most `lines` a second that tell of refused flows")
+	f.BoolVar(&flags.prepare, "prepare", false, "let an agent of this group publish in the directory, and end")
+	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, prove it, and end; with\n--health-address stay, and be ready")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
 	return cmd
 }
@@ -95,6 +101,9 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		FailurePolicy: ruleset.FailurePolicy(f.failurePolicy),
 		Deny:          ruleset.Deny(f.deny),
 		Log:           log,
+	}
+	if f.prepare && f.uninstall {
+		return c, wrongf("--prepare and --uninstall: give one of them")
 	}
 	if c.FailurePolicy != ruleset.FailClosed && c.FailurePolicy != ruleset.FailOpen {
 		return c, wrongf("--failure-policy %s: want %s or %s", f.failurePolicy, ruleset.FailClosed, ruleset.FailOpen)
@@ -115,58 +124,35 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	return c, nil
 }
 
-// uninstallDataplane removes the rules, then the marks, which nobody sets any
-// more, and looks whether anything is left of either.
-func uninstallDataplane(cmd *cobra.Command, marks ruleset.Marks) error {
-	if err := ruleset.Uninstall(); err != nil {
-		return fmt.Errorf("uninstalling: %w", err)
-	}
-	connections, err := conntrack.Open(marks)
-	if err != nil {
-		return fmt.Errorf("uninstalling: %w", err)
-	}
-	cleared, err := connections.Clear()
-	var left conntrack.Result
-	if err == nil {
-		left, err = connections.Clear()
-	}
-	if err = errors.Join(err, connections.Close()); err != nil {
-		return fmt.Errorf("uninstalling: %w", err)
-	}
-	if left.Cleared > 0 {
-		return fmt.Errorf("uninstalling: %d connections were marked meanwhile: a dataplane or another user of mark bits %#x is running", left.Cleared, marks.Mask)
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "removed: the table inet sluice and the marks of %d connections; nothing is left\n", cleared.Cleared)
-	return nil
-}
-
 // runDataplane enforces until the context ends or a worker fails. An address
 // that cannot be listened at is an error before anything is touched.
-func runDataplane(ctx context.Context, stateDir, metricsAddress string, config engine.Config) error {
-	var listener net.Listener
-	if metricsAddress != "" {
-		var err error
-		if listener, err = net.Listen("tcp", metricsAddress); err != nil {
-			return fmt.Errorf("listening at --metrics-address: %w", err)
-		}
-		defer func() { _ = listener.Close() }()
-		config.Log.Info("serving metrics", "address", listener.Addr().String())
+func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Config) error {
+	forMetrics, err := listen("--metrics-address", flags.metrics)
+	if err != nil {
+		return err
 	}
+	defer forMetrics.close()
+	forHealth, err := listen("--health-address", flags.health)
+	if err != nil {
+		return err
+	}
+	defer forHealth.close()
+	health := status.NewHealth()
+	forHealth.serve(health)
 	config.Events = queue.NewEvents()
-	return engine.Run(ctx, stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
+	if flags.refusalLog > 0 {
+		var logging sync.WaitGroup
+		defer logging.Wait()
+		ending, end := context.WithCancel(ctx)
+		defer end()
+		logging.Go(func() { refusals.Log(ending, config.Events, int(flags.refusalLog), config.Log.WithName("refusals")) })
+	}
+	return engine.Run(ctx, flags.stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
 		source := status.Source{Status: now, Events: config.Events, Metrics: metrics.Handler(now)}
-		if listener != nil {
-			go serveMetrics(listener, source.Metrics)
-		}
-		return status.Serve(stateDir, source)
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", source.Metrics)
+		forMetrics.serve(mux)
+		health.Follow(now)
+		return status.Serve(flags.stateDir, source)
 	})
-}
-
-// serveMetrics answers for metrics, and for nothing else, until the listener
-// is closed.
-func serveMetrics(listener net.Listener, handler http.Handler) {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", handler)
-	server := http.Server{Handler: mux, ReadHeaderTimeout: metricsTimeout, WriteTimeout: metricsTimeout}
-	_ = server.Serve(listener) // It ends with net.ErrClosed, always.
 }

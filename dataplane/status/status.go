@@ -4,6 +4,8 @@
 //	GET /status            engine.Status as JSON
 //	GET /flows?denied=1    queue.Event as lines of JSON, from now on, without end
 //	GET /metrics           metrics for Prometheus
+//
+// Health is for whoever started it, where that one listens.
 package status
 
 import (
@@ -87,6 +89,23 @@ func Serve(stateDir string, source Source) (*Server, error) {
 		_ = s.http.Serve(listener) // It ends with http.ErrServerClosed, always.
 	}()
 	return s, nil
+}
+
+// Remove removes the sockets of dataplanes that have ended from a state
+// directory.
+func Remove(stateDir string) error {
+	path := filepath.Join(stateDir, socketName)
+	// Beside the socket there may be some that were not renamed into place.
+	names, err := filepath.Glob(path + "*")
+	for _, name := range names {
+		if e := os.Remove(name); !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("removing the socket for status: %w", err)
+	}
+	return nil
 }
 
 func (s *Source) status(w http.ResponseWriter, _ *http.Request) {

@@ -74,7 +74,7 @@ func (s *stage) nft(stdin string, args ...string) string {
 // uninstall runs sluice dataplane --uninstall in node one.
 func (s *stage) uninstall() string {
 	s.t.Helper()
-	cmd := exec.Command(sluice, "dataplane", "--uninstall")
+	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
 	var out []byte
 	err := s.nodes["one"].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
 	if err != nil {

@@ -1,0 +1,84 @@
+package status
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
+)
+
+func ask(h http.Handler, path string) (code int, body string) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+	return w.Code, strings.TrimSpace(w.Body.String())
+}
+
+func TestReady(t *testing.T) {
+	h := NewHealth()
+	if code, body := ask(h, "/readyz"); code != http.StatusServiceUnavailable || body != "the dataplane is starting" {
+		t.Errorf("at the start: %d %s", code, body)
+	}
+	if code, _ := ask(h, "/healthz"); code != http.StatusOK {
+		t.Errorf("one that starts is dead: %d", code)
+	}
+	for name, tt := range map[string]struct {
+		status engine.Status
+		err    error
+		want   string
+	}{
+		"in force":         {engine.Status{Generation: 3, Published: 3}, nil, "ok"},
+		"a newer one":      {engine.Status{Generation: 3, Published: 4}, nil, "ok"},
+		"none":             {engine.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
+		"not yet in force": {engine.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
+		"refused": {
+			engine.Status{Generation: 3, Published: 4, Refused: &engine.RefusedTree{Reason: "too new"}},
+			nil,
+			"the published tree cannot be used; generation 3 stays in force: too new",
+		},
+		"no status": {engine.Status{}, errors.New("no list"), "no list"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.Follow(func() (engine.Status, error) { return tt.status, tt.err })
+			code, body := ask(h, "/readyz")
+			if ok := code == http.StatusOK; body != tt.want || ok != (tt.want == "ok") {
+				t.Errorf("%d %s, want %s", code, body, tt.want)
+			}
+		})
+	}
+	if code, _ := ask(h, "/elsewhere"); code != http.StatusNotFound {
+		t.Errorf("another path: %d", code)
+	}
+}
+
+// TestAlive: packets that wait are no fault as long as others are judged.
+func TestAlive(t *testing.T) {
+	h := NewHealth()
+	clock := time.Unix(0, 0)
+	h.now = func() time.Time { return clock }
+	for i, look := range []struct {
+		after           time.Duration
+		waiting, judged uint64
+		want            int
+	}{
+		{0, 5, 100, http.StatusOK},
+		{time.Minute, 5, 101, http.StatusOK},
+		{stallTime, 5, 101, http.StatusOK},
+		{time.Second, 5, 101, http.StatusServiceUnavailable},
+		{time.Second, 0, 101, http.StatusOK},
+		{time.Hour, 1, 101, http.StatusOK},
+		{time.Second, 1, 102, http.StatusOK},
+	} {
+		clock = clock.Add(look.after)
+		h.Follow(func() (engine.Status, error) {
+			return engine.Status{Verdicts: queue.Stats{Waiting: look.waiting, Packets: look.judged}}, nil
+		})
+		if code, body := ask(h, "/healthz"); code != look.want {
+			t.Errorf("look %d: %d %s, want %d", i, code, body, look.want)
+		}
+	}
+}

@@ -137,7 +137,7 @@ func TestInstall(t *testing.T) {
 
 // TestBases: each can be built alone.
 func TestBases(t *testing.T) {
-	for base, want := range map[string]int{"crd": 3, "rbac": 5, "manager": 3, "samples": 1, "prometheus": 3, "default": 11} {
+	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
 			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
 		}

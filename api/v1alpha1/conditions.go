@@ -11,6 +11,10 @@ type ConditionType string
 // read the message.
 type Reason string
 
+// FinalizerUninstall keeps a deleted Enforcer until its nodes have proved that
+// nothing of it is left on them.
+const FinalizerUninstall = "policy.sluice.dev/uninstall"
+
 // Conditions of an Enforcer.
 const (
 	// ConditionAvailable is True while every node that should enforce does.
@@ -59,6 +63,11 @@ const (
 	ReasonRollingOut Reason = "RollingOut"
 	// ReasonNodesDegraded: a node's NodeEnforcer is Degraded.
 	ReasonNodesDegraded Reason = "NodesDegraded"
+	// ReasonApplyFailed: the API server refused something that the nodes need.
+	ReasonApplyFailed Reason = "ApplyFailed"
+	// ReasonUninstalling: the Enforcer is deleted, and the message says what it
+	// waits for.
+	ReasonUninstalling Reason = "Uninstalling"
 )
 
 // Reasons of a NodeEnforcer's conditions.

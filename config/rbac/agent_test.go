@@ -1,12 +1,8 @@
 package rbac_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +12,12 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -37,34 +31,17 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// install applies the kustomization, as an administrator does.
+// install applies what the operator gives to agents.
 func install(t *testing.T) {
 	t.Helper()
 	c := server.Client(t)
 	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	content, err := os.ReadFile("kustomization.yaml")
+	objects, err := rbac.Agent(namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kustomization struct{ Resources []string }
-	if err := sigsyaml.Unmarshal(content, &kustomization); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range kustomization.Resources {
-		content, err := os.ReadFile(filepath.FromSlash(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
-		for {
-			object := &unstructured.Unstructured{}
-			if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			create(t, c, object)
-		}
+	for _, object := range objects {
+		create(t, c, object)
 	}
 	// The API server's own caches of roles take a moment.
 	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {

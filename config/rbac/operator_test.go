@@ -1,0 +1,157 @@
+package rbac_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
+)
+
+const operator = "system:serviceaccount:" + namespace + ":sluice-operator"
+
+// request is something that the operator may ask for.
+type request struct {
+	verb, group, resource, namespace, name string
+}
+
+// operatorMay asks the API server.
+func operatorMay(t *testing.T, r request) bool {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   operator,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: r.verb, Group: r.group, Resource: r.resource, Namespace: r.namespace, Name: r.name,
+		},
+	}}
+	if err := server.Client(t).Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+func installOperator(t *testing.T) {
+	t.Helper()
+	c := server.Client(t)
+	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	objects, err := rbac.Operator(namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		create(t, c, object)
+	}
+	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return operatorMay(t, request{"list", "apps", "daemonsets", namespace, ""}) &&
+			operatorMay(t, request{"list", v1alpha1.GroupVersion.Group, "enforcers", "", ""}), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for the operator's roles: %v", err)
+	}
+}
+
+// TestOperatorMayNot: what would make its token worth more than the pods that
+// it runs on nodes already do.
+func TestOperatorMayNot(t *testing.T) {
+	installOperator(t)
+	const roles, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
+	read := []string{"get", "list", "watch"}
+	write := []string{"create", "update", "patch", "delete", "deletecollection"}
+	everything := append(append([]string{}, read...), write...)
+	for _, forbidden := range []struct {
+		group, resource, name string
+		verbs                 []string
+		namespaces            []string
+	}{
+		{"", "secrets", "", everything, []string{"", namespace, "kube-system"}},
+		{"", "configmaps", "", everything, []string{"", namespace, "kube-system"}},
+		{"", "pods", "", write, []string{"", namespace, "kube-system"}},
+		{"", "pods/exec", "", everything, []string{"", namespace}},
+		{"", "serviceaccounts/token", "", everything, []string{"", namespace}},
+		{"", "serviceaccounts", "sluice-operator", write, []string{namespace}},
+		{"", "serviceaccounts", "", []string{"impersonate"}, []string{"", namespace}},
+		{"", "users", "", []string{"impersonate"}, []string{""}},
+		{"", "nodes", "", write, []string{""}},
+		{"", "nodes/proxy", "", everything, []string{""}},
+		{"", "namespaces", "", write, []string{""}},
+		{"apps", "daemonsets", "sluice", everything, []string{"", "kube-system"}},
+		{"apps", "daemonsets", "another", write, []string{namespace}},
+		{"apps", "deployments", "", everything, []string{"", namespace}},
+		{"", "services", "another", write, []string{namespace}},
+		{"coordination.k8s.io", "leases", "another", []string{"get", "update", "patch", "delete"}, []string{namespace}},
+		{"coordination.k8s.io", "leases", "", everything, []string{"", "kube-system", "kube-node-lease"}},
+		{"networking.k8s.io", "networkpolicies", "", write, []string{"", "default"}},
+		{roles, "clusterroles", "cluster-admin", append([]string{"bind", "escalate"}, everything...), []string{""}},
+		{roles, "clusterroles", "sluice-agent", []string{"bind", "escalate"}, []string{""}},
+		{roles, "clusterroles", "sluice-operator", append([]string{"bind", "escalate"}, write...), []string{""}},
+		{roles, "clusterrolebindings", "sluice-operator", write, []string{""}},
+		{roles, "roles", "", everything, []string{"", namespace}},
+		{roles, "rolebindings", "", everything, []string{"", namespace}},
+		{admission, "validatingadmissionpolicies", "another", everything, []string{""}},
+		{admission, "validatingwebhookconfigurations", "", everything, []string{""}},
+		{admission, "mutatingwebhookconfigurations", "", everything, []string{""}},
+		{"apiextensions.k8s.io", "customresourcedefinitions", "", everything, []string{""}},
+		{v1alpha1.GroupVersion.Group, "enforcers", "default", []string{"create", "update", "delete"}, []string{""}},
+	} {
+		for _, verb := range forbidden.verbs {
+			for _, where := range forbidden.namespaces {
+				if operatorMay(t, request{verb, forbidden.group, forbidden.resource, where, forbidden.name}) {
+					t.Errorf("the operator may %s %s %q in namespace %q", verb, forbidden.resource, forbidden.name, where)
+				}
+			}
+		}
+	}
+}
+
+// TestOperatorDoesNotEscalate: it may write the agent's role, and no right into
+// it that it does not have itself; nor give a role of others to its agents.
+func TestOperatorDoesNotEscalate(t *testing.T) {
+	installOperator(t)
+	config := server.Config()
+	config.Impersonate = rest.ImpersonationConfig{UserName: operator, Groups: []string{"system:authenticated"}}
+	c := server.ClientFor(t, config)
+	apply := func(object *unstructured.Unstructured) error {
+		return c.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"), client.ForceOwnership, client.DryRunAll)
+	}
+	objects, err := rbac.Agent(namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		if object.GetKind() == "ClusterRole" {
+			create(t, server.Client(t), object.DeepCopy())
+		}
+		if err := apply(object.DeepCopy()); err != nil {
+			t.Errorf("applying %s as it ships: %v", object.GetKind(), err)
+		}
+	}
+	role := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": rbacv1.SchemeGroupVersion.String(), "kind": "ClusterRole",
+		"metadata": map[string]any{"name": "sluice-agent"},
+		"rules":    []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"secrets"}, "verbs": []any{"get"}}},
+	}}
+	if err := apply(role); !apierrors.IsForbidden(err) {
+		t.Errorf("giving agents the right to read Secrets: %v, want Forbidden", err)
+	}
+	binding := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": rbacv1.SchemeGroupVersion.String(), "kind": "ClusterRoleBinding",
+		"metadata": map[string]any{"name": "sluice-agent"},
+		"roleRef":  map[string]any{"apiGroup": rbacv1.GroupName, "kind": "ClusterRole", "name": "cluster-admin"},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "sluice-agent", "namespace": namespace}},
+	}}
+	if err := apply(binding); !apierrors.IsForbidden(err) {
+		t.Errorf("making agents administrators: %v, want Forbidden", err)
+	}
+}

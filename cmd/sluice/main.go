@@ -53,6 +53,7 @@ func rootCommand() *cobra.Command {
 		dataplaneCommand(),
 		endsAtOnce(statusCommand(thisNode)),
 		flowsCommand(thisNode),
+		operatorCommand(),
 		demoCommand(),
 	)
 	return root

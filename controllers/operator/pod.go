@@ -1,0 +1,199 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// Ports of a node's pod, which is on the host's network. Health is for the
+// node's kubelet alone.
+const (
+	AgentMetricsPort     = 9640
+	AgentHealthPort      = 9641
+	DataplaneMetricsPort = 9642
+	DataplaneHealthPort  = 9643
+)
+
+const (
+	// StateDir is the folder of the node in which agent and dataplane meet.
+	StateDir = "/run/sluice"
+	// NodeGroup is the group of both of them. It owns what one makes for the
+	// other.
+	NodeGroup = 65532
+	// agentUser owns nothing on the node but the trees.
+	agentUser = 65532
+
+	loopback = "127.0.0.1"
+	// program is in the image, and nothing beside it.
+	program = "/sluice"
+	// stopSeconds is how long a pod may take to stop. Rules stay, so that nothing
+	// has to be handed over.
+	stopSeconds = 10
+	// priorityClass is that of pods without which a node is of no use.
+	priorityClass = "system-node-critical"
+)
+
+// Labels of pods and of what is made for them.
+const (
+	labelName      = "app.kubernetes.io/name"
+	labelComponent = "app.kubernetes.io/component"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+
+	appName            = "sluice"
+	componentNode      = "node"
+	componentUninstall = "uninstall"
+)
+
+// labelsOf give the labels that select a component's pods.
+func labelsOf(component string) map[string]string {
+	return map[string]string{labelName: appName, labelComponent: component}
+}
+
+// Pod gives the pod that enforces on a node: an agent with a token and no
+// rights on the network, and a dataplane with rights on the network and no
+// token. The image is the default for an Enforcer that names none.
+func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
+	spec := &enforcer.Spec
+	image = imageOf(spec, image)
+	prepare := container("prepare", image, asRoot(), nil, "dataplane", "--prepare", "--state-dir", StateDir)
+	prepare.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	pod := podOnHost(spec, componentNode)
+	pod.Spec.ServiceAccountName = agentName
+	pod.Spec.InitContainers = []corev1.Container{prepare}
+	pod.Spec.Containers = []corev1.Container{agentContainer(spec, image), dataplaneContainer(spec, image)}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume()}
+	return pod
+}
+
+// UninstallPod gives the pod that removes from a node what a pod of the same
+// Enforcer left there. It is ready once it has proved that nothing is left.
+func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
+	spec := &enforcer.Spec
+	arguments := append([]string{
+		"dataplane", "--uninstall", "--state-dir", StateDir,
+		"--health-address", address(loopback, DataplaneHealthPort),
+	}, markArguments(spec)...)
+	uninstall := container("uninstall", imageOf(spec, image), asRoot("NET_ADMIN"), resourcesOf(spec.Dataplane), arguments...)
+	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	uninstall.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 1, 3)
+	pod := podOnHost(spec, componentUninstall)
+	// A node that the spec does not select any more may have been enforced before.
+	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
+	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	pod.Spec.Containers = []corev1.Container{uninstall}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume()}
+	return pod
+}
+
+// podOnHost gives a pod without containers.
+func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(component)},
+		Spec: corev1.PodSpec{
+			HostNetwork: true,
+			// The API server is reached by its address, so that nothing hangs on the
+			// cluster's name server.
+			DNSPolicy:                     corev1.DNSDefault,
+			PriorityClassName:             priorityClass,
+			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			SecurityContext: &corev1.PodSecurityContext{
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			NodeSelector: selectorOn(spec.NodeSelector),
+			Tolerations:  tolerationsOf(spec.Tolerations),
+		},
+	}
+}
+
+func selectorOn(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	out[corev1.LabelOSStable] = string(corev1.Linux)
+	return out
+}
+
+func tolerationsOf(in []v1alpha1.Toleration) []corev1.Toleration {
+	var out []corev1.Toleration
+	for _, t := range in {
+		out = append(out, corev1.Toleration{
+			Key: t.Key, Operator: corev1.TolerationOperator(t.Operator), Value: t.Value, Effect: corev1.TaintEffect(t.Effect),
+		})
+	}
+	return out
+}
+
+func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
+	if spec.Image != "" {
+		return spec.Image
+	}
+	return image
+}
+
+func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
+	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
+	c := container("agent", image, user, resourcesOf(spec.Agent),
+		"agent", "--node-name", "$(NODE_NAME)", "--state-dir", StateDir,
+		"--metrics-address", address("", AgentMetricsPort), "--health-address", address(loopback, AgentHealthPort))
+	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
+	}}}
+	c.Ports = []corev1.ContainerPort{hostPort(agentMetrics, AgentMetricsPort)}
+	c.VolumeMounts = []corev1.VolumeMount{
+		{Name: stateVolumeName, MountPath: StateDir},
+		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},
+	}
+	// An agent that cannot reach the API server is not ready, and alive.
+	c.LivenessProbe = probe("/healthz", AgentHealthPort, 10, 6)
+	c.ReadinessProbe = probe("/readyz", AgentHealthPort, 2, 3)
+	return c
+}
+
+func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
+	arguments := append([]string{
+		"dataplane", "--state-dir", StateDir,
+		"--metrics-address", address("", DataplaneMetricsPort), "--health-address", address(loopback, DataplaneHealthPort),
+	}, markArguments(spec)...)
+	argument := func(flag, value string) {
+		if value != "" {
+			arguments = append(arguments, flag, value)
+		}
+	}
+	argument("--failure-policy", string(spec.FailurePolicy))
+	argument("--deny", string(spec.DenyAction))
+	argument("--queue-base", number(spec.Queues.Base))
+	argument("--queues", number(spec.Queues.Count))
+	argument("--refusal-log", number(spec.RefusalLog.LinesPerSecond))
+	c := container("dataplane", image, asRoot("NET_ADMIN"), resourcesOf(spec.Dataplane), arguments...)
+	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort)}
+	c.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	c.LivenessProbe = probe("/healthz", DataplaneHealthPort, 10, 3)
+	c.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 2, 3)
+	return c
+}
+
+func markArguments(spec *v1alpha1.EnforcerSpec) []string {
+	if spec.MarkMask == "" {
+		return nil
+	}
+	return []string{"--mark-mask", spec.MarkMask}
+}
+
+func number(n *int32) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(int(*n))
+}
+
+func address(host string, port int) string { return fmt.Sprintf("%s:%d", host, port) }

@@ -114,7 +114,7 @@ func TestKeepTellsHowToLookAround(t *testing.T) {
 // refusal gives the first line that is listed while something is refused.
 func (k *kept) refusal(t *testing.T, refuse func()) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["what is refused now"]+" -n 1")
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["what is refused now"]+" -c 1")
 	told, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,10 @@ dist: ## Write dist/install.yaml: all of config/default in one file, with IMAGE
 	mkdir -p dist
 	GO='$(GO)' hack/manifests.sh '$(IMAGE)' >dist/install.yaml
 
+.PHONY: bundle
+bundle: ## Write bundle/, what OLM installs, from config/, with IMAGE
+	IMAGE='$(IMAGE)' $(GO) run ./hack/bundle
+
 .PHONY: generate
 generate: ## Write all generated files anew
 	$(GO) generate ./...

@@ -38,7 +38,7 @@ pick() {
     fi
   done
   echo "building an image needs one of: docker with buildx and a daemon that answers, podman, or buildah." >&2
-  echo "${BUILDER:-None of them} works here. On Debian: apt-get install buildah" >&2
+  echo "Here none of these works: ${BUILDER:-docker podman buildah}. On Debian: apt-get install buildah" >&2
   return 1
 }
 

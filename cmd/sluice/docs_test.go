@@ -14,7 +14,7 @@ import (
 
 // elsewhere begins the first line of a block of commands that need more than a
 // checkout.
-var elsewhere = []string{"# on a cluster", "# on a node, as root"}
+var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
 	shellBlock = regexp.MustCompile("(?s)\n```sh\n(.*?\n)```\n")

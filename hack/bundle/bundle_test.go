@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+const (
+	root   = "../.."
+	bundle = root + "/bundle"
+)
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// objects reads one of the project's files.
+func objects(t *testing.T, path string) []*unstructured.Unstructured {
+	t.Helper()
+	out, err := decode(readFile(t, path))
+	if err != nil || len(out) == 0 {
+		t.Fatalf("%s: %d objects, %v", path, len(out), err)
+	}
+	return out
+}
+
+func csv(t *testing.T) *unstructured.Unstructured {
+	t.Helper()
+	return objects(t, bundle+"/manifests/sluice.clusterserviceversion.yaml")[0]
+}
+
+func nested(t *testing.T, in *unstructured.Unstructured, path ...string) any {
+	t.Helper()
+	value, ok, err := unstructured.NestedFieldNoCopy(in.Object, path...)
+	if !ok || err != nil {
+		t.Fatalf("%s: %s is missing: %v", in.GetKind(), strings.Join(path, "."), err)
+	}
+	return value
+}
+
+// TestPermissions: by OLM the operator may do what it may do by config/rbac,
+// nothing more and nothing less.
+func TestPermissions(t *testing.T) {
+	kinds := map[string]string{"ClusterRole": "clusterPermissions", "Role": "permissions"}
+	want, got := map[string]any{}, map[string]any{}
+	for _, role := range objects(t, root+"/config/rbac/operator/role.yaml") {
+		want[kinds[role.GetKind()]] = role.Object["rules"]
+	}
+	for _, permissions := range kinds {
+		for _, permission := range nested(t, csv(t), "spec", "install", "spec", permissions).([]any) {
+			p := permission.(map[string]any)
+			if p["serviceAccountName"] != "sluice-operator" {
+				t.Errorf("%s: for account %s", permissions, p["serviceAccountName"])
+			}
+			got[permissions] = p["rules"]
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the bundle grants otherwise than config/rbac/operator (-config +bundle):\n%s", diff)
+	}
+}
+
+// TestDeployment: by OLM the operator runs as config/manager says.
+func TestDeployment(t *testing.T) {
+	deployments := nested(t, csv(t), "spec", "install", "spec", "deployments").([]any)
+	if len(deployments) != 1 {
+		t.Fatalf("%d deployments, want one", len(deployments))
+	}
+	image := "sluice:" + strings.TrimSpace(string(readFile(t, root+"/VERSION")))
+	text := string(readFile(t, root+"/config/manager/deployment.yaml"))
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "image: sluice\n", "image: "+image+"\n"), "value: sluice\n", "value: "+image+"\n")
+	want, err := decode([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[0].Object["spec"], deployments[0].(map[string]any)["spec"]); diff != "" {
+		t.Errorf("the bundle runs another operator than config/manager (-config +bundle):\n%s", diff)
+	}
+	if got := csv(t).GetAnnotations()["containerImage"]; got != image {
+		t.Errorf("containerImage is %s, want %s", got, image)
+	}
+}
+
+// paths gives every field of a schema, found otherwise than the generator does:
+// by the path of each "properties".
+func paths(schema any, path string, out map[string]bool) {
+	fields, ok := schema.(map[string]any)
+	if !ok {
+		return
+	}
+	if properties, ok := fields["properties"].(map[string]any); ok {
+		for name, below := range properties {
+			at := strings.TrimPrefix(path+"."+name, ".")
+			out[at] = true
+			paths(below, at, out)
+		}
+	}
+	paths(fields["items"], path+"[0]", out)
+}
+
+// TestDescriptors: each field of each kind's spec and status is described, and
+// nothing else.
+func TestDescriptors(t *testing.T) {
+	kinds := nested(t, csv(t), "spec", "customresourcedefinitions", "owned").([]any)
+	names := []string{}
+	for _, owned := range kinds {
+		kind := owned.(map[string]any)
+		names = append(names, kind["name"].(string))
+		plural, _, _ := strings.Cut(kind["name"].(string), ".")
+		definition := objects(t, root+"/config/crd/bases/policy.sluice.dev_"+plural+".yaml")[0]
+		version := nested(t, definition, "spec", "versions").([]any)[0].(map[string]any)
+		parts := version["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)["properties"].(map[string]any)
+		for part, list := range map[string]string{"spec": "specDescriptors", "status": "statusDescriptors"} {
+			want, got := map[string]bool{}, map[string]bool{}
+			paths(parts[part], "", want)
+			for _, descriptor := range listed(kind[list]) {
+				d := descriptor.(map[string]any)
+				got[d["path"].(string)] = true
+				if d["displayName"] == "" || d["description"] == "" {
+					t.Errorf("%s: %s.%s says nothing", kind["kind"], part, d["path"])
+				}
+			}
+			if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+				t.Errorf("%s: %s (-schema +descriptors):\n%s", kind["kind"], part, diff)
+			}
+		}
+		if diff := cmp.Diff(definition.Object["spec"], objects(t, bundle+"/manifests/"+kind["name"].(string)+".crd.yaml")[0].Object["spec"]); diff != "" {
+			t.Errorf("%s is defined otherwise than in config/crd:\n%s", kind["kind"], diff)
+		}
+	}
+	want := []string{"enforcers.policy.sluice.dev", "nodeenforcers.policy.sluice.dev", "policystatuses.policy.sluice.dev"}
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(names))); diff != "" {
+		t.Errorf("owned kinds:\n%s", diff)
+	}
+}
+
+// TestExamples: each is an Enforcer of this project's Go types.
+func TestExamples(t *testing.T) {
+	var examples []json.RawMessage
+	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil || len(examples) != 2 {
+		t.Fatalf("%d examples, %v", len(examples), err)
+	}
+	for _, example := range examples {
+		var enforcer v1alpha1.Enforcer
+		if err := sigsyaml.UnmarshalStrict(example, &enforcer); err != nil {
+			t.Error(err)
+		}
+		if enforcer.Name != v1alpha1.EnforcerName {
+			t.Errorf("an example is named %s", enforcer.Name)
+		}
+	}
+}
+
+// TestVersion: name, version and Kubernetes' version are as OLM compares them.
+func TestVersion(t *testing.T) {
+	version := strings.TrimSpace(string(readFile(t, root+"/VERSION")))
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`).MatchString(version) {
+		t.Errorf("VERSION is %q, want MAJOR.MINOR.PATCH", version)
+	}
+	for want, got := range map[string]any{
+		"sluice.v" + version: csv(t).GetName(), version: nested(t, csv(t), "spec", "version"),
+		"1.30.0": nested(t, csv(t), "spec", "minKubeVersion"),
+	} {
+		if got != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
+	}
+	for _, mode := range nested(t, csv(t), "spec", "installModes").([]any) {
+		m := mode.(map[string]any)
+		if m["supported"] != (m["type"] == "AllNamespaces") {
+			t.Errorf("install mode %v: the kinds are those of a cluster, so all namespaces or none", m)
+		}
+	}
+}
+
+// TestIcon: it is a picture.
+func TestIcon(t *testing.T) {
+	icon := nested(t, csv(t), "spec", "icon").([]any)[0].(map[string]any)
+	picture, err := base64.StdEncoding.DecodeString(icon["base64data"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder, first := xml.NewDecoder(bytes.NewReader(picture)), ""
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if start, ok := token.(xml.StartElement); ok && first == "" {
+			first = start.Name.Local
+		}
+	}
+	if first != "svg" || icon["mediatype"] != "image/svg+xml" {
+		t.Errorf("a %s as %s", first, icon["mediatype"])
+	}
+}
+
+// TestImage: the labels of the bundle's image are its annotations, and what it
+// copies is there.
+func TestImage(t *testing.T) {
+	var file struct{ Annotations map[string]string }
+	if err := sigsyaml.UnmarshalStrict(readFile(t, bundle+"/metadata/annotations.yaml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]string{}
+	for line := range strings.Lines(string(readFile(t, bundle+"/Dockerfile"))) {
+		if label, ok := strings.CutPrefix(strings.TrimSpace(line), "LABEL "); ok {
+			key, value, _ := strings.Cut(label, "=")
+			labels[key] = value
+		}
+		if copied, ok := strings.CutPrefix(line, "COPY "); ok {
+			from, _, _ := strings.Cut(copied, " ")
+			if _, err := os.Stat(filepath.Join(bundle, from)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if diff := cmp.Diff(file.Annotations, labels); diff != "" {
+		t.Errorf("-annotations +labels:\n%s", diff)
+	}
+}
+
+// TestKinds: OLM installs no other kinds from a bundle.
+func TestKinds(t *testing.T) {
+	names, err := filepath.Glob(bundle + "/manifests/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{"ClusterServiceVersion", "CustomResourceDefinition", "Service", "ClusterRole"}
+	for _, name := range names {
+		for _, object := range objects(t, name) {
+			if !slices.Contains(allowed, object.GetKind()) || object.GetNamespace() != "" {
+				t.Errorf("%s: a %s in namespace %q", name, object.GetKind(), object.GetNamespace())
+			}
+		}
+	}
+}

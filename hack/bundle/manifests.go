@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	packageName = "sluice"
+	group       = "policy.sluice.dev"
+)
+
+// manifests gives bundle/manifests: the ClusterServiceVersion, the kinds, and
+// what OLM installs beside them as it is.
+func manifests(root, version, image string, installed, samples []*unstructured.Unstructured) (map[string][]byte, error) {
+	csv, err := base(root)
+	if err != nil {
+		return nil, err
+	}
+	csv.SetName(packageName + ".v" + version)
+	csv.SetLabels(map[string]string{
+		"app.kubernetes.io/name": packageName,
+		// Where its pods can run.
+		"operatorframework.io/arch.amd64": "supported", "operatorframework.io/arch.arm64": "supported",
+		"operatorframework.io/os.linux": "supported",
+	})
+	spec := csv.Object["spec"].(map[string]any)
+	spec["version"] = version
+	spec["relatedImages"] = []any{map[string]any{"name": packageName, "image": image}}
+	annotations := csv.GetAnnotations()
+	annotations["containerImage"] = image
+
+	files := map[string][]byte{}
+	strategy, owned := map[string]any{}, []any{}
+	for _, object := range installed {
+		switch object.GetKind() {
+		case "CustomResourceDefinition":
+			kind, err := ownedKind(object)
+			if err != nil {
+				return nil, err
+			}
+			owned = append(owned, kind)
+			if err := put(files, object, object.GetName()+".crd.yaml"); err != nil {
+				return nil, err
+			}
+		case "Deployment":
+			strategy["deployments"] = append(listed(strategy["deployments"]), map[string]any{
+				"name": object.GetName(), "label": object.Object["metadata"].(map[string]any)["labels"], "spec": object.Object["spec"],
+			})
+		case "Namespace":
+			// OLM makes the namespace, with these labels where it can.
+			annotations["operatorframework.io/suggested-namespace"] = object.GetName()
+			text, err := json.Marshal(object)
+			if err != nil {
+				return nil, err
+			}
+			annotations["operatorframework.io/suggested-namespace-template"] = string(text)
+		case "Role":
+			strategy["permissions"] = append(listed(strategy["permissions"]), permission(object))
+		case "ClusterRole":
+			if isBound(object, installed) {
+				strategy["clusterPermissions"] = append(listed(strategy["clusterPermissions"]), permission(object))
+			} else if err := put(files, object, name(object)); err != nil {
+				return nil, err
+			}
+		case "ServiceAccount", "ClusterRoleBinding", "RoleBinding":
+			// OLM makes these of the permissions.
+		default:
+			object.SetNamespace("")
+			if err := put(files, object, name(object)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	examples, err := examplesOf(samples)
+	if err != nil {
+		return nil, err
+	}
+	annotations["alm-examples"] = examples
+	csv.SetAnnotations(annotations)
+	spec["install"] = map[string]any{"strategy": "deployment", "spec": strategy}
+	spec["customresourcedefinitions"] = map[string]any{"owned": owned}
+	return files, put(files, csv, packageName+".clusterserviceversion.yaml")
+}
+
+// base reads what is written by hand, and the icon.
+func base(root string) (*unstructured.Unstructured, error) {
+	folder := filepath.Join(root, "config/manifests")
+	text, err := os.ReadFile(filepath.Join(folder, "clusterserviceversion.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	objects, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) != 1 {
+		return nil, fmt.Errorf("%s has %d objects, want one ClusterServiceVersion", folder, len(objects))
+	}
+	icon, err := os.ReadFile(filepath.Join(folder, "icon.svg"))
+	if err != nil {
+		return nil, err
+	}
+	objects[0].Object["spec"].(map[string]any)["icon"] = []any{
+		map[string]any{"base64data": base64.StdEncoding.EncodeToString(icon), "mediatype": "image/svg+xml"},
+	}
+	return objects[0], nil
+}
+
+// isBound says whether a binding gives the role to the operator.
+func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstructured) bool {
+	return slices.ContainsFunc(installed, func(o *unstructured.Unstructured) bool {
+		name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")
+		return o.GetKind() == "ClusterRoleBinding" && name == role.GetName()
+	})
+}
+
+// permission gives a role's rules to the account of the same name.
+func permission(role *unstructured.Unstructured) map[string]any {
+	return map[string]any{"serviceAccountName": role.GetName(), "rules": role.Object["rules"]}
+}
+
+// examplesOf gives the samples of the project's kinds as OLM wants them.
+func examplesOf(samples []*unstructured.Unstructured) (string, error) {
+	var own []*unstructured.Unstructured
+	for _, sample := range samples {
+		if sample.GroupVersionKind().Group == group {
+			own = append(own, sample)
+		}
+	}
+	text, err := json.MarshalIndent(own, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("writing examples: %w", err)
+	}
+	return string(text), nil
+}
+
+func put(files map[string][]byte, object *unstructured.Unstructured, name string) error {
+	text, err := encode(object.Object)
+	if err != nil {
+		return err
+	}
+	files["manifests/"+name] = text
+	return nil
+}
+
+// name is the file of an object that OLM installs as it is.
+func name(object *unstructured.Unstructured) string {
+	return object.GetName() + "." + strings.ToLower(object.GetKind()) + ".yaml"
+}
+
+func listed(in any) []any {
+	out, _ := in.([]any)
+	return out
+}

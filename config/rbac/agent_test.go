@@ -147,6 +147,8 @@ func TestAgentMayNot(t *testing.T) {
 		{"", "serviceaccounts/token", everything},
 		{"", "serviceaccounts", []string{"impersonate"}},
 		{"", "users", []string{"impersonate"}},
+		{"", "events", everything},
+		{"events.k8s.io", "events", []string{"get", "list", "watch", "update", "patch", "delete", "deletecollection"}},
 		{"apps", "daemonsets", everything},
 		{"rbac.authorization.k8s.io", "clusterroles", append([]string{"bind", "escalate"}, everything...)},
 		{"rbac.authorization.k8s.io", "clusterrolebindings", everything},

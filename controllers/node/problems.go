@@ -18,7 +18,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 var eventVersion = eventsv1.SchemeGroupVersion
 

@@ -25,8 +25,8 @@ type statusSource struct {
 	counted  uint64
 	pods     v1alpha1.PodCounts
 	policies int32
-	// repairs and drops are what the dataplane said before.
-	repairs, drops uint64
+	// before is what the dataplane said last, nil until it answers.
+	before *engine.Status
 	// acknowledged is the newest generation of which acknowledgement was seen.
 	acknowledged *v1alpha1.Generation
 }
@@ -109,7 +109,7 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engin
 	for _, n := range v.Unreadable {
 		out.Verdicts.Unreadable += int64(n)
 	}
-	out.QueueDrops = int64(v.QueueDropped + v.SocketDropped)
+	out.QueueDrops = int64(drops(running))
 	again := &running.JudgedAgain
 	out.FlowsJudgedAgain = int64(again.Accepted + again.Refused + again.Cleared)
 	if running.Queueing == "" {
@@ -158,20 +158,25 @@ func (s *statusSource) syncedCondition() metav1.Condition {
 	if err := s.connection.check(nil); err != nil {
 		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonAPIServerUnreachable, err.Error())
 	}
+	if err := s.publisher.check(nil); err != nil {
+		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonPublishingFailed, err.Error())
+	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "every watch runs")
 }
 
 // degradedCondition compares the dataplane's counters with those before: it is
-// True from the moment that one went up until it stayed.
+// True from the moment that one went up until it stayed. What the first answer
+// counts was before this agent, and is no change.
 func (s *statusSource) degradedCondition(running *engine.Status) metav1.Condition {
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
 	}
 	var repaired, dropped bool
 	if running != nil {
-		drops := running.Verdicts.QueueDropped + running.Verdicts.SocketDropped
-		repaired, dropped = running.Repairs > s.repairs, drops > s.drops
-		s.repairs, s.drops = running.Repairs, drops
+		if s.before != nil {
+			repaired, dropped = running.Repairs > s.before.Repairs, drops(running) > drops(s.before)
+		}
+		s.before = running
 	}
 	if err := s.publisher.check(nil); err != nil && s.publisher.lastPublication().generation != 0 {
 		return degraded(v1alpha1.ReasonPublishingFailed, err.Error())
@@ -184,3 +189,6 @@ func (s *statusSource) degradedCondition(running *engine.Status) metav1.Conditio
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as it should")
 }
+
+// drops counts packets that no worker saw.
+func drops(s *engine.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }

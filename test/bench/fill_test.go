@@ -68,6 +68,7 @@ func fill(b *testing.B, c client.Client, objects *cluster.Realistic, local strin
 			for i := range pod.Spec.Containers {
 				pod.Spec.Containers[i].Image = "none"
 			}
+			dress(pod)
 			status := pod.Status
 			do(func() error { return createPod(c, b, pod, status) })
 		}

@@ -13,6 +13,9 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/operator"
 )
 
 func read(t *testing.T, name string) string {
@@ -148,6 +151,25 @@ func TestDashboard(t *testing.T) {
 			// Grafana fills in its variables.
 			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
 			checkExpression(t, panel.Title, text, known)
+		}
+	}
+}
+
+// TestEndpoints: alerts about a target name a port that the nodes' pods have.
+func TestEndpoints(t *testing.T) {
+	ports := map[string]bool{}
+	for _, container := range operator.Pod(&v1alpha1.Enforcer{}, "sluice").Spec.Containers {
+		for _, port := range container.Ports {
+			ports[port.Name] = true
+		}
+	}
+	endpoints := regexp.MustCompile(`endpoint="([^"]+)"`).FindAllStringSubmatch(read(t, "rules.yaml"), -1)
+	if len(endpoints) == 0 {
+		t.Error("no alert names a port")
+	}
+	for _, endpoint := range endpoints {
+		if !ports[endpoint[1]] {
+			t.Errorf("no pod has a port %s; there are %v", endpoint[1], ports)
 		}
 	}
 }

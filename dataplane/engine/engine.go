@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -40,6 +42,9 @@ type Generation struct {
 	Judge queue.Judge
 	// Isolated is whose packets are queued.
 	Isolated ruleset.Isolated
+	// LinkLocal is the addresses of pods that may send what they like from their
+	// link-local addresses, too.
+	LinkLocal []netip.Addr
 	// Close is called once no packet is judged by this generation any more.
 	Close func() error
 }
@@ -68,6 +73,9 @@ type Engine struct {
 	seen        Generation
 	judgedAgain JudgedAgain
 
+	links      *link.Finder
+	linksAsked chan struct{}
+
 	watcher  *ruleset.Watcher
 	watching sync.WaitGroup
 	failed   chan error
@@ -84,7 +92,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, kernel: kernel, now: hold(first, config.Log), seen: first, started: time.Now(), failed: make(chan error, 1)}
+	e := &Engine{config: config, kernel: kernel, now: hold(first, config.Log), seen: first, started: time.Now(), failed: make(chan error, 1), linksAsked: make(chan struct{}, 1)}
 	e.pool, err = queue.Open(queue.Config{
 		Marks:    config.Marks,
 		Base:     config.QueueBase,
@@ -101,6 +109,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	e.walk()
 	e.walker.ask(e.now)
 	e.watching.Go(e.guard)
+	e.watching.Go(e.followLinks)
 	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
 		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
 	return e, nil
@@ -126,7 +135,20 @@ func (e *Engine) install(first Generation) (err error) {
 	if e.watcher, err = e.table.Watch(); err != nil {
 		return err
 	}
-	return e.table.Install(first.Isolated)
+	if e.links, err = link.Open(); err != nil {
+		return err
+	}
+	if err := e.findLinks(); err != nil {
+		e.config.Log.Error(err, "finding the links of isolated pods; trying again")
+		e.askLinks()
+	}
+	if err := e.table.Install(first.Isolated); err != nil {
+		return err
+	}
+	if !e.table.ReversePath() {
+		e.config.Log.Info("this kernel cannot find forged sources outside of prerouting (Linux 6.1 can); a pod that forges its address passes for another")
+	}
+	return nil
 }
 
 // walk lets a walker follow the generations.
@@ -167,6 +189,7 @@ func (e *Engine) Use(g Generation) error {
 		}
 	}
 	e.walker.ask(e.now)
+	e.askLinks()
 	return nil
 }
 
@@ -203,8 +226,11 @@ func (e *Engine) closeParts() error {
 	var err error
 	if e.watcher != nil {
 		err = e.watcher.Close()
-		e.watching.Wait()
 	}
+	if e.links != nil {
+		err = errors.Join(err, e.links.Close())
+	}
+	e.watching.Wait()
 	if e.walker != nil {
 		e.stopWalks()
 		e.walking.Wait()

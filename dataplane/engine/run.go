@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -23,11 +27,28 @@ func GenerationOf(t *tree.Tree) Generation {
 		if pod.EgressIsolated {
 			g.Isolated.Egress = append(g.Isolated.Egress, pod.Addresses...)
 		}
+		if !pod.EgressIsolated || mayUseLink(t, pod.Addresses) {
+			g.LinkLocal = append(g.LinkLocal, pod.Addresses...)
+		}
 		if pod.IngressIsolated {
 			g.Isolated.Ingress = append(g.Isolated.Ingress, pod.Addresses...)
 		}
 	}
 	return g
+}
+
+// mayUseLink says whether a pod that is isolated for egress may open connections
+// of any kind to the other end of its link.
+func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
+	const experimental = 253 // No port can match: RFC 3692.
+	end := netip.MustParseAddr("fe80::1")
+	i := slices.IndexFunc(addresses, netip.Addr.Is6)
+	if i < 0 {
+		// What the policies would say if the pod had an IPv6 address, nobody knows.
+		i, end = 0, netip.MustParseAddr("169.254.1.1")
+	}
+	return len(addresses) > 0 &&
+		t.Lookup(flow.Flow{Src: addresses[i], Dst: end, Protocol: experimental}).Egress.Verdict == rule.Allow
 }
 
 // Run enforces the newest tree of a state directory, in the network namespace

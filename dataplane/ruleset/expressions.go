@@ -131,17 +131,29 @@ func tcpReset() expressions {
 
 // neighbourDiscovery: ip6 hoplimit 255 icmpv6 type 133-137.
 func neighbourDiscovery() expressions {
+	return append(icmp6Of(255), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}})
+}
+
+// listenerDiscovery: ip6 hoplimit 1 icmpv6 type 130-132.
+func listenerDiscovery() expressions {
+	return append(icmp6Of(1), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{130}, ToData: []byte{132}})
+}
+
+// listenerReport2: ip6 hoplimit 1 icmpv6 type 143.
+func listenerReport2() expressions {
+	return append(icmp6Of(1), equal([]byte{143}))
+}
+
+// icmp6Of: ip6 hoplimit HOPS icmpv6 type, to be compared.
+func icmp6Of(hops byte) expressions {
 	return join(
 		family(unix.NFPROTO_IPV6),
 		expressions{
 			&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 7, Len: 1},
-			equal([]byte{255}),
+			equal([]byte{hops}),
 		},
 		protocol(unix.IPPROTO_ICMPV6),
-		expressions{
-			&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
-			&expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}},
-		},
+		expressions{&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1}},
 	)
 }
 
@@ -151,6 +163,45 @@ func sourceIsLocal() expressions {
 		&expr.Fib{Register: register, FlagSADDR: true, ResultADDRTYPE: true},
 		equal(native(unix.RTN_LOCAL)),
 	}
+}
+
+// sourceIsElsewhere: fib saddr . iif oif missing. No route to the source leads
+// back to where the packet came in. Chains of the output hook cannot have it.
+func sourceIsElsewhere() expressions {
+	return expressions{
+		&expr.Fib{Register: register, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true, ResultOIF: true},
+		equal(native(0)),
+	}
+}
+
+// sourceIsLinkLocal: ip6 saddr fe80::/10.
+func sourceIsLinkLocal() expressions {
+	return join(family(unix.NFPROTO_IPV6), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 16},
+		and(append([]byte{0xff, 0xc0}, make([]byte, 14)...)),
+		equal(append([]byte{0xfe, 0x80}, make([]byte, 14)...)),
+	})
+}
+
+// toMulticast: ip6 daddr ff00::/8.
+func toMulticast() expressions {
+	return join(family(unix.NFPROTO_IPV6), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 1},
+		equal([]byte{0xff}),
+	})
+}
+
+// fromDHCPClient: udp sport 546 udp dport 547.
+func fromDHCPClient() expressions {
+	return join(protocol(unix.IPPROTO_UDP), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 4},
+		equal([]byte{546 >> 8, 546 & 0xff, 547 >> 8, 547 & 0xff}),
+	})
+}
+
+// cameInBy: iif @SET.
+func cameInBy(s set) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
 // cameIn: iif != 0, true for every packet that came in by an interface. Packets
@@ -170,6 +221,10 @@ func inSet(s addressSet) expressions {
 func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
+
+func goThrough(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
+
+func comeBack() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
 func continueAt(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
 

@@ -39,12 +39,15 @@ const (
 
 // Names of the chains that are no base chains.
 const (
-	judge   = "judge"
-	enqueue = "enqueue"
-	settle  = "settle"
-	refuse  = "refuse"
-	pass    = "pass"
-	count   = "count"
+	judge     = "judge"
+	origin    = "origin"
+	linkLocal = "link-local"
+	isolated  = "isolated"
+	enqueue   = "enqueue"
+	settle    = "settle"
+	refuse    = "refuse"
+	pass      = "pass"
+	count     = "count"
 )
 
 // chains is the whole table but for its sets. An order in which each chain is
@@ -55,9 +58,12 @@ func (c Config) chains() []chain {
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
 		{name: judge, rules: c.judgeRules()},
-		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{continueAt(judge)}}},
+		{name: isolated, rules: isolatedTo(enqueue)},
+		{name: linkLocal, rules: linkLocalRules()},
+		{name: origin, rules: c.originRules()},
+		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: arrivingRules()},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
-		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{continueAt(judge)}}},
+		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: arrivingRules()},
 		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{continueAt(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
 			// The reset by which this node refuses a connection belongs to that
@@ -65,7 +71,8 @@ func (c Config) chains() []chain {
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
-			{continueAt(judge)},
+			{goThrough(judge)},
+			{continueAt(isolated)},
 		}},
 		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
 	}...)
@@ -90,7 +97,7 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// judgeRules decides what a mark already says, and finds what is to be queued.
+// judgeRules decides what a mark already says.
 func (c Config) judgeRules() []expressions {
 	m := c.Marks
 	rules := []expressions{
@@ -102,7 +109,7 @@ func (c Config) judgeRules() []expressions {
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
 	}
-	return append(append(rules, c.acceptedRules()...), isolatedTo(enqueue)...)
+	return append(rules, c.acceptedRules()...)
 }
 
 // acceptedRules accepts what needs no verdict, of connections that are neither

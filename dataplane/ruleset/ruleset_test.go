@@ -73,6 +73,9 @@ var isolated = ruleset.Isolated{
 	Ingress: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")},
 }
 
+// links is the one interface that every namespace has, lo.
+var links = ruleset.Links{Egress: []uint32{1}, Closed: []uint32{1}}
+
 func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	t.Helper()
 	var table *ruleset.Table
@@ -85,6 +88,9 @@ func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 			t.Error(err)
 		}
 	})
+	if err := table.SetLinks(links); err != nil {
+		t.Fatal(err)
+	}
 	if err := table.Install(isolated); err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +113,10 @@ func list(t *testing.T, h *lab.Host) string {
 func TestTableAsNftListsIt(t *testing.T) {
 	open := config(t, ruleset.Drop)
 	open.FailurePolicy = ruleset.FailOpen
+	older := config(t, ruleset.Drop)
+	older.WithoutReversePath = true
 	for name, c := range map[string]ruleset.Config{
-		"Drop": config(t, ruleset.Drop), "Reject": config(t, ruleset.Reject), "Open": open,
+		"Drop": config(t, ruleset.Drop), "Reject": config(t, ruleset.Reject), "Open": open, "WithoutReversePath": older,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host(t)
@@ -146,6 +154,7 @@ func TestInstallTakesOverWhatIsThere(t *testing.T) {
 	for name, damage := range map[string]string{
 		"nothing":             "",
 		"a set lost elements": "flush set inet sluice ingress4",
+		"a set lost a link":   "flush set inet sluice closed-links",
 		"a foreign element":   "add element inet sluice egress4 { 192.0.2.1 }",
 		"a chain lost rules":  "flush chain inet sluice settle",
 		"a foreign rule":      "insert rule inet sluice judge accept",

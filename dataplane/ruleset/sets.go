@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -13,28 +14,49 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
+// set is a set of the table.
+type set struct {
+	name    string
+	keyType nftables.SetDatatype
+	order   binaryutil.ByteOrder
+}
+
 // addressSet is a set of addresses and the part of a packet it is looked up by.
 type addressSet struct {
-	name           string
+	set
 	family         byte
 	offset, length uint32
 	direction      rule.Direction
-	keyType        nftables.SetDatatype
 }
 
 // addressSets: pods that policies isolate for egress are looked up by source,
 // for ingress by destination.
 var addressSets = []addressSet{
-	{"egress4", unix.NFPROTO_IPV4, 12, 4, rule.Egress, nftables.TypeIPAddr},
-	{"egress6", unix.NFPROTO_IPV6, 8, 16, rule.Egress, nftables.TypeIP6Addr},
-	{"ingress4", unix.NFPROTO_IPV4, 16, 4, rule.Ingress, nftables.TypeIPAddr},
-	{"ingress6", unix.NFPROTO_IPV6, 24, 16, rule.Ingress, nftables.TypeIP6Addr},
+	{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress},
+	{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress},
+	{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4, rule.Ingress},
+	{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16, rule.Ingress},
+}
+
+// Sets of interfaces, by number. See Links.
+var (
+	egressLinks = set{"egress-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
+	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
+)
+
+// sets is all sets of the table.
+func sets() []set {
+	var out []set
+	for _, s := range addressSets {
+		out = append(out, s.set)
+	}
+	return append(out, egressLinks, closedLinks)
 }
 
 func (s addressSet) holds(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
-func (s addressSet) of(t *nftables.Table) *nftables.Set {
-	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: binaryutil.BigEndian}
+func (s set) of(t *nftables.Table) *nftables.Set {
+	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
 }
 
 // Isolated is the addresses of this node's pods that policies isolate, by
@@ -43,55 +65,70 @@ type Isolated struct {
 	Egress, Ingress []netip.Addr
 }
 
-// content is what each set holds.
-type content map[string]map[netip.Addr]struct{}
+// Links are numbers of this node's interfaces.
+type Links struct {
+	// Egress lead to at least one pod that policies isolate for egress. What
+	// comes in by one has to come from an address whose route leads back there.
+	Egress []uint32
+	// Closed are those of Egress that lead to no pod which may send what it likes
+	// from its link-local address.
+	Closed []uint32
+}
 
-func (i Isolated) content() content {
+// content is the keys that each set holds, as the kernel has them.
+type content map[string]map[string]struct{}
+
+func contentOf(i Isolated, l Links) content {
 	out := content{}
 	for _, s := range addressSets {
 		addresses := i.Egress
 		if s.direction == rule.Ingress {
 			addresses = i.Ingress
 		}
-		out[s.name] = map[netip.Addr]struct{}{}
+		out[s.name] = map[string]struct{}{}
 		for _, a := range addresses {
 			if s.holds(a) {
-				out[s.name][a] = struct{}{}
+				out[s.name][string(a.AsSlice())] = struct{}{}
 			}
+		}
+	}
+	for name, links := range map[string][]uint32{egressLinks.name: l.Egress, closedLinks.name: l.Closed} {
+		out[name] = map[string]struct{}{}
+		for _, number := range links {
+			out[name][string(binary.NativeEndian.AppendUint32(nil, number))] = struct{}{}
 		}
 	}
 	return out
 }
 
 // is reports whether a set of the kernel is of our making.
-func (s addressSet) is(have *nftables.Set) bool {
-	return have.KeyType.Bytes == s.length && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
+func (s set) is(have *nftables.Set) bool {
+	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
 
 // readContent asks the kernel what our sets hold, and which sets of the table
 // are not ours: of another name or of another shape.
 func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
 	out = content{}
-	sets, err := c.GetSets(t)
+	all, err := c.GetSets(t)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing sets: %w", err)
 	}
-	for _, have := range sets {
-		i := slices.IndexFunc(addressSets, func(s addressSet) bool { return s.name == have.Name })
-		if i < 0 || !addressSets[i].is(have) {
+	ours := sets()
+	for _, have := range all {
+		i := slices.IndexFunc(ours, func(s set) bool { return s.name == have.Name })
+		if i < 0 || !ours[i].is(have) {
 			foreign = append(foreign, have)
 			continue
 		}
-		s := addressSets[i]
+		s := ours[i]
 		elements, err := c.GetSetElements(s.of(t))
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading set %s: %w", s.name, err)
 		}
-		out[s.name] = make(map[netip.Addr]struct{}, len(elements))
+		out[s.name] = make(map[string]struct{}, len(elements))
 		for _, e := range elements {
-			if a, ok := netip.AddrFromSlice(e.Key); ok {
-				out[s.name][a] = struct{}{}
-			}
+			out[s.name][string(e.Key)] = struct{}{}
 		}
 	}
 	return out, foreign, nil
@@ -103,7 +140,7 @@ const elementsPerMessage = 1000
 
 // change adds to the transaction what turns one content into another.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
-	for _, s := range addressSets {
+	for _, s := range sets() {
 		set := s.of(t)
 		for gone := range slices.Chunk(difference(from[s.name], to[s.name]), elementsPerMessage) {
 			if err := c.SetDeleteElements(set, gone); err != nil {
@@ -120,11 +157,11 @@ func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 }
 
 // difference gives what a has and b has not, in order.
-func difference(a, b map[netip.Addr]struct{}) []nftables.SetElement {
+func difference(a, b map[string]struct{}) []nftables.SetElement {
 	var out []nftables.SetElement
-	for _, addr := range slices.SortedFunc(maps.Keys(a), netip.Addr.Compare) {
-		if _, ok := b[addr]; !ok {
-			out = append(out, nftables.SetElement{Key: addr.AsSlice()})
+	for _, key := range slices.Sorted(maps.Keys(a)) {
+		if _, ok := b[key]; !ok {
+			out = append(out, nftables.SetElement{Key: []byte(key)})
 		}
 	}
 	return out

@@ -56,6 +56,9 @@ type Config struct {
 	FailurePolicy     FailurePolicy
 	Deny              Deny
 	Queueing          Queueing
+	// WithoutReversePath leaves out what some kernels before Linux 6.1 refuse: where
+	// the route to a packet's source leads, asked outside of prerouting.
+	WithoutReversePath bool
 }
 
 // Table is the table in the network namespace of the thread that opened it. It
@@ -65,7 +68,11 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	now    content
+	// installed: the table was made and now is what its sets hold.
+	installed bool
+	now       content
+	isolated  Isolated
+	links     Links
 	// port is the netlink port of conn, by which events of our own are known.
 	port uint32
 }
@@ -98,13 +105,29 @@ func (t *Table) Close() error {
 func (t *Table) Install(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	err := t.install(isolated)
+	if errors.Is(err, unix.EOPNOTSUPP) && !t.config.WithoutReversePath {
+		t.config.WithoutReversePath = true
+		err = t.install(isolated)
+	}
+	return err
+}
+
+// ReversePath says, after Install, whether the kernel can find forged sources.
+func (t *Table) ReversePath() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.config.WithoutReversePath
+}
+
+func (t *Table) install(isolated Isolated) error {
 	before, foreign, err := t.read()
 	if err != nil {
 		return err
 	}
 	t.conn.AddTable(t.table)
 	t.remove(foreign)
-	for _, s := range addressSets {
+	for _, s := range sets() {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
@@ -123,7 +146,11 @@ func (t *Table) Install(isolated Isolated) error {
 			t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c.of(t.table), Exprs: r})
 		}
 	}
-	return t.commit(before, isolated.content())
+	if err := t.commit(before, isolated, t.links); err != nil {
+		return err
+	}
+	t.installed = true
+	return nil
 }
 
 // SetIsolated changes which pods are isolated, in one transaction, after
@@ -131,17 +158,30 @@ func (t *Table) Install(isolated Isolated) error {
 func (t *Table) SetIsolated(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.commit(t.now, isolated.content())
+	return t.commit(t.now, isolated, t.links)
 }
 
-func (t *Table) commit(from, to content) error {
+// SetLinks changes by which interfaces isolated pods send, in one transaction.
+// Before Install it says what that begins with.
+func (t *Table) SetLinks(links Links) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.installed {
+		t.links = links
+		return nil
+	}
+	return t.commit(t.now, t.isolated, links)
+}
+
+func (t *Table) commit(from content, isolated Isolated, links Links) error {
+	to := contentOf(isolated, links)
 	if err := change(t.conn, t.table, from, to); err != nil {
 		return err
 	}
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("changing table inet %s: %w", tableName, err)
 	}
-	t.now = to
+	t.now, t.isolated, t.links = to, isolated, links
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,8 @@ import (
 )
 
 // Dial opens a TCP connection, or a connected UDP socket, from a host. The
-// source address is the kernel's choice unless src is valid. The error wraps
+// source address is the kernel's choice unless src is valid. The zone of a
+// link-local address is the number of an interface of the host. The error wraps
 // the kernel's errno, or os.ErrDeadlineExceeded when the context ended first.
 func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	conn, err := h.dial(ctx, protocol, src, dst)
@@ -109,5 +111,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	// Names of interfaces differ between namespaces, so a zone is a number.
+	zone, _ := strconv.ParseUint(a.Addr().Zone(), 10, 32)
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(zone)}
 }

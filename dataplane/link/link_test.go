@@ -1,0 +1,171 @@
+package link_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// node is a node with two pods.
+type node struct {
+	*lab.Node
+	t      *testing.T
+	finder *link.Finder
+}
+
+func newNode(t *testing.T) node {
+	t.Helper()
+	l, err := lab.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	n := node{t: t}
+	if n.Node, err = l.AddNode("one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Do(func() (err error) {
+		n.finder, err = link.Open()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.finder.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func (n node) pod(name string) *lab.Pod {
+	n.t.Helper()
+	p, err := n.AddPod(name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return p
+}
+
+// change does something to the node's network.
+func (n node) change(name string, how func(netlink.Link) error) {
+	n.t.Helper()
+	if err := n.Do(func() error {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		return how(l)
+	}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n node) number(name string) (number uint32) {
+	n.t.Helper()
+	n.change(name, func(l netlink.Link) error { number = uint32(l.Attrs().Index); return nil })
+	return number
+}
+
+func (n node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
+	n.t.Helper()
+	got, err := n.finder.Find(isolated, open)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.Transformer("nil", func(all []uint32) []uint32 { return append([]uint32{}, all...) })); diff != "" {
+		n.t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+func TestFind(t *testing.T) {
+	n := newNode(t)
+	a, b := n.pod("a"), n.pod("b")
+	linkA, linkB := n.number(a.Interface), n.number(b.Interface)
+	v4, v6 := a.Addresses()[:1], a.Addresses()[1:]
+	n.want("nobody isolated", nil, a.Addresses(), ruleset.Links{})
+	n.want("one isolated", a.Addresses(), b.Addresses(), ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("by IPv4 alone", v4, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("by IPv6 alone", v6, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("isolated and open", a.Addresses(), a.Addresses(), ruleset.Links{Egress: []uint32{linkA}})
+	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
+	n.want("the node's own address", n.Addresses(), nil, ruleset.Links{})
+
+	// The route to a pod that is not there is the default route.
+	nobody := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
+	n.want("no route of its own", nobody, nil, ruleset.Links{})
+
+	// An address on the network of an uplink makes no link of the uplink.
+	n.change("eth0", func(l netlink.Link) error {
+		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
+			dst, err := netlink.ParseIPNet(text)
+			if err != nil {
+				return err
+			}
+			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	n.want("a route to the uplink", nobody, nil, ruleset.Links{})
+}
+
+// A route, and a link that takes its routes with it.
+func TestNext(t *testing.T) {
+	n := newNode(t)
+	heard, ended := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		for {
+			changed, err := n.finder.Next()
+			if !changed {
+				ended <- err
+				return
+			}
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	pod := n.pod("a")
+	soon := func(what string, want ruleset.Links) {
+		t.Helper()
+		for deadline := time.After(10 * time.Second); ; {
+			got, err := n.finder.Find(pod.Addresses(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cmp.Equal(got.Egress, want.Egress) || len(got.Egress)+len(want.Egress) == 0 {
+				return
+			}
+			select {
+			case <-heard:
+			case <-deadline:
+				t.Fatalf("%s: nothing is heard any more and the links are %v, want %v", what, got, want)
+			}
+		}
+	}
+	number := n.number(pod.Interface)
+	soon("a pod is added", ruleset.Links{Egress: []uint32{number}})
+	n.change(pod.Interface, netlink.LinkSetDown)
+	soon("its link goes down", ruleset.Links{})
+	if err := n.finder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := n.finder.Find(pod.Addresses(), nil); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Find after Close: %v, want os.ErrClosed", err)
+	}
+}

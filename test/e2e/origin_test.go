@@ -1,0 +1,367 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// toProbe lets pods with app=web open connections to app=probe, and no others.
+const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
+
+// zoned gives a link-local address the number of a host's interface.
+func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
+	t.Helper()
+	var number int
+	err := h.Do(func() error {
+		l, err := netlink.LinkByName(link)
+		if err == nil {
+			number = l.Attrs().Index
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.MustParseAddr(address).WithZone(fmt.Sprint(number))
+}
+
+// linkLocal gives the link-local address of a pod.
+func (s *stage) linkLocal(pod string) (address string) {
+	s.t.Helper()
+	s.must(s.pod(pod).Do(func() error {
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		all, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		for _, a := range all {
+			if a.IP.IsLinkLocalUnicast() {
+				address = a.IP.String()
+			}
+		}
+		return err
+	}))
+	if address == "" {
+		s.t.Fatalf("%s has no link-local address", pod)
+	}
+	return address
+}
+
+// delivers says whether a datagram from an address reaches a server, which cannot
+// always answer.
+func (s *stage) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
+	s.t.Helper()
+	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
+	s.must(err)
+	defer func() { _ = conn.Close() }()
+	before := server.Served()
+	again, deadline := time.NewTicker(refusal/20), time.After(refusal)
+	defer again.Stop()
+	for {
+		_, _ = conn.Write([]byte("?")) // It may fail with an ICMP error about the packet before.
+		select {
+		case <-again.C:
+			if server.Served() != before {
+				return true
+			}
+		case <-deadline:
+			return false
+		}
+	}
+}
+
+// anywhere gives a server of a host at all its addresses.
+func (s *stage) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
+	s.t.Helper()
+	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+}
+
+// wantLinkLocal tries what pods can do with their link-local addresses.
+func (s *stage) wantLinkLocal(when string, reaches map[string]bool) {
+	s.t.Helper()
+	node := s.nodes["one"]
+	tcp, udp := s.anywhere(node.Host, flow.TCP, 7), s.anywhere(node.Host, flow.UDP, 7)
+	for pod, want := range reaches {
+		for address, protocols := range map[string][]flow.Protocol{"fe80::1": {flow.TCP, flow.UDP, flow.ICMPv6}, "ff02::1": {flow.UDP}} {
+			to := netip.AddrPortFrom(zoned(s.t, s.host(pod), address, "eth0"), 7)
+			for _, protocol := range protocols {
+				before := tcp.Served() + udp.Served()
+				timeout := never
+				if !want {
+					timeout = refusal
+				}
+				src := zoned(s.t, s.host(pod), s.linkLocal(pod), "eth0")
+				var got bool
+				switch {
+				case protocol == flow.ICMPv6:
+					got = s.echoes(pod, to.Addr(), want)
+				case protocol == flow.UDP:
+					// The answer may come from another link-local address of the node.
+					got = s.delivers(s.host(pod), src, to, udp)
+				default:
+					result, err := s.host(pod).Probe(s.t.Context(), protocol, src, to, timeout)
+					s.must(err)
+					got = result == lab.Connected
+				}
+				if got != want || !want && tcp.Served()+udp.Served() != before {
+					s.t.Errorf("%s: %s reaches its node at %s by %s: %t, want %t", when, pod, address, protocol, got, want)
+				}
+			}
+		}
+	}
+}
+
+// echoes says whether an echo request comes back.
+func (s *stage) echoes(pod string, to netip.Addr, want bool) bool {
+	s.t.Helper()
+	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
+	s.must(err)
+	defer func() { _ = echo.Close() }()
+	timeout := never
+	if !want {
+		timeout = refusal
+	}
+	s.must(echo.SetDeadline(time.Now().Add(timeout)))
+	return lab.Echo(echo, to, 56) == nil
+}
+
+// What a pod isolated for egress sends from its link-local address is not to
+// reach its node, and what keeps the link running is.
+func TestLinkLocalSources(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string]string{"shop/web": toProbe})
+	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
+
+	// The node may ask, and the pod answers.
+	node := s.nodes["one"].Host
+	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+		s.anywhere(s.host("shop/web"), protocol, 9)
+		to := netip.AddrPortFrom(zoned(t, node, s.linkLocal("shop/web"), s.pod("shop/web").Interface), 9)
+		got, err := node.Probe(t.Context(), protocol, netip.Addr{}, to, never)
+		s.must(err)
+		if got != lab.Connected {
+			t.Errorf("the node's connection to the pod's link-local address by %s: %s", protocol, got)
+		}
+	}
+	// Neighbours are found anew.
+	for _, h := range []*lab.Host{node, s.host("shop/web"), s.host("lab/probe")} {
+		s.forgetNeighbours(h)
+	}
+	s.want(`
+		shop/web  -> lab/probe TCP 80 allowed
+		shop/web  -> shop/db   TCP 80 refused
+		node:one  -> shop/web  TCP 80 allowed
+		node:one  -> shop/web  ICMP   allowed
+		lab/far   -> shop/web  UDP 80 allowed
+	`)
+
+	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{}]}`)
+	s.enforce()
+	wantSoon(t, is("the pod may send what it likes"), func() bool {
+		return !strings.Contains(s.nft("", "list", "set", "inet", "sluice", "closed-links"), "elements")
+	})
+	s.wantLinkLocal("allowed everything", map[string]bool{"shop/web": true})
+
+	s.remove("shop/web")
+	s.set("shop/db", `{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress]}`)
+	s.enforce()
+	s.wantSoonLinks(s.pod("shop/db").Interface)
+	s.wantLinkLocal("the other pod isolated", map[string]bool{"shop/web": true, "shop/db": false})
+}
+
+// wantSoonLinks waits until the rules know the interface by which isolated pods
+// send, and no other.
+func (s *stage) wantSoonLinks(name string) {
+	s.t.Helper()
+	want := fmt.Sprintf("elements = { %q }", name)
+	wantSoon(s.t, is("links: "+want), func() bool {
+		return strings.Contains(s.nft("", "list", "set", "inet", "sluice", "egress-links"), want)
+	})
+}
+
+// forged are addresses that are nobody's.
+var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
+
+// takeAddresses lets a pod send from addresses that are not its own.
+func (s *stage) takeAddresses(pod string, addresses ...netip.Addr) {
+	s.t.Helper()
+	s.must(s.pod(pod).Do(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses {
+			address, err := netlink.ParseAddr(netip.PrefixFrom(a, a.BitLen()).String())
+			if err != nil {
+				return err
+			}
+			address.Flags = unix.IFA_F_NODAD
+			if err := netlink.AddrAdd(lo, address); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// wantForged tries who gets packets through from addresses like src.
+func (s *stage) wantForged(when, from, to string, src []netip.Addr, want bool) {
+	s.t.Helper()
+	for _, a := range src {
+		dst := netip.AddrPortFrom(s.address(to, a), 9)
+		server := s.serverAt(s.host(to), flow.UDP, dst)
+		if got := s.delivers(s.host(from), a, dst, server); got != want {
+			s.t.Errorf("%s: %s as %s reaches %s: %t, want %t", when, from, a, to, got, want)
+		}
+	}
+}
+
+// A pod isolated for egress cannot send as somebody who is not.
+func TestForgedSources(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string]string{"shop/web": toProbe})
+	s.takeAddresses("shop/web", append(s.pod("shop/db").Addresses(), forged...)...)
+	s.takeAddresses("lab/probe", forged...)
+	for _, to := range []string{"outside", "node:one", "lab/far"} {
+		s.wantForged("isolated", "shop/web", to, forged, false)
+		s.wantForged("isolated", "shop/web", to, s.pod("shop/db").Addresses(), false)
+		s.wantForged("not isolated", "lab/probe", to, forged, true)
+	}
+	s.want(`
+		shop/web -> lab/probe TCP 80 allowed
+		shop/web -> outside   UDP 80 refused
+		shop/db  -> outside   UDP 80 allowed
+	`)
+	// An address that is routed to the pod is the pod's, known or not.
+	s.must(s.nodes["one"].Do(func() error {
+		link, err := netlink.LinkByName(s.pod("shop/web").Interface)
+		if err != nil {
+			return err
+		}
+		for _, a := range forged {
+			dst, err := netlink.ParseIPNet(netip.PrefixFrom(a, a.BitLen()).String())
+			if err != nil {
+				return err
+			}
+			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	s.wantForged("routed to the pod", "shop/web", "outside", forged, true)
+}
+
+// bridge plugs the pods of node one into one bridge, as many CNI plugins do.
+func (s *stage) bridge(name string) {
+	s.t.Helper()
+	s.must(s.nodes["one"].Do(func() error {
+		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+		if err := netlink.LinkAdd(cni); err != nil {
+			return err
+		}
+		if err := netlink.LinkSetUp(cni); err != nil {
+			return err
+		}
+		for _, pod := range s.pods {
+			link, err := netlink.LinkByName(pod.Interface)
+			if elsewhere := (netlink.LinkNotFoundError{}); errors.As(err, &elsewhere) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetMaster(link, cni); err != nil {
+				return err
+			}
+			// The gateways' addresses and the routes to the pods move to the bridge.
+			for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+				addresses, err := netlink.AddrList(link, family)
+				if err != nil {
+					return err
+				}
+				for _, a := range addresses {
+					if err := netlink.AddrDel(link, &a); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		for _, text := range []string{"169.254.1.1/32", "10.244.1.1/24", "fe80::1/64", "fd00:10:244:1::1/64"} {
+			a, err := netlink.ParseAddr(text)
+			if err != nil {
+				return err
+			}
+			a.Flags = unix.IFA_F_NODAD
+			if err := netlink.AddrAdd(cni, a); err != nil {
+				return err
+			}
+		}
+		for _, pod := range s.pods {
+			for _, a := range pod.Addresses() {
+				dst, err := netlink.ParseIPNet(netip.PrefixFrom(a, a.BitLen()).String())
+				if err != nil {
+					return err
+				}
+				if err := netlink.RouteDel(&netlink.Route{Dst: dst}); err != nil && !errors.Is(err, unix.ESRCH) {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	for _, h := range []*lab.Host{s.nodes["one"].Host, s.host("shop/web"), s.host("shop/old"), s.host("shop/db"), s.host("lab/probe")} {
+		s.forgetNeighbours(h)
+	}
+}
+
+// Where pods share a link, one that is isolated cannot send as somebody beyond
+// that link, and the others can do what they could.
+func TestForgedSourcesOnABridge(t *testing.T) {
+	t.Parallel()
+	s := setStage(t, map[string]string{"shop/web": toProbe})
+	s.bridge("cni0")
+	s.start()
+	s.wantSoonLinks("cni0")
+	s.takeAddresses("shop/web", forged...)
+	ordinary := `
+		shop/web  -> lab/probe TCP 80 allowed
+		shop/web  -> outside   UDP 80 refused
+		shop/web  -> shop/db   TCP 80 refused
+		shop/db   -> outside   UDP 80 allowed
+		shop/db   -> lab/far   TCP 80 allowed
+		shop/db   -> node:one  TCP 80 allowed
+		lab/far   -> shop/web  TCP 80 allowed
+		outside   -> shop/db   UDP 80 allowed
+		node:one  -> shop/web  TCP 80 allowed
+		node:one  -> shop/db   ICMP   allowed
+	`
+	s.want(ordinary)
+	for _, to := range []string{"outside", "node:one", "lab/far"} {
+		s.wantForged("on a bridge", "shop/web", to, forged, false)
+	}
+	s.wantLinkLocal("on a bridge with others", map[string]bool{"shop/db": true})
+
+	s.set("shop/all", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {team: lab}}}]}]}`)
+	s.set("lab/all", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}, {to: [{ipBlock: {cidr: 2000::/3}}, {ipBlock: {cidr: fd00::/8}}]}]}`)
+	s.enforce()
+	wantSoon(t, is("the bridge has isolated pods alone"), func() bool {
+		return strings.Contains(s.nft("", "list", "set", "inet", "sluice", "closed-links"), "cni0")
+	})
+	s.wantLinkLocal("on a bridge of isolated pods", map[string]bool{"shop/db": false, "shop/web": false})
+	s.want(`
+		shop/web  -> lab/probe TCP 80 allowed
+		lab/probe -> outside   UDP 80 allowed
+		node:one  -> shop/db   TCP 80 allowed
+	`)
+}

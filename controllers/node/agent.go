@@ -58,7 +58,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
-	reconcilers, err := addControllers(mgr, w, m, o)
+	reconcilers, err := addControllers(ctx, mgr, w, m, o)
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
@@ -112,11 +112,14 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 	})
 }
 
-func addControllers(mgr manager.Manager, w *world, m *metrics, o Options) (map[kind]kindReconciler, error) {
+func addControllers(ctx context.Context, mgr manager.Manager, w *world, m *metrics, o Options) (map[kind]kindReconciler, error) {
 	out := map[kind]kindReconciler{}
 	for k, object := range watched() {
 		log := o.Log.WithName(string(k))
 		c := newChanges(k, m)
+		if err := c.follow(ctx, mgr.GetFieldIndexer(), object); err != nil {
+			return nil, fmt.Errorf("%s controller: %w", k, err)
+		}
 		w.kinds = append(w.kinds, c)
 		common := reconciler{reader: mgr.GetCache(), world: w, changes: c, faults: newFaults(k, log, m)}
 		switch k {

@@ -27,6 +27,11 @@ type changes struct {
 	waiting map[types.NamespacedName]waitingChange
 	// newest is the newest resource version of any event.
 	newest uint64
+	// untold are the versions, newer than that, that the cache has and that no
+	// event told of yet. Events of a watch come in the order of versions, so
+	// there it is no news. Those of a list come in any order, but the cache has
+	// the whole list before the first of them.
+	untold map[uint64]struct{}
 }
 
 // waitingChange is the first event of an object that no reconciler took yet.
@@ -39,6 +44,33 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 func newChanges(k kind, m *metrics) *changes {
 	return &changes{kind: k, metrics: m, waiting: map[types.NamespacedName]waitingChange{}}
+}
+
+// untoldIndex names the index that follow makes.
+const untoldIndex = "untold"
+
+// follow lets the cache say what it has before it tells of it. The function of
+// an index is called for each object while the cache takes it.
+func (c *changes) follow(ctx context.Context, indexer client.FieldIndexer, object client.Object) error {
+	return indexer.IndexField(ctx, object, untoldIndex, func(o client.Object) []string {
+		c.store(o)
+		return nil
+	})
+}
+
+// store takes down an object that the cache has. It is called again for
+// objects that it had before.
+func (c *changes) store(object client.Object) {
+	version := versionOf(object)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if version <= c.newest {
+		return
+	}
+	if c.untold == nil {
+		c.untold = map[uint64]struct{}{}
+	}
+	c.untold[version] = struct{}{}
 }
 
 // Create is called once for each object that appears.
@@ -74,11 +106,14 @@ func (c *changes) Generic(ctx context.Context, e event.GenericEvent, q queue) {
 // no event that somebody waits for.
 func (c *changes) note(object client.Object, initial bool) {
 	now := time.Now()
-	key := keyOf(object)
-	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	key, version := keyOf(object), versionOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.newest = max(c.newest, version)
+	delete(c.untold, version)
+	if len(c.untold) == 0 {
+		c.untold = nil // A map that was large stays so.
+	}
 	if _, ok := c.waiting[key]; !ok && !initial {
 		c.waiting[key] = waitingChange{at: now, version: version}
 	}
@@ -95,8 +130,8 @@ func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 }
 
 // contained gives a resource version up to which every change of the kind was
-// taken. Keys are not taken in the order of versions, so it stays before the
-// oldest that waits.
+// taken. Keys are not taken in the order of versions, nor told in it after a
+// list, so it stays before the oldest that waits or is untold.
 func (c *changes) contained() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,5 +139,14 @@ func (c *changes) contained() uint64 {
 	for _, change := range c.waiting {
 		out = min(out, max(change.version, 1)-1)
 	}
+	for version := range c.untold {
+		out = min(out, version-1)
+	}
 	return out
+}
+
+// versionOf gives an object's resource version, 0 for one that has none.
+func versionOf(object client.Object) uint64 {
+	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	return version
 }

@@ -1,0 +1,122 @@
+package node_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluicenet/sluice/controllers/node"
+)
+
+// lists answers with one list after the other. Each watch says that it cannot
+// go on from there, but the last one, which is silent.
+type lists struct {
+	all  []*corev1.PodList
+	next atomic.Int32
+	// again is when the second list may come.
+	again chan struct{}
+}
+
+func (l *lists) list(context.Context, metav1.ListOptions) (runtime.Object, error) {
+	return l.all[l.next.Add(1)-1], nil
+}
+
+func (l *lists) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	if o.SendInitialEvents != nil {
+		return nil, apierrors.NewMethodNotSupported(corev1.Resource("pods"), "list by watch")
+	}
+	w := watch.NewRaceFreeFake()
+	if int(l.next.Load()) < len(l.all) {
+		select {
+		case <-l.again:
+		case <-ctx.Done():
+		}
+		gone := apierrors.NewResourceExpired("too old").ErrStatus
+		gone.Code = http.StatusGone
+		w.Error(&gone)
+	}
+	return w, nil
+}
+
+func listOf(version string, versions ...string) *corev1.PodList {
+	out := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: version}}
+	for i, v := range versions {
+		name := string(rune('a' + i))
+		out.Items = append(out.Items, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: name, ResourceVersion: v}})
+	}
+	return out
+}
+
+// TestContainedInTheMiddleOfAList: a list has its objects in the order of their
+// names. While it is told of the first, which is the newest, nobody says that
+// the others are contained.
+func TestContainedInTheMiddleOfAList(t *testing.T) {
+	c, err := node.NewPodChanges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
+	informer := cache.NewSharedIndexInformer(
+		&cache.ListWatch{ListWithContextFunc: script.list, WatchFuncWithContext: script.watch},
+		&corev1.Pod{}, 0, cache.Indexers{"untold": c.Store()},
+	)
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	t.Cleanup(queue.ShutDown)
+	told, goOn := make(chan client.Object), make(chan struct{})
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(o any, initial bool) {
+			c.Create(t.Context(), event.CreateEvent{Object: o.(client.Object), IsInInitialList: initial}, queue)
+		},
+		UpdateFunc: func(before, o any) {
+			c.Update(t.Context(), event.UpdateEvent{ObjectOld: before.(client.Object), ObjectNew: o.(client.Object)}, queue)
+			if before.(client.Object).GetResourceVersion() != o.(client.Object).GetResourceVersion() {
+				told <- o.(client.Object)
+				<-goOn
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { informer.RunWithContext(ctx); close(ended) }()
+	t.Cleanup(func() { stop(); <-ended })
+	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		t.Fatal("the cache does not sync")
+	}
+	if got := c.Contained(); got != 3 {
+		t.Fatalf("contained %d after the first list, want 3", got)
+	}
+	close(script.again)
+	for _, want := range []struct {
+		name string
+		// untaken and taken are before and after the object is reconciled.
+		untaken, taken uint64
+	}{{"a", 4, 4}, {"c", 4, 9}} {
+		object := <-told
+		if object.GetName() != want.name {
+			t.Fatalf("told of %s, want %s", object.GetName(), want.name)
+		}
+		if got := c.Contained(); got != want.untaken {
+			t.Errorf("contained %d while %s waits, want %d", got, want.name, want.untaken)
+		}
+		c.Take(client.ObjectKeyFromObject(object))
+		if got := c.Contained(); got != want.taken {
+			t.Errorf("contained %d when %s is taken, want %d", got, want.name, want.taken)
+		}
+		goOn <- struct{}{}
+	}
+}

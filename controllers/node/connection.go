@@ -25,6 +25,8 @@ type connection struct {
 	mu sync.Mutex
 	// well are the kinds whose last request was answered.
 	well map[kind]bool
+	// lists counts the answers with all objects of a kind.
+	lists map[kind]int
 	// away is why and since when a request was not answered; nil while all
 	// are well, and before the first.
 	away  error
@@ -32,7 +34,7 @@ type connection struct {
 }
 
 func newConnection(log logr.Logger, m *metrics) *connection {
-	return &connection{log: log, metrics: m, well: map[kind]bool{}}
+	return &connection{log: log, metrics: m, well: map[kind]bool{}, lists: map[kind]int{}}
 }
 
 // wrap gives a transport that watches the requests of another.
@@ -56,6 +58,9 @@ func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, err
 		t.connection.lost(k, err)
 	case response.StatusCode == http.StatusOK:
 		t.connection.answered(k)
+		if lists(request) {
+			t.connection.listed(k)
+		}
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden,
 		response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
 		t.connection.lost(k, fmt.Errorf("listing %s objects: %s", k, response.Status))
@@ -76,6 +81,24 @@ func kindOfRequest(request *http.Request) (kind, bool) {
 		}
 	}
 	return "", false
+}
+
+// lists reports whether a request asks for all objects of a kind, as an answer
+// or ahead of the changes that a watch tells of.
+func lists(request *http.Request) bool {
+	query := request.URL.Query()
+	return query.Get("watch") != "true" || query.Get("sendInitialEvents") == "true"
+}
+
+// listed notes an answer with all objects of a kind.
+func (c *connection) listed(k kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.metrics.lists.WithLabelValues(string(k)).Inc()
+	c.lists[k]++
+	if c.lists[k] > 1 {
+		c.log.Info("Lists anew: the watch cannot go on from where it was", "kind", k)
+	}
 }
 
 func (c *connection) lost(k kind, reason error) {

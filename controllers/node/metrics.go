@@ -14,6 +14,7 @@ type metrics struct {
 	event, took, acknowledgement              prometheus.Histogram
 	generation, acknowledged, size, dataplane prometheus.Gauge
 	failures                                  prometheus.Counter
+	lists                                     *prometheus.CounterVec
 }
 
 // Seconds, from less than any publication takes to more than any may.
@@ -48,11 +49,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "sluice", Subsystem: "agent", Name: "publication_failures_total", Help: "Publications that failed.",
 		}),
+		lists: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sluice", Subsystem: "agent", Name: "lists_total",
+			Help: "Answers with all objects of a kind: one at the start, and one whenever a watch cannot go on from where it was.",
+		}, []string{"kind"}),
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.objects, m.unreadable, m.connected, m.event, m.took, m.acknowledgement,
-		m.generation, m.acknowledged, m.size, m.dataplane, m.failures,
+		m.generation, m.acknowledged, m.size, m.dataplane, m.failures, m.lists,
 	} {
 		errs = append(errs, registry.Register(c))
 	}

@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/live"
@@ -99,7 +100,7 @@ func (k *kubelet) ExecInContainer(_ context.Context, _, _, container string, com
 
 func TestFlowsOfCluster(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
-	if err := server.Client(t).Create(t.Context(), namespace); err != nil {
+	if err := client.IgnoreAlreadyExists(server.Client(t).Create(t.Context(), namespace)); err != nil {
 		t.Fatal(err)
 	}
 	n := newOnNode(t)

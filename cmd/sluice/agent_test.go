@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/live"
+)
+
+// TestAgent runs the agent as a process, with the credentials of its service
+// account: before the API server is there, ended, killed and started again.
+func TestAgent(t *testing.T) {
+	const node = "agent-node"
+	c := server.Client(t)
+	namespace := server.Namespace(t)
+	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
+	web := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}
+	create(t, c, web)
+	web.Status.Phase, web.Status.PodIP, web.Status.PodIPs = corev1.PodRunning, "10.7.0.1", []corev1.PodIP{{IP: "10.7.0.1"}}
+	updateStatus(t, c, web)
+
+	link, config := server.Link(t, agentAccount(t, c, node))
+	if err := link.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	a := &agentProcess{t: t, kubeconfig: kubeconfigOf(t, config, ""), node: node, stateDir: t.TempDir()}
+	a.start()
+	soon(t, func() error { return a.healthy("healthz") })
+	if err := a.healthy("readyz"); err == nil {
+		t.Error("an agent that read nothing says that it is ready")
+	}
+	if _, err := a.tree(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a tree is published, or %v", err)
+	}
+
+	if err := link.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() error { return a.healthy("readyz") })
+	first := a.verdict(rule.Allow)
+	soon(t, func() error {
+		var written v1alpha1.NodeEnforcer
+		if err := c.Get(t.Context(), client.ObjectKey{Name: node}, &written); err != nil {
+			return err
+		}
+		if written.Status.Published == nil {
+			return errors.New("no generation in the NodeEnforcer")
+		}
+		return nil
+	})
+	a.hasMetrics()
+	a.end(syscall.SIGTERM)
+	if got := a.verdict(rule.Allow); got != first {
+		t.Errorf("generation %d after the end, %d before it", got, first)
+	}
+
+	a.start()
+	soon(t, func() error { return a.healthy("readyz") })
+	second := a.verdict(rule.Allow)
+	a.end(syscall.SIGKILL)
+	create(t, c, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "deny"}})
+	a.start()
+	third := a.verdict(rule.Deny)
+	if first >= second || second >= third {
+		t.Errorf("generations %d, %d, %d: want them to go up", first, second, third)
+	}
+	a.end(syscall.SIGTERM)
+}
+
+// agentAccount installs the agent's role and gives the credentials that a
+// kubelet gives to its pod on a node.
+func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
+	if err := client.IgnoreAlreadyExists(c.Create(t.Context(), namespace)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../config/rbac/agent/*.yaml")
+	if err != nil || files == nil {
+		t.Fatalf("no roles: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+			object := &unstructured.Unstructured{}
+			if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			create(t, c, object)
+		}
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: live.SystemNamespace, Name: "sluice-agent"}}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: live.SystemNamespace, Name: "test-" + node},
+		Spec: corev1.PodSpec{
+			NodeName: node, HostNetwork: true, ServiceAccountName: account.Name,
+			Containers: []corev1.Container{{Name: "agent", Image: "sluice"}},
+		},
+	}
+	create(t, c, pod)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+	}}
+	if err := c.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	config := rest.AnonymousClientConfig(server.Config())
+	config.BearerToken = request.Status.Token
+	return config
+}
+
+// agentProcess is a `sluice agent`, which may be started several times.
+type agentProcess struct {
+	t                          *testing.T
+	kubeconfig, node, stateDir string
+	health, metrics            string
+	cmd                        *exec.Cmd
+	log                        bytes.Buffer
+}
+
+func (a *agentProcess) start() {
+	a.t.Helper()
+	a.health, a.metrics = unusedAddress(a.t), unusedAddress(a.t)
+	cmd := program("agent", "--kubeconfig", a.kubeconfig, "--node-name", a.node, "--state-dir", a.stateDir,
+		"--health-address", a.health, "--metrics-address", a.metrics)
+	a.log.Reset()
+	cmd.Stderr = &a.log
+	if err := cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.cmd = cmd
+	a.t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			a.t.Logf("the agent wrote:\n%s", &a.log)
+		}
+	})
+}
+
+// end sends a signal. Only an agent that is killed may end badly.
+func (a *agentProcess) end(signal syscall.Signal) {
+	a.t.Helper()
+	if err := a.cmd.Process.Signal(signal); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := a.cmd.Wait(); err != nil && signal != syscall.SIGKILL {
+		a.t.Errorf("agent: %v\n%s", err, &a.log)
+	}
+}
+
+func (a *agentProcess) healthy(path string) error {
+	_, err := fetch("http://" + a.health + "/" + path)
+	return err
+}
+
+// hasMetrics: those that docs/agent.md tells of.
+func (a *agentProcess) hasMetrics() {
+	a.t.Helper()
+	got, err := fetch("http://" + a.metrics + "/metrics")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/agent.md")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		name, ok := strings.CutPrefix(line, "| `sluice_agent_")
+		end := strings.IndexAny(name, "`{ ")
+		if !ok || end < 0 {
+			continue
+		}
+		name = "sluice_agent_" + name[:end]
+		documented[name] = true
+		if !strings.Contains(got, "# TYPE "+name+" ") {
+			a.t.Errorf("docs/agent.md has %s, the agent has not", name)
+		}
+	}
+	if served := strings.Count(got, "# TYPE sluice_agent_"); len(documented) != served {
+		a.t.Errorf("the agent has %d metrics of its own, docs/agent.md %d", served, len(documented))
+	}
+}
+
+func (a *agentProcess) tree() (*tree.Tree, error) {
+	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
+}
+
+// verdict waits until a stranger may, or may not, reach the pod, and gives the
+// generation.
+func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
+	a.t.Helper()
+	soon(a.t, func() error {
+		published, err := a.tree()
+		if err != nil {
+			return err
+		}
+		defer published.Close()
+		generation = published.Generation()
+		got := published.Lookup(flow.Flow{
+			Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.7.0.1"), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
+		}).Verdict()
+		if got != want {
+			return fmt.Errorf("generation %d: %v, want %v", generation, got, want)
+		}
+		return nil
+	})
+	return generation
+}
+
+// soon waits until something holds.
+func soon(t *testing.T, holds func() error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(time.Minute); ; {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal(err)
+		}
+	}
+}
+
+// unusedAddress gives one that nobody listens on.
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// fetch gives the body of an answer that is 200.
+func fetch(url string) (body string, err error) {
+	response, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	content, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, content)
+	}
+	return string(content), err
+}

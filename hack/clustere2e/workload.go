@@ -144,7 +144,9 @@ func (c *cluster) refused(ctx context.Context, from string, to target) error {
 	switch {
 	case err == nil:
 		return fmt.Errorf("%s reached %s by %s", from, to.at, to.protocol)
-	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), "REFUSED"):
+	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), "REFUSED"),
+		// What agnhost makes of an ICMP error.
+		strings.Contains(err.Error(), "no route to host"):
 		return nil
 	}
 	return fmt.Errorf("trying %s from %s: %w", to.at, from, err)
@@ -237,17 +239,33 @@ func (c *cluster) refusedAtOnce(ctx context.Context) error {
 	return nil
 }
 
-// watched does something while all verdicts are checked over and over.
+// watched does something while verdicts are checked over and over. What is
+// refused must never pass. What is allowed may have to wait while a node has no
+// dataplane, and the longest wait is printed.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
+	web, other, _, pod, err := c.targets(ctx)
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() { done <- do(ctx) }()
-	for rounds := 0; ; rounds++ {
-		if err := c.verdicts(ctx); err != nil {
+	var longest time.Duration
+	reached := time.Now()
+	for rounds := 1; ; rounds++ {
+		err := errors.Join(c.refused(ctx, "client", other), c.refused(ctx, "stranger", web), c.refused(ctx, "stranger", pod))
+		if err != nil {
 			return errors.Join(err, <-done)
 		}
+		for began := time.Now(); c.connect(ctx, "client", web) != nil; {
+			longest = max(longest, time.Since(began))
+			if ctx.Err() != nil {
+				return errors.Join(fmt.Errorf("client does not reach %s, the last time %s ago", web.at, time.Since(reached)), <-done)
+			}
+		}
+		reached = time.Now()
 		select {
 		case err := <-done:
-			fmt.Printf("      %d rounds of verdicts meanwhile\n", rounds+1)
+			fmt.Printf("      %d rounds of verdicts meanwhile; the longest wait of a new connection was %.0f s\n", rounds, longest.Seconds())
 			return errors.Join(err, c.verdicts(ctx))
 		default:
 		}

@@ -59,12 +59,13 @@ func (c *changes) follow(ctx context.Context, indexer client.FieldIndexer, objec
 }
 
 // store takes down an object that the cache has. It is called again for
-// objects that it had before.
+// objects that it had before. Until the first event nobody may be told: of
+// several versions from before, only the last will be.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if version <= c.newest {
+	if c.newest == 0 || version <= c.newest {
 		return
 	}
 	if c.untold == nil {

@@ -1,0 +1,127 @@
+package netpol_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+const (
+	// answerTime is how long an answer may take that is to come.
+	answerTime = 5 * time.Second
+	// askInterval is the time from one question to the next.
+	askInterval = 20 * time.Millisecond
+	// silence is how many questions in turn must go unanswered to be refused.
+	silence = 15
+)
+
+// dialUDP opens a socket of a pod with a port of its own, towards port 80 of an
+// address. For conntrack, another socket with the same port is the same flow.
+func (s *stage) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
+	s.Helper()
+	end := s.end(from)
+	src, _ := end.Host.Address(to)
+	var conn *net.UDPConn
+	s.must(end.Host.Do(func() (err error) {
+		conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, port)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 80)))
+		return err
+	}))
+	s.Cleanup(func() { _ = conn.Close() }) // Its pod may be gone.
+	return conn
+}
+
+// answered asks once. An answer to an earlier question does as well.
+func answered(conn *net.UDPConn) bool {
+	if conn.SetReadDeadline(time.Now().Add(askInterval)) != nil {
+		return false
+	}
+	_, errWrite := conn.Write([]byte("?"))
+	buf := make([]byte, 16)
+	_, errRead := conn.Read(buf)
+	if errWrite != nil || errRead != nil {
+		wait(askInterval) // A refusal is answered at once.
+		return false
+	}
+	return true
+}
+
+// goesOn wants that an open connection carries packets.
+func (s *stage) goesOn(what string, conn *net.UDPConn) {
+	s.Helper()
+	for began := time.Now(); !answered(conn); {
+		if time.Since(began) > answerTime {
+			s.Fatalf("%s: no answer within %s", what, answerTime)
+		}
+	}
+}
+
+// isCut wants that an open connection carries none. Its own packets came before.
+func (s *stage) isCut(what string, conn *net.UDPConn) {
+	s.Helper()
+	// What is on its way already may arrive.
+	answered(conn)
+	for n := range silence {
+		if answered(conn) {
+			s.Fatalf("%s: question %d was answered", what, n)
+		}
+	}
+}
+
+// TestAddressReusedByOpenConnections: a pod has open connections, in both
+// directions, and goes. Another one with its address and its ports goes on with
+// them: they are what its own labels say (S53), and change with them (S51).
+func TestAddressReusedByOpenConnections(t *testing.T) {
+	s := newStage(t, theCluster, udp80)
+	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
+	s.apply("x/sealed", `{podSelector: {matchLabels: {role: stranger}}, policyTypes: [Ingress]}`)
+	s.label("x/b", "role", "friend")
+	s.holds("x/b -> x/a allowed", "x/c -> x/a refused", "x/c -> x/b allowed")
+	old := s.pod("x/b")
+	addresses := s.end("x/b").Addresses
+	type connection struct {
+		name     string
+		port     uint16
+		out, in  *net.UDPConn
+		from, to netip.Addr
+	}
+	var connections []*connection
+	for i, family := range []string{"4", "6"} {
+		c := &connection{name: "IPv" + family, port: uint16(42000 + i), from: s.address("x/b", family), to: s.address("x/a", family)}
+		c.out, c.in = s.dialUDP("x/b", c.port, c.to), s.dialUDP("x/c", c.port, c.from)
+		s.goesOn(c.name+" from the old pod", c.out)
+		s.goesOn(c.name+" to the old pod", c.in)
+		connections = append(connections, c)
+	}
+
+	s.must(s.cluster.Client().Delete(t.Context(), old))
+	s.createPod("x/heir", func(p *corev1.Pod) {
+		p.Spec.NodeName = old.Spec.NodeName
+		p.Annotations = map[string]string{labcluster.AddressAnnotation: addresses[0].String() + "," + addresses[1].String()}
+		p.Labels["role"] = "stranger"
+	})
+	s.must(s.cluster.WaitGone(t.Context(), old))
+	s.must(s.cluster.WaitRunning(t.Context(), s.namespace("x")))
+	s.must(s.cluster.WaitEnforced(t.Context()))
+	for _, c := range connections {
+		if got := s.address("x/heir", c.name[len(c.name)-1:]); got != c.from {
+			t.Fatalf("the heir has %s, want %s", got, c.from)
+		}
+		c.out = s.dialUDP("x/heir", c.port, c.to)
+		s.isCut(c.name+" from a stranger", c.out)
+		s.isCut(c.name+" to a stranger", c.in)
+	}
+	s.check("x/heir -> x/a refused", "x/c -> x/heir refused")
+
+	s.label("x/heir", "role", "friend")
+	s.must(s.cluster.WaitEnforced(t.Context()))
+	for _, c := range connections {
+		s.goesOn(c.name+" from a friend", c.out)
+		s.goesOn(c.name+" to a friend", c.in)
+	}
+	s.check("x/heir -> x/a allowed", "x/c -> x/heir allowed")
+}

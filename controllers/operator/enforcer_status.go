@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +65,7 @@ func newRollup(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) rollup {
 	for i := range c.nodeEnforcers {
 		known[c.nodeEnforcers[i].Name] = &c.nodeEnforcers[i]
 	}
-	ended := endings(c.pods)
+	ended, late := endings(c.pods), startings(c.pods)
 	r := rollup{replacing: c.daemonSet == nil || c.daemonSet.Status.NumberUnavailable > 0}
 	var should []*corev1.Node
 	for i := range c.nodes {
@@ -78,24 +79,29 @@ func newRollup(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) rollup {
 		r.counts.UpToDate = min(d.Status.UpdatedNumberScheduled, r.counts.Desired)
 	}
 	for _, node := range should {
-		r.add(node, known[node.Name], c.daemonSet, ended[node.Name], now)
+		r.add(node, known[node.Name], c.daemonSet, ended[node.Name], late[node.Name], now)
 	}
 	return r
 }
 
-// add counts a node. The NodeEnforcer and the DaemonSet may be nil.
-func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, ended string, now metav1.Time) {
+// add counts a node. The NodeEnforcer and the DaemonSet may be nil. What an agent
+// said last may be from before its pod was replaced.
+func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, ended string, starting starting, now metav1.Time) {
 	if n == nil {
 		n = &v1alpha1.NodeEnforcer{}
 	}
 	why, fault := notEnforcing(n, now.Time), faultOf(n)
+	if why == "" {
+		why = starting.text
+	}
 	if why == "" {
 		r.counts.Ready++
 	} else {
 		why = firstOf(ended, why)
 		r.silent = append(r.silent, node.Name+": "+why)
 	}
-	onItsWay := ended == "" && now.Sub(startOf(node, n, d)) < startTimeout && (r.rolling() || neverReported(n))
+	onItsWay := ended == "" && (starting.text != "" && now.Sub(starting.since) < startTimeout ||
+		now.Sub(startOf(node, n, d)) < startTimeout && (r.rolling() || neverReported(n)))
 	switch {
 	case fault != "":
 		r.faulty = append(r.faulty, node.Name+": "+fault)
@@ -146,6 +152,37 @@ func endings(pods []corev1.Pod) map[string]string {
 			}
 		}
 	}
+	return out
+}
+
+// dataplaneContainerName is the container that judges packets.
+const dataplaneContainerName = "dataplane"
+
+// starting is a dataplane that is not there yet, and since when.
+type starting struct {
+	text  string
+	since time.Time
+}
+
+// startings gives, for each node that has pods but no dataplane that is ready,
+// what it waits for.
+func startings(pods []corev1.Pod) map[string]starting {
+	out, listening := map[string]starting{}, map[string]bool{}
+	for i := range pods {
+		pod := &pods[i]
+		for _, c := range pod.Status.ContainerStatuses {
+			switch {
+			case c.Name != dataplaneContainerName:
+			case pod.DeletionTimestamp != nil:
+				out[pod.Spec.NodeName] = starting{"its dataplane is being replaced", pod.DeletionTimestamp.Time}
+			case c.Ready:
+				listening[pod.Spec.NodeName] = true
+			default:
+				out[pod.Spec.NodeName] = starting{"its dataplane is starting", pod.CreationTimestamp.Time}
+			}
+		}
+	}
+	maps.DeleteFunc(out, func(node string, _ starting) bool { return listening[node] })
 	return out
 }
 

@@ -51,6 +51,15 @@ func daemons(updated, unavailable int32) *appsv1.DaemonSet {
 	}
 }
 
+// dataplanePod gives a pod of the DaemonSet.
+func dataplanePod(node string, ready bool) corev1.Pod {
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: ago(10 * time.Second)}, Spec: corev1.PodSpec{NodeName: node}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "dataplane", Ready: ready, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+	}}
+	return pod
+}
+
 func TestEnforcerStatus(t *testing.T) {
 	young := linux("b2")
 	young.CreationTimestamp = ago(time.Minute)
@@ -132,6 +141,14 @@ func TestEnforcerStatus(t *testing.T) {
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 1},
 				"False NodesMissing a1: no dataplane answers", "True RollingOut 1 of 2", "False AsExpected",
+			},
+		},
+		"the pod is replaced, and the agent's last word is of the one before": {
+			cluster: operator.NewCluster(daemons(2, 0), []corev1.Pod{dataplanePod("a1", false), dataplanePod("a2", true)},
+				[]corev1.Node{linux("a1"), linux("a2")}, reports("a1", 0, ready), reports("a2", 0, ready)),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 2},
+				"False NodesMissing a1: its dataplane is starting", "False AllNodes", "False AsExpected",
 			},
 		},
 		"a node stays away": {

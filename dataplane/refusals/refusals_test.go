@@ -22,7 +22,9 @@ func TestValues(t *testing.T) {
 			Ingress: &queue.EventSide{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"shop/deny"}},
 		}, 7, []any{
 			"verdict", "Deny", "protocol", "TCP", "src", "10.0.0.1:40000", "dst", "10.0.0.1:80", "dstPod", "shop/db",
-			"ingress", "NoRuleMatched", "ingressIsolatedBy", []string{"shop/deny"}, "leftOut", uint64(7),
+			"ingress", "NoRuleMatched", "ingressIsolatedBy",
+			[]string{"shop/deny"},
+			"leftOut", uint64(7),
 		}},
 		"without ports": {queue.Event{Outcome: queue.Deny, Protocol: "ICMP", Src: from, Dst: to, SrcPod: "shop/web"}, 0, []any{
 			"verdict", "Deny", "protocol", "ICMP", "src", "10.0.0.1", "dst", "fd00::1", "srcPod", "shop/web",

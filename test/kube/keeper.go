@@ -90,16 +90,25 @@ func (k *keeper) folder(name string) string { return filepath.Join(k.directory, 
 
 func (k *keeper) binary(program string) string { return filepath.Join(k.folder("bin"), program) }
 
-// kill ends a program without a chance to do anything, and waits until it is
-// gone.
-func (k *keeper) kill(program string) error {
+// process gives the id of a program.
+func (k *keeper) process(program string) (int, error) {
 	text, err := os.ReadFile(k.folder(program + ".pid"))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return fmt.Errorf("reading the process id of %s: %w", program, err)
+		return 0, fmt.Errorf("reading the process id of %s: %w", program, err)
+	}
+	return id, nil
+}
+
+// kill ends a program without a chance to do anything, and waits until it is
+// gone.
+func (k *keeper) kill(program string) error {
+	id, err := k.process(program)
+	if err != nil {
+		return err
 	}
 	if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
 		return err

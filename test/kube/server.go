@@ -25,6 +25,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,6 +120,24 @@ func (s *Server) Restart() error {
 	}
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("starting the API server anew: %w", err)
+	}
+	return nil
+}
+
+// Pause stops the kube-apiserver where it is, until Resume. Its connections stay
+// open, and nothing is answered.
+func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
+
+// Resume lets a kube-apiserver that was paused go on.
+func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(signal syscall.Signal) error {
+	id, err := s.keeper.process("kube-apiserver")
+	if err == nil {
+		err = syscall.Kill(id, signal)
+	}
+	if err != nil {
+		return fmt.Errorf("sending %s to the API server: %w", signal, err)
 	}
 	return nil
 }

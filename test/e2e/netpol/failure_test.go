@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,7 @@ func (g *guard) stop() {
 // TestAgentKilled: agents are killed again and again while policies change. What
 // is refused all the time never passes, and the end is right.
 func TestAgentKilled(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, newCluster(t))
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
 	s.holds("*/* -> x/a refused", "*/* -> x/b allowed")
@@ -128,6 +130,7 @@ func wait(d time.Duration) {
 // TestServerAway: while no agent reaches the API server, what was enforced is
 // enforced, and what changed meanwhile holds after it.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, newCluster(t))
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	before := []string{"y/* -> x/* allowed", "z/* -> x/* refused", "x/* -> y/* allowed"}
@@ -173,6 +176,7 @@ const awayTime = time.Minute
 // changed, so that watches must begin anew with a list. Objects that went
 // meanwhile are gone, and those that came are there.
 func TestRelist(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, newCluster(t))
 	s.apply("x/old", denyIngress)
 	s.apply("y/stays", `{podSelector: {matchLabels: {pod: a}}}`)
@@ -192,6 +196,51 @@ func TestRelist(t *testing.T) {
 	}
 	s.holds("*/* -> x/* allowed", "*/* -> z/* refused", "*/* -> y/a refused", "x/a -> y/d allowed")
 	guard.stop()
+	for _, n := range s.cluster.Nodes() {
+		for _, kind := range []string{"NetworkPolicy", "Pod"} {
+			if !listedAnew(n.Agent().Log(), kind) {
+				t.Errorf("the agent of %s went on with its watch of every %s: no list was needed", n.Name(), kind)
+			}
+		}
+	}
+}
+
+// listedAnew reports whether a log says that a kind was listed once more.
+func listedAnew(log, kind string) bool {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "Lists anew") && strings.Contains(line, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestServerStopped: the API server itself falls silent with every connection
+// open, as a machine does that hangs. What was enforced is enforced, also by an
+// agent that starts meanwhile, and what comes after it holds.
+func TestServerStopped(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, newCluster(t))
+	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+	s.holds("y/* -> x/* allowed", "z/* -> x/* refused")
+	ends := s.ends()
+	table, err := s.cluster.Plan(t.Context(), ends, s.targets)
+	s.must(err)
+	guard := s.guard("z/a", "x/a")
+	s.must(s.cluster.Server().Pause())
+	s.cluster.Node(0).Agent().Kill()
+	s.must(s.cluster.Node(0).StartAgent())
+	for range 5 {
+		s.must(s.cluster.Open(t.Context(), table, ends))
+		for _, difference := range table.Differences() {
+			t.Error(difference)
+		}
+		wait(time.Second)
+	}
+	guard.stop()
+	s.must(s.cluster.Server().Resume())
+	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "z"}}}]}]}`)
+	s.holds("z/* -> x/* allowed", "y/* -> x/* refused")
 }
 
 // TestNamespaceDeleted: a namespace goes with everything in it, and what other

@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
@@ -46,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Printf("starting etcd, kube-apiserver and %d nodes\n", *nodes)
-	cluster, err := labcluster.New(ctx, labcluster.Options{Program: *program, Nodes: *nodes, DataplaneArgs: []string{"--deny=" + *deny}})
+	cluster, err := labcluster.New(ctx, labcluster.Options{Program: *program, Nodes: *nodes, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyAction(*deny)}})
 	if err != nil {
 		return err
 	}

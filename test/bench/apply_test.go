@@ -73,7 +73,7 @@ func newApplication(b *testing.B) *application {
 	b.Helper()
 	ctrllog.SetLogger(logr.Discard())
 	program := filepath.Join(b.TempDir(), "sluice")
-	if out, err := exec.Command("go", "build", "-trimpath", "-o", program, "../../cmd/sluice").CombinedOutput(); err != nil {
+	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", program, "../../cmd/sluice").CombinedOutput(); err != nil {
 		b.Fatalf("building sluice: %v\n%s", err, out)
 	}
 	a := &application{b: b}

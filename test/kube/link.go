@@ -17,6 +17,7 @@ import (
 // from end to end.
 type Link struct {
 	address string // that it listens on
+	listen  Listen
 	target  string // that the API server listens on
 
 	mu       sync.Mutex
@@ -29,7 +30,7 @@ type Link struct {
 // configuration for clients that take it. It is gone when the test ends.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
-	l, through, err := NewLink(config)
+	l, through, err := NewLink(config, net.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,13 +42,17 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	return l, through
 }
 
-// NewLink is Link without a test: the caller cuts it at the end.
-func NewLink(config *rest.Config) (*Link, *rest.Config, error) {
+// Listen is net.Listen, or the same in another network namespace.
+type Listen func(network, address string) (net.Listener, error)
+
+// NewLink is Link without a test: the caller cuts it at the end. The link begins
+// on 127.0.0.1, wherever the function listens.
+func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the API server's address: %w", err)
 	}
-	l := &Link{address: "127.0.0.1:0", target: server.Host, open: make(map[net.Conn]struct{})}
+	l := &Link{address: "127.0.0.1:0", listen: listen, target: server.Host, open: make(map[net.Conn]struct{})}
 	if err := l.Mend(); err != nil {
 		return nil, nil, err
 	}
@@ -84,7 +89,7 @@ func (l *Link) Mend() error {
 	if l.listener != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", l.address)
+	listener, err := l.listen("tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("mending the link to the API server: %w", err)
 	}

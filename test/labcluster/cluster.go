@@ -16,18 +16,20 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
 // Options say what cluster to make.
 type Options struct {
-	// Program is the path of the sluice binary that nodes run.
+	// Program is the path of the sluice binary that nodes run. It is static, as in
+	// its image: nothing else is there.
 	Program string
 	// Nodes is how many there are, named node-1, node-2, ... The default is 3.
 	Nodes int
-	// DataplaneArgs are more arguments for each dataplane, such as "--deny=Reject".
-	DataplaneArgs []string
+	// Spec is that of the Enforcer whose pods nodes run. Defaults are not filled in.
+	Spec v1alpha1.EnforcerSpec
 	// Log hears what the stand-ins do. The default discards it.
 	Log logr.Logger
 }
@@ -40,9 +42,8 @@ type Cluster struct {
 	client     client.WithWatch
 	kubeconfig string
 
-	lab     *lab.Lab
-	nodes   []*Node
-	starter *starter
+	lab   *lab.Lab
+	nodes []*Node
 	// pods are those that run, and the owner of each address.
 	pods *pods
 
@@ -63,7 +64,7 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
-	c := &Cluster{options: o, pods: newPods(), starter: newStarter()}
+	c := &Cluster{options: o, pods: newPods()}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -127,7 +128,6 @@ func (c *Cluster) Close() error {
 	if c.lab != nil {
 		c.lab.Close()
 	}
-	c.starter.close()
 	if c.server != nil {
 		errs = append(errs, c.server.Stop())
 	}
@@ -182,7 +182,7 @@ func (c *Cluster) AddService(service lab.Service) error {
 	return nil
 }
 
-// writeKubeconfig writes what kubectl and the agent take.
+// writeKubeconfig writes what kubectl takes.
 func writeKubeconfig(path string, config *rest.Config) error {
 	const name = "lab"
 	file := clientcmdapi.NewConfig()

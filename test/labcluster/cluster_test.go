@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
@@ -34,7 +35,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	sluice = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("go", "build", "-o", sluice, "../../cmd/sluice").CombinedOutput(); err != nil {
+	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", sluice, "../../cmd/sluice").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building sluice: %v\n%s", err, out)
 		return 1
 	}
@@ -54,7 +55,7 @@ func newPod(name string) *corev1.Pod {
 // between nodes.
 func TestCluster(t *testing.T) {
 	ctx := t.Context()
-	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 2, DataplaneArgs: []string{"--deny=Reject"}})
+	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 2, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		t.Fatal(err)
 	}

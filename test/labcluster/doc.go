@@ -1,6 +1,7 @@
 // Package labcluster is a Kubernetes cluster out of what a machine has: a real
 // kube-apiserver and etcd, nodes and pods out of network namespaces, and on each
-// node the agent and the dataplane as they ship, a process each.
+// node the agent and the dataplane as they ship: the containers of the operator's
+// pod, with its arguments, users, capabilities and mounts.
 //
 //	etcd -- kube-apiserver
 //	            |  one link for each node, which can be cut

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
+	"net"
+	"os"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/operator"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -24,9 +27,11 @@ type Node struct {
 	plugging sync.Mutex
 	services *lab.Services
 
-	state      *lab.StateDir
-	link       *kube.Link
-	kubeconfig string
+	// stateDir and credentials are folders that are mounted in the node's pod.
+	stateDir, credentials string
+	link                  *kube.Link
+	apiServer             *rest.Config
+	pod                   corev1.PodTemplateSpec
 
 	agent, dataplane *Process
 }
@@ -41,13 +46,18 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if err := c.registerNode(ctx, n); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	if n.state, err = lab.NewStateDir(); err != nil {
+	if n.stateDir, err = c.server.Folder(name + "-state"); err != nil {
 		return nil, err
 	}
+	// As a kubelet makes it for a pod (hostPath, DirectoryOrCreate).
+	if err := os.Chmod(n.stateDir, 0o755); err != nil {
+		return nil, err
+	}
+	n.pod = operator.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
 	if err := n.admit(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
-	if err := errors.Join(n.StartDataplane(), n.StartAgent()); err != nil {
+	if err := errors.Join(n.Prepare(), n.StartDataplane(), n.StartAgent()); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
@@ -87,7 +97,7 @@ func (n *Node) Name() string { return n.host.Name() }
 func (n *Node) Host() *lab.Node { return n.host }
 
 // StateDir is the directory that agent and dataplane share.
-func (n *Node) StateDir() string { return n.state.Path() }
+func (n *Node) StateDir() string { return n.stateDir }
 
 // Link is the agent's way to the API server.
 func (n *Node) Link() *kube.Link { return n.link }
@@ -100,17 +110,37 @@ func (n *Node) Dataplane() *Process { return n.dataplane }
 
 // StartAgent starts an agent. The one before must have ended.
 func (n *Node) StartAgent() (err error) {
-	cmd := exec.Command(n.cluster.options.Program, "agent", "--node-name", n.Name(), "--state-dir", n.StateDir(),
-		"--kubeconfig", n.kubeconfig, "--metrics-address", "0", "--health-address", "0")
-	n.agent, err = startProcess("agent of "+n.Name(), cmd, n.cluster.starter.start)
+	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
 	return err
 }
 
-// StartDataplane starts a dataplane.
+// StartDataplane starts a dataplane. The one before must have ended: both would
+// listen at the same addresses.
 func (n *Node) StartDataplane() (err error) {
-	args := append([]string{"dataplane", "--state-dir", n.StateDir()}, n.cluster.options.DataplaneArgs...)
-	n.dataplane, err = startProcess("dataplane of "+n.Name(), exec.Command(n.cluster.options.Program, args...), n.host.Start)
+	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err
+}
+
+// Prepare runs the pod's init containers.
+func (n *Node) Prepare() error {
+	for _, c := range n.pod.Spec.InitContainers {
+		p, err := n.startContainer(&n.pod, n.pod.Spec.InitContainers, c.Name)
+		if err != nil {
+			return err
+		}
+		<-p.ended
+		if !p.cmd.ProcessState.Success() {
+			return fmt.Errorf("the %s ended badly (%s):\n%s", p.what, p.cmd.ProcessState, p.Log())
+		}
+	}
+	return nil
+}
+
+// StartUninstall starts what an operator starts on a node whose Enforcer was
+// deleted.
+func (n *Node) StartUninstall() (*Process, error) {
+	pod := operator.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
+	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 
 // admit gives the node's agent its way to the API server, and what to say there.
@@ -119,15 +149,23 @@ func (n *Node) admit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("admitting the agent of %s: %w", n.Name(), err)
 	}
-	if n.link, config, err = kube.NewLink(config); err != nil {
+	if n.link, n.apiServer, err = kube.NewLink(config, n.listen); err != nil {
 		return err
 	}
-	folder, err := n.cluster.server.Folder(n.Name())
+	n.credentials, err = n.cluster.server.Folder(n.Name() + "-credentials")
 	if err != nil {
 		return err
 	}
-	n.kubeconfig = filepath.Join(folder, "kubeconfig")
-	return writeKubeconfig(n.kubeconfig, config)
+	return writeCredentials(n.credentials, config)
+}
+
+// listen listens in the node's network.
+func (n *Node) listen(network, address string) (listener net.Listener, err error) {
+	err = n.host.Do(func() (err error) {
+		listener, err = net.Listen(network, address)
+		return err
+	})
+	return listener, err
 }
 
 func (n *Node) close() error {
@@ -140,5 +178,5 @@ func (n *Node) close() error {
 	if n.link != nil {
 		errs = append(errs, n.link.Cut())
 	}
-	return errors.Join(append(errs, n.state.Close())...)
+	return errors.Join(errs...)
 }

@@ -2,10 +2,8 @@ package labcluster
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,7 +13,7 @@ import (
 // stopTime is how long a process may take to stop before it is killed.
 const stopTime = 10 * time.Second
 
-// Process is an agent or a dataplane.
+// Process is an agent or a dataplane, as its container.
 type Process struct {
 	what  string
 	cmd   *exec.Cmd
@@ -23,21 +21,12 @@ type Process struct {
 	ended chan struct{}
 }
 
-// startProcess starts a command by a function that sees to it that it dies with
-// this process.
-func startProcess(what string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
-	p := &Process{what: what, cmd: cmd, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.log, &p.log
-	// Ctrl-C is for this process, which then stops the others.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := start(cmd); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", what, err)
-	}
+// wait notes when the process ends.
+func (p *Process) wait() {
 	go func() {
-		_ = cmd.Wait()
+		_ = p.cmd.Wait()
 		close(p.ended)
 	}()
-	return p, nil
 }
 
 // PID is the process's id.
@@ -77,44 +66,6 @@ func (p *Process) Stop() error {
 		return fmt.Errorf("the %s ended badly (%s):\n%s", p.what, p.cmd.ProcessState, p.Log())
 	}
 	return nil
-}
-
-// starter starts processes from one thread that lives as long as it: the signal
-// at a parent's death comes when the starting thread ends (prctl(2),
-// PR_SET_PDEATHSIG).
-type starter struct {
-	calls chan func()
-	done  chan struct{}
-}
-
-func newStarter() *starter {
-	s := &starter{calls: make(chan func()), done: make(chan struct{})}
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(s.done)
-		for call := range s.calls {
-			call()
-		}
-	}()
-	return s
-}
-
-func (s *starter) start(cmd *exec.Cmd) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	err := errors.New("not started")
-	ran := make(chan struct{})
-	s.calls <- func() { err = cmd.Start(); close(ran) }
-	<-ran
-	return err
-}
-
-func (s *starter) close() {
-	close(s.calls)
-	<-s.done
 }
 
 // tail keeps the end of what a process writes.

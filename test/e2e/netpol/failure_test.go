@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
@@ -21,7 +22,7 @@ import (
 // newCluster makes a cluster for one test that breaks it.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
-	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, DataplaneArgs: []string{"--deny=Reject"}})
+	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		t.Fatal(err)
 	}

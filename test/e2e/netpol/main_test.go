@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
@@ -38,11 +39,11 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	sluice = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("go", "build", "-o", sluice, "../../../cmd/sluice").CombinedOutput(); err != nil {
+	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", sluice, "../../../cmd/sluice").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building sluice: %w\n%s", err, out)
 	}
 	// A refusal that is answered is seen at once.
-	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, DataplaneArgs: []string{"--deny=Reject"}})
+	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		return 1, err
 	}

@@ -1,0 +1,182 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Container says how a process runs that sees of the machine what a container
+// on the host's network would: a root file system with one program in it, which
+// it cannot write to, and no privilege that is not named here.
+type Container struct {
+	// Program is a file of this machine. It is Command[0] in the container.
+	Program string
+	Command []string
+	Env     []string
+	User    uint32
+	Group   uint32
+	// Capabilities are numbers of linux/capability.h.
+	Capabilities []uintptr
+	// Mounts are folders of this machine by their path in the container.
+	Mounts map[string]Mount
+}
+
+// Mount is a folder of this machine.
+type Mount struct {
+	Folder   string
+	ReadOnly bool
+}
+
+// StartContainer starts a container in the namespace. The caller waits for its
+// end. The kernel kills it when this process ends.
+func (n *Namespace) StartContainer(c *Container, output io.Writer) (*exec.Cmd, error) {
+	cmd := &exec.Cmd{
+		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/", Stdout: output, Stderr: output,
+		SysProcAttr: &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: c.User, Gid: c.Group}, Pdeathsig: syscall.SIGKILL, Setpgid: true,
+		},
+	}
+	started := make(chan error)
+	go n.startContainer(c, cmd, started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting %s as a container: %w", c.Command[0], err)
+	}
+	return cmd, nil
+}
+
+// containerRoot is a folder that every system has (FHS 3.0, 3.12). The root of a
+// container is mounted there in the mount namespace of its thread alone.
+const containerRoot = "/mnt"
+
+// startContainer gives a thread what the container is to have, starts it, and
+// ends the thread with the container: nothing else can run on it any more.
+func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The first thread is never ended. It waits while another one is used.
+		done := make(chan struct{})
+		go func() { defer close(done); n.startContainer(c, cmd, started) }()
+		<-done
+		runtime.UnlockOSThread()
+		return
+	}
+	cmd.SysProcAttr.Chroot = containerRoot
+	err := os.NewSyscallError("setns", unix.Setns(n.fd, unix.CLONE_NEWNET))
+	if err == nil {
+		err = c.makeRoot(containerRoot)
+	}
+	if err == nil {
+		err = dropPrivileges(c.Capabilities)
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	started <- err
+	if err == nil {
+		_ = waitForEnd(cmd.Process.Pid)
+	}
+}
+
+// waitForEnd waits until a process has ended, and leaves it to its parent to
+// find out how.
+func waitForEnd(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// makeRoot makes the container's root file system.
+func (c *Container) makeRoot(root string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return os.NewSyscallError("mount", err)
+	}
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
+		return os.NewSyscallError("mount", err)
+	}
+	program := filepath.Join(root, c.Command[0])
+	err := os.WriteFile(program, nil, 0o755)
+	if err == nil {
+		err = bind(c.Program, program)
+	}
+	for _, folder := range []string{"/proc", "/sys", "/dev"} {
+		if err == nil {
+			err = bindFolder(folder, filepath.Join(root, folder))
+		}
+	}
+	var inside []string
+	for path := range c.Mounts {
+		inside = append(inside, path)
+	}
+	slices.Sort(inside)
+	for _, path := range inside {
+		if err == nil {
+			err = os.MkdirAll(filepath.Join(root, path), 0o755)
+		}
+	}
+	if err == nil {
+		err = setReadOnly(root, unix.AT_RECURSIVE)
+	}
+	for _, path := range inside {
+		if err == nil {
+			err = bind(c.Mounts[path].Folder, filepath.Join(root, path))
+		}
+		if err == nil && c.Mounts[path].ReadOnly {
+			err = setReadOnly(filepath.Join(root, path), 0)
+		}
+	}
+	return err
+}
+
+func bindFolder(from, to string) error {
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	return bind(from, to)
+}
+
+func bind(from, to string) error {
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mounting %s: %w", from, err)
+	}
+	return nil
+}
+
+// setReadOnly needs Linux 5.12.
+func setReadOnly(path string, flags uint) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, path, flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	return os.NewSyscallError("mount_setattr", err)
+}
+
+// dropPrivileges lets whatever the thread starts have these capabilities at
+// most, and gain none.
+func dropPrivileges(keep []uintptr) error {
+	for capability := uintptr(0); ; capability++ {
+		if slices.Contains(keep, capability) {
+			continue
+		}
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			// The kernel knows no more.
+			break
+		}
+		if err != nil {
+			return os.NewSyscallError("prctl", err)
+		}
+	}
+	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+}

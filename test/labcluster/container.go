@@ -1,0 +1,106 @@
+package labcluster
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// podImage is the image of a node's pod: it stands for the program under test.
+const podImage = "sluice:lab"
+
+// capabilities are those that a pod of ours may ask for.
+var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN}
+
+// startContainer starts one of a pod's containers as a kubelet does: same
+// command, user, group, capabilities, environment and mounts. Seccomp profiles
+// and limits are not stood in for.
+func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*Process, error) {
+	i := slices.IndexFunc(among, func(c corev1.Container) bool { return c.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("the pod of a node has no container %s", name)
+	}
+	container, err := n.containerOf(pod, &among[i])
+	if err != nil {
+		return nil, fmt.Errorf("starting container %s: %w", name, err)
+	}
+	p := &Process{what: name + " of " + n.Name(), ended: make(chan struct{})}
+	if p.cmd, err = n.host.StartContainer(container, &p.log); err != nil {
+		return nil, err
+	}
+	p.wait()
+	return p, nil
+}
+
+func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*lab.Container, error) {
+	s := c.SecurityContext
+	out := &lab.Container{
+		Program: n.cluster.options.Program,
+		User:    uint32(*s.RunAsUser), Group: uint32(*s.RunAsGroup),
+		Mounts: map[string]lab.Mount{},
+	}
+	for _, name := range s.Capabilities.Add {
+		number, known := capabilities[name]
+		if !known {
+			return nil, fmt.Errorf("capability %s is not known here", name)
+		}
+		out.Capabilities = append(out.Capabilities, number)
+	}
+	server, err := url.Parse(n.apiServer.Host)
+	if err != nil {
+		return nil, err
+	}
+	variables := map[string]string{"KUBERNETES_SERVICE_HOST": server.Hostname(), "KUBERNETES_SERVICE_PORT": server.Port()}
+	for _, v := range c.Env {
+		variables[v.Name] = v.Value
+		if v.ValueFrom != nil {
+			// Nothing else is asked for.
+			variables[v.Name] = n.Name()
+		}
+	}
+	var replacements []string
+	for name, value := range variables {
+		out.Env = append(out.Env, name+"="+value)
+		replacements = append(replacements, "$("+name+")", value)
+	}
+	replacer := strings.NewReplacer(replacements...)
+	for _, word := range slices.Concat(c.Command, c.Args) {
+		out.Command = append(out.Command, replacer.Replace(word))
+	}
+	for _, m := range c.VolumeMounts {
+		i := slices.IndexFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no volume %s", m.Name)
+		}
+		folder := n.credentials
+		if pod.Spec.Volumes[i].HostPath != nil {
+			folder = n.stateDir
+		}
+		out.Mounts[m.MountPath] = lab.Mount{Folder: folder, ReadOnly: m.ReadOnly}
+	}
+	return out, nil
+}
+
+// writeCredentials writes what a kubelet projects into a pod that has a token.
+func writeCredentials(folder string, config *rest.Config) error {
+	if err := os.Chmod(folder, 0o755); err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{
+		"token": []byte(config.BearerToken), "ca.crt": config.CAData, "namespace": []byte(systemNamespace),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil {
+			return fmt.Errorf("writing credentials: %w", err)
+		}
+	}
+	return nil
+}

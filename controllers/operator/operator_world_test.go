@@ -339,3 +339,26 @@ func (s *site) says(kind v1alpha1.ConditionType, status metav1.ConditionStatus, 
 		return nil
 	})
 }
+
+// stranger is a DaemonSet of somebody else.
+func (s *site) stranger(name string) *appsv1.DaemonSet {
+	labels := map[string]string{"app": "another"}
+	return &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: rbac.Namespace, Name: name},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "another", Image: "another"}}},
+			},
+		},
+	}
+}
+
+// service waits for the Service of our metrics.
+func (s *site) service() {
+	s.t.Helper()
+	eventually(s.t, func() error {
+		return s.Get(s.t.Context(), client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice-metrics"}, &corev1.Service{})
+	})
+}

@@ -6,7 +6,7 @@
 //	etcd -- kube-apiserver
 //	            |  one link for each node, which can be cut
 //	   +--------+---------+ ...
-//	   | agent            |            in the machine's network: it needs HTTP only
+//	   | agent            |            user 65532, no capabilities, with a token
 //	   |   | state directory
 //	   | dataplane        |            in the node's network
 //	   |   nftables       |

@@ -1,0 +1,95 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
+)
+
+// serviceMonitors is the kind as the operator of Prometheus defines it, but for
+// its fields.
+func serviceMonitors() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "servicemonitors.monitoring.coreos.com"},
+		"spec": map[string]any{
+			"group": "monitoring.coreos.com", "scope": "Namespaced",
+			"names": map[string]any{"plural": "servicemonitors", "singular": "servicemonitor", "kind": "ServiceMonitor", "listKind": "ServiceMonitorList"},
+			"versions": []any{map[string]any{
+				"name": "v1", "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+			}},
+		},
+	}}
+}
+
+// TestServiceMonitor: where there is such a kind, there is one for our metrics,
+// and it goes with the Enforcer.
+func TestServiceMonitor(t *testing.T) {
+	s := newSite(t)
+	definition := serviceMonitors()
+	must(t, s.Create(t.Context(), definition))
+	t.Cleanup(func() { s.check(s.Delete(context.Background(), serviceMonitors())) })
+	monitor := &unstructured.Unstructured{}
+	monitor.SetGroupVersionKind(schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"})
+	key := client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice-metrics"}
+	eventually(t, func() error {
+		err := s.Get(t.Context(), key, monitor)
+		if client.IgnoreNotFound(err) != nil || err == nil {
+			return errors.Join(err, errors.New("the kind is not served yet"))
+		}
+		return nil
+	})
+	o := startOperator(t)
+	s.enforcer(v1alpha1.EnforcerSpec{})
+	eventually(t, func() error { return s.Get(t.Context(), key, monitor) })
+	endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
+	var ports []any
+	for _, e := range endpoints {
+		ports = append(ports, e.(map[string]any)["port"])
+	}
+	if diff := cmp.Diff([]any{"agent-metrics", "plane-metrics"}, ports); diff != "" {
+		t.Errorf("ports (-want +got):\n%s", diff)
+	}
+	o.stop()
+	unstructured.RemoveNestedField(monitor.Object, "spec", "endpoints")
+	must(t, s.Update(t.Context(), monitor))
+	startOperator(t)
+	eventually(t, func() error {
+		if err := s.Get(t.Context(), key, monitor); err != nil {
+			return err
+		}
+		if endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints"); len(endpoints) != 2 {
+			return fmt.Errorf("endpoints %v", endpoints)
+		}
+		return nil
+	})
+	must(t, s.Delete(t.Context(), &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: theName.Name}}))
+	s.nothingLeft()
+	s.gone(monitor, key.Name)
+}
+
+// TestApplyFails: what the API server refuses is in the status, and the rest is
+// applied all the same.
+func TestApplyFails(t *testing.T) {
+	s := newSite(t)
+	// A DaemonSet of the name that selects other pods: the selector cannot change.
+	stranger := s.stranger("sluice")
+	must(t, s.Create(t.Context(), stranger))
+	startOperator(t)
+	s.enforcer(v1alpha1.EnforcerSpec{})
+	s.says(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed, "applying DaemonSet sluice-system/sluice", "field is immutable")
+	s.service()
+	must(t, s.Delete(t.Context(), stranger))
+	s.says(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected)
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,13 @@ func TestAgent(t *testing.T) {
 	c := server.Client(t)
 	namespace := server.Namespace(t)
 	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
+	// Other tests list all nodes.
+	t.Cleanup(func() {
+		err := c.Delete(context.Background(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
+		if client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	})
 	web := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
 		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}}},

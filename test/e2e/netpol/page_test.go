@@ -1,0 +1,138 @@
+package netpol_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// The ports of the page's policies, and one of neither.
+var (
+	tcp6379 = labcluster.Target{Protocol: flow.TCP, Port: 6379}
+	tcp5978 = labcluster.Target{Protocol: flow.TCP, Port: 5978}
+	udp53   = labcluster.Target{Protocol: flow.UDP, Port: 53}
+	sctp1   = labcluster.Target{Protocol: flow.SCTP, Port: 1}
+)
+
+// TestPage applies the policies of the Kubernetes NetworkPolicy page as they
+// are, all at once: the example and the default policies, each in its namespace.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	s := &stage{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
+	s.addOutside("172.17.0.10", "172.17.0.10")
+	s.addOutside("172.17.1.10", "172.17.1.10")
+	s.addOutside("10.0.0.10", "10.0.0.10")
+	ends := slices.Clone(s.outside)
+	for _, object := range s.pageObjects() {
+		s.create(object)
+		if object.GetKind() == "Pod" {
+			s.must(s.cluster.WaitRunning(t.Context(), object.GetNamespace()))
+			end, err := s.cluster.End(object.GetNamespace(), object.GetName())
+			s.must(err)
+			end.Name = object.GetNamespace() + "/" + object.GetName()
+			ends = append(ends, end)
+		}
+	}
+	s.must(s.cluster.WaitEnforced(t.Context()))
+	table, err := s.cluster.Table(t.Context(), ends, s.targets)
+	s.must(err)
+	for _, difference := range table.Differences() {
+		t.Error(difference)
+	}
+	for _, cell := range []struct {
+		from, to string
+		target   labcluster.Target
+		want     lab.Result
+	}{
+		{"default/frontend", "default/db", tcp6379, lab.Connected},
+		{"myproject/client", "default/db", tcp6379, lab.Connected},
+		{"172.17.0.10", "default/db", tcp6379, lab.Connected},
+		{"172.17.1.10", "default/db", tcp6379, lab.Refused},
+		{"default/dns", "default/db", tcp6379, lab.Refused},
+		{"default/frontend", "default/db", tcp5978, lab.Refused},
+		{"default/db", "10.0.0.10", tcp5978, lab.Connected},
+		{"default/db", "10.0.0.10", tcp6379, lab.Refused},
+		{"default/db", "default/dns", udp53, lab.Refused},
+		{"default/frontend", "no-ingress/web", udp53, lab.Refused},
+		{"no-ingress/web", "default/frontend", udp53, lab.Connected},
+		{"no-egress/web", "default/frontend", tcp6379, lab.Refused},
+		{"default/frontend", "no-egress/web", sctp1, lab.Connected},
+		{"default/frontend", "sealed/web", sctp1, lab.Refused},
+		{"sealed/web", "default/frontend", tcp5978, lab.Refused},
+		{"172.17.1.10", "allow-all/web", sctp1, lab.Connected},
+		{"allow-all/web", "10.0.0.10", udp53, lab.Connected},
+	} {
+		if got, same := table.Got(cell.from, cell.to, cell.target); !same || got != cell.want {
+			t.Errorf("%s to %s %s: %s (the same over both families: %t), want %s", cell.from, cell.to, cell.target, got, same, cell.want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("\n%s", table)
+	}
+}
+
+// pageObjects reads the demo's example, which has the page's policies and pods
+// for them. The pods serve every target.
+func (s *stage) pageObjects() []*unstructured.Unstructured {
+	s.Helper()
+	files, err := filepath.Glob("../../../demo/example/*.yaml")
+	s.must(err)
+	var out []*unstructured.Unstructured
+	for _, name := range files {
+		file, err := os.Open(name)
+		s.must(err)
+		s.Cleanup(func() { _ = file.Close() })
+		for documents := yaml.NewYAMLOrJSONDecoder(file, 1<<16); ; {
+			object := &unstructured.Unstructured{}
+			if err := documents.Decode(object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				s.Fatalf("%s: %v", name, err)
+			}
+			if object.GetKind() == "Pod" {
+				object = s.serving(object)
+			}
+			out = append(out, object)
+		}
+	}
+	return out
+}
+
+// serving lets a pod serve every target.
+func (s *stage) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
+	s.Helper()
+	var pod corev1.Pod
+	s.must(runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod))
+	ports := &pod.Spec.Containers[0].Ports
+	*ports = nil
+	for _, target := range s.targets {
+		*ports = append(*ports, corev1.ContainerPort{Protocol: corev1.Protocol(target.Protocol.String()), ContainerPort: int32(target.Port)})
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&pod)
+	s.must(err)
+	return &unstructured.Unstructured{Object: content}
+}
+
+// create makes an object that is gone after the test.
+func (s *stage) create(object *unstructured.Unstructured) {
+	s.Helper()
+	err := s.cluster.Client().Create(s.Context(), object)
+	if apierrors.IsAlreadyExists(err) && object.GetKind() == "Namespace" {
+		return
+	}
+	s.must(err)
+	s.Cleanup(func() { _ = s.cluster.Client().Delete(cleanup(), object) })
+}

@@ -54,6 +54,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Answers with all objects of a kind: one at the start, and one whenever a watch cannot go on from where it was.",
 		}, []string{"kind"}),
 	}
+	for _, k := range resources {
+		m.lists.WithLabelValues(string(k))
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.objects, m.unreadable, m.connected, m.event, m.took, m.acknowledgement,

@@ -175,9 +175,10 @@ func TestOtherImage(t *testing.T) {
 			if got := operator["image"]; got != want {
 				t.Errorf("asked for %s, the operator runs %s", image, got)
 			}
+			// Nodes run what the operator's pod runs: nothing names another.
 			for _, variable := range operator["env"].([]any) {
-				if v := variable.(map[string]any); v["name"] == "SLUICE_IMAGE" && v["value"] != want {
-					t.Errorf("asked for %s, the nodes run %s", image, v["value"])
+				if name := variable.(map[string]any)["name"]; name == "SLUICE_IMAGE" {
+					t.Errorf("%s is set", name)
 				}
 			}
 		}

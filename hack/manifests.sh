@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# hack/manifests.sh IMAGE prints config/default with that image, for the operator
-# and for the nodes, as one file.
+# hack/manifests.sh IMAGE prints config/default with that image as one file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 image=${1:?name the image, such as sluice:0.1.0}
@@ -19,11 +18,5 @@ fi
 cat >"$overlay/kustomization.yaml" <<END
 resources: [../../config/default]
 images: [{name: sluice, $fields}]
-replacements:
-  - source:
-      {kind: Deployment, name: sluice-operator, fieldPath: "spec.template.spec.containers.[name=operator].image"}
-    targets:
-      - select: {kind: Deployment, name: sluice-operator}
-        fieldPaths: ["spec.template.spec.containers.[name=operator].env.[name=SLUICE_IMAGE].value"]
 END
 "${GO:-go}" tool -modfile=hack/tools/go.mod kustomize build "$overlay"

@@ -15,8 +15,12 @@ import (
 	"github.com/sluicenet/sluice/controllers/operator"
 )
 
-// imageVariable names the image of nodes where no flag does.
-const imageVariable = "SLUICE_IMAGE"
+const (
+	// imageVariable names the image of nodes where no flag does.
+	imageVariable = "SLUICE_IMAGE"
+	// podVariable names the operator's own pod, where it runs in one.
+	podVariable = "POD_NAME"
+)
 
 // operatorFlags are the flags of the operator command.
 type operatorFlags struct {
@@ -43,9 +47,10 @@ A deleted Enforcer goes once every node has proved that nothing of it is left.`,
   sluice operator --kubeconfig ~/.kube/config --image sluice:dev`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			pod := os.Getenv(podVariable)
 			switch {
-			case flags.image == "":
-				return wrongf("--image is missing, and %s is empty: give the image that nodes run", imageVariable)
+			case flags.image == "" && pod == "":
+				return wrongf("--image is missing, and %s and %s are empty: give the image that nodes run", imageVariable, podVariable)
 			case flags.namespace == "":
 				return wrongf("--namespace is empty: give the namespace of the operator")
 			}
@@ -53,13 +58,18 @@ A deleted Enforcer goes once every node has proved that nothing of it is left.`,
 			if err != nil {
 				return err
 			}
+			if flags.image == "" {
+				if flags.image, err = operator.PodImage(cmd.Context(), config, flags.namespace, pod); err != nil {
+					return fmt.Errorf("finding the image of nodes: %w", err)
+				}
+			}
 			return runOperator(cmd.Context(), config, &flags, zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(flags.verbose)))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "`file` that names the API server; else as kubectl does, or as a pod")
 	f.StringVar(&flags.namespace, "namespace", rbac.Namespace, "`namespace` of operator and nodes' pods")
-	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` of nodes whose Enforcer names none; else "+imageVariable)
+	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` of nodes; else "+imageVariable+", else that of the pod "+podVariable)
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while no other operator does")
 	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "`address` to serve metrics on; 0 serves none")
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "`address` for /healthz and /readyz; 0 serves none")

@@ -14,16 +14,9 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// overlay is config/default with another image, for the operator and, by its
-// environment, for the nodes.
+// overlay is config/default with another image.
 const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
-replacements:
-  - source:
-      {kind: Deployment, name: sluice-operator, fieldPath: "spec.template.spec.containers.[name=operator].image"}
-    targets:
-      - select: {kind: Deployment, name: sluice-operator}
-        fieldPaths: ["spec.template.spec.containers.[name=operator].env.[name=SLUICE_IMAGE].value"]
 `
 
 // overlay gives a folder for `kubectl apply -k` that is config/default with the

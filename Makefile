@@ -15,6 +15,8 @@ VERSION ?= $(shell cat VERSION)
 # For `make image`, `make deploy` and `make dist`: name and tag; platforms, separated by commas.
 IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
+# For `make catalog`: the image that bundle/ was built into.
+BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
 # For `make test`: packages, and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -31,6 +33,10 @@ kube_assets = KUBEBUILDER_ASSETS="$$(nice -n 19 $(GO) run ./hack/kubeassets)"
 # Tools have a module of their own, so that no program needs their
 # dependencies. Go builds a tool once and keeps it in the user's build cache.
 tool := $(GO) tool -modfile=hack/tools/go.mod
+
+# So has what checks the OLM bundle. The tag leaves out a C library for
+# signatures of images.
+olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
 
 ##@ Try it
 
@@ -50,6 +56,7 @@ test: ## Run all tests, also those on real packets (needs root)
 	hack/install-test-deps.sh
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \
 		$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
+	$(olm) test -count=1 ./...
 
 ##@ Build
 
@@ -74,10 +81,16 @@ dist: ## Write dist/install.yaml: all of config/default in one file, with IMAGE
 bundle: ## Write bundle/, what OLM installs, from config/, with IMAGE
 	IMAGE='$(IMAGE)' $(GO) run ./hack/bundle
 
+.PHONY: catalog
+catalog: ## Write dist/catalog/, a file-based catalog of bundle/, whose image is BUNDLE_IMAGE
+	mkdir -p dist/catalog
+	$(olm) run . -bundle "$(CURDIR)/bundle" -image '$(BUNDLE_IMAGE)' >dist/catalog/catalog.yaml
+
 .PHONY: generate
 generate: ## Write all generated files anew
 	$(GO) generate ./...
 	$(GO) mod tidy
+	$(GO) -C hack/olm mod tidy
 
 .PHONY: kube-assets
 kube-assets: ## Build the kube-apiserver and etcd that tests start, and print where they are

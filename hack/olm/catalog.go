@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"github.com/operator-framework/operator-registry/alpha/action"
+	"github.com/operator-framework/operator-registry/alpha/declcfg"
+	"github.com/operator-framework/operator-registry/pkg/image"
+	"github.com/operator-framework/operator-registry/pkg/registry"
+)
+
+// catalog renders the bundle of a folder, which clusters take from an image, into
+// a valid catalog of nothing else.
+func catalog(ctx context.Context, folder, from string) (*declcfg.DeclarativeConfig, error) {
+	reference, err := template.New("image").Parse(fmt.Sprintf("{{%q}}", from))
+	if err != nil {
+		return nil, fmt.Errorf("naming the bundle's image: %w", err)
+	}
+	render := action.Render{Refs: []string{folder}, AllowedRefMask: action.RefBundleDir, ImageRefTemplate: reference}
+	config, err := render.Run(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rendering bundle: %w", err)
+	}
+	input, err := registry.NewImageInput(image.SimpleReference(from), folder)
+	if err != nil {
+		return nil, fmt.Errorf("reading bundle: %w", err)
+	}
+	notes := input.Bundle.Annotations
+	config.Packages = []declcfg.Package{{
+		Schema: declcfg.SchemaPackage, Name: notes.PackageName, DefaultChannel: notes.DefaultChannelName,
+	}}
+	for name := range strings.SplitSeq(notes.Channels, ",") {
+		config.Channels = append(config.Channels, declcfg.Channel{
+			Schema: declcfg.SchemaChannel, Name: name, Package: notes.PackageName,
+			Entries: []declcfg.ChannelEntry{{Name: input.Bundle.Name}},
+		})
+	}
+	if _, err := declcfg.ConvertToModel(*config); err != nil {
+		return nil, fmt.Errorf("checking catalog: %w", err)
+	}
+	return config, nil
+}

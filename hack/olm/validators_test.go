@@ -1,0 +1,105 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/operator-framework/api/pkg/manifests"
+	"github.com/operator-framework/api/pkg/validation"
+	"github.com/operator-framework/api/pkg/validation/errors"
+)
+
+const folder = "../../bundle"
+
+// kubernetes is the version that the bundle must not use removed APIs of.
+const kubernetes = "1.37"
+
+// validators are all that operator-framework/api has for a bundle, but the one
+// for architectures: it pulls the operator's image with docker.
+var validators = append(slices.Clone(validation.DefaultBundleValidators),
+	validation.OperatorHubV2Validator,
+	validation.StandardCapabilitiesValidator,
+	validation.StandardCategoriesValidator,
+	validation.CommunityOperatorValidator,
+	validation.ObjectValidator,
+	validation.GoodPracticesValidator,
+	validation.AlphaDeprecatedAPIsValidator,
+)
+
+// expected are the warnings that stay: what they say, and why it is so.
+var expected = map[string]string{
+	"NodeEnforcer: provided API should have an example annotation": "agents write it, people do not",
+	"PolicyStatus: provided API should have an example annotation": "the operator writes it, people do not",
+	"removed in v1.25. More info: https://kubernetes.io/docs/reference/using-api/deprecation-guide/#v1-25. Migrate the API(s) for events": "rules " +
+		"name a group and no version, so the validator cannot see that it is events.k8s.io/v1",
+}
+
+// TestValidators: none has an error to tell, and no warning but the expected.
+func TestValidators(t *testing.T) {
+	bundle, err := manifests.GetBundleFromDir(filepath.Join(folder, "manifests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, result := range validate(bundle) {
+		for _, fault := range result.Errors {
+			t.Errorf("%s: %v", result.Name, fault)
+		}
+		for _, warning := range result.Warnings {
+			text := known(warning.Error())
+			if text == "" {
+				t.Errorf("%s: %v", result.Name, warning)
+			}
+			seen[text] = true
+		}
+	}
+	for text := range expected {
+		if !seen[text] {
+			t.Errorf("nobody warns of this any more, so it need not be expected: %s", text)
+		}
+	}
+}
+
+func validate(bundle *manifests.Bundle) []errors.ManifestResult {
+	objects := append(bundle.ObjectsToValidate(), map[string]string{"k8s-version": kubernetes})
+	return validators.Validate(objects...)
+}
+
+// known gives the expected warning that a text is, or nothing.
+func known(text string) string {
+	for part := range expected {
+		if strings.Contains(text, part) {
+			return part
+		}
+	}
+	return ""
+}
+
+// TestValidatorsBite: a bundle that is wrong is refused.
+func TestValidatorsBite(t *testing.T) {
+	for name, spoil := range map[string]func(*manifests.Bundle){
+		"no icon":                 func(b *manifests.Bundle) { b.CSV.Spec.Icon = nil },
+		"another minimum version": func(b *manifests.Bundle) { b.CSV.Spec.MinKubeVersion = "newest" },
+		"a kind without a CRD":    func(b *manifests.Bundle) { b.V1CRDs = b.V1CRDs[1:] },
+	} {
+		bundle, err := manifests.GetBundleFromDir(filepath.Join(folder, "manifests"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(bundle)
+		wrong := 0
+		for _, result := range validate(bundle) {
+			wrong += len(result.Errors)
+			for _, warning := range result.Warnings {
+				if known(warning.Error()) == "" {
+					wrong++
+				}
+			}
+		}
+		if wrong == 0 {
+			t.Errorf("%s: no validator minds", name)
+		}
+	}
+}

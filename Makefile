@@ -127,6 +127,7 @@ undeploy: dist ## Remove the Enforcer, which cleans the nodes, then everything
 .PHONY: lint
 lint: ## Check style and import directions, and that the import rule bites
 	$(tool) golangci-lint run ./...
+	cd hack/olm && $(GO) tool -modfile=../tools/go.mod golangci-lint run --build-tags=containers_image_openpgp ./...
 	$(GO) run ./hack/importrule "$$($(tool) -n golangci-lint)"
 
 .PHONY: check-generated

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +39,10 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
+// startTime is after which the memory that only the start took is given back: by
+// then the first tree is out.
+const startTime = 5 * time.Second
+
 // Run keeps the node's tree up to date until the context ends. While the API
 // server is away it waits, also at its start.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
@@ -66,6 +72,8 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 		if err := load(ctx, mgr, w, reconcilers); err != nil {
 			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
 		}
+		rest := time.AfterFunc(startTime, debug.FreeOSMemory)
+		defer rest.Stop()
 		return p.run(ctx)
 	}
 	source := &statusSource{stateDir: o.StateDir, publisher: p, dataplane: d, connection: c}

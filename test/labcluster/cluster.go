@@ -140,6 +140,10 @@ func (c *Cluster) Client() client.WithWatch { return c.client }
 // Config is for clients that may do everything. The caller may change it.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
+// SetProgram gives the binary of whatever nodes start from now on, as an upgrade
+// does. What runs goes on with its own.
+func (c *Cluster) SetProgram(path string) { c.options.Program = path }
+
 // Kubeconfig is the path of a file for kubectl.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 

@@ -39,8 +39,8 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	sluice = filepath.Join(dir, "sluice")
-	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", sluice, "../../../cmd/sluice").CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building sluice: %w\n%s", err, out)
+	if err := build(sluice, "lab"); err != nil {
+		return 1, err
 	}
 	// A refusal that is answered is seen at once.
 	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -49,4 +49,14 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, theCluster.Close()) }()
 	return m.Run(), nil
+}
+
+// build builds the binary, stamped with a version.
+func build(path, version string) error {
+	cmd := exec.Command("go", "build", "-ldflags", "-X main.version="+version, "-o", path, "../../../cmd/sluice")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building sluice: %w\n%s", err, out)
+	}
+	return nil
 }

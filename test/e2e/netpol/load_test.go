@@ -1,0 +1,182 @@
+package netpol_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+const (
+	// lostTime is how long an answer may take before its packet counts as lost.
+	lostTime = 10 * time.Second
+	// loadPause leaves the machine to others.
+	loadPause = time.Millisecond
+)
+
+// load is what goes on all the time while something else is done.
+type load struct {
+	stage   *stage
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	done    int
+	slowest time.Duration
+	faults  []string
+}
+
+func (s *stage) newLoad() (*load, context.Context) {
+	ctx, cancel := context.WithCancel(s.Context())
+	l := &load{stage: s, cancel: cancel}
+	s.Cleanup(func() { cancel(); l.running.Wait() })
+	return l, ctx
+}
+
+// add notes one round and what was wrong with it.
+func (l *load) add(took time.Duration, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done++
+	l.slowest = max(l.slowest, took)
+	if err != nil {
+		l.faults = append(l.faults, err.Error())
+	}
+}
+
+// stop ends the load. Any fault fails the test.
+func (l *load) stop(what string) {
+	l.stage.Helper()
+	l.cancel()
+	l.running.Wait()
+	l.stage.Logf("%s: %d, %d faults, the slowest took %s", what, l.done, len(l.faults), l.slowest.Round(time.Millisecond))
+	if l.done == 0 {
+		l.stage.Errorf("%s: nothing was tried", what)
+	}
+	for _, fault := range l.faults[:min(len(l.faults), 10)] {
+		l.stage.Errorf("%s: %s", what, fault)
+	}
+}
+
+// visits opens new connections to TCP port 80 of a pod, over both families. All
+// of them must open, also the one that is under way at the end.
+func (s *stage) visits(from, to string) *load {
+	s.Helper()
+	l, ctx := s.newLoad()
+	host, end := s.end(from).Host, s.end(to)
+	for _, address := range end.Addresses {
+		l.running.Go(func() {
+			for ctx.Err() == nil {
+				began := time.Now()
+				got, err := host.Probe(s.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), lostTime)
+				if err == nil && got != lab.Connected {
+					err = fmt.Errorf("a connection from %s to %s: %s", from, address, got)
+				}
+				l.add(time.Since(began), err)
+				wait(loadPause)
+			}
+		})
+	}
+	return l
+}
+
+// streams keeps a TCP connection and a UDP flow open to port 80 of a pod, over
+// both families, and sends numbered packets. Each is sent once and must be
+// answered.
+func (s *stage) streams(from, to string) *load {
+	s.Helper()
+	l, ctx := s.newLoad()
+	source, end := s.end(from), s.end(to)
+	for _, address := range end.Addresses {
+		for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+			conn := s.openStream(source, protocol, netip.AddrPortFrom(address, 80))
+			exchange := exchangeUDP
+			if protocol == flow.TCP {
+				exchange = exchangeTCP
+			}
+			l.running.Go(func() {
+				for number := uint64(1); ctx.Err() == nil; number++ {
+					began := time.Now()
+					if err := exchange(conn, number); err != nil {
+						l.add(time.Since(began), fmt.Errorf("%s to %s: packet %d: %w", protocol, address, number, err))
+						return
+					}
+					l.add(time.Since(began), nil)
+					wait(loadPause)
+				}
+			})
+		}
+	}
+	return l
+}
+
+func (s *stage) openStream(from labcluster.End, protocol flow.Protocol, to netip.AddrPort) net.Conn {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), lostTime)
+	defer cancel()
+	conn, err := from.Host.Dial(ctx, protocol, netip.Addr{}, to)
+	s.must(err)
+	s.Cleanup(func() { _ = conn.Close() })
+	s.must(conn.SetDeadline(time.Now().Add(lostTime)))
+	if protocol == flow.TCP {
+		// The server's greeting.
+		_, err = io.ReadFull(conn, make([]byte, 1))
+		s.must(err)
+	}
+	return conn
+}
+
+// exchangeUDP sends a number once, and waits for it.
+func exchangeUDP(conn net.Conn, number uint64) error {
+	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, number)); err != nil {
+		return err
+	}
+	var answer [8]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return err
+	}
+	if got := binary.BigEndian.Uint64(answer[:]); got != number {
+		return fmt.Errorf("the answer is packet %d", got)
+	}
+	return nil
+}
+
+// exchangeTCP asks for one packet of an odd size. A packet that the kernel had
+// to send again, and that the other end had not got already (RFC 2883), was lost.
+func exchangeTCP(conn net.Conn, number uint64) error {
+	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
+		return err
+	}
+	if err := lab.Download(conn, number%1000+1); err != nil {
+		return err
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var info *unix.TCPInfo
+	var failed error
+	if err := raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	if info.Total_retrans > info.Dsack_dups {
+		return fmt.Errorf("%d packets were lost", info.Total_retrans-info.Dsack_dups)
+	}
+	return nil
+}

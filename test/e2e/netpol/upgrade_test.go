@@ -1,0 +1,175 @@
+package netpol_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// TestUpgrade: a node's processes are replaced by those of another build, one
+// node after the other, under load.
+func TestUpgrade(t *testing.T) {
+	next := filepath.Join(t.TempDir(), "sluice")
+	if err := build(next, "lab-next"); err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t, newCluster(t))
+	// The sealed pod is reached from y alone, whatever happens to all others.
+	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
+	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "x/* -> x/a refused")
+
+	s.Run("agents", func(t *testing.T) { s.on(t).upgradeAgents(next) })
+	s.Run("dataplanes", func(t *testing.T) { s.on(t).upgradeDataplanes(next) })
+	s.Run("pods, back to the build before", func(t *testing.T) { s.on(t).replacePods(sluice) })
+}
+
+// on gives the stage to a part of its test.
+func (s *stage) on(t *testing.T) *stage {
+	part := *s
+	part.T = t
+	return &part
+}
+
+// upgradeAgents: 0 wrong verdicts, 0 lost flows, while policies change.
+func (s *stage) upgradeAgents(program string) {
+	s.cluster.SetProgram(program)
+	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
+	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	specs := []string{denyIngress, allowIn, denyAll, allowOut}
+	const rounds = 12
+	for round := range rounds {
+		s.apply("x/changing", exceptSealed(specs[round%len(specs)]))
+		s.label("z", "round", fmt.Sprint(round))
+		if round%4 == 0 {
+			n := s.cluster.Node(round / 4 % len(s.cluster.Nodes()))
+			s.must(n.Agent().Stop())
+			s.apply("z/meanwhile", specs[round/4])
+			s.must(n.StartAgent())
+			s.runs(n.Agent(), program)
+		}
+		wait(300 * time.Millisecond)
+	}
+	s.must(s.cluster.WaitEnforced(s.Context()))
+	s.stopAll(refused, allowed, streams)
+	s.remove("x/changing")
+	s.remove("z/meanwhile")
+	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed", "*/* -> z/* allowed")
+}
+
+// upgradeDataplanes: 0 packets of accepted flows lost, refused stays refused,
+// and new connections wait at most for a listener.
+func (s *stage) upgradeDataplanes(program string) {
+	s.cluster.SetProgram(program)
+	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
+	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	for _, n := range s.cluster.Nodes() {
+		gap := s.watchListener(n)
+		s.must(n.Dataplane().Stop())
+		s.must(n.StartDataplane())
+		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
+		s.runs(n.Dataplane(), program)
+		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
+	}
+	s.stopAll(refused, allowed, streams)
+	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed")
+}
+
+// replacePods does what a DaemonSet's update does: the whole pod ends, and one
+// of the other build starts with its init container.
+func (s *stage) replacePods(program string) {
+	s.cluster.SetProgram(program)
+	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
+	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	for _, n := range s.cluster.Nodes() {
+		gap := s.watchListener(n)
+		for _, p := range []*labcluster.Process{n.Agent(), n.Dataplane()} {
+			s.must(p.Stop())
+		}
+		for _, start := range []func() error{n.Prepare, n.StartDataplane, n.StartAgent} {
+			s.must(start())
+		}
+		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
+		s.runs(n.Agent(), program)
+		s.runs(n.Dataplane(), program)
+		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
+	}
+	s.stopAll(refused, allowed, streams)
+	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed")
+}
+
+func (s *stage) stopAll(refused []*guard, allowed, streams *load) {
+	s.Helper()
+	for _, g := range refused {
+		g.stop()
+	}
+	allowed.stop("new connections that are allowed")
+	streams.stop("packets of accepted flows")
+}
+
+// runs wants that a process is of a build.
+func (s *stage) runs(p *labcluster.Process, program string) {
+	s.Helper()
+	want, err := os.Stat(program)
+	s.must(err)
+	got, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.PID()))
+	s.must(err)
+	if !os.SameFile(want, got) {
+		s.Errorf("process %d is not of the build %s", p.PID(), program)
+	}
+}
+
+// listenerTime is how long a node may be without a listener.
+const listenerTime = 30 * time.Second
+
+// watchListener watches the node's queues. The returned function waits until all
+// have had no listener and have one again, and gives the time in between.
+func (s *stage) watchListener(n *labcluster.Node) func() time.Duration {
+	s.Helper()
+	all, err := listeners(n)
+	s.must(err)
+	ctx, cancel := context.WithTimeout(s.Context(), listenerTime)
+	var watching sync.WaitGroup
+	var lost, found time.Time
+	watching.Go(func() {
+		for ; ctx.Err() == nil && found.IsZero(); wait(time.Millisecond) {
+			var now int
+			if now, err = listeners(n); err != nil {
+				return
+			}
+			switch {
+			case now < all && lost.IsZero():
+				lost = time.Now()
+			case now == all && !lost.IsZero():
+				found = time.Now()
+			}
+		}
+	})
+	return func() time.Duration {
+		s.Helper()
+		watching.Wait()
+		cancel()
+		s.must(err)
+		if found.IsZero() {
+			s.Fatalf("%s: no listener again within %s:\n%s", n.Name(), listenerTime, n.Dataplane().Log())
+		}
+		return found.Sub(lost)
+	}
+}
+
+// listeners counts the queues of a node that somebody listens at (nf_queue's
+// instances, net/netfilter/nfnetlink_queue.c).
+func listeners(n *labcluster.Node) (count int, err error) {
+	err = n.Host().Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+		count = strings.Count(string(text), "\n")
+		return err
+	})
+	return count, err
+}

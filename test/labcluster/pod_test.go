@@ -2,11 +2,13 @@ package labcluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -20,13 +22,16 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/operator"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
 const patience = time.Minute
 
 // TestPodAsShipped: the processes of a node work with the users, capabilities
-// and files of the pod that ships, and leave nothing when they uninstall.
+// and files of the pod that ships, and leave nothing but what is of others when
+// they uninstall.
 func TestPodAsShipped(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -70,16 +75,20 @@ func TestPodAsShipped(t *testing.T) {
 		}
 	}
 
-	deny := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "deny"}}
+	nft(t, node, others)
+	before := nft(t, node, "-a list ruleset")
+	before = before[strings.Index(before, "table inet others"):]
+	allow := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "allow"}}
+	allow.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
 	for _, name := range []string{"a", "b"} {
 		if err := c.Client().Create(ctx, newPod(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Client().Create(ctx, deny); err != nil {
+	if err := c.Client().Create(ctx, allow); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WaitEnforced(ctx); err != nil {
+	if err := errors.Join(c.WaitRunning(ctx, "default"), c.WaitEnforced(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	for _, port := range []int{operator.AgentHealthPort, operator.DataplaneHealthPort} {
@@ -90,8 +99,12 @@ func TestPodAsShipped(t *testing.T) {
 	for _, port := range []int{operator.AgentMetricsPort, operator.DataplaneMetricsPort} {
 		answers(t, node, port, "/metrics")
 	}
-	if out := nft(t, node, "list", "tables"); out != "table inet sluice" {
+	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {
 		t.Errorf("tables %q", out)
+	}
+	visit(t, c)
+	if got := marksOf(t, node); !slices.Contains(got, othersMark|accepted) {
+		t.Errorf("connections have marks %#x, want %#x among them", got, othersMark|accepted)
 	}
 
 	// What an operator does on a node whose Enforcer is deleted.
@@ -100,7 +113,7 @@ func TestPodAsShipped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out := nft(t, node, "list", "tables"); out != "table inet sluice" {
+	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {
 		t.Errorf("tables %q after the dataplane has ended, want the rules to stay", out)
 	}
 	uninstall, err := node.StartUninstall()
@@ -108,8 +121,11 @@ func TestPodAsShipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers(t, node, operator.DataplaneHealthPort, "/readyz")
-	if out := nft(t, node, "list", "tables"); out != "" {
-		t.Errorf("left: %s", out)
+	if diff := cmp.Diff(before, nft(t, node, "-a list ruleset")); diff != "" {
+		t.Errorf("rules of others (-before +after):\n%s", diff)
+	}
+	if got := marksOf(t, node); !slices.Contains(got, othersMark) || slices.Contains(got, othersMark|accepted) {
+		t.Errorf("connections have marks %#x, want %#x without ours", got, othersMark)
 	}
 	if left, err := os.ReadDir(node.StateDir()); err != nil || len(left) > 0 {
 		t.Errorf("left in the state directory: %v, %v", left, err)
@@ -175,10 +191,60 @@ func answers(t *testing.T, node *labcluster.Node, port int, path string) {
 	t.Fatalf("port %d does not answer %s: %s\n%s", port, path, last, strings.Join(logs, "\n"))
 }
 
-// nft runs nft on a node.
-func nft(t *testing.T, node *labcluster.Node, args ...string) string {
+// others are rules that a node may have beside ours, with a bit of their own in
+// connection marks.
+const others = `
+table inet others {
+	chain forward {
+		type filter hook forward priority -150; policy accept;
+		ct mark set ct mark | 0x00002000
+	}
+}
+`
+
+// othersMark is that bit, accepted ours.
+const othersMark, accepted uint32 = 0x2000, 0x20
+
+// visit connects pod a with pod b. Conntrack remembers it for a while.
+func visit(t *testing.T, c *labcluster.Cluster) {
 	t.Helper()
-	cmd := exec.Command("nft", args...)
+	from, err := c.End("default", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := c.End("default", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range to.Addresses {
+		got, err := from.Host.Probe(t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), patience)
+		if err != nil || got != lab.Connected {
+			t.Fatalf("from a to b: %s, %v", got, err)
+		}
+	}
+}
+
+// marksOf gives the marks of a node's connections.
+func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
+	t.Helper()
+	connections, err := node.Host().Connections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range connections {
+		out = append(out, c.Mark)
+	}
+	return out
+}
+
+// nft gives nft commands on a node: options and one command, or a file's text.
+func nft(t *testing.T, node *labcluster.Node, commands string) string {
+	t.Helper()
+	cmd := exec.Command("nft", strings.Fields(commands)...)
+	if strings.Contains(commands, "\n") {
+		cmd = exec.Command("nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(commands)
+	}
 	var out []byte
 	err := node.Host().Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
 	if err != nil {

@@ -76,8 +76,7 @@ func TestPodAsShipped(t *testing.T) {
 	}
 
 	nft(t, node, others)
-	before := nft(t, node, "-a list ruleset")
-	before = before[strings.Index(before, "table inet others"):]
+	before := nft(t, node, "-a list table inet others")
 	allow := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "allow"}}
 	allow.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
 	for _, name := range []string{"a", "b"} {

@@ -1,0 +1,141 @@
+package bench_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+const (
+	// changesPerSecond is how many pods are changed, made or deleted.
+	changesPerSecond = 200
+	// ticks is USER_HZ, the unit of times in /proc/PID/stat.
+	ticks = 100
+	// late is after which a publication is later than it may be, a bucket of the
+	// agent's histogram.
+	late = "0.1"
+)
+
+// BenchmarkAgentChurn measures an agent while 200 pods change in a second, of
+// 10,000 that 1,000 policies select from, for a minute: the processor time that
+// its process takes, in cores, and how many of its events were published more
+// than 100 ms later.
+func BenchmarkAgentChurn(b *testing.B) {
+	server := startServer(b)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
+	if err := server.Client(b).Create(b.Context(), node); err != nil {
+		b.Fatal(err)
+	}
+	config := server.Config()
+	config.QPS = -1
+	c := server.ClientFor(b, config)
+	objects := cluster.NewRealistic(1, cluster.Size{Pods: choose(pods, 200), Policies: choose(policies, 20)})
+	fill(b, c, objects, cluster.LocalNode)
+	agent := newAgent(b, buildProgram(b), server)
+	agent.settled()
+	before, begun := agent.work(), now()
+	changes := choose(60, 2) * changesPerSecond
+	churn(b, c, objects, changes)
+	took := now() - begun
+	// What was written last is published by then, if it is not late.
+	<-time.After(time.Second)
+	after := agent.work()
+	events := after.events - before.events
+	if events == 0 {
+		b.Fatal("the agent published nothing")
+	}
+	b.ReportMetric((after.cpu-before.cpu).Seconds()/took.Seconds(), "cores")
+	b.ReportMetric(float64(events-(after.inTime-before.inTime)), "late")
+	b.ReportMetric(float64(changes)/took.Seconds(), "changes/s")
+	b.ReportMetric(float64(events)/took.Seconds(), "events/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// work is what an agent has done so far.
+type work struct {
+	cpu time.Duration
+	// events were published, inTime of them not late.
+	events, inTime uint64
+}
+
+func (a *agentProcess) work() (w work) {
+	a.b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.cmd.Process.Pid))
+	if err != nil {
+		a.b.Fatal(err)
+	}
+	// After the name, which is in parentheses: utime and stime are fields 14 and 15.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			a.b.Fatal(err)
+		}
+		w.cpu += time.Duration(n) * time.Second / ticks
+	}
+	text, err := fetch("http://" + a.metrics + "/metrics")
+	if err != nil {
+		a.b.Fatal(err)
+	}
+	for name, to := range map[string]*uint64{"_count": &w.events, `_bucket{le="` + late + `"}`: &w.inTime} {
+		_, rest, found := strings.Cut(text, "\nsluice_agent_event_to_publication_seconds"+name+" ")
+		if _, err := fmt.Sscan(rest, to); !found || err != nil {
+			a.b.Fatalf("the agent's metrics: %v", err)
+		}
+	}
+	return w
+}
+
+// churn changes labels of pods, makes pods and deletes them again.
+func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes int) {
+	b.Helper()
+	var known []*corev1.Pod
+	for pod := range objects.Pods() {
+		if !pod.Spec.HostNetwork {
+			known = append(known, pod)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var group errgroup.Group
+	// A slow API server slows the changes, and changes/s says so.
+	group.SetLimit(writers)
+	tick := time.NewTicker(time.Second / changesPerSecond)
+	defer tick.Stop()
+	for i := range changes {
+		<-tick.C
+		pod := known[random.IntN(len(known))].DeepCopy()
+		switch i % 10 {
+		case 8:
+			pod.Name, pod.UID, pod.ResourceVersion = fmt.Sprintf("churn-%d", i), "", ""
+			pod.Spec.Containers[0].Image = "none"
+			group.Go(func() error { return c.Create(b.Context(), pod) })
+		case 9:
+			// It may be gone already.
+			group.Go(func() error {
+				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
+			})
+		default:
+			// A label that policies select by.
+			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, random.IntN(3))
+			group.Go(func() error {
+				return client.IgnoreNotFound(c.Patch(b.Context(), pod, client.RawPatch(types.MergePatchType, patch)))
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+}

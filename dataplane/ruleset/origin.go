@@ -6,15 +6,6 @@ import "golang.org/x/sys/unix"
 // interface that leads to a pod isolated for egress, and let nothing by that
 // says it is somebody else's.
 
-// arrivingRules is for the hooks of packets that came in by an interface.
-func arrivingRules() []expressions {
-	return []expressions{
-		{goThrough(judge)},
-		append(cameInBy(egressLinks), goThrough(origin)),
-		{continueAt(isolated)},
-	}
-}
-
 // originRules drops what cannot come from where it came from.
 func (c Config) originRules() []expressions {
 	rules := []expressions{

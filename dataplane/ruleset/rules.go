@@ -40,9 +40,9 @@ const (
 // Names of the chains that are no base chains.
 const (
 	judge     = "judge"
+	judgeSent = "judge-sent"
 	origin    = "origin"
 	linkLocal = "link-local"
-	isolated  = "isolated"
 	enqueue   = "enqueue"
 	settle    = "settle"
 	refuse    = "refuse"
@@ -57,13 +57,14 @@ func (c Config) chains() []chain {
 		{name: refuse, rules: c.refuseRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
-		{name: judge, rules: c.judgeRules()},
-		{name: isolated, rules: isolatedTo(enqueue)},
 		{name: linkLocal, rules: linkLocalRules()},
 		{name: origin, rules: c.originRules()},
-		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: arrivingRules()},
+		{name: judge, rules: append(append(c.markRules(), append(cameInBy(egressLinks), goThrough(origin))), isolatedTo(enqueue)...)},
+		// The kernel takes no question for the way back in the output hook.
+		{name: judgeSent, rules: append(c.markRules(), isolatedTo(enqueue)...)},
+		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{continueAt(judge)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
-		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: arrivingRules()},
+		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{continueAt(judge)}}},
 		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{continueAt(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
 			// The reset by which this node refuses a connection belongs to that
@@ -71,8 +72,7 @@ func (c Config) chains() []chain {
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
-			{goThrough(judge)},
-			{continueAt(isolated)},
+			{continueAt(judgeSent)},
 		}},
 		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
 	}...)
@@ -97,8 +97,10 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// judgeRules decides what a mark already says.
-func (c Config) judgeRules() []expressions {
+// markRules decides what a mark already says. What is to be queued is found in the
+// same chain: were that in another and somebody emptied this one, accepted
+// connections would be judged as if they were new.
+func (c Config) markRules() []expressions {
 	m := c.Marks
 	rules := []expressions{
 		// Our bits of a packet mark mean a verdict, and only the queue gives one.

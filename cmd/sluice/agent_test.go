@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -15,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +28,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/live"
+	"github.com/sluicenet/sluice/test/kube"
 )
 
 // TestAgent runs the agent as a process, with the credentials of its service
@@ -61,7 +59,7 @@ func TestAgent(t *testing.T) {
 	}
 	a := &agentProcess{t: t, kubeconfig: kubeconfigOf(t, config, ""), node: node, stateDir: t.TempDir()}
 	a.start()
-	soon(t, func() error { return a.healthy("healthz") })
+	kube.Eventually(t, func() error { return a.healthy("healthz") })
 	if err := a.healthy("readyz"); err == nil {
 		t.Error("an agent that read nothing says that it is ready")
 	}
@@ -72,9 +70,9 @@ func TestAgent(t *testing.T) {
 	if err := link.Mend(); err != nil {
 		t.Fatal(err)
 	}
-	soon(t, func() error { return a.healthy("readyz") })
+	kube.Eventually(t, func() error { return a.healthy("readyz") })
 	first := a.verdict(rule.Allow)
-	soon(t, func() error {
+	kube.Eventually(t, func() error {
 		var written v1alpha1.NodeEnforcer
 		if err := c.Get(t.Context(), client.ObjectKey{Name: node}, &written); err != nil {
 			return err
@@ -91,7 +89,7 @@ func TestAgent(t *testing.T) {
 	}
 
 	a.start()
-	soon(t, func() error { return a.healthy("readyz") })
+	kube.Eventually(t, func() error { return a.healthy("readyz") })
 	second := a.verdict(rule.Allow)
 	a.end(syscall.SIGKILL)
 	create(t, c, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "deny"}})
@@ -161,7 +159,7 @@ type agentProcess struct {
 
 func (a *agentProcess) start() {
 	a.t.Helper()
-	a.health, a.metrics = unusedAddress(a.t), unusedAddress(a.t)
+	a.health, a.metrics = kube.FreeAddress(a.t), kube.FreeAddress(a.t)
 	cmd := program("agent", "--kubeconfig", a.kubeconfig, "--node-name", a.node, "--state-dir", a.stateDir,
 		"--health-address", a.health, "--metrics-address", a.metrics)
 	a.log.Reset()
@@ -191,14 +189,14 @@ func (a *agentProcess) end(signal syscall.Signal) {
 }
 
 func (a *agentProcess) healthy(path string) error {
-	_, err := fetch("http://" + a.health + "/" + path)
+	_, err := kube.Fetch("http://" + a.health + "/" + path)
 	return err
 }
 
 // hasMetrics: those that docs/agent.md tells of.
 func (a *agentProcess) hasMetrics() {
 	a.t.Helper()
-	got, err := fetch("http://" + a.metrics + "/metrics")
+	got, err := kube.Fetch("http://" + a.metrics + "/metrics")
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -232,7 +230,7 @@ func (a *agentProcess) tree() (*tree.Tree, error) {
 // generation.
 func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 	a.t.Helper()
-	soon(a.t, func() error {
+	kube.Eventually(a.t, func() error {
 		published, err := a.tree()
 		if err != nil {
 			return err
@@ -248,47 +246,4 @@ func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 		return nil
 	})
 	return generation
-}
-
-// soon waits until something holds.
-func soon(t *testing.T, holds func() error) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(time.Minute); ; {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatal(err)
-		}
-	}
-}
-
-// unusedAddress gives one that nobody listens on.
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// fetch gives the body of an answer that is 200.
-func fetch(url string) (body string, err error) {
-	response, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	content, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, content)
-	}
-	return string(content), err
 }

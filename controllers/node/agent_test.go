@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +41,7 @@ type agent struct {
 // work when start returns.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
-	a := &agent{stateDir: stateDir, health: freeAddress(t), registry: prometheus.NewRegistry()}
+	a := &agent{stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
 	log := funcr.New(func(prefix, args string) {
 		if testing.Verbose() {
 			fmt.Fprintln(os.Stderr, prefix, args)
@@ -68,7 +66,7 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 		}
 	}
 	t.Cleanup(a.stop)
-	eventually(t, func() error {
+	kube.Eventually(t, func() error {
 		response, err := http.Get("http://" + a.health + "/healthz")
 		if err != nil {
 			return err
@@ -76,17 +74,6 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 		return response.Body.Close()
 	})
 	return a
-}
-
-// freeAddress gives an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // ready gives what /readyz says of one check.
@@ -146,7 +133,7 @@ func (a *agent) generation(t *testing.T) uint64 {
 // port 80 so.
 func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	t.Helper()
-	eventually(t, func() error {
+	kube.Eventually(t, func() error {
 		published, err := a.tree()
 		if err != nil {
 			return err
@@ -160,27 +147,6 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 		}
 		return nil
 	})
-}
-
-const patience = time.Minute
-
-// eventually waits until a condition holds.
-func eventually(t *testing.T, condition func() error) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(patience)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("after %s: %v", patience, err)
-		}
-	}
 }
 
 // cluster makes objects in a namespace of the test's own.

@@ -176,7 +176,7 @@ func (n *node) newest(t *testing.T) string {
 func (w *world) wants(t *testing.T, name string, right func(*v1alpha1.PolicyStatus) error) *v1alpha1.PolicyStatus {
 	t.Helper()
 	var got v1alpha1.PolicyStatus
-	eventually(t, func() error {
+	kube.Eventually(t, func() error {
 		got = v1alpha1.PolicyStatus{}
 		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &got); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/kube"
 )
 
 const (
@@ -86,7 +87,7 @@ func (a *agentProcess) work() (w work) {
 		}
 		w.cpu += time.Duration(n) * time.Second / ticks
 	}
-	text, err := fetch("http://" + a.metrics + "/metrics")
+	text, err := kube.Fetch("http://" + a.metrics + "/metrics")
 	if err != nil {
 		a.b.Fatal(err)
 	}

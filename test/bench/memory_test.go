@@ -1,11 +1,7 @@
 package bench_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,8 +92,8 @@ type agentProcess struct {
 // newAgent starts one and waits until it has published.
 func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
-	health := unusedAddress(b)
-	a := &agentProcess{b: b, metrics: unusedAddress(b)}
+	health := kube.FreeAddress(b)
+	a := &agentProcess{b: b, metrics: kube.FreeAddress(b)}
 	a.cmd = exec.Command(program, "agent", "--node-name", cluster.LocalNode, "--state-dir", b.TempDir(),
 		"--kubeconfig", server.Kubeconfig(b), "--metrics-address", a.metrics, "--health-address", health)
 	var log strings.Builder
@@ -108,7 +104,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	}
 	b.Cleanup(a.stop)
 	for deadline := now() + agentReady; ; <-time.After(50 * time.Millisecond) {
-		_, err := fetch("http://" + health + "/readyz")
+		_, err := kube.Fetch("http://" + health + "/readyz")
 		if err == nil {
 			return a
 		}
@@ -150,29 +146,4 @@ func (a *agentProcess) settled() (resident, peak float64) {
 		}
 	}
 	return resident, peak
-}
-
-// unusedAddress gives one that nobody listens on.
-func unusedAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// fetch gives the body of an answer that is 200.
-func fetch(url string) (body string, err error) {
-	response, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	content, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, content)
-	}
-	return string(content), err
 }

@@ -1,6 +1,8 @@
 package ruleset
 
 import (
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -59,9 +61,9 @@ func (c Config) chains() []chain {
 		{name: enqueue, rules: c.enqueueRules()},
 		{name: linkLocal, rules: linkLocalRules()},
 		{name: origin, rules: c.originRules()},
-		{name: judge, rules: append(append(c.markRules(), append(cameInBy(egressLinks), goThrough(origin))), isolatedTo(enqueue)...)},
+		{name: judge, rules: c.judgeRules(append(cameInBy(egressLinks), goThrough(origin)))},
 		// The kernel takes no question for the way back in the output hook.
-		{name: judgeSent, rules: append(c.markRules(), isolatedTo(enqueue)...)},
+		{name: judgeSent, rules: c.judgeRules()},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{continueAt(judge)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{continueAt(judge)}}},
@@ -97,10 +99,10 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// markRules decides what a mark already says. What is to be queued is found in the
-// same chain: were that in another and somebody emptied this one, accepted
-// connections would be judged as if they were new.
-func (c Config) markRules() []expressions {
+// judgeRules decides what a mark already says, asks more, and finds what is to be
+// queued. All of it is in one chain: were it in two and somebody emptied the first,
+// accepted connections would be judged as if they were new.
+func (c Config) judgeRules(more ...expressions) []expressions {
 	m := c.Marks
 	rules := []expressions{
 		// Our bits of a packet mark mean a verdict, and only the queue gives one.
@@ -111,7 +113,7 @@ func (c Config) markRules() []expressions {
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
 	}
-	return append(rules, c.acceptedRules()...)
+	return slices.Concat(rules, c.acceptedRules(), more, isolatedTo(enqueue))
 }
 
 // acceptedRules accepts what needs no verdict, of connections that are neither

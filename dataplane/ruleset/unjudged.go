@@ -19,6 +19,9 @@ func countBy(name string) expr.Any { return &expr.Objref{Type: unix.NFT_OBJECT_C
 // the failure policy is FailOpen and nobody listened or a queue was full: since
 // the table had that policy, also over restarts.
 func (t *Table) Unjudged() (packets uint64, err error) {
+	if t.config.FailurePolicy != FailOpen {
+		return 0, nil // Install leaves no counter.
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// Asking for the one would fail where there is none.

@@ -1,14 +1,11 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -21,7 +18,7 @@ import (
 type dataplane struct {
 	cmd      *exec.Cmd
 	stateDir string
-	log      tail
+	log      *lab.Tail
 	// ended is closed when the process has ended.
 	ended chan struct{}
 }
@@ -33,15 +30,18 @@ const (
 	stopTime = 3 * time.Second
 	// poll is how often it is asked how far it is.
 	poll = time.Millisecond
+	// logSize is how many bytes of what it writes are kept.
+	logSize = 8 << 10
 )
 
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
 	d := &dataplane{
 		cmd:      exec.Command(program, "dataplane", "--state-dir", stateDir),
 		stateDir: stateDir,
+		log:      lab.NewTail(logSize),
 		ended:    make(chan struct{}),
 	}
-	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	// Ctrl-C is for the demo, which then stops the dataplane.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := node.Start(d.cmd); err != nil {
@@ -74,10 +74,10 @@ func (d *dataplane) enforces(ctx context.Context, generation uint64) (engine.Sta
 		}
 		select {
 		case <-d.ended:
-			return s, fmt.Errorf("the dataplane ended (%s):\n%s", d.cmd.ProcessState, d.log.text())
+			return s, fmt.Errorf("the dataplane ended (%s):\n%s", d.cmd.ProcessState, d.log.Text())
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return s, fmt.Errorf("the dataplane does not enforce generation %d after %s: %w\n%s", generation, startTime, last, d.log.text())
+				return s, fmt.Errorf("the dataplane does not enforce generation %d after %s: %w\n%s", generation, startTime, last, d.log.Text())
 			}
 			return s, ctx.Err()
 		case <-again.C:
@@ -94,29 +94,4 @@ func (d *dataplane) stop() {
 		_ = d.cmd.Process.Signal(os.Kill)
 		<-d.ended
 	}
-}
-
-// tail keeps the end of what a process writes.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-const tailSize = 8 << 10
-
-// Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf.Write(p)
-	if over := t.buf.Len() - tailSize; over > 0 {
-		t.buf.Next(over)
-	}
-	return len(p), nil
-}
-
-func (t *tail) text() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(t.buf.String())
 }

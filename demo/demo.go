@@ -293,7 +293,7 @@ func (s *show) verdict() {
 		}
 		p.mismatches(r)
 	}
-	if log := s.plane.log.text(); log != "" {
+	if log := s.plane.log.Text(); log != "" {
 		p.line("\nThe dataplane's log ends with:\n%s", log)
 	}
 }

@@ -4,20 +4,16 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/lab"
@@ -71,11 +67,7 @@ type application struct {
 
 func newApplication(b *testing.B) *application {
 	b.Helper()
-	ctrllog.SetLogger(logr.Discard())
-	program := filepath.Join(b.TempDir(), "sluice")
-	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", program, "../../cmd/sluice").CombinedOutput(); err != nil {
-		b.Fatalf("building sluice: %v\n%s", err, out)
-	}
+	program := buildProgram(b)
 	a := &application{b: b}
 	var err error
 	if a.cluster, err = labcluster.New(b.Context(), labcluster.Options{Program: program, Nodes: 1}); err != nil {

@@ -33,8 +33,8 @@ func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Contai
 	if err != nil {
 		return nil, fmt.Errorf("starting container %s: %w", name, err)
 	}
-	p := &Process{what: name + " of " + n.Name(), ended: make(chan struct{})}
-	if p.cmd, err = n.host.StartContainer(container, &p.log); err != nil {
+	p := &Process{what: name + " of " + n.Name(), log: lab.NewTail(logSize), ended: make(chan struct{})}
+	if p.cmd, err = n.host.StartContainer(container, p.log); err != nil {
 		return nil, err
 	}
 	p.wait()

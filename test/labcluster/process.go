@@ -1,23 +1,25 @@
 package labcluster
 
 import (
-	"bytes"
 	"fmt"
 	"os/exec"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluicenet/sluice/test/lab"
 )
 
 // stopTime is how long a process may take to stop before it is killed.
 const stopTime = 10 * time.Second
 
+// logSize is how many bytes of what a process writes are kept.
+const logSize = 64 << 10
+
 // Process is an agent or a dataplane, as its container.
 type Process struct {
 	what  string
 	cmd   *exec.Cmd
-	log   tail
+	log   *lab.Tail
 	ended chan struct{}
 }
 
@@ -36,7 +38,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Log is the end of what it wrote.
-func (p *Process) Log() string { return p.log.text() }
+func (p *Process) Log() string { return p.log.Text() }
 
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
@@ -66,29 +68,4 @@ func (p *Process) Stop() error {
 		return fmt.Errorf("the %s ended badly (%s):\n%s", p.what, p.cmd.ProcessState, p.Log())
 	}
 	return nil
-}
-
-// tail keeps the end of what a process writes.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-const tailSize = 64 << 10
-
-// Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf.Write(p)
-	if over := t.buf.Len() - tailSize; over > 0 {
-		t.buf.Next(over)
-	}
-	return len(p), nil
-}
-
-func (t *tail) text() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(t.buf.String())
 }

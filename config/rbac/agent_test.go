@@ -2,6 +2,7 @@ package rbac_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,22 +36,28 @@ func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 // install applies what the operator gives to agents.
 func install(t *testing.T) {
 	t.Helper()
+	apply(t, rbac.Agent, func() bool { return may(t, "watch", "networking.k8s.io", "networkpolicies", "") })
+}
+
+// apply makes objects for a namespace and waits until they hold: the API server's
+// own caches of roles take a moment.
+func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unstructured, error), hold func() bool) {
+	t.Helper()
 	c := server.Client(t)
 	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	objects, err := rbac.Agent(namespace)
+	objects, err := objectsFor(namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, object := range objects {
 		create(t, c, object)
 	}
-	// The API server's own caches of roles take a moment.
-	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return may(t, "watch", "networking.k8s.io", "networkpolicies", ""), nil
+	kube.Eventually(t, func() error {
+		if !hold() {
+			return errors.New("the roles do not hold yet")
+		}
+		return nil
 	})
-	if err != nil {
-		t.Fatalf("waiting for the agent's role: %v", err)
-	}
 }
 
 func create(t *testing.T, c client.Client, object client.Object) {

@@ -1,17 +1,12 @@
 package rbac_test
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,22 +39,10 @@ func operatorMay(t *testing.T, r request) bool {
 
 func installOperator(t *testing.T) {
 	t.Helper()
-	c := server.Client(t)
-	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	objects, err := rbac.Operator(namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, object := range objects {
-		create(t, c, object)
-	}
-	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+	apply(t, rbac.Operator, func() bool {
 		return operatorMay(t, request{"list", "apps", "daemonsets", namespace, ""}) &&
-			operatorMay(t, request{"list", v1alpha1.GroupVersion.Group, "enforcers", "", ""}), nil
+			operatorMay(t, request{"list", v1alpha1.GroupVersion.Group, "enforcers", "", ""})
 	})
-	if err != nil {
-		t.Fatalf("waiting for the operator's roles: %v", err)
-	}
 }
 
 // TestOperatorMayNot: what would make its token worth more than the pods that

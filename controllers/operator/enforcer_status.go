@@ -37,9 +37,6 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) v1a
 	for _, condition := range []metav1.Condition{r.available(), r.progressing(), r.degraded()} {
 		condition.ObservedGeneration = enforcer.Generation
 		condition.LastTransitionTime = now
-		if old := meta.FindStatusCondition(out.Conditions, condition.Type); old != nil && old.Status == condition.Status {
-			condition.LastTransitionTime = old.LastTransitionTime
-		}
 		meta.SetStatusCondition(&out.Conditions, condition)
 	}
 	return out

@@ -55,9 +55,6 @@ func policyStatus(old *v1alpha1.PolicyStatusStatus, o *observation, now metav1.T
 		condition.ObservedGeneration = generation
 		condition.Message = shortened(condition.Message, maxMessage)
 		condition.LastTransitionTime = now
-		if before := meta.FindStatusCondition(out.Conditions, condition.Type); before != nil && before.Status == condition.Status {
-			condition.LastTransitionTime = before.LastTransitionTime
-		}
 		meta.SetStatusCondition(&out.Conditions, condition)
 	}
 	return out

@@ -74,7 +74,7 @@ func (c *cluster) live(ctx context.Context) error {
 		{"the operator runs", c.install},
 		{"an Enforcer is available on every node", c.enforce},
 		{"servers and clients run", c.deploy},
-		{"without policies everybody reaches everybody", c.open},
+		{"without policies everybody reaches everybody", c.reachable},
 		{"policies hold, through service and pod address", c.isolate},
 		{"probes of isolated pods stay green", c.probed},
 		{"the commands know the live cluster", c.ask},

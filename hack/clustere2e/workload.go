@@ -152,8 +152,6 @@ func (c *cluster) refused(ctx context.Context, from string, to target) error {
 	return fmt.Errorf("trying %s from %s: %w", to.at, from, err)
 }
 
-func (c *cluster) open(ctx context.Context) error { return c.reachable(ctx) }
-
 // reachable waits until everybody reaches everything.
 func (c *cluster) reachable(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
@@ -175,13 +173,9 @@ func (c *cluster) isolate(ctx context.Context) error {
 		return err
 	}
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
-		_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=1m")
 		// The object itself may be a moment away.
 		if err := until(ctx, func(ctx context.Context) error {
-			if err == nil {
-				return nil
-			}
-			_, err = c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=10s")
+			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=10s")
 			return err
 		}); err != nil {
 			return err

@@ -53,6 +53,9 @@ type Packet struct {
 	// MidStream: a TCP packet that does not open a connection, because it is
 	// not a bare SYN. Which of its ends opened the connection is unknown.
 	MidStream bool
+	// OwnError: an ICMP error about a packet that was sent to the one who now
+	// sends the error, not one that somebody saw on its way.
+	OwnError bool
 }
 
 // Decoder reads packets. It is not safe for concurrent use: each worker has its
@@ -85,6 +88,7 @@ const (
 	tcpHeader       = 20
 	udpHeader       = 8
 	sctpHeader      = 12
+	icmpHeader      = 8
 	maxExtensions   = 16
 	fragmentOffset6 = 0xfff8
 )
@@ -207,6 +211,26 @@ func (d *Decoder) decodeTransport(data []byte, p *Packet) Fault {
 			return Transport
 		}
 		p.Flow.SrcPort, p.Flow.DstPort = uint16(d.sctp.SrcPort), uint16(d.sctp.DstPort)
+	case flow.ICMP:
+		p.OwnError = len(data) >= icmpHeader+ip4Header && isError4(data[0]) && data[icmpHeader]>>4 == 4 &&
+			netip.AddrFrom4([4]byte(data[icmpHeader+16:icmpHeader+20])) == p.Flow.Src
+	case flow.ICMPv6:
+		p.OwnError = len(data) >= icmpHeader+ip6Header && data[0] < firstInformation6 && data[icmpHeader]>>4 == 6 &&
+			netip.AddrFrom16([16]byte(data[icmpHeader+24:icmpHeader+40])) == p.Flow.Src
 	}
 	return None
+}
+
+// firstInformation6 is the first type of ICMPv6 that is no error (RFC 4443, 2.1).
+const firstInformation6 = 128
+
+// isError4 says whether a type of ICMP is of errors, as connection tracking sees
+// it (nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c).
+func isError4(kind byte) bool {
+	switch kind {
+	case layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench, layers.ICMPv4TypeRedirect,
+		layers.ICMPv4TypeTimeExceeded, layers.ICMPv4TypeParameterProblem:
+		return true
+	}
+	return false
 }

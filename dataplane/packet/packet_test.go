@@ -60,6 +60,22 @@ func extensions(t testing.TB, first layers.IPProtocol, raw []byte, transport gop
 	return serialize(t, ip6(first), gopacket.Payload(append(raw, serialize(t, transport)...)))
 }
 
+// error4 is an ICMP message about a packet that was sent to an address.
+func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
+	t.Helper()
+	about := ip4(layers.IPProtocolUDP)
+	about.SrcIP, about.DstIP = net.IP(dst4.AsSlice()), net.IP(to.AsSlice())
+	return serialize(t, ip4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: kind}, about, udp())
+}
+
+// error6 is error4 for IPv6.
+func error6(t testing.TB, kind byte, to netip.Addr) []byte {
+	t.Helper()
+	about := ip6(layers.IPProtocolUDP)
+	about.SrcIP, about.DstIP = net.IP(dst6.AsSlice()), net.IP(to.AsSlice())
+	return serialize(t, ip6(layers.IPProtocolICMPv6), gopacket.Payload(append([]byte{kind, 0, 0, 0, 0, 0, 0, 0}, serialize(t, about, udp())...)))
+}
+
 func udp() *layers.UDP { return &layers.UDP{SrcPort: 5353, DstPort: 53} }
 
 func TestDecode(t *testing.T) {
@@ -89,6 +105,8 @@ func TestDecode(t *testing.T) {
 	tcp6 := flow.Flow{Src: src6, Dst: dst6, Protocol: flow.TCP, SrcPort: 40000, DstPort: 80}
 	udp4 := flow.Flow{Src: src4, Dst: dst4, Protocol: flow.UDP, SrcPort: 5353, DstPort: 53}
 	udp6 := flow.Flow{Src: src6, Dst: dst6, Protocol: flow.UDP, SrcPort: 5353, DstPort: 53}
+	icmp4 := flow.Flow{Src: src4, Dst: dst4, Protocol: flow.ICMP}
+	icmp6 := flow.Flow{Src: src6, Dst: dst6, Protocol: flow.ICMPv6}
 
 	tests := map[string]struct {
 		data      []byte
@@ -121,6 +139,17 @@ func TestDecode(t *testing.T) {
 			data: serialize(t, ip6(layers.IPProtocolICMPv6), gopacket.Payload{128, 0, 0, 0}),
 			want: packet.Packet{Flow: flow.Flow{Src: src6, Dst: dst6, Protocol: flow.ICMPv6}},
 		},
+		"ICMP error about the sender's own packet": {
+			data: error4(t, layers.CreateICMPv4TypeCode(3, 3), src4),
+			want: packet.Packet{Flow: icmp4, OwnError: true},
+		},
+		"ICMP error about another's packet":          {data: error4(t, layers.CreateICMPv4TypeCode(3, 3), dst4), want: packet.Packet{Flow: icmp4}},
+		"ICMP echo that looks like an error":         {data: error4(t, layers.CreateICMPv4TypeCode(8, 0), src4), want: packet.Packet{Flow: icmp4}},
+		"ICMP error about nothing":                   {data: error4(t, layers.CreateICMPv4TypeCode(11, 0), src4)[:20+8+19], want: packet.Packet{Flow: icmp4}},
+		"ICMPv6 error about the sender's own packet": {data: error6(t, 1, src6), want: packet.Packet{Flow: icmp6, OwnError: true}},
+		"ICMPv6 error about another's packet":        {data: error6(t, 2, dst6), want: packet.Packet{Flow: icmp6}},
+		"ICMPv6 echo that looks like an error":       {data: error6(t, 128, src6), want: packet.Packet{Flow: icmp6}},
+		"ICMPv6 error about nothing":                 {data: error6(t, 1, src6)[:40+8+39], want: packet.Packet{Flow: icmp6}},
 		"unknown protocol": {
 			data: serialize(t, ip4(253)),
 			want: packet.Packet{Flow: flow.Flow{Src: src4, Dst: dst4, Protocol: 253}},
@@ -195,6 +224,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(serialize(f, ip4(layers.IPProtocolTCP), tcp(syn)))
 	f.Add(serialize(f, ip6(layers.IPProtocolUDP), udp()))
 	f.Add(serialize(f, ip4(layers.IPProtocolSCTP), &layers.SCTP{}))
+	f.Add(error4(f, layers.CreateICMPv4TypeCode(3, 3), src4))
+	f.Add(error6(f, 1, src6))
 	f.Add(extensions(f, layers.IPProtocolIPv6HopByHop, []byte{44, 0, 5, 2, 0, 0, 1, 0, 6, 0, 0, 1, 0, 0, 0, 9}, tcp(syn)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var d packet.Decoder
@@ -210,6 +241,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if p.MidStream && p.Flow.Protocol != flow.TCP {
 			t.Fatalf("%v is mid-stream", p.Flow)
+		}
+		if p.OwnError && p.Flow.Protocol != flow.ICMP && p.Flow.Protocol != flow.ICMPv6 {
+			t.Fatalf("%v is an ICMP error", p.Flow)
 		}
 	})
 }

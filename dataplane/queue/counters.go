@@ -72,7 +72,9 @@ type Stats struct {
 	Refused  uint64 `json:"refused"`
 	// MidStream are TCP packets that open nothing and are allowed only in the
 	// orientation that is not their own: accepted where connection tracking did
-	// not see the connection's beginning, refused otherwise.
+	// not see the connection's beginning, refused otherwise. And ICMP errors about
+	// packets to their sender: accepted where connection tracking knows the
+	// connection, dropped otherwise.
 	MidStream uint64 `json:"midStream"`
 	// Unreadable counts packets that were dropped because they could not be
 	// read, by reason.

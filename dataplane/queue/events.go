@@ -60,7 +60,9 @@ type Outcome string
 
 // The outcomes. MidStream is of a TCP packet that opens nothing and is allowed
 // only in the orientation that is not its own: it is refused where connection
-// tracking saw the connection's beginning. Unreadable packets are dropped.
+// tracking saw the connection's beginning; or of an ICMP error about a packet to
+// its sender, which is dropped where connection tracking knows no such
+// connection. Unreadable packets are dropped.
 const (
 	Allow      Outcome = "Allow"
 	Deny       Outcome = "Deny"

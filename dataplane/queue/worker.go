@@ -106,9 +106,10 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 		return marks.Accepted
 	}
 	outcome, state := Deny, marks.Refused
-	// Connection tracking may have lost a connection that the other end opened.
-	// The rules accept this answer only where that can be.
-	if p.MidStream && w.judge.Lookup(p.Flow.Reverse()).Verdict() == rule.Allow {
+	// Connection tracking may have lost a connection that the other end opened,
+	// and it knows which connection an error is about. The rules accept these
+	// answers only where that can be.
+	if p.OwnError || p.MidStream && w.judge.Lookup(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		outcome, state = MidStream, marks.Either
 	} else {

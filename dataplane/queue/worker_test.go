@@ -68,6 +68,16 @@ func tcp4(port uint16, flags byte) []byte {
 	return b
 }
 
+// unreachable4 is an ICMP error from 10.0.0.1 about a packet to 10.0.0.LAST.
+func unreachable4(last byte) []byte {
+	b := make([]byte, 56)
+	b[0], b[3], b[8], b[9] = 0x45, 56, 64, 1
+	copy(b[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	b[20], b[28] = 3, 0x45
+	copy(b[44:], []byte{10, 0, 0, last})
+	return b
+}
+
 const (
 	syn = 2
 	ack = 16
@@ -130,6 +140,8 @@ func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
 		// What was sent to port 40000 may be an answer from port 80.
 		"mid-stream":                 {answer(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
 		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"an error about its sender":  {unreachable4(1), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
+		"an error about another":     {unreachable4(2), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
 		"unreadable: dropped unread": {tcp4(80, syn)[:30], new(uint32(others)), sent{7, nfqueue.NfDrop, 0, false}},
 	}
 	for name, test := range tests {

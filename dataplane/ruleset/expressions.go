@@ -99,6 +99,11 @@ func protocolIsNot(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, notEqual([]byte{number})}
 }
 
+// notICMP: meta l4proto != icmp meta l4proto != ipv6-icmp.
+func notICMP() expressions {
+	return join(protocolIsNot(unix.IPPROTO_ICMP), protocolIsNot(unix.IPPROTO_ICMPV6))
+}
+
 // family: meta nfproto ipv4|ipv6.
 func family(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{number})}

@@ -41,15 +41,17 @@ const (
 
 // Names of the chains that are no base chains.
 const (
-	judge     = "judge"
-	judgeSent = "judge-sent"
-	origin    = "origin"
-	linkLocal = "link-local"
-	enqueue   = "enqueue"
-	settle    = "settle"
-	refuse    = "refuse"
-	pass      = "pass"
-	count     = "count"
+	judge        = "judge"
+	judgeSent    = "judge-sent"
+	errorsIn     = "icmp-errors"
+	origin       = "origin"
+	linkLocal    = "link-local"
+	enqueue      = "enqueue"
+	settle       = "settle"
+	settleErrors = "settle-icmp-errors"
+	refuse       = "refuse"
+	pass         = "pass"
+	count        = "count"
 )
 
 // chains is the whole table but for its sets. An order in which each chain is
@@ -57,13 +59,18 @@ const (
 func (c Config) chains() []chain {
 	return append(c.countingChains(), []chain{
 		{name: refuse, rules: c.refuseRules()},
+		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
 		{name: linkLocal, rules: linkLocalRules()},
 		{name: origin, rules: c.originRules()},
-		{name: judge, rules: c.judgeRules(append(cameInBy(egressLinks), goThrough(origin)))},
+		{name: errorsIn, rules: c.errorRules()},
+		{name: judge, rules: c.judgeRules(
+			[]expressions{append(stateIs(expr.CtStateBitRELATED), goThrough(errorsIn))},
+			[]expressions{append(cameInBy(egressLinks), goThrough(origin))},
+		)},
 		// The kernel takes no question for the way back in the output hook.
-		{name: judgeSent, rules: c.judgeRules()},
+		{name: judgeSent, rules: c.judgeRules(nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{continueAt(judge)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{continueAt(judge)}}},
@@ -88,32 +95,35 @@ func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
 	}
-	rules := append([]expressions{append(connectionMarkIs(c.Marks.Mask, c.Marks.Accepted), accept())}, c.acceptedRules()...)
+	rules := append(isolatedErrorsTo(count, stateIs(expr.CtStateBitRELATED)), append(connectionMarkIs(c.Marks.Mask, c.Marks.Accepted), accept()))
 	return []chain{
 		{name: count, rules: []expressions{
 			append(neighbourDiscovery(), accept()),
 			append(sourceIsLocal(), accept()),
 			{countBy(unjudged)},
 		}},
-		{name: pass, rules: append(rules, isolatedTo(count)...)},
+		{name: pass, rules: slices.Concat(rules, c.acceptedRules(), isolatedTo(count))},
 	}
 }
 
-// judgeRules decides what a mark already says, asks more, and finds what is to be
-// queued. All of it is in one chain: were it in two and somebody emptied the first,
-// accepted connections would be judged as if they were new.
-func (c Config) judgeRules(more ...expressions) []expressions {
+// judgeRules decides what a mark already says, asks more before and behind that,
+// and finds what is to be queued. All of it is in one chain: were it in two and
+// somebody emptied the first, accepted connections would be judged as if they were
+// new.
+func (c Config) judgeRules(first, more []expressions) []expressions {
 	m := c.Marks
-	rules := []expressions{
+	cleared := []expressions{
 		// Our bits of a packet mark mean a verdict, and only the queue gives one.
 		join(markIsNot(m.Mask, 0), clearMark(m.Mask)),
 		// A connection that a helper expects begins with the marks of the one that
 		// it belongs to. An ICMP error is of that connection itself.
-		append(join(stateIs(expr.CtStateBitRELATED), protocolIsNot(unix.IPPROTO_ICMP), protocolIsNot(unix.IPPROTO_ICMPV6)), setConnectionMark(m.Mask, 0)...),
+		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
+	}
+	marked := []expressions{
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
 	}
-	return slices.Concat(rules, c.acceptedRules(), more, isolatedTo(enqueue))
+	return slices.Concat(cleared, first, marked, c.acceptedRules(), more, isolatedTo(enqueue))
 }
 
 // acceptedRules accepts what needs no verdict, of connections that are neither
@@ -158,13 +168,14 @@ func (c Config) settleRules() []expressions {
 	accepted := markIs(m.Mask, m.Accepted)
 	// Allowed in the other orientation only: that decides a connection which was
 	// not seen from its beginning, and no other.
-	either := join(markIs(m.Mask, m.Either), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
+	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {
 		unmarked = continueAt(pass)
 	}
 	return []expressions{
 		append(markIs(m.Mask, 0), unmarked),
+		append(stateIs(expr.CtStateBitRELATED), goThrough(settleErrors)),
 		join(accepted, setConnectionMark(m.Mask, m.Accepted)),
 		append(join(accepted, clearMark(m.Mask)), accept()),
 		join(either, setConnectionMark(m.Mask, m.Either)),

@@ -29,14 +29,16 @@ type addressSet struct {
 	direction      rule.Direction
 }
 
-// addressSets: pods that policies isolate for egress are looked up by source,
-// for ingress by destination.
-var addressSets = []addressSet{
-	{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress},
-	{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress},
-	{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4, rule.Ingress},
-	{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16, rule.Ingress},
-}
+// Pods that policies isolate for egress are looked up by source, for ingress by
+// destination.
+var (
+	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress}
+	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress}
+	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4, rule.Ingress}
+	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16, rule.Ingress}
+
+	addressSets = []addressSet{egress4, egress6, ingress4, ingress6}
+)
 
 // Sets of interfaces, by number. See Links.
 var (

@@ -58,6 +58,82 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
+// An ICMP error passes when its sender's own packets are what it is about. Others
+// can make one up about every connection of the node: to an isolated pod that
+// would be a way to both its ends, and a means to end it.
+func TestS36ErrorsOfOthersFlows(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string]string{
+		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
+		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{}]}`,
+	}, "--deny", "Drop")
+	s.serve(`
+		web     UDP 80 -> shop/web 9
+		nodeweb UDP 80 -> shop/web 9 masquerade
+	`)
+	s.takeAddresses("shop/web", s.pod("lab/probe").Addresses()...)
+	about := func(when string, want bool) {
+		t.Helper()
+		for _, like := range families {
+			for _, to := range []string{"node:one", "shop/db", "lab/probe"} {
+				at := netip.AddrPortFrom(s.address(to, like), 9)
+				s.serverAt(s.host(to), flow.UDP, at)
+				for _, from := range []string{"shop/web", "lab/probe"} {
+					conn := s.datagrams(t, "outside", to, like)
+					s.must(ask(conn))
+					client := netip.MustParseAddrPort(conn.LocalAddr().String())
+					s.must(s.host("shop/web").SendUnreachable(s.address(from, like), client, at))
+					s.must(conn.SetDeadline(time.Now().Add(silence)))
+					_, err := conn.Read(make([]byte, 1))
+					heard := errors.Is(err, unix.ECONNREFUSED)
+					if want := want && from == "shop/web"; heard != want {
+						t.Errorf("%s: outside heard of shop/web, as %s, about its flow to %s: %t, want %t", when, from, at, heard, want)
+					}
+					if err := ask(conn); err != nil {
+						t.Errorf("%s: the flow to %s afterwards: %v", when, at, err)
+					}
+				}
+			}
+		}
+	}
+	own := func() {
+		t.Helper()
+		for _, like := range families {
+			for from, to := range map[string]netip.AddrPort{
+				"node:one": netip.AddrPortFrom(s.address("shop/web", like), 9),
+				"shop/db":  s.services["web"+like.String()].Address,
+				"outside":  s.services["nodeweb"+like.String()].Address,
+			} {
+				conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, to)
+				s.must(err)
+				if err := ask(conn); !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("%s at a closed port of shop/web, %s: %v, want %v", from, to, err, unix.ECONNREFUSED)
+				}
+				s.must(conn.Close())
+			}
+		}
+	}
+	about("isolated", false)
+	own()
+	// Whoever may send every protocol may send errors.
+	s.set("shop/more", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}]}]}`)
+	s.enforce()
+	about("allowed", true)
+	own()
+}
+
+// ask sends a datagram and waits for an answer.
+func ask(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(never)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("anybody?")); err != nil {
+		return err
+	}
+	_, err := conn.Read(make([]byte, 1<<10))
+	return err
+}
+
 // datagrams opens a UDP socket to port 9 that never sends fragments.
 func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()

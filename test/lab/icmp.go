@@ -21,6 +21,9 @@ const (
 	echoRequest4, echoReply4 = 8, 0
 	echoRequest6, echoReply6 = 128, 129
 	echoHeader               = 8
+
+	unreachable4, portUnreachable4 = 3, 3
+	unreachable6, portUnreachable6 = 1, 4
 )
 
 // DialEcho opens a socket for ICMP or ICMPv6 echoes (icmp(7),
@@ -95,4 +98,44 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 			return err
 		}
 	}
+}
+
+// SendUnreachable sends an ICMP error that nobody listens at dst, as if a
+// datagram from src had come to it. The sender is to have the address it sends
+// from.
+func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
+	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
+	if from.Is6() {
+		protocol, message = flow.ICMPv6, []byte{unreachable6, portUnreachable6, 0, 0, 0, 0, 0, 0}
+	}
+	message = append(message, datagram(src, dst)...)
+	if from.Is4() {
+		// Raw sockets add that of ICMPv6.
+		binary.BigEndian.PutUint16(message[2:], checksum(message))
+	}
+	conn, err := h.dialRaw(protocol, from, src.Addr())
+	if err != nil {
+		return fmt.Errorf("sending an ICMP error from %s: %w", h.name, err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write(message); err != nil {
+		return fmt.Errorf("sending an ICMP error from %s: %w", h.name, err)
+	}
+	return nil
+}
+
+// datagram is an empty UDP packet with its IP header.
+func datagram(src, dst netip.AddrPort) []byte {
+	const header4, header = 20, 8
+	b := []byte{0x60, 0, 0, 0, 0, header, byte(flow.UDP), 64}
+	if src.Addr().Is4() {
+		b = []byte{0x45, 0, 0, header4 + header, 0, 0, 0, 0, 64, byte(flow.UDP), 0, 0}
+	}
+	b = append(append(b, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
+	if src.Addr().Is4() {
+		binary.BigEndian.PutUint16(b[10:], checksum(b))
+	}
+	b = binary.BigEndian.AppendUint16(b, src.Port())
+	b = binary.BigEndian.AppendUint16(b, dst.Port())
+	return append(b, 0, header, 0, 0)
 }

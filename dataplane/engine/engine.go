@@ -84,7 +84,8 @@ type Engine struct {
 
 // Start begins to enforce in the network namespace of the calling thread. The
 // order is: the first generation, then the queues, then the rules, so that no
-// packet is queued that nobody judges. The error is ruleset.ErrKernel where the
+// packet is queued that nobody judges, and then the first verdict: rules that were
+// there may be of a dataplane with other marks and would not know it. The error is ruleset.ErrKernel where the
 // kernel lacks something. The generation is not acknowledged yet when Start
 // returns.
 func Start(config Config, first Generation) (*Engine, error) {
@@ -99,13 +100,14 @@ func Start(config Config, first Generation) (*Engine, error) {
 		Queues:   config.Queues,
 		FailOpen: config.FailurePolicy == ruleset.FailOpen,
 		Events:   config.Events,
-	}, first.Judge)
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
 	if err := e.install(first); err != nil {
 		return nil, errors.Join(err, e.closeParts())
 	}
+	e.pool.Swap(first.Judge)
 	e.walk()
 	e.walker.ask(e.now)
 	e.watching.Go(e.guard)

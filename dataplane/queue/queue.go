@@ -54,8 +54,11 @@ const (
 
 // Pool is the workers of a node.
 type Pool struct {
-	config  Config
+	config Config
+	// judge is nil until there is a first one. Until then the pool holds the
+	// workers' locks.
 	judge   atomic.Pointer[Judge]
+	begin   sync.Once
 	workers []*worker
 	cancel  context.CancelFunc
 	kernel  *kernelQueues
@@ -64,7 +67,8 @@ type Pool struct {
 }
 
 // Open binds the queues in the network namespace of the calling thread and
-// starts to answer. The error names a queue that is taken.
+// starts to answer. With a nil judge packets wait until Swap gives one. The error
+// names a queue that is taken.
 func Open(config Config, judge Judge) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
@@ -75,7 +79,6 @@ func Open(config Config, judge Judge) (*Pool, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Pool{config: config, cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues)}
-	p.judge.Store(&judge)
 	for i := range config.Queues {
 		w, err := p.start(ctx, config.Base+i)
 		if err != nil {
@@ -83,12 +86,25 @@ func Open(config Config, judge Judge) (*Pool, error) {
 		}
 		p.workers = append(p.workers, w)
 	}
+	if judge != nil {
+		p.Swap(judge)
+	}
 	return p, nil
+}
+
+// release lets the workers go on that wait for a first judge.
+func (p *Pool) release() {
+	p.begin.Do(func() {
+		for _, w := range p.workers {
+			w.batch.Unlock()
+		}
+	})
 }
 
 // start binds one queue.
 func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	w := &worker{pool: p, number: number}
+	w.batch.Lock()
 	s, err := newSocket(w.begin, w.end, func() { w.counters.verdictErrors.Add(1) })
 	if err != nil {
 		return nil, err
@@ -126,6 +142,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 // events named: the judge before is in use no more.
 func (p *Pool) Swap(judge Judge) {
 	p.judge.Store(&judge)
+	p.release()
 	for _, w := range p.workers {
 		w.batch.Lock()
 		//nolint:staticcheck // Holding the lock once is the point.
@@ -163,6 +180,7 @@ func (p *Pool) Close() error {
 	var errs []error
 	p.close.Do(func() {
 		p.cancel()
+		p.release()
 		for _, w := range p.workers {
 			errs = append(errs, w.close())
 		}

@@ -211,6 +211,36 @@ func TestCloseWithPacketsInFlight(t *testing.T) {
 	until(t, "the next pool answers", func() bool { return s.stats().Refused >= 10 })
 }
 
+// Without a judge packets wait for the first one, or for the end.
+func TestFirstJudge(t *testing.T) {
+	const packets = 200
+	s := newStage(t, nil)
+	conn := s.sender(7)
+	send(t, conn, packets)
+	if st := s.stats(); st.Waiting != packets || st.Packets != 0 {
+		t.Errorf("%+v, want all packets waiting", st)
+	}
+	judge := newHeld()
+	close(judge.gate)
+	s.pool.Swap(judge)
+	until(t, "packets that waited are judged", func() bool { return s.stats().Refused == packets })
+	if err := s.pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.open(nil)
+	send(t, conn, packets)
+	begin := time.Now()
+	if err := s.pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("Close took %s, so that it gave up waiting", took)
+	}
+	if st, _ := s.pool.Stats(); st.Accepted+st.Refused != 0 {
+		t.Errorf("%+v, want no verdict without a judge", st)
+	}
+}
+
 // given is a judge that must not be asked once it is given up.
 type given struct {
 	up    atomic.Bool

@@ -27,7 +27,8 @@ type worker struct {
 	// batch is held while packets have been read whose verdicts are not carried
 	// out yet.
 	batch sync.Mutex
-	// judge is the one for the whole batch.
+	// judge is the one for the whole batch, nil where the pool ends before it has
+	// any: the kernel drops what nobody answers.
 	judge   Judge
 	decoder packet.Decoder
 	// interest is what of the batch somebody wants to hear.
@@ -42,7 +43,9 @@ type worker struct {
 
 func (w *worker) begin(int) {
 	w.batch.Lock()
-	w.judge = *w.pool.judge.Load()
+	if judge := w.pool.judge.Load(); judge != nil {
+		w.judge = *judge
+	}
 	w.interest = w.pool.config.Events.wanted()
 	if w.counters.batches.Load()%sampled == 0 {
 		w.timed, w.timeLookup, w.begun = true, true, time.Now()
@@ -65,6 +68,9 @@ func (w *worker) end(packets int) {
 func (w *worker) judgePacket(a nfqueue.Attribute) int {
 	if a.PacketID == nil {
 		w.counters.verdictErrors.Add(1)
+		return 0
+	}
+	if w.judge == nil {
 		return 0
 	}
 	var data []byte

@@ -37,6 +37,7 @@ func newWorker(t testing.TB, judge Judge, events *Events) *worker {
 		t.Fatal(err)
 	}
 	p := &Pool{config: Config{Marks: marks, Events: events}}
+	p.begin.Do(func() {}) // No worker waits.
 	p.judge.Store(&judge)
 	w := &worker{pool: p}
 	if w.socket, err = newSocket(w.begin, w.end, func() {}); err != nil {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,42 @@ func TestKilled(t *testing.T) {
 	}
 	if err := unbroken(); err != nil {
 		t.Errorf("an accepted flow was interrupted: %v", err)
+	}
+}
+
+// A dataplane that takes over from one with other mark bits gives no verdict that
+// the rules of that one could misread.
+func TestKilledAndOtherMarks(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
+	to := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
+	server := s.serverAt(s.host("shop/web"), flow.UDP, to)
+	var ended atomic.Bool
+	var running errgroup.Group
+	running.Go(func() error {
+		for !ended.Load() {
+			// Each is a flow of its own, and refused.
+			c, err := s.unconnected("lab/far", families[0])
+			if err != nil {
+				return err
+			}
+			if _, err := c.WriteToUDPAddrPort([]byte("?"), to); err != nil {
+				return errors.Join(err, c.Close())
+			}
+			if err := c.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, mask := range []string{"0x600", "0x60", "0x600", "0x60"} {
+		s.plane.kill()
+		s.start("--deny", "Drop", "--mark-mask", mask)
+	}
+	ended.Store(true)
+	s.must(running.Wait())
+	if n := server.Served(); n > 0 {
+		t.Errorf("%d packets passed that are refused", n)
 	}
 }
 

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"fmt"
-	"maps"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,13 +39,8 @@ func ExampleChanges() []Change {
 func label(s *policy.Snapshot, namespace, name, key, value string) {
 	for _, p := range s.Pods() {
 		if p.Namespace == namespace && p.Name == name {
-			labels := maps.Clone(p.Labels)
-			if labels == nil {
-				labels = map[string]string{}
-			}
-			labels[key] = value
-			p.Labels = labels
-			s.UpsertPod(p)
+			p.Labels = p.Labels.With(key, value)
+			s.UpsertPod(&p)
 		}
 	}
 }

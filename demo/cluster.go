@@ -29,7 +29,7 @@ func manifests(s *policy.Snapshot) ([]byte, error) {
 	for _, in := range s.Namespaces() {
 		objects = append(objects, &corev1.Namespace{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-			ObjectMeta: metav1.ObjectMeta{Name: in.Name, Labels: in.Labels},
+			ObjectMeta: metav1.ObjectMeta{Name: in.Name, Labels: in.Labels.Map()},
 		})
 	}
 	for _, in := range s.Pods() {
@@ -56,7 +56,7 @@ func manifests(s *policy.Snapshot) ([]byte, error) {
 func podObject(in *policy.Pod) *corev1.Pod {
 	pod := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: in.Name, Labels: in.Labels, CreationTimestamp: metav1.NewTime(in.Created)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: in.Name, Labels: in.Labels.Map(), CreationTimestamp: metav1.NewTime(in.Created)},
 		Spec:       corev1.PodSpec{NodeName: in.Node},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: podIPs(in.Addresses)},
 	}

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -82,7 +81,7 @@ func (s *stage) addPods(set *manifest.Set) error {
 		}
 		pod.Node, pod.Running, pod.HostAddresses = nodeName, true, nil
 		pods = append(pods, pod)
-		s.snapshot.UpsertPod(pod)
+		s.snapshot.UpsertPod(&pod)
 	}
 	// Pods with addresses first: the others get what they leave free.
 	slices.SortStableFunc(pods, func(a, b policy.Pod) int { return min(len(b.Addresses), 1) - min(len(a.Addresses), 1) })
@@ -113,9 +112,9 @@ func (s *stage) addPod(pod *policy.Pod) error {
 	}
 	if len(own) == 0 {
 		pod.Addresses = host.Addresses()
-		s.snapshot.UpsertPod(*pod)
+		s.snapshot.UpsertPod(pod)
 	}
-	s.ends = append(s.ends, &End{Name: name, Kind: kindPod, Addresses: host.Addresses(), Note: labelText(pod.Labels), host: host.Host})
+	s.ends = append(s.ends, &End{Name: name, Kind: kindPod, Addresses: host.Addresses(), Note: pod.Labels.String(), host: host.Host})
 	return nil
 }
 
@@ -190,14 +189,6 @@ func reasonToLeaveOut(p *policy.Pod) string {
 		return "hostNetwork"
 	}
 	return "it has finished"
-}
-
-func labelText(labels map[string]string) string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, k+"="+labels[k])
-	}
-	return strings.Join(out, ",")
 }
 
 // Port is what connections are opened to.

@@ -170,7 +170,7 @@ func TestReadDefaults(t *testing.T) {
 		t.Errorf("S04 protocol: %v, want TCP", p)
 	}
 	wantLabels := map[string]string{"tier": "one", "kubernetes.io/metadata.name": "prod"}
-	if diff := cmp.Diff(wantLabels, set.Namespaces[0].Labels); diff != "" {
+	if diff := cmp.Diff(wantLabels, set.Namespaces[0].Labels.Map()); diff != "" {
 		t.Errorf("namespace labels (-want +got):\n%s", diff)
 	}
 }

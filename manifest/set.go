@@ -66,7 +66,7 @@ func (s *Set) Snapshot() *policy.Snapshot {
 		snapshot.UpsertNode(s.Nodes[i].Node)
 	}
 	for i := range s.Pods {
-		snapshot.UpsertPod(s.Pods[i].Pod)
+		snapshot.UpsertPod(&s.Pods[i].Pod)
 	}
 	for i := range s.Policies {
 		snapshot.UpsertPolicy(s.Policies[i].NetworkPolicy)

@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -83,7 +82,7 @@ func (r reduced) compile(b *testing.B, publisher *tree.Publisher) *node {
 		s.UpsertPolicy(p)
 	}
 	for _, p := range r.pods {
-		s.UpsertPod(p)
+		s.UpsertPod(&p)
 	}
 	n := &node{s, s.Compile(cluster.LocalNode), tree.NewBuilder(cluster.LocalNode), publisher}
 	n.publish(b)
@@ -146,7 +145,7 @@ func BenchmarkPodChange(b *testing.B) {
 				n := objects.compile(b, newPublisher(b))
 				var changing []policy.Pod
 				for _, p := range objects.pods {
-					if (p.Node == cluster.LocalNode) == (where == "local") && p.Labels["tier"] != "" {
+					if (p.Node == cluster.LocalNode) == (where == "local") && p.Labels.Has("tier") {
 						changing = append(changing, p)
 					}
 				}
@@ -155,9 +154,8 @@ func BenchmarkPodChange(b *testing.B) {
 				i := 0
 				for b.Loop() {
 					p := changing[i/len(tiers)*7919%len(changing)]
-					p.Labels = maps.Clone(p.Labels)
-					p.Labels["tier"] = tiers[i%len(tiers)]
-					n.snapshot.UpsertPod(p)
+					p.Labels = p.Labels.With("tier", tiers[i%len(tiers)])
+					n.snapshot.UpsertPod(&p)
 					n.publish(b)
 					i++
 				}

@@ -29,11 +29,11 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 	s.UpsertPolicy(p)
 	web := testPod("web", "n2", "10.0.1.1")
 	web.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
-	s.UpsertPod(web)
+	upsert(s, web)
 	client := testPod("client", "n1", "10.0.0.1", "app", "client")
 	c := s.Compile("n1")
 	for range 3 {
-		s.UpsertPod(client)
+		upsert(s, client)
 		d := c.Delta()
 		if len(d.Programs) != 1 || d.Programs[0].Program == nil || len(d.Programs[0].Program.Rules) != 1 {
 			t.Fatalf("%+v: want one program with one rule", d.Programs)

@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"encoding/binary"
-	"slices"
-
-	"k8s.io/apimachinery/pkg/labels"
-)
+import "encoding/binary"
 
 // cohort is the live pods of one namespace that have equal labels and ports,
 // so that no selector and no port name tells them apart.
@@ -13,28 +8,33 @@ type cohort struct {
 	ns *namespace
 	// number orders cohorts by age.
 	number uint64
-	key    string
-	labels labels.Set
+	key    cohortKey
 	ports  []ContainerPort
 	pods   []*pod
 	// place is the cohort's index in its namespace, -1 once it is gone.
 	place int
 }
 
-// join puts a live pod into its cohort. Pods of one cohort share the memory of
-// labels and ports.
+// cohortKey is what the pods of one cohort have in common.
+type cohortKey struct {
+	labels Labels
+	// ports are the named ports, one behind the other.
+	ports string
+}
+
+// join puts a live pod into its cohort.
 func (s *Snapshot) join(p *pod) {
-	var buf [512]byte
-	key := cohortKey(buf[:0], &p.Pod)
-	c := p.ns.cohorts[string(key)]
+	var buf [256]byte
+	ports := appendPortFields(buf[:0], p.Ports)
+	c := p.ns.cohorts[cohortKey{p.Labels, string(ports)}]
 	if c == nil {
 		s.cohorts++
-		c = &cohort{ns: p.ns, number: s.cohorts, key: string(key), labels: p.Labels, ports: p.Ports, place: len(p.ns.ordered)}
+		c = &cohort{ns: p.ns, number: s.cohorts, key: cohortKey{p.Labels, string(ports)}, ports: p.Ports, place: len(p.ns.ordered)}
 		p.ns.cohorts[c.key] = c
 		p.ns.ordered = append(p.ns.ordered, c)
 		s.cohortTouched(c)
 	}
-	p.Labels, p.Ports = c.labels, c.ports
+	p.Ports = c.ports
 	p.cohort, p.place = c, len(c.pods)
 	c.pods = append(c.pods, p)
 }
@@ -65,28 +65,11 @@ func (s *Snapshot) cohortTouched(c *cohort) {
 	}
 }
 
-// cohortKey appends what pods of one cohort have in common. Every string comes
-// with its length, so that no two states share a key.
-func cohortKey(buf []byte, p *Pod) []byte {
-	str := func(s string) {
-		buf = binary.AppendUvarint(buf, uint64(len(s)))
-		buf = append(buf, s...)
+// appendPortFields appends named ports so that no two lists give the same bytes.
+func appendPortFields(to []byte, ports []ContainerPort) []byte {
+	for _, port := range ports {
+		to = append(appendField(to, port.Name), port.Protocol)
+		to = binary.NativeEndian.AppendUint16(to, port.Number)
 	}
-	var few [16]string
-	keys := few[:0]
-	for k := range p.Labels {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	buf = binary.AppendUvarint(buf, uint64(len(keys)))
-	for _, k := range keys {
-		str(k)
-		str(p.Labels[k])
-	}
-	for _, port := range p.Ports {
-		str(port.Name)
-		buf = append(buf, port.Protocol)
-		buf = binary.NativeEndian.AppendUint16(buf, port.Number)
-	}
-	return buf
+	return to
 }

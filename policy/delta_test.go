@@ -37,23 +37,26 @@ func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networki
 func testPod(name, node, addr string, pairs ...string) Pod {
 	return Pod{
 		Namespace: "shop", Name: name, Node: node, Running: true,
-		Labels:    selecting(pairs...).MatchLabels,
+		Labels:    LabelsOf(selecting(pairs...).MatchLabels),
 		Addresses: []netip.Addr{netip.MustParseAddr(addr)},
 	}
 }
+
+// upsert hands over a copy, so that the test may go on changing its own.
+func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
 
 // shop has one local database and 500 pods elsewhere, half of them its clients.
 func shop() (*Snapshot, *Compiler) {
 	s := NewSnapshot()
 	s.UpsertNamespace(Namespace{Name: "shop"})
 	s.UpsertPolicy(ingressFrom("db", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "web")}))
-	s.UpsertPod(testPod("db-0", "n1", "10.0.0.1", "app", "db"))
+	upsert(s, testPod("db-0", "n1", "10.0.0.1", "app", "db"))
 	for i := range 500 {
 		app := "web"
 		if i%2 == 1 {
 			app = "other"
 		}
-		s.UpsertPod(testPod(fmt.Sprintf("pod-%d", i), "n2", fmt.Sprintf("10.0.%d.%d", 1+i/200, 1+i%200), "app", app))
+		upsert(s, testPod(fmt.Sprintf("pod-%d", i), "n2", fmt.Sprintf("10.0.%d.%d", 1+i/200, 1+i%200), "app", app))
 	}
 	return s, s.Compile("n1")
 }
@@ -75,11 +78,11 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 		want   rule.Delta
 	}{
 		{"nothing", func() {}, rule.Delta{}},
-		{"a state that means the same", func() { s.UpsertPod(testPod("pod-0", "n2", "10.0.1.1", "app", "web")) }, rule.Delta{}},
-		{"a label that no rule asks for", func() { s.UpsertPod(testPod("pod-0", "n2", "10.0.1.1", "app", "web", "rev", "2")) }, rule.Delta{}},
+		{"a state that means the same", func() { upsert(s, testPod("pod-0", "n2", "10.0.1.1", "app", "web")) }, rule.Delta{}},
+		{"a label that no rule asks for", func() { upsert(s, testPod("pod-0", "n2", "10.0.1.1", "app", "web", "rev", "2")) }, rule.Delta{}},
 		{
 			"a pod becomes a peer",
-			func() { s.UpsertPod(testPod("pod-1", "n2", "10.0.1.2", "app", "web")) },
+			func() { upsert(s, testPod("pod-1", "n2", "10.0.1.2", "app", "web")) },
 			rule.Delta{Addresses: []rule.AddressChange{{Addr: netip.MustParseAddr("10.0.1.2"), Owner: rule.Owner{Kind: rule.RemotePod, Class: web}}}},
 		},
 		{
@@ -96,7 +99,7 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 			},
 			rule.Delta{},
 		},
-		{"another namespace's labels", func() { s.UpsertNamespace(Namespace{Name: "lab", Labels: map[string]string{"a": "b"}}) }, rule.Delta{}},
+		{"another namespace's labels", func() { s.UpsertNamespace(Namespace{Name: "lab", Labels: LabelsOf(map[string]string{"a": "b"})}) }, rule.Delta{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,13 +123,13 @@ func TestNamedPortKeepsPeersApart(t *testing.T) {
 		}},
 	}
 	s.UpsertPolicy(p)
-	s.UpsertPod(testPod("client", "n1", "10.0.0.1"))
+	upsert(s, testPod("client", "n1", "10.0.0.1"))
 	for i, number := range []uint16{8080, 8081, 0} {
 		w := testPod(fmt.Sprintf("web-%d", i), "n2", fmt.Sprintf("10.0.1.%d", i), "app", "web")
 		if number != 0 {
 			w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: number}}
 		}
-		s.UpsertPod(w)
+		upsert(s, w)
 	}
 	d := s.Compile("n1").Delta()
 	if len(d.Programs) != 1 {
@@ -157,7 +160,7 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 	s.UpsertPolicy(p)
 	w := testPod("named", "n2", "10.0.1.250", "app", "named")
 	w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
-	s.UpsertPod(w)
+	upsert(s, w)
 	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	if len(c.Delta().Addresses) == 0 || len(c.byAddress) == 0 {
 		t.Fatal("the cluster does not exercise what this test is about")
@@ -186,11 +189,11 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
 	s := NewSnapshot()
 	old := testPod("old", "n1", "10.0.0.1")
-	s.UpsertPod(old)
+	upsert(s, old)
 	moved := testPod("moved", "n1", "10.0.0.1")
 	moved.Created = old.Created.Add(1)
 	moved.Running = false
-	s.UpsertPod(moved)
+	upsert(s, moved)
 	owner := func() string {
 		p, _ := s.Owner(netip.MustParseAddr("10.0.0.1"))
 		return p.Name
@@ -199,12 +202,12 @@ func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
 		t.Errorf("owner %q, want old: the newer pod does not run yet", got)
 	}
 	moved.Running = true
-	s.UpsertPod(moved)
+	upsert(s, moved)
 	if got := owner(); got != "moved" {
 		t.Errorf("owner %q, want moved: both run, it is newer", got)
 	}
 	moved.Finished, moved.Running = true, false
-	s.UpsertPod(moved)
+	upsert(s, moved)
 	if got := owner(); got != "old" {
 		t.Errorf("owner %q, want old: the other is finished", got)
 	}

@@ -124,7 +124,7 @@ func (pr *policyRule) eachPeer(f func(**peer)) {
 }
 
 // selects reports whether the policy's podSelector matches, in its namespace.
-func (np *netpol) selects(c *cohort) bool { return np.subjects.Matches(c.labels) }
+func (np *netpol) selects(c *cohort) bool { return np.subjects.Matches(c.key.labels) }
 
 func (r *reader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
 	if len(spec.PolicyTypes) == 0 {

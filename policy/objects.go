@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,8 +14,7 @@ import (
 // Pod is what matters of a corev1.Pod.
 type Pod struct {
 	Namespace, Name, UID string
-	// Labels are not changed after the pod was handed over.
-	Labels map[string]string
+	Labels               Labels
 	// Node is the node the pod is bound to, "" before it is.
 	Node string
 	// Addresses are status.podIPs, HostAddresses status.hostIPs.
@@ -42,7 +40,7 @@ type ContainerPort struct {
 // Namespace is what matters of a corev1.Namespace.
 type Namespace struct {
 	Name   string
-	Labels map[string]string
+	Labels Labels
 }
 
 // Node is what matters of a corev1.Node.
@@ -52,71 +50,67 @@ type Node struct {
 	Addresses []netip.Addr
 }
 
-// PodOf reduces a pod. The error names the field that holds no address or no
-// port.
+// PodOf reduces a pod. The error names the first field that holds no address or
+// no port. The pod that comes with it has all that could be read.
 func PodOf(in *corev1.Pod) (Pod, error) {
+	var r partReader
 	p := Pod{
-		Namespace:   orDefault(in.Namespace),
-		Name:        in.Name,
-		UID:         string(in.UID),
-		Labels:      in.Labels,
-		Node:        in.Spec.NodeName,
-		HostNetwork: in.Spec.HostNetwork,
-		Running:     in.Status.Phase == corev1.PodRunning,
-		Finished:    in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed,
-		Created:     in.CreationTimestamp.Time,
-	}
-	var err error
-	if p.Addresses, err = podAddresses(in.Status.PodIP, "status.podIP", in.Status.PodIPs, "status.podIPs", func(a corev1.PodIP) string { return a.IP }); err != nil {
-		return Pod{}, err
-	}
-	if p.HostAddresses, err = podAddresses(in.Status.HostIP, "status.hostIP", in.Status.HostIPs, "status.hostIPs", func(a corev1.HostIP) string { return a.IP }); err != nil {
-		return Pod{}, err
+		Namespace:     orDefault(in.Namespace),
+		Name:          in.Name,
+		UID:           string(in.UID),
+		Labels:        LabelsOf(in.Labels),
+		Node:          in.Spec.NodeName,
+		Addresses:     podAddresses(&r, in.Status.PodIP, "status.podIP", in.Status.PodIPs, "status.podIPs", func(a corev1.PodIP) string { return a.IP }),
+		HostAddresses: podAddresses(&r, in.Status.HostIP, "status.hostIP", in.Status.HostIPs, "status.hostIPs", func(a corev1.HostIP) string { return a.IP }),
+		HostNetwork:   in.Spec.HostNetwork,
+		Running:       in.Status.Phase == corev1.PodRunning,
+		Finished:      in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed,
+		Created:       in.CreationTimestamp.Time,
 	}
 	for i := range in.Spec.Containers {
-		if p.Ports, err = appendPorts(p.Ports, in.Spec.Containers[i].Ports, "spec.containers", i); err != nil {
-			return Pod{}, err
-		}
+		p.Ports = r.appendPorts(p.Ports, in.Spec.Containers[i].Ports, "spec.containers", i)
 	}
 	for i := range in.Spec.InitContainers {
 		c := &in.Spec.InitContainers[i]
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-			continue
-		}
-		if p.Ports, err = appendPorts(p.Ports, c.Ports, "spec.initContainers", i); err != nil {
-			return Pod{}, err
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			p.Ports = r.appendPorts(p.Ports, c.Ports, "spec.initContainers", i)
 		}
 	}
-	return p, nil
+	return p, r.err
+}
+
+// partReader reads the parts of an object. What cannot be read is left out; err
+// is the first reason.
+type partReader struct{ err error }
+
+func (r *partReader) fault(err error) {
+	if r.err == nil {
+		r.err = err
+	}
 }
 
 // podAddresses joins the singular field and the list that repeats it.
-func podAddresses[T any](one, oneField string, many []T, manyField string, ip func(T) string) ([]netip.Addr, error) {
+func podAddresses[T any](r *partReader, one, oneField string, many []T, manyField string, ip func(T) string) []netip.Addr {
 	out := make([]netip.Addr, 0, max(len(many), 1))
-	add := func(s, field string) error {
+	add := func(s, field string) {
 		a, err := parseAddr(s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", field, err)
-		}
-		if !slices.Contains(out, a) {
+		switch {
+		case err != nil:
+			r.fault(fmt.Errorf("%s: %w", field, err))
+		case !slices.Contains(out, a):
 			out = append(out, a)
 		}
-		return nil
 	}
 	if one != "" {
-		if err := add(one, oneField); err != nil {
-			return nil, err
-		}
+		add(one, oneField)
 	}
 	for i, m := range many {
-		if err := add(ip(m), fmt.Sprintf("%s[%d].ip", manyField, i)); err != nil {
-			return nil, err
-		}
+		add(ip(m), fmt.Sprintf("%s[%d].ip", manyField, i))
 	}
 	if len(out) == 0 {
-		return nil, nil
+		return nil
 	}
-	return out, nil
+	return out
 }
 
 func parseAddr(s string) (netip.Addr, error) {
@@ -132,22 +126,23 @@ func parseAddr(s string) (netip.Addr, error) {
 	return a, nil
 }
 
-func appendPorts(out []ContainerPort, ports []corev1.ContainerPort, field string, container int) ([]ContainerPort, error) {
+func (r *partReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPort, field string, container int) []ContainerPort {
 	for i, port := range ports {
 		if port.Name == "" {
 			continue
 		}
 		at := fmt.Sprintf("%s[%d].ports[%d]", field, container, i)
-		if port.ContainerPort < 1 || port.ContainerPort > 65535 {
-			return nil, fmt.Errorf("%s.containerPort: %d is not a port: want 1 to 65535", at, port.ContainerPort)
-		}
 		proto, ok := protocolOf(port.Protocol)
-		if !ok {
-			return nil, fmt.Errorf("%s.protocol: %q: want TCP, UDP or SCTP", at, port.Protocol)
+		switch {
+		case port.ContainerPort < 1 || port.ContainerPort > 65535:
+			r.fault(fmt.Errorf("%s.containerPort: %d is not a port: want 1 to 65535", at, port.ContainerPort))
+		case !ok:
+			r.fault(fmt.Errorf("%s.protocol: %q: want TCP, UDP or SCTP", at, port.Protocol))
+		default:
+			out = append(out, ContainerPort{Name: port.Name, Protocol: proto, Number: uint16(port.ContainerPort)})
 		}
-		out = append(out, ContainerPort{Name: port.Name, Protocol: proto, Number: uint16(port.ContainerPort)})
 	}
-	return out, nil
+	return out
 }
 
 // protocolOf gives the IP protocol number; absent is TCP, as the API server
@@ -167,11 +162,13 @@ func protocolOf(p corev1.Protocol) (uint8, bool) {
 
 // NamespaceOf reduces a namespace.
 func NamespaceOf(in *corev1.Namespace) Namespace {
-	return Namespace{Name: in.Name, Labels: in.Labels}
+	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels)}
 }
 
-// NodeOf reduces a node. The error names the field that holds no address.
+// NodeOf reduces a node. The error names the first field that holds no address.
+// The node that comes with it has the other addresses.
 func NodeOf(in *corev1.Node) (Node, error) {
+	var r partReader
 	n := Node{Name: in.Name}
 	for i, a := range in.Status.Addresses {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
@@ -179,11 +176,12 @@ func NodeOf(in *corev1.Node) (Node, error) {
 		}
 		addr, err := parseAddr(a.Address)
 		if err != nil {
-			return Node{}, fmt.Errorf("status.addresses[%d].address: %w", i, err)
+			r.fault(fmt.Errorf("status.addresses[%d].address: %w", i, err))
+			continue
 		}
 		n.Addresses = append(n.Addresses, addr)
 	}
-	return n, nil
+	return n, r.err
 }
 
 func orDefault(namespace string) string {
@@ -198,7 +196,7 @@ func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
 		p.UID == q.UID && p.Created.Equal(q.Created) &&
 		slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.HostAddresses, q.HostAddresses) &&
-		slices.Equal(p.Ports, q.Ports) && maps.Equal(p.Labels, q.Labels)
+		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }
 
 // port resolves a port name, 0 when the pod has none of that name.

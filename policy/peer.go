@@ -71,7 +71,7 @@ func (p *peer) seesNamespace(ns *namespace) bool {
 // it sees, and the number of the port when the peer names one. For a peer with
 // a block the address decides beside it.
 func (p *peer) match(c *cohort) (number uint16, ok bool) {
-	if p.pods != nil && !p.pods.Matches(c.labels) {
+	if p.pods != nil && !p.pods.Matches(c.key.labels) {
 		return 0, false
 	}
 	if p.portName == "" {

@@ -59,7 +59,7 @@ func (w *world) apply(c cluster.Change) {
 		if err != nil {
 			w.Fatalf("pod %s/%s: %v", object.Namespace, object.Name, err)
 		}
-		w.snapshot.UpsertPod(pod)
+		w.snapshot.UpsertPod(&pod)
 	case *corev1.Namespace:
 		if c.Deleted {
 			w.snapshot.DeleteNamespace(object.Name)

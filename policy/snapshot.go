@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Snapshot is the state of a cluster as far as policies can see it. Objects
@@ -37,9 +36,9 @@ type Snapshot struct {
 type namespace struct {
 	name     string
 	defined  bool
-	labels   labels.Set
+	labels   Labels
 	pods     map[string]*pod
-	cohorts  map[string]*cohort
+	cohorts  map[cohortKey]*cohort
 	ordered  []*cohort
 	policies map[string]*netpol
 	// sorted are the policies by name, nil after a change.
@@ -48,7 +47,7 @@ type namespace struct {
 
 // pod is one Pod object through all its states.
 type pod struct {
-	Pod
+	*Pod
 	ns *namespace
 	// cohort is nil unless the pod is live.
 	cohort *cohort
@@ -82,7 +81,11 @@ func NewSnapshot() *Snapshot {
 
 // UpsertPod sets the state of a pod. A state that means the same as the one
 // before costs a comparison.
-func (s *Snapshot) UpsertPod(in Pod) {
+//
+// The pod is the snapshot's from now on: nobody else may change it, nor read it
+// while the snapshot is in use, which lets parts of it share memory with equal
+// parts of others.
+func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
 	p := ns.pods[in.Name]
@@ -90,7 +93,9 @@ func (s *Snapshot) UpsertPod(in Pod) {
 		p = &pod{ns: ns}
 		ns.pods[in.Name] = p
 	} else {
-		if p.equal(&in) {
+		if p.equal(in) {
+			in.Node, in.HostAddresses, in.Ports = p.Node, p.HostAddresses, p.Ports
+			p.Pod = in
 			return
 		}
 		s.detach(p)
@@ -114,6 +119,7 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 // attach makes a pod's state count.
 func (s *Snapshot) attach(p *pod) {
 	n := s.node(p.Node)
+	p.Node = n.name
 	n.pods[p] = struct{}{}
 	p.eachNodeAddress(func(a netip.Addr) { s.addNodeAddress(n, a) })
 	if p.live() {
@@ -153,19 +159,15 @@ func (s *Snapshot) podTouched(p *pod) {
 // UpsertNamespace sets a namespace's labels. The label that the API server
 // puts on every namespace, kubernetes.io/metadata.name, is there always.
 func (s *Snapshot) UpsertNamespace(in Namespace) {
-	set := labels.Set(in.Labels)
-	if set[corev1.LabelMetadataName] != in.Name {
-		set = maps.Clone(set)
-		if set == nil {
-			set = labels.Set{}
-		}
-		set[corev1.LabelMetadataName] = in.Name
+	labels := in.Labels
+	if labels.Get(corev1.LabelMetadataName) != in.Name {
+		labels = labels.With(corev1.LabelMetadataName, in.Name)
 	}
 	ns := s.namespace(in.Name)
-	if ns.defined && maps.Equal(ns.labels, set) {
+	if ns.defined && ns.labels == labels {
 		return
 	}
-	ns.defined, ns.labels = true, set
+	ns.defined, ns.labels = true, labels
 	s.namespaceTouched(ns)
 }
 
@@ -176,7 +178,7 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	if ns == nil || !ns.defined {
 		return
 	}
-	ns.defined, ns.labels = false, nil
+	ns.defined, ns.labels = false, Labels{}
 	s.namespaceTouched(ns)
 	s.dropIfEmpty(ns)
 }
@@ -250,7 +252,7 @@ func (s *Snapshot) namespace(name string) *namespace {
 	name = orDefault(name)
 	ns := s.namespaces[name]
 	if ns == nil {
-		ns = &namespace{name: name, pods: map[string]*pod{}, cohorts: map[string]*cohort{}, policies: map[string]*netpol{}}
+		ns = &namespace{name: name, pods: map[string]*pod{}, cohorts: map[cohortKey]*cohort{}, policies: map[string]*netpol{}}
 		s.namespaces[name] = ns
 		s.order = append(s.order, ns)
 	}
@@ -269,7 +271,7 @@ func (s *Snapshot) dropIfEmpty(ns *namespace) {
 // winner where several objects claim it.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	if p := s.owners.of(a); p != nil {
-		return p.Pod, true
+		return *p.Pod, true
 	}
 	return Pod{}, false
 }
@@ -279,7 +281,7 @@ func (s *Snapshot) Pods() []Pod {
 	var out []Pod
 	for _, ns := range s.order {
 		for _, p := range ns.pods {
-			out = append(out, p.Pod)
+			out = append(out, *p.Pod)
 		}
 	}
 	slices.SortFunc(out, func(a, b Pod) int {

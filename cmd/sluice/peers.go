@@ -5,7 +5,6 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
@@ -15,12 +14,12 @@ import (
 // for the other end, only the peers that are the other end.
 type ruleTexts struct {
 	policies   policyIndex
-	namespaces map[string]labels.Set
-	pods       map[string]labels.Set
+	namespaces map[string]policy.Labels
+	pods       map[string]policy.Labels
 }
 
 func newRuleTexts(s *policy.Snapshot) *ruleTexts {
-	t := &ruleTexts{policies: indexPolicies(s.Policies()), namespaces: map[string]labels.Set{}, pods: map[string]labels.Set{}}
+	t := &ruleTexts{policies: indexPolicies(s.Policies()), namespaces: map[string]policy.Labels{}, pods: map[string]policy.Labels{}}
 	for _, n := range s.Namespaces() {
 		t.namespaces[n.Name] = n.Labels
 	}
@@ -64,7 +63,7 @@ func (t *ruleTexts) matches(namespace string, p *networkingv1.NetworkPolicyPeer,
 	return p.PodSelector == nil || selects(p.PodSelector, set)
 }
 
-func selects(s *metav1.LabelSelector, set labels.Set) bool {
+func selects(s *metav1.LabelSelector, set policy.Labels) bool {
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	return err == nil && selector.Matches(set)
 }

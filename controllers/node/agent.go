@@ -64,13 +64,15 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
-	reconcilers, err := addControllers(ctx, mgr, w, m, o)
+	loaders, err := addControllers(ctx, mgr, w, m, o)
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
 	publish := func(ctx context.Context) error {
-		if err := load(ctx, mgr, w, reconcilers); err != nil {
-			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
+		for _, l := range loaders {
+			if err := l.load(ctx); err != nil {
+				return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
+			}
 		}
 		rest := time.AfterFunc(startTime, debug.FreeOSMemory)
 		defer rest.Stop()
@@ -120,29 +122,19 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 	})
 }
 
-func addControllers(ctx context.Context, mgr manager.Manager, w *world, m *metrics, o Options) (map[kind]kindReconciler, error) {
-	out := map[kind]kindReconciler{}
-	for k, object := range watched() {
-		log := o.Log.WithName(string(k))
-		c := newChanges(k, m)
-		if err := c.follow(ctx, mgr.GetFieldIndexer(), object); err != nil {
-			return nil, fmt.Errorf("%s controller: %w", k, err)
+// addControllers lets the manager run the reconcilers of all kinds.
+func addControllers(ctx context.Context, mgr manager.Manager, w *world, m *metrics, o Options) ([]loader, error) {
+	problems := newProblemReporter(mgr.GetClient(), o.Node, o.Log.WithName(string(kindPolicy)))
+	h := house{manager: mgr, world: w, metrics: m, log: o.Log}
+	var out []loader
+	for _, subject := range []interface {
+		add(context.Context, house) (loader, error)
+	}{networkPolicies(problems), pods(), namespaces(), nodes()} {
+		r, err := subject.add(ctx, h)
+		if err != nil {
+			return nil, err
 		}
-		w.kinds = append(w.kinds, c)
-		common := reconciler{reader: mgr.GetCache(), world: w, changes: c, faults: newFaults(k, log, m)}
-		switch k {
-		case kindPolicy:
-			out[k] = &networkPolicyReconciler{reconciler: common, problems: newProblemReporter(mgr.GetClient(), o.Node, log)}
-		case kindPod:
-			out[k] = &podReconciler{common}
-		case kindNamespace:
-			out[k] = &namespaceReconciler{common}
-		case kindNode:
-			out[k] = &nodeReconciler{common}
-		}
-		if err := addController(mgr, k, object, out[k], c); err != nil {
-			return nil, fmt.Errorf("%s controller: %w", k, err)
-		}
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -2,25 +2,29 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// changes queues the key of each changed object of one kind. Beside that it
-// counts the objects and notes when the first event came that is not
-// reconciled yet.
+// changes is the source of the controller of one kind: it queues the key of each
+// object that changes. Beside that it counts the objects and notes when the first
+// event came that is not reconciled yet.
 type changes struct {
-	queue   handler.EnqueueRequestForObject
-	kind    kind
-	metrics *metrics
+	kind     kind
+	informer toolscache.SharedIndexInformer
+	metrics  *metrics
+	// first says whether to queue also what the cache begins with.
+	first bool
+	// told is closed when all that the cache began with was told of.
+	told chan struct{}
 
 	mu sync.Mutex
 	// waiting are the objects with events that no reconciler took yet.
@@ -42,20 +46,17 @@ type waitingChange struct {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-func newChanges(k kind, m *metrics) *changes {
-	return &changes{kind: k, metrics: m, waiting: map[types.NamespacedName]waitingChange{}}
-}
-
-// untoldIndex names the index that follow makes.
+// untoldIndex names an index that is always empty. The function of an index is
+// called for each object while the cache takes it.
 const untoldIndex = "untold"
 
-// follow lets the cache say what it has before it tells of it. The function of
-// an index is called for each object while the cache takes it.
-func (c *changes) follow(ctx context.Context, indexer client.FieldIndexer, object client.Object) error {
-	return indexer.IndexField(ctx, object, untoldIndex, func(o client.Object) []string {
-		c.store(o)
-		return nil
-	})
+// newChanges gives the changes of a kind. The informer must not run yet.
+func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*changes, error) {
+	c := &changes{kind: k, informer: informer, metrics: m, told: make(chan struct{}), waiting: map[types.NamespacedName]waitingChange{}}
+	return c, informer.AddIndexers(toolscache.Indexers{untoldIndex: func(stored any) ([]string, error) {
+		c.store(stored.(client.Object))
+		return nil, nil
+	}})
 }
 
 // store takes down an object that the cache has. It is called again for
@@ -74,33 +75,58 @@ func (c *changes) store(object client.Object) {
 	c.untold[version] = struct{}{}
 }
 
-// Create is called once for each object that appears.
-func (c *changes) Create(ctx context.Context, e event.CreateEvent, q queue) {
-	c.metrics.objects.WithLabelValues(string(c.kind)).Inc()
-	c.note(e.Object, e.IsInInitialList)
-	c.queue.Create(ctx, e, q)
+// Start lets the informer tell of its objects from now on.
+func (c *changes) Start(ctx context.Context, q queue) error {
+	registration, err := c.informer.AddEventHandler(handler{c, q})
+	if err != nil {
+		return fmt.Errorf("following %s objects: %w", c.kind, err)
+	}
+	go func() {
+		if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+			close(c.told)
+		}
+	}()
+	return nil
 }
 
-// Update is called for each change, and for each object when the cache lists
+// handler is called for each event of an informer, one after the other.
+type handler struct {
+	*changes
+	queue queue
+}
+
+// OnAdd is called once for each object that appears.
+func (h handler) OnAdd(added any, first bool) {
+	object := added.(client.Object)
+	h.metrics.objects.WithLabelValues(string(h.kind)).Inc()
+	h.note(object, first)
+	if !first || h.first {
+		h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
+	}
+}
+
+// OnUpdate is called for each change, and for each object when the cache lists
 // them anew.
-func (c *changes) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	if e.ObjectOld.GetResourceVersion() == e.ObjectNew.GetResourceVersion() {
+func (h handler) OnUpdate(before, after any) {
+	object := after.(client.Object)
+	if before.(client.Object).GetResourceVersion() == object.GetResourceVersion() {
 		return
 	}
-	c.note(e.ObjectNew, false)
-	c.queue.Update(ctx, e, q)
+	h.note(object, false)
+	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// Delete is called once for each object that goes.
-func (c *changes) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
-	c.metrics.objects.WithLabelValues(string(c.kind)).Dec()
-	c.note(e.Object, false)
-	c.queue.Delete(ctx, e, q)
-}
-
-// Generic is called by nobody: caches have no such events.
-func (c *changes) Generic(ctx context.Context, e event.GenericEvent, q queue) {
-	c.queue.Generic(ctx, e, q)
+// OnDelete is called once for each object that goes.
+func (h handler) OnDelete(deleted any) {
+	// Of an object that a new list does not have any more, there is the last
+	// known state.
+	if unseen, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
+		deleted = unseen.Obj
+	}
+	object := deleted.(client.Object)
+	h.metrics.objects.WithLabelValues(string(h.kind)).Dec()
+	h.note(object, false)
+	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
 // note takes down an event. What was there before the agent is loaded, and is

@@ -2,29 +2,33 @@ package node
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/sluicenet/sluice/policy"
 )
 
-// ReducedPod is what the cache keeps of a pod.
-var ReducedPod = reducedPod
+// PodRead gives what the cache keeps of a pod.
+func PodRead(in *corev1.Pod) (pod *policy.Pod, fault error) {
+	kept := podRead(in)
+	return kept.pod, kept.fault
+}
 
 // Changes are what became of events of one kind.
 type Changes = changes
 
 // NewPodChanges are the changes of pods, as an agent has them.
-func NewPodChanges() (*Changes, error) {
+func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
-	return newChanges(kindPod, m), err
+	if err != nil {
+		return nil, err
+	}
+	return newChanges(kindPod, informer, m)
 }
 
-// Store is called by the cache for what it has.
-func (c *changes) Store() func(any) ([]string, error) {
-	return func(object any) ([]string, error) {
-		c.store(object.(client.Object))
-		return nil, nil
-	}
-}
+// Told is closed when all was told of that the informer began with.
+func (c *changes) Told() <-chan struct{} { return c.told }
 
 // Take is called by a reconciler.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }

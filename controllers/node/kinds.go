@@ -5,7 +5,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
@@ -26,16 +25,6 @@ var resources = map[string]kind{
 	"/api/v1/pods":       kindPod,
 	"/api/v1/namespaces": kindNamespace,
 	"/api/v1/nodes":      kindNode,
-}
-
-// watched gives an empty object of each kind that the agent reads.
-func watched() map[kind]client.Object {
-	return map[kind]client.Object{
-		kindPolicy:    &networkingv1.NetworkPolicy{},
-		kindPod:       &corev1.Pod{},
-		kindNamespace: &corev1.Namespace{},
-		kindNode:      &corev1.Node{},
-	}
 }
 
 // restMapper knows the kinds that the agent reads and writes, so that it need

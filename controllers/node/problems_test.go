@@ -26,12 +26,13 @@ func TestProblems(t *testing.T) {
 	// An API server of long ago took what those of today refuse.
 	config := server.Config()
 	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
-	first := start(t, config, "problems-1", dir)
-	second := start(t, config, "problems-2", t.TempDir())
+	// The policy is there before any agent.
+	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
 	c.pod(t, "db", "problems-1", "10.4.0.2")
 	c.pod(t, "db-2", "problems-2", "10.4.0.3")
+	first := start(t, config, "problems-1", dir)
+	second := start(t, config, "problems-2", t.TempDir())
 
-	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
 	c.policyFor(t, "db-2")
 	// The later policy is in force, so the earlier one is reconciled.
 	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)

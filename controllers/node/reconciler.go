@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -16,20 +18,86 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// reconciler is what the reconcilers of all kinds have.
-type reconciler struct {
-	// reader reads the caches.
-	reader  client.Reader
+// subject is a kind that the agent follows, and what its objects mean to the
+// world. T is what the cache keeps of one.
+type subject[T client.Object] struct {
+	kind kind
+	// object is an empty one, as the API server has it.
+	object client.Object
+	// upsert sets an object's state. The error says what of it could not be read
+	// and is left out.
+	upsert func(*policy.Snapshot, T) error
+	remove func(*policy.Snapshot, types.NamespacedName)
+	// after, unless nil, is called when the world has an object's state, nil when
+	// it is gone. What fails is tried again.
+	after func(context.Context, types.NamespacedName, T) error
+}
+
+// reconciler brings the world to the state that the cache has of one kind.
+type reconciler[T client.Object] struct {
+	subject[T]
 	world   *world
 	changes *changes
 	faults  *faults
 }
 
-// kindReconciler reconciles one kind.
-type kindReconciler interface {
-	reconcile.Reconciler
-	// list applies every object that the cache has.
-	list(ctx context.Context, s *policy.Snapshot) error
+// Reconcile brings the world to the state of one object.
+func (r *reconciler[T]) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	key := request.NamespacedName
+	var object T
+	err := r.world.apply(r.changes, key, func(s *policy.Snapshot) error {
+		stored, exists, err := r.changes.informer.GetStore().GetByKey(toolscache.NewObjectName(key.Namespace, key.Name).String())
+		switch {
+		case err != nil:
+			return fmt.Errorf("reading %s %s: %w", r.kind, key, err)
+		case !exists:
+			r.remove(s, key)
+			r.faults.forget(key)
+			return nil
+		}
+		object = stored.(T)
+		r.set(s, object)
+		return nil
+	})
+	if err == nil && r.after != nil {
+		err = r.after(ctx, key, object)
+	}
+	return reconcile.Result{}, err
+}
+
+// load waits until the cache has told of all that it began with, and applies it.
+// From then on every change is queued.
+func (r *reconciler[T]) load(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.changes.told:
+	}
+	r.world.load(func(s *policy.Snapshot) {
+		for _, stored := range r.changes.informer.GetStore().List() {
+			r.set(s, stored.(T))
+		}
+	})
+	return nil
+}
+
+func (r *reconciler[T]) set(s *policy.Snapshot, object T) {
+	r.faults.note(keyOf(object), r.upsert(s, object))
+}
+
+func keyOf(object client.Object) types.NamespacedName { return client.ObjectKeyFromObject(object) }
+
+// loader loads the objects of one kind.
+type loader interface {
+	load(context.Context) error
+}
+
+// house is where reconcilers live.
+type house struct {
+	manager manager.Manager
+	world   *world
+	metrics *metrics
+	log     logr.Logger
 }
 
 // patience is how long a controller waits for its first objects: as long as it
@@ -37,66 +105,38 @@ type kindReconciler interface {
 // waiting, not by ending.
 const patience = 365 * 24 * time.Hour
 
-// addController lets the manager run a reconciler of a kind.
-func addController(m manager.Manager, k kind, object client.Object, r kindReconciler, c *changes) error {
+// add lets the manager run a reconciler of the kind.
+func (s subject[T]) add(ctx context.Context, h house) (loader, error) {
+	informer, err := h.manager.GetCache().GetInformer(ctx, s.object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("%s informer: %w", s.kind, err)
+	}
+	// What the cache keeps of a Pod is no Pod, so the cache's own reader cannot
+	// read it.
+	shared, ok := informer.(toolscache.SharedIndexInformer)
+	if !ok {
+		return nil, fmt.Errorf("%s informer: %T has no store", s.kind, informer)
+	}
+	c, err := newChanges(s.kind, shared, h.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("%s informer: %w", s.kind, err)
+	}
+	// What the cache begins with is loaded in one step, which does not call after.
+	c.first = s.after != nil
+	h.world.kinds = append(h.world.kinds, c)
+	r := &reconciler[T]{
+		subject: s, world: h.world, changes: c,
+		faults: newFaults(s.kind, h.log.WithName(string(s.kind)), h.metrics),
+	}
 	// Several agents in one process are several nodes: names repeat.
 	skip := true
-	return builder.ControllerManagedBy(m).
-		Named(string(k)).
-		Watches(object, c).
+	err = builder.ControllerManagedBy(h.manager).
+		Named(string(s.kind)).
+		WatchesRawSource(c).
 		WithOptions(controller.Options{CacheSyncTimeout: patience, SkipNameValidation: &skip}).
 		Complete(r)
-}
-
-// load waits until every cache has synced and applies all that is in them, in
-// one step.
-func load(ctx context.Context, m manager.Manager, w *world, reconcilers map[kind]kindReconciler) error {
-	for _, object := range watched() {
-		// This blocks until the cache has synced.
-		if _, err := m.GetCache().GetInformer(ctx, object); err != nil {
-			return err
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%s controller: %w", s.kind, err)
 	}
-	return w.load(func(s *policy.Snapshot) error {
-		var errs []error
-		for _, r := range reconcilers {
-			errs = append(errs, r.list(ctx, s))
-		}
-		return errors.Join(errs...)
-	})
+	return r, nil
 }
-
-// faults are the objects of one kind that cannot be read in full. Whoever calls
-// it holds the world.
-type faults struct {
-	kind    kind
-	log     logr.Logger
-	metrics *metrics
-	known   map[types.NamespacedName]string
-}
-
-func newFaults(k kind, log logr.Logger, m *metrics) *faults {
-	return &faults{kind: k, log: log, metrics: m, known: map[types.NamespacedName]string{}}
-}
-
-// note reports a fault, once as long as it stays the same.
-func (f *faults) note(object client.Object, fault error) {
-	key := keyOf(object)
-	if f.known[key] == fault.Error() {
-		return
-	}
-	f.known[key] = fault.Error()
-	f.metrics.unreadable.WithLabelValues(string(f.kind)).Set(float64(len(f.known)))
-	f.log.Error(fault, "Object cannot be read in full: the rest of it counts", "kind", f.kind, "object", key.String())
-}
-
-// none says that nothing is wrong with an object any more.
-func (f *faults) none(key types.NamespacedName) {
-	if _, ok := f.known[key]; !ok {
-		return
-	}
-	delete(f.known, key)
-	f.metrics.unreadable.WithLabelValues(string(f.kind)).Set(float64(len(f.known)))
-}
-
-func keyOf(object client.Object) types.NamespacedName { return client.ObjectKeyFromObject(object) }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/controllers/node"
@@ -59,43 +58,45 @@ func listOf(version string, versions ...string) *corev1.PodList {
 	return out
 }
 
+// steppedQueue says what is queued, and waits until it may go on.
+type steppedQueue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	queued chan reconcile.Request
+	goOn   chan struct{}
+}
+
+// Add says what is queued.
+func (q steppedQueue) Add(request reconcile.Request) {
+	q.queued <- request
+	<-q.goOn
+}
+
 // TestContainedInTheMiddleOfAList: a list has its objects in the order of their
 // names. While it is told of the first, which is the newest, nobody says that
 // the others are contained.
 func TestContainedInTheMiddleOfAList(t *testing.T) {
-	c, err := node.NewPodChanges()
-	if err != nil {
-		t.Fatal(err)
-	}
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
 	informer := cache.NewSharedIndexInformer(
 		&cache.ListWatch{ListWithContextFunc: script.list, WatchFuncWithContext: script.watch},
-		&corev1.Pod{}, 0, cache.Indexers{"untold": c.Store()},
+		&corev1.Pod{}, 0, cache.Indexers{},
 	)
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
-	t.Cleanup(queue.ShutDown)
-	told, goOn := make(chan client.Object), make(chan struct{})
-	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(o any, initial bool) {
-			c.Create(t.Context(), event.CreateEvent{Object: o.(client.Object), IsInInitialList: initial}, queue)
-		},
-		UpdateFunc: func(before, o any) {
-			c.Update(t.Context(), event.UpdateEvent{ObjectOld: before.(client.Object), ObjectNew: o.(client.Object)}, queue)
-			if before.(client.Object).GetResourceVersion() != o.(client.Object).GetResourceVersion() {
-				told <- o.(client.Object)
-				<-goOn
-			}
-		},
-	})
+	c, err := node.NewPodChanges(informer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	// What the informer begins with is not queued: nobody would let it go on.
+	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
+	if err := c.Start(ctx, queue); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan struct{})
 	go func() { informer.RunWithContext(ctx); close(ended) }()
 	t.Cleanup(func() { stop(); <-ended })
-	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-		t.Fatal("the cache does not sync")
+	select {
+	case <-c.Told():
+	case <-time.After(time.Minute):
+		t.Fatal("nobody was told of the first list within a minute")
 	}
 	if got := c.Contained(); got != 3 {
 		t.Fatalf("contained %d after the first list, want 3", got)
@@ -106,17 +107,17 @@ func TestContainedInTheMiddleOfAList(t *testing.T) {
 		// untaken and taken are before and after the object is reconciled.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
-		object := <-told
-		if object.GetName() != want.name {
-			t.Fatalf("told of %s, want %s", object.GetName(), want.name)
+		request := <-queue.queued
+		if request.Name != want.name {
+			t.Fatalf("queued %s, want %s", request.Name, want.name)
 		}
 		if got := c.Contained(); got != want.untaken {
 			t.Errorf("contained %d while %s waits, want %d", got, want.name, want.untaken)
 		}
-		c.Take(client.ObjectKeyFromObject(object))
+		c.Take(request.NamespacedName)
 		if got := c.Contained(); got != want.taken {
 			t.Errorf("contained %d when %s is taken, want %d", got, want.name, want.taken)
 		}
-		goOn <- struct{}{}
+		queue.goOn <- struct{}{}
 	}
 }

@@ -40,10 +40,10 @@ func newWorld(node string) *world {
 
 // load lets change read objects and bring the snapshot to their state, while
 // nobody else does.
-func (w *world) load(change func(*policy.Snapshot) error) error {
+func (w *world) load(change func(*policy.Snapshot)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return change(w.snapshot)
+	change(w.snapshot)
 }
 
 // apply is load for one object of a kind, which changed.

@@ -122,8 +122,7 @@ func (f *findings) look(ctx context.Context) ([]types.NamespacedName, error) {
 	return different, nil
 }
 
-// snapshot reads the cluster from the caches. Pods that cannot be read in full
-// are left out: each node's agent reports them.
+// snapshot reads the cluster from the caches.
 func (f *findings) snapshot(ctx context.Context) (*policy.Snapshot, error) {
 	var (
 		namespaces corev1.NamespaceList
@@ -140,9 +139,9 @@ func (f *findings) snapshot(ctx context.Context) (*policy.Snapshot, error) {
 		s.UpsertNamespace(policy.NamespaceOf(&namespaces.Items[i]))
 	}
 	for i := range pods.Items {
-		if pod, err := policy.PodOf(&pods.Items[i]); err == nil {
-			s.UpsertPod(pod)
-		}
+		// What cannot be read, each node's agent reports.
+		pod, _ := policy.PodOf(&pods.Items[i])
+		s.UpsertPod(&pod)
 	}
 	for i := range policies.Items {
 		s.UpsertPolicy(&policies.Items[i])

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
 const (
@@ -34,10 +34,13 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // cachedObjects let a cache keep only what PolicyStatus is made of.
 func cachedObjects() map[client.Object]cache.ByObject {
-	out := node.ReducedObjects()
-	out[&v1alpha1.NodeEnforcer{}] = cache.ByObject{Transform: cache.TransformStripManagedFields()}
-	out[&v1alpha1.PolicyStatus{}] = cache.ByObject{Transform: cache.TransformStripManagedFields()}
-	return out
+	return map[client.Object]cache.ByObject{
+		&corev1.Pod{}:                 reduce.With(reduce.Pod),
+		&corev1.Namespace{}:           reduce.With(reduce.Namespace),
+		&networkingv1.NetworkPolicy{}: reduce.With(reduce.NetworkPolicy),
+		&v1alpha1.NodeEnforcer{}:      {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PolicyStatus{}:      {Transform: cache.TransformStripManagedFields()},
+	}
 }
 
 // sources are everything that can change a PolicyStatus.

@@ -36,7 +36,7 @@ func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s.UpsertPod(pod)
+		s.UpsertPod(&pod)
 	}
 	return s.Compile(cluster.LocalNode).Delta()
 }

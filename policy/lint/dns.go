@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluicenet/sluice/policy"
@@ -18,7 +19,7 @@ const (
 // isDNS reports whether a pod is the cluster's DNS server, by the labels that
 // CoreDNS is installed with.
 func isDNS(p *policy.Pod) bool {
-	return p.Labels["k8s-app"] == "kube-dns" || p.Labels["k8s-app"] == "coredns" || p.Labels["app.kubernetes.io/name"] == "coredns"
+	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
 }
 
 // names finds pods that a policy isolates for egress and that can then no
@@ -115,7 +116,7 @@ func (w *world) reachesDNS(s *subject, r *ruleOf) bool {
 			return true
 		case p.NamespaceSelector != nil:
 			selector := selectorOf(p.NamespaceSelector)
-			if selector != nil && (selector.Empty() || selector.Matches(labelSet(map[string]string{"kubernetes.io/metadata.name": dnsSystem}))) {
+			if selector != nil && (selector.Empty() || selector.Matches(labels.Set{corev1.LabelMetadataName: dnsSystem})) {
 				return true
 			}
 		}

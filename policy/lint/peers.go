@@ -87,7 +87,7 @@ func (c *check) namespaceWith(p *networkingv1.NetworkPolicyPeer) string {
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(c.pods)) {
 		for _, pod := range c.pods[namespace] {
-			if selector.Matches(labelSet(pod.Labels)) {
+			if selector.Matches(pod.Labels) {
 				return namespace
 			}
 		}

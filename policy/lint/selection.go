@@ -16,7 +16,7 @@ func (c *check) selection() {
 	const name, field = "no-pod-selected", "spec.podSelector"
 	selector := selectorText(&c.subject.object.Spec.PodSelector)
 	for _, pod := range c.hostPods[c.subject.namespace] {
-		if c.subject.selector.Matches(labelSet(pod.Labels)) {
+		if c.subject.selector.Matches(pod.Labels) {
 			c.found(Warning, name, field, "protect pods of the host network with the node's own firewall",
 				"selects only pods of the host network, such as %s: policies never apply to them", pod.Name)
 			return
@@ -46,7 +46,7 @@ func (c *check) elsewhere() []string {
 			continue
 		}
 		for _, pod := range c.pods[namespace] {
-			if c.subject.selector.Matches(labelSet(pod.Labels)) {
+			if c.subject.selector.Matches(pod.Labels) {
 				out = append(out, namespace)
 				break
 			}
@@ -61,7 +61,7 @@ func (c *check) labelsNear() string {
 	for _, r := range requirements {
 		values := map[string]bool{}
 		for _, pod := range c.pods[c.subject.namespace] {
-			if v, ok := pod.Labels[r.Key()]; ok {
+			if v, ok := pod.Labels.Lookup(r.Key()); ok {
 				values[v] = true
 			}
 		}

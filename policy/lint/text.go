@@ -3,11 +3,7 @@ package lint
 import (
 	"fmt"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/labels"
 )
-
-func labelSet(m map[string]string) labels.Set { return m }
 
 // count writes "its only ingress rule does" or "its 3 ingress rules do".
 func count(n int, one, many string) string {

@@ -21,7 +21,7 @@ type world struct {
 	pods map[string][]*policy.Pod
 	// hostPods counts pods of the host network by namespace.
 	hostPods   map[string][]*policy.Pod
-	namespaces map[string]labels.Set
+	namespaces map[string]policy.Labels
 	policies   []*subject
 	// byNamespace holds the policies once more.
 	byNamespace map[string][]*subject
@@ -72,7 +72,7 @@ type ruleOf struct {
 func newWorld(s *policy.Snapshot) *world {
 	w := &world{
 		pods: map[string][]*policy.Pod{}, hostPods: map[string][]*policy.Pod{},
-		namespaces: map[string]labels.Set{}, byNamespace: map[string][]*subject{}, inBlock: map[string][]*policy.Pod{},
+		namespaces: map[string]policy.Labels{}, byNamespace: map[string][]*subject{}, inBlock: map[string][]*policy.Pod{},
 	}
 	for _, n := range s.Namespaces() {
 		w.namespaces[n.Name] = n.Labels
@@ -141,7 +141,7 @@ func selectorOf(s *metav1.LabelSelector) labels.Selector {
 	return selector
 }
 
-func matches(s labels.Selector, set labels.Set) bool { return s != nil && s.Matches(set) }
+func matches(s labels.Selector, set policy.Labels) bool { return s != nil && s.Matches(set) }
 
 // namespacesOf lists the namespaces that a peer looks in, among those that
 // have a Namespace object or, for the policy's own, whether it has or not.

@@ -101,7 +101,7 @@ func (s *stage) publish() {
 		if err != nil {
 			s.b.Fatal(err)
 		}
-		s.snapshot.UpsertPod(pod)
+		s.snapshot.UpsertPod(&pod)
 	}
 	s.compiler = s.snapshot.Compile(cluster.LocalNode)
 	s.builder = tree.NewBuilder(cluster.LocalNode)

@@ -103,7 +103,7 @@ func TestS52LabelsElsewhere(t *testing.T) {
 				"a namespace's label",
 				func() { s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab"}) },
 				func() {
-					s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab", Labels: map[string]string{"team": "lab"}})
+					s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab", Labels: policy.LabelsOf(map[string]string{"team": "lab"})})
 				},
 			},
 		} {

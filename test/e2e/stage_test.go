@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -123,7 +122,7 @@ func (s *stage) add(fields []string) {
 	}
 	switch fields[0] {
 	case "namespace":
-		s.snapshot.UpsertNamespace(policy.Namespace{Name: fields[1], Labels: labels})
+		s.snapshot.UpsertNamespace(policy.Namespace{Name: fields[1], Labels: policy.LabelsOf(labels)})
 	case "pod":
 		s.addPod(fields, labels)
 	default:
@@ -133,7 +132,7 @@ func (s *stage) add(fields []string) {
 
 func (s *stage) addPod(fields []string, labels map[string]string, addresses ...netip.Addr) {
 	s.t.Helper()
-	p := policy.Pod{Labels: labels, Node: "one", Running: true}
+	p := policy.Pod{Labels: policy.LabelsOf(labels), Node: "one", Running: true}
 	p.Namespace, p.Name, _ = strings.Cut(fields[1], "/")
 	for _, field := range fields[2:] {
 		name, rest, named := strings.Cut(field, ":")
@@ -151,7 +150,7 @@ func (s *stage) addPod(fields []string, labels map[string]string, addresses ...n
 	s.must(err)
 	s.pods[fields[1]] = pod
 	p.Addresses = pod.Addresses()
-	s.snapshot.UpsertPod(p)
+	s.snapshot.UpsertPod(&p)
 }
 
 func (s *stage) number(text string) uint16 {
@@ -181,9 +180,8 @@ func (s *stage) remove(name string) {
 func (s *stage) label(name, key, value string) {
 	for _, p := range s.snapshot.Pods() {
 		if p.Namespace+"/"+p.Name == name {
-			p.Labels = maps.Clone(p.Labels)
-			p.Labels[key] = value
-			s.snapshot.UpsertPod(p)
+			p.Labels = p.Labels.With(key, value)
+			s.snapshot.UpsertPod(&p)
 		}
 	}
 }

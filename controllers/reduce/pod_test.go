@@ -1,4 +1,4 @@
-package node_test
+package reduce_test
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/controllers/reduce"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -50,7 +50,7 @@ func fullPod() *corev1.Pod {
 // TestCachedPod: a pod as the cache keeps it means the same, and has nothing
 // that no policy can refer to.
 func TestCachedPod(t *testing.T) {
-	kept := node.ReducedPod(fullPod())
+	kept := reduce.Pod(fullPod())
 	want, err := policy.PodOf(fullPod())
 	if err != nil {
 		t.Fatal(err)

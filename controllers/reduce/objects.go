@@ -1,0 +1,93 @@
+package reduce
+
+import (
+	"unique"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Pod keeps of a Pod what policies can refer to.
+func Pod(in *corev1.Pod) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metadata(&in.ObjectMeta),
+		Spec: corev1.PodSpec{
+			NodeName:       Interned(in.Spec.NodeName),
+			HostNetwork:    in.Spec.HostNetwork,
+			Containers:     containers(in.Spec.Containers),
+			InitContainers: containers(in.Spec.InitContainers),
+		},
+		Status: corev1.PodStatus{
+			Phase:   corev1.PodPhase(Interned(string(in.Status.Phase))),
+			PodIP:   in.Status.PodIP,
+			PodIPs:  in.Status.PodIPs,
+			HostIP:  Interned(in.Status.HostIP),
+			HostIPs: in.Status.HostIPs,
+		},
+	}
+}
+
+// containers keeps containers with named ports, which is all that a policy can
+// refer to, and of those the ports and whether they run beside the pod's others.
+func containers(in []corev1.Container) []corev1.Container {
+	var out []corev1.Container
+	for i := range in {
+		var ports []corev1.ContainerPort
+		for _, p := range in[i].Ports {
+			if p.Name != "" {
+				ports = append(ports, corev1.ContainerPort{Name: Interned(p.Name), ContainerPort: p.ContainerPort, Protocol: corev1.Protocol(Interned(string(p.Protocol)))})
+			}
+		}
+		if ports != nil {
+			out = append(out, corev1.Container{RestartPolicy: in[i].RestartPolicy, Ports: ports})
+		}
+	}
+	return out
+}
+
+// Namespace keeps the labels of a Namespace.
+func Namespace(in *corev1.Namespace) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
+}
+
+// Node keeps the addresses of a Node.
+func Node(in *corev1.Node) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metadata(&in.ObjectMeta),
+		Status:     corev1.NodeStatus{Addresses: in.Status.Addresses},
+	}
+}
+
+// NetworkPolicy keeps the spec of a NetworkPolicy.
+func NetworkPolicy(in *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
+	return &networkingv1.NetworkPolicy{ObjectMeta: metadata(&in.ObjectMeta), Spec: in.Spec}
+}
+
+func metadata(in *metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace:         Interned(in.Namespace),
+		Name:              in.Name,
+		UID:               in.UID,
+		ResourceVersion:   in.ResourceVersion,
+		Generation:        in.Generation,
+		CreationTimestamp: in.CreationTimestamp,
+		Labels:            labels(in.Labels),
+	}
+}
+
+// labels shares keys and values with all other objects: pods of one
+// Deployment have the same ones.
+func labels(in map[string]string) map[string]string {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(in))
+	for k, v := range in {
+		out[Interned(k)] = Interned(v)
+	}
+	return out
+}
+
+// Interned shares a text with all others like it.
+func Interned(s string) string { return unique.Make(s).Value() }

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"pgregory.net/rapid"
+)
+
+// TestLabels: a set says what the map said that it was made of, and two sets are
+// the same when their maps are, whatever bytes the texts are made of.
+func TestLabels(t *testing.T) {
+	text := rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "ab", "\x00", "\x01a"}), rapid.String(), rapid.StringN(100, 300, 600))
+	sets := rapid.MapOfN(text, text, 0, 40)
+	rapid.Check(t, func(t *rapid.T) {
+		in, other, key := sets.Draw(t, "in"), sets.Draw(t, "other"), text.Draw(t, "key")
+		got := LabelsOf(in)
+		if !maps.Equal(got.Map(), in) {
+			t.Fatalf("%q became %q", in, got.Map())
+		}
+		if same := got == LabelsOf(other); same != maps.Equal(in, other) {
+			t.Fatalf("%q and %q are one set: %t", in, other, same)
+		}
+		if got != LabelsOf(maps.Clone(in)) {
+			t.Fatalf("%q is not the set of an equal map", in)
+		}
+		var keys []string
+		for k := range got.All() {
+			keys = append(keys, k)
+		}
+		if !slices.Equal(keys, slices.Sorted(maps.Keys(in))) {
+			t.Fatalf("keys %q of %q", keys, in)
+		}
+		value, exists := in[key]
+		if v, ok := got.Lookup(key); v != value || ok != exists || got.Has(key) != exists || got.Get(key) != value {
+			t.Fatalf("%q of %q: %q, %t", key, in, v, ok)
+		}
+		with := got.With(key, "new").Map()
+		want := maps.Clone(in)
+		want[key] = "new"
+		if !maps.Equal(with, want) {
+			t.Fatalf("%q with %q became %q", in, key, with)
+		}
+		if got.String() != labels.Set(in).String() {
+			t.Fatalf("%q is written %q", in, got)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime/debug"
 
 	"github.com/go-logr/logr"
@@ -16,7 +17,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
-// gcPercent is how much garbage the agent may have beside what lives, in percent.
+// gcPercent is how much garbage the agent may have beside what lives, in percent,
+// unless GOGC says otherwise.
 const gcPercent = 20
 
 // agentFlags are the flags of the agent command.
@@ -87,7 +89,9 @@ func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log l
 	// Most of the agent's memory is objects that live long, on every node of the
 	// cluster, and it makes little garbage: a smaller share of it for garbage costs
 	// little time.
-	debug.SetGCPercent(gcPercent)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	err := node.Run(ctx, config, node.Options{
 		Node:           flags.nodeName,
 		StateDir:       flags.stateDir,

@@ -1,6 +1,10 @@
 package ruleset_test
 
 import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,6 +28,47 @@ func TestInstallAfterARefusedTransaction(t *testing.T) {
 		if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
 			t.Errorf("(-fresh +got):\n%s", diff)
 		}
+	}
+}
+
+// Somebody else who changes the table all the time does not keep us from it.
+func TestInstallWhileOthersChangeTheTable(t *testing.T) {
+	h := host(t)
+	table := install(t, h, config(t, ruleset.Drop))
+	fresh := list(t, h)
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for _, script := range []string{
+		"delete table inet sluice",
+		"add chain inet sluice other; add rule inet sluice judge jump other",
+		"flush set inet sluice ingress4",
+		"add element inet sluice ingress4 { 192.0.2.1, 192.0.2.2 }",
+	} {
+		running.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				cmd := exec.Command("nft", "-f", "-")
+				cmd.Stdin = strings.NewReader(script)
+				_ = h.Do(cmd.Run) // It fails where another was faster.
+			}
+		})
+	}
+	for i := range 200 {
+		if err := table.Install(ruleset.Isolated{Ingress: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}}); err != nil {
+			t.Errorf("installation %d: %v", i, err)
+		}
+	}
+	close(stop)
+	running.Wait()
+	if err := table.Install(isolated); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
+		t.Errorf("(-fresh +got):\n%s", diff)
 	}
 }
 

@@ -105,13 +105,21 @@ func (t *Table) Close() error {
 func (t *Table) Install(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err := t.install(isolated)
-	if errors.Is(err, unix.EOPNOTSUPP) && !t.config.WithoutReversePath {
-		t.config.WithoutReversePath = true
-		err = t.install(isolated)
+	for attempt := 1; ; attempt++ {
+		err := t.install(isolated)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			t.config.WithoutReversePath = true
+		}
+		if err == nil || errors.Is(err, ErrForeignShape) || attempt == installAttempts {
+			return err
+		}
 	}
-	return err
 }
+
+// installAttempts is how often Install tries. It looks at the table first, and
+// its transaction fails where somebody else has changed it since. The errors of
+// looking do not tell that from others.
+const installAttempts = 16
 
 // ReversePath says, after Install, whether the kernel can find forged sources.
 func (t *Table) ReversePath() bool {

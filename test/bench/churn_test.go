@@ -129,8 +129,9 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
 			})
 		default:
-			// A label that policies select by.
-			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, random.IntN(3))
+			// A label that policies select by, nearly always with another value than
+			// before.
+			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, i%50)
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Patch(b.Context(), pod, client.RawPatch(types.MergePatchType, patch)))
 			})

@@ -157,10 +157,6 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 bench: ## Run all benchmarks and print a table for each package
 	$(GO) run ./hack/benchtable
 
-.PHONY: bench-scale
-bench-scale: ## Measure an agent in a cluster of 100,000 pods (10 minutes, 12 GB of memory)
-	SLUICE_BENCH_PODS=100000 $(GO) run ./hack/benchtable -bench AgentMemory ./test/bench
-
 .PHONY: help
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \

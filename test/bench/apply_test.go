@@ -79,7 +79,7 @@ func newApplication(b *testing.B) *application {
 		}
 	})
 	node := a.cluster.Node(0).Name()
-	fill(b, a.cluster.Client(), cluster.NewRealistic(1, cluster.Size{Pods: choose(pods, 200), Policies: choose(policies, 20)}), node)
+	fill(b, a.cluster.Server(), cluster.NewRealistic(1, cluster.Size{Pods: choose(pods, 200), Policies: choose(policies, 20)}), node)
 	client, server := a.pod("client", node), a.pod("server", node)
 	a.isolate()
 	a.must(a.cluster.WaitEnforced(b.Context()))

@@ -43,7 +43,7 @@ func BenchmarkAgentChurn(b *testing.B) {
 	config.QPS = -1
 	c := server.ClientFor(b, config)
 	objects := cluster.NewRealistic(1, cluster.Size{Pods: choose(pods, 200), Policies: choose(policies, 20)})
-	fill(b, c, objects, cluster.LocalNode)
+	fill(b, server, objects, cluster.LocalNode)
 	agent := newAgent(b, buildProgram(b), server)
 	agent.settled()
 	before, begun := agent.work(), now()

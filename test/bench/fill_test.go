@@ -1,7 +1,7 @@
 package bench_test
 
 import (
-	"fmt"
+	"iter"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
@@ -18,9 +19,12 @@ const writers = 32
 
 // fill makes the objects of a cluster on an API server: pods of cluster.LocalNode
 // on another node, and none of them more than an object.
-func fill(b *testing.B, c client.Client, objects *cluster.Realistic, local string) {
+func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local string) {
 	b.Helper()
 	ctx := b.Context()
+	config := server.Config()
+	config.QPS = -1
+	c := server.ClientFor(b, config)
 	write := func(each func(do func(func() error))) {
 		b.Helper()
 		var group errgroup.Group
@@ -62,6 +66,11 @@ func fill(b *testing.B, c client.Client, objects *cluster.Realistic, local strin
 		}
 	})
 	write(func(do func(func() error)) {
+		for _, policy := range objects.Policies() {
+			do(func() error { return c.Create(ctx, policy.DeepCopy()) })
+		}
+	})
+	storePods(b, server, c, func(yield func(*corev1.Pod) bool) {
 		for pod := range objects.Pods() {
 			pod.Spec.NodeName = nodeName(pod.Spec.NodeName)
 			pod.Spec.SchedulerName = labcluster.Nobody
@@ -69,19 +78,37 @@ func fill(b *testing.B, c client.Client, objects *cluster.Realistic, local strin
 				pod.Spec.Containers[i].Image = "none"
 			}
 			dress(pod)
-			status := pod.Status
-			do(func() error { return createPod(c, b, pod, status) })
-		}
-		for _, policy := range objects.Policies() {
-			do(func() error { return c.Create(ctx, policy.DeepCopy()) })
+			if !yield(pod) {
+				return
+			}
 		}
 	})
 }
 
-func createPod(c client.Client, b *testing.B, pod *corev1.Pod, status corev1.PodStatus) error {
-	if err := c.Create(b.Context(), pod); err != nil {
-		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
+// storePods puts pods where the API server has its own. The first is written
+// through it, and the others get what it added to that one.
+func storePods(b *testing.B, server *kube.Server, c client.Client, pods iter.Seq[*corev1.Pod]) {
+	b.Helper()
+	next, stop := iter.Pull(pods)
+	defer stop()
+	first, _ := next()
+	status := first.Status
+	err := c.Create(b.Context(), first)
+	if err == nil {
+		first.Status = status
+		err = c.Status().Update(b.Context(), first)
 	}
-	pod.Status = status
-	return c.Status().Update(b.Context(), pod)
+	if err == nil {
+		err = server.StorePods(b.Context(), func(yield func(*corev1.Pod) bool) {
+			for pod, ok := next(); ok; pod, ok = next() {
+				pod.ManagedFields = first.ManagedFields
+				if !yield(pod) {
+					return
+				}
+			}
+		})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 }

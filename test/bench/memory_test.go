@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,38 +30,34 @@ const agentReady = 5 * time.Minute
 // kernel counts it: on a real API server with no pods, and with many, each of
 // about 6 KiB. above is what the cluster adds; peak is the most that it ever
 // had, which the start needs; start is the time until it has published.
-// SLUICE_BENCH_PODS says how many pods, as make bench-scale does.
 func BenchmarkAgentMemory(b *testing.B) {
-	size := cluster.Size{Pods: choose(15_000, 200), Policies: choose(1_500, 20)}
-	if text := os.Getenv("SLUICE_BENCH_PODS"); text != "" {
-		var err error
-		if size.Pods, err = strconv.Atoi(text); err != nil {
-			b.Fatalf("SLUICE_BENCH_PODS=%s: want a number of pods", text)
-		}
+	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}
+	if once() {
+		sizes = []cluster.Size{{Pods: 200, Policies: 20}}
 	}
 	program := buildProgram(b)
-	b.Run(fmt.Sprintf("pods=%d/policies=%d", size.Pods, size.Policies), func(b *testing.B) {
-		server := startServer(b)
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
-		if err := server.Client(b).Create(b.Context(), node); err != nil {
-			b.Fatal(err)
-		}
-		before := newAgent(b, program, server)
-		none, _ := before.settled()
-		before.stop()
-		config := server.Config()
-		config.QPS = -1
-		fill(b, server.ClientFor(b, config), cluster.NewRealistic(1, size), cluster.LocalNode)
-		begun := now()
-		agent := newAgent(b, program, server)
-		start := now() - begun
-		resident, peak := agent.settled()
-		for unit, bytes := range map[string]float64{"none-MiB": none, "resident-MiB": resident, "peak-MiB": peak, "above-MiB": resident - none} {
-			b.ReportMetric(bytes/(1<<20), unit)
-		}
-		b.ReportMetric(start.Seconds(), "start-s")
-		b.ReportMetric(0, "ns/op")
-	})
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.Pods, size.Policies), func(b *testing.B) {
+			server := startServer(b)
+			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
+			if err := server.Client(b).Create(b.Context(), node); err != nil {
+				b.Fatal(err)
+			}
+			before := newAgent(b, program, server)
+			none, _ := before.settled()
+			before.stop()
+			fill(b, server, cluster.NewRealistic(1, size), cluster.LocalNode)
+			begun := now()
+			agent := newAgent(b, program, server)
+			start := now() - begun
+			resident, peak := agent.settled()
+			for unit, bytes := range map[string]float64{"none-MiB": none, "resident-MiB": resident, "peak-MiB": peak, "above-MiB": resident - none} {
+				b.ReportMetric(bytes/(1<<20), unit)
+			}
+			b.ReportMetric(start.Seconds(), "start-s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }
 
 // buildProgram builds sluice, static: in a node's container is nothing else.

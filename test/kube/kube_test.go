@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	crclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -50,6 +52,44 @@ func TestObjects(t *testing.T) {
 	}
 	if len(policy.Spec.PolicyTypes) != 1 {
 		t.Errorf("policyTypes %v: want the API server's default", policy.Spec.PolicyTypes)
+	}
+}
+
+// TestStoredPods: what is put into etcd is there for everybody, with its status,
+// and can be changed.
+func TestStoredPods(t *testing.T) {
+	client := server.Client(t)
+	namespace := server.Namespace(t)
+	const pods = 100
+	err := server.StorePods(t.Context(), func(yield func(*corev1.Pod) bool) {
+		for i := range pods {
+			more := yield(&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("web-%d", i), UID: types.UID(fmt.Sprintf("uid-%d", i))},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}},
+				Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}},
+			})
+			if !more {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list corev1.PodList
+	if err := client.List(t.Context(), &list, crclient.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != pods {
+		t.Fatalf("%d pods, want %d", len(list.Items), pods)
+	}
+	pod := &list.Items[0]
+	if pod.Status.Phase != corev1.PodRunning || pod.Status.PodIP != "10.0.0.1" {
+		t.Errorf("status %+v: want that of a running pod", pod.Status)
+	}
+	pod.Labels = map[string]string{"changed": "yes"}
+	if err := client.Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -67,6 +67,9 @@ type Result struct {
 	Took time.Duration `json:"tookNanoseconds"`
 }
 
+// Changed is how many marks changed.
+func (r Result) Changed() int { return r.Accepted + r.Refused + r.Cleared }
+
 // JudgeAll judges every connection and corrects its mark. When it returns nil,
 // each connection that existed when it began and still does has got the mark of
 // a judge that newest gave since. Connections of nobody who is isolated have

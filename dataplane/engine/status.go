@@ -55,7 +55,8 @@ type RefusedTree struct {
 
 // JudgedAgain sums up the walks over open connections.
 type JudgedAgain struct {
-	// Walks is how many there were. The other numbers are their sums.
+	// Walks is how many there were, but for those that looked once more and
+	// changed nothing. The other numbers are their sums.
 	Walks    uint64        `json:"walks"`
 	Accepted uint64        `json:"accepted"`
 	Refused  uint64        `json:"refused"`

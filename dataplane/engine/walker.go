@@ -15,6 +15,8 @@ import (
 const (
 	// walkAttempts is how many walks in a row may fail before the engine says so.
 	walkAttempts = 8
+	// walkLooks is how many walks may follow one that changed marks.
+	walkLooks = 4
 	// walkPause is between a walk that failed and the next.
 	walkPause = 20 * time.Millisecond
 )
@@ -47,6 +49,11 @@ const (
 // Where a walk still judges by G when a worker judges by H, the two may give a
 // connection different marks, in either order. The walk that H needs begins later
 // and sets that right, before H is acknowledged.
+//
+// The kernel reads a mark, changes it and writes it without a lock. A rule of
+// somebody else that sets other bits of a connection's mark just when a walk sets
+// ours may take that back. So a walk that changed marks is followed by one more,
+// until one changes none, or that was tried some times.
 type walker struct {
 	judgeAll func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error)
 	// acknowledge is told the number of a generation, and what the walk did.
@@ -56,6 +63,10 @@ type walker struct {
 
 	// asked holds a token while a walk is due.
 	asked chan struct{}
+	// looks is how many walks for generation looked there were that changed marks,
+	// one after the other. Both belong to who walks.
+	looked uint64
+	looks  int
 	// mu guards newest, which is nil before the first.
 	mu     sync.Mutex
 	newest *held
@@ -125,8 +136,25 @@ func (w *walker) walk(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("judging open connections by generation %d: %w", begun, err)
 	}
-	w.acknowledge(begun, r)
+	if w.lookAgain(begun, r.Changed()) {
+		w.acknowledge(begun, r)
+	}
 	return nil
+}
+
+// lookAgain makes one more walk due where marks changed, and says whether there
+// is anything to tell of this one.
+func (w *walker) lookAgain(begun uint64, changed int) bool {
+	if w.looked != begun {
+		w.looked, w.looks = begun, 0
+	}
+	first := w.looks == 0
+	if w.looks++; changed == 0 || w.looks > walkLooks {
+		w.looks = 0
+	} else {
+		w.again()
+	}
+	return first || changed > 0
 }
 
 // begin gives the generation that the walk is for. What was asked for until now is
@@ -152,7 +180,7 @@ func (w *walker) turn(now *held) *held {
 	return w.newest.share()
 }
 
-// again makes a walk due that failed.
+// again makes one more walk due.
 func (w *walker) again() {
 	select {
 	case w.asked <- struct{}{}:

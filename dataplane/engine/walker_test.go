@@ -102,6 +102,7 @@ func (k *table) judgeAll(_ context.Context, newest func() queue.Judge) (r conntr
 		}
 	}
 	k.happen()
+	r.Refused = rapid.IntRange(0, 1).Draw(k.t, "changed")
 	return r, nil
 }
 
@@ -180,6 +181,43 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 		stop()
 		<-ran
 	})
+}
+
+// Whoever sets other bits of a mark at the same moment can take ours back. So a
+// walk that changed marks is followed by one more, but not for ever.
+func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
+	for name, test := range map[string]struct {
+		refused             []int
+		wantWalks, wantTold int
+	}{
+		"nothing changed":          {[]int{0}, 1, 1},
+		"all changes lasted":       {[]int{3, 0}, 2, 1},
+		"one was taken back":       {[]int{3, 1, 0}, 3, 2},
+		"something always changes": {[]int{3}, 1 + walkLooks, 1 + walkLooks},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWalker(logr.Discard())
+				var walks, told atomic.Int64
+				w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
+					r := conntrack.Result{Refused: test.refused[min(int(walks.Load()), len(test.refused)-1)]}
+					walks.Add(1)
+					return r, nil
+				}
+				w.acknowledge = func(uint64, conntrack.Result) { told.Add(1) }
+				ctx, stop := context.WithCancel(t.Context())
+				ran := make(chan struct{})
+				go func() { w.run(ctx); close(ran) }()
+				w.ask(hold(Generation{Number: 7}, logr.Discard()))
+				<-time.After(time.Second)
+				if walks, told := int(walks.Load()), int(told.Load()); walks != test.wantWalks || told != test.wantTold {
+					t.Errorf("%d walks, %d of them told; want %d and %d", walks, told, test.wantWalks, test.wantTold)
+				}
+				stop()
+				<-ran
+			})
+		})
+	}
 }
 
 // Generations every 20 ms leave half of the time without a walk. A generation

@@ -160,6 +160,9 @@ func (e *Engine) walk() {
 	e.walker = newWalker(e.config.Log)
 	e.walker.judgeAll, e.walker.acknowledge, e.walker.fail = e.connections.JudgeAll, e.acknowledge, e.fail
 	e.walking.Go(func() { e.walker.run(ctx) })
+	if e.config.FailurePolicy == ruleset.FailOpen {
+		e.walking.Go(func() { e.followUnjudged(ctx) })
+	}
 }
 
 // Use enforces another generation from now on, in this order:

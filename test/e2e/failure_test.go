@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -160,6 +161,39 @@ func TestOverflow(t *testing.T) {
 			`)
 		})
 	}
+}
+
+// With failure policy Open a flow that passed while a queue was full does not go
+// on afterwards, also where only answers come.
+func TestOverflowAndOpen(t *testing.T) {
+	t.Parallel()
+	const burst = 2 * 8192
+	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
+	at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8080)
+	full := netip.AddrPortFrom(at.Addr(), 8081)
+	s.serverAt(s.host("shop/web"), flow.UDP, full)
+	web, far := s.socket("shop/web", at), s.socket("lab/far", netip.AddrPortFrom(s.address("lab/far", families[0]), 4000))
+	filler, err := s.unconnected("lab/probe", families[0])
+	s.must(err)
+	t.Cleanup(func() { _ = filler.Close() })
+	s.plane.freeze()
+	for range burst {
+		_, err := filler.WriteToUDPAddrPort([]byte("?"), full)
+		s.must(err)
+	}
+	_, err = far.WriteToUDPAddrPort([]byte("?"), at)
+	s.must(err)
+	s.must(web.SetReadDeadline(time.Now().Add(never)))
+	_, from, err := web.ReadFromUDPAddrPort(make([]byte, 1))
+	s.must(err)
+	s.plane.thaw()
+	wantSoon(t, is("answers are refused"), func() bool {
+		_, err := web.WriteToUDPAddrPort([]byte("!"), from)
+		s.must(err)
+		s.must(far.SetReadDeadline(time.Now().Add(silence)))
+		_, err = far.Read(make([]byte, 1))
+		return err != nil
+	})
 }
 
 // With failure policy Open everybody passes while no dataplane runs, and what

@@ -63,7 +63,7 @@ func (d *decoder) lineOf(root, p path) int {
 // yaml decodes a chunk of YAML. listKind is the kind of the list whose item
 // the chunk is, a sequence of one; "" for a whole document.
 func (d *decoder) yaml(listKind string) {
-	raw, err := yamlToJSON(d.text)
+	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
 		d.out.syntax = true
 		d.yamlFaults(err)

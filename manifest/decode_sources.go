@@ -90,7 +90,7 @@ func yamlUnits(file string, document chunk) []unit {
 	head, items, ok := listItems(document)
 	if ok {
 		var h header
-		raw, err := yamlToJSON(head)
+		raw, err := yamlToJSON(head, "")
 		ok = err == nil && kjson.UnmarshalCaseSensitivePreserveInts(raw, &h) == nil && isList(h.Kind)
 		if ok {
 			units := make([]unit, len(items))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/manifest"
 )
@@ -334,6 +335,23 @@ func TestLongList(t *testing.T) {
 			}
 		})
 	}
+	t.Run("items that say no kind", func(t *testing.T) {
+		text := "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n"
+		for i := range 1000 {
+			text += fmt.Sprintf("- metadata:\n    name: p%d\n  spec:\n    podSelector: {matchLabels: {app: a%d}}\n    policyTypes: [Egress]\n", i, i)
+		}
+		set, err := read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "a999"}},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		}
+		if diff := cmp.Diff(want, set.Policies[999].Spec); diff != "" {
+			t.Errorf("the last policy's spec (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("lines of faults", func(t *testing.T) {
 		text := "apiVersion: v1\nkind: List\nitems:\n"
 		for i := range 1000 {

@@ -23,13 +23,14 @@ var headerFields = fieldsOf(reflect.TypeFor[header]())
 
 // yamlToJSON gives a YAML document as JSON, as far as its kind is read at all:
 // of an object whose kind decides nothing the header is left, of others the
-// fields that are read. A key given twice is an error, as YAML has it.
-func yamlToJSON(text []byte) ([]byte, error) {
+// fields that are read. defaultKind is the kind of objects that do not say one.
+// A key given twice is an error, as YAML has it.
+func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
 	var v any
 	if err := yaml.UnmarshalStrict(text, &v); err != nil {
 		return nil, err
 	}
-	out, err := prune(v, "")
+	out, err := prune(v, defaultKind)
 	if err != nil {
 		return nil, err
 	}

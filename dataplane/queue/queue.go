@@ -66,9 +66,13 @@ type Pool struct {
 	close   sync.Once
 }
 
+// ErrTaken: a queue has a listener. The kernel says EPERM, as it does to those who
+// lack CAP_NET_ADMIN.
+var ErrTaken = errors.New("another process listens there, such as a dataplane that runs on this node already")
+
 // Open binds the queues in the network namespace of the calling thread and
 // starts to answer. With a nil judge packets wait until Swap gives one. The error
-// names a queue that is taken.
+// is ErrTaken, and names the queue, where one has a listener.
 func Open(config Config, judge Judge) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
@@ -82,6 +86,9 @@ func Open(config Config, judge Judge) (*Pool, error) {
 	for i := range config.Queues {
 		w, err := p.start(ctx, config.Base+i)
 		if err != nil {
+			if errors.Is(err, unix.EPERM) {
+				err = fmt.Errorf("%w: %w", ErrTaken, err)
+			}
 			return nil, errors.Join(fmt.Errorf("binding queue %d: %w", config.Base+i, err), p.Close())
 		}
 		p.workers = append(p.workers, w)

@@ -314,7 +314,7 @@ func TestQueueThatIsTaken(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("it took %s: a queue that nobody read yet is not left at once", took)
 	}
-	if want := "binding queue 100"; !strings.Contains(err.Error(), want) {
+	if want := "binding queue 100"; !strings.Contains(err.Error(), want) || !errors.Is(err, queue.ErrTaken) {
 		t.Errorf("%v, want it to say %q", err, want)
 	}
 	config.Queues = 1

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -114,6 +115,12 @@ func TestEvaluate(t *testing.T) {
 			}
 		})
 	}
+	t.Run("lines without a flow", func(t *testing.T) {
+		code, stdout, stderr := sluice("\n \t\r\n"+flows.String()+" \n", "evaluate", "-f", manifests, "--flows", "-")
+		if code != exitDone || stdout != want.String() {
+			t.Errorf("exit %d, %d bytes: %s", code, len(stdout), stderr)
+		}
+	})
 	t.Run("order is kept", func(t *testing.T) {
 		path := writeFile(t, "flows.jsonl", strings.Repeat(flows.String(), 200))
 		code, stdout, stderr := sluice(two, "evaluate", "-f", "-", "--flows", path)
@@ -128,6 +135,8 @@ func TestEvaluateWrongFlows(t *testing.T) {
 	const good = `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":5432}` + "\n"
 	tests := map[string]struct{ flow, want string }{
 		"no JSON":           {`10.0.0.1 10.0.0.2`, `no flow: invalid character '.' after top-level value; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
+		"a list":            {`[{"src":"10.0.0.1"}]`, `no flow: is a list; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
+		"a text":            {`"10.0.0.1"`, `no flow: is a string; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
 		"no src":            {`{"dst":"10.0.0.2","protocol":"TCP","port":80}`, "src: missing; want an IP address"},
 		"no address":        {`{"src":"10.0.0.1","dst":"web","protocol":"TCP","port":80}`, `dst: "web" is not an IP address`},
 		"a zone":            {`{"src":"fe80::1%eth0","dst":"fe80::2","protocol":"TCP","port":80}`, `src: "fe80::1%eth0" has a zone; write the address without %eth0`},
@@ -136,7 +145,8 @@ func TestEvaluateWrongFlows(t *testing.T) {
 		"no protocol":       {`{"src":"10.0.0.1","dst":"10.0.0.2","port":80}`, "protocol: missing; want TCP, UDP, SCTP, ICMP or a number"},
 		"unknown protocol":  {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TPC","port":80}`, `protocol "TPC": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
 		"no port":           {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"SCTP"}`, "port: missing; SCTP needs the destination's port"},
-		"port of no number": {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":"80"}`, "port: is a string, must be a number"},
+		"port of no number": {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":"80"}`, "port: is a string, must be a whole number"},
+		"port of a part":    {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80.5}`, "port: is a number 80.5, must be a whole number"},
 		"port too large":    {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":70000}`, "port: 70000 is not a port; want 0 to 65535"},
 	}
 	for name, test := range tests {
@@ -264,6 +274,24 @@ status: {phase: Running, podIP: 10.%[3]d.0.%[2]d}
 	return b.String()
 }
 
+func TestExplainFindsAPodThatHasAnAddress(t *testing.T) {
+	pending := func(text, address string) string {
+		return strings.Replace(text, "status: {phase: Running, podIP: "+address+"}", "status: {phase: Pending}", 1)
+	}
+	text := two + pending(deployment("api", 3, 5), "10.5.0.1")
+	code, stdout, stderr := sluice(text, "explain", "-f", "-", "--from", "api", "--to", "db", "--port", "5432")
+	if code != exitDone || !strings.Contains(stdout, "default/api-abc-2 (10.5.0.2)") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	t.Run("by its node", func(t *testing.T) {
+		text := two + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: agent}\nspec: {nodeName: n1, hostNetwork: true}\n"
+		code, stdout, stderr := sluice(text, "explain", "-f", "-", "--from", "agent", "--to", "db", "--port", "80")
+		if code != exitDone || !strings.Contains(stdout, "default/agent (192.168.0.1 on n1) may open it: it is in its node's network") {
+			t.Errorf("exit %d: %s%s", code, stdout, stderr)
+		}
+	})
+}
+
 func TestMatrixPutsPodsTogether(t *testing.T) {
 	text := two + deployment("api", 3, 5)
 	code, stdout, stderr := sluice(text, "matrix", "-f", "-", "--port", "5432", "--address", "203.0.113.7")
@@ -330,6 +358,16 @@ note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is 
 `
 	if diff := cmp.Diff(want, stderr); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+// Whoever evaluates what no cluster has run hears that there is nobody to judge.
+func TestNoteOfPodsWithoutAddresses(t *testing.T) {
+	text := regexp.MustCompile(`(?m)^status: \{phase.*$`).ReplaceAllString(two, "")
+	flows := writeFile(t, "flows.jsonl", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":80}`)
+	_, _, stderr := sluice(text, "evaluate", "-f", "-", "--flows", flows)
+	if want := "note: no pod among the manifests has an address: every address is an external one\n"; stderr != want {
+		t.Errorf("notes %q, want %q", stderr, want)
 	}
 }
 

@@ -74,8 +74,8 @@ func findEnd(set *manifest.Set, s *policy.Snapshot, flagName, text, namespace st
 	return podEnd(s, flagName, pod)
 }
 
-// findPod finds a pod by name, and where there is none of that name, the first
-// of a workload of that name.
+// findPod finds a pod by name, and where there is none of that name, one of a
+// workload of that name: the first that has an address, or else the first.
 func findPod(set *manifest.Set, flagName, text, namespace string) (*manifest.Pod, error) {
 	name := text
 	if before, after, ok := strings.Cut(text, "/"); ok {
@@ -90,8 +90,15 @@ func findPod(set *manifest.Set, flagName, text, namespace string) (*manifest.Pod
 		if p.Name == name {
 			pods = append(pods, p)
 		}
-		if p.Workload == name && !p.Finished && (len(workloads) == 0 || workloads[len(workloads)-1].Pod.Namespace != p.Pod.Namespace) {
+		if p.Workload != name || p.Finished {
+			continue
+		}
+		at := slices.IndexFunc(workloads, func(w *manifest.Pod) bool { return w.Pod.Namespace == p.Pod.Namespace })
+		switch {
+		case at < 0:
 			workloads = append(workloads, p)
+		case len(workloads[at].Addresses) == 0 && len(p.Addresses) > 0:
+			workloads[at] = p
 		}
 	}
 	if len(pods) == 0 {
@@ -128,6 +135,11 @@ func podEnd(s *policy.Snapshot, flagName string, p *manifest.Pod) (end, error) {
 	e := end{Name: name, Node: p.Node, ports: p.Ports, hostNetwork: p.HostNetwork}
 	if p.HostNetwork {
 		e.addresses = append(slices.Clone(p.HostAddresses), p.Addresses...)
+		for _, n := range s.Nodes() {
+			if n.Name == p.Node && len(e.addresses) == 0 {
+				e.addresses = n.Addresses
+			}
+		}
 		if len(e.addresses) == 0 {
 			return end{}, wrongf("--%s %s: the pod is of the host network and its node's address is not among the manifests; give that address instead", flagName, name)
 		}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +56,8 @@ func evaluate(cmd *cobra.Command, in *manifests, flows string) (err error) {
 	}
 	snapshot := set.Snapshot()
 	noteMeaning(cmd.ErrOrStderr(), set, snapshot)
-	if len(set.Pods) == 0 {
-		note(cmd.ErrOrStderr(), "no Pod among the manifests: every address is an external one")
+	if !slices.ContainsFunc(set.Pods, func(p manifest.Pod) bool { return len(p.Addresses) > 0 }) {
+		note(cmd.ErrOrStderr(), "no pod among the manifests has an address: every address is an external one")
 	}
 	cluster := judge.New(snapshot)
 	defer closing(cluster, &err)
@@ -106,7 +108,7 @@ func judgeLines(cluster *judge.Cluster, flows io.Reader, name string, out io.Wri
 	n := 0
 	for lines.Scan() {
 		n++
-		if len(lines.Bytes()) == 0 {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		f, err := parseFlow(lines.Bytes())

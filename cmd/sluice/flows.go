@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -88,12 +89,16 @@ func parseEnd(field, text string) (netip.Addr, error) {
 // flowSyntax says what a line should have looked like.
 func flowSyntax(err error) error {
 	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) && wrongType.Field != "" {
-		want := "a string"
-		if wrongType.Field == "port" {
-			want = "a number"
+	if errors.As(err, &wrongType) {
+		is := strings.Replace(wrongType.Value, "array", "list", 1)
+		switch wrongType.Field {
+		case "":
+			err = fmt.Errorf("is a %s", is)
+		case "port":
+			return fmt.Errorf("port: is a %s, must be a whole number", is)
+		default:
+			return fmt.Errorf("%s: is a %s, must be a string", wrongType.Field, is)
 		}
-		return fmt.Errorf("%s: is a %s, must be %s", wrongType.Field, wrongType.Value, want)
 	}
 	return fmt.Errorf(`no flow: %w; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`, err)
 }

@@ -43,7 +43,7 @@ func (c *Connection) Read(ctx context.Context) (*manifest.Set, error) {
 	if err := refused.err(); err != nil {
 		return nil, err
 	}
-	return cluster.Set()
+	return cluster.Set(), nil
 }
 
 // refusals collects what the API server does not let the caller do, so that one

@@ -19,38 +19,32 @@ type Cluster struct {
 	Policies   []networkingv1.NetworkPolicy
 }
 
-// Set gives the objects as if they had been read from files. The error is an
-// Errors with every object that cannot be understood.
-func (c *Cluster) Set() (*Set, error) {
+// Set gives the objects as if they had been read from files. What an API server
+// took and nobody can understand is left out, as agents leave it out, and is
+// among the set's faults.
+func (c *Cluster) Set() *Set {
 	origin := Origin{File: c.Name}
 	set := &Set{}
-	var faults Errors
-	understood := func(kind string, o metav1.Object, err error) bool {
+	leftOut := func(kind string, o metav1.Object, err error) {
 		if err != nil {
-			faults = append(faults, &Error{Origin: origin, Object: objectName(kind, o.GetNamespace(), o.GetName()), Message: err.Error()})
+			set.Faults = append(set.Faults, &Error{Origin: origin, Object: objectName(kind, o.GetNamespace(), o.GetName()), Message: err.Error()})
 		}
-		return err == nil
 	}
 	for i := range c.Namespaces {
 		set.Namespaces = append(set.Namespaces, Namespace{Namespace: policy.NamespaceOf(&c.Namespaces[i]), Origin: origin})
 	}
 	for i := range c.Nodes {
 		node, err := policy.NodeOf(&c.Nodes[i])
-		if understood("Node", &c.Nodes[i], err) {
-			set.Nodes = append(set.Nodes, Node{Node: node, Origin: origin})
-		}
+		leftOut("Node", &c.Nodes[i], err)
+		set.Nodes = append(set.Nodes, Node{Node: node, Origin: origin})
 	}
 	for i := range c.Pods {
 		pod, err := policy.PodOf(&c.Pods[i])
-		if understood("Pod", &c.Pods[i], err) {
-			set.Pods = append(set.Pods, Pod{Pod: pod, Origin: origin, Workload: workload(&c.Pods[i])})
-		}
+		leftOut("Pod", &c.Pods[i], err)
+		set.Pods = append(set.Pods, Pod{Pod: pod, Origin: origin, Workload: workload(&c.Pods[i])})
 	}
 	for i := range c.Policies {
 		set.Policies = append(set.Policies, Policy{NetworkPolicy: &c.Policies[i], Origin: origin})
 	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return set, nil
+	return set
 }

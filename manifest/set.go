@@ -16,6 +16,9 @@ type Set struct {
 	// Skipped counts the objects of kinds that decide nothing here, by kind in
 	// ascending order.
 	Skipped []Skipped
+	// Faults are the addresses and ports of a live cluster's objects that are
+	// none and were left out; files with such are refused instead.
+	Faults Errors
 }
 
 // Pod is a pod and where it was read.

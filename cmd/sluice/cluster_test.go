@@ -158,6 +158,26 @@ func TestLiveCluster(t *testing.T) {
 	})
 }
 
+// TestLiveClusterWithAnAddressThatIsNone: the API server takes any text for a
+// node's address. What agents make of such a node, commands make of it.
+func TestLiveClusterWithAnAddressThatIsNone(t *testing.T) {
+	c := server.Client(t)
+	namespace, _ := shop(t)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n-db"}}
+	create(t, c, node)
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "none"}, {Type: corev1.NodeInternalIP, Address: "192.0.2.7"}}
+	if err := c.Status().Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfigOf(t, server.Config(), namespace), "--from", "192.0.2.7", "--to", "db", "--port", "80")
+	if code != exitDone || !strings.Contains(got, "it comes from the pod's own node") {
+		t.Errorf("exit %d: %s", code, got)
+	}
+	if want := "note: here: Node n-db: status.addresses[0].address: \"none\" is not an IP address; left out, as agents do\n"; stderr != want {
+		t.Errorf("notes %q, want %q", stderr, want)
+	}
+}
+
 func TestClusterRefuses(t *testing.T) {
 	nobody := kubeconfigOf(t, server.User(t, "stranger"), "default")
 	gone := kubeconfigOf(t, &rest.Config{Host: "https://127.0.0.1:1"}, "default")

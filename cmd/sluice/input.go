@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// notesShown bounds how many problems of policies one run lists.
+// notesShown bounds how many problems of one sort one run lists.
 const notesShown = 10
 
 // manifests is the -f flag, and for commands that ask the live cluster without
@@ -57,8 +57,13 @@ func (m *manifests) read(cmd *cobra.Command) (*manifest.Set, error) {
 	}
 	m.namespace = connection.Namespace
 	done := progress(cmd.ErrOrStderr(), "reading the cluster")
-	defer done()
-	return connection.Read(cmd.Context())
+	set, err := connection.Read(cmd.Context())
+	done()
+	if err != nil {
+		return nil, err
+	}
+	noteFaults(cmd.ErrOrStderr(), set)
+	return set, nil
 }
 
 func (m *manifests) readFiles(cmd *cobra.Command) (*manifest.Set, error) {
@@ -85,6 +90,17 @@ func noteSkipped(w io.Writer, set *manifest.Set) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
 	}
 	note(w, "skipped kinds that decide nothing: %s", strings.Join(kinds, ", "))
+}
+
+// noteFaults tells what of a live cluster's objects could not be read.
+func noteFaults(w io.Writer, set *manifest.Set) {
+	for i, fault := range set.Faults {
+		if i == notesShown {
+			note(w, "and %d more that are left out", len(set.Faults)-i)
+			break
+		}
+		note(w, "%s; left out, as agents do", fault)
+	}
 }
 
 // noteMeaning tells what makes verdicts differ from what a reader of the

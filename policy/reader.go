@@ -158,7 +158,7 @@ func (r *reader) peer(out *policyRule, namespace, field string, in *networkingv1
 }
 
 func (r *reader) block(field string, in *networkingv1.IPBlock) (rule.Block, bool) {
-	prefix, err := parsePrefix(in.CIDR)
+	prefix, err := ParseCIDR(in.CIDR)
 	if err != nil {
 		r.problem(field+".cidr", "%v", err)
 		return rule.Block{}, false
@@ -167,7 +167,7 @@ func (r *reader) block(field string, in *networkingv1.IPBlock) (rule.Block, bool
 	ok := true
 	for i, s := range in.Except {
 		at := fieldIndex(field+".except", i)
-		except, err := parsePrefix(s)
+		except, err := ParseCIDR(s)
 		switch {
 		case err != nil:
 			r.problem(at, "%v", err)
@@ -182,9 +182,10 @@ func (r *reader) block(field string, in *networkingv1.IPBlock) (rule.Block, bool
 	return b, ok
 }
 
-// parsePrefix reads a CIDR as the API server does: leading zeros and host bits
-// are let pass. An IPv4-mapped prefix is refused, for it would match nothing.
-func parsePrefix(s string) (netip.Prefix, error) {
+// ParseCIDR reads the CIDR of a policy and masks it. Host bits and leading zeros
+// are let pass: API servers used to take them and still keep them where they
+// were stored. An IPv4-mapped prefix is refused, for it would match nothing.
+func ParseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%q is no CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)

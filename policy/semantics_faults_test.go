@@ -53,6 +53,13 @@ func faultRows() map[string]row {
 			172.17.0.1 -> shop/db TCP 80 | External | Rule shop/p[0]
 			172.17.1.1 -> shop/db TCP 80 | External | Denied by shop/p
 		`},
+		"S60 leading zeros in a cidr do not matter": {shop, map[string]string{
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 172.016.0.0/16, except: [172.16.010.0/024]}}]}]}`,
+		}, `
+			172.16.0.1 -> shop/db TCP 80 | External | Rule shop/p[0]
+			172.14.0.1 -> shop/db TCP 80 | External | Denied by shop/p
+			172.16.10.1 -> shop/db TCP 80 | External | Denied by shop/p
+		`},
 	}
 	// Each of these in the first of two rules: the second still works.
 	faults := map[string]string{

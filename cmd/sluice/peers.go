@@ -69,12 +69,12 @@ func selects(s *metav1.LabelSelector, set policy.Labels) bool {
 }
 
 func inBlock(b *networkingv1.IPBlock, a netip.Addr) bool {
-	cidr, err := netip.ParsePrefix(b.CIDR)
+	cidr, err := policy.ParseCIDR(b.CIDR)
 	if err != nil || !cidr.Contains(a) {
 		return false
 	}
 	for _, text := range b.Except {
-		if except, err := netip.ParsePrefix(text); err == nil && except.Contains(a) {
+		if except, err := policy.ParseCIDR(text); err == nil && except.Contains(a) {
 			return false
 		}
 	}

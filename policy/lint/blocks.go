@@ -23,7 +23,10 @@ func (c *check) blocks(r *ruleOf) {
 				"the except is the whole cidr %s: this entry allows nothing", cidr)
 			continue
 		}
-		c.hostBits(field, b.CIDR, cidr)
+		c.asWritten(field+".cidr", b.CIDR, cidr)
+		for j, except := range excepts {
+			c.asWritten(fmt.Sprintf("%s.except[%d]", field, j), b.Except[j], except)
+		}
 		pods := c.within(b)
 		switch {
 		case len(pods) == 0:
@@ -38,10 +41,16 @@ func (c *check) blocks(r *ruleOf) {
 	}
 }
 
-// hostBits finds an address written where a network is meant.
-func (c *check) hostBits(field, text string, cidr netip.Prefix) {
-	if written, err := netip.ParsePrefix(text); err == nil && written.Addr() != cidr.Addr() {
-		c.found(Note, "host-bits", field+".cidr", fmt.Sprintf("write %s, or %s/%d for the one address", cidr, written.Addr(), written.Addr().BitLen()),
-			"%s means the network %s", text, cidr)
+// asWritten finds an address written where a network is meant, and numbers that
+// others read as octal.
+func (c *check) asWritten(field, text string, prefix netip.Prefix) {
+	written, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		c.found(Warning, "leading-zeros", field, "write "+prefix.String(),
+			"%s has leading zeros: it is read as %s here, may be read as octal elsewhere, and new API servers refuse it", text, prefix)
+	case written != prefix:
+		c.found(Note, "host-bits", field, fmt.Sprintf("write %s, or %s/%d for the one address", prefix, written.Addr(), written.Addr().BitLen()),
+			"%s means the network %s, and new API servers refuse it", text, prefix)
 	}
 }

@@ -210,18 +210,18 @@ func (w *world) search(b *networkingv1.IPBlock) []*policy.Pod {
 
 // prefixes reads a block; ok is false when any part of it cannot be read.
 func prefixes(b *networkingv1.IPBlock) (cidr netip.Prefix, excepts []netip.Prefix, ok bool) {
-	cidr, err := netip.ParsePrefix(b.CIDR)
+	cidr, err := policy.ParseCIDR(b.CIDR)
 	if err != nil {
 		return netip.Prefix{}, nil, false
 	}
 	for _, text := range b.Except {
-		e, err := netip.ParsePrefix(text)
+		except, err := policy.ParseCIDR(text)
 		if err != nil {
 			return netip.Prefix{}, nil, false
 		}
-		excepts = append(excepts, e.Masked())
+		excepts = append(excepts, except)
 	}
-	return cidr.Masked(), excepts, true
+	return cidr, excepts, true
 }
 
 // selectorText writes a selector as kubectl does: app=web,tier in (a,b).

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"net/netip"
+	"regexp"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -34,10 +35,13 @@ func blockContains(block *networkingv1.IPBlock, address netip.Addr) bool {
 	return true
 }
 
-// parseCIDR drops host bits. A mapped IPv4 address is refused: nobody can say
-// which family is meant.
+// leadingZero is in front of another digit and behind none.
+var leadingZero = regexp.MustCompile(`(^|[./])0+([0-9])`)
+
+// parseCIDR drops host bits and the leading zeros of decimal numbers. A mapped
+// IPv4 address is refused: nobody can say which family is meant.
 func parseCIDR(text string) (netip.Prefix, bool) {
-	cidr, err := netip.ParsePrefix(text)
+	cidr, err := netip.ParsePrefix(leadingZero.ReplaceAllString(text, "$1$2"))
 	if err != nil || cidr.Addr().Is4In6() {
 		return netip.Prefix{}, false
 	}

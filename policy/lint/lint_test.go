@@ -1,6 +1,7 @@
 package lint_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,6 +158,29 @@ func TestCheck(t *testing.T) {
 			got, _ := look(t, world+np(test.spec))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A pod that two entries match is one pod, and one pod is not "the 1 pods".
+func TestCheckCountsPods(t *testing.T) {
+	tests := map[string]struct{ spec, want string }{
+		"one": {"ingress: [{ports: [{port: web}]}]", `the pod that the policy selects has no TCP port named "web": the entry allows nothing`},
+		"two entries, one pod": {
+			"egress: [{to: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/30}}], ports: [{port: sql}, {port: 53, protocol: UDP}]}]",
+			`only 1 of the 2 pods that the rule's peers match have a TCP port named "sql"`,
+		},
+		"several": {
+			"egress: [{to: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/30}}], ports: [{port: web}, {port: 53, protocol: UDP}]}]",
+			`none of the 2 pods that the rule's peers match has a TCP port named "web": the entry allows nothing`,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, findings := look(t, world+np("podSelector: {matchLabels: {app: web}}, "+test.spec))
+			if !slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Message == test.want }) {
+				t.Errorf("findings %+v, want one that says %s", findings, test.want)
 			}
 		})
 	}

@@ -154,7 +154,8 @@ func onlyNamespaces(p *networkingv1.NetworkPolicyPeer) bool {
 	return p.NamespaceSelector != nil && p.PodSelector == nil && p.IPBlock == nil
 }
 
-// targets lists the pods whose ports a rule means, as far as they are known.
+// targets lists the pods whose ports a rule means, as far as they are known, each
+// once.
 func (c *check) targets(r *ruleOf) []*policy.Pod {
 	if r.ingress {
 		return c.subject.pods
@@ -163,6 +164,7 @@ func (c *check) targets(r *ruleOf) []*policy.Pod {
 		return c.everyPod()
 	}
 	var out []*policy.Pod
+	seen := map[*policy.Pod]bool{}
 	for i := range r.peers {
 		p := &r.peers[i]
 		var more []*policy.Pod
@@ -172,7 +174,12 @@ func (c *check) targets(r *ruleOf) []*policy.Pod {
 		case p.PodSelector != nil || p.NamespaceSelector != nil:
 			more = c.podsOf(c.subject.namespace, p)
 		}
-		out = append(out, more...)
+		for _, pod := range more {
+			if !seen[pod] {
+				seen[pod] = true
+				out = append(out, pod)
+			}
+		}
 	}
 	return out
 }

@@ -41,17 +41,20 @@ func (c *check) namedPorts(r *ruleOf) {
 				with++
 			}
 		}
-		whose := "pods that the policy selects"
+		whose := "that the policy selects"
 		if !r.ingress {
-			whose = "pods that the rule's peers match"
+			whose = "that the rule's peers match"
 		}
 		switch {
+		case with == 0 && len(targets) == 1:
+			c.found(Warning, "no-such-port", field, c.portMend(targets, p),
+				"the pod %s has no %s port named %q: the entry allows nothing", whose, protocolOf(p), p.Port.StrVal)
 		case with == 0:
 			c.found(Warning, "no-such-port", field, c.portMend(targets, p),
-				"none of the %d %s has a %s port named %q: the entry allows nothing", len(targets), whose, protocolOf(p), p.Port.StrVal)
+				"none of the %d pods %s has a %s port named %q: the entry allows nothing", len(targets), whose, protocolOf(p), p.Port.StrVal)
 		case with < len(targets) && (r.ingress || len(r.peers) > 0):
 			c.found(Note, "port-of-some", field, "name the port in every pod, or give its number",
-				"only %d of the %d %s have a %s port named %q", with, len(targets), whose, protocolOf(p), p.Port.StrVal)
+				"only %d of the %d pods %s have a %s port named %q", with, len(targets), whose, protocolOf(p), p.Port.StrVal)
 		}
 	}
 }

@@ -21,6 +21,9 @@ type Builder struct {
 	freePods      []uint32
 	freeEndpoints []uint32
 
+	// flat is flatLimit but in tests.
+	flat int
+
 	// The programs section as encoded last, until a program changes.
 	programWords    []uint32
 	programsChanged bool
@@ -56,7 +59,7 @@ func NewBuilder(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
 		programs: map[rule.ProgramID]*builtProgram{}, pods: map[rule.PodID]*builtPod{},
-		programsChanged: true,
+		flat: flatLimit, programsChanged: true,
 	}
 	b.names.use(node)
 	return b
@@ -101,7 +104,7 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 		return
 	}
 	b.programsChanged = true
-	words := encodeProgram(c.Program, &b.names)
+	words := encodeProgram(c.Program, &b.names, b.flat)
 	if old == nil {
 		b.programs[c.ID] = &builtProgram{words: words}
 		return

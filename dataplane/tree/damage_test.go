@@ -47,6 +47,7 @@ func smallDelta() rule.Delta {
 			}}},
 			{ID: 2, Program: &rule.Program{IsolatedBy: []string{"shop/deny"}, Rules: []rule.Rule{
 				{Action: rule.Accept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
+				{Action: rule.Accept, Policy: "shop/deny", Index: 1, Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 53, Last: 443}}, Classes: []rule.Class{2}}}},
 			}}},
 		},
 	}
@@ -71,6 +72,7 @@ func smallFlows() []flow.Flow {
 func smallTree(t testing.TB) []byte {
 	t.Helper()
 	b := tree.NewBuilder("node")
+	b.ShareLeaves()
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +209,7 @@ func TestOtherFilesAreRefused(t *testing.T) {
 	}{
 		"empty":         {nil, tree.ErrCorrupt},
 		"text":          {[]byte(strings.Repeat("no tree\n", 100)), tree.ErrCorrupt},
-		"newer version": {forge(func(file []byte) { binary.NativeEndian.PutUint32(file[8:], 2) }), tree.ErrVersion},
+		"newer version": {forge(func(file []byte) { binary.NativeEndian.PutUint32(file[8:], 99) }), tree.ErrVersion},
 		"other order": {forge(func(file []byte) {
 			for i := 8; i < len(file); i += 4 {
 				binary.LittleEndian.PutUint32(file[i:], binary.BigEndian.Uint32(file[i:]))

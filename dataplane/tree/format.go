@@ -25,7 +25,7 @@ const (
 
 const (
 	magic         = "SLUICETR"
-	formatVersion = 1
+	formatVersion = 2
 	byteOrderMark = 0x01020304
 	otherOrder    = 0x04030201
 )
@@ -108,7 +108,12 @@ const (
 	leafDirectory = 1 // two words: offset and number of pages
 	leafIPv4      = 3 // two words: offset and number of intervals
 	leafIPv6      = 5 // two words: offset and number of intervals
-	leafWords     = 7
+	leafNext      = 7 // offset of a leaf that is asked as well, which lies before this one; 0 is none
+	leafWords     = 8
+
+	// maxLeaves is how many leaves are asked about one port at most: one for each
+	// level of a binary tree over all ports.
+	maxLeaves = 17
 
 	// pageClasses is how many classes a page of entries holds.
 	pageClasses = 1 << pageBits

@@ -126,6 +126,16 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+leafWords]
 	// No entry becomes the largest number.
+	best := decideAt(p, l, peer)
+	for l[leafNext] != 0 {
+		l = p[l[leafNext] : l[leafNext]+leafWords]
+		best = min(best, decideAt(p, l, peer))
+	}
+	return best + 1
+}
+
+// decideAt asks one leaf, and gives the entry less 1.
+func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[leafEvery] - 1
 	if page := peer.class >> pageBits; page < l[leafDirectory+1] {
 		if at := p[l[leafDirectory]+page]; at != 0 {
@@ -139,7 +149,7 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	} else if n := l[leafIPv6+1]; n != 0 {
 		best = min(best, interval6(p[l[leafIPv6]:], n, peer.address)-1)
 	}
-	return best + 1
+	return best
 }
 
 // interval4 gives the entry of the last of n intervals that starts at or

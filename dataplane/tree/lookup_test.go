@@ -98,7 +98,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 
 func TestTreeDescribesItself(t *testing.T) {
 	tr := publishSmall(t)
-	want := tree.Counts{Pods: 2, LocalAddresses: 3, Addresses: 6, Programs: 2, Rules: 3}
+	want := tree.Counts{Pods: 2, LocalAddresses: 3, Addresses: 6, Programs: 2, Rules: 4}
 	if got := tr.Counts(); got != want {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}

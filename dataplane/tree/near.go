@@ -68,7 +68,6 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 func (t *Tree) nearPeers(program uint32, f flow.Flow) []NearMiss {
 	p := t.programs[program:]
 	slot, port := slotAndPort(f)
-	leaf := p[leafAt(p, p[programPorts+slot], port):]
 	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
@@ -77,17 +76,21 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []NearMiss {
 			}
 		}
 	}
-	collect(leaf[leafEvery : leafEvery+1])
-	for i := range leaf[leafDirectory+1] {
-		if page := p[leaf[leafDirectory]+i]; page != 0 {
-			collect(p[page : page+pageClasses])
+	for next := leafAt(p, p[programPorts+slot], port); next != 0; {
+		leaf := p[next : next+leafWords]
+		collect(leaf[leafEvery : leafEvery+1])
+		for i := range leaf[leafDirectory+1] {
+			if page := p[leaf[leafDirectory]+i]; page != 0 {
+				collect(p[page : page+pageClasses])
+			}
 		}
-	}
-	if at, n := leaf[leafIPv4], leaf[leafIPv4+1]; n > 0 {
-		collect(p[at+n : at+2*n])
-	}
-	if at, n := leaf[leafIPv6], leaf[leafIPv6+1]; n > 0 {
-		collect(p[at+4*n : at+5*n])
+		if at, n := leaf[leafIPv4], leaf[leafIPv4+1]; n > 0 {
+			collect(p[at+n : at+2*n])
+		}
+		if at, n := leaf[leafIPv6], leaf[leafIPv6+1]; n > 0 {
+			collect(p[at+4*n : at+5*n])
+		}
+		next = leaf[leafNext]
 	}
 	return t.misses(program, found)
 }

@@ -25,7 +25,10 @@ func slotOf(p flow.Protocol) int {
 // encoder writes one program.
 type encoder struct {
 	program *rule.Program
-	words   []uint32
+	// flat is how many matches the leaves may hold if each is to hold all that
+	// matter at its ports.
+	flat  int
+	words []uint32
 	// entries are what the rules put into leaves.
 	entries []uint32
 	// placed remembers where equal parts lie.
@@ -38,8 +41,8 @@ type matchRef struct{ rule, match int }
 
 // encodeProgram gives the words of a program. Names are used once each time
 // they occur; programNames finds them again.
-func encodeProgram(p *rule.Program, names *names) []uint32 {
-	e := encoder{program: p, placed: map[string]uint32{}, leaves: map[string]uint32{}}
+func encodeProgram(p *rule.Program, names *names, flat int) []uint32 {
+	e := encoder{program: p, flat: flat, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, programBody, 256)
 	e.words[programIsolated] = uint32(len(p.IsolatedBy))
 	e.words[programRules] = uint32(len(p.Rules))
@@ -73,70 +76,10 @@ func programNames(words []uint32, f func(number uint32)) {
 	}
 }
 
-// portTable writes the intervals of ports that the matches of one slot tell
-// apart, each with its leaf.
-func (e *encoder) portTable(slot int) uint32 {
-	type edge struct {
-		port uint32
-		ref  matchRef
-		open bool
-	}
-	var edges []edge
-	for i := range e.program.Rules {
-		for j := range e.program.Rules[i].Matches {
-			ref := matchRef{i, j}
-			ports := e.program.Rules[i].Matches[j].Ports
-			if len(ports) == 0 {
-				edges = append(edges, edge{0, ref, true})
-			}
-			for _, p := range ports {
-				if slot == slotOther || slotOf(flow.Protocol(p.Protocol)) != slot {
-					continue
-				}
-				edges = append(edges, edge{uint32(p.First), ref, true}, edge{uint32(p.Last) + 1, ref, false})
-			}
-		}
-	}
-	slices.SortStableFunc(edges, func(a, b edge) int { return int(a.port) - int(b.port) })
-	// A match whose ranges overlap is open more than once.
-	open := map[matchRef]int{}
-	var refs []matchRef
-	var starts, leaves []uint32
-	for port, i := uint32(0), 0; ; {
-		for ; i < len(edges) && edges[i].port == port; i++ {
-			ref := edges[i].ref
-			at, held := slices.BinarySearchFunc(refs, ref, compareRefs)
-			if edges[i].open {
-				if open[ref]++; !held {
-					refs = slices.Insert(refs, at, ref)
-				}
-			} else if open[ref]--; open[ref] == 0 {
-				refs = slices.Delete(refs, at, at+1)
-			}
-		}
-		leaf := e.leaf(refs)
-		if n := len(leaves); n == 0 || leaves[n-1] != leaf {
-			starts, leaves = append(starts, port), append(leaves, leaf)
-		}
-		if i == len(edges) || edges[i].port > 65535 {
-			break
-		}
-		port = edges[i].port
-	}
-	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
-}
-
-func compareRefs(a, b matchRef) int {
-	if a.rule != b.rule {
-		return a.rule - b.rule
-	}
-	return a.match - b.match
-}
-
 // leaf writes who decides where exactly the given matches, in order, have the
-// port.
-func (e *encoder) leaf(refs []matchRef) uint32 {
-	key := make([]byte, 0, 8*len(refs))
+// port, and those of another leaf, 0 for none, which was written before.
+func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
+	key := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+8*len(refs)), next)
 	for _, ref := range refs {
 		key = binary.NativeEndian.AppendUint32(key, uint32(ref.rule))
 		key = binary.NativeEndian.AppendUint32(key, uint32(ref.match))
@@ -145,6 +88,7 @@ func (e *encoder) leaf(refs []matchRef) uint32 {
 		return at
 	}
 	leaf := make([]uint32, leafWords)
+	leaf[leafNext] = next
 	pages := map[uint32]*[pageClasses]uint32{}
 	var spans4, spans6 []span
 	directory := uint32(0)
@@ -183,7 +127,13 @@ func (e *encoder) leaf(refs []matchRef) uint32 {
 	}
 	leaf[leafIPv4], leaf[leafIPv4+1] = e.intervals(flatten(spans4, true), true)
 	leaf[leafIPv6], leaf[leafIPv6+1] = e.intervals(flatten(spans6, false), false)
-	at := e.place(leaf)
+	at := uint32(len(e.words))
+	if next == 0 {
+		at = e.place(leaf)
+	} else {
+		// An equal part that happens to be there may lie ahead of the next leaf.
+		e.words = append(e.words, leaf...)
+	}
 	e.leaves[string(key)] = at
 	return at
 }

@@ -169,6 +169,7 @@ func TestRandomRulesAreJudgedAsTheyRead(t *testing.T) {
 				rt.Fatalf("Apply: %v\n%+v", err, d)
 			}
 			whole := tree.NewBuilder("node")
+			whole.ShareLeaves()
 			if err := whole.Apply(rules.everything()); err != nil {
 				rt.Fatalf("Apply of everything: %v", err)
 			}

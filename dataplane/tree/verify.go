@@ -269,11 +269,32 @@ func (v *programVerifier) portTable(offset uint32) error {
 	return nil
 }
 
+// leaf checks a leaf and those that are asked with it.
 func (v *programVerifier) leaf(offset uint32) error {
-	leaf, err := v.part("leaf", offset, leafWords)
-	if err != nil || !v.unmarked(offset, markLeaf) {
-		return err
+	for asked := 1; ; asked++ {
+		leaf, err := v.part("leaf", offset, leafWords)
+		if err != nil {
+			return err
+		}
+		if v.unmarked(offset, markLeaf) {
+			if err := v.leafItself(leaf); err != nil {
+				return err
+			}
+		} else if asked == 1 {
+			return nil
+		}
+		switch next := leaf[leafNext]; {
+		case next == 0:
+			return nil
+		case next >= offset || asked == maxLeaves:
+			return fmt.Errorf("leaf at %d: the next one is at %d, number %d", offset, next, asked+1)
+		default:
+			offset = next
+		}
 	}
+}
+
+func (v *programVerifier) leafItself(leaf []uint32) error {
 	if err := v.entries(leaf[leafEvery : leafEvery+1]); err != nil {
 		return err
 	}

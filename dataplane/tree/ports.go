@@ -1,0 +1,221 @@
+package tree
+
+import (
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
+
+// flatLimit is how many matches, each as often as it has peers, the leaves of one
+// port table hold if each leaf holds all that matter at its ports. That is the
+// quickest to ask, and what nearly all programs have. But n rules with ranges of
+// ports that overlap make n intervals with up to n matches each: whoever may write
+// policies could fill the node's memory with a short one. Beyond the limit a match
+// lies in leaves that several intervals share.
+const flatLimit = 1 << 16
+
+// portRange is a range of ports of one match, which ends before end.
+type portRange struct {
+	ref        matchRef
+	first, end uint32
+}
+
+// portTable writes the intervals of ports that the matches of one slot tell
+// apart, each with its leaf.
+func (e *encoder) portTable(slot int) uint32 {
+	ranges := e.portRanges(slot)
+	firsts := []uint32{0}
+	for _, r := range ranges {
+		firsts = append(firsts, r.first)
+		if r.end <= 65535 {
+			firsts = append(firsts, r.end)
+		}
+	}
+	slices.Sort(firsts)
+	firsts = slices.Compact(firsts)
+	var of []uint32
+	if e.isFlat(ranges, firsts) {
+		of = e.flatLeaves(ranges, firsts)
+	} else {
+		of = e.sharedLeaves(ranges, firsts)
+	}
+	var starts, leaves []uint32
+	for i, leaf := range of {
+		if n := len(leaves); n == 0 || leaves[n-1] != leaf {
+			starts, leaves = append(starts, firsts[i]), append(leaves, leaf)
+		}
+	}
+	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
+}
+
+// portRanges gives the ranges of each match in turn. Those of one match neither
+// overlap nor touch.
+func (e *encoder) portRanges(slot int) []portRange {
+	var out []portRange
+	for i := range e.program.Rules {
+		for j := range e.program.Rules[i].Matches {
+			ref, from := matchRef{i, j}, len(out)
+			ports := e.program.Rules[i].Matches[j].Ports
+			if len(ports) == 0 {
+				out = append(out, portRange{ref, 0, 65536})
+			}
+			for _, p := range ports {
+				if slot != slotOther && slotOf(flow.Protocol(p.Protocol)) == slot {
+					out = append(out, portRange{ref, uint32(p.First), uint32(p.Last) + 1})
+				}
+			}
+			out = append(out[:from], merged(out[from:])...)
+		}
+	}
+	return out
+}
+
+// merged joins ranges of one match where they overlap or touch.
+func merged(ranges []portRange) []portRange {
+	slices.SortFunc(ranges, func(a, b portRange) int { return int(a.first) - int(b.first) })
+	out := ranges[:0]
+	for _, r := range ranges {
+		if n := len(out); n > 0 && r.first <= out[n-1].end {
+			out[n-1].end = max(out[n-1].end, r.end)
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// edge is where a match begins or ceases to have the ports.
+type edge struct {
+	port uint32
+	ref  matchRef
+	open bool
+}
+
+// edgesOf gives both ends of all ranges, by port.
+func edgesOf(ranges []portRange) []edge {
+	edges := make([]edge, 0, 2*len(ranges))
+	for _, r := range ranges {
+		edges = append(edges, edge{r.first, r.ref, true}, edge{r.end, r.ref, false})
+	}
+	slices.SortStableFunc(edges, func(a, b edge) int { return int(a.port) - int(b.port) })
+	return edges
+}
+
+// isFlat reports whether flat leaves stay within the limit. Leaves with the same
+// matches are one, so each set counts once; a set is known by the sum of its
+// matches' numbers, scrambled. To look at all sets may take as much time as a
+// hundred times the limit.
+func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
+	var set uint64
+	held, open, looks, edges := 0, 0, 0, edgesOf(ranges)
+	known, total := map[uint64]struct{}{}, 0
+	for _, port := range firsts {
+		for ; len(edges) > 0 && edges[0].port == port; edges = edges[1:] {
+			ref := edges[0].ref
+			if edges[0].open {
+				set, held, open = set+scrambled(ref), held+e.peers(ref), open+1
+			} else {
+				set, held, open = set-scrambled(ref), held-e.peers(ref), open-1
+			}
+		}
+		looks += open
+		if _, ok := known[set]; !ok {
+			known[set] = struct{}{}
+			total += held
+		}
+		if total > e.flat || looks > 100*e.flat {
+			return false
+		}
+	}
+	return true
+}
+
+// peers counts what a match puts into a leaf.
+func (e *encoder) peers(ref matchRef) int {
+	m := &e.program.Rules[ref.rule].Matches[ref.match]
+	n := 1 + len(m.Classes) + len(m.Blocks)
+	for i := range m.Blocks {
+		n += len(m.Blocks[i].Excepts)
+	}
+	return n
+}
+
+// scrambled gives a number of a match that no sum of others is, but by chance
+// (splitmix64).
+func scrambled(ref matchRef) uint64 {
+	x := uint64(ref.rule)<<32 + uint64(ref.match) + 1
+	x *= 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// flatLeaves gives each interval a leaf with all matches that have its ports.
+func (e *encoder) flatLeaves(ranges []portRange, firsts []uint32) []uint32 {
+	var refs []matchRef
+	edges, out := edgesOf(ranges), make([]uint32, 0, len(firsts))
+	for _, port := range firsts {
+		for ; len(edges) > 0 && edges[0].port == port; edges = edges[1:] {
+			at, _ := slices.BinarySearchFunc(refs, edges[0].ref, compareRefs)
+			if edges[0].open {
+				refs = slices.Insert(refs, at, edges[0].ref)
+			} else {
+				refs = slices.Delete(refs, at, at+1)
+			}
+		}
+		out = append(out, e.leaf(refs, 0))
+	}
+	return out
+}
+
+func compareRefs(a, b matchRef) int {
+	if a.rule != b.rule {
+		return a.rule - b.rule
+	}
+	return a.match - b.match
+}
+
+// sharedLeaves lays a binary tree over the intervals. A range is put into the few
+// nodes that make it up, two for each level at most, and an interval asks the
+// leaves of the nodes above it: n matches take n log n places.
+func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
+	nodes := make([][]matchRef, 4*len(firsts))
+	var put func(node, low, high, first, end int, ref matchRef)
+	put = func(node, low, high, first, end int, ref matchRef) {
+		if first <= low && high <= end {
+			nodes[node] = append(nodes[node], ref)
+			return
+		}
+		middle := (low + high) / 2
+		if first < middle {
+			put(2*node, low, middle, first, end, ref)
+		}
+		if end > middle {
+			put(2*node+1, middle, high, first, end, ref)
+		}
+	}
+	for _, r := range ranges {
+		first, _ := slices.BinarySearch(firsts, r.first)
+		end, _ := slices.BinarySearch(firsts, r.end)
+		put(1, 0, len(firsts), first, end, r.ref)
+	}
+	out := make([]uint32, len(firsts))
+	var write func(node, low, high int, leaf uint32)
+	write = func(node, low, high int, leaf uint32) {
+		if refs := nodes[node]; len(refs) > 0 {
+			leaf = e.leaf(refs, leaf)
+		}
+		if high-low > 1 {
+			middle := (low + high) / 2
+			write(2*node, low, middle, leaf)
+			write(2*node+1, middle, high, leaf)
+			return
+		}
+		if leaf == 0 {
+			leaf = e.leaf(nil, 0)
+		}
+		out[low] = leaf
+	}
+	write(1, 0, len(firsts), 0)
+	return out
+}

@@ -1,0 +1,64 @@
+package tree_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// overlapping gives a program of n rules, each for an address of its own and all
+// ports from another one on: n intervals of ports with up to n addresses each.
+func overlapping(n int) rule.Delta {
+	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
+	for i := range n {
+		program.Rules = append(program.Rules, rule.Rule{Action: rule.Accept, Policy: "x/p", Index: i, Matches: []rule.Match{{
+			Ports:  []rule.Ports{{Protocol: uint8(flow.TCP), First: uint16(1 + 2*i), Last: 65535}},
+			Blocks: []rule.Block{{Prefix: netip.PrefixFrom(peerOf(i), 32)}},
+		}}})
+	}
+	return rule.Delta{
+		Programs:  []rule.ProgramChange{{ID: 1, Program: program}},
+		Pods:      []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "x/pod", Ingress: 1}}},
+		Addresses: []rule.AddressChange{{Addr: local, Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1}}},
+	}
+}
+
+// peerOf gives the address that a rule is for.
+func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
+
+// TestRulesThatOverlap: a tree grows with the rules, not with their square, and
+// each rule holds exactly for its address and ports.
+func TestRulesThatOverlap(t *testing.T) {
+	const rules = 8_000
+	delta, b, s := overlapping(rules), tree.NewBuilder("node"), newStage(t)
+	if err := b.Apply(delta); err != nil {
+		t.Fatal(err)
+	}
+	tr := s.publish(t, b)
+	info, err := os.Stat(filepath.Join(s.dir, "tree", "current"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := int64(400 * rules); info.Size() > most {
+		t.Errorf("%d bytes for %d rules, want at most %d", info.Size(), rules, most)
+	}
+	naive := newNaive()
+	naive.apply(delta)
+	for i := 0; i < rules; i += 97 {
+		for _, port := range []int{0, 1, 2 * i, 2*i + 1, 2*i + 2, 65535} {
+			f := flow.Flow{Src: peerOf(i), Dst: netip.MustParseAddr("10.0.0.1"), Protocol: flow.TCP, DstPort: uint16(port)}
+			egress, ingress := naive.judge(f)
+			gotEgress, gotIngress := answers(tr, f)
+			if diff := cmp.Diff([]answer{egress, ingress}, []answer{gotEgress, gotIngress}); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", f, diff)
+			}
+		}
+	}
+}

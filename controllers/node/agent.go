@@ -124,19 +124,18 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 
 // addControllers lets the manager run the reconcilers of all kinds.
 func addControllers(ctx context.Context, mgr manager.Manager, w *world, m *metrics, o Options) ([]loader, error) {
-	problems := newProblemReporter(mgr.GetClient(), o.Node, o.Log.WithName(string(kindPolicy)))
 	h := house{manager: mgr, world: w, metrics: m, log: o.Log}
 	var out []loader
 	for _, subject := range []interface {
 		add(context.Context, house) (loader, error)
-	}{networkPolicies(problems), pods(), namespaces(), nodes()} {
+	}{networkPolicies(), pods(), namespaces(), nodes()} {
 		r, err := subject.add(ctx, h)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, r)
 	}
-	return out, nil
+	return out, newProblemReporter(mgr.GetClient(), o.Node, o.Log.WithName("problems")).addTo(mgr)
 }
 
 // unlessDone gives an error, or nil when the context has ended, which is why.

@@ -15,14 +15,12 @@ import (
 )
 
 // changes is the source of the controller of one kind: it queues the key of each
-// object that changes. Beside that it counts the objects and notes when the first
+// object that changes; what the cache begins with is loaded in one step instead. Beside that it counts the objects and notes when the first
 // event came that is not reconciled yet.
 type changes struct {
 	kind     kind
 	informer toolscache.SharedIndexInformer
 	metrics  *metrics
-	// first says whether to queue also what the cache begins with.
-	first bool
 	// told is closed when all that the cache began with was told of.
 	told chan struct{}
 
@@ -100,7 +98,7 @@ func (h handler) OnAdd(added any, first bool) {
 	object := added.(client.Object)
 	h.metrics.objects.WithLabelValues(string(h.kind)).Inc()
 	h.note(object, first)
-	if !first || h.first {
+	if !first {
 		h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 	}
 }

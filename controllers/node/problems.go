@@ -13,7 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/policy"
 )
@@ -36,7 +39,8 @@ const (
 // that the agents of all nodes, and an agent that starts anew, mean the same
 // Event: the first makes it, the others find it made.
 //
-// Only the policies' controller calls it, one call after the other.
+// It is a controller of its own, for a policy must not come into force late
+// because the API server is slow to take the Events of others.
 type problemReporter struct {
 	client client.Client
 	node   string
@@ -49,10 +53,38 @@ func newProblemReporter(c client.Client, node string, log logr.Logger) *problemR
 	return &problemReporter{client: c, node: node, log: log, reported: map[types.NamespacedName]string{}}
 }
 
+// addTo lets a manager run the reporter.
+func (r *problemReporter) addTo(mgr manager.Manager) error {
+	err := builder.ControllerManagedBy(mgr).
+		Named("problems").
+		For(&networkingv1.NetworkPolicy{}).
+		WithOptions(controllerOptions()).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("problems controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile reports the problems of a policy. A report that does not arrive is
+// tried again.
+func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var np networkingv1.NetworkPolicy
+	err := r.client.Get(ctx, request.NamespacedName, &np)
+	switch {
+	case apierrors.IsNotFound(err):
+		delete(r.reported, request.NamespacedName)
+		return reconcile.Result{}, nil
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request.NamespacedName, err)
+	}
+	return reconcile.Result{}, r.report(ctx, &np)
+}
+
 func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPolicy) error {
 	problems := problemsOf(np)
 	if len(problems) == 0 {
-		r.forget(keyOf(np))
+		delete(r.reported, keyOf(np))
 		return nil
 	}
 	event := r.event(np, problems)
@@ -72,8 +104,6 @@ func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPo
 	r.reported[keyOf(np)] = event.Name
 	return nil
 }
-
-func (r *problemReporter) forget(key types.NamespacedName) { delete(r.reported, key) }
 
 // problemsOf gives the problems of one policy. They are in the policy alone, so
 // a snapshot of nothing else has them.

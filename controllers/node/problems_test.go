@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -54,6 +55,39 @@ func TestProblems(t *testing.T) {
 	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{fromBlock("203.0.113.0/24")}
 	c.must(t, c.Update(t.Context(), np))
 	c.wantEvents(t, np, 3)
+}
+
+// TestProblemsHoldUpNothing: while the API server does not answer about an Event,
+// other policies come into force.
+func TestProblemsHoldUpNothing(t *testing.T) {
+	c := newCluster(t)
+	config := server.Config()
+	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
+	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if request.Method == http.MethodPost && strings.HasSuffix(request.URL.Path, "/events") {
+				asked <- struct{}{}
+				select {
+				case <-answer:
+				case <-request.Context().Done():
+				}
+			}
+			return next.RoundTrip(request)
+		})
+	})
+	a := start(t, config, "held-up", t.TempDir())
+	c.pod(t, "web", "held-up", "10.4.2.2")
+	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Fatal("no Event within a minute")
+	}
+	c.policyFor(t, "web")
+	a.wantVerdict(t, "192.0.2.1", "10.4.2.2", rule.Deny)
+	close(answer)
+	c.wantEvents(t, np, 1)
 }
 
 // wantEvents waits until there are so many Events in the namespace, all on one

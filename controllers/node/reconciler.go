@@ -28,9 +28,6 @@ type subject[T client.Object] struct {
 	// and is left out.
 	upsert func(*policy.Snapshot, T) error
 	remove func(*policy.Snapshot, types.NamespacedName)
-	// after, unless nil, is called when the world has an object's state, nil when
-	// it is gone. What fails is tried again.
-	after func(context.Context, types.NamespacedName, T) error
 }
 
 // reconciler brings the world to the state that the cache has of one kind.
@@ -42,10 +39,9 @@ type reconciler[T client.Object] struct {
 }
 
 // Reconcile brings the world to the state of one object.
-func (r *reconciler[T]) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+func (r *reconciler[T]) Reconcile(_ context.Context, request reconcile.Request) (reconcile.Result, error) {
 	key := request.NamespacedName
-	var object T
-	err := r.world.apply(r.changes, key, func(s *policy.Snapshot) error {
+	return reconcile.Result{}, r.world.apply(r.changes, key, func(s *policy.Snapshot) error {
 		stored, exists, err := r.changes.informer.GetStore().GetByKey(toolscache.NewObjectName(key.Namespace, key.Name).String())
 		switch {
 		case err != nil:
@@ -55,14 +51,9 @@ func (r *reconciler[T]) Reconcile(ctx context.Context, request reconcile.Request
 			r.faults.forget(key)
 			return nil
 		}
-		object = stored.(T)
-		r.set(s, object)
+		r.set(s, stored.(T))
 		return nil
 	})
-	if err == nil && r.after != nil {
-		err = r.after(ctx, key, object)
-	}
-	return reconcile.Result{}, err
 }
 
 // load waits until the cache has told of all that it began with, and applies it.
@@ -105,6 +96,13 @@ type house struct {
 // waiting, not by ending.
 const patience = 365 * 24 * time.Hour
 
+// controllerOptions are those of every controller of an agent.
+func controllerOptions() controller.Options {
+	// Several agents in one process are several nodes: names repeat.
+	skip := true
+	return controller.Options{CacheSyncTimeout: patience, SkipNameValidation: &skip}
+}
+
 // add lets the manager run a reconciler of the kind.
 func (s subject[T]) add(ctx context.Context, h house) (loader, error) {
 	informer, err := h.manager.GetCache().GetInformer(ctx, s.object, cache.BlockUntilSynced(false))
@@ -121,19 +119,15 @@ func (s subject[T]) add(ctx context.Context, h house) (loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s informer: %w", s.kind, err)
 	}
-	// What the cache begins with is loaded in one step, which does not call after.
-	c.first = s.after != nil
 	h.world.kinds = append(h.world.kinds, c)
 	r := &reconciler[T]{
 		subject: s, world: h.world, changes: c,
 		faults: newFaults(s.kind, h.log.WithName(string(s.kind)), h.metrics),
 	}
-	// Several agents in one process are several nodes: names repeat.
-	skip := true
 	err = builder.ControllerManagedBy(h.manager).
 		Named(string(s.kind)).
 		WatchesRawSource(c).
-		WithOptions(controller.Options{CacheSyncTimeout: patience, SkipNameValidation: &skip}).
+		WithOptions(controllerOptions()).
 		Complete(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s controller: %w", s.kind, err)

@@ -22,6 +22,9 @@ const (
 	// retryInterval is the time to the next try after a publication that failed
 	// while nothing changes.
 	retryInterval = time.Second
+	// maxPending is how many events' times may wait for a publication: it may fail
+	// for long. The oldest stay, for theirs are the longest times.
+	maxPending = 4096
 	// remembered is of how many publications it is known what they contain: of
 	// those that a dataplane can be behind by.
 	remembered = 64
@@ -136,7 +139,7 @@ func (p *publisher) publish() error {
 		return nil
 	}
 	p.unpublished = true
-	p.pending = append(p.pending, step.events...)
+	p.pending = append(p.pending, step.events[:min(len(step.events), maxPending-len(p.pending))]...)
 	if err := p.builder.Apply(step.delta); err != nil {
 		p.builder = tree.NewBuilder(p.world.node)
 		p.world.restart()

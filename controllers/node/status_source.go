@@ -27,6 +27,9 @@ type statusSource struct {
 	policies int32
 	// before is what the dataplane said last, nil until it answers.
 	before *engine.Status
+	// repaired and dropped say what that answer counted more than the one ahead
+	// of it. Statuses are put together more often than the dataplane is asked.
+	repaired, dropped bool
 	// acknowledged is the newest generation of which acknowledgement was seen.
 	acknowledged *v1alpha1.Generation
 }
@@ -171,10 +174,12 @@ func (s *statusSource) degradedCondition(running *engine.Status) metav1.Conditio
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
 	}
-	var repaired, dropped bool
-	if running != nil {
+	switch {
+	case running == nil:
+		s.repaired, s.dropped = false, false
+	case running != s.before:
 		if s.before != nil {
-			repaired, dropped = running.Repairs > s.before.Repairs, drops(running) > drops(s.before)
+			s.repaired, s.dropped = running.Repairs > s.before.Repairs, drops(running) > drops(s.before)
 		}
 		s.before = running
 	}
@@ -182,9 +187,9 @@ func (s *statusSource) degradedCondition(running *engine.Status) metav1.Conditio
 		return degraded(v1alpha1.ReasonPublishingFailed, err.Error())
 	}
 	switch {
-	case dropped:
+	case s.dropped:
 		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
-	case repaired:
+	case s.repaired:
 		return degraded(v1alpha1.ReasonRulesRepaired, "somebody else changed the rules; they are repaired")
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as it should")

@@ -38,6 +38,25 @@ func TestDegraded(t *testing.T) {
 	}
 }
 
+// TestDegradedBetweenAnswers: a status is put together more often than the
+// dataplane is asked. What its last answer says holds until the next.
+func TestDegradedBetweenAnswers(t *testing.T) {
+	s := &statusSource{publisher: &publisher{}}
+	for i, dropped := range []uint64{7, 8, 9} {
+		running := &engine.Status{}
+		running.Verdicts.QueueDropped = dropped
+		want := v1alpha1.ReasonPacketsDropped
+		if i == 0 {
+			want = v1alpha1.ReasonAsExpected
+		}
+		for look := range 3 {
+			if got := s.degradedCondition(running); got.Reason != string(want) {
+				t.Errorf("answer %d, look %d: %s, want %s", i, look, got.Reason, want)
+			}
+		}
+	}
+}
+
 // TestNotPublished: a tree that cannot be written is told by both conditions.
 func TestNotPublished(t *testing.T) {
 	m, err := newMetrics(prometheus.NewRegistry())

@@ -15,8 +15,9 @@ import (
 )
 
 // changes is the source of the controller of one kind: it queues the key of each
-// object that changes; what the cache begins with is loaded in one step instead. Beside that it counts the objects and notes when the first
-// event came that is not reconciled yet.
+// object that changes; what the cache begins with is loaded in one step instead.
+// Beside that it counts the objects and notes when the first event came that is
+// not reconciled yet.
 type changes struct {
 	kind     kind
 	informer toolscache.SharedIndexInformer
@@ -58,19 +59,29 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 }
 
 // store takes down an object that the cache has. It is called again for
-// objects that it had before. Until the first event nobody may be told: of
-// several versions from before, only the last will be.
+// objects that it had before. Until the first event, or the news that there was
+// none, nobody may be told: of several versions from before, only the last will be.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.newest == 0 || version <= c.newest {
+	if version <= c.newest || c.newest == 0 && !c.allTold() {
 		return
 	}
 	if c.untold == nil {
 		c.untold = map[uint64]struct{}{}
 	}
 	c.untold[version] = struct{}{}
+}
+
+// allTold reports whether all that the cache began with was told of.
+func (c *changes) allTold() bool {
+	select {
+	case <-c.told:
+		return true
+	default:
+		return false
+	}
 }
 
 // Start lets the informer tell of its objects from now on.
@@ -168,6 +179,17 @@ func (c *changes) contained() uint64 {
 		out = min(out, version-1)
 	}
 	return out
+}
+
+// known gives a version, or the last that the API server gave where that is
+// older. A server whose store was restored from a backup counts on from there, and
+// what was contained before says nothing about what comes then.
+//
+// The last version is noted just after its event is handed on, so this is for
+// whoever asks again.
+func (c *changes) known(version uint64) uint64 {
+	last, _ := strconv.ParseUint(c.informer.LastSyncResourceVersion(), 10, 64)
+	return min(version, last)
 }
 
 // versionOf gives an object's resource version, 0 for one that has none.

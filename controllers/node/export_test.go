@@ -33,5 +33,8 @@ func (c *changes) Told() <-chan struct{} { return c.told }
 // Take is called by a reconciler.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 
-// Contained is what a status says.
+// Contained is what a tree is published with.
 func (c *changes) Contained() uint64 { return c.contained() }
+
+// Known is what a status says of a version.
+func (c *changes) Known(version uint64) uint64 { return c.known(version) }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/test/kube"
 )
 
 // lists answers with one list after the other. Each watch says that it cannot
@@ -71,11 +73,10 @@ func (q steppedQueue) Add(request reconcile.Request) {
 	<-q.goOn
 }
 
-// TestContainedInTheMiddleOfAList: a list has its objects in the order of their
-// names. While it is told of the first, which is the newest, nobody says that
-// the others are contained.
-func TestContainedInTheMiddleOfAList(t *testing.T) {
-	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
+// follow gives the changes of a script's pods, when all of its first list was
+// told.
+func follow(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
+	t.Helper()
 	informer := cache.NewSharedIndexInformer(
 		&cache.ListWatch{ListWithContextFunc: script.list, WatchFuncWithContext: script.watch},
 		&corev1.Pod{}, 0, cache.Indexers{},
@@ -85,8 +86,6 @@ func TestContainedInTheMiddleOfAList(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	// What the informer begins with is not queued: nobody would let it go on.
-	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
 	if err := c.Start(ctx, queue); err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +97,17 @@ func TestContainedInTheMiddleOfAList(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("nobody was told of the first list within a minute")
 	}
+	return c
+}
+
+// TestContainedInTheMiddleOfAList: a list has its objects in the order of their
+// names. While it is told of the first, which is the newest, nobody says that
+// the others are contained.
+func TestContainedInTheMiddleOfAList(t *testing.T) {
+	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
+	// What the informer begins with is not queued: nobody would let it go on.
+	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
+	c := follow(t, script, queue)
 	if got := c.Contained(); got != 3 {
 		t.Fatalf("contained %d after the first list, want 3", got)
 	}
@@ -120,4 +130,44 @@ func TestContainedInTheMiddleOfAList(t *testing.T) {
 		}
 		queue.goOn <- struct{}{}
 	}
+}
+
+// TestContainedFromNothing: as before, of a kind of which there was no object.
+func TestContainedFromNothing(t *testing.T) {
+	script := &lists{all: []*corev1.PodList{listOf("3"), listOf("11", "9", "5")}, again: make(chan struct{})}
+	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
+	c := follow(t, script, queue)
+	close(script.again)
+	for _, want := range []uint64{4, 9} {
+		request := <-queue.queued
+		c.Take(request.NamespacedName)
+		if got := c.Contained(); got != want {
+			t.Errorf("contained %d when %s is taken, want %d", got, request.Name, want)
+		}
+		queue.goOn <- struct{}{}
+	}
+}
+
+// TestContainedAfterRestore: an API server whose store was restored counts on
+// from an older version. What it says from then on is not contained because a
+// version as high was there before.
+func TestContainedAfterRestore(t *testing.T) {
+	script := &lists{all: []*corev1.PodList{listOf("900", "700", "800"), listOf("500", "400", "450")}, again: make(chan struct{})}
+	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
+	c := follow(t, script, queue)
+	if got := c.Known(c.Contained()); got != 800 {
+		t.Fatalf("contained %d after the first list, want 800", got)
+	}
+	close(script.again)
+	for range 2 {
+		request := <-queue.queued
+		c.Take(request.NamespacedName)
+		queue.goOn <- struct{}{}
+	}
+	kube.Eventually(t, func() error {
+		if got := c.Known(c.Contained()); got > 500 {
+			return fmt.Errorf("contained %d after a list of version 500, want no more", got)
+		}
+		return nil
+	})
 }

@@ -41,7 +41,7 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 	if published.generation != 0 {
 		out.Published = &v1alpha1.Generation{
 			Number: int64(published.generation), Time: metav1.NewMicroTime(published.at.Truncate(time.Microsecond)),
-			Contains: resourceVersions(published.contains),
+			Contains: resourceVersions(s.publisher.world.known(published.contains)),
 		}
 		out.Tree = &v1alpha1.Tree{SizeBytes: published.size, CompileMicroseconds: published.took.Microseconds()}
 		if s.counted != published.generation {
@@ -104,7 +104,7 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engin
 		// While generations come faster than statuses, the newest one
 		// acknowledged is seldom the newest one published.
 		if contains := s.publisher.containedBy(uint64(s.acknowledged.Number)); contains != nil {
-			s.acknowledged.Contains = resourceVersions(contains)
+			s.acknowledged.Contains = resourceVersions(s.publisher.world.known(contains))
 		}
 	}
 	v := &running.Verdicts

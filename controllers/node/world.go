@@ -84,6 +84,15 @@ func (w *world) step() step {
 	return out
 }
 
+// known gives what a tree contains as far as the API server still knows of it.
+func (w *world) known(contains map[kind]uint64) map[kind]uint64 {
+	out := make(map[kind]uint64, len(contains))
+	for _, c := range w.kinds {
+		out[c.kind] = c.known(contains[c.kind])
+	}
+	return out
+}
+
 // restart lets the next delta give all rules of the node.
 func (w *world) restart() {
 	w.mu.Lock()

@@ -61,7 +61,11 @@ const (
 	ReasonNoNodes Reason = "NoNodes"
 	// ReasonRollingOut: nodes still run with a spec before the present one.
 	ReasonRollingOut Reason = "RollingOut"
-	// ReasonNodesDegraded: a node's NodeEnforcer is Degraded.
+	// ReasonFreeingNodes: nodes that the nodeSelector does not select any more are
+	// freed of their rules.
+	ReasonFreeingNodes Reason = "FreeingNodes"
+	// ReasonNodesDegraded: a node's NodeEnforcer is Degraded, it does not enforce, or
+	// it left and its rules are still there.
 	ReasonNodesDegraded Reason = "NodesDegraded"
 	// ReasonApplyFailed: the API server refused something that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"

@@ -86,7 +86,8 @@ type EnforcerSpec struct {
 	MarkMask string `json:"markMask,omitempty"`
 
 	// nodeSelector restricts enforcement to nodes with all of these labels. On
-	// all other nodes no policy is enforced. Default: every Linux node.
+	// all other nodes no policy is enforced: the rules of a node that is not
+	// selected any more are removed. Default: every Linux node.
 	// +kubebuilder:validation:MaxProperties=32
 	// +mapType=atomic
 	// +optional
@@ -94,7 +95,8 @@ type EnforcerSpec struct {
 
 	// tolerations are the node taints that do not keep enforcement away. A node
 	// that pods can run on and that is not enforced is open, so by default
-	// every taint is tolerated. Default: [{operator: Exists}].
+	// every taint is tolerated. A taint that comes later and takes the node's pod
+	// away leaves its rules as they were. Default: [{operator: Exists}].
 	// +kubebuilder:default={{operator: Exists}}
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic

@@ -57,10 +57,20 @@ const probeSeconds = 5
 const (
 	agentMetrics     = "agent-metrics"
 	dataplaneMetrics = "plane-metrics"
+	dataplaneHealth  = "plane-health"
 )
 
 func hostPort(name string, port int32) corev1.ContainerPort {
 	return corev1.ContainerPort{Name: name, ContainerPort: port, HostPort: port, Protocol: corev1.ProtocolTCP}
+}
+
+// dataplaneHealthPort is of the pod that enforces and of the one that uninstalls.
+// A node has it once: the scheduler brings neither to a node before the other has
+// ended, and a process that cannot have it ends before it touches anything.
+func dataplaneHealthPort() corev1.ContainerPort {
+	port := hostPort(dataplaneHealth, DataplaneHealthPort)
+	port.HostIP = loopback
+	return port
 }
 
 const (

@@ -108,9 +108,12 @@ func (r *enforcerReconciler) Reconcile(ctx context.Context, request reconcile.Re
 		return reconcile.Result{}, unlessOutdated(err)
 	}
 	daemonSet, applyErr := r.apply(ctx, enforcer)
-	status, err := r.status(ctx, enforcer, daemonSet, applyErr)
+	c, err := r.cluster(ctx, daemonSet)
 	if err == nil {
-		err = r.write(ctx, enforcer, status)
+		var freeErr error
+		c.freeing, freeErr = r.free(ctx, enforcer, c)
+		applyErr = errors.Join(applyErr, freeErr)
+		err = r.write(ctx, enforcer, statusAfter(enforcer, c, applyErr))
 	}
 	return reconcile.Result{RequeueAfter: statusLook}, errors.Join(applyErr, unlessOutdated(err))
 }
@@ -188,18 +191,14 @@ func (r *enforcerReconciler) monitored() (bool, error) {
 	return true, nil
 }
 
-// status finds out how far the cluster is.
-func (r *enforcerReconciler) status(ctx context.Context, enforcer *v1alpha1.Enforcer, daemonSet *unstructured.Unstructured, applyErr error) (v1alpha1.EnforcerStatus, error) {
-	c, err := r.cluster(ctx, daemonSet)
-	if err != nil {
-		return v1alpha1.EnforcerStatus{}, err
-	}
+// statusAfter says how far the cluster is, and what the API server refused.
+func statusAfter(enforcer *v1alpha1.Enforcer, c cluster, applyErr error) v1alpha1.EnforcerStatus {
 	status := enforcerStatus(enforcer, c, now())
 	if applyErr != nil {
 		setConditions(enforcer, &status, v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue,
 			v1alpha1.ReasonApplyFailed, shortened(applyErr.Error(), maxMessage)))
 	}
-	return status, nil
+	return status
 }
 
 // cluster gathers what a status is made of.

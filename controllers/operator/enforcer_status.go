@@ -23,6 +23,8 @@ type cluster struct {
 	pods          []corev1.Pod
 	nodes         []corev1.Node
 	nodeEnforcers []v1alpha1.NodeEnforcer
+	// freeing are nodes that are freed of their rules, nil if there are none.
+	freeing *waiting
 }
 
 // enforcerStatus gives the status of an Enforcer. Conditions that stay as they
@@ -55,6 +57,8 @@ type rollup struct {
 	// silent are nodes that do not enforce, faulty those with something that
 	// does not work as it should.
 	silent, faulty []string
+	// freeing are nodes that leave.
+	freeing *waiting
 }
 
 func newRollup(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) rollup {
@@ -63,7 +67,7 @@ func newRollup(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) rollup {
 		known[c.nodeEnforcers[i].Name] = &c.nodeEnforcers[i]
 	}
 	ended, late := endings(c.pods), startings(c.pods)
-	r := rollup{replacing: c.daemonSet == nil || c.daemonSet.Status.NumberUnavailable > 0}
+	r := rollup{replacing: c.daemonSet == nil || c.daemonSet.Status.NumberUnavailable > 0, freeing: c.freeing}
 	var should []*corev1.Node
 	for i := range c.nodes {
 		if shouldEnforce(&enforcer.Spec, &c.nodes[i]) {
@@ -78,6 +82,11 @@ func newRollup(enforcer *v1alpha1.Enforcer, c cluster, now metav1.Time) rollup {
 	for _, node := range should {
 		r.add(node, known[node.Name], c.daemonSet, ended[node.Name], late[node.Name], now)
 	}
+	r.faulty = append(r.faulty, stranded(&enforcer.Spec, c, now.Time)...)
+	if c.freeing != nil {
+		r.faulty = append(r.faulty, c.freeing.faults...)
+	}
+	slices.Sort(r.faulty)
 	return r
 }
 
@@ -220,11 +229,16 @@ func (r *rollup) available() metav1.Condition {
 
 func (r *rollup) progressing() metav1.Condition {
 	text := fmt.Sprintf("%d of %d nodes run with the present spec", r.counts.UpToDate, r.counts.Desired)
+	if w := r.freeing; w != nil {
+		text += fmt.Sprintf("; %s, on %d nodes: %s", w.what, len(w.nodes), few(w.nodes, "; "))
+	}
 	switch {
-	case r.counts.Desired == 0:
-		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonNoNodes, "no node is selected")
 	case r.counts.UpToDate < r.counts.Desired:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonRollingOut, text)
+	case r.freeing != nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, text)
+	case r.counts.Desired == 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonNoNodes, "no node is selected")
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
 }

@@ -44,20 +44,32 @@ func stale(n *v1alpha1.NodeEnforcer, now time.Time) bool {
 // shouldEnforce reports whether the node's pod belongs on a node, as the
 // DaemonSet controller decides it.
 func shouldEnforce(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
-	if node.Labels[corev1.LabelOSStable] != "" && node.Labels[corev1.LabelOSStable] != string(corev1.Linux) {
-		return false
-	}
+	return isLinux(node) && selects(spec, node) && repelling(spec, node) == nil
+}
+
+func isLinux(node *corev1.Node) bool {
+	system := node.Labels[corev1.LabelOSStable]
+	return system == "" || system == string(corev1.Linux)
+}
+
+// selects reports whether a node has all labels of the nodeSelector.
+func selects(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	for key, value := range spec.NodeSelector {
 		if got, ok := node.Labels[key]; !ok || got != value {
 			return false
 		}
 	}
+	return true
+}
+
+// repelling gives a taint that keeps the node's pod away, nil if none does.
+func repelling(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Taint {
 	for i := range node.Spec.Taints {
 		if !tolerated(spec.Tolerations, &node.Spec.Taints[i]) {
-			return false
+			return &node.Spec.Taints[i]
 		}
 	}
-	return true
+	return nil
 }
 
 // daemonTaints are those that the DaemonSet controller lets every pod of a

@@ -81,6 +81,7 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 		"--health-address", address(loopback, DataplaneHealthPort),
 	}, markArguments(spec)...)
 	uninstall := container("uninstall", imageOf(spec, image), asRoot("NET_ADMIN"), resourcesOf(spec.Dataplane), arguments...)
+	uninstall.Ports = []corev1.ContainerPort{dataplaneHealthPort()}
 	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount()}
 	uninstall.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 1, 3)
 	pod := podOnHost(spec, componentUninstall)
@@ -175,7 +176,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	argument("--queues", number(spec.Queues.Count))
 	argument("--refusal-log", number(spec.RefusalLog.LinesPerSecond))
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourcesOf(spec.Dataplane), arguments...)
-	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort)}
+	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort), dataplaneHealthPort()}
 	c.VolumeMounts = []corev1.VolumeMount{stateMount()}
 	c.LivenessProbe = probe("/healthz", DataplaneHealthPort, 10, 3)
 	c.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 2, 3)

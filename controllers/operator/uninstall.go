@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -104,13 +105,13 @@ func (u *uninstalling) stop(ctx context.Context) (*waiting, error) {
 	return u.waitForEnd(ctx, componentNode, "pods that enforce to end")
 }
 
-func (u *uninstalling) removeDaemonSet(ctx context.Context, name string) error {
-	object := object(daemonSetKind, u.namespace, name, nil, nil)
-	live, err := u.owned.live(ctx, object)
+func (r *enforcerReconciler) removeDaemonSet(ctx context.Context, name string) error {
+	object := object(daemonSetKind, r.namespace, name, nil, nil)
+	live, err := r.owned.live(ctx, object)
 	if err != nil || live == nil || live.GetDeletionTimestamp() != nil {
 		return err
 	}
-	return u.owned.remove(ctx, object)
+	return r.owned.remove(ctx, object)
 }
 
 // waitForEnd waits for pods on nodes that are alive.
@@ -137,9 +138,9 @@ func (w *waiting) unlessNone() *waiting {
 	return w
 }
 
-func (u *uninstalling) pods(ctx context.Context, component string) ([]corev1.Pod, error) {
+func (r *enforcerReconciler) pods(ctx context.Context, component string) ([]corev1.Pod, error) {
 	var pods corev1.PodList
-	if err := u.reader.List(ctx, &pods, client.InNamespace(u.namespace), client.MatchingLabels(labelsOf(component))); err != nil {
+	if err := r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(labelsOf(component))); err != nil {
 		return nil, fmt.Errorf("listing pods: %w", err)
 	}
 	return pods.Items, nil
@@ -155,32 +156,51 @@ func (u *uninstalling) prove(ctx context.Context) (*waiting, error) {
 	if err != nil {
 		return nil, err
 	}
-	daemonSet, err := u.owned.apply(ctx, wanted)
+	proofs, err := u.proofs(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := u.pods(ctx, componentUninstall)
-	if err != nil {
-		return nil, err
-	}
-	proved := map[string]bool{}
-	for i := range pods {
-		if metav1.IsControlledBy(&pods[i], daemonSet) && isReady(&pods[i]) {
-			proved[pods[i].Spec.NodeName] = true
-		}
-	}
-	endings := endings(pods)
 	w := &waiting{what: "nodes to prove that nothing is left on them"}
 	for _, node := range nodes {
-		if proved[node] || !u.alive[node] {
-			continue
+		if u.alive[node] && !proofs.proved[node] {
+			w.addUnproved(node, proofs)
 		}
-		if why := endings[node]; why != "" {
-			w.faults = append(w.faults, node+": "+why)
-		}
-		w.nodes = append(w.nodes, node+": "+firstOf(endings[node], "no proof yet"))
 	}
 	return w.unlessNone(), nil
+}
+
+// proofs are what the pods of an uninstallation say, by node.
+type proofs struct {
+	proved map[string]bool
+	// endings say why a node's pod does not prove anything.
+	endings map[string]string
+}
+
+// proofs runs an uninstallation and looks how far it is.
+func (r *enforcerReconciler) proofs(ctx context.Context, wanted *unstructured.Unstructured) (proofs, error) {
+	daemonSet, err := r.owned.apply(ctx, wanted)
+	if err != nil {
+		return proofs{}, err
+	}
+	pods, err := r.pods(ctx, componentUninstall)
+	if err != nil {
+		return proofs{}, err
+	}
+	p := proofs{proved: map[string]bool{}, endings: endings(pods)}
+	for i := range pods {
+		if metav1.IsControlledBy(&pods[i], daemonSet) && isReady(&pods[i]) {
+			p.proved[pods[i].Spec.NodeName] = true
+		}
+	}
+	return p, nil
+}
+
+// addUnproved adds a node that has proved nothing yet.
+func (w *waiting) addUnproved(node string, p proofs) {
+	if why := p.endings[node]; why != "" {
+		w.faults = append(w.faults, node+": "+why)
+	}
+	w.nodes = append(w.nodes, node+": "+firstOf(p.endings[node], "no proof yet"))
 }
 
 func isReady(pod *corev1.Pod) bool {

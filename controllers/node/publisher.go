@@ -25,6 +25,9 @@ const (
 	// maxPending is how many events' times may wait for a publication: it may fail
 	// for long. The oldest stay, for theirs are the longest times.
 	maxPending = 4096
+	// lookInterval is the time from one look at what is published to the next
+	// while nothing changes.
+	lookInterval = 10 * time.Second
 	// remembered is of how many publications it is known what they contain: of
 	// those that a dataplane can be behind by.
 	remembered = 64
@@ -33,11 +36,12 @@ const (
 // publisher turns the world's changes into published trees. All but its last
 // publication belongs to the goroutine that runs it.
 type publisher struct {
-	world   *world
-	out     *tree.Publisher
-	path    string
-	metrics *metrics
-	log     logr.Logger
+	world    *world
+	out      *tree.Publisher
+	stateDir string
+	path     string
+	metrics  *metrics
+	log      logr.Logger
 	// published is told of each publication. It must not block.
 	published func(publication)
 
@@ -74,12 +78,13 @@ func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publ
 		return nil, err
 	}
 	return &publisher{
-		world:   w,
-		out:     out,
-		path:    filepath.Join(stateDir, "tree", "current"),
-		metrics: m,
-		log:     log,
-		builder: tree.NewBuilder(w.node),
+		world:    w,
+		out:      out,
+		stateDir: stateDir,
+		path:     filepath.Join(stateDir, "tree", "current"),
+		metrics:  m,
+		log:      log,
+		builder:  tree.NewBuilder(w.node),
 		// The first tree is published even if it holds nothing: it says what
 		// holds now, and the one on disk what held for an agent before.
 		unpublished: true,
@@ -97,17 +102,34 @@ func (p *publisher) run(ctx context.Context) error {
 			return nil
 		case <-pause.C:
 		}
-		// A nil channel never fires.
-		var again <-chan time.Time
+		again := lookInterval
 		if p.unpublished {
-			again = time.After(retryInterval)
+			again = retryInterval
 		}
+		pause.Reset(again)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.world.wake:
-		case <-again:
+		case <-pause.C:
+			p.look()
 		}
+	}
+}
+
+// look has the tree published again that somebody removed, for a dataplane that
+// starts would find none. A newer one is of another agent, which knows better.
+func (p *publisher) look() {
+	if p.unpublished {
+		return
+	}
+	found, err := tree.Published(p.stateDir)
+	if err == nil {
+		_, err = os.Stat(p.path)
+	}
+	if last := p.lastPublication().generation; err != nil || found < last {
+		p.unpublished = true
+		p.log.Info("The tree is gone from the state directory: publishing it again", "generation", last)
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,21 +9,75 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// TestPendingWhileNothingCanBeWritten: a cluster that changes while no tree can
-// be written costs no memory, and a tree comes as soon as one can.
-func TestPendingWhileNothingCanBeWritten(t *testing.T) {
+func testPublisher(t *testing.T, w *world, dir string) *publisher {
+	t.Helper()
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	w := newWorld("full")
 	p, err := newPublisher(w, dir, m, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.published = func(publication) {}
+	return p
+}
+
+// TestTreeIsGone: a tree that somebody removed is published again although nothing
+// changes, and as a newer one. Whatever is newer than the agent's own stays.
+func TestTreeIsGone(t *testing.T) {
+	dir := t.TempDir()
+	current := filepath.Join(dir, "tree", "current")
+	p := testPublisher(t, newWorld("gone"), dir)
+	p.step()
+	for name, remove := range map[string]func() error{
+		"the folder":      func() error { return os.RemoveAll(filepath.Dir(current)) },
+		"the symlink":     func() error { return os.Remove(current) },
+		"the file":        func() error { path, err := filepath.EvalSymlinks(current); return errors.Join(err, os.Remove(path)) },
+		"another symlink": func() error { return errors.Join(os.Remove(current), os.Symlink("elsewhere", current)) },
+	} {
+		before := p.lastPublication().generation
+		if err := remove(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		p.look()
+		p.step()
+		found, err := tree.OpenCurrent(dir)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if found.Generation() <= before {
+			t.Errorf("%s: generation %d after %d", name, found.Generation(), before)
+		}
+		if err := found.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	newer, err := tree.NewPublisher(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	generation, err := newer.Publish(tree.NewBuilder("gone"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.look()
+	p.step()
+	if found, err := tree.Published(dir); err != nil || found != generation {
+		t.Errorf("generation %d, %v, want %d of somebody else", found, err, generation)
+	}
+}
+
+// TestPendingWhileNothingCanBeWritten: a cluster that changes while no tree can
+// be written costs no memory, and a tree comes as soon as one can.
+func TestPendingWhileNothingCanBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld("full")
+	p := testPublisher(t, w, dir)
 	published := 0
 	p.published = func(publication) { published++ }
 	// Something that is not a directory is in the way, also for root.

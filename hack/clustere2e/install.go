@@ -71,6 +71,12 @@ func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	if _, err := c.kubectl(ctx, fmt.Sprintf(enforcer, deny), "apply", "-f", "-"); err != nil {
 		return err
 	}
+	return c.available(ctx)
+}
+
+// available waits until every node that should enforce does, with the present
+// spec.
+func (c *cluster) available(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
 		var e v1alpha1.Enforcer
 		if err := c.read(ctx, &e, "enforcer", v1alpha1.EnforcerName); err != nil {
@@ -162,5 +168,5 @@ func (c *cluster) leave() error {
 	// Without its kind there is no Enforcer, and that is well.
 	_, _ = c.kubectl(ctx, "", "delete", "enforcers", "--all", "--timeout=90s")
 	_, err := c.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
-	return errors.Join(err, c.withOverlay(ctx, "delete", "--ignore-not-found", "--timeout=90s"))
+	return errors.Join(err, c.unmark(ctx), c.withOverlay(ctx, "delete", "--ignore-not-found", "--timeout=90s"))
 }

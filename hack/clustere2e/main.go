@@ -81,6 +81,7 @@ func (c *cluster) live(ctx context.Context) error {
 		{"a change of the Enforcer is rolled out, and nothing refused passes meanwhile", c.reconfigure},
 		{"the nodes' pods are restarted, and nothing refused passes meanwhile", c.restartNodes},
 		{"the operator is restarted", c.restartOperator},
+		{"nodes that leave are freed, and enforce again when they are back", c.leaveAndReturn},
 		{"a deleted Enforcer leaves no rule on any node", c.disable},
 		{"nothing is left in the cluster", c.uninstall},
 	} {

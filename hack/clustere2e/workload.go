@@ -172,16 +172,26 @@ func (c *cluster) isolate(ctx context.Context) error {
 	if _, err := c.kubectl(ctx, policies, "apply", "-f", "-"); err != nil {
 		return err
 	}
+	if err := c.policiesEnforced(ctx, true); err != nil {
+		return err
+	}
+	return c.verdicts(ctx)
+}
+
+// policiesEnforced waits until the status of each policy says whether it is
+// enforced.
+func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
 		// The object itself may be a moment away.
 		if err := until(ctx, func(ctx context.Context) error {
-			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name, "--for=condition=Enforced", "--timeout=10s")
+			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name,
+				fmt.Sprintf("--for=condition=Enforced=%t", enforced), "--timeout=10s")
 			return err
 		}); err != nil {
 			return err
 		}
 	}
-	return c.verdicts(ctx)
+	return nil
 }
 
 // verdicts checks each verdict of the policies once. They are enforced, so none

@@ -52,8 +52,10 @@ const (
 //
 // The kernel reads a mark, changes it and writes it without a lock. A rule of
 // somebody else that sets other bits of a connection's mark just when a walk sets
-// ours may take that back. So a walk that changed marks is followed by one more,
-// until one changes none, or that was tried some times.
+// ours may take that back. So a walk that changed marks is followed by one that
+// looks at them once more, after a rest, until one changes none, or that was tried
+// some times. No generation waits for such a look: it is given up when one comes,
+// whose own walk looks as well.
 type walker struct {
 	judgeAll func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error)
 	// acknowledge is told the number of a generation, and what the walk did.
@@ -63,13 +65,11 @@ type walker struct {
 
 	// asked holds a token while a walk is due.
 	asked chan struct{}
-	// looks is how many walks for generation looked there were that changed marks,
-	// one after the other. Both belong to who walks.
-	looked uint64
-	looks  int
-	// mu guards newest, which is nil before the first.
-	mu     sync.Mutex
-	newest *held
+	// mu guards newest, which is nil before the first, and stopLook, which gives up
+	// a look and is nil while there is none.
+	mu       sync.Mutex
+	newest   *held
+	stopLook context.CancelFunc
 }
 
 func newWalker(log logr.Logger) *walker {
@@ -88,22 +88,35 @@ func (w *walker) ask(h *held) {
 	case w.asked <- struct{}{}:
 	default:
 	}
+	if w.stopLook != nil {
+		w.stopLook()
+	}
 }
 
 // run walks until the context ends.
 func (w *walker) run(ctx context.Context) {
 	defer w.close()
-	for failures := 0; ; {
+	var look <-chan time.Time
+	for failures, looks := 0, 0; ; {
+		looking := false
 		select {
 		case <-w.asked:
+			looks = 0
+		case <-look:
+			looking = true
+			looks++
 		case <-ctx.Done():
 			return
 		}
+		look = nil
 		began, rest := time.Now(), walkPause
-		err := w.walk(ctx)
+		changed, err := w.walk(ctx, looking)
 		switch {
 		case ctx.Err() != nil:
 			return
+		case looking && len(w.asked) > 0:
+			// It may have been given up.
+			continue
 		case err != nil:
 			w.log.Error(err, "judging open connections; beginning again")
 			if failures++; failures == walkAttempts {
@@ -112,6 +125,9 @@ func (w *walker) run(ctx context.Context) {
 			w.again()
 		case len(w.asked) == 0:
 			failures = 0
+			if changed > 0 && looks < walkLooks {
+				look = time.After(time.Since(began))
+			}
 			continue
 		default:
 			failures, rest = 0, time.Since(began)
@@ -124,49 +140,49 @@ func (w *walker) run(ctx context.Context) {
 	}
 }
 
-// walk judges all connections once.
-func (w *walker) walk(ctx context.Context) error {
-	now := w.begin()
+// walk judges all connections once and gives how many marks changed. There is
+// nothing to tell of a look that changed none.
+func (w *walker) walk(ctx context.Context, look bool) (changed int, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	now, look := w.begin(look, stop)
 	begun := now.Number
 	defer func() { now.release() }()
 	r, err := w.judgeAll(ctx, func() queue.Judge {
 		now = w.turn(now)
 		return now.Judge
 	})
+	w.end()
 	if err != nil {
-		return fmt.Errorf("judging open connections by generation %d: %w", begun, err)
+		return 0, fmt.Errorf("judging open connections by generation %d: %w", begun, err)
 	}
-	if w.lookAgain(begun, r.Changed()) {
+	if !look || r.Changed() > 0 {
 		w.acknowledge(begun, r)
 	}
-	return nil
-}
-
-// lookAgain makes one more walk due where marks changed, and says whether there
-// is anything to tell of this one.
-func (w *walker) lookAgain(begun uint64, changed int) bool {
-	if w.looked != begun {
-		w.looked, w.looks = begun, 0
-	}
-	first := w.looks == 0
-	if w.looks++; changed == 0 || w.looks > walkLooks {
-		w.looks = 0
-	} else {
-		w.again()
-	}
-	return first || changed > 0
+	return r.Changed(), nil
 }
 
 // begin gives the generation that the walk is for. What was asked for until now is
-// done with it.
-func (w *walker) begin() *held {
+// done with it, and then it is no mere look, which whoever asks gives up by stop.
+func (w *walker) begin(look bool, stop context.CancelFunc) (*held, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	select {
 	case <-w.asked:
+		look = false
 	default:
 	}
-	return w.newest.share()
+	if look {
+		w.stopLook = stop
+	}
+	return w.newest.share(), look
+}
+
+// end lets nobody give up the walk any more.
+func (w *walker) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopLook = nil
 }
 
 // turn releases a generation for the newest.
@@ -180,7 +196,7 @@ func (w *walker) turn(now *held) *held {
 	return w.newest.share()
 }
 
-// again makes one more walk due.
+// again makes a walk due that failed.
 func (w *walker) again() {
 	select {
 	case w.asked <- struct{}{}:

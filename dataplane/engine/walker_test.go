@@ -129,10 +129,20 @@ func TestRandomWalksAcknowledgeWhatHolds(t *testing.T) {
 		k.connections = make([]uint64, rapid.IntRange(0, 20).Draw(t, "open"))
 		w.judgeAll, w.acknowledge = k.judgeAll, k.acknowledge
 		k.publish()
-		for len(w.asked) > 0 {
-			<-w.asked
+		for {
+			look := len(w.asked) == 0
+			if look && rapid.Bool().Draw(t, "enough") {
+				break
+			}
+			switch {
+			case !look:
+				<-w.asked
+			case k.generations > 0 && rapid.Bool().Draw(t, "published before a look"):
+				k.generations--
+				k.publish()
+			}
 			before := k.inUse.Number
-			switch err := w.walk(t.Context()); {
+			switch _, err := w.walk(t.Context(), look); {
 			case err != nil:
 				w.again()
 			case k.acked < before:
@@ -212,6 +222,42 @@ func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
 				<-time.After(time.Second)
 				if walks, told := int(walks.Load()), int(told.Load()); walks != test.wantWalks || told != test.wantTold {
 					t.Errorf("%d walks, %d of them told; want %d and %d", walks, told, test.wantWalks, test.wantTold)
+				}
+				stop()
+				<-ran
+			})
+		})
+	}
+}
+
+// A generation does not wait for a look at what was changed for the one before, nor
+// for the rest ahead of it.
+func TestALookGivesWay(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"rest": 30 * time.Second, "look": 90 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWalker(logr.Discard())
+				w.judgeAll = func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error) {
+					newest()
+					select {
+					case <-time.After(time.Minute):
+						return conntrack.Result{Refused: 1}, nil
+					case <-ctx.Done():
+						return conntrack.Result{}, ctx.Err()
+					}
+				}
+				acknowledged := make(chan uint64, 8)
+				w.acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
+				ctx, stop := context.WithCancel(t.Context())
+				ran := make(chan struct{})
+				go func() { w.run(ctx); close(ran) }()
+				w.ask(hold(Generation{Number: 7}, logr.Discard()))
+				<-acknowledged
+				<-time.After(wait)
+				begin := time.Now()
+				w.ask(hold(Generation{Number: 8}, logr.Discard()))
+				if got, took := <-acknowledged, time.Since(begin); got != 8 || took != time.Minute {
+					t.Errorf("generation %d is acknowledged after %s, want 8 after the minute of its walk", got, took)
 				}
 				stop()
 				<-ran

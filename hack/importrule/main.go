@@ -34,6 +34,7 @@ var directions = []direction{
 	{"dataplane/tree", module + "/dataplane/rule", false},
 	{"dataplane/tree", "golang.org/x/sys/unix", false},
 	{"dataplane/tree", module + "/policy", true},
+	{"dataplane/queue", module + "/internal/trigger", false},
 	{"dataplane/queue", module + "/manifest", true},
 	{"dataplane/queue", module + "/api/v1alpha1", true},
 	{"dataplane/queue", module + "/controllers/node", true},

@@ -1,0 +1,27 @@
+// Package trigger provides a signal that wakes one goroutine and coalesces.
+package trigger
+
+// Trigger tells a goroutine that there is work to do. Any number of goroutines
+// set it; one goroutine receives from its channel. Set never blocks, and calls
+// of Set that arrive before the next receive count as one. So a receiver that
+// looks at the current state after each receive misses no change, however
+// many there were.
+//
+// Copies of a Trigger share the signal. The zero value never fires; use New.
+type Trigger struct{ c chan struct{} }
+
+// New returns a trigger that is not set.
+func New() Trigger { return Trigger{c: make(chan struct{}, 1)} }
+
+// Set makes the next receive from C return at once. It does nothing if the
+// trigger is set already.
+func (t Trigger) Set() {
+	select {
+	case t.c <- struct{}{}:
+	default:
+	}
+}
+
+// C returns the channel that delivers the signal. A receive clears it. The
+// channel is never closed.
+func (t Trigger) C() <-chan struct{} { return t.c }

@@ -83,8 +83,8 @@ func (ps *usedPeers) add(u *usedPeer) {
 	switch {
 	case u.block != nil:
 		ps.blocks = append(ps.blocks, u)
-	case u.namespace != "":
-		ps.in[u.namespace] = append(ps.in[u.namespace], u)
+	case u.pods.Namespace != "":
+		ps.in[u.pods.Namespace] = append(ps.in[u.pods.Namespace], u)
 	default:
 		ps.across = append(ps.across, u)
 	}
@@ -99,9 +99,9 @@ func (ps *usedPeers) remove(u *usedPeer) {
 	switch {
 	case u.block != nil:
 		ps.blocks = without(ps.blocks)
-	case u.namespace != "":
-		if ps.in[u.namespace] = without(ps.in[u.namespace]); len(ps.in[u.namespace]) == 0 {
-			delete(ps.in, u.namespace)
+	case u.pods.Namespace != "":
+		if ps.in[u.pods.Namespace] = without(ps.in[u.pods.Namespace]); len(ps.in[u.pods.Namespace]) == 0 {
+			delete(ps.in, u.pods.Namespace)
 		}
 	default:
 		ps.across = without(ps.across)
@@ -153,11 +153,11 @@ func (c *Compiler) find(u *usedPeer) {
 			}
 		}
 	}
-	if u.namespace == "" {
+	if u.pods.Namespace == "" {
 		for _, ns := range c.snapshot.order {
 			in(ns)
 		}
-	} else if ns := c.snapshot.namespaces[u.namespace]; ns != nil {
+	} else if ns := c.snapshot.namespaces[u.pods.Namespace]; ns != nil {
 		in(ns)
 	}
 }

@@ -101,13 +101,18 @@ func appendField(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// cutField undoes one appendField.
+// cutField cuts off what appendField appended.
 func cutField(fields string) (text, rest string) {
-	for i, size := 0, 0; ; i++ {
-		size |= int(fields[i]&0x7f) << (7 * i)
+	size, rest := cutNumber(fields)
+	return rest[:size], rest[size:]
+}
+
+// cutNumber cuts off a number that binary.AppendUvarint appended.
+func cutNumber(fields string) (n int, rest string) {
+	for i := 0; ; i++ {
+		n |= int(fields[i]&0x7f) << (7 * i)
 		if fields[i] < 0x80 {
-			start := i + 1
-			return fields[start : start+size], fields[start+size:]
+			return n, fields[i+1:]
 		}
 	}
 }

@@ -1,152 +1,286 @@
 package policy
 
 import (
+	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	netutils "k8s.io/utils/net"
 
+	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// netpol is a NetworkPolicy worked out as far as it can be without pods. It is
-// immutable but for its peers, which the snapshot replaces by shared ones.
-type netpol struct {
-	// serial tells states of one policy apart. Unique within a snapshot.
-	serial   uint32
-	object   *networkingv1.NetworkPolicy
-	name     string
-	subjects labels.Selector
-	isolates [2]bool
-	rules    [2][]policyRule
-	problems []Problem
-}
-
-// policyRule is one rule of a policy for one direction.
-type policyRule struct {
-	// index is the rule's place in the policy's list. Broken rules have no
-	// policyRule: they allow nothing.
-	index int
-	// everyPort: the rule lists no ports. Otherwise ports are those given by
-	// number or by protocol alone, names those to be looked up.
-	everyPort bool
-	ports     []rule.Ports
-	names     []portName
-	// everyPeer: the rule lists no peers. Otherwise a peer is one of peers or
-	// inside one of blocks.
-	everyPeer bool
-	peers     []*peer
-	blocks    []rule.Block
-	// named are, for egress, the peers of the rule once for each port name,
-	// blocks among them: the target of a name is the peer.
-	named []*peer
-}
-
-type portName struct {
-	protocol uint8
-	name     string
-}
-
-// readPolicy works a policy out. Whatever cannot be understood becomes a
-// problem and fails closed: a broken rule allows nothing, a broken subject
-// selector selects all that its readable requirements select.
-func readPolicy(in *networkingv1.NetworkPolicy) *netpol {
-	np := &netpol{object: in, name: orDefault(in.Namespace) + "/" + in.Name}
-	r := reader{policy: np.name}
-	np.subjects = r.selector("spec.podSelector", &in.Spec.PodSelector)
-	np.isolates = r.policyTypes(&in.Spec)
+// ReadNetworkPolicy returns what a NetworkPolicy means, with the defaults of
+// the API server. It always returns a policy. The errors are those in
+// Policy.Errors. A part that cannot be understood fails closed:
+//
+//   - a rule with such a part is invalid and allows nothing;
+//   - a requirement of the podSelector with such a part is left out, so that the
+//     policy isolates every pod that the other requirements select;
+//   - an unknown policy type isolates both directions.
+func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, []FieldError) {
+	scope := orDefault(in.Namespace)
+	r := networkPolicyReader{scope: scope}
+	subject, _ := r.selector(fieldPath{parent: "spec"}.field("podSelector"), &in.Spec.PodSelector)
+	out := &Policy{
+		Name: in.Name, Scope: scope, Tier: NetworkPolicyTier,
+		Subject:  PodSet{Namespace: scope, Pods: subject},
+		Isolates: r.policyTypes(&in.Spec),
+	}
 	for i := range in.Spec.Ingress {
-		rl := &in.Spec.Ingress[i]
-		np.addRule(&r, rule.Ingress, i, rl.Ports, "from", rl.From)
+		in := &in.Spec.Ingress[i]
+		out.Ingress = append(out.Ingress, r.rule(rule.Ingress, i, "from", in.From, in.Ports))
 	}
 	for i := range in.Spec.Egress {
-		rl := &in.Spec.Egress[i]
-		np.addRule(&r, rule.Egress, i, rl.Ports, "to", rl.To)
+		in := &in.Spec.Egress[i]
+		out.Egress = append(out.Egress, r.rule(rule.Egress, i, "to", in.To, in.Ports))
 	}
-	np.problems = r.problems
-	return np
+	out.Ingress, out.Egress = slices.Clip(out.Ingress), slices.Clip(out.Egress)
+	out.Errors = r.errors
+	return out, out.Errors
 }
 
-// addRule reads one rule and keeps it unless it is broken.
-func (np *netpol) addRule(r *reader, d rule.Direction, index int, ports []networkingv1.NetworkPolicyPort, peersField string, peers []networkingv1.NetworkPolicyPeer) {
-	found := len(r.problems)
-	out := policyRule{index: index, everyPort: len(ports) == 0, everyPeer: len(peers) == 0}
-	at := ruleField(d, index)
-	for i := range ports {
-		r.port(&out, fieldIndex(at+".ports", i), &ports[i])
-	}
-	namespace := orDefault(np.object.Namespace)
-	for i := range peers {
-		r.peer(&out, namespace, fieldIndex(at+"."+peersField, i), &peers[i])
-	}
-	if len(r.problems) > found {
-		return
-	}
-	if d == rule.Egress {
-		out.lookUpAtPeers()
-	}
-	np.rules[d] = append(np.rules[d], out)
+// networkPolicyReader reads the parts of one NetworkPolicy.
+type networkPolicyReader struct {
+	scope  string
+	errors fieldErrors
 }
 
-// lookUpAtPeers makes one peer of every pair of peer and port name.
-func (pr *policyRule) lookUpAtPeers() {
-	for _, n := range pr.names {
-		for _, p := range pr.peers {
-			pr.named = append(pr.named, p.named(n.protocol, n.name))
-		}
-		for i := range pr.blocks {
-			pr.named = append(pr.named, peer{block: &pr.blocks[i]}.named(n.protocol, n.name))
-		}
-		if pr.everyPeer {
-			pr.named = append(pr.named, peer{}.named(n.protocol, n.name))
-		}
-	}
-	pr.names = nil
-}
-
-// eachPeer calls f for every place in the policy's rules that holds a peer.
-func (np *netpol) eachPeer(f func(**peer)) {
-	for d := range np.rules {
-		for i := range np.rules[d] {
-			np.rules[d][i].eachPeer(f)
-		}
-	}
-}
-
-func (pr *policyRule) eachPeer(f func(**peer)) {
-	for i := range pr.peers {
-		f(&pr.peers[i])
-	}
-	for i := range pr.named {
-		f(&pr.named[i])
-	}
-}
-
-// selects reports whether the policy's podSelector matches, in its namespace.
-func (np *netpol) selects(c *cohort) bool { return np.subjects.Matches(c.key.labels) }
-
-func (r *reader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
+// policyTypes returns the directions that the policy isolates. Without
+// policyTypes these are ingress and, if there are egress rules, egress.
+func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
 	if len(spec.PolicyTypes) == 0 {
-		isolates[rule.Ingress] = true
-		isolates[rule.Egress] = len(spec.Egress) > 0
-		return isolates
+		return [2]bool{rule.Ingress: true, rule.Egress: len(spec.Egress) > 0}
 	}
-	isolates[rule.Ingress] = slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
-	isolates[rule.Egress] = slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeEgress)
 	for i, t := range spec.PolicyTypes {
-		if t != networkingv1.PolicyTypeIngress && t != networkingv1.PolicyTypeEgress {
-			r.problem(fieldIndex("spec.policyTypes", i), "%q: want Ingress or Egress; until then the policy isolates both directions", t)
+		switch t {
+		case networkingv1.PolicyTypeIngress:
+			isolates[rule.Ingress] = true
+		case networkingv1.PolicyTypeEgress:
+			isolates[rule.Egress] = true
+		default:
+			r.errors.add(fmt.Sprintf("spec.policyTypes[%d]", i), "%q: want Ingress or Egress; until then the policy isolates both directions", t)
 			isolates = [2]bool{true, true}
 		}
 	}
 	return isolates
 }
 
-// protocolOrTCP dereferences a protocol that defaults to TCP.
-func protocolOrTCP(p *corev1.Protocol) corev1.Protocol {
-	if p == nil {
-		return corev1.ProtocolTCP
+func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) Rule {
+	found := len(r.errors)
+	out := Rule{Direction: d, Action: rule.Accept, Field: ruleField(d, index)}
+	if len(ports) > 0 {
+		out.Ports = make([]Port, len(ports))
 	}
-	return *p
+	for i := range ports {
+		out.Ports[i] = r.port(fieldPath{parent: out.Field, list: "ports", index: i}, &ports[i])
+	}
+	if len(peers) > 0 {
+		out.Peers = make([]Peer, len(peers))
+	}
+	for i := range peers {
+		out.Peers[i] = r.peer(fieldPath{parent: out.Field, list: list, index: i}, &peers[i])
+	}
+	out.Invalid = len(r.errors) > found
+	return out
+}
+
+// ruleFields are the paths of the first rules, which nearly all policies share.
+var ruleFields = func() (out [2][8]string) {
+	for d := range out {
+		for i := range out[d] {
+			out[d][i] = fmt.Sprintf("spec.%s[%d]", rule.Direction(d), i)
+		}
+	}
+	return out
+}()
+
+func ruleField(d rule.Direction, index int) string {
+	if index < len(ruleFields[d]) {
+		return ruleFields[d][index]
+	}
+	return fmt.Sprintf("spec.%s[%d]", d, index)
+}
+
+// selector reads a selector. Requirements that cannot be understood are left
+// out, and valid is false then.
+func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out Selector, valid bool) {
+	valid = true
+	var requirements []Requirement
+	add := func(at fieldPath, key string, op selection.Operator, values []string) {
+		if _, err := labels.NewRequirement(key, op, values); err != nil {
+			r.errors.add(at.String(), "%v", err)
+			valid = false
+			return
+		}
+		requirements = append(requirements, Requirement{Key: key, Operator: op, Values: values})
+	}
+	for _, key := range slices.Sorted(maps.Keys(in.MatchLabels)) {
+		add(at.field("matchLabels["+key+"]"), key, selection.Equals, []string{in.MatchLabels[key]})
+	}
+	for i, e := range in.MatchExpressions {
+		op, known := selectorOperators[e.Operator]
+		at := at.field(fmt.Sprintf("matchExpressions[%d]", i))
+		if !known {
+			r.errors.add(at.field("operator").String(), "%q: want In, NotIn, Exists or DoesNotExist", e.Operator)
+			valid = false
+			continue
+		}
+		add(at, e.Key, op, e.Values)
+	}
+	return newSelector(requirements), valid
+}
+
+var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
+	metav1.LabelSelectorOpIn:           selection.In,
+	metav1.LabelSelectorOpNotIn:        selection.NotIn,
+	metav1.LabelSelectorOpExists:       selection.Exists,
+	metav1.LabelSelectorOpDoesNotExist: selection.DoesNotExist,
+}
+
+// port reads an entry of a rule's ports. It returns the zero value if the entry
+// cannot be understood.
+func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
+	protocol := flow.TCP
+	if in.Protocol != nil {
+		number, ok := protocolOf(*in.Protocol)
+		if !ok {
+			r.errors.add(at.field("protocol").String(), "%q: want TCP, UDP or SCTP; a rule without ports allows every protocol", *in.Protocol)
+			return Port{}
+		}
+		protocol = flow.Protocol(number)
+	}
+	switch {
+	case in.Port == nil && in.EndPort != nil:
+		r.errors.add(at.field("endPort").String(), "%d without a port: give port, the first of the range", *in.EndPort)
+		return Port{}
+	case in.Port == nil:
+		return Port{Protocol: protocol, First: 0, Last: 65535}
+	case in.Port.Type == intstr.String:
+		return r.portName(at, protocol, in)
+	default:
+		return r.portNumber(at, protocol, in)
+	}
+}
+
+func (r *networkPolicyReader) portName(at fieldPath, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) Port {
+	if in.EndPort != nil {
+		r.errors.add(at.field("endPort").String(), "%d with the port name %q: a range needs a port number", *in.EndPort, in.Port.StrVal)
+		return Port{}
+	}
+	if faults := validation.IsValidPortName(in.Port.StrVal); len(faults) > 0 {
+		r.errors.add(at.field("port").String(), "%q is no port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
+		return Port{}
+	}
+	return Port{Protocol: protocol, Name: in.Port.StrVal}
+}
+
+func (r *networkPolicyReader) portNumber(at fieldPath, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) Port {
+	first, last := in.Port.IntVal, in.Port.IntVal
+	if first < 1 || first > 65535 {
+		r.errors.add(at.field("port").String(), "%d is not a port: want 1 to 65535", first)
+		return Port{}
+	}
+	if in.EndPort != nil {
+		last = *in.EndPort
+	}
+	if last < first || last > 65535 {
+		r.errors.add(at.field("endPort").String(), "%d: want %d (the port) to 65535", last, first)
+		return Port{}
+	}
+	return Port{Protocol: protocol, First: uint16(first), Last: uint16(last)}
+}
+
+// peer reads an entry of a rule's from or to.
+func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyPeer) Peer {
+	switch {
+	case in.IPBlock != nil && (in.PodSelector != nil || in.NamespaceSelector != nil):
+		r.errors.add(at.String(), "ipBlock stands with a selector: give each an entry of its own")
+		return Peer{Invalid: true}
+	case in.IPBlock != nil:
+		block, valid := r.block(at.field("ipBlock"), in.IPBlock)
+		return Peer{Block: block, Invalid: !valid}
+	case in.NamespaceSelector == nil && in.PodSelector == nil:
+		r.errors.add(at.String(), "names no peer: give podSelector, namespaceSelector or ipBlock, or leave the list empty to mean everybody")
+		return Peer{Invalid: true}
+	}
+	var out Peer
+	namespacesValid, podsValid := true, true
+	if in.NamespaceSelector != nil {
+		out.Namespaces, namespacesValid = r.selector(at.field("namespaceSelector"), in.NamespaceSelector)
+	} else {
+		out.Namespace = r.scope
+	}
+	if in.PodSelector != nil {
+		out.Pods, podsValid = r.selector(at.field("podSelector"), in.PodSelector)
+	}
+	out.Invalid = !namespacesValid || !podsValid
+	return out
+}
+
+// block reads an ipBlock. Parts that cannot be understood are left out, and
+// valid is false then.
+func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out *Block, valid bool) {
+	prefix, err := ParseCIDR(in.CIDR)
+	if err != nil {
+		r.errors.add(at.field("cidr").String(), "%v", err)
+		return nil, false
+	}
+	out, valid = &Block{CIDR: CIDR{Prefix: prefix, Text: in.CIDR}}, true
+	for i, text := range in.Except {
+		except, err := ParseCIDR(text)
+		switch {
+		case err != nil:
+			r.errors.add(at.field(fmt.Sprintf("except[%d]", i)).String(), "%v", err)
+			valid = false
+		case !prefix.Contains(except.Addr()) || except.Bits() < prefix.Bits():
+			r.errors.add(at.field(fmt.Sprintf("except[%d]", i)).String(), "%s is not inside the cidr %s", text, in.CIDR)
+			valid = false
+		default:
+			out.Except = append(out.Except, CIDR{Prefix: except, Text: text})
+		}
+	}
+	return out, valid
+}
+
+// ParseCIDR parses the CIDR of a policy and masks it. It accepts host bits and
+// leading zeros, because earlier API servers accepted them and keep them in
+// stored objects. It returns an error for an IPv4-mapped prefix, which would
+// match no address.
+func ParseCIDR(s string) (netip.Prefix, error) {
+	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)
+	}
+	if ip.To4() != nil && strings.Contains(s, ":") {
+		return netip.Prefix{}, fmt.Errorf("%q is an IPv4-mapped CIDR: write it as IPv4", s)
+	}
+	addr, _ := netip.AddrFromSlice(ipnet.IP)
+	bits, _ := ipnet.Mask.Size()
+	return netip.PrefixFrom(addr, bits), nil
+}
+
+// protocolOf returns the IP protocol number of a protocol that has ports. The
+// default is TCP, as in the API server.
+func protocolOf(p corev1.Protocol) (uint8, bool) {
+	switch p {
+	case corev1.ProtocolTCP, "":
+		return uint8(flow.TCP), true
+	case corev1.ProtocolUDP:
+		return uint8(flow.UDP), true
+	case corev1.ProtocolSCTP:
+		return uint8(flow.SCTP), true
+	default:
+		return 0, false
+	}
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
 // Pod is what matters of a corev1.Pod.
@@ -50,18 +48,18 @@ type Node struct {
 	Addresses []netip.Addr
 }
 
-// PodOf reduces a pod. The error names the first field that holds no address or
-// no port. The pod that comes with it has all that could be read.
-func PodOf(in *corev1.Pod) (Pod, error) {
-	var r partReader
-	p := Pod{
+// ReadPod returns what a Pod means. The errors name the fields that hold no
+// address or no port. Such fields are left out.
+func ReadPod(in *corev1.Pod) (*Pod, []FieldError) {
+	var r podReader
+	p := &Pod{
 		Namespace:     orDefault(in.Namespace),
 		Name:          in.Name,
 		UID:           string(in.UID),
 		Labels:        LabelsOf(in.Labels),
 		Node:          in.Spec.NodeName,
-		Addresses:     podAddresses(&r, in.Status.PodIP, "status.podIP", in.Status.PodIPs, "status.podIPs", func(a corev1.PodIP) string { return a.IP }),
-		HostAddresses: podAddresses(&r, in.Status.HostIP, "status.hostIP", in.Status.HostIPs, "status.hostIPs", func(a corev1.HostIP) string { return a.IP }),
+		Addresses:     addresses(&r, in.Status.PodIP, "status.podIP", in.Status.PodIPs, "podIPs", func(a corev1.PodIP) string { return a.IP }),
+		HostAddresses: addresses(&r, in.Status.HostIP, "status.hostIP", in.Status.HostIPs, "hostIPs", func(a corev1.HostIP) string { return a.IP }),
 		HostNetwork:   in.Spec.HostNetwork,
 		Running:       in.Status.Phase == corev1.PodRunning,
 		Finished:      in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed,
@@ -76,36 +74,29 @@ func PodOf(in *corev1.Pod) (Pod, error) {
 			p.Ports = r.appendPorts(p.Ports, c.Ports, "spec.initContainers", i)
 		}
 	}
-	return p, r.err
+	return p, r.errors
 }
 
-// partReader reads the parts of an object. What cannot be read is left out; err
-// is the first reason.
-type partReader struct{ err error }
+// podReader reads the parts of one Pod.
+type podReader struct{ errors fieldErrors }
 
-func (r *partReader) fault(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-}
-
-// podAddresses joins the singular field and the list that repeats it.
-func podAddresses[T any](r *partReader, one, oneField string, many []T, manyField string, ip func(T) string) []netip.Addr {
+// addresses joins the singular field and the list, which normally repeats it.
+func addresses[T any](r *podReader, one, oneField string, many []T, list string, ip func(T) string) []netip.Addr {
 	out := make([]netip.Addr, 0, max(len(many), 1))
-	add := func(s, field string) {
+	add := func(s string, at fieldPath) {
 		a, err := parseAddr(s)
 		switch {
 		case err != nil:
-			r.fault(fmt.Errorf("%s: %w", field, err))
+			r.errors.add(at.String(), "%v", err)
 		case !slices.Contains(out, a):
 			out = append(out, a)
 		}
 	}
 	if one != "" {
-		add(one, oneField)
+		add(one, fieldPath{parent: oneField})
 	}
 	for i, m := range many {
-		add(ip(m), fmt.Sprintf("%s[%d].ip", manyField, i))
+		add(ip(m), fieldPath{parent: "status", list: list, index: i}.field("ip"))
 	}
 	if len(out) == 0 {
 		return nil
@@ -126,62 +117,69 @@ func parseAddr(s string) (netip.Addr, error) {
 	return a, nil
 }
 
-func (r *partReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPort, field string, container int) []ContainerPort {
+func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPort, containers string, container int) []ContainerPort {
 	for i, port := range ports {
 		if port.Name == "" {
 			continue
 		}
-		at := fmt.Sprintf("%s[%d].ports[%d]", field, container, i)
-		proto, ok := protocolOf(port.Protocol)
+		at := func(field string) string { return fmt.Sprintf("%s[%d].ports[%d].%s", containers, container, i, field) }
+		protocol, ok := protocolOf(port.Protocol)
 		switch {
 		case port.ContainerPort < 1 || port.ContainerPort > 65535:
-			r.fault(fmt.Errorf("%s.containerPort: %d is not a port: want 1 to 65535", at, port.ContainerPort))
+			r.errors.add(at("containerPort"), "%d is not a port: want 1 to 65535", port.ContainerPort)
 		case !ok:
-			r.fault(fmt.Errorf("%s.protocol: %q: want TCP, UDP or SCTP", at, port.Protocol))
+			r.errors.add(at("protocol"), "%q: want TCP, UDP or SCTP", port.Protocol)
 		default:
-			out = append(out, ContainerPort{Name: port.Name, Protocol: proto, Number: uint16(port.ContainerPort)})
+			out = append(out, ContainerPort{Name: port.Name, Protocol: protocol, Number: uint16(port.ContainerPort)})
 		}
 	}
 	return out
 }
 
-// protocolOf gives the IP protocol number; absent is TCP, as the API server
-// defaults it.
-func protocolOf(p corev1.Protocol) (uint8, bool) {
-	switch p {
-	case corev1.ProtocolTCP, "":
-		return uint8(flow.TCP), true
-	case corev1.ProtocolUDP:
-		return uint8(flow.UDP), true
-	case corev1.ProtocolSCTP:
-		return uint8(flow.SCTP), true
-	default:
-		return 0, false
-	}
-}
-
-// NamespaceOf reduces a namespace.
-func NamespaceOf(in *corev1.Namespace) Namespace {
+// ReadNamespace returns what a Namespace means.
+func ReadNamespace(in *corev1.Namespace) Namespace {
 	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels)}
 }
 
-// NodeOf reduces a node. The error names the first field that holds no address.
-// The node that comes with it has the other addresses.
-func NodeOf(in *corev1.Node) (Node, error) {
-	var r partReader
+// ReadNode returns what a Node means. The errors name the fields that hold no
+// address. Such fields are left out.
+func ReadNode(in *corev1.Node) (Node, []FieldError) {
 	n := Node{Name: in.Name}
+	var errors fieldErrors
 	for i, a := range in.Status.Addresses {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
 			continue
 		}
 		addr, err := parseAddr(a.Address)
 		if err != nil {
-			r.fault(fmt.Errorf("status.addresses[%d].address: %w", i, err))
+			errors.add(fmt.Sprintf("status.addresses[%d].address", i), "%v", err)
 			continue
 		}
 		n.Addresses = append(n.Addresses, addr)
 	}
-	return n, r.err
+	return n, errors
+}
+
+// PodOf is ReadPod with the first error only.
+func PodOf(in *corev1.Pod) (Pod, error) {
+	p, errors := ReadPod(in)
+	return *p, first(errors)
+}
+
+// NamespaceOf is ReadNamespace.
+func NamespaceOf(in *corev1.Namespace) Namespace { return ReadNamespace(in) }
+
+// NodeOf is ReadNode with the first error only.
+func NodeOf(in *corev1.Node) (Node, error) {
+	n, errors := ReadNode(in)
+	return n, first(errors)
+}
+
+func first(errors []FieldError) error {
+	if len(errors) == 0 {
+		return nil
+	}
+	return errors[0]
 }
 
 func orDefault(namespace string) string {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
@@ -16,15 +14,12 @@ type peer struct {
 	// id orders the peers of a class. Unique within a snapshot.
 	id   uint32
 	refs int
-	key  string
+	key  peerKey
 
-	// namespace, when set, is the one namespace whose pods can match.
-	// Otherwise namespaces selects among the namespaces that exist, and when
-	// that is nil too, the pods of all namespaces can match.
-	namespace  string
-	namespaces labels.Selector
-	// pods, when nil, is every pod.
-	pods labels.Selector
+	// pods are the pods that match, unless everyPod: then the pods of every
+	// namespace match, even of one without an object.
+	pods     PodSet
+	everyPod bool
 	// block, when not nil, is matched against the pod's address.
 	block *rule.Block
 
@@ -33,19 +28,20 @@ type peer struct {
 	protocol uint8
 }
 
+type peerKey struct {
+	pods     PodSet
+	everyPod bool
+	block    string
+	portName string
+	protocol uint8
+}
+
 // keyed gives the peer the key under which equal peers are found.
 func (p peer) keyed() *peer {
-	sel := func(s labels.Selector) string {
-		if s == nil {
-			return "-"
-		}
-		return "{" + s.String() + "}"
-	}
-	block := ""
+	p.key = peerKey{pods: p.pods, everyPod: p.everyPod, portName: p.portName, protocol: p.protocol}
 	if p.block != nil {
-		block = fmt.Sprint(p.block.Prefix, p.block.Excepts)
+		p.key.block = fmt.Sprint(p.block.Prefix, p.block.Excepts)
 	}
-	p.key = fmt.Sprintf("%s|%s|%s|%s|%s/%d", p.namespace, sel(p.namespaces), sel(p.pods), block, p.portName, p.protocol)
 	return &p
 }
 
@@ -57,21 +53,14 @@ func (p peer) named(protocol uint8, portName string) *peer {
 
 // seesNamespace reports whether pods of the namespace can match.
 func (p *peer) seesNamespace(ns *namespace) bool {
-	switch {
-	case p.namespace != "":
-		return p.namespace == ns.name
-	case p.namespaces != nil:
-		return ns.defined && p.namespaces.Matches(ns.labels)
-	default:
-		return true
-	}
+	return p.everyPod || p.pods.MatchesNamespace(ns.name, ns.object)
 }
 
 // match reports whether the peer matches the pods of a cohort whose namespace
 // it sees, and the number of the port when the peer names one. For a peer with
 // a block the address decides beside it.
 func (p *peer) match(c *cohort) (number uint16, ok bool) {
-	if p.pods != nil && !p.pods.Matches(c.key.labels) {
+	if !p.pods.Pods.Matches(c.key.labels) {
 		return 0, false
 	}
 	if p.portName == "" {

@@ -104,7 +104,7 @@ func (c *Compiler) programFor(co *cohort, direction rule.Direction) *program {
 	var buf [256]byte
 	key := append(buf[:0], byte(direction))
 	for _, np := range co.ns.sortedPolicies() {
-		if np.isolates[direction] && np.selects(co) {
+		if np.policy.Isolates[direction] && np.selects(co) {
 			policies = append(policies, np)
 			key = binary.NativeEndian.AppendUint32(key, np.serial)
 		}

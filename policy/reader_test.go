@@ -73,8 +73,8 @@ func TestABrokenRuleTakesNothingElseWithIt(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 2}, got); diff != "" {
 		t.Errorf("rules that work (-want +got):\n%s", diff)
 	}
-	if np.isolates != [2]bool{rule.Ingress: true} {
-		t.Errorf("isolates %v, want ingress only", np.isolates)
+	if np.policy.Isolates != [2]bool{rule.Ingress: true} {
+		t.Errorf("isolates %v, want ingress only", np.policy.Isolates)
 	}
 }
 

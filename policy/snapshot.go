@@ -24,19 +24,18 @@ type Snapshot struct {
 	owners  owners
 	cohorts uint64
 
-	peers      map[string]*peer
+	peers      map[peerKey]*peer
 	lastPeer   uint32
 	lastSerial uint32
 
 	followers []*Compiler
 }
 
-// namespace is everything in one namespace. It exists once anything is in it;
-// defined says whether there is a Namespace object.
+// namespace is everything in one namespace. It exists once anything is in it.
 type namespace struct {
-	name     string
-	defined  bool
-	labels   Labels
+	name string
+	// object is nil unless there is a Namespace object.
+	object   *Namespace
 	pods     map[string]*pod
 	cohorts  map[cohortKey]*cohort
 	ordered  []*cohort
@@ -75,7 +74,7 @@ func NewSnapshot() *Snapshot {
 		namespaces: map[string]*namespace{},
 		nodes:      map[string]*node{},
 		owners:     owners{one: map[netip.Addr]*pod{}, many: map[netip.Addr][]*pod{}},
-		peers:      map[string]*peer{},
+		peers:      map[peerKey]*peer{},
 	}
 }
 
@@ -159,15 +158,14 @@ func (s *Snapshot) podTouched(p *pod) {
 // UpsertNamespace sets a namespace's labels. The label that the API server
 // puts on every namespace, kubernetes.io/metadata.name, is there always.
 func (s *Snapshot) UpsertNamespace(in Namespace) {
-	labels := in.Labels
-	if labels.Get(corev1.LabelMetadataName) != in.Name {
-		labels = labels.With(corev1.LabelMetadataName, in.Name)
+	if in.Labels.Get(corev1.LabelMetadataName) != in.Name {
+		in.Labels = in.Labels.With(corev1.LabelMetadataName, in.Name)
 	}
 	ns := s.namespace(in.Name)
-	if ns.defined && ns.labels == labels {
+	if ns.object != nil && *ns.object == in {
 		return
 	}
-	ns.defined, ns.labels = true, labels
+	ns.object = &in
 	s.namespaceTouched(ns)
 }
 
@@ -175,10 +173,10 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 // deleted itself: from now on no namespaceSelector matches it.
 func (s *Snapshot) DeleteNamespace(name string) {
 	ns := s.namespaces[name]
-	if ns == nil || !ns.defined {
+	if ns == nil || ns.object == nil {
 		return
 	}
-	ns.defined, ns.labels = false, Labels{}
+	ns.object = nil
 	s.namespaceTouched(ns)
 	s.dropIfEmpty(ns)
 }
@@ -260,7 +258,7 @@ func (s *Snapshot) namespace(name string) *namespace {
 }
 
 func (s *Snapshot) dropIfEmpty(ns *namespace) {
-	if ns.defined || len(ns.pods) > 0 || len(ns.policies) > 0 {
+	if ns.object != nil || len(ns.pods) > 0 || len(ns.policies) > 0 {
 		return
 	}
 	delete(s.namespaces, ns.name)
@@ -294,8 +292,8 @@ func (s *Snapshot) Pods() []Pod {
 func (s *Snapshot) Namespaces() []Namespace {
 	var out []Namespace
 	for _, ns := range s.order {
-		if ns.defined {
-			out = append(out, Namespace{Name: ns.name, Labels: ns.labels})
+		if ns.object != nil {
+			out = append(out, *ns.object)
 		}
 	}
 	slices.SortFunc(out, func(a, b Namespace) int { return cmp.Compare(a.Name, b.Name) })

@@ -1,0 +1,53 @@
+package policy
+
+import "fmt"
+
+// FieldError is a part of an object that cannot be understood.
+type FieldError struct {
+	// Field is the path of the part, such as spec.ingress[0].from[1].ipBlock.cidr.
+	Field string
+	// Message states what is wrong and what to write instead.
+	Message string
+}
+
+// Error returns the field and the message in one line.
+func (e FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// fieldErrors collects the errors that a reader meets.
+type fieldErrors []FieldError
+
+func (e *fieldErrors) add(field, format string, args ...any) {
+	*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// fieldPath is the path of a field that is written out only if it is needed,
+// since most objects have no errors.
+type fieldPath struct {
+	// parent is the path of the object that holds the list.
+	parent string
+	// list and index are an entry of a list, such as from[1]. list may be empty.
+	list  string
+	index int
+	// child is a field of that entry. It may be empty.
+	child string
+}
+
+func (p fieldPath) field(child string) fieldPath {
+	if p.child != "" {
+		child = p.child + "." + child
+	}
+	p.child = child
+	return p
+}
+
+// String returns the path, such as spec.ingress[0].from[1].ipBlock.
+func (p fieldPath) String() string {
+	out := p.parent
+	if p.list != "" {
+		out = fmt.Sprintf("%s.%s[%d]", out, p.list, p.index)
+	}
+	if p.child != "" {
+		out += "." + p.child
+	}
+	return out
+}

@@ -1,0 +1,178 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// Policy is what a policy object means: which pods it selects, in which
+// directions it isolates them, and what its rules allow. Defaults are filled
+// in. Readers such as ReadNetworkPolicy return it. It must not be changed
+// afterwards.
+type Policy struct {
+	// Name is the name of the object, Scope its namespace.
+	Name, Scope string
+	// Tier and Priority order policies. Policies of one tier and priority are
+	// ordered by scope and name.
+	Tier     Tier
+	Priority int32
+	// Subject is the set of pods that the policy applies to.
+	Subject PodSet
+	// Isolates reports, by rule.Direction, whether the policy isolates its
+	// subjects in that direction.
+	Isolates [2]bool
+	// Ingress and Egress are the rules in the order of the object, including
+	// invalid rules. The rules of a direction that is not isolated have no
+	// effect.
+	Ingress, Egress []Rule
+	// Errors lists the parts of the object that cannot be understood.
+	Errors []FieldError
+}
+
+// Tier is a group of policies that is evaluated before or after the others.
+type Tier uint8
+
+// The tiers, in the order of their evaluation.
+const (
+	// AdminTier has the policies of a cluster administrator that come first.
+	AdminTier Tier = iota
+	// NetworkPolicyTier has every NetworkPolicy. It is final for the pods that
+	// it isolates.
+	NetworkPolicyTier
+	// BaselineTier has the defaults of a cluster administrator for pods that no
+	// NetworkPolicy isolates.
+	BaselineTier
+)
+
+// Rule is one rule of a policy.
+type Rule struct {
+	Direction rule.Direction
+	Action    rule.Action
+	// Invalid reports that a part of the rule cannot be understood. An invalid
+	// rule allows nothing, although the other parts may have been read.
+	Invalid bool
+	// Field is the path of the rule in the object, such as spec.ingress[0].
+	Field string
+	// Peers are the other ends that the rule applies to. An empty list means
+	// every peer, in the cluster and outside.
+	Peers []Peer
+	// Ports are the destination ports that the rule applies to. An empty list
+	// means every protocol and every port.
+	Ports []Port
+}
+
+// PodSet selects pods by namespace and by labels.
+type PodSet struct {
+	// Namespace, if set, is the only namespace whose pods are in the set.
+	Namespace string
+	// Namespaces, if Namespace is empty, selects namespaces by the labels of
+	// their Namespace objects. A namespace without an object is not selected.
+	Namespaces Selector
+	// Pods selects pods by their labels.
+	Pods Selector
+}
+
+// Peer is one entry of a rule's from or to: a set of pods, or a block of
+// addresses.
+type Peer struct {
+	PodSet
+	// Block, if not nil, is the peer instead of the set of pods.
+	Block *Block
+	// Invalid reports that a part of the entry cannot be understood. An invalid
+	// peer matches nothing.
+	Invalid bool
+}
+
+// Block is an ipBlock: a CIDR without the CIDRs in Except, which lie inside it.
+type Block struct {
+	CIDR   CIDR
+	Except []CIDR
+}
+
+// CIDR is a CIDR in a policy.
+type CIDR struct {
+	// Prefix is masked.
+	Prefix netip.Prefix
+	// Text is the CIDR as written in the object. It may have host bits and
+	// leading zeros.
+	Text string
+}
+
+// Port is one entry of a rule's ports: a range of port numbers, or a name that
+// each target resolves by its own container ports.
+type Port struct {
+	Protocol flow.Protocol
+	// Name, if set, is the name of a container port. First and Last are 0 then.
+	Name string
+	// First and Last are the inclusive range. 0 and 65535 are every port of the
+	// protocol.
+	First, Last uint16
+}
+
+// End is one end of a connection, for Peer.Matches.
+type End struct {
+	Address netip.Addr
+	// Pod is the pod that has the address, nil if no pod has.
+	Pod *Pod
+	// Namespace is the Namespace object of the pod's namespace, nil if there is
+	// none.
+	Namespace *Namespace
+}
+
+// Rules returns the rules of one direction.
+func (p *Policy) Rules(d rule.Direction) []Rule {
+	if d == rule.Ingress {
+		return p.Ingress
+	}
+	return p.Egress
+}
+
+// Selects reports whether the policy applies to a pod. A pod without an address
+// is selected too. Pods in the host network and finished pods are never
+// selected.
+func (p *Policy) Selects(pod *Pod) bool {
+	return pod.selectable() && p.Subject.Namespace == pod.Namespace && p.Subject.Pods.Matches(pod.Labels)
+}
+
+// selectable reports whether a selector can match the pod: the pod is in the
+// pod network and has not finished.
+func (p *Pod) selectable() bool { return !p.HostNetwork && !p.Finished }
+
+// Matches reports whether the rule applies to a peer, on whatever ports.
+func (r *Rule) Matches(peer *End) bool {
+	return !r.Invalid && (len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Matches(peer) }))
+}
+
+// Matches reports whether the peer includes an end of a connection.
+func (p *Peer) Matches(e *End) bool {
+	switch {
+	case p.Invalid:
+		return false
+	case p.Block != nil:
+		return p.Block.Contains(e.Address)
+	default:
+		return e.Pod != nil && e.Pod.selectable() &&
+			p.MatchesNamespace(e.Pod.Namespace, e.Namespace) && p.Pods.Matches(e.Pod.Labels)
+	}
+}
+
+// MatchesNamespace reports whether pods of a namespace can be in the set.
+// object is the namespace's object, nil if there is none.
+func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
+	if s.Namespace != "" {
+		return s.Namespace == name
+	}
+	return object != nil && s.Namespaces.Matches(object.Labels)
+}
+
+// Contains reports whether an address is in the block and in none of its
+// excepts.
+func (b *Block) Contains(a netip.Addr) bool {
+	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
+}
+
+// EveryPort reports whether the entry is every port of its protocol.
+func (p Port) EveryPort() bool { return p.Name == "" && p.First == 0 && p.Last == 65535 }

@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/selection"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// The longest lists in the text of a rule.
+const (
+	maxPeersInText   = 4
+	maxPortsInText   = 6
+	maxExceptsInText = 5
+)
+
+// String returns the name of the policy: "namespace/name".
+func (p *Policy) String() string { return p.Scope + "/" + p.Name }
+
+// String describes the rule in one line: "ingress[0] from pods role=frontend in
+// namespace default on TCP 6379".
+func (r *Rule) String() string { return r.text(r.Peers, "") }
+
+// StringFor describes the rule for a connection with a known other end. Peers
+// that do not match that end are left out, unless none does.
+func (r *Rule) StringFor(end *End) string {
+	var matching []Peer
+	for _, p := range r.Peers {
+		if p.Matches(end) {
+			matching = append(matching, p)
+		}
+	}
+	if len(matching) == 0 || len(matching) == len(r.Peers) {
+		return r.String()
+	}
+	return r.text(matching, fmt.Sprintf(" (of %d peers)", len(r.Peers)))
+}
+
+func (r *Rule) text(peers []Peer, suffix string) string {
+	preposition := " to "
+	if r.Direction == rule.Ingress {
+		preposition = " from "
+	}
+	return strings.TrimPrefix(r.Field, "spec.") + preposition + peersText(peers) + suffix + " on " + portsText(r.Ports)
+}
+
+func peersText(peers []Peer) string {
+	if len(peers) == 0 {
+		return "anywhere"
+	}
+	var parts []string
+	for i := range peers[:min(len(peers), maxPeersInText)] {
+		parts = append(parts, peers[i].String())
+	}
+	if more := len(peers) - maxPeersInText; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(parts, " or ")
+}
+
+// String describes the peer: "pods app=web in namespace shop" or "10.0.0.0/8
+// except 10.1.0.0/16".
+func (p *Peer) String() string {
+	switch {
+	case p.Invalid:
+		return "an invalid peer"
+	case p.Block != nil:
+		return p.Block.String()
+	default:
+		return p.PodSet.String()
+	}
+}
+
+// String describes the set: "pods app=web in namespace shop".
+func (s *PodSet) String() string {
+	pods := "all pods"
+	if !s.Pods.Empty() {
+		pods = "pods " + s.Pods.String()
+	}
+	return pods + " in " + s.namespacesText()
+}
+
+func (s *PodSet) namespacesText() string {
+	if s.Namespace != "" {
+		return "namespace " + s.Namespace
+	}
+	if s.Namespaces.Empty() {
+		return "all namespaces"
+	}
+	if name, ok := s.Namespaces.only(corev1.LabelMetadataName); ok {
+		return "namespace " + name
+	}
+	return "namespaces " + s.Namespaces.String()
+}
+
+// only returns the value of a label if the selector requires that value and
+// nothing else.
+func (s Selector) only(label string) (value string, ok bool) {
+	n := 0
+	for r := range s.Requirements() {
+		n++
+		if r.Key == label && r.Operator == selection.Equals {
+			value, ok = r.Values[0], true
+		}
+	}
+	return value, ok && n == 1
+}
+
+// String describes the block as written in the object.
+func (b *Block) String() string {
+	if len(b.Except) == 0 {
+		return b.CIDR.Text
+	}
+	var excepts []string
+	for _, e := range b.Except[:min(len(b.Except), maxExceptsInText)] {
+		excepts = append(excepts, e.Text)
+	}
+	out := b.CIDR.Text + " except " + strings.Join(excepts, ", ")
+	if more := len(b.Except) - maxExceptsInText; more > 0 {
+		out = fmt.Sprintf("%s and %d more", out, more)
+	}
+	return out
+}
+
+func portsText(ports []Port) string {
+	if len(ports) == 0 {
+		return "every port"
+	}
+	var parts []string
+	for _, p := range ports[:min(len(ports), maxPortsInText)] {
+		parts = append(parts, p.String())
+	}
+	if more := len(ports) - maxPortsInText; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(parts, " or ")
+}
+
+// String describes the entry with its protocol: "TCP 80", "UDP dns" or "every
+// SCTP port".
+func (p Port) String() string {
+	switch {
+	case p.Name != "":
+		return fmt.Sprintf("%s %s", p.Protocol, p.Name)
+	case p.EveryPort():
+		return fmt.Sprintf("every %s port", p.Protocol)
+	case p.First == p.Last:
+		return fmt.Sprintf("%s %d", p.Protocol, p.First)
+	default:
+		return fmt.Sprintf("%s %d-%d", p.Protocol, p.First, p.Last)
+	}
+}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -24,7 +24,7 @@ type Options struct {
 	// Title says what the manifests are.
 	Title string
 	// Set are the manifests.
-	Set *manifest.Set
+	Set *inventory.Set
 	// Ports are tried; none means those that policies and containers name.
 	Ports []Port
 	// Changes happen after the first round; none means that the policy behind

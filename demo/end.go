@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -46,7 +46,7 @@ type stage struct {
 
 // build makes the node, the pods and the outside. The caller closes the lab of
 // the stage that it gets, also beside an error.
-func build(set *manifest.Set, ports []Port) (*stage, error) {
+func build(set *inventory.Set, ports []Port) (*stage, error) {
 	s := &stage{}
 	var err error
 	if s.lab, err = lab.New(); err != nil {
@@ -67,9 +67,9 @@ func build(set *manifest.Set, ports []Port) (*stage, error) {
 
 // addPods gives the snapshot every pod, and a host to each that has an address
 // of its own.
-func (s *stage) addPods(set *manifest.Set) error {
+func (s *stage) addPods(set *inventory.Set) error {
 	placed := *set
-	placed.Nodes = []manifest.Node{{Node: policy.Node{Name: nodeName, Addresses: s.node.Addresses()}}}
+	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: nodeName, Addresses: s.node.Addresses()}}}
 	placed.Pods = nil
 	s.snapshot = placed.Snapshot()
 	var pods []policy.Pod

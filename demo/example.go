@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
 
@@ -16,7 +17,7 @@ const ExampleTitle = "the example of the Kubernetes NetworkPolicy page"
 
 // Example gives the manifests of the example of the Kubernetes NetworkPolicy
 // page, of its default policies, and of pods to try them on.
-func Example() (*manifest.Set, error) {
+func Example() (*inventory.Set, error) {
 	entries, err := exampleFiles.ReadDir("example")
 	if err != nil {
 		return nil, fmt.Errorf("reading the example: %w", err)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 )
 
 // mostPorts bounds the ports that are tried unless the caller names them: each
@@ -57,7 +57,7 @@ func (p Port) String() string {
 // portsOf gives the ports that policies name by number, both ends of their
 // ranges, and the named ports of containers, in order, and ping; and how many it
 // left out, beyond mostPorts.
-func portsOf(set *manifest.Set) (ports []Port, left int) {
+func portsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, np := range set.Policies {
 		eachPort(np.NetworkPolicy, func(in *networkingv1.NetworkPolicyPort) {

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/demo"
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
@@ -52,21 +52,21 @@ func TestRandomClustersOnTheWire(t *testing.T) {
 	}
 }
 
-func setOf(t *testing.T, objects *cluster.Objects) *manifest.Set {
+func setOf(t *testing.T, objects *cluster.Objects) *inventory.Set {
 	t.Helper()
-	set := &manifest.Set{}
+	set := &inventory.Set{}
 	for _, in := range objects.Namespaces {
-		set.Namespaces = append(set.Namespaces, manifest.Namespace{Namespace: policy.NamespaceOf(in)})
+		set.Namespaces = append(set.Namespaces, inventory.Namespace{Namespace: policy.NamespaceOf(in)})
 	}
 	for _, in := range objects.Pods {
 		pod, err := policy.PodOf(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		set.Pods = append(set.Pods, manifest.Pod{Pod: pod})
+		set.Pods = append(set.Pods, inventory.Pod{Pod: pod})
 	}
 	for _, in := range objects.Policies {
-		set.Policies = append(set.Policies, manifest.Policy{NetworkPolicy: in})
+		set.Policies = append(set.Policies, inventory.Policy{NetworkPolicy: in})
 	}
 	return set
 }

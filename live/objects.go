@@ -11,13 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 )
 
 // Read reads everything that decides about a flow: all Pods, Namespaces, Nodes
 // and NetworkPolicies. The error names every kind that the caller may not list.
-func (c *Connection) Read(ctx context.Context) (*manifest.Set, error) {
-	cluster := &manifest.Cluster{Name: c.Name}
+func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
+	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
 		pods       corev1.PodList
 		namespaces corev1.NamespaceList
@@ -30,10 +30,10 @@ func (c *Connection) Read(ctx context.Context) (*manifest.Set, error) {
 		into     client.ObjectList
 		add      func()
 	}{
-		{"networkpolicies.networking.k8s.io", &policies, func() { cluster.Policies = append(cluster.Policies, policies.Items...) }},
-		{"namespaces", &namespaces, func() { cluster.Namespaces = append(cluster.Namespaces, namespaces.Items...) }},
-		{"nodes", &nodes, func() { cluster.Nodes = append(cluster.Nodes, nodes.Items...) }},
-		{"pods", &pods, func() { cluster.Pods = append(cluster.Pods, pods.Items...) }},
+		{"networkpolicies.networking.k8s.io", &policies, func() { b.addPolicies(policies.Items) }},
+		{"namespaces", &namespaces, func() { b.addNamespaces(namespaces.Items) }},
+		{"nodes", &nodes, func() { b.addNodes(nodes.Items) }},
+		{"pods", &pods, func() { b.addPods(pods.Items) }},
 	} {
 		err := c.list(ctx, kind.into, kind.add)
 		if err := refused.note(kind.resource, err); err != nil {
@@ -43,7 +43,7 @@ func (c *Connection) Read(ctx context.Context) (*manifest.Set, error) {
 	if err := refused.err(); err != nil {
 		return nil, err
 	}
-	return cluster.Set(), nil
+	return &b.set, nil
 }
 
 // refusals collects what the API server does not let the caller do, so that one

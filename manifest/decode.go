@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -22,12 +23,12 @@ const maxListDepth = 8
 
 // decoded is what one chunk holds.
 type decoded struct {
-	pods       []Pod
-	namespaces []Namespace
-	nodes      []Node
-	policies   []Policy
+	pods       []inventory.Pod
+	namespaces []inventory.Namespace
+	nodes      []inventory.Node
+	policies   []inventory.Policy
 	skipped    map[string]int
-	faults     Errors
+	faults     inventory.Errors
 	// syntax reports that the chunk could not be parsed at all.
 	syntax bool
 }
@@ -46,7 +47,7 @@ type decoder struct {
 }
 
 func (d *decoder) fault(line int, object, field, message string) {
-	d.out.faults = append(d.out.faults, &Error{Origin: Origin{File: d.file, Line: line}, Object: object, Field: field, Message: message})
+	d.out.faults = append(d.out.faults, &inventory.Error{Origin: inventory.Origin{File: d.file, Line: line}, Object: object, Field: field, Message: message})
 }
 
 // lineOf gives the line in the file of the field at p below root.
@@ -132,7 +133,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 		d.list(raw, root, kind, depth)
 		return
 	}
-	name := objectName(kind, h.Metadata.Namespace, h.Metadata.Name)
+	name := inventory.ObjectName(kind, h.Metadata.Namespace, h.Metadata.Name)
 	known, message := classify(apiVersion, kind)
 	switch {
 	case headerError != nil && (known || kind == ""):
@@ -145,7 +146,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 		}
 		d.out.skipped[skippedName(apiVersion, kind)]++
 	default:
-		d.known(raw, root, kind, name, Origin{File: d.file, Line: line})
+		d.known(raw, root, kind, name, inventory.Origin{File: d.file, Line: line})
 	}
 }
 
@@ -168,7 +169,7 @@ func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 }
 
 // known decodes an object of a kind that counts.
-func (d *decoder) known(raw []byte, root path, kind, name string, origin Origin) {
+func (d *decoder) known(raw []byte, root path, kind, name string, origin inventory.Origin) {
 	switch kind {
 	case "Pod":
 		var o podObject
@@ -177,7 +178,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin Origin)
 			defaultPod(pod)
 			reduced, err := policy.PodOf(pod)
 			if d.reduced(root, name, err) {
-				d.out.pods = append(d.out.pods, Pod{Pod: reduced, Origin: origin, Workload: workload(pod), NoStatus: o.noStatus()})
+				d.out.pods = append(d.out.pods, inventory.Pod{Pod: reduced, Origin: origin, Workload: inventory.WorkloadOf(pod), NoStatus: o.noStatus()})
 			}
 		}
 	case "Namespace":
@@ -185,21 +186,21 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin Origin)
 		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
 			namespace := &corev1.Namespace{ObjectMeta: o.Metadata.objectMeta()}
 			defaultNamespace(namespace)
-			d.out.namespaces = append(d.out.namespaces, Namespace{Namespace: policy.NamespaceOf(namespace), Origin: origin})
+			d.out.namespaces = append(d.out.namespaces, inventory.Namespace{Namespace: policy.NamespaceOf(namespace), Origin: origin})
 		}
 	case "Node":
 		var o nodeObject
 		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
 			reduced, err := policy.NodeOf(&corev1.Node{ObjectMeta: o.Metadata.objectMeta(), Status: corev1.NodeStatus{Addresses: o.Status.Addresses}})
 			if d.reduced(root, name, err) {
-				d.out.nodes = append(d.out.nodes, Node{Node: reduced, Origin: origin})
+				d.out.nodes = append(d.out.nodes, inventory.Node{Node: reduced, Origin: origin})
 			}
 		}
 	case "NetworkPolicy":
 		o := &networkingv1.NetworkPolicy{}
 		if d.decode(raw, root, name, o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
 			defaultPolicy(o)
-			d.out.policies = append(d.out.policies, Policy{NetworkPolicy: o, Origin: origin})
+			d.out.policies = append(d.out.policies, inventory.Policy{NetworkPolicy: o, Origin: origin})
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	kjson "sigs.k8s.io/json"
+
+	"github.com/sluicenet/sluice/inventory"
 )
 
 // unit is one piece of work: a document, or an item of a long list.
@@ -29,9 +31,9 @@ type unit struct {
 
 // decodeSources decodes all files, as many pieces at once as there are
 // processors, and joins them in the order of the input.
-func decodeSources(sources []source) (*Set, Errors) {
+func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	var units []unit
-	var faults Errors
+	var faults inventory.Errors
 	for _, s := range sources {
 		more, fault := split(s)
 		units = append(units, more...)
@@ -59,10 +61,10 @@ func parallel(n int, work func(i int)) {
 }
 
 // split cuts a file into units.
-func split(s source) ([]unit, *Error) {
+func split(s source) ([]unit, *inventory.Error) {
 	data := bytes.TrimPrefix(s.data, []byte("\xef\xbb\xbf"))
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		return nil, &Error{Origin: Origin{File: s.name}, Message: "is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}
+		return nil, &inventory.Error{Origin: inventory.Origin{File: s.name}, Message: "is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}
 	}
 	var units []unit
 	for _, document := range documents(data) {
@@ -79,7 +81,7 @@ func split(s source) ([]unit, *Error) {
 		units = append(units, yamlUnits(s.name, document)...)
 	}
 	if len(units) == 0 && !s.listed {
-		return nil, &Error{Origin: Origin{File: s.name}, Message: "is empty; want YAML or JSON with Kubernetes objects"}
+		return nil, &inventory.Error{Origin: inventory.Origin{File: s.name}, Message: "is empty; want YAML or JSON with Kubernetes objects"}
 	}
 	return units, nil
 }
@@ -104,7 +106,7 @@ func yamlUnits(file string, document chunk) []unit {
 }
 
 // jsonValues cuts a stream of JSON values, and lists into their items.
-func jsonValues(file string, document chunk) ([]unit, *Error) {
+func jsonValues(file string, document chunk) ([]unit, *inventory.Error) {
 	var units []unit
 	rest, line := document.data, document.line
 	for {
@@ -151,7 +153,7 @@ func jsonItems(file string, value []byte, line int, kind string, items []json.Ra
 	return units
 }
 
-func jsonFault(file string, text []byte, line int, err error) *Error {
+func jsonFault(file string, text []byte, line int, err error) *inventory.Error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
@@ -161,7 +163,7 @@ func jsonFault(file string, text []byte, line int, err error) *Error {
 		line += bytes.Count(bytes.TrimRight(text, "\r\n"), []byte("\n"))
 		err = errors.New("it ends in the middle of a value; is the file cut off?")
 	}
-	return &Error{Origin: Origin{File: file, Line: line}, Message: "no valid JSON: " + err.Error()}
+	return &inventory.Error{Origin: inventory.Origin{File: file, Line: line}, Message: "no valid JSON: " + err.Error()}
 }
 
 func decodeUnit(u unit) decoded {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
 
@@ -22,11 +23,11 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		set, err := read(text)
 		if err == nil {
-			set.PlanAddresses()
+			set.AssignAddresses()
 			set.Snapshot().Problems()
 			return
 		}
-		var faults manifest.Errors
+		var faults inventory.Errors
 		if !errors.As(err, &faults) || len(faults) == 0 {
 			t.Fatalf("error %v is not a list of faults", err)
 		}

@@ -3,8 +3,6 @@ package manifest
 import (
 	"fmt"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // apiVersions are the kinds that count and where they come from.
@@ -58,21 +56,4 @@ func skippedName(apiVersion, kind string) string {
 		return fmt.Sprintf("%s (%s)", kind, apiVersion)
 	}
 	return kind
-}
-
-// objectName is how messages name an object.
-func objectName(kind, namespace, name string) string {
-	if kind == "" {
-		kind = "object"
-	}
-	if name == "" {
-		return kind + " without a name"
-	}
-	if kind == "Namespace" || kind == "Node" {
-		return kind + " " + name
-	}
-	if namespace == "" {
-		namespace = corev1.NamespaceDefault
-	}
-	return kind + " " + namespace + "/" + name
 }

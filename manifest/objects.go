@@ -1,9 +1,6 @@
 package manifest
 
 import (
-	"strings"
-
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -111,19 +108,4 @@ func containers(in []container) []corev1.Container {
 func (o *podObject) noStatus() bool {
 	s := &o.Status
 	return s.Phase == "" && s.PodIP == "" && len(s.PodIPs) == 0 && s.HostIP == "" && len(s.HostIPs) == 0
-}
-
-// workload names what the pod is one of. The pods of a Deployment are owned by
-// ReplicaSets, which are named after it and the hash of the pod template.
-func workload(o metav1.Object) string {
-	for _, owner := range o.GetOwnerReferences() {
-		if owner.Controller == nil || !*owner.Controller {
-			continue
-		}
-		if hash := o.GetLabels()[appsv1.DefaultDeploymentUniqueLabelKey]; owner.Kind == "ReplicaSet" && hash != "" {
-			return strings.TrimSuffix(owner.Name, "-"+hash)
-		}
-		return owner.Name
-	}
-	return o.GetName()
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sluicenet/sluice/inventory"
 )
 
 // Stdin is the path that means standard input, and StdinName is how faults
@@ -21,12 +23,12 @@ const (
 
 // Read reads every path: a file of any name, a directory with the *.yaml,
 // *.yml and *.json files below it (hidden ones left out), or "-" for stdin. A
-// file that is reached twice is read once. The error is an Errors with every
+// file that is reached twice is read once. The error is an inventory.Errors with every
 // fault found; then the set is nil.
-func Read(paths []string, stdin io.Reader) (*Set, error) {
+func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	r := reader{stdin: stdin, seen: map[string]bool{}}
 	if len(paths) == 0 {
-		return nil, Errors{{Origin: Origin{File: "input"}, Message: "nothing to read: give a file, a directory or - with -f"}}
+		return nil, inventory.Errors{{Origin: inventory.Origin{File: "input"}, Message: "nothing to read: give a file, a directory or - with -f"}}
 	}
 	for _, path := range paths {
 		r.path(path)
@@ -53,11 +55,11 @@ type reader struct {
 	stdin   io.Reader
 	seen    map[string]bool
 	sources []source
-	faults  Errors
+	faults  inventory.Errors
 }
 
 func (r *reader) fault(path, format string, args ...any) {
-	r.faults = append(r.faults, &Error{Origin: Origin{File: path}, Message: fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, &inventory.Error{Origin: inventory.Origin{File: path}, Message: fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) path(path string) {

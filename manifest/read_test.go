@@ -13,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
 
@@ -68,12 +69,12 @@ func write(t *testing.T, files map[string]string) string {
 }
 
 // read reads one text as standard input.
-func read(text string) (*manifest.Set, error) {
+func read(text string) (*inventory.Set, error) {
 	return manifest.Read([]string{manifest.Stdin}, strings.NewReader(text))
 }
 
 // names lists what was read, one "kind namespace/name" each.
-func names(s *manifest.Set) []string {
+func names(s *inventory.Set) []string {
 	var out []string
 	for _, o := range s.Namespaces {
 		out = append(out, "Namespace "+o.Name)
@@ -195,7 +196,7 @@ spec: {selector: all()}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []manifest.Skipped{{Kind: "Deployment", Count: 1}, {Kind: "NetworkPolicy (projectcalico.org/v3)", Count: 1}, {Kind: "Service", Count: 1}}
+	want := []inventory.Skipped{{Kind: "Deployment", Count: 1}, {Kind: "NetworkPolicy (projectcalico.org/v3)", Count: 1}, {Kind: "Service", Count: 1}}
 	if diff := cmp.Diff(want, set.Skipped); diff != "" {
 		t.Errorf("skipped (-want +got):\n%s", diff)
 	}
@@ -270,7 +271,7 @@ func TestReadFaults(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			set, err := read(test.text)
-			var faults manifest.Errors
+			var faults inventory.Errors
 			if !errors.As(err, &faults) {
 				t.Fatalf("error %v, want Errors; objects %v", err, set)
 			}
@@ -363,35 +364,4 @@ func TestLongList(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	})
-}
-
-func TestPlanAddresses(t *testing.T) {
-	hand := func(name, spec string) string {
-		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n"
-	}
-	set, err := read(podYAML + hand("a", "") + hand("b", "hostNetwork: true") + hand("c", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := set.PlanAddresses(); n != 2 {
-		t.Errorf("%d pods got addresses, want 2", n)
-	}
-	var got []string
-	for _, p := range set.Pods {
-		got = append(got, fmt.Sprint(p.Addresses))
-	}
-	want := []string{"[10.0.0.1 fd00::1]", "[198.18.0.1 2001:2::1]", "[]", "[198.18.0.2 2001:2::2]"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("addresses (-want +got):\n%s", diff)
-	}
-}
-
-func TestNamespacesWithoutObject(t *testing.T) {
-	set, err := read(podYAML + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"default"}, set.NamespacesWithoutObject()); diff != "" {
-		t.Errorf("namespaces (-want +got):\n%s", diff)
-	}
 }

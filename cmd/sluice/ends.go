@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -53,7 +53,7 @@ func (e *end) where() string {
 
 // findEnd finds what --from or --to means: an IP address, a pod as
 // namespace/name or name, or a workload, of which any pod will do.
-func findEnd(set *manifest.Set, s *policy.Snapshot, flagName, text, namespace string) (end, error) {
+func findEnd(set *inventory.Set, s *policy.Snapshot, flagName, text, namespace string) (end, error) {
 	if text == "" {
 		return end{}, wrongf("--%s is missing: give a pod (name or namespace/name) or an IP address", flagName)
 	}
@@ -76,12 +76,12 @@ func findEnd(set *manifest.Set, s *policy.Snapshot, flagName, text, namespace st
 
 // findPod finds a pod by name, and where there is none of that name, one of a
 // workload of that name: the first that has an address, or else the first.
-func findPod(set *manifest.Set, flagName, text, namespace string) (*manifest.Pod, error) {
+func findPod(set *inventory.Set, flagName, text, namespace string) (*inventory.Pod, error) {
 	name := text
 	if before, after, ok := strings.Cut(text, "/"); ok {
 		namespace, name = before, after
 	}
-	var pods, workloads []*manifest.Pod
+	var pods, workloads []*inventory.Pod
 	for i := range set.Pods {
 		p := &set.Pods[i]
 		if namespace != "" && p.Pod.Namespace != namespace {
@@ -93,7 +93,7 @@ func findPod(set *manifest.Set, flagName, text, namespace string) (*manifest.Pod
 		if p.Workload != name || p.Finished {
 			continue
 		}
-		at := slices.IndexFunc(workloads, func(w *manifest.Pod) bool { return w.Pod.Namespace == p.Pod.Namespace })
+		at := slices.IndexFunc(workloads, func(w *inventory.Pod) bool { return w.Pod.Namespace == p.Pod.Namespace })
 		switch {
 		case at < 0:
 			workloads = append(workloads, p)
@@ -117,7 +117,7 @@ func findPod(set *manifest.Set, flagName, text, namespace string) (*manifest.Pod
 	return pods[0], nil
 }
 
-func podsThereAre(set *manifest.Set) string {
+func podsThereAre(set *inventory.Set) string {
 	if len(set.Pods) == 0 {
 		return "there is no pod among the manifests at all"
 	}
@@ -130,7 +130,7 @@ func podsThereAre(set *manifest.Set) string {
 }
 
 // podEnd makes an end of a pod. What it cannot judge it explains.
-func podEnd(s *policy.Snapshot, flagName string, p *manifest.Pod) (end, error) {
+func podEnd(s *policy.Snapshot, flagName string, p *inventory.Pod) (end, error) {
 	name := p.Pod.Namespace + "/" + p.Name
 	e := end{Name: name, Node: p.Node, ports: p.Ports, hostNetwork: p.HostNetwork}
 	if p.HostNetwork {

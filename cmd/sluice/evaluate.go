@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/judge"
 	"github.com/sluicenet/sluice/manifest"
 )
@@ -56,7 +57,7 @@ func evaluate(cmd *cobra.Command, in *manifests, flows string) (err error) {
 	}
 	snapshot := set.Snapshot()
 	noteMeaning(cmd.ErrOrStderr(), set, snapshot)
-	if !slices.ContainsFunc(set.Pods, func(p manifest.Pod) bool { return len(p.Addresses) > 0 }) {
+	if !slices.ContainsFunc(set.Pods, func(p inventory.Pod) bool { return len(p.Addresses) > 0 }) {
 		note(cmd.ErrOrStderr(), "no pod among the manifests has an address: every address is an external one")
 	}
 	cluster := judge.New(snapshot)

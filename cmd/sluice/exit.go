@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 )
 
 // The exit codes.
@@ -35,7 +35,7 @@ var errAnswered = errors.New("the output says what was found")
 // exitCode prints an error and gives the exit code it stands for.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
-	var faults manifest.Errors
+	var faults inventory.Errors
 	switch {
 	case err == nil:
 		return exitDone

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/policy"
@@ -39,7 +40,7 @@ func (m *manifests) orCluster(cmd *cobra.Command) {
 
 // read reads the manifests, or the objects of the cluster. What was left out,
 // and what will not be as it may seem, goes to standard error as notes.
-func (m *manifests) read(cmd *cobra.Command) (*manifest.Set, error) {
+func (m *manifests) read(cmd *cobra.Command) (*inventory.Set, error) {
 	switch {
 	case len(m.paths) > 0 && m.cluster != nil && m.cluster.given():
 		return nil, wrongf("-f with --kubeconfig or --context: give files or a cluster, not both")
@@ -66,7 +67,7 @@ func (m *manifests) read(cmd *cobra.Command) (*manifest.Set, error) {
 	return set, nil
 }
 
-func (m *manifests) readFiles(cmd *cobra.Command) (*manifest.Set, error) {
+func (m *manifests) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	done := progress(cmd.ErrOrStderr(), "reading manifests")
 	set, err := manifest.Read(m.paths, cmd.InOrStdin())
 	done()
@@ -81,7 +82,7 @@ func note(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "note: "+format+"\n", args...)
 }
 
-func noteSkipped(w io.Writer, set *manifest.Set) {
+func noteSkipped(w io.Writer, set *inventory.Set) {
 	if len(set.Skipped) == 0 {
 		return
 	}
@@ -93,10 +94,10 @@ func noteSkipped(w io.Writer, set *manifest.Set) {
 }
 
 // noteFaults tells what of a live cluster's objects could not be read.
-func noteFaults(w io.Writer, set *manifest.Set) {
-	for i, fault := range set.Faults {
+func noteFaults(w io.Writer, set *inventory.Set) {
+	for i, fault := range set.Invalid {
 		if i == notesShown {
-			note(w, "and %d more that are left out", len(set.Faults)-i)
+			note(w, "and %d more that are left out", len(set.Invalid)-i)
 			break
 		}
 		note(w, "%s; left out, as agents do", fault)
@@ -105,7 +106,7 @@ func noteFaults(w io.Writer, set *manifest.Set) {
 
 // noteMeaning tells what makes verdicts differ from what a reader of the
 // manifests may expect.
-func noteMeaning(w io.Writer, set *manifest.Set, s *policy.Snapshot) {
+func noteMeaning(w io.Writer, set *inventory.Set, s *policy.Snapshot) {
 	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && usesNamespaceSelectors(set) {
 		note(w, "no Namespace object for %s: no namespaceSelector matches the pods there", few(missing))
 	}
@@ -120,13 +121,13 @@ func noteMeaning(w io.Writer, set *manifest.Set, s *policy.Snapshot) {
 }
 
 // planAddresses gives hand-written pods addresses and says so.
-func planAddresses(w io.Writer, set *manifest.Set) {
-	if n := set.PlanAddresses(); n > 0 {
-		note(w, "%s without a status: given addresses from %s and %s for planning", number(n, "pod", "pods"), manifest.PlanningIPv4, manifest.PlanningIPv6)
+func planAddresses(w io.Writer, set *inventory.Set) {
+	if n := set.AssignAddresses(); n > 0 {
+		note(w, "%s without a status: given addresses from %s and %s for planning", number(n, "pod", "pods"), inventory.BenchmarkIPv4, inventory.BenchmarkIPv6)
 	}
 }
 
-func usesNamespaceSelectors(set *manifest.Set) bool {
+func usesNamespaceSelectors(set *inventory.Set) bool {
 	for _, p := range set.Policies {
 		for _, r := range p.Spec.Ingress {
 			for _, peer := range r.From {

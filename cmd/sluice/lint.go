@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
@@ -45,7 +45,7 @@ Exits 1 when there are errors or warnings.`,
 			findings := lint.Check(set.Snapshot())
 			done()
 			if namespace != "" {
-				set.Policies = slices.DeleteFunc(set.Policies, func(p manifest.Policy) bool { return p.NetworkPolicy.Namespace != namespace })
+				set.Policies = slices.DeleteFunc(set.Policies, func(p inventory.Policy) bool { return p.NetworkPolicy.Namespace != namespace })
 				findings = slices.DeleteFunc(findings, func(f lint.Finding) bool { return f.Namespace != namespace })
 			}
 			return writeFindings(cmd.OutOrStdout(), &out, set, findings)
@@ -72,7 +72,7 @@ type lintReport struct {
 	Findings []located `json:"findings"`
 }
 
-func writeFindings(w io.Writer, out *output, set *manifest.Set, findings []lint.Finding) error {
+func writeFindings(w io.Writer, out *output, set *inventory.Set, findings []lint.Finding) error {
 	origins := map[string]string{}
 	for _, p := range set.Policies {
 		origins[p.NetworkPolicy.Namespace+"/"+p.Name] = p.Origin.String()

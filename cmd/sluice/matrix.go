@@ -8,8 +8,8 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/judge"
-	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -96,7 +96,7 @@ type matrixEnd struct {
 }
 
 // ends lists the pods to show, by name, then the addresses.
-func (q *matrixQuestion) ends(set *manifest.Set, s *policy.Snapshot) ([]matrixEnd, error) {
+func (q *matrixQuestion) ends(set *inventory.Set, s *policy.Snapshot) ([]matrixEnd, error) {
 	var ends []matrixEnd
 	for i := range set.Pods {
 		p := &set.Pods[i]

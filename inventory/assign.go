@@ -1,0 +1,47 @@
+package inventory
+
+import "net/netip"
+
+// BenchmarkIPv4 and BenchmarkIPv6 are the ranges that RFC 2544 and RFC 5180
+// reserve for benchmarks. AssignAddresses uses them because no real host has an
+// address in them.
+var (
+	BenchmarkIPv4 = netip.MustParsePrefix("198.18.0.0/15")
+	BenchmarkIPv6 = netip.MustParsePrefix("2001:2::/48")
+)
+
+// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges
+// to every pod without a status, in the order of the input, and returns the
+// number of those pods. Pods on the host network get no address, nor do pods
+// that come after the IPv4 range is used up. Output that relies on these
+// addresses should say so.
+func (s *Set) AssignAddresses() int {
+	taken := map[netip.Addr]bool{}
+	for i := range s.Pods {
+		for _, a := range s.Pods[i].Addresses {
+			taken[a] = true
+		}
+	}
+	count := 0
+	four, six := BenchmarkIPv4.Addr(), BenchmarkIPv6.Addr()
+	for i := range s.Pods {
+		p := &s.Pods[i]
+		if !p.NoStatus || p.HostNetwork {
+			continue
+		}
+		four, six = nextFree(four, taken), nextFree(six, taken)
+		if !BenchmarkIPv4.Contains(four) {
+			return count
+		}
+		p.Addresses = []netip.Addr{four, six}
+		count++
+	}
+	return count
+}
+
+func nextFree(a netip.Addr, taken map[netip.Addr]bool) netip.Addr {
+	for a = a.Next(); taken[a]; {
+		a = a.Next()
+	}
+	return a
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A list is the content of words.yaml.
+type list struct {
+	// Skip has the paths that are not checked, with everything below them.
+	Skip []struct{ Path, Why string }
+	// Allow has patterns for text in which every word is allowed.
+	Allow []exception
+	Words []*word
+}
+
+// A word is one entry: what to avoid and what to write instead.
+type word struct {
+	// Avoid has regular expressions for whole words, in lower case. A space
+	// matches any white space, also the end of a line.
+	Avoid   []string
+	Instead string
+	// Names means that the entry also applies to the names that Go code
+	// declares and to string literals of one word. Their parts are matched as
+	// separate words: letGo is "let go".
+	Names bool
+	Allow []exception
+
+	pattern *regexp.Regexp
+}
+
+// An exception is a pattern for text around a word in which it is allowed.
+type exception struct {
+	Text string
+	Why  string
+	// In limits the exception to these paths and everything below them.
+	In []string
+
+	pattern *regexp.Regexp
+}
+
+// A finding is one word to avoid in one file.
+type finding struct {
+	file    string
+	line    int
+	match   string
+	instead string
+}
+
+func readList(project fs.FS, name string) (*list, error) {
+	content, err := fs.ReadFile(project, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list (run from the top folder of the project): %w", err)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	l := new(list)
+	if err := decoder.Decode(l); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return l, l.compile()
+}
+
+func (l *list) compile() error {
+	for _, w := range l.Words {
+		var err error
+		if w.pattern, err = compile(w.Avoid...); err != nil {
+			return err
+		}
+		if err := compileExceptions(w.Allow); err != nil {
+			return err
+		}
+	}
+	return compileExceptions(l.Allow)
+}
+
+func compileExceptions(exceptions []exception) error {
+	for i := range exceptions {
+		var err error
+		if exceptions[i].pattern, err = compile(exceptions[i].Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compile(words ...string) (*regexp.Regexp, error) {
+	expression := strings.ReplaceAll(strings.Join(words, "|"), " ", `\s+`)
+	pattern, err := regexp.Compile(`(?i)\b(?:` + expression + `)\b`)
+	if err != nil {
+		return nil, fmt.Errorf("words.yaml: %w", err)
+	}
+	return pattern, nil
+}
+
+// check returns the findings in files and folders, by file and line.
+func (l *list) check(project fs.FS, paths []string) ([]finding, error) {
+	var found []finding
+	for _, root := range paths {
+		err := fs.WalkDir(project, path.Clean(root), func(name string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if l.skips(name) {
+				return skip(entry)
+			}
+			if entry.IsDir() {
+				return nil
+			}
+			texts, err := extract(project, name)
+			if err != nil {
+				return err
+			}
+			for _, t := range texts {
+				found = append(found, l.findings(name, t)...)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("checking %s: %w", root, err)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b finding) int {
+		if a.file != b.file {
+			return strings.Compare(a.file, b.file)
+		}
+		return a.line - b.line
+	})
+	return found, nil
+}
+
+func skip(entry fs.DirEntry) error {
+	if entry.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+func (l *list) skips(name string) bool {
+	for _, s := range l.Skip {
+		if below(name, s.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+// below reports whether name is folder or a file or folder in it.
+func below(name, folder string) bool {
+	return name == folder || strings.HasPrefix(name, folder+"/")
+}
+
+// findings returns the words to avoid in one text of a file.
+func (l *list) findings(file string, t text) []finding {
+	var found []finding
+	for _, w := range l.Words {
+		if t.name && !w.Names {
+			continue
+		}
+		for _, at := range w.pattern.FindAllStringIndex(t.content, -1) {
+			if allowed(l.Allow, file, t.content, at) || allowed(w.Allow, file, t.content, at) {
+				continue
+			}
+			found = append(found, finding{
+				file:    file,
+				line:    t.line + strings.Count(t.content[:at[0]], "\n"),
+				match:   strings.Join(strings.Fields(t.content[at[0]:at[1]]), " "),
+				instead: w.Instead,
+			})
+		}
+	}
+	return found
+}
+
+// allowed reports whether an exception covers all of content[at[0]:at[1]].
+func allowed(exceptions []exception, file, content string, at []int) bool {
+	for _, e := range exceptions {
+		if len(e.In) > 0 && !slices.ContainsFunc(e.In, func(folder string) bool { return below(file, folder) }) {
+			continue
+		}
+		for _, covered := range e.pattern.FindAllStringIndex(content, -1) {
+			if covered[0] <= at[0] && at[1] <= covered[1] {
+				return true
+			}
+		}
+	}
+	return false
+}

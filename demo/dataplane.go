@@ -2,25 +2,22 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"syscall"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // dataplane is the real one: this program, started as a node starts it.
 type dataplane struct {
-	cmd      *exec.Cmd
+	*process.Process
 	stateDir string
-	log      *lab.Tail
-	// ended is closed when the process has ended.
-	ended chan struct{}
 }
 
 const (
@@ -28,70 +25,48 @@ const (
 	startTime = 10 * time.Second
 	// stopTime is how long it may take to stop before it is killed.
 	stopTime = 3 * time.Second
-	// poll is how often it is asked how far it is.
-	poll = time.Millisecond
-	// logSize is how many bytes of what it writes are kept.
-	logSize = 8 << 10
 )
 
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
-	d := &dataplane{
-		cmd:      exec.Command(program, "dataplane", "--state-dir", stateDir),
-		stateDir: stateDir,
-		log:      lab.NewTail(logSize),
-		ended:    make(chan struct{}),
+	cmd := exec.Command(program, "dataplane", "--state-dir", stateDir)
+	// Ctrl-C in a terminal is sent to the whole process group. The demo stops the
+	// dataplane itself, so the dataplane gets a group of its own.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p, err := process.Start("the dataplane", cmd, node.Start)
+	if err != nil {
+		return nil, err
 	}
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	// Ctrl-C is for the demo, which then stops the dataplane.
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := node.Start(d.cmd); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", program, err)
-	}
-	go func() {
-		_ = d.cmd.Wait()
-		close(d.ended)
-	}()
-	return d, nil
+	return &dataplane{p, stateDir}, nil
 }
 
-// enforces waits until the dataplane says that it enforces a generation.
-func (d *dataplane) enforces(ctx context.Context, generation uint64) (engine.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+// enforces waits until the dataplane enforces a generation.
+func (d *dataplane) enforces(ctx context.Context, generation uint64) (s engine.Status, err error) {
+	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	again := time.NewTicker(poll)
-	defer again.Stop()
-	last := status.ErrNotRunning
-	for {
-		s, err := status.Read(ctx, d.stateDir)
-		if err == nil && s.Generation >= generation {
-			return s, nil
+	limit, ended := context.WithCancelCause(limit)
+	defer ended(nil)
+	go func() {
+		select {
+		case <-d.Ended():
+			ended(fmt.Errorf("the dataplane ended (%s)", d.State()))
+		case <-limit.Done():
 		}
-		if err == nil {
+	}()
+	err = eventually.Poll(limit, func(limit context.Context) error {
+		if s, err = status.Read(limit, d.stateDir); err == nil && s.Generation < generation {
 			err = fmt.Errorf("it is at generation %d", s.Generation)
 		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-d.ended:
-			return s, fmt.Errorf("the dataplane ended (%s):\n%s", d.cmd.ProcessState, d.log.Text())
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return s, fmt.Errorf("the dataplane does not enforce generation %d after %s: %w\n%s", generation, startTime, last, d.log.Text())
-			}
-			return s, ctx.Err()
-		case <-again.C:
-		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the dataplane does not enforce generation %d: %w\n%s", generation, err, d.Log())
 	}
+	return s, err
 }
 
 // stop ends the process.
 func (d *dataplane) stop() {
-	_ = d.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-d.ended:
-	case <-time.After(stopTime):
-		_ = d.cmd.Process.Signal(os.Kill)
-		<-d.ended
+	if !d.HasEnded() {
+		_ = d.StopWithin(stopTime) // The demo has its result; only the end matters.
 	}
 }

@@ -189,7 +189,7 @@ func (s *show) startDataplane(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("started the dataplane in the node (process %d, %s)", s.plane.cmd.Process.Pid, status.Queueing), nil
+		return fmt.Sprintf("started the dataplane in the node (process %d, %s)", s.plane.PID(), status.Queueing), nil
 	})
 }
 
@@ -293,7 +293,7 @@ func (s *show) verdict() {
 		}
 		p.mismatches(r)
 	}
-	if log := s.plane.log.Text(); log != "" {
+	if log := s.plane.Log(); log != "" {
 		p.line("\nThe dataplane's log ends with:\n%s", log)
 	}
 }

@@ -23,8 +23,8 @@ func (s *show) keep(ctx context.Context) error {
 	s.page.write(look)
 	select {
 	case <-ctx.Done():
-	case <-s.plane.ended:
-		s.page.line("\nThe dataplane ended (%s). Its rules stay: what was accepted goes on, and of isolated pods nothing new opens.", s.plane.cmd.ProcessState)
+	case <-s.plane.Ended():
+		s.page.line("\nThe dataplane ended (%s). Its rules stay: what was accepted goes on, and of isolated pods nothing new opens.", s.plane.State())
 		<-ctx.Done()
 	}
 	s.page.over("")
@@ -71,7 +71,7 @@ func (s *show) lookAround() (*lookAround, error) {
 		return nil, err
 	}
 	out.commands = append(out.commands, policies...)
-	out.commands = append(out.commands, hint{"a dataplane that dies", fmt.Sprintf("kill -9 %d", s.plane.cmd.Process.Pid)})
+	out.commands = append(out.commands, hint{"a dataplane that dies", fmt.Sprintf("kill -9 %d", s.plane.PID())})
 	return out, nil
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/live"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -59,7 +60,7 @@ func TestAgent(t *testing.T) {
 	}
 	a := &agentProcess{t: t, kubeconfig: kubeconfigOf(t, config, ""), node: node, stateDir: t.TempDir()}
 	a.start()
-	kube.Eventually(t, func() error { return a.healthy("healthz") })
+	eventually.NoError(t, func() error { return a.healthy("healthz") })
 	if err := a.healthy("readyz"); err == nil {
 		t.Error("an agent that read nothing says that it is ready")
 	}
@@ -70,9 +71,9 @@ func TestAgent(t *testing.T) {
 	if err := link.Mend(); err != nil {
 		t.Fatal(err)
 	}
-	kube.Eventually(t, func() error { return a.healthy("readyz") })
+	eventually.NoError(t, func() error { return a.healthy("readyz") })
 	first := a.verdict(rule.Allow)
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		var written v1alpha1.NodeEnforcer
 		if err := c.Get(t.Context(), client.ObjectKey{Name: node}, &written); err != nil {
 			return err
@@ -89,7 +90,7 @@ func TestAgent(t *testing.T) {
 	}
 
 	a.start()
-	kube.Eventually(t, func() error { return a.healthy("readyz") })
+	eventually.NoError(t, func() error { return a.healthy("readyz") })
 	second := a.verdict(rule.Allow)
 	a.end(syscall.SIGKILL)
 	create(t, c, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "deny"}})
@@ -230,7 +231,7 @@ func (a *agentProcess) tree() (*tree.Tree, error) {
 // generation.
 func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 	a.t.Helper()
-	kube.Eventually(a.t, func() error {
+	eventually.NoError(a.t, func() error {
 		published, err := a.tree()
 		if err != nil {
 			return err

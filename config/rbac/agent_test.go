@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -52,7 +53,7 @@ func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unst
 	for _, object := range objects {
 		create(t, c, object)
 	}
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if !hold() {
 			return errors.New("the roles do not hold yet")
 		}

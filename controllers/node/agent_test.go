@@ -22,6 +22,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -66,7 +67,7 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 		}
 	}
 	t.Cleanup(a.stop)
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		response, err := http.Get("http://" + a.health + "/healthz")
 		if err != nil {
 			return err
@@ -133,7 +134,7 @@ func (a *agent) generation(t *testing.T) uint64 {
 // port 80 so.
 func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	t.Helper()
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		published, err := a.tree()
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -117,7 +118,7 @@ func TestAPIServerAway(t *testing.T) {
 	config := server.Config()
 	config.Host = "https://" + line.address
 	a := start(t, config, "away", dir)
-	kube.Eventually(t, func() error { return unready(a.ready("api-server")) })
+	eventually.NoError(t, func() error { return unready(a.ready("api-server")) })
 	if err := a.ready("published"); err == nil {
 		t.Error("published is ready while the API server is away")
 	}
@@ -131,14 +132,14 @@ func TestAPIServerAway(t *testing.T) {
 	c.policyFor(t, "db", from("web"))
 	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Allow)
 	a.wantVerdict(t, "10.5.0.4", "10.5.0.2", rule.Deny)
-	kube.Eventually(t, func() error { return errors.Join(a.ready("api-server"), a.ready("published")) })
+	eventually.NoError(t, func() error { return errors.Join(a.ready("api-server"), a.ready("published")) })
 	if got := a.generation(t); got <= before {
 		t.Errorf("generation %d after %d", got, before)
 	}
 	pods := a.metric(t, "sluice_agent_objects", "Pod")
 
 	line.cut()
-	kube.Eventually(t, func() error { return unready(a.ready("api-server")) })
+	eventually.NoError(t, func() error { return unready(a.ready("api-server")) })
 	kept := a.generation(t)
 	c.must(t, c.Delete(t.Context(), web, now))
 	if got := a.generation(t); got != kept {
@@ -146,7 +147,7 @@ func TestAPIServerAway(t *testing.T) {
 	}
 	line.mend(t)
 	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Deny)
-	kube.Eventually(t, func() error { return a.ready("api-server") })
+	eventually.NoError(t, func() error { return a.ready("api-server") })
 	if got := a.generation(t); got != kept+1 {
 		t.Errorf("generation %d: want %d, for one pod went", got, kept+1)
 	}
@@ -165,7 +166,7 @@ func TestNothingBeforeSync(t *testing.T) {
 	before := publishEmpty(t, "sync", dir)
 	c.role(t, "sync", "networkpolicies", "namespaces", "nodes")
 	a := start(t, server.User(t, "sync"), "sync", dir)
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		for _, kind := range []string{"NetworkPolicy", "Namespace", "Node"} {
 			if a.metric(t, "sluice_agent_api_server_connected", kind) != 1 {
 				return fmt.Errorf("no %s objects yet", kind)
@@ -241,7 +242,7 @@ func TestManyChanges(t *testing.T) {
 	middle := a.generation(t)
 	flip(changes/2 - 1)
 	a = start(t, server.Config(), "many", dir)
-	kube.Eventually(t, func() error { return a.ready("published") })
+	eventually.NoError(t, func() error { return a.ready("published") })
 	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Allow)
 	flip(2)
 	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Deny)

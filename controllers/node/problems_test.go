@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // TestProblems: two agents, one of which starts anew, write one Event for each
@@ -42,7 +42,7 @@ func TestProblems(t *testing.T) {
 
 	first.stop()
 	first = start(t, config, "problems-1", dir)
-	kube.Eventually(t, func() error { return first.ready("published") })
+	eventually.NoError(t, func() error { return first.ready("published") })
 	np.Labels = map[string]string{"changed": "metadata"}
 	c.must(t, c.Update(t.Context(), np))
 	np.Spec.Ingress = append(np.Spec.Ingress, from("web"))
@@ -94,7 +94,7 @@ func TestProblemsHoldUpNothing(t *testing.T) {
 // policy.
 func (c *cluster) wantEvents(t *testing.T, np *networkingv1.NetworkPolicy, want int) {
 	t.Helper()
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		var events eventsv1.EventList
 		if err := c.List(t.Context(), &events, client.InNamespace(c.namespace)); err != nil {
 			return err
@@ -132,7 +132,7 @@ func TestUnreadablePod(t *testing.T) {
 	db := c.pod(t, "db", "unreadable", "10.4.1.2")
 	db.Status.PodIPs = append(db.Status.PodIPs, corev1.PodIP{IP: "fd00:4:ffff::1"})
 	c.must(t, c.Status().Update(t.Context(), db))
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if n := a.metric(t, "sluice_agent_unreadable_objects", "Pod"); n != 1 {
 			return fmt.Errorf("%v unreadable pods, want 1", n)
 		}

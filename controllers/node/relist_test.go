@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/controllers/node"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // lists answers with one list after the other. Each watch says that it cannot
@@ -164,7 +164,7 @@ func TestContainedAfterRestore(t *testing.T) {
 		c.Take(request.NamespacedName)
 		queue.goOn <- struct{}{}
 	}
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if got := c.Known(c.Contained()); got > 500 {
 			return fmt.Errorf("contained %d after a list of version 500, want no more", got)
 		}

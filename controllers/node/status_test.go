@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // TestNodeEnforcer: the node's object says what is published and what the
@@ -103,7 +103,7 @@ func TestNodeEnforcer(t *testing.T) {
 func (a *agent) wantStatus(t *testing.T, c *cluster, right func(*v1alpha1.NodeEnforcerStatus) error) *v1alpha1.NodeEnforcer {
 	t.Helper()
 	var got v1alpha1.NodeEnforcer
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if err := c.Get(t.Context(), client.ObjectKey{Name: "status"}, &got); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // TestCreate: an empty spec is complete, and its status follows the nodes.
@@ -107,7 +107,7 @@ func TestDrift(t *testing.T) {
 	s.enforcer(v1alpha1.EnforcerSpec{})
 	daemonSet := s.daemonSet("sluice", there)
 	role := &rbacv1.ClusterRole{}
-	kube.Eventually(t, func() error { return s.Get(t.Context(), client.ObjectKey{Name: "sluice-agent"}, role) })
+	eventually.NoError(t, func() error { return s.Get(t.Context(), client.ObjectKey{Name: "sluice-agent"}, role) })
 	rights := len(role.Rules)
 
 	for range 3 {
@@ -128,7 +128,7 @@ func TestDrift(t *testing.T) {
 	change(s, role, "sluice-agent", func(r *rbacv1.ClusterRole) {
 		r.Rules = append(r.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
 	})
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if err := s.Get(t.Context(), client.ObjectKey{Name: "sluice-agent"}, role); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func TestDrift(t *testing.T) {
 		before := object.DeepCopyObject().(client.Object)
 		must(t, s.Get(t.Context(), client.ObjectKeyFromObject(object), before))
 		must(t, s.Delete(t.Context(), object))
-		kube.Eventually(t, func() error {
+		eventually.NoError(t, func() error {
 			if err := s.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 				return err
 			}
@@ -195,7 +195,7 @@ func TestRestart(t *testing.T) {
 	change(s, &v1alpha1.Enforcer{}, theName.Name, func(e *v1alpha1.Enforcer) { e.Annotations = map[string]string{"a": "b"} })
 
 	next := startOperator(t)
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if next.written("daemonsets/sluice") == 0 {
 			return fmt.Errorf("it has not looked at the DaemonSet yet")
 		}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 const uninstallDaemonSet = "sluice-uninstall"
@@ -115,7 +115,7 @@ func daemonSets() *appsv1.DaemonSet {
 // said waits for an Event of the Enforcer.
 func (s *site) said(reason, words string) {
 	s.t.Helper()
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		var events eventsv1.EventList
 		if err := s.List(s.t.Context(), &events); err != nil {
 			return err

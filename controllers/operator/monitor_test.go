@@ -14,7 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // serviceMonitors is the kind as the operator of Prometheus defines it, but for
@@ -44,7 +44,7 @@ func TestServiceMonitor(t *testing.T) {
 	monitor := &unstructured.Unstructured{}
 	monitor.SetGroupVersionKind(schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"})
 	key := client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice-metrics"}
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		err := s.Get(t.Context(), key, monitor)
 		if client.IgnoreNotFound(err) != nil || err == nil {
 			return errors.Join(err, errors.New("the kind is not served yet"))
@@ -53,7 +53,7 @@ func TestServiceMonitor(t *testing.T) {
 	})
 	o := startOperator(t)
 	s.enforcer(v1alpha1.EnforcerSpec{})
-	kube.Eventually(t, func() error { return s.Get(t.Context(), key, monitor) })
+	eventually.NoError(t, func() error { return s.Get(t.Context(), key, monitor) })
 	endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
 	var ports []any
 	for _, e := range endpoints {
@@ -66,7 +66,7 @@ func TestServiceMonitor(t *testing.T) {
 	unstructured.RemoveNestedField(monitor.Object, "spec", "endpoints")
 	must(t, s.Update(t.Context(), monitor))
 	startOperator(t)
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if err := s.Get(t.Context(), key, monitor); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/operator"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 const testImage = "registry.example/sluice:test"
@@ -52,8 +52,8 @@ func allow(t *testing.T) {
 	}
 	// The API server's own caches of roles take a moment.
 	c := server.ClientFor(t, asOperator())
-	kube.Eventually(t, func() error { return c.List(t.Context(), &v1alpha1.EnforcerList{}) })
-	kube.Eventually(t, func() error { return c.List(t.Context(), &appsv1.DaemonSetList{}, client.InNamespace(rbac.Namespace)) })
+	eventually.NoError(t, func() error { return c.List(t.Context(), &v1alpha1.EnforcerList{}) })
+	eventually.NoError(t, func() error { return c.List(t.Context(), &appsv1.DaemonSetList{}, client.InNamespace(rbac.Namespace)) })
 }
 
 func ignoreExists(err error) error {
@@ -200,7 +200,7 @@ func change[T client.Object](s *site, object T, name string, f func(T)) {
 	case *appsv1.DaemonSet, *corev1.Service, *corev1.ServiceAccount, *corev1.Pod:
 		key.Namespace = rbac.Namespace
 	}
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		if err := s.Get(s.t.Context(), key, object); err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func change[T client.Object](s *site, object T, name string, f func(T)) {
 func (s *site) daemonSet(name string, right func(*appsv1.DaemonSet) error) *appsv1.DaemonSet {
 	s.t.Helper()
 	object := &appsv1.DaemonSet{}
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		*object = appsv1.DaemonSet{}
 		if err := s.Get(s.t.Context(), client.ObjectKey{Namespace: rbac.Namespace, Name: name}, object); err != nil {
 			return err
@@ -229,7 +229,7 @@ func there(*appsv1.DaemonSet) error { return nil }
 func (s *site) gone(object client.Object, name string) {
 	s.t.Helper()
 	key := client.ObjectKey{Namespace: object.GetNamespace(), Name: name}
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		err := s.Get(s.t.Context(), key, object)
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -278,7 +278,7 @@ func (s *site) enforces(name string, conditions ...metav1.Condition) {
 // rolledOut writes what the DaemonSet controller writes when all pods are new.
 func (s *site) rolledOut(pods int32) {
 	s.t.Helper()
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		var d appsv1.DaemonSet
 		if err := s.Get(s.t.Context(), client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice"}, &d); err != nil {
 			return err
@@ -323,7 +323,7 @@ func (s *site) end(pod *corev1.Pod) {
 // says waits until a condition of the Enforcer has a status, a reason, and words.
 func (s *site) says(kind v1alpha1.ConditionType, status metav1.ConditionStatus, reason v1alpha1.Reason, words ...string) {
 	s.t.Helper()
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		var e v1alpha1.Enforcer
 		if err := s.Get(s.t.Context(), theName, &e); err != nil {
 			return err
@@ -359,7 +359,7 @@ func (s *site) stranger(name string) *appsv1.DaemonSet {
 // service waits for the Service of our metrics.
 func (s *site) service() {
 	s.t.Helper()
-	kube.Eventually(s.t, func() error {
+	eventually.NoError(s.t, func() error {
 		return s.Get(s.t.Context(), client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice-metrics"}, &corev1.Service{})
 	})
 }

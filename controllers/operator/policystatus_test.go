@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 const (
@@ -50,7 +50,7 @@ func TestPolicyStatus(t *testing.T) {
 	b.enforces(t)
 	w.wants(t, "db", enforced(3, 2, 1, waiting, "waiting for node life-a; 1 of 2 nodes"))
 	// The time of a status is in seconds.
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		if !time.Now().After(first.Status.EnforcedSince.Add(time.Second)) {
 			return fmt.Errorf("it is still the same second")
 		}
@@ -69,7 +69,7 @@ func TestPolicyStatus(t *testing.T) {
 // gone waits until a policy has no status.
 func gone(t *testing.T, w *world, name string) {
 	t.Helper()
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &v1alpha1.PolicyStatus{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("status of %s: want none, got one and error %w", name, err)
@@ -258,7 +258,7 @@ func TestPolicyStatusGone(t *testing.T) {
 	}
 	w.policy(t, "last", "db")
 	w.wants(t, "last", enforced(0, 0, 0, noPod, ""))
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		var all v1alpha1.PolicyStatusList
 		if err := w.List(t.Context(), &all, client.InNamespace(w.namespace)); err != nil {
 			return err

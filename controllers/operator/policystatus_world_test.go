@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/operator"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -176,7 +177,7 @@ func (n *node) newest(t *testing.T) string {
 func (w *world) wants(t *testing.T, name string, right func(*v1alpha1.PolicyStatus) error) *v1alpha1.PolicyStatus {
 	t.Helper()
 	var got v1alpha1.PolicyStatus
-	kube.Eventually(t, func() error {
+	eventually.NoError(t, func() error {
 		got = v1alpha1.PolicyStatus{}
 		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &got); err != nil {
 			return err

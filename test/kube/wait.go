@@ -7,30 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 )
-
-// patience is how long Eventually waits: tests of other packages may run beside.
-const patience = time.Minute
-
-// Eventually waits until a condition holds, which is asked every 10 ms.
-func Eventually(t testing.TB, condition func() error) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(patience)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("after %s: %v", patience, err)
-		}
-	}
-}
 
 // FreeAddress gives an address that nobody listens on.
 func FreeAddress(t testing.TB) string {

@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,21 +35,26 @@ type Mount struct {
 	ReadOnly bool
 }
 
-// StartContainer starts a container in the namespace. The caller waits for its
-// end. The kernel kills it when this process ends.
-func (n *Namespace) StartContainer(c *Container, output io.Writer) (*exec.Cmd, error) {
-	cmd := &exec.Cmd{
-		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/", Stdout: output, Stderr: output,
+// Cmd returns the command of the container, for StartContainer alone.
+func (c *Container) Cmd() *exec.Cmd {
+	return &exec.Cmd{
+		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/",
 		SysProcAttr: &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: c.User, Gid: c.Group}, Pdeathsig: syscall.SIGKILL, Setpgid: true,
 		},
 	}
+}
+
+// StartContainer starts a container in the namespace with the command that Cmd
+// returned. The caller waits until the command ends. The kernel kills it when
+// this process ends.
+func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	started := make(chan error)
 	go n.startContainer(c, cmd, started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s as a container: %w", c.Command[0], err)
+		return fmt.Errorf("starting %s as a container: %w", c.Command[0], err)
 	}
-	return cmd, nil
+	return nil
 }
 
 // containerRoot is a folder that every system has (FHS 3.0, 3.12). The root of a

@@ -19,6 +19,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // Options say what cluster to make.
@@ -205,9 +206,9 @@ func writeKubeconfig(path string, config *rest.Config) error {
 // WriteLogs writes what agents and dataplanes said last.
 func (c *Cluster) WriteLogs(to io.Writer) {
 	for _, n := range c.nodes {
-		for _, p := range []*Process{n.agent, n.dataplane} {
+		for _, p := range []*process.Process{n.agent, n.dataplane} {
 			if p != nil {
-				fmt.Fprintf(to, "--- %s of %s\n%s\n", p.what, n.Name(), p.Log())
+				fmt.Fprintf(to, "--- %s\n%s\n", p.Name(), p.Log())
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // podImage is the image of a node's pod: it stands for the program under test.
@@ -24,7 +26,7 @@ var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN
 // startContainer starts one of a pod's containers as a kubelet does: same
 // command, user, group, capabilities, environment and mounts. Seccomp profiles
 // and limits are not stood in for.
-func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*Process, error) {
+func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*process.Process, error) {
 	i := slices.IndexFunc(among, func(c corev1.Container) bool { return c.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("the pod of a node has no container %s", name)
@@ -33,12 +35,9 @@ func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Contai
 	if err != nil {
 		return nil, fmt.Errorf("starting container %s: %w", name, err)
 	}
-	p := &Process{what: name + " of " + n.Name(), log: lab.NewTail(logSize), ended: make(chan struct{})}
-	if p.cmd, err = n.host.StartContainer(container, p.log); err != nil {
-		return nil, err
-	}
-	p.wait()
-	return p, nil
+	return process.Start(name+" of "+n.Name(), container.Cmd(), func(cmd *exec.Cmd) error {
+		return n.host.StartContainer(container, cmd)
+	})
 }
 
 func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*lab.Container, error) {

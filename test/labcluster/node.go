@@ -17,6 +17,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/operator"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // Node is a node with its agent and dataplane.
@@ -33,7 +34,7 @@ type Node struct {
 	apiServer             *rest.Config
 	pod                   corev1.PodTemplateSpec
 
-	agent, dataplane *Process
+	agent, dataplane *process.Process
 }
 
 func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
@@ -103,10 +104,10 @@ func (n *Node) StateDir() string { return n.stateDir }
 func (n *Node) Link() *kube.Link { return n.link }
 
 // Agent is the newest agent of the node, Dataplane the newest dataplane.
-func (n *Node) Agent() *Process { return n.agent }
+func (n *Node) Agent() *process.Process { return n.agent }
 
 // Dataplane is the newest dataplane of the node.
-func (n *Node) Dataplane() *Process { return n.dataplane }
+func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
 // StartAgent starts an agent. The one before must have ended.
 func (n *Node) StartAgent() (err error) {
@@ -128,9 +129,8 @@ func (n *Node) Prepare() error {
 		if err != nil {
 			return err
 		}
-		<-p.ended
-		if !p.cmd.ProcessState.Success() {
-			return fmt.Errorf("the %s ended badly (%s):\n%s", p.what, p.cmd.ProcessState, p.Log())
+		if err := p.Wait(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -138,7 +138,7 @@ func (n *Node) Prepare() error {
 
 // StartUninstall starts what an operator starts on a node whose Enforcer was
 // deleted.
-func (n *Node) StartUninstall() (*Process, error) {
+func (n *Node) StartUninstall() (*process.Process, error) {
 	pod := operator.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
@@ -170,7 +170,7 @@ func (n *Node) listen(network, address string) (listener net.Listener, err error
 
 func (n *Node) close() error {
 	var errs []error
-	for _, p := range []*Process{n.agent, n.dataplane} {
+	for _, p := range []*process.Process{n.agent, n.dataplane} {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 const patience = time.Minute
@@ -46,7 +47,7 @@ func TestPodAsShipped(t *testing.T) {
 	node := c.Node(0)
 	const none, netAdmin = "0000000000000000", "0000000000001000"
 	for what, tt := range map[string]struct {
-		process *labcluster.Process
+		process *process.Process
 		want    map[string]string
 	}{
 		"agent": {node.Agent(), map[string]string{
@@ -107,7 +108,7 @@ func TestPodAsShipped(t *testing.T) {
 	}
 
 	// What an operator does on a node whose Enforcer is deleted.
-	for _, p := range []*labcluster.Process{node.Agent(), node.Dataplane()} {
+	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +145,7 @@ func TestPodAsShipped(t *testing.T) {
 }
 
 // statusOf reads what the kernel says about a process.
-func statusOf(t *testing.T, p *labcluster.Process) map[string]string {
+func statusOf(t *testing.T, p *process.Process) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
@@ -184,7 +185,7 @@ func answers(t *testing.T, node *labcluster.Node, port int, path string) {
 		last = fmt.Sprintf("%s: %s", response.Status, body)
 	}
 	logs := []string{}
-	for _, p := range []*labcluster.Process{node.Agent(), node.Dataplane()} {
+	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		logs = append(logs, p.Log())
 	}
 	t.Fatalf("port %d does not answer %s: %s\n%s", port, path, last, strings.Join(logs, "\n"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // TestUpgrade: a node's processes are replaced by those of another build, one
@@ -89,7 +90,7 @@ func (s *stage) replacePods(program string) {
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
 	for _, n := range s.cluster.Nodes() {
 		gap := s.watchListener(n)
-		for _, p := range []*labcluster.Process{n.Agent(), n.Dataplane()} {
+		for _, p := range []*process.Process{n.Agent(), n.Dataplane()} {
 			s.must(p.Stop())
 		}
 		for _, start := range []func() error{n.Prepare, n.StartDataplane, n.StartAgent} {
@@ -114,7 +115,7 @@ func (s *stage) stopAll(refused []*guard, allowed, streams *load) {
 }
 
 // runs wants that a process is of a build.
-func (s *stage) runs(p *labcluster.Process, program string) {
+func (s *stage) runs(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
 	s.must(err)

@@ -1,0 +1,33 @@
+package process
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+)
+
+// tail keeps the last size bytes that are written to it. It is safe for
+// concurrent use.
+type tail struct {
+	size int
+	mu   sync.Mutex
+	buf  bytes.Buffer
+}
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf.Write(p)
+	if over := t.buf.Len() - t.size; over > 0 {
+		t.buf.Next(over)
+	}
+	return len(p), nil
+}
+
+// text returns the kept bytes without surrounding white space.
+func (t *tail) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(t.buf.String())
+}

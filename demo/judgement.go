@@ -33,7 +33,7 @@ func judge(path string, cells []*Cell) error {
 	}
 	for _, c := range cells {
 		f := c.flow()
-		d := t.Lookup(f)
+		d := t.Evaluate(f)
 		c.Policies = d.Verdict()
 		c.Egress, c.Ingress = sideOf(t, d.Egress), sideOf(t, d.Ingress)
 		c.Egress.Near, c.Ingress.Near = nearOf(t, f, rule.Egress, d.Egress), nearOf(t, f, rule.Ingress, d.Ingress)
@@ -44,7 +44,7 @@ func judge(path string, cells []*Cell) error {
 	return nil
 }
 
-func sideOf(t *tree.Tree, in tree.Side) side {
+func sideOf(t *tree.Tree, in rule.Side) side {
 	out := side{Verdict: in.Verdict.String(), Reason: in.Reason.String(), IsolatedBy: slices.Clone(t.IsolatedBy(in))}
 	if in.Reason == rule.Elsewhere {
 		out.Reason = rule.External.String()

@@ -23,18 +23,14 @@ func (n miss) equal(o miss) bool {
 }
 
 // nearOf asks the tree for the near misses of a side.
-func nearOf(t *tree.Tree, f flow.Flow, d rule.Direction, s tree.Side) []miss {
-	byPort, byPeer := t.Near(f, d, s)
+func nearOf(t *tree.Tree, f flow.Flow, d rule.Direction, s rule.Side) []miss {
 	var out []miss
-	for _, m := range byPort {
+	for _, m := range t.NearMisses(f, d, s) {
 		n := miss{Policy: m.Policy, Rule: m.Index}
 		for _, p := range m.Ports {
 			n.Ports = append(n.Ports, rangeText(p))
 		}
 		out = append(out, n)
-	}
-	for _, m := range byPeer {
-		out = append(out, miss{Policy: m.Policy, Rule: m.Index})
 	}
 	return out
 }

@@ -94,7 +94,7 @@ func both(egress, ingress judged) rule.Verdict {
 // judged is a side as the tree of its pod's node judged it. Where the end is no
 // live pod there is no tree.
 type judged struct {
-	tree.Side
+	rule.Side
 	tree *tree.Tree
 }
 
@@ -110,7 +110,7 @@ func (c *Cluster) sides(f flow.Flow) (egress, ingress judged, err error) {
 
 // side judges one end.
 func (c *Cluster) side(f flow.Flow, d rule.Direction) (judged, error) {
-	external := judged{Side: tree.Side{Verdict: rule.Allow, Reason: rule.External}}
+	external := judged{Side: rule.Side{Verdict: rule.Allow, Reason: rule.External}}
 	end := f.Src
 	if d == rule.Ingress {
 		end = f.Dst
@@ -123,7 +123,7 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	decision := t.Lookup(f)
+	decision := t.Evaluate(f)
 	side := decision.Egress
 	if d == rule.Ingress {
 		side = decision.Ingress
@@ -144,7 +144,7 @@ func (j judged) named() Side {
 
 // SideOf gives a side of a tree's decision with its names. A side that the tree
 // does not judge has reason Elsewhere.
-func SideOf(t *tree.Tree, side tree.Side) Side {
+func SideOf(t *tree.Tree, side rule.Side) Side {
 	out := Side{Verdict: side.Verdict, Reason: side.Reason, IsolatedBy: t.IsolatedBy(side)}
 	out.Policy, out.Rule, _ = t.Rule(side)
 	return out

@@ -33,18 +33,14 @@ func (c *Cluster) Near(f flow.Flow, d rule.Direction) ([]Near, error) {
 
 // NearIn lists the near misses of a flow in one node's tree.
 func NearIn(t *tree.Tree, f flow.Flow, d rule.Direction) []Near {
-	decision := t.Lookup(f)
+	decision := t.Evaluate(f)
 	side := decision.Egress
 	if d == rule.Ingress {
 		side = decision.Ingress
 	}
-	byPort, byPeer := t.Near(f, d, side)
 	var out []Near
-	for _, n := range byPort {
-		out = append(out, Near{Policy: n.Policy, Rule: n.Index, PeerMatches: true, Ports: n.Ports})
-	}
-	for _, n := range byPeer {
-		out = append(out, Near{Policy: n.Policy, Rule: n.Index})
+	for _, n := range t.NearMisses(f, d, side) {
+		out = append(out, Near{Policy: n.Policy, Rule: n.Index, PeerMatches: n.Differs == rule.PortPart, Ports: n.Ports})
 	}
 	return out
 }

@@ -78,7 +78,7 @@ func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) 
 
 func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) Rule {
 	found := len(r.errors)
-	out := Rule{Direction: d, Action: rule.Accept, Field: ruleField(d, index)}
+	out := Rule{Direction: d, Action: rule.ActionAccept, Field: ruleField(d, index)}
 	if len(ports) > 0 {
 		out.Ports = make([]Port, len(ports))
 	}

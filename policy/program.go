@@ -177,7 +177,7 @@ func (c *Compiler) write(p *program) *rule.Program {
 		out.IsolatedBy = append(out.IsolatedBy, np.name)
 		for i := range np.rules[p.direction] {
 			pr := &np.rules[p.direction][i]
-			r := rule.Rule{Action: rule.Accept, Policy: np.name, Index: pr.index}
+			r := rule.Rule{Action: rule.ActionAccept, Policy: np.name, Index: pr.index}
 			if m, ok := c.matchNumbers(pr, p.ports); ok {
 				r.Matches = append(r.Matches, m)
 			}

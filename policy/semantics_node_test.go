@@ -103,11 +103,11 @@ func (n *nodeUnderTest) close() {
 }
 
 func (n *nodeUnderTest) lookup(f flow.Flow) (egress, ingress judgement) {
-	d := n.tree.Lookup(f)
+	d := n.tree.Evaluate(f)
 	return n.judgement(d.Egress), n.judgement(d.Ingress)
 }
 
-func (n *nodeUnderTest) judgement(s tree.Side) judgement {
+func (n *nodeUnderTest) judgement(s rule.Side) judgement {
 	j := judgement{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
 	if name, index, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
 		j.Reason = rule.NoReason // which no reference expects

@@ -238,7 +238,7 @@ func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 		}
 		defer published.Close()
 		generation = published.Generation()
-		got := published.Lookup(flow.Flow{
+		got := published.Evaluate(flow.Flow{
 			Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.7.0.1"), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
 		}).Verdict()
 		if got != want {

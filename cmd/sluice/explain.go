@@ -140,7 +140,7 @@ func (q *explainQuestion) fromTree() (e *explanation, err error) {
 	if err != nil {
 		return nil, err
 	}
-	decision := t.Lookup(f)
+	decision := t.Evaluate(f)
 	e = newExplanation(f, from, to)
 	e.Node = t.Node()
 	e.Verdict = decision.Verdict().String()

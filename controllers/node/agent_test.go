@@ -140,7 +140,7 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 			return err
 		}
 		defer published.Close()
-		got := published.Lookup(flow.Flow{
+		got := published.Evaluate(flow.Flow{
 			Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
 		}).Verdict()
 		if got != want {

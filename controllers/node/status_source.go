@@ -11,6 +11,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -83,9 +84,9 @@ func (s *statusSource) count() error {
 		if here.Is6() {
 			nobody = netip.IPv6Unspecified()
 		}
-		out := t.Lookup(flow.Flow{Src: here, Dst: nobody, Protocol: flow.TCP})
-		in := t.Lookup(flow.Flow{Src: nobody, Dst: here, Protocol: flow.TCP})
-		for _, side := range [...]tree.Side{out.Egress, in.Ingress} {
+		out := t.Evaluate(flow.Flow{Src: here, Dst: nobody, Protocol: flow.TCP})
+		in := t.Evaluate(flow.Flow{Src: nobody, Dst: here, Protocol: flow.TCP})
+		for _, side := range [...]rule.Side{out.Egress, in.Ingress} {
 			for _, name := range t.IsolatedBy(side) {
 				policies[name] = struct{}{}
 			}

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // Connections is the table of a network namespace. It is not safe for
@@ -78,7 +76,7 @@ func (r Result) Changed() int { return r.Accepted + r.Refused + r.Cleared }
 // It asks newest again and again, about every hundred connections, and uses a
 // judge until it asks for the next or returns. After an error, or when the
 // context has ended, some connections have not been judged.
-func (c *Connections) JudgeAll(ctx context.Context, newest func() queue.Judge) (Result, error) {
+func (c *Connections) JudgeAll(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() func(*entry) uint32 {
 		judge := newest()
 		return func(e *entry) uint32 { return c.state(judge, e) }
@@ -93,20 +91,20 @@ func (c *Connections) Clear() (Result, error) {
 }
 
 // state gives the mark that a connection is to have.
-func (c *Connections) state(judge queue.Judge, e *entry) uint32 {
+func (c *Connections) state(judge rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
 	// This node's own connections are accepted by rules, whatever address it
 	// uses.
 	if c.local.has(f.Src) {
 		return 0
 	}
-	decision := judge.Lookup(f)
+	decision := judge.Evaluate(f)
 	switch {
 	case !isolated(decision.Egress) && !isolated(decision.Ingress):
 		return 0
 	case decision.Verdict() == rule.Allow:
 		return c.marks.Accepted
-	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Lookup(f.Reverse()).Verdict() == rule.Allow:
+	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Evaluate(f.Reverse()).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
 		return c.marks.Refused
@@ -116,7 +114,7 @@ func (c *Connections) state(judge queue.Judge, e *entry) uint32 {
 // isolated says whether a side of a flow gives its connection a mark: policies
 // had a say in it, or it is a pod's or a node's own, which would be queued again
 // if it had none.
-func isolated(s tree.Side) bool {
+func isolated(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true

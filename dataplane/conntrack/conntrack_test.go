@@ -13,10 +13,8 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -93,19 +91,19 @@ func (s *stage) read() map[uint16]uint32 {
 }
 
 func (s *stage) judgeAll(j judge) (conntrack.Result, error) {
-	return s.connections.JudgeAll(context.Background(), func() queue.Judge { return j })
+	return s.connections.JudgeAll(context.Background(), func() rule.Evaluator { return j })
 }
 
 // judge isolates one pod for ingress; port 80 of it is allowed.
 type judge struct{ pod netip.Addr }
 
-func (j judge) Lookup(f flow.Flow) tree.Decision {
-	open := tree.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
-	d := tree.Decision{Egress: open, Ingress: open}
+func (j judge) Evaluate(f flow.Flow) rule.Decision {
+	open := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
+	d := rule.Decision{Egress: open, Ingress: open}
 	if f.Dst == j.pod {
-		d.Ingress = tree.Side{Reason: rule.NoRuleMatched}
+		d.Ingress = rule.Side{Reason: rule.NoRuleMatched}
 		if f.Protocol.HasPorts() && f.DstPort == 80 {
-			d.Ingress = tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
+			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.Matched}
 		}
 	}
 	return d
@@ -183,7 +181,7 @@ func TestJudgeAllAfterOneGivenUp(t *testing.T) {
 	for range 3 {
 		ctx, stop := context.WithCancel(t.Context())
 		asked := 0
-		_, err := s.connections.JudgeAll(ctx, func() queue.Judge {
+		_, err := s.connections.JudgeAll(ctx, func() rule.Evaluator {
 			if asked++; asked == 2 {
 				stop()
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
@@ -39,7 +40,7 @@ type Generation struct {
 	Node               string
 	Pods, IsolatedPods int
 
-	Judge queue.Judge
+	Judge rule.Evaluator
 	// Isolated is whose packets are queued.
 	Isolated ruleset.Isolated
 	// LinkLocal is the addresses of pods that may send what they like from their

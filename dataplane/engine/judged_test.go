@@ -17,7 +17,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -56,25 +55,25 @@ func TestExpectedConnectionsAreJudged(t *testing.T) {
 
 type onlyTo80 struct{}
 
-func (onlyTo80) Lookup(f flow.Flow) tree.Decision {
+func (onlyTo80) Evaluate(f flow.Flow) rule.Decision {
 	if f.DstPort == 80 {
-		yes := tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
-		return tree.Decision{Egress: yes, Ingress: yes}
+		yes := rule.Side{Verdict: rule.Allow, Reason: rule.Matched}
+		return rule.Decision{Egress: yes, Ingress: yes}
 	}
-	no := tree.Side{Reason: rule.NoRuleMatched}
-	return tree.Decision{Egress: no, Ingress: no}
+	no := rule.Side{Reason: rule.NoRuleMatched}
+	return rule.Decision{Egress: no, Ingress: no}
 }
 
 // selfJudge refuses everything but a pod to itself.
 type selfJudge struct{}
 
-func (selfJudge) Lookup(f flow.Flow) tree.Decision {
+func (selfJudge) Evaluate(f flow.Flow) rule.Decision {
 	if f.Src == f.Dst {
-		self := tree.Side{Verdict: rule.Allow, Reason: rule.SamePod}
-		return tree.Decision{Egress: self, Ingress: self}
+		self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
+		return rule.Decision{Egress: self, Ingress: self}
 	}
-	no := tree.Side{Reason: rule.NoRuleMatched}
-	return tree.Decision{Egress: no, Ingress: no}
+	no := rule.Side{Reason: rule.NoRuleMatched}
+	return rule.Decision{Egress: no, Ingress: no}
 }
 
 // S41: a pod's connection to itself through its service goes on in the kernel

@@ -48,7 +48,7 @@ func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 		i, end = 0, netip.MustParseAddr("169.254.1.1")
 	}
 	return len(addresses) > 0 &&
-		t.Lookup(flow.Flow{Src: addresses[i], Dst: end, Protocol: experimental}).Egress.Verdict == rule.Allow
+		t.Evaluate(flow.Flow{Src: addresses[i], Dst: end, Protocol: experimental}).Egress.Verdict == rule.Allow
 }
 
 // Run enforces the newest tree of a state directory, in the network namespace

@@ -9,7 +9,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 const (
@@ -57,7 +57,7 @@ const (
 // some times. No generation waits for such a look: it is given up when one comes,
 // whose own walk looks as well.
 type walker struct {
-	judgeAll func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error)
+	judgeAll func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
 	// acknowledge is told the number of a generation, and what the walk did.
 	acknowledge func(generation uint64, r conntrack.Result)
 	fail        func(error)
@@ -148,7 +148,7 @@ func (w *walker) walk(ctx context.Context, look bool) (changed int, err error) {
 	now, look := w.begin(look, stop)
 	begun := now.Number
 	defer func() { now.release() }()
-	r, err := w.judgeAll(ctx, func() queue.Judge {
+	r, err := w.judgeAll(ctx, func() rule.Evaluator {
 		now = w.turn(now)
 		return now.Judge
 	})

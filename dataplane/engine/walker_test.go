@@ -13,8 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/queue"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 // numbered is a judge that knows its generation and whether it was closed.
@@ -23,7 +22,7 @@ type numbered struct {
 	closed     bool
 }
 
-func (*numbered) Lookup(flow.Flow) tree.Decision { return tree.Decision{} }
+func (*numbered) Evaluate(flow.Flow) rule.Decision { return rule.Decision{} }
 
 // table is connection tracking as a walker meets it: of each connection we know
 // which generation judged it last. Generations come and connections begin and end
@@ -80,7 +79,7 @@ const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")
 
-func (k *table) judgeAll(_ context.Context, newest func() queue.Judge) (r conntrack.Result, err error) {
+func (k *table) judgeAll(_ context.Context, newest func() rule.Evaluator) (r conntrack.Result, err error) {
 	// The kernel may list what began during the walk, or not.
 	list := len(k.connections)
 	for begin := 0; begin < list; {
@@ -166,7 +165,7 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalker(logr.Discard())
 		attempts, reported := 0, 0
-		w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
+		w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			if attempts++; attempts > 2*walkAttempts {
 				return conntrack.Result{}, nil
 			}
@@ -209,7 +208,7 @@ func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWalker(logr.Discard())
 				var walks, told atomic.Int64
-				w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
+				w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 					r := conntrack.Result{Refused: test.refused[min(int(walks.Load()), len(test.refused)-1)]}
 					walks.Add(1)
 					return r, nil
@@ -237,7 +236,7 @@ func TestALookGivesWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWalker(logr.Discard())
-				w.judgeAll = func(ctx context.Context, newest func() queue.Judge) (conntrack.Result, error) {
+				w.judgeAll = func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
 					newest()
 					select {
 					case <-time.After(time.Minute):
@@ -273,7 +272,7 @@ func TestWalksRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalker(logr.Discard())
 		var walks atomic.Int64
-		w.judgeAll = func(context.Context, func() queue.Judge) (conntrack.Result, error) {
+		w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			walks.Add(1)
 			<-time.After(length)
 			return conntrack.Result{}, nil

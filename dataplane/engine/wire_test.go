@@ -16,7 +16,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -43,12 +42,12 @@ type judge struct {
 	two     []netip.Addr
 }
 
-func (j judge) Lookup(f flow.Flow) tree.Decision {
-	open := tree.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+func (j judge) Evaluate(f flow.Flow) rule.Decision {
+	open := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	if !slices.Contains(j.two, f.Dst) {
-		return tree.Decision{Egress: open, Ingress: open}
+		return rule.Decision{Egress: open, Ingress: open}
 	}
-	return tree.Decision{Egress: open, Ingress: tree.Side{Verdict: j.ingress(f), Reason: rule.Matched}}
+	return rule.Decision{Egress: open, Ingress: rule.Side{Verdict: j.ingress(f), Reason: rule.Matched}}
 }
 
 func newStage(t *testing.T, deny ruleset.Deny, ingress judgeFunc) *stage {

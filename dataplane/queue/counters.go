@@ -6,7 +6,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // Protocol classes by which verdicts are counted.
@@ -51,8 +50,8 @@ type counters struct {
 	lookups, batchTimes histogram
 }
 
-func (c *counters) countSide(d rule.Direction, f flow.Flow, s tree.Side) {
-	if !judged(s) {
+func (c *counters) countSide(d rule.Direction, f flow.Flow, s rule.Side) {
+	if !s.Evaluated() {
 		return
 	}
 	family := 0

@@ -9,7 +9,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // At most ringSize events in each gatherInterval are told, some 10,000 a
@@ -49,10 +48,10 @@ const (
 type record struct {
 	at       time.Time
 	flow     flow.Flow
-	decision tree.Decision
+	decision rule.Decision
 	outcome  Outcome
 	fault    packet.Fault
-	judge    Judge
+	judge    rule.Evaluator
 }
 
 // Outcome is what a packet's verdict came to.
@@ -107,15 +106,6 @@ type EventSide struct {
 	// IsolatedBy are the policies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`
 }
-
-// namer is a Judge that knows names: a *tree.Tree.
-type namer interface {
-	Pod(a netip.Addr) (name string, ok bool)
-	Rule(s tree.Side) (policy string, index int, ok bool)
-	IsolatedBy(s tree.Side) []string
-}
-
-var _ namer = (*tree.Tree)(nil)
 
 // NewEvents makes a place to listen at.
 func NewEvents() *Events {
@@ -251,7 +241,7 @@ func (r *record) event() Event {
 	}
 	f := &r.flow
 	event.Protocol, event.Src, event.Dst, event.SrcPort, event.DstPort = f.Protocol.String(), f.Src, f.Dst, f.SrcPort, f.DstPort
-	names, _ := r.judge.(namer)
+	names, _ := r.judge.(rule.Namer)
 	if names != nil {
 		event.SrcPod, _ = names.Pod(f.Src)
 		event.DstPod, _ = names.Pod(f.Dst)
@@ -262,8 +252,8 @@ func (r *record) event() Event {
 }
 
 // eventSide is nil for a side that this node did not judge.
-func eventSide(names namer, s tree.Side) *EventSide {
-	if !judged(s) {
+func eventSide(names rule.Namer, s rule.Side) *EventSide {
+	if !s.Evaluated() {
 		return nil
 	}
 	side := &EventSide{Verdict: s.Verdict.String(), Reason: s.Reason.String()}
@@ -275,14 +265,4 @@ func eventSide(names namer, s tree.Side) *EventSide {
 	}
 	side.IsolatedBy = names.IsolatedBy(s)
 	return side
-}
-
-// judged says whether a side's pod is of this node.
-func judged(s tree.Side) bool {
-	switch s.Reason {
-	case rule.NoReason, rule.External, rule.Elsewhere:
-		return false
-	default:
-		return true
-	}
 }

@@ -18,17 +18,9 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
-
-// Judge answers for flows: a *tree.Tree. It is called for each packet that
-// enters user space, by all workers at once: no allocation, no lock, no system
-// call.
-type Judge interface {
-	Lookup(f flow.Flow) tree.Decision
-}
 
 // Config says which queues to serve, and how.
 type Config struct {
@@ -57,7 +49,7 @@ type Pool struct {
 	config Config
 	// judge is nil until there is a first one. Until then the pool holds the
 	// workers' locks.
-	judge   atomic.Pointer[Judge]
+	judge   atomic.Pointer[rule.Evaluator]
 	begin   sync.Once
 	workers []*worker
 	cancel  context.CancelFunc
@@ -73,7 +65,7 @@ var ErrTaken = errors.New("another process listens there, such as a dataplane th
 // Open binds the queues in the network namespace of the calling thread and
 // starts to answer. With a nil judge packets wait until Swap gives one. The error
 // is ErrTaken, and names the queue, where one has a listener.
-func Open(config Config, judge Judge) (*Pool, error) {
+func Open(config Config, judge rule.Evaluator) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
 	}
@@ -147,7 +139,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 // Swap lets all packets from now on be judged by another judge, and waits until
 // every batch that was begun before has ended, its verdicts carried out and its
 // events named: the judge before is in use no more.
-func (p *Pool) Swap(judge Judge) {
+func (p *Pool) Swap(judge rule.Evaluator) {
 	p.judge.Store(&judge)
 	p.release()
 	for _, w := range p.workers {

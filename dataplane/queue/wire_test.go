@@ -16,7 +16,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -30,7 +29,7 @@ type stage struct {
 	pool     *queue.Pool
 }
 
-func newStage(t *testing.T, judge queue.Judge) *stage {
+func newStage(t *testing.T, judge rule.Evaluator) *stage {
 	t.Helper()
 	s := &stage{t: t}
 	l, err := lab.New()
@@ -72,7 +71,7 @@ func newStage(t *testing.T, judge queue.Judge) *stage {
 	return s
 }
 
-func (s *stage) open(judge queue.Judge) {
+func (s *stage) open(judge rule.Evaluator) {
 	s.t.Helper()
 	err := s.node.Do(func() (err error) { s.pool, err = queue.Open(s.config, judge); return err })
 	if err != nil {
@@ -130,8 +129,8 @@ func until(t *testing.T, what string, good func() bool) {
 	}
 }
 
-func refuse() tree.Decision {
-	return tree.Decision{Egress: tree.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: tree.Side{Reason: rule.NoRuleMatched}}
+func refuse() rule.Decision {
+	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
 // held is a judge that answers once it is let go.
@@ -143,7 +142,7 @@ type held struct {
 
 func newHeld() *held { return &held{asked: make(chan struct{}), gate: make(chan struct{})} }
 
-func (h *held) Lookup(flow.Flow) tree.Decision {
+func (h *held) Evaluate(flow.Flow) rule.Decision {
 	h.once.Do(func() { close(h.asked) })
 	<-h.gate
 	return refuse()
@@ -248,7 +247,7 @@ type given struct {
 	late  *atomic.Uint64
 }
 
-func (g *given) Lookup(flow.Flow) tree.Decision {
+func (g *given) Evaluate(flow.Flow) rule.Decision {
 	g.asked.Add(1)
 	if g.up.Load() {
 		g.late.Add(1)

@@ -14,7 +14,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // worker serves one queue. Everything but Close runs on go-nfqueue's goroutine.
@@ -29,7 +28,7 @@ type worker struct {
 	batch sync.Mutex
 	// judge is the one for the whole batch, nil where the pool ends before it has
 	// any: the kernel drops what nobody answers.
-	judge   Judge
+	judge   rule.Evaluator
 	decoder packet.Decoder
 	// interest is what of the batch somebody wants to hear.
 	interest uint32
@@ -115,7 +114,7 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 	// Connection tracking may have lost a connection that the other end opened,
 	// and it knows which connection an error is about. The rules accept these
 	// answers only where that can be.
-	if p.OwnError || p.MidStream && w.judge.Lookup(p.Flow.Reverse()).Verdict() == rule.Allow {
+	if p.OwnError || p.MidStream && w.judge.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		outcome, state = MidStream, marks.Either
 	} else {
@@ -128,13 +127,13 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 }
 
 // lookup asks the judge, and takes the time now and then.
-func (w *worker) lookup(f flow.Flow) tree.Decision {
+func (w *worker) lookup(f flow.Flow) rule.Decision {
 	if !w.timeLookup {
-		return w.judge.Lookup(f)
+		return w.judge.Evaluate(f)
 	}
 	w.timeLookup = false
 	begin := time.Now()
-	decision := w.judge.Lookup(f)
+	decision := w.judge.Evaluate(f)
 	w.counters.lookups.observe(time.Since(begin))
 	return decision
 }

@@ -14,23 +14,22 @@ import (
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // toPort allows what goes to one port.
 type toPort uint16
 
-func (p toPort) Lookup(f flow.Flow) tree.Decision {
-	side := tree.Side{Reason: rule.NoRuleMatched}
+func (p toPort) Evaluate(f flow.Flow) rule.Decision {
+	side := rule.Side{Reason: rule.NoRuleMatched}
 	if f.DstPort == uint16(p) {
-		side = tree.Side{Verdict: rule.Allow, Reason: rule.Matched}
+		side = rule.Side{Verdict: rule.Allow, Reason: rule.Matched}
 	}
-	return tree.Decision{Egress: tree.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
+	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
 }
 
 // newWorker makes a worker that is bound to no queue. What it sends stays in
 // its socket.
-func newWorker(t testing.TB, judge Judge, events *Events) *worker {
+func newWorker(t testing.TB, judge rule.Evaluator, events *Events) *worker {
 	t.Helper()
 	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
 	if err != nil {
@@ -276,11 +275,11 @@ func (n *named) Pod(a netip.Addr) (string, bool) {
 	return "pod/" + a.String(), true
 }
 
-func (n *named) Rule(s tree.Side) (string, int, bool) {
+func (n *named) Rule(s rule.Side) (string, int, bool) {
 	return "default/db", 2, s.Reason == rule.Matched
 }
 
-func (n *named) IsolatedBy(tree.Side) []string { return []string{"default/db"} }
+func (n *named) IsolatedBy(rule.Side) []string { return []string{"default/db"} }
 
 func TestEvents(t *testing.T) {
 	events := NewEvents()

@@ -92,21 +92,22 @@ func (r Reason) String() string {
 	}
 }
 
-// Action is what a matching rule does. NetworkPolicy has Accept only; the
-// others are for ordered tiers around it. The zero value is no rule at all.
+// Action is what a matching rule does with a flow. The rules of a NetworkPolicy
+// only accept. The other actions are for the ordered tiers of a
+// ClusterNetworkPolicy. The zero value means that there is no rule.
 type Action uint8
 
-// The actions, as a tree stores them.
+// The actions, with the numbers that a tree stores.
 const (
-	// None: no rule here.
-	None Action = iota
-	// Accept ends the search and allows.
-	Accept
-	// Refuse ends the search and denies.
-	Refuse
-	// Pass hands the flow to the next tier. No tier exists yet: a builder
-	// refuses it.
-	Pass
+	// ActionNone means that there is no rule.
+	ActionNone Action = iota
+	// ActionAccept allows the flow. No later rule is considered.
+	ActionAccept
+	// ActionDeny denies the flow. No later rule is considered.
+	ActionDeny
+	// ActionPass continues with the next tier. There are no tiers yet, so a
+	// builder rejects it.
+	ActionPass
 )
 
 // Class numbers the addresses that no rule of this node can tell apart: the

@@ -41,9 +41,9 @@ func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
 	return s.Compile(cluster.LocalNode).Delta()
 }
 
-// BenchmarkLookup judges flows of the 250 pods of one node, half of them as
+// BenchmarkEvaluate judges flows of the 250 pods of one node, half of them as
 // some rule allows, the others at random.
-func BenchmarkLookup(b *testing.B) {
+func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
 			c := cluster.NewRealistic(1, cluster.Size{Pods: size.pods, Policies: size.policies, DualStack: true})
@@ -56,7 +56,7 @@ func BenchmarkLookup(b *testing.B) {
 			b.ReportAllocs()
 			i, allowed := 0, 0
 			for b.Loop() {
-				allowed += int(tr.Lookup(flows[i&(len(flows)-1)]).Verdict())
+				allowed += int(tr.Evaluate(flows[i&(len(flows)-1)]).Verdict())
 				i++
 			}
 			b.ReportMetric(float64(tr.Size()), "file-bytes")
@@ -115,7 +115,7 @@ func manyRules(seed int) *rule.Program {
 			m.Classes = append(m.Classes, 1+class*61+rule.Class(seed+i)%1600)
 		}
 		m.Blocks = []rule.Block{{Prefix: netip.MustParsePrefix("172.16.0.0/12"), Excepts: []netip.Prefix{netip.MustParsePrefix("172.16.9.0/24")}}}
-		p.Rules = append(p.Rules, rule.Rule{Action: rule.Accept, Policy: name, Matches: []rule.Match{m}})
+		p.Rules = append(p.Rules, rule.Rule{Action: rule.ActionAccept, Policy: name, Matches: []rule.Match{m}})
 	}
 	return p
 }

@@ -16,7 +16,7 @@ func oneRule(r rule.Rule) rule.Delta {
 }
 
 func oneMatch(m rule.Match) rule.Delta {
-	return oneRule(rule.Rule{Action: rule.Accept, Matches: []rule.Match{m}})
+	return oneRule(rule.Rule{Action: rule.ActionAccept, Matches: []rule.Match{m}})
 }
 
 func oneAddress(a string, owner rule.Owner) rule.Delta {
@@ -36,9 +36,9 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		delta rule.Delta
 		want  string
 	}{
-		"action Pass":                   {oneRule(rule.Rule{Action: rule.Pass}), "program 9: rule ns/p[0]: action Pass"},
+		"action Pass":                   {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: action Pass"},
 		"no action":                     {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
-		"negative index":                {oneRule(rule.Rule{Action: rule.Accept, Index: -1}), "index"},
+		"negative index":                {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
 		"class 0":                       {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
 		"classes that descend":          {oneMatch(rule.Match{Classes: []rule.Class{2, 1}}), "class 1"},
 		"class that is too large":       {oneMatch(rule.Match{Classes: []rule.Class{1 << 30}}), "class 1073741824"},

@@ -36,18 +36,18 @@ func smallDelta() rule.Delta {
 		},
 		Programs: []rule.ProgramChange{
 			{ID: 1, Program: &rule.Program{IsolatedBy: []string{"shop/allow", "shop/deny"}, Rules: []rule.Rule{
-				{Action: rule.Accept, Policy: "shop/allow", Index: 0, Matches: []rule.Match{{
+				{Action: rule.ActionAccept, Policy: "shop/allow", Index: 0, Matches: []rule.Match{{
 					Ports:   []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 90}, {Protocol: uint8(flow.UDP), First: 53, Last: 53}},
 					Classes: []rule.Class{2, 70},
 				}}},
-				{Action: rule.Accept, Policy: "shop/allow", Index: 1, Matches: []rule.Match{{
+				{Action: rule.ActionAccept, Policy: "shop/allow", Index: 1, Matches: []rule.Match{{
 					Ports:  []rule.Ports{{Protocol: uint8(flow.TCP), First: 443, Last: 443}},
 					Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12"), Excepts: []netip.Prefix{prefix("172.16.1.0/24")}}, {Prefix: prefix("fd07::/16")}},
 				}}},
 			}}},
 			{ID: 2, Program: &rule.Program{IsolatedBy: []string{"shop/deny"}, Rules: []rule.Rule{
-				{Action: rule.Accept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
-				{Action: rule.Accept, Policy: "shop/deny", Index: 1, Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 53, Last: 443}}, Classes: []rule.Class{2}}}},
+				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
+				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 1, Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 53, Last: 443}}, Classes: []rule.Class{2}}}},
 			}}},
 		},
 	}
@@ -98,11 +98,11 @@ func repair(file []byte) {
 // use asks a tree for everything it can tell.
 func use(t *tree.Tree, flows []flow.Flow) {
 	for _, f := range flows {
-		d := t.Lookup(f)
-		for direction, side := range map[rule.Direction]tree.Side{rule.Egress: d.Egress, rule.Ingress: d.Ingress} {
+		d := t.Evaluate(f)
+		for direction, side := range map[rule.Direction]rule.Side{rule.Egress: d.Egress, rule.Ingress: d.Ingress} {
 			t.Rule(side)
 			t.IsolatedBy(side)
-			t.Near(f, direction, side)
+			t.NearMisses(f, direction, side)
 		}
 		t.Pod(f.Src)
 	}

@@ -131,8 +131,8 @@ func checkPrograms(changes []rule.ProgramChange) error {
 
 func checkRule(r *rule.Rule) error {
 	switch r.Action {
-	case rule.Accept, rule.Refuse:
-	case rule.Pass:
+	case rule.ActionAccept, rule.ActionDeny:
+	case rule.ActionPass:
 		return errors.New("action Pass: there is no tier to pass to yet")
 	default:
 		return fmt.Errorf("unknown action %d", r.Action)

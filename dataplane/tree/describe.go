@@ -19,11 +19,11 @@ func (t *Tree) name(number uint32) string {
 // Rule names the rule that decided a side: its policy as "namespace/name" and
 // its place in the policy's list for the direction. It is false unless the
 // side's reason is Matched. The side must come from this tree.
-func (t *Tree) Rule(s Side) (policy string, index int, ok bool) {
+func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	if s.Reason != rule.Matched {
 		return "", 0, false
 	}
-	policy, index = t.ruleOf(s.program, s.decided)
+	policy, index = t.ruleOf(s.Ref.Program, s.Ref.Rule)
 	return policy, index, true
 }
 
@@ -37,11 +37,11 @@ func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 // IsolatedBy names the policies that isolate the pod of a side, ascending. It
 // is empty unless the side's reason is Matched or NoRuleMatched. The side must
 // come from this tree.
-func (t *Tree) IsolatedBy(s Side) []string {
-	if s.program == 0 {
+func (t *Tree) IsolatedBy(s rule.Side) []string {
+	if s.Ref.Program == 0 {
 		return nil
 	}
-	p := t.programs[s.program:]
+	p := t.programs[s.Ref.Program:]
 	policies := make([]string, p[programIsolated])
 	for i := range policies {
 		policies[i] = t.name(p[programBody+i])

@@ -1,7 +1,7 @@
 // Package tree holds the rules of one node as one immutable file that packets
 // are judged from where it lies: a Builder follows the node's rules change by
 // change, a Publisher puts them into a state directory, Open maps them and
-// Tree.Lookup judges a flow. Everything is decided when the tree is built; a
+// Tree.Evaluate evaluates a flow. Everything is decided when the tree is built; a
 // lookup only walks.
 //
 // The file is flat and position-independent; docs/tree-format.md draws it.

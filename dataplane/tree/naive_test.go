@@ -93,7 +93,7 @@ func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule
 	for _, r := range program.Rules {
 		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && hasPeer(m, peer, owner) }) {
 			a := answer{Reason: rule.Matched, Policy: r.Policy, Index: r.Index, IsolatedBy: program.IsolatedBy}
-			if r.Action == rule.Accept {
+			if r.Action == rule.ActionAccept {
 				a.Verdict = rule.Allow
 			}
 			return a
@@ -116,12 +116,12 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 
 // near says which rules that accept match the side's peer at some port
 // together with the ports, and which match the side's port.
-func (n *naive) near(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []tree.NearMiss) {
+func (n *naive) near(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
-		if r.Action != rule.Accept {
+		if r.Action != rule.ActionAccept {
 			continue
 		}
-		miss := tree.NearMiss{Policy: r.Policy, Index: r.Index}
+		miss := rule.NearMiss{Policy: r.Policy, Index: r.Index}
 		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && (m.Any || len(m.Classes)+len(m.Blocks) > 0) }) {
 			byPeer = append(byPeer, miss)
 		}

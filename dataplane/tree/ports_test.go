@@ -18,7 +18,7 @@ import (
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
 	for i := range n {
-		program.Rules = append(program.Rules, rule.Rule{Action: rule.Accept, Policy: "x/p", Index: i, Matches: []rule.Match{{
+		program.Rules = append(program.Rules, rule.Rule{Action: rule.ActionAccept, Policy: "x/p", Index: i, Matches: []rule.Match{{
 			Ports:  []rule.Ports{{Protocol: uint8(flow.TCP), First: uint16(1 + 2*i), Last: 65535}},
 			Blocks: []rule.Block{{Prefix: netip.PrefixFrom(peerOf(i), 32)}},
 		}}})

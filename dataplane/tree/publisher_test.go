@@ -187,7 +187,7 @@ func TestReadersDuringPublications(t *testing.T) {
 					t.Errorf("generation %d has %d pods", g, pods)
 				}
 				for _, f := range flows[:50] {
-					tr.Lookup(f)
+					tr.Evaluate(f)
 				}
 				if err := tr.Close(); err != nil {
 					t.Error(err)

@@ -47,9 +47,9 @@ func drawProgram(t *rapid.T, id rule.ProgramID) *rule.Program {
 		p.IsolatedBy = append(p.IsolatedBy, fmt.Sprintf("ns/policy-%d-%d", id, i))
 	}
 	for i := range rapid.IntRange(0, 5).Draw(t, "rules") {
-		r := rule.Rule{Action: rule.Accept, Policy: p.IsolatedBy[i%len(p.IsolatedBy)], Index: i}
+		r := rule.Rule{Action: rule.ActionAccept, Policy: p.IsolatedBy[i%len(p.IsolatedBy)], Index: i}
 		if rapid.IntRange(0, 4).Draw(t, "action") == 0 {
-			r.Action = rule.Refuse
+			r.Action = rule.ActionDeny
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "matches") {
 			r.Matches = append(r.Matches, drawMatch(t))
@@ -149,8 +149,8 @@ func drawFlow(t *rapid.T) flow.Flow {
 
 // answers spells a decision out.
 func answers(tr *tree.Tree, f flow.Flow) (egress, ingress answer) {
-	d := tr.Lookup(f)
-	spell := func(s tree.Side) answer {
+	d := tr.Evaluate(f)
+	spell := func(s rule.Side) answer {
 		a := answer{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: tr.IsolatedBy(s)}
 		a.Policy, a.Index, _ = tr.Rule(s)
 		return a
@@ -192,7 +192,7 @@ func checkFlow(t *rapid.T, rules *naive, one, other *tree.Tree, f flow.Flow) {
 		if diff := cmp.Diff([]answer{wantEgress, wantIngress}, []answer{egress, ingress}); diff != "" {
 			t.Fatalf("%s: %s (-want +got):\n%s", name, f, diff)
 		}
-		if got, want := tr.Lookup(f).Verdict() == rule.Allow, wantEgress.Verdict == rule.Allow && wantIngress.Verdict == rule.Allow; got != want {
+		if got, want := tr.Evaluate(f).Verdict() == rule.Allow, wantEgress.Verdict == rule.Allow && wantIngress.Verdict == rule.Allow; got != want {
 			t.Fatalf("%s: %s: allowed %t, want %t", name, f, got, want)
 		}
 	}

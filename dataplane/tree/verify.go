@@ -231,7 +231,7 @@ func (v *programVerifier) verify() error {
 		if !v.tree.isName(v.rules[i+ruleName]) {
 			return fmt.Errorf("rule %d: policy %d is unknown", i/ruleWords, v.rules[i+ruleName])
 		}
-		if action := rule.Action(v.rules[i+ruleAction]); v.rules[i+ruleAction] > actionMask || action != rule.Accept && action != rule.Refuse {
+		if action := rule.Action(v.rules[i+ruleAction]); v.rules[i+ruleAction] > actionMask || action != rule.ActionAccept && action != rule.ActionDeny {
 			return fmt.Errorf("rule %d: action %d is unknown", i/ruleWords, v.rules[i+ruleAction])
 		}
 	}

@@ -170,7 +170,7 @@ func TestWatchReportsARefusedTreeAndGoesOn(t *testing.T) {
 	}
 	refused := next(t, deliveries)
 	wantRefused(t, "damaged", damaged, refused.tree, refused.err, tree.ErrCorrupt)
-	if inUse.tree.Lookup(tcp("1.1.1.1", "2.2.2.2", 80)); inUse.tree.Node() != "node" {
+	if inUse.tree.Evaluate(tcp("1.1.1.1", "2.2.2.2", 80)); inUse.tree.Node() != "node" {
 		t.Error("the tree in use did not stay")
 	}
 	mustPublish(t, p, b, 3)

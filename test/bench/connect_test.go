@@ -60,7 +60,7 @@ candidates:
 		c := tcpConfig{Client: f.Src, Server: f.Dst, FirstPort: f.DstPort, Ports: ports}
 		for i := range uint16(ports) {
 			f.DstPort = c.FirstPort + i
-			d := s.tree.Lookup(f)
+			d := s.tree.Evaluate(f)
 			if f.Protocol != flow.TCP || d.Verdict() != rule.Allow || d.Ingress.Reason != rule.Matched || d.Egress.Reason != rule.Elsewhere {
 				continue candidates
 			}

@@ -61,7 +61,7 @@ func (s *stage) allowedUDP() []udpFlow {
 	var flows []udpFlow
 	for _, f := range s.cluster.Flows(1, 1<<14, 1) {
 		u := udpFlow{f.Src, f.Dst, f.DstPort}
-		d := s.tree.Lookup(f)
+		d := s.tree.Evaluate(f)
 		if f.Protocol == flow.UDP && d.Egress.Reason == rule.Matched && d.Verdict() == rule.Allow && !seen[u] {
 			seen[u] = true
 			flows = append(flows, u)

@@ -26,7 +26,7 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: port}
 }
 
-func TestLookup(t *testing.T) {
+func TestEvaluate(t *testing.T) {
 	var (
 		elsewhere   = answer{Verdict: rule.Allow, Reason: rule.Elsewhere}
 		notIsolated = answer{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -83,15 +83,15 @@ func TestLookup(t *testing.T) {
 
 // A decision that nobody filled in refuses.
 func TestZeroDecisionDenies(t *testing.T) {
-	if v := (tree.Decision{}).Verdict(); v != rule.Deny {
+	if v := (rule.Decision{}).Verdict(); v != rule.Deny {
 		t.Errorf("got %s", v)
 	}
 }
 
-func TestLookupAllocatesNothing(t *testing.T) {
+func TestEvaluateAllocatesNothing(t *testing.T) {
 	tr, flows := publishSmall(t), smallFlows()
 	i := 0
-	if n := testing.AllocsPerRun(len(flows), func() { tr.Lookup(flows[i%len(flows)]); i++ }); n != 0 {
+	if n := testing.AllocsPerRun(len(flows), func() { tr.Evaluate(flows[i%len(flows)]); i++ }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -114,36 +114,36 @@ func TestTreeDescribesItself(t *testing.T) {
 }
 
 func TestNearMisses(t *testing.T) {
+	byPort := func(index int, ports ...rule.Ports) rule.NearMiss {
+		return rule.NearMiss{Policy: "shop/allow", Index: index, Differs: rule.PortPart, Ports: ports}
+	}
+	byPeer := func(index int) rule.NearMiss {
+		return rule.NearMiss{Policy: "shop/allow", Index: index, Differs: rule.PeerPart}
+	}
 	tests := map[string]struct {
-		flow           flow.Flow
-		byPort, byPeer []tree.NearMiss
+		flow flow.Flow
+		want []rule.NearMiss
 	}{
 		"right peer, wrong port": {
-			flow: tcp("10.0.1.1", "10.0.0.1", 22),
-			byPort: []tree.NearMiss{{Policy: "shop/allow", Index: 0, Ports: []rule.Ports{
-				{Protocol: 6, First: 80, Last: 90}, {Protocol: 17, First: 53, Last: 53},
-			}}},
+			tcp("10.0.1.1", "10.0.0.1", 22),
+			[]rule.NearMiss{byPort(0, rule.Ports{Protocol: 6, First: 80, Last: 90}, rule.Ports{Protocol: 17, First: 53, Last: 53})},
 		},
-		"right port, wrong peer":    {flow: tcp("1.1.1.1", "10.0.0.1", 80), byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 0}}},
-		"right port, wrong address": {flow: tcp("1.1.1.1", "10.0.0.1", 443), byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 1}}},
+		"right port, wrong peer":    {tcp("1.1.1.1", "10.0.0.1", 80), []rule.NearMiss{byPeer(0)}},
+		"right port, wrong address": {tcp("1.1.1.1", "10.0.0.1", 443), []rule.NearMiss{byPeer(1)}},
 		"peer of one, port of another": {
-			flow:   tcp("172.17.0.1", "10.0.0.1", 80),
-			byPort: []tree.NearMiss{{Policy: "shop/allow", Index: 1, Ports: []rule.Ports{{Protocol: 6, First: 443, Last: 443}}}},
-			byPeer: []tree.NearMiss{{Policy: "shop/allow", Index: 0}},
+			tcp("172.17.0.1", "10.0.0.1", 80),
+			[]rule.NearMiss{byPort(1, rule.Ports{Protocol: 6, First: 443, Last: 443}), byPeer(0)},
 		},
-		"nothing near":     {flow: tcp("1.1.1.1", "10.0.0.1", 22)},
-		"allowed":          {flow: tcp("10.0.1.1", "10.0.0.1", 80)},
-		"not of this side": {flow: tcp("10.0.0.1", "10.0.0.2", 80)},
+		"no near miss":             {tcp("1.1.1.1", "10.0.0.1", 22), nil},
+		"allowed":                  {tcp("10.0.1.1", "10.0.0.1", 80), nil},
+		"not isolated for ingress": {tcp("10.0.0.1", "10.0.0.2", 80), nil},
 	}
 	tr := publishSmall(t)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			byPort, byPeer := tr.Near(tt.flow, rule.Ingress, tr.Lookup(tt.flow).Ingress)
-			if len(byPort)+len(tt.byPort) > 0 && cmp.Diff(tt.byPort, byPort) != "" {
-				t.Errorf("by port (-want +got):\n%s", cmp.Diff(tt.byPort, byPort))
-			}
-			if len(byPeer)+len(tt.byPeer) > 0 && cmp.Diff(tt.byPeer, byPeer) != "" {
-				t.Errorf("by peer (-want +got):\n%s", cmp.Diff(tt.byPeer, byPeer))
+			got := tr.NearMisses(tt.flow, rule.Ingress, tr.Evaluate(tt.flow).Ingress)
+			if len(got)+len(tt.want) > 0 && cmp.Diff(tt.want, got) != "" {
+				t.Errorf("near misses (-want +got):\n%s", cmp.Diff(tt.want, got))
 			}
 		})
 	}
@@ -163,14 +163,14 @@ func TestNearMissesAreTrue(t *testing.T) {
 		tr := s.publish(rt, b)
 		for range 30 {
 			f := drawFlow(rt)
-			side := tr.Lookup(f).Ingress
+			side := tr.Evaluate(f).Ingress
 			if side.Reason != rule.NoRuleMatched {
 				continue
 			}
-			gotPort, gotPeer := tr.Near(f, rule.Ingress, side)
+			gotPort, gotPeer := splitMisses(tr.NearMisses(f, rule.Ingress, side))
 			program := rules.pods[rules.addresses[f.Dst].Pod].Ingress
 			wantPort, wantPeer := rules.near(program, f, f.Src, rules.addresses[f.Src])
-			refuses := slices.ContainsFunc(rules.programs[program].Rules, func(r rule.Rule) bool { return r.Action == rule.Refuse })
+			refuses := slices.ContainsFunc(rules.programs[program].Rules, func(r rule.Rule) bool { return r.Action == rule.ActionDeny })
 			if len(gotPort) == 0 && len(wantPort) > 0 && !refuses {
 				rt.Fatalf("%s: no miss by port, want one of %+v", f, wantPort)
 			}
@@ -180,7 +180,19 @@ func TestNearMissesAreTrue(t *testing.T) {
 	})
 }
 
-func checkNear(t *rapid.T, f flow.Flow, what string, got, want []tree.NearMiss) {
+// splitMisses splits near misses by the part that differs, and keeps their order.
+func splitMisses(misses []rule.NearMiss) (byPort, byPeer []rule.NearMiss) {
+	for _, miss := range misses {
+		if miss.Differs == rule.PortPart {
+			byPort = append(byPort, miss)
+		} else {
+			byPeer = append(byPeer, miss)
+		}
+	}
+	return byPort, byPeer
+}
+
+func checkNear(t *rapid.T, f flow.Flow, what string, got, want []rule.NearMiss) {
 	t.Helper()
 	for _, miss := range got {
 		if !hasMiss(want, miss) {
@@ -189,7 +201,7 @@ func checkNear(t *rapid.T, f flow.Flow, what string, got, want []tree.NearMiss) 
 	}
 }
 
-func hasMiss(list []tree.NearMiss, miss tree.NearMiss) bool {
+func hasMiss(list []rule.NearMiss, miss rule.NearMiss) bool {
 	for _, other := range list {
 		if other.Policy != miss.Policy || other.Index != miss.Index {
 			continue

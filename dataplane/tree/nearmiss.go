@@ -7,35 +7,24 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// NearMiss is a rule that would have allowed a flow that was a little
-// different.
-type NearMiss struct {
-	// Policy is "namespace/name", Index the rule's place in its list.
-	Policy string
-	Index  int
-	// Ports at which the rule allows the flow's peer, ascending by protocol and
-	// port. Empty in a miss by peer.
-	Ports []rule.Ports
-}
-
-// Near explains a side of a flow that no rule matched: byPort are the rules
-// that allow the same peer at other ports or protocols, byPeer those that
-// allow other peers at the same port, both in the order of the policies. Where
-// several rules allow the same, the first is named. Both are empty unless the
-// side's reason is NoRuleMatched. The side must come from this tree and be the
-// flow's.
-func (t *Tree) Near(f flow.Flow, direction rule.Direction, s Side) (byPort, byPeer []NearMiss) {
+// NearMisses returns the rules that would have allowed a side of a flow that no
+// rule matched: first the rules that allow the same peer at other ports or
+// protocols, then the rules that allow other peers at the same port, each in the
+// order of the policies. If several rules allow the same traffic, only the first
+// is returned. There are none unless the side's reason is NoRuleMatched. The side
+// must come from this tree and belong to the flow.
+func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Reason != rule.NoRuleMatched {
-		return nil, nil
+		return nil
 	}
 	peer := t.find(f.Dst)
 	if direction == rule.Ingress {
 		peer = t.find(f.Src)
 	}
-	return t.nearPorts(s.program, &peer), t.nearPeers(s.program, f)
+	return append(t.nearPorts(s.Ref.Program, &peer), t.nearPeers(s.Ref.Program, f)...)
 }
 
-func (t *Tree) nearPorts(program uint32, peer *end) []NearMiss {
+func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
 	ports := map[uint32][]rule.Ports{}
 	for slot, protocol := range [...]flow.Protocol{slotTCP: flow.TCP, slotUDP: flow.UDP, slotSCTP: flow.SCTP} {
@@ -43,7 +32,7 @@ func (t *Tree) nearPorts(program uint32, peer *end) []NearMiss {
 		n := table[0]
 		for i := range n {
 			entry := decide(p, table[1+n+i], peer)
-			if rule.Action(entry&actionMask) != rule.Accept {
+			if rule.Action(entry&actionMask) != rule.ActionAccept {
 				continue
 			}
 			here := rule.Ports{Protocol: uint8(protocol), First: uint16(table[1+i]), Last: 65535}
@@ -53,7 +42,7 @@ func (t *Tree) nearPorts(program uint32, peer *end) []NearMiss {
 			ports[entry>>actionBits] = appendPorts(ports[entry>>actionBits], here)
 		}
 	}
-	return t.misses(program, ports)
+	return t.misses(program, rule.PortPart, ports)
 }
 
 // appendPorts appends a range, or makes the last one longer where it touches.
@@ -65,13 +54,13 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	return append(list, p)
 }
 
-func (t *Tree) nearPeers(program uint32, f flow.Flow) []NearMiss {
+func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	p := t.programs[program:]
 	slot, port := slotAndPort(f)
 	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
-			if rule.Action(entry&actionMask) == rule.Accept {
+			if rule.Action(entry&actionMask) == rule.ActionAccept {
 				found[entry>>actionBits] = nil
 			}
 		}
@@ -92,19 +81,19 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []NearMiss {
 		}
 		next = leaf[leafNext]
 	}
-	return t.misses(program, found)
+	return t.misses(program, rule.PeerPart, found)
 }
 
-func (t *Tree) misses(program uint32, ports map[uint32][]rule.Ports) []NearMiss {
+func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {
 		rules = append(rules, number)
 	}
 	slices.Sort(rules)
-	misses := make([]NearMiss, 0, len(rules))
+	misses := make([]rule.NearMiss, 0, len(rules))
 	for _, number := range rules {
 		policy, index := t.ruleOf(program, number)
-		misses = append(misses, NearMiss{Policy: policy, Index: index, Ports: ports[number]})
+		misses = append(misses, rule.NearMiss{Policy: policy, Index: index, Differs: differs, Ports: ports[number]})
 	}
 	return misses
 }

@@ -7,24 +7,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Side is the answer for one end of a flow.
-type Side struct {
-	Verdict rule.Verdict
-	Reason  rule.Reason
-
-	// program is where the program lies, 0 where none judged; decided is the
-	// number of the rule, valid iff Reason is Matched.
-	program, decided uint32
-}
-
-// Decision is the answer for both ends of a flow, as far as this node knows.
-// A side whose pod is not of this node is allowed, with reason Elsewhere.
-type Decision struct {
-	Egress, Ingress Side
-}
-
-// Verdict allows what both sides allow.
-func (d Decision) Verdict() rule.Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
+var (
+	_ rule.Evaluator = (*Tree)(nil)
+	_ rule.Namer     = (*Tree)(nil)
+)
 
 // end is one end of a flow: its address, and what the tree knows of it.
 type end struct {
@@ -36,22 +22,23 @@ type end struct {
 	endpoint []uint32
 }
 
-// Lookup judges the first packet of a flow. It allocates nothing.
-func (t *Tree) Lookup(f flow.Flow) Decision {
+// Evaluate implements rule.Evaluator. A side whose pod is not a pod of this node
+// is allowed, with reason Elsewhere.
+func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	src, dst := t.find(f.Src), t.find(f.Dst)
-	elsewhere := Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
-	d := Decision{Egress: elsewhere, Ingress: elsewhere}
+	elsewhere := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
+	d := rule.Decision{Egress: elsewhere, Ingress: elsewhere}
 	slot, port := slotAndPort(f)
 	if src.endpoint != nil {
 		if dst.endpoint != nil && src.endpoint[endpointPod] == dst.endpoint[endpointPod] {
-			self := Side{Verdict: rule.Allow, Reason: rule.SamePod}
-			return Decision{Egress: self, Ingress: self}
+			self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
+			return rule.Decision{Egress: self, Ingress: self}
 		}
 		d.Egress = t.judge(src.endpoint[endpointPrograms+rule.Egress], slot, port, &dst)
 	}
 	if dst.endpoint != nil {
 		if src.kind == ownerThisNode {
-			d.Ingress = Side{Verdict: rule.Allow, Reason: rule.SameNode}
+			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.SameNode}
 		} else {
 			d.Ingress = t.judge(dst.endpoint[endpointPrograms+rule.Ingress], slot, port, &src)
 		}
@@ -89,17 +76,17 @@ func (t *Tree) find(a netip.Addr) end {
 }
 
 // judge asks a program about a peer at a port.
-func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) Side {
+func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) rule.Side {
 	if program == 0 {
-		return Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	}
 	p := t.programs[program:]
 	entry := decide(p, leafAt(p, p[programPorts+slot], port), peer)
 	if entry == 0 {
-		return Side{Reason: rule.NoRuleMatched, program: program}
+		return rule.Side{Reason: rule.NoRuleMatched, Ref: rule.Ref{Program: program}}
 	}
-	side := Side{Reason: rule.Matched, program: program, decided: entry >> actionBits}
-	if rule.Action(entry&actionMask) == rule.Accept {
+	side := rule.Side{Reason: rule.Matched, Ref: rule.Ref{Program: program, Rule: entry >> actionBits}}
+	if rule.Action(entry&actionMask) == rule.ActionAccept {
 		side.Verdict = rule.Allow
 	}
 	return side

@@ -21,6 +21,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
 // Options say for which node an agent works, and where.
@@ -46,6 +47,11 @@ const startTime = 5 * time.Second
 // Run keeps the node's tree up to date until the context ends. While the API
 // server is away it waits, also at its start.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
+	lock, err := statedir.LockAgent(o.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

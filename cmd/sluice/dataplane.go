@@ -153,6 +153,10 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		mux.Handle("GET /metrics", source.Metrics)
 		forMetrics.serve(mux)
 		health.Follow(now)
-		return status.Serve(flags.stateDir, source)
+		server, err := status.Serve(flags.stateDir, source)
+		if err != nil {
+			return nil, err // A nil *status.Server would be a closer that is not nil.
+		}
+		return server, nil
 	})
 }

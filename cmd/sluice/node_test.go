@@ -296,6 +296,18 @@ func (n *onNode) metrics() string {
 	return string(text)
 }
 
+// The path of a unix socket has at most 107 bytes.
+func TestDataplaneReportsThatItCannotCreateItsSocket(t *testing.T) {
+	stateDir := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if err := os.Mkdir(stateDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := sluice("", "dataplane", "--state-dir", stateDir)
+	if code != exitFailed || !strings.Contains(stderr, "sluice: listening for status: listen unix "+stateDir) {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
 func TestMetricsAddress(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -84,6 +84,9 @@ func TestAgent(t *testing.T) {
 		return nil
 	})
 	a.hasMetrics()
+	if code, _, stderr := sluice(two, "compile", "-f", "-", "--node", "n1", "--state-dir", a.stateDir); code != exitWrongInput || !strings.Contains(stderr, "an agent is running") {
+		t.Errorf("compile into the agent's state directory: exit %d: %s", code, stderr)
+	}
 	a.end(syscall.SIGTERM)
 	if got := a.verdict(rule.Allow); got != first {
 		t.Errorf("generation %d after the end, %d before it", got, first)

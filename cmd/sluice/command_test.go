@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
 // two is a cluster of two nodes with one pod each, and a policy that lets web
@@ -186,8 +188,13 @@ func TestExitCodes(t *testing.T) {
 		"a wrong protocol":      {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "80", "--protocol", "X"}, exitWrongInput, `--protocol: protocol "X": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
 		"no such pod":           {[]string{"explain", "-f", manifests, "--from", "wbe", "--to", "db", "--port", "80"}, exitWrongInput, "--from wbe: no pod of that name; there are default/db, default/web"},
 		"no receiver":           {[]string{"explain", "-f", manifests, "--from", "web", "--port", "80"}, exitWrongInput, "--to is missing: give a pod (name or namespace/name) or an IP address"},
+		"neither end is a pod":  {[]string{"explain", "-f", manifests, "--from", "1.2.3.4", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 1.2.3.4 nor 5.6.7.8 is the address of a pod, so no policy applies and nothing is evaluated; give a pod (name or namespace/name) or its address for at least one end"},
+		"a node and an address": {[]string{"explain", "-f", manifests, "--from", "192.168.0.1", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 192.168.0.1 nor 5.6.7.8 is the address of a pod"},
+		"no such namespace":     {[]string{"lint", "-f", manifests, "-n", "no-such-namespace"}, exitWrongInput, "-n no-such-namespace: no namespace of that name among the manifests; there are default"},
+		"a namespace of pods":   {[]string{"lint", "-f", "testdata/cluster.yaml", "-n", "alice"}, exitDone, ""},
 		"both inputs":           {[]string{"explain", "-f", manifests, "--state-dir", "x"}, exitWrongInput, "-f and --state-dir: give one of them"},
 		"no node":               {[]string{"compile", "-f", manifests}, exitWrongInput, "--node is missing: give the name of the node to compile for"},
+		"no state directory":    {[]string{"compile", "-f", manifests, "--node", "n1"}, exitWrongInput, "--state-dir is missing: give the directory in which to publish the tree"},
 		"no such node":          {[]string{"compile", "-f", manifests, "--node", "n3", "--state-dir", t.TempDir()}, exitWrongInput, "--node n3: no Node and no pod among the manifests is of that name; there are n1, n2"},
 		"warnings of lint":      {[]string{"lint", "-f", "testdata/cluster.yaml", "-f", "testdata/two-entries.yaml"}, exitFailed, ""},
 		"a state dir to no use": {[]string{"compile", "-f", manifests, "--node", "n1", "--state-dir", filepath.Join(manifests, "dir")}, exitFailed, "sluice: "},
@@ -246,6 +253,29 @@ func TestCompile(t *testing.T) {
 `
 		if code != exitDone || stdout != want {
 			t.Errorf("exit %d: %s\n%s", code, stderr, cmp.Diff(want, stdout))
+		}
+	})
+
+	t.Run("refused while an agent is running", func(t *testing.T) {
+		lock, err := statedir.LockAgent(stateDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compile := func() (int, string) {
+			code, _, stderr := sluice("", "compile", "-f", manifests, "--node", "n2", "--state-dir", stateDir)
+			return code, stderr
+		}
+		if code, stderr := compile(); code != exitWrongInput || !strings.HasPrefix(stderr, "--state-dir "+stateDir+": an agent is running with this directory") {
+			t.Errorf("exit %d: %s", code, stderr)
+		}
+		if after, err := os.Readlink(filepath.Join(stateDir, "tree", "current")); err != nil || after != current {
+			t.Errorf("current is %s (%v), was %s", after, err, current)
+		}
+		if err := lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if code, stderr := compile(); code != exitDone {
+			t.Errorf("after the agent has ended: exit %d: %s", code, stderr)
 		}
 	})
 

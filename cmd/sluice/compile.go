@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -21,8 +22,8 @@ func compileCommand() *cobra.Command {
 		Use:   "compile -f DIR --node NAME --state-dir DIR",
 		Short: "Publish a node's tree without an API server",
 		Long: `Compiles the policies for one node and publishes the tree in the state directory,
-where a running dataplane picks it up. Manifests that are wrong in any way leave
-the state directory as it is.`,
+where a running dataplane picks it up. If the manifests have any error, the state
+directory stays as it is. A state directory in which an agent is running is refused.`,
 		Example: `  sluice compile -f manifests/ --node worker-1 --state-dir /run/sluice`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +33,10 @@ the state directory as it is.`,
 			case !cmd.Flags().Changed("node"):
 				return wrongf("--node is missing: give the name of the node to compile for")
 			case stateDir == "":
-				return wrongf("--state-dir is empty: give the directory that the dataplane reads")
+				return wrongf("--state-dir is missing: give the directory in which to publish the tree")
+			}
+			if err := withoutAgent(stateDir); err != nil {
+				return err
 			}
 			return compile(cmd, &in, &out, node, stateDir)
 		},
@@ -40,8 +44,19 @@ the state directory as it is.`,
 	in.addFlag(cmd)
 	out.addFlag(cmd)
 	cmd.Flags().StringVar(&node, "node", "", "`node` to compile for; \"\" is for pods that are bound to none")
-	cmd.Flags().StringVar(&stateDir, "state-dir", "/run/sluice", "`directory` that agent and dataplane share")
+	cmd.Flags().StringVar(&stateDir, "state-dir", "", "`directory` to publish the tree in; no agent may be running with it")
 	return cmd
+}
+
+// withoutAgent returns an error if an agent is running with the state
+// directory: the tree would replace the one that the node enforces.
+func withoutAgent(stateDir string) error {
+	alive, err := statedir.AgentAlive(stateDir)
+	if err != nil || !alive {
+		return err
+	}
+	return wrongf("--state-dir %s: an agent is running with this directory, and its node enforces the tree there; "+
+		"give another directory, or stop the agent first", stateDir)
 }
 
 // compiled is what compile reports.

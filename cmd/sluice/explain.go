@@ -100,6 +100,10 @@ func (q *explainQuestion) fromManifests(cmd *cobra.Command, in *manifests) (e *e
 	if err != nil {
 		return nil, err
 	}
+	if from.Name == "" && to.Name == "" {
+		return nil, wrongf("neither %s nor %s is the address of a pod, so no policy applies and nothing is evaluated; "+
+			"give a pod (name or namespace/name) or its address for at least one end", &from, &to)
+	}
 	cluster := judge.New(snapshot)
 	defer closing(cluster, &err)
 	a, err := cluster.Judge(f)
@@ -139,6 +143,10 @@ func (q *explainQuestion) fromTree() (e *explanation, err error) {
 	f, err := q.flow(&from, &to)
 	if err != nil {
 		return nil, err
+	}
+	if from.Name == "" && to.Name == "" {
+		return nil, wrongf("neither %s nor %s is the address of a pod of node %s, so its tree does not evaluate this flow; "+
+			"give a pod of this node for at least one end, or use the tree of another node", &from, &to, t.Node())
 	}
 	decision := t.Evaluate(f)
 	e = newExplanation(f, from, to)

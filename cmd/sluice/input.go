@@ -67,6 +67,14 @@ func (m *manifests) read(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
+// where names the source of the objects in messages.
+func (m *manifests) where() string {
+	if len(m.paths) > 0 {
+		return "among the manifests"
+	}
+	return "in the cluster"
+}
+
 func (m *manifests) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	done := progress(cmd.ErrOrStderr(), "reading manifests")
 	set, err := manifest.Read(m.paths, cmd.InOrStdin())

@@ -41,6 +41,9 @@ Exits 1 when there are errors or warnings.`,
 			if err != nil {
 				return err
 			}
+			if known := namespaces(set); namespace != "" && !slices.Contains(known, namespace) {
+				return wrongf("-n %s: no namespace of that name %s; there are %s", namespace, in.where(), few(known))
+			}
 			done := progress(cmd.ErrOrStderr(), "looking at policies")
 			findings := lint.Check(set.Snapshot())
 			done()
@@ -55,6 +58,22 @@ Exits 1 when there are errors or warnings.`,
 	out.addFlag(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only policies of this `namespace`; else of all")
 	return cmd
+}
+
+// namespaces lists the namespaces that exist or that hold a pod or a policy, in
+// ascending order.
+func namespaces(set *inventory.Set) []string {
+	names := map[string]bool{}
+	for i := range set.Namespaces {
+		names[set.Namespaces[i].Name] = true
+	}
+	for i := range set.Pods {
+		names[set.Pods[i].Pod.Namespace] = true
+	}
+	for i := range set.Policies {
+		names[set.Policies[i].NetworkPolicy.Namespace] = true
+	}
+	return sortedNames(names)
 }
 
 // located is a finding and the place of its policy in the input.

@@ -55,7 +55,7 @@ func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...st
 	}, client.InNamespace(namespace), nodePods)
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil, &ForbiddenError{Verb: "list", Resources: []string{"pods"}, err: err}
+		return nil, &ForbiddenError{Verb: "list", Resources: []string{"pods"}, Namespace: namespace, err: err}
 	case err != nil:
 		return nil, fmt.Errorf("listing pods of namespace %s: %w", namespace, err)
 	}
@@ -99,7 +99,9 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case apierrors.IsForbidden(err):
-		return &ForbiddenError{Verb: "get,create", Resources: []string{"pods/exec"}, err: err}
+		// The verb create is enough: exec over WebSocket is a GET, which needs the
+		// verb get as well, but the fallback to SPDY is a POST.
+		return &ForbiddenError{Verb: "create", Resources: []string{"pods/exec"}, Namespace: pod.Namespace, err: err}
 	case err != nil:
 		return fmt.Errorf("running %s in pod %s/%s: %w", strings.Join(command, " "), pod.Namespace, pod.Name, err)
 	}

@@ -74,23 +74,40 @@ func (r *refusals) err() error {
 	return &ForbiddenError{Verb: r.verb, Resources: r.resources, err: r.first}
 }
 
-// ForbiddenError says what the caller may not do in the cluster.
+// ForbiddenError is returned when the caller lacks rights in the cluster.
 type ForbiddenError struct {
 	Verb      string
 	Resources []string
+	// Namespace is the only namespace in which the right is needed, "" where it
+	// is needed in the whole cluster.
+	Namespace string
 	err       error
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
-// Error names the rights that are missing and the command that grants them.
+// Error names the missing rights and the commands that grant exactly these: in
+// one namespace where that is enough.
 func (e *ForbiddenError) Error() string {
-	names := strings.Join(e.Resources, ",")
-	return fmt.Sprintf(`you may not %s %s in this cluster: %v
-  An administrator grants it:
-  kubectl create clusterrole sluice-reader --verb=%s --resource=%s
-  kubectl create clusterrolebinding sluice-reader --clusterrole=sluice-reader --user=USER`,
-		e.Verb, strings.Join(e.Resources, ", "), e.err, e.Verb, names)
+	role, scope, where := "clusterrole", "", "this cluster"
+	if e.Namespace != "" {
+		role, scope, where = "role", " --namespace="+e.Namespace, "namespace "+e.Namespace
+	}
+	name := e.roleName()
+	return fmt.Sprintf(`you may not %[1]s %[2]s in %[3]s: %[4]v
+  An administrator can grant this right:
+  kubectl create %[5]s %[6]s --verb=%[1]s --resource=%[7]s%[8]s
+  kubectl create %[5]sbinding %[6]s --%[5]s=%[6]s --user=USER%[8]s`,
+		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
+}
+
+// roleName returns a name that differs between the rights that one command needs
+// one after the other, so that the suggested commands can be run for each.
+func (e *ForbiddenError) roleName() string {
+	if e.Namespace == "" {
+		return "sluice-reader"
+	}
+	return "sluice-" + e.Verb + "-" + strings.ReplaceAll(strings.Join(e.Resources, "-"), "/", "-")
 }
 
 // NotInstalledError says that the cluster does not know Sluice's kinds.

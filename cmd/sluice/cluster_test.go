@@ -191,7 +191,11 @@ func TestClusterRefuses(t *testing.T) {
 			"kubectl create clusterrole sluice-reader --verb=list --resource=networkpolicies.networking.k8s.io,namespaces,nodes,pods\n",
 		}},
 		"no rights on status":  {[]string{"status", "--kubeconfig", nobody}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
-		"no rights on pods":    {[]string{"flows", "--kubeconfig", nobody}, exitFailed, []string{"--resource=pods\n"}},
+		"no rights on pods":    {[]string{"flows", "--kubeconfig", nobody}, exitFailed, []string{
+			"you may not list pods in namespace sluice-system",
+			"kubectl create role sluice-list-pods --verb=list --resource=pods --namespace=sluice-system\n",
+			"kubectl create rolebinding sluice-list-pods --role=sluice-list-pods --user=USER --namespace=sluice-system\n",
+		}},
 		"no cluster answers":   {[]string{"lint", "--kubeconfig", gone}, exitFailed, []string{"127.0.0.1:1", "connection refused"}},
 		"no such kubeconfig":   {[]string{"lint", "--kubeconfig", "/does/not/exist"}, exitWrongInput, []string{"/does/not/exist"}},
 		"no such context":      {[]string{"lint", "--kubeconfig", nobody, "--context", "there"}, exitWrongInput, []string{`"there"`}},

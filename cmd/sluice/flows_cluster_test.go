@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -186,6 +189,23 @@ func TestFlowsOfCluster(t *testing.T) {
 			t.Errorf("shown %q", lines.Text())
 		}
 	})
+	t.Run("by a user with only the suggested rights", func(t *testing.T) {
+		kubeconfig := kubeconfigOf(t, server.User(t, "watcher"), "")
+		run := func() string {
+			cmd := program("flows", "--kubeconfig", kubeconfig, "--node", "node-a", "-c", "1", "-n", "elsewhere")
+			return forbidden(t, cmd)
+		}
+		for _, missing := range []string{"list pods", "create pods/exec"} {
+			said := run()
+			if !strings.Contains(said, "you may not "+missing+" in namespace "+live.SystemNamespace) {
+				t.Fatalf("flows says %q, want it to need %s", said, missing)
+			}
+			grant(t, server.Client(t), "watcher", said)
+		}
+		if said := run(); said != "" {
+			t.Errorf("with both rights flows says %q", said)
+		}
+	})
 	const command = "dataplane /sluice flows --end-with-stdin --output "
 	want := []string{command + "text --denied --namespace default", command + "text", command + "text --namespace elsewhere --count 1"}
 	if diff := cmp.Diff(want, kubelets[0].commands); diff != "" {
@@ -195,4 +215,48 @@ func TestFlowsOfCluster(t *testing.T) {
 	if diff := cmp.Diff(want, kubelets[1].commands); diff != "" {
 		t.Errorf("run on node-b (-want +got):\n%s", diff)
 	}
+}
+
+// forbidden runs a command until it fails or listens, and returns what it failed
+// with.
+func forbidden(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	notes, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for lines := bufio.NewScanner(notes); lines.Scan(); {
+		if strings.HasSuffix(lines.Text(), "listening; Ctrl-C ends it") {
+			_ = cmd.Process.Signal(os.Interrupt)
+			said.Reset()
+			break
+		}
+		said.WriteString(lines.Text() + "\n")
+	}
+	_ = cmd.Wait() // Its exit code says no more than its output.
+	return said.String()
+}
+
+// suggested finds the Role that a message suggests.
+var suggested = regexp.MustCompile(`kubectl create (\S+) (\S+) --verb=(\S+) --resource=(\S+) --namespace=(\S+)\n`)
+
+// grant gives a user the rights of the Role that a message suggests.
+func grant(t *testing.T, c client.Client, user, message string) {
+	t.Helper()
+	found := suggested.FindAllStringSubmatch(message, -1)
+	if len(found) != 1 || found[0][1] != "role" {
+		t.Fatalf("suggested %q, want one Role", found)
+	}
+	meta := metav1.ObjectMeta{Namespace: found[0][5], Name: found[0][2]}
+	create(t, c,
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Verbs: []string{found[0][3]}, Resources: []string{found[0][4]}}}},
+		&rbacv1.RoleBinding{
+			ObjectMeta: meta,
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		})
 }

@@ -134,11 +134,16 @@ func (r *runner) start(ctx context.Context, t *tree.Tree) error {
 }
 
 // answer lets others ask from now on.
-func (r *runner) answer() (err error) {
-	if r.closer == nil {
-		r.closer, err = r.serve(r.status)
+func (r *runner) answer() error {
+	if r.closer != nil {
+		return nil
 	}
-	return err
+	closer, err := r.serve(r.status)
+	if err != nil {
+		return err // The closer may be a nil pointer in an interface that is not nil.
+	}
+	r.closer = closer
+	return nil
 }
 
 // status is the engine's and what only the runner knows.

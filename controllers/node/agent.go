@@ -21,6 +21,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
@@ -45,13 +46,17 @@ type Options struct {
 const startTime = 5 * time.Second
 
 // Run keeps the node's tree up to date until the context ends. While the API
-// server is away it waits, also at its start.
+// server is away, also at startup, it waits.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	lock, err := statedir.LockAgent(o.StateDir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
+	return lifecycle.Run(ctx, o.Log, func(ctx context.Context) error { return run(ctx, config, o) })
+}
+
+func run(ctx context.Context, config *rest.Config, o Options) error {
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -66,7 +71,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	c := newConnection(o.Log.WithName("connection"), m)
 	config = rest.CopyConfig(config)
 	config.Wrap(c.wrap)
-	mgr, err := newManager(config, o)
+	mgr, err := newManager(ctx, config, o)
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
@@ -106,7 +111,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(config *rest.Config, o Options) (manager.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -120,6 +125,7 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 	}
 	return manager.New(config, manager.Options{
 		Scheme:                 scheme,
+		NewCache:               lifecycle.NewCache(ctx),
 		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
 		Cache:                  caches,
 		Logger:                 o.Log,

@@ -18,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/lifecycle"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=create
@@ -47,7 +48,11 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if o.Namespace == "" || o.Image == "" {
 		return errors.New("preparing the operator: a namespace and an image are needed")
 	}
-	mgr, err := newManager(config, o)
+	return lifecycle.Run(ctx, o.Log, func(ctx context.Context) error { return run(ctx, config, o) })
+}
+
+func run(ctx context.Context, config *rest.Config, o Options) error {
+	mgr, err := newManager(ctx, config, o)
 	if err != nil {
 		return fmt.Errorf("preparing the operator: %w", err)
 	}
@@ -83,7 +88,7 @@ func cachesReady(mgr manager.Manager) healthz.Checker {
 	}
 }
 
-func newManager(config *rest.Config, o Options) (manager.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -95,6 +100,7 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 	config.QPS = -1
 	return manager.New(config, manager.Options{
 		Scheme:                        scheme,
+		NewCache:                      lifecycle.NewCache(ctx),
 		Cache:                         cacheOptions(o.Namespace),
 		Logger:                        o.Log,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},

@@ -3,13 +3,14 @@
 # hack/image.sh archive  builds it for each of PLATFORMS and writes dist/sluice-VERSION-OS-ARCH.tar,
 #                        which `ctr images import`, `docker load` and `podman load` read
 #
-# It takes docker, podman or buildah, the first that works; BUILDER names one.
-# The same commit gives the same image: binaries name no path and no build,
-# and all times are that of the commit.
+# It uses the first of docker, podman and buildah that works; BUILDER selects one.
+# The same commit produces the same image: binaries contain neither paths nor
+# build IDs, and all times are that of the commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Debian keeps Go, and buildah its helpers, where not every PATH looks.
+# Debian installs the helpers of buildah in /usr/sbin, and Go is often installed
+# in /usr/local/go: not every PATH has these folders.
 PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 GO=${GO:-go}
 VERSION=${VERSION:-$(cat VERSION)}
@@ -19,7 +20,7 @@ REVISION=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 context=bin/image
 
-# works BUILDER says whether it is there and answers.
+# works BUILDER reports whether BUILDER is installed and usable.
 works() {
   command -v "$1" >/dev/null || return 1
   case $1 in
@@ -37,26 +38,27 @@ pick() {
       return
     fi
   done
-  echo "building an image needs one of: docker with buildx and a daemon that answers, podman, or buildah." >&2
-  echo "Here none of these works: ${BUILDER:-docker podman buildah}. On Debian: apt-get install buildah" >&2
+  echo "building an image needs one of: docker with buildx and a running daemon, podman, or buildah." >&2
+  echo "None of these works on this machine: ${BUILDER:-docker podman buildah}. On Debian: apt-get install buildah" >&2
   return 1
 }
 
-# On a file system that cannot hold another overlay, buildah and podman keep
-# whole copies of layers; STORAGE_DRIVER=overlay asks for overlays anyway.
+# On an overlay file system, which cannot contain another overlay, buildah and
+# podman store full copies of layers. Set STORAGE_DRIVER=overlay to override this.
 if [ "$(stat -f -c %T /)" = overlayfs ]; then export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}; fi
-# They run nothing while they build, so they need no isolation that asks for rights.
+# The Dockerfile has no RUN instruction, so builds do not need an isolation that
+# requires privileges.
 export BUILDAH_ISOLATION=chroot
 
 builder=$(pick)
 
-# binaries builds what the image holds, for each platform.
+# binaries builds the content of the image for each platform.
 binaries() {
   rm -rf "$context"
   mkdir -p "$context"
   local platform
   for platform in ${PLATFORMS//,/ }; do
-    [ "${platform%%/*}" = linux ] || { echo "PLATFORMS: $platform: write linux/ARCH, separated by commas" >&2; return 2; }
+    [ "${platform%%/*}" = linux ] || { echo "PLATFORMS: $platform: must be a list of linux/ARCH, separated by commas" >&2; return 2; }
     CGO_ENABLED=0 GOOS=linux GOARCH=${platform#linux/} "$GO" build -trimpath \
       -ldflags "-s -w -buildid= -X main.version=$VERSION" -o "$context/sluice-linux-${platform#linux/}" ./cmd/sluice
   done
@@ -66,9 +68,10 @@ binaries() {
   touch -d "@$SOURCE_DATE_EPOCH" "$context"/* "$context"
 }
 
-# build IMAGE PLATFORM builds for one platform.
+# build IMAGE PLATFORM [ARGUMENT]... builds for one platform; further arguments
+# go to the builder.
 build() {
-  local arguments=(--platform "$2" --file Dockerfile --tag "$1"
+  local arguments=(--platform "$2" --file Dockerfile --tag "$1" "${@:3}"
     --build-arg "TARGETARCH=${2#linux/}" --build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION")
   case $builder in
     docker) docker buildx build "${arguments[@]}" --provenance=false --load "$context" ;;
@@ -77,7 +80,7 @@ build() {
   esac
 }
 
-# build_all builds IMAGE for all platforms, as a list if they are several.
+# build_all builds IMAGE for all platforms, as a manifest list if there are several.
 build_all() {
   if [[ $PLATFORMS != *,* ]]; then
     build "$IMAGE" "$PLATFORMS"
@@ -92,8 +95,7 @@ build_all() {
   "$builder" manifest create "$IMAGE"
   local platform
   for platform in ${PLATFORMS//,/ }; do
-    build "$IMAGE-${platform#linux/}" "$platform"
-    "$builder" manifest add "$IMAGE" "containers-storage:localhost/${IMAGE#localhost/}-${platform#linux/}"
+    build "$IMAGE-${platform#linux/}" "$platform" --manifest "$IMAGE"
   done
 }
 

@@ -1,0 +1,98 @@
+package hack_test
+
+import (
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sluicenet/sluice"
+
+// packetModules read and change packets, connections and rules of the kernel.
+var packetModules = []string{
+	"github.com/florianl/go-nfqueue",
+	"github.com/google/gopacket",
+	"github.com/google/nftables",
+}
+
+var kubernetesModules = []string{"k8s.io", "sigs.k8s.io"}
+
+// TestTransitiveImports checks what packages link. The linter checks the direct
+// imports of each package (.golangci.yml), which a chain of allowed imports
+// could defeat.
+func TestTransitiveImports(t *testing.T) {
+	for _, c := range []struct {
+		reason    string
+		packages  []string
+		forbidden []string
+	}{
+		{
+			"the agent has no access to packets", []string{"./controllers/node/..."},
+			packetModules,
+		},
+		{
+			"clients link no packet code",
+			[]string{"./query/...", "./live/...", "./manifest/...", "./inventory/...", "./policy/..."},
+			packetModules,
+		},
+		{
+			"the dataplane links no Kubernetes", []string{"./dataplane/..."},
+			kubernetesModules,
+		},
+		{
+			"a shipped program links neither tests nor the demo", []string{"./cmd/sluice"},
+			[]string{module + "/test", module + "/demo", module + "/cmd/sluice-demo"},
+		},
+	} {
+		for _, pattern := range c.packages {
+			t.Run(pattern, func(t *testing.T) {
+				for _, dependency := range dependencies(t, pattern) {
+					if slices.ContainsFunc(c.forbidden, func(root string) bool { return within(dependency, root) }) {
+						t.Errorf("%s links %s, but %s",
+							pattern, dependency, c.reason)
+					}
+				}
+			})
+		}
+	}
+}
+
+// dependencies returns the packages that the packages of a pattern link,
+// themselves included.
+func dependencies(t *testing.T, pattern string) []string {
+	t.Helper()
+	command := exec.Command("go", "list", "-deps", pattern)
+	command.Dir = ".."
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("listing dependencies: %v", err)
+	}
+	found := strings.Fields(string(output))
+	if len(found) == 0 {
+		t.Fatalf("%s matches no packages: correct the pattern", pattern)
+	}
+	return found
+}
+
+// within reports whether a package is root or below it.
+func within(name, root string) bool {
+	return name == root || strings.HasPrefix(name, root+"/")
+}
+
+// TestProgramsAreListed checks that every command of the project is either
+// shipped, and so checked above, or known not to be.
+func TestProgramsAreListed(t *testing.T) {
+	entries, err := os.ReadDir("../cmd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if name := path.Join("cmd", entry.Name()); name != "cmd/sluice" && name != "cmd/sluice-demo" {
+			t.Errorf("%s is not in TestTransitiveImports: add it there if it is shipped", name)
+		}
+	}
+}

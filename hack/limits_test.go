@@ -1,0 +1,90 @@
+package hack_test
+
+import (
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Limits of size. Reaching one means that a package has more than one idea:
+// split it instead of raising the limit.
+const (
+	fileLimit    = 400  // lines of one Go file, tests included
+	packageLimit = 2200 // lines of one package without its tests
+	commandLimit = 1900 // lines of cmd/sluice, which only parses flags and prints
+)
+
+// networkPolicyLimit is the number of files, tests apart, that use the
+// Kubernetes type of a NetworkPolicy: its reader, the caches and the dump.
+// All other code uses policy.Policy, so that nothing interprets a policy twice.
+const networkPolicyLimit = 8
+
+var networkPolicy = regexp.MustCompile(`\*networkingv1\.NetworkPolicy\b`)
+
+// TestSizes names each file and package that exceeds its limit.
+func TestSizes(t *testing.T) {
+	packages := make(map[string]int)
+	for name, content := range goFiles(t) {
+		lines := strings.Count(content, "\n")
+		if lines > fileLimit {
+			t.Errorf("%s has %d lines, more than %d", name, lines, fileLimit)
+		}
+		if !strings.HasSuffix(name, "_test.go") {
+			packages[path.Dir(name)] += lines
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		limit := packageLimit
+		if name == "cmd/sluice" {
+			limit = commandLimit
+		}
+		if packages[name] > limit {
+			t.Errorf("%s has %d lines without its tests, more than %d", name, packages[name], limit)
+		}
+	}
+}
+
+// TestOneInterpretationOfNetworkPolicies names the files that use the
+// Kubernetes type if there are more than the limit.
+func TestOneInterpretationOfNetworkPolicies(t *testing.T) {
+	var users []string
+	for name, content := range goFiles(t) {
+		tests := strings.HasSuffix(name, "_test.go") || within(name, "test")
+		if !tests && networkPolicy.MatchString(content) {
+			users = append(users, name)
+		}
+	}
+	slices.Sort(users)
+	if len(users) > networkPolicyLimit {
+		t.Errorf("%d files use *networkingv1.NetworkPolicy, more than %d; use policy.Policy instead:\n%s",
+			len(users), networkPolicyLimit, strings.Join(users, "\n"))
+	}
+}
+
+// goFiles returns the content of all Go files of the project by their path,
+// without generated files.
+func goFiles(t *testing.T) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && name != ".." && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(name) == ".go" && !strings.HasPrefix(entry.Name(), "zz_generated.") {
+			files[strings.TrimPrefix(filepath.ToSlash(name), "../")] = read(t, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

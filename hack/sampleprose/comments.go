@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+)
+
+// minWords is the number of words from which a comment on one line counts.
+const minWords = 8
+
+// comments returns the doc comments of a Go file and its longer other comments.
+func comments(name string, content []byte) ([]block, error) {
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, name, content, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, fmt.Errorf("parsing: %w", err)
+	}
+	if ast.IsGenerated(file) {
+		return nil, nil
+	}
+	documents := docComments(file)
+	var blocks []block
+	for _, group := range file.Comments {
+		prose := strings.TrimSpace(group.Text())
+		long := strings.Contains(prose, "\n") || len(strings.Fields(prose)) >= minWords
+		if prose != "" && (documents[group] || long) {
+			blocks = append(blocks, block{name, files.Position(group.Pos()).Line, prose})
+		}
+	}
+	return blocks, nil
+}
+
+// docComments returns the comments that document a package or a declaration.
+func docComments(file *ast.File) map[*ast.CommentGroup]bool {
+	documents := map[*ast.CommentGroup]bool{file.Doc: true}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			documents[n.Doc] = true
+		case *ast.GenDecl:
+			documents[n.Doc] = true
+		case *ast.TypeSpec:
+			documents[n.Doc] = true
+		case *ast.ValueSpec:
+			documents[n.Doc] = true
+		case *ast.Field:
+			documents[n.Doc] = true
+		}
+		return true
+	})
+	return documents
+}

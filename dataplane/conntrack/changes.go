@@ -5,78 +5,84 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is how many bytes of changes are gathered before they are sent.
+// changesSize is the number of bytes after which gathered requests are sent.
 const changesSize = 32 << 10
 
-// changes are marks to be set.
+// changes gathers requests that set marks, and sends them together.
 type changes struct {
-	fd    int
-	mask  uint32
-	queue []byte
-	reply []byte
+	socket *netlink.Socket
+	mask   uint32
+	queue  []byte
+	reply  []byte
 }
 
 func openChanges(mask uint32) (*changes, error) {
-	fd, err := openSocket(unix.NETLINK_NETFILTER)
+	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
-	return &changes{fd: fd, mask: mask, reply: make([]byte, receiveSize)}, nil
+	return &changes{socket: socket, mask: mask, reply: make([]byte, receiveSize)}, nil
 }
 
-func (c *changes) close() error { return unix.Close(c.fd) }
+func (c *changes) close() error { return c.socket.Close() }
 
-// forget drops what was gathered by a walk that did not end well.
-func (c *changes) forget() { c.queue = c.queue[:0] }
+// discard forgets the requests of a walk that failed.
+func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add gives a connection another mark, when enough are gathered or with flush.
-func (c *changes) add(e *entry, want uint32) error {
-	c.queue = e.appendMark(c.queue, c.mask, want)
+// add sets the state in a connection's mark. The kernel does so at the latest
+// when flush returns.
+func (c *changes) add(e *entry, state uint32) error {
+	c.queue = e.appendMark(c.queue, c.mask, state)
 	if len(c.queue) < changesSize {
 		return nil
 	}
 	return c.flush()
 }
 
-// flush sends the changes. The kernel carries them out before the call returns
-// and answers only those that it cannot: a connection that has ended since is
-// no error.
+// flush sends the gathered requests. The kernel carries them out before Send
+// returns, and replies only to those that fail. It is not an error if a
+// connection has ended meanwhile.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {
 		return nil
 	}
-	if err := send(c.fd, c.queue); err != nil {
+	if err := c.socket.Send(c.queue); err != nil {
 		return fmt.Errorf("setting marks: %w", err)
 	}
 	c.queue = c.queue[:0]
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.reply, unix.MSG_DONTWAIT)
+		n, err := c.socket.TryReceive(c.reply)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENOBUFS):
-			// Answers that found no room are about connections that have ended.
+		case errors.Is(err, unix.ENOBUFS):
+			// The kernel dropped replies. Nearly all replies are about connections
+			// that have ended; the next walk finds any other mark that is wrong.
 			continue
 		case err != nil:
 			return fmt.Errorf("setting marks: %w", err)
 		}
-		if err := refusals(c.reply[:n]); err != nil {
+		if err := firstFailure(c.reply[:n]); err != nil {
 			return fmt.Errorf("setting marks: %w", err)
 		}
 	}
 }
 
-// refusals gives the first error of a datagram of answers.
-func refusals(data []byte) error {
-	return eachHeader(data, func(h header, payload []byte) error {
-		if h.kind != unix.NLMSG_ERROR {
-			return nil
+// firstFailure returns the first error of a datagram of replies, except ENOENT:
+// the connection has ended.
+func firstFailure(datagram []byte) error {
+	replies := netlink.ReadMessages(datagram)
+	for replies.Next() {
+		if replies.Header.Type != unix.NLMSG_ERROR {
+			continue
 		}
-		if errno := errnoOf(payload); errno != 0 && errno != unix.ENOENT {
+		if errno := netlink.Errno(replies.Payload); errno != 0 && errno != unix.ENOENT {
 			return errno
 		}
-		return nil
-	})
+	}
+	return replies.Err()
 }

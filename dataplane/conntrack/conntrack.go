@@ -77,7 +77,7 @@ func (r Result) Changed() int { return r.Accepted + r.Refused + r.Cleared }
 // judge until it asks for the next or returns. After an error, or when the
 // context has ended, some connections have not been judged.
 func (c *Connections) JudgeAll(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
-	return c.walk(ctx, func() func(*entry) uint32 {
+	return c.walk(ctx, func() stateFunc {
 		judge := newest()
 		return func(e *entry) uint32 { return c.state(judge, e) }
 	})
@@ -85,7 +85,7 @@ func (c *Connections) JudgeAll(ctx context.Context, newest func() rule.Evaluator
 
 // Clear takes our bits from all marks.
 func (c *Connections) Clear() (Result, error) {
-	return c.walk(context.Background(), func() func(*entry) uint32 {
+	return c.walk(context.Background(), func() stateFunc {
 		return func(*entry) uint32 { return 0 }
 	})
 }
@@ -95,7 +95,7 @@ func (c *Connections) state(judge rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
 	// This node's own connections are accepted by rules, whatever address it
 	// uses.
-	if c.local.has(f.Src) {
+	if c.local.contains(f.Src) {
 		return 0
 	}
 	decision := judge.Evaluate(f)

@@ -2,62 +2,58 @@ package conntrack
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
 const (
-	// buffers is how many datagrams of a dump are read ahead of the judge, and
-	// receiveSize what each takes at most, in bytes: above the 32 KiB that the
-	// kernel sends at once in a dump. The memory of a walk does not depend on the
-	// number of connections.
-	buffers     = 4
+	// buffers is how many datagrams are read ahead of the evaluation. So the
+	// memory of a walk does not depend on the number of connections.
+	buffers = 4
+	// receiveSize is the size of a receive buffer in bytes. The kernel sends at
+	// most 32 KiB at once in a dump.
 	receiveSize = 64 << 10
-	// silence is how long the kernel may take for one datagram. It answers at
-	// once, unless it had no memory for the next one.
-	silence = 5 * time.Second
+	// receiveTimeout bounds the wait for one datagram. The kernel has the next one
+	// ready when the one before is received, unless it is short of memory.
+	receiveTimeout = 5 * time.Second
 )
 
-// errInterrupted: the kernel says that what it listed changed meanwhile, so that
-// something may be missing.
-var errInterrupted = errors.New("the kernel's list was interrupted")
-
-// dump reads the kernel's connections.
+// dump reads the kernel's list of connections.
 type dump struct {
-	fd       int
+	socket *netlink.Socket
+	// sequence is the sequence number of the newest request.
 	sequence uint32
-	// free are buffers that nobody uses.
+	// free has the buffers that are not in use.
 	free chan []byte
 }
 
 func openDump() (*dump, error) {
-	fd, err := openSocket(unix.NETLINK_NETFILTER)
+	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
-	timeout := unix.NsecToTimeval(silence.Nanoseconds())
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		return nil, errors.Join(fmt.Errorf("limiting how long a netlink socket waits: %w", err), unix.Close(fd))
-	}
-	d := &dump{fd: fd, free: make(chan []byte, buffers)}
+	d := &dump{socket: socket, free: make(chan []byte, buffers)}
 	for range buffers {
 		d.free <- make([]byte, receiveSize)
 	}
 	return d, nil
 }
 
-func (d *dump) close() error { return unix.Close(d.fd) }
+func (d *dump) close() error { return d.socket.Close() }
 
-// read asks for all connections and sends the kernel's datagrams to whoever
-// works on them and puts each buffer back. It returns when the last is sent.
-// After an error, or when the context has ended, the dump can be read again from
-// its beginning.
+// read requests all connections and sends the kernel's datagrams to a channel.
+// The receiver returns each buffer with putBack. read returns when the last
+// datagram has been sent. After an error, or when the context has ended, read can
+// be called again and then starts from the beginning.
+//
+// An earlier read may have left its dump unfinished. The kernel serves one dump
+// of a socket at a time and rejects a request with EBUSY meanwhile, so read
+// receives the rest of the unfinished dump, drops it, and repeats its request.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
-	if err := d.ask(); err != nil {
+	if err := d.request(); err != nil {
 		return err
 	}
 	var busy, interrupted bool
@@ -68,13 +64,13 @@ func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		n, err := receive(d.fd, buffer)
+		n, err := d.receive(buffer)
 		if err != nil {
 			d.putBack(buffer)
 			return err
 		}
-		a, err := d.look(buffer[:n])
-		if a.connections {
+		s, err := d.scan(buffer[:n])
+		if s.connections {
 			datagrams <- buffer[:n]
 		} else {
 			d.putBack(buffer)
@@ -82,14 +78,14 @@ func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 		if err != nil {
 			return err
 		}
-		busy, interrupted = busy || a.busy, interrupted || a.interrupted
+		busy, interrupted = busy || s.busy, interrupted || s.interrupted
 		switch {
-		case a.ended && interrupted:
-			return errInterrupted
-		case a.ended:
+		case s.ended && interrupted:
+			return netlink.ErrInterrupted
+		case s.ended:
 			return nil
-		case a.otherEnded && busy:
-			if err := d.ask(); err != nil {
+		case s.otherEnded && busy:
+			if err := d.request(); err != nil {
 				return err
 			}
 			busy = false
@@ -97,49 +93,55 @@ func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	}
 }
 
-// ask requests all connections. What the kernel sends to this request has its
-// sequence.
-func (d *dump) ask() error {
+// request asks the kernel for all connections.
+func (d *dump) request() error {
 	d.sequence++
-	request := appendHeader(nil, messageGet, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, unix.AF_UNSPEC)
-	binary.NativeEndian.PutUint32(request[sequenceAt:], d.sequence)
-	endMessage(request, 0)
-	return send(d.fd, request)
+	return d.socket.Send(appendListRequest(nil, d.sequence))
+}
+
+func (d *dump) receive(buffer []byte) (int, error) {
+	if err := d.socket.SetReadDeadline(time.Now().Add(receiveTimeout)); err != nil {
+		return 0, err
+	}
+	return d.socket.Receive(buffer)
 }
 
 func (d *dump) putBack(buffer []byte) { d.free <- buffer[:cap(buffer)] }
 
-// answer is what a datagram says.
-type answer struct {
-	// connections: it has some, of the dump that was asked for last.
+// summary is what the headers of a datagram say.
+type summary struct {
+	// connections is set if the datagram has connections of the newest request.
 	connections bool
-	// ended is the end of this dump, otherEnded of one that was given up. The
-	// kernel is busy with that one until it was read.
+	// ended is set at the end of the newest request's dump, otherEnded at the end
+	// of an earlier one. busy is set if the kernel rejected the newest request
+	// because an earlier dump is unfinished.
 	ended, otherEnded, busy bool
-	interrupted             bool
+	// interrupted is set if the kernel's list changed while it was read.
+	interrupted bool
 }
 
-// look reads the headers of a datagram's messages.
-func (d *dump) look(data []byte) (a answer, err error) {
-	err = eachHeader(data, func(h header, payload []byte) error {
-		if h.sequence != d.sequence {
-			a.otherEnded = a.otherEnded || h.kind == unix.NLMSG_DONE
-			return nil
+// scan reads the headers of a datagram's messages.
+func (d *dump) scan(datagram []byte) (s summary, err error) {
+	messages := netlink.ReadMessages(datagram)
+	for messages.Next() {
+		h := messages.Header
+		if h.Sequence != d.sequence {
+			s.otherEnded = s.otherEnded || h.Type == unix.NLMSG_DONE
+			continue
 		}
-		a.interrupted = a.interrupted || h.flags&unix.NLM_F_DUMP_INTR != 0
-		if h.kind != unix.NLMSG_DONE && h.kind != unix.NLMSG_ERROR {
-			a.connections = true
-			return nil
+		s.interrupted = s.interrupted || h.Flags&unix.NLM_F_DUMP_INTR != 0
+		if h.Type != unix.NLMSG_DONE && h.Type != unix.NLMSG_ERROR {
+			s.connections = true
+			continue
 		}
-		switch errno := errnoOf(payload); {
-		case h.kind == unix.NLMSG_ERROR && errno == unix.EBUSY:
-			a.busy = true
-			return nil
+		switch errno := netlink.Errno(messages.Payload); {
+		case h.Type == unix.NLMSG_ERROR && errno == unix.EBUSY:
+			s.busy = true
 		case errno != 0:
-			return errno
+			return s, errno
+		default:
+			s.ended = true
 		}
-		a.ended = true
-		return nil
-	})
-	return a, err
+	}
+	return s, messages.Err()
 }

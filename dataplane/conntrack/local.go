@@ -1,38 +1,39 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// localAddresses is what `fib saddr type local` says in a rule: the routes of
-// type local, such as 127.0.0.0/8, the node's addresses, and the gateway
-// addresses at the node's ends of its pods' links.
+// localAddresses are the addresses for which `fib saddr type local` matches in a
+// rule. They are the routes of type local: 127.0.0.0/8, the node's addresses, and
+// the gateway addresses at the node's ends of its pods' links.
 type localAddresses struct {
-	fd       int
+	socket   *netlink.Socket
 	buffer   []byte
 	hosts    map[netip.Addr]struct{}
 	prefixes []netip.Prefix
 }
 
 func openLocalAddresses() (*localAddresses, error) {
-	fd, err := openSocket(unix.NETLINK_ROUTE)
+	socket, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	// With it the kernel sends the one table that is asked for, not a node's
-	// thousands of routes. Linux before 4.20 sends all.
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &localAddresses{fd: fd, buffer: make([]byte, receiveSize)}, nil
+	// With this option the kernel sends only the requested table, instead of a
+	// node's thousands of routes. Linux before 4.20 does not have it and sends all.
+	_ = socket.SetOption(unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	return &localAddresses{socket: socket, buffer: make([]byte, receiveSize)}, nil
 }
 
-func (l *localAddresses) close() error { return unix.Close(l.fd) }
+func (l *localAddresses) close() error { return l.socket.Close() }
 
-func (l *localAddresses) has(a netip.Addr) bool {
+func (l *localAddresses) contains(a netip.Addr) bool {
 	if _, ok := l.hosts[a]; ok {
 		return true
 	}
@@ -44,21 +45,15 @@ func (l *localAddresses) has(a netip.Addr) bool {
 	return false
 }
 
-// read takes the addresses of now.
+// read replaces the addresses with the current ones.
 func (l *localAddresses) read() error {
 	l.hosts, l.prefixes = map[netip.Addr]struct{}{}, nil
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		request := make([]byte, headerSize+unix.SizeofRtMsg)
-		binary.NativeEndian.PutUint32(request, uint32(len(request)))
-		binary.NativeEndian.PutUint16(request[4:], unix.RTM_GETROUTE)
-		binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-		request[headerSize] = family
-		request[headerSize+rtmTable] = unix.RT_TABLE_LOCAL
-		if err := send(l.fd, request); err != nil {
+		if err := l.socket.Send(localRoutesRequest(family)); err != nil {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
-		// Without any address there is no such table.
-		if err := eachMessage(l.fd, l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
+		// The error is ENOENT if the table does not exist, because no address does.
+		if err := l.socket.Dump(l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
 	}
@@ -73,22 +68,31 @@ const (
 	rtmType              = 7
 )
 
-func (l *localAddresses) addRoute(kind uint16, data []byte) error {
-	if kind != unix.RTM_NEWROUTE || len(data) < unix.SizeofRtMsg || data[rtmType] != unix.RTN_LOCAL {
+// localRoutesRequest returns a request for the routes of table local.
+func localRoutesRequest(family byte) []byte {
+	var message [unix.SizeofRtMsg]byte
+	message[rtmFamily], message[rtmTable] = family, unix.RT_TABLE_LOCAL
+	b := netlink.Begin(nil, netlink.Header{Type: unix.RTM_GETROUTE, Flags: unix.NLM_F_REQUEST | unix.NLM_F_DUMP})
+	return netlink.End(append(b, message[:]...), 0)
+}
+
+func (l *localAddresses) addRoute(h netlink.Header, data []byte) error {
+	if h.Type != unix.RTM_NEWROUTE || len(data) < unix.SizeofRtMsg || data[rtmType] != unix.RTN_LOCAL {
 		return nil
 	}
 	bits := int(data[rtmDestinationLength])
+	// A route without a destination attribute has the prefix 0.0.0.0/0 or ::/0.
 	address := netip.IPv4Unspecified()
 	if data[rtmFamily] == unix.AF_INET6 {
 		address = netip.IPv6Unspecified()
 	}
-	err := eachAttribute(data[unix.SizeofRtMsg:], func(a attribute) error {
-		if destination, ok := netip.AddrFromSlice(a.value); ok && a.kind == unix.RTA_DST {
+	attributes := netlink.ReadAttributes(data[unix.SizeofRtMsg:])
+	for attributes.Next() {
+		if destination, ok := netip.AddrFromSlice(attributes.Value); ok && attributes.Type == unix.RTA_DST {
 			address = destination
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := attributes.Err(); err != nil {
 		return err
 	}
 	if bits == address.BitLen() {

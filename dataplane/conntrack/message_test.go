@@ -6,21 +6,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// connection is what the kernel sends for TCP 10.0.0.1:40000 to 10.96.0.1:80,
-// translated to 10.0.0.2:8080, mark 0x20: attributes in network order, lengths
-// and kinds in the machine's.
+// connection returns what the kernel sends for TCP from 10.0.0.1:40000 to
+// 10.96.0.1:80, after DNAT 10.0.0.2:8080, with mark 0x20.
 func connection() []byte {
-	attr := func(kind uint16, value ...byte) []byte {
-		b := appendUint32(nil, kind, 0)[:attrHeader]
-		b[0] = byte(attrHeader + len(value))
-		b = append(b, value...)
-		for len(b)%4 != 0 {
-			b = append(b, 0)
-		}
-		return b
-	}
+	attr := func(kind uint16, value ...byte) []byte { return netlink.AppendAttribute(nil, kind, value) }
 	tuple := func(kind uint16, source, destination, sourcePort, destinationPort []byte) []byte {
 		ip := append(attr(attrIP4Source, source...), attr(attrIP4Destination, destination...)...)
 		proto := append(attr(attrProtoNumber, unix.IPPROTO_TCP), attr(attrProtoSourcePort, sourcePort...)...)
@@ -45,7 +38,7 @@ func TestConnectionIsReadAsItsPodsSeeIt(t *testing.T) {
 	whole := connection()
 	for cut := range whole {
 		if e.parse(whole[:cut]) == nil && e.reply.source.IsValid() && e.mark == 0x20 {
-			t.Errorf("cut at byte %d: read as if nothing was missing", cut)
+			t.Errorf("cut at byte %d: parsed as if it were complete", cut)
 		}
 	}
 }
@@ -63,7 +56,7 @@ func FuzzEntry(f *testing.F) {
 			}
 		}
 		_ = e.flow()
-		if update := e.appendMark(nil, 0x60, 0x20); len(update) < headerSize {
+		if update := e.appendMark(nil, 0x60, 0x20); len(update) < netlink.HeaderSize {
 			t.Errorf("update of %d bytes", len(update))
 		}
 	})

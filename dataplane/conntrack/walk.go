@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// walk sets our bits of each mark to what a state function says. It asks for one
-// with each datagram. One goroutine reads what the kernel lists, which takes most
-// of the time; this one judges meanwhile what was read before.
-func (c *Connections) walk(ctx context.Context, next func() func(*entry) uint32) (Result, error) {
+// stateFunc returns the state that our bits of a connection's mark must have.
+type stateFunc func(*entry) uint32
+
+// walk sets our bits of every mark to what a state function returns. It calls
+// next for a state function with each datagram. One goroutine reads the kernel's
+// list, which takes most of the time. This one evaluates what was read before.
+func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {
 	begin := time.Now()
 	if err := c.local.read(); err != nil {
 		return Result{}, err
@@ -23,14 +28,14 @@ func (c *Connections) walk(ctx context.Context, next func() func(*entry) uint32)
 	}()
 	var r Result
 	var failed error
-	c.changes.forget()
-	for data := range datagrams {
+	c.changes.discard()
+	for datagram := range datagrams {
 		if failed == nil {
-			if failed = c.judgeDatagram(data, next(), &r); failed != nil {
+			if failed = c.update(datagram, next(), &r); failed != nil {
 				stop()
 			}
 		}
-		c.dump.putBack(data)
+		c.dump.putBack(datagram)
 	}
 	err := <-read
 	if failed != nil {
@@ -41,37 +46,45 @@ func (c *Connections) walk(ctx context.Context, next func() func(*entry) uint32)
 	}
 	r.Took = time.Since(begin)
 	if err != nil {
-		return r, fmt.Errorf("judging connections: %w", err)
+		return r, fmt.Errorf("re-evaluating connections: %w", err)
 	}
 	return r, nil
 }
 
-// judgeDatagram judges the connections of one datagram.
-func (c *Connections) judgeDatagram(data []byte, state func(*entry) uint32, r *Result) error {
-	return eachHeader(data, func(h header, payload []byte) error {
-		if h.kind != messageNew {
-			return nil
+// update corrects the marks of the connections of one datagram.
+func (c *Connections) update(datagram []byte, state stateFunc, r *Result) error {
+	messages := netlink.ReadMessages(datagram)
+	for messages.Next() {
+		if messages.Header.Type != messageNew {
+			continue
 		}
-		if len(payload) < genericSize {
-			return errMessage
-		}
-		e := &c.entry
-		if err := e.parse(payload[genericSize:]); err != nil {
+		if err := c.updateOne(messages.Payload, state, r); err != nil {
 			return err
 		}
-		r.Connections++
-		want := state(e)
-		if want == c.marks.Of(e.mark) {
-			return nil
-		}
-		switch want {
-		case 0:
-			r.Cleared++
-		case c.marks.Refused:
-			r.Refused++
-		default:
-			r.Accepted++
-		}
-		return c.changes.add(e, want)
-	})
+	}
+	return messages.Err()
+}
+
+func (c *Connections) updateOne(payload []byte, state stateFunc, r *Result) error {
+	if len(payload) < netlink.NetfilterHeaderSize {
+		return netlink.ErrMalformed
+	}
+	e := &c.entry
+	if err := e.parse(payload[netlink.NetfilterHeaderSize:]); err != nil {
+		return err
+	}
+	r.Connections++
+	want := state(e)
+	if want == c.marks.Of(e.mark) {
+		return nil
+	}
+	switch want {
+	case 0:
+		r.Cleared++
+	case c.marks.Refused:
+		r.Refused++
+	default:
+		r.Accepted++
+	}
+	return c.changes.add(e, want)
 }

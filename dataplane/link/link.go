@@ -1,4 +1,4 @@
-// Package link finds the interfaces by which a node's pods send, out of the
+// Package link finds the network interfaces that lead to a node's pods, from the
 // node's routes.
 package link
 
@@ -10,84 +10,98 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 
-	rtnetlink "github.com/mdlayher/netlink"
-	"github.com/vishvananda/netlink"
+	rtnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
 // Finder reads routes in the network namespace of the thread that opened it.
 type Finder struct {
-	events *rtnetlink.Conn
-	closed atomic.Bool
-	// mu guards routes, which are nil once the finder is closed.
+	events *netlink.Socket
+	buffer []byte
+	// mu guards routes, which is nil after Close.
 	mu     sync.Mutex
-	routes *netlink.Handle
+	routes *rtnl.Handle
 }
 
-// Open connects to the kernel. Changes from now on are heard.
+// eventSize is the size of a receive buffer for events in bytes. Longer events
+// are cut; only that there is one matters.
+const eventSize = 4096
+
+// Open connects to the kernel. Next reports changes from now on.
 func Open() (*Finder, error) {
-	routes, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	routes, err := rtnl.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("reading routes: %w", err)
 	}
-	f := &Finder{routes: routes}
-	if f.events, err = rtnetlink.Dial(unix.NETLINK_ROUTE, nil); err != nil {
+	f := &Finder{routes: routes, buffer: make([]byte, eventSize)}
+	if f.events, err = watchRoutes(); err != nil {
 		routes.Close()
-		return nil, fmt.Errorf("listening for changes of routes: %w", err)
-	}
-	for _, group := range []uint32{
-		unix.RTNLGRP_LINK,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
-		unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
-	} {
-		if err := f.events.JoinGroup(group); err != nil {
-			return nil, errors.Join(fmt.Errorf("listening for changes of routes: %w", err), f.Close())
-		}
+		return nil, fmt.Errorf("watching routes: %w", err)
 	}
 	return f, nil
 }
 
-// Close ends Next. Find gives os.ErrClosed from now on. A second Close does
+// watchRoutes returns a socket that receives an event for each change of a link,
+// a route or a routing rule.
+func watchRoutes() (*netlink.Socket, error) {
+	s, err := netlink.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Join(
+		unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
+		unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
+	)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends Next. Find returns os.ErrClosed from now on. A second Close does
 // nothing.
 func (f *Finder) Close() error {
-	if f.closed.Swap(true) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.routes == nil {
 		return nil
 	}
-	f.mu.Lock()
 	f.routes.Close()
 	f.routes = nil
-	f.mu.Unlock()
 	if err := f.events.Close(); err != nil {
-		return fmt.Errorf("closing events of routes: %w", err)
+		return fmt.Errorf("closing the watch of routes: %w", err)
 	}
 	return nil
 }
 
-// Next waits until some route or interface has changed, or may have. It returns
-// false once the finder is closed or can hear no more, with the reason of the
-// latter.
+// Next waits until a route or an interface has changed, or may have changed
+// because events were lost. It returns false after Close, and false with an error
+// if it can receive no more events.
 func (f *Finder) Next() (bool, error) {
-	_, err := f.events.Receive()
+	_, err := f.events.Receive(f.buffer)
 	switch {
-	case f.closed.Load():
+	case errors.Is(err, os.ErrClosed):
 		return false, nil
 	case err != nil && !errors.Is(err, unix.ENOBUFS):
-		return false, fmt.Errorf("listening for changes of routes: %w", err)
+		return false, fmt.Errorf("watching routes: %w", err)
 	default:
 		return true, nil
 	}
 }
 
-// Find gives the links of pods that are isolated for egress, by their addresses
-// and by those of pods whose link-local addresses are open. A pod may be both.
+// Find returns the interfaces that lead to pods that are isolated for egress. It
+// takes the addresses of these pods, and the addresses of pods that may use their
+// link-local addresses freely. A pod can be in both lists.
 //
-// An interface by which a route goes on to a gateway is nobody's link: it leads
-// to other machines, and what comes in by it may come from anywhere. So a pod
-// without a route of its own does not make a link of the node's uplink.
+// An interface with a route to a gateway leads to other machines, and packets that
+// come in by it can have any source. Find does not return it. So a pod without a
+// route of its own, for which the default route applies, does not turn the node's
+// uplink into a pod's link.
 func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,13 +129,14 @@ func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	return links, nil
 }
 
-// leadingTo gives the interfaces to which routes of addresses point directly.
+// leadingTo returns the interfaces to which the routes of addresses point without
+// a gateway.
 func (f *Finder) leadingTo(addresses []netip.Addr) (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
 	for _, a := range addresses {
-		routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+		routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &rtnl.RouteGetOptions{FIBMatch: true})
 		if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
-			continue // No route, or one that says so.
+			continue // There is no route, or one of type unreachable, prohibit or blackhole.
 		}
 		if err != nil {
 			return nil, fmt.Errorf("finding the route to %s: %w", a, err)
@@ -135,12 +150,12 @@ func (f *Finder) leadingTo(addresses []netip.Addr) (map[uint32]struct{}, error) 
 	return out, nil
 }
 
-// uplinks gives the interfaces by which some route leads to a gateway.
+// uplinks returns the interfaces with a route to a gateway.
 func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
-	every := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		err := f.routes.RouteListFilteredIter(family, every, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+	every := &rtnl.Route{Table: unix.RT_TABLE_UNSPEC}
+	for _, family := range []int{rtnl.FAMILY_V4, rtnl.FAMILY_V6} {
+		err := f.routes.RouteListFilteredIter(family, every, rtnl.RT_FILTER_TABLE, func(r rtnl.Route) bool {
 			if r.Type != unix.RTN_UNICAST || !leadsOn(r) {
 				return true
 			}
@@ -157,8 +172,9 @@ func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	return out, nil
 }
 
-// leadsOn: behind the interface there are other machines.
-func leadsOn(r netlink.Route) bool {
+// leadsOn reports whether a route leads to machines behind its interface: it has
+// a gateway or several next hops, or is a default route.
+func leadsOn(r rtnl.Route) bool {
 	if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Dst == nil {
 		return true
 	}

@@ -1,86 +1,94 @@
 package ruleset
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"os"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// Watcher hears of changes to the table that a Table did not make.
+// eventSize is the size of a receive buffer for events in bytes. The kernel
+// sends at most a page of events at once (NLMSG_GOODSIZE, at most 8 KiB).
+const eventSize = 32 << 10
+
+// Watcher reports changes to a table that other programs make.
 type Watcher struct {
-	conn   *netlink.Conn
+	socket *netlink.Socket
 	table  *Table
-	closed atomic.Bool
+	buffer []byte
 }
 
-// Watch listens in the network namespace of the calling thread. Changes from
-// now on are heard.
+// Watch returns a watcher in the network namespace of the calling thread. It
+// reports changes from now on.
 func (t *Table) Watch() (*Watcher, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return nil, fmt.Errorf("listening for changes of rules: %w", err)
+		return nil, fmt.Errorf("watching rules: %w", err)
 	}
-	if err := conn.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
-		return nil, errors.Join(fmt.Errorf("listening for changes of rules: %w", err), conn.Close())
+	if err := socket.Join(unix.NFNLGRP_NFTABLES); err != nil {
+		return nil, errors.Join(fmt.Errorf("watching rules: %w", err), socket.Close())
 	}
-	return &Watcher{conn: conn, table: t}, nil
+	return &Watcher{socket: socket, table: t, buffer: make([]byte, eventSize)}, nil
 }
 
-// Next waits until somebody else has changed the table, or may have: when
-// events came faster than they were read, nobody knows. It returns false once
-// the watcher is closed or can hear no more, with the reason of the latter.
+// Next waits until another program has changed the table, or may have changed it
+// because events were lost. It returns false after Close, and false with an error
+// if it can receive no more events.
 func (w *Watcher) Next() (bool, error) {
 	for {
-		messages, err := w.conn.Receive()
+		n, err := w.socket.Receive(w.buffer)
 		switch {
-		case w.closed.Load():
+		case errors.Is(err, os.ErrClosed):
 			return false, nil
 		case errors.Is(err, unix.ENOBUFS):
 			return true, nil
 		case err != nil:
-			return false, fmt.Errorf("listening for changes of rules: %w", err)
+			return false, fmt.Errorf("watching rules: %w", err)
 		}
-		for _, m := range messages {
-			if w.table.concerns(m) {
-				return true, nil
-			}
+		if w.table.changedBy(w.buffer[:n]) {
+			return true, nil
 		}
 	}
 }
 
 // Close ends Next.
 func (w *Watcher) Close() error {
-	w.closed.Store(true)
-	if err := w.conn.Close(); err != nil {
-		return fmt.Errorf("closing events of rules: %w", err)
+	if err := w.socket.Close(); err != nil {
+		return fmt.Errorf("closing the watch of rules: %w", err)
 	}
 	return nil
 }
 
-// concerns says whether an event is about our table and of somebody else. The
-// first attribute of every object is its table's name; the header tells whose
-// socket asked for the change.
-func (t *Table) concerns(m netlink.Message) bool {
-	const generic = 4 // struct nfgenmsg
-	if m.Header.PID == t.port || uint16(m.Header.Type)>>8 != unix.NFNL_SUBSYS_NFTABLES {
+// changedBy reports whether a datagram has an event about our table that another
+// program caused. It does so, too, if the datagram cannot be read to its end.
+func (t *Table) changedBy(datagram []byte) bool {
+	events := netlink.ReadMessages(datagram)
+	for events.Next() {
+		if t.concerns(events.Header, events.Payload) {
+			return true
+		}
+	}
+	return events.Err() != nil
+}
+
+// concerns reports whether an event is about our table and from another program.
+// The header has the port of the socket that requested the change. The first
+// attribute of every object is the name of its table.
+func (t *Table) concerns(h netlink.Header, payload []byte) bool {
+	if h.Port == t.port || h.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || h.Type&0xff == unix.NFT_MSG_NEWGEN {
 		return false
 	}
-	if uint16(m.Header.Type)&0xff == unix.NFT_MSG_NEWGEN || len(m.Data) < generic || m.Data[0] != uint8(nftables.TableFamilyINet) {
+	if len(payload) < netlink.NetfilterHeaderSize || payload[0] != uint8(nftables.TableFamilyINet) {
 		return false
 	}
-	attributes, err := netlink.NewAttributeDecoder(m.Data[generic:])
-	if err != nil {
-		return false
-	}
-	attributes.ByteOrder = binary.BigEndian
+	attributes := netlink.ReadAttributes(payload[netlink.NetfilterHeaderSize:])
 	for attributes.Next() {
-		if attributes.Type() == unix.NFTA_TABLE_NAME {
-			return attributes.String() == tableName
+		if attributes.Type == unix.NFTA_TABLE_NAME {
+			return string(attributes.Value) == tableName+"\x00"
 		}
 	}
 	return false

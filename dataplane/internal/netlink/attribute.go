@@ -1,0 +1,113 @@
+package netlink
+
+import "encoding/binary"
+
+// AttributeHeaderSize is the size of struct nlattr in bytes.
+const AttributeHeaderSize = 4
+
+// typeMask removes NLA_F_NESTED and NLA_F_NET_BYTEORDER from a type.
+const typeMask = 0x3fff
+
+// Attributes reads a list of attributes:
+//
+//	attributes := netlink.ReadAttributes(payload)
+//	for attributes.Next() {
+//		switch attributes.Type {
+//		case typeMark:
+//			mark = attributes.Uint32()
+//		}
+//	}
+//	return attributes.Err()
+type Attributes struct {
+	// Type is the type of the current attribute without flags.
+	Type uint16
+	// Value is the current attribute without header and padding, Raw with both.
+	Value, Raw []byte
+
+	rest []byte
+	err  error
+}
+
+// ReadAttributes returns a reader before the first attribute of a list.
+func ReadAttributes(list []byte) Attributes { return Attributes{rest: list} }
+
+// Next moves to the next attribute. It returns false at the end of the list and
+// after an error.
+func (a *Attributes) Next() bool {
+	if len(a.rest) == 0 {
+		return false
+	}
+	if len(a.rest) < AttributeHeaderSize {
+		a.Fail(ErrMalformed)
+		return false
+	}
+	length := int(binary.NativeEndian.Uint16(a.rest))
+	if length < AttributeHeaderSize || length > len(a.rest) {
+		a.Fail(ErrMalformed)
+		return false
+	}
+	a.Type = binary.NativeEndian.Uint16(a.rest[2:]) & typeMask
+	a.Value = a.rest[AttributeHeaderSize:length]
+	end := min(align(length), len(a.rest))
+	a.Raw, a.rest = a.rest[:end], a.rest[end:]
+	return true
+}
+
+// Err returns the error that ended the reading, if any.
+func (a *Attributes) Err() error { return a.err }
+
+// Fail ends the reading with an error of the caller, such as one in a nested
+// list. It does nothing if err is nil.
+func (a *Attributes) Fail(err error) {
+	if err != nil {
+		a.err, a.rest = err, nil
+	}
+}
+
+// Uint8 returns the current value. A value of another size ends the reading with
+// ErrMalformed, as in Uint16 and Uint32.
+func (a *Attributes) Uint8() uint8 {
+	if !a.hasSize(1) {
+		return 0
+	}
+	return a.Value[0]
+}
+
+// Uint16 returns the current value, which is in network byte order.
+func (a *Attributes) Uint16() uint16 {
+	if !a.hasSize(2) {
+		return 0
+	}
+	return binary.BigEndian.Uint16(a.Value)
+}
+
+// Uint32 returns the current value, which is in network byte order.
+func (a *Attributes) Uint32() uint32 {
+	if !a.hasSize(4) {
+		return 0
+	}
+	return binary.BigEndian.Uint32(a.Value)
+}
+
+func (a *Attributes) hasSize(size int) bool {
+	if len(a.Value) != size {
+		a.Fail(ErrMalformed)
+		return false
+	}
+	return true
+}
+
+// AppendAttribute appends an attribute with its padding.
+func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
+	begin := len(b)
+	b = binary.NativeEndian.AppendUint16(b, uint16(AttributeHeaderSize+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	return pad(append(b, value...), begin)
+}
+
+// AppendUint32 appends an attribute whose value is v in network byte order.
+func AppendUint32(b []byte, kind uint16, v uint32) []byte {
+	b = binary.NativeEndian.AppendUint16(b, AttributeHeaderSize+4)
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	return binary.BigEndian.AppendUint32(b, v)
+}

@@ -1,0 +1,116 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrMalformed is the error of a message or an attribute whose length cannot be
+// true, or whose value has the wrong size for its type.
+var ErrMalformed = errors.New("malformed netlink message")
+
+// HeaderSize is the size of struct nlmsghdr in bytes.
+const HeaderSize = 16
+
+// Header is struct nlmsghdr without the length.
+type Header struct {
+	Type, Flags uint16
+	// Sequence is chosen by the sender of a request. The kernel repeats it in its
+	// replies.
+	Sequence uint32
+	// Port identifies a socket (nlmsg_pid). A reply or an event carries the port
+	// of the socket whose request caused it.
+	Port uint32
+}
+
+// Messages reads the messages of one datagram:
+//
+//	messages := netlink.ReadMessages(datagram)
+//	for messages.Next() {
+//		use(messages.Header, messages.Payload)
+//	}
+//	return messages.Err()
+type Messages struct {
+	// Header and Payload are those of the current message.
+	Header  Header
+	Payload []byte
+
+	rest []byte
+	err  error
+}
+
+// ReadMessages returns a reader before the first message of a datagram.
+func ReadMessages(datagram []byte) Messages { return Messages{rest: datagram} }
+
+// Next moves to the next message. It returns false at the end of the datagram
+// and after an error. Less than a header at the end of a datagram is ignored.
+func (m *Messages) Next() bool {
+	if len(m.rest) < HeaderSize {
+		return false
+	}
+	length := int(binary.NativeEndian.Uint32(m.rest))
+	if length < HeaderSize || length > len(m.rest) {
+		m.err, m.rest = ErrMalformed, nil
+		return false
+	}
+	m.Header = Header{
+		Type:     binary.NativeEndian.Uint16(m.rest[4:]),
+		Flags:    binary.NativeEndian.Uint16(m.rest[6:]),
+		Sequence: binary.NativeEndian.Uint32(m.rest[8:]),
+		Port:     binary.NativeEndian.Uint32(m.rest[12:]),
+	}
+	m.Payload = m.rest[HeaderSize:length]
+	m.rest = m.rest[min(align(length), len(m.rest)):]
+	return true
+}
+
+// Err returns the error that ended the reading, if any.
+func (m *Messages) Err() error { return m.err }
+
+// Errno returns the error code of a message of type NLMSG_ERROR or NLMSG_DONE.
+// It is 0 in an acknowledgement and at the end of a dump that succeeded.
+func Errno(payload []byte) unix.Errno {
+	if len(payload) < 4 {
+		return unix.EBADMSG
+	}
+	// The kernel sends a negative errno.
+	return unix.Errno(-int32(binary.NativeEndian.Uint32(payload)))
+}
+
+// Begin appends the header of a message. The payload is appended next, then End
+// completes the message.
+func Begin(b []byte, h Header) []byte {
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, h.Type)
+	b = binary.NativeEndian.AppendUint16(b, h.Flags)
+	b = binary.NativeEndian.AppendUint32(b, h.Sequence)
+	return binary.NativeEndian.AppendUint32(b, h.Port)
+}
+
+// End sets the length of the message that begins at an offset of b, and pads it.
+func End(b []byte, begin int) []byte {
+	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))
+	return pad(b, begin)
+}
+
+// NetfilterHeaderSize is the size of struct nfgenmsg in bytes. The payload of
+// every netfilter message begins with it.
+const NetfilterHeaderSize = 4
+
+// AppendNetfilterHeader appends struct nfgenmsg with resource 0. The family is
+// one of unix.AF_*.
+func AppendNetfilterHeader(b []byte, family uint8) []byte {
+	return append(b, family, unix.NFNETLINK_V0, 0, 0)
+}
+
+// align rounds up to a multiple of 4.
+func align(n int) int { return (n + 3) &^ 3 }
+
+func pad(b []byte, begin int) []byte {
+	for (len(b)-begin)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}

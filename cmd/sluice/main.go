@@ -54,7 +54,6 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(statusCommand(thisNode)),
 		flowsCommand(thisNode),
 		operatorCommand(),
-		demoCommand(),
 	)
 	return root
 }

@@ -73,7 +73,7 @@ var directions = []direction{
 	{"live", module + "/dataplane/tree", true},
 	{"controllers/operator", module + "/test/kube", true},
 	{"cmd/sluice", module + "/test/labcluster", true},
-	{"demo", module + "/test/lab", false},
+	{"cmd/sluice-demo", module + "/test/lab", false},
 	{"hack/lab", module + "/test/labcluster", false},
 	{"judge", module + "/dataplane/tree", false},
 	{"judge", module + "/manifest", true},

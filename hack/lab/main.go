@@ -81,7 +81,7 @@ The cluster runs. In another terminal, as root:
 
   export KUBECONFIG=%[1]s
   kubectl get nodes,nodeenforcers
-  kubectl apply -f demo/example
+  kubectl apply -f cmd/sluice-demo/example
   kubectl get pods -A -o wide
   %[2]s probe default/frontend default/db 6379
   %[2]s probe default/dns default/db 6379

@@ -88,7 +88,7 @@ func TestPage(t *testing.T) {
 // for them. The pods serve every target.
 func (s *stage) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
-	files, err := filepath.Glob("../../../demo/example/*.yaml")
+	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
 	s.must(err)
 	var out []*unstructured.Unstructured
 	for _, name := range files {

@@ -1,0 +1,41 @@
+// Package example contains the manifests that sluice-demo uses unless it is
+// given others: the example of the Kubernetes NetworkPolicy page, the default
+// policies of that page, and pods to try them on.
+package example
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/manifest"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// Title says what the example is.
+const Title = "the example of the Kubernetes NetworkPolicy page"
+
+// Read returns the objects of the example.
+func Read() (*inventory.Set, error) {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		return nil, fmt.Errorf("reading the example: %w", err)
+	}
+	var stream bytes.Buffer
+	for _, e := range entries {
+		text, err := files.ReadFile(e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("reading the example: %w", err)
+		}
+		stream.WriteString("---\n")
+		stream.Write(text)
+	}
+	set, err := manifest.Read([]string{manifest.Stdin}, &stream)
+	if err != nil {
+		return nil, fmt.Errorf("reading the example: %w", err)
+	}
+	return set, nil
+}

@@ -1,0 +1,212 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Change is a change of the cluster while the dataplane runs.
+type Change struct {
+	// Command is the command that a user would run for it.
+	Command string
+	Apply   func(*policy.Snapshot)
+}
+
+// ExampleChanges returns changes of the example: a pod becomes a frontend, and
+// the namespace default gets a default policy.
+func ExampleChanges() []Change {
+	deny := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default-deny-ingress"},
+		Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}},
+	}
+	return []Change{
+		{
+			Command: "kubectl label pod dns role=frontend --overwrite",
+			Apply:   func(s *policy.Snapshot) { label(s, "default", "dns", "role", "frontend") },
+		},
+		{
+			Command: "kubectl apply -f default-deny-ingress.yaml",
+			Apply:   func(s *policy.Snapshot) { s.UpsertPolicy(deny) },
+		},
+	}
+}
+
+// label changes a label of a pod.
+func label(s *policy.Snapshot, namespace, name, key, value string) {
+	for _, p := range s.Pods() {
+		if p.Namespace == namespace && p.Name == name {
+			p.Labels = p.Labels.With(key, value)
+			s.UpsertPod(&p)
+		}
+	}
+}
+
+// defaultChanges deletes the policy that isolates pods in the most denied
+// connections, and applies it again.
+func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
+	denials := map[string]int{}
+	for _, a := range attempts {
+		for _, side := range []wire.Side{a.Egress, a.Ingress} {
+			if !side.Allows() {
+				for _, name := range side.IsolatedBy {
+					denials[name]++
+				}
+			}
+		}
+	}
+	var most *networkingv1.NetworkPolicy
+	for _, np := range s.Policies() {
+		if n := denials[nameOf(np)]; n > 0 && (most == nil || n > denials[nameOf(most)]) {
+			most = np
+		}
+	}
+	if most == nil {
+		return nil
+	}
+	return []Change{
+		{
+			Command: fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", most.Name, most.Namespace),
+			Apply:   func(s *policy.Snapshot) { s.DeletePolicy(most.Namespace, most.Name) },
+		},
+		{
+			Command: fmt.Sprintf("kubectl apply -f %s.yaml", most.Name),
+			Apply:   func(s *policy.Snapshot) { s.UpsertPolicy(most) },
+		},
+	}
+}
+
+func nameOf(np *networkingv1.NetworkPolicy) string { return np.Namespace + "/" + np.Name }
+
+// change applies every change and tries all connections after each.
+func (d *demo) change(ctx context.Context) error {
+	before := d.report.Rounds[0].Attempts
+	if len(d.Changes) == 0 {
+		d.Changes = defaultChanges(d.topology.Snapshot, before)
+	}
+	if len(d.Changes) == 0 {
+		return nil
+	}
+	if !d.Steps {
+		d.page.Heading("When policies change, the dataplane runs on")
+	}
+	for _, c := range d.Changes {
+		d.page.Command(c.Command)
+		c.Apply(d.topology.Snapshot)
+		round, err := d.changed(ctx, c.Command, before)
+		if err != nil {
+			return err
+		}
+		d.report.Rounds = append(d.report.Rounds, round)
+		if !d.Steps {
+			d.page.Differences(before, round.Attempts, d.Ports)
+			d.page.Open(round)
+		}
+		before = round.Attempts
+	}
+	return nil
+}
+
+// changed publishes a change while connections are open, and tries all
+// connections.
+func (d *demo) changed(ctx context.Context, command string, before []*wire.Attempt) (*wire.Round, error) {
+	open, err := d.open(ctx, before)
+	defer func() { wire.CloseAll(open) }()
+	if err != nil {
+		return nil, err
+	}
+	wire.ForgetPauses(open)
+	published := time.Now()
+	generation, enforced, err := d.enforce(ctx, published)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.Observe(ctx, open); err != nil {
+		return nil, err
+	}
+	round, err := d.round(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.Conclude(ctx, open, published, enforced); err != nil {
+		return nil, err
+	}
+	round.Generation, round.Enforced = generation, enforced.Nanoseconds()
+	round.AddOpen(open)
+	return round, nil
+}
+
+// enforce publishes the tree and waits until the dataplane enforces it.
+func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
+	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
+		var err error
+		if generation, err = d.trees.Publish(d.builder); err != nil {
+			return "", err
+		}
+		if _, err := d.plane.enforces(ctx, generation); err != nil {
+			return "", err
+		}
+		took = time.Since(published)
+		return fmt.Sprintf("published as generation %d; the dataplane enforces it", generation), nil
+	})
+	return generation, took, err
+}
+
+// open opens connections that stay open during the change: some that the next
+// tree denies, and some that it allows. It opens none if the next tree denies
+// none of the connections that were open before.
+func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
+	after, err := d.preview()
+	if err != nil {
+		return nil, err
+	}
+	picked := wire.PickOpen(before, after)
+	if len(picked) == 0 {
+		return nil, nil
+	}
+	err = d.page.Step("opening connections that stay open", func(func(string)) (string, error) {
+		var err error
+		if open, err = wire.OpenAll(ctx, picked); err != nil {
+			return "", err
+		}
+		cut := 0
+		for _, a := range picked {
+			if a.Verdict != rule.Allow {
+				cut++
+			}
+		}
+		return fmt.Sprintf("opened %s that stay open: the change must cut %d of them", page.Count(uint64(len(open)), "connection"), cut), nil
+	})
+	return open, err
+}
+
+// preview evaluates every connection with the tree that is published next.
+func (d *demo) preview() (attempts []*wire.Attempt, err error) {
+	if err := d.compile(); err != nil {
+		return nil, err
+	}
+	dir, err := lab.NewStateDir()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	trees, err := tree.NewPublisher(dir.Path())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := trees.Publish(d.builder); err != nil {
+		return nil, err
+	}
+	attempts = wire.Attempts(d.topology.Ends, d.Ports)
+	return attempts, wire.Evaluate(current(dir.Path()), attempts)
+}

@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
+)
+
+// dataplane is a process of `sluice dataplane`, as it runs on a node.
+type dataplane struct {
+	*process.Process
+	stateDir string
+}
+
+const (
+	// startTime is how long the dataplane may take to enforce a tree.
+	startTime = 10 * time.Second
+	// stopTime is how long it may take to stop before it is killed.
+	stopTime = 3 * time.Second
+)
+
+func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
+	cmd := exec.Command(program, "dataplane", "--state-dir", stateDir)
+	// Ctrl-C in a terminal is sent to the whole process group. The demo stops the
+	// dataplane itself, so the dataplane gets a group of its own.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p, err := process.Start("the dataplane", cmd, node.Start)
+	if err != nil {
+		return nil, err
+	}
+	return &dataplane{p, stateDir}, nil
+}
+
+// enforces waits until the dataplane enforces a generation.
+func (d *dataplane) enforces(ctx context.Context, generation uint64) (s engine.Status, err error) {
+	limit, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	limit, ended := context.WithCancelCause(limit)
+	defer ended(nil)
+	go func() {
+		select {
+		case <-d.Ended():
+			ended(fmt.Errorf("the dataplane ended (%s)", d.State()))
+		case <-limit.Done():
+		}
+	}()
+	err = eventually.Poll(limit, func(limit context.Context) error {
+		if s, err = status.Read(limit, d.stateDir); err == nil && s.Generation < generation {
+			err = fmt.Errorf("it is at generation %d", s.Generation)
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the dataplane does not enforce generation %d: %w\n%s", generation, err, d.Log())
+	}
+	return s, err
+}
+
+// stop ends the process.
+func (d *dataplane) stop() {
+	if !d.HasEnded() {
+		_ = d.StopWithin(stopTime) // The demo has its result; only the end matters.
+	}
+}

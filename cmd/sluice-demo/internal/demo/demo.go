@@ -1,0 +1,265 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// DefaultRefusal is the default of Options.Refusal. It is longer than TCP waits
+// before it sends its first packet again.
+const DefaultRefusal = 1200 * time.Millisecond
+
+// Options configure a demo.
+type Options struct {
+	// Title says what the manifests are.
+	Title string
+	// Set contains the manifests.
+	Set *inventory.Set
+	// Ports are the ports to try. An empty list means the ports that policies and
+	// containers name.
+	Ports []topology.Port
+	// Changes happen after the first round. An empty list means that the policy
+	// with the most denied connections is deleted and applied again.
+	Changes []Change
+	// Refusal is how long a connection waits for a reply before it counts as
+	// denied. 0 means DefaultRefusal.
+	Refusal time.Duration
+	// Program is the path of the sluice program. The demo runs its dataplane, and
+	// prints commands that use it.
+	Program string
+	// Reported, if not nil, is called with the complete report.
+	Reported func(*wire.Report) error
+	// Keep leaves everything running after the last round until the context ends.
+	Keep bool
+	// Out is where the page is written. Steps leaves out everything but the steps.
+	Out   io.Writer
+	Steps bool
+}
+
+// demo is one run.
+type demo struct {
+	Options
+	page     *page.Page
+	topology *topology.Topology
+	state    *lab.StateDir
+	compiler *policy.Compiler
+	builder  *tree.Builder
+	trees    *tree.Publisher
+	plane    *dataplane
+	report   *wire.Report
+}
+
+// Run runs a demo. It returns an error if the demo could not complete. A
+// connection that contradicts the policies is not an error; the report says so.
+// The end of the context is an error unless everything is kept running at that
+// time. Nothing is left when Run returns, or when the process is killed.
+func Run(ctx context.Context, o Options) (*wire.Report, error) {
+	d := &demo{Options: o, page: page.New(o.Out), report: &wire.Report{Title: o.Title}}
+	defer d.close()
+	if d.Refusal == 0 {
+		d.Refusal = DefaultRefusal
+	}
+	if err := d.run(ctx); err != nil {
+		return nil, err
+	}
+	return d.report, nil
+}
+
+func (d *demo) run(ctx context.Context) error {
+	d.page.Title("Sluice demo: " + d.Title)
+	for _, step := range []func(context.Context) error{d.build, d.publishFirst, d.startDataplane, d.firstRound} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	d.explain()
+	if err := d.change(ctx); err != nil {
+		return err
+	}
+	d.conclude()
+	if d.Reported != nil {
+		if err := d.Reported(d.report); err != nil {
+			return err
+		}
+	}
+	if d.Keep {
+		return d.keep(ctx)
+	}
+	return nil
+}
+
+// close removes everything that was started or created.
+func (d *demo) close() {
+	if d.plane != nil {
+		d.plane.stop()
+	}
+	if d.compiler != nil {
+		d.compiler.Close()
+	}
+	if d.topology != nil {
+		d.topology.Close()
+	}
+	if d.state != nil {
+		_ = d.state.Close()
+	}
+}
+
+func (d *demo) build(context.Context) error {
+	left := 0
+	if len(d.Ports) == 0 {
+		d.Ports, left = topology.PortsOf(d.Set)
+	}
+	err := d.page.Step("making a node and pods out of network namespaces", func(func(string)) (string, error) {
+		var err error
+		if d.topology, err = topology.New(d.Set, d.Ports); err != nil {
+			return "", err
+		}
+		if d.state, err = lab.NewStateDir(); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("made a node and %s out of network namespaces", page.Count(uint64(d.topology.Pods()), "pod")), nil
+	})
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		d.topology.Note("%s that policies or containers name, beyond the first %d, are left out: try them with --port",
+			page.Count(uint64(left), "more port"), len(d.Ports)-1)
+	}
+	if d.topology.Pods() == 0 {
+		return errors.New("the manifests contain no pod that could be started: add Pods, or give no manifests for the example")
+	}
+	d.report.Ends, d.report.Notes, d.report.Ports = d.topology.Ends, d.topology.Notes, topology.Texts(d.Ports)
+	return nil
+}
+
+func (d *demo) publishFirst(context.Context) error {
+	return d.page.Step("compiling the policies", func(func(string)) (string, error) {
+		var err error
+		if d.trees, err = tree.NewPublisher(d.state.Path()); err != nil {
+			return "", err
+		}
+		d.compiler, d.builder = d.topology.Snapshot.Compile(topology.NodeName), tree.NewBuilder(topology.NodeName)
+		if err := d.compile(); err != nil {
+			return "", err
+		}
+		if _, err := d.trees.Publish(d.builder); err != nil {
+			return "", err
+		}
+		policies := page.Count(uint64(len(d.topology.Snapshot.Policies())), "policy")
+		return fmt.Sprintf("compiled %s into a tree and published it", policies), nil
+	})
+}
+
+// compile passes what changed in the snapshot to the builder.
+func (d *demo) compile() error {
+	if err := d.builder.Apply(d.compiler.Delta()); err != nil {
+		return fmt.Errorf("building the tree: %w", err)
+	}
+	return nil
+}
+
+// current returns the path of the published tree in a state directory.
+func current(stateDir string) string { return filepath.Join(stateDir, "tree", "current") }
+
+func (d *demo) startDataplane(ctx context.Context) error {
+	return d.page.Step("starting the dataplane", func(func(string)) (string, error) {
+		var err error
+		if d.plane, err = startDataplane(d.topology.Node, d.Program, d.state.Path()); err != nil {
+			return "", err
+		}
+		status, err := d.plane.enforces(ctx, 1)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("started the dataplane in the node (process %d, %s)", d.plane.PID(), status.Queueing), nil
+	})
+}
+
+func (d *demo) firstRound(ctx context.Context) error {
+	before, err := wire.CountPackets(d.topology.Node)
+	if err != nil {
+		return err
+	}
+	round, err := d.round(ctx, "")
+	if err != nil {
+		return err
+	}
+	after, err := wire.CountPackets(d.topology.Node)
+	if err != nil {
+		return err
+	}
+	round.Generation = 1
+	d.report.Rounds = append(d.report.Rounds, round)
+	d.report.Packets = after.Minus(before)
+	d.report.Download, err = wire.MeasureDownload(ctx, d.topology.Node, round.Attempts)
+	return err
+}
+
+// round evaluates every connection with the published tree, and opens it.
+func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
+	attempts := wire.Attempts(d.topology.Ends, d.Ports)
+	if err := wire.Evaluate(current(d.state.Path()), attempts); err != nil {
+		return nil, err
+	}
+	all := page.Count(uint64(len(attempts)), "connection")
+	err := d.page.Step("opening "+all, func(progress func(string)) (string, error) {
+		var done atomic.Int64
+		tenth := int64(max(1, len(attempts)/10))
+		err := wire.Try(ctx, attempts, d.Refusal, func() {
+			if n := done.Add(1); n%tenth == 0 {
+				progress(fmt.Sprintf("opening %s: %d %%", all, 100*n/int64(len(attempts))))
+			}
+		})
+		return fmt.Sprintf("opened %s, everybody to everybody, IPv4 and IPv6", all), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return wire.NewRound(command, attempts), nil
+}
+
+// explain writes the results of the first round.
+func (d *demo) explain() {
+	if d.Steps {
+		return
+	}
+	p, attempts := d.page, d.report.Rounds[0].Attempts
+	p.Heading("Who is who")
+	p.Ends(d.topology.Ends)
+	p.Notes(d.topology.Notes)
+	p.Heading("Who reaches whom")
+	p.Tables(d.topology.Ends, d.Ports, attempts)
+	p.Heading("Why")
+	p.Reasons(attempts, d.Ports)
+	p.Heading("What it cost")
+	p.Cost(d.report)
+}
+
+// conclude ends the page.
+func (d *demo) conclude() {
+	d.report.Agree = true
+	for _, r := range d.report.Rounds {
+		d.report.Agree = d.report.Agree && r.Differ == 0
+	}
+	d.page.Conclusion(d.report)
+	if log := d.plane.Log(); log != "" && !d.report.Agree {
+		d.page.Line("\nThe dataplane's log ends with:\n%s", log[max(0, len(log)-logShown):])
+	}
+}
+
+// logShown is how many bytes of the dataplane's log the page shows.
+const logShown = 8 << 10

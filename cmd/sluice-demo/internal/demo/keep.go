@@ -1,0 +1,120 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// keep leaves everything running until the context ends, and prints commands for
+// another terminal. If the user kills the dataplane, keep says what that means.
+func (d *demo) keep(ctx context.Context) error {
+	namespaces, enter, err := d.namespaces()
+	if err != nil {
+		return err
+	}
+	commands, err := d.commands(enter)
+	if err != nil {
+		return err
+	}
+	d.page.Hints(namespaces, commands)
+	select {
+	case <-ctx.Done():
+	case <-d.plane.Ended():
+		d.page.Line("\nThe dataplane ended (%s). Its rules stay: accepted connections go on, and isolated pods get no new ones.", d.plane.State())
+		<-ctx.Done()
+	}
+	d.page.Overwrite("")
+	d.page.Line("\n  taking everything down")
+	return nil
+}
+
+// namespaces returns the command that enters the network namespace of each host.
+// The namespaces have no names, so the command names a thread in them.
+func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
+	enter = map[*lab.Host]string{}
+	for _, e := range d.topology.Ends {
+		if enter[e.Host] != "" {
+			continue
+		}
+		thread, err := threadOf(e.Host)
+		if err != nil {
+			return nil, nil, err
+		}
+		enter[e.Host] = fmt.Sprintf("nsenter -t %d -n", thread)
+		purpose := e.Name
+		if e.Kind == topology.KindOutside {
+			purpose = "everything outside"
+		}
+		hints = append(hints, page.Hint{Purpose: purpose, Command: enter[e.Host]})
+	}
+	return hints, enter, nil
+}
+
+// threadOf returns the ID of the thread in a host's namespace.
+func threadOf(h *lab.Host) (id int, err error) {
+	err = h.Do(func() error {
+		id = unix.Gettid()
+		return nil
+	})
+	return id, err
+}
+
+// commands returns the other commands.
+func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
+	out := []page.Hint{
+		{Purpose: "the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
+		{Purpose: "what is enforced", Command: fmt.Sprintf("%s status --state-dir %s", d.Program, d.state.Path())},
+		{Purpose: "what is denied now", Command: fmt.Sprintf("%s flows --denied --state-dir %s", d.Program, d.state.Path())},
+	}
+	if command, ok := d.attempt(enter, lab.Connected); ok {
+		out = append(out, page.Hint{Purpose: "a connection that opens", Command: command})
+	}
+	if command, ok := d.attempt(enter, lab.TimedOut); ok {
+		out = append(out, page.Hint{Purpose: "one that does not", Command: command})
+	}
+	path, err := d.writeManifests()
+	if err != nil {
+		return nil, err
+	}
+	return append(out,
+		page.Hint{Purpose: "the policies: edit", Command: path},
+		page.Hint{Purpose: "and enforce", Command: fmt.Sprintf("%s compile -f %s --node %s --state-dir %s", d.Program, path, topology.NodeName, d.state.Path())},
+		page.Hint{Purpose: "a dataplane that dies", Command: fmt.Sprintf("kill -9 %d", d.plane.PID())},
+	), nil
+}
+
+// attempt returns a command that opens a TCP connection which had the result in
+// the last round.
+func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
+	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
+		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {
+			return fmt.Sprintf("%s timeout 1 bash -c '</dev/tcp/%s/%d' && echo opens || echo does not", enter[a.From.Host], a.Dst, a.Port.Number), true
+		}
+	}
+	return "", false
+}
+
+// manifestsFile contains the cluster as manifests, in the state directory.
+const manifestsFile = "cluster.yaml"
+
+// writeManifests writes the cluster to a file that the user can edit.
+func (d *demo) writeManifests() (path string, err error) {
+	text, err := topology.Manifests(d.topology.Snapshot)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(d.state.Path(), manifestsFile)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return "", fmt.Errorf("writing manifests: %w", err)
+	}
+	return path, nil
+}

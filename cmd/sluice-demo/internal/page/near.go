@@ -1,0 +1,63 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+)
+
+// nearLine is a near miss of some of a line's peers.
+type nearLine struct {
+	wire.NearMiss
+	peers []peer
+}
+
+// addNear adds the near misses of a peer.
+func (l *groupLine) addNear(all []wire.NearMiss, other peer) {
+	for _, n := range all {
+		i := slices.IndexFunc(l.near, func(o nearLine) bool { return o.Equal(n) })
+		if i < 0 {
+			i = len(l.near)
+			l.near = append(l.near, nearLine{NearMiss: n})
+		}
+		if !slices.Contains(l.near[i].peers, other) {
+			l.near[i].peers = append(l.near[i].peers, other)
+		}
+	}
+}
+
+// nearMisses writes which connections would have been allowed: the same peer to
+// another port, and the same port for the peers of a rule that allows none of the
+// ends here. It leaves out a rule that allows some of them, because that rule is
+// already on the page.
+func (p *Page) nearMisses(g *group, l *groupLine) {
+	for _, n := range l.near {
+		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)
+		switch {
+		case len(n.Ports) > 0:
+			p.Line("        right peer, wrong port: %s would do (%s)", few(n.Ports), where)
+			p.list("          ", g.names(n.peers))
+		case !g.usesRule(n.NearMiss):
+			p.Line("        right port, wrong peer: %s lets others through, none of them here", where)
+		}
+	}
+}
+
+// maxRanges limits the ports of a near miss.
+const maxRanges = 4
+
+func few(ranges []string) string {
+	if more := len(ranges) - maxRanges; more > 0 {
+		return fmt.Sprintf("%s or %d more", strings.Join(ranges[:maxRanges], ", "), more)
+	}
+	return strings.Join(ranges, ", ")
+}
+
+// usesRule reports whether the rule allowed one of the connections.
+func (g *group) usesRule(n wire.NearMiss) bool {
+	return slices.ContainsFunc(g.lines, func(l groupLine) bool {
+		return l.side.Rule != nil && l.side.Policy == n.Policy && *l.side.Rule == n.Rule
+	})
+}

@@ -1,0 +1,156 @@
+package page
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+)
+
+// Title writes the title of the page.
+func (p *Page) Title(text string) { p.Line("%s\n", p.paint(bold, text)) }
+
+// Command writes a command that a user would run.
+func (p *Page) Command(command string) { p.Line("  $ %s", p.paint(bold, command)) }
+
+// Notes writes what was left out.
+func (p *Page) Notes(notes []string) {
+	for _, note := range notes {
+		p.Line("  %s", p.paint(faint, note))
+	}
+}
+
+// Tables writes a table for each port, with a legend.
+func (p *Page) Tables(ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) {
+	for _, t := range tables(ends, ports, attempts) {
+		p.table(t, ends)
+	}
+	p.legend()
+}
+
+// Cost writes how many packets went to user space.
+func (p *Page) Cost(r *wire.Report) {
+	p.Line("  Of %s that came to the node, %s went to user space: those that try to open a flow.",
+		Count(r.Packets.All, "packet"), thousands(r.Packets.Queued))
+	if d := r.Download; d != nil {
+		p.Line("  Then %s sent %d MiB to %s over %s: %s, %s to user space.",
+			d.From, d.Bytes>>20, d.To, d.Port, Count(d.Packets.All, "packet"), thousands(d.Packets.Queued))
+	}
+}
+
+// Conclusion writes whether the results agree with the policies, and which do
+// not.
+func (p *Page) Conclusion(r *wire.Report) {
+	attempts, open, differ := 0, 0, 0
+	for _, round := range r.Rounds {
+		attempts += len(round.Connections)
+		open += len(round.Open)
+		differ += round.Differ
+	}
+	all := Count(uint64(attempts), "connection")
+	if open > 0 {
+		all += fmt.Sprintf(", and in %d that were open while policies changed", open)
+	}
+	if differ == 0 {
+		p.Line("\n%s Wire and policies agree in all %s.", p.paint(green, string(opens)), all)
+		return
+	}
+	p.Line("\n%s Wire and policies differ in %d of %s:", p.paint(red, string(denied)), differ, Count(uint64(attempts+open), "connection"))
+	for _, round := range r.Rounds {
+		if round.Command != "" && round.Differ > 0 {
+			p.Line("  after %s", round.Command)
+		}
+		p.mismatches(round)
+	}
+}
+
+// maxMismatches limits how many connections are named.
+const maxMismatches = 20
+
+// mismatches names the connections that contradict the policies.
+func (p *Page) mismatches(r *wire.Round) {
+	shown, attempts := 0, r.Differ
+	for _, o := range r.Open {
+		if !o.Agrees {
+			attempts--
+			p.Line("  %s open while it changed: %s: policies say %s, the wire shows: %s", p.paint(alarm, "!"), o, o.Verdict, fate(o))
+		}
+	}
+	for _, a := range r.Attempts {
+		if a.Agrees() {
+			continue
+		}
+		if shown == maxMismatches {
+			p.Line("    and %d more", attempts-shown)
+			return
+		}
+		shown++
+		p.Line("  %s %s → %s  %s  %s → %s: policies say %s, the wire shows %s",
+			p.paint(alarm, "!"), a.From.Name, a.To.Name, a.Port, a.Src, a.Dst, a.Verdict, a.Result)
+	}
+}
+
+// Open writes what happened to the connections that were open during a change.
+func (p *Page) Open(r *wire.Round) {
+	if len(r.Open) == 0 {
+		return
+	}
+	p.Line("    What was open. Times count from the publication; it was acknowledged after %s.", milliseconds(r.Enforced))
+	for _, o := range r.Open {
+		sign, style := denied, red
+		if o.GoesOn {
+			sign, style = opens, green
+		}
+		wrong := ""
+		if !o.Agrees {
+			style, wrong = alarm, "  "+p.paint(alarm, "differs!")
+		}
+		p.Line("    %s %s  %s%s", p.paint(style, string(sign)), fit(fate(o), fateWidth), o, wrong)
+	}
+}
+
+// fateWidth is the width of "goes on, longest pause 123.4 ms".
+const fateWidth = 31
+
+// fate returns what happened to a connection.
+func fate(o *wire.Open) string {
+	switch {
+	case o.GoesOn:
+		return "goes on, longest pause " + milliseconds(*o.Pause)
+	case *o.Last < 0 && !o.Allowed():
+		// The connection was cut before its next data was due.
+		return "silent at once"
+	case *o.Last < 0:
+		return "silent since " + milliseconds(-*o.Last) + " before"
+	default:
+		return "silent after " + milliseconds(*o.Last)
+	}
+}
+
+func milliseconds(nanoseconds int64) string {
+	return fmt.Sprintf("%.1f ms", float64(nanoseconds)/1e6)
+}
+
+// Hint is a command and its purpose.
+type Hint struct{ Purpose, Command string }
+
+// Hints writes the commands for a demo that keeps running: those that enter a
+// network namespace, and others.
+func (p *Page) Hints(namespaces, others []Hint) {
+	p.Line("\n%s", p.paint(bold, "Everything runs on until you press Ctrl-C"))
+	p.Line("  Look around from another terminal, as root. A shell in the network of:")
+	p.hints(namespaces)
+	p.Line("  More to try:")
+	p.hints(others)
+}
+
+func (p *Page) hints(all []Hint) {
+	width := 0
+	for _, h := range all {
+		width = max(width, len(h.Purpose))
+	}
+	for _, h := range all {
+		p.Line("    %s%s  %s", h.Purpose, p.paint(faint, strings.Repeat(" ", width-len(h.Purpose))), p.paint(bold, h.Command))
+	}
+}

@@ -1,0 +1,222 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// group is the attempts into or out of one isolated pod.
+type group struct {
+	pod        *topology.End
+	direction  rule.Direction
+	isolatedBy []string
+	lines      []groupLine
+}
+
+// groupLine is the attempts of a group with one reason.
+type groupLine struct {
+	side  wire.Side
+	ports []topology.Port
+	peers []peer
+	near  []nearLine
+}
+
+// peer is an end with its address of one family.
+type peer struct {
+	end  *topology.End
+	ipv4 bool
+}
+
+// groups returns the attempts by isolated pod and direction, and within these by
+// reason and port.
+func groups(attempts []*wire.Attempt) []*group {
+	var out []*group
+	for _, c := range attempts {
+		for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
+			s, pod, other := c.Ingress, c.To, c.From
+			if d == rule.Egress {
+				s, pod, other = c.Egress, c.From, c.To
+			}
+			if len(s.IsolatedBy) == 0 && s.Reason != rule.SameNode.String() {
+				continue
+			}
+			i := slices.IndexFunc(out, func(g *group) bool { return g.pod == pod && g.direction == d })
+			if i < 0 {
+				i = len(out)
+				out = append(out, &group{pod: pod, direction: d})
+			}
+			if len(s.IsolatedBy) > 0 {
+				out[i].isolatedBy = s.IsolatedBy
+			}
+			out[i].add(s, c.Port, peer{other, c.Dst.Is4()})
+		}
+	}
+	// Leave out pods that no policy isolates.
+	out = slices.DeleteFunc(out, func(g *group) bool { return len(g.isolatedBy) == 0 })
+	for _, g := range out {
+		g.merge()
+	}
+	slices.SortStableFunc(out, func(a, b *group) int {
+		return cmp.Or(strings.Compare(a.pod.Name, b.pod.Name), cmp.Compare(b.direction, a.direction))
+	})
+	return out
+}
+
+func (g *group) add(s wire.Side, port topology.Port, other peer) {
+	i := slices.IndexFunc(g.lines, func(l groupLine) bool { return l.side.SameRule(s) && l.ports[0] == port })
+	if i < 0 {
+		i = len(g.lines)
+		g.lines = append(g.lines, groupLine{side: s, ports: []topology.Port{port}})
+	}
+	g.lines[i].peers = append(g.lines[i].peers, other)
+	g.lines[i].addNear(s.NearMisses, other)
+}
+
+// merge joins lines with the same reason and peers, and sorts the lines with a
+// rule first.
+func (g *group) merge() {
+	var out []groupLine
+	for _, l := range g.lines {
+		i := slices.IndexFunc(out, func(o groupLine) bool { return o.side.SameRule(l.side) && slices.Equal(o.peers, l.peers) })
+		if i < 0 {
+			out = append(out, l)
+			continue
+		}
+		out[i].ports = append(out[i].ports, l.ports...)
+		for _, n := range l.near {
+			for _, other := range n.peers {
+				out[i].addNear([]wire.NearMiss{n.NearMiss}, other)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b groupLine) int { return rank(&b.side) - rank(&a.side) })
+	g.lines = out
+}
+
+// Reasons writes the rule or the missing rule behind the results of each isolated
+// pod. A pod can always be reached from its own node; the page says so once.
+func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
+	all := groups(attempts)
+	if len(all) == 0 {
+		p.Line("  No policy isolates a pod: everything is allowed.")
+		return
+	}
+	for _, g := range all {
+		where := "Into "
+		if g.direction == rule.Egress {
+			where = "Out of "
+		}
+		p.Line("  %s%s  %s", where, p.paint(bold, g.pod.Name), p.paint(faint, "isolated by "+strings.Join(g.isolatedBy, ", ")))
+		for _, l := range g.lines {
+			if l.side.Reason != rule.SameNode.String() {
+				p.groupLine(g, &l, ports)
+			}
+		}
+	}
+	p.Line("  A pod's own node reaches it always: that is where the kubelet's probes come from.")
+}
+
+func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
+	sign := p.paint(green, string(opens))
+	if !l.side.Allows() {
+		sign = p.paint(red, string(denied))
+	}
+	word := "        from "
+	if g.direction == rule.Egress {
+		word = "        to "
+	}
+	p.Line("    %s %s: %s", sign, someOf(l.ports, ports), because(&l.side, g.direction))
+	p.list(word, g.names(l.peers))
+	p.nearMisses(g, l)
+}
+
+// someOf names ports, or says that they are all ports that were tried.
+func someOf(ports, all []topology.Port) string {
+	if len(ports) == len(all) && len(all) > 1 {
+		return "everything"
+	}
+	return strings.Join(topology.Texts(ports), ", ")
+}
+
+// list writes items after a word.
+func (p *Page) list(word string, items []string) {
+	for _, line := range wrap(items, p.width-len(word)) {
+		p.Line("%s", p.paint(faint, word+line))
+		word = strings.Repeat(" ", len(word))
+	}
+}
+
+// names lists peers. If only a few peers of the group are missing, it lists those
+// instead.
+func (g *group) names(peers []peer) []string {
+	var all, missing []peer
+	for _, l := range g.lines {
+		for _, o := range l.peers {
+			if !slices.Contains(all, o) {
+				all = append(all, o)
+			}
+		}
+	}
+	for _, o := range all {
+		if !slices.Contains(peers, o) {
+			missing = append(missing, o)
+		}
+	}
+	switch {
+	case len(all) > 1 && len(missing) == 0:
+		return []string{"everybody"}
+	case len(missing) > 0 && 2*len(missing) <= len(peers):
+		out := peerNames(missing, all)
+		out[0] = "everybody but " + out[0]
+		return out
+	default:
+		return peerNames(peers, all)
+	}
+}
+
+// peerNames returns one name for both families of an end. It names the family if
+// the other family is in all but not in peers.
+func peerNames(peers, all []peer) []string {
+	var out []string
+	for i, o := range peers {
+		other := peer{o.end, !o.ipv4}
+		switch {
+		case slices.Contains(peers[:i], other):
+		case slices.Contains(peers, other), !slices.Contains(all, other):
+			out = append(out, o.end.Name)
+		case o.ipv4:
+			out = append(out, o.end.Name+" (IPv4)")
+		default:
+			out = append(out, o.end.Name+" (IPv6)")
+		}
+	}
+	return out
+}
+
+// because returns the reason as text.
+func because(s *wire.Side, d rule.Direction) string {
+	switch {
+	case s.Rule != nil && s.Allows():
+		return fmt.Sprintf("allowed by %s, spec.%s[%d]", s.Policy, d, *s.Rule)
+	case s.Rule != nil:
+		return fmt.Sprintf("denied by %s, spec.%s[%d]", s.Policy, d, *s.Rule)
+	case d == rule.Egress:
+		return "no rule lets it out"
+	default:
+		return "no rule lets it in"
+	}
+}
+
+// rank orders lines: decisions of a rule first.
+func rank(s *wire.Side) int {
+	if s.Rule != nil {
+		return 1
+	}
+	return 0
+}

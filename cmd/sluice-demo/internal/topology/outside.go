@@ -1,0 +1,137 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// maxOutside limits the number of addresses outside, because each is a row and a
+// column of the tables.
+const maxOutside = 10
+
+// documentation are addresses of the ranges for documentation (RFC 5737, RFC
+// 3849, RFC 9637) in the order of preference. They stand for hosts outside of the
+// cluster.
+var documentation = []netip.Addr{
+	netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("192.0.2.10"),
+	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
+}
+
+// outside picks addresses that no pod has: one in each ipBlock, one in each of
+// its excepts, and one of each family that is in no block. left is the number of
+// blocks and excepts beyond maxOutside.
+func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
+	blocks := blocksOf(policies)
+	var picked []netip.Addr
+	add := func(within netip.Prefix, covers func(netip.Addr) bool, note string) {
+		if slices.ContainsFunc(picked, covers) {
+			return
+		}
+		a, ok := pick(within, covers, taken)
+		if !ok {
+			return
+		}
+		if len(ends) == maxOutside {
+			left++
+			return
+		}
+		picked = append(picked, a)
+		ends = append(ends, &End{Name: a.String(), Kind: KindOutside, Addresses: []netip.Addr{a}, Note: note})
+	}
+	for _, b := range blocks {
+		add(b.CIDR.Prefix, b.Contains, "in "+b.CIDR.Prefix.String())
+		for _, e := range b.Except {
+			add(e.Prefix, e.Prefix.Contains, "in "+e.Prefix.String()+", excepted")
+		}
+	}
+	if world := elsewhere(blocks, taken); world != nil {
+		ends = append(ends, world)
+	}
+	return ends, left
+}
+
+// blocksOf returns the valid ipBlocks of the policies, each once.
+func blocksOf(policies []*policy.Policy) []*policy.Block {
+	var out []*policy.Block
+	for _, p := range policies {
+		for _, r := range slices.Concat(p.Ingress, p.Egress) {
+			for _, peer := range r.Peers {
+				if peer.Block == nil || peer.Invalid {
+					continue
+				}
+				if !slices.ContainsFunc(out, func(b *policy.Block) bool { return equal(b, peer.Block) }) {
+					out = append(out, peer.Block)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func equal(a, b *policy.Block) bool {
+	return a.CIDR.Prefix == b.CIDR.Prefix &&
+		slices.EqualFunc(a.Except, b.Except, func(a, b policy.CIDR) bool { return a.Prefix == b.Prefix })
+}
+
+// elsewhere returns an end with an address of each family that is in no block.
+func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
+	end := &End{Name: "elsewhere", Kind: KindOutside, Note: "in no ipBlock"}
+	for _, a := range documentation {
+		if _, have := end.Address(a.Is4()); have || taken[a] {
+			continue
+		}
+		if !slices.ContainsFunc(blocks, func(b *policy.Block) bool { return b.CIDR.Prefix.Contains(a) }) {
+			end.Addresses = append(end.Addresses, a)
+		}
+	}
+	if len(end.Addresses) == 0 {
+		return nil
+	}
+	return end
+}
+
+// pick returns a free address that fits: a documentation address if possible,
+// otherwise one at the start of the prefix or of one of its halves, quarters and
+// so on.
+func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
+	candidates := slices.Concat(documentation, following(within.Addr()))
+	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {
+		candidates = append(candidates, following(withBit(within.Addr(), bit))...)
+	}
+	for _, a := range candidates {
+		if fits(a) && !taken[a] && usable(a) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// following returns the tenth address after a, the next address, and a itself.
+func following(a netip.Addr) []netip.Addr {
+	tenth := a
+	for range 10 {
+		tenth = tenth.Next()
+	}
+	return []netip.Addr{tenth, a.Next(), a}
+}
+
+// withBit returns an address with one more bit set. Bit 0 is the first one.
+func withBit(a netip.Addr, bit int) netip.Addr {
+	bytes := a.AsSlice()
+	bytes[bit/8] |= 0x80 >> (bit % 8)
+	out, _ := netip.AddrFromSlice(bytes)
+	return out
+}
+
+// reserved are ranges that hosts cannot use.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/32"),
+}
+
+// usable reports whether a host can have the address and be reached at it.
+func usable(a netip.Addr) bool {
+	return a.IsValid() && a.IsGlobalUnicast() &&
+		!slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })
+}

@@ -1,0 +1,212 @@
+// Package topology builds the network that sluice-demo opens connections in: one
+// node with all pods of the manifests, and addresses outside of the node for
+// every case that the ipBlocks of the policies can distinguish.
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// NodeName is the name of the node. All pods run on it.
+const NodeName = "node"
+
+// End is one end of a connection: a pod, the node, or an address outside.
+type End struct {
+	Name string `json:"name"`
+	// Kind is pod, node or outside.
+	Kind      string       `json:"kind"`
+	Addresses []netip.Addr `json:"addresses"`
+	// Note is what a policy can select the end by: labels or an ipBlock.
+	Note string `json:"note,omitempty"`
+
+	// Host is the network namespace with the addresses. All ends outside share
+	// one.
+	Host *lab.Host `json:"-"`
+}
+
+// The kinds of end.
+const (
+	KindPod     = "pod"
+	KindNode    = "node"
+	KindOutside = "outside"
+)
+
+// Topology is the network and the cluster that it stands for.
+type Topology struct {
+	Node     *lab.Node
+	Ends     []*End
+	Snapshot *policy.Snapshot
+	// Notes name what was left out, one sentence each.
+	Notes []string
+
+	lab *lab.Lab
+}
+
+// New builds the node, the pods and the outside, and starts a server for each
+// port on each address. The caller closes the topology, also when New returns it
+// together with an error.
+func New(set *inventory.Set, ports []Port) (*Topology, error) {
+	t := &Topology{}
+	var err error
+	if t.lab, err = lab.New(); err != nil {
+		return t, err
+	}
+	if t.Node, err = t.lab.AddNode(NodeName); err != nil {
+		return t, err
+	}
+	if err := t.addPods(set); err != nil {
+		return t, err
+	}
+	t.Ends = append(t.Ends, &End{Name: "the node", Kind: KindNode, Addresses: t.Node.Addresses(), Note: "kubelet and its probes", Host: t.Node.Host})
+	if err := t.addOutside(); err != nil {
+		return t, err
+	}
+	return t, t.serve(ports)
+}
+
+// Close removes the network. Nothing is left of it.
+func (t *Topology) Close() {
+	if t.lab != nil {
+		t.lab.Close()
+	}
+}
+
+// addPods adds every pod to the snapshot, and a host to the network for each pod
+// that has an address of its own.
+func (t *Topology) addPods(set *inventory.Set) error {
+	placed := *set
+	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}
+	placed.Pods = nil
+	t.Snapshot = placed.Snapshot()
+	var pods []policy.Pod
+	for _, p := range set.Pods {
+		pod := p.Pod
+		if pod.HostNetwork || pod.Finished {
+			t.Note("%s/%s is left out: it has no address of its own (%s)", pod.Namespace, pod.Name, whyWithoutAddress(&pod))
+			continue
+		}
+		pod.Node, pod.Running, pod.HostAddresses = NodeName, true, nil
+		pods = append(pods, pod)
+		t.Snapshot.UpsertPod(&pod)
+	}
+	// Pods that have addresses come first, so that the others get free ones.
+	slices.SortStableFunc(pods, func(a, b policy.Pod) int { return min(len(b.Addresses), 1) - min(len(a.Addresses), 1) })
+	for _, pod := range pods {
+		if err := t.addPod(&pod); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(t.Ends, func(a, b *End) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+func (t *Topology) addPod(pod *policy.Pod) error {
+	name := pod.Namespace + "/" + pod.Name
+	var own []netip.Addr
+	for _, a := range pod.Addresses {
+		if o, ok := t.Snapshot.Owner(a); ok && o.Namespace == pod.Namespace && o.Name == pod.Name {
+			own = append(own, a)
+		}
+	}
+	if len(own) == 0 && len(pod.Addresses) > 0 {
+		t.Note("%s is left out: a newer pod has its address", name)
+		return nil
+	}
+	host, err := t.Node.AddPod(name, own...)
+	if err != nil {
+		return err
+	}
+	if len(own) == 0 {
+		pod.Addresses = host.Addresses()
+		t.Snapshot.UpsertPod(pod)
+	}
+	t.Ends = append(t.Ends, &End{Name: name, Kind: KindPod, Addresses: host.Addresses(), Note: pod.Labels.String(), Host: host.Host})
+	return nil
+}
+
+func (t *Topology) addOutside() error {
+	taken := map[netip.Addr]bool{}
+	for _, e := range t.Ends {
+		for _, a := range e.Addresses {
+			taken[a] = true
+		}
+	}
+	for _, a := range t.lab.World.Addresses() {
+		taken[a] = true
+	}
+	var policies []*policy.Policy
+	for _, object := range t.Snapshot.Policies() {
+		p, _ := policy.ReadNetworkPolicy(object)
+		policies = append(policies, p)
+	}
+	ends, left := outside(policies, taken)
+	if left > 0 {
+		t.Note("%d more addresses outside, which other ipBlocks name, are left out", left)
+	}
+	for _, e := range ends {
+		if err := t.lab.AddAddress(e.Addresses...); err != nil {
+			return err
+		}
+		e.Host = t.lab.World
+	}
+	t.Ends = append(t.Ends, ends...)
+	return nil
+}
+
+// serve starts a server on every port of every end. So a connection fails only
+// because it was denied, never because no server listens.
+func (t *Topology) serve(ports []Port) error {
+	for _, e := range t.Ends {
+		for _, a := range e.Addresses {
+			for _, p := range ports {
+				if p == Ping {
+					continue // The kernel replies to echo requests.
+				}
+				if _, err := e.Host.Serve(p.Protocol, netip.AddrPortFrom(a, p.Number)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Note adds a note.
+func (t *Topology) Note(format string, args ...any) {
+	t.Notes = append(t.Notes, fmt.Sprintf(format, args...))
+}
+
+// Pods returns the number of pods.
+func (t *Topology) Pods() int {
+	n := 0
+	for _, e := range t.Ends {
+		if e.Kind == KindPod {
+			n++
+		}
+	}
+	return n
+}
+
+// Address returns the end's first address of a family, and whether it has one.
+func (e *End) Address(ipv4 bool) (netip.Addr, bool) {
+	for _, a := range e.Addresses {
+		if a.Is4() == ipv4 {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func whyWithoutAddress(p *policy.Pod) string {
+	if p.HostNetwork {
+		return "hostNetwork"
+	}
+	return "it has finished"
+}

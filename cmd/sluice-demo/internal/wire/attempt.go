@@ -1,0 +1,107 @@
+// Package wire opens real connections between the ends of a topology and compares
+// their results with the decisions of the published tree.
+package wire
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Attempt is one connection to open: what the policies decide about it and what
+// happened.
+type Attempt struct {
+	From, To *topology.End
+	Port     topology.Port
+	Src, Dst netip.Addr
+
+	// Verdict, Egress and Ingress are what the policies decide.
+	Verdict         rule.Verdict
+	Egress, Ingress Side
+	// Result is what happened.
+	Result lab.Result
+}
+
+// Agrees reports whether the connection was opened exactly if the policies allow
+// it.
+func (a *Attempt) Agrees() bool { return (a.Verdict == rule.Allow) == (a.Result == lab.Connected) }
+
+// Flow returns the connection as policies see it, without a source port.
+func (a *Attempt) Flow() flow.Flow {
+	return flow.Flow{Src: a.Src, Dst: a.Dst, Protocol: a.Protocol(), DstPort: a.Port.Number}
+}
+
+// Protocol returns the protocol of the port. For ping it depends on the address
+// family.
+func (a *Attempt) Protocol() flow.Protocol {
+	if a.Port == topology.Ping && a.Dst.Is6() {
+		return flow.ICMPv6
+	}
+	return a.Port.Protocol
+}
+
+// Attempts returns every connection that a policy could decide about: from each
+// end to each other end, one of which is a pod, to each port and over each family
+// that both ends have.
+func Attempts(ends []*topology.End, ports []topology.Port) []*Attempt {
+	var out []*Attempt
+	for _, port := range ports {
+		for _, from := range ends {
+			for _, to := range ends {
+				if from == to || from.Kind != topology.KindPod && to.Kind != topology.KindPod {
+					continue
+				}
+				for _, ipv4 := range []bool{true, false} {
+					src, hasSource := from.Address(ipv4)
+					dst, hasDestination := to.Address(ipv4)
+					if hasSource && hasDestination {
+						out = append(out, &Attempt{From: from, To: to, Port: port, Src: src, Dst: dst})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+const (
+	// maxConcurrent limits the connections that are opened at the same time.
+	maxConcurrent = 1024
+	// openTimeout is how long a connection may take that the policies allow. It is
+	// long so that a busy machine does not look like a difference.
+	openTimeout = 5 * time.Second
+)
+
+// Try opens all connections and sets their results. A connection that the
+// policies deny counts as denied if it is not open after the given time. Try
+// calls done after each connection, from several goroutines.
+func Try(ctx context.Context, attempts []*Attempt, refusal time.Duration, done func()) error {
+	tries, running := errgroup.WithContext(ctx)
+	tries.SetLimit(maxConcurrent)
+	for _, a := range attempts {
+		if running.Err() != nil {
+			break
+		}
+		tries.Go(func() error {
+			timeout := refusal
+			if a.Verdict == rule.Allow {
+				timeout = max(refusal, openTimeout)
+			}
+			result, err := a.From.Host.Probe(running, a.Protocol(), a.Src, netip.AddrPortFrom(a.Dst, a.Port.Number), timeout)
+			a.Result = result
+			done()
+			return err
+		})
+	}
+	if err := tries.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

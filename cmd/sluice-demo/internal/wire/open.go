@@ -1,0 +1,193 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Open is a connection that was open and transferred data while the policies
+// changed.
+type Open struct {
+	From     string     `json:"from"`
+	To       string     `json:"to"`
+	Src      netip.Addr `json:"src"`
+	Dst      netip.Addr `json:"dst"`
+	Protocol string     `json:"protocol"`
+	Port     uint16     `json:"port"`
+	// Verdict is what the new policies decide about it.
+	Verdict string `json:"verdict"`
+	// GoesOn reports whether data arrived after the dataplane had acknowledged the
+	// new policies.
+	GoesOn bool `json:"goesOn"`
+	// Last is when the last data arrived, relative to the publication. It is set
+	// if the connection does not go on.
+	Last *int64 `json:"lastNanoseconds,omitempty"`
+	// Pause is the longest time without data around the publication. It is set if
+	// the connection goes on.
+	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
+	Agrees bool   `json:"agrees"`
+
+	stream *stream
+	pause  time.Duration
+}
+
+// String returns a text such as "shop/web downloads from shop/db, TCP 80, IPv4".
+func (o *Open) String() string {
+	verb, family := "exchanges with", "IPv6"
+	if o.Protocol == flow.TCP.String() {
+		verb = "downloads from"
+	}
+	if o.Dst.Is4() {
+		family = "IPv4"
+	}
+	return fmt.Sprintf("%s %s %s, %s %d, %s", o.From, verb, o.To, o.Protocol, o.Port, family)
+}
+
+// Allowed reports whether the new policies allow the connection.
+func (o *Open) Allowed() bool { return o.Verdict == rule.Allow.String() }
+
+const (
+	// observation is how long connections are observed before other connections
+	// are tried, so that data on its way can arrive.
+	observation = 250 * time.Millisecond
+	// delay is how long after the acknowledgement a packet may arrive that passed
+	// the node before it.
+	delay = 20 * time.Millisecond
+)
+
+// OpenAll opens the connections of attempts and starts to transfer data. The
+// caller closes them with CloseAll, also when OpenAll returns them together with
+// an error.
+func OpenAll(ctx context.Context, attempts []*Attempt) ([]*Open, error) {
+	var out []*Open
+	for _, a := range attempts {
+		s, err := openStream(ctx, a)
+		if err != nil {
+			return out, fmt.Errorf("keeping a connection from %s to %s, %s, open: %w", a.From.Name, a.To.Name, a.Port, err)
+		}
+		out = append(out, &Open{
+			From: a.From.Name, To: a.To.Name, Src: a.Src, Dst: a.Dst,
+			Protocol: a.Port.Protocol.String(), Port: a.Port.Number,
+			Verdict: a.Verdict.String(), stream: s,
+		})
+	}
+	return out, nil
+}
+
+// CloseAll closes connections.
+func CloseAll(open []*Open) {
+	for _, o := range open {
+		o.stream.close()
+	}
+}
+
+// ForgetPauses starts the measurement of the longest pause.
+func ForgetPauses(open []*Open) {
+	for _, o := range open {
+		o.stream.forgetPauses()
+	}
+}
+
+// Observe waits until data on its way has arrived, and reads the longest pauses.
+func Observe(ctx context.Context, open []*Open) error {
+	if len(open) == 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(observation):
+	}
+	for _, o := range open {
+		_, o.pause = o.stream.times()
+	}
+	return nil
+}
+
+// Conclude sets what happened to the connections. enforced is the time from the
+// publication until the acknowledgement.
+func Conclude(ctx context.Context, open []*Open, published time.Time, enforced time.Duration) error {
+	for _, o := range open {
+		if o.Allowed() {
+			limited, cancel := context.WithTimeout(ctx, openTimeout)
+			o.GoesOn = o.stream.moves(limited)
+			cancel()
+		}
+		last, _ := o.stream.times()
+		if !o.Allowed() {
+			o.GoesOn = last.Sub(published) > enforced+delay
+		}
+		o.Agrees = o.GoesOn == o.Allowed()
+		if o.GoesOn {
+			o.Pause = new(o.pause.Nanoseconds())
+		} else {
+			o.Last = new(last.Sub(published).Nanoseconds())
+		}
+	}
+	return ctx.Err()
+}
+
+// PickOpen selects connections to keep open during a change: for each of TCP and
+// UDP, one that the change denies and one that it still allows. before and after
+// are the same connections under the old and the new policies. Without a
+// connection that the change denies, PickOpen selects none for that protocol.
+func PickOpen(before, after []*Attempt) []*Attempt {
+	var denied, allowed []*Attempt
+	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+		best := func(score func(*Attempt) int) *Attempt {
+			var out *Attempt
+			for i, a := range after {
+				if a.Port.Protocol == protocol && before[i].Result == lab.Connected && score(a) >= 0 && (out == nil || score(a) > score(out)) {
+					out = a
+				}
+			}
+			return out
+		}
+		first := best(deniedScore)
+		if first == nil {
+			continue
+		}
+		denied = append(denied, first)
+		if second := best(func(a *Attempt) int { return allowedScore(a, first) }); second != nil {
+			allowed = append(allowed, second)
+		}
+	}
+	return slices.Concat(denied, allowed)
+}
+
+// deniedScore prefers connections that a pod opened, and shows both families:
+// IPv4 over TCP and IPv6 over UDP.
+func deniedScore(a *Attempt) int {
+	if a.Verdict == rule.Allow {
+		return -1
+	}
+	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
+}
+
+// allowedScore prefers a connection that the pod which now denies has opened
+// itself, because a policy for ingress must not affect it.
+func allowedScore(a, denied *Attempt) int {
+	if a.Verdict != rule.Allow {
+		return -1
+	}
+	return points(a.From.Kind != topology.KindNode && a.To.Kind != topology.KindNode, 16) +
+		points(a.From == denied.To || a.To == denied.From, 8) +
+		points(a.From == denied.From || a.To == denied.To, 4) +
+		points(a.Egress.Rule != nil || a.Ingress.Rule != nil, 2) +
+		points(a.Dst.Is4() != (a.Port.Protocol == flow.TCP), 1)
+}
+
+func points(condition bool, value int) int {
+	if condition {
+		return value
+	}
+	return 0
+}

@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// Packets counts packets that arrived at the node.
+type Packets struct {
+	// All is the number of packets that arrived over the node's links.
+	All uint64 `json:"all"`
+	// Queued is the number of packets that the kernel passed to user space.
+	Queued uint64 `json:"queued"`
+}
+
+// Minus returns the packets since an earlier count.
+func (p Packets) Minus(o Packets) Packets { return Packets{p.All - o.All, p.Queued - o.Queued} }
+
+// CountPackets reads the counters of the kernel.
+func CountPackets(node *lab.Node) (Packets, error) {
+	all, err := node.Received()
+	if err != nil {
+		return Packets{}, err
+	}
+	n := uint64(0)
+	err = node.Do(func() (err error) {
+		n, err = queued("/proc/thread-self/net/netfilter/nfnetlink_queue")
+		return err
+	})
+	return Packets{All: all, Queued: n}, err
+}
+
+// queued returns the number of packets that went through all queues of a network
+// namespace. It adds up the last packet ID of each queue, which is the eighth
+// column, id_sequence (seq_show in net/netfilter/nfnetlink_queue.c). IDs start at
+// 1.
+func queued(path string) (uint64, error) {
+	const column = 7
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("counting queued packets: %w", err)
+	}
+	var total uint64
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) <= column {
+			return 0, fmt.Errorf("counting queued packets: %s: %q has no id sequence", path, line)
+		}
+		n, err := strconv.ParseUint(fields[column], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("counting queued packets: %s: %w", path, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Download is one long connection that a rule allows into a pod that denies
+// other connections.
+type Download struct {
+	From    string        `json:"from"`
+	To      string        `json:"to"`
+	Port    string        `json:"port"`
+	Bytes   uint64        `json:"bytes"`
+	Took    time.Duration `json:"nanoseconds"`
+	Packets Packets       `json:"packets"`
+}
+
+const (
+	downloadSize = 64 << 20
+	downloadTime = 10 * time.Second
+)
+
+// MeasureDownload downloads over the first attempt that a rule of an isolated pod
+// allowed, and counts the packets. A dataplane without connection marks would
+// have to evaluate all of them. It returns nil if there is no such attempt.
+func MeasureDownload(ctx context.Context, node *lab.Node, attempts []*Attempt) (*Download, error) {
+	denies := map[*topology.End]bool{}
+	for _, a := range attempts {
+		if !a.Ingress.Allows() {
+			denies[a.To] = true
+		}
+	}
+	for _, a := range attempts {
+		if a.Ingress.Rule != nil && denies[a.To] && a.Result == lab.Connected && a.Port.Protocol == flow.TCP {
+			return measure(ctx, node, a)
+		}
+	}
+	return nil, nil
+}
+
+func measure(ctx context.Context, node *lab.Node, a *Attempt) (*Download, error) {
+	before, err := CountPackets(node)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := download(ctx, a); err != nil {
+		return nil, fmt.Errorf("downloading from %s to %s: %w", a.To.Name, a.From.Name, err)
+	}
+	took := time.Since(start)
+	after, err := CountPackets(node)
+	if err != nil {
+		return nil, err
+	}
+	return &Download{
+		From: a.To.Name, To: a.From.Name, Port: a.Port.String(),
+		Bytes: downloadSize, Took: took, Packets: after.Minus(before),
+	}, nil
+}
+
+func download(ctx context.Context, a *Attempt) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, downloadTime)
+	defer cancel()
+	conn, err := a.From.Host.Dial(ctx, a.Port.Protocol, a.Src, netip.AddrPortFrom(a.Dst, a.Port.Number))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.SetDeadline(time.Now().Add(downloadTime)); err != nil {
+		return err
+	}
+	var greeting [1]byte
+	if _, err := conn.Read(greeting[:]); err != nil {
+		return err
+	}
+	return lab.Download(conn, downloadSize)
+}

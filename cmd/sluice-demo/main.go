@@ -1,0 +1,239 @@
+// Command sluice-demo enforces NetworkPolicies on real connections between network
+// namespaces, and compares the results with the policies. It needs Linux, root
+// and the program sluice, and no cluster.
+//
+// It exits with 0 if the results agree with the policies on every connection,
+// with 1 if they do not or the demo failed, and with 2 if its input is wrong.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/example"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/demo"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/policy"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := exitCode(newCommand().ExecuteContext(ctx), os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// flags are the flags of the command.
+type flags struct {
+	files   []string
+	ports   []string
+	refusal time.Duration
+	format  string
+	sluice  string
+	keep    bool
+}
+
+func newCommand() *cobra.Command {
+	f := flags{refusal: demo.DefaultRefusal}
+	cmd := &cobra.Command{
+		Use:   "sluice-demo [-f FILE]...",
+		Short: "Enforces policies on real connections between network namespaces",
+		Long: `Sluice-demo makes a node and pods out of network namespaces and starts the real
+dataplane in that node. It opens real connections from every end to every other
+end, and prints the results next to the verdicts of the policies, with the
+reasons. Then it changes the policies and tries again. It needs Linux and root,
+and leaves nothing behind. With --keep it leaves everything running until Ctrl-C
+and prints commands to look around.
+
+Without -f it uses the example of the Kubernetes NetworkPolicy page. Exit code 0
+means that the results agree with the policies on every connection.`,
+		Example: `  sudo sluice-demo
+  sudo sluice-demo -f manifests/ --port 443 --port 53/UDP --port ping
+  sudo sluice-demo --keep
+  sudo sluice-demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
+		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd, &f) },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file`, directory (and below) or - for standard input; repeatable")
+	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all named)")
+	cmd.Flags().DurationVar(&f.refusal, "refusal", f.refusal, "`time` without a reply after which a connection counts as denied")
+	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "`format`: text or json")
+	cmd.Flags().StringVar(&f.sluice, "sluice", "", "`path` of sluice (default next to sluice-demo)")
+	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongInput(err) })
+	return cmd
+}
+
+func run(cmd *cobra.Command, f *flags) error {
+	o, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	report, err := demo.Run(cmd.Context(), *o)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted; nothing is left of it")
+	case err != nil:
+		return err
+	case !report.Agree:
+		return errDiffers
+	}
+	return nil
+}
+
+func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
+	o := &demo.Options{Refusal: f.refusal, Out: cmd.OutOrStdout(), Keep: f.keep}
+	switch f.format {
+	case "text":
+	case "json":
+		o.Out, o.Steps = cmd.ErrOrStderr(), true
+		o.Reported = func(r *wire.Report) error { return writeJSON(cmd.OutOrStdout(), r) }
+	default:
+		return nil, wrongInput(fmt.Errorf("-o %s: want text or json", f.format))
+	}
+	for _, text := range f.ports {
+		p, err := topology.ParsePort(text)
+		if err != nil {
+			return nil, wrongInput(fmt.Errorf("--port: %w", err))
+		}
+		o.Ports = append(o.Ports, p)
+	}
+	if f.refusal <= 0 {
+		return nil, wrongInput(fmt.Errorf("--refusal %s: want a time above 0, such as %s", f.refusal, demo.DefaultRefusal))
+	}
+	if err := f.readManifests(cmd, o); err != nil {
+		return nil, err
+	}
+	var err error
+	o.Program, err = f.program()
+	return o, err
+}
+
+// readManifests reads the files of -f, or the example.
+func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
+	var err error
+	if len(f.files) == 0 {
+		o.Title, o.Changes = example.Title, demo.ExampleChanges()
+		o.Set, err = example.Read()
+		return err
+	}
+	o.Title = "the manifests of " + strings.Join(f.files, ", ")
+	if o.Set, err = manifest.Read(f.files, cmd.InOrStdin()); err != nil {
+		return wrongInput(err)
+	}
+	writeNotes(cmd.ErrOrStderr(), o.Set)
+	return nil
+}
+
+// maxNotes limits how many problems are listed.
+const maxNotes = 10
+
+// writeNotes lists what is missing in the manifests or cannot be understood.
+func writeNotes(w io.Writer, set *inventory.Set) {
+	if len(set.Skipped) > 0 {
+		var kinds []string
+		for _, s := range set.Skipped {
+			kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
+		}
+		fmt.Fprintf(w, "note: skipped kinds that no verdict depends on: %s\n", strings.Join(kinds, ", "))
+	}
+	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && selectsNamespaces(set) {
+		fmt.Fprintf(w, "note: no Namespace object for %s: no namespaceSelector matches the pods there\n", strings.Join(missing, ", "))
+	}
+	problems := set.Snapshot().Problems()
+	for _, p := range problems[:min(len(problems), maxNotes)] {
+		fmt.Fprintf(w, "note: policy %s\n", p)
+	}
+	if more := len(problems) - maxNotes; more > 0 {
+		fmt.Fprintf(w, "note: and %d more; sluice lint lists them\n", more)
+	}
+}
+
+// selectsNamespaces reports whether a policy has a namespaceSelector.
+func selectsNamespaces(set *inventory.Set) bool {
+	for _, object := range set.Policies {
+		p, _ := policy.ReadNetworkPolicy(object.NetworkPolicy)
+		for _, r := range slices.Concat(p.Ingress, p.Egress) {
+			if slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return p.Block == nil && p.Namespace == "" }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// program returns the path of sluice.
+func (f *flags) program() (string, error) {
+	path := f.sluice
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(filepath.Dir(self), "sluice")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", wrongInput(fmt.Errorf("the program sluice is missing, name it with --sluice: %w", err))
+	}
+	return filepath.Abs(path)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return wrongInput(fmt.Errorf("unexpected argument %q; see sluice-demo --help", args[0]))
+	}
+	return nil
+}
+
+// inputError is an error in the arguments or the manifests.
+type inputError struct{ error }
+
+func wrongInput(err error) error { return inputError{err} }
+
+// errDiffers means that a connection contradicts the policies. The report says
+// which.
+var errDiffers = errors.New("wire and policies differ")
+
+// exitCode prints an error and returns its exit code.
+func exitCode(err error, stderr io.Writer) int {
+	var wrong inputError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDiffers):
+		return 1
+	case errors.As(err, &wrong):
+		fmt.Fprintln(stderr, err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "sluice-demo:", err)
+		return 1
+	}
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/test/process"
+)
+
+// binary is sluice-demo and sluice is sluice, both built once.
+var binary, sluice string
+
+func TestMain(m *testing.M) {
+	os.Exit(build(m))
+}
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sluice-demo-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary, sluice = filepath.Join(dir, "sluice-demo"), filepath.Join(dir, "sluice")
+	err = errors.Join(process.Build(binary, "cmd/sluice-demo"), process.Build(sluice, "cmd/sluice"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// runDemo runs the demo until it ends.
+func runDemo(t *testing.T, stdin string, args ...string) (stdout string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("sluice-demo: %v\n%s%s", err, &errs, &out)
+	}
+	return out.String()
+}
+
+func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
+	t.Helper()
+	var r wire.Report
+	if err := json.Unmarshal([]byte(runDemo(t, stdin, append(args, "-o", "json")...)), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Agree {
+		t.Error("wire and policies differ")
+	}
+	return &r
+}
+
+// pageAllows is what the Kubernetes page says about its examples. The pods are
+// those of the demo. The node is always allowed (S40).
+func pageAllows(from, to, port string) bool {
+	return leaves(from, to, port) && enters(from, to, port)
+}
+
+func leaves(from, to, port string) bool {
+	switch from {
+	case "default/db":
+		return to == "10.0.0.10" && port == "TCP 5978"
+	case "no-egress/web", "sealed/web":
+		return false
+	default:
+		return true
+	}
+}
+
+func enters(from, to, port string) bool {
+	switch to {
+	case "default/db":
+		switch from {
+		case "the node":
+			return true
+		case "default/frontend", "myproject/client", "172.17.0.10":
+			return port == "TCP 6379"
+		default:
+			return false
+		}
+	case "no-ingress/web", "sealed/web":
+		return from == "the node"
+	default:
+		return true
+	}
+}
+
+func TestExampleOnTheWire(t *testing.T) {
+	r := runJSON(t, "")
+	wantRound(t, r.Rounds[0], pageAllows)
+	if len(r.Rounds) != 3 {
+		t.Fatalf("%d rounds, want the first and two changes", len(r.Rounds))
+	}
+	frontend := func(from, to, port string) bool {
+		if from == "default/dns" && to == "default/db" {
+			return port == "TCP 6379"
+		}
+		return pageAllows(from, to, port)
+	}
+	wantRound(t, r.Rounds[1], frontend)
+	wantRound(t, r.Rounds[2], func(from, to, port string) bool {
+		if strings.HasPrefix(to, "default/") && to != "default/db" && from != "the node" {
+			return false
+		}
+		return frontend(from, to, port)
+	})
+	for i, round := range r.Rounds {
+		if want := uint64(i + 1); round.Generation != want {
+			t.Errorf("round %d has generation %d, want %d", i, round.Generation, want)
+		}
+	}
+	if r.Packets.Queued == 0 || r.Packets.Queued > r.Packets.All/2 {
+		t.Errorf("%d of %d packets were queued", r.Packets.Queued, r.Packets.All)
+	}
+	// The second packet may arrive before the first one has its verdict.
+	if d := r.Download; d == nil || d.Packets.Queued > 2 || d.Packets.All < 100*d.Packets.Queued {
+		t.Errorf("download: %+v, want only its first packet queued", d)
+	}
+}
+
+// wantRound compares every result of a round with a function that was written by
+// hand from the text of the policies.
+func wantRound(t *testing.T, r *wire.Round, allowed func(from, to, port string) bool) {
+	t.Helper()
+	families := map[bool]int{}
+	for _, c := range r.Connections {
+		families[c.Dst.Is4()]++
+		port := fmt.Sprintf("%s %d", c.Protocol, c.Port)
+		if want := allowed(c.From, c.To, port); (c.Wire == "connected") != want {
+			t.Errorf("%s: %s -> %s %s (%s): %s, want allowed: %v", r.Command, c.From, c.To, port, c.Dst, c.Wire, want)
+		}
+	}
+	if families[true] == 0 || families[false] == 0 {
+		t.Errorf("connections by IPv4: %d, by IPv6: %d", families[true], families[false])
+	}
+}
+
+const ports = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: shop}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: shop, labels: {app: api}}
+spec: {containers: [{name: c, image: i, ports: [{name: web, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: old, namespace: shop, labels: {app: api}}
+spec: {containers: [{name: c, image: i, ports: [{name: web, containerPort: 8000}]}]}
+status: {phase: Running, podIPs: [{ip: 10.1.2.3}, {ip: "fd77::3"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: six, namespace: shop, labels: {app: six}}
+spec: {containers: [{name: c, image: i}]}
+status: {phase: Running, podIPs: [{ip: "fd77::6"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: job, namespace: shop, labels: {app: api}}
+spec: {containers: [{name: c, image: i}]}
+status: {phase: Succeeded, podIPs: [{ip: 10.1.2.3}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: api, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  policyTypes: [Ingress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: six}}}]
+    ports: [{port: web}]
+  - from: [{ipBlock: {cidr: "2001:db8:1::/48", except: ["2001:db8:1:2::/64"]}}]
+    ports: [{port: 8000, endPort: 8080}, {port: 53, protocol: UDP}]
+`
+
+// TestPortsAndIPv6OnTheWire uses named ports, a range, UDP, IPv6 blocks and a pod
+// with an address of one family.
+func TestPortsAndIPv6OnTheWire(t *testing.T) {
+	r := runJSON(t, ports, "-f", "-")
+	allowed := func(from, to, port string) bool {
+		switch {
+		case to != "shop/api" && to != "shop/old", from == "the node":
+			return true
+		case from == "shop/six":
+			return to == "shop/api" && port == "TCP 8080" || to == "shop/old" && port == "TCP 8000"
+		case from == "2001:db8:1::a":
+			return !strings.HasPrefix(port, "ICMP")
+		default:
+			return false
+		}
+	}
+	wantRound(t, r.Rounds[0], allowed)
+	wantRound(t, r.Rounds[1], func(string, string, string) bool { return true })
+	wantRound(t, r.Rounds[2], allowed)
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "shop/job") {
+		t.Errorf("notes: %q, want one about the finished pod", r.Notes)
+	}
+	for _, c := range r.Rounds[0].Connections {
+		if c.To == "shop/old" && c.Dst.Is4() && c.Dst != netip.MustParseAddr("10.1.2.3") {
+			t.Errorf("shop/old was given %s, want its own address", c.Dst)
+		}
+	}
+}
+
+const protocols = `
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway, labels: {app: gateway}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: peer, labels: {app: peer}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: friend, labels: {app: friend}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: gateway}
+spec:
+  podSelector: {matchLabels: {app: gateway}}
+  policyTypes: [Ingress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: peer}}}]
+    ports: [{port: 3868, protocol: SCTP}]
+  - from: [{podSelector: {matchLabels: {app: friend}}}]
+`
+
+// A rule for SCTP allows no other protocol. Only rules without ports allow ping
+// (S35, S36).
+func TestSCTPAndPingOnTheWire(t *testing.T) {
+	r := runJSON(t, protocols, "-f", "-", "--port", "3868/SCTP", "--port", "3868/UDP", "--port", "ping")
+	allowed := func(from, to, port string) bool {
+		return to != "default/gateway" || from == "the node" || from == "default/friend" || from == "default/peer" && port == "SCTP 3868"
+	}
+	wantRound(t, r.Rounds[0], allowed)
+	tried := map[string]int{}
+	for _, c := range r.Rounds[0].Connections {
+		tried[c.Protocol]++
+	}
+	for _, protocol := range []string{"SCTP", "UDP", "ICMP", "ICMPv6"} {
+		if tried[protocol] == 0 {
+			t.Errorf("no connection by %s", protocol)
+		}
+	}
+}
+
+func TestPageIsReadableWhenPiped(t *testing.T) {
+	page := runDemo(t, "")
+	if strings.ContainsRune(page, '\x1b') || strings.ContainsRune(page, '\r') {
+		t.Error("the page has control characters")
+	}
+	for line := range strings.Lines(page) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, want := range []string{
+		"isolated by default/test-network-policy",
+		"allowed by default/test-network-policy, spec.ingress[0]",
+		"no rule lets it in",
+		"UDP 53, SCTP 3868, ping",
+		"right peer, wrong port: TCP 6379 would do (default/test-network-policy, spec.ingress[0])",
+		"agree in all",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not contain %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestWrongInput(t *testing.T) {
+	for _, args := range [][]string{
+		{"--port", "http"},
+		{"--refusal", "0s"},
+		{"-f", "no-such-file.yaml"},
+		{"-o", "yaml"},
+	} {
+		err := exec.CommandContext(t.Context(), binary, args...).Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 {
+			t.Errorf("%v: %v, want exit code 2", args, err)
+		}
+	}
+}

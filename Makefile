@@ -42,7 +42,8 @@ olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
 
 .PHONY: demo
 demo: build ## Enforce the example policies on real connections between network namespaces (needs root)
-	$(as_root) bin/sluice demo $(ARGS)
+	$(GO) build -trimpath -o bin/sluice-demo ./cmd/sluice-demo
+	$(as_root) bin/sluice-demo $(ARGS)
 
 .PHONY: lab
 lab: build ## Run a cluster of namespaces with a real API server until Ctrl-C (needs root)

@@ -47,15 +47,17 @@ const (
 // Pool is the workers of a node.
 type Pool struct {
 	config Config
-	// judge is nil until there is a first one. Until then the pool holds the
-	// workers' locks.
-	judge   atomic.Pointer[rule.Evaluator]
-	begin   sync.Once
-	workers []*worker
-	cancel  context.CancelFunc
-	kernel  *kernelQueues
-	failed  chan error
-	close   sync.Once
+	// judge is nil until the first Swap.
+	judge atomic.Pointer[rule.Evaluator]
+	// ready is closed by the first Swap, or by Close. Until then the workers keep
+	// the packets of their first batch without a verdict.
+	ready     chan struct{}
+	readyOnce sync.Once
+	workers   []*worker
+	cancel    context.CancelFunc
+	kernel    *kernelQueues
+	failed    chan error
+	close     sync.Once
 }
 
 // ErrTaken: a queue has a listener. The kernel says EPERM, as it does to those who
@@ -74,7 +76,7 @@ func Open(config Config, judge rule.Evaluator) (*Pool, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Pool{config: config, cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues)}
+	p := &Pool{config: config, ready: make(chan struct{}), cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues)}
 	for i := range config.Queues {
 		w, err := p.start(ctx, config.Base+i)
 		if err != nil {
@@ -91,19 +93,12 @@ func Open(config Config, judge rule.Evaluator) (*Pool, error) {
 	return p, nil
 }
 
-// release lets the workers go on that wait for a first judge.
-func (p *Pool) release() {
-	p.begin.Do(func() {
-		for _, w := range p.workers {
-			w.batch.Unlock()
-		}
-	})
-}
+// release ends the workers' wait for a first evaluator.
+func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // start binds one queue.
 func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	w := &worker{pool: p, number: number}
-	w.batch.Lock()
 	s, err := newSocket(w.begin, w.end, func() { w.counters.verdictErrors.Add(1) })
 	if err != nil {
 		return nil, err
@@ -127,7 +122,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	if err := nf.Con.Close(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	nf.Con = netlink.NewConn(s, s.port)
+	nf.Con = netlink.NewConn(s, s.kernel.Port())
 	w.nf, w.socket = nf, s
 	if err := nf.RegisterWithErrorFunc(ctx, w.judgePacket, func(err error) int { return w.readFailed(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -12,46 +11,46 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/mdlayher/netlink"
+	mdlayher "github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
 // Sizes of a worker's socket.
 const (
-	// batchSize is how many packets are read at once. Their verdicts are sent
-	// together.
+	// batchSize is the maximum number of packets in a batch. They are read with
+	// one system call, and their verdicts are written with one.
 	batchSize = 64
-	// messageSize is room for a packet cut to copyRange and everything that the
-	// kernel says about it.
+	// messageSize is the size in bytes of the buffer for one packet: the packet,
+	// cut to copyRange, and its metadata.
 	messageSize = 2048
-	// receiveBuffer is what the kernel may keep for a worker, in bytes. A waiting
+	// receiveBuffer is the size in bytes of the kernel's buffer for one worker. A
 	// packet takes about 1 KiB of it.
 	receiveBuffer = 16 << 20
-	headerSize    = 16
 )
 
-// errNoAck: the kernel answered a configuration message with nothing. It
-// answers before the write returns, so there is nothing to wait for.
+// errNoAck is the error if the kernel did not acknowledge a configuration
+// message. It acknowledges before the write returns, so waiting does not help.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
-// socket is a netlink.Socket under go-nfqueue that reads up to batchSize
-// messages in one call (recvmmsg) and holds what is sent until the next read,
-// to write it in one call. One goroutine uses it, but for Close and the
-// deadlines.
+// socket is the mdlayher.Socket under go-nfqueue. It reads up to batchSize
+// packets with one call of recvmmsg. It keeps the messages that are sent, and
+// writes them with one call before the next read. All of this happens on
+// go-nfqueue's goroutine; only Close and the deadlines are called from others.
 //
-//	ReceiveIter: write what is held | end the batch | wait | read | begin a batch | yield each message
-//	Send, for each of them:           hold the verdict
+//	ReceiveIter: write the verdicts | end the batch | wait | read packets | begin a batch | yield each packet
+//	Send, for each packet:            append its verdict
 type socket struct {
-	file *os.File
-	raw  syscall.RawConn
-	port uint32
+	kernel *netlink.Socket
+	raw    syscall.RawConn
 
-	// begin and end enclose a batch: from the read of its packets to the write
-	// of their verdicts.
+	// begin and end are called at the ends of a batch: when its packets have been
+	// read, and when their verdicts have been written.
 	begin, end func(packets int)
 	inBatch    bool
-	// failed is called for each verdict that the kernel refused.
-	failed func()
+	// rejected is called for each verdict that the kernel rejects.
+	rejected func()
 
 	headers [batchSize]mmsghdr
 	iovecs  [batchSize]unix.Iovec
@@ -59,23 +58,25 @@ type socket struct {
 	count   int
 	err     error
 
-	held []byte
-	// awaited is the sequence number of a message that must be acknowledged.
-	awaiting bool
-	awaited  uint32
-	// pending are packets that came before an acknowledgement.
-	pending []netlink.Message
+	// unsent has the messages that are to be written before the next read.
+	unsent []byte
+	// awaitsAck is set if the message with sequence number ackSequence in unsent
+	// must be acknowledged.
+	awaitsAck   bool
+	ackSequence uint32
+	// pending are packets that were received before an acknowledgement.
+	pending []mdlayher.Message
 
-	// These are kept so that a batch allocates no closures.
+	// The functions are stored so that a batch allocates no closures.
 	read, write    func(fd uintptr) bool
 	readOnce       func(fd uintptr)
-	receiveMessage iter.Seq2[netlink.Message, error]
+	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// bound is set once the queue is served; the next acknowledgement after that
-	// is for leaving it, and closes left.
-	bound    atomic.Bool
-	left     chan struct{}
-	leftOnce sync.Once
+	// bound is set when the queue is bound. The next acknowledgement then is that
+	// of unbinding it, and closes unbound.
+	bound       atomic.Bool
+	unbound     chan struct{}
+	unboundOnce sync.Once
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -85,28 +86,22 @@ type mmsghdr struct {
 }
 
 // newSocket opens a socket in the network namespace of the calling thread.
-func newSocket(begin, end func(packets int), failed func()) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+func newSocket(begin, end func(packets int), rejected func()) (*socket, error) {
+	kernel, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return nil, fmt.Errorf("opening netlink socket: %w", err)
-	}
-	port, err := configureSocket(fd)
-	if err != nil {
-		_ = unix.Close(fd)
 		return nil, err
 	}
-	s := &socket{
-		file:   os.NewFile(uintptr(fd), "nfqueue"),
-		port:   port,
-		begin:  begin,
-		end:    end,
-		failed: failed,
-		buffer: make([]byte, batchSize*messageSize),
-		left:   make(chan struct{}),
+	if err := configureSocket(kernel); err != nil {
+		return nil, errors.Join(err, kernel.Close())
 	}
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		_ = s.file.Close()
-		return nil, fmt.Errorf("opening netlink socket: %w", err)
+	s := &socket{
+		kernel:   kernel,
+		raw:      kernel.Raw(),
+		begin:    begin,
+		end:      end,
+		rejected: rejected,
+		buffer:   make([]byte, batchSize*messageSize),
+		unbound:  make(chan struct{}),
 	}
 	for i := range s.headers {
 		s.iovecs[i].Base = &s.buffer[i*messageSize]
@@ -121,52 +116,40 @@ func newSocket(begin, end func(packets int), failed func()) (*socket, error) {
 	return s, nil
 }
 
-func configureSocket(fd int) (port uint32, err error) {
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, fmt.Errorf("binding netlink socket: %w", err)
-	}
-	// Connected to the kernel, it hears nobody else.
-	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, fmt.Errorf("connecting netlink socket: %w", err)
-	}
-	address, err := unix.Getsockname(fd)
-	if err != nil {
-		return 0, fmt.Errorf("naming netlink socket: %w", err)
-	}
-	// Above net.core.rmem_max, which needs CAP_NET_ADMIN in the first user
-	// namespace; below it otherwise.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
-			return 0, fmt.Errorf("setting receive buffer: %w", err)
+func configureSocket(kernel *netlink.Socket) error {
+	// SO_RCVBUFFORCE exceeds net.core.rmem_max. It needs CAP_NET_ADMIN in the
+	// initial user namespace; without it, the limit applies.
+	if kernel.SetOption(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		if err := kernel.SetOption(unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+			return fmt.Errorf("setting receive buffer: %w", err)
 		}
 	}
-	// A full buffer must not end a read: what it cost is counted by the queue.
-	if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
-		return 0, fmt.Errorf("setting NETLINK_NO_ENOBUFS: %w", err)
-	}
-	return address.(*unix.SockaddrNetlink).Pid, nil
-}
-
-// Send implements netlink.Socket: it holds the message until the next read.
-func (s *socket) Send(m netlink.Message) error {
-	if m.Header.Flags&netlink.Acknowledge != 0 {
-		s.awaiting, s.awaited = true, m.Header.Sequence
-	}
-	length := headerSize + len(m.Data)
-	s.held = binary.NativeEndian.AppendUint32(s.held, uint32(length))
-	s.held = binary.NativeEndian.AppendUint16(s.held, uint16(m.Header.Type))
-	s.held = binary.NativeEndian.AppendUint16(s.held, uint16(m.Header.Flags))
-	s.held = binary.NativeEndian.AppendUint32(s.held, m.Header.Sequence)
-	s.held = binary.NativeEndian.AppendUint32(s.held, m.Header.PID)
-	s.held = append(s.held, m.Data...)
-	for len(s.held)%4 != 0 {
-		s.held = append(s.held, 0)
+	// A full buffer must not fail a read. The queue counts the packets that found
+	// no room.
+	if err := kernel.SetOption(unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
+		return fmt.Errorf("setting NETLINK_NO_ENOBUFS: %w", err)
 	}
 	return nil
 }
 
-// SendMessages implements netlink.Socket.
-func (s *socket) SendMessages(messages []netlink.Message) error {
+// Send implements mdlayher.Socket. It keeps the message until the next read.
+func (s *socket) Send(m mdlayher.Message) error {
+	if m.Header.Flags&mdlayher.Acknowledge != 0 {
+		s.awaitsAck, s.ackSequence = true, m.Header.Sequence
+	}
+	begin := len(s.unsent)
+	s.unsent = netlink.Begin(s.unsent, netlink.Header{
+		Type:     uint16(m.Header.Type),
+		Flags:    uint16(m.Header.Flags),
+		Sequence: m.Header.Sequence,
+		Port:     m.Header.PID,
+	})
+	s.unsent = netlink.End(append(s.unsent, m.Data...), begin)
+	return nil
+}
+
+// SendMessages implements mdlayher.Socket.
+func (s *socket) SendMessages(messages []mdlayher.Message) error {
 	for _, m := range messages {
 		if err := s.Send(m); err != nil {
 			return err
@@ -175,9 +158,9 @@ func (s *socket) SendMessages(messages []netlink.Message) error {
 	return nil
 }
 
-// Receive implements netlink.Socket.
-func (s *socket) Receive() ([]netlink.Message, error) {
-	var out []netlink.Message
+// Receive implements mdlayher.Socket.
+func (s *socket) Receive() ([]mdlayher.Message, error) {
+	var out []mdlayher.Message
 	for m, err := range s.ReceiveIter() {
 		if err != nil {
 			return nil, err
@@ -187,66 +170,81 @@ func (s *socket) Receive() ([]netlink.Message, error) {
 	return out, nil
 }
 
-// ReceiveIter implements netlink.Socket. Messages are valid until the next
-// read.
-func (s *socket) ReceiveIter() iter.Seq2[netlink.Message, error] { return s.receiveMessage }
+// ReceiveIter implements mdlayher.Socket. Messages are valid until the next read.
+func (s *socket) ReceiveIter() iter.Seq2[mdlayher.Message, error] { return s.receiveMessage }
 
-func (s *socket) messages(yield func(netlink.Message, error) bool) {
+func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 	if err := s.flush(); err != nil {
-		yield(netlink.Message{}, err)
+		yield(mdlayher.Message{}, err)
 		return
 	}
-	if s.awaiting {
-		s.awaiting = false
+	switch {
+	case s.awaitsAck:
+		s.awaitsAck = false
 		yield(s.acknowledgement())
-		return
+	case len(s.pending) > 0:
+		s.yieldPending(yield)
+	default:
+		s.yieldBatch(yield)
 	}
-	if pending := s.pending; len(pending) > 0 {
-		s.pending, s.count = nil, len(pending)
-		s.inBatch = true
-		s.begin(s.count)
-		for _, m := range pending {
-			if !yield(m, nil) {
-				return
-			}
+}
+
+// yieldPending yields the packets that were received before an acknowledgement.
+// It does not wait for more packets, because there may be none.
+func (s *socket) yieldPending(yield func(mdlayher.Message, error) bool) {
+	pending := s.pending
+	s.pending = nil
+	s.beginBatch(len(pending))
+	for _, m := range pending {
+		if !yield(m, nil) {
+			return
 		}
-		return
 	}
+}
+
+// yieldBatch waits for packets and yields those that are there.
+func (s *socket) yieldBatch(yield func(mdlayher.Message, error) bool) {
 	s.err = nil
 	if err := s.raw.Read(s.read); err != nil {
-		yield(netlink.Message{}, err)
+		yield(mdlayher.Message{}, err)
 		return
 	}
 	if s.err != nil {
-		yield(netlink.Message{}, os.NewSyscallError("recvmmsg", s.err))
+		yield(mdlayher.Message{}, os.NewSyscallError("recvmmsg", s.err))
 		return
 	}
-	s.inBatch = true
-	s.begin(s.count)
+	s.beginBatch(s.count)
 	for i := range s.count {
-		for m := range s.parse(i) {
-			// An error would end the batch for go-nfqueue, and leave the packets
-			// behind it waiting.
-			if m.Header.Type == netlink.Error {
-				s.failed()
+		messages := netlink.ReadMessages(s.datagram(i))
+		for messages.Next() {
+			// go-nfqueue would end the batch at an error, and leave the packets
+			// behind it without a verdict.
+			if messages.Header.Type == unix.NLMSG_ERROR {
+				s.rejected()
 				continue
 			}
-			if !yield(m, nil) {
+			if !yield(convert(&messages), nil) {
 				return
 			}
 		}
 	}
 }
 
-// flush writes what is held and ends the batch: the kernel acts on each message
-// before the write returns.
+func (s *socket) beginBatch(packets int) {
+	s.count = packets
+	s.inBatch = true
+	s.begin(packets)
+}
+
+// flush writes the unsent messages and ends the batch. The kernel acts on each
+// message before the write returns.
 func (s *socket) flush() error {
 	s.err = nil
-	if len(s.held) > 0 {
+	if len(s.unsent) > 0 {
 		if err := s.raw.Write(s.write); err != nil {
 			return err
 		}
-		s.held = s.held[:0]
+		s.unsent = s.unsent[:0]
 	}
 	err := s.err
 	if s.inBatch {
@@ -256,20 +254,22 @@ func (s *socket) flush() error {
 	return os.NewSyscallError("write", err)
 }
 
-// quickWrite is how many bytes of verdicts are written without telling Go's
-// scheduler, about sixteen of them. The kernel needs some microseconds for each.
+// quickWrite is the size in bytes of about 16 verdicts, for each of which the
+// kernel needs some microseconds. Go's scheduler is not notified of a write of at
+// most this size.
 const quickWrite = 16 * 40
 
-// transmit writes what is held. Before a system call Go's scheduler wakes the
-// thread that looks after long ones; with packets that come one by one, this
-// costs more than the verdict. So it is not told of short calls.
+// transmit writes the unsent messages. Before a system call that may take long,
+// Go's scheduler wakes the thread that takes over from blocked ones. If packets
+// arrive one by one, this costs more than the verdict, so a short write is made
+// without notifying the scheduler.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR
 	for errno == unix.EINTR {
-		if len(s.held) > quickWrite {
-			_, _, errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held)))
+		if len(s.unsent) > quickWrite {
+			_, _, errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.unsent[0])), uintptr(len(s.unsent)))
 		} else {
-			_, _, errno = unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.held[0])), uintptr(len(s.held)))
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.unsent[0])), uintptr(len(s.unsent)))
 		}
 	}
 	s.err = nil
@@ -278,7 +278,8 @@ func (s *socket) transmit(fd uintptr) {
 	}
 }
 
-// receive reads what is there. It does not wait, so Go's scheduler is not told.
+// receive reads the packets that are there. It does not wait, so Go's scheduler
+// is not notified.
 func (s *socket) receive(fd uintptr) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
@@ -293,71 +294,70 @@ func (s *socket) receive(fd uintptr) {
 	}
 }
 
-// parse gives the netlink messages of the i-th datagram.
-func (s *socket) parse(i int) iter.Seq[netlink.Message] {
-	return func(yield func(netlink.Message) bool) {
-		data := s.buffer[i*messageSize:][:min(int(s.headers[i].length), messageSize)]
-		for len(data) >= headerSize {
-			length := int(binary.NativeEndian.Uint32(data))
-			if length < headerSize || length > len(data) {
-				return
-			}
-			m := netlink.Message{Header: netlink.Header{
-				Length:   uint32(length),
-				Type:     netlink.HeaderType(binary.NativeEndian.Uint16(data[4:])),
-				Flags:    netlink.HeaderFlags(binary.NativeEndian.Uint16(data[6:])),
-				Sequence: binary.NativeEndian.Uint32(data[8:]),
-				PID:      binary.NativeEndian.Uint32(data[12:]),
-			}, Data: data[headerSize:length]}
-			if !yield(m) {
-				return
-			}
-			data = data[min((length+3)&^3, len(data)):]
-		}
-	}
+// datagram returns the i-th datagram of a read.
+func (s *socket) datagram(i int) []byte {
+	return s.buffer[i*messageSize:][:min(int(s.headers[i].length), messageSize)]
 }
 
-// acknowledgement gives the answer to the message that was just written.
-// Packets that came before it are kept for the next read.
-func (s *socket) acknowledgement() (netlink.Message, error) {
+// convert returns the current message in go-nfqueue's type.
+func convert(m *netlink.Messages) mdlayher.Message {
+	return mdlayher.Message{Header: mdlayher.Header{
+		Length:   uint32(netlink.HeaderSize + len(m.Payload)),
+		Type:     mdlayher.HeaderType(m.Header.Type),
+		Flags:    mdlayher.HeaderFlags(m.Header.Flags),
+		Sequence: m.Header.Sequence,
+		PID:      m.Header.Port,
+	}, Data: m.Payload}
+}
+
+// acknowledgement returns the kernel's reply to the message that was just
+// written. Packets that were received before it are kept for the next read.
+func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	if s.bound.Load() {
-		defer s.leftOnce.Do(func() { close(s.left) })
+		defer s.unboundOnce.Do(func() { close(s.unbound) })
 	}
 	for {
-		// Not a read that waits: its deadline is over when the queue is left.
+		// This read must not depend on the read deadline, which has passed when
+		// the queue is unbound.
 		if err := s.raw.Control(s.readOnce); err != nil {
-			return netlink.Message{}, err
+			return mdlayher.Message{}, err
 		}
 		if s.count == 0 {
-			return netlink.Message{}, errNoAck
+			return mdlayher.Message{}, errNoAck
 		}
-		var answer netlink.Message
-		found := false
-		for i := range s.count {
-			for m := range s.parse(i) {
-				m.Data = append([]byte(nil), m.Data...)
-				switch {
-				case m.Header.Type == netlink.Error && m.Header.Sequence == s.awaited:
-					answer, found = m, true
-				case m.Header.Type != netlink.Error:
-					s.pending = append(s.pending, m)
-				}
-			}
-		}
-		if found {
-			return answer, nil
+		if ack, ok := s.findAck(); ok {
+			return ack, nil
 		}
 	}
 }
 
-// Close implements netlink.Socket.
-func (s *socket) Close() error { return s.file.Close() }
+// findAck returns the acknowledgement if the last read has it, and appends the
+// packets of that read to pending.
+func (s *socket) findAck() (ack mdlayher.Message, found bool) {
+	for i := range s.count {
+		messages := netlink.ReadMessages(s.datagram(i))
+		for messages.Next() {
+			m := convert(&messages)
+			m.Data = append([]byte(nil), m.Data...)
+			switch {
+			case m.Header.Type == mdlayher.Error && m.Header.Sequence == s.ackSequence:
+				ack, found = m, true
+			case m.Header.Type != mdlayher.Error:
+				s.pending = append(s.pending, m)
+			}
+		}
+	}
+	return ack, found
+}
 
-// SetDeadline lets go-nfqueue stop a read.
-func (s *socket) SetDeadline(t time.Time) error { return s.file.SetDeadline(t) }
+// Close implements mdlayher.Socket.
+func (s *socket) Close() error { return s.kernel.Close() }
 
-// SetReadDeadline lets go-nfqueue stop a read.
-func (s *socket) SetReadDeadline(t time.Time) error { return s.file.SetReadDeadline(t) }
+// SetDeadline is called by mdlayher.Conn.
+func (s *socket) SetDeadline(t time.Time) error { return s.kernel.SetDeadline(t) }
 
-// SetWriteDeadline completes what netlink.Conn asks for beside SetReadDeadline.
-func (s *socket) SetWriteDeadline(t time.Time) error { return s.file.SetWriteDeadline(t) }
+// SetReadDeadline is called by mdlayher.Conn. go-nfqueue ends a read with it.
+func (s *socket) SetReadDeadline(t time.Time) error { return s.kernel.SetReadDeadline(t) }
+
+// SetWriteDeadline is called by mdlayher.Conn.
+func (s *socket) SetWriteDeadline(t time.Time) error { return s.kernel.SetWriteDeadline(t) }

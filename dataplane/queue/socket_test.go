@@ -21,7 +21,7 @@ func TestPacketsBeforeAnAcknowledgementDoNotWait(t *testing.T) {
 	}
 	s.pending = []netlink.Message{{Header: netlink.Header{Type: 3 << 8}}}
 	begin := time.Now()
-	got, err := netlink.NewConn(s, s.port).Receive()
+	got, err := netlink.NewConn(s, s.kernel.Port()).Receive()
 	if err != nil || len(got) != 1 || !begun {
 		t.Errorf("after %s: %d packets, in a batch: %v, error: %v; want one packet in a batch", time.Since(begin), len(got), begun, err)
 	}

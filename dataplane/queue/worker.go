@@ -41,6 +41,7 @@ type worker struct {
 }
 
 func (w *worker) begin(int) {
+	<-w.pool.ready
 	w.batch.Lock()
 	if judge := w.pool.judge.Load(); judge != nil {
 		w.judge = *judge
@@ -171,7 +172,7 @@ func (w *worker) readFailed(ctx context.Context, err error) int {
 // ended.
 func (w *worker) close() error {
 	select {
-	case <-w.socket.left:
+	case <-w.socket.unbound:
 	case <-time.After(leaveTimeout):
 	}
 	if err := w.nf.Close(); err != nil {

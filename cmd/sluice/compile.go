@@ -97,7 +97,7 @@ func compile(cmd *cobra.Command, in *manifests, out *output, node, stateDir stri
 		return err
 	}
 	took := time.Since(begin)
-	r, err := report(filepath.Join(stateDir, "tree", fmt.Sprintf("%d.tree", generation)))
+	r, err := writeReport(filepath.Join(stateDir, "tree", fmt.Sprintf("%d.tree", generation)))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func compile(cmd *cobra.Command, in *manifests, out *output, node, stateDir stri
 
 // report opens the tree that was published, as the dataplane will, and counts
 // what is in it.
-func report(path string) (r *compiled, err error) {
+func writeReport(path string) (r *compiled, err error) {
 	t, err := tree.Open(path)
 	if err != nil {
 		return nil, err

@@ -14,10 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
-	"github.com/sluicenet/sluice/dataplane/refusals"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
@@ -145,10 +146,12 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		defer logging.Wait()
 		ending, end := context.WithCancel(ctx)
 		defer end()
-		logging.Go(func() { refusals.Log(ending, config.Events, int(flags.refusalLog), config.Log.WithName("refusals")) })
+		events, stop := config.Events.Subscribe(true)
+		defer stop()
+		logging.Go(func() { denials.Log(ending, events, int(flags.refusalLog), config.Log.WithName("denials")) })
 	}
-	return engine.Run(ctx, flags.stateDir, config, func(now func() (engine.Status, error)) (io.Closer, error) {
-		source := status.Source{Status: now, Events: config.Events, Metrics: metrics.Handler(now)}
+	return engine.Run(ctx, flags.stateDir, config, func(now func() (report.Status, error)) (io.Closer, error) {
+		source := status.Source{Status: now, Events: config.Events.Subscribe, Metrics: metrics.Handler(now)}
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", source.Metrics)
 		forMetrics.serve(mux)

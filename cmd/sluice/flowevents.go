@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
@@ -87,7 +87,7 @@ func flowsOfNode(cmd *cobra.Command, flags *flowsFlags) error {
 	shown := uint(0)
 	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
 	stateDir := flags.cluster.nodeDir()
-	err := status.Flows(ctx, stateDir, flags.denied, listening, func(e *queue.Event) error {
+	err := status.Flows(ctx, stateDir, flags.denied, listening, func(e *report.Event) error {
 		if flags.namespace != "" && !concerns(e, flags.namespace) {
 			return nil
 		}
@@ -113,7 +113,7 @@ func flowsOfNode(cmd *cobra.Command, flags *flowsFlags) error {
 
 // concerns reports whether an end of the flow is a pod of the namespace, as far
 // as the node knows.
-func concerns(e *queue.Event, namespace string) bool {
+func concerns(e *report.Event, namespace string) bool {
 	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
 }
 
@@ -121,13 +121,13 @@ func concerns(e *queue.Event, namespace string) bool {
 var errEnough = errors.New("as many as were asked for")
 
 // eventText is one line, or two where events are missing.
-func eventText(e *queue.Event) string {
+func eventText(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {
 		fmt.Fprintf(&b, "(up to %d not shown)\n", e.Missed)
 	}
-	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format("15:04:05.000"), e.Outcome)
-	if e.Outcome == queue.Unreadable {
+	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format("15:04:05.000"), e.Verdict)
+	if e.Verdict == report.Unreadable {
 		fmt.Fprintf(&b, "packet dropped: %s", e.Fault)
 		return b.String()
 	}
@@ -136,7 +136,7 @@ func eventText(e *queue.Event) string {
 	fmt.Fprintf(&b, "%s %s -> %s", e.Protocol, endText(e.Src, e.SrcPort, e.SrcPod, ports), endText(e.Dst, e.DstPort, e.DstPod, ports))
 	for _, s := range []struct {
 		direction rule.Direction
-		side      *queue.EventSide
+		side      *report.Side
 	}{{rule.Egress, e.Egress}, {rule.Ingress, e.Ingress}} {
 		if s.side != nil {
 			fmt.Fprintf(&b, "; %s: %s", s.direction, sideText(s.direction, s.side))
@@ -157,7 +157,7 @@ func endText(a netip.Addr, port uint16, pod string, ports bool) string {
 }
 
 // sideText says why a side has its verdict.
-func sideText(d rule.Direction, s *queue.EventSide) string {
+func sideText(d rule.Direction, s *report.Side) string {
 	switch s.Reason {
 	case rule.NotIsolated.String():
 		return "no policy isolates it"
@@ -175,5 +175,5 @@ func sideText(d rule.Direction, s *queue.EventSide) string {
 	if s.Verdict == rule.Allow.String() {
 		does = "allowed"
 	}
-	return fmt.Sprintf("%s by %s %s[%d]", does, s.Policy, d, *s.Rule)
+	return fmt.Sprintf("%s by %s %s[%d]", does, *s.Policy, d, *s.Rule)
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 func TestFlowLines(t *testing.T) {
@@ -15,19 +15,19 @@ func TestFlowLines(t *testing.T) {
 	third := 3
 	web4, db4 := netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.2.1")
 	web6, db6 := netip.MustParseAddr("fd00:1::1"), netip.MustParseAddr("fd00:2::1")
-	isolated := &queue.EventSide{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"default/db", "default/deny-all"}}
-	open := &queue.EventSide{Verdict: "Allow", Reason: "NotIsolated"}
-	events := []queue.Event{
-		{Outcome: queue.Deny, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, SrcPod: "default/web", DstPod: "default/db", Egress: open, Ingress: isolated},
+	isolated := &report.Side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"default/db", "default/deny-all"}}
+	open := &report.Side{Verdict: "Allow", Reason: "NotIsolated"}
+	events := []report.Event{
+		{Verdict: report.Deny, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, SrcPod: "default/web", DstPod: "default/db", Egress: open, Ingress: isolated},
 		{
-			Outcome: queue.Allow, Protocol: "UDP", Src: web6, Dst: db6, SrcPort: 40000, DstPort: 53, DstPod: "default/db",
-			Ingress: &queue.EventSide{Verdict: "Allow", Reason: "Rule", Policy: "default/db", Rule: &third, IsolatedBy: []string{"default/db"}},
+			Verdict: report.Allow, Protocol: "UDP", Src: web6, Dst: db6, SrcPort: 40000, DstPort: 53, DstPod: "default/db",
+			Ingress: &report.Side{Verdict: "Allow", Reason: "Rule", Policy: new("default/db"), Rule: &third, IsolatedBy: []string{"default/db"}},
 		},
-		{Outcome: queue.Deny, Protocol: "ICMP", Src: web4, Dst: db4, SrcPod: "default/web", Egress: isolated, Missed: 17},
-		{Outcome: queue.Allow, Protocol: "SCTP", Src: web4, Dst: db4, DstPod: "default/db", Ingress: &queue.EventSide{Verdict: "Allow", Reason: "SameNode"}},
-		{Outcome: queue.MidStream, Protocol: "TCP", Src: db4, Dst: web4, SrcPort: 80, DstPort: 40000, DstPod: "default/web", Ingress: isolated},
-		{Outcome: queue.Deny, Protocol: "47", Src: web4, Dst: db4, DstPod: "default/db", Ingress: isolated},
-		{Outcome: queue.Unreadable, Fault: "truncated"},
+		{Verdict: report.Deny, Protocol: "ICMP", Src: web4, Dst: db4, SrcPod: "default/web", Egress: isolated, Missed: 17},
+		{Verdict: report.Allow, Protocol: "SCTP", Src: web4, Dst: db4, DstPod: "default/db", Ingress: &report.Side{Verdict: "Allow", Reason: "SameNode"}},
+		{Verdict: report.MidStream, Protocol: "TCP", Src: db4, Dst: web4, SrcPort: 80, DstPort: 40000, DstPod: "default/web", Ingress: isolated},
+		{Verdict: report.Deny, Protocol: "47", Src: web4, Dst: db4, DstPod: "default/db", Ingress: isolated},
+		{Verdict: report.Unreadable, Fault: "truncated"},
 	}
 	var got strings.Builder
 	for _, e := range events {

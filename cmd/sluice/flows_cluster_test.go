@@ -24,7 +24,7 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/live"
 )
 
@@ -109,7 +109,7 @@ func TestFlowsOfCluster(t *testing.T) {
 	n := newOnNode(t)
 	n.dataplane("--deny", "Reject")
 	n.publish()
-	n.status("generation 1", func(s *engine.Status) bool { return s.Generation == 1 })
+	n.status("generation 1", func(s *report.Status) bool { return s.Generation == 1 })
 	kubelets := []*kubelet{newKubelet(t, "node-a", n.stateDir), newKubelet(t, "node-b", n.stateDir)}
 	kubeconfig := kubeconfigOf(t, server.Config(), "")
 

@@ -17,9 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -112,13 +111,13 @@ func (n *onNode) dataplane(args ...string) {
 }
 
 // status waits until a status is as it should be.
-func (n *onNode) status(what string, good func(*engine.Status) bool) engine.Status {
+func (n *onNode) status(what string, good func(*report.Status) bool) report.Status {
 	n.t.Helper()
 	var last string
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 		code, stdout, stderr := sluice("", "status", "--state-dir", n.stateDir, "-o", "json")
 		last = stdout + stderr
-		var s engine.Status
+		var s report.Status
 		if code == exitDone {
 			if err := json.Unmarshal([]byte(stdout), &s); err != nil {
 				n.t.Fatal(err)
@@ -129,7 +128,7 @@ func (n *onNode) status(what string, good func(*engine.Status) bool) engine.Stat
 		}
 	}
 	n.t.Fatalf("waited for %s: %s", what, last)
-	return engine.Status{}
+	return report.Status{}
 }
 
 // connect tries a port of pod db.
@@ -172,13 +171,13 @@ func (n *onNode) follow(args ...string) *bufio.Scanner {
 func TestDataplaneTells(t *testing.T) {
 	n := newOnNode(t)
 	n.dataplane("--deny", "Reject", "--queues", "2")
-	waiting := n.status("an answer without a tree", func(*engine.Status) bool { return true })
+	waiting := n.status("an answer without a tree", func(*report.Status) bool { return true })
 	if waiting.Generation != 0 || waiting.Queueing != "" {
 		t.Errorf("without a tree: %+v", waiting)
 	}
 	n.publish()
-	s := n.status("generation 1", func(s *engine.Status) bool { return s.Generation == 1 })
-	if s.Node != "n2" || s.Published != 1 || s.Seen != 1 || s.Pods != 2 || s.IsolatedPods != 1 || s.Queueing == "" || s.Refused != nil || s.JudgedAgain.Walks != 1 {
+	s := n.status("generation 1", func(s *report.Status) bool { return s.Generation == 1 })
+	if s.Node != "n2" || s.Published != 1 || s.Seen != 1 || s.Pods != 2 || s.IsolatedPods != 1 || s.Queueing == "" || s.Rejected != nil || s.Reevaluated.Walks != 1 {
 		t.Errorf("status %+v", s)
 	}
 
@@ -190,18 +189,18 @@ func TestDataplaneTells(t *testing.T) {
 		if got := n.connect(like, 5432); got != lab.Connected {
 			t.Errorf("port 5432: %s", got)
 		}
-		var allowed queue.Event
+		var allowed report.Event
 		n.event(all, &allowed)
-		if allowed.Outcome != queue.Allow || allowed.SrcPod != "default/web" || allowed.DstPod != "default/db" || allowed.DstPort != 5432 ||
-			allowed.Ingress.Policy != "default/db" || *allowed.Ingress.Rule != 0 || allowed.Egress.Reason != "NotIsolated" {
+		if allowed.Verdict != report.Allow || allowed.SrcPod != "default/web" || allowed.DstPod != "default/db" || allowed.DstPort != 5432 ||
+			*allowed.Ingress.Policy != "default/db" || *allowed.Ingress.Rule != 0 || allowed.Egress.Reason != "NotIsolated" {
 			t.Errorf("event %+v", allowed)
 		}
 		if got := n.connect(like, 80); got != lab.Refused {
 			t.Errorf("port 80: %s", got)
 		}
-		var refused queue.Event
+		var refused report.Event
 		n.event(all, &refused)
-		if refused.Outcome != queue.Deny || refused.Ingress.Reason != "NoRuleMatched" || strings.Join(refused.Ingress.IsolatedBy, " ") != "default/db" {
+		if refused.Verdict != report.Deny || refused.Ingress.Reason != "NoRuleMatched" || strings.Join(refused.Ingress.IsolatedBy, " ") != "default/db" {
 			t.Errorf("event %+v", refused)
 		}
 	}
@@ -215,7 +214,7 @@ func TestDataplaneTells(t *testing.T) {
 		t.Errorf("-c 1 goes on with %q", denied.Text())
 	}
 
-	s = n.status("verdicts", func(s *engine.Status) bool { return s.Verdicts.Packets >= 4 })
+	s = n.status("verdicts", func(s *report.Status) bool { return s.Verdicts.Packets >= 4 })
 	counts := map[string]uint64{}
 	for _, c := range s.Verdicts.Sides {
 		counts[c.Direction+" "+c.Family+" "+c.Protocol+" "+c.Verdict] = c.Count
@@ -247,19 +246,19 @@ func TestDataplaneTells(t *testing.T) {
 	if err := os.Rename(fresh, filepath.Join(n.stateDir, "tree", "current")); err != nil {
 		t.Fatal(err)
 	}
-	s = n.status("the refusal of a tree", func(s *engine.Status) bool { return s.Refused != nil })
-	if s.Published != 2 || s.Generation != 1 || !strings.Contains(s.Refused.Reason, "2.tree") {
-		t.Errorf("refused %+v, published %d, in force %d", s.Refused, s.Published, s.Generation)
+	s = n.status("the refusal of a tree", func(s *report.Status) bool { return s.Rejected != nil })
+	if s.Published != 2 || s.Generation != 1 || !strings.Contains(s.Rejected.Reason, "2.tree") {
+		t.Errorf("refused %+v, published %d, in force %d", s.Rejected, s.Published, s.Generation)
 	}
 	n.publish()
-	s = n.status("generation 3", func(s *engine.Status) bool { return s.Generation == 3 })
-	if s.Refused != nil {
-		t.Errorf("still refused: %+v", s.Refused)
+	s = n.status("generation 3", func(s *report.Status) bool { return s.Generation == 3 })
+	if s.Rejected != nil {
+		t.Errorf("still refused: %+v", s.Rejected)
 	}
 }
 
 // event reads the next event.
-func (n *onNode) event(lines *bufio.Scanner, into *queue.Event) {
+func (n *onNode) event(lines *bufio.Scanner, into *report.Event) {
 	n.t.Helper()
 	if !lines.Scan() {
 		n.t.Fatalf("flows ended: %v", lines.Err())
@@ -321,7 +320,7 @@ func TestMetricsAddress(t *testing.T) {
 
 	n := newOnNode(t)
 	n.dataplane("--metrics-address", ":9464")
-	n.status("an answer", func(*engine.Status) bool { return true })
+	n.status("an answer", func(*report.Status) bool { return true })
 	var conn net.Conn
 	if err := n.node.Do(func() (err error) { conn, err = net.Dial("tcp", "127.0.0.1:9464"); return err }); err != nil {
 		t.Fatal(err)

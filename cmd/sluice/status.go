@@ -12,8 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
@@ -89,7 +88,7 @@ func notRunning(err error, stateDir string) error {
 }
 
 // writeStatus writes a status for people. Times are told from now.
-func writeStatus(out io.Writer, s *engine.Status, now time.Time) error {
+func writeStatus(out io.Writer, s *report.Status, now time.Time) error {
 	w := bufio.NewWriter(out)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-17s %s\n", name, fmt.Sprintf(format, args...))
@@ -99,12 +98,12 @@ func writeStatus(out io.Writer, s *engine.Status, now time.Time) error {
 		fmt.Fprintln(w, "Not enforcing yet: waiting for a first tree. Until then it touches no packet.")
 	case s.Generation < s.Seen:
 		fmt.Fprintf(w, "Generation %d judges new connections; open ones are still being judged again.\n", s.Seen)
-	case s.Published > s.Generation && s.Refused == nil:
+	case s.Published > s.Generation && s.Rejected == nil:
 		fmt.Fprintf(w, "Enforcing generation %d; generation %d is published and not taken up yet.\n", s.Generation, s.Published)
 	default:
 		fmt.Fprintf(w, "Enforcing generation %d, for new connections and open ones.\n", s.Generation)
 	}
-	if r := s.Refused; r != nil {
+	if r := s.Rejected; r != nil {
 		fmt.Fprintf(w, "REFUSED the tree published as generation %d, %s ago:\n  %s\n", s.Published, ago(now, r.At), r.Reason)
 	}
 	fmt.Fprintln(w)
@@ -112,18 +111,18 @@ func writeStatus(out io.Writer, s *engine.Status, now time.Time) error {
 	line("up", "%s", ago(now, s.Started))
 	line("generation", "published %d, acknowledged %d", s.Published, s.Generation)
 	line("pods", "%d, of them isolated %d", s.Pods, s.IsolatedPods)
-	line("queueing", "%s, %s", orNone(string(s.Queueing)), queueNumbers(s.QueueBase, s.Queues))
+	line("queueing", "%s, %s", orNone(s.Queueing), queueNumbers(s.QueueBase, s.Queues))
 	line("failure policy", "%s", s.FailurePolicy)
 	line("deny", "%s", s.Deny)
 	line("mark mask", "%#x", s.MarkMask)
 	line("rules repaired", "%s", times(s.Repairs))
-	line("open connections", "%s", walkText(&s.JudgedAgain, now))
+	line("open connections", "%s", walkText(&s.Reevaluated, now))
 	v := &s.Verdicts
 	fmt.Fprintln(w)
-	line("packets judged", "%d: accepted %d, refused %d, mid-stream %d", v.Packets, v.Accepted, v.Refused, v.MidStream)
+	line("packets judged", "%d: accepted %d, refused %d, mid-stream %d", v.Packets, v.Accepted, v.Denied, v.MidStream)
 	line("unreadable", "%s", faultsText(v.Unreadable))
-	if s.Unjudged > 0 {
-		line("unjudged", "%d passed without a verdict, since the rules were made (failure policy Open)", s.Unjudged)
+	if s.Unevaluated > 0 {
+		line("unjudged", "%d passed without a verdict, since the rules were made (failure policy Open)", s.Unevaluated)
 	}
 	line("queues", "waiting %d, dropped for a full queue %d, for a full socket %d", v.Waiting, v.QueueDropped, v.SocketDropped)
 	writeSides(w, v.Sides)
@@ -172,13 +171,13 @@ func ago(now, then time.Time) string {
 	}
 }
 
-func walkText(j *engine.JudgedAgain, now time.Time) string {
+func walkText(j *report.Reevaluated, now time.Time) string {
 	l := j.Last
 	if l == nil {
 		return "not judged yet"
 	}
 	return fmt.Sprintf("judged again %s ago in %s: %d looked at; newly accepted %d, refused %d, nobody's now %d",
-		ago(now, l.At), l.Took.Round(time.Microsecond), l.Connections, l.Accepted, l.Refused, l.Cleared)
+		ago(now, l.At), l.Took.Round(time.Microsecond), l.Connections, l.Accepted, l.Denied, l.Cleared)
 }
 
 // faultsText lists what could not be read.
@@ -195,7 +194,7 @@ func faultsText(faults map[string]uint64) string {
 
 // writeSides writes a table of the verdicts that were given, allowed and denied
 // beside each other. It rests on the order of the counts: Deny before Allow.
-func writeSides(w io.Writer, sides []queue.SideCount) {
+func writeSides(w io.Writer, sides []report.SideCount) {
 	head := false
 	for i := 0; i+1 < len(sides); i += 2 {
 		deny, allow := sides[i], sides[i+1]

@@ -8,22 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/conntrack"
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
-	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-	whole := engine.Status{
+	whole := report.Status{
 		Node: "n1", Started: now.Add(-26*time.Hour - 4*time.Minute), Published: 7, Seen: 7, Generation: 7,
-		Pods: 30, IsolatedPods: 12, Queueing: ruleset.QueueExpression, QueueBase: 2700, Queues: 2,
-		FailurePolicy: ruleset.FailClosed, Deny: ruleset.Drop, MarkMask: 0x60, Repairs: 1,
-		Verdicts: queue.Stats{
-			Packets: 190, Batches: 100, Accepted: 100, Refused: 83, MidStream: 4,
+		Pods: 30, IsolatedPods: 12, Queueing: "queue expression", QueueBase: 2700, Queues: 2,
+		FailurePolicy: "Closed", Deny: "Drop", MarkMask: 0x60, Repairs: 1,
+		Verdicts: report.Stats{
+			Packets: 190, Batches: 100, Accepted: 100, Denied: 83, MidStream: 4,
 			Unreadable: map[string]uint64{"truncated": 2, "fragment": 1},
-			Sides: []queue.SideCount{
+			Sides: []report.SideCount{
 				{Direction: "egress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny"},
 				{Direction: "egress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow"},
 				{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny", Count: 80},
@@ -33,23 +30,22 @@ func TestStatusText(t *testing.T) {
 			},
 			QueueDropped: 9, SocketDropped: 1, Waiting: 2,
 		},
-		JudgedAgain: engine.JudgedAgain{Walks: 7, Last: &engine.Walk{
-			At:     now.Add(-90 * time.Second),
-			Result: conntrack.Result{Connections: 1042, Accepted: 3, Refused: 2, Cleared: 1, Took: 12345678},
+		Reevaluated: report.Reevaluated{Walks: 7, Last: &report.Walk{
+			At: now.Add(-90 * time.Second), Connections: 1042, Accepted: 3, Denied: 2, Cleared: 1, Took: 12345678,
 		}},
 	}
 	refused, behind, walking := whole, whole, whole
-	refused.Published, refused.Refused = 8, &engine.RefusedTree{At: now.Add(-3 * time.Second), Reason: "opening tree /run/sluice/tree/8.tree: corrupt tree: wrong checksum"}
+	refused.Published, refused.Rejected = 8, &report.RejectedTree{At: now.Add(-3 * time.Second), Reason: "opening tree /run/sluice/tree/8.tree: corrupt tree: wrong checksum"}
 	behind.Published = 8
 	walking.Published, walking.Seen = 8, 8
-	waiting := engine.Status{
+	waiting := report.Status{
 		Started: now.Add(-5 * time.Second), QueueBase: 2700, Queues: 1,
-		FailurePolicy: ruleset.FailOpen, Deny: ruleset.Reject, MarkMask: 0x60,
+		FailurePolicy: "Open", Deny: "Reject", MarkMask: 0x60,
 	}
 	var got bytes.Buffer
 	for _, c := range []struct {
 		name   string
-		status engine.Status
+		status report.Status
 	}{{"all is well", whole}, {"a refused tree", refused}, {"a tree not taken up", behind}, {"open connections left", walking}, {"no tree yet", waiting}} {
 		fmt.Fprintf(&got, "## %s\n", c.name)
 		if err := writeStatus(&got, &c.status, now); err != nil {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
@@ -29,7 +29,7 @@ type dataplane struct {
 	news     chan publication
 
 	mu   sync.Mutex
-	last *engine.Status
+	last *report.Status
 }
 
 func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
@@ -82,7 +82,7 @@ func (d *dataplane) run(ctx context.Context) error {
 }
 
 // ask gives the dataplane's status, nil when it does not answer.
-func (d *dataplane) ask(ctx context.Context) *engine.Status {
+func (d *dataplane) ask(ctx context.Context) *report.Status {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := status.Read(ctx, d.stateDir)
@@ -105,7 +105,7 @@ func (d *dataplane) ask(ctx context.Context) *engine.Status {
 }
 
 // status gives the newest answer, nil when there is none.
-func (d *dataplane) status() *engine.Status {
+func (d *dataplane) status() *report.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.last

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
@@ -27,7 +27,7 @@ type statusSource struct {
 	pods     v1alpha1.PodCounts
 	policies int32
 	// before is what the dataplane said last, nil until it answers.
-	before *engine.Status
+	before *report.Status
 	// repaired and dropped say what that answer counted more than the one ahead
 	// of it. Statuses are put together more often than the dataplane is asked.
 	repaired, dropped bool
@@ -97,7 +97,7 @@ func (s *statusSource) count() error {
 }
 
 // describe adds what the dataplane says.
-func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engine.Status) {
+func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Status) {
 	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
 		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
 	}
@@ -109,20 +109,20 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *engin
 		}
 	}
 	v := &running.Verdicts
-	out.Verdicts = v1alpha1.Verdicts{Accepted: int64(v.Accepted), Refused: int64(v.Refused)}
+	out.Verdicts = v1alpha1.Verdicts{Accepted: int64(v.Accepted), Refused: int64(v.Denied)}
 	for _, n := range v.Unreadable {
 		out.Verdicts.Unreadable += int64(n)
 	}
 	out.QueueDrops = int64(drops(running))
-	again := &running.JudgedAgain
-	out.FlowsJudgedAgain = int64(again.Accepted + again.Refused + again.Cleared)
+	again := &running.Reevaluated
+	out.FlowsJudgedAgain = int64(again.Accepted + again.Denied + again.Cleared)
 	if running.Queueing == "" {
 		// It waits for a tree that it can use.
 		return
 	}
 	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
 	// As the dataplane writes it in its status.
-	switch string(running.Queueing) {
+	switch running.Queueing {
 	case "queue expression":
 		out.Kernel.Queueing = v1alpha1.QueueExpression
 	case "NFQUEUE target":
@@ -138,7 +138,7 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
-func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *engine.Status) metav1.Condition {
+func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) metav1.Condition {
 	switch {
 	case running == nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
@@ -171,7 +171,7 @@ func (s *statusSource) syncedCondition() metav1.Condition {
 // degradedCondition compares the dataplane's counters with those before: it is
 // True from the moment that one went up until it stayed. What the first answer
 // counts was before this agent, and is no change.
-func (s *statusSource) degradedCondition(running *engine.Status) metav1.Condition {
+func (s *statusSource) degradedCondition(running *report.Status) metav1.Condition {
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
 	}
@@ -197,4 +197,4 @@ func (s *statusSource) degradedCondition(running *engine.Status) metav1.Conditio
 }
 
 // drops counts packets that no worker saw.
-func drops(s *engine.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }
+func drops(s *report.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }

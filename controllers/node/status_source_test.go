@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // TestDegraded: a dataplane that dropped and repaired before this agent began
@@ -30,7 +30,7 @@ func TestDegraded(t *testing.T) {
 		{2, 0, v1alpha1.ReasonPacketsDropped},
 	}
 	for i, answer := range answers {
-		running := &engine.Status{Repairs: answer.repaired}
+		running := &report.Status{Repairs: answer.repaired}
 		running.Verdicts.QueueDropped = answer.dropped
 		if got := s.degradedCondition(running); got.Reason != string(answer.want) {
 			t.Errorf("answer %d: %s, want %s", i, got.Reason, answer.want)
@@ -43,7 +43,7 @@ func TestDegraded(t *testing.T) {
 func TestDegradedBetweenAnswers(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
 	for i, dropped := range []uint64{7, 8, 9} {
-		running := &engine.Status{}
+		running := &report.Status{}
 		running.Verdicts.QueueDropped = dropped
 		want := v1alpha1.ReasonPacketsDropped
 		if i == 0 {

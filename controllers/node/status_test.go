@@ -13,8 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -48,16 +47,16 @@ func TestNodeEnforcer(t *testing.T) {
 	}
 
 	// A dataplane acknowledges whatever is published.
-	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (engine.Status, error) {
+	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (report.Status, error) {
 		current, err := a.tree()
 		if err != nil {
-			return engine.Status{}, err
+			return report.Status{}, err
 		}
 		defer current.Close()
-		return engine.Status{
-			Generation: current.Generation(), Queueing: ruleset.QueueExpression,
-			Verdicts:    queue.Stats{Accepted: 3, Refused: 2, Unreadable: map[string]uint64{"Truncated": 1}},
-			JudgedAgain: engine.JudgedAgain{Walks: 1, Accepted: 1, Refused: 4},
+		return report.Status{
+			Generation: current.Generation(), Queueing: string(ruleset.QueueExpression),
+			Verdicts:    report.Stats{Accepted: 3, Denied: 2, Unreadable: map[string]uint64{"Truncated": 1}},
+			Reevaluated: report.Reevaluated{Walks: 1, Accepted: 1, Denied: 4},
 		}, nil
 	}})
 	if err != nil {

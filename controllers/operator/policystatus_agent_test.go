@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	agent "github.com/sluicenet/sluice/controllers/node"
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
@@ -25,14 +25,14 @@ import (
 func startAgent(t *testing.T, node string) {
 	t.Helper()
 	stateDir := t.TempDir()
-	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (engine.Status, error) {
+	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (report.Status, error) {
 		current, err := tree.Open(filepath.Join(stateDir, "tree", "current"))
 		if err != nil {
 			// There is none yet.
-			return engine.Status{Queueing: ruleset.QueueExpression}, nil
+			return report.Status{Queueing: string(ruleset.QueueExpression)}, nil
 		}
 		defer current.Close()
-		return engine.Status{Generation: current.Generation(), Queueing: ruleset.QueueExpression}, nil
+		return report.Status{Generation: current.Generation(), Queueing: string(ruleset.QueueExpression)}, nil
 	}})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

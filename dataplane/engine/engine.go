@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -72,7 +73,7 @@ type Engine struct {
 	// seenMu guards what follows. It is held only to copy.
 	seenMu      sync.Mutex
 	seen        Generation
-	judgedAgain JudgedAgain
+	reevaluated report.Reevaluated
 
 	links      *link.Finder
 	linksAsked chan struct{}
@@ -202,11 +203,11 @@ func (e *Engine) Use(g Generation) error {
 // acknowledge completes a generation.
 func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.seenMu.Lock()
-	e.judgedAgain.add(time.Now(), r)
+	e.reevaluated.Add(walkOf(time.Now(), r))
 	e.seenMu.Unlock()
 	e.acknowledged.Store(generation)
 	e.config.Log.V(1).Info("generation is in force", "generation", generation, "connections", r.Connections,
-		"accepted", r.Accepted, "refused", r.Refused, "cleared", r.Cleared, "took", r.Took)
+		"accepted", r.Accepted, "denied", r.Refused, "cleared", r.Cleared, "took", r.Took)
 }
 
 // Failed gives the error after which the engine does not enforce as it should:

@@ -181,9 +181,9 @@ func TestGenerationsFasterThanWalks(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin, first := time.Now(), s.status()
-	for i := 0; i < least || s.status().JudgedAgain.Walks < first.JudgedAgain.Walks+3; i++ {
+	for i := 0; i < least || s.status().Reevaluated.Walks < first.Reevaluated.Walks+3; i++ {
 		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("%d generations within 20 s, and only these walks ended: %+v", i, s.status().JudgedAgain)
+			t.Fatalf("%d generations within 20 s, and only these walks ended: %+v", i, s.status().Reevaluated)
 		}
 		if err := s.engine.Use(s.generation([]judgeFunc{allow, deny}[i%2])); err != nil {
 			t.Fatal(err)
@@ -193,12 +193,12 @@ func TestGenerationsFasterThanWalks(t *testing.T) {
 		t.Errorf("generation %d is still the one acknowledged after %d more", now.Generation, s.number-first.Generation)
 	}
 	s.use(deny)
-	if last := s.status().JudgedAgain; last.Last.Connections < connections {
+	if last := s.status().Reevaluated; last.Last.Connections < connections {
 		t.Errorf("the last walk saw %d connections, want %d", last.Last.Connections, connections)
 	}
-	before := s.status().JudgedAgain
+	before := s.status().Reevaluated
 	s.use(deny)
-	if after := s.status().JudgedAgain; after.Accepted != before.Accepted || after.Refused != before.Refused {
+	if after := s.status().Reevaluated; after.Accepted != before.Accepted || after.Denied != before.Denied {
 		t.Errorf("one more walk by the same policy changed marks: %+v, before %+v", after, before)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
@@ -58,7 +59,7 @@ func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 // It calls serve once, with what tells the status: when it enforces, or before
 // that when it has to wait for a tree. What serve gives is closed at the end,
 // before the workers.
-func Run(ctx context.Context, stateDir string, config Config, serve func(status func() (Status, error)) (io.Closer, error)) (err error) {
+func Run(ctx context.Context, stateDir string, config Config, serve func(status func() (report.Status, error)) (io.Closer, error)) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := runner{stateDir: stateDir, config: config, serve: serve, stop: stop, began: time.Now()}
@@ -82,13 +83,13 @@ func Run(ctx context.Context, stateDir string, config Config, serve func(status 
 type runner struct {
 	stateDir string
 	config   Config
-	serve    func(func() (Status, error)) (io.Closer, error)
+	serve    func(func() (report.Status, error)) (io.Closer, error)
 	stop     context.CancelCauseFunc
 	began    time.Time
 	closer   io.Closer
 
 	engine  atomic.Pointer[Engine]
-	refused atomic.Pointer[RefusedTree]
+	refused atomic.Pointer[report.RejectedTree]
 }
 
 func (r *runner) take(ctx context.Context, t *tree.Tree, err error) {
@@ -111,7 +112,7 @@ func (r *runner) take(ctx context.Context, t *tree.Tree, err error) {
 // refuse keeps to what is in force.
 func (r *runner) refuse(reason error) {
 	r.config.Log.Error(reason, "refusing a published tree; the one before stays in force")
-	r.refused.Store(&RefusedTree{At: time.Now(), Reason: reason.Error()})
+	r.refused.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
 	if err := r.answer(); err != nil {
 		r.stop(err)
 	}
@@ -147,7 +148,7 @@ func (r *runner) answer() error {
 }
 
 // status is the engine's and what only the runner knows.
-func (r *runner) status() (Status, error) {
+func (r *runner) status() (report.Status, error) {
 	s := statusOf(r.config)
 	if e := r.engine.Load(); e != nil {
 		var err error
@@ -155,11 +156,11 @@ func (r *runner) status() (Status, error) {
 			return s, err
 		}
 	}
-	s.Started, s.Refused = r.began, r.refused.Load()
+	s.Started, s.Rejected = r.began, r.refused.Load()
 	var err error
 	s.Published, err = tree.Published(r.stateDir)
-	if err != nil && s.Refused == nil {
-		s.Refused = &RefusedTree{At: time.Now(), Reason: err.Error()}
+	if err != nil && s.Rejected == nil {
+		s.Rejected = &report.RejectedTree{At: time.Now(), Reason: err.Error()}
 	}
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/test/lab"
@@ -191,7 +192,7 @@ func TestVerdictsOnTheWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%+v", st)
-			if st.Verdicts.Accepted == 0 || st.Verdicts.Refused == 0 || st.Verdicts.VerdictErrors != 0 || st.Verdicts.Waiting != 0 {
+			if st.Verdicts.Accepted == 0 || st.Verdicts.Denied == 0 || st.Verdicts.VerdictErrors != 0 || st.Verdicts.Waiting != 0 {
 				t.Errorf("verdicts: %+v", st.Verdicts)
 			}
 		})
@@ -326,7 +327,7 @@ func TestRulesAreRepaired(t *testing.T) {
 	}
 }
 
-func (s *stage) status() engine.Status {
+func (s *stage) status() report.Status {
 	s.t.Helper()
 	st, err := s.engine.Status()
 	if err != nil {

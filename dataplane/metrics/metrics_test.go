@@ -15,48 +15,46 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/sluicenet/sluice/dataplane/conntrack"
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew")
+var update = flag.Bool("update", false, "rewrite the golden file")
 
-func ask(t *testing.T, status func() (engine.Status, error)) *httptest.ResponseRecorder {
+func scrape(t *testing.T, status func() (report.Status, error)) *httptest.ResponseRecorder {
 	t.Helper()
-	answer := httptest.NewRecorder()
-	metrics.Handler(status).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
-	return answer
+	response := httptest.NewRecorder()
+	metrics.Handler(status).ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+	return response
 }
 
-func TestText(t *testing.T) {
-	answer := ask(t, func() (engine.Status, error) {
-		return engine.Status{
-			Published: 8, Seen: 7, Generation: 6, Refused: &engine.RefusedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2, Unjudged: 7,
-			JudgedAgain: engine.JudgedAgain{Walks: 3, Accepted: 4, Refused: 5, Cleared: 6, Took: 30 * time.Millisecond, Last: &engine.Walk{Result: conntrack.Result{}}},
-			Verdicts: queue.Stats{
-				Accepted: 10, Refused: 20, MidStream: 3, VerdictErrors: 1, QueueDropped: 4, SocketDropped: 5, Waiting: 6,
+func TestMetricsText(t *testing.T) {
+	response := scrape(t, func() (report.Status, error) {
+		return report.Status{
+			Published: 8, Seen: 7, Generation: 6, Rejected: &report.RejectedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2, Unevaluated: 7,
+			Reevaluated: report.Reevaluated{Walks: 3, Accepted: 4, Denied: 5, Cleared: 6, Took: 30 * time.Millisecond, Last: &report.Walk{}},
+			Verdicts: report.Stats{
+				Accepted: 10, Denied: 20, MidStream: 3, VerdictErrors: 1, QueueDropped: 4, SocketDropped: 5, Waiting: 6,
 				Unreadable: map[string]uint64{"fragment": 1, "truncated": 2},
-				Sides: []queue.SideCount{
+				Sides: []report.SideCount{
 					{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny", Count: 20},
 					{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow", Count: 10},
 				},
-				LookupTimes: queue.Histogram{Count: 3, Sum: 900, Buckets: map[time.Duration]uint64{250: 1, 500: 2}},
-				BatchTimes:  queue.Histogram{Count: 1, Sum: 5000, Buckets: map[time.Duration]uint64{4000: 0, 8000: 1}},
+				LookupTimes: report.Histogram{Count: 3, Sum: 900, Buckets: map[time.Duration]uint64{250: 1, 500: 2}},
+				BatchTimes:  report.Histogram{Count: 1, Sum: 5000, Buckets: map[time.Duration]uint64{4000: 0, 8000: 1}},
 			},
 		}, nil
 	})
-	if answer.Code != http.StatusOK {
-		t.Fatalf("%d: %s", answer.Code, answer.Body)
+	if response.Code != http.StatusOK {
+		t.Fatalf("%d: %s", response.Code, response.Body)
 	}
-	problems, err := promlint.New(bytes.NewReader(answer.Body.Bytes())).Lint()
+	problems, err := promlint.New(bytes.NewReader(response.Body.Bytes())).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Errorf("names: %v, %v", problems, err)
 	}
 	var got strings.Builder
 	process := false
-	for line := range strings.Lines(answer.Body.String()) {
+	for line := range strings.Lines(response.Body.String()) {
 		if strings.Contains(line, "sluice_") {
 			got.WriteString(line)
 		}
@@ -80,9 +78,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Every metric that an operator can meet is explained, and none that is not
-// there.
-func TestDocumented(t *testing.T) {
+func TestEveryMetricIsDocumented(t *testing.T) {
 	golden, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +107,9 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
-	answer := ask(t, func() (engine.Status, error) { return engine.Status{}, errors.New("no list of queues") })
-	if answer.Code != http.StatusInternalServerError || !strings.Contains(answer.Body.String(), "no list of queues") {
-		t.Errorf("%d: %s, want the failure", answer.Code, answer.Body)
+func TestScrapeFailsWithoutStatus(t *testing.T) {
+	response := scrape(t, func() (report.Status, error) { return report.Status{}, errors.New("no list of queues") })
+	if response.Code != http.StatusInternalServerError || !strings.Contains(response.Body.String(), "no list of queues") {
+		t.Errorf("%d: %s, want the failure", response.Code, response.Body)
 	}
 }

@@ -1,13 +1,13 @@
 package queue
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
@@ -33,14 +33,14 @@ type Events struct {
 
 	// mu is held from taking an event out of the ring until it has its names.
 	mu        sync.Mutex
-	listeners map[*Listener]struct{}
+	listeners map[*listener]struct{}
 	stop      chan struct{}
 }
 
 // What listeners want, the more the larger.
 const (
 	nothing uint32 = iota
-	refusals
+	denials
 	everything
 )
 
@@ -49,86 +49,36 @@ type record struct {
 	at       time.Time
 	flow     flow.Flow
 	decision rule.Decision
-	outcome  Outcome
+	verdict  report.PacketVerdict
 	fault    packet.Fault
 	judge    rule.Evaluator
 }
 
-// Outcome is what a packet's verdict came to.
-type Outcome string
-
-// The outcomes. MidStream is of a TCP packet that opens nothing and is allowed
-// only in the orientation that is not its own: it is refused where connection
-// tracking saw the connection's beginning; or of an ICMP error about a packet to
-// its sender, which is dropped where connection tracking knows no such
-// connection. Unreadable packets are dropped.
-const (
-	Allow      Outcome = "Allow"
-	Deny       Outcome = "Deny"
-	MidStream  Outcome = "MidStream"
-	Unreadable Outcome = "Unreadable"
-)
-
-// Event is one packet's verdict.
-type Event struct {
-	Time    time.Time `json:"time"`
-	Outcome Outcome   `json:"verdict"`
-	// Fault says why a packet could not be read; everything below but Missed is
-	// then empty.
-	Fault string `json:"fault,omitempty"`
-
-	Protocol string     `json:"protocol,omitempty"`
-	Src      netip.Addr `json:"src,omitzero"`
-	Dst      netip.Addr `json:"dst,omitzero"`
-	// Ports are 0 where the protocol has none.
-	SrcPort uint16 `json:"srcPort,omitzero"`
-	DstPort uint16 `json:"dstPort,omitzero"`
-	// SrcPod and DstPod are "namespace/name" where the end is a pod of this node.
-	SrcPod string `json:"srcPod,omitempty"`
-	DstPod string `json:"dstPod,omitempty"`
-	// Egress and Ingress are the sides that this node judged.
-	Egress  *EventSide `json:"egress,omitempty"`
-	Ingress *EventSide `json:"ingress,omitempty"`
-
-	// Missed is how many events there were since the one before that this
-	// listener did not get. It may count some that it did not want.
-	Missed uint64 `json:"missed,omitzero"`
-}
-
-// EventSide is the verdict of one end's policies.
-type EventSide struct {
-	Verdict string `json:"verdict"`
-	Reason  string `json:"reason"`
-	// Policy and Rule are the rule that decided, Rule its place in the policy's
-	// list for the direction; nil where none did.
-	Policy string `json:"policy,omitempty"`
-	Rule   *int   `json:"rule,omitempty"`
-	// IsolatedBy are the policies that isolate the pod in this direction.
-	IsolatedBy []string `json:"isolatedBy,omitempty"`
-}
-
 // NewEvents makes a place to listen at.
 func NewEvents() *Events {
-	return &Events{ring: make(chan record, ringSize), listeners: map[*Listener]struct{}{}}
+	return &Events{ring: make(chan record, ringSize), listeners: map[*listener]struct{}{}}
 }
 
-// Listener gets events until it is closed.
-type Listener struct {
-	// C has the events. A listener that does not read misses some.
-	C        <-chan Event
-	c        chan Event
+// listener gets events until it is closed. One that does not read misses some.
+type listener struct {
+	c        chan report.Event
 	events   *Events
 	interest uint32
 	missed   uint64
 }
 
-// Listen begins to listen, to all events or only to those that are not a plain
-// Allow.
-func (e *Events) Listen(refusedOnly bool) *Listener {
-	l := &Listener{c: make(chan Event, listenerSize), events: e, interest: everything}
-	l.C = l.c
-	if refusedOnly {
-		l.interest = refusals
+// Subscribe returns a channel with the events from now on: with all of them, or
+// only with those whose verdict is not Allow. A subscriber that does not read
+// misses events. stop ends the subscription; the channel stays open.
+func (e *Events) Subscribe(deniedOnly bool) (events <-chan report.Event, stop func()) {
+	l := e.listen(deniedOnly)
+	return l.c, l.close
+}
+
+func (e *Events) listen(deniedOnly bool) *listener {
+	l := &listener{c: make(chan report.Event, listenerSize), events: e, interest: everything}
+	if deniedOnly {
+		l.interest = denials
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -142,8 +92,7 @@ func (e *Events) Listen(refusedOnly bool) *Listener {
 	return l
 }
 
-// Close ends listening.
-func (l *Listener) Close() {
+func (l *listener) close() {
 	e := l.events
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -219,8 +168,8 @@ func (e *Events) flush() {
 }
 
 // offer passes an event on, or counts it as missed.
-func (l *Listener) offer(event Event) {
-	if l.interest == refusals && event.Outcome == Allow {
+func (l *listener) offer(event report.Event) {
+	if l.interest == denials && event.Verdict == report.Allow {
 		return
 	}
 	event.Missed = l.missed
@@ -233,9 +182,9 @@ func (l *Listener) offer(event Event) {
 }
 
 // event gives a record its names.
-func (r *record) event() Event {
-	event := Event{Time: r.at, Outcome: r.outcome}
-	if r.outcome == Unreadable {
+func (r *record) event() report.Event {
+	event := report.Event{Time: r.at, Verdict: r.verdict}
+	if r.verdict == report.Unreadable {
 		event.Fault = r.fault.String()
 		return event
 	}
@@ -251,18 +200,10 @@ func (r *record) event() Event {
 	return event
 }
 
-// eventSide is nil for a side that this node did not judge.
-func eventSide(names rule.Namer, s rule.Side) *EventSide {
+// eventSide returns nil for a side that this node did not evaluate.
+func eventSide(names rule.Namer, s rule.Side) *report.Side {
 	if !s.Evaluated() {
 		return nil
 	}
-	side := &EventSide{Verdict: s.Verdict.String(), Reason: s.Reason.String()}
-	if names == nil {
-		return side
-	}
-	if policy, index, ok := names.Rule(s); ok {
-		side.Policy, side.Rule = policy, &index
-	}
-	side.IsolatedBy = names.IsolatedBy(s)
-	return side
+	return new(report.SideOf(names, s))
 }

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // sampled: one batch in this many is timed, and in it the first lookup. So a
@@ -35,25 +37,16 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// Histogram is how long something took.
-type Histogram struct {
-	// Count is how many were timed, in all Sum long.
-	Count uint64
-	Sum   time.Duration
-	// Buckets has for each bound how many took as long or less.
-	Buckets map[time.Duration]uint64
-}
-
-// add sums up a worker's.
-func (h *Histogram) add(from *histogram) {
-	if h.Buckets == nil {
-		h.Buckets = make(map[time.Duration]uint64, buckets)
+// addTo adds the durations to a sum of histograms.
+func (h *histogram) addTo(sum *report.Histogram) {
+	if sum.Buckets == nil {
+		sum.Buckets = make(map[time.Duration]uint64, buckets)
 	}
 	below := uint64(0)
 	for i := range buckets {
-		below += from.counts[i].Load()
-		h.Buckets[firstBound<<i] += below
+		below += h.counts[i].Load()
+		sum.Buckets[firstBound<<i] += below
 	}
-	h.Count += below + from.counts[buckets].Load()
-	h.Sum += time.Duration(from.sum.Load())
+	sum.Count += below + h.counts[buckets].Load()
+	sum.Sum += time.Duration(h.sum.Load())
 }

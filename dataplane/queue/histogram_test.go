@@ -3,6 +3,8 @@ package queue
 import (
 	"testing"
 	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 func TestHistogramBounds(t *testing.T) {
@@ -12,8 +14,8 @@ func TestHistogramBounds(t *testing.T) {
 	} {
 		var one histogram
 		one.observe(d)
-		var h Histogram
-		h.add(&one)
+		var h report.Histogram
+		one.addTo(&h)
 		if h.Count != 1 || h.Sum != max(d, 0) || len(h.Buckets) != buckets {
 			t.Errorf("%s: %+v", d, h)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -150,13 +151,13 @@ func (p *Pool) Swap(judge rule.Evaluator) {
 func (p *Pool) Failed() <-chan error { return p.failed }
 
 // Stats sums up what the workers did and what the kernel says of the queues.
-func (p *Pool) Stats() (Stats, error) {
-	var s Stats
-	var sides [2][2][protocols][2]uint64
+func (p *Pool) Stats() (report.Stats, error) {
+	var s report.Stats
+	var sides sideCounts
 	for _, w := range p.workers {
-		s.add(&w.counters, &sides)
+		w.counters.addTo(&s, &sides)
 	}
-	s.Sides = listSides(&sides)
+	s.Sides = sides.list()
 	queues, err := p.kernel.read()
 	for _, q := range queues {
 		if q.number >= uint64(p.config.Base) && q.number < uint64(p.config.Base)+uint64(p.config.Queues) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/test/lab"
@@ -110,7 +111,7 @@ func send(t *testing.T, conn net.Conn, n int) {
 	}
 }
 
-func (s *stage) stats() queue.Stats {
+func (s *stage) stats() report.Stats {
 	s.t.Helper()
 	st, err := s.pool.Stats()
 	if err != nil {
@@ -170,7 +171,7 @@ func TestDropsAreCounted(t *testing.T) {
 		st := s.stats()
 		return st.Waiting == 0 && st.Packets+st.QueueDropped+st.SocketDropped == packets
 	})
-	if st := s.stats(); st.Refused != st.Packets || st.VerdictErrors != 0 {
+	if st := s.stats(); st.Denied != st.Packets || st.VerdictErrors != 0 {
 		t.Errorf("%+v, want every packet refused", st)
 	}
 }
@@ -200,14 +201,14 @@ func TestCloseWithPacketsInFlight(t *testing.T) {
 		t.Errorf("Close took %s, so that it gave up waiting", took)
 	}
 	st, _ := first.Stats()
-	if st.Batches == 0 || st.Packets == 0 || st.Refused != st.Packets || st.VerdictErrors != 0 {
+	if st.Batches == 0 || st.Packets == 0 || st.Denied != st.Packets || st.VerdictErrors != 0 {
 		t.Errorf("%+v, want a verdict for each packet that was read", st)
 	}
 	again := newHeld()
 	close(again.gate)
 	s.open(again)
 	send(t, conn, 10)
-	until(t, "the next pool answers", func() bool { return s.stats().Refused >= 10 })
+	until(t, "the next pool answers", func() bool { return s.stats().Denied >= 10 })
 }
 
 // Without a judge packets wait for the first one, or for the end.
@@ -222,7 +223,7 @@ func TestFirstJudge(t *testing.T) {
 	judge := newHeld()
 	close(judge.gate)
 	s.pool.Swap(judge)
-	until(t, "packets that waited are judged", func() bool { return s.stats().Refused == packets })
+	until(t, "packets that waited are judged", func() bool { return s.stats().Denied == packets })
 	if err := s.pool.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestFirstJudge(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("Close took %s, so that it gave up waiting", took)
 	}
-	if st, _ := s.pool.Stats(); st.Accepted+st.Refused != 0 {
+	if st, _ := s.pool.Stats(); st.Accepted+st.Denied != 0 {
 		t.Errorf("%+v, want no verdict without a judge", st)
 	}
 }

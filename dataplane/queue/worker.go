@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
@@ -83,7 +84,7 @@ func (w *worker) judgePacket(a nfqueue.Attribute) int {
 		// connection that it seems to belong to.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
-			w.tell(&record{outcome: Unreadable, fault: fault})
+			w.tell(&record{verdict: report.Unreadable, fault: fault})
 		}
 		w.answer(*a.PacketID, nfqueue.NfDrop)
 		return 0
@@ -107,22 +108,22 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
 		if w.interest == everything {
-			w.tell(&record{flow: p.Flow, decision: decision, outcome: Allow})
+			w.tell(&record{flow: p.Flow, decision: decision, verdict: report.Allow})
 		}
 		return marks.Accepted
 	}
-	outcome, state := Deny, marks.Refused
+	verdict, state := report.Deny, marks.Refused
 	// Connection tracking may have lost a connection that the other end opened,
 	// and it knows which connection an error is about. The rules accept these
 	// answers only where that can be.
 	if p.OwnError || p.MidStream && w.judge.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
-		outcome, state = MidStream, marks.Either
+		verdict, state = report.MidStream, marks.Either
 	} else {
-		w.counters.refused.Add(1)
+		w.counters.denied.Add(1)
 	}
 	if w.interest != nothing {
-		w.tell(&record{flow: p.Flow, decision: decision, outcome: outcome})
+		w.tell(&record{flow: p.Flow, decision: decision, verdict: verdict})
 	}
 	return state
 }

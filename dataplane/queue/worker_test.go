@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -268,23 +269,23 @@ func TestEvents(t *testing.T) {
 	if len(events.ring) != 0 {
 		t.Fatal("something is told to nobody")
 	}
-	all, refused := events.Listen(false), events.Listen(true)
+	all, denied := events.listen(false), events.listen(true)
 	see(tcp4(80, syn), tcp4(81, syn), tcp4(80, syn)[:30])
 	// Nothing may be told by the names of a judge that is given up.
 	w.pool.Swap(toPort(0))
 	judge.given = true
-	if got := next(t, all); got.Outcome != Allow || got.Ingress.Policy != "default/db" || *got.Ingress.Rule != 2 || got.Egress != nil || got.SrcPod != "pod/10.0.0.1" || got.DstPort != 80 {
+	if got := next(t, all); got.Verdict != report.Allow || *got.Ingress.Policy != "default/db" || *got.Ingress.Rule != 2 || got.Egress != nil || got.SrcPod != "pod/10.0.0.1" || got.DstPort != 80 {
 		t.Errorf("allowed: %+v", got)
 	}
-	for _, l := range []*Listener{all, refused} {
-		if got := next(t, l); got.Outcome != Deny || got.Ingress.Reason != "NoRuleMatched" || len(got.Ingress.IsolatedBy) != 1 || got.Ingress.Rule != nil {
-			t.Errorf("refused: %+v", got)
+	for _, l := range []*listener{all, denied} {
+		if got := next(t, l); got.Verdict != report.Deny || got.Ingress.Reason != "NoRuleMatched" || len(got.Ingress.IsolatedBy) != 1 || got.Ingress.Rule != nil {
+			t.Errorf("denied: %+v", got)
 		}
-		if got := next(t, l); got.Outcome != Unreadable || got.Fault != "truncated" || got.Src.IsValid() {
+		if got := next(t, l); got.Verdict != report.Unreadable || got.Fault != "truncated" || got.Src.IsValid() {
 			t.Errorf("unreadable: %+v", got)
 		}
 	}
-	all.Close()
+	all.close()
 
 	t.Run("a flood is a sample", func(t *testing.T) {
 		const flood = 10 * ringSize
@@ -295,19 +296,19 @@ func TestEvents(t *testing.T) {
 		// The next event says what was missed before it.
 		all, got, missed := flood, 0, 0
 		for got+missed < all {
-			if len(refused.C) == 0 {
+			if len(denied.c) == 0 {
 				see(tcp4(81, syn))
 				events.flush()
 				all++
 			}
-			missed += int(next(t, refused).Missed)
+			missed += int(next(t, denied).Missed)
 			got++
 		}
 		if got+missed != all || missed == 0 {
 			t.Errorf("%d events of %d, %d missed", got, all, missed)
 		}
 	})
-	refused.Close()
+	denied.close()
 	if events.wanted() != nothing || events.stop != nil {
 		t.Error("nobody listens, and events are still gathered")
 	}
@@ -317,14 +318,14 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func next(t *testing.T, l *Listener) Event {
+func next(t *testing.T, l *listener) report.Event {
 	t.Helper()
 	select {
-	case event := <-l.C:
+	case event := <-l.c:
 		return event
 	case <-time.After(10 * time.Second):
 		t.Fatal("no event")
-		return Event{}
+		return report.Event{}
 	}
 }
 

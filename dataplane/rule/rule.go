@@ -8,7 +8,12 @@
 // changes (Delta), so that one pod's new label costs one pod's work.
 package rule
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+)
 
 // Verdict is the answer for a flow or for one direction of it. The zero value
 // refuses.
@@ -121,6 +126,20 @@ type Ports struct {
 	Protocol uint8
 	// First <= Last. A range from 0 to 65535 is every port of the protocol.
 	First, Last uint16
+}
+
+// String returns the ports in short: "TCP 80", "TCP 8000-8080" or "every TCP
+// port".
+func (p Ports) String() string {
+	protocol := flow.Protocol(p.Protocol)
+	switch {
+	case p.First == 0 && p.Last == 65535:
+		return fmt.Sprintf("every %s port", protocol)
+	case p.First == p.Last:
+		return fmt.Sprintf("%s %d", protocol, p.First)
+	default:
+		return fmt.Sprintf("%s %d-%d", protocol, p.First, p.Last)
+	}
 }
 
 // Block is a CIDR without its excepts. Excepts lie inside Prefix. Both are

@@ -13,14 +13,13 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // Read asks the dataplane of a state directory. The error is ErrNotRunning when
 // none answers.
-func Read(ctx context.Context, stateDir string) (engine.Status, error) {
-	var s engine.Status
+func Read(ctx context.Context, stateDir string) (report.Status, error) {
+	var s report.Status
 	body, err := get(ctx, stateDir, statusPath)
 	if err != nil {
 		return s, err
@@ -38,8 +37,8 @@ var ErrEnded = errors.New("the dataplane ended")
 // Flows calls handle with each event from now on, or only with those that are
 // not a plain Allow. It ends with the error of handle or of the context, with
 // ErrNotRunning or with ErrEnded. It calls listening once no event will be lost.
-func Flows(ctx context.Context, stateDir string, refusedOnly bool, listening func(), handle func(*queue.Event) error) error {
-	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(refusedOnly))
+func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func(), handle func(*report.Event) error) error {
+	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(deniedOnly))
 	if err != nil {
 		return err
 	}
@@ -47,7 +46,7 @@ func Flows(ctx context.Context, stateDir string, refusedOnly bool, listening fun
 	listening()
 	lines := json.NewDecoder(body)
 	for {
-		var event queue.Event
+		var event report.Event
 		if err := lines.Decode(&event); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

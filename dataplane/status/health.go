@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // stallTime is how long packets may wait while none is judged. A packet takes
@@ -24,7 +24,7 @@ const stallTime = 5 * time.Second
 //
 // It is not ready before it is told where to look.
 type Health struct {
-	source atomic.Pointer[func() (engine.Status, error)]
+	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
 	// judged is how many packets were judged, since when that stays the same
@@ -38,7 +38,7 @@ type Health struct {
 func NewHealth() *Health { return &Health{now: time.Now} }
 
 // Follow lets the health be that of a status from now on.
-func (h *Health) Follow(status func() (engine.Status, error)) { h.source.Store(&status) }
+func (h *Health) Follow(status func() (report.Status, error)) { h.source.Store(&status) }
 
 // ServeHTTP answers.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,10 +61,10 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errStarting = errors.New("the dataplane is starting")
 
-func (h *Health) status() (engine.Status, error) {
+func (h *Health) status() (report.Status, error) {
 	source := h.source.Load()
 	if source == nil {
-		return engine.Status{}, errStarting
+		return report.Status{}, errStarting
 	}
 	return (*source)()
 }
@@ -101,8 +101,8 @@ func (h *Health) ready() error {
 	switch {
 	case err != nil:
 		return err
-	case s.Refused != nil:
-		return fmt.Errorf("the published tree cannot be used; generation %d stays in force: %s", s.Generation, s.Refused.Reason)
+	case s.Rejected != nil:
+		return fmt.Errorf("the published tree cannot be used; generation %d stays in force: %s", s.Generation, s.Rejected.Reason)
 	case s.Generation == 0 && s.Published == 0:
 		return errors.New("no tree is published yet: no policy is enforced by this process")
 	case s.Generation == 0:

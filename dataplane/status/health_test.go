@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 func ask(h http.Handler, path string) (code int, body string) {
@@ -27,23 +26,23 @@ func TestReady(t *testing.T) {
 		t.Errorf("one that starts is dead: %d", code)
 	}
 	for name, tt := range map[string]struct {
-		status engine.Status
+		status report.Status
 		err    error
 		want   string
 	}{
-		"in force":         {engine.Status{Generation: 3, Published: 3}, nil, "ok"},
-		"a newer one":      {engine.Status{Generation: 3, Published: 4}, nil, "ok"},
-		"none":             {engine.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
-		"not yet in force": {engine.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
+		"in force":         {report.Status{Generation: 3, Published: 3}, nil, "ok"},
+		"a newer one":      {report.Status{Generation: 3, Published: 4}, nil, "ok"},
+		"none":             {report.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
+		"not yet in force": {report.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
 		"refused": {
-			engine.Status{Generation: 3, Published: 4, Refused: &engine.RefusedTree{Reason: "too new"}},
+			report.Status{Generation: 3, Published: 4, Rejected: &report.RejectedTree{Reason: "too new"}},
 			nil,
 			"the published tree cannot be used; generation 3 stays in force: too new",
 		},
-		"no status": {engine.Status{}, errors.New("no list"), "no list"},
+		"no status": {report.Status{}, errors.New("no list"), "no list"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h.Follow(func() (engine.Status, error) { return tt.status, tt.err })
+			h.Follow(func() (report.Status, error) { return tt.status, tt.err })
 			code, body := ask(h, "/readyz")
 			if ok := code == http.StatusOK; body != tt.want || ok != (tt.want == "ok") {
 				t.Errorf("%d %s, want %s", code, body, tt.want)
@@ -74,8 +73,8 @@ func TestAlive(t *testing.T) {
 		{time.Second, 1, 102, http.StatusOK},
 	} {
 		clock = clock.Add(look.after)
-		h.Follow(func() (engine.Status, error) {
-			return engine.Status{Verdicts: queue.Stats{Waiting: look.waiting, Packets: look.judged}}, nil
+		h.Follow(func() (report.Status, error) {
+			return report.Status{Verdicts: report.Stats{Waiting: look.waiting, Packets: look.judged}}, nil
 		})
 		if code, body := ask(h, "/healthz"); code != look.want {
 			t.Errorf("look %d: %d %s, want %d", i, code, body, look.want)

@@ -1,8 +1,8 @@
 // Package status is what a running dataplane tells others on this node: HTTP
 // over a unix socket in the state directory.
 //
-//	GET /status            engine.Status as JSON
-//	GET /flows?denied=1    queue.Event as lines of JSON, from now on, without end
+//	GET /status            report.Status as JSON
+//	GET /flows?denied=1    report.Event as lines of JSON, from now on, without end
 //	GET /metrics           metrics for Prometheus
 //
 // Health is for whoever started it, where that one listens.
@@ -19,8 +19,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // socketName is the socket's name in the state directory.
@@ -38,9 +37,11 @@ var ErrNotRunning = errors.New("no dataplane is running with this state director
 // Source is what a server answers with.
 type Source struct {
 	// Status gives the status of now.
-	Status func() (engine.Status, error)
-	// Events and Metrics may be nil: nobody answers for them then.
-	Events  *queue.Events
+	Status func() (report.Status, error)
+	// Events subscribes to the verdicts for packets, to all of them or only to
+	// those that are not Allow. It may be nil: then /flows is not served.
+	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
+	// Metrics serves /metrics. It may be nil: then /metrics is not served.
 	Metrics http.Handler
 }
 
@@ -121,16 +122,16 @@ func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
 // flows writes events until the client or the server ends it. A client that
 // does not read misses events.
 func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
-	refusedOnly := false
+	deniedOnly := false
 	if text := r.URL.Query().Get(deniedParameter); text != "" {
 		var err error
-		if refusedOnly, err = strconv.ParseBool(text); err != nil {
+		if deniedOnly, err = strconv.ParseBool(text); err != nil {
 			http.Error(w, deniedParameter+": want true or false", http.StatusBadRequest)
 			return
 		}
 	}
-	listener := s.Events.Listen(refusedOnly)
-	defer listener.Close()
+	events, stop := s.Events(deniedOnly)
+	defer stop()
 	w.Header().Set("Content-Type", "application/jsonl")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	for {
@@ -139,12 +140,12 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		select {
-		case event := <-listener.C:
+		case event := <-events:
 			if lines.Encode(event) != nil {
 				return
 			}
-			for range len(listener.C) {
-				if lines.Encode(<-listener.C) != nil {
+			for range len(events) {
+				if lines.Encode(<-events) != nil {
 					return
 				}
 			}

@@ -8,8 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
@@ -18,8 +17,8 @@ func TestServeAndRead(t *testing.T) {
 	if _, err := status.Read(t.Context(), dir); !errors.Is(err, status.ErrNotRunning) || !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("Read without a dataplane: %v, want ErrNotRunning", err)
 	}
-	want := engine.Status{Generation: 7, Queues: 2}
-	first, err := serve(dir, engine.Status{})
+	want := report.Status{Generation: 7, Queues: 2}
+	first, err := serve(dir, report.Status{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,19 +45,19 @@ func TestServeAndRead(t *testing.T) {
 	}
 }
 
-func serve(dir string, s engine.Status) (*status.Server, error) {
-	return status.Serve(dir, status.Source{Status: func() (engine.Status, error) { return s, nil }})
+func serve(dir string, s report.Status) (*status.Server, error) {
+	return status.Serve(dir, status.Source{Status: func() (report.Status, error) { return s, nil }})
 }
 
 func TestFlowsEnd(t *testing.T) {
 	dir := t.TempDir()
 	follow := func(listening func()) error {
-		return status.Flows(t.Context(), dir, true, listening, func(*queue.Event) error { return nil })
+		return status.Flows(t.Context(), dir, true, listening, func(*report.Event) error { return nil })
 	}
 	if err := follow(func() { t.Error("nobody listens") }); !errors.Is(err, status.ErrNotRunning) {
 		t.Errorf("without a dataplane: %v, want ErrNotRunning", err)
 	}
-	without, err := serve(dir, engine.Status{})
+	without, err := serve(dir, report.Status{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +68,8 @@ func TestFlowsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	with, err := status.Serve(dir, status.Source{
-		Status: func() (engine.Status, error) { return engine.Status{}, errors.New("no list of queues") },
-		Events: queue.NewEvents(),
+		Status: func() (report.Status, error) { return report.Status{}, errors.New("no list of queues") },
+		Events: func(bool) (<-chan report.Event, func()) { return nil, func() {} },
 	})
 	if err != nil {
 		t.Fatal(err)

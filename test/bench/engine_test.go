@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
+	dataplanereport "github.com/sluicenet/sluice/dataplane/report"
 )
 
 type engineConfig struct {
@@ -31,14 +32,14 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	running, ended := make(chan func() (engine.Status, error), 1), make(chan error, 1)
+	running, ended := make(chan func() (dataplanereport.Status, error), 1), make(chan error, 1)
 	go func() {
-		ended <- engine.Run(ctx, config.StateDir, config.Config, func(status func() (engine.Status, error)) (io.Closer, error) {
+		ended <- engine.Run(ctx, config.StateDir, config.Config, func(status func() (dataplanereport.Status, error)) (io.Closer, error) {
 			running <- status
 			return nothing{}, nil
 		})
 	}()
-	var read func() (engine.Status, error)
+	var read func() (dataplanereport.Status, error)
 	select {
 	case read = <-running:
 	case err := <-ended:

@@ -115,7 +115,7 @@ func serveTree(config serveConfig) (func() uint64, error) {
 	}
 	return func() uint64 {
 		stats, err := p.Stats()
-		if err != nil || stats.Refused+stats.VerdictErrors > 0 {
+		if err != nil || stats.Denied+stats.VerdictErrors > 0 {
 			return 0
 		}
 		return stats.Packets

@@ -148,7 +148,7 @@ func TestOverflow(t *testing.T) {
 			wantSoon(t, is("the queue is worked off"), func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 			v := s.plane.status().Verdicts
 			t.Logf("of %d: %d were judged, %d found the queue full, %d the socket, %d passed", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
-			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unjudged
+			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unevaluated
 			switch {
 			case failure == "Open" && (lost != 0 || v.Packets+passed != burst || server.Served() > passed):
 				t.Errorf("%d judged, %d lost, %d counted as passed, of %d; want none lost, all others counted", v.Packets, lost, passed, burst)
@@ -208,7 +208,7 @@ func TestKilledAndOpen(t *testing.T) {
 	`)
 	accepted := []*stream{s.open("lab/probe -> shop/web TCP 8080", families[0]), s.open("lab/probe -> shop/web TCP 8080", families[1])}
 	s.each("that was accepted", (*stream).goesOn, accepted...)
-	if got := s.plane.status().Unjudged; got != 0 {
+	if got := s.plane.status().Unevaluated; got != 0 {
 		t.Errorf("%d packets are counted as passed unjudged while all were judged", got)
 	}
 	s.plane.kill()
@@ -227,7 +227,7 @@ func TestKilledAndOpen(t *testing.T) {
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
 	// At least one packet of each, and none of what was accepted before.
-	if got := s.plane.status().Unjudged; got < 8 {
+	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that passed while nobody listened, want some of each of 8 flows", got)
 	}
 	s.each("that the new tree allows", (*stream).goesOn, passed[0], passed[2])

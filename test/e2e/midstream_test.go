@@ -87,8 +87,8 @@ func (s *stage) sends(src, dst netip.AddrPort, flags byte, midStream, refused ui
 	s.must(s.host("shop/web").SendTCP(src, dst, flags))
 	wantSoon(s.t, is("the packet is judged"), func() bool { return s.plane.status().Verdicts.Packets > before.Packets })
 	after := s.plane.status().Verdicts
-	if after.MidStream-before.MidStream != midStream || after.Refused-before.Refused != refused {
+	if after.MidStream-before.MidStream != midStream || after.Denied-before.Denied != refused {
 		s.t.Errorf("flags %#x, %s -> %s: %d were mid-stream, %d refused; want %d and %d", flags, src, dst,
-			after.MidStream-before.MidStream, after.Refused-before.Refused, midStream, refused)
+			after.MidStream-before.MidStream, after.Denied-before.Denied, midStream, refused)
 	}
 }

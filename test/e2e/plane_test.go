@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -139,7 +139,7 @@ func (p *plane) enforces(generation uint64) {
 	})
 }
 
-func (p *plane) status() engine.Status {
+func (p *plane) status() report.Status {
 	p.t.Helper()
 	s, err := status.Read(context.Background(), p.stateDir)
 	if err != nil {

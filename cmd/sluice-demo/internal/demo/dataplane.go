@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
@@ -40,7 +40,7 @@ func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error
 }
 
 // enforces waits until the dataplane enforces a generation.
-func (d *dataplane) enforces(ctx context.Context, generation uint64) (s engine.Status, err error) {
+func (d *dataplane) enforces(ctx context.Context, generation uint64) (s report.Status, err error) {
 	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	limit, ended := context.WithCancelCause(limit)

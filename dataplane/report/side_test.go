@@ -1,0 +1,65 @@
+package report_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// namer names every matched rule shop/web[2].
+type namer struct{}
+
+func (namer) Pod(netip.Addr) (string, bool) { return "", false }
+
+func (namer) Rule(s rule.Side) (policy string, index int, ok bool) {
+	return "shop/web", 2, s.Reason == rule.Matched
+}
+
+func (namer) IsolatedBy(s rule.Side) []string {
+	if s.Reason == rule.NotIsolated {
+		return nil
+	}
+	return []string{"shop/deny", "shop/web"}
+}
+
+func TestSideHasOneJSONForm(t *testing.T) {
+	notMatched := report.SideOf(namer{}, rule.Side{Verdict: rule.Deny, Reason: rule.NoRuleMatched})
+	notMatched.NearMisses = report.NearMissesOf([]rule.NearMiss{
+		{Policy: "shop/web", Index: 1, Differs: rule.PortPart, Ports: []rule.Ports{
+			{Protocol: 6, First: 80, Last: 80}, {Protocol: 6, First: 8000, Last: 8080}, {Protocol: 17, First: 0, Last: 65535},
+		}},
+		{Policy: "shop/web", Differs: rule.PeerPart},
+	})
+	for name, test := range map[string]struct {
+		side report.Side
+		want string
+	}{
+		"a rule decided": {
+			report.SideOf(namer{}, rule.Side{Verdict: rule.Allow, Reason: rule.Matched}),
+			`{"verdict":"Allow","reason":"Rule","policy":"shop/web","rule":2,"isolatedBy":["shop/deny","shop/web"]}`,
+		},
+		"no rule matched": {
+			notMatched,
+			`{"verdict":"Deny","reason":"NoRuleMatched","policy":null,"rule":null,"isolatedBy":["shop/deny","shop/web"],"nearMisses":[` +
+				`{"policy":"shop/web","rule":1,"differs":"port","ports":["TCP 80","TCP 8000-8080","every UDP port"]},` +
+				`{"policy":"shop/web","rule":0,"differs":"peer"}]}`,
+		},
+		"without a namer": {
+			report.SideOf(nil, rule.Side{Verdict: rule.Allow, Reason: rule.Matched}),
+			`{"verdict":"Allow","reason":"Rule","policy":null,"rule":null}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.Marshal(test.side)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}

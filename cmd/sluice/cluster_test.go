@@ -145,7 +145,7 @@ func TestLiveCluster(t *testing.T) {
 	}
 	t.Run("the current namespace", func(t *testing.T) {
 		code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfig, "--from", "other", "--to", "db", "--port", "5432")
-		if code != exitDone || !strings.HasPrefix(got, "Refused: "+namespace+"/other to "+namespace+"/db") {
+		if code != exitDone || !strings.HasPrefix(got, "Denied: "+namespace+"/other to "+namespace+"/db") {
 			t.Errorf("exit %d: %s%s", code, got, stderr)
 		}
 	})
@@ -170,7 +170,7 @@ func TestLiveClusterWithAnAddressThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfigOf(t, server.Config(), namespace), "--from", "192.0.2.7", "--to", "db", "--port", "80")
-	if code != exitDone || !strings.Contains(got, "it comes from the pod's own node") {
+	if code != exitDone || !strings.Contains(got, "no policy denies traffic from the pod's own node") {
 		t.Errorf("exit %d: %s", code, got)
 	}
 	if want := "note: here: Node n-db: status.addresses[0].address: \"none\" is not an IP address; left out, as agents do\n"; stderr != want {
@@ -190,8 +190,8 @@ func TestClusterRefuses(t *testing.T) {
 			"you may not list networkpolicies.networking.k8s.io, namespaces, nodes, pods",
 			"kubectl create clusterrole sluice-reader --verb=list --resource=networkpolicies.networking.k8s.io,namespaces,nodes,pods\n",
 		}},
-		"no rights on status":  {[]string{"status", "--kubeconfig", nobody}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
-		"no rights on pods":    {[]string{"flows", "--kubeconfig", nobody}, exitFailed, []string{
+		"no rights on status": {[]string{"status", "--kubeconfig", nobody}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
+		"no rights on pods": {[]string{"flows", "--kubeconfig", nobody}, exitFailed, []string{
 			"you may not list pods in namespace sluice-system",
 			"kubectl create role sluice-list-pods --verb=list --resource=pods --namespace=sluice-system\n",
 			"kubectl create rolebinding sluice-list-pods --role=sluice-list-pods --user=USER --namespace=sluice-system\n",

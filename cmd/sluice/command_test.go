@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/query"
 )
 
 // two is a cluster of two nodes with one pod each, and a policy that lets web
@@ -136,9 +137,9 @@ func TestEvaluateWrongFlows(t *testing.T) {
 	manifests := writeFile(t, "two.yaml", two)
 	const good = `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":5432}` + "\n"
 	tests := map[string]struct{ flow, want string }{
-		"no JSON":           {`10.0.0.1 10.0.0.2`, `no flow: invalid character '.' after top-level value; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
-		"a list":            {`[{"src":"10.0.0.1"}]`, `no flow: is a list; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
-		"a text":            {`"10.0.0.1"`, `no flow: is a string; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
+		"no JSON":           {`10.0.0.1 10.0.0.2`, `not a flow: invalid character '.' after top-level value; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
+		"a list":            {`[{"src":"10.0.0.1"}]`, `not a flow: is a list; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
+		"a text":            {`"10.0.0.1"`, `not a flow: is a string; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},
 		"no src":            {`{"dst":"10.0.0.2","protocol":"TCP","port":80}`, "src: missing; want an IP address"},
 		"no address":        {`{"src":"10.0.0.1","dst":"web","protocol":"TCP","port":80}`, `dst: "web" is not an IP address`},
 		"a zone":            {`{"src":"fe80::1%eth0","dst":"fe80::2","protocol":"TCP","port":80}`, `src: "fe80::1%eth0" has a zone; write the address without %eth0`},
@@ -146,7 +147,7 @@ func TestEvaluateWrongFlows(t *testing.T) {
 		"a mapped address":  {`{"src":"10.0.0.1","dst":"::ffff:10.0.0.2","protocol":"TCP","port":80}`, "src 10.0.0.1 and dst ::ffff:10.0.0.2: one is IPv4 and the other IPv6; a flow has one family"},
 		"no protocol":       {`{"src":"10.0.0.1","dst":"10.0.0.2","port":80}`, "protocol: missing; want TCP, UDP, SCTP, ICMP or a number"},
 		"unknown protocol":  {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TPC","port":80}`, `protocol "TPC": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
-		"no port":           {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"SCTP"}`, "port: missing; SCTP needs the destination's port"},
+		"no port":           {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"SCTP"}`, "port: missing; SCTP needs the destination port"},
 		"port of no number": {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":"80"}`, "port: is a string, must be a whole number"},
 		"port of a part":    {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80.5}`, "port: is a number 80.5, must be a whole number"},
 		"port too large":    {`{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":70000}`, "port: 70000 is not a port; want 0 to 65535"},
@@ -180,17 +181,17 @@ func TestExitCodes(t *testing.T) {
 		"no manifests":          {[]string{"lint"}, exitWrongInput, "no manifests and no cluster: give files, directories or - with -f, or a cluster with --kubeconfig; see sluice lint --help"},
 		"no such file":          {[]string{"lint", "-f", "/does/not/exist"}, exitWrongInput, "/does/not/exist: no such file or directory"},
 		"a wrong manifest":      {[]string{"matrix", "-f", broken, "--port", "80"}, exitWrongInput, broken + ":1: NetworkPolicy without a name: apiVersion: missing; write apiVersion: networking.k8s.io/v1"},
-		"a wrong output":        {[]string{"lint", "-f", manifests, "-o", "yaml"}, exitWrongInput, "-o yaml: want text or json"},
+		"a wrong output":        {[]string{"lint", "-f", manifests, "-o", "yaml"}, exitWrongInput, `invalid argument "yaml" for "-o, --output" flag: want text or json; see sluice lint --help`},
 		"no flows":              {[]string{"evaluate", "-f", manifests}, exitWrongInput, "no flows: give a file or - with --flows; see sluice evaluate --help"},
 		"both standard input":   {[]string{"evaluate", "-f", "-", "--flows", "-"}, exitWrongInput, "-f - and --flows - cannot both read standard input; put one of them in a file"},
-		"no port":               {[]string{"matrix", "-f", manifests}, exitWrongInput, "--port is missing: TCP needs the destination's port"},
+		"no port":               {[]string{"matrix", "-f", manifests}, exitWrongInput, "--port is missing: TCP needs the destination port"},
 		"a wrong port":          {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "sql"}, exitWrongInput, "--port sql: want a number from 0 to 65535"},
-		"a wrong protocol":      {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "80", "--protocol", "X"}, exitWrongInput, `--protocol: protocol "X": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
+		"a wrong protocol":      {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "80", "--protocol", "X"}, exitWrongInput, `protocol "X": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
 		"no such pod":           {[]string{"explain", "-f", manifests, "--from", "wbe", "--to", "db", "--port", "80"}, exitWrongInput, "--from wbe: no pod of that name; there are default/db, default/web"},
 		"no receiver":           {[]string{"explain", "-f", manifests, "--from", "web", "--port", "80"}, exitWrongInput, "--to is missing: give a pod (name or namespace/name) or an IP address"},
 		"neither end is a pod":  {[]string{"explain", "-f", manifests, "--from", "1.2.3.4", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 1.2.3.4 nor 5.6.7.8 is the address of a pod, so no policy applies and nothing is evaluated; give a pod (name or namespace/name) or its address for at least one end"},
 		"a node and an address": {[]string{"explain", "-f", manifests, "--from", "192.168.0.1", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 192.168.0.1 nor 5.6.7.8 is the address of a pod"},
-		"no such namespace":     {[]string{"lint", "-f", manifests, "-n", "no-such-namespace"}, exitWrongInput, "-n no-such-namespace: no namespace of that name among the manifests; there are default"},
+		"no such namespace":     {[]string{"lint", "-f", manifests, "-n", "no-such-namespace"}, exitWrongInput, "--namespace no-such-namespace: no namespace of that name; there are default"},
 		"a namespace of pods":   {[]string{"lint", "-f", "testdata/cluster.yaml", "-n", "alice"}, exitDone, ""},
 		"both inputs":           {[]string{"explain", "-f", manifests, "--state-dir", "x"}, exitWrongInput, "-f and --state-dir: give one of them"},
 		"no node":               {[]string{"compile", "-f", manifests}, exitWrongInput, "--node is missing: give the name of the node to compile for"},
@@ -244,12 +245,12 @@ func TestCompile(t *testing.T) {
 
 	t.Run("and explained from there", func(t *testing.T) {
 		code, stdout, stderr := sluice("", "explain", "--state-dir", stateDir, "--from", "10.0.1.1", "--to", "db", "--port", "80")
-		want := `Refused: 10.0.1.1 to default/db on TCP port 80, as node n2 judges it
+		want := `Denied: 10.0.1.1 to default/db on TCP port 80, evaluated by node n2
 
-  10.0.1.1 is no pod of this node: if it is a pod of another, that node judges its egress.
-  default/db (10.0.2.1 on n2) does not let it in: it is isolated for ingress, and no rule allows this.
+  Egress from 10.0.1.1 is not evaluated: it is not a pod of this node. If it is a pod of another node, that node evaluates its egress.
+  Ingress to default/db (10.0.2.1 on n2) is denied: the pod is isolated for ingress, and no rule allows this flow.
     Isolated for ingress by default/db.
-    Right peer, wrong port (it may use TCP 5432): default/db ingress[0]
+    This peer is allowed on other ports (TCP 5432): default/db ingress[0]
 `
 		if code != exitDone || stdout != want {
 			t.Errorf("exit %d: %s\n%s", code, stderr, cmp.Diff(want, stdout))
@@ -316,7 +317,7 @@ func TestExplainFindsAPodThatHasAnAddress(t *testing.T) {
 	t.Run("by its node", func(t *testing.T) {
 		text := two + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: agent}\nspec: {nodeName: n1, hostNetwork: true}\n"
 		code, stdout, stderr := sluice(text, "explain", "-f", "-", "--from", "agent", "--to", "db", "--port", "80")
-		if code != exitDone || !strings.Contains(stdout, "default/agent (192.168.0.1 on n1) may open it: it is in its node's network") {
+		if code != exitDone || !strings.Contains(stdout, "Egress from default/agent (192.168.0.1 on n1) is allowed: the pod is in its node's network") {
 			t.Errorf("exit %d: %s%s", code, stdout, stderr)
 		}
 	})
@@ -325,7 +326,7 @@ func TestExplainFindsAPodThatHasAnAddress(t *testing.T) {
 func TestMatrixPutsPodsTogether(t *testing.T) {
 	text := two + deployment("api", 3, 5)
 	code, stdout, stderr := sluice(text, "matrix", "-f", "-", "--port", "5432", "--address", "203.0.113.7")
-	want := `Who reaches whom on TCP port 5432; rows open the connection:
+	want := `Connections on TCP port 5432, from rows to columns:
 
                  default/api (3)  default/db  default/web  203.0.113.7
 default/api (3)  yes              no          yes          yes
@@ -355,23 +356,23 @@ func TestMatrixOfManyPods(t *testing.T) {
 	}
 	t.Run("numbered columns", func(t *testing.T) {
 		_, stdout, _ := sluice(many(20), "matrix", "-f", "-", "--port", "80")
-		if !strings.Contains(stdout, "\n+ reaches, - does not, . itself\n") {
+		if !strings.Contains(stdout, "\n+ allowed, - denied, . not evaluated (the same pod, or no address family in common)\n") {
 			t.Error(stdout)
 		}
 	})
 	t.Run("a list", func(t *testing.T) {
 		_, stdout, _ := sluice(many(60), "matrix", "-f", "-", "--port", "80")
-		if !strings.Contains(stdout, " default/web          reaches 1-60\n") || !strings.Contains(stdout, " default/db           reaches all\n") {
+		if !strings.Contains(stdout, " default/web          allowed to 1-60\n") || !strings.Contains(stdout, " default/db           allowed to all\n") {
 			t.Error(stdout)
 		}
 	})
 	t.Run("JSON", func(t *testing.T) {
 		_, stdout, _ := sluice(two, "matrix", "-f", "-", "--port", "80", "-o", "json")
-		var got matrixReport
+		var got query.Matrix
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 			t.Fatal(err)
 		}
-		want := []reportFlow{{From: "default/db", To: "default/web", Verdict: "Allow"}, {From: "default/web", To: "default/db", Verdict: "Deny"}}
+		want := []query.MatrixFlow{{From: "default/db", To: "default/web", Verdict: "Allow"}, {From: "default/web", To: "default/db", Verdict: "Deny"}}
 		if diff := cmp.Diff(want, got.Flows); diff != "" {
 			t.Errorf("flows (-want +got):\n%s", diff)
 		}
@@ -382,7 +383,7 @@ func TestNotes(t *testing.T) {
 	text := strings.Replace(two, "kind: Namespace\nmetadata: {name: default}", "kind: Service\nmetadata: {name: default}", 1)
 	text = strings.Replace(text, "podSelector: {matchLabels: {app: web}}}", "namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/99}}", 1)
 	_, _, stderr := sluice(text, "matrix", "-f", "-", "--port", "80")
-	want := `note: skipped kinds that decide nothing: 1 Service
+	want := `note: skipped kinds that do not affect policies: 1 Service
 note: no Namespace object for default: no namespaceSelector matches the pods there
 note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is no CIDR: write an address, a slash and a length, such as 10.0.0.0/8
 `
@@ -396,7 +397,7 @@ func TestNoteOfPodsWithoutAddresses(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^status: \{phase.*$`).ReplaceAllString(two, "")
 	flows := writeFile(t, "flows.jsonl", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":80}`)
 	_, _, stderr := sluice(text, "evaluate", "-f", "-", "--flows", flows)
-	if want := "note: no pod among the manifests has an address: every address is an external one\n"; stderr != want {
+	if want := "note: no pod has an address, so every address is an external one\n"; stderr != want {
 		t.Errorf("notes %q, want %q", stderr, want)
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,11 +13,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query"
 )
 
 // compileCommand publishes a node's tree without an API server.
 func compileCommand() *cobra.Command {
-	var in manifests
+	var in input
 	var out output
 	var node, stateDir string
 	cmd := &cobra.Command{
@@ -28,8 +31,6 @@ directory stays as it is. A state directory in which an agent is running is refu
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case out.check() != nil:
-				return out.check()
 			case !cmd.Flags().Changed("node"):
 				return wrongf("--node is missing: give the name of the node to compile for")
 			case stateDir == "":
@@ -71,15 +72,16 @@ type compiled struct {
 	Seconds    float64 `json:"seconds"`
 }
 
-func compile(cmd *cobra.Command, in *manifests, out *output, node, stateDir string) error {
+func compile(cmd *cobra.Command, in *input, out *output, node, stateDir string) error {
 	set, err := in.read(cmd)
 	if err != nil {
 		return err
 	}
-	snapshot := set.Snapshot()
-	noteMeaning(cmd.ErrOrStderr(), set, snapshot)
+	cluster := query.NewCluster(set)
+	snapshot := cluster.Snapshot()
+	noteAll(cmd.ErrOrStderr(), cluster.Notes())
 	if known := nodeNames(snapshot); !slices.Contains(known, node) {
-		return wrongf("--node %s: no Node and no pod among the manifests is of that name; there are %s", node, few(known))
+		return wrongf("--node %s: no Node and no pod among the manifests is of that name; there are %s", node, strings.Join(known, ", "))
 	}
 	begin := time.Now()
 	compiler := snapshot.Compile(node)
@@ -138,5 +140,5 @@ func nodeNames(s *policy.Snapshot) []string {
 	for _, p := range s.Pods() {
 		names[p.Node] = true
 	}
-	return sortedNames(names)
+	return slices.Sorted(maps.Keys(names))
 }

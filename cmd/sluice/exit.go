@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/query"
 )
 
 // The exit codes.
@@ -18,31 +19,35 @@ const (
 	exitWrongInput = 2
 )
 
-// inputError is an error in what the user gave: a flag, a manifest, a flow.
+// inputError is an error in the input of the user: a flag, a manifest or a flow.
 type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// wrongf makes a inputError. The message says what to give instead.
+// wrongf returns an inputError. Its message says what to give instead.
 func wrongf(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
 
-// errAnswered ends a command with exit code 1 that has already said why on its
-// output, such as lint with its findings.
-var errAnswered = errors.New("the output says what was found")
+// errReported ends a command with exit code 1 and without a message, because its
+// output has the reason, such as the findings of lint.
+var errReported = errors.New("see the output")
 
-// exitCode prints an error and gives the exit code it stands for.
+// exitCode writes the message of an error and returns its exit code.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
-	var faults inventory.Errors
+	var question *query.InputError
+	var manifests inventory.Errors
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errAnswered):
+	case errors.Is(err, errReported):
 		return exitFailed
-	case errors.As(err, &faults):
-		fmt.Fprintln(stderr, faults)
+	case errors.As(err, &manifests):
+		fmt.Fprintln(stderr, manifests)
+		return exitWrongInput
+	case errors.As(err, &question):
+		fmt.Fprintln(stderr, flagMessage(question))
 		return exitWrongInput
 	case errors.As(err, &wrong):
 		fmt.Fprintln(stderr, err)
@@ -53,12 +58,21 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// wrongFlag is what cobra calls for a flag it does not know or cannot read.
+// flagMessage returns the message of an error with the name of the flag that set
+// the field.
+func flagMessage(e *query.InputError) string {
+	if e.Field == "" {
+		return e.Error()
+	}
+	return "--" + e.Error()
+}
+
+// wrongFlag returns the error for a flag that cobra cannot parse.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	return wrongf("%w; see %s --help", err, cmd.CommandPath())
 }
 
-// noArguments refuses arguments that are no flags.
+// noArguments rejects arguments that are not flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return wrongf("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
@@ -66,14 +80,14 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unknownCommand runs when no subcommand was named.
+// unknownCommand runs when the command line has no known command.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
 	hint := "see " + cmd.CommandPath() + " --help"
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "?"
 	}
 	return wrongf("unknown command %q; %s", args[0], hint)
 }

@@ -1,150 +1,176 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
-	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/judge"
+	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// parseFlow reads a flow. Fields that it does not know are passed over, so that
-// a line may carry more for its own reader.
-func parseFlow(line []byte) (flow.Flow, error) {
-	var in struct {
-		Src      string          `json:"src"`
-		Dst      string          `json:"dst"`
-		Protocol json.RawMessage `json:"protocol"`
-		Port     *int            `json:"port"`
-	}
-	if err := json.Unmarshal(line, &in); err != nil {
-		return flow.Flow{}, flowSyntax(err)
-	}
-	src, err := parseEnd("src", in.Src)
-	if err != nil {
-		return flow.Flow{}, err
-	}
-	dst, err := parseEnd("dst", in.Dst)
-	if err != nil {
-		return flow.Flow{}, err
-	}
-	if len(in.Protocol) == 0 {
-		return flow.Flow{}, errors.New("protocol: missing; want TCP, UDP, SCTP, ICMP or a number")
-	}
-	protocol, err := flow.ParseProtocol(string(bytes.Trim(in.Protocol, `"`)))
-	if err != nil {
-		return flow.Flow{}, err
-	}
-	if in.Port == nil {
-		return newFlow(src, dst, protocol, -1)
-	}
-	if *in.Port < 0 || *in.Port > 65535 {
-		return flow.Flow{}, fmt.Errorf("port: %d is not a port; want 0 to 65535", *in.Port)
-	}
-	return newFlow(src, dst, protocol, *in.Port)
+// flowsFlags are the flags of the flows command.
+type flowsFlags struct {
+	out       output
+	cluster   clusterPlace
+	nodes     []string
+	denied    bool
+	namespace string
+	count     uint
+	withStdin bool
 }
 
-// newFlow checks that the parts fit each other. Port -1 is none. ICMP is that
-// of the addresses' family.
-func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
-	if src.Is4() != dst.Is4() {
-		return flow.Flow{}, fmt.Errorf("src %s and dst %s: one is IPv4 and the other IPv6; a flow has one family", src, dst)
+// flowsCommand shows flows of this node, or of the nodes of a cluster.
+func flowsCommand(where place) *cobra.Command {
+	var flags flowsFlags
+	cmd := &cobra.Command{
+		Use:   "flows",
+		Short: "Show connections as they are judged, and why",
+		Long: `Shows each first packet that a dataplane judges from now on: when, the verdict,
+from whom to whom, and the rule that decided or the policies that isolate the pod.
+Packets of connections that were accepted are not judged again and not shown.
+
+` + where.flowsText() + `
+
+Under load it is a sample: a line says how many were not shown before it. Judging
+never waits for whoever looks on. Ctrl-C ends it.`,
+		Example: `  sluice flows --denied -n shop
+  sluice flows -c 100 -o json | jq -r 'select(.verdict == "Deny") | .ingress.isolatedBy[]?'`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			asks, err := flags.cluster.asksCluster(where, len(flags.nodes) > 0)
+			if err != nil {
+				return err
+			}
+			if asks {
+				return flowsOfCluster(cmd, &flags)
+			}
+			return flowsOfNode(cmd, &flags)
+		},
 	}
-	switch {
-	case protocol == flow.ICMP && src.Is6():
-		protocol = flow.ICMPv6
-	case protocol == flow.ICMPv6 && src.Is4():
-		protocol = flow.ICMP
+	f := cmd.Flags()
+	flags.cluster.addFlags(cmd, where)
+	f.StringArrayVar(&flags.nodes, "node", nil, "only flows that this `node` of the cluster judges; repeatable")
+	f.BoolVar(&flags.denied, "denied", false, "leave out what is allowed")
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "only flows from or to pods of this `namespace`")
+	f.UintVarP(&flags.count, "count", "c", 0, "end after this many; 0 is never")
+	f.BoolVar(&flags.withStdin, endWithStdin, false, "end when standard input does, for whoever runs this from afar")
+	f.Lookup(endWithStdin).Hidden = true
+	flags.out.addFlag(cmd)
+	return cmd
+}
+
+// flowsOfNode shows what the dataplane of this node judges.
+func flowsOfNode(cmd *cobra.Command, flags *flowsFlags) error {
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	if flags.withStdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Any end will do.
+			cancel()
+		}()
 	}
-	f := flow.Flow{Src: src, Dst: dst, Protocol: protocol}
-	if protocol.HasPorts() {
-		if port < 0 {
-			return flow.Flow{}, fmt.Errorf("port: missing; %s needs the destination's port", protocol)
+	w := cmd.OutOrStdout()
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	shown := uint(0)
+	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
+	stateDir := flags.cluster.nodeDir()
+	err := status.Flows(ctx, stateDir, flags.denied, listening, func(e *report.Event) error {
+		if flags.namespace != "" && !concerns(e, flags.namespace) {
+			return nil
 		}
-		f.DstPort = uint16(port)
-	}
-	return f, nil
-}
-
-func parseEnd(field, text string) (netip.Addr, error) {
-	if text == "" {
-		return netip.Addr{}, fmt.Errorf("%s: missing; want an IP address", field)
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%s: %q is not an IP address", field, text)
-	}
-	if addr.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%s: %q has a zone; write the address without %%%s", field, text, addr.Zone())
-	}
-	return addr, nil
-}
-
-// flowSyntax says what a line should have looked like.
-func flowSyntax(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		is := strings.Replace(wrongType.Value, "array", "list", 1)
-		switch wrongType.Field {
-		case "":
-			err = fmt.Errorf("is a %s", is)
-		case "port":
-			return fmt.Errorf("port: is a %s, must be a whole number", is)
-		default:
-			return fmt.Errorf("%s: is a %s, must be a string", wrongType.Field, is)
-		}
-	}
-	return fmt.Errorf(`no flow: %w; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`, err)
-}
-
-// answerWriter writes answers as JSON lines into one buffer, again and again.
-type answerWriter struct {
-	buf []byte
-}
-
-// line gives the answer as a line, valid until the next call.
-func (w *answerWriter) line(a *judge.Answer) []byte {
-	w.buf = append(w.buf[:0], `{"verdict":"`...)
-	w.buf = append(w.buf, a.Verdict.String()...)
-	w.buf = append(w.buf, `","egress":`...)
-	w.side(&a.Egress)
-	w.buf = append(w.buf, `,"ingress":`...)
-	w.side(&a.Ingress)
-	w.buf = append(w.buf, "}\n"...)
-	return w.buf
-}
-
-// side appends one side. Names of policies are DNS names and a slash: nothing
-// in them needs escaping.
-func (w *answerWriter) side(s *judge.Side) {
-	w.buf = append(w.buf, `{"verdict":"`...)
-	w.buf = append(w.buf, s.Verdict.String()...)
-	w.buf = append(w.buf, `","reason":"`...)
-	w.buf = append(w.buf, s.Reason.String()...)
-	if s.Reason == rule.Matched {
-		w.buf = append(w.buf, `","policy":"`...)
-		w.buf = append(w.buf, s.Policy...)
-		w.buf = append(w.buf, `","rule":`...)
-		w.buf = strconv.AppendInt(w.buf, int64(s.Rule), 10)
-	} else {
-		w.buf = append(w.buf, `","policy":null,"rule":null`...)
-	}
-	for i, name := range s.IsolatedBy {
-		if i == 0 {
-			w.buf = append(w.buf, `,"isolatedBy":["`...)
+		var err error
+		if flags.out.json() {
+			err = lines.Encode(e)
 		} else {
-			w.buf = append(w.buf, `","`...)
+			_, err = fmt.Fprintln(w, eventText(e))
 		}
-		w.buf = append(w.buf, name...)
+		if err != nil {
+			return fmt.Errorf("writing flows: %w", err)
+		}
+		if shown++; shown == flags.count {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
+		return nil
 	}
-	if len(s.IsolatedBy) > 0 {
-		w.buf = append(w.buf, `"]`...)
+	return notRunning(err, stateDir)
+}
+
+// concerns reports whether an end of the flow is a pod of the namespace, as far
+// as the node knows.
+func concerns(e *report.Event, namespace string) bool {
+	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
+}
+
+// errEnough ends a listing.
+var errEnough = errors.New("as many as were asked for")
+
+// eventText is one line, or two where events are missing.
+func eventText(e *report.Event) string {
+	var b strings.Builder
+	if e.Missed > 0 {
+		fmt.Fprintf(&b, "(up to %d not shown)\n", e.Missed)
 	}
-	w.buf = append(w.buf, '}')
+	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format("15:04:05.000"), e.Verdict)
+	if e.Verdict == report.Unreadable {
+		fmt.Fprintf(&b, "packet dropped: %s", e.Fault)
+		return b.String()
+	}
+	protocol, err := flow.ParseProtocol(e.Protocol)
+	ports := err == nil && protocol.HasPorts()
+	fmt.Fprintf(&b, "%s %s -> %s", e.Protocol, endText(e.Src, e.SrcPort, e.SrcPod, ports), endText(e.Dst, e.DstPort, e.DstPod, ports))
+	for _, s := range []struct {
+		direction rule.Direction
+		side      *report.Side
+	}{{rule.Egress, e.Egress}, {rule.Ingress, e.Ingress}} {
+		if s.side != nil {
+			fmt.Fprintf(&b, "; %s: %s", s.direction, sideText(s.direction, s.side))
+		}
+	}
+	return b.String()
+}
+
+func endText(a netip.Addr, port uint16, pod string, ports bool) string {
+	text := a.String()
+	if ports {
+		text = netip.AddrPortFrom(a, port).String()
+	}
+	if pod != "" {
+		text = pod + " " + text
+	}
+	return text
+}
+
+// sideText says why a side has its verdict.
+func sideText(d rule.Direction, s *report.Side) string {
+	switch s.Reason {
+	case rule.NotIsolated.String():
+		return "no policy isolates it"
+	case rule.SameNode.String():
+		return "its own node"
+	case rule.SamePod.String():
+		return "itself"
+	case rule.NoRuleMatched.String():
+		return "no rule of " + strings.Join(s.IsolatedBy, ", ") + " allows it"
+	}
+	if s.Rule == nil {
+		return s.Reason
+	}
+	does := "denied"
+	if s.Verdict == rule.Allow.String() {
+		does = "allowed"
+	}
+	return fmt.Sprintf("%s by %s %s[%d]", does, *s.Policy, d, *s.Rule)
 }

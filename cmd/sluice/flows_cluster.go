@@ -56,7 +56,7 @@ func flowsOfCluster(cmd *cobra.Command, flags *flowsFlags) error {
 
 // inPod is the command that shows the flows in a node's pod.
 func (f *flowsFlags) inPod() []string {
-	command := []string{"/sluice", "flows", "--" + endWithStdin, "--output", f.out.format}
+	command := []string{"/sluice", "flows", "--" + endWithStdin, "--output", f.out.String()}
 	if f.denied {
 		command = append(command, "--denied")
 	}

@@ -11,73 +11,79 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/manifest"
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query"
 )
 
-// notesShown bounds how many problems of one sort one run lists.
-const notesShown = 10
+// maxNotes is the number of invalid fields that one run lists.
+const maxNotes = 10
 
-// manifests is the -f flag, and for commands that ask the live cluster without
-// it, the flags that say which.
-type manifests struct {
-	paths   []string
+// input is the set of objects that a command reads: the -f flag, and for commands
+// that can read a cluster instead, the flags that name the cluster.
+type input struct {
+	paths []string
+	// cluster is nil for commands that read files only.
 	cluster *clusterFlags
-	// namespace is the current one of the live cluster, "" with files.
+	// namespace is the current namespace of the cluster, "" with files.
 	namespace string
 }
 
-func (m *manifests) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&m.paths, "filename", "f", nil,
-		"`file`, directory (and below) or - for standard input; repeatable")
+// addFlag adds the -f flag.
+func (i *input) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&i.paths, "filename", "f", nil,
+		"manifests: a `file`, a directory and everything below it, or - for\nstandard input; repeatable")
 }
 
-// orCluster makes the command ask the live cluster where no file is given.
-func (m *manifests) orCluster(cmd *cobra.Command) {
-	m.addFlag(cmd)
-	m.cluster = &clusterFlags{}
-	m.cluster.addFlags(cmd)
+// addClusterFlags adds the -f flag and the flags that name a cluster.
+func (i *input) addClusterFlags(cmd *cobra.Command) {
+	i.addFlag(cmd)
+	i.cluster = &clusterFlags{}
+	i.cluster.addFlags(cmd)
 }
 
-// read reads the manifests, or the objects of the cluster. What was left out,
-// and what will not be as it may seem, goes to standard error as notes.
-func (m *manifests) read(cmd *cobra.Command) (*inventory.Set, error) {
+// none returns an error if files or a cluster are given besides a flag that
+// replaces both.
+func (i *input) none(flag string) error {
 	switch {
-	case len(m.paths) > 0 && m.cluster != nil && m.cluster.given():
+	case len(i.paths) > 0:
+		return wrongf("-f and %s: give one of them", flag)
+	case i.cluster.given():
+		return wrongf("%s with --kubeconfig or --context: give this node's tree or a cluster, not both", flag)
+	}
+	return nil
+}
+
+// read reads the manifests, or the objects of the cluster. It writes notes about
+// everything that it leaves out.
+func (i *input) read(cmd *cobra.Command) (*inventory.Set, error) {
+	switch {
+	case len(i.paths) > 0 && i.cluster != nil && i.cluster.given():
 		return nil, wrongf("-f with --kubeconfig or --context: give files or a cluster, not both")
-	case len(m.paths) > 0:
-		return m.readFiles(cmd)
-	case m.cluster == nil:
+	case len(i.paths) > 0:
+		return i.readFiles(cmd)
+	case i.cluster == nil:
 		return nil, wrongf("no manifests: give files, directories or - with -f; see %s --help", cmd.CommandPath())
 	}
-	connection, err := m.cluster.connect()
+	connection, err := i.cluster.connect()
 	if errors.Is(err, live.ErrNoCluster) {
 		return nil, wrongf("no manifests and no cluster: give files, directories or - with -f, or a cluster with --kubeconfig; see %s --help", cmd.CommandPath())
 	}
 	if err != nil {
 		return nil, err
 	}
-	m.namespace = connection.Namespace
+	i.namespace = connection.Namespace
 	done := progress(cmd.ErrOrStderr(), "reading the cluster")
 	set, err := connection.Read(cmd.Context())
 	done()
 	if err != nil {
 		return nil, err
 	}
-	noteFaults(cmd.ErrOrStderr(), set)
+	noteInvalid(cmd.ErrOrStderr(), set)
 	return set, nil
 }
 
-// where names the source of the objects in messages.
-func (m *manifests) where() string {
-	if len(m.paths) > 0 {
-		return "among the manifests"
-	}
-	return "in the cluster"
-}
-
-func (m *manifests) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
+func (i *input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	done := progress(cmd.ErrOrStderr(), "reading manifests")
-	set, err := manifest.Read(m.paths, cmd.InOrStdin())
+	set, err := manifest.Read(i.paths, cmd.InOrStdin())
 	done()
 	if err != nil {
 		return nil, err
@@ -86,8 +92,29 @@ func (m *manifests) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
+// plannedCluster reads the objects and assigns addresses to pods that have never
+// been in a cluster, so that manifests can be checked before there is one.
+func (i *input) plannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
+	set, err := i.read(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if n := set.AssignAddresses(); n > 0 {
+		note(cmd.ErrOrStderr(), "%s without a status: assigned addresses from %s and %s", number(n, "pod", "pods"), inventory.BenchmarkIPv4, inventory.BenchmarkIPv6)
+	}
+	cluster := query.NewCluster(set)
+	noteAll(cmd.ErrOrStderr(), cluster.Notes())
+	return cluster, nil
+}
+
 func note(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "note: "+format+"\n", args...)
+}
+
+func noteAll(w io.Writer, notes []string) {
+	for _, text := range notes {
+		note(w, "%s", text)
+	}
 }
 
 func noteSkipped(w io.Writer, set *inventory.Set) {
@@ -98,68 +125,24 @@ func noteSkipped(w io.Writer, set *inventory.Set) {
 	for _, s := range set.Skipped {
 		kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
 	}
-	note(w, "skipped kinds that decide nothing: %s", strings.Join(kinds, ", "))
+	note(w, "skipped kinds that do not affect policies: %s", strings.Join(kinds, ", "))
 }
 
-// noteFaults tells what of a live cluster's objects could not be read.
-func noteFaults(w io.Writer, set *inventory.Set) {
-	for i, fault := range set.Invalid {
-		if i == notesShown {
-			note(w, "and %d more that are left out", len(set.Invalid)-i)
+// noteInvalid lists the fields of a cluster's objects that were left out.
+func noteInvalid(w io.Writer, set *inventory.Set) {
+	for i, e := range set.Invalid {
+		if i == maxNotes {
+			note(w, "%d more invalid fields are left out", len(set.Invalid)-i)
 			break
 		}
-		note(w, "%s; left out, as agents do", fault)
+		note(w, "%s; left out, as agents do", e)
 	}
 }
 
-// noteMeaning tells what makes verdicts differ from what a reader of the
-// manifests may expect.
-func noteMeaning(w io.Writer, set *inventory.Set, s *policy.Snapshot) {
-	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && usesNamespaceSelectors(set) {
-		note(w, "no Namespace object for %s: no namespaceSelector matches the pods there", few(missing))
+// number returns "1 pod" or "2 pods".
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	problems := s.Problems()
-	for i, p := range problems {
-		if i == notesShown {
-			note(w, "and %d more; sluice lint lists them", len(problems)-i)
-			break
-		}
-		note(w, "policy %s", p)
-	}
-}
-
-// planAddresses gives hand-written pods addresses and says so.
-func planAddresses(w io.Writer, set *inventory.Set) {
-	if n := set.AssignAddresses(); n > 0 {
-		note(w, "%s without a status: given addresses from %s and %s for planning", number(n, "pod", "pods"), inventory.BenchmarkIPv4, inventory.BenchmarkIPv6)
-	}
-}
-
-func usesNamespaceSelectors(set *inventory.Set) bool {
-	for _, p := range set.Policies {
-		for _, r := range p.Spec.Ingress {
-			for _, peer := range r.From {
-				if peer.NamespaceSelector != nil {
-					return true
-				}
-			}
-		}
-		for _, r := range p.Spec.Egress {
-			for _, peer := range r.To {
-				if peer.NamespaceSelector != nil {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// few joins the first of many names.
-func few(names []string) string {
-	const shown = 5
-	if len(names) > shown {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
-	}
-	return strings.Join(names, ", ")
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,22 +12,49 @@ import (
 )
 
 // output is the -o flag.
-type output struct {
-	format string
-}
+type output string
+
+const (
+	textOutput output = "text"
+	jsonOutput output = "json"
+)
 
 func (o *output) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "`format`: text or json")
+	*o = textOutput
+	cmd.Flags().VarP(o, "output", "o", "`format`: text or json")
 }
 
-func (o *output) check() error {
-	if o.format != "text" && o.format != "json" {
-		return wrongf("-o %s: want text or json", o.format)
+// String returns the format.
+func (o *output) String() string { return string(*o) }
+
+// Set sets the format, which is text or json.
+func (o *output) Set(text string) error {
+	switch format := output(text); format {
+	case textOutput, jsonOutput:
+		*o = format
+		return nil
+	default:
+		return errors.New("want text or json")
 	}
-	return nil
 }
 
-func (o *output) json() bool { return o.format == "json" }
+// Type returns the type of the flag for cobra.
+func (*output) Type() string { return "format" }
+
+func (o *output) json() bool { return *o == jsonOutput }
+
+// answer is an answer of package query.
+type answer interface {
+	WriteText(w io.Writer) error
+}
+
+// write writes an answer in the chosen format.
+func (o *output) write(cmd *cobra.Command, a answer) error {
+	if o.json() {
+		return writeJSON(cmd.OutOrStdout(), a)
+	}
+	return a.WriteText(cmd.OutOrStdout())
+}
 
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
@@ -38,7 +66,7 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// terminalWidth gives the width of w in columns, 0 when it is no terminal.
+// terminalWidth returns the width of w in columns, or 0 if w is not a terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -51,8 +79,8 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// progress shows what is going on while it does, on a terminal only. The
-// returned function ends it and leaves the line empty.
+// progress shows on a terminal what a command is doing. The returned function
+// clears the line.
 func progress(w io.Writer, what string) (done func()) {
 	if terminalWidth(w) == 0 {
 		return func() {}

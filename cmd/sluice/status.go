@@ -31,9 +31,6 @@ func statusCommand(where place) *cobra.Command {
   sluice status --state-dir /run/sluice -o json | jq .generation`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
 			asks, err := cluster.asksCluster(where, false)
 			if err != nil {
 				return err

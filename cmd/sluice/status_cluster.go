@@ -67,7 +67,7 @@ func statusOfCluster(cmd *cobra.Command, cluster *clusterPlace, out *output) err
 		err = r.write(cmd.OutOrStdout())
 	}
 	if err == nil && !r.Enforced {
-		return errAnswered
+		return errReported
 	}
 	return err
 }

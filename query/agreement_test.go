@@ -1,4 +1,4 @@
-package main
+package query_test
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// manifestOf writes objects as the lists that the API server answers with.
+// manifestOf returns objects as lists, as the API server returns them.
 func manifestOf(t *testing.T, o *cluster.Objects) string {
 	t.Helper()
 	var b strings.Builder
@@ -37,7 +37,7 @@ func manifestOf(t *testing.T, o *cluster.Objects) string {
 	return b.String()
 }
 
-// linesOf writes flows as evaluate reads them.
+// linesOf returns flows as EvaluateLines reads them.
 func linesOf(flows []flow.Flow) string {
 	var b strings.Builder
 	for _, f := range flows {
@@ -46,8 +46,9 @@ func linesOf(flows []flow.Flow) string {
 	return b.String()
 }
 
-// answerLine is a line of evaluate's output.
-type answerLine struct {
+// decisionLine is a line of the output. It is parsed without package query, as
+// other programs parse it.
+type decisionLine struct {
 	Verdict         string
 	Egress, Ingress struct {
 		Verdict, Reason string
@@ -57,27 +58,27 @@ type answerLine struct {
 	}
 }
 
-// compareWithReference asks evaluate and the reference about the same flows.
+// compareWithReference compares decisions with those of the reference.
 func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.Flow) {
 	t.Helper()
-	path := writeFile(t, "flows.jsonl", linesOf(flows))
-	code, stdout, stderr := sluice(manifestOf(t, objects), "evaluate", "-f", "-", "--flows", path)
-	if code != exitDone {
-		t.Fatalf("exit %d: %s", code, stderr)
+	c := newCluster(t, manifestOf(t, objects))
+	var out strings.Builder
+	if err := c.EvaluateLines(strings.NewReader(linesOf(flows)), "flows", &out); err != nil {
+		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(strings.NewReader(stdout))
+	lines := bufio.NewScanner(strings.NewReader(out.String()))
 	lines.Buffer(nil, 1<<20)
 	for _, f := range flows {
 		if !lines.Scan() {
-			t.Fatalf("no answer to %s", f)
+			t.Fatalf("no decision about %s", f)
 		}
-		var got answerLine
+		var got decisionLine
 		if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
 		want := reference.Judge(*objects, f)
 		if got.Verdict != want.Verdict.String() {
-			t.Fatalf("%s: %s, want %s\n%s\n%s", f, lines.Bytes(), want.Verdict, stderr, objects)
+			t.Fatalf("%s: %s, want %s\n%s", f, lines.Bytes(), want.Verdict, objects)
 		}
 		for side, pair := range map[string]struct {
 			verdict, reason string
@@ -105,9 +106,9 @@ func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.F
 	}
 }
 
-// TestEvaluateAgrees compares evaluate with the reference on clusters in which
-// everything collides, thousands of flows of both families each.
-func TestEvaluateAgrees(t *testing.T) {
+// TestDecisionsAgreeWithTheReference evaluates thousands of flows of both families
+// in clusters with many similar objects.
+func TestDecisionsAgreeWithTheReference(t *testing.T) {
 	const clusters, flowsEach = 40, 2000
 	for seed := range uint64(clusters) {
 		t.Run(fmt.Sprintf("random/seed=%d", seed), func(t *testing.T) {

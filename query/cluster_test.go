@@ -1,0 +1,196 @@
+package query_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/query"
+)
+
+// webAndDB is a cluster in which web may reach db, but db accepts connections
+// from web on TCP 5432 only.
+const webAndDB = `
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {nodeName: n1}
+status: {phase: Running, podIP: 10.0.1.1, hostIP: 192.168.0.1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, labels: {app: db}}
+spec: {nodeName: n2}
+status: {phase: Running, podIP: 10.0.2.1, hostIP: 192.168.0.2}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: old, labels: {app: db}}
+spec: {nodeName: n2}
+status: {phase: Succeeded, podIP: 10.0.2.9}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - {from: [{ipBlock: {cidr: 172.16.0.0/16}}], ports: [{port: 80}]}
+  - {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+  egress:
+  - {to: [{podSelector: {matchLabels: {app: db}}}]}
+`
+
+// newCluster returns a cluster of the objects in manifests. When the test ends
+// it checks that the cluster leaves no file behind.
+func newCluster(t *testing.T, manifests string) *query.Cluster {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	set, err := manifest.Read([]string{"-"}, strings.NewReader(manifests))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := query.NewCluster(set)
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	})
+	return c
+}
+
+func tcp(src, dst string, port uint16) flow.Flow {
+	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, DstPort: port}
+}
+
+// matched returns the side that a rule decided, which only one policy isolates.
+func matched(policy string, index int) report.Side {
+	return report.Side{Verdict: "Allow", Reason: "Rule", Policy: &policy, Rule: &index, IsolatedBy: []string{policy}}
+}
+
+func TestEvaluate(t *testing.T) {
+	c := newCluster(t, webAndDB)
+	deniedByDB := report.Side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"default/db"}}
+	notIsolated := report.Side{Verdict: "Allow", Reason: "NotIsolated"}
+	external := report.Side{Verdict: "Allow", Reason: "External"}
+	self := report.Side{Verdict: "Allow", Reason: "SamePod"}
+	tests := map[string]struct {
+		flow            flow.Flow
+		want            rule.Verdict
+		egress, ingress report.Side
+	}{
+		"each side in the tree of its own node": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, matched("default/web", 0), matched("default/db", 1)},
+		"ingress is denied":                     {tcp("10.0.1.1", "10.0.2.1", 80), rule.Deny, matched("default/web", 0), deniedByDB},
+		"egress is denied":                      {tcp("10.0.2.1", "10.0.1.1", 80), rule.Deny, deniedByDB, notIsolated},
+		"from outside":                          {tcp("172.16.0.1", "10.0.2.1", 80), rule.Allow, external, matched("default/db", 0)},
+		"from outside to outside":               {tcp("172.16.0.1", "172.16.0.2", 80), rule.Allow, external, external},
+		"S10 a finished pod":                    {tcp("172.16.0.1", "10.0.2.9", 80), rule.Allow, external, external},
+		"S40 from the pod's node":               {tcp("192.168.0.2", "10.0.2.1", 1), rule.Allow, external, report.Side{Verdict: "Allow", Reason: "SameNode"}},
+		"S40 from another node":                 {tcp("192.168.0.1", "10.0.2.1", 1), rule.Deny, external, deniedByDB},
+		"S41 a pod to itself":                   {tcp("10.0.2.1", "10.0.2.1", 1), rule.Allow, self, self},
+		"a family that no pod has":              {tcp("2001:db8::1", "2001:db8::2", 1), rule.Allow, external, external},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := c.Evaluate(test.flow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := query.Decision{Verdict: test.want.String(), Egress: test.egress, Ingress: test.ingress}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", test.flow, diff)
+			}
+			if verdict, err := c.Verdict(test.flow); err != nil || verdict != test.want {
+				t.Errorf("Verdict returns %s, %v; Evaluate %s", verdict, err, test.want)
+			}
+		})
+	}
+}
+
+func TestNearMisses(t *testing.T) {
+	c := newCluster(t, webAndDB)
+	tests := map[string]struct {
+		flow      flow.Flow
+		direction rule.Direction
+		want      []rule.NearMiss
+	}{
+		"another port before another peer": {tcp("10.0.1.1", "10.0.2.1", 80), rule.Ingress, []rule.NearMiss{
+			{Policy: "default/db", Index: 1, Differs: rule.PortPart, Ports: []rule.Ports{{Protocol: 6, First: 5432, Last: 5432}}},
+			{Policy: "default/db", Index: 0, Differs: rule.PeerPart},
+		}},
+		"no near miss":    {tcp("10.0.2.1", "10.0.1.1", 80), rule.Egress, nil},
+		"an allowed flow": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Ingress, nil},
+		"not a pod":       {tcp("172.16.0.1", "172.16.0.2", 80), rule.Ingress, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := c.NearMisses(test.flow, test.direction)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(test.want) || len(got) > 0 && !cmp.Equal(test.want, got) {
+				t.Errorf("near misses (-want +got):\n%s", cmp.Diff(test.want, got))
+			}
+		})
+	}
+}
+
+// header is the beginning of every answer as JSON.
+type header struct{ APIVersion, Kind string }
+
+func TestAnswersHaveAnAPIVersionAndAKind(t *testing.T) {
+	c := newCluster(t, webAndDB)
+	target := query.Target{Port: "80", Protocol: "TCP"}
+	explanation, err := c.Explain(query.ExplainQuestion{From: "web", To: "db", Target: target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	matrix, err := c.Matrix(&query.MatrixQuestion{Target: target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lint, err := c.Lint("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, answer := range map[string]any{
+		"Explanation": explanation, "Matrix": matrix, "LintReport": lint,
+	} {
+		text, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got header
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := (header{"query.sluice.dev/v1alpha1", kind}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package query
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// End is one end of a flow: a pod, or an address that no pod has.
+type End struct {
+	// Pod is "namespace/name", or "" if no pod has the address.
+	Pod string `json:"pod,omitempty"`
+	// Node is the node that the pod is bound to.
+	Node string `json:"node,omitempty"`
+	// Address is the address that is evaluated. A pod with addresses of both
+	// families has IPv4 here if the other end has IPv4 too.
+	Address netip.Addr `json:"address"`
+
+	addresses   []netip.Addr
+	ports       []policy.ContainerPort
+	hostNetwork bool
+}
+
+// String returns the name of the pod, or the address if it has no pod.
+func (e *End) String() string {
+	switch {
+	case e.Pod != "":
+		return e.Pod
+	case e.Address.IsValid():
+		return e.Address.String()
+	default:
+		return e.addresses[0].String()
+	}
+}
+
+// details returns the pod with its address and its node.
+func (e *End) details() string {
+	switch {
+	case e.Pod == "":
+		return e.String()
+	case e.Node == "":
+		return fmt.Sprintf("%s (%s)", e.Pod, e.Address)
+	default:
+		return fmt.Sprintf("%s (%s on %s)", e.Pod, e.Address, e.Node)
+	}
+}
+
+// chooseFamily sets the address of both ends: IPv4 if both have it, else IPv6.
+func chooseFamily(from, to *End) error {
+	src, dst, ok := sameFamily(from.addresses, to.addresses)
+	if !ok {
+		return inputErrorf("", "", "%s and %s have no address family in common", from, to)
+	}
+	from.Address, to.Address = src, dst
+	return nil
+}
+
+// sameFamily returns an address of each list, of one family: IPv4 if both have
+// it.
+func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
+	for _, four := range []bool{true, false} {
+		family := func(a netip.Addr) bool { return a.Is4() == four }
+		i, j := slices.IndexFunc(from, family), slices.IndexFunc(to, family)
+		if i >= 0 && j >= 0 {
+			return from[i], to[j], true
+		}
+	}
+	return netip.Addr{}, netip.Addr{}, false
+}
+
+// parseAddress parses the value of a field. ok is false if it is not an address.
+func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
+	a, parseErr := netip.ParseAddr(text)
+	if parseErr == nil && a.Zone() != "" {
+		return a, false, inputErrorf(field, text, "give the address without its zone")
+	}
+	return a, parseErr == nil, nil
+}
+
+const wantEnd = "give a pod (name or namespace/name) or an IP address"
+
+// maxNames is the number of names that a sentence lists.
+const maxNames = 5
+
+// few joins names. It counts those after the first five instead of listing them.
+func few(names []string) string {
+	if len(names) > maxNames {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
+	}
+	return strings.Join(names, ", ")
+}
+
+// number returns "1 policy" or "2 policies".
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

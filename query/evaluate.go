@@ -1,0 +1,58 @@
+package query
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxFlowLine is the length of the longest line of flows, in bytes.
+const maxFlowLine = 64 << 10
+
+// outputBuffer is the size of the buffer for JSON lines, in bytes.
+const outputBuffer = 256 << 10
+
+// EvaluateLines reads one flow per line and writes one Decision per line, in the
+// same order. It skips empty lines. At a line that is not a flow it stops with an
+// *InputError that names the line; the decisions for the lines before it have been
+// written then. name is the name of the input in such errors.
+func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (err error) {
+	w := bufio.NewWriterSize(out, outputBuffer)
+	defer func() {
+		if flushErr := w.Flush(); flushErr != nil && err == nil {
+			err = fmt.Errorf("writing decisions: %w", flushErr)
+		}
+	}()
+	decisions := json.NewEncoder(w)
+	decisions.SetEscapeHTML(false)
+	lines := bufio.NewScanner(flows)
+	lines.Buffer(make([]byte, 0, maxFlowLine), maxFlowLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		f, err := ParseFlow(lines.Bytes())
+		if err != nil {
+			return inputErrorf("", "", "%s:%d: %s", name, n, err)
+		}
+		d, err := c.Evaluate(f)
+		if err != nil {
+			return err
+		}
+		if err := decisions.Encode(&d); err != nil {
+			return fmt.Errorf("writing decisions: %w", err)
+		}
+	}
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return inputErrorf("", "", "%s:%d: the line is longer than %d bytes; a flow is one JSON object per line", name, n+1, maxFlowLine)
+	case err != nil:
+		return inputErrorf("", "", "%s:%d: reading flows: %s", name, n+1, err)
+	}
+	return nil
+}

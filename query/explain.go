@@ -1,0 +1,149 @@
+package query
+
+import (
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// ExplainQuestion is a question about one flow.
+type ExplainQuestion struct {
+	// From and To are the ends of the flow: an IP address, a pod as
+	// namespace/name or name, or the name of a pod's Deployment or other
+	// controller.
+	From, To string
+	Target
+	// Namespace is the namespace of pods that are given by name only. If it is
+	// empty, pods of all namespaces are considered.
+	Namespace string
+}
+
+// Explanation is the decision about one flow with its reasons.
+type Explanation struct {
+	TypeMeta
+	// Verdict is Allow or Deny.
+	Verdict string `json:"verdict"`
+	// Node is the node whose tree evaluated the flow, "" if both ends' nodes
+	// evaluated it.
+	Node     string `json:"node,omitempty"`
+	From     End    `json:"from"`
+	To       End    `json:"to"`
+	Protocol string `json:"protocol"`
+	// Port is the destination port, null if the protocol has no ports.
+	Port    *int        `json:"port"`
+	Egress  report.Side `json:"egress"`
+	Ingress report.Side `json:"ingress"`
+}
+
+func newExplanation(f flow.Flow, from, to *End) *Explanation {
+	e := &Explanation{TypeMeta: typeMeta("Explanation"), From: *from, To: *to, Protocol: f.Protocol.String()}
+	if f.Protocol.HasPorts() {
+		port := int(f.DstPort)
+		e.Port = &port
+	}
+	return e
+}
+
+// Explain evaluates one flow and returns the reasons of the decision. If neither
+// end is a pod, no policy is evaluated, which is an *InputError.
+func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
+	from, err := c.findEnd("from", q.From, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	to, err := c.findEnd("to", q.To, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	f, err := q.flow(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if from.Pod == "" && to.Pod == "" {
+		return nil, inputErrorf("", "", "neither %s nor %s is the address of a pod, so no policy applies and nothing is evaluated; "+
+			"give a pod (name or namespace/name) or its address for at least one end", from, to)
+	}
+	d, err := c.Evaluate(f)
+	if err != nil {
+		return nil, err
+	}
+	e := newExplanation(f, from, to)
+	e.Verdict, e.Egress, e.Ingress = d.Verdict, d.Egress, d.Ingress
+	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
+		misses, err := c.NearMisses(f, direction)
+		if err != nil {
+			return nil, err
+		}
+		e.side(direction).NearMisses = report.NearMissesOf(misses)
+	}
+	e.addTexts(c.ruleTexts())
+	return e, nil
+}
+
+// ExplainInTree evaluates one flow in the tree of one node. It knows the names of
+// that node's pods only, and evaluates only the sides of these pods. If neither
+// end is such a pod, that is an *InputError.
+func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
+	from, err := findInTree(t, "from", q.From, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	to, err := findInTree(t, "to", q.To, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	f, err := q.flow(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if from.Pod == "" && to.Pod == "" {
+		return nil, inputErrorf("", "", "neither %s nor %s is the address of a pod of node %s, so its tree does not evaluate this flow; "+
+			"give a pod of this node for at least one end, or use the tree of another node", from, to, t.Node())
+	}
+	d := t.Evaluate(f)
+	e := newExplanation(f, from, to)
+	e.Node = t.Node()
+	e.Verdict, e.Egress, e.Ingress = d.Verdict().String(), report.SideOf(t, d.Egress), report.SideOf(t, d.Ingress)
+	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
+		e.side(direction).NearMisses = report.NearMissesOf(t.NearMisses(f, direction, d.Side(direction)))
+	}
+	e.addTexts(nil)
+	return e, nil
+}
+
+func (q *ExplainQuestion) flow(from, to *End) (flow.Flow, error) {
+	if err := chooseFamily(from, to); err != nil {
+		return flow.Flow{}, err
+	}
+	return q.Target.flow(from, to)
+}
+
+func (e *Explanation) side(d rule.Direction) *report.Side {
+	if d == rule.Ingress {
+		return &e.Ingress
+	}
+	return &e.Egress
+}
+
+// addTexts adds the texts of all rules that the explanation names. Of a rule for
+// the other end, the text has only the peers that match this end.
+func (e *Explanation) addTexts(texts *ruleTexts) {
+	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
+		side, other := e.side(direction), &e.To
+		if direction == rule.Ingress {
+			other = &e.From
+		}
+		if side.Policy != nil {
+			side.Text = texts.rule(*side.Policy, direction, *side.Rule, other)
+		}
+		for i := range side.NearMisses {
+			miss := &side.NearMisses[i]
+			matching := other
+			if miss.Differs == rule.PeerPart.String() {
+				matching = nil
+			}
+			miss.Text = texts.rule(miss.Policy, direction, miss.Rule, matching)
+		}
+	}
+}

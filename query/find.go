@@ -1,0 +1,181 @@
+package query
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/inventory"
+)
+
+// findEnd returns the end that a field of a question means: an IP address, a pod
+// as namespace/name or name, or a workload, which stands for one of its pods.
+func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
+	if text == "" {
+		return nil, inputErrorf(field, "", wantEnd)
+	}
+	if address, ok, err := parseAddress(field, text); err != nil {
+		return nil, err
+	} else if ok {
+		return c.addressEnd(address), nil
+	}
+	pod, err := c.findPod(field, text, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return c.podEnd(field, pod)
+}
+
+func (c *Cluster) addressEnd(address netip.Addr) *End {
+	e := &End{addresses: []netip.Addr{address}}
+	if p, ok := c.snapshot.Owner(address); ok {
+		e.Pod, e.Node, e.ports = p.Namespace+"/"+p.Name, p.Node, p.Ports
+	}
+	return e
+}
+
+// findPod returns the pod of a name. If no pod has the name, it returns a pod of
+// the workload of that name.
+func (c *Cluster) findPod(field, text, namespace string) (*inventory.Pod, error) {
+	name := text
+	if before, after, ok := strings.Cut(text, "/"); ok {
+		namespace, name = before, after
+	}
+	found := c.podsNamed(name, namespace)
+	if len(found) == 0 {
+		found = c.podsOfWorkloads(name, namespace)
+	}
+	switch len(found) {
+	case 0:
+		return nil, inputErrorf(field, text, "no pod of that name; %s", c.existingPods())
+	case 1:
+		return found[0], nil
+	default:
+		var names []string
+		for _, p := range found {
+			names = append(names, podName(p))
+		}
+		return nil, inputErrorf(field, text, "there are several: %s; give namespace/name", few(names))
+	}
+}
+
+func (c *Cluster) podsNamed(name, namespace string) []*inventory.Pod {
+	var found []*inventory.Pod
+	for i := range c.set.Pods {
+		if p := &c.set.Pods[i]; p.Name == name && (namespace == "" || namespace == p.Pod.Namespace) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// podsOfWorkloads returns one pod for each namespace that has a workload of the
+// name: its first pod with an address, or its first pod if none has an address.
+// Finished pods do not count.
+func (c *Cluster) podsOfWorkloads(name, namespace string) []*inventory.Pod {
+	var found []*inventory.Pod
+	for i := range c.set.Pods {
+		p := &c.set.Pods[i]
+		if p.Workload != name || p.Finished || namespace != "" && namespace != p.Pod.Namespace {
+			continue
+		}
+		at := slices.IndexFunc(found, func(f *inventory.Pod) bool { return f.Pod.Namespace == p.Pod.Namespace })
+		switch {
+		case at < 0:
+			found = append(found, p)
+		case len(found[at].Addresses) == 0 && len(p.Addresses) > 0:
+			found[at] = p
+		}
+	}
+	return found
+}
+
+func (c *Cluster) existingPods() string {
+	if len(c.set.Pods) == 0 {
+		return "there are no pods at all"
+	}
+	var names []string
+	for i := range c.set.Pods {
+		names = append(names, podName(&c.set.Pods[i]))
+	}
+	slices.Sort(names)
+	return "there are " + few(names)
+}
+
+func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
+
+// podEnd returns the end for a pod. The error says why flows of the pod cannot
+// be evaluated.
+func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
+	if p.HostNetwork {
+		return c.hostNetworkEnd(field, p)
+	}
+	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports}
+	switch {
+	case p.Finished:
+		return nil, inputErrorf(field, e.Pod, "the pod has finished and has no address any more")
+	case len(p.Addresses) == 0:
+		return nil, inputErrorf(field, e.Pod, "the pod has no address yet (status.podIPs)")
+	}
+	for _, a := range p.Addresses {
+		if owner, _ := c.snapshot.Owner(a); owner.Namespace+"/"+owner.Name == e.Pod {
+			e.addresses = append(e.addresses, a)
+		}
+	}
+	if len(e.addresses) == 0 {
+		owner, _ := c.snapshot.Owner(p.Addresses[0])
+		return nil, inputErrorf(field, e.Pod, "its address %s now belongs to pod %s/%s", p.Addresses[0], owner.Namespace, owner.Name)
+	}
+	return e, nil
+}
+
+// hostNetworkEnd returns the end for a pod in the host network, which has the
+// addresses of its node.
+func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
+	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports, hostNetwork: true}
+	e.addresses = append(slices.Clone(p.HostAddresses), p.Addresses...)
+	for _, n := range c.snapshot.Nodes() {
+		if n.Name == p.Node && len(e.addresses) == 0 {
+			e.addresses = n.Addresses
+		}
+	}
+	if len(e.addresses) == 0 {
+		return nil, inputErrorf(field, e.Pod, "the pod is in the host network, and the address of its node is not known; give that address instead")
+	}
+	return e, nil
+}
+
+// findInTree returns an end in the tree of one node: a pod of that node, or an
+// address.
+func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
+	if text == "" {
+		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")
+	}
+	address, isAddress, err := parseAddress(field, text)
+	if err != nil {
+		return nil, err
+	}
+	var found []*End
+	var all []string
+	for pod := range t.Pods() {
+		podNamespace, name, _ := strings.Cut(pod.Name, "/")
+		all = append(all, pod.Name)
+		switch {
+		case isAddress && slices.Contains(pod.Addresses, address):
+			return &End{Pod: pod.Name, Node: t.Node(), addresses: []netip.Addr{address}}, nil
+		case text == pod.Name, text == name && (namespace == "" || namespace == podNamespace):
+			found = append(found, &End{Pod: pod.Name, Node: t.Node(), addresses: pod.Addresses})
+		}
+	}
+	switch {
+	case isAddress:
+		return &End{addresses: []netip.Addr{address}}, nil
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return nil, inputErrorf(field, text, "there are several pods of that name; give namespace/name")
+	}
+	slices.Sort(all)
+	return nil, inputErrorf(field, text, "no pod of node %s; there are %s; give the address of a pod of another node", t.Node(), few(all))
+}

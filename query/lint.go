@@ -1,0 +1,125 @@
+package query
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/sluicenet/sluice/policy/lint"
+)
+
+// LintReport has the findings of package lint.
+type LintReport struct {
+	TypeMeta
+	// Policies is the number of policies that were checked.
+	Policies int `json:"policies"`
+	// Errors, Warnings and Notes are the number of findings of each severity.
+	Errors   int       `json:"errors"`
+	Warnings int       `json:"warnings"`
+	Notes    int       `json:"notes"`
+	Findings []Finding `json:"findings"`
+}
+
+// Finding is a finding and the place of its policy in the input.
+type Finding struct {
+	lint.Finding
+	Origin string `json:"origin,omitempty"`
+}
+
+// Lint checks the policies of one namespace, or of all if namespace is empty. A
+// namespace that does not exist is an *InputError.
+func (c *Cluster) Lint(namespace string) (*LintReport, error) {
+	if known := c.namespaces(); namespace != "" && !slices.Contains(known, namespace) {
+		return nil, inputErrorf("namespace", namespace, "no namespace of that name; there %s", are(known))
+	}
+	r := &LintReport{TypeMeta: typeMeta("LintReport"), Findings: []Finding{}}
+	origins := map[string]string{}
+	for _, p := range c.set.Policies {
+		if namespace == "" || namespace == p.NetworkPolicy.Namespace {
+			r.Policies++
+		}
+		origins[p.NetworkPolicy.Namespace+"/"+p.Name] = p.Origin.String()
+	}
+	for _, f := range lint.Check(c.snapshot) {
+		if namespace == "" || namespace == f.Namespace {
+			r.add(Finding{Finding: f, Origin: origins[f.Policy]})
+		}
+	}
+	return r, nil
+}
+
+func are(names []string) string {
+	if len(names) == 0 {
+		return "is none"
+	}
+	return "are " + few(names)
+}
+
+// namespaces lists the namespaces that have an object, a pod or a policy, in
+// ascending order.
+func (c *Cluster) namespaces() []string {
+	names := map[string]bool{}
+	for i := range c.set.Namespaces {
+		names[c.set.Namespaces[i].Name] = true
+	}
+	for i := range c.set.Pods {
+		names[c.set.Pods[i].Pod.Namespace] = true
+	}
+	for i := range c.set.Policies {
+		names[c.set.Policies[i].NetworkPolicy.Namespace] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func (r *LintReport) add(f Finding) {
+	r.Findings = append(r.Findings, f)
+	switch f.Severity {
+	case lint.Error:
+		r.Errors++
+	case lint.Warning:
+		r.Warnings++
+	case lint.Note:
+		r.Notes++
+	}
+}
+
+// WriteText writes the findings, grouped by policy.
+func (r *LintReport) WriteText(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		if i == 0 || f.Policy != r.Findings[i-1].Policy || f.Policy == "" {
+			fmt.Fprintln(w, f.heading())
+		}
+		f.write(w)
+	}
+	if len(r.Findings) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%s: %s, %s, %s\n", number(r.Policies, "policy", "policies"),
+		number(r.Errors, "error", "errors"), number(r.Warnings, "warning", "warnings"), number(r.Notes, "note", "notes"))
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing findings: %w", err)
+	}
+	return nil
+}
+
+func (f *Finding) heading() string {
+	if f.Policy == "" {
+		return "namespace " + f.Namespace
+	}
+	return fmt.Sprintf("%s (%s)", f.Policy, f.Origin)
+}
+
+func (f *Finding) write(w io.Writer) {
+	fmt.Fprintf(w, "  %-8s", f.Severity)
+	if f.Field != "" {
+		fmt.Fprintf(w, " %s:", f.Field)
+	}
+	fmt.Fprintf(w, " %s [%s]\n", f.Message, f.Check)
+	if f.Mend != "" {
+		fmt.Fprintf(w, "           mend: %s\n", f.Mend)
+	}
+}

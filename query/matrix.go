@@ -1,0 +1,269 @@
+package query
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/inventory"
+)
+
+// maxMatrixPods is the largest number of pods in a matrix, which evaluates a flow
+// for every pair of them.
+const maxMatrixPods = 3000
+
+// MatrixQuestion is a question about the flows between many ends.
+type MatrixQuestion struct {
+	// Target has a port number; port names are not allowed here.
+	Target
+	// Namespaces are the namespaces whose pods are shown. None means all.
+	Namespaces []string
+	// Addresses are addresses outside the cluster that are shown as well.
+	Addresses []string
+}
+
+// Matrix has the verdicts about the flows from every end to every other end on
+// one port.
+type Matrix struct {
+	TypeMeta
+	Protocol string `json:"protocol"`
+	// Port is the destination port, null if the protocol has no ports.
+	Port *int        `json:"port"`
+	Ends []MatrixEnd `json:"ends"`
+	// Flows has no entry for ends without an address family in common, and none
+	// from a pod to itself.
+	Flows []MatrixFlow `json:"flows"`
+	// Width is the width of the text in columns. 0 means 120.
+	Width int `json:"-"`
+}
+
+// MatrixEnd is a pod, an address, or several pods of one workload that no verdict
+// in the matrix distinguishes.
+type MatrixEnd struct {
+	// Name is the name of the pod or the workload, or the address. It is unique.
+	Name string `json:"name"`
+	// Pods are the names of the pods. It is empty for an address.
+	Pods []string `json:"pods,omitempty"`
+}
+
+// MatrixFlow is the verdict about the flows between two ends, by their names. From
+// and To are the same where several pods have one name.
+type MatrixFlow struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Verdict string `json:"verdict"`
+}
+
+// Matrix evaluates the flows between all pods that the question selects, except
+// pods in the host network and finished pods.
+func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
+	protocol, port, err := q.parse(nil)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := c.matrixEnds(q)
+	if err != nil {
+		return nil, err
+	}
+	cells, err := c.evaluatePairs(ends, protocol, port)
+	if err != nil {
+		return nil, err
+	}
+	m := &Matrix{TypeMeta: typeMeta("Matrix"), Protocol: protocol.String(), Flows: []MatrixFlow{}}
+	if protocol.HasPorts() {
+		m.Port = &port
+	}
+	m.add(mergePods(ends, cells))
+	return m, nil
+}
+
+// matrixEnd is a pod or an address before pods are merged.
+type matrixEnd struct {
+	name string
+	// workload is "namespace/name", "" for an address.
+	workload  string
+	addresses []netip.Addr
+}
+
+// matrixEnds lists the pods by name, then the addresses.
+func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
+	var ends []matrixEnd
+	for i := range c.set.Pods {
+		p := &c.set.Pods[i]
+		if !q.selects(p) {
+			continue
+		}
+		if e, err := c.podEnd("", p); err == nil {
+			ends = append(ends, matrixEnd{name: e.Pod, workload: p.Pod.Namespace + "/" + p.Workload, addresses: e.addresses})
+		}
+	}
+	switch {
+	case len(ends) == 0 && len(q.Namespaces) > 0:
+		return nil, inputErrorf("namespace", few(q.Namespaces), "no pod there has an address")
+	case len(ends) == 0:
+		return nil, inputErrorf("", "", "no pod has an address; give pods too, such as kubectl get pods -A -o yaml writes")
+	case len(ends) > maxMatrixPods:
+		return nil, inputErrorf("", "", "%d pods are too many for one table; choose namespaces with -n", len(ends))
+	}
+	slices.SortFunc(ends, func(a, b matrixEnd) int { return comparePods(a.name, b.name) })
+	for _, text := range q.Addresses {
+		address, ok, err := parseAddress("address", text)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, inputErrorf("address", text, "not an IP address")
+		}
+		ends = append(ends, matrixEnd{name: address.String(), addresses: []netip.Addr{address}})
+	}
+	return ends, nil
+}
+
+func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
+	return !p.HostNetwork && !p.Finished && (len(q.Namespaces) == 0 || slices.Contains(q.Namespaces, p.Pod.Namespace))
+}
+
+// cell is the verdict about the flow from one end to another.
+type cell byte
+
+const (
+	// notEvaluated: both ends are the same, or have no address family in common.
+	notEvaluated cell = iota
+	denied
+	allowed
+)
+
+// evaluatePairs evaluates the flow from every end to every other end. The result
+// is indexed by source and destination.
+func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]cell, error) {
+	cells := make([][]cell, len(ends))
+	for i := range ends {
+		cells[i] = make([]cell, len(ends))
+		for j := range ends {
+			src, dst, ok := sameFamily(ends[i].addresses, ends[j].addresses)
+			if i == j || !ok {
+				continue
+			}
+			f, err := newFlow(src, dst, protocol, port)
+			if err != nil {
+				return nil, err
+			}
+			verdict, err := c.Verdict(f)
+			if err != nil {
+				return nil, err
+			}
+			cells[i][j] = denied
+			if verdict == rule.Allow {
+				cells[i][j] = allowed
+			}
+		}
+	}
+	return cells, nil
+}
+
+// mergePods merges the pods of a workload into one end if no cell distinguishes
+// them.
+func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
+	members := map[string][]int{}
+	for i, e := range ends {
+		if e.workload != "" {
+			members[e.workload] = append(members[e.workload], i)
+		}
+	}
+	var merged []MatrixEnd
+	var first []int // the index of each merged end's first member
+	for i, e := range ends {
+		switch group := members[e.workload]; {
+		case len(group) < 2 || !alike(cells, group):
+			end := MatrixEnd{Name: e.name}
+			if e.workload != "" {
+				end.Pods = []string{e.name}
+			}
+			merged, first = append(merged, end), append(first, i)
+		case group[0] == i:
+			end := MatrixEnd{Name: fmt.Sprintf("%s (%d)", e.workload, len(group))}
+			for _, j := range group {
+				end.Pods = append(end.Pods, ends[j].name)
+			}
+			merged, first = append(merged, end), append(first, i)
+		}
+	}
+	out := make([][]cell, len(first))
+	for i, from := range first {
+		for j, to := range first {
+			if i == j && len(merged[i].Pods) > 1 {
+				to = members[ends[from].workload][1]
+			}
+			out[i] = append(out[i], cells[from][to])
+		}
+	}
+	return merged, out
+}
+
+// alike reports whether the pods of a group have the same verdicts to and from
+// every other end, and all the same verdict among each other.
+func alike(cells [][]cell, group []int) bool {
+	inside := make(map[int]bool, len(group))
+	for _, i := range group {
+		inside[i] = true
+	}
+	a := group[0]
+	for _, b := range group {
+		for _, other := range group {
+			if b != other && cells[b][other] != cells[group[0]][group[1]] {
+				return false
+			}
+		}
+		for j := range cells {
+			if !inside[j] && (cells[a][j] != cells[b][j] || cells[j][a] != cells[j][b]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// add adds ends with their verdicts.
+func (m *Matrix) add(ends []MatrixEnd, cells [][]cell) {
+	m.Ends = ends
+	for i, row := range cells {
+		for j, c := range row {
+			if c == notEvaluated {
+				continue
+			}
+			verdict := rule.Deny
+			if c == allowed {
+				verdict = rule.Allow
+			}
+			m.Flows = append(m.Flows, MatrixFlow{From: ends[i].Name, To: ends[j].Name, Verdict: verdict.String()})
+		}
+	}
+}
+
+// comparePods compares names with their trailing numbers as numbers: web-2 comes
+// before web-10.
+func comparePods(a, b string) int {
+	headA, numberA := trailingNumber(a)
+	headB, numberB := trailingNumber(b)
+	return cmp.Or(cmp.Compare(headA, headB), cmp.Compare(numberA, numberB), cmp.Compare(a, b))
+}
+
+func trailingNumber(name string) (head string, number int) {
+	at := strings.LastIndexByte(name, '-')
+	if n, err := strconv.Atoi(name[at+1:]); at >= 0 && err == nil && n >= 0 {
+		return name[:at], n
+	}
+	return name, -1
+}
+
+// Validate returns an *InputError if the target of the question is wrong. It needs
+// no objects.
+func (q *MatrixQuestion) Validate() error {
+	_, _, err := q.parse(nil)
+	return err
+}

@@ -1,0 +1,12 @@
+package query
+
+// APIVersion is the apiVersion of the JSON form of every answer.
+const APIVersion = "query.sluice.dev/v1alpha1"
+
+// TypeMeta identifies the JSON form of an answer.
+type TypeMeta struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+}
+
+func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: APIVersion, Kind: kind} }

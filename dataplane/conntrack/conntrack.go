@@ -56,19 +56,19 @@ func (c *Connections) Close() error {
 // Result is what a walk did.
 type Result struct {
 	// Connections is how many there were.
-	Connections int `json:"connections"`
-	// Accepted, Refused and Cleared are marks that changed, by what they are now.
-	Accepted int `json:"accepted"`
-	Refused  int `json:"refused"`
-	Cleared  int `json:"cleared"`
+	Connections int
+	// Accepted, Denied and Cleared are marks that changed, by what they are now.
+	Accepted int
+	Denied   int
+	Cleared  int
 	// Took is the time from the first question to the last decision.
-	Took time.Duration `json:"tookNanoseconds"`
+	Took time.Duration
 }
 
 // Changed is how many marks changed.
-func (r Result) Changed() int { return r.Accepted + r.Refused + r.Cleared }
+func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// JudgeAll judges every connection and corrects its mark. When it returns nil,
+// Reevaluate judges every connection and corrects its mark. When it returns nil,
 // each connection that existed when it began and still does has got the mark of
 // a judge that newest gave since. Connections of nobody who is isolated have
 // none.
@@ -76,7 +76,7 @@ func (r Result) Changed() int { return r.Accepted + r.Refused + r.Cleared }
 // It asks newest again and again, about every hundred connections, and uses a
 // judge until it asks for the next or returns. After an error, or when the
 // context has ended, some connections have not been judged.
-func (c *Connections) JudgeAll(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
+func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() stateFunc {
 		judge := newest()
 		return func(e *entry) uint32 { return c.state(judge, e) }
@@ -107,7 +107,7 @@ func (c *Connections) state(judge rule.Evaluator, e *entry) uint32 {
 	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Evaluate(f.Reverse()).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
-		return c.marks.Refused
+		return c.marks.Denied
 	}
 }
 

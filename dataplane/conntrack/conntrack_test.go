@@ -91,7 +91,7 @@ func (s *stage) read() map[uint16]uint32 {
 }
 
 func (s *stage) judgeAll(j judge) (conntrack.Result, error) {
-	return s.connections.JudgeAll(context.Background(), func() rule.Evaluator { return j })
+	return s.connections.Reevaluate(context.Background(), func() rule.Evaluator { return j })
 }
 
 // judge isolates one pod for ingress; port 80 of it is allowed.
@@ -148,7 +148,7 @@ func TestJudgeAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Connections != 11 || again.Accepted+again.Refused+again.Cleared != 0 {
+	if again.Connections != 11 || again.Accepted+again.Denied+again.Cleared != 0 {
 		t.Errorf("a second walk: %+v, want 11 connections and no change", again)
 	}
 	if _, err := s.connections.Clear(); err != nil {
@@ -181,7 +181,7 @@ func TestJudgeAllAfterOneGivenUp(t *testing.T) {
 	for range 3 {
 		ctx, stop := context.WithCancel(t.Context())
 		asked := 0
-		_, err := s.connections.JudgeAll(ctx, func() rule.Evaluator {
+		_, err := s.connections.Reevaluate(ctx, func() rule.Evaluator {
 			if asked++; asked == 2 {
 				stop()
 			}
@@ -215,7 +215,7 @@ func TestJudgeAllHoldsNoConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	if r.Connections != n || r.Accepted != n/2 || r.Refused != n/2 {
+	if r.Connections != n || r.Accepted != n/2 || r.Denied != n/2 {
 		t.Errorf("walk: %+v", r)
 	}
 	if got := after.TotalAlloc - before.TotalAlloc; got > 256<<10 {

@@ -81,8 +81,8 @@ func (c *Connections) updateOne(payload []byte, state stateFunc, r *Result) erro
 	switch want {
 	case 0:
 		r.Cleared++
-	case c.marks.Refused:
-		r.Refused++
+	case c.marks.Denied:
+		r.Denied++
 	default:
 		r.Accepted++
 	}

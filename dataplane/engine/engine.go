@@ -160,7 +160,7 @@ func (e *Engine) walk() {
 	var ctx context.Context
 	ctx, e.stopWalks = context.WithCancel(context.Background())
 	e.walker = newWalker(e.config.Log)
-	e.walker.judgeAll, e.walker.acknowledge, e.walker.fail = e.connections.JudgeAll, e.acknowledge, e.fail
+	e.walker.judgeAll, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
 	e.walking.Go(func() { e.walker.run(ctx) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnjudged(ctx) })
@@ -207,7 +207,7 @@ func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.seenMu.Unlock()
 	e.acknowledged.Store(generation)
 	e.config.Log.V(1).Info("generation is in force", "generation", generation, "connections", r.Connections,
-		"accepted", r.Accepted, "denied", r.Refused, "cleared", r.Cleared, "took", r.Took)
+		"accepted", r.Accepted, "denied", r.Denied, "cleared", r.Cleared, "took", r.Took)
 }
 
 // Failed gives the error after which the engine does not enforce as it should:

@@ -34,13 +34,13 @@ func (e *Engine) Status() (report.Status, error) {
 	if s.Verdicts, err = e.pool.Stats(); err != nil {
 		return s, err
 	}
-	s.Unevaluated, err = e.table.Unjudged()
+	s.Unevaluated, err = e.table.Unevaluated()
 	return s, err
 }
 
 // walkOf returns the report of a walk that ended at a time.
 func walkOf(at time.Time, r conntrack.Result) report.Walk {
 	return report.Walk{
-		At: at, Connections: r.Connections, Accepted: r.Accepted, Denied: r.Refused, Cleared: r.Cleared, Took: r.Took,
+		At: at, Connections: r.Connections, Accepted: r.Accepted, Denied: r.Denied, Cleared: r.Cleared, Took: r.Took,
 	}
 }

@@ -24,7 +24,7 @@ func (e *Engine) followUnjudged(ctx context.Context) {
 		}
 		// Where somebody removed the table the counter is gone, and the repair has
 		// asked already.
-		passed, err := e.table.Unjudged()
+		passed, err := e.table.Unevaluated()
 		if err != nil || passed == last {
 			continue
 		}

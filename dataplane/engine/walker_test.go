@@ -101,7 +101,7 @@ func (k *table) judgeAll(_ context.Context, newest func() rule.Evaluator) (r con
 		}
 	}
 	k.happen()
-	r.Refused = rapid.IntRange(0, 1).Draw(k.t, "changed")
+	r.Denied = rapid.IntRange(0, 1).Draw(k.t, "changed")
 	return r, nil
 }
 
@@ -209,7 +209,7 @@ func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
 				w := newWalker(logr.Discard())
 				var walks, told atomic.Int64
 				w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
-					r := conntrack.Result{Refused: test.refused[min(int(walks.Load()), len(test.refused)-1)]}
+					r := conntrack.Result{Denied: test.refused[min(int(walks.Load()), len(test.refused)-1)]}
 					walks.Add(1)
 					return r, nil
 				}
@@ -240,7 +240,7 @@ func TestALookGivesWay(t *testing.T) {
 					newest()
 					select {
 					case <-time.After(time.Minute):
-						return conntrack.Result{Refused: 1}, nil
+						return conntrack.Result{Denied: 1}, nil
 					case <-ctx.Done():
 						return conntrack.Result{}, ctx.Err()
 					}

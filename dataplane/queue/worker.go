@@ -112,7 +112,7 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 		}
 		return marks.Accepted
 	}
-	verdict, state := report.Deny, marks.Refused
+	verdict, state := report.Deny, marks.Denied
 	// Connection tracking may have lost a connection that the other end opened,
 	// and it knows which connection an error is about. The rules accept these
 	// answers only where that can be.

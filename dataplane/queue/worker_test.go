@@ -136,14 +136,14 @@ func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
 		want sent
 	}{
 		"accepted":                  {tcp4(80, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Accepted, true}},
-		"refused":                   {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"refused":                   {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
 		"the kernel leaves out a 0": {tcp4(80, syn), nil, sent{7, nfqueue.NfAccept, marks.Accepted, true}},
-		"our bits came set":         {tcp4(81, syn), new(others | marks.Mask), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"our bits came set":         {tcp4(81, syn), new(others | marks.Mask), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
 		// What was sent to port 40000 may be an answer from port 80.
 		"mid-stream":                 {answer(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
-		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
 		"an error about its sender":  {unreachable4(1), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
-		"an error about another":     {unreachable4(2), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Refused, true}},
+		"an error about another":     {unreachable4(2), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
 		"unreadable: dropped unread": {tcp4(80, syn)[:30], new(uint32(others)), sent{7, nfqueue.NfDrop, 0, false}},
 	}
 	for name, test := range tests {

@@ -12,7 +12,7 @@ import "golang.org/x/sys/unix"
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), comeBack()),
-		append(connectionMarkIs(c.Marks.Mask, c.Marks.Refused), comeBack()),
+		append(connectionMarkIs(c.Marks.Mask, c.Marks.Denied), comeBack()),
 	}
 	if !c.WithoutReversePath {
 		rules = append(rules, append(join(cameInBy(egressLinks), sourceIsElsewhere()), drop()))
@@ -34,7 +34,7 @@ func (c Config) settleErrorRules() []expressions {
 	m := c.Marks
 	return []expressions{
 		append(notICMP(), comeBack()),
-		append(markIs(m.Mask, m.Refused), drop()),
+		append(markIs(m.Mask, m.Denied), drop()),
 		clearMark(m.Mask),
 		{accept()},
 	}

@@ -20,8 +20,8 @@ type Marks struct {
 	Mask uint32
 	// Accepted is the lower bit: the flow's original direction is allowed.
 	Accepted uint32
-	// Refused is the higher bit.
-	Refused uint32
+	// Denied is the higher bit.
+	Denied uint32
 	// Either is both bits: a TCP connection that was found in the middle of its
 	// life, whose flow is allowed in at least one of its two orientations. It may
 	// go on; it cannot be opened anew.
@@ -34,7 +34,7 @@ func MarksOf(mask uint32) (Marks, error) {
 		return Marks{}, fmt.Errorf("mark mask %#x has %d bits: want exactly two, as in %#x", mask, bits.OnesCount32(mask), DefaultMask)
 	}
 	low := mask & -mask
-	return Marks{Mask: mask, Accepted: low, Refused: mask &^ low, Either: mask}, nil
+	return Marks{Mask: mask, Accepted: low, Denied: mask &^ low, Either: mask}, nil
 }
 
 // Of gives our bits of a mark.

@@ -121,7 +121,7 @@ func (c Config) judgeRules(first, more []expressions) []expressions {
 	}
 	marked := []expressions{
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
-		append(connectionMarkIs(m.Mask, m.Refused), continueAt(refuse)),
+		append(connectionMarkIs(m.Mask, m.Denied), continueAt(refuse)),
 	}
 	return slices.Concat(cleared, first, marked, c.acceptedRules(), more, isolatedTo(enqueue))
 }
@@ -184,7 +184,7 @@ func (c Config) settleRules() []expressions {
 		// A packet that fits no connection must not reset the one that it seems
 		// to belong to.
 		append(stateIs(expr.CtStateBitINVALID), drop()),
-		setConnectionMark(m.Mask, m.Refused),
+		setConnectionMark(m.Mask, m.Denied),
 		{continueAt(refuse)},
 	}
 }

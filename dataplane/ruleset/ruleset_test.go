@@ -229,7 +229,7 @@ func TestMarksOf(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("MarksOf(%#x): %v", mask, err)
 		}
-		if ok && (m.Accepted >= m.Refused || m.Accepted|m.Refused != mask || m.Either != mask) {
+		if ok && (m.Accepted >= m.Denied || m.Accepted|m.Denied != mask || m.Either != mask) {
 			t.Errorf("MarksOf(%#x) = %+v", mask, m)
 		}
 	}

@@ -15,10 +15,10 @@ const unjudged = "unjudged"
 // countBy: counter name NAME.
 func countBy(name string) expr.Any { return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name} }
 
-// Unjudged is how many packets of isolated pods passed without a verdict, because
+// Unevaluated is how many packets of isolated pods passed without a verdict, because
 // the failure policy is FailOpen and nobody listened or a queue was full: since
 // the table had that policy, also over restarts.
-func (t *Table) Unjudged() (packets uint64, err error) {
+func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
 		return 0, nil // Install leaves no counter.
 	}

@@ -43,7 +43,6 @@ type counters struct {
 	denied           atomic.Uint64
 	midStream        atomic.Uint64
 	verdictErrors    atomic.Uint64
-	overruns         atomic.Uint64
 	unreadable       [packet.Faults]atomic.Uint64
 	// sides: direction, family (0 is IPv4), protocol class, verdict.
 	sides [2][2][protocols][2]atomic.Uint64
@@ -72,7 +71,6 @@ func (c *counters) addTo(s *report.Stats, sides *sideCounts) {
 	s.Denied += c.denied.Load()
 	s.MidStream += c.midStream.Load()
 	s.VerdictErrors += c.verdictErrors.Load()
-	s.SocketDropped += c.overruns.Load()
 	c.lookups.addTo(&s.LookupTimes)
 	c.batchTimes.addTo(&s.BatchTimes)
 	for i := range c.unreadable {

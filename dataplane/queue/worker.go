@@ -2,14 +2,11 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/florianl/go-nfqueue/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
@@ -153,20 +150,13 @@ func (w *worker) answer(id uint32, verdict int, options ...nfqueue.VerdictOption
 	}
 }
 
-// readFailed says whether reading goes on: 0 is yes.
+// readFailed reports an error of reading or of writing verdicts, unless the pool
+// is closing. It returns 1, which ends the worker.
 func (w *worker) readFailed(ctx context.Context, err error) int {
-	switch {
-	case ctx.Err() != nil:
-		return 1
-	case errors.Is(err, unix.ENOBUFS):
-		w.counters.overruns.Add(1)
-		return 0
-	case errors.Is(err, unix.EINTR), errors.Is(err, os.ErrDeadlineExceeded):
-		return 0
-	default:
+	if ctx.Err() == nil {
 		w.pool.failed <- fmt.Errorf("reading queue %d: %w", w.number, err)
-		return 1
 	}
+	return 1
 }
 
 // close waits until the worker has left its queue. The pool's context has

@@ -9,7 +9,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
@@ -172,7 +171,7 @@ func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
 			t = nil
 		}
 	}()
-	publisher, err := statedir.NewPublisher(stateDir)
+	publisher, err := tree.NewPublisher(stateDir)
 	if err != nil {
 		return nil, err
 	}

@@ -8,22 +8,21 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// clusterFlags are the flags that select a cluster. They have the names that
-// kubectl uses.
+// clusterFlags are the flags that say which cluster, named as kubectl names them.
 type clusterFlags struct {
 	options live.Options
 }
 
 func (c *clusterFlags) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default as for kubectl)")
-	cmd.Flags().StringVar(&c.options.Context, "context", "", "`context` of the kubeconfig (default its current context)")
+	cmd.Flags().StringVar(&c.options.Kubeconfig, "kubeconfig", "", "`file` that says how to reach the cluster; else as kubectl does")
+	cmd.Flags().StringVar(&c.options.Context, "context", "", "`context` of the kubeconfig; else its current one")
 }
 
-// given reports whether a flag selects a cluster.
+// given reports whether the user named a cluster.
 func (c *clusterFlags) given() bool { return c.options != live.Options{} }
 
-// connect returns a connection to the cluster. An error in the kubeconfig is an
-// inputError, except live.ErrNoCluster.
+// connect gives the way to the cluster. What is wrong with the kubeconfig is
+// wrong input; live.ErrNoCluster stays what it is.
 func (c *clusterFlags) connect() (*live.Connection, error) {
 	connection, err := live.Connect(c.options)
 	if err != nil && !errors.Is(err, live.ErrNoCluster) {

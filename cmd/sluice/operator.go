@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/operator"
 )
 
@@ -59,7 +60,7 @@ A deleted Enforcer goes once every node has proved that nothing of it is left.`,
 				return err
 			}
 			if flags.image == "" {
-				if flags.image, err = operator.PodImage(cmd.Context(), config, flags.namespace, pod); err != nil {
+				if flags.image, err = enforcer.DefaultImage(cmd.Context(), config, flags.namespace, pod); err != nil {
 					return fmt.Errorf("finding the image of nodes: %w", err)
 				}
 			}

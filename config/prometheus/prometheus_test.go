@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/operator"
+	"github.com/sluicenet/sluice/controllers/enforcer"
 )
 
 func read(t *testing.T, name string) string {
@@ -158,7 +158,7 @@ func TestDashboard(t *testing.T) {
 // TestEndpoints: alerts about a target name a port that the nodes' pods have.
 func TestEndpoints(t *testing.T) {
 	ports := map[string]bool{}
-	for _, container := range operator.Pod(&v1alpha1.Enforcer{}, "sluice").Spec.Containers {
+	for _, container := range enforcer.Pod(&v1alpha1.Enforcer{}, "sluice").Spec.Containers {
 		for _, port := range container.Ports {
 			ports[port.Name] = true
 		}

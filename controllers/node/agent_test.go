@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/go-logr/logr/funcr"
@@ -20,7 +21,6 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
@@ -116,7 +116,7 @@ func (a *agent) metric(t *testing.T, name, label string) float64 {
 
 // tree opens what is published.
 func (a *agent) tree() (*tree.Tree, error) {
-	return tree.Open(statedir.Current(a.stateDir))
+	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
 }
 
 // generation gives the published one.

@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -47,7 +46,7 @@ func TestTreeIsGone(t *testing.T) {
 		}
 		p.look()
 		p.step()
-		found, err := statedir.OpenCurrent(dir)
+		found, err := tree.OpenCurrent(dir)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -58,7 +57,7 @@ func TestTreeIsGone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	newer, err := statedir.NewPublisher(dir)
+	newer, err := tree.NewPublisher(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ func TestTreeIsGone(t *testing.T) {
 	}
 	p.look()
 	p.step()
-	if found, err := statedir.Published(dir); err != nil || found != generation {
+	if found, err := tree.Published(dir); err != nil || found != generation {
 		t.Errorf("generation %d, %v, want %d of somebody else", found, err, generation)
 	}
 }

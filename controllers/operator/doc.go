@@ -1,4 +1,3 @@
-// Package operator has the reconcilers that run once per cluster. They turn the
-// Enforcer into the pods of the nodes, and tell by PolicyStatus and the
-// Enforcer's status what the nodes enforce.
+// Package operator starts the controllers that run once per cluster: those of
+// packages enforcer and policystatus, in one manager.
 package operator

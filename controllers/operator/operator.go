@@ -13,12 +13,15 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/policystatus"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=create
@@ -26,24 +29,25 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=events,verbs=create;patch
 
-// Options say how an operator works.
+// Options configure an operator.
 type Options struct {
-	// Namespace is where the operator and what it makes are.
+	// Namespace has the operator and the objects that it creates.
 	Namespace string
-	// Image is the image of nodes whose Enforcer names none.
+	// Image is the image of agent and dataplane if the Enforcer names none.
 	Image string
-	// LeaderElection lets only one of several operators work at a time.
+	// LeaderElection makes only one of several operators work at a time.
 	LeaderElection bool
-	// MetricsAddress and HealthAddress are where metrics, and /healthz and
-	// /readyz, are served, such as ":8080"; "0" is nowhere.
+	// MetricsAddress is the address of /metrics, HealthAddress that of /healthz
+	// and /readyz, for example ":8080". "0" disables a server.
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
 }
 
-// lease is what operators of a cluster compete for.
+// lease is the name of the Lease for leader election.
 const lease = "sluice-operator"
 
-// Run works until the context ends, or until another operator leads.
+// Run runs the controllers until the context ends, or until another operator
+// becomes the leader.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if o.Namespace == "" || o.Image == "" {
 		return errors.New("preparing the operator: a namespace and an image are needed")
@@ -56,10 +60,11 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("preparing the operator: %w", err)
 	}
-	if err := addPolicyStatus(mgr, o.Log.WithName("policystatus")); err != nil {
+	if err := policystatus.SetupWithManager(mgr, o.Log.WithName("policystatus")); err != nil {
 		return err
 	}
-	if err := addEnforcer(mgr, o); err != nil {
+	err = enforcer.SetupWithManager(mgr, enforcer.Options{Namespace: o.Namespace, Image: o.Image, Log: o.Log.WithName("enforcer")})
+	if err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -72,17 +77,17 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-// readyTime is how long readiness waits for caches.
-const readyTime = time.Second
+// readyTimeout is how long a readiness check waits for caches.
+const readyTimeout = time.Second
 
-// cachesReady is the readiness of an operator: it has read what it follows. One
-// that waits to lead follows nothing yet and is ready to.
+// cachesReady returns the readiness check of an operator: its caches have synced.
+// An operator that is not the leader watches nothing, so it is ready.
 func cachesReady(mgr manager.Manager) healthz.Checker {
 	return func(r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if !mgr.GetCache().WaitForCacheSync(ctx) {
-			return errors.New("not everything was read from the API server yet")
+			return errors.New("the caches have not synced with the API server yet")
 		}
 		return nil
 	}
@@ -96,7 +101,7 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		}
 	}
 	config = rest.CopyConfig(config)
-	// The API server shares itself out fairly.
+	// Priority and fairness of the API server limits the requests instead.
 	config.QPS = -1
 	return manager.New(config, manager.Options{
 		Scheme:                        scheme,
@@ -110,4 +115,20 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
+}
+
+// cacheOptions returns the options of the caches that both controllers share.
+func cacheOptions(namespace string) cache.Options {
+	byObject := enforcer.CachedObjects(namespace)
+	for object, options := range policystatus.CachedObjects() {
+		switch object.(type) {
+		case *corev1.Pod:
+			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
+		case *v1alpha1.NodeEnforcer:
+			// The enforcer's options are the same.
+			continue
+		}
+		byObject[object] = options
+	}
+	return cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}
 }

@@ -14,15 +14,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// set is a set of the table. Its keys are in the given byte order.
+// set is a set of the table.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
 	order   binaryutil.ByteOrder
 }
 
-// addressSet is a set of addresses. Packets of a family are looked up in it by the
-// field of the IP header at an offset.
+// addressSet is a set of addresses and the part of a packet it is looked up by.
 type addressSet struct {
 	set
 	family         byte
@@ -30,8 +29,8 @@ type addressSet struct {
 	direction      rule.Direction
 }
 
-// The pods that policies isolate. For egress, a packet is looked up by its source,
-// for ingress by its destination.
+// Pods that policies isolate for egress are looked up by source, for ingress by
+// destination.
 var (
 	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress}
 	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress}
@@ -41,13 +40,13 @@ var (
 	addressSets = []addressSet{egress4, egress6, ingress4, ingress6}
 )
 
-// Sets of interfaces, by interface index. See Links.
+// Sets of interfaces, by number. See Links.
 var (
 	egressLinks = set{"egress-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 )
 
-// sets returns all sets of the table.
+// sets is all sets of the table.
 func sets() []set {
 	var out []set
 	for _, s := range addressSets {
@@ -56,32 +55,29 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks)
 }
 
-// hasFamilyOf reports whether an address is of the set's family.
-func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
+func (s addressSet) holds(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
 	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
 }
 
-// Isolated has the addresses of this node's pods that policies isolate, by
-// direction. Only packets from or to them are queued. It may contain duplicates.
+// Isolated is the addresses of this node's pods that policies isolate, by
+// direction. Everything else is never queued. Addresses may come twice.
 type Isolated struct {
 	Egress, Ingress []netip.Addr
 }
 
-// Links has indexes of this node's interfaces.
+// Links are numbers of this node's interfaces.
 type Links struct {
-	// Egress has the interfaces that lead to at least one pod that is isolated for
-	// egress. A packet that comes in by one of them must have a source whose route
-	// leads back to it.
+	// Egress lead to at least one pod that policies isolate for egress. What
+	// comes in by one has to come from an address whose route leads back there.
 	Egress []uint32
-	// Closed has the interfaces of Egress on which link-local addresses are
-	// restricted, because none of them leads to a pod that may use its link-local
-	// address freely.
+	// Closed are those of Egress that lead to no pod which may send what it likes
+	// from its link-local address.
 	Closed []uint32
 }
 
-// content has the keys of each set, by the set's name, as the kernel encodes them.
+// content is the keys that each set holds, as the kernel has them.
 type content map[string]map[string]struct{}
 
 func contentOf(i Isolated, l Links) content {
@@ -93,7 +89,7 @@ func contentOf(i Isolated, l Links) content {
 		}
 		out[s.name] = map[string]struct{}{}
 		for _, a := range addresses {
-			if s.hasFamilyOf(a) {
+			if s.holds(a) {
 				out[s.name][string(a.AsSlice())] = struct{}{}
 			}
 		}
@@ -107,13 +103,13 @@ func contentOf(i Isolated, l Links) content {
 	return out
 }
 
-// hasShapeOf reports whether a set in the kernel has the shape that we gave it.
-func (s set) hasShapeOf(have *nftables.Set) bool {
+// is reports whether a set of the kernel is of our making.
+func (s set) is(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
 
-// readContent returns the content of our sets in the kernel, and the sets of the
-// table that are not ours: they have another name or another shape.
+// readContent asks the kernel what our sets hold, and which sets of the table
+// are not ours: of another name or of another shape.
 func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
 	out = content{}
 	all, err := c.GetSets(t)
@@ -123,7 +119,7 @@ func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*n
 	ours := sets()
 	for _, have := range all {
 		i := slices.IndexFunc(ours, func(s set) bool { return s.name == have.Name })
-		if i < 0 || !ours[i].hasShapeOf(have) {
+		if i < 0 || !ours[i].is(have) {
 			foreign = append(foreign, have)
 			continue
 		}
@@ -140,12 +136,11 @@ func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*n
 	return out, foreign, nil
 }
 
-// elementsPerMessage keeps the list of elements in a message below 64 KiB, the
-// maximum length of a netlink attribute.
+// elementsPerMessage keeps a message's list below the 64 KiB that the length of
+// a netlink attribute can say.
 const elementsPerMessage = 1000
 
-// change adds to the transaction the elements to delete and to add, so that the
-// sets change from one content to another.
+// change adds to the transaction what turns one content into another.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		set := s.of(t)
@@ -163,7 +158,7 @@ func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	return nil
 }
 
-// difference returns the keys of a that b does not have, in ascending order.
+// difference gives what a has and b has not, in order.
 func difference(a, b map[string]struct{}) []nftables.SetElement {
 	var out []nftables.SetElement
 	for _, key := range slices.Sorted(maps.Keys(a)) {

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/operator"
+	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/process"
@@ -54,7 +54,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
 		return nil, err
 	}
-	n.pod = operator.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
+	n.pod = enforcer.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
 	if err := n.admit(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -139,7 +139,7 @@ func (n *Node) Prepare() error {
 // StartUninstall starts what an operator starts on a node whose Enforcer was
 // deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
-	pod := operator.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
+	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 

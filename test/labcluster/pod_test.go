@@ -21,7 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/operator"
+	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
@@ -91,12 +91,12 @@ func TestPodAsShipped(t *testing.T) {
 	if err := errors.Join(c.WaitRunning(ctx, "default"), c.WaitEnforced(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	for _, port := range []int{operator.AgentHealthPort, operator.DataplaneHealthPort} {
+	for _, port := range []int{enforcer.AgentHealthPort, enforcer.DataplaneHealthPort} {
 		for _, path := range []string{"/healthz", "/readyz"} {
 			answers(t, node, port, path)
 		}
 	}
-	for _, port := range []int{operator.AgentMetricsPort, operator.DataplaneMetricsPort} {
+	for _, port := range []int{enforcer.AgentMetricsPort, enforcer.DataplaneMetricsPort} {
 		answers(t, node, port, "/metrics")
 	}
 	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {
@@ -120,7 +120,7 @@ func TestPodAsShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers(t, node, operator.DataplaneHealthPort, "/readyz")
+	answers(t, node, enforcer.DataplaneHealthPort, "/readyz")
 	if diff := cmp.Diff(before, nft(t, node, "-a list ruleset")); diff != "" {
 		t.Errorf("rules of others (-before +after):\n%s", diff)
 	}

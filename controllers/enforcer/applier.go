@@ -1,0 +1,125 @@
+package enforcer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// fieldOwner is the manager of the fields that the operator applies.
+const fieldOwner = "sluice-operator"
+
+// applier applies objects with server-side apply. It remembers the results, so
+// that an object without changes causes no request.
+type applier struct {
+	client client.Client
+	// reader reads the present state of objects, from a cache if one watches
+	// them.
+	reader  client.Reader
+	results map[objectKey]result
+}
+
+type objectKey struct {
+	kind schema.GroupKind
+	client.ObjectKey
+}
+
+// result has the fingerprint of what was applied, and of the object that the
+// API server made of it.
+type result struct{ wanted, live [sha256.Size]byte }
+
+func newApplier(c client.Client, reader client.Reader) *applier {
+	return &applier{client: c, reader: reader, results: map[objectKey]result{}}
+}
+
+func keyOf(object *unstructured.Unstructured) objectKey {
+	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
+}
+
+// apply makes an object have the wanted fields, and returns the object
+// afterwards. It leaves fields alone that are not in wanted.
+func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	key := keyOf(wanted)
+	sum, err := fingerprint(wanted)
+	if err != nil {
+		return nil, err
+	}
+	live, err := a.live(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	if live != nil {
+		if now, err := fingerprint(live); err == nil && a.results[key] == (result{sum, now}) {
+			return live, nil
+		}
+	}
+	out := wanted.DeepCopy()
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(out), client.FieldOwner(fieldOwner), client.ForceOwnership)
+	if err != nil {
+		delete(a.results, key)
+		return nil, fmt.Errorf("applying %s %s: %w", wanted.GetKind(), nameOf(wanted), err)
+	}
+	now, err := fingerprint(out)
+	if err != nil {
+		return nil, err
+	}
+	a.results[key] = result{sum, now}
+	return out, nil
+}
+
+// live returns the present state of an object, nil if it does not exist.
+func (a *applier) live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(object.GroupVersionKind())
+	err := a.reader.Get(ctx, client.ObjectKeyFromObject(object), live)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading %s %s: %w", object.GetKind(), nameOf(object), err)
+	}
+	return live, nil
+}
+
+// remove deletes an object. It does nothing if the object does not exist.
+func (a *applier) remove(ctx context.Context, object *unstructured.Unstructured) error {
+	delete(a.results, keyOf(object))
+	err := a.client.Delete(ctx, object.DeepCopy())
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting %s %s: %w", object.GetKind(), nameOf(object), err)
+	}
+	return nil
+}
+
+func nameOf(object client.Object) string {
+	if object.GetNamespace() == "" {
+		return object.GetName()
+	}
+	return object.GetNamespace() + "/" + object.GetName()
+}
+
+// fingerprint returns a hash of an object without its status and without the
+// metadata that the API server maintains.
+func fingerprint(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
+	content := maps.Clone(object.Object)
+	delete(content, "status")
+	if metadata, ok := content["metadata"].(map[string]any); ok {
+		metadata = maps.Clone(metadata)
+		for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
+			delete(metadata, field)
+		}
+		content["metadata"] = metadata
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("reading %s %s: %w", object.GetKind(), nameOf(object), err)
+	}
+	return sha256.Sum256(text), nil
+}

@@ -1,0 +1,103 @@
+package enforcer
+
+import (
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// ownedKind is a kind of object that the operator creates for an Enforcer.
+type ownedKind struct {
+	schema.GroupVersionKind
+	// name is the name of the only object of a cluster-scoped kind. It is empty
+	// for namespaced kinds.
+	name string
+}
+
+// ownedKinds returns the kinds that caches watch. ServiceMonitor is missing,
+// because not every cluster has it.
+func ownedKinds() []ownedKind {
+	admission := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
+	roles := schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
+	return []ownedKind{
+		{daemonSetKind, ""},
+		{serviceKind, ""},
+		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), ""},
+		{roles.WithKind("ClusterRole"), agentName},
+		{roles.WithKind("ClusterRoleBinding"), agentName},
+		{admission.WithKind("ValidatingAdmissionPolicy"), ownNodeName},
+		{admission.WithKind("ValidatingAdmissionPolicyBinding"), ownNodeName},
+	}
+}
+
+// CachedObjects returns the options of the caches that the reconciler reads.
+// They watch only what the operator may read. Pods are missing: their cache is
+// shared, see KeepOwnPods.
+func CachedObjects(namespace string) map[client.Object]cache.ByObject {
+	out := map[client.Object]cache.ByObject{
+		&corev1.Node{}:           {Transform: reduceNode},
+		&v1alpha1.NodeEnforcer{}: {Transform: cache.TransformStripManagedFields()},
+	}
+	for _, kind := range ownedKinds() {
+		object := &unstructured.Unstructured{}
+		object.SetGroupVersionKind(kind.GroupVersionKind)
+		options := cache.ByObject{}
+		if kind.name != "" {
+			options.Field = fields.OneTermEqualSelector(metav1.ObjectNameField, kind.name)
+		} else {
+			options.Namespaces = map[string]cache.Config{namespace: {}}
+		}
+		out[object] = options
+	}
+	return out
+}
+
+// KeepOwnPods returns a transform function that keeps pods of the operator's
+// own DaemonSets complete. It applies reduce to all other pods.
+func KeepOwnPods(namespace string, reduce toolscache.TransformFunc) toolscache.TransformFunc {
+	return func(in any) (any, error) {
+		if pod, ok := in.(*corev1.Pod); ok && pod.Namespace == namespace && isOwnPod(pod) {
+			pod.ManagedFields = nil
+			return pod, nil
+		}
+		return reduce(in)
+	}
+}
+
+func isOwnPod(pod *corev1.Pod) bool {
+	component := pod.Labels[labelComponent]
+	return pod.Labels[labelName] == appName && (component == componentNode || component == componentUninstall)
+}
+
+// reduceNode keeps the parts of a Node that decide whether it should enforce
+// and whether it is gone.
+func reduceNode(in any) (any, error) {
+	node, ok := in.(*corev1.Node)
+	if !ok {
+		return in, nil
+	}
+	out := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion,
+			CreationTimestamp: node.CreationTimestamp, Labels: maps.Clone(node.Labels),
+		},
+		Spec: corev1.NodeSpec{Taints: node.Spec.Taints},
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			out.Status.Conditions = []corev1.NodeCondition{{
+				Type: condition.Type, Status: condition.Status, LastTransitionTime: condition.LastTransitionTime,
+			}}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,269 @@
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+)
+
+// The API server lets the operator grant the agent only rights that the operator
+// has itself, so it has those of the agent: see controllers/node.
+//
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers/status,verbs=update
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sluice-agent-own-node,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts;services,verbs=list;watch
+// +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts,resourceNames=sluice-agent,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=sluice-system,resources=services,resourceNames=sluice-metrics,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,verbs=list;watch
+// +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,resourceNames=sluice;sluice-uninstall,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=sluice-system,resources=servicemonitors,resourceNames=sluice-metrics,verbs=get;create;patch;delete
+
+const (
+	// batchDelay is how long events of nodes are collected for one status.
+	batchDelay = time.Second
+	// resyncInterval is the time between two reconciliations without an event. It
+	// finds nodes that stopped reporting.
+	resyncInterval = 10 * time.Second
+	// monitorInterval is the time between two checks of the ServiceMonitor and of
+	// its kind.
+	monitorInterval = time.Minute
+)
+
+// Options configure the reconciler of the Enforcer.
+type Options struct {
+	// Namespace has the operator and the objects that it creates.
+	Namespace string
+	// Image is the image of agent and dataplane if the Enforcer names none.
+	Image string
+	Log   logr.Logger
+}
+
+// Reconciler reconciles the Enforcer.
+type Reconciler struct {
+	namespace, image string
+
+	// reader reads from the caches, direct from the API server.
+	reader, direct client.Reader
+	client         client.Client
+	mapper         meta.RESTMapper
+	events         events.EventRecorder
+	log            logr.Logger
+
+	owned    *applier
+	monitor  *applier
+	monitors time.Time // the last check of ServiceMonitors
+}
+
+// SetupWithManager adds the reconciler of the Enforcer to a manager. The
+// manager's caches need the options of CachedObjects and KeepOwnPods.
+func SetupWithManager(mgr manager.Manager, o Options) error {
+	r := &Reconciler{
+		namespace: o.Namespace, image: o.Image,
+		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), mapper: mgr.GetRESTMapper(),
+		events: mgr.GetEventRecorder(fieldOwner), log: o.Log,
+	}
+	r.owned, r.monitor = newApplier(r.client, r.reader), newApplier(r.client, r.direct)
+	c, err := controller.New("enforcer", mgr, controller.Options{
+		Reconciler: r,
+		// Tests run several operators in one process, one after the other.
+		SkipNameValidation: ptr.To(true),
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the controller of the Enforcer: %w", err)
+	}
+	for _, s := range r.sources(mgr.GetCache()) {
+		if err := c.Watch(s); err != nil {
+			return fmt.Errorf("preparing the watches of the Enforcer: %w", err)
+		}
+	}
+	return nil
+}
+
+// Reconcile applies the objects of the Enforcer, removes the rules from nodes
+// that it no longer selects, and writes its status. It uninstalls a deleted
+// Enforcer.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	enforcer := &v1alpha1.Enforcer{}
+	if err := r.reader.Get(ctx, request.NamespacedName, enforcer); err != nil {
+		if apierrors.IsNotFound(err) {
+			return reconcile.Result{}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("reading the Enforcer: %w", err)
+	}
+	if !enforcer.DeletionTimestamp.IsZero() {
+		return r.uninstall(ctx, enforcer)
+	}
+	if err := r.addFinalizer(ctx, enforcer); err != nil {
+		return reconcile.Result{}, ignoreOutdated(err)
+	}
+	daemonSet, applyErr := r.apply(ctx, enforcer)
+	seen, err := r.observe(ctx, daemonSet)
+	if err == nil {
+		var freeErr error
+		seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
+		applyErr = errors.Join(applyErr, freeErr)
+		err = r.write(ctx, enforcer, statusAfter(enforcer, seen, applyErr))
+	}
+	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))
+}
+
+// ignoreOutdated returns nil for an error that means that another client changed
+// the object in the meantime. The event of that change causes the next
+// reconciliation. It returns all other errors.
+func ignoreOutdated(err error) error {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// addFinalizer keeps the Enforcer, once it is deleted, until it is uninstalled.
+func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
+	before := enforcer.DeepCopy()
+	if !controllerutil.AddFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Patch(ctx, enforcer, patch); err != nil {
+		return fmt.Errorf("adding the finalizer to the Enforcer: %w", err)
+	}
+	return nil
+}
+
+// apply applies all objects of the Enforcer. An object that fails does not hold
+// up the others. apply returns the DaemonSet afterwards, nil if there is none.
+func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
+	objects, err := objectsOf(enforcer, r.namespace, r.image)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, object := range objects {
+		live, err := r.owned.apply(ctx, object)
+		errs = append(errs, err)
+		if err == nil && object.GroupVersionKind() == daemonSetKind {
+			daemonSet = live
+		}
+	}
+	return daemonSet, errors.Join(append(errs, r.applyMonitor(ctx, enforcer))...)
+}
+
+// applyMonitor applies the ServiceMonitor if the cluster has that kind.
+func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
+	if time.Since(r.monitors) < monitorInterval {
+		return nil
+	}
+	if exists, err := r.serviceMonitorsExist(); err != nil || !exists {
+		return err
+	}
+	_, err := r.monitor.apply(ctx, withOwner(enforcer, serviceMonitor(r.namespace)))
+	if apierrors.IsNotFound(err) {
+		// The kind was removed after the mapper had cached it.
+		err = nil
+	}
+	if err == nil {
+		r.monitors = time.Now()
+	}
+	return err
+}
+
+// serviceMonitorsExist reports whether the API server serves ServiceMonitors.
+func (r *Reconciler) serviceMonitorsExist() (bool, error) {
+	_, err := r.mapper.RESTMapping(serviceMonitorKind.GroupKind(), serviceMonitorKind.Version)
+	switch {
+	case meta.IsNoMatchError(err):
+		r.monitors = time.Now()
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for ServiceMonitors: %w", err)
+	}
+	return true, nil
+}
+
+// statusAfter returns the status of the Enforcer after its objects were applied
+// with the given error.
+func statusAfter(enforcer *v1alpha1.Enforcer, seen observation, applyErr error) v1alpha1.EnforcerStatus {
+	status := enforcerStatus(enforcer, seen, now())
+	if applyErr != nil {
+		setConditions(enforcer, &status, v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue,
+			v1alpha1.ReasonApplyFailed, message.Truncate(applyErr.Error(), message.Limit)))
+	}
+	return status
+}
+
+// observe reads the state from which the status is computed.
+func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstructured) (observation, error) {
+	var seen observation
+	var pods corev1.PodList
+	var nodes corev1.NodeList
+	var nodeEnforcers v1alpha1.NodeEnforcerList
+	err := errors.Join(
+		r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(labelsOf(componentNode))),
+		r.reader.List(ctx, &nodes),
+		r.reader.List(ctx, &nodeEnforcers),
+	)
+	if err != nil {
+		return seen, fmt.Errorf("reading the state of nodes: %w", err)
+	}
+	if daemonSet != nil {
+		if seen.daemonSet, err = typedDaemonSet(daemonSet); err != nil {
+			return seen, err
+		}
+	}
+	seen.pods, seen.nodes, seen.nodeEnforcers = pods.Items, nodes.Items, nodeEnforcers.Items
+	return seen, nil
+}
+
+// setConditions sets conditions of a new status for the Enforcer. A condition
+// whose status did not change keeps the time of its last transition.
+func setConditions(enforcer *v1alpha1.Enforcer, status *v1alpha1.EnforcerStatus, conditions ...metav1.Condition) {
+	for _, condition := range conditions {
+		condition.ObservedGeneration = enforcer.Generation
+		condition.LastTransitionTime = now()
+		if old := meta.FindStatusCondition(enforcer.Status.Conditions, condition.Type); old != nil && old.Status == condition.Status {
+			condition.LastTransitionTime = old.LastTransitionTime
+		}
+		meta.RemoveStatusCondition(&status.Conditions, condition.Type)
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+}
+
+// now returns the time in whole seconds, the precision of metav1.Time in JSON.
+func now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
+
+// write writes a status unless it equals the present one.
+func (r *Reconciler) write(ctx context.Context, enforcer *v1alpha1.Enforcer, status v1alpha1.EnforcerStatus) error {
+	if equality.Semantic.DeepEqual(enforcer.Status, status) {
+		return nil
+	}
+	next := enforcer.DeepCopy()
+	next.Status = status
+	if err := r.client.Status().Update(ctx, next); err != nil {
+		return fmt.Errorf("writing the Enforcer's status: %w", err)
+	}
+	return nil
+}

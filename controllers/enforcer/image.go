@@ -1,0 +1,35 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// +kubebuilder:rbac:groups="",namespace=sluice-system,resources=pods,verbs=get
+
+// operatorContainer is the name of the operator's container in its pod.
+const operatorContainer = "operator"
+
+// DefaultImage returns the image that nodes run unless the Enforcer names another
+// one: the image in the spec of the operator's own pod. An overlay, OLM or a
+// registry mirror may have changed it.
+func DefaultImage(ctx context.Context, config *rest.Config, namespace, name string) (string, error) {
+	reader, err := client.New(config, client.Options{})
+	if err != nil {
+		return "", fmt.Errorf("preparing a client: %w", err)
+	}
+	var pod corev1.Pod
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &pod); err != nil {
+		return "", fmt.Errorf("reading the operator's own pod: %w", err)
+	}
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.Name == operatorContainer && c.Image != "" {
+			return c.Image, nil
+		}
+	}
+	return "", fmt.Errorf("pod %s/%s has no container %s: rename its container, or set --image", namespace, name, operatorContainer)
+}

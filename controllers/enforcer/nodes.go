@@ -1,0 +1,65 @@
+package enforcer
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// shouldEnforce reports whether the DaemonSet controller runs a pod on the node.
+func shouldEnforce(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
+	return isLinux(node) && selects(spec, node) && repellingTaint(spec, node) == nil
+}
+
+func isLinux(node *corev1.Node) bool {
+	system := node.Labels[corev1.LabelOSStable]
+	return system == "" || system == string(corev1.Linux)
+}
+
+// selects reports whether a node has all labels of the spec's nodeSelector.
+func selects(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
+	for key, value := range spec.NodeSelector {
+		if got, ok := node.Labels[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// repellingTaint returns a taint that keeps the operator's pod off the node, nil
+// if the pod tolerates every taint.
+func repellingTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Taint {
+	for i := range node.Spec.Taints {
+		if !tolerated(spec.Tolerations, &node.Spec.Taints[i]) {
+			return &node.Spec.Taints[i]
+		}
+	}
+	return nil
+}
+
+// daemonTaints are the taints that the DaemonSet controller makes each pod of a
+// DaemonSet in the host network tolerate.
+var daemonTaints = map[string]corev1.TaintEffect{
+	corev1.TaintNodeNotReady:           corev1.TaintEffectNoExecute,
+	corev1.TaintNodeUnreachable:        corev1.TaintEffectNoExecute,
+	corev1.TaintNodeDiskPressure:       corev1.TaintEffectNoSchedule,
+	corev1.TaintNodeMemoryPressure:     corev1.TaintEffectNoSchedule,
+	corev1.TaintNodePIDPressure:        corev1.TaintEffectNoSchedule,
+	corev1.TaintNodeUnschedulable:      corev1.TaintEffectNoSchedule,
+	corev1.TaintNodeNetworkUnavailable: corev1.TaintEffectNoSchedule,
+}
+
+func tolerated(tolerations []v1alpha1.Toleration, taint *corev1.Taint) bool {
+	if taint.Effect == corev1.TaintEffectPreferNoSchedule || daemonTaints[taint.Key] == taint.Effect {
+		return true
+	}
+	for _, t := range tolerations {
+		sameEffect := t.Effect == "" || string(t.Effect) == string(taint.Effect)
+		sameKey := t.Key == "" || t.Key == taint.Key
+		sameValue := t.Operator == v1alpha1.TolerationExists || t.Value == taint.Value
+		if sameEffect && sameKey && sameValue {
+			return true
+		}
+	}
+	return false
+}

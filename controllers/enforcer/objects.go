@@ -1,0 +1,204 @@
+package enforcer
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
+)
+
+// Names of the objects of an Enforcer. config/rbac/agent has the objects of the
+// first two names.
+const (
+	agentName     = "sluice-agent"
+	ownNodeName   = "sluice-agent-own-node"
+	daemonSetName = "sluice"
+	uninstallName = "sluice-uninstall"
+	metricsName   = "sluice-metrics"
+)
+
+// Kinds of the objects of an Enforcer.
+var (
+	daemonSetKind      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+	serviceKind        = corev1.SchemeGroupVersion.WithKind("Service")
+	serviceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
+)
+
+// objectsOf returns the objects of an Enforcer in the order in which they are
+// applied: rights before the pods that need them. The ServiceMonitor is not
+// included.
+func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
+	out, err := rbac.Agent(namespace)
+	if err != nil {
+		return nil, err
+	}
+	daemonSet, err := daemonSetOf(namespace, daemonSetName, componentNode, Pod(enforcer, image))
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, daemonSet, metricsService(namespace))
+	for _, object := range out {
+		withOwner(enforcer, object)
+	}
+	return out, nil
+}
+
+// withOwner makes the Enforcer the owner of an object, so that the garbage
+// collector deletes both together.
+func withOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *unstructured.Unstructured {
+	addLabels(object)
+	object.SetOwnerReferences([]metav1.OwnerReference{ownerOf(enforcer)})
+	return object
+}
+
+// uninstallOf returns the DaemonSet that removes what the Enforcer's dataplanes
+// left on the nodes. It has no owner: a foreground deletion of the Enforcer
+// would delete it before it has done its work.
+func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
+	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image))
+	if err != nil {
+		return nil, err
+	}
+	addLabels(object)
+	return object, nil
+}
+
+// addLabels adds the labels that all objects of the operator have.
+func addLabels(object *unstructured.Unstructured) {
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[labelName], labels[labelManagedBy] = appName, fieldOwner
+	object.SetLabels(labels)
+}
+
+func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "Enforcer", Name: enforcer.Name, UID: enforcer.UID,
+		Controller: ptr.To(true),
+	}
+}
+
+// daemonSetOf returns a DaemonSet that replaces its pods one node after the
+// other, those that uninstall on all nodes at once. The rules stay on a node
+// while its pod is replaced. Two pods cannot run on a node at the same time
+// because they use the same host ports.
+func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) (*unstructured.Unstructured, error) {
+	maxUnavailable := intstr.FromInt32(1)
+	if component == componentUninstall {
+		maxUnavailable = intstr.FromString("100%")
+	}
+	return unstructuredOf(daemonSetKind, &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labelsOf(component)},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labelsOf(component)},
+			Template: pod,
+			UpdateStrategy: appsv1.DaemonSetUpdateStrategy{
+				Type:          appsv1.RollingUpdateDaemonSetStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &maxUnavailable},
+			},
+		},
+	})
+}
+
+// unstructuredOf returns an object for server-side apply: without its status and
+// without fields that are not set.
+func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("converting %s: %w", kind.Kind, err)
+	}
+	delete(content, "status")
+	out := &unstructured.Unstructured{Object: content}
+	out.SetGroupVersionKind(kind)
+	prune(content)
+	return out, nil
+}
+
+// typedDaemonSet is the inverse of unstructuredOf for a DaemonSet.
+func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
+	out := &appsv1.DaemonSet{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(in.Object, out); err != nil {
+		return nil, fmt.Errorf("reading DaemonSet %s: %w", nameOf(in), err)
+	}
+	return out, nil
+}
+
+// prune removes fields without a value. The operator would become their manager
+// otherwise.
+func prune(fields map[string]any) {
+	for name, value := range fields {
+		switch v := value.(type) {
+		case nil:
+			delete(fields, name)
+		case map[string]any:
+			prune(v)
+			if len(v) == 0 {
+				delete(fields, name)
+			}
+		case []any:
+			for _, item := range v {
+				if m, ok := item.(map[string]any); ok {
+					prune(m)
+				}
+			}
+		}
+	}
+}
+
+// metricsService returns the headless Service whose endpoints are the metrics
+// ports of all nodes.
+func metricsService(namespace string) *unstructured.Unstructured {
+	port := func(name string, number int64) map[string]any {
+		return map[string]any{"name": name, "port": number, "targetPort": name, "protocol": "TCP"}
+	}
+	return object(serviceKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
+		"clusterIP": corev1.ClusterIPNone,
+		"selector":  asFields(labelsOf(componentNode)),
+		// Metrics of pods that are not ready matter most.
+		"publishNotReadyAddresses": true,
+		"ports":                    []any{port(agentMetrics, AgentMetricsPort), port(dataplaneMetrics, DataplaneMetricsPort)},
+	})
+}
+
+// serviceMonitor returns the object by which the Prometheus operator finds the
+// Service.
+func serviceMonitor(namespace string) *unstructured.Unstructured {
+	endpoint := func(port string) map[string]any {
+		// Alerts refer to the label "node".
+		return map[string]any{"port": port, "relabelings": []any{map[string]any{
+			"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace",
+		}}}
+	}
+	return object(serviceMonitorKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
+		"selector":  map[string]any{"matchLabels": asFields(labelsOf(componentNode))},
+		"endpoints": []any{endpoint(agentMetrics), endpoint(dataplaneMetrics)},
+	})
+}
+
+func object(kind schema.GroupVersionKind, namespace, name string, labels map[string]string, spec map[string]any) *unstructured.Unstructured {
+	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	out.SetGroupVersionKind(kind)
+	out.SetNamespace(namespace)
+	out.SetName(name)
+	out.SetLabels(labels)
+	return out
+}
+
+func asFields(labels map[string]string) map[string]any {
+	out := map[string]any{}
+	for k, v := range labels {
+		out[k] = v
+	}
+	return out
+}

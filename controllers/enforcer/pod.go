@@ -1,0 +1,204 @@
+package enforcer
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// Host ports of the pod that enforces. Only the node's kubelet can reach the
+// health ports: they are on the loopback address.
+const (
+	AgentMetricsPort     = 9640
+	AgentHealthPort      = 9641
+	DataplaneMetricsPort = 9642
+	DataplaneHealthPort  = 9643
+)
+
+const (
+	// StateDir is the directory of the node where agent and dataplane exchange
+	// trees and status.
+	StateDir = "/run/sluice"
+	// NodeGroup is the group of both processes. It owns the files that one of them
+	// creates for the other.
+	NodeGroup = 65532
+	// agentUser is the user of the agent. It owns the trees and nothing else on the
+	// node.
+	agentUser = 65532
+
+	loopback = "127.0.0.1"
+	// program is the only file of the image.
+	program = "/sluice"
+	// stopSeconds is how long a pod may take to stop. The rules stay, so the pod has
+	// no work to finish.
+	stopSeconds = 10
+	// priorityClass makes the scheduler evict other pods, if necessary, to make room
+	// for the pod.
+	priorityClass = "system-node-critical"
+)
+
+// Labels of pods and of the other objects.
+const (
+	labelName      = "app.kubernetes.io/name"
+	labelComponent = "app.kubernetes.io/component"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+
+	appName            = "sluice"
+	componentNode      = "node"
+	componentUninstall = "uninstall"
+)
+
+// labelsOf returns the labels that select the pods of a component.
+func labelsOf(component string) map[string]string {
+	return map[string]string{labelName: appName, labelComponent: component}
+}
+
+// Pod returns the pod that enforces policies on a node: an agent with a token and
+// without rights on the network, and a dataplane with rights on the network and
+// without a token. The pod runs image unless the Enforcer names another one.
+func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
+	spec := &enforcer.Spec
+	image = imageOf(spec, image)
+	prepare := container("prepare", image, asRoot(), nil, "dataplane", "--prepare", "--state-dir", StateDir)
+	prepare.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	pod := podOnHost(spec, componentNode)
+	pod.Spec.ServiceAccountName = agentName
+	pod.Spec.InitContainers = []corev1.Container{prepare}
+	pod.Spec.Containers = []corev1.Container{agentContainer(spec, image), dataplaneContainer(spec, image)}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume()}
+	return pod
+}
+
+// UninstallPod returns the pod that removes from a node what the dataplane of the
+// same Enforcer left there. The pod is ready once it has verified that nothing
+// is left.
+func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
+	spec := &enforcer.Spec
+	arguments := append([]string{
+		"dataplane", "--uninstall", "--state-dir", StateDir,
+		"--health-address", address(loopback, DataplaneHealthPort),
+	}, markArguments(spec)...)
+	uninstall := container("uninstall", imageOf(spec, image), asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
+	uninstall.Ports = []corev1.ContainerPort{dataplaneHealthPort()}
+	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	uninstall.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 1, 3)
+	pod := podOnHost(spec, componentUninstall)
+	// Nodes that the spec does not select may have enforced before.
+	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
+	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	pod.Spec.Containers = []corev1.Container{uninstall}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume()}
+	return pod
+}
+
+// podOnHost returns a pod in the host network, without containers.
+func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(component)},
+		Spec: corev1.PodSpec{
+			HostNetwork: true,
+			// The pod must work without the cluster's DNS. It connects to the API server
+			// by IP address.
+			DNSPolicy:                     corev1.DNSDefault,
+			PriorityClassName:             priorityClass,
+			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			SecurityContext: &corev1.PodSecurityContext{
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			NodeSelector: linuxSelector(spec.NodeSelector),
+			Tolerations:  convertTolerations(spec.Tolerations),
+		},
+	}
+}
+
+func linuxSelector(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	out[corev1.LabelOSStable] = string(corev1.Linux)
+	return out
+}
+
+func convertTolerations(in []v1alpha1.Toleration) []corev1.Toleration {
+	var out []corev1.Toleration
+	for _, t := range in {
+		out = append(out, corev1.Toleration{
+			Key: t.Key, Operator: corev1.TolerationOperator(t.Operator), Value: t.Value, Effect: corev1.TaintEffect(t.Effect),
+		})
+	}
+	return out
+}
+
+func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
+	if spec.Image != "" {
+		return spec.Image
+	}
+	return image
+}
+
+func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
+	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
+	c := container("agent", image, user, resourceRequirements(spec.Agent),
+		"agent", "--node-name", "$(NODE_NAME)", "--state-dir", StateDir,
+		"--metrics-address", address("", AgentMetricsPort), "--health-address", address(loopback, AgentHealthPort))
+	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
+	}}}
+	c.Ports = []corev1.ContainerPort{hostPort(agentMetrics, AgentMetricsPort)}
+	c.VolumeMounts = []corev1.VolumeMount{
+		{Name: stateVolumeName, MountPath: StateDir},
+		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},
+	}
+	// An agent that cannot reach the API server is alive, but not ready.
+	c.LivenessProbe = probe("/healthz", AgentHealthPort, 10, 6)
+	c.ReadinessProbe = probe("/readyz", AgentHealthPort, 2, 3)
+	return c
+}
+
+func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
+	arguments := append([]string{
+		"dataplane", "--state-dir", StateDir,
+		"--metrics-address", address("", DataplaneMetricsPort), "--health-address", address(loopback, DataplaneHealthPort),
+	}, markArguments(spec)...)
+	argument := func(flag, value string) {
+		if value != "" {
+			arguments = append(arguments, flag, value)
+		}
+	}
+	argument("--failure-policy", string(spec.FailurePolicy))
+	argument("--deny", string(spec.DenyAction))
+	argument("--queue-base", number(spec.Queues.Base))
+	argument("--queues", number(spec.Queues.Count))
+	argument("--refusal-log", number(spec.RefusalLog.LinesPerSecond))
+	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
+	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort), dataplaneHealthPort()}
+	c.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	c.LivenessProbe = probe("/healthz", DataplaneHealthPort, 10, 3)
+	c.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 2, 3)
+	return c
+}
+
+func markArguments(spec *v1alpha1.EnforcerSpec) []string {
+	if spec.MarkMask == "" {
+		return nil
+	}
+	return []string{"--mark-mask", spec.MarkMask}
+}
+
+func number(n *int32) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(int(*n))
+}
+
+func address(host string, port int) string { return fmt.Sprintf("%s:%d", host, port) }

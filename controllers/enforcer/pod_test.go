@@ -1,0 +1,99 @@
+package enforcer_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// everyField returns a spec that differs from the default in each field.
+func everyField() v1alpha1.EnforcerSpec {
+	return v1alpha1.EnforcerSpec{
+		Image:         "registry.example/mirror/sluice:v1",
+		FailurePolicy: v1alpha1.FailOpen,
+		DenyAction:    v1alpha1.DenyReject,
+		Queues:        v1alpha1.Queues{Base: ptr.To[int32](100), Count: ptr.To[int32](4)},
+		MarkMask:      "0x30000",
+		NodeSelector:  map[string]string{"pool": "edge"},
+		Tolerations:   []v1alpha1.Toleration{{Key: "gpu", Operator: v1alpha1.TolerationEqual, Value: "a", Effect: v1alpha1.TaintNoSchedule}},
+		Agent: &v1alpha1.Container{Resources: v1alpha1.Resources{
+			Limits: v1alpha1.ResourceList{"memory": resource.MustParse("256Mi")},
+		}},
+		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
+			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
+		}},
+		RefusalLog: v1alpha1.RefusalLog{LinesPerSecond: ptr.To[int32](0)},
+	}
+}
+
+// TestPodsMatchGoldenFiles compares the complete pods with golden files. A change of
+// these files is a change of every node.
+func TestPodsMatchGoldenFiles(t *testing.T) {
+	plain, full := &v1alpha1.Enforcer{}, &v1alpha1.Enforcer{Spec: everyField()}
+	for name, pod := range map[string]corev1.PodTemplateSpec{
+		"pod_empty_spec":  enforcer.Pod(plain, "sluice:test"),
+		"pod_every_field": enforcer.Pod(full, "sluice:test"),
+		"uninstall_pod":   enforcer.UninstallPod(full, "sluice:test"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := yaml.Marshal(pod)
+			must(t, err)
+			path := filepath.Join("testdata", name+".yaml")
+			if *update {
+				must(t, os.MkdirAll("testdata", 0o755))
+				must(t, os.WriteFile(path, got, 0o644))
+			}
+			want, err := os.ReadFile(path)
+			must(t, err)
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("%s (-want +got); go test -update rewrites it:\n%s", path, diff)
+			}
+		})
+	}
+}
+
+// TestPodPrivileges checks which privileges a pod must not have. A wrong golden file
+// does not hide them.
+func TestPodPrivileges(t *testing.T) {
+	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: everyField()}, "sluice:test")
+	if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
+		t.Error("every container has a token")
+	}
+	if pod.Spec.HostPID || pod.Spec.HostIPC {
+		t.Error("the pod has access to the processes of the node")
+	}
+	for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+		s := c.SecurityContext
+		switch {
+		case s.Privileged != nil && *s.Privileged:
+			t.Errorf("%s is privileged", c.Name)
+		case s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation:
+			t.Errorf("%s can gain privileges", c.Name)
+		case s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem:
+			t.Errorf("%s can write to its root file system", c.Name)
+		}
+		want := map[string][]corev1.Capability{"dataplane": {"NET_ADMIN"}}[c.Name]
+		if diff := cmp.Diff(want, s.Capabilities.Add); diff != "" {
+			t.Errorf("%s has other capabilities (-want +got):\n%s", c.Name, diff)
+		}
+		token := false
+		for _, mount := range c.VolumeMounts {
+			token = token || mount.Name == "token"
+		}
+		if token != (c.Name == "agent") {
+			t.Errorf("%s has a token: %v", c.Name, token)
+		}
+	}
+}

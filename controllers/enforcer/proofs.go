@@ -1,0 +1,78 @@
+package enforcer
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// pending describes what a step waits for.
+type pending struct {
+	what string
+	// nodes has a line for each node that is waited for. It starts with the name of
+	// the node.
+	nodes []string
+	// faults are the lines of nodes on which something fails.
+	faults []string
+}
+
+// orNil returns p with sorted lines, or nil if no node is waited for.
+func (p *pending) orNil() *pending {
+	if len(p.nodes) == 0 {
+		return nil
+	}
+	slices.Sort(p.nodes)
+	slices.Sort(p.faults)
+	return p
+}
+
+// addUnproved adds a node that has not proved yet that nothing is left on it.
+func (p *pending) addUnproved(node string, proofs proofs) {
+	failure := proofs.failures[node]
+	if failure != "" {
+		p.faults = append(p.faults, node+": "+failure)
+	}
+	p.nodes = append(p.nodes, node+": "+firstNonEmpty(failure, "no proof yet"))
+}
+
+// proofs are the results of uninstall pods, by node. A pod that is ready proves
+// that nothing of a dataplane is left on its node.
+type proofs struct {
+	proved map[string]bool
+	// failures are the reasons why the pod of a node does not run.
+	failures map[string]string
+}
+
+// proofs applies an uninstall DaemonSet and returns the results of its pods.
+func (r *Reconciler) proofs(ctx context.Context, wanted *unstructured.Unstructured) (proofs, error) {
+	daemonSet, err := r.owned.apply(ctx, wanted)
+	if err != nil {
+		return proofs{}, err
+	}
+	pods, err := r.pods(ctx, componentUninstall)
+	if err != nil {
+		return proofs{}, err
+	}
+	p := proofs{proved: map[string]bool{}, failures: containerFailures(pods)}
+	for i := range pods {
+		if metav1.IsControlledBy(&pods[i], daemonSet) && isReady(&pods[i]) {
+			p.proved[pods[i].Spec.NodeName] = true
+		}
+	}
+	return p, nil
+}
+
+func isReady(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil {
+		return false
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

@@ -1,0 +1,195 @@
+package enforcer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+)
+
+// observation is the state of the cluster from which the status of an Enforcer is
+// computed.
+type observation struct {
+	// daemonSet is nil before it is created.
+	daemonSet *appsv1.DaemonSet
+	// pods are the pods of daemonSet. They show why a dataplane does not run.
+	pods          []corev1.Pod
+	nodes         []corev1.Node
+	nodeEnforcers []v1alpha1.NodeEnforcer
+	// freeing are the nodes from which rules are being removed, nil if there are
+	// none.
+	freeing *pending
+}
+
+// enforcerStatus returns the status of an Enforcer. Conditions whose status does
+// not change keep the time of their last transition.
+func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) v1alpha1.EnforcerStatus {
+	r := newRollup(enforcer, o, now)
+	out := v1alpha1.EnforcerStatus{
+		ObservedGeneration: enforcer.Generation,
+		Nodes:              r.counts,
+		Conditions:         slices.Clone(enforcer.Status.Conditions),
+	}
+	for _, condition := range []metav1.Condition{r.available(), r.progressing(), r.degraded()} {
+		condition.ObservedGeneration = enforcer.Generation
+		condition.LastTransitionTime = now
+		meta.SetStatusCondition(&out.Conditions, condition)
+	}
+	return out
+}
+
+// startTimeout is how long the pod of a new node, or a replaced pod, may take to
+// start before the node counts as degraded.
+const startTimeout = 2 * time.Minute
+
+// rollup summarizes the nodes. Each line of a list starts with the name of a
+// node, and the lists are sorted.
+type rollup struct {
+	counts v1alpha1.NodeCounts
+	// replacing reports whether the DaemonSet has pods that are not ready.
+	replacing bool
+	// missing are the nodes that do not enforce, faulty those with any fault.
+	missing, faulty []string
+	// freeing are the nodes from which rules are being removed.
+	freeing *pending
+}
+
+func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) rollup {
+	reports := map[string]*v1alpha1.NodeEnforcer{}
+	for i := range o.nodeEnforcers {
+		reports[o.nodeEnforcers[i].Name] = &o.nodeEnforcers[i]
+	}
+	failed, starting := containerFailures(o.pods), startingDataplanes(o.pods)
+	r := rollup{replacing: o.daemonSet == nil || o.daemonSet.Status.NumberUnavailable > 0, freeing: o.freeing}
+	nodes := desiredNodes(&enforcer.Spec, o.nodes)
+	r.counts.Desired = int32(len(nodes))
+	if d := o.daemonSet; d != nil && d.Status.ObservedGeneration == d.Generation {
+		r.counts.UpToDate = min(d.Status.UpdatedNumberScheduled, r.counts.Desired)
+	}
+	for _, node := range nodes {
+		r.add(node, reports[node.Name], o.daemonSet, failed[node.Name], starting[node.Name], now)
+	}
+	r.faulty = append(r.faulty, strandedNodes(&enforcer.Spec, o, now.Time)...)
+	if o.freeing != nil {
+		r.faulty = append(r.faulty, o.freeing.faults...)
+	}
+	slices.Sort(r.faulty)
+	return r
+}
+
+// desiredNodes returns the nodes that should enforce, by name.
+func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.Node {
+	var out []*corev1.Node
+	for i := range nodes {
+		if shouldEnforce(spec, &nodes[i]) {
+			out = append(out, &nodes[i])
+		}
+	}
+	slices.SortFunc(out, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// add counts a node. The NodeEnforcer and the DaemonSet can be nil. The
+// NodeEnforcer can be older than the node's present pod.
+func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, failure string, starting starting, now metav1.Time) {
+	if n == nil {
+		n = &v1alpha1.NodeEnforcer{}
+	}
+	why, fault := n.NotEnforcing(now.Time), faultOf(n)
+	if why == "" {
+		why = starting.text
+	}
+	if why == "" {
+		r.counts.Ready++
+	} else {
+		why = firstNonEmpty(failure, why)
+		r.missing = append(r.missing, node.Name+": "+why)
+	}
+	mayStillStart := failure == "" && (starting.text != "" && now.Sub(starting.since) < startTimeout ||
+		now.Sub(startOf(node, n, d)) < startTimeout && (r.rolling() || neverReported(n)))
+	switch {
+	case fault != "":
+		r.faulty = append(r.faulty, node.Name+": "+fault)
+	case why != "" && !mayStillStart:
+		r.faulty = append(r.faulty, node.Name+": "+why)
+	}
+}
+
+func neverReported(n *v1alpha1.NodeEnforcer) bool { return n.Status.Heartbeat == nil }
+
+// startOf returns the earliest time at which a node that does not enforce can
+// have started to.
+func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) time.Time {
+	if ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
+		return ready.LastTransitionTime.Time
+	}
+	if d != nil && d.CreationTimestamp.After(node.CreationTimestamp.Time) {
+		return d.CreationTimestamp.Time
+	}
+	return node.CreationTimestamp.Time
+}
+
+// rolling reports whether pods are being replaced because the spec changed.
+func (r *rollup) rolling() bool { return r.replacing || r.counts.UpToDate < r.counts.Desired }
+
+// firstNonEmpty returns the first text that is not empty. There must be one.
+func firstNonEmpty(texts ...string) string {
+	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
+}
+
+// faultOf returns the fault that the agent of a node reports, "" if there is
+// none.
+func faultOf(n *v1alpha1.NodeEnforcer) string {
+	degraded := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionDegraded))
+	if degraded == nil || degraded.Status != metav1.ConditionTrue {
+		return ""
+	}
+	return degraded.Message
+}
+
+func (r *rollup) available() metav1.Condition {
+	switch {
+	case r.counts.Desired == 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoNodes,
+			"no node matches nodeSelector and tolerations: no policy is enforced anywhere")
+	case len(r.missing) > 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNodesMissing,
+			fmt.Sprintf("%d of %d nodes do not enforce: %s", len(r.missing), r.counts.Desired, message.Join(r.missing, "; ")))
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes,
+		fmt.Sprintf("%d of %d nodes enforce", r.counts.Ready, r.counts.Desired))
+}
+
+func (r *rollup) progressing() metav1.Condition {
+	text := fmt.Sprintf("%d of %d nodes run the current spec", r.counts.UpToDate, r.counts.Desired)
+	if p := r.freeing; p != nil {
+		text += fmt.Sprintf("; %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
+	}
+	switch {
+	case r.counts.UpToDate < r.counts.Desired:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonRollingOut, text)
+	case r.freeing != nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, text)
+	case r.counts.Desired == 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonNoNodes, "no node is selected")
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
+}
+
+// degraded returns the condition about faulty nodes. A node that is starting is
+// not faulty before startTimeout has passed.
+func (r *rollup) degraded() metav1.Condition {
+	if len(r.faulty) > 0 {
+		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded,
+			message.Join(r.faulty, "; "))
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "every node works as expected")
+}

@@ -1,0 +1,257 @@
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+)
+
+// NodeGoneTime is how long a node must have been not ready before the
+// uninstallation of a deleted Enforcer no longer waits for it. Kubernetes evicts
+// the pods of such a node after the same time.
+const NodeGoneTime = 5 * time.Minute
+
+// uninstallation is one pass over the steps of an uninstallation. Its state is in
+// the API server only, so an operator that restarts continues with the same step.
+//
+//  1. The DaemonSet is deleted, and the enforcing pods end.
+//  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of it is
+//     the proof of its node that nothing is left. Each node with a NodeEnforcer
+//     needs a proof.
+//  3. The NodeEnforcers are deleted.
+//  4. The second DaemonSet is deleted, and its pods end.
+//  5. The other objects are deleted, then the finalizer is removed.
+type uninstallation struct {
+	*Reconciler
+	enforcer *v1alpha1.Enforcer
+	// alive are the nodes that the uninstallation waits for, gone all other nodes.
+	alive, gone map[string]bool
+}
+
+// uninstall takes the next steps of an uninstallation.
+func (r *Reconciler) uninstall(ctx context.Context, enforcer *v1alpha1.Enforcer) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
+		return reconcile.Result{}, nil
+	}
+	u := &uninstallation{Reconciler: r, enforcer: enforcer}
+	if err := u.listNodes(ctx); err != nil {
+		return reconcile.Result{}, err
+	}
+	for _, step := range []func(context.Context) (*pending, error){u.stopPods, u.waitForProofs, u.deleteNodeEnforcers, u.stopUninstallPods} {
+		wait, err := step(ctx)
+		if err == nil && wait == nil {
+			continue
+		}
+		return reconcile.Result{RequeueAfter: batchDelay}, errors.Join(err, ignoreOutdated(u.report(ctx, wait, err)))
+	}
+	return reconcile.Result{}, ignoreOutdated(u.finish(ctx))
+}
+
+// listNodes sets alive and gone.
+func (u *uninstallation) listNodes(ctx context.Context) error {
+	var nodes corev1.NodeList
+	if err := u.reader.List(ctx, &nodes); err != nil {
+		return fmt.Errorf("listing nodes: %w", err)
+	}
+	u.alive, u.gone = map[string]bool{}, map[string]bool{}
+	for i := range nodes.Items {
+		if isGone(&nodes.Items[i], time.Now()) {
+			u.gone[nodes.Items[i].Name] = true
+		} else {
+			u.alive[nodes.Items[i].Name] = true
+		}
+	}
+	return nil
+}
+
+// isGone reports whether a node has not been ready for NodeGoneTime. A node
+// without the condition is new.
+func isGone(node *corev1.Node, now time.Time) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status != corev1.ConditionTrue && now.Sub(condition.LastTransitionTime.Time) > NodeGoneTime
+		}
+	}
+	return false
+}
+
+// stopPods ends agents and dataplanes. A running dataplane would repair the rules.
+func (u *uninstallation) stopPods(ctx context.Context) (*pending, error) {
+	if err := u.removeDaemonSet(ctx, daemonSetName); err != nil {
+		return nil, err
+	}
+	return u.waitForEnd(ctx, componentNode, "the enforcing pods to end")
+}
+
+func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
+	object := object(daemonSetKind, r.namespace, name, nil, nil)
+	live, err := r.owned.live(ctx, object)
+	if err != nil || live == nil || live.GetDeletionTimestamp() != nil {
+		return err
+	}
+	return r.owned.remove(ctx, object)
+}
+
+// waitForEnd waits for the pods of a component on nodes that are alive.
+func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
+	pods, err := u.pods(ctx, component)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{what: what}
+	for i := range pods {
+		if node := pods[i].Spec.NodeName; u.alive[node] {
+			p.nodes = append(p.nodes, node+": "+pods[i].Name+" still exists")
+		}
+	}
+	return p.orNil(), nil
+}
+
+func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(labelsOf(component))); err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	return pods.Items, nil
+}
+
+// waitForProofs waits until every node that enforced has proved that nothing is
+// left.
+func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
+	nodes, err := u.enforcingNodes(ctx)
+	if err != nil || len(nodes) == 0 {
+		return nil, err
+	}
+	wanted, err := uninstallOf(u.enforcer, u.namespace, u.image)
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := u.proofs(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{what: "nodes to prove that nothing is left on them"}
+	for _, node := range nodes {
+		if u.alive[node] && !proofs.proved[node] {
+			p.addUnproved(node, proofs)
+		}
+	}
+	return p.orNil(), nil
+}
+
+// enforcingNodes returns the nodes with a NodeEnforcer: an agent creates one
+// before it publishes a tree. The list comes from the API server, because a cache
+// can still have objects that were just deleted.
+func (u *uninstallation) enforcingNodes(ctx context.Context) ([]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeEnforcerList"))
+	if err := u.direct.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("listing NodeEnforcers: %w", err)
+	}
+	var out []string
+	for i := range list.Items {
+		out = append(out, list.Items[i].Name)
+	}
+	return out, nil
+}
+
+// deleteNodeEnforcers deletes the NodeEnforcers. Their agents have ended.
+func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, error) {
+	nodes, err := u.enforcingNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var unproved []string
+	for _, node := range nodes {
+		if !u.alive[node] {
+			unproved = append(unproved, node)
+		}
+		err := u.client.Delete(ctx, &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("deleting NodeEnforcer %s: %w", node, err)
+		}
+	}
+	if len(unproved) > 0 {
+		u.log.Info("Nodes that are gone did not prove that nothing is left on them", "nodes", unproved)
+		u.events.Eventf(u.enforcer, nil, corev1.EventTypeWarning, "NodesLeft", "Uninstall",
+			"did not wait for nodes that are gone: %s; run `sluice dataplane --uninstall` on them if they return", message.Join(unproved, ", "))
+	}
+	return nil, nil
+}
+
+// stopUninstallPods ends the pods that uninstalled, so that a new Enforcer finds
+// their host port free.
+func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error) {
+	if err := u.removeDaemonSet(ctx, uninstallName); err != nil {
+		return nil, err
+	}
+	return u.waitForEnd(ctx, componentUninstall, "the uninstalling pods to end")
+}
+
+// finish deletes the other objects and removes the finalizer of the Enforcer.
+func (u *uninstallation) finish(ctx context.Context) error {
+	objects, err := objectsOf(u.enforcer, u.namespace, u.image)
+	if err != nil {
+		return err
+	}
+	for _, object := range slices.Backward(objects) {
+		if err := u.owned.remove(ctx, object); err != nil {
+			return err
+		}
+	}
+	if exists, err := u.serviceMonitorsExist(); err != nil {
+		return err
+	} else if exists {
+		if err := u.monitor.remove(ctx, serviceMonitor(u.namespace)); err != nil && !meta.IsNoMatchError(err) {
+			return err
+		}
+	}
+	u.monitors = time.Time{}
+	before := u.enforcer.DeepCopy()
+	controllerutil.RemoveFinalizer(u.enforcer, v1alpha1.FinalizerUninstall)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := u.client.Patch(ctx, u.enforcer, patch); err != nil {
+		return fmt.Errorf("removing the finalizer of the Enforcer: %w", err)
+	}
+	u.log.Info("Uninstalled")
+	return nil
+}
+
+// report writes to the status what the uninstallation waits for, or the error of
+// its last step.
+func (u *uninstallation) report(ctx context.Context, p *pending, failed error) error {
+	status := *u.enforcer.Status.DeepCopy()
+	status.ObservedGeneration = u.enforcer.Generation
+	status.Nodes = v1alpha1.NodeCounts{}
+	text, fault := "", ""
+	if p != nil {
+		text = fmt.Sprintf("waiting for %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
+		fault = message.Join(p.faults, "; ")
+	}
+	if failed != nil {
+		text = message.Truncate(strings.Join([]string{"the next step failed", failed.Error()}, ": "), message.Limit)
+		fault = text
+	}
+	degraded := v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "the uninstallation makes progress")
+	if fault != "" {
+		degraded = v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonUninstalling, fault)
+	}
+	setConditions(u.enforcer, &status,
+		v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonUninstalling, "the Enforcer is deleted: policies are no longer enforced"),
+		v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonUninstalling, text),
+		degraded)
+	return u.write(ctx, u.enforcer, status)
+}

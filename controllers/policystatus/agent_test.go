@@ -1,0 +1,89 @@
+package policystatus_test
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	agent "github.com/sluicenet/sluice/controllers/node"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// startAgent runs an agent, and a status socket that acknowledges each published
+// tree.
+func startAgent(t *testing.T, node string) {
+	t.Helper()
+	stateDir := t.TempDir()
+	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (report.Status, error) {
+		current, err := tree.Open(filepath.Join(stateDir, "tree", "current"))
+		if err != nil {
+			// No tree is published yet.
+			return report.Status{Queueing: string(ruleset.QueueExpression)}, nil
+		}
+		defer current.Close()
+		return report.Status{Generation: current.Generation(), Queueing: string(ruleset.QueueExpression)}, nil
+	}})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- agent.Run(ctx, server.Config(), agent.Options{
+			Node: node, StateDir: stateDir, MetricsAddress: "0", HealthAddress: "0", Log: logr.Discard(), Registry: prometheus.NewRegistry(),
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("agent: %v", err)
+		}
+		must(t, dataplane.Close())
+	})
+}
+
+// TestPolicyStatusWithAgents checks with real agents that a changed policy counts as
+// enforced within seconds, also if the change causes no new generation on a node.
+func TestPolicyStatusWithAgents(t *testing.T) {
+	f := newFixture(t)
+	for _, name := range []string{"agent-a", "agent-b"} {
+		must(t, f.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+		startAgent(t, name)
+	}
+	f.createPod(t, "db", "agent-a", "10.8.0.1")
+	f.createPod(t, "db", "agent-b", "10.8.0.2")
+	startWriter(t)
+	np := f.createPolicy(t, "db", "db")
+	// This policy isolates the same pods and allows the same peers.
+	f.createPolicy(t, "again", "db")
+	right := enforced(2, 2, 2, everywhere, "2 of 2 nodes")
+	f.wantStatus(t, "db", right)
+	f.wantStatus(t, "again", right)
+
+	var took []time.Duration
+	for i := range 5 {
+		np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": string(rune('a' + i))}},
+		}}})
+		must(t, f.Update(t.Context(), np))
+		began := time.Now()
+		f.wantStatus(t, "db", changed(np, right))
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("from a change to the status that shows it as enforced: median %s, maximum %s", took[len(took)/2], took[len(took)-1])
+	// Agents write at most once a second. If a change had to wait for the write that
+	// follows every 10 seconds, the median would be higher.
+	if median := took[len(took)/2]; median > 5*time.Second {
+		t.Errorf("half of the changes took longer than %s", median)
+	}
+}

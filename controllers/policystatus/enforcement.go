@@ -1,0 +1,222 @@
+package policystatus
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+)
+
+// enforcement records which nodes need which policies, and what each node
+// enforces. An agent writes its status every 10 seconds. Each status is compared
+// here with what policies wait for, and only policies for which the result
+// changes are reconciled.
+type enforcement struct {
+	mu    sync.Mutex
+	nodes map[string]*nodeState
+	// needed has the nodes that need a policy, sorted.
+	needed map[types.NamespacedName][]string
+}
+
+// nodeState is what a node enforces and what it has to enforce.
+type nodeState struct {
+	// enforcer is the newest NodeEnforcer, nil if there is none.
+	enforcer *v1alpha1.NodeEnforcer
+	// problem is why the node is not known to enforce, "" if it is known to.
+	problem string
+	// contained has the newest versions that the node ever acknowledged. A
+	// restarted agent reports no version for a moment, but what was enforced
+	// before remains enforced.
+	contained versions
+	// needs are the policies that the node must enforce, with the versions that it
+	// must contain.
+	needs map[types.NamespacedName]versions
+	// behind are the policies of needs whose versions are not contained.
+	behind map[types.NamespacedName]versions
+}
+
+// affected lists policies to reconcile: policies that all nodes enforce now, at
+// once; the others after a delay.
+type affected struct{ enforced, lagging []types.NamespacedName }
+
+func newEnforcement() *enforcement {
+	return &enforcement{nodes: map[string]*nodeState{}, needed: map[types.NamespacedName][]string{}}
+}
+
+// lag is a node that is not known to enforce the current version of a policy that
+// it needs.
+type lag struct {
+	node string
+	// problem is why the node is not known to enforce anything, "" if it is only
+	// behind.
+	problem string
+}
+
+// require sets the versions that each node must contain to enforce a policy. It
+// returns the nodes that do not contain them, by name.
+func (e *enforcement) require(policy types.NamespacedName, required map[string]versions) []lag {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range e.needed[policy] {
+		if _, ok := required[name]; !ok {
+			e.release(name, policy)
+		}
+	}
+	if len(required) == 0 {
+		delete(e.needed, policy)
+		return nil
+	}
+	names := make([]string, 0, len(required))
+	for name := range required {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	e.needed[policy] = names
+	var out []lag
+	for _, name := range names {
+		n := e.node(name)
+		n.needs[policy] = required[name]
+		behind := !n.contained.contain(required[name])
+		if behind {
+			n.behind[policy] = required[name]
+		} else {
+			delete(n.behind, policy)
+		}
+		if behind || n.problem != "" {
+			out = append(out, lag{node: name, problem: n.problem})
+		}
+	}
+	return out
+}
+
+// release records that a node no longer needs a policy.
+func (e *enforcement) release(name string, policy types.NamespacedName) {
+	n := e.nodes[name]
+	delete(n.needs, policy)
+	delete(n.behind, policy)
+	if n.enforcer == nil && len(n.needs) == 0 {
+		delete(e.nodes, name)
+	}
+}
+
+// node returns the state of a node. It creates the state of a new node.
+func (e *enforcement) node(name string) *nodeState {
+	n := e.nodes[name]
+	if n == nil {
+		n = &nodeState{
+			problem: noReport(),
+			needs:   map[types.NamespacedName]versions{},
+			behind:  map[types.NamespacedName]versions{},
+		}
+		e.nodes[name] = n
+	}
+	return n
+}
+
+// noReport returns the problem of a node without a NodeEnforcer.
+func noReport() string { return new(v1alpha1.NodeEnforcer).NotEnforcing(time.Time{}) }
+
+// update records the newest status of a node.
+func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) affected {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.node(enforcer.Name)
+	if n.enforcer != nil && n.enforcer.UID != enforcer.UID {
+		n.contained = versions{}
+	}
+	n.enforcer = enforcer
+	if a := enforcer.Status.Acknowledged; a != nil {
+		n.contained = n.contained.newest(versions{policies: a.Contains.NetworkPolicies, pods: a.Contains.Pods})
+	}
+	var touched []types.NamespacedName
+	for policy, required := range n.behind {
+		if n.contained.contain(required) {
+			delete(n.behind, policy)
+			touched = append(touched, policy)
+		}
+	}
+	if n.setProblem(enforcer.NotEnforcing(now)) {
+		touched = keys(n.needs)
+	}
+	return e.affected(touched)
+}
+
+// remove records that the NodeEnforcer of a node was deleted.
+func (e *enforcement) remove(name string) affected {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.node(name)
+	n.enforcer, n.contained = nil, versions{}
+	if len(n.needs) == 0 {
+		delete(e.nodes, name)
+		return affected{}
+	}
+	for policy, required := range n.needs {
+		n.behind[policy] = required
+	}
+	n.setProblem(noReport())
+	return e.affected(keys(n.needs))
+}
+
+// expire finds the nodes whose agents stopped reporting.
+func (e *enforcement) expire(now time.Time) affected {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var touched []types.NamespacedName
+	for _, n := range e.nodes {
+		if n.enforcer != nil && n.setProblem(n.enforcer.NotEnforcing(now)) {
+			touched = append(touched, keys(n.needs)...)
+		}
+	}
+	return e.affected(touched)
+}
+
+// setProblem reports whether the problem of the node changed.
+func (n *nodeState) setProblem(problem string) bool {
+	if n.problem == problem {
+		return false
+	}
+	n.problem = problem
+	return true
+}
+
+// affected sorts policies by whether all nodes that need them enforce them.
+func (e *enforcement) affected(touched []types.NamespacedName) affected {
+	var out affected
+	for _, policy := range touched {
+		if slices.ContainsFunc(e.needed[policy], func(name string) bool {
+			n := e.nodes[name]
+			_, behind := n.behind[policy]
+			return behind || n.problem != ""
+		}) {
+			out.lagging = append(out.lagging, policy)
+		} else {
+			out.enforced = append(out.enforced, policy)
+		}
+	}
+	return out
+}
+
+func keys(needs map[types.NamespacedName]versions) []types.NamespacedName {
+	out := make([]types.NamespacedName, 0, len(needs))
+	for policy := range needs {
+		out = append(out, policy)
+	}
+	return out
+}
+
+// nodeNames returns a text with the names of the first nodes of a list.
+func nodeNames(lags []lag) string {
+	names := make([]string, 0, len(lags))
+	for _, l := range lags {
+		names = append(names, l.node)
+	}
+	if len(names) == 1 {
+		return "node " + names[0]
+	}
+	return "nodes " + message.Join(names, ", ")
+}

@@ -1,0 +1,222 @@
+package policystatus_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/policystatus"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/kube"
+)
+
+// writer is a running reconciler of PolicyStatus.
+type writer struct {
+	// writes counts the requests that change a PolicyStatus.
+	writes atomic.Int64
+	stop   func()
+}
+
+// startWriter runs the reconciler until the test ends or stop is called.
+func startWriter(t *testing.T) *writer {
+	t.Helper()
+	w := &writer{}
+	log := funcr.New(func(prefix, args string) {
+		if testing.Verbose() {
+			fmt.Fprintln(os.Stderr, prefix, args)
+		}
+	}, funcr.Options{})
+	config := server.Config()
+	config.QPS = -1
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &w.writes} })
+	mgr, err := manager.New(config, manager.Options{
+		Scheme: kube.Scheme(), Logger: log, Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cache.Options{ByObject: policystatus.CachedObjects()},
+	})
+	must(t, err)
+	must(t, policystatus.SetupWithManager(mgr, log))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	stopped := false
+	w.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("operator: %v", err)
+		}
+	}
+	t.Cleanup(w.stop)
+	return w
+}
+
+// counter is a transport that counts requests that change a PolicyStatus.
+type counter struct {
+	http.RoundTripper
+	writes *atomic.Int64
+}
+
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/policystatuses") {
+		c.writes.Add(1)
+	}
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// fixture is a namespace with the objects of one test.
+type fixture struct {
+	client.WithWatch
+	namespace string
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	return &fixture{WithWatch: server.Client(t), namespace: server.Namespace(t)}
+}
+
+// createPod creates a pod with the label app. The address can be empty.
+func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, GenerateName: app + "-", Labels: map[string]string{"app": app}},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "main", Image: "main"}}},
+	}
+	must(t, f.Create(t.Context(), pod))
+	if address != "" {
+		pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, address, []corev1.PodIP{{IP: address}}
+		must(t, f.Status().Update(t.Context(), pod))
+	}
+	return pod
+}
+
+// createPolicy creates a policy for the pods of one app.
+func (f *fixture) createPolicy(t *testing.T, name, app string) *networkingv1.NetworkPolicy {
+	t.Helper()
+	np := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": app}},
+			Ingress: []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{
+				PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}},
+			}}}},
+		},
+	}
+	must(t, f.Create(t.Context(), np))
+	return np
+}
+
+// node is a node with a NodeEnforcer but without an agent.
+type node struct {
+	*fixture
+	name       string
+	generation int64
+}
+
+func (f *fixture) createNode(t *testing.T, name string) *node {
+	t.Helper()
+	object := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	must(t, f.Create(t.Context(), object))
+	t.Cleanup(func() {
+		must(t, client.IgnoreNotFound(f.Delete(context.WithoutCancel(t.Context()), object)))
+	})
+	return &node{fixture: f, name: name}
+}
+
+// acknowledge writes that the node enforces the current version of all objects.
+func (n *node) acknowledge(t *testing.T) {
+	t.Helper()
+	n.generation++
+	version := n.newest(t)
+	n.write(t, func(s *v1alpha1.NodeEnforcerStatus) {
+		s.Acknowledged = &v1alpha1.Generation{
+			Number: n.generation, Time: metav1.NowMicro(),
+			Contains: v1alpha1.ResourceVersions{NetworkPolicies: version, Pods: version, Namespaces: version},
+		}
+		meta.SetStatusCondition(&s.Conditions, v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforcing"))
+	})
+}
+
+// write changes the status of the node. The heartbeat is the current time unless
+// change sets another one.
+func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
+	t.Helper()
+	var object v1alpha1.NodeEnforcer
+	must(t, n.Get(t.Context(), client.ObjectKey{Name: n.name}, &object))
+	now := metav1.Now()
+	object.Status.Heartbeat = &now
+	change(&object.Status)
+	must(t, n.Status().Update(t.Context(), &object))
+}
+
+// newest returns a resource version that is newer than those of all objects.
+func (n *node) newest(t *testing.T) string {
+	t.Helper()
+	var list corev1.PodList
+	must(t, n.List(t.Context(), &list, client.Limit(1)))
+	return list.ResourceVersion
+}
+
+// wantStatus waits until the status of a policy meets a condition, and returns the
+// object.
+func (f *fixture) wantStatus(t *testing.T, name string, condition func(*v1alpha1.PolicyStatus) error) *v1alpha1.PolicyStatus {
+	t.Helper()
+	var got v1alpha1.PolicyStatus
+	eventually.NoError(t, func() error {
+		got = v1alpha1.PolicyStatus{}
+		if err := f.Get(t.Context(), client.ObjectKey{Namespace: f.namespace, Name: name}, &got); err != nil {
+			return err
+		}
+		if err := condition(&got); err != nil {
+			return fmt.Errorf("%w: %+v", err, got.Status)
+		}
+		return nil
+	})
+	return &got
+}
+
+// enforced returns a condition for the counts of pods and nodes in a status, and
+// for the condition Enforced.
+func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words string) func(*v1alpha1.PolicyStatus) error {
+	return func(p *v1alpha1.PolicyStatus) error {
+		s := &p.Status
+		if s.Pods != pods || s.Nodes != (v1alpha1.PolicyNodes{Needed: needed, Enforcing: enforcing}) {
+			return fmt.Errorf("want %d pods, %d of %d nodes", pods, enforcing, needed)
+		}
+		c := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionEnforced))
+		if c == nil || c.Reason != string(reason) || !strings.Contains(c.Message, words) {
+			return fmt.Errorf("want reason %s with %q", reason, words)
+		}
+		if wantSince := c.Status == metav1.ConditionTrue && needed > 0; wantSince != (s.EnforcedSince != nil) {
+			return fmt.Errorf("enforcedSince %v", s.EnforcedSince)
+		}
+		return nil
+	}
+}
+
+// changed restricts a condition to statuses of the current generation of a policy.
+func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
+	return func(p *v1alpha1.PolicyStatus) error {
+		if p.Status.ObservedGeneration != np.Generation {
+			return fmt.Errorf("want generation %d", np.Generation)
+		}
+		return right(p)
+	}
+}

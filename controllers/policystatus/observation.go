@@ -1,0 +1,80 @@
+package policystatus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// observation is the state from which the status of one policy is computed.
+type observation struct {
+	policy *networkingv1.NetworkPolicy
+	// pods is the number of selected pods.
+	pods int
+	// nodes is the number of nodes with a selected pod that has an address. lags
+	// are the nodes of them that do not enforce the current version.
+	nodes    int
+	lags     []lag
+	findings []v1alpha1.Finding
+}
+
+// observe reads the state of a policy. held is the present status of the policy.
+func (r *Reconciler) observe(ctx context.Context, np *networkingv1.NetworkPolicy, held *v1alpha1.PolicyStatusStatus) (*observation, error) {
+	var pods corev1.PodList
+	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
+		return nil, fmt.Errorf("listing the pods of policy %s/%s: %w", np.Namespace, np.Name, err)
+	}
+	name := client.ObjectKeyFromObject(np)
+	selected, required := r.requirements(np, pods.Items)
+	out := &observation{policy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required)}
+	found, checked := r.findings.of(name)
+	out.findings = convertFindings(np, found)
+	if !checked && held.ObservedGeneration == np.Generation {
+		// The findings of the previous operator hold until the first check.
+		out.findings = held.Findings
+	}
+	return out, nil
+}
+
+// requirements returns how many pods a policy selects, and what each node with
+// such a pod must contain to enforce the current version of the policy.
+func (r *Reconciler) requirements(np *networkingv1.NetworkPolicy, pods []corev1.Pod) (selected int, required map[string]versions) {
+	required = map[string]versions{}
+	policy, version := readPolicy(np), r.revisions.of(np)
+	for i := range pods {
+		pod := readPod(&pods[i])
+		if !policy.Selects(pod) {
+			continue
+		}
+		selected++
+		if reachable(pod) {
+			required[pod.Node] = required[pod.Node].newest(versions{policies: version, pods: r.revisions.of(&pods[i])})
+		}
+	}
+	return selected, required
+}
+
+// startTime is how long a restarted operator keeps the statuses of the previous
+// one. It does not know which resource versions of pods are relevant, and agents
+// report within 12 seconds that they contain the newest ones.
+const startTime = 15 * time.Second
+
+// remainingStartTime returns how much of startTime is left.
+func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
+
+// onlyBehind reports whether a policy that was enforced seems to be behind on some
+// nodes, although neither the policy nor the number of its pods and nodes changed
+// and all nodes enforce.
+func (o *observation) onlyBehind(old *v1alpha1.PolicyStatusStatus) bool {
+	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
+		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&
+		old.ObservedGeneration == o.policy.Generation && old.Pods == int32(o.pods) && old.Nodes.Needed == int32(o.nodes)
+}

@@ -1,0 +1,179 @@
+package policystatus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses/status,verbs=update
+
+// workers is the number of concurrent reconciliations. A new operator in a cluster
+// with thousands of policies waits for the API server most of the time.
+const workers = 4
+
+// Reconciler keeps one PolicyStatus for each NetworkPolicy.
+type Reconciler struct {
+	// reader reads from the caches, direct from the API server.
+	reader, direct client.Reader
+	client         client.Client
+	// started is the time at which the reconciler started to work.
+	started time.Time
+
+	policies    *policies
+	revisions   *revisions
+	enforcement *enforcement
+	findings    *findings
+}
+
+// SetupWithManager adds the reconciler of PolicyStatus to a manager. The manager's
+// caches need the options of CachedObjects.
+func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
+	r := &Reconciler{
+		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
+		policies: newPolicies(), revisions: newRevisions(), enforcement: newEnforcement(),
+		findings: newFindings(mgr.GetCache(), log),
+	}
+	c, err := controller.New("policystatus", mgr, controller.Options{
+		Reconciler: r, MaxConcurrentReconciles: workers,
+		// Tests run several operators in one process, one after the other.
+		SkipNameValidation: ptr.To(true),
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the controller of PolicyStatus: %w", err)
+	}
+	for _, s := range r.sources(mgr.GetCache()) {
+		if err := c.Watch(s); err != nil {
+			return fmt.Errorf("preparing the watches of PolicyStatus: %w", err)
+		}
+	}
+	return nil
+}
+
+// Reconcile brings the PolicyStatus of one policy up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var np networkingv1.NetworkPolicy
+	err := r.reader.Get(ctx, request.NamespacedName, &np)
+	switch {
+	case apierrors.IsNotFound(err):
+		r.enforcement.require(request.NamespacedName, nil)
+		return reconcile.Result{}, r.remove(ctx, request.NamespacedName)
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request, err)
+	}
+	held, err := r.find(ctx, &np)
+	if err != nil || held == nil {
+		return reconcile.Result{}, err
+	}
+	seen, err := r.observe(ctx, &np, &held.Status)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	var again reconcile.Result
+	if left := r.remainingStartTime(); left > 0 && seen.onlyBehind(&held.Status) {
+		seen.lags, again.RequeueAfter = nil, left
+	}
+	conflict, err := r.write(ctx, held, seen)
+	if conflict {
+		again.RequeueAfter = retryInterval
+	}
+	return again, err
+}
+
+// write writes the status of a policy if it changed. It reports whether it must be
+// called again, because another client wrote the object or the cache is behind.
+func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
+	next := held.DeepCopy()
+	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
+	if equality.Semantic.DeepEqual(held.Status, next.Status) {
+		return false, nil
+	}
+	err = r.client.Status().Update(ctx, next)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("writing PolicyStatus %s: %w", client.ObjectKeyFromObject(held), err)
+	}
+	return false, nil
+}
+
+// retryInterval is the time until the next attempt after a conflict. The event of
+// the conflicting write may have come already, so it may not cause one.
+const retryInterval = 100 * time.Millisecond
+
+// find returns the PolicyStatus of a policy. It creates the object if there is
+// none. It returns nil if the policy is about to be deleted, or if the object had
+// to be deleted first.
+func (r *Reconciler) find(ctx context.Context, np *networkingv1.NetworkPolicy) (*v1alpha1.PolicyStatus, error) {
+	held := &v1alpha1.PolicyStatus{}
+	err := r.reader.Get(ctx, client.ObjectKeyFromObject(np), held)
+	if apierrors.IsNotFound(err) {
+		held = newPolicyStatus(np)
+		err = r.client.Create(ctx, held)
+		if apierrors.IsAlreadyExists(err) {
+			// The cache is behind.
+			err = r.direct.Get(ctx, client.ObjectKeyFromObject(np), held)
+		}
+	}
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
+		// The namespace is being deleted, and the policy with it.
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", np.Namespace, np.Name, err)
+	case !metav1.IsControlledBy(held, np):
+		// It belongs to an earlier policy of the same name. The event of its
+		// deletion causes the next reconciliation.
+		return nil, r.delete(ctx, held)
+	}
+	return held, nil
+}
+
+// newPolicyStatus returns an empty PolicyStatus. Its policy is its owner, so the
+// garbage collector deletes both together.
+func newPolicyStatus(np *networkingv1.NetworkPolicy) *v1alpha1.PolicyStatus {
+	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
+		Namespace: np.Namespace, Name: np.Name,
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy", Name: np.Name, UID: np.UID,
+			Controller: ptr.To(true),
+		}},
+	}}
+}
+
+// remove deletes the PolicyStatus of a deleted policy. The garbage collector
+// would keep one without an owner.
+func (r *Reconciler) remove(ctx context.Context, name client.ObjectKey) error {
+	var held v1alpha1.PolicyStatus
+	if err := r.reader.Get(ctx, name, &held); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return r.delete(ctx, &held)
+}
+
+func (r *Reconciler) delete(ctx context.Context, held *v1alpha1.PolicyStatus) error {
+	err := r.client.Delete(ctx, held, client.Preconditions{UID: &held.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting PolicyStatus %s/%s: %w", held.Namespace, held.Name, err)
+	}
+	return nil
+}

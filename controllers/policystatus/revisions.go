@@ -1,0 +1,92 @@
+package policystatus
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// revisions records, for pods and policies, the resource version of the last
+// change that is relevant for enforcement. Most changes are not, for example
+// those of an annotation or of a probe's result, and no node has to acknowledge
+// them. It is safe for concurrent use.
+type revisions struct {
+	mu sync.Mutex
+	// older has the objects whose newest change is not relevant.
+	older map[types.NamespacedName]revision
+}
+
+type revision struct {
+	uid        types.UID
+	generation int64
+	version    string
+}
+
+func newRevisions() *revisions {
+	return &revisions{older: map[types.NamespacedName]revision{}}
+}
+
+// of returns the resource version that a node must contain to enforce the
+// current version of an object.
+func (r *revisions) of(object client.Object) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.locked(object)
+}
+
+func (r *revisions) locked(object client.Object) string {
+	known, ok := r.older[client.ObjectKeyFromObject(object)]
+	if !ok || known.uid != object.GetUID() || known.generation != object.GetGeneration() {
+		return object.GetResourceVersion()
+	}
+	return known.version
+}
+
+// keep records that a change of an object was not relevant.
+func (r *revisions) keep(before, after client.Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.older[client.ObjectKeyFromObject(after)] = revision{uid: after.GetUID(), generation: after.GetGeneration(), version: r.locked(before)}
+}
+
+// forget records that a change of an object was relevant, or that the object was
+// deleted.
+func (r *revisions) forget(object client.Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.older, client.ObjectKeyFromObject(object))
+}
+
+// versions are the newest resource versions of two kinds. An empty version is
+// older than all others.
+type versions struct{ policies, pods string }
+
+// contain reports whether both versions are at least as new as required.
+func (v versions) contain(required versions) bool {
+	return notOlder(v.policies, required.policies) && notOlder(v.pods, required.pods)
+}
+
+// newest returns the newer version of each kind.
+func (v versions) newest(other versions) versions {
+	return versions{policies: newer(v.policies, other.policies), pods: newer(v.pods, other.pods)}
+}
+
+func newer(a, b string) string {
+	if notOlder(a, b) {
+		return a
+	}
+	return b
+}
+
+// notOlder reports whether a is at least as new as b. A text that is not a
+// resource version counts as older than every resource version.
+func notOlder(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	if err != nil {
+		_, err := resourceversion.CompareResourceVersion(b, b)
+		return err != nil
+	}
+	return order >= 0
+}

@@ -1,0 +1,88 @@
+package policystatus
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/policy/lint"
+)
+
+// TestFindingsAreSortedAndBounded checks that the most severe findings come first and
+// that findings meet the limits of a status.
+func TestFindingsAreSortedAndBounded(t *testing.T) {
+	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"}}
+	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{
+		{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/33"}},
+	}}}
+	found := []lint.Finding{
+		{Severity: lint.Note, Check: "note", Message: "a note"},
+		{Severity: lint.Error, Check: notUnderstood, Message: "about an older version"},
+	}
+	for range 2 * maxFindings {
+		found = append(found, lint.Finding{
+			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Mend: "mend it",
+		})
+	}
+	all := convertFindings(np, found)
+	if len(all) != 2*maxFindings+2 || all[0].Check != notUnderstood || all[0].Field != "spec.ingress[0].from[0].ipBlock.cidr" || all[1].Check != "warning" {
+		t.Fatalf("%d findings, the first %+v and %+v", len(all), all[0], all[1])
+	}
+	if last := all[len(all)-1]; last.Severity != v1alpha1.SeverityNote || last.Message != "a note" {
+		t.Errorf("last finding %+v, want the note", last)
+	}
+	if len(all[1].Field) > maxField || len(all[1].Message) > message.Limit {
+		t.Errorf("field of %d bytes, message of %d", len(all[1].Field), len(all[1].Message))
+	}
+	s := statusOf(&v1alpha1.PolicyStatusStatus{}, &observation{policy: np, findings: all}, metav1.Now())
+	if len(s.Findings) != maxFindings {
+		t.Errorf("%d findings, want %d", len(s.Findings), maxFindings)
+	}
+	understood := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionUnderstood))
+	if understood.Status != metav1.ConditionFalse || !strings.Contains(understood.Message, "spec.ingress[0].from[0].ipBlock.cidr") {
+		t.Errorf("condition %+v, want the field named", understood)
+	}
+	lintFindings := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionSuspicious))
+	if lintFindings.Status != metav1.ConditionTrue || lintFindings.Message != "warnings: 32, notes: 1, in status.findings" {
+		t.Errorf("condition %+v", lintFindings)
+	}
+}
+
+// TestEnforcedSince checks that enforcedSince is the time at which all nodes enforced
+// the current generation.
+func TestEnforcedSince(t *testing.T) {
+	first := metav1.NewTime(time.Unix(1_800_000_000, 0))
+	later := metav1.NewTime(first.Add(time.Minute))
+	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
+	o := &observation{policy: np, pods: 2, nodes: 2}
+	s := statusOf(&v1alpha1.PolicyStatusStatus{}, o, first)
+	if !s.EnforcedSince.Equal(&first) {
+		t.Errorf("since %s, want %s", s.EnforcedSince, first)
+	}
+	if s = statusOf(&s, o, later); !s.EnforcedSince.Equal(&first) {
+		t.Errorf("since %s after no change, want %s", s.EnforcedSince, first)
+	}
+	behind := *o
+	behind.lags = []lag{{node: "a"}}
+	if !behind.onlyBehind(&s) {
+		t.Error("a policy that was enforced and is behind on a node is not only behind")
+	}
+	waiting := statusOf(&s, &behind, later)
+	if waiting.EnforcedSince != nil || waiting.Nodes.Enforcing != 1 || behind.onlyBehind(&waiting) {
+		t.Errorf("%+v, want no time while a node is behind", waiting)
+	}
+	behind.lags[0].problem = "the dataplane does not respond"
+	if behind.onlyBehind(&s) {
+		t.Error("a policy is only behind although a node does not enforce")
+	}
+	np.Generation = 2
+	if s = statusOf(&s, o, later); !s.EnforcedSince.Equal(&later) {
+		t.Errorf("since %s after a change, want %s", s.EnforcedSince, later)
+	}
+}

@@ -1,0 +1,193 @@
+package policystatus
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/reduce"
+	"github.com/sluicenet/sluice/policy"
+)
+
+const (
+	// settleDelay delays the reconciliation of a policy whose pods changed, or some
+	// of whose nodes are behind or do not respond. Agents report within a second
+	// what they enforce, so in most cases one status, written after the delay,
+	// covers all changes.
+	settleDelay = 1500 * time.Millisecond
+	// expiryInterval is the time between two checks for nodes that stopped
+	// reporting.
+	expiryInterval = 5 * time.Second
+)
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// CachedObjects returns the options of the caches that the reconciler reads. They
+// keep only the parts of objects from which a PolicyStatus is computed.
+func CachedObjects() map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{
+		&corev1.Pod{}:                 reduce.With(reduce.Pod),
+		&corev1.Namespace{}:           reduce.With(reduce.Namespace),
+		&networkingv1.NetworkPolicy{}: reduce.With(reduce.NetworkPolicy),
+		&v1alpha1.NodeEnforcer{}:      {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PolicyStatus{}:      {Transform: cache.TransformStripManagedFields()},
+	}
+}
+
+// sources returns the watches of all objects that can change a PolicyStatus.
+func (r *Reconciler) sources(c cache.Cache) []source.Source {
+	return []source.Source{
+		source.Kind(c, &networkingv1.NetworkPolicy{}, r.policyEvents()),
+		source.Kind(c, &corev1.Pod{}, r.podEvents()),
+		source.Kind(c, &corev1.Namespace{}, r.namespaceEvents()),
+		source.Kind(c, &v1alpha1.NodeEnforcer{}, r.nodeEvents()),
+		// A PolicyStatus that another client changed or deleted is repaired.
+		source.Kind(c, &v1alpha1.PolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.PolicyStatus]{}),
+		source.Func(func(ctx context.Context, q queue) error {
+			r.started = time.Now()
+			go r.watchExpiry(ctx, q)
+			go r.watchFindings(ctx, c, q)
+			return nil
+		}),
+	}
+}
+
+func (r *Reconciler) policyEvents() handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request] {
+	changed := func(np *networkingv1.NetworkPolicy, q queue) {
+		r.policies.set(np)
+		r.revisions.forget(np)
+		r.findings.changed.Set()
+		q.Add(requestFor(np))
+	}
+	return handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*networkingv1.NetworkPolicy], q queue) {
+			changed(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*networkingv1.NetworkPolicy], q queue) {
+			if e.ObjectOld.UID == e.ObjectNew.UID && e.ObjectOld.Generation == e.ObjectNew.Generation {
+				r.revisions.keep(e.ObjectOld, e.ObjectNew)
+				return
+			}
+			changed(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*networkingv1.NetworkPolicy], q queue) {
+			r.policies.remove(e.Object)
+			r.revisions.forget(e.Object)
+			r.findings.changed.Set()
+			q.Add(requestFor(e.Object))
+		},
+	}
+}
+
+func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Request] {
+	return handler.TypedFuncs[*corev1.Pod, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*corev1.Pod], q queue) {
+			if !e.IsInInitialList {
+				r.podChanged(q, readPod(e.Object))
+			}
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.Pod], q queue) {
+			before, after := readPod(e.ObjectOld), readPod(e.ObjectNew)
+			if r.policies.equivalent(before, after) {
+				r.revisions.keep(e.ObjectOld, e.ObjectNew)
+				if before.Labels != after.Labels {
+					r.findings.changed.Set()
+				}
+				return
+			}
+			r.revisions.forget(e.ObjectNew)
+			r.podChanged(q, before, after)
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.Pod], q queue) {
+			r.revisions.forget(e.Object)
+			r.podChanged(q, readPod(e.Object))
+		},
+	}
+}
+
+// podChanged queues the policies that select a pod in any of the given states.
+func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
+	r.findings.changed.Set()
+	for _, pod := range states {
+		for _, name := range r.policies.selecting(pod) {
+			q.AddAfter(reconcile.Request{NamespacedName: name}, settleDelay)
+		}
+	}
+}
+
+func (r *Reconciler) namespaceEvents() handler.TypedFuncs[*corev1.Namespace, reconcile.Request] {
+	return handler.TypedFuncs[*corev1.Namespace, reconcile.Request]{
+		CreateFunc: func(context.Context, event.TypedCreateEvent[*corev1.Namespace], queue) { r.findings.changed.Set() },
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.Namespace], _ queue) {
+			if policy.ReadNamespace(e.ObjectOld).Labels != policy.ReadNamespace(e.ObjectNew).Labels {
+				r.findings.changed.Set()
+			}
+		},
+		DeleteFunc: func(context.Context, event.TypedDeleteEvent[*corev1.Namespace], queue) { r.findings.changed.Set() },
+	}
+}
+
+func (r *Reconciler) nodeEvents() handler.TypedFuncs[*v1alpha1.NodeEnforcer, reconcile.Request] {
+	return handler.TypedFuncs[*v1alpha1.NodeEnforcer, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.NodeEnforcer], q queue) {
+			enqueue(q, r.enforcement.update(e.Object, time.Now()))
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.NodeEnforcer], q queue) {
+			enqueue(q, r.enforcement.update(e.ObjectNew, time.Now()))
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.NodeEnforcer], q queue) {
+			enqueue(q, r.enforcement.remove(e.Object.Name))
+		},
+	}
+}
+
+// watchExpiry looks for nodes that stopped reporting until the context ends.
+func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
+	tick := time.NewTicker(expiryInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			enqueue(q, r.enforcement.expire(now))
+		}
+	}
+}
+
+// watchFindings queues policies whose findings change until the context ends.
+func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) {
+	if !c.WaitForCacheSync(ctx) {
+		return
+	}
+	r.findings.run(ctx, r.policies.all, func(names []types.NamespacedName) {
+		for _, name := range names {
+			q.Add(reconcile.Request{NamespacedName: name})
+		}
+	})
+}
+
+// enqueue queues the policies that a change of a node affects.
+func enqueue(q queue, a affected) {
+	for _, name := range a.enforced {
+		q.Add(reconcile.Request{NamespacedName: name})
+	}
+	for _, name := range a.lagging {
+		q.AddAfter(reconcile.Request{NamespacedName: name}, settleDelay)
+	}
+}
+
+func requestFor(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
+}

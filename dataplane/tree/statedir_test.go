@@ -1,0 +1,72 @@
+package tree_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// TestShare: whatever there was before, the group may publish afterwards.
+func TestShare(t *testing.T) {
+	for name, before := range map[string]func(dir string) error{
+		"nothing":        func(string) error { return nil },
+		"a folder":       func(dir string) error { return os.Mkdir(dir, 0o755) },
+		"a closed tree":  func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tree"), 0o700) },
+		"a shared state": tree.Share,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			if err := errors.Join(before(dir), tree.Share(dir)); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(dir, "tree"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode().Perm(); got != 0o775 {
+				t.Errorf("mode %o, want 775", got)
+			}
+			if got := info.Sys().(*syscall.Stat_t).Gid; int(got) != os.Getegid() {
+				t.Errorf("group %d, want %d", got, os.Getegid())
+			}
+		})
+	}
+}
+
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	if err := tree.Remove(dir); err != nil {
+		t.Errorf("where there is nothing: %v", err)
+	}
+	p, err := tree.NewPublisher(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := p.Publish(tree.NewBuilder("node")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stranger := filepath.Join(dir, "tree", "notes")
+	if err := os.WriteFile(stranger, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Remove(dir); err == nil || !strings.Contains(err.Error(), "removing trees of "+dir) {
+		t.Errorf("with a file of somebody else: %v, want an error", err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, "tree")); err != nil || len(entries) != 1 {
+		t.Errorf("left: %v, %v; want the other's file alone", entries, err)
+	}
+	if err := errors.Join(os.Remove(stranger), tree.Remove(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tree")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Protocol classes by which verdicts are counted.
+// Classes of protocols. Verdicts are counted by class.
 const (
 	countTCP = iota
 	countUDP
@@ -36,7 +36,8 @@ func protocolClass(p flow.Protocol) int {
 	}
 }
 
-// counters are one worker's. Only the worker writes them.
+// counters are the counters of one worker. Only the worker writes them. They are
+// exported as report.Stats.
 type counters struct {
 	packets, batches atomic.Uint64
 	accepted         atomic.Uint64
@@ -44,12 +45,13 @@ type counters struct {
 	midStream        atomic.Uint64
 	verdictErrors    atomic.Uint64
 	unreadable       [packet.Faults]atomic.Uint64
-	// sides: direction, family (0 is IPv4), protocol class, verdict.
+	// sides is indexed by direction, family (0 is IPv4), protocol class and verdict.
 	sides [2][2][protocols][2]atomic.Uint64
-	// lookups and batchTimes are of samples.
+	// lookups and batchTimes have the times of samples, see sampled.
 	lookups, batchTimes histogram
 }
 
+// countSide counts the verdict of a side that this node evaluated.
 func (c *counters) countSide(d rule.Direction, f flow.Flow, s rule.Side) {
 	if !s.Evaluated() {
 		return

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// kernelQueues is the kernel's own account of the queues of one network
-// namespace. The file stays open, because its path depends on the thread.
+// kernelQueues reads the kernel's counters of the queues of a network namespace. The
+// file stays open, because its path refers to the namespace of the thread that
+// opens it.
 type kernelQueues struct {
 	file *os.File
 }
@@ -29,8 +30,8 @@ func openKernelQueues() (*kernelQueues, error) {
 
 func (k *kernelQueues) close() error { return k.file.Close() }
 
-// kernelQueue is one line of the list (net/netfilter/nfnetlink_queue.c,
-// seq_show).
+// kernelQueue is one line of the file. The kernel writes it in seq_show of
+// net/netfilter/nfnetlink_queue.c.
 type kernelQueue struct {
 	number, port, waiting, queueDropped, userDropped uint64
 }

@@ -11,118 +11,124 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// At most ringSize events in each gatherInterval are told, some 10,000 a
-// second. More are counted as missed.
+// At most ringSize events are delivered in each flushInterval, about 10,000 in a
+// second. The others are counted as missed.
 const (
-	ringSize       = 512
-	gatherInterval = 50 * time.Millisecond
-	// listenerSize is how many events wait for a listener.
-	listenerSize = 1024
+	ringSize      = 512
+	flushInterval = 50 * time.Millisecond
+	// subscriberSize is the number of events that can wait for a subscriber.
+	subscriberSize = 1024
 )
 
-// Events tells what workers decide, packet by packet, to those who listen.
+// Events delivers the workers' verdicts to subscribers, one event for each packet.
 //
-// While nobody listens it costs a worker one atomic read for each batch. While
-// somebody does, a worker puts each event into a ring and never waits: a full
-// ring loses it. Events get their names later, on a goroutine of their own, yet
-// before the judge that decided them is given up.
+// Without a subscriber, Events costs a worker one atomic read for each batch. With
+// subscribers, a worker puts a record of each event into a ring. It never waits: if
+// the ring is full, the event is lost. A separate goroutine resolves the names of
+// the events later. Pool.Swap waits until it has done so for all events of the
+// evaluator that is replaced.
 type Events struct {
-	interest atomic.Uint32
-	ring     chan record
-	missed   atomic.Uint64
+	wanted atomic.Uint32
+	ring   chan record
+	missed atomic.Uint64
 
-	// mu is held from taking an event out of the ring until it has its names.
-	mu        sync.Mutex
-	listeners map[*listener]struct{}
-	stop      chan struct{}
+	// mu guards the fields below. It is also locked while an event is taken from the
+	// ring and its names are resolved.
+	mu          sync.Mutex
+	subscribers map[*subscriber]struct{}
+	stop        chan struct{}
 }
 
-// What listeners want, the more the larger.
+// interest is the events that subscribers want. A larger value includes a smaller
+// one.
+type interest = uint32
+
 const (
-	nothing uint32 = iota
+	nothing interest = iota
+	// denials is all events whose verdict is not Allow.
 	denials
 	everything
 )
 
-// record is an event without names.
+// record is an event whose names are not resolved yet.
 type record struct {
-	at       time.Time
-	flow     flow.Flow
-	decision rule.Decision
-	verdict  report.PacketVerdict
-	fault    packet.Fault
-	judge    rule.Evaluator
+	at        time.Time
+	flow      flow.Flow
+	decision  rule.Decision
+	verdict   report.PacketVerdict
+	fault     packet.Fault
+	evaluator rule.Evaluator
 }
 
-// NewEvents makes a place to listen at.
+// NewEvents returns Events without subscribers.
 func NewEvents() *Events {
-	return &Events{ring: make(chan record, ringSize), listeners: map[*listener]struct{}{}}
+	return &Events{ring: make(chan record, ringSize), subscribers: map[*subscriber]struct{}{}}
 }
 
-// listener gets events until it is closed. One that does not read misses some.
-type listener struct {
+// subscriber receives events until it is closed.
+type subscriber struct {
 	c        chan report.Event
 	events   *Events
-	interest uint32
+	interest interest
 	missed   uint64
 }
 
-// Subscribe returns a channel with the events from now on: with all of them, or
-// only with those whose verdict is not Allow. A subscriber that does not read
-// misses events. stop ends the subscription; the channel stays open.
+// Subscribe returns a channel with all events from now on, or only with those whose
+// verdict is not Allow. A subscriber that does not read misses events. stop ends
+// the subscription but does not close the channel.
 func (e *Events) Subscribe(deniedOnly bool) (events <-chan report.Event, stop func()) {
-	l := e.listen(deniedOnly)
-	return l.c, l.close
+	s := e.subscribe(deniedOnly)
+	return s.c, s.close
 }
 
-func (e *Events) listen(deniedOnly bool) *listener {
-	l := &listener{c: make(chan report.Event, listenerSize), events: e, interest: everything}
+func (e *Events) subscribe(deniedOnly bool) *subscriber {
+	s := &subscriber{c: make(chan report.Event, subscriberSize), events: e, interest: everything}
 	if deniedOnly {
-		l.interest = denials
+		s.interest = denials
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.listeners[l] = struct{}{}
+	e.subscribers[s] = struct{}{}
 	if e.stop == nil {
 		e.missed.Store(0)
 		e.stop = make(chan struct{})
-		go e.gather(e.stop)
+		go e.run(e.stop)
 	}
-	e.count()
-	return l
+	e.setInterest()
+	return s
 }
 
-func (l *listener) close() {
-	e := l.events
+func (s *subscriber) close() {
+	e := s.events
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.listeners, l)
-	e.count()
-	if len(e.listeners) == 0 && e.stop != nil {
+	delete(e.subscribers, s)
+	e.setInterest()
+	if len(e.subscribers) == 0 && e.stop != nil {
 		close(e.stop)
 		e.stop = nil
 	}
 }
 
-// count finds out what all listeners together want.
-func (e *Events) count() {
+// setInterest stores the largest interest of all subscribers.
+func (e *Events) setInterest() {
 	most := nothing
-	for l := range e.listeners {
-		most = max(most, l.interest)
+	for s := range e.subscribers {
+		most = max(most, s.interest)
 	}
-	e.interest.Store(most)
+	e.wanted.Store(most)
 }
 
-// wanted says what is worth telling. Nil events are never.
-func (e *Events) wanted() uint32 {
+// demand returns the events that workers must publish. e may be nil.
+func (e *Events) demand() interest {
 	if e == nil {
 		return nothing
 	}
-	return e.interest.Load()
+	return e.wanted.Load()
 }
 
-// tell never waits.
-func (e *Events) tell(r *record) {
+// publish puts a record into the ring, or counts it as missed if the ring is full.
+func (e *Events) publish(r *record) {
 	select {
 	case e.ring <- *r:
 	default:
@@ -130,10 +136,10 @@ func (e *Events) tell(r *record) {
 	}
 }
 
-// gather passes on what is in the ring from time to time, so that workers wake
-// nobody.
-func (e *Events) gather(stop <-chan struct{}) {
-	again := time.NewTicker(gatherInterval)
+// run flushes the ring at intervals. So a worker does not have to wake a goroutine
+// for each event.
+func (e *Events) run(stop <-chan struct{}) {
+	again := time.NewTicker(flushInterval)
 	defer again.Stop()
 	for {
 		select {
@@ -145,8 +151,8 @@ func (e *Events) gather(stop <-chan struct{}) {
 	}
 }
 
-// flush empties the ring. When it returns, no event needs a judge any more that
-// no worker uses.
+// flush delivers the events in the ring. When it returns, no event refers to an
+// evaluator that no worker uses any more. e may be nil.
 func (e *Events) flush() {
 	if e == nil {
 		return
@@ -155,33 +161,34 @@ func (e *Events) flush() {
 	defer e.mu.Unlock()
 	for range len(e.ring) {
 		r := <-e.ring
-		if len(e.listeners) == 0 {
+		if len(e.subscribers) == 0 {
 			continue
 		}
 		missed := e.missed.Swap(0)
 		event := r.event()
-		for l := range e.listeners {
-			l.missed += missed
-			l.offer(event)
+		for s := range e.subscribers {
+			s.missed += missed
+			s.offer(event)
 		}
 	}
 }
 
-// offer passes an event on, or counts it as missed.
-func (l *listener) offer(event report.Event) {
-	if l.interest == denials && event.Verdict == report.Allow {
+// offer delivers an event, or counts it as missed if the subscriber has too many
+// events that it has not read.
+func (s *subscriber) offer(event report.Event) {
+	if s.interest == denials && event.Verdict == report.Allow {
 		return
 	}
-	event.Missed = l.missed
+	event.Missed = s.missed
 	select {
-	case l.c <- event:
-		l.missed = 0
+	case s.c <- event:
+		s.missed = 0
 	default:
-		l.missed++
+		s.missed++
 	}
 }
 
-// event gives a record its names.
+// event returns the event of a record, with its names.
 func (r *record) event() report.Event {
 	event := report.Event{Time: r.at, Verdict: r.verdict}
 	if r.verdict == report.Unreadable {
@@ -190,7 +197,7 @@ func (r *record) event() report.Event {
 	}
 	f := &r.flow
 	event.Protocol, event.Src, event.Dst, event.SrcPort, event.DstPort = f.Protocol.String(), f.Src, f.Dst, f.SrcPort, f.DstPort
-	names, _ := r.judge.(rule.Namer)
+	names, _ := r.evaluator.(rule.Namer)
 	if names != nil {
 		event.SrcPod, _ = names.Pod(f.Src)
 		event.DstPod, _ = names.Pod(f.Dst)

@@ -8,19 +8,19 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// sampled: one batch in this many is timed, and in it the first lookup. So a
-// worker reads the clock four times in 64 batches; where that takes 50 ns and a
-// batch has but one packet, 3 ns for each.
+// sampled is how many batches there are for each batch that is timed. Its first
+// lookup is timed, too. So a worker reads the clock four times in 64 batches. If
+// that takes 50 ns and each batch has only one packet, it costs 3 ns per packet.
 const sampled = 64
 
-// buckets is how many bounds a histogram has. The first is firstBound, each
-// further one twice that before, the last 131 ms.
+// buckets is the number of bounds of a histogram. The first bound is firstBound,
+// each other bound is twice the one before, and the last is 131 ms.
 const (
 	buckets    = 20
 	firstBound = 250 * time.Nanosecond
 )
 
-// histogram counts durations. One goroutine writes it.
+// histogram counts durations by bucket. Only one goroutine writes it.
 type histogram struct {
 	counts [buckets + 1]atomic.Uint64
 	sum    atomic.Int64
@@ -28,7 +28,7 @@ type histogram struct {
 
 func (h *histogram) observe(d time.Duration) {
 	d = max(d, 0)
-	// How often firstBound must be doubled to be d or more.
+	// i becomes how often firstBound must be doubled to reach d.
 	i := bits.Len64(uint64((d + firstBound - 1) / firstBound))
 	if i > 0 && uint64(d) <= uint64(firstBound)<<(i-1) {
 		i--

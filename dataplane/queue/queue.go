@@ -1,9 +1,10 @@
-// Package queue judges the packets that the kernel queues (NFQUEUE): a pool of
-// workers, one for each queue, read packets in batches with go-nfqueue, ask a
-// Judge, and answer with a verdict in two bits of the packet mark.
+// Package queue evaluates the packets that the kernel queues (NFQUEUE). A pool has
+// one worker for each queue. A worker reads packets in batches with go-nfqueue,
+// evaluates them with a rule.Evaluator, and returns the verdicts to the kernel in
+// two bits of the packet mark.
 //
-// A worker never stalls and never ends on a packet: what cannot be read is
-// dropped and counted.
+// No packet can stall or end a worker. Packets that cannot be decoded are dropped
+// and counted.
 package queue
 
 import (
@@ -23,33 +24,35 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// Config says which queues to serve, and how.
+// Config has the parameters of a pool.
 type Config struct {
 	Marks ruleset.Marks
-	// Base is the first queue; Queues of them follow each other.
+	// Base is the number of the first queue. There are Queues queues with
+	// consecutive numbers.
 	Base, Queues uint16
-	// FailOpen lets packets pass that find a queue full. Otherwise they are
-	// dropped.
+	// FailOpen makes the kernel accept packets that find a queue full. Otherwise it
+	// drops them.
 	FailOpen bool
-	// Events, unless nil, are told what is decided. One pool uses them.
+	// Events receives the verdicts, unless it is nil. It must not be shared with
+	// another pool.
 	Events *Events
 }
 
 const (
-	// copyRange is how much of a packet is copied to user space, in bytes: more
-	// than all headers of a sane packet.
+	// copyRange is the number of bytes of a packet that are copied to user space.
+	// That is more than the headers of a usual packet.
 	copyRange = 256
-	// maxWaiting is how many packets may wait in a queue for a verdict.
+	// maxWaiting is the number of packets that a queue can hold.
 	maxWaiting = 8192
-	// leaveTimeout bounds how long a worker may take to leave its queue.
-	leaveTimeout = 2 * time.Second
+	// unbindTimeout bounds the wait for a worker to unbind its queue.
+	unbindTimeout = 2 * time.Second
 )
 
-// Pool is the workers of a node.
+// Pool is a set of workers, one for each queue of a node.
 type Pool struct {
 	config Config
-	// judge is nil until the first Swap.
-	judge atomic.Pointer[rule.Evaluator]
+	// evaluator is nil until the first Swap.
+	evaluator atomic.Pointer[rule.Evaluator]
 	// ready is closed by the first Swap, or by Close. Until then the workers keep
 	// the packets of their first batch without a verdict.
 	ready     chan struct{}
@@ -61,14 +64,14 @@ type Pool struct {
 	close     sync.Once
 }
 
-// ErrTaken: a queue has a listener. The kernel says EPERM, as it does to those who
-// lack CAP_NET_ADMIN.
-var ErrTaken = errors.New("another process listens there, such as a dataplane that runs on this node already")
+// ErrTaken is the error if another process has bound a queue. The kernel returns
+// EPERM then, which is also the error for a process without CAP_NET_ADMIN.
+var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
-// Open binds the queues in the network namespace of the calling thread and
-// starts to answer. With a nil judge packets wait until Swap gives one. The error
-// is ErrTaken, and names the queue, where one has a listener.
-func Open(config Config, judge rule.Evaluator) (*Pool, error) {
+// Open binds the queues in the network namespace of the calling thread and starts
+// the workers. If the evaluator is nil, packets wait until the first Swap. The error
+// is ErrTaken, and names the queue, if another process has bound it.
+func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
 	}
@@ -88,8 +91,8 @@ func Open(config Config, judge rule.Evaluator) (*Pool, error) {
 		}
 		p.workers = append(p.workers, w)
 	}
-	if judge != nil {
-		p.Swap(judge)
+	if evaluator != nil {
+		p.Swap(evaluator)
 	}
 	return p, nil
 }
@@ -97,7 +100,7 @@ func Open(config Config, judge rule.Evaluator) (*Pool, error) {
 // release ends the workers' wait for a first evaluator.
 func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
-// start binds one queue.
+// start binds one queue and starts its worker.
 func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	w := &worker{pool: p, number: number}
 	s, err := newSocket(w.begin, w.end, func() { w.counters.verdictErrors.Add(1) })
@@ -119,38 +122,39 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	// go-nfqueue opens a socket of its own and offers no way not to.
+	// go-nfqueue always opens a socket. It is replaced by ours.
 	if err := nf.Con.Close(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	nf.Con = netlink.NewConn(s, s.kernel.Port())
 	w.nf, w.socket = nf, s
-	if err := nf.RegisterWithErrorFunc(ctx, w.judgePacket, func(err error) int { return w.readFailed(ctx, err) }); err != nil {
+	if err := nf.RegisterWithErrorFunc(ctx, w.evaluatePacket, func(err error) int { return w.fail(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.bound.Store(true)
 	return w, nil
 }
 
-// Swap lets all packets from now on be judged by another judge, and waits until
-// every batch that was begun before has ended, its verdicts carried out and its
-// events named: the judge before is in use no more.
-func (p *Pool) Swap(judge rule.Evaluator) {
-	p.judge.Store(&judge)
+// Swap replaces the evaluator. It waits until every batch that began before has
+// ended: its verdicts are carried out, and its events have their names. So the
+// evaluator before is no longer in use when Swap returns.
+func (p *Pool) Swap(evaluator rule.Evaluator) {
+	p.evaluator.Store(&evaluator)
 	p.release()
 	for _, w := range p.workers {
 		w.batch.Lock()
-		//nolint:staticcheck // Holding the lock once is the point.
+		//nolint:staticcheck // The lock is taken only to wait for the batch.
 		w.batch.Unlock()
 	}
 	p.config.Events.flush()
 }
 
-// Failed gives the error of a worker that ended. Its queue has no listener any
-// more: the failure policy decides on its packets.
+// Failed returns a channel that receives the error of each worker that fails. Its
+// queue is unbound then, and the failure policy applies to its packets.
 func (p *Pool) Failed() <-chan error { return p.failed }
 
-// Stats sums up what the workers did and what the kernel says of the queues.
+// Stats returns the sums of the workers' counters and of the kernel's counters of
+// the queues.
 func (p *Pool) Stats() (report.Stats, error) {
 	var s report.Stats
 	var sides sideCounts
@@ -169,8 +173,8 @@ func (p *Pool) Stats() (report.Stats, error) {
 	return s, err
 }
 
-// Close ends the workers after the batch that they are at, and leaves the
-// queues. Packets that still wait are dropped by the kernel.
+// Close ends the workers after their current batch and unbinds the queues. The
+// kernel drops the packets that still wait.
 func (p *Pool) Close() error {
 	var errs []error
 	p.close.Do(func() {

@@ -7,9 +7,9 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// A packet that came before an acknowledgement is given out at once: nobody
-// knows whether another one will follow.
-func TestPacketsBeforeAnAcknowledgementDoNotWait(t *testing.T) {
+// A packet that was received before an acknowledgement is delivered at once, because
+// there may be no further packet to wait for.
+func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	begun := false
 	s, err := newSocket(func(int) { begun = true }, func(int) {}, func() {})
 	if err != nil {

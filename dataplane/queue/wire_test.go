@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,12 +16,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stage is a node whose rules queue what pod one sends to pod two, and a pool
-// that answers.
-type stage struct {
+// fixture is a node whose rules queue the packets from pod one to pod two, with a
+// pool that evaluates them.
+type fixture struct {
 	t        *testing.T
 	node     *lab.Node
 	one, two *lab.Pod
@@ -30,9 +30,9 @@ type stage struct {
 	pool     *queue.Pool
 }
 
-func newStage(t *testing.T, judge rule.Evaluator) *stage {
+func newFixture(t *testing.T, evaluator rule.Evaluator) *fixture {
 	t.Helper()
-	s := &stage{t: t}
+	s := &fixture{t: t}
 	l, err := lab.New()
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func newStage(t *testing.T, judge rule.Evaluator) *stage {
 		t.Fatal(err)
 	}
 	s.config = queue.Config{Marks: marks, Base: 100, Queues: 1}
-	s.open(judge)
+	s.open(evaluator)
 	err = s.node.Do(func() error {
 		kernel, err := ruleset.FindKernel()
 		if err != nil {
@@ -72,9 +72,9 @@ func newStage(t *testing.T, judge rule.Evaluator) *stage {
 	return s
 }
 
-func (s *stage) open(judge rule.Evaluator) {
+func (s *fixture) open(evaluator rule.Evaluator) {
 	s.t.Helper()
-	err := s.node.Do(func() (err error) { s.pool, err = queue.Open(s.config, judge); return err })
+	err := s.node.Do(func() (err error) { s.pool, err = queue.Open(s.config, evaluator); return err })
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -86,8 +86,8 @@ func (s *stage) open(judge rule.Evaluator) {
 	})
 }
 
-// sender opens a socket of pod one to a port of pod two.
-func (s *stage) sender(port uint16) net.Conn {
+// sender returns a socket in pod one that is connected to a port of pod two.
+func (s *fixture) sender(port uint16) net.Conn {
 	s.t.Helper()
 	to, _ := s.two.Address(netip.IPv4Unspecified())
 	var conn net.Conn
@@ -111,7 +111,7 @@ func send(t *testing.T, conn net.Conn, n int) {
 	}
 }
 
-func (s *stage) stats() report.Stats {
+func (s *fixture) stats() report.Stats {
 	s.t.Helper()
 	st, err := s.pool.Stats()
 	if err != nil {
@@ -120,110 +120,107 @@ func (s *stage) stats() report.Stats {
 	return st
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, good func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !good(); runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatalf("waited for: %s", what)
-		}
-	}
-}
-
-func refuse() rule.Decision {
+func deny() rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
-// held is a judge that answers once it is let go.
-type held struct {
-	asked chan struct{}
-	once  sync.Once
-	gate  chan struct{}
+// blocked is an evaluator that denies every flow once it is released, and waits
+// until then.
+type blocked struct {
+	// called is closed by the first call of Evaluate.
+	called  chan struct{}
+	once    sync.Once
+	release chan struct{}
 }
 
-func newHeld() *held { return &held{asked: make(chan struct{}), gate: make(chan struct{})} }
-
-func (h *held) Evaluate(flow.Flow) rule.Decision {
-	h.once.Do(func() { close(h.asked) })
-	<-h.gate
-	return refuse()
+func newBlocked() *blocked {
+	return &blocked{called: make(chan struct{}), release: make(chan struct{})}
 }
 
-// What a full queue or a full socket costs is counted, every packet of it.
+// denyAll is a blocked evaluator that is released already.
+func denyAll() *blocked {
+	b := newBlocked()
+	close(b.release)
+	return b
+}
+
+func (b *blocked) Evaluate(flow.Flow) rule.Decision {
+	b.once.Do(func() { close(b.called) })
+	<-b.release
+	return deny()
+}
+
+// Every packet that finds a queue or a socket buffer full is counted.
 func TestDropsAreCounted(t *testing.T) {
 	const packets = 20_000
-	judge := newHeld()
-	s := newStage(t, judge)
+	evaluator := newBlocked()
+	s := newFixture(t, evaluator)
 	conn := s.sender(9)
 	send(t, conn, packets)
-	<-judge.asked
-	until(t, "every packet waits or is dropped", func() bool {
+	<-evaluator.called
+	eventually.True(t, "every packet waits or is dropped", func() bool {
 		st := s.stats()
 		return st.Waiting+st.QueueDropped+st.SocketDropped == packets
 	})
 	st := s.stats()
 	t.Logf("waiting %d, dropped for a full queue %d, for a full socket %d", st.Waiting, st.QueueDropped, st.SocketDropped)
 	if st.Waiting > 8192 || st.QueueDropped+st.SocketDropped < packets-8192 {
-		t.Errorf("%d packets wait, want 8192 at most and the others dropped", st.Waiting)
+		t.Errorf("%d packets wait, want at most 8192 and the others dropped", st.Waiting)
 	}
-	close(judge.gate)
-	until(t, "every packet has its verdict", func() bool {
+	close(evaluator.release)
+	eventually.True(t, "every packet has its verdict", func() bool {
 		st := s.stats()
 		return st.Waiting == 0 && st.Packets+st.QueueDropped+st.SocketDropped == packets
 	})
 	if st := s.stats(); st.Denied != st.Packets || st.VerdictErrors != 0 {
-		t.Errorf("%+v, want every packet refused", st)
+		t.Errorf("%+v, want every packet denied", st)
 	}
 }
 
-// A pool that is closed gives the packets of its batch their verdicts, and
-// leaves queues that the next one can have at once.
+// Close waits until the packets of the current batch have their verdicts. The next
+// pool can bind the queues at once.
 func TestCloseWithPacketsInFlight(t *testing.T) {
-	judge := newHeld()
-	s := newStage(t, judge)
+	evaluator := newBlocked()
+	s := newFixture(t, evaluator)
 	conn := s.sender(9)
 	send(t, conn, 200)
-	<-judge.asked
+	<-evaluator.called
 	ended := make(chan error)
 	first := s.pool
 	go func() { ended <- first.Close() }()
 	select {
 	case err := <-ended:
-		t.Fatalf("Close returned (%v) while a batch was under way", err)
+		t.Fatalf("Close returned (%v) during a batch", err)
 	default:
 	}
-	close(judge.gate)
+	close(evaluator.release)
 	begin := time.Now()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took > time.Second {
-		t.Errorf("Close took %s, so that it gave up waiting", took)
+		t.Errorf("Close took %s, so it waited in vain for a worker", took)
 	}
 	st, _ := first.Stats()
 	if st.Batches == 0 || st.Packets == 0 || st.Denied != st.Packets || st.VerdictErrors != 0 {
 		t.Errorf("%+v, want a verdict for each packet that was read", st)
 	}
-	again := newHeld()
-	close(again.gate)
-	s.open(again)
+	s.open(denyAll())
 	send(t, conn, 10)
-	until(t, "the next pool answers", func() bool { return s.stats().Denied >= 10 })
+	eventually.True(t, "the next pool evaluates packets", func() bool { return s.stats().Denied >= 10 })
 }
 
-// Without a judge packets wait for the first one, or for the end.
-func TestFirstJudge(t *testing.T) {
+// Without an evaluator, packets wait for the first Swap or for Close.
+func TestPacketsWaitForTheFirstEvaluator(t *testing.T) {
 	const packets = 200
-	s := newStage(t, nil)
+	s := newFixture(t, nil)
 	conn := s.sender(7)
 	send(t, conn, packets)
 	if st := s.stats(); st.Waiting != packets || st.Packets != 0 {
 		t.Errorf("%+v, want all packets waiting", st)
 	}
-	judge := newHeld()
-	close(judge.gate)
-	s.pool.Swap(judge)
-	until(t, "packets that waited are judged", func() bool { return s.stats().Denied == packets })
+	s.pool.Swap(denyAll())
+	eventually.True(t, "packets that waited are evaluated", func() bool { return s.stats().Denied == packets })
 	if err := s.pool.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -234,32 +231,31 @@ func TestFirstJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took > time.Second {
-		t.Errorf("Close took %s, so that it gave up waiting", took)
+		t.Errorf("Close took %s, so it waited in vain for a worker", took)
 	}
 	if st, _ := s.pool.Stats(); st.Accepted+st.Denied != 0 {
-		t.Errorf("%+v, want no verdict without a judge", st)
+		t.Errorf("%+v, want no verdict without an evaluator", st)
 	}
 }
 
-// given is a judge that must not be asked once it is given up.
-type given struct {
-	up    atomic.Bool
-	asked *atomic.Uint64
-	late  *atomic.Uint64
+// replaceable is an evaluator that counts the calls after it was replaced.
+type replaceable struct {
+	replaced    atomic.Bool
+	calls, late *atomic.Uint64
 }
 
-func (g *given) Evaluate(flow.Flow) rule.Decision {
-	g.asked.Add(1)
-	if g.up.Load() {
-		g.late.Add(1)
+func (r *replaceable) Evaluate(flow.Flow) rule.Decision {
+	r.calls.Add(1)
+	if r.replaced.Load() {
+		r.late.Add(1)
 	}
-	return refuse()
+	return deny()
 }
 
 func TestSwapWaitsForBatches(t *testing.T) {
-	var asked, late atomic.Uint64
-	judge := &given{asked: &asked, late: &late}
-	s := newStage(t, judge)
+	var calls, late atomic.Uint64
+	evaluator := &replaceable{calls: &calls, late: &late}
+	s := newFixture(t, evaluator)
 	conn := s.sender(9)
 	stop, stopped := make(chan struct{}), make(chan error)
 	go func() {
@@ -278,49 +274,47 @@ func TestSwapWaitsForBatches(t *testing.T) {
 	}()
 	const swaps = 200
 	for range swaps {
-		// Each judge is in use before it is given up.
-		before := asked.Load()
-		until(t, "packets are judged", func() bool { return asked.Load() > before })
-		next := &given{asked: &asked, late: &late}
+		// Each evaluator is used before it is replaced.
+		before := calls.Load()
+		eventually.True(t, "packets are evaluated", func() bool { return calls.Load() > before })
+		next := &replaceable{calls: &calls, late: &late}
 		s.pool.Swap(next)
-		judge.up.Store(true)
-		judge = next
+		evaluator.replaced.Store(true)
+		evaluator = next
 	}
 	close(stop)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
 	}
 	if late.Load() != 0 {
-		t.Errorf("a judge was asked %d times after Swap had returned", late.Load())
+		t.Errorf("an evaluator was called %d times after Swap had returned", late.Load())
 	}
 	if st := s.stats(); st.VerdictErrors != 0 {
 		t.Errorf("%+v: verdicts were lost", st)
 	}
 }
 
-// A queue that somebody else has is an error that names it, and the queues
-// before it are left again.
-func TestQueueThatIsTaken(t *testing.T) {
-	judge := newHeld()
-	close(judge.gate)
-	s := newStage(t, judge)
+// If another process has bound a queue, the error names the queue, and the queues
+// that were bound before it are unbound again.
+func TestOpenWithAQueueThatIsTaken(t *testing.T) {
+	s := newFixture(t, denyAll())
 	config := s.config
 	config.Base, config.Queues = 99, 2
 	begin := time.Now()
-	err := s.node.Do(func() error { _, err := queue.Open(config, judge); return err })
+	err := s.node.Do(func() error { _, err := queue.Open(config, denyAll()); return err })
 	if err == nil {
-		t.Fatal("two pools have one queue")
+		t.Fatal("two pools have bound one queue")
 	}
 	if took := time.Since(begin); took > time.Second {
-		t.Errorf("it took %s: a queue that nobody read yet is not left at once", took)
+		t.Errorf("Open took %s, so a queue without packets was not unbound at once", took)
 	}
 	if want := "binding queue 100"; !strings.Contains(err.Error(), want) || !errors.Is(err, queue.ErrTaken) {
-		t.Errorf("%v, want it to say %q", err, want)
+		t.Errorf("error %v, want it to contain %q", err, want)
 	}
 	config.Queues = 1
 	var second *queue.Pool
-	if err := s.node.Do(func() (err error) { second, err = queue.Open(config, judge); return err }); err != nil {
-		t.Fatalf("queue 99 was not left: %v", err)
+	if err := s.node.Do(func() (err error) { second, err = queue.Open(config, denyAll()); return err }); err != nil {
+		t.Fatalf("queue 99 is still bound: %v", err)
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)

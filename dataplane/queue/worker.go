@@ -14,24 +14,26 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// worker serves one queue. Everything but Close runs on go-nfqueue's goroutine.
+// worker serves one queue. All of its methods except close run on go-nfqueue's
+// goroutine.
 type worker struct {
 	pool   *Pool
 	number uint16
 	nf     *nfqueue.Nfqueue
 	socket *socket
 
-	// batch is held while packets have been read whose verdicts are not carried
-	// out yet.
+	// batch is locked from reading the packets of a batch until their verdicts are
+	// carried out.
 	batch sync.Mutex
-	// judge is the one for the whole batch, nil where the pool ends before it has
-	// any: the kernel drops what nobody answers.
-	judge   rule.Evaluator
-	decoder packet.Decoder
-	// interest is what of the batch somebody wants to hear.
-	interest uint32
-	// timed: this batch is a sample, begun at begun. timeLookup is set until one
-	// of its lookups is timed.
+	// evaluator is that of the current batch. It is nil if the pool closes before
+	// its first Swap. The packets then stay without a verdict, and the kernel drops
+	// them when the queue is unbound.
+	evaluator rule.Evaluator
+	decoder   packet.Decoder
+	// interest is which verdicts of the current batch have a subscriber.
+	interest interest
+	// timed is set if the current batch, which began at begun, is a sample.
+	// timeLookup is set until one of its lookups is timed.
 	timed, timeLookup bool
 	begun             time.Time
 
@@ -41,10 +43,10 @@ type worker struct {
 func (w *worker) begin(int) {
 	<-w.pool.ready
 	w.batch.Lock()
-	if judge := w.pool.judge.Load(); judge != nil {
-		w.judge = *judge
+	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
+		w.evaluator = *evaluator
 	}
-	w.interest = w.pool.config.Events.wanted()
+	w.interest = w.pool.config.Events.demand()
 	if w.counters.batches.Load()%sampled == 0 {
 		w.timed, w.timeLookup, w.begun = true, true, time.Now()
 	}
@@ -57,18 +59,18 @@ func (w *worker) end(packets int) {
 	}
 	w.counters.batches.Add(1)
 	w.counters.packets.Add(uint64(packets))
-	w.judge = nil
+	w.evaluator = nil
 	w.batch.Unlock()
 }
 
-// judgePacket gives one packet its verdict. It returns 0, always: another value
-// would end the worker.
-func (w *worker) judgePacket(a nfqueue.Attribute) int {
+// evaluatePacket sends the verdict for one packet. It always returns 0, because any
+// other value ends the worker.
+func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 	if a.PacketID == nil {
 		w.counters.verdictErrors.Add(1)
 		return 0
 	}
-	if w.judge == nil {
+	if w.evaluator == nil {
 		return 0
 	}
 	var data []byte
@@ -77,27 +79,27 @@ func (w *worker) judgePacket(a nfqueue.Attribute) int {
 	}
 	p, fault := w.decoder.Decode(data)
 	if fault != packet.None {
-		// Dropped without a mark: a broken packet says nothing about the
-		// connection that it seems to belong to.
+		// The packet is dropped without a mark, because its headers do not prove
+		// that it belongs to its connection.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
-			w.tell(&record{verdict: report.Unreadable, fault: fault})
+			w.publish(&record{verdict: report.Unreadable, fault: fault})
 		}
-		w.answer(*a.PacketID, nfqueue.NfDrop)
+		w.send(*a.PacketID, nfqueue.NfDrop)
 		return 0
 	}
-	// The packet mark comes with the packet unless it is 0. A verdict replaces
-	// it as a whole, so the bits of others are sent back as they came.
+	// The kernel omits a packet mark of 0. A verdict replaces the whole mark, so
+	// the bits of other programs are sent back unchanged.
 	var mark uint32
 	if a.Mark != nil {
 		mark = *a.Mark
 	}
-	w.answer(*a.PacketID, nfqueue.NfAccept, nfqueue.WithMark(w.pool.config.Marks.Set(mark, w.verdict(p))))
+	w.send(*a.PacketID, nfqueue.NfAccept, nfqueue.WithMark(w.pool.config.Marks.Set(mark, w.evaluate(p))))
 	return 0
 }
 
-// verdict judges a packet, and gives the state of its mark.
-func (w *worker) verdict(p packet.Packet) uint32 {
+// evaluate returns the state for the packet's mark.
+func (w *worker) evaluate(p packet.Packet) uint32 {
 	marks := w.pool.config.Marks
 	decision := w.lookup(p.Flow)
 	w.counters.countSide(rule.Egress, p.Flow, decision.Egress)
@@ -105,66 +107,67 @@ func (w *worker) verdict(p packet.Packet) uint32 {
 	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
 		if w.interest == everything {
-			w.tell(&record{flow: p.Flow, decision: decision, verdict: report.Allow})
+			w.publish(&record{flow: p.Flow, decision: decision, verdict: report.Allow})
 		}
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// Connection tracking may have lost a connection that the other end opened,
-	// and it knows which connection an error is about. The rules accept these
-	// answers only where that can be.
-	if p.OwnError || p.MidStream && w.judge.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
+	// The packet may be a reply: connection tracking may have lost a connection that
+	// the other end opened, and it knows which connection an ICMP error is about.
+	// The rules accept Either only if that is so.
+	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either
 	} else {
 		w.counters.denied.Add(1)
 	}
 	if w.interest != nothing {
-		w.tell(&record{flow: p.Flow, decision: decision, verdict: verdict})
+		w.publish(&record{flow: p.Flow, decision: decision, verdict: verdict})
 	}
 	return state
 }
 
-// lookup asks the judge, and takes the time now and then.
+// lookup evaluates a flow, and measures the time if the batch is a sample.
 func (w *worker) lookup(f flow.Flow) rule.Decision {
 	if !w.timeLookup {
-		return w.judge.Evaluate(f)
+		return w.evaluator.Evaluate(f)
 	}
 	w.timeLookup = false
 	begin := time.Now()
-	decision := w.judge.Evaluate(f)
+	decision := w.evaluator.Evaluate(f)
 	w.counters.lookups.observe(time.Since(begin))
 	return decision
 }
 
-// tell adds what all events have.
-func (w *worker) tell(r *record) {
-	r.at, r.judge = time.Now(), w.judge
-	w.pool.config.Events.tell(r)
+// publish adds the time and the evaluator to a record and publishes it.
+func (w *worker) publish(r *record) {
+	r.at, r.evaluator = time.Now(), w.evaluator
+	w.pool.config.Events.publish(r)
 }
 
-func (w *worker) answer(id uint32, verdict int, options ...nfqueue.VerdictOption) {
-	// Sending only holds the message; what the kernel says comes with a read.
+// send appends a verdict to the messages that the socket writes at the end of the
+// batch. The kernel reports a rejected verdict with a later read.
+func (w *worker) send(id uint32, verdict int, options ...nfqueue.VerdictOption) {
 	if err := w.nf.SetVerdictWithOption(id, verdict, options...); err != nil {
 		w.counters.verdictErrors.Add(1)
 	}
 }
 
-// readFailed reports an error of reading or of writing verdicts, unless the pool
+// fail reports an error of reading packets or of writing verdicts, unless the pool
 // is closing. It returns 1, which ends the worker.
-func (w *worker) readFailed(ctx context.Context, err error) int {
+func (w *worker) fail(ctx context.Context, err error) int {
 	if ctx.Err() == nil {
 		w.pool.failed <- fmt.Errorf("reading queue %d: %w", w.number, err)
 	}
 	return 1
 }
 
-// close waits until the worker has left its queue. The pool's context has
-// ended.
+// close waits until the worker has unbound its queue. The pool's context must have
+// been canceled before.
 func (w *worker) close() error {
 	select {
 	case <-w.socket.unbound:
-	case <-time.After(leaveTimeout):
+	case <-time.After(unbindTimeout):
 	}
 	if err := w.nf.Close(); err != nil {
 		return fmt.Errorf("closing queue %d: %w", w.number, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// toPort allows what goes to one port.
+// toPort is an evaluator that allows flows to one port.
 type toPort uint16
 
 func (p toPort) Evaluate(f flow.Flow) rule.Decision {
@@ -28,9 +28,9 @@ func (p toPort) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
 }
 
-// newWorker makes a worker that is bound to no queue. What it sends stays in
-// its socket.
-func newWorker(t testing.TB, judge rule.Evaluator, events *Events) *worker {
+// newWorker returns a worker that has bound no queue. The verdicts that it sends
+// stay in its socket.
+func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	t.Helper()
 	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
 	if err != nil {
@@ -38,7 +38,7 @@ func newWorker(t testing.TB, judge rule.Evaluator, events *Events) *worker {
 	}
 	p := &Pool{config: Config{Marks: marks, Events: events}, ready: make(chan struct{})}
 	p.release()
-	p.judge.Store(&judge)
+	p.evaluator.Store(&evaluator)
 	w := &worker{pool: p}
 	if w.socket, err = newSocket(w.begin, w.end, func() {}); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func newWorker(t testing.TB, judge rule.Evaluator, events *Events) *worker {
 	return w
 }
 
-// tcp4 is a TCP packet from 10.0.0.1:40000.
+// tcp4 returns a TCP packet from 10.0.0.1:40000 to 10.0.0.2.
 func tcp4(port uint16, flags byte) []byte {
 	b := make([]byte, 40)
 	b[0], b[3], b[8], b[9] = 0x45, 40, 64, 6
@@ -69,7 +69,7 @@ func tcp4(port uint16, flags byte) []byte {
 	return b
 }
 
-// unreachable4 is an ICMP error from 10.0.0.1 about a packet to 10.0.0.LAST.
+// unreachable4 returns an ICMP error from 10.0.0.1 about a packet to 10.0.0.LAST.
 func unreachable4(last byte) []byte {
 	b := make([]byte, 56)
 	b[0], b[3], b[8], b[9] = 0x45, 56, 64, 1
@@ -83,18 +83,18 @@ const (
 	syn = 2
 	ack = 16
 
-	// Of linux/netfilter/nfnetlink_queue.h.
+	// Attribute types of linux/netfilter/nfnetlink_queue.h.
 	attributeVerdict = 2 // NFQA_VERDICT_HDR
 	attributeMark    = 3 // NFQA_MARK
 )
 
-// sent is a verdict as the kernel would read it.
+// sent is a verdict in a message to the kernel.
 type sent struct {
 	ID, Verdict, Mark uint32
 	Marked            bool
 }
 
-// take gives the verdicts that the socket holds.
+// take returns the verdicts that the socket has not written yet, and removes them.
 func take(t *testing.T, s *socket) []sent {
 	t.Helper()
 	var out []sent
@@ -126,7 +126,7 @@ func take(t *testing.T, s *socket) []sent {
 	return out
 }
 
-func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
+func TestVerdictKeepsTheMarkBitsOfOtherPrograms(t *testing.T) {
 	w := newWorker(t, toPort(80), nil)
 	marks := w.pool.config.Marks
 	const others = 0xdead4000
@@ -135,22 +135,22 @@ func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
 		mark *uint32
 		want sent
 	}{
-		"accepted":                  {tcp4(80, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Accepted, true}},
-		"refused":                   {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
-		"the kernel leaves out a 0": {tcp4(80, syn), nil, sent{7, nfqueue.NfAccept, marks.Accepted, true}},
-		"our bits came set":         {tcp4(81, syn), new(others | marks.Mask), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
-		// What was sent to port 40000 may be an answer from port 80.
-		"mid-stream":                 {answer(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
-		"mid-stream, refused":        {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
-		"an error about its sender":  {unreachable4(1), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
-		"an error about another":     {unreachable4(2), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
-		"unreadable: dropped unread": {tcp4(80, syn)[:30], new(uint32(others)), sent{7, nfqueue.NfDrop, 0, false}},
+		"allowed":                     {tcp4(80, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Accepted, true}},
+		"denied":                      {tcp4(81, syn), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
+		"no mark: the kernel omits 0": {tcp4(80, syn), nil, sent{7, nfqueue.NfAccept, marks.Accepted, true}},
+		"our bits are set before":     {tcp4(81, syn), new(others | marks.Mask), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
+		// A packet from port 80 to port 40000 may be a reply.
+		"mid-stream":         {reply(tcp4(40000, ack)), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
+		"mid-stream, denied": {tcp4(81, ack), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
+		"ICMP error about a packet to its sender": {unreachable4(1), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Either, true}},
+		"ICMP error about another packet":         {unreachable4(2), new(uint32(others)), sent{7, nfqueue.NfAccept, others | marks.Denied, true}},
+		"unreadable":                              {tcp4(80, syn)[:30], new(uint32(others)), sent{7, nfqueue.NfDrop, 0, false}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w.begin(1)
-			if w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &test.data, Mark: test.mark}) != 0 {
-				t.Error("the worker ends")
+			if w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &test.data, Mark: test.mark}) != 0 {
+				t.Error("evaluatePacket ended the worker")
 			}
 			w.end(1)
 			if diff := cmp.Diff([]sent{test.want}, take(t, w.socket)); diff != "" {
@@ -160,18 +160,18 @@ func TestVerdictKeepsTheBitsOfOthers(t *testing.T) {
 	}
 }
 
-// answer makes a packet come from port 80.
-func answer(b []byte) []byte {
+// reply sets the source port of a packet to 80.
+func reply(b []byte) []byte {
 	binary.BigEndian.PutUint16(b[20:], 80)
 	return b
 }
 
-func TestBrokenMessages(t *testing.T) {
+func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	w := newWorker(t, toPort(80), nil)
 	w.begin(3)
-	w.judgePacket(nfqueue.Attribute{})
-	w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7))})
-	w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(8)), Payload: &[]byte{}})
+	w.evaluatePacket(nfqueue.Attribute{})
+	w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7))})
+	w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(8)), Payload: &[]byte{}})
 	w.end(3)
 	want := []sent{{ID: 7, Verdict: nfqueue.NfDrop}, {ID: 8, Verdict: nfqueue.NfDrop}}
 	if diff := cmp.Diff(want, take(t, w.socket)); diff != "" {
@@ -182,12 +182,12 @@ func TestBrokenMessages(t *testing.T) {
 	}
 }
 
-// Nothing of our own part of a packet's way allocates, whether somebody
-// listens or not.
+// The worker itself allocates nothing for a packet, with or without a subscriber.
+// go-nfqueue is left out.
 func TestNoAllocations(t *testing.T) {
-	for name, interest := range map[string]uint32{"nobody listens": nothing, "somebody listens": everything} {
+	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		events := NewEvents()
-		events.interest.Store(interest)
+		events.wanted.Store(interest)
 		w := newWorker(t, toPort(80), events)
 		packets := [][]byte{tcp4(80, syn), tcp4(81, syn), tcp4(81, ack), tcp4(80, syn)[:30]}
 		verdict := netlink.Message{Data: make([]byte, 40)}
@@ -196,7 +196,7 @@ func TestNoAllocations(t *testing.T) {
 			for _, data := range packets {
 				p, fault := w.decoder.Decode(data)
 				if fault == packet.None {
-					w.verdict(p)
+					w.evaluate(p)
 				}
 				if err := w.socket.Send(verdict); err != nil {
 					t.Fatal(err)
@@ -211,20 +211,20 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkPacket is our own part of one packet's way, in batches of one, but
-// for go-nfqueue and the kernel.
+// BenchmarkPacket measures what the worker does for one packet in a batch of one,
+// without go-nfqueue and the kernel.
 func BenchmarkPacket(b *testing.B) {
-	for name, interest := range map[string]uint32{"nobody listens": nothing, "somebody listens": everything} {
+	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		b.Run(name, func(b *testing.B) {
 			events := NewEvents()
-			events.interest.Store(interest)
+			events.wanted.Store(interest)
 			w := newWorker(b, toPort(80), events)
 			data := tcp4(80, syn)
 			b.ReportAllocs()
 			for b.Loop() {
 				w.begin(1)
 				if p, fault := w.decoder.Decode(data); fault == packet.None {
-					w.verdict(p)
+					w.evaluate(p)
 				}
 				w.end(1)
 			}
@@ -232,16 +232,17 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// named is a judge with names, until it is given up.
+// named is an evaluator that resolves names. It reports an error if that happens
+// after it was replaced.
 type named struct {
 	toPort
-	t     *testing.T
-	given bool
+	t        *testing.T
+	replaced bool
 }
 
 func (n *named) Pod(a netip.Addr) (string, bool) {
-	if n.given {
-		n.t.Error("a judge was asked for names after it was given up")
+	if n.replaced {
+		n.t.Error("a name was resolved by an evaluator that had been replaced")
 	}
 	return "pod/" + a.String(), true
 }
@@ -254,30 +255,30 @@ func (n *named) IsolatedBy(rule.Side) []string { return []string{"default/db"} }
 
 func TestEvents(t *testing.T) {
 	events := NewEvents()
-	judge := &named{toPort: 80, t: t}
-	w := newWorker(t, judge, events)
+	evaluator := &named{toPort: 80, t: t}
+	w := newWorker(t, evaluator, events)
 	w.pool.workers = []*worker{w}
-	see := func(packets ...[]byte) {
+	receive := func(packets ...[]byte) {
 		w.begin(len(packets))
 		for _, data := range packets {
-			w.judgePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &data})
+			w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &data})
 		}
 		w.end(len(packets))
 		w.socket.unsent = w.socket.unsent[:0]
 	}
-	see(tcp4(80, syn))
+	receive(tcp4(80, syn))
 	if len(events.ring) != 0 {
-		t.Fatal("something is told to nobody")
+		t.Fatal("an event was published without a subscriber")
 	}
-	all, denied := events.listen(false), events.listen(true)
-	see(tcp4(80, syn), tcp4(81, syn), tcp4(80, syn)[:30])
-	// Nothing may be told by the names of a judge that is given up.
+	all, denied := events.subscribe(false), events.subscribe(true)
+	receive(tcp4(80, syn), tcp4(81, syn), tcp4(80, syn)[:30])
+	// Swap waits until the names of all events before it are resolved.
 	w.pool.Swap(toPort(0))
-	judge.given = true
+	evaluator.replaced = true
 	if got := next(t, all); got.Verdict != report.Allow || *got.Ingress.Policy != "default/db" || *got.Ingress.Rule != 2 || got.Egress != nil || got.SrcPod != "pod/10.0.0.1" || got.DstPort != 80 {
 		t.Errorf("allowed: %+v", got)
 	}
-	for _, l := range []*listener{all, denied} {
+	for _, l := range []*subscriber{all, denied} {
 		if got := next(t, l); got.Verdict != report.Deny || got.Ingress.Reason != "NoRuleMatched" || len(got.Ingress.IsolatedBy) != 1 || got.Ingress.Rule != nil {
 			t.Errorf("denied: %+v", got)
 		}
@@ -287,17 +288,17 @@ func TestEvents(t *testing.T) {
 	}
 	all.close()
 
-	t.Run("a flood is a sample", func(t *testing.T) {
+	t.Run("missed events are counted", func(t *testing.T) {
 		const flood = 10 * ringSize
 		for range flood {
-			see(tcp4(81, syn))
+			receive(tcp4(81, syn))
 		}
 		events.flush()
-		// The next event says what was missed before it.
+		// The next event has the number of events that were missed before it.
 		all, got, missed := flood, 0, 0
 		for got+missed < all {
 			if len(denied.c) == 0 {
-				see(tcp4(81, syn))
+				receive(tcp4(81, syn))
 				events.flush()
 				all++
 			}
@@ -309,16 +310,16 @@ func TestEvents(t *testing.T) {
 		}
 	})
 	denied.close()
-	if events.wanted() != nothing || events.stop != nil {
-		t.Error("nobody listens, and events are still gathered")
+	if events.demand() != nothing || events.stop != nil {
+		t.Error("without a subscriber, events are still delivered")
 	}
-	see(tcp4(81, syn))
+	receive(tcp4(81, syn))
 	if len(events.ring) != 0 {
-		t.Error("something is told to nobody")
+		t.Error("an event was published without a subscriber")
 	}
 }
 
-func next(t *testing.T, l *listener) report.Event {
+func next(t *testing.T, l *subscriber) report.Event {
 	t.Helper()
 	select {
 	case event := <-l.c:
@@ -337,7 +338,7 @@ func TestParseKernelQueue(t *testing.T) {
 	}
 	for _, line := range []string{"", "1 2 3", "1 2 3 4 5 6 x"} {
 		if _, err := parseKernelQueue(line); err == nil {
-			t.Errorf("%q is read", line)
+			t.Errorf("%q was parsed without an error", line)
 		}
 	}
 }

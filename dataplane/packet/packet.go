@@ -1,6 +1,6 @@
-// Package packet reads the first packet of a connection into a flow.Flow. It
-// allocates nothing, keeps nothing of the packet, and never panics: a packet
-// that cannot be read has a Fault, and its flow is not to be used.
+// Package packet decodes the first packet of a connection into a flow.Flow. It
+// allocates nothing and keeps no reference to the packet. For a packet that cannot
+// be decoded, it returns a Fault.
 package packet
 
 import (
@@ -12,33 +12,33 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Fault says why a packet could not be read.
+// Fault is the reason why a packet could not be decoded.
 type Fault uint8
 
-// The faults. The zero value is a packet that was read.
+// The faults. The zero value means that the packet was decoded.
 const (
-	// None: the packet was read.
+	// None: the packet was decoded.
 	None Fault = iota
-	// Truncated: the packet, or what was copied of it, ends within a header.
+	// Truncated: the packet, or the part of it that was copied, ends within a header.
 	Truncated
 	// Version: the packet is neither IPv4 nor IPv6.
 	Version
-	// Network: an IP header contradicts itself.
+	// Network: an IP header is inconsistent.
 	Network
-	// Fragment: a fragment that is not the first has no ports. Connection
-	// tracking puts fragments together before a packet is queued, so this one
-	// went around it.
+	// Fragment: the packet is a fragment but not the first one, so it has no ports.
+	// Connection tracking reassembles fragments before packets are queued, so this
+	// packet bypassed it.
 	Fragment
-	// Transport: the TCP, UDP or SCTP header contradicts itself.
+	// Transport: the TCP, UDP or SCTP header is inconsistent.
 	Transport
 
-	// Faults is how many there are, None included.
+	// Faults is the number of faults, including None.
 	Faults int = iota
 )
 
 var faultNames = [Faults]string{"none", "truncated", "version", "network", "fragment", "transport"}
 
-// String gives the fault in lower case, as it stands in metrics and events.
+// String returns the fault in lower case, as it appears in metrics and events.
 func (f Fault) String() string {
 	if int(f) < len(faultNames) {
 		return faultNames[f]
@@ -46,19 +46,19 @@ func (f Fault) String() string {
 	return "unknown"
 }
 
-// Packet is what a verdict needs to know of a packet.
+// Packet is the part of a packet that a verdict depends on.
 type Packet struct {
-	// Flow is the packet's own direction: who sent it, to whom.
+	// Flow is the packet's flow, from its sender to its receiver.
 	Flow flow.Flow
-	// MidStream: a TCP packet that does not open a connection, because it is
-	// not a bare SYN. Which of its ends opened the connection is unknown.
+	// MidStream is set for a TCP packet that does not open a connection, because it
+	// is not a SYN without ACK. Either end may have opened the connection.
 	MidStream bool
-	// OwnError: an ICMP error about a packet that was sent to the one who now
-	// sends the error, not one that somebody saw on its way.
+	// OwnError is set for an ICMP error about a packet that was sent to the sender of
+	// the error. It is not set for an error about a packet that the sender forwarded.
 	OwnError bool
 }
 
-// Decoder reads packets. It is not safe for concurrent use: each worker has its
+// Decoder decodes packets. It is not safe for concurrent use, so each worker has its
 // own.
 type Decoder struct {
 	ip4       layers.IPv4
@@ -66,11 +66,11 @@ type Decoder struct {
 	tcp       layers.TCP
 	udp       layers.UDP
 	sctp      layers.SCTP
-	// truncated is told by the layers that a packet is longer than what was
-	// copied of it, which is no fault.
 	truncated truncation
 }
 
+// truncation ignores the layers' report that a packet is longer than the part of it
+// that was copied, which is not a fault.
 type truncation struct{}
 
 // SetTruncated implements gopacket.DecodeFeedback.
@@ -93,17 +93,13 @@ const (
 	fragmentOffset6 = 0xfff8
 )
 
-// Decode reads a packet that begins with its IP header. It may be cut short
-// behind the transport header. With a Fault other than None the Packet is
-// zero.
+// Decode decodes a packet that starts with its IP header. The packet may be
+// truncated after its transport header. If the Fault is not None, the Packet is the
+// zero value.
+//
+// Decode does not recover from panics. The decoders of gopacket that it uses check
+// every length before they use it, and Decode is tested and fuzzed for that.
 func (d *Decoder) Decode(data []byte) (p Packet, fault Fault) {
-	// The decoding layers are fuzzed, yet a verdict must come whatever a pod
-	// sends.
-	defer func() {
-		if recover() != nil {
-			p, fault = Packet{}, Network
-		}
-	}()
 	if len(data) == 0 {
 		return Packet{}, Truncated
 	}
@@ -141,10 +137,10 @@ func (d *Decoder) decode4(data []byte, f *flow.Flow) ([]byte, Fault) {
 	return d.ip4.Payload, None
 }
 
-// decode6 walks the same extension headers as the kernel does
-// (net/ipv6/exthdrs_core.c, ipv6_ext_hdr), so that both see one protocol. The
-// fixed header is read here, because layers.IPv6 allocates for hop-by-hop
-// options and refuses the zero length of large packets not segmented yet.
+// decode6 skips the same extension headers as the kernel (ipv6_ext_hdr in
+// net/ipv6/exthdrs_core.c), so that both find the same protocol. It does not use
+// layers.IPv6, which allocates for hop-by-hop options and rejects the length 0 of
+// large packets that are not segmented yet.
 func (d *Decoder) decode6(data []byte, f *flow.Flow) ([]byte, Fault) {
 	if len(data) < ip6Header {
 		return nil, Truncated
@@ -171,7 +167,7 @@ func (d *Decoder) decode6(data []byte, f *flow.Flow) ([]byte, Fault) {
 			}
 			next, rest = layers.IPProtocol(rest[0]), rest[fragmentHeader:]
 		case layers.IPProtocolAH:
-			// RFC 4302: the length is in units of 4 bytes, less 2.
+			// RFC 4302, 2.2: the length is in units of 4 bytes, minus 2.
 			if len(rest) < 2 || len(rest) < (int(rest[1])+2)*authUnit {
 				return nil, Truncated
 			}
@@ -221,11 +217,12 @@ func (d *Decoder) decodeTransport(data []byte, p *Packet) Fault {
 	return None
 }
 
-// firstInformation6 is the first type of ICMPv6 that is no error (RFC 4443, 2.1).
+// firstInformation6 is the lowest type of ICMPv6 that is not an error (RFC 4443,
+// 2.1).
 const firstInformation6 = 128
 
-// isError4 says whether a type of ICMP is of errors, as connection tracking sees
-// it (nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c).
+// isError4 reports whether connection tracking treats a type of ICMP as an error
+// (nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c).
 func isError4(kind byte) bool {
 	switch kind {
 	case layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench, layers.ICMPv4TypeRedirect,

@@ -1,5 +1,5 @@
-// Package conntrack judges established connections again: it walks the kernel's
-// connections once and sets the marks that the rules act on.
+// Package conntrack re-evaluates open connections. It walks the kernel's list of
+// connections and sets the marks that the rules act on.
 package conntrack
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// Connections is the table of a network namespace. It is not safe for
-// concurrent use.
+// Connections is the connection tracking table of a network namespace. It is not
+// safe for concurrent use.
 type Connections struct {
 	marks   ruleset.Marks
 	dump    *dump
@@ -38,7 +38,7 @@ func Open(marks ruleset.Marks) (*Connections, error) {
 	return c, nil
 }
 
-// Close disconnects from the table.
+// Close closes the sockets. The table keeps its marks.
 func (c *Connections) Close() error {
 	err := c.dump.close()
 	if c.changes != nil {
@@ -53,73 +53,74 @@ func (c *Connections) Close() error {
 	return nil
 }
 
-// Result is what a walk did.
+// Result is the result of a walk.
 type Result struct {
-	// Connections is how many there were.
+	// Connections is the number of connections in the table.
 	Connections int
-	// Accepted, Denied and Cleared are marks that changed, by what they are now.
+	// Accepted, Denied and Cleared count the marks that changed, by their new state.
 	Accepted int
 	Denied   int
 	Cleared  int
-	// Took is the time from the first question to the last decision.
+	// Took is the duration of the walk.
 	Took time.Duration
 }
 
-// Changed is how many marks changed.
+// Changed returns the number of marks that changed.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// Reevaluate judges every connection and corrects its mark. When it returns nil,
-// each connection that existed when it began and still does has got the mark of
-// a judge that newest gave since. Connections of nobody who is isolated have
-// none.
+// Reevaluate evaluates every connection and corrects its mark. When it returns nil,
+// each connection that existed at the start and still exists has the mark of an
+// evaluator that newest returned since. The mark of a connection without an isolated
+// pod is cleared.
 //
-// It asks newest again and again, about every hundred connections, and uses a
-// judge until it asks for the next or returns. After an error, or when the
-// context has ended, some connections have not been judged.
+// It calls newest about every hundred connections, and uses an evaluator until it
+// calls newest again or returns. If it returns an error, which it also does when the
+// context ends, some connections were not evaluated.
 func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() stateFunc {
-		judge := newest()
-		return func(e *entry) uint32 { return c.state(judge, e) }
+		evaluator := newest()
+		return func(e *entry) uint32 { return c.state(evaluator, e) }
 	})
 }
 
-// Clear takes our bits from all marks.
+// Clear clears our bits in all marks.
 func (c *Connections) Clear() (Result, error) {
 	return c.walk(context.Background(), func() stateFunc {
 		return func(*entry) uint32 { return 0 }
 	})
 }
 
-// state gives the mark that a connection is to have.
-func (c *Connections) state(judge rule.Evaluator, e *entry) uint32 {
+// state returns the state that a connection's mark must have.
+func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
-	// This node's own connections are accepted by rules, whatever address it
-	// uses.
+	// The rules accept the connections that this node opens, from each of its
+	// addresses.
 	if c.local.contains(f.Src) {
 		return 0
 	}
-	decision := judge.Evaluate(f)
+	decision := evaluator.Evaluate(f)
 	switch {
-	case !isolated(decision.Egress) && !isolated(decision.Ingress):
+	case !needsMark(decision.Egress) && !needsMark(decision.Ingress):
 		return 0
 	case decision.Verdict() == rule.Allow:
 		return c.marks.Accepted
-	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && judge.Evaluate(f.Reverse()).Verdict() == rule.Allow:
+	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
 		return c.marks.Denied
 	}
 }
 
-// isolated says whether a side of a flow gives its connection a mark: policies
-// had a say in it, or it is a pod's or a node's own, which would be queued again
-// if it had none.
-func isolated(s rule.Side) bool {
+// needsMark reports whether a side of a flow requires a mark for its connection. It
+// does if policies apply to the side. It also does for a pod's connection to itself
+// and for its node's connection to it: without a mark, their packets would be queued
+// again.
+func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
-		// A refusal for whatever other reason is one.
+		// A denied side requires a mark, whatever its reason.
 		return s.Verdict != rule.Allow
 	}
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stage is a node with connections of our making. They are made and read with
-// another implementation of the kernel's language.
-type stage struct {
+// fixture is a node with connections. The tests create and read them with another
+// implementation of the protocol.
+type fixture struct {
 	tb          testing.TB
 	other       *timo.Conn
 	connections *conntrack.Connections
 	marks       ruleset.Marks
 }
 
-func newStage(tb testing.TB) *stage {
+func newFixture(tb testing.TB) *fixture {
 	tb.Helper()
 	l, err := lab.New()
 	if err != nil {
@@ -38,7 +38,7 @@ func newStage(tb testing.TB) *stage {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &stage{tb: tb}
+	s := &fixture{tb: tb}
 	if s.marks, err = ruleset.MarksOf(0x60); err != nil {
 		tb.Fatal(err)
 	}
@@ -63,9 +63,9 @@ func newStage(tb testing.TB) *stage {
 	return s
 }
 
-// add makes a connection whose destination is translated to backend, if that
-// is valid.
-func (s *stage) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
+// add creates a connection. If backend is valid, the destination is translated to
+// it.
+func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
 	s.tb.Helper()
 	f := timo.NewFlow(protocol, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, mark)
 	if backend.IsValid() {
@@ -76,8 +76,8 @@ func (s *stage) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint3
 	}
 }
 
-// read gives the mark of each connection by its source port.
-func (s *stage) read() map[uint16]uint32 {
+// read returns the mark of each connection by its source port.
+func (s *fixture) read() map[uint16]uint32 {
 	s.tb.Helper()
 	flows, err := s.other.Dump(nil)
 	if err != nil {
@@ -90,17 +90,17 @@ func (s *stage) read() map[uint16]uint32 {
 	return out
 }
 
-func (s *stage) judgeAll(j judge) (conntrack.Result, error) {
-	return s.connections.Reevaluate(context.Background(), func() rule.Evaluator { return j })
+func (s *fixture) reevaluate(e evaluator) (conntrack.Result, error) {
+	return s.connections.Reevaluate(context.Background(), func() rule.Evaluator { return e })
 }
 
-// judge isolates one pod for ingress; port 80 of it is allowed.
-type judge struct{ pod netip.Addr }
+// evaluator isolates one pod for ingress and allows port 80 of it.
+type evaluator struct{ pod netip.Addr }
 
-func (j judge) Evaluate(f flow.Flow) rule.Decision {
+func (e evaluator) Evaluate(f flow.Flow) rule.Decision {
 	open := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
 	d := rule.Decision{Egress: open, Ingress: open}
-	if f.Dst == j.pod {
+	if f.Dst == e.pod {
 		d.Ingress = rule.Side{Reason: rule.NoRuleMatched}
 		if f.Protocol.HasPorts() && f.DstPort == 80 {
 			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.Matched}
@@ -109,8 +109,8 @@ func (j judge) Evaluate(f flow.Flow) rule.Decision {
 	return d
 }
 
-func TestJudgeAll(t *testing.T) {
-	s := newStage(t)
+func TestReevaluateSetsMarks(t *testing.T) {
+	s := newFixture(t)
 	port := netip.MustParseAddrPort
 	pod, backend := port("10.0.0.2:80"), port("10.0.0.2:81")
 	none := netip.AddrPort{}
@@ -126,7 +126,7 @@ func TestJudgeAll(t *testing.T) {
 		{unix.IPPROTO_TCP, port("10.0.0.1:5"), port("10.0.0.9:80"), none, 0x21},
 		{unix.IPPROTO_TCP, port("10.0.0.1:6"), port("10.0.0.9:80"), none, 0x40},
 		{unix.IPPROTO_SCTP, port("10.0.0.1:7"), backend, none, 0},
-		// This node's own address, and an address of its end of a pod's link.
+		// From an address of this node, and from a loopback address.
 		{unix.IPPROTO_TCP, port("192.168.126.1:8"), backend, none, 0},
 		{unix.IPPROTO_TCP, port("127.5.5.5:9"), backend, none, 0},
 		// Found in mid-stream, and allowed in the other orientation.
@@ -135,7 +135,7 @@ func TestJudgeAll(t *testing.T) {
 	} {
 		s.add(c.protocol, c.src, c.dst, c.backend, c.mark)
 	}
-	if _, err := s.judgeAll(judge{pod.Addr()}); err != nil {
+	if _, err := s.reevaluate(evaluator{pod.Addr()}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[uint16]uint32{
@@ -144,7 +144,7 @@ func TestJudgeAll(t *testing.T) {
 	if diff := cmp.Diff(want, s.read()); diff != "" {
 		t.Errorf("marks by source port (-want +got):\n%s", diff)
 	}
-	again, err := s.judgeAll(judge{pod.Addr()})
+	again, err := s.reevaluate(evaluator{pod.Addr()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +161,8 @@ func TestJudgeAll(t *testing.T) {
 	}
 }
 
-// many makes connections to the pod, every second of them allowed.
-func (s *stage) many(n int) {
+// many creates connections to the pod. Every other one is allowed.
+func (s *fixture) many(n int) {
 	s.tb.Helper()
 	pod := netip.MustParseAddr("10.0.0.2")
 	for i := range n {
@@ -171,27 +171,27 @@ func (s *stage) many(n int) {
 	}
 }
 
-// A walk that is given up in the middle leaves the kernel's list half read. The
-// next one reads all connections and nothing twice.
-func TestJudgeAllAfterOneGivenUp(t *testing.T) {
+// A canceled walk leaves the kernel's list half read. The next walk reads every
+// connection once.
+func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
-	s := newStage(t)
+	s := newFixture(t)
 	s.many(n)
-	j := judge{netip.MustParseAddr("10.0.0.2")}
+	e := evaluator{netip.MustParseAddr("10.0.0.2")}
 	for range 3 {
 		ctx, stop := context.WithCancel(t.Context())
-		asked := 0
+		calls := 0
 		_, err := s.connections.Reevaluate(ctx, func() rule.Evaluator {
-			if asked++; asked == 2 {
+			if calls++; calls == 2 {
 				stop()
 			}
-			return j
+			return e
 		})
 		stop()
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("a walk whose context ended: %v", err)
 		}
-		r, err := s.judgeAll(j)
+		r, err := s.reevaluate(e)
 		if err != nil || r.Connections != n {
 			t.Fatalf("the walk after it: %+v, %v; want %d connections", r, err, n)
 		}
@@ -204,13 +204,13 @@ func TestJudgeAllAfterOneGivenUp(t *testing.T) {
 }
 
 // The memory of a walk does not depend on the number of connections.
-func TestJudgeAllHoldsNoConnections(t *testing.T) {
+func TestReevaluateKeepsNoConnections(t *testing.T) {
 	const n = 10000
-	s := newStage(t)
+	s := newFixture(t)
 	s.many(n)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r, err := s.judgeAll(judge{netip.MustParseAddr("10.0.0.2")})
+	r, err := s.reevaluate(evaluator{netip.MustParseAddr("10.0.0.2")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,15 +223,15 @@ func TestJudgeAllHoldsNoConnections(t *testing.T) {
 	}
 }
 
-// BenchmarkJudgeAll judges 100,000 connections whose marks stay, as nearly all
-// do after a change of one policy.
-func BenchmarkJudgeAll(b *testing.B) {
-	s := newStage(b)
+// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change, as is
+// usual after a change of one policy.
+func BenchmarkReevaluate(b *testing.B) {
+	s := newFixture(b)
 	s.many(100000)
-	j := judge{netip.MustParseAddr("10.0.0.2")}
+	e := evaluator{netip.MustParseAddr("10.0.0.2")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.judgeAll(j); err != nil {
+		if _, err := s.reevaluate(e); err != nil {
 			b.Fatal(err)
 		}
 	}

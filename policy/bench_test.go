@@ -11,6 +11,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
@@ -66,10 +67,10 @@ type node struct {
 	snapshot  *policy.Snapshot
 	compiler  *policy.Compiler
 	builder   *tree.Builder
-	publisher *tree.Publisher
+	publisher *statedir.Publisher
 }
 
-func (r reduced) compile(b *testing.B, publisher *tree.Publisher) *node {
+func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 	b.Helper()
 	s := policy.NewSnapshot()
 	for _, ns := range r.namespaces {
@@ -99,14 +100,14 @@ func (n *node) publish(b *testing.B) {
 	}
 }
 
-func newPublisher(b *testing.B) *tree.Publisher {
+func newPublisher(b *testing.B) *statedir.Publisher {
 	b.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // a tmpfs, as the agent's
 	if err != nil {
 		b.Fatalf("making a state directory: %v", err)
 	}
 	b.Cleanup(func() { os.RemoveAll(dir) })
-	publisher, err := tree.NewPublisher(dir)
+	publisher, err := statedir.NewPublisher(dir)
 	if err != nil {
 		b.Fatalf("opening the state directory: %v", err)
 	}

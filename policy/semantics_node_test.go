@@ -2,11 +2,11 @@ package policy_test
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/reference"
@@ -32,7 +32,7 @@ type stateDirs struct {
 
 type stateDir struct {
 	path string
-	*tree.Publisher
+	*statedir.Publisher
 }
 
 // newStateDirs prefers a tmpfs, as nodes do.
@@ -57,7 +57,7 @@ func (d *stateDirs) take(t tester) *stateDir {
 	if err != nil {
 		t.Fatalf("making a state directory: %v", err)
 	}
-	publisher, err := tree.NewPublisher(path)
+	publisher, err := statedir.NewPublisher(path)
 	if err != nil {
 		t.Fatalf("opening a state directory: %v", err)
 	}
@@ -79,7 +79,7 @@ func (n *nodeUnderTest) publish(t tester) {
 	if err != nil {
 		t.Fatalf("node %q: publishing: %v", n.name, err)
 	}
-	opened, err := tree.Open(filepath.Join(n.state.path, "tree", "current"))
+	opened, err := tree.Open(statedir.Current(n.state.path))
 	if err != nil {
 		t.Fatalf("node %q: opening: %v", n.name, err)
 	}

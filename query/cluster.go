@@ -9,6 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
@@ -171,7 +172,7 @@ func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
 			t = nil
 		}
 	}()
-	publisher, err := tree.NewPublisher(stateDir)
+	publisher, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		return nil, err
 	}

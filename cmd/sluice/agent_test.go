@@ -26,6 +26,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/test/eventually"
@@ -227,7 +228,7 @@ func (a *agentProcess) hasMetrics() {
 }
 
 func (a *agentProcess) tree() (*tree.Tree, error) {
-	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
+	return tree.Open(statedir.Current(a.stateDir))
 }
 
 // verdict waits until a stranger may, or may not, reach the pod, and gives the

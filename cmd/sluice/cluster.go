@@ -8,21 +8,22 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// clusterFlags are the flags that say which cluster, named as kubectl names them.
+// clusterFlags are the flags that select a cluster. They have the names that
+// kubectl uses.
 type clusterFlags struct {
 	options live.Options
 }
 
 func (c *clusterFlags) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.options.Kubeconfig, "kubeconfig", "", "`file` that says how to reach the cluster; else as kubectl does")
-	cmd.Flags().StringVar(&c.options.Context, "context", "", "`context` of the kubeconfig; else its current one")
+	cmd.Flags().StringVar(&c.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default as for kubectl)")
+	cmd.Flags().StringVar(&c.options.Context, "context", "", "`context` of the kubeconfig (default its current context)")
 }
 
-// given reports whether the user named a cluster.
+// given reports whether a flag selects a cluster.
 func (c *clusterFlags) given() bool { return c.options != live.Options{} }
 
-// connect gives the way to the cluster. What is wrong with the kubeconfig is
-// wrong input; live.ErrNoCluster stays what it is.
+// connect returns a connection to the cluster. An error in the kubeconfig is an
+// inputError, except live.ErrNoCluster.
 func (c *clusterFlags) connect() (*live.Connection, error) {
 	connection, err := live.Connect(c.options)
 	if err != nil && !errors.Is(err, live.ErrNoCluster) {

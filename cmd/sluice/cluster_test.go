@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/query"
 )
 
 // kubeconfigOf writes a kubeconfig whose context "here" has the namespace.
@@ -228,7 +229,7 @@ func TestClusterStatus(t *testing.T) {
 		code, stdout, stderr := sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig)
 		return code, stdout + stderr
 	}
-	if code, got := status(); code != exitFailed || !strings.HasPrefix(got, "Cluster here: NOT enforced, for there is no Enforcer.") {
+	if code, got := status(); code != exitFailed || !strings.HasPrefix(got, "Cluster here: NOT enforced, because there is no Enforcer.") {
 		t.Errorf("without an Enforcer: exit %d: %s", code, got)
 	}
 	enforcer := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
@@ -254,9 +255,9 @@ func TestClusterStatus(t *testing.T) {
 	want := `Cluster here: enforced on 2 of 2 nodes.
   Available    True   AllNodes: all nodes enforce
 
-1 node, nothing wrong
+1 node, no problems
 
-1 policy, nothing wrong
+1 policy, no problems
 `
 	if code, got := status(); code != exitDone || got != want {
 		t.Errorf("all well: exit %d: %s", code, got)
@@ -267,7 +268,7 @@ func TestClusterStatus(t *testing.T) {
 	silent := metav1.NewTime(now.Add(-3 * time.Hour))
 	node.Status.Heartbeat = &silent
 	updateStatus(t, c, node)
-	want = `Cluster here: NOT all enforced; 2 of 2 nodes ready.
+	want = `Cluster here: NOT fully enforced; 2 of 2 nodes ready.
   Available    True   AllNodes: all nodes enforce
 
 1 node, 1 problem:
@@ -281,7 +282,7 @@ func TestClusterStatus(t *testing.T) {
 		t.Errorf("exit %d: %s", code, cmp.Diff(want, got))
 	}
 	code, stdout, _ := sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig, "-o", "json")
-	var report clusterReport
+	var report query.ClusterStatus
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitFailed || report.Enforced || len(report.Policies.Problems) != 2 {
 		t.Errorf("exit %d, %v: %s", code, err, stdout)
 	}

@@ -90,7 +90,7 @@ func compile(cmd *cobra.Command, in *input, out *output, node, stateDir string) 
 	if err := builder.Apply(compiler.Delta()); err != nil {
 		return fmt.Errorf("building tree: %w", err)
 	}
-	publisher, err := tree.NewPublisher(stateDir)
+	publisher, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		return err
 	}

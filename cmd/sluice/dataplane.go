@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 const (
@@ -71,7 +71,7 @@ the mark mask while connections are open, take bits that the old one does not sh
 			}
 			switch {
 			case flags.prepare:
-				return tree.Share(flags.stateDir)
+				return statedir.Share(flags.stateDir)
 			case flags.uninstall:
 				return uninstallDataplane(cmd, &flags, config.Marks)
 			}

@@ -14,14 +14,14 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// endWithStdin is the flag by which a command in a pod ends when the connection
-// to it breaks.
+// endWithStdin is the flag that ends a command in a pod when the connection to it
+// breaks.
 const endWithStdin = "end-with-stdin"
 
-// flowsOfCluster shows what the nodes of a cluster judge, each line with its
-// node. A node that fails is reported at once, and the others go on.
-func flowsOfCluster(cmd *cobra.Command, flags *flowsFlags) error {
-	connection, err := flags.cluster.connectTo(cmd)
+// clusterFlows shows the flows of the nodes of a cluster. If a node fails, it
+// writes the error and continues with the others.
+func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
+	connection, err := flags.scope.connectTo(cmd)
 	if err != nil {
 		return err
 	}
@@ -31,13 +31,13 @@ func flowsOfCluster(cmd *cobra.Command, flags *flowsFlags) error {
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
-	joined := &joinedLines{out: cmd.OutOrStdout(), json: flags.out.json(), count: flags.count, enough: func() { cancel(errEnough) }}
-	notes := &joinedLines{out: cmd.ErrOrStderr()}
+	merged := &mergedLines{out: cmd.OutOrStdout(), json: flags.out.json(), count: flags.count, enough: func() { cancel(errEnough) }}
+	notes := &mergedLines{out: cmd.ErrOrStderr()}
 	failed := make([]error, len(pods))
 	var running sync.WaitGroup
 	for i, pod := range pods {
 		running.Go(func() {
-			err := connection.Run(ctx, pod, flags.inPod(), joined.of(pod.Node), notes.of(pod.Node))
+			err := connection.Run(ctx, pod, flags.inPod(), merged.of(pod.Node), notes.of(pod.Node))
 			if err == nil || ctx.Err() != nil {
 				return
 			}
@@ -48,13 +48,13 @@ func flowsOfCluster(cmd *cobra.Command, flags *flowsFlags) error {
 		})
 	}
 	running.Wait()
-	if joined.err != nil {
-		return fmt.Errorf("writing flows: %w", joined.err)
+	if merged.err != nil {
+		return fmt.Errorf("writing flows: %w", merged.err)
 	}
 	return errors.Join(failed...)
 }
 
-// inPod is the command that shows the flows in a node's pod.
+// inPod returns the command that shows the flows of a node in its pod.
 func (f *flowsFlags) inPod() []string {
 	command := []string{"/sluice", "flows", "--" + endWithStdin, "--output", f.out.String()}
 	if f.denied {
@@ -69,12 +69,12 @@ func (f *flowsFlags) inPod() []string {
 	return command
 }
 
-// joinedLines puts the lines of several nodes into one output, each whole and
-// with the name of its node: before text, as the first field of JSON.
-type joinedLines struct {
+// mergedLines merges the lines of several nodes into one output. Each line gets
+// the name of its node: in front of text, and as the first field of JSON.
+type mergedLines struct {
 	out  io.Writer
 	json bool
-	// count is after how many flows enough is called, 0 never.
+	// count is the number of flows after which enough is called. 0 means no limit.
 	count  uint
 	enough func()
 
@@ -83,46 +83,47 @@ type joinedLines struct {
 	err   error
 }
 
-// of gives the writer of one node.
-func (j *joinedLines) of(node string) io.Writer { return &nodeLines{joined: j, node: node} }
+// of returns the writer for one node.
+func (m *mergedLines) of(node string) io.Writer { return &nodeLines{merged: m, node: node} }
 
+// nodeLines splits the output of one node into lines.
 type nodeLines struct {
-	joined *joinedLines
+	merged *mergedLines
 	node   string
 	rest   []byte
 }
 
-// Write takes in what has come, and passes on what is whole.
+// Write writes the lines that are complete and keeps the rest.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {
-		line, rest, whole := bytes.Cut(n.rest, []byte("\n"))
-		if !whole {
+		line, rest, complete := bytes.Cut(n.rest, []byte("\n"))
+		if !complete {
 			return len(p), nil
 		}
-		if err := n.joined.line(n.node, line); err != nil {
+		if err := n.merged.line(n.node, line); err != nil {
 			return 0, err
 		}
 		n.rest = rest
 	}
 }
 
-func (j *joinedLines) line(node string, line []byte) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err != nil || j.count > 0 && j.shown == j.count {
-		return j.err
+func (m *mergedLines) line(node string, line []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil || m.count > 0 && m.shown == m.count {
+		return m.err
 	}
-	if fields, isObject := bytes.CutPrefix(line, []byte("{")); j.json && isObject {
-		_, j.err = fmt.Fprintf(j.out, "{\"node\":%q,%s\n", node, fields)
+	if fields, isObject := bytes.CutPrefix(line, []byte("{")); m.json && isObject {
+		_, m.err = fmt.Fprintf(m.out, "{\"node\":%q,%s\n", node, fields)
 	} else {
-		_, j.err = fmt.Fprintf(j.out, "%s  %s\n", node, line)
+		_, m.err = fmt.Fprintf(m.out, "%s  %s\n", node, line)
 	}
-	if bytes.HasPrefix(line, []byte("(")) { // how many were not shown: no flow
-		return j.err
+	if bytes.HasPrefix(line, []byte("(")) { // The number of flows that are not shown.
+		return m.err
 	}
-	if j.shown++; j.shown == j.count {
-		j.enough()
+	if m.shown++; m.shown == m.count {
+		m.enough()
 	}
-	return j.err
+	return m.err
 }

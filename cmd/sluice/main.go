@@ -1,8 +1,8 @@
-// Command sluice enforces Kubernetes NetworkPolicies and answers questions
-// about them.
+// Command sluice enforces Kubernetes NetworkPolicies, and answers questions about
+// them.
 //
-// It exits 0 when it did what was asked, 1 when that failed, and 2 when what
-// it was given is wrong.
+// It exits with 0 if the command succeeded, 1 if it failed, and 2 if its input is
+// wrong.
 package main
 
 import (
@@ -19,13 +19,13 @@ func main() {
 	os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program under its own name.
+// run runs the program under its own name and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return runAs("sluice", args, stdin, stdout, stderr)
 }
 
-// runAs is main with everything it touches handed in; it gives the exit code.
-// Under the name of a plugin of kubectl the program is that plugin.
+// runAs runs the program and returns its exit code. If its name is that of the
+// kubectl plugin, it runs the plugin.
 func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,7 +40,7 @@ func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer
 	return exitCode(root.ExecuteContext(ctx), stderr)
 }
 
-// rootCommand is the program with all its commands.
+// rootCommand returns the program with all its commands.
 func rootCommand() *cobra.Command {
 	root := newRoot()
 	root.AddCommand(
@@ -51,23 +51,25 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(compileCommand()),
 		agentCommand(),
 		dataplaneCommand(),
-		endsAtOnce(statusCommand(thisNode)),
-		flowsCommand(thisNode),
+		endsAtOnce(statusCommand(nodeScope)),
+		flowsCommand(nodeScope),
 		operatorCommand(),
 	)
 	return root
 }
 
-// newRoot is the program without a command.
+// newRoot returns the program without commands.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
-		Short: "Enforces Kubernetes NetworkPolicies by judging the first packet of each flow",
-		Long: `Sluice enforces Kubernetes NetworkPolicies on every node by judging only the
-first packet of each flow. It also answers what policies do, those of a cluster or
-of manifests without one, through the same compiled tree that packets are judged by.
+		Short: "Enforces Kubernetes NetworkPolicies by evaluating the first packet of each flow",
+		Long: `Sluice enforces Kubernetes NetworkPolicies on every node. It evaluates only the first
+packet of each flow.
 
-As kubectl-sluice on the PATH it is "kubectl sluice".`,
+It also explains what the policies of a cluster do, or of manifests without a cluster.
+For that it evaluates the same compiled tree as a node does for packets.
+
+If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		Example: `  sluice explain -f manifests/ --from web-0 --to db-0 --port 5432
   kubectl get pods,namespaces,nodes,netpol -A -o yaml | sluice matrix -f - --port 80
   sluice lint -f manifests/`,
@@ -76,7 +78,7 @@ As kubectl-sluice on the PATH it is "kubectl sluice".`,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// Two edits make "explian" explain.
+		// "explian" is two edits away from explain.
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("sluice {{.Version}}\n")
@@ -85,8 +87,8 @@ As kubectl-sluice on the PATH it is "kubectl sluice".`,
 	return root
 }
 
-// endsAtOnce lets a signal end the command wherever it is: it has nothing to
-// take back. Other commands see to it that their context ends.
+// endsAtOnce makes a signal end the process at any point of the command, which has
+// nothing to clean up. All other commands end when their context does.
 func endsAtOnce(cmd *cobra.Command) *cobra.Command {
 	cmd.PreRun = func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) }
 	return cmd

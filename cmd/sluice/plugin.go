@@ -11,28 +11,19 @@ import (
 // pluginName is the file name by which kubectl finds the program.
 const pluginName = "kubectl-sluice"
 
-// place is where status and flows look when no flag says it.
-type place int
-
-const (
-	// thisNode: at the dataplane of this node.
-	thisNode place = iota
-	// liveCluster: at the cluster of the kubeconfig.
-	liveCluster
-)
-
-// isPlugin reports whether kubectl runs the program, by its name.
+// isPlugin reports whether the program was started as a plugin of kubectl, by the
+// name that it was started with.
 func isPlugin(name string) bool {
 	return strings.TrimSuffix(filepath.Base(name), ".exe") == pluginName
 }
 
-// pluginCommand is the program as a plugin of kubectl: the commands that ask a
+// pluginCommand returns the commands of the kubectl plugin, which are about a
 // cluster.
 func pluginCommand() *cobra.Command {
 	root := newRoot()
-	root.Short = "Tell what NetworkPolicies do in this cluster, and whether they are enforced"
-	root.Long = `Tells what NetworkPolicies do in the cluster of the kubeconfig, through the same
-compiled tree that packets are judged by, and what Sluice enforces there.`
+	root.Short = "Explain what NetworkPolicies do in this cluster, and show whether they are enforced"
+	root.Long = `Explains what NetworkPolicies do in the cluster of the kubeconfig, with the same
+compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 	root.Example = `  sluice explain --from web --to shop/db-0 --port 5432
   sluice matrix --port 5432 -n shop
   sluice status
@@ -42,8 +33,8 @@ compiled tree that packets are judged by, and what Sluice enforces there.`
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
-		endsAtOnce(statusCommand(liveCluster)),
-		flowsCommand(liveCluster),
+		endsAtOnce(statusCommand(clusterScope)),
+		flowsCommand(clusterScope),
 		endsAtOnce(evaluateCommand()),
 	)
 	renameIn(root)
@@ -53,11 +44,10 @@ compiled tree that packets are judged by, and what Sluice enforces there.`
 	return root
 }
 
-// call is the program called in an example, at the beginning of a line or of a
-// part of a pipe.
+// call matches the name of the program at the beginning of a line or after a pipe.
 var call = regexp.MustCompile(`(?m)(^\s*|\| )sluice `)
 
-// renameIn makes the examples of a command those of the plugin.
+// renameIn replaces sluice by kubectl sluice in the examples of a command.
 func renameIn(cmd *cobra.Command) {
 	cmd.Example = call.ReplaceAllString(cmd.Example, "${1}kubectl sluice ")
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// addTargetFlags adds --port, with its help, and --protocol.
+// addTargetFlags adds --port, with its help text, and --protocol.
 func addTargetFlags(cmd *cobra.Command, t *query.Target, port string) {
 	cmd.Flags().StringVar(&t.Port, "port", "", port)
 	cmd.Flags().StringVar(&t.Protocol, "protocol", "TCP", "`protocol`: TCP, UDP, SCTP, ICMP or a number")

@@ -11,8 +11,8 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
-	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // uninstallDataplane removes everything and says so. Where others ask for its
@@ -64,5 +64,5 @@ func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err err
 	if left.Cleared > 0 {
 		return 0, fmt.Errorf("%d connections were marked meanwhile: a dataplane or another user of mark bits %#x is running", left.Cleared, marks.Mask)
 	}
-	return first.Cleared, errors.Join(status.Remove(stateDir), tree.Remove(stateDir))
+	return first.Cleared, errors.Join(status.Remove(stateDir), statedir.Remove(stateDir))
 }

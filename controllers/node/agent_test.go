@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/go-logr/logr/funcr"
@@ -21,6 +20,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
@@ -116,7 +116,7 @@ func (a *agent) metric(t *testing.T, name, label string) float64 {
 
 // tree opens what is published.
 func (a *agent) tree() (*tree.Tree, error) {
-	return tree.Open(filepath.Join(a.stateDir, "tree", "current"))
+	return tree.Open(statedir.Current(a.stateDir))
 }
 
 // generation gives the published one.

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
@@ -95,7 +96,7 @@ func (c *cable) cut() {
 // generation.
 func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	t.Helper()
-	publisher, err := tree.NewPublisher(stateDir)
+	publisher, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -37,7 +37,7 @@ const (
 // publication belongs to the goroutine that runs it.
 type publisher struct {
 	world    *world
-	out      *tree.Publisher
+	out      *statedir.Publisher
 	stateDir string
 	path     string
 	metrics  *metrics
@@ -73,7 +73,7 @@ type publication struct {
 }
 
 func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publisher, error) {
-	out, err := tree.NewPublisher(stateDir)
+	out, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publ
 		world:    w,
 		out:      out,
 		stateDir: stateDir,
-		path:     filepath.Join(stateDir, "tree", "current"),
+		path:     statedir.Current(stateDir),
 		metrics:  m,
 		log:      log,
 		builder:  tree.NewBuilder(w.node),
@@ -123,7 +123,7 @@ func (p *publisher) look() {
 	if p.unpublished {
 		return
 	}
-	found, err := tree.Published(p.stateDir)
+	found, err := statedir.Published(p.stateDir)
 	if err == nil {
 		_, err = os.Stat(p.path)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -46,7 +47,7 @@ func TestTreeIsGone(t *testing.T) {
 		}
 		p.look()
 		p.step()
-		found, err := tree.OpenCurrent(dir)
+		found, err := statedir.OpenCurrent(dir)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -57,7 +58,7 @@ func TestTreeIsGone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	newer, err := tree.NewPublisher(dir)
+	newer, err := statedir.NewPublisher(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestTreeIsGone(t *testing.T) {
 	}
 	p.look()
 	p.step()
-	if found, err := tree.Published(dir); err != nil || found != generation {
+	if found, err := statedir.Published(dir); err != nil || found != generation {
 		t.Errorf("generation %d, %v, want %d of somebody else", found, err, generation)
 	}
 }

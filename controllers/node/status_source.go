@@ -2,7 +2,6 @@ package node
 
 import (
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -65,7 +65,7 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 
 // count counts what is in the newest tree.
 func (s *statusSource) count() error {
-	t, err := tree.Open(filepath.Join(s.stateDir, "tree", "current"))
+	t, err := tree.Open(statedir.Current(s.stateDir))
 	if err != nil {
 		return err
 	}

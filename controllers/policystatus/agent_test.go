@@ -2,7 +2,6 @@ package policystatus_test
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	agent "github.com/sluicenet/sluice/controllers/node"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
@@ -26,7 +26,7 @@ func startAgent(t *testing.T, node string) {
 	t.Helper()
 	stateDir := t.TempDir()
 	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (report.Status, error) {
-		current, err := tree.Open(filepath.Join(stateDir, "tree", "current"))
+		current, err := tree.Open(statedir.Current(stateDir))
 		if err != nil {
 			// No tree is published yet.
 			return report.Status{Queueing: string(ruleset.QueueExpression)}, nil

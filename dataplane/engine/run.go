@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -64,13 +64,13 @@ func Run(ctx context.Context, stateDir string, config Config, serve func(status 
 	defer stop(nil)
 	r := runner{stateDir: stateDir, config: config, serve: serve, stop: stop, began: time.Now()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if _, err := os.Lstat(filepath.Join(stateDir, "tree", "current")); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(statedir.Current(stateDir)); errors.Is(err, os.ErrNotExist) {
 		config.Log.Info("waiting for a first tree; no packet is touched before", "stateDir", stateDir)
 		if err := r.answer(); err != nil {
 			return err
 		}
 	}
-	if err := tree.Watch(ctx, stateDir, func(t *tree.Tree, err error) { r.take(ctx, t, err) }); err != nil {
+	if err := statedir.Watch(ctx, stateDir, func(t *tree.Tree, err error) { r.take(ctx, t, err) }); err != nil {
 		return err
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -158,7 +158,7 @@ func (r *runner) status() (report.Status, error) {
 	}
 	s.Started, s.Rejected = r.began, r.refused.Load()
 	var err error
-	s.Published, err = tree.Published(r.stateDir)
+	s.Published, err = statedir.Published(r.stateDir)
 	if err != nil && s.Rejected == nil {
 		s.Rejected = &report.RejectedTree{At: time.Now(), Reason: err.Error()}
 	}

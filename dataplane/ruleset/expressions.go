@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A rule is a list of expressions that share registers: one loads, the next
-// compares, the last acts. Each function below gives the expressions of the
-// nft text in its comment. All use register 1.
+// A rule is a list of expressions that share registers: one loads a value, the next
+// compares it, the last acts. Each function below returns the expressions of the nft
+// text in its comment. All of them use register 1.
 
 const register = 1
 
@@ -39,7 +39,7 @@ func and(mask []byte) expr.Any {
 	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
 }
 
-// replaceBits gives register = register & ~mask | bits.
+// replaceBits sets register = register & ~mask | bits.
 func replaceBits(mask, bits uint32) expr.Any {
 	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: 4, Mask: native(^mask), Xor: native(bits & mask)}
 }
@@ -63,14 +63,14 @@ func clearMark(mask uint32) expressions {
 	}
 }
 
-// connectionMarkIs: ct mark & MASK == BITS. It matches no packet without a
+// connectionMarkIs: ct mark & MASK == BITS. It does not match a packet without a
 // connection.
 func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
 
-// setConnectionMark: ct mark set ct mark & ~MASK | BITS. For a packet without
-// a connection the rule ends here, because loading the mark does.
+// setConnectionMark: ct mark set ct mark & ~MASK | BITS. For a packet without a
+// connection, loading the mark ends the rule.
 func setConnectionMark(mask, bits uint32) expressions {
 	return expressions{
 		&expr.Ct{Key: expr.CtKeyMARK, Register: register},
@@ -79,7 +79,7 @@ func setConnectionMark(mask, bits uint32) expressions {
 	}
 }
 
-// stateIs: ct state BITS, any of them.
+// stateIs: ct state BITS. It matches if any of the bits is set.
 func stateIs(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
 }
@@ -136,21 +136,22 @@ func tcpReset() expressions {
 
 // neighbourDiscovery: ip6 hoplimit 255 icmpv6 type 133-137.
 func neighbourDiscovery() expressions {
-	return append(icmp6Of(255), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}})
+	return append(icmp6Type(255), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}})
 }
 
 // listenerDiscovery: ip6 hoplimit 1 icmpv6 type 130-132.
 func listenerDiscovery() expressions {
-	return append(icmp6Of(1), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{130}, ToData: []byte{132}})
+	return append(icmp6Type(1), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{130}, ToData: []byte{132}})
 }
 
 // listenerReport2: ip6 hoplimit 1 icmpv6 type 143.
 func listenerReport2() expressions {
-	return append(icmp6Of(1), equal([]byte{143}))
+	return append(icmp6Type(1), equal([]byte{143}))
 }
 
-// icmp6Of: ip6 hoplimit HOPS icmpv6 type, to be compared.
-func icmp6Of(hops byte) expressions {
+// icmp6Type: ip6 hoplimit HOPS icmpv6 type. It loads the type, and the caller
+// appends the comparison.
+func icmp6Type(hops byte) expressions {
 	return join(
 		family(unix.NFPROTO_IPV6),
 		expressions{
@@ -170,9 +171,10 @@ func sourceIsLocal() expressions {
 	}
 }
 
-// sourceIsElsewhere: fib saddr . iif oif missing. No route to the source leads
-// back to where the packet came in. Chains of the output hook cannot have it.
-func sourceIsElsewhere() expressions {
+// sourceHasNoReversePath: fib saddr . iif oif missing. It matches if no route to the
+// source leads to the interface by which the packet came in. The kernel does not
+// accept it in a chain that is reachable from the output hook.
+func sourceHasNoReversePath() expressions {
 	return expressions{
 		&expr.Fib{Register: register, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true, ResultOIF: true},
 		equal(native(0)),
@@ -204,18 +206,19 @@ func fromDHCPClient() expressions {
 	})
 }
 
-// cameInBy: iif @SET.
-func cameInBy(s set) expressions {
+// inputInterfaceIn: iif @SET.
+func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// cameIn: iif != 0, true for every packet that came in by an interface. Packets
-// of the output hook have none, and match neither iif nor its negation.
-func cameIn() expressions {
+// hasInputInterface: iif != 0. It matches every packet that came in by an interface.
+// A packet in the output hook has no input interface, and an expression that loads
+// it ends the rule, whether the comparison is == or !=.
+func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
 
-// inSet: ip saddr @SET and the like.
+// inSet: ip saddr @SET, or ip daddr, ip6 saddr or ip6 daddr.
 func inSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
@@ -227,27 +230,32 @@ func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
 
-func goThrough(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
+// jumpTo: jump CHAIN. Rule processing continues after this rule when the chain
+// returns.
+func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 
-func comeBack() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
+// returnToCaller: return.
+func returnToCaller() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
-func continueAt(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
+// goTo: goto CHAIN. Rule processing does not return to this chain.
+func goTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
 
-// resetConnection: reject with tcp reset.
-func resetConnection() expr.Any {
+// rejectWithReset: reject with tcp reset.
+func rejectWithReset() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
 }
 
 // include/uapi/linux/netfilter/nf_tables.h, enum nft_reject_inet_code.
 const rejectAdminProhibited = 3
 
-// prohibit: reject with icmpx admin-prohibited.
-func prohibit() expr.Any {
+// rejectProhibited: reject with icmpx admin-prohibited.
+func rejectProhibited() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: rejectAdminProhibited}
 }
 
-// queueTo: queue to BASE-LAST, spread by addresses so that the packets of two
-// ends keep their order. Both ways of writing it lead to the same kernel code.
+// queueTo: queue to BASE-LAST. The kernel chooses the queue by a hash of the
+// addresses, so that packets between two addresses stay in order. Both ways of
+// queueing lead to the same kernel code.
 func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	if how == QueueExpression {
 		e := &expr.Queue{Num: base, Total: count}
@@ -256,8 +264,8 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 		}
 		return e
 	}
-	// struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h: three
-	// u16, padded to the 8 bytes of XT_ALIGN.
+	// struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h: three u16,
+	// padded to a multiple of 8 bytes by XT_ALIGN.
 	info := make(xt.Unknown, 8)
 	binary.NativeEndian.PutUint16(info[0:], base)
 	binary.NativeEndian.PutUint16(info[2:], count)
@@ -267,5 +275,6 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
 }
 
-// NFQ_FLAG_BYPASS of xt_NFQUEUE.h.
+// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h: accept packets while no process
+// has bound the queue.
 const xtQueueBypass = 1

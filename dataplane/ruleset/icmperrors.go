@@ -2,38 +2,41 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// Whoever knows of a connection can make up an ICMP error about it, and
-// connection tracking does not ask who sends one. To a pod isolated for egress
-// that would be a way to everybody whose connections this node tracks. So what it
-// sends is judged, but for errors about packets that were sent to itself.
+// An ICMP error quotes a packet of the connection that it is about. Connection
+// tracking relates the error to that connection, whatever its sender. So a pod
+// that is isolated for egress could send forged errors to both ends of every
+// connection that this node tracks. Therefore the policies of the pod decide about
+// the errors that it sends, except for errors about packets that were sent to it.
 
-// errorRules finds ICMP errors that need a verdict. A connection that is refused
-// needs none.
+// errorRules queues the ICMP errors that need a verdict. Errors about a denied
+// connection need none, because a later rule drops them.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
-		append(notICMP(), comeBack()),
-		append(connectionMarkIs(c.Marks.Mask, c.Marks.Denied), comeBack()),
+		append(notICMP(), returnToCaller()),
+		append(connectionMarkIs(c.Marks.Mask, c.Marks.Denied), returnToCaller()),
 	}
 	if !c.WithoutReversePath {
-		rules = append(rules, append(join(cameInBy(egressLinks), sourceIsElsewhere()), drop()))
+		rules = append(rules, append(join(inputInterfaceIn(egressLinks), sourceHasNoReversePath()), drop()))
 	}
 	return append(rules, isolatedErrorsTo(enqueue, nil)...)
 }
 
-// isolatedErrorsTo sends ICMP errors of pods isolated for egress to a chain.
+// isolatedErrorsTo sends ICMP errors from pods that are isolated for egress to a
+// chain.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
-		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), continueAt(chain)),
-		append(join(of, protocol(unix.IPPROTO_ICMPV6), inSet(egress6)), continueAt(chain)),
+		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),
+		append(join(of, protocol(unix.IPPROTO_ICMPV6), inSet(egress6)), goTo(chain)),
 	}
 }
 
-// settleErrorRules carries out the verdict on an ICMP error. The connection that
-// it is about is not the sender's to mark, and nothing answers an error.
+// settleErrorRules carries out the verdict for an ICMP error. It does not mark the
+// connection, which is not that of the sender. It drops rather than rejects,
+// because no reply to an ICMP error is permitted.
 func (c Config) settleErrorRules() []expressions {
 	m := c.Marks
 	return []expressions{
-		append(notICMP(), comeBack()),
+		append(notICMP(), returnToCaller()),
 		append(markIs(m.Mask, m.Denied), drop()),
 		clearMark(m.Mask),
 		{accept()},

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// A transaction that the kernel refuses leaves the connection to it usable.
-func TestInstallAfterARefusedTransaction(t *testing.T) {
+// A transaction that the kernel rejects leaves the netlink connection usable.
+func TestInstallAfterARejectedTransaction(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)
@@ -31,8 +31,8 @@ func TestInstallAfterARefusedTransaction(t *testing.T) {
 	}
 }
 
-// Somebody else who changes the table all the time does not keep us from it.
-func TestInstallWhileOthersChangeTheTable(t *testing.T) {
+// Install succeeds while other programs change the table all the time.
+func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)
@@ -40,7 +40,7 @@ func TestInstallWhileOthersChangeTheTable(t *testing.T) {
 	var running sync.WaitGroup
 	for _, script := range []string{
 		"delete table inet sluice",
-		"add chain inet sluice other; add rule inet sluice judge jump other",
+		"add chain inet sluice other; add rule inet sluice evaluate jump other",
 		"flush set inet sluice ingress4",
 		"add element inet sluice ingress4 { 192.0.2.1, 192.0.2.2 }",
 	} {
@@ -53,7 +53,7 @@ func TestInstallWhileOthersChangeTheTable(t *testing.T) {
 				}
 				cmd := exec.Command("nft", "-f", "-")
 				cmd.Stdin = strings.NewReader(script)
-				_ = h.Do(cmd.Run) // It fails where another was faster.
+				_ = h.Do(cmd.Run) // It fails if another change came first.
 			}
 		})
 	}
@@ -72,7 +72,8 @@ func TestInstallWhileOthersChangeTheTable(t *testing.T) {
 	}
 }
 
-// A table of an older configuration becomes that of the new one.
+// A table with another configuration is replaced by one with the current
+// configuration.
 func TestInstallOverAnotherConfiguration(t *testing.T) {
 	h := host(t)
 	c := config(t, ruleset.Drop)
@@ -91,9 +92,9 @@ func TestInstallOverAnotherConfiguration(t *testing.T) {
 	}
 }
 
-// What somebody else put into our table, or in the place of something of ours,
-// goes: it could refuse or accept what it has no business with.
-func TestInstallOverForeignObjects(t *testing.T) {
+// Install removes objects that another program added to our table, or that have the
+// name of one of ours but another shape. They could deny or accept packets.
+func TestInstallRemovesForeignObjects(t *testing.T) {
 	h := host(t)
 	install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)

@@ -10,37 +10,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrKernel: the kernel lacks something without which Sluice cannot enforce.
+// ErrKernel is the error if the kernel lacks a feature that Sluice needs.
 var ErrKernel = errors.New("this kernel cannot enforce")
 
-// Queueing is the way in which a rule hands packets to a queue.
+// Queueing is how a rule sends packets to a queue.
 type Queueing string
 
-// The two ways. Kernels have one, both or none.
+// The two ways. A kernel has one, both or neither.
 const (
-	// QueueExpression is nftables' own: CONFIG_NFT_QUEUE.
+	// QueueExpression is the queue expression of nftables: CONFIG_NFT_QUEUE.
 	QueueExpression Queueing = "queue expression"
-	// QueueTarget is the xtables target, loaded by way of nft_compat:
-	// CONFIG_NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NFT_COMPAT.
+	// QueueTarget is the xtables target NFQUEUE in an nftables rule, through
+	// nft_compat: CONFIG_NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NFT_COMPAT.
 	QueueTarget Queueing = "NFQUEUE target"
 )
 
-// Kernel is what the running kernel offers in the network namespace that the
-// caller is in.
+// Kernel has the features of the running kernel in the caller's network namespace.
 type Kernel struct {
 	Queueing Queueing
 }
 
-// feature is something the table needs: a rule that only a kernel with it
-// takes, and how to say so.
+// feature is something that the table needs. Only a kernel that has it accepts the
+// rule. missing describes it in an error.
 type feature struct {
 	rule    expressions
 	missing string
 }
 
-// FindKernel asks the kernel what it can do, by offering it rules in a
-// transaction that also removes them: nothing stays, and no packet passes them.
-// The error is ErrKernel with everything that is missing.
+// FindKernel detects the kernel's features. For each it sends a transaction that
+// adds a rule and removes it again, so that no rule remains and no packet meets
+// one. The error is ErrKernel with all features that are missing.
 func FindKernel() (Kernel, error) {
 	if err := try(nil); err != nil {
 		if errors.Is(err, unix.EPERM) {
@@ -52,7 +51,7 @@ func FindKernel() (Kernel, error) {
 	for _, f := range []feature{
 		{connectionMarkIs(1, 1), "connection marks in rules (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)"},
 		{sourceIsLocal(), "address types in rules (CONFIG_NFT_FIB_INET)"},
-		{expressions{prohibit()}, "refusing packets in rules (CONFIG_NFT_REJECT_INET)"},
+		{expressions{rejectProhibited()}, "rejecting packets in rules (CONFIG_NFT_REJECT_INET)"},
 	} {
 		if try(f.rule) != nil {
 			missing = append(missing, f.missing)
@@ -71,8 +70,9 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
-// try offers a rule to the kernel. The table has no base chain, so that its
-// removal leaves waiting packets alone.
+// try returns an error if the kernel does not accept a rule. The table of the rule
+// has no base chain, because the kernel drops queued packets when a base chain is
+// removed.
 func try(rule expressions) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -5,26 +5,26 @@ import (
 	"math/bits"
 )
 
-// DefaultMask is a pair of bits that no other component known to us uses in
+// DefaultMask is a pair of bits that, to our knowledge, no other component uses in
 // packet marks or connection marks.
 const DefaultMask uint32 = 0x60
 
-// Marks are Sluice's two bits of the packet mark and of the connection mark,
-// and what they mean. All other bits belong to others.
+// Marks are the values of Sluice's two bits in the packet mark and in the
+// connection mark. All other bits belong to other programs.
 //
-// In a packet mark they carry a worker's verdict from the queue to the next
-// chain. In a connection mark they are the connection's verdict. Both bits clear
-// means not judged.
+// In a packet mark, the bits carry a worker's verdict from the queue to the next
+// chain. In a connection mark, they store the verdict for the connection. If both
+// bits are clear, there is no verdict.
 type Marks struct {
 	// Mask is both bits.
 	Mask uint32
-	// Accepted is the lower bit: the flow's original direction is allowed.
+	// Accepted is the lower bit. The flow is allowed in its original direction.
 	Accepted uint32
-	// Denied is the higher bit.
+	// Denied is the higher bit. The flow is denied.
 	Denied uint32
-	// Either is both bits: a TCP connection that was found in the middle of its
-	// life, whose flow is allowed in at least one of its two orientations. It may
-	// go on; it cannot be opened anew.
+	// Either is both bits. Connection tracking picked the TCP connection up without
+	// its start, and the flow is allowed in at least one of its two orientations.
+	// The connection may continue, but a new SYN does not use this verdict.
 	Either uint32
 }
 
@@ -37,8 +37,8 @@ func MarksOf(mask uint32) (Marks, error) {
 	return Marks{Mask: mask, Accepted: low, Denied: mask &^ low, Either: mask}, nil
 }
 
-// Of gives our bits of a mark.
+// Of returns our bits of a mark.
 func (m Marks) Of(mark uint32) uint32 { return mark & m.Mask }
 
-// Set gives a mark with our bits replaced and all others as they were.
+// Set returns a mark with our bits replaced and all other bits unchanged.
 func (m Marks) Set(mark, state uint32) uint32 { return mark&^m.Mask | state&m.Mask }

@@ -2,34 +2,35 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// A pod is known by its addresses. So these rules look at what comes in by an
-// interface that leads to a pod isolated for egress, and let nothing by that
-// says it is somebody else's.
+// Policies identify a pod by its addresses. These rules drop packets that come in
+// by an interface of a pod that is isolated for egress and have a source that does
+// not belong there.
 
-// originRules drops what cannot come from where it came from.
+// originRules drops packets whose source is not routed to the interface by which
+// they came in.
 func (c Config) originRules() []expressions {
 	rules := []expressions{
-		append(neighbourDiscovery(), comeBack()),
-		// What this node sends to a group comes in again by the interface that it
-		// went out by. Anything else in this node's name is forged, which IPv4 finds
-		// out while routing.
-		append(join(family(unix.NFPROTO_IPV4), sourceIsLocal()), comeBack()),
-		append(join(toMulticast(), sourceIsLocal()), comeBack()),
-		append(join(cameInBy(closedLinks), sourceIsLinkLocal()), continueAt(linkLocal)),
+		append(neighbourDiscovery(), returnToCaller()),
+		// A multicast packet of this node loops back to it by the interface that it
+		// went out by. Any other incoming packet with a source of this node is
+		// forged. For IPv4, the kernel drops such packets while routing.
+		append(join(family(unix.NFPROTO_IPV4), sourceIsLocal()), returnToCaller()),
+		append(join(toMulticast(), sourceIsLocal()), returnToCaller()),
+		append(join(inputInterfaceIn(closedLinks), sourceIsLinkLocal()), goTo(linkLocal)),
 	}
 	if !c.WithoutReversePath {
-		rules = append(rules, append(sourceIsElsewhere(), drop()))
+		rules = append(rules, append(sourceHasNoReversePath(), drop()))
 	}
 	return rules
 }
 
-// linkLocalRules refuses what a pod isolated for egress sends from its link-local
-// address, but for what keeps the link running.
+// linkLocalRules denies packets from the link-local address of a pod that is
+// isolated for egress, except for the protocols that the link itself needs.
 func linkLocalRules() []expressions {
 	return []expressions{
-		append(listenerDiscovery(), comeBack()),
-		append(listenerReport2(), comeBack()),
-		append(fromDHCPClient(), comeBack()),
-		{continueAt(refuse)},
+		append(listenerDiscovery(), returnToCaller()),
+		append(listenerReport2(), returnToCaller()),
+		append(fromDHCPClient(), returnToCaller()),
+		{goTo(deny)},
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chain is a chain with its rules. A base chain has a hook.
+// chain is a chain with its rules. Only a base chain has a hook and a priority.
 type chain struct {
 	name     string
 	hook     *nftables.ChainHook
@@ -26,71 +26,73 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 }
 
 // Priorities of the base chains. Each hook has two chains, because a packet that
-// comes back from a queue goes on at the next chain of the hook.
+// returns from a queue continues at the next base chain of the hook.
 //
-// Forward and output: after service translation (-100, and IPVS at -98) and the
-// filters of others (0), before masquerade (postrouting).
+// In the forward and output hooks, the priority is after DNAT (-100), IPVS (-98)
+// and the filters of other programs (0). Masquerade comes later, in postrouting.
 //
-// Input: after IPVS takes away packets to service addresses (98 and 99 of the
-// local-in hook; it sends them on through output), because only there their
-// backend is known.
+// In the input hook, the priority is after IPVS (98 and 99), which takes packets to
+// service addresses and sends them to their backend through output. Only there is
+// the backend known.
 const (
 	priority      = 10
 	priorityInput = 110
 )
 
-// Names of the chains that are no base chains.
+// Names of the regular chains.
 const (
-	judge        = "judge"
-	judgeSent    = "judge-sent"
+	evaluate     = "evaluate"
+	evaluateSent = "evaluate-sent"
 	errorsIn     = "icmp-errors"
 	origin       = "origin"
 	linkLocal    = "link-local"
 	enqueue      = "enqueue"
 	settle       = "settle"
 	settleErrors = "settle-icmp-errors"
-	refuse       = "refuse"
-	pass         = "pass"
+	deny         = "deny"
+	unevaluated  = "unevaluated"
 	count        = "count"
 )
 
-// chains is the whole table but for its sets. An order in which each chain is
-// made before another goes to it.
+// chains returns all chains of the table. A chain is listed before the chains that
+// jump to it, so that they can be added in this order.
 func (c Config) chains() []chain {
 	return append(c.countingChains(), []chain{
-		{name: refuse, rules: c.refuseRules()},
+		{name: deny, rules: c.denyRules()},
 		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
 		{name: linkLocal, rules: linkLocalRules()},
 		{name: origin, rules: c.originRules()},
 		{name: errorsIn, rules: c.errorRules()},
-		{name: judge, rules: c.judgeRules(
-			[]expressions{append(stateIs(expr.CtStateBitRELATED), goThrough(errorsIn))},
-			[]expressions{append(cameInBy(egressLinks), goThrough(origin))},
+		{name: evaluate, rules: c.evaluateRules(
+			[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
+			[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
 		)},
-		// The kernel takes no question for the way back in the output hook.
-		{name: judgeSent, rules: c.judgeRules(nil, nil)},
-		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{continueAt(judge)}}},
-		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
-		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{continueAt(judge)}}},
-		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{continueAt(settle)}}},
+		// In the output hook a packet has no input interface, and the kernel accepts
+		// no lookup of the reverse path.
+		{name: evaluateSent, rules: c.evaluateRules(nil, nil)},
+		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
+		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
+		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
+		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
-			// The reset by which this node refuses a connection belongs to that
-			// connection, whose mark may be refused.
+			// A TCP reset by which this node rejects a packet belongs to the rejected
+			// connection, which may be marked as denied.
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
-			{continueAt(judgeSent)},
+			{goTo(evaluateSent)},
 		}},
-		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{continueAt(settle)}}},
+		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
 	}...)
 }
 
-// countingChains counts the packets that FailOpen lets pass unjudged, which the
-// kernel does not: like all others they go on at the next chain of the hook, but
-// without a verdict. What else comes there without one is what judge and enqueue
-// accept, so these chains ask the same again.
+// countingChains returns the chains that count the packets that FailOpen accepts
+// without a verdict. The kernel does not count them. Such a packet continues at the
+// next base chain of the hook, as do packets that the chains evaluate and enqueue
+// accept. So these chains repeat the conditions of evaluate and enqueue, and count
+// the packets that those would have queued.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -100,102 +102,105 @@ func (c Config) countingChains() []chain {
 		{name: count, rules: []expressions{
 			append(neighbourDiscovery(), accept()),
 			append(sourceIsLocal(), accept()),
-			{countBy(unjudged)},
+			{counterNamed(unevaluatedCounter)},
 		}},
-		{name: pass, rules: slices.Concat(rules, c.acceptedRules(), isolatedTo(count))},
+		{name: unevaluated, rules: slices.Concat(rules, c.acceptedRules(), isolatedTo(count))},
 	}
 }
 
-// judgeRules decides what a mark already says, asks more before and behind that,
-// and finds what is to be queued. All of it is in one chain: were it in two and
-// somebody emptied the first, accepted connections would be judged as if they were
-// new.
-func (c Config) judgeRules(first, more []expressions) []expressions {
+// evaluateRules returns the rules that decide by the marks, and that find the
+// packets to queue. The rules in first come before those about marks, the rules in
+// more come after them. All of them are in one chain: if they were in two, and
+// another program emptied the first, accepted connections would be evaluated as if
+// they were new.
+func (c Config) evaluateRules(first, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
-		// Our bits of a packet mark mean a verdict, and only the queue gives one.
+		// Our bits of a packet mark are a verdict, which only a worker may set.
 		join(markIsNot(m.Mask, 0), clearMark(m.Mask)),
-		// A connection that a helper expects begins with the marks of the one that
-		// it belongs to. An ICMP error is of that connection itself.
+		// A connection that a connection tracking helper expects starts with the mark
+		// of its master connection. An ICMP error has the mark of its connection and
+		// keeps it.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
-		append(connectionMarkIs(m.Mask, m.Denied), continueAt(refuse)),
+		append(connectionMarkIs(m.Mask, m.Denied), goTo(deny)),
 	}
 	return slices.Concat(cleared, first, marked, c.acceptedRules(), more, isolatedTo(enqueue))
 }
 
-// acceptedRules accepts what needs no verdict, of connections that are neither
-// accepted nor refused.
+// acceptedRules accepts packets that need no verdict, of connections that are
+// marked neither as accepted nor as denied.
 func (c Config) acceptedRules() []expressions {
 	m := c.Marks
 	return []expressions{
 		append(join(connectionMarkIs(m.Mask, m.Either), tcpNotOpening()), accept()),
 		append(replyDirection(), accept()),
-		// Only errors of ICMP: a connection that a helper expects is related,
-		// too, and is judged like every other.
+		// Only ICMP errors. The first packet of a connection that a helper expects is
+		// related, too, and needs a verdict.
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
 	}
 }
 
-// isolatedTo sends packets of isolated pods to a chain.
+// isolatedTo sends packets from or to isolated pods to a chain.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
 	for _, s := range addressSets {
-		rules = append(rules, append(inSet(s), continueAt(chain)))
+		rules = append(rules, append(inSet(s), goTo(chain)))
 	}
 	return rules
 }
 
-// enqueueRules is for packets of isolated pods that no mark decides.
+// enqueueRules queues the packets from or to isolated pods that need a verdict.
 func (c Config) enqueueRules() []expressions {
 	return []expressions{
 		append(neighbourDiscovery(), accept()),
-		// An address of this node that comes in by an interface is forged. IPv4
-		// drops it while routing; IPv6 has no such check.
-		append(join(cameIn(), sourceIsLocal()), drop()),
+		// A packet with a source of this node that comes in by an interface is forged.
+		// For IPv4, the kernel drops it while routing. For IPv6, it has no such check.
+		append(join(hasInputInterface(), sourceIsLocal()), drop()),
 		append(sourceIsLocal(), accept()),
 		{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)},
 	}
 }
 
-// settleRules moves a verdict from the packet to its connection. Storing a mark
-// ends the rule of a packet that has no connection, so it is a rule of its own.
+// settleRules moves a verdict from the packet to its connection. A statement that
+// sets the connection mark ends the rule for a packet without a connection, so that
+// statement has a rule to itself.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// Allowed in the other orientation only: that decides a connection which was
-	// not seen from its beginning, and no other.
+	// A packet that is allowed in the other orientation only is accepted if it is
+	// the first that connection tracking saw of its connection.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {
-		unmarked = continueAt(pass)
+		unmarked = goTo(unevaluated)
 	}
 	return []expressions{
 		append(markIs(m.Mask, 0), unmarked),
-		append(stateIs(expr.CtStateBitRELATED), goThrough(settleErrors)),
+		append(stateIs(expr.CtStateBitRELATED), jumpTo(settleErrors)),
 		join(accepted, setConnectionMark(m.Mask, m.Accepted)),
 		append(join(accepted, clearMark(m.Mask)), accept()),
 		join(either, setConnectionMark(m.Mask, m.Either)),
 		append(join(either, clearMark(m.Mask)), accept()),
 		clearMark(m.Mask),
-		// A packet that fits no connection must not reset the one that it seems
-		// to belong to.
+		// A packet that matches the state of no connection must not cause a reset of
+		// the connection that it appears to belong to.
 		append(stateIs(expr.CtStateBitINVALID), drop()),
 		setConnectionMark(m.Mask, m.Denied),
-		{continueAt(refuse)},
+		{goTo(deny)},
 	}
 }
 
-// refuseRules ends a packet.
-func (c Config) refuseRules() []expressions {
+// denyRules drops or rejects a packet.
+func (c Config) denyRules() []expressions {
 	if c.Deny == Drop {
 		return []expressions{{drop()}}
 	}
 	return []expressions{
-		append(protocol(unix.IPPROTO_TCP), resetConnection()),
-		{prohibit()},
+		append(protocol(unix.IPPROTO_TCP), rejectWithReset()),
+		{rejectProhibited()},
 	}
 }

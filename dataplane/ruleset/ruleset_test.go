@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// host gives a network namespace of its own.
+// host returns a new network namespace.
 func host(t *testing.T) *lab.Host {
 	t.Helper()
 	l, err := lab.New()
@@ -73,7 +73,7 @@ var isolated = ruleset.Isolated{
 	Ingress: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")},
 }
 
-// links is the one interface that every namespace has, lo.
+// links has the interface that every network namespace has: lo, with index 1.
 var links = ruleset.Links{Egress: []uint32{1}, Closed: []uint32{1}}
 
 func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
@@ -97,11 +97,11 @@ func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	return table
 }
 
-// queueLine is how nft lists the last rule of chain enqueue: it knows the queue
-// expression, and prints nothing for the target.
+// queueLine matches the last rule of chain enqueue in nft's output. nft prints the
+// queue expression, but an empty line for the NFQUEUE target.
 var queueLine = regexp.MustCompile(`(?m)^\t\t(queue .*|xt target.*|)$`)
 
-// warning is what nft writes above a table with a target.
+// warning matches the line that nft prints above a table with an xtables target.
 var warning = regexp.MustCompile(`(?m)^# Warning: .*\n`)
 
 func list(t *testing.T, h *lab.Host) string {
@@ -135,8 +135,8 @@ func TestTableAsNftListsIt(t *testing.T) {
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", golden, diff)
 			}
-			// The text means the same to nft. No nft can write the target, so the
-			// one rule that queues is left out on both sides.
+			// nft loads the text and lists the same table again. nft cannot load the
+			// NFQUEUE target, so the rule that queues is removed on both sides.
 			text := strings.ReplaceAll(got, "\t\tqueue to 2700-2703\n", "")
 			other := host(t)
 			nft(t, other, text, "-f", "-")
@@ -147,7 +147,7 @@ func TestTableAsNftListsIt(t *testing.T) {
 	}
 }
 
-func TestInstallTakesOverWhatIsThere(t *testing.T) {
+func TestInstallRepairsAnExistingTable(t *testing.T) {
 	h := host(t)
 	install(t, h, config(t, ruleset.Reject))
 	fresh := list(t, h)
@@ -157,7 +157,7 @@ func TestInstallTakesOverWhatIsThere(t *testing.T) {
 		"a set lost a link":   "flush set inet sluice closed-links",
 		"a foreign element":   "add element inet sluice egress4 { 192.0.2.1 }",
 		"a chain lost rules":  "flush chain inet sluice settle",
-		"a foreign rule":      "insert rule inet sluice judge accept",
+		"a foreign rule":      "insert rule inet sluice evaluate accept",
 		"a policy":            "add chain inet sluice forward { policy drop; }",
 		"a foreign counter":   "add counter inet sluice c",
 		"dormant":             "add table inet sluice { flags dormant; }",
@@ -173,7 +173,7 @@ func TestInstallTakesOverWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestInstallRefusesBaseChainsOfAnotherShape(t *testing.T) {
+func TestInstallRejectsBaseChainsWithAnotherPriority(t *testing.T) {
 	h := host(t)
 	nft(t, h, "table inet sluice { chain forward { type filter hook forward priority 7; policy accept; }; }", "-f", "-")
 	c := config(t, ruleset.Drop)
@@ -189,7 +189,7 @@ func TestInstallRefusesBaseChainsOfAnotherShape(t *testing.T) {
 	})
 }
 
-func TestUninstallLeavesTheTablesOfOthers(t *testing.T) {
+func TestUninstallKeepsTheTablesOfOtherPrograms(t *testing.T) {
 	h := host(t)
 	nft(t, h, "table inet other { chain c { type filter hook forward priority 0; policy accept; }; }", "-f", "-")
 	before := nft(t, h, "", "list", "ruleset")
@@ -238,6 +238,6 @@ func TestMarksOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := m.Set(0x4041, m.Accepted); got != 0x4021 {
-		t.Errorf("Set keeps the bits of others: %#x, want 0x4021", got)
+		t.Errorf("Set changed other bits: %#x, want 0x4021", got)
 	}
 }

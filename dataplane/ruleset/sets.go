@@ -14,14 +14,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// set is a set of the table.
+// set is a set of the table. Its keys are in the given byte order.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
 	order   binaryutil.ByteOrder
 }
 
-// addressSet is a set of addresses and the part of a packet it is looked up by.
+// addressSet is a set of addresses. Packets of a family are looked up in it by the
+// field of the IP header at an offset.
 type addressSet struct {
 	set
 	family         byte
@@ -29,8 +30,8 @@ type addressSet struct {
 	direction      rule.Direction
 }
 
-// Pods that policies isolate for egress are looked up by source, for ingress by
-// destination.
+// The pods that policies isolate. For egress, a packet is looked up by its source,
+// for ingress by its destination.
 var (
 	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress}
 	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress}
@@ -40,13 +41,13 @@ var (
 	addressSets = []addressSet{egress4, egress6, ingress4, ingress6}
 )
 
-// Sets of interfaces, by number. See Links.
+// Sets of interfaces, by interface index. See Links.
 var (
 	egressLinks = set{"egress-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 )
 
-// sets is all sets of the table.
+// sets returns all sets of the table.
 func sets() []set {
 	var out []set
 	for _, s := range addressSets {
@@ -55,29 +56,32 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks)
 }
 
-func (s addressSet) holds(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
+// hasFamilyOf reports whether an address is of the set's family.
+func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
 	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
 }
 
-// Isolated is the addresses of this node's pods that policies isolate, by
-// direction. Everything else is never queued. Addresses may come twice.
+// Isolated has the addresses of this node's pods that policies isolate, by
+// direction. Only packets from or to them are queued. It may contain duplicates.
 type Isolated struct {
 	Egress, Ingress []netip.Addr
 }
 
-// Links are numbers of this node's interfaces.
+// Links has indexes of this node's interfaces.
 type Links struct {
-	// Egress lead to at least one pod that policies isolate for egress. What
-	// comes in by one has to come from an address whose route leads back there.
+	// Egress has the interfaces that lead to at least one pod that is isolated for
+	// egress. A packet that comes in by one of them must have a source whose route
+	// leads back to it.
 	Egress []uint32
-	// Closed are those of Egress that lead to no pod which may send what it likes
-	// from its link-local address.
+	// Closed has the interfaces of Egress on which link-local addresses are
+	// restricted, because none of them leads to a pod that may use its link-local
+	// address freely.
 	Closed []uint32
 }
 
-// content is the keys that each set holds, as the kernel has them.
+// content has the keys of each set, by the set's name, as the kernel encodes them.
 type content map[string]map[string]struct{}
 
 func contentOf(i Isolated, l Links) content {
@@ -89,7 +93,7 @@ func contentOf(i Isolated, l Links) content {
 		}
 		out[s.name] = map[string]struct{}{}
 		for _, a := range addresses {
-			if s.holds(a) {
+			if s.hasFamilyOf(a) {
 				out[s.name][string(a.AsSlice())] = struct{}{}
 			}
 		}
@@ -103,13 +107,13 @@ func contentOf(i Isolated, l Links) content {
 	return out
 }
 
-// is reports whether a set of the kernel is of our making.
-func (s set) is(have *nftables.Set) bool {
+// hasShapeOf reports whether a set in the kernel has the shape that we gave it.
+func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
 
-// readContent asks the kernel what our sets hold, and which sets of the table
-// are not ours: of another name or of another shape.
+// readContent returns the content of our sets in the kernel, and the sets of the
+// table that are not ours: they have another name or another shape.
 func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
 	out = content{}
 	all, err := c.GetSets(t)
@@ -119,7 +123,7 @@ func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*n
 	ours := sets()
 	for _, have := range all {
 		i := slices.IndexFunc(ours, func(s set) bool { return s.name == have.Name })
-		if i < 0 || !ours[i].is(have) {
+		if i < 0 || !ours[i].hasShapeOf(have) {
 			foreign = append(foreign, have)
 			continue
 		}
@@ -136,11 +140,12 @@ func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*n
 	return out, foreign, nil
 }
 
-// elementsPerMessage keeps a message's list below the 64 KiB that the length of
-// a netlink attribute can say.
+// elementsPerMessage keeps the list of elements in a message below 64 KiB, the
+// maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds to the transaction what turns one content into another.
+// change adds to the transaction the elements to delete and to add, so that the
+// sets change from one content to another.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		set := s.of(t)
@@ -158,7 +163,7 @@ func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	return nil
 }
 
-// difference gives what a has and b has not, in order.
+// difference returns the keys of a that b does not have, in ascending order.
 func difference(a, b map[string]struct{}) []nftables.SetElement {
 	var out []nftables.SetElement
 	for _, key := range slices.Sorted(maps.Keys(a)) {

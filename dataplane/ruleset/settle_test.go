@@ -10,9 +10,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// otherVerdict gives packets of connections that were seen from their beginning
-// the verdict "allowed in the other orientation only", between judge and settle.
-// It has our priority and is there first, so it comes behind ours.
+// otherVerdict is a table that sets the verdict "allowed in the other orientation
+// only" on packets of established connections, between our chains output and
+// output-settle. Of chains with equal priority, the kernel runs the newest first.
+// This chain is added before ours, so it runs after ours.
 const otherVerdict = `table inet verdict {
 	chain output {
 		type filter hook output priority 10; policy accept;
@@ -21,21 +22,21 @@ const otherVerdict = `table inet verdict {
 }
 `
 
-// A connection whose beginning was seen is decided in its own orientation.
-func TestSettleTakesTheOtherOrientationOnlyInMidStream(t *testing.T) {
+// A connection whose start was seen is evaluated in its own orientation only.
+func TestSettleAcceptsTheOtherOrientationOnlyInMidStream(t *testing.T) {
 	h := host(t)
 	nft(t, h, otherVerdict, "-f", "-")
 	install(t, h, config(t, ruleset.Reject))
 	for _, address := range []string{"127.0.0.1:8080", "127.0.0.1:8081"} {
 		err := roundTrip(t, h, address)
-		if goesOn, want := err == nil, address == "127.0.0.1:8081"; goesOn != want {
-			t.Errorf("%s goes on: %t, want %t: %v", address, goesOn, want, err)
+		if accepted, want := err == nil, address == "127.0.0.1:8081"; accepted != want {
+			t.Errorf("%s: accepted %t, want %t: %v", address, accepted, want, err)
 		}
 	}
 }
 
-// roundTrip opens a connection inside the host and sends a byte there and back.
-// The error is what ended it: the reset may meet any of its steps.
+// roundTrip opens a connection inside the host and echoes a byte over it. It returns
+// the first error. A reset can fail any of the steps.
 func roundTrip(t *testing.T, h *lab.Host, address string) error {
 	t.Helper()
 	var server net.Listener

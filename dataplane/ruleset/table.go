@@ -1,10 +1,10 @@
-// Package ruleset is the nftables table `inet sluice`: which packets of a node
-// are accepted, refused or queued before a policy is looked at, and what becomes
-// of a verdict. docs/packet-path.md explains it rule by rule.
+// Package ruleset manages the nftables table `inet sluice`. Its rules accept, drop
+// or queue a node's packets, and carry out the verdicts of the workers.
+// docs/packet-path.md explains them one by one.
 //
-// Removing any base chain of a network namespace drops every packet that waits
-// in any of its queues. So base chains are made once and stay until Uninstall;
-// everything else changes in one transaction.
+// When a base chain is removed, the kernel drops every packet that waits in any
+// queue of the network namespace. So base chains are created once and stay until
+// Uninstall. Everything else changes in one transaction.
 package ruleset
 
 import (
@@ -20,44 +20,47 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape: a table of our name exists in which a chain of ours hangs on
-// another hook or priority. That cannot be changed in place.
+// ErrForeignShape is the error if the table exists and one of our chains in it has
+// another hook or priority, which cannot be changed in place.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 
-// Deny is how a refused packet ends.
+// Deny is what happens to a denied packet.
 type Deny string
 
-// The ways to refuse. In both the packet goes nowhere.
+// The ways to deny. In both cases the packet is discarded.
 const (
-	// Drop says nothing: the sender waits.
+	// Drop sends nothing to the sender, which waits for its own timeout.
 	Drop Deny = "Drop"
-	// Reject tells the sender at once: TCP reset, ICMP administratively
-	// prohibited for every other protocol.
+	// Reject sends a TCP reset to the sender, or for other protocols the ICMP error
+	// "administratively prohibited".
 	Reject Deny = "Reject"
 )
 
-// FailurePolicy is what happens to packets that no worker can take.
+// FailurePolicy is what happens to packets that need a verdict while no worker can
+// evaluate them.
 type FailurePolicy string
 
-// The failure policies. Flows that were accepted go on in both.
+// The failure policies. Accepted connections continue with both.
 const (
-	// FailClosed drops them: no worker, no new flows for isolated pods.
+	// FailClosed drops the packets. Isolated pods have no new flows until a worker
+	// is running.
 	FailClosed FailurePolicy = "Closed"
-	// FailOpen lets them pass, each packet on its own: once workers listen again,
-	// the flow is judged.
+	// FailOpen accepts each packet without marking its connection. So the flow is
+	// evaluated once a worker is running.
 	FailOpen FailurePolicy = "Open"
 )
 
-// Config is what the rules depend on. The zero value is not valid.
+// Config has the parameters of the rules. The zero value is not valid.
 type Config struct {
 	Marks Marks
-	// QueueBase is the first queue; Queues of them follow each other.
+	// QueueBase is the number of the first queue. There are Queues queues with
+	// consecutive numbers.
 	QueueBase, Queues uint16
 	FailurePolicy     FailurePolicy
 	Deny              Deny
 	Queueing          Queueing
-	// WithoutReversePath leaves out what some kernels before Linux 6.1 refuse: where
-	// the route to a packet's source leads, asked outside of prerouting.
+	// WithoutReversePath omits the lookups of the reverse path, which some kernels
+	// before Linux 6.1 do not accept outside of prerouting.
 	WithoutReversePath bool
 }
 
@@ -68,12 +71,14 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed: the table was made and now is what its sets hold.
+	// installed is set once the table is installed. now is then the content of its
+	// sets.
 	installed bool
 	now       content
 	isolated  Isolated
 	links     Links
-	// port is the netlink port of conn, by which events of our own are known.
+	// port is the netlink port of conn. Events with this port are about our own
+	// changes.
 	port uint32
 }
 
@@ -99,9 +104,9 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// Install makes the table be what it has to be, whatever it was before, in one
-// transaction: packets see the old table or the new one. Base chains that exist
-// are kept, and with them all packets that wait in queues.
+// Install creates the table, or corrects it if it exists, in one transaction: a
+// packet meets either the old table or the new one. Existing base chains are kept,
+// so that packets in queues are not dropped.
 func (t *Table) Install(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,12 +121,13 @@ func (t *Table) Install(isolated Isolated) error {
 	}
 }
 
-// installAttempts is how often Install tries. It looks at the table first, and
-// its transaction fails where somebody else has changed it since. The errors of
-// looking do not tell that from others.
+// installAttempts is the maximum number of attempts of Install. An attempt reads the
+// table first, and its transaction can fail if another program has changed the
+// table since. The errors do not distinguish this case from others.
 const installAttempts = 16
 
-// ReversePath says, after Install, whether the kernel can find forged sources.
+// ReversePath reports whether the kernel accepts lookups of the reverse path, by
+// which forged sources are found. It is valid after Install.
 func (t *Table) ReversePath() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,8 +147,8 @@ func (t *Table) install(isolated Isolated) error {
 		}
 	}
 	if t.config.FailurePolicy == FailOpen {
-		// One that exists keeps its count.
-		t.conn.AddObj(&nftables.CounterObj{Table: t.table, Name: unjudged})
+		// An existing counter keeps its value.
+		t.conn.AddObj(&nftables.CounterObj{Table: t.table, Name: unevaluatedCounter})
 	}
 	chains := t.config.chains()
 	for _, c := range chains {
@@ -161,16 +167,16 @@ func (t *Table) install(isolated Isolated) error {
 	return nil
 }
 
-// SetIsolated changes which pods are isolated, in one transaction, after
-// Install.
+// SetIsolated replaces the isolated pods in one transaction. Install must come
+// first.
 func (t *Table) SetIsolated(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.commit(t.now, isolated, t.links)
 }
 
-// SetLinks changes by which interfaces isolated pods send, in one transaction.
-// Before Install it says what that begins with.
+// SetLinks replaces the interfaces that lead to isolated pods, in one transaction.
+// Before Install, it sets the interfaces that Install starts with.
 func (t *Table) SetLinks(links Links) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,16 +199,16 @@ func (t *Table) commit(from content, isolated Isolated, links Links) error {
 	return nil
 }
 
-// foreign is what somebody else put into our table, or into the place of
-// something of ours.
+// foreign has the objects that another program added to our table, or that have the
+// name of one of ours but another shape.
 type foreign struct {
 	chains  []*nftables.Chain
 	sets    []*nftables.Set
 	objects []nftables.Obj
 }
 
-// remove adds to the transaction that foreign things go. First all rules go,
-// because a chain, a set or an object that some rule names cannot.
+// remove adds the removal of foreign objects to the transaction. It removes all
+// rules first, because an object that a rule refers to cannot be removed.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -219,8 +225,8 @@ func (t *Table) remove(f foreign) {
 	}
 }
 
-// read gives what our sets hold, and what of the table is not ours; nothing
-// when there is no table.
+// read returns the content of our sets, and the objects in the table that are not
+// ours. Both are empty if there is no table.
 func (t *Table) read() (content, foreign, error) {
 	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
 	if errors.Is(err, unix.ENOENT) {
@@ -241,9 +247,10 @@ func (t *Table) read() (content, foreign, error) {
 	return now, f, err
 }
 
-// foreignChains gives the chains of our table that are not ours. The error is
-// ErrForeignShape where a chain of ours has another hook. Some may be missing,
-// or made while this is looked at: then the transaction fails.
+// foreignChains returns the chains in our table that are not ours. The error is
+// ErrForeignShape if one of our chains has another hook or priority. If another
+// program adds or removes chains meanwhile, the result may be wrong, and then the
+// transaction fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
@@ -269,9 +276,9 @@ func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	return out, nil
 }
 
-// Uninstall removes the table and proves that it is gone. Packets that wait in
-// any queue of the network namespace are dropped by the kernel. The error is
-// nil when there was no table.
+// Uninstall removes the table and verifies that it is gone. The kernel drops the
+// packets that wait in any queue of the network namespace. It is not an error if
+// there was no table.
 func Uninstall() error {
 	c, err := nftables.New()
 	if err != nil {
@@ -285,7 +292,7 @@ func Uninstall() error {
 		return fmt.Errorf("removing table inet %s: %w", tableName, err)
 	}
 	if _, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet); !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing table inet %s: it is still there (%w)", tableName, err)
+		return fmt.Errorf("removing table inet %s: it still exists (%w)", tableName, err)
 	}
 	return nil
 }

@@ -9,35 +9,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unjudged is the name of the counter of packets that FailOpen lets pass.
-const unjudged = "unjudged"
+// unevaluatedCounter is the name of the counter of packets that FailOpen accepts
+// without a verdict.
+const unevaluatedCounter = "unevaluated"
 
-// countBy: counter name NAME.
-func countBy(name string) expr.Any { return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name} }
+// counterNamed: counter name NAME.
+func counterNamed(name string) expr.Any {
+	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name}
+}
 
-// Unevaluated is how many packets of isolated pods passed without a verdict, because
-// the failure policy is FailOpen and nobody listened or a queue was full: since
-// the table had that policy, also over restarts.
+// Unevaluated returns the number of packets of isolated pods that failure policy
+// FailOpen accepted without a verdict, because no worker was running or a queue was
+// full. The counter is kept over restarts of the dataplane, as long as the table
+// has this policy.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
-		return 0, nil // Install leaves no counter.
+		return 0, nil // The table has no counter.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Asking for the one would fail where there is none.
+	// A request for one object fails if it does not exist.
 	objects, err := t.conn.GetObjects(t.table)
 	if err != nil {
-		return 0, fmt.Errorf("reading counter %s: %w", unjudged, err)
+		return 0, fmt.Errorf("reading counter %s: %w", unevaluatedCounter, err)
 	}
 	for _, o := range objects {
-		if counter, ok := o.(*nftables.CounterObj); ok && counter.Name == unjudged {
+		if counter, ok := o.(*nftables.CounterObj); ok && counter.Name == unevaluatedCounter {
 			return counter.Packets, nil
 		}
 	}
 	return 0, nil
 }
 
-// foreignObjects gives the stateful objects of our table that are not ours.
+// foreignObjects returns the stateful objects in our table that are not ours.
 func (t *Table) foreignObjects() ([]nftables.Obj, error) {
 	all, err := t.conn.GetNamedObjects(t.table)
 	if err != nil {
@@ -45,6 +49,6 @@ func (t *Table) foreignObjects() ([]nftables.Obj, error) {
 	}
 	return slices.DeleteFunc(all, func(o nftables.Obj) bool {
 		named, ok := o.(*nftables.NamedObj)
-		return ok && t.config.FailurePolicy == FailOpen && named.Name == unjudged && named.Type == nftables.ObjTypeCounter
+		return ok && t.config.FailurePolicy == FailOpen && named.Name == unevaluatedCounter && named.Type == nftables.ObjTypeCounter
 	}), nil
 }

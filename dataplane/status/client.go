@@ -10,10 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strconv"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
 // Read asks the dataplane of a state directory. The error is ErrNotRunning when
@@ -76,7 +76,7 @@ func (a answer) Close() error {
 
 // get asks for a path.
 func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
-	socket := filepath.Join(stateDir, socketName)
+	socket := statedir.Socket(stateDir)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		if err != nil {

@@ -20,10 +20,8 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
-
-// socketName is the socket's name in the state directory.
-const socketName = "dataplane.sock"
 
 const (
 	statusPath      = "/status"
@@ -60,7 +58,7 @@ const (
 // Serve listens in a state directory. A socket that is there already, of a
 // dataplane before, is replaced: there is no moment without one.
 func Serve(stateDir string, source Source) (*Server, error) {
-	path := filepath.Join(stateDir, socketName)
+	path := statedir.Socket(stateDir)
 	// A name that no other process of this node uses at the same time.
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -95,7 +93,7 @@ func Serve(stateDir string, source Source) (*Server, error) {
 // Remove removes the sockets of dataplanes that have ended from a state
 // directory.
 func Remove(stateDir string) error {
-	path := filepath.Join(stateDir, socketName)
+	path := statedir.Socket(stateDir)
 	// Beside the socket there may be some that were not renamed into place.
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
@@ -156,7 +157,7 @@ func BenchmarkPublish(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			tr, err := tree.OpenCurrent(s.dir)
+			tr, err := statedir.OpenCurrent(s.dir)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -175,7 +176,7 @@ func BenchmarkOpen(b *testing.B) {
 	s.publish(b, builder)
 	b.ReportAllocs()
 	for b.Loop() {
-		tr, err := tree.OpenCurrent(s.dir)
+		tr, err := statedir.OpenCurrent(s.dir)
 		if err != nil {
 			b.Fatal(err)
 		}

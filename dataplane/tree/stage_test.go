@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -17,7 +18,7 @@ type tester interface {
 // published last.
 type stage struct {
 	dir       string
-	publisher *tree.Publisher
+	publisher *statedir.Publisher
 	tree      *tree.Tree
 }
 
@@ -41,7 +42,7 @@ func newStageIn(t testing.TB, dir string) *stage {
 	t.Helper()
 	s := &stage{dir: dir}
 	var err error
-	if s.publisher, err = tree.NewPublisher(s.dir); err != nil {
+	if s.publisher, err = statedir.NewPublisher(s.dir); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
@@ -62,7 +63,7 @@ func (s *stage) publish(t tester, b *tree.Builder) *tree.Tree {
 		t.Fatalf("publishing: %v", err)
 	}
 	s.close()
-	if s.tree, err = tree.OpenCurrent(s.dir); err != nil {
+	if s.tree, err = statedir.OpenCurrent(s.dir); err != nil {
 		t.Fatalf("%v", err)
 	}
 	if got := s.tree.Generation(); got != generation {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
 // The roles that serve a queue.
@@ -101,7 +101,7 @@ func cpuTime() time.Duration {
 }
 
 func serveTree(config serveConfig) (func() uint64, error) {
-	t, err := tree.OpenCurrent(config.StateDir)
+	t, err := statedir.OpenCurrent(config.StateDir)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
@@ -108,14 +109,14 @@ func (s *stage) publish() {
 	if err := s.builder.Apply(s.compiler.Delta()); err != nil {
 		s.b.Fatal(err)
 	}
-	publisher, err := tree.NewPublisher(s.state)
+	publisher, err := statedir.NewPublisher(s.state)
 	if err != nil {
 		s.b.Fatal(err)
 	}
 	if _, err := publisher.Publish(s.builder); err != nil {
 		s.b.Fatal(err)
 	}
-	if s.tree, err = tree.OpenCurrent(s.state); err != nil {
+	if s.tree, err = statedir.OpenCurrent(s.state); err != nil {
 		s.b.Fatal(err)
 	}
 	s.generation = engine.GenerationOf(s.tree)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
@@ -48,7 +49,7 @@ type stage struct {
 	snapshot *policy.Snapshot
 	compiler *policy.Compiler
 	builder  *tree.Builder
-	trees    *tree.Publisher
+	trees    *statedir.Publisher
 	plane    *plane
 	// silent: refused packets are dropped without a word.
 	silent bool
@@ -84,7 +85,7 @@ func setStage(t *testing.T, policies map[string]string) *stage {
 	s.state, err = lab.NewStateDir()
 	s.must(err)
 	t.Cleanup(func() { s.must(s.state.Close()) })
-	s.trees, err = tree.NewPublisher(s.state.Path())
+	s.trees, err = statedir.NewPublisher(s.state.Path())
 	s.must(err)
 	for _, name := range []string{"one", "two"} {
 		s.nodes[name], err = s.lab.AddNode(name)

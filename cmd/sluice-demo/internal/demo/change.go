@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -200,7 +200,7 @@ func (d *demo) preview() (attempts []*wire.Attempt, err error) {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }()
-	trees, err := tree.NewPublisher(dir.Path())
+	trees, err := statedir.NewPublisher(dir.Path())
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
@@ -57,7 +58,7 @@ type demo struct {
 	state    *lab.StateDir
 	compiler *policy.Compiler
 	builder  *tree.Builder
-	trees    *tree.Publisher
+	trees    *statedir.Publisher
 	plane    *dataplane
 	report   *wire.Report
 }
@@ -149,7 +150,7 @@ func (d *demo) build(context.Context) error {
 func (d *demo) publishFirst(context.Context) error {
 	return d.page.Step("compiling the policies", func(func(string)) (string, error) {
 		var err error
-		if d.trees, err = tree.NewPublisher(d.state.Path()); err != nil {
+		if d.trees, err = statedir.NewPublisher(d.state.Path()); err != nil {
 			return "", err
 		}
 		d.compiler, d.builder = d.topology.Snapshot.Compile(topology.NodeName), tree.NewBuilder(topology.NodeName)

@@ -1,4 +1,4 @@
-package tree
+package statedir
 
 import (
 	"context"
@@ -9,29 +9,31 @@ import (
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // OpenCurrent opens the current tree of a state directory. The error is
-// fs.ErrNotExist where none was published yet.
-func OpenCurrent(stateDir string) (*Tree, error) {
-	link := filepath.Join(stateDir, treeDir, currentName)
+// fs.ErrNotExist if no tree is published yet.
+func OpenCurrent(stateDir string) (*tree.Tree, error) {
+	link := Current(stateDir)
 	for {
 		target, err := os.Readlink(link)
 		if err != nil {
 			return nil, fmt.Errorf("finding current tree: %w", err)
 		}
-		t, err := Open(resolve(link, target))
+		t, err := tree.Open(resolve(link, target))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
-		// A publisher may have replaced and removed it meanwhile.
+		// A publisher may have replaced and removed the tree in the meantime.
 		if again, _ := os.Readlink(link); again == target {
 			return nil, err
 		}
 	}
 }
 
-// resolve gives the path that a symlink means.
+// resolve returns the path that a symlink with a target refers to.
 func resolve(link, target string) string {
 	if filepath.IsAbs(target) {
 		return target
@@ -39,19 +41,19 @@ func resolve(link, target string) string {
 	return filepath.Join(filepath.Dir(link), target)
 }
 
-// Watch calls handle with the current tree of a state directory, and again
-// with each tree published later, one call at a time. Publications during a
-// call are made up for by one call with the newest. A tree belongs to handle,
-// which closes it when nobody uses it any more: a dataplane does so after it
-// has swapped in the next tree and the last batch on the old one has ended.
+// Watch calls handle with the current tree of a state directory, and again for
+// each tree that is published later, one call at a time. If several trees are
+// published during a call, only the newest is delivered. handle owns the tree and
+// must close it when the tree is no longer in use. A dataplane does so after it
+// has switched to the next tree and the last batch on the old one has ended.
 //
-// A current tree that cannot be opened is reported once, as a nil tree and an
-// error; the tree handed out before is still sound. No tree at all, or no
-// state directory yet, is no error: Watch waits for it.
+// If the current tree cannot be opened, handle is called once with a nil tree and
+// the error. The tree that was delivered before stays valid. If there is no tree
+// or no state directory yet, Watch waits for it.
 //
-// Watch returns nil when the context ends, and an error when the directory
-// cannot be watched.
-func Watch(ctx context.Context, stateDir string, handle func(*Tree, error)) error {
+// Watch returns nil when the context ends, and an error if the directory cannot be
+// watched.
+func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error)) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", stateDir, err)
@@ -74,7 +76,7 @@ func Watch(ctx context.Context, stateDir string, handle func(*Tree, error)) erro
 				w.forget()
 			}
 		case err := <-notify.Errors:
-			// An overflow has lost events: look at everything again.
+			// After an overflow, events are lost: check everything again.
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watching %s: %w", stateDir, err)
 			}
@@ -85,20 +87,21 @@ func Watch(ctx context.Context, stateDir string, handle func(*Tree, error)) erro
 type watch struct {
 	notify   *fsnotify.Watcher
 	stateDir string
-	handle   func(*Tree, error)
-	// watched is the directory that is watched: DIR/tree, or as long as there
-	// is none the nearest that exists above it.
+	handle   func(*tree.Tree, error)
+	// watched is the directory that is watched: DIR/tree, or the nearest existing
+	// directory above it.
 	watched     string
 	watchedInfo fs.FileInfo
-	// The symlink whose tree was delivered or refused.
+	// target and targetInfo describe the symlink whose tree was delivered or
+	// rejected last.
 	target     string
 	targetInfo fs.FileInfo
 }
 
-// follow watches DIR/tree, or the nearest directory above it that exists.
+// follow watches DIR/tree, or the nearest existing directory above it.
 func (w *watch) follow() error {
 	for {
-		dir := filepath.Join(w.stateDir, treeDir)
+		dir := Trees(w.stateDir)
 		info, err := os.Stat(dir)
 		for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
 			dir = filepath.Dir(dir)
@@ -116,7 +119,7 @@ func (w *watch) follow() error {
 		} else if err != nil {
 			return err
 		}
-		// Once more: the next directory may have come before the watch.
+		// Check again: the next directory may have been created before this watch.
 		w.watched, w.watchedInfo = dir, info
 	}
 }
@@ -124,20 +127,21 @@ func (w *watch) follow() error {
 // forget ends the watch on a directory.
 func (w *watch) forget() {
 	if w.watched != "" {
-		// It fails where the directory is gone, and the watch with it.
+		// This fails if the directory is gone. Then the watch has ended anyway.
 		_ = w.notify.Remove(w.watched)
 		w.watched = ""
 	}
 }
 
-// deliver opens the current tree if it is another than before.
+// deliver opens the current tree and calls handle if the symlink has changed.
 func (w *watch) deliver() {
-	link := filepath.Join(w.stateDir, treeDir, currentName)
+	link := Current(w.stateDir)
 	var info fs.FileInfo
 	var target string
-	// A symlink that is replaced between the two calls would be delivered now,
-	// and once more at its own event.
-	for whole := false; !whole; {
+	// Read the symlink and its information until both belong together. Otherwise
+	// the tree of a symlink that is replaced in between would be delivered now, and
+	// again with the event of the replacement.
+	for consistent := false; !consistent; {
 		before, err := os.Lstat(link)
 		if err != nil {
 			return
@@ -148,21 +152,21 @@ func (w *watch) deliver() {
 		if info, err = os.Lstat(link); err != nil {
 			return
 		}
-		whole = os.SameFile(before, info) && before.ModTime().Equal(info.ModTime())
+		consistent = os.SameFile(before, info) && before.ModTime().Equal(info.ModTime())
 	}
-	// The time tells apart symlinks that got the same inode one after another.
+	// A new symlink may have the inode of an old one, but not its modification time.
 	if target == w.target && w.targetInfo != nil && os.SameFile(info, w.targetInfo) && info.ModTime().Equal(w.targetInfo.ModTime()) {
 		return
 	}
 	if target == "" {
-		// Something that is no symlink: say so.
+		// It is not a symlink, so OpenCurrent returns an error.
 		w.target, w.targetInfo = target, info
 		w.handle(OpenCurrent(w.stateDir))
 		return
 	}
-	// The tree of this very symlink: a newer one has its own event, and would
-	// come a second time with it.
-	t, err := Open(resolve(link, target))
+	// Open the tree of exactly this symlink. A newer symlink has an event of its
+	// own, which would deliver its tree a second time.
+	t, err := tree.Open(resolve(link, target))
 	if errors.Is(err, fs.ErrNotExist) {
 		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {
 			return

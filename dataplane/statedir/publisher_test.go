@@ -1,7 +1,8 @@
-package tree_test
+package statedir_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -42,16 +45,42 @@ func wantFiles(t testing.TB, stateDir, current string, want ...string) {
 	}
 }
 
-func newPublisher(t testing.TB, stateDir string) *tree.Publisher {
+// twoPods are the rules of a node with two pods, the first of them isolated for
+// ingress.
+func twoPods() rule.Delta {
+	return rule.Delta{
+		Addresses: []rule.AddressChange{
+			{Addr: netip.MustParseAddr("10.0.0.1"), Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1}},
+			{Addr: netip.MustParseAddr("10.0.0.2"), Owner: rule.Owner{Kind: rule.LocalPod, Pod: 2}},
+		},
+		Pods: []rule.PodChange{
+			{ID: 1, Pod: &rule.Pod{Name: "shop/db", Ingress: 1}},
+			{ID: 2, Pod: &rule.Pod{Name: "shop/web"}},
+		},
+		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{
+			IsolatedBy: []string{"shop/db"},
+			Rules: []rule.Rule{{Action: rule.ActionAccept, Policy: "shop/db", Matches: []rule.Match{{
+				Ports: []rule.Ports{{Protocol: 6, First: 5432, Last: 5432}}, Any: true,
+			}}}},
+		}}},
+	}
+}
+
+// aFlow is a flow to the isolated pod of twoPods.
+var aFlow = flow.Flow{
+	Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
+}
+
+func newPublisher(t testing.TB, stateDir string) *statedir.Publisher {
 	t.Helper()
-	p, err := tree.NewPublisher(stateDir)
+	p, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func mustPublish(t testing.TB, p *tree.Publisher, b *tree.Builder, want uint64) {
+func mustPublish(t testing.TB, p *statedir.Publisher, b *tree.Builder, want uint64) {
 	t.Helper()
 	if got, err := p.Publish(b); err != nil || got != want {
 		t.Fatalf("published generation %d, %v; want %d", got, err, want)
@@ -84,12 +113,12 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 		current string
 		want    uint64
 	}{
-		"current names it":                {[]string{"7.tree"}, "7.tree", 8},
-		"current names a tree that went":  {nil, "7.tree", 8},
-		"crash before the symlink":        {[]string{"7.tree", "8.tree"}, "7.tree", 9},
-		"no current":                      {[]string{"5.tree"}, "", 6},
-		"partial files of a crash":        {[]string{"3.tree", ".partial.tree", ".partial.current"}, "3.tree", 4},
-		"current names something foreign": {[]string{"x.tree", "007.tree"}, "x.tree", 1},
+		"current names it":                  {[]string{"7.tree"}, "7.tree", 8},
+		"current names a tree that is gone": {nil, "7.tree", 8},
+		"crash before the symlink":          {[]string{"7.tree", "8.tree"}, "7.tree", 9},
+		"no current":                        {[]string{"5.tree"}, "", 6},
+		"partial files of a crash":          {[]string{"3.tree", ".partial.tree", ".partial.current"}, "3.tree", 4},
+		"current names a foreign file":      {[]string{"x.tree", "007.tree"}, "x.tree", 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +142,7 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 				t.Errorf("partial files stay: %q", files)
 			}
 			mustPublish(t, p, tree.NewBuilder("node"), tt.want)
-			tr, err := tree.OpenCurrent(dir)
+			tr, err := statedir.OpenCurrent(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,18 +155,18 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 }
 
 func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
-	// A directory with something in it can be neither removed nor replaced.
-	inTheWay := func(name string) func(*testing.T, string) {
+	// A directory that is not empty can neither be removed nor replaced.
+	blockedBy := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
-			if err := os.MkdirAll(filepath.Join(dir, "tree", name, "in the way"), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(dir, "tree", name, "file"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	tests := map[string]func(*testing.T, string){
-		"the file cannot be written": inTheWay(".partial.tree"),
-		"the symlink cannot be made": inTheWay(".partial.current"),
+		"the file cannot be written":    blockedBy(".partial.tree"),
+		"the symlink cannot be created": blockedBy(".partial.current"),
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -160,19 +189,18 @@ func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
 
 func TestReadersDuringPublications(t *testing.T) {
 	dir, b := t.TempDir(), tree.NewBuilder("node")
-	if err := b.Apply(smallDelta()); err != nil {
+	if err := b.Apply(twoPods()); err != nil {
 		t.Fatal(err)
 	}
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
 	var done atomic.Bool
 	var readers sync.WaitGroup
-	flows := smallFlows()
 	for range 2 {
 		readers.Go(func() {
 			var last uint64
 			for !done.Load() {
-				tr, err := tree.OpenCurrent(dir)
+				tr, err := statedir.OpenCurrent(dir)
 				if err != nil {
 					t.Error(err)
 					return
@@ -182,12 +210,12 @@ func TestReadersDuringPublications(t *testing.T) {
 					t.Errorf("generation %d after %d", g, last)
 				}
 				last = g
-				// Each generation has one pod more or less.
+				// The generations have two and three pods in turn.
 				if pods := tr.Counts().Pods; pods != 2+int(g+1)%2 {
 					t.Errorf("generation %d has %d pods", g, pods)
 				}
-				for _, f := range flows[:50] {
-					tr.Evaluate(f)
+				for range 50 {
+					tr.Evaluate(aFlow)
 				}
 				if err := tr.Close(); err != nil {
 					t.Error(err)

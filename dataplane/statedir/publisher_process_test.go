@@ -1,4 +1,4 @@
-package tree_test
+package statedir_test
 
 import (
 	"os"
@@ -12,14 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// The tests start themselves as processes that publish into a state directory
-// until they are killed or a publication does not succeed.
+// The tests start this test binary again as a process that publishes in a state
+// directory until it is killed or a publication fails.
 const (
 	publishInto = "SLUICE_TEST_PUBLISH_INTO"
-	// largestFile is how many bytes of a file the process may write.
+	// largestFile is the largest file that the process may write, in bytes.
 	largestFile = "SLUICE_TEST_LARGEST_FILE"
 )
 
@@ -43,10 +44,10 @@ func publishUntilError(dir, limit string) error {
 		}
 	}
 	b := tree.NewBuilder("node")
-	if err := b.Apply(smallDelta()); err != nil {
+	if err := b.Apply(twoPods()); err != nil {
 		return err
 	}
-	p, err := tree.NewPublisher(dir)
+	p, err := statedir.NewPublisher(dir)
 	for err == nil {
 		_, err = p.Publish(b)
 	}
@@ -61,7 +62,7 @@ func publishing(dir, limit string) *exec.Cmd {
 
 func currentGeneration(t *testing.T, dir string) uint64 {
 	t.Helper()
-	tr, err := tree.OpenCurrent(dir)
+	tr, err := statedir.OpenCurrent(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestPublisherKilledAtAnyMomentLeavesASoundTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := process.Wait(); err == nil || process.ProcessState.Exited() {
-			t.Fatalf("the publisher ended by itself: %v", process.ProcessState)
+			t.Fatalf("the publisher ended before it was killed: %v", process.ProcessState)
 		}
 		before := currentGeneration(t, dir)
 		p := newPublisher(t, dir)

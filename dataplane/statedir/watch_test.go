@@ -1,12 +1,15 @@
-package tree_test
+package statedir_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
@@ -16,13 +19,13 @@ type delivery struct {
 	err  error
 }
 
-// watching runs Watch until the test ends.
+// watching runs Watch until the test ends, and returns its deliveries.
 func watching(t *testing.T, dir string) <-chan delivery {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	deliveries, ended := make(chan delivery), make(chan error, 1)
 	go func() {
-		ended <- tree.Watch(ctx, dir, func(tr *tree.Tree, err error) {
+		ended <- statedir.Watch(ctx, dir, func(tr *tree.Tree, err error) {
 			select {
 			case deliveries <- delivery{tr, err}:
 			case <-ctx.Done():
@@ -52,7 +55,7 @@ func next(t *testing.T, deliveries <-chan delivery) delivery {
 	}
 }
 
-// wantGeneration waits for a generation; those before it may come too.
+// wantGeneration waits for a generation. Older ones may be delivered first.
 func wantGeneration(t *testing.T, deliveries <-chan delivery, want uint64) {
 	t.Helper()
 	for {
@@ -83,15 +86,16 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 		mustPublish(t, p, b, g)
 		wantGeneration(t, deliveries, g)
 	}
-	// Nobody takes deliveries meanwhile; the newest is not lost.
+	// Trees that are published while no delivery is taken are skipped, but not the
+	// newest one.
 	for g := uint64(20); g < 120; g++ {
 		mustPublish(t, p, b, g)
 	}
 	wantGeneration(t, deliveries, 119)
 }
 
-// Each tree comes once at most, also where symlinks are replaced while Watch
-// looks at them: a dataplane judges all connections for each delivery.
+// Each tree is delivered at most once, also if the symlink is replaced while Watch
+// reads it: a dataplane re-evaluates all open connections for each delivery.
 func TestWatchDeliversNoTreeTwice(t *testing.T) {
 	const last = 2000
 	dir, b := t.TempDir(), tree.NewBuilder("node")
@@ -102,7 +106,7 @@ func TestWatchDeliversNoTreeTwice(t *testing.T) {
 	var delivered []uint64
 	ended := make(chan error, 1)
 	go func() {
-		ended <- tree.Watch(ctx, dir, func(tr *tree.Tree, err error) {
+		ended <- statedir.Watch(ctx, dir, func(tr *tree.Tree, err error) {
 			if err != nil {
 				t.Error(err)
 				return
@@ -112,7 +116,7 @@ func TestWatchDeliversNoTreeTwice(t *testing.T) {
 				t.Error(err)
 			}
 			if delivered[len(delivered)-1] == last {
-				// What may come a second time comes with the event that is left.
+				// A second delivery would come with the event that is still pending.
 				time.AfterFunc(100*time.Millisecond, stop)
 			}
 		})
@@ -147,7 +151,7 @@ func TestWatchWaitsForTheDirectory(t *testing.T) {
 	wantGeneration(t, deliveries, 1)
 }
 
-func TestWatchReportsARefusedTreeAndGoesOn(t *testing.T) {
+func TestWatchReportsARejectedTreeAndContinues(t *testing.T) {
 	dir, b := t.TempDir(), tree.NewBuilder("node")
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
@@ -168,9 +172,11 @@ func TestWatchReportsARefusedTreeAndGoesOn(t *testing.T) {
 	if err := os.Rename(filepath.Join(trees, "new"), filepath.Join(trees, "current")); err != nil {
 		t.Fatal(err)
 	}
-	refused := next(t, deliveries)
-	wantRefused(t, "damaged", damaged, refused.tree, refused.err, tree.ErrCorrupt)
-	if inUse.tree.Evaluate(tcp("1.1.1.1", "2.2.2.2", 80)); inUse.tree.Node() != "node" {
+	rejected := next(t, deliveries)
+	if rejected.tree != nil || !errors.Is(rejected.err, tree.ErrCorrupt) || !strings.Contains(rejected.err.Error(), damaged) {
+		t.Fatalf("damaged tree: got %v, %v, want no tree and an error that names %s", rejected.tree, rejected.err, damaged)
+	}
+	if inUse.tree.Evaluate(aFlow); inUse.tree.Node() != "node" {
 		t.Error("the tree in use did not stay")
 	}
 	mustPublish(t, p, b, 3)

@@ -1,16 +1,16 @@
-package tree_test
+package statedir_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-func TestPublished(t *testing.T) {
+func TestPublishedReadsTheGenerationOfTheSymlink(t *testing.T) {
 	dir := t.TempDir()
-	if g, err := tree.Published(dir); g != 0 || err != nil {
+	if g, err := statedir.Published(dir); g != 0 || err != nil {
 		t.Errorf("nothing published: %d, %v", g, err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "tree"), 0o755); err != nil {
@@ -21,7 +21,7 @@ func TestPublished(t *testing.T) {
 		if err := os.Symlink(target, current); err != nil {
 			t.Fatal(err)
 		}
-		if g, err := tree.Published(dir); g != want || (err == nil) != (want != 0) {
+		if g, err := statedir.Published(dir); g != want || (err == nil) != (want != 0) {
 			t.Errorf("%s: %d, %v, want %d", target, g, err, want)
 		}
 		if err := os.Remove(current); err != nil {

@@ -1,4 +1,4 @@
-package main
+package query_test
 
 import (
 	"net/netip"
@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/query"
 )
 
-func TestFlowLines(t *testing.T) {
+func TestFlowText(t *testing.T) {
 	at := time.Date(2026, 11, 22, 20, 0, 0, 123e6, time.UTC)
 	third := 3
 	web4, db4 := netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.2.1")
@@ -32,7 +33,7 @@ func TestFlowLines(t *testing.T) {
 	var got strings.Builder
 	for _, e := range events {
 		e.Time = at
-		got.WriteString(eventText(&e) + "\n")
+		got.WriteString(query.FlowText(&e) + "\n")
 	}
-	compareGolden(t, filepath.Join("testdata", "flows.golden"), got.String())
+	compareGolden(t, filepath.Join("testdata", "flowtext.golden"), got.String())
 }

@@ -1,0 +1,27 @@
+package statedir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Published returns the generation of the current tree of a state directory, from
+// its file name. It does not open the tree. It returns 0 if no tree is published
+// yet.
+func Published(stateDir string) (uint64, error) {
+	target, err := os.Readlink(Current(stateDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("finding current tree: %w", err)
+	}
+	g, ok := generationOf(filepath.Base(target))
+	if !ok {
+		return 0, fmt.Errorf("finding current tree: %s is not the name of a tree", target)
+	}
+	return g, nil
+}

@@ -1,0 +1,161 @@
+package statedir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// Publisher publishes trees in a state directory. Several publishers may share a
+// directory, also in different processes: a lock serializes them.
+type Publisher struct {
+	dir string
+	// last is the highest generation that this publisher has published. It counts
+	// even if the files are removed.
+	last uint64
+}
+
+// NewPublisher prepares a state directory: it creates DIR/tree and removes the
+// partial files of a publisher that was interrupted.
+func NewPublisher(stateDir string) (*Publisher, error) {
+	p := &Publisher{dir: Trees(stateDir)}
+	err := p.locked(func() error { return p.removePartial() })
+	if err != nil {
+		return nil, fmt.Errorf("preparing state directory %s: %w", stateDir, err)
+	}
+	return p, nil
+}
+
+// Publish writes the rules of the builder as the next generation and makes it the
+// current one with an atomic rename: a reader that opens DIR/tree/current gets
+// either the previous tree or this one, and always a complete file. Generations
+// continue after the highest one in the directory. The previous tree stays for
+// readers that are about to open it; older trees are removed. After an error the
+// current tree is unchanged.
+func (p *Publisher) Publish(b *tree.Builder) (generation uint64, err error) {
+	err = p.locked(func() error {
+		current, all, err := p.generations()
+		if err != nil {
+			return err
+		}
+		generation = max(p.last, current)
+		for _, g := range all {
+			generation = max(generation, g)
+		}
+		if generation++; generation == 0 {
+			return errors.New("a file has the highest possible generation: remove it")
+		}
+		if err := p.write(b, generation); err != nil {
+			return errors.Join(err, p.removePartial())
+		}
+		p.last = generation
+		p.removeOld(current, all)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("publishing tree in %s: %w", p.dir, err)
+	}
+	return generation, nil
+}
+
+// locked runs f while no other publisher writes to the directory. It creates the
+// directory if necessary.
+func (p *Publisher) locked(f func() error) error {
+	if err := makeDir(filepath.Dir(p.dir)); err != nil {
+		return err
+	}
+	if err := makeDir(p.dir); err != nil {
+		return err
+	}
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // Also ends the lock.
+	if err := flock(dir, unix.LOCK_EX); err != nil {
+		return fmt.Errorf("locking %s: %w", p.dir, err)
+	}
+	return f()
+}
+
+// write writes a tree and makes it the current one.
+func (p *Publisher) write(b *tree.Builder, generation uint64) error {
+	image, err := b.Encode(generation)
+	if err != nil {
+		return err
+	}
+	if err := p.removePartial(); err != nil {
+		return err
+	}
+	partial, link := filepath.Join(p.dir, partialTree), filepath.Join(p.dir, partialCurrent)
+	name := treeName(generation)
+	path := filepath.Join(p.dir, name)
+	if err := writeImage(partial, image); err != nil {
+		return err
+	}
+	if err := os.Symlink(name, link); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return err
+	}
+	if err := os.Rename(link, filepath.Join(p.dir, currentName)); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+func writeImage(path string, image *tree.Image) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = image.WriteTo(file)
+	return errors.Join(err, file.Chmod(fileMode), file.Close())
+}
+
+// removePartial removes files that were not renamed to their final name.
+func (p *Publisher) removePartial() error {
+	var errs []error
+	for _, name := range [...]string{partialTree, partialCurrent} {
+		errs = append(errs, removeIfExists(filepath.Join(p.dir, name)))
+	}
+	return errors.Join(errs...)
+}
+
+// removeOld removes the given trees, except the one that was current before. If a
+// tree cannot be removed, the next publication tries again.
+func (p *Publisher) removeOld(current uint64, all []uint64) {
+	for _, g := range all {
+		if g != current {
+			_ = os.Remove(filepath.Join(p.dir, treeName(g)))
+		}
+	}
+}
+
+// generations returns the generation that the symlink names, or 0 if it names
+// none, and the generations of all files.
+func (p *Publisher) generations() (current uint64, all []uint64, err error) {
+	target, err := os.Readlink(filepath.Join(p.dir, currentName))
+	if err == nil {
+		current, _ = generationOf(target)
+	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
+		return 0, nil, err
+	}
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, entry := range entries {
+		if g, ok := generationOf(entry.Name()); ok {
+			all = append(all, g)
+		}
+	}
+	return current, all, nil
+}

@@ -1,0 +1,141 @@
+// Package statedir is the state directory, in which an agent and a dataplane of a
+// node meet. The agent publishes trees in it and the dataplane watches it:
+//
+//	DIR/tree/<generation>.tree   the trees
+//	DIR/tree/current             a symlink to the current one
+//	DIR/tree/agent.lock          locked while an agent runs
+//	DIR/dataplane.sock           the socket of the dataplane
+//
+// A publication is one atomic rename of DIR/tree/current. A tree is never changed
+// once it has its name.
+package statedir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	treesName      = "tree"
+	currentName    = "current"
+	treeSuffix     = ".tree"
+	agentLockName  = "agent.lock"
+	socketName     = "dataplane.sock"
+	partialTree    = ".partial.tree"
+	partialCurrent = ".partial.current"
+)
+
+const (
+	fileMode = 0o644
+	dirMode  = 0o755
+	// sharedDirMode lets the group of a directory write in it.
+	sharedDirMode = 0o775
+)
+
+// Trees returns the path of the directory that holds the trees.
+func Trees(stateDir string) string { return filepath.Join(stateDir, treesName) }
+
+// Current returns the path of the symlink to the current tree.
+func Current(stateDir string) string { return filepath.Join(stateDir, treesName, currentName) }
+
+// Tree returns the path of the tree of a generation.
+func Tree(stateDir string, generation uint64) string {
+	return filepath.Join(stateDir, treesName, treeName(generation))
+}
+
+// Socket returns the path of the dataplane's socket.
+func Socket(stateDir string) string { return filepath.Join(stateDir, socketName) }
+
+func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
+
+// generationOf is the inverse of treeName.
+func generationOf(name string) (generation uint64, ok bool) {
+	number, ok := strings.CutSuffix(name, treeSuffix)
+	if !ok {
+		return 0, false
+	}
+	generation, err := strconv.ParseUint(number, 10, 64)
+	return generation, err == nil && treeName(generation) == name
+}
+
+// Share prepares a state directory for a publisher that runs as another user of
+// this process's group: DIR/tree belongs to that group and is writable for it. If
+// this user owns the directory, it needs no privilege.
+func Share(stateDir string) error {
+	dir := Trees(stateDir)
+	for _, path := range []string{stateDir, dir} {
+		if err := makeDir(path); err != nil {
+			return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
+		}
+	}
+	// The owner of a directory may set its group to any group of the process
+	// (chown(2)).
+	if err := errors.Join(os.Chown(dir, -1, os.Getegid()), os.Chmod(dir, sharedDirMode)); err != nil {
+		return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
+	}
+	return nil
+}
+
+// Remove removes all trees of a state directory, and the other files that
+// publishers and agents create there. If there are more files, it leaves them and
+// returns an error.
+func Remove(stateDir string) error {
+	p := &Publisher{dir: Trees(stateDir)}
+	if _, err := os.Lstat(p.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := p.locked(p.removeAll); err != nil {
+		return fmt.Errorf("removing trees of %s: %w", stateDir, err)
+	}
+	return nil
+}
+
+func (p *Publisher) removeAll() error {
+	_, all, err := p.generations()
+	if err != nil {
+		return err
+	}
+	names := []string{currentName, agentLockName}
+	for _, g := range all {
+		names = append(names, treeName(g))
+	}
+	errs := []error{p.removePartial()}
+	for _, name := range names {
+		errs = append(errs, removeIfExists(filepath.Join(p.dir, name)))
+	}
+	return errors.Join(append(errs, os.Remove(p.dir))...)
+}
+
+func removeIfExists(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// makeDir creates a directory that everyone may read, whatever the umask is.
+func makeDir(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(path, dirMode); err != nil {
+		return err
+	}
+	return os.Chmod(path, dirMode)
+}
+
+// flock locks a file. It waits for other holders unless how has unix.LOCK_NB.
+func flock(file *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package query
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// maxProblems is the number of problems that the text lists for each kind.
+const maxProblems = 20
+
+// heartbeatLimit is the age from which a node counts as one that does not enforce.
+const heartbeatLimit = time.Minute
+
+// Reports are the objects in which the operator and the agents report.
+type Reports struct {
+	// Enforcer is nil if the cluster has none.
+	Enforcer *v1alpha1.Enforcer
+	Nodes    []v1alpha1.NodeEnforcer
+	Policies []v1alpha1.PolicyStatus
+}
+
+// ClusterStatus is what a cluster enforces, and what it does not.
+type ClusterStatus struct {
+	TypeMeta
+	Cluster string `json:"cluster"`
+	// Enforced reports whether every node that should enforce does, and every
+	// policy is in force.
+	Enforced bool `json:"enforced"`
+	// Enforcer is null if the cluster has none.
+	Enforcer *EnforcerStatus `json:"enforcer"`
+	Nodes    ObjectStatus    `json:"nodes"`
+	Policies ObjectStatus    `json:"policies"`
+}
+
+// EnforcerStatus is the status of the cluster's Enforcer.
+type EnforcerStatus struct {
+	Nodes      v1alpha1.NodeCounts `json:"nodes"`
+	Conditions []metav1.Condition  `json:"conditions"`
+}
+
+// ObjectStatus is the number of nodes or of policies and their problems.
+type ObjectStatus struct {
+	Count    int       `json:"count"`
+	Problems []Problem `json:"problems"`
+}
+
+// Problem is a problem of a node or of a policy.
+type Problem struct {
+	Name string `json:"name"`
+	// Enforced is false if something is not enforced because of the problem.
+	Enforced bool   `json:"enforced"`
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+}
+
+// NewClusterStatus sums up the reports of a cluster as they are at a time.
+func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
+	s := &ClusterStatus{
+		TypeMeta: typeMeta("ClusterStatus"),
+		Cluster:  cluster,
+		Nodes:    ObjectStatus{Count: len(r.Nodes), Problems: []Problem{}},
+		Policies: ObjectStatus{Count: len(r.Policies), Problems: []Problem{}},
+	}
+	if e := r.Enforcer; e != nil {
+		s.Enforcer = &EnforcerStatus{Nodes: e.Status.Nodes, Conditions: e.Status.Conditions}
+		s.Enforced = meta.IsStatusConditionTrue(e.Status.Conditions, string(v1alpha1.ConditionAvailable))
+	}
+	for i := range r.Nodes {
+		s.addProblems(&s.Nodes, nodeProblems(&r.Nodes[i], now))
+	}
+	for i := range r.Policies {
+		s.addProblems(&s.Policies, policyProblems(&r.Policies[i]))
+	}
+	return s
+}
+
+func (s *ClusterStatus) addProblems(to *ObjectStatus, problems []Problem) {
+	to.Problems = append(to.Problems, problems...)
+	for i := range problems {
+		s.Enforced = s.Enforced && problems[i].Enforced
+	}
+}
+
+// nodeProblems returns the problems of a node, the worst first.
+func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
+	s := &n.Status
+	if s.Heartbeat == nil {
+		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: "its agent has not reported yet"}}
+	}
+	if now.Sub(s.Heartbeat.Time) > heartbeatLimit {
+		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: fmt.Sprintf("its agent last reported %s ago", age(now, s.Heartbeat.Time))}}
+	}
+	var problems []Problem
+	for _, want := range []struct {
+		condition v1alpha1.ConditionType
+		status    metav1.ConditionStatus
+		enforced  bool
+	}{
+		{v1alpha1.ConditionReady, metav1.ConditionTrue, false},
+		{v1alpha1.ConditionSynced, metav1.ConditionTrue, false},
+		{v1alpha1.ConditionDegraded, metav1.ConditionFalse, true},
+	} {
+		if p, ok := conditionProblem(n.Name, s.Conditions, want.condition, want.status); ok {
+			p.Enforced = want.enforced
+			problems = append(problems, p)
+		}
+	}
+	if p, ok := behind(n); ok && len(problems) == 0 {
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// behind returns a problem if the node has not acknowledged what is published.
+func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
+	published, acknowledged := n.Status.Published, n.Status.Acknowledged
+	var enforced int64
+	if acknowledged != nil {
+		enforced = acknowledged.Number
+	}
+	if published == nil || enforced >= published.Number {
+		return Problem{}, false
+	}
+	message := fmt.Sprintf("generation %d is published, %d is enforced", published.Number, enforced)
+	return Problem{Name: n.Name, Enforced: true, Reason: "Behind", Message: message}, true
+}
+
+// policyProblems returns the problems of a policy: that it is not enforced, and
+// the findings of lint except notes.
+func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
+	name := p.Namespace + "/" + p.Name
+	var problems []Problem
+	if found, ok := conditionProblem(name, p.Status.Conditions, v1alpha1.ConditionEnforced, metav1.ConditionTrue); ok {
+		problems = append(problems, found)
+	}
+	for i := range p.Status.Findings {
+		f := &p.Status.Findings[i]
+		if f.Severity == v1alpha1.SeverityNote {
+			continue
+		}
+		message := f.Message
+		if f.Field != "" {
+			message = f.Field + ": " + message
+		}
+		problems = append(problems, Problem{Name: name, Enforced: true, Reason: f.Check, Message: message})
+	}
+	return problems
+}
+
+// conditionProblem returns a problem if a condition does not have the wanted
+// status. A condition that is missing is a problem if it should be True.
+func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.ConditionType, want metav1.ConditionStatus) (Problem, bool) {
+	c := meta.FindStatusCondition(conditions, string(kind))
+	switch {
+	case c == nil && want == metav1.ConditionTrue:
+		return Problem{Name: name, Reason: "Unknown", Message: fmt.Sprintf("condition %s is not reported yet", kind)}, true
+	case c == nil || c.Status == want:
+		return Problem{}, false
+	}
+	return Problem{Name: name, Reason: c.Reason, Message: c.Message}, true
+}
+
+// createEnforcer is the command that creates an Enforcer.
+const createEnforcer = `  echo '{"apiVersion":"policy.sluice.dev/v1alpha1","kind":"Enforcer","metadata":{"name":"default"}}' | kubectl create -f -`
+
+// WriteText writes the status for people.
+func (s *ClusterStatus) WriteText(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	if s.Enforcer == nil {
+		fmt.Fprintf(w, "Cluster %s: NOT enforced, because there is no Enforcer. To create one:\n%s\n", s.Cluster, createEnforcer)
+	} else {
+		s.Enforcer.write(w, s.Cluster, s.Enforced)
+	}
+	s.Nodes.write(w, "node", "nodes")
+	s.Policies.write(w, "policy", "policies")
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing status: %w", err)
+	}
+	return nil
+}
+
+func (e *EnforcerStatus) write(w io.Writer, cluster string, enforced bool) {
+	nodes := number(int(e.Nodes.Desired), "node", "nodes")
+	if enforced {
+		fmt.Fprintf(w, "Cluster %s: enforced on %d of %s.\n", cluster, e.Nodes.Ready, nodes)
+	} else {
+		fmt.Fprintf(w, "Cluster %s: NOT fully enforced; %d of %s ready.\n", cluster, e.Nodes.Ready, nodes)
+	}
+	for _, c := range e.Conditions {
+		fmt.Fprintf(w, "  %-12s %-6s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+	}
+}
+
+func (o *ObjectStatus) write(w io.Writer, one, many string) {
+	fmt.Fprintf(w, "\n%s", number(o.Count, one, many))
+	if len(o.Problems) == 0 {
+		fmt.Fprintln(w, ", no problems")
+		return
+	}
+	fmt.Fprintf(w, ", %s:\n", number(len(o.Problems), "problem", "problems"))
+	for i, p := range o.Problems {
+		if i == maxProblems {
+			fmt.Fprintf(w, "  and %d more; -o json lists them\n", len(o.Problems)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s  %s: %s\n", p.Name, p.Reason, p.Message)
+	}
+}

@@ -1,0 +1,64 @@
+package query
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// FlowText returns an event as one line, without a newline at the end. If events
+// are missing, a line before it says how many.
+func FlowText(e *report.Event) string {
+	var b strings.Builder
+	if e.Missed > 0 {
+		fmt.Fprintf(&b, "(up to %d not shown)\n", e.Missed)
+	}
+	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format("15:04:05.000"), e.Verdict)
+	if e.Verdict == report.Unreadable {
+		fmt.Fprintf(&b, "packet dropped: %s", e.Fault)
+		return b.String()
+	}
+	protocol, err := flow.ParseProtocol(e.Protocol)
+	ports := err == nil && protocol.HasPorts()
+	fmt.Fprintf(&b, "%s %s -> %s", e.Protocol, flowEnd(e.Src, e.SrcPort, e.SrcPod, ports), flowEnd(e.Dst, e.DstPort, e.DstPod, ports))
+	if e.Egress != nil {
+		fmt.Fprintf(&b, "; egress: %s", sideText(rule.Egress, e.Egress))
+	}
+	if e.Ingress != nil {
+		fmt.Fprintf(&b, "; ingress: %s", sideText(rule.Ingress, e.Ingress))
+	}
+	return b.String()
+}
+
+func flowEnd(a netip.Addr, port uint16, pod string, ports bool) string {
+	text := a.String()
+	if ports {
+		text = netip.AddrPortFrom(a, port).String()
+	}
+	if pod != "" {
+		text = pod + " " + text
+	}
+	return text
+}
+
+// sideText returns the reason for the verdict of one side.
+func sideText(d rule.Direction, s *report.Side) string {
+	switch s.Reason {
+	case rule.NotIsolated.String():
+		return "no policy isolates it"
+	case rule.SameNode.String():
+		return "from its own node"
+	case rule.SamePod.String():
+		return "to itself"
+	case rule.NoRuleMatched.String():
+		return "no rule of " + strings.Join(s.IsolatedBy, ", ") + " allows it"
+	}
+	if s.Policy == nil || s.Rule == nil {
+		return s.Reason
+	}
+	return fmt.Sprintf("%s by %s %s[%d]", strings.ToLower(verdictText(s.Verdict)), *s.Policy, d, *s.Rule)
+}

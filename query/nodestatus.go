@@ -1,0 +1,160 @@
+package query
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+// NodeStatus is what the dataplane of one node enforces.
+type NodeStatus struct {
+	TypeMeta
+	report.Status
+	// Now is the time from which the text counts the ages.
+	Now time.Time `json:"-"`
+}
+
+// NewNodeStatus returns the status of a node as it is at a time.
+func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
+	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
+}
+
+// WriteText writes the status for people.
+func (s *NodeStatus) WriteText(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	fmt.Fprintln(w, s.summary())
+	if r := s.Rejected; r != nil {
+		fmt.Fprintf(w, "REJECTED the tree published as generation %d, %s ago:\n  %s\n", s.Published, age(s.Now, r.At), r.Reason)
+	}
+	fmt.Fprintln(w)
+	writeLine(w, "node", "%s", orNone(s.Node))
+	writeLine(w, "running for", "%s", age(s.Now, s.Started))
+	writeLine(w, "generation", "published %d, acknowledged %d", s.Published, s.Generation)
+	writeLine(w, "pods", "%d, %d of them isolated", s.Pods, s.IsolatedPods)
+	writeLine(w, "queueing", "%s, %s", orNone(s.Queueing), queueNumbers(s.QueueBase, s.Queues))
+	writeLine(w, "failure policy", "%s", s.FailurePolicy)
+	writeLine(w, "deny", "%s", s.Deny)
+	writeLine(w, "mark mask", "%#x", s.MarkMask)
+	writeLine(w, "rules repaired", "%s", times(s.Repairs))
+	writeLine(w, "open connections", "%s", s.reevaluated())
+	fmt.Fprintln(w)
+	s.writeVerdicts(w)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing status: %w", err)
+	}
+	return nil
+}
+
+// summary returns the sentence about the generation in force.
+func (s *NodeStatus) summary() string {
+	switch {
+	case s.Generation == 0 && s.Seen == 0:
+		return "Not enforcing yet: waiting for the first tree. No packet is affected until then."
+	case s.Generation < s.Seen:
+		return fmt.Sprintf("Enforcing generation %d for new connections; open connections are still being re-evaluated.", s.Seen)
+	case s.Published > s.Generation && s.Rejected == nil:
+		return fmt.Sprintf("Enforcing generation %d; generation %d is published but not in force yet.", s.Generation, s.Published)
+	default:
+		return fmt.Sprintf("Enforcing generation %d for new and open connections.", s.Generation)
+	}
+}
+
+func writeLine(w io.Writer, name, format string, args ...any) {
+	fmt.Fprintf(w, "%-17s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// reevaluated describes the newest walk over open connections.
+func (s *NodeStatus) reevaluated() string {
+	l := s.Reevaluated.Last
+	if l == nil {
+		return "not re-evaluated yet"
+	}
+	return fmt.Sprintf("re-evaluated %s ago in %s: evaluated %d; newly accepted %d, denied %d, cleared %d",
+		age(s.Now, l.At), l.Took.Round(time.Microsecond), l.Connections, l.Accepted, l.Denied, l.Cleared)
+}
+
+func (s *NodeStatus) writeVerdicts(w io.Writer) {
+	v := &s.Verdicts
+	writeLine(w, "packets evaluated", "%d: accepted %d, denied %d, mid-stream %d", v.Packets, v.Accepted, v.Denied, v.MidStream)
+	writeLine(w, "unreadable", "%s", faults(v.Unreadable))
+	if s.Unevaluated > 0 {
+		writeLine(w, "unevaluated", "%d accepted without a verdict since the rules were created (failure policy Open)", s.Unevaluated)
+	}
+	writeLine(w, "queues", "waiting %d, full queue %d, full socket buffer %d", v.Waiting, v.QueueDropped, v.SocketDropped)
+	writeSides(w, v.Sides)
+}
+
+// faults lists the packets that could not be decoded.
+func faults(counts map[string]uint64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeSides writes a table of the verdicts, without the kinds of which there are
+// none. The counts come in pairs of Deny and Allow.
+func writeSides(w io.Writer, sides []report.SideCount) {
+	head := false
+	for i := 0; i+1 < len(sides); i += 2 {
+		deny, allow := sides[i], sides[i+1]
+		if deny.Count+allow.Count == 0 {
+			continue
+		}
+		if !head {
+			fmt.Fprintf(w, "\n%-10s %-7s %-9s %12s %12s\n", "verdicts", "family", "protocol", "Allow", "Deny")
+			head = true
+		}
+		fmt.Fprintf(w, "%-10s %-7s %-9s %12d %12d\n", deny.Direction, deny.Family, deny.Protocol, allow.Count, deny.Count)
+	}
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none yet"
+	}
+	return text
+}
+
+func queueNumbers(base, queues uint16) string {
+	if queues == 1 {
+		return fmt.Sprintf("queue %d", base)
+	}
+	return fmt.Sprintf("queues %d to %d", base, int(base)+int(queues)-1)
+}
+
+func times(n uint64) string {
+	switch n {
+	case 0:
+		return "never"
+	case 1:
+		return "once"
+	default:
+		return fmt.Sprintf("%d times", n)
+	}
+}
+
+// age returns the time since then: in seconds below an hour, in minutes below two
+// days, and in days from there on.
+func age(now, then time.Time) string {
+	d := now.Sub(then)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 2*day:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	default:
+		return fmt.Sprintf("%d days", int(d/day))
+	}
+}

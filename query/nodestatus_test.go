@@ -1,0 +1,56 @@
+package query_test
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/query"
+)
+
+func TestNodeStatusText(t *testing.T) {
+	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
+	enforcing := report.Status{
+		Node: "n1", Started: now.Add(-26*time.Hour - 4*time.Minute), Published: 7, Seen: 7, Generation: 7,
+		Pods: 30, IsolatedPods: 12, Queueing: "queue expression", QueueBase: 2700, Queues: 2,
+		FailurePolicy: "Closed", Deny: "Drop", MarkMask: 0x60, Repairs: 1,
+		Verdicts: report.Stats{
+			Packets: 190, Batches: 100, Accepted: 100, Denied: 83, MidStream: 4,
+			Unreadable: map[string]uint64{"truncated": 2, "fragment": 1},
+			Sides: []report.SideCount{
+				{Direction: "egress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny"},
+				{Direction: "egress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow"},
+				{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny", Count: 80},
+				{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow", Count: 100},
+				{Direction: "ingress", Family: "IPv6", Protocol: "ICMP", Verdict: "Deny", Count: 3},
+				{Direction: "ingress", Family: "IPv6", Protocol: "ICMP", Verdict: "Allow"},
+			},
+			QueueDropped: 9, SocketDropped: 1, Waiting: 2,
+		},
+		Reevaluated: report.Reevaluated{Walks: 7, Last: &report.Walk{
+			At: now.Add(-90 * time.Second), Connections: 1042, Accepted: 3, Denied: 2, Cleared: 1, Took: 12345678,
+		}},
+	}
+	rejected, behind, walking := enforcing, enforcing, enforcing
+	rejected.Published, rejected.Rejected = 8, &report.RejectedTree{At: now.Add(-3 * time.Second), Reason: "opening tree /run/sluice/tree/8.tree: corrupt tree: wrong checksum"}
+	behind.Published = 8
+	walking.Published, walking.Seen = 8, 8
+	waiting := report.Status{
+		Started: now.Add(-5 * time.Second), QueueBase: 2700, Queues: 1,
+		FailurePolicy: "Open", Deny: "Reject", MarkMask: 0x60,
+	}
+	var got bytes.Buffer
+	for _, c := range []struct {
+		name   string
+		status report.Status
+	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not in force yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}} {
+		fmt.Fprintf(&got, "## %s\n", c.name)
+		if err := query.NewNodeStatus(c.status, now).WriteText(&got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compareGolden(t, filepath.Join("testdata", "nodestatus.golden"), got.String())
+}

@@ -12,7 +12,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
 )
@@ -66,7 +66,7 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 type node struct {
 	snapshot  *policy.Snapshot
 	compiler  *policy.Compiler
-	builder   *tree.Builder
+	builder   *build.Builder
 	publisher *statedir.Publisher
 }
 
@@ -85,7 +85,7 @@ func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 	for _, p := range r.pods {
 		s.UpsertPod(&p)
 	}
-	n := &node{s, s.Compile(cluster.LocalNode), tree.NewBuilder(cluster.LocalNode), publisher}
+	n := &node{s, s.Compile(cluster.LocalNode), build.New(cluster.LocalNode), publisher}
 	n.publish(b)
 	return n
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/reference"
 )
@@ -19,7 +20,7 @@ type nodeUnderTest struct {
 	dirs     *stateDirs
 	state    *stateDir
 	compiler *policy.Compiler
-	builder  *tree.Builder
+	builder  *build.Builder
 	tree     *tree.Tree
 }
 
@@ -66,7 +67,7 @@ func (d *stateDirs) take(t tester) *stateDir {
 
 func newNodeUnderTest(t tester, dirs *stateDirs, name string, s *policy.Snapshot) *nodeUnderTest {
 	t.Helper()
-	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: s.Compile(name), builder: tree.NewBuilder(name)}
+	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: s.Compile(name), builder: build.New(name)}
 }
 
 // publish brings the tree up to date with the snapshot, through the file.

@@ -11,6 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -158,7 +159,7 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
 	compiler := c.snapshot.Compile(node)
 	defer compiler.Close()
-	builder := tree.NewBuilder(node)
+	builder := build.New(node)
 	if err := builder.Apply(compiler.Delta()); err != nil {
 		return nil, fmt.Errorf("building tree: %w", err)
 	}

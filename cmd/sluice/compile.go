@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query"
 )
@@ -86,7 +87,7 @@ func compile(cmd *cobra.Command, in *input, out *output, node, stateDir string) 
 	begin := time.Now()
 	compiler := snapshot.Compile(node)
 	defer compiler.Close()
-	builder := tree.NewBuilder(node)
+	builder := build.New(node)
 	if err := builder.Apply(compiler.Delta()); err != nil {
 		return fmt.Errorf("building tree: %w", err)
 	}

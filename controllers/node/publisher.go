@@ -12,7 +12,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 const (
@@ -45,7 +45,7 @@ type publisher struct {
 	// published is told of each publication. It must not block.
 	published func(publication)
 
-	builder *tree.Builder
+	builder *build.Builder
 	// pending are the times of the events behind changes that the builder has
 	// and no published tree. unpublished says whether there are such changes.
 	pending     []time.Time
@@ -84,7 +84,7 @@ func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publ
 		path:     statedir.Current(stateDir),
 		metrics:  m,
 		log:      log,
-		builder:  tree.NewBuilder(w.node),
+		builder:  build.New(w.node),
 		// The first tree is published even if it holds nothing: it says what
 		// holds now, and the one on disk what held for an agent before.
 		unpublished: true,
@@ -163,7 +163,7 @@ func (p *publisher) publish() error {
 	p.unpublished = true
 	p.pending = append(p.pending, step.events[:min(len(step.events), maxPending-len(p.pending))]...)
 	if err := p.builder.Apply(step.delta); err != nil {
-		p.builder = tree.NewBuilder(p.world.node)
+		p.builder = build.New(p.world.node)
 		p.world.restart()
 		return fmt.Errorf("building tree: %w", err)
 	}

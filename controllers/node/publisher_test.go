@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 func testPublisher(t *testing.T, w *world, dir string) *publisher {
@@ -62,7 +62,7 @@ func TestTreeIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	generation, err := newer.Publish(tree.NewBuilder("gone"))
+	generation, err := newer.Publish(build.New("gone"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // Publisher publishes trees in a state directory. Several publishers may share a
@@ -38,7 +38,7 @@ func NewPublisher(stateDir string) (*Publisher, error) {
 // continue after the highest one in the directory. The previous tree stays for
 // readers that are about to open it; older trees are removed. After an error the
 // current tree is unchanged.
-func (p *Publisher) Publish(b *tree.Builder) (generation uint64, err error) {
+func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	err = p.locked(func() error {
 		current, all, err := p.generations()
 		if err != nil {
@@ -85,7 +85,7 @@ func (p *Publisher) locked(f func() error) error {
 }
 
 // write writes a tree and makes it the current one.
-func (p *Publisher) write(b *tree.Builder, generation uint64) error {
+func (p *Publisher) write(b *build.Builder, generation uint64) error {
 	image, err := b.Encode(generation)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (p *Publisher) write(b *tree.Builder, generation uint64) error {
 	return nil
 }
 
-func writeImage(path string, image *tree.Image) error {
+func writeImage(path string, image *build.Image) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // The tests start this test binary again as a process that publishes in a state
@@ -43,7 +43,7 @@ func publishUntilError(dir, limit string) error {
 			return err
 		}
 	}
-	b := tree.NewBuilder("node")
+	b := build.New("node")
 	if err := b.Apply(twoPods()); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func currentGeneration(t *testing.T, dir string) uint64 {
 
 func TestNoSpaceForTheWholeTreeLeavesCurrent(t *testing.T) {
 	dir := t.TempDir()
-	mustPublish(t, newPublisher(t, dir), tree.NewBuilder("node"), 1)
+	mustPublish(t, newPublisher(t, dir), build.New("node"), 1)
 	output, err := publishing(dir, "300").CombinedOutput()
 	if err == nil || !strings.Contains(string(output), "file too large") {
 		t.Fatalf("publishing without space: %v: %s", err, output)
@@ -110,7 +110,7 @@ func TestPublisherKilledAtAnyMomentLeavesASoundTree(t *testing.T) {
 		if files := filesIn(t, filepath.Join(dir, "tree")); slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, ".") }) {
 			t.Errorf("files %q", files)
 		}
-		after, err := p.Publish(tree.NewBuilder("node"))
+		after, err := p.Publish(build.New("node"))
 		if err != nil || after <= before {
 			t.Errorf("published generation %d after %d: %v", after, before, err)
 		}

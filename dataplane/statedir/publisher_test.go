@@ -15,7 +15,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 func filesIn(t testing.TB, dir string) []string {
@@ -80,7 +80,7 @@ func newPublisher(t testing.TB, stateDir string) *statedir.Publisher {
 	return p
 }
 
-func mustPublish(t testing.TB, p *statedir.Publisher, b *tree.Builder, want uint64) {
+func mustPublish(t testing.TB, p *statedir.Publisher, b *build.Builder, want uint64) {
 	t.Helper()
 	if got, err := p.Publish(b); err != nil || got != want {
 		t.Fatalf("published generation %d, %v; want %d", got, err, want)
@@ -90,7 +90,7 @@ func mustPublish(t testing.TB, p *statedir.Publisher, b *tree.Builder, want uint
 func TestPublisherKeepsTheCurrentTreeAndTheOneBefore(t *testing.T) {
 	old := unix.Umask(0o077)
 	t.Cleanup(func() { unix.Umask(old) })
-	dir, b := filepath.Join(t.TempDir(), "state"), tree.NewBuilder("node")
+	dir, b := filepath.Join(t.TempDir(), "state"), build.New("node")
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
 	wantFiles(t, dir, "1.tree", "1.tree")
@@ -141,7 +141,7 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 			if files := filesIn(t, trees); slices.Contains(files, ".partial.tree") || slices.Contains(files, ".partial.current") {
 				t.Errorf("partial files stay: %q", files)
 			}
-			mustPublish(t, p, tree.NewBuilder("node"), tt.want)
+			mustPublish(t, p, build.New("node"), tt.want)
 			tr, err := statedir.OpenCurrent(dir)
 			if err != nil {
 				t.Fatal(err)
@@ -170,7 +170,7 @@ func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir, b := t.TempDir(), tree.NewBuilder("node")
+			dir, b := t.TempDir(), build.New("node")
 			p := newPublisher(t, dir)
 			mustPublish(t, p, b, 1)
 			spoil(t, dir)
@@ -188,7 +188,7 @@ func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
 }
 
 func TestReadersDuringPublications(t *testing.T) {
-	dir, b := t.TempDir(), tree.NewBuilder("node")
+	dir, b := t.TempDir(), build.New("node")
 	if err := b.Apply(twoPods()); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 func TestShareLetsTheGroupPublish(t *testing.T) {
@@ -49,7 +49,7 @@ func TestRemoveLeavesForeignFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := p.Publish(tree.NewBuilder("node")); err != nil {
+		if _, err := p.Publish(build.New("node")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // delivery is one call of Watch's handler.
@@ -77,7 +78,7 @@ func wantGeneration(t *testing.T, deliveries <-chan delivery, want uint64) {
 }
 
 func TestWatchDeliversEachPublication(t *testing.T) {
-	dir, b := t.TempDir(), tree.NewBuilder("node")
+	dir, b := t.TempDir(), build.New("node")
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
 	deliveries := watching(t, dir)
@@ -98,7 +99,7 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 // reads it: a dataplane re-evaluates all open connections for each delivery.
 func TestWatchDeliversNoTreeTwice(t *testing.T) {
 	const last = 2000
-	dir, b := t.TempDir(), tree.NewBuilder("node")
+	dir, b := t.TempDir(), build.New("node")
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
 	ctx, stop := context.WithCancel(t.Context())
@@ -140,7 +141,7 @@ func TestWatchDeliversNoTreeTwice(t *testing.T) {
 }
 
 func TestWatchWaitsForTheDirectory(t *testing.T) {
-	dir, b := filepath.Join(t.TempDir(), "run", "sluice"), tree.NewBuilder("node")
+	dir, b := filepath.Join(t.TempDir(), "run", "sluice"), build.New("node")
 	deliveries := watching(t, dir)
 	mustPublish(t, newPublisher(t, dir), b, 1)
 	wantGeneration(t, deliveries, 1)
@@ -152,7 +153,7 @@ func TestWatchWaitsForTheDirectory(t *testing.T) {
 }
 
 func TestWatchReportsARejectedTreeAndContinues(t *testing.T) {
-	dir, b := t.TempDir(), tree.NewBuilder("node")
+	dir, b := t.TempDir(), build.New("node")
 	p := newPublisher(t, dir)
 	mustPublish(t, p, b, 1)
 	deliveries := watching(t, dir)

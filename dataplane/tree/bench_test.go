@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
@@ -48,7 +48,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
 			c := cluster.NewRealistic(1, cluster.Size{Pods: size.pods, Policies: size.policies, DualStack: true})
-			builder := tree.NewBuilder(cluster.LocalNode)
+			builder := build.New(cluster.LocalNode)
 			if err := builder.Apply(compile(b, c)); err != nil {
 				b.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func BenchmarkApply(b *testing.B) {
 			d := everyPodSeen(100000, dualStack)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := tree.NewBuilder("node").Apply(d); err != nil {
+				if err := build.New("node").Apply(d); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -141,7 +141,7 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkPublish(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
-			builder, s := tree.NewBuilder("node"), newStageOnTmpfs(b)
+			builder, s := build.New("node"), newStageOnTmpfs(b)
 			if err := builder.Apply(everyPodSeen(100000, dualStack)); err != nil {
 				b.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkOpen maps and checks a large tree.
 func BenchmarkOpen(b *testing.B) {
-	builder, s := tree.NewBuilder("node"), newStageOnTmpfs(b)
+	builder, s := build.New("node"), newStageOnTmpfs(b)
 	if err := builder.Apply(everyPodSeen(100000, true)); err != nil {
 		b.Fatal(err)
 	}

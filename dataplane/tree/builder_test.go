@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 func oneRule(r rule.Rule) rule.Delta {
@@ -68,7 +69,7 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := tree.NewBuilder("node")
+			b := build.New("node")
 			if err := b.Apply(smallDelta()); err != nil {
 				t.Fatal(err)
 			}
@@ -98,14 +99,14 @@ func TestTakingAwayWhatIsNotThereIsNoError(t *testing.T) {
 	d := oneAddress("1.1.1.1", rule.Owner{})
 	d.Pods = []rule.PodChange{{ID: 5}}
 	d.Programs = []rule.ProgramChange{{ID: 5}}
-	if err := tree.NewBuilder("node").Apply(d); err != nil {
+	if err := build.New("node").Apply(d); err != nil {
 		t.Error(err)
 	}
 }
 
 // An address table that shrinks and grows again loses nothing.
 func TestAddressesComeAndGo(t *testing.T) {
-	b, s, rules := tree.NewBuilder("node"), newStage(t), newNaive()
+	b, s, rules := build.New("node"), newStage(t), newNaive()
 	local := func(n int) netip.Addr {
 		if n%2 == 0 {
 			return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
@@ -142,7 +143,7 @@ func TestAddressesComeAndGo(t *testing.T) {
 
 // Whatever comes and goes, a tree is as large as what there is.
 func TestBuilderKeepsNothingOfWhatWent(t *testing.T) {
-	b, s := tree.NewBuilder("node"), newStage(t)
+	b, s := build.New("node"), newStage(t)
 	there := smallDelta()
 	var gone rule.Delta
 	for _, c := range there.Addresses {

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // smallDelta has at least one of everything that a tree can hold.
@@ -71,8 +72,8 @@ func smallFlows() []flow.Flow {
 
 func smallTree(t testing.TB) []byte {
 	t.Helper()
-	b := tree.NewBuilder("node")
-	b.ShareLeaves()
+	b := build.New("node")
+	b.SetFlatLimit(0)
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}

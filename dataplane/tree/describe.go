@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // name gives a name as a string of its own, which outlives the mapping.
@@ -30,8 +31,8 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 // ruleOf names a rule of the program that lies at an offset.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
-	r := p[programBody+p[programIsolated]+number*ruleWords:]
-	return t.name(r[ruleName]), int(r[ruleIndex])
+	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
+	return t.name(r[format.RuleName]), int(r[format.RuleIndex])
 }
 
 // IsolatedBy names the policies that isolate the pod of a side, ascending. It
@@ -42,9 +43,9 @@ func (t *Tree) IsolatedBy(s rule.Side) []string {
 		return nil
 	}
 	p := t.programs[s.Ref.Program:]
-	policies := make([]string, p[programIsolated])
+	policies := make([]string, p[format.ProgramIsolated])
 	for i := range policies {
-		policies[i] = t.name(p[programBody+i])
+		policies[i] = t.name(p[format.ProgramBody+i])
 	}
 	return policies
 }
@@ -63,23 +64,23 @@ type Pod struct {
 // Pods gives the pods of the node, in no particular order.
 func (t *Tree) Pods() iter.Seq[Pod] {
 	return func(yield func(Pod) bool) {
-		addresses := make([][]netip.Addr, len(t.pods)/podWords)
-		for e := t.endpoints; len(e) > 0; e = e[endpointWords:] {
-			if family := e[endpointClass] & ownerMask; family != 0 {
-				a := addressFrom(e[endpointAddress:]).addr(family == endpointIPv4)
-				addresses[e[endpointPod]] = append(addresses[e[endpointPod]], a)
+		addresses := make([][]netip.Addr, len(t.pods)/format.PodWords)
+		for e := t.endpoints; len(e) > 0; e = e[format.EndpointWords:] {
+			if family := e[format.EndpointClass] & format.OwnerMask; family != 0 {
+				a := format.AddressFrom(e[format.EndpointAddress:]).Addr(family == format.EndpointIPv4)
+				addresses[e[format.EndpointPod]] = append(addresses[e[format.EndpointPod]], a)
 			}
 		}
 		for i := range addresses {
-			pod := t.pods[i*podWords:]
-			if pod[podName] == noName {
+			pod := t.pods[i*format.PodWords:]
+			if pod[format.PodName] == format.NoName {
 				continue
 			}
 			if !yield(Pod{
-				Name:            t.name(pod[podName]),
+				Name:            t.name(pod[format.PodName]),
 				Addresses:       addresses[i],
-				EgressIsolated:  pod[podPrograms+rule.Egress] != 0,
-				IngressIsolated: pod[podPrograms+rule.Ingress] != 0,
+				EgressIsolated:  pod[format.PodPrograms+rule.Egress] != 0,
+				IngressIsolated: pod[format.PodPrograms+rule.Ingress] != 0,
 			}) {
 				return
 			}
@@ -93,5 +94,5 @@ func (t *Tree) Pod(a netip.Addr) (name string, ok bool) {
 	if e.endpoint == nil {
 		return "", false
 	}
-	return t.name(t.pods[e.endpoint[endpointPod]*podWords+podName]), true
+	return t.name(t.pods[e.endpoint[format.EndpointPod]*format.PodWords+format.PodName]), true
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 var (
@@ -14,7 +15,7 @@ var (
 
 // end is one end of a flow: its address, and what the tree knows of it.
 type end struct {
-	address address
+	address format.Address
 	is4     bool
 	kind    uint32
 	class   uint32
@@ -30,17 +31,17 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	d := rule.Decision{Egress: elsewhere, Ingress: elsewhere}
 	slot, port := slotAndPort(f)
 	if src.endpoint != nil {
-		if dst.endpoint != nil && src.endpoint[endpointPod] == dst.endpoint[endpointPod] {
+		if dst.endpoint != nil && src.endpoint[format.EndpointPod] == dst.endpoint[format.EndpointPod] {
 			self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
 			return rule.Decision{Egress: self, Ingress: self}
 		}
-		d.Egress = t.judge(src.endpoint[endpointPrograms+rule.Egress], slot, port, &dst)
+		d.Egress = t.judge(src.endpoint[format.EndpointPrograms+rule.Egress], slot, port, &dst)
 	}
 	if dst.endpoint != nil {
-		if src.kind == ownerThisNode {
+		if src.kind == format.OwnerThisNode {
 			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.SameNode}
 		} else {
-			d.Ingress = t.judge(dst.endpoint[endpointPrograms+rule.Ingress], slot, port, &src)
+			d.Ingress = t.judge(dst.endpoint[format.EndpointPrograms+rule.Ingress], slot, port, &src)
 		}
 	}
 	return d
@@ -48,7 +49,7 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 
 // slotAndPort gives what of a flow the port tables ask for.
 func slotAndPort(f flow.Flow) (slot int, port uint32) {
-	if slot = slotOf(f.Protocol); slot == slotOther {
+	if slot = format.PortTable(f.Protocol); slot == format.PortsOther {
 		return slot, 0
 	}
 	return slot, uint32(f.DstPort)
@@ -56,21 +57,21 @@ func slotAndPort(f flow.Flow) (slot int, port uint32) {
 
 // find says what the tree knows of an address.
 func (t *Tree) find(a netip.Addr) end {
-	e := end{address: addressOf(a), is4: a.Is4()}
+	e := end{address: format.AddressOf(a), is4: a.Is4()}
 	var value uint32
 	if e.is4 {
-		value = find4(t.ipv4, t.shift4, uint32(e.address.lo))
+		value = find4(t.ipv4, t.shift4, uint32(e.address.Lo))
 	} else {
 		value = find6(t.ipv6, t.shift6, e.address)
 	}
-	e.kind = value & ownerMask
+	e.kind = value & format.OwnerMask
 	switch e.kind {
-	case ownerRemote:
-		e.class = value >> ownerBits
-	case ownerLocal:
-		at := int(value>>ownerBits) * endpointWords
-		e.endpoint = t.endpoints[at : at+endpointWords : at+endpointWords]
-		e.class = e.endpoint[endpointClass] >> ownerBits
+	case format.OwnerRemote:
+		e.class = value >> format.OwnerBits
+	case format.OwnerLocal:
+		at := int(value>>format.OwnerBits) * format.EndpointWords
+		e.endpoint = t.endpoints[at : at+format.EndpointWords : at+format.EndpointWords]
+		e.class = e.endpoint[format.EndpointClass] >> format.OwnerBits
 	}
 	return e
 }
@@ -81,12 +82,12 @@ func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) rule.Side
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	}
 	p := t.programs[program:]
-	entry := decide(p, leafAt(p, p[programPorts+slot], port), peer)
+	entry := decide(p, leafAt(p, p[format.ProgramPorts+slot], port), peer)
 	if entry == 0 {
 		return rule.Side{Reason: rule.NoRuleMatched, Ref: rule.Ref{Program: program}}
 	}
-	side := rule.Side{Reason: rule.Matched, Ref: rule.Ref{Program: program, Rule: entry >> actionBits}}
-	if rule.Action(entry&actionMask) == rule.ActionAccept {
+	side := rule.Side{Reason: rule.Matched, Ref: rule.Ref{Program: program, Rule: entry >> format.ActionBits}}
+	if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
 		side.Verdict = rule.Allow
 	}
 	return side
@@ -111,11 +112,11 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 // decide gives the entry of the rule that decides about a peer, the first in
 // the order of the program, or 0.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
-	l := p[leaf : leaf+leafWords]
+	l := p[leaf : leaf+format.LeafWords]
 	// No entry becomes the largest number.
 	best := decideAt(p, l, peer)
-	for l[leafNext] != 0 {
-		l = p[l[leafNext] : l[leafNext]+leafWords]
+	for l[format.LeafNext] != 0 {
+		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
 		best = min(best, decideAt(p, l, peer))
 	}
 	return best + 1
@@ -123,18 +124,18 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 
 // decideAt asks one leaf, and gives the entry less 1.
 func decideAt(p, l []uint32, peer *end) uint32 {
-	best := l[leafEvery] - 1
-	if page := peer.class >> pageBits; page < l[leafDirectory+1] {
-		if at := p[l[leafDirectory]+page]; at != 0 {
-			best = min(best, p[at+peer.class%pageClasses]-1)
+	best := l[format.LeafEvery] - 1
+	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {
+		if at := p[l[format.LeafDirectory]+page]; at != 0 {
+			best = min(best, p[at+peer.class%format.PageClasses]-1)
 		}
 	}
 	if peer.is4 {
-		if n := l[leafIPv4+1]; n != 0 {
-			best = min(best, interval4(p[l[leafIPv4]:], n, uint32(peer.address.lo))-1)
+		if n := l[format.LeafIPv4+1]; n != 0 {
+			best = min(best, interval4(p[l[format.LeafIPv4]:], n, uint32(peer.address.Lo))-1)
 		}
-	} else if n := l[leafIPv6+1]; n != 0 {
-		best = min(best, interval6(p[l[leafIPv6]:], n, peer.address)-1)
+	} else if n := l[format.LeafIPv6+1]; n != 0 {
+		best = min(best, interval6(p[l[format.LeafIPv6]:], n, peer.address)-1)
 	}
 	return best
 }
@@ -157,10 +158,10 @@ func interval4(p []uint32, n, a uint32) uint32 {
 }
 
 // interval6 is interval4 for IPv6, where a start has four words.
-func interval6(p []uint32, n uint32, a address) uint32 {
+func interval6(p []uint32, n uint32, a format.Address) uint32 {
 	low, high := uint32(0), n
 	for low < high {
-		if middle := (low + high) / 2; addressFrom(p[4*middle:]).compare(a) <= 0 {
+		if middle := (low + high) / 2; format.AddressFrom(p[4*middle:]).Compare(a) <= 0 {
 			low = middle + 1
 		} else {
 			high = middle

@@ -11,11 +11,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 func publishSmall(t *testing.T) *tree.Tree {
 	t.Helper()
-	b := tree.NewBuilder("node")
+	b := build.New("node")
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestNearMisses(t *testing.T) {
 func TestNearMissesAreTrue(t *testing.T) {
 	s := newStage(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		rules, b := newNaive(), tree.NewBuilder("node")
+		rules, b := newNaive(), build.New("node")
 		d := drawDelta(rt, rules)
 		rules.apply(d)
 		if err := b.Apply(d); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // NearMisses returns the rules that would have allowed a side of a flow that no
@@ -27,19 +28,19 @@ func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []
 func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
 	ports := map[uint32][]rule.Ports{}
-	for slot, protocol := range [...]flow.Protocol{slotTCP: flow.TCP, slotUDP: flow.UDP, slotSCTP: flow.SCTP} {
-		table := p[p[programPorts+slot]:]
+	for slot, protocol := range [...]flow.Protocol{format.PortsTCP: flow.TCP, format.PortsUDP: flow.UDP, format.PortsSCTP: flow.SCTP} {
+		table := p[p[format.ProgramPorts+slot]:]
 		n := table[0]
 		for i := range n {
 			entry := decide(p, table[1+n+i], peer)
-			if rule.Action(entry&actionMask) != rule.ActionAccept {
+			if rule.Action(entry&format.ActionMask) != rule.ActionAccept {
 				continue
 			}
 			here := rule.Ports{Protocol: uint8(protocol), First: uint16(table[1+i]), Last: 65535}
 			if i+1 < n {
 				here.Last = uint16(table[2+i] - 1)
 			}
-			ports[entry>>actionBits] = appendPorts(ports[entry>>actionBits], here)
+			ports[entry>>format.ActionBits] = appendPorts(ports[entry>>format.ActionBits], here)
 		}
 	}
 	return t.misses(program, rule.PortPart, ports)
@@ -60,26 +61,26 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
-			if rule.Action(entry&actionMask) == rule.ActionAccept {
-				found[entry>>actionBits] = nil
+			if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
+				found[entry>>format.ActionBits] = nil
 			}
 		}
 	}
-	for next := leafAt(p, p[programPorts+slot], port); next != 0; {
-		leaf := p[next : next+leafWords]
-		collect(leaf[leafEvery : leafEvery+1])
-		for i := range leaf[leafDirectory+1] {
-			if page := p[leaf[leafDirectory]+i]; page != 0 {
-				collect(p[page : page+pageClasses])
+	for next := leafAt(p, p[format.ProgramPorts+slot], port); next != 0; {
+		leaf := p[next : next+format.LeafWords]
+		collect(leaf[format.LeafEvery : format.LeafEvery+1])
+		for i := range leaf[format.LeafDirectory+1] {
+			if page := p[leaf[format.LeafDirectory]+i]; page != 0 {
+				collect(p[page : page+format.PageClasses])
 			}
 		}
-		if at, n := leaf[leafIPv4], leaf[leafIPv4+1]; n > 0 {
+		if at, n := leaf[format.LeafIPv4], leaf[format.LeafIPv4+1]; n > 0 {
 			collect(p[at+n : at+2*n])
 		}
-		if at, n := leaf[leafIPv6], leaf[leafIPv6+1]; n > 0 {
+		if at, n := leaf[format.LeafIPv6], leaf[format.LeafIPv6+1]; n > 0 {
 			collect(p[at+4*n : at+5*n])
 		}
-		next = leaf[leafNext]
+		next = leaf[format.LeafNext]
 	}
 	return t.misses(program, rule.PeerPart, found)
 }

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -8,6 +9,19 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
+)
+
+// The errors of Open, in addition to those of the file system.
+var (
+	// ErrCorrupt means that the file is not a tree, or a damaged or incomplete one.
+	ErrCorrupt = errors.New("not a sound tree")
+	// ErrVersion means that the tree has a format that this build cannot read.
+	ErrVersion = errors.New("unknown tree format")
+	// ErrByteOrder means that the tree was written on a machine with the other
+	// byte order.
+	ErrByteOrder = errors.New("tree of the other byte order")
 )
 
 // Tree is an open tree. All its methods but Close may be called at the same
@@ -68,7 +82,7 @@ func (t *Tree) open() error {
 	switch {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s, not a regular file", ErrCorrupt, kindOf(info.Mode()))
-	case size < int64(aligned(headWords)*wordSize):
+	case size < int64(format.Aligned(format.HeadWords)*format.WordSize):
 		return fmt.Errorf("%w: %d bytes are too few for a header", ErrCorrupt, size)
 	case size > math.MaxInt:
 		return fmt.Errorf("%w: %d bytes do not fit into memory", ErrCorrupt, size)
@@ -94,45 +108,45 @@ func kindOf(mode fs.FileMode) string {
 
 // read checks header and checksum, finds the sections and verifies them.
 func (t *Tree) read() error {
-	words := wordsOf(t.mapping)
-	if string(t.mapping[:len(magic)]) != magic {
+	words := format.WordsOf(t.mapping)
+	if string(t.mapping[:len(format.Magic)]) != format.Magic {
 		return fmt.Errorf("%w: no tree at all", ErrCorrupt)
 	}
-	switch words[headByteOrder] {
-	case byteOrderMark:
-	case otherOrder:
+	switch words[format.HeadByteOrder] {
+	case format.ByteOrderMark:
+	case format.OtherOrder:
 		return ErrByteOrder
 	default:
-		return fmt.Errorf("%w: byte-order mark %#08x", ErrCorrupt, words[headByteOrder])
+		return fmt.Errorf("%w: byte-order mark %#08x", ErrCorrupt, words[format.HeadByteOrder])
 	}
-	if version := words[headVersion]; version != formatVersion {
-		return fmt.Errorf("%w: version %d, this build reads version %d", ErrVersion, version, formatVersion)
+	if version := words[format.HeadVersion]; version != format.Version {
+		return fmt.Errorf("%w: version %d, this build reads version %d", ErrVersion, version, format.Version)
 	}
-	length := uint64(words[headLength]) | uint64(words[headLength+1])<<32
-	if uint64(len(t.mapping))%wordSize != 0 || length != uint64(len(words)) {
-		return fmt.Errorf("%w: %d bytes, its header says %d words of %d", ErrCorrupt, len(t.mapping), length, wordSize)
+	length := uint64(words[format.HeadLength]) | uint64(words[format.HeadLength+1])<<32
+	if uint64(len(t.mapping))%format.WordSize != 0 || length != uint64(len(words)) {
+		return fmt.Errorf("%w: %d bytes, its header says %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
 	}
-	if sum := crc32.Checksum(t.mapping[headChecked*wordSize:], castagnoli); sum != words[headChecksum] {
-		return fmt.Errorf("%w: checksum %08x, its header says %08x", ErrCorrupt, sum, words[headChecksum])
+	if sum := crc32.Checksum(t.mapping[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
+		return fmt.Errorf("%w: checksum %08x, its header says %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
-	t.generation = uint64(words[headGeneration]) | uint64(words[headGeneration+1])<<32
-	var parts [sections][]uint32
-	at := uint64(aligned(headWords))
+	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
+	var parts [format.Sections][]uint32
+	at := uint64(format.Aligned(format.HeadWords))
 	for section := range parts {
-		offset, count := uint64(words[headSections+2*section]), uint64(words[headSections+2*section+1])
+		offset, count := uint64(words[format.HeadSections+2*section]), uint64(words[format.HeadSections+2*section+1])
 		if offset != at || offset+count > length {
 			return fmt.Errorf("%w: section %d lies at %d with %d words, want it at %d", ErrCorrupt, section, offset, count, at)
 		}
 		parts[section] = words[offset : offset+count : offset+count]
-		at = aligned(offset + count)
+		at = format.Aligned(offset + count)
 	}
 	if at != length {
 		return fmt.Errorf("%w: sections end at word %d of %d", ErrCorrupt, at, length)
 	}
-	t.names, t.nameBytes = parts[sectionNames], bytesOf(parts[sectionNameBytes])
-	t.ipv4, t.ipv6 = parts[sectionIPv4], parts[sectionIPv6]
-	t.shift4, t.shift6 = shiftOf(len(t.ipv4)/slotWords4), shiftOf(len(t.ipv6)/slotWords6)
-	t.endpoints, t.pods, t.programs = parts[sectionEndpoints], parts[sectionPods], parts[sectionPrograms]
+	t.names, t.nameBytes = parts[format.SectionNames], format.BytesOf(parts[format.SectionNameBytes])
+	t.ipv4, t.ipv6 = parts[format.SectionIPv4], parts[format.SectionIPv6]
+	t.shift4, t.shift6 = format.Shift(len(t.ipv4)/format.SlotWords4), format.Shift(len(t.ipv6)/format.SlotWords6)
+	t.endpoints, t.pods, t.programs = parts[format.SectionEndpoints], parts[format.SectionPods], parts[format.SectionPrograms]
 	if err := t.verify(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

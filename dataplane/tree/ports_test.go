@@ -10,7 +10,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // overlapping gives a program of n rules, each for an address of its own and all
@@ -37,7 +37,7 @@ func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >
 // each rule holds exactly for its address and ports.
 func TestRulesThatOverlap(t *testing.T) {
 	const rules = 8_000
-	delta, b, s := overlapping(rules), tree.NewBuilder("node"), newStage(t)
+	delta, b, s := overlapping(rules), build.New("node"), newStage(t)
 	if err := b.Apply(delta); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // world is a handful of everything, so that random rules collide.
@@ -161,15 +162,15 @@ func answers(tr *tree.Tree, f flow.Flow) (egress, ingress answer) {
 func TestRandomRulesAreJudgedAsTheyRead(t *testing.T) {
 	incremental, scratch := newStage(t), newStage(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		rules, builder := newNaive(), tree.NewBuilder("node")
+		rules, builder := newNaive(), build.New("node")
 		for range rapid.IntRange(1, 4).Draw(rt, "deltas") {
 			d := drawDelta(rt, rules)
 			rules.apply(d)
 			if err := builder.Apply(d); err != nil {
 				rt.Fatalf("Apply: %v\n%+v", err, d)
 			}
-			whole := tree.NewBuilder("node")
-			whole.ShareLeaves()
+			whole := build.New("node")
+			whole.SetFlatLimit(0)
 			if err := whole.Apply(rules.everything()); err != nil {
 				rt.Fatalf("Apply of everything: %v", err)
 			}

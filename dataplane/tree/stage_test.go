@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // tester is what tests and random tests have in common.
@@ -56,7 +57,7 @@ func (s *stage) close() {
 }
 
 // publish gives the builder's rules as a tree, good until the next call.
-func (s *stage) publish(t tester, b *tree.Builder) *tree.Tree {
+func (s *stage) publish(t tester, b *build.Builder) *tree.Tree {
 	t.Helper()
 	generation, err := s.publisher.Publish(b)
 	if err != nil {

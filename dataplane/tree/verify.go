@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // verify checks every offset, count and reference of the sections, so that no
@@ -24,10 +25,10 @@ func (t *Tree) verify() error {
 	if err := t.verifyEndpoints(programs); err != nil {
 		return err
 	}
-	if err := t.verifyTable("IPv4", t.ipv4, slotWords4); err != nil {
+	if err := t.verifyTable("IPv4", t.ipv4, format.SlotWords4); err != nil {
 		return err
 	}
-	return t.verifyTable("IPv6", t.ipv6, slotWords6)
+	return t.verifyTable("IPv6", t.ipv6, format.SlotWords6)
 }
 
 func (t *Tree) verifyNames() error {
@@ -46,14 +47,14 @@ func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t
 
 // verifyPrograms gives where programs lie, ascending; 0, no program, is one.
 func (t *Tree) verifyPrograms() ([]uint32, error) {
-	if len(t.programs) < alignment {
+	if len(t.programs) < format.Alignment {
 		return nil, errors.New("no programs section")
 	}
 	offsets, v := []uint32{0}, programVerifier{tree: t, regions: map[region]struct{}{}}
-	for rest := t.programs[alignment:]; len(rest) > 0; {
+	for rest := t.programs[format.Alignment:]; len(rest) > 0; {
 		offset := len(t.programs) - len(rest)
-		length := uint64(rest[programLength])
-		if length < programBody || length > uint64(len(rest)) {
+		length := uint64(rest[format.ProgramLength])
+		if length < format.ProgramBody || length > uint64(len(rest)) {
 			return nil, fmt.Errorf("program at %d: length %d", offset, length)
 		}
 		v.begin(rest[:length])
@@ -61,7 +62,7 @@ func (t *Tree) verifyPrograms() ([]uint32, error) {
 			return nil, fmt.Errorf("program at %d: %w", offset, err)
 		}
 		t.counts.Programs++
-		t.counts.Rules += int(rest[programRules])
+		t.counts.Rules += int(rest[format.ProgramRules])
 		offsets = append(offsets, uint32(offset))
 		rest = rest[length:]
 	}
@@ -69,19 +70,19 @@ func (t *Tree) verifyPrograms() ([]uint32, error) {
 }
 
 func (t *Tree) verifyPods(programs []uint32) error {
-	if len(t.pods)%podWords != 0 {
+	if len(t.pods)%format.PodWords != 0 {
 		return errors.New("pods section of a broken length")
 	}
-	for i := 0; i < len(t.pods); i += podWords {
-		pod := t.pods[i : i+podWords]
-		if pod[podName] == noName {
+	for i := 0; i < len(t.pods); i += format.PodWords {
+		pod := t.pods[i : i+format.PodWords]
+		if pod[format.PodName] == format.NoName {
 			continue
 		}
-		if !t.isName(pod[podName]) {
-			return fmt.Errorf("pod %d: name %d is unknown", i/podWords, pod[podName])
+		if !t.isName(pod[format.PodName]) {
+			return fmt.Errorf("pod %d: name %d is unknown", i/format.PodWords, pod[format.PodName])
 		}
-		if err := knownPrograms(programs, pod[podPrograms:]); err != nil {
-			return fmt.Errorf("pod %d: %w", i/podWords, err)
+		if err := knownPrograms(programs, pod[format.PodPrograms:]); err != nil {
+			return fmt.Errorf("pod %d: %w", i/format.PodWords, err)
 		}
 		t.counts.Pods++
 	}
@@ -99,24 +100,24 @@ func knownPrograms(programs, record []uint32) error {
 }
 
 func (t *Tree) verifyEndpoints(programs []uint32) error {
-	if len(t.endpoints)%endpointWords != 0 {
+	if len(t.endpoints)%format.EndpointWords != 0 {
 		return errors.New("endpoints section of a broken length")
 	}
-	for i := 0; i < len(t.endpoints); i += endpointWords {
-		e := t.endpoints[i : i+endpointWords]
-		switch e[endpointClass] & ownerMask {
+	for i := 0; i < len(t.endpoints); i += format.EndpointWords {
+		e := t.endpoints[i : i+format.EndpointWords]
+		switch e[format.EndpointClass] & format.OwnerMask {
 		case 0:
 			continue
-		case endpointIPv4, endpointIPv6:
+		case format.EndpointIPv4, format.EndpointIPv6:
 		default:
-			return fmt.Errorf("endpoint %d: of no address family", i/endpointWords)
+			return fmt.Errorf("endpoint %d: of no address family", i/format.EndpointWords)
 		}
-		pod := uint64(e[endpointPod]) * podWords
-		if pod >= uint64(len(t.pods)) || t.pods[pod+podName] == noName {
-			return fmt.Errorf("endpoint %d: no pod %d", i/endpointWords, e[endpointPod])
+		pod := uint64(e[format.EndpointPod]) * format.PodWords
+		if pod >= uint64(len(t.pods)) || t.pods[pod+format.PodName] == format.NoName {
+			return fmt.Errorf("endpoint %d: no pod %d", i/format.EndpointWords, e[format.EndpointPod])
 		}
-		if err := knownPrograms(programs, e[endpointPrograms:]); err != nil {
-			return fmt.Errorf("endpoint %d: %w", i/endpointWords, err)
+		if err := knownPrograms(programs, e[format.EndpointPrograms:]); err != nil {
+			return fmt.Errorf("endpoint %d: %w", i/format.EndpointWords, err)
 		}
 		t.counts.LocalAddresses++
 	}
@@ -125,7 +126,7 @@ func (t *Tree) verifyEndpoints(programs []uint32) error {
 
 func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	slots := len(table) / width
-	if slots < minSlots || slots&(slots-1) != 0 || len(table)%width != 0 {
+	if slots < format.MinSlots || slots&(slots-1) != 0 || len(table)%width != 0 {
 		return fmt.Errorf("%s table of %d words", family, len(table))
 	}
 	used := 0
@@ -135,13 +136,13 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 			continue
 		}
 		used++
-		switch value & ownerMask {
-		case ownerRemote:
-		case ownerThisNode:
-		case ownerLocal:
-			endpoint := uint64(value>>ownerBits) * endpointWords
-			if endpoint >= uint64(len(t.endpoints)) || t.endpoints[endpoint+endpointClass]&ownerMask == 0 {
-				return fmt.Errorf("%s address at slot %d: no endpoint %d", family, i/width, value>>ownerBits)
+		switch value & format.OwnerMask {
+		case format.OwnerRemote:
+		case format.OwnerThisNode:
+		case format.OwnerLocal:
+			endpoint := uint64(value>>format.OwnerBits) * format.EndpointWords
+			if endpoint >= uint64(len(t.endpoints)) || t.endpoints[endpoint+format.EndpointClass]&format.OwnerMask == 0 {
+				return fmt.Errorf("%s address at slot %d: no endpoint %d", family, i/width, value>>format.OwnerBits)
 			}
 		default:
 			return fmt.Errorf("%s address at slot %d: owner of no kind", family, i/width)
@@ -207,15 +208,15 @@ func (v *programVerifier) first(r region) bool {
 
 // part gives count words at an offset that is not the program's start.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
-	if offset < programBody || uint64(offset)+count > uint64(len(v.words)) {
+	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
 		return nil, fmt.Errorf("%s at %d with %d words lies outside", what, offset, count)
 	}
 	return v.words[offset : uint64(offset)+count], nil
 }
 
 func (v *programVerifier) verify() error {
-	isolated := v.words[programIsolated]
-	policies, err := v.part("list of policies", programBody, uint64(isolated))
+	isolated := v.words[format.ProgramIsolated]
+	policies, err := v.part("list of policies", format.ProgramBody, uint64(isolated))
 	if err != nil {
 		return err
 	}
@@ -224,19 +225,19 @@ func (v *programVerifier) verify() error {
 			return fmt.Errorf("policy %d is unknown", policy)
 		}
 	}
-	if v.rules, err = v.part("rules", programBody+isolated, uint64(v.words[programRules])*ruleWords); err != nil {
+	if v.rules, err = v.part("rules", format.ProgramBody+isolated, uint64(v.words[format.ProgramRules])*format.RuleWords); err != nil {
 		return err
 	}
-	for i := 0; i < len(v.rules); i += ruleWords {
-		if !v.tree.isName(v.rules[i+ruleName]) {
-			return fmt.Errorf("rule %d: policy %d is unknown", i/ruleWords, v.rules[i+ruleName])
+	for i := 0; i < len(v.rules); i += format.RuleWords {
+		if !v.tree.isName(v.rules[i+format.RuleName]) {
+			return fmt.Errorf("rule %d: policy %d is unknown", i/format.RuleWords, v.rules[i+format.RuleName])
 		}
-		if action := rule.Action(v.rules[i+ruleAction]); v.rules[i+ruleAction] > actionMask || action != rule.ActionAccept && action != rule.ActionDeny {
-			return fmt.Errorf("rule %d: action %d is unknown", i/ruleWords, v.rules[i+ruleAction])
+		if action := rule.Action(v.rules[i+format.RuleAction]); v.rules[i+format.RuleAction] > format.ActionMask || action != rule.ActionAccept && action != rule.ActionDeny {
+			return fmt.Errorf("rule %d: action %d is unknown", i/format.RuleWords, v.rules[i+format.RuleAction])
 		}
 	}
-	for slot := range slots {
-		if err := v.portTable(v.words[programPorts+slot]); err != nil {
+	for slot := range format.PortTables {
+		if err := v.portTable(v.words[format.ProgramPorts+slot]); err != nil {
 			return err
 		}
 	}
@@ -272,7 +273,7 @@ func (v *programVerifier) portTable(offset uint32) error {
 // leaf checks a leaf and those that are asked with it.
 func (v *programVerifier) leaf(offset uint32) error {
 	for asked := 1; ; asked++ {
-		leaf, err := v.part("leaf", offset, leafWords)
+		leaf, err := v.part("leaf", offset, format.LeafWords)
 		if err != nil {
 			return err
 		}
@@ -283,10 +284,10 @@ func (v *programVerifier) leaf(offset uint32) error {
 		} else if asked == 1 {
 			return nil
 		}
-		switch next := leaf[leafNext]; {
+		switch next := leaf[format.LeafNext]; {
 		case next == 0:
 			return nil
-		case next >= offset || asked == maxLeaves:
+		case next >= offset || asked == format.MaxLeaves:
 			return fmt.Errorf("leaf at %d: the next one is at %d, number %d", offset, next, asked+1)
 		default:
 			offset = next
@@ -295,16 +296,16 @@ func (v *programVerifier) leaf(offset uint32) error {
 }
 
 func (v *programVerifier) leafItself(leaf []uint32) error {
-	if err := v.entries(leaf[leafEvery : leafEvery+1]); err != nil {
+	if err := v.entries(leaf[format.LeafEvery : format.LeafEvery+1]); err != nil {
 		return err
 	}
-	if err := v.directory(leaf[leafDirectory], leaf[leafDirectory+1]); err != nil {
+	if err := v.directory(leaf[format.LeafDirectory], leaf[format.LeafDirectory+1]); err != nil {
 		return err
 	}
-	if err := v.intervals(regionIPv4, leaf[leafIPv4], leaf[leafIPv4+1]); err != nil {
+	if err := v.intervals(regionIPv4, leaf[format.LeafIPv4], leaf[format.LeafIPv4+1]); err != nil {
 		return err
 	}
-	return v.intervals(regionIPv6, leaf[leafIPv6], leaf[leafIPv6+1])
+	return v.intervals(regionIPv6, leaf[format.LeafIPv6], leaf[format.LeafIPv6+1])
 }
 
 func (v *programVerifier) directory(offset, pages uint32) error {
@@ -319,7 +320,7 @@ func (v *programVerifier) directory(offset, pages uint32) error {
 		if page == 0 {
 			continue
 		}
-		entries, err := v.part("class page", page, pageClasses)
+		entries, err := v.part("class page", page, format.PageClasses)
 		if err != nil {
 			return err
 		}
@@ -360,8 +361,8 @@ func (v *programVerifier) entries(entries []uint32) error {
 		if entry == 0 {
 			continue
 		}
-		at := uint64(entry>>actionBits) * ruleWords
-		if at >= uint64(len(v.rules)) || v.rules[at+ruleAction] != entry&actionMask {
+		at := uint64(entry>>format.ActionBits) * format.RuleWords
+		if at >= uint64(len(v.rules)) || v.rules[at+format.RuleAction] != entry&format.ActionMask {
 			return fmt.Errorf("entry %#x fits no rule", entry)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/lab"
@@ -29,7 +30,7 @@ type stage struct {
 	// snapshot, compiler and builder lead to the tree.
 	snapshot *policy.Snapshot
 	compiler *policy.Compiler
-	builder  *tree.Builder
+	builder  *build.Builder
 	// state is the state directory, with the tree of the cluster.
 	state string
 	tree  *tree.Tree
@@ -105,7 +106,7 @@ func (s *stage) publish() {
 		s.snapshot.UpsertPod(&pod)
 	}
 	s.compiler = s.snapshot.Compile(cluster.LocalNode)
-	s.builder = tree.NewBuilder(cluster.LocalNode)
+	s.builder = build.New(cluster.LocalNode)
 	if err := s.builder.Apply(s.compiler.Delta()); err != nil {
 		s.b.Fatal(err)
 	}

@@ -23,10 +23,10 @@ import (
 var sluice string
 
 func TestMain(m *testing.M) {
-	os.Exit(build(m))
+	os.Exit(buildAndRun(m))
 }
 
-func build(m *testing.M) int {
+func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "sluice-e2e-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

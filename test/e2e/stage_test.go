@@ -14,7 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -48,7 +48,7 @@ type stage struct {
 	state    *lab.StateDir
 	snapshot *policy.Snapshot
 	compiler *policy.Compiler
-	builder  *tree.Builder
+	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *plane
 	// silent: refused packets are dropped without a word.
@@ -100,7 +100,7 @@ func setStage(t *testing.T, policies map[string]string) *stage {
 	for name, spec := range policies {
 		s.set(name, spec)
 	}
-	s.compiler, s.builder = s.snapshot.Compile("one"), tree.NewBuilder("one")
+	s.compiler, s.builder = s.snapshot.Compile("one"), build.New("one")
 	t.Cleanup(s.compiler.Close)
 	s.publish()
 	return s

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
@@ -57,7 +57,7 @@ type demo struct {
 	topology *topology.Topology
 	state    *lab.StateDir
 	compiler *policy.Compiler
-	builder  *tree.Builder
+	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *dataplane
 	report   *wire.Report
@@ -153,7 +153,7 @@ func (d *demo) publishFirst(context.Context) error {
 		if d.trees, err = statedir.NewPublisher(d.state.Path()); err != nil {
 			return "", err
 		}
-		d.compiler, d.builder = d.topology.Snapshot.Compile(topology.NodeName), tree.NewBuilder(topology.NodeName)
+		d.compiler, d.builder = d.topology.Snapshot.Compile(topology.NodeName), build.New(topology.NodeName)
 		if err := d.compile(); err != nil {
 			return "", err
 		}

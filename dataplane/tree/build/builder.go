@@ -1,10 +1,11 @@
-package tree
+package build
 
 import (
 	"fmt"
 	"net/netip"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // Builder follows the rules of one node and writes them as trees. What a delta
@@ -21,8 +22,7 @@ type Builder struct {
 	freePods      []uint32
 	freeEndpoints []uint32
 
-	// flat is flatLimit but in tests.
-	flat int
+	flatLimit int
 
 	// The programs section as encoded last, until a program changes.
 	programWords    []uint32
@@ -53,17 +53,21 @@ type builtEndpoint struct {
 	pod   rule.PodID
 }
 
-// NewBuilder gives a builder for a node that has no rules yet. The node's name
+// New returns a builder for a node that has no rules yet. The node's name
 // goes into every tree.
-func NewBuilder(node string) *Builder {
+func New(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
 		programs: map[rule.ProgramID]*builtProgram{}, pods: map[rule.PodID]*builtPod{},
-		flat: flatLimit, programsChanged: true,
+		flatLimit: DefaultFlatLimit, programsChanged: true,
 	}
 	b.names.use(node)
 	return b
 }
+
+// SetFlatLimit changes the flat limit of the programs that are added later. See
+// DefaultFlatLimit.
+func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
 // Apply makes the changes of a delta. A delta that is wrong in itself or does
 // not fit the rules so far is refused as a whole: the error names the program,
@@ -104,7 +108,7 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 		return
 	}
 	b.programsChanged = true
-	words := encodeProgram(c.Program, &b.names, b.flat)
+	words := encodeProgram(c.Program, &b.names, b.flatLimit)
 	if old == nil {
 		b.programs[c.ID] = &builtProgram{words: words}
 		return
@@ -188,26 +192,26 @@ func (b *Builder) table(a netip.Addr) *addressTable {
 }
 
 func (b *Builder) setAddress(a netip.Addr, owner rule.Owner) {
-	table, key := b.table(a), addressOf(a)
+	table, key := b.table(a), format.AddressOf(a)
 	old := table.get(key)
-	wasLocal := old&ownerMask == ownerLocal
+	wasLocal := old&format.OwnerMask == format.OwnerLocal
 	if wasLocal {
-		b.pods[b.endpoints[old>>ownerBits].pod].uses--
+		b.pods[b.endpoints[old>>format.OwnerBits].pod].uses--
 	}
 	if wasLocal && owner.Kind != rule.LocalPod {
-		b.endpoints[old>>ownerBits] = builtEndpoint{}
-		b.freeEndpoints = append(b.freeEndpoints, old>>ownerBits)
+		b.endpoints[old>>format.OwnerBits] = builtEndpoint{}
+		b.freeEndpoints = append(b.freeEndpoints, old>>format.OwnerBits)
 	}
 	switch owner.Kind {
 	case rule.RemotePod:
-		table.set(key, uint32(owner.Class)<<ownerBits|ownerRemote)
+		table.set(key, uint32(owner.Class)<<format.OwnerBits|format.OwnerRemote)
 	case rule.ThisNode:
-		table.set(key, ownerThisNode)
+		table.set(key, format.OwnerThisNode)
 	case rule.LocalPod:
-		number := old >> ownerBits
+		number := old >> format.OwnerBits
 		if !wasLocal {
 			number = b.newEndpoint()
-			table.set(key, number<<ownerBits|ownerLocal)
+			table.set(key, number<<format.OwnerBits|format.OwnerLocal)
 		}
 		b.endpoints[number] = builtEndpoint{addr: a, class: owner.Class, pod: owner.Pod}
 		b.pods[owner.Pod].uses++

@@ -1,18 +1,22 @@
-package tree
+package build
 
 import (
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// flatLimit is how many matches, each as often as it has peers, the leaves of one
-// port table hold if each leaf holds all that matter at its ports. That is the
-// quickest to ask, and what nearly all programs have. But n rules with ranges of
-// ports that overlap make n intervals with up to n matches each: whoever may write
-// policies could fill the node's memory with a short one. Beyond the limit a match
-// lies in leaves that several intervals share.
-const flatLimit = 1 << 16
+// DefaultFlatLimit limits the size of flat leaves. In a port table with flat
+// leaves, each leaf holds all matches of its ports, which is the fastest to search.
+// The limit is on the matches of all leaves of a port table, where a match counts
+// once for each of its peers.
+//
+// Nearly all programs stay below the limit. But n rules with overlapping port
+// ranges have n intervals with up to n matches each, so a short policy could fill
+// the memory of a node. Above the limit, a match is in leaves that several
+// intervals share.
+const DefaultFlatLimit = 1 << 16
 
 // portRange is a range of ports of one match, which ends before end.
 type portRange struct {
@@ -60,7 +64,7 @@ func (e *encoder) portRanges(slot int) []portRange {
 				out = append(out, portRange{ref, 0, 65536})
 			}
 			for _, p := range ports {
-				if slot != slotOther && slotOf(flow.Protocol(p.Protocol)) == slot {
+				if slot != format.PortsOther && format.PortTable(flow.Protocol(p.Protocol)) == slot {
 					out = append(out, portRange{ref, uint32(p.First), uint32(p.Last) + 1})
 				}
 			}
@@ -123,7 +127,7 @@ func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 			known[set] = struct{}{}
 			total += held
 		}
-		if total > e.flat || looks > 100*e.flat {
+		if total > e.flatLimit || looks > 100*e.flatLimit {
 			return false
 		}
 	}

@@ -1,34 +1,19 @@
-package tree
+package build
 
 import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
-
-// slotOf gives the port table that judges a protocol.
-func slotOf(p flow.Protocol) int {
-	switch p {
-	case flow.TCP:
-		return slotTCP
-	case flow.UDP:
-		return slotUDP
-	case flow.SCTP:
-		return slotSCTP
-	default:
-		return slotOther
-	}
-}
 
 // encoder writes one program.
 type encoder struct {
 	program *rule.Program
-	// flat is how many matches the leaves may hold if each is to hold all that
-	// matter at its ports.
-	flat  int
-	words []uint32
+	// flatLimit is as in Builder.
+	flatLimit int
+	words     []uint32
 	// entries are what the rules put into leaves.
 	entries []uint32
 	// placed remembers where equal parts lie.
@@ -41,38 +26,38 @@ type matchRef struct{ rule, match int }
 
 // encodeProgram gives the words of a program. Names are used once each time
 // they occur; programNames finds them again.
-func encodeProgram(p *rule.Program, names *names, flat int) []uint32 {
-	e := encoder{program: p, flat: flat, placed: map[string]uint32{}, leaves: map[string]uint32{}}
-	e.words = make([]uint32, programBody, 256)
-	e.words[programIsolated] = uint32(len(p.IsolatedBy))
-	e.words[programRules] = uint32(len(p.Rules))
+func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
+	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
+	e.words = make([]uint32, format.ProgramBody, 256)
+	e.words[format.ProgramIsolated] = uint32(len(p.IsolatedBy))
+	e.words[format.ProgramRules] = uint32(len(p.Rules))
 	for _, policy := range p.IsolatedBy {
 		e.words = append(e.words, names.use(policy))
 	}
 	for i, r := range p.Rules {
 		e.words = append(e.words, names.use(r.Policy), uint32(r.Index), uint32(r.Action))
-		e.entries = append(e.entries, uint32(i)<<actionBits|uint32(r.Action))
+		e.entries = append(e.entries, uint32(i)<<format.ActionBits|uint32(r.Action))
 	}
-	for slot := range slots {
-		e.words[programPorts+slot] = e.portTable(slot)
+	for slot := range format.PortTables {
+		e.words[format.ProgramPorts+slot] = e.portTable(slot)
 	}
-	for len(e.words)%alignment != 0 {
+	for len(e.words)%format.Alignment != 0 {
 		e.words = append(e.words, 0)
 	}
-	e.words[programLength] = uint32(len(e.words))
+	e.words[format.ProgramLength] = uint32(len(e.words))
 	return slices.Clip(e.words)
 }
 
 // programNames calls f with each name that a program uses.
 func programNames(words []uint32, f func(number uint32)) {
-	at := programBody
-	for range words[programIsolated] {
+	at := format.ProgramBody
+	for range words[format.ProgramIsolated] {
 		f(words[at])
 		at++
 	}
-	for range words[programRules] {
-		f(words[at+ruleName])
-		at += ruleWords
+	for range words[format.ProgramRules] {
+		f(words[at+format.RuleName])
+		at += format.RuleWords
 	}
 }
 
@@ -87,26 +72,26 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	if at, ok := e.leaves[string(key)]; ok {
 		return at
 	}
-	leaf := make([]uint32, leafWords)
-	leaf[leafNext] = next
-	pages := map[uint32]*[pageClasses]uint32{}
+	leaf := make([]uint32, format.LeafWords)
+	leaf[format.LeafNext] = next
+	pages := map[uint32]*[format.PageClasses]uint32{}
 	var spans4, spans6 []span
 	directory := uint32(0)
 	for _, ref := range refs {
 		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
 			// Nothing behind it is ever reached.
-			leaf[leafEvery] = entry
+			leaf[format.LeafEvery] = entry
 			break
 		}
 		for _, class := range m.Classes {
-			page := pages[uint32(class)>>pageBits]
+			page := pages[uint32(class)>>format.PageBits]
 			if page == nil {
-				page = new([pageClasses]uint32)
-				pages[uint32(class)>>pageBits] = page
-				directory = max(directory, uint32(class)>>pageBits+1)
+				page = new([format.PageClasses]uint32)
+				pages[uint32(class)>>format.PageBits] = page
+				directory = max(directory, uint32(class)>>format.PageBits+1)
 			}
-			if at := &page[class%pageClasses]; *at == 0 {
+			if at := &page[class%format.PageClasses]; *at == 0 {
 				*at = entry
 			}
 		}
@@ -123,10 +108,10 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 		for number, page := range pages {
 			offsets[number] = e.place(page[:])
 		}
-		leaf[leafDirectory], leaf[leafDirectory+1] = e.place(offsets), directory
+		leaf[format.LeafDirectory], leaf[format.LeafDirectory+1] = e.place(offsets), directory
 	}
-	leaf[leafIPv4], leaf[leafIPv4+1] = e.intervals(flatten(spans4, true), true)
-	leaf[leafIPv6], leaf[leafIPv6+1] = e.intervals(flatten(spans6, false), false)
+	leaf[format.LeafIPv4], leaf[format.LeafIPv4+1] = e.intervals(flatten(spans4, true), true)
+	leaf[format.LeafIPv6], leaf[format.LeafIPv6+1] = e.intervals(flatten(spans6, false), false)
 	at := uint32(len(e.words))
 	if next == 0 {
 		at = e.place(leaf)
@@ -145,7 +130,7 @@ func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	}
 	var words []uint32
 	for _, s := range steps {
-		w := s.first.words()
+		w := s.first.Words()
 		if is4 {
 			words = append(words, w[3])
 		} else {
@@ -161,7 +146,7 @@ func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 // place appends a part of the program and gives its offset. Equal parts lie in
 // one place.
 func (e *encoder) place(part []uint32) uint32 {
-	key := string(bytesOf(part))
+	key := string(format.BytesOf(part))
 	if at, ok := e.placed[key]; ok {
 		return at
 	}

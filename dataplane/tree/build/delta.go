@@ -1,4 +1,4 @@
-package tree
+package build
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // check finds what is wrong with a delta before anything of it is done.
@@ -55,8 +56,8 @@ func (b *Builder) check(d rule.Delta) error {
 	}
 	podUses := map[rule.PodID]int{}
 	for _, c := range d.Addresses {
-		if value := b.table(c.Addr).get(addressOf(c.Addr)); value&ownerMask == ownerLocal {
-			podUses[b.endpoints[value>>ownerBits].pod]--
+		if value := b.table(c.Addr).get(format.AddressOf(c.Addr)); value&format.OwnerMask == format.OwnerLocal {
+			podUses[b.endpoints[value>>format.OwnerBits].pod]--
 		}
 		if c.Owner.Kind != rule.LocalPod {
 			continue
@@ -96,8 +97,8 @@ func checkAddresses(changes []rule.AddressChange) error {
 			}
 			fallthrough
 		case rule.LocalPod:
-			if c.Owner.Class > maxClass {
-				return fmt.Errorf("address %s: class %d is above %d", c.Addr, c.Owner.Class, maxClass)
+			if c.Owner.Class > format.MaxClass {
+				return fmt.Errorf("address %s: class %d is above %d", c.Addr, c.Owner.Class, format.MaxClass)
 			}
 		default:
 			return fmt.Errorf("address %s: unknown kind of owner %d", c.Addr, c.Owner.Kind)
@@ -117,8 +118,8 @@ func checkPrograms(changes []rule.ProgramChange) error {
 		if len(c.Program.IsolatedBy) == 0 {
 			return fmt.Errorf("program %d: no policy isolates", c.ID)
 		}
-		if len(c.Program.Rules) > maxRules {
-			return fmt.Errorf("program %d: %d rules, and %d is the most", c.ID, len(c.Program.Rules), maxRules)
+		if len(c.Program.Rules) > format.MaxRules {
+			return fmt.Errorf("program %d: %d rules, and %d is the most", c.ID, len(c.Program.Rules), format.MaxRules)
 		}
 		for _, r := range c.Program.Rules {
 			if err := checkRule(&r); err != nil {
@@ -150,8 +151,8 @@ func checkRule(r *rule.Rule) error {
 			}
 		}
 		for i, class := range m.Classes {
-			if class == 0 || class > maxClass || i > 0 && class <= m.Classes[i-1] {
-				return fmt.Errorf("class %d: want ascending classes from 1 to %d", class, maxClass)
+			if class == 0 || class > format.MaxClass || i > 0 && class <= m.Classes[i-1] {
+				return fmt.Errorf("class %d: want ascending classes from 1 to %d", class, format.MaxClass)
 			}
 		}
 		for _, block := range m.Blocks {

@@ -1,4 +1,6 @@
-package tree
+package build
+
+import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
 // names numbers strings, each held once as long as somebody uses it. Its words
 // and bytes are what a tree holds of it.
@@ -59,8 +61,8 @@ func (n *names) encode() {
 		total += len(n.all[i].text)
 	}
 	n.words = make([]uint32, 0, 2*len(n.all))
-	n.bytes = make([]uint32, (total+wordSize-1)/wordSize)
-	bytes, first := bytesOf(n.bytes), 0
+	n.bytes = make([]uint32, (total+format.WordSize-1)/format.WordSize)
+	bytes, first := format.BytesOf(n.bytes), 0
 	for i := range n.all {
 		text := n.all[i].text
 		n.words = append(n.words, uint32(first), uint32(len(text)))

@@ -1,4 +1,4 @@
-package tree
+package build
 
 import (
 	"errors"
@@ -9,18 +9,19 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // Image is a tree about to be written. It shares memory with its builder and
 // holds only until the builder's next Apply or Encode.
 type Image struct {
 	head  []uint32
-	parts [sections][]uint32
+	parts [format.Sections][]uint32
 	words uint64
 }
 
 // padding fills up to the next multiple of alignment.
-var padding [alignment * wordSize]byte
+var padding [format.Alignment * format.WordSize]byte
 
 // Encode gives the rules as a tree of the given generation.
 func (b *Builder) Encode(generation uint64) (*Image, error) {
@@ -28,36 +29,36 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	if err := b.encodePrograms(); err != nil {
 		return nil, err
 	}
-	image := &Image{head: make([]uint32, aligned(headWords))}
-	image.parts = [sections][]uint32{
-		sectionNames:     b.names.words,
-		sectionNameBytes: b.names.bytes,
-		sectionIPv4:      b.ipv4.words,
-		sectionIPv6:      b.ipv6.words,
-		sectionEndpoints: b.encodeEndpoints(),
-		sectionPods:      b.encodePods(),
-		sectionPrograms:  b.programWords,
+	image := &Image{head: make([]uint32, format.Aligned(format.HeadWords))}
+	image.parts = [format.Sections][]uint32{
+		format.SectionNames:     b.names.words,
+		format.SectionNameBytes: b.names.bytes,
+		format.SectionIPv4:      b.ipv4.words,
+		format.SectionIPv6:      b.ipv6.words,
+		format.SectionEndpoints: b.encodeEndpoints(),
+		format.SectionPods:      b.encodePods(),
+		format.SectionPrograms:  b.programWords,
 	}
 	at := uint64(len(image.head))
 	for section, words := range image.parts {
-		image.head[headSections+2*section] = uint32(at)
-		image.head[headSections+2*section+1] = uint32(len(words))
-		at = aligned(at + uint64(len(words)))
+		image.head[format.HeadSections+2*section] = uint32(at)
+		image.head[format.HeadSections+2*section+1] = uint32(len(words))
+		at = format.Aligned(at + uint64(len(words)))
 	}
 	if at >= 1<<32 {
 		return nil, errors.New("encoding tree: more than 16 GiB")
 	}
 	image.words = at
-	copy(bytesOf(image.head), magic)
-	image.head[headVersion] = formatVersion
-	image.head[headByteOrder] = byteOrderMark
-	image.head[headGeneration], image.head[headGeneration+1] = uint32(generation), uint32(generation>>32)
-	image.head[headLength], image.head[headLength+1] = uint32(at), uint32(at>>32)
-	sum := crc32.Checksum(bytesOf(image.head[headChecked:]), castagnoli)
+	copy(format.BytesOf(image.head), format.Magic)
+	image.head[format.HeadVersion] = format.Version
+	image.head[format.HeadByteOrder] = format.ByteOrderMark
+	image.head[format.HeadGeneration], image.head[format.HeadGeneration+1] = uint32(generation), uint32(generation>>32)
+	image.head[format.HeadLength], image.head[format.HeadLength+1] = uint32(at), uint32(at>>32)
+	sum := crc32.Checksum(format.BytesOf(image.head[format.HeadChecked:]), format.Castagnoli)
 	for bytes := range image.bytes() {
-		sum = crc32.Update(sum, castagnoli, bytes)
+		sum = crc32.Update(sum, format.Castagnoli, bytes)
 	}
-	image.head[headChecksum] = sum
+	image.head[format.HeadChecksum] = sum
 	return image, nil
 }
 
@@ -66,7 +67,7 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
-			if !yield(bytesOf(words)) || !yield(padding[:(aligned(len(words))-len(words))*wordSize]) {
+			if !yield(format.BytesOf(words)) || !yield(padding[:(format.Aligned(len(words))-len(words))*format.WordSize]) {
 				return
 			}
 		}
@@ -74,11 +75,11 @@ func (i *Image) bytes() iter.Seq[[]byte] {
 }
 
 // Size gives the length in bytes.
-func (i *Image) Size() int64 { return int64(i.words) * wordSize }
+func (i *Image) Size() int64 { return int64(i.words) * format.WordSize }
 
 // WriteTo writes the tree, section by section.
 func (i *Image) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(bytesOf(i.head))
+	n, err := w.Write(format.BytesOf(i.head))
 	written := int64(n)
 	if err != nil {
 		return written, err
@@ -101,14 +102,14 @@ func (b *Builder) encodePrograms() error {
 	if !b.programsChanged {
 		return nil
 	}
-	total := alignment
+	total := format.Alignment
 	for _, p := range b.programs {
 		total += len(p.words)
 	}
 	if total >= 1<<32 {
 		return errors.New("encoding tree: programs of more than 16 GiB")
 	}
-	b.programWords = make([]uint32, alignment, total)
+	b.programWords = make([]uint32, format.Alignment, total)
 	for _, id := range slices.Sorted(maps.Keys(b.programs)) {
 		p := b.programs[id]
 		p.offset = uint32(len(b.programWords))
@@ -127,38 +128,38 @@ func (b *Builder) offset(id rule.ProgramID) uint32 {
 }
 
 func (b *Builder) encodeEndpoints() []uint32 {
-	words := make([]uint32, len(b.endpoints)*endpointWords)
+	words := make([]uint32, len(b.endpoints)*format.EndpointWords)
 	for i := range b.endpoints {
-		e, record := &b.endpoints[i], words[i*endpointWords:]
+		e, record := &b.endpoints[i], words[i*format.EndpointWords:]
 		if !e.addr.IsValid() {
 			continue
 		}
-		family, pod := uint32(endpointIPv6), b.pods[e.pod]
+		family, pod := uint32(format.EndpointIPv6), b.pods[e.pod]
 		if e.addr.Is4() {
-			family = endpointIPv4
+			family = format.EndpointIPv4
 		}
-		record[endpointClass] = uint32(e.class)<<ownerBits | family
-		record[endpointPod] = pod.number
+		record[format.EndpointClass] = uint32(e.class)<<format.OwnerBits | family
+		record[format.EndpointPod] = pod.number
 		for direction, id := range pod.programs {
-			record[endpointPrograms+direction] = b.offset(id)
+			record[format.EndpointPrograms+direction] = b.offset(id)
 		}
-		a := addressOf(e.addr).words()
-		copy(record[endpointAddress:], a[:])
+		a := format.AddressOf(e.addr).Words()
+		copy(record[format.EndpointAddress:], a[:])
 	}
 	return words
 }
 
 func (b *Builder) encodePods() []uint32 {
-	words := make([]uint32, len(b.podAt)*podWords)
+	words := make([]uint32, len(b.podAt)*format.PodWords)
 	for i, pod := range b.podAt {
-		record := words[i*podWords:]
+		record := words[i*format.PodWords:]
 		if pod == nil {
-			record[podName] = noName
+			record[format.PodName] = format.NoName
 			continue
 		}
-		record[podName] = pod.nameID
+		record[format.PodName] = pod.nameID
 		for direction, id := range pod.programs {
-			record[podPrograms+direction] = b.offset(id)
+			record[format.PodPrograms+direction] = b.offset(id)
 		}
 	}
 	return words

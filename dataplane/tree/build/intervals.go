@@ -1,4 +1,4 @@
-package tree
+package build
 
 import (
 	"container/heap"
@@ -6,18 +6,19 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
 // span is a range of addresses of one family, both ends in it, and the entry
 // of the rule that names it.
 type span struct {
-	first, last address
+	first, last format.Address
 	entry       uint32
 }
 
 // step is where another entry begins to hold. It holds up to the next step.
 type step struct {
-	first address
+	first format.Address
 	entry uint32
 }
 
@@ -25,46 +26,69 @@ type step struct {
 func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	is4 := b.Prefix.Addr().Is4()
 	excepts := slices.SortedFunc(slices.Values(b.Excepts), func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
-	first, end := addressOf(b.Prefix.Addr()), last(b.Prefix)
+	first, end := format.AddressOf(b.Prefix.Addr()), last(b.Prefix)
 	for _, except := range excepts {
-		from, to := addressOf(except.Addr()), last(except)
-		if to.compare(first) < 0 {
+		from, to := format.AddressOf(except.Addr()), last(except)
+		if to.Compare(first) < 0 {
 			continue
 		}
-		if from.compare(end) > 0 {
+		if from.Compare(end) > 0 {
 			break
 		}
-		if from.compare(first) > 0 {
+		if from.Compare(first) > 0 {
 			spans = append(spans, span{first: first, last: before(from), entry: entry})
 		}
-		next, ok := to.next(is4)
-		if !ok || next.compare(end) > 0 {
+		after, ok := next(to, is4)
+		if !ok || after.Compare(end) > 0 {
 			return spans
 		}
-		first = next
+		first = after
 	}
 	return append(spans, span{first: first, last: end, entry: entry})
 }
 
-// before gives the address before one that is not the first.
-func before(a address) address {
-	if a.lo == 0 {
-		a.hi--
+// next returns the address after a, or false if a is the last of its family.
+func next(a format.Address, is4 bool) (format.Address, bool) {
+	if is4 {
+		return format.Address{Lo: a.Lo + 1}, a.Lo < 1<<32-1
 	}
-	a.lo--
+	if a.Lo++; a.Lo == 0 {
+		a.Hi++
+	}
+	return a, a != format.Address{}
+}
+
+// last returns the last address of a masked prefix.
+func last(p netip.Prefix) format.Address {
+	a := format.AddressOf(p.Addr())
+	hosts := p.Addr().BitLen() - p.Bits()
+	if hosts > 64 {
+		a.Hi |= 1<<(hosts-64) - 1
+		hosts = 64
+	}
+	a.Lo |= 1<<hosts - 1
+	return a
+}
+
+// before returns the address before one that is not the first.
+func before(a format.Address) format.Address {
+	if a.Lo == 0 {
+		a.Hi--
+	}
+	a.Lo--
 	return a
 }
 
 // flatten turns spans of one family that may overlap into ascending steps: at
 // each address the lowest entry of the spans that hold it, 0 where none does.
 func flatten(spans []span, is4 bool) []step {
-	slices.SortFunc(spans, func(a, b span) int { return a.first.compare(b.first) })
+	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
 	var (
 		steps []step
 		open  spanHeap
 		held  uint32
 	)
-	change := func(at address, entry uint32) {
+	change := func(at format.Address, entry uint32) {
 		if entry == held {
 			return
 		}
@@ -78,13 +102,13 @@ func flatten(spans []span, is4 bool) []step {
 		steps = append(steps, step{first: at, entry: entry})
 	}
 	// settle closes the spans that end before the given address.
-	settle := func(until address, all bool) {
-		for len(open) > 0 && (all || open[0].last.compare(until) < 0) {
+	settle := func(until format.Address, all bool) {
+		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)
-			for len(open) > 0 && open[0].last.compare(top.last) <= 0 {
+			for len(open) > 0 && open[0].last.Compare(top.last) <= 0 {
 				heap.Pop(&open)
 			}
-			next, ok := top.last.next(is4)
+			after, ok := next(top.last, is4)
 			if !ok {
 				return
 			}
@@ -92,7 +116,7 @@ func flatten(spans []span, is4 bool) []step {
 			if len(open) > 0 {
 				entry = open[0].entry
 			}
-			change(next, entry)
+			change(after, entry)
 		}
 	}
 	for _, s := range spans {
@@ -100,7 +124,7 @@ func flatten(spans []span, is4 bool) []step {
 		heap.Push(&open, s)
 		change(s.first, open[0].entry)
 	}
-	settle(address{}, true)
+	settle(format.Address{}, true)
 	return steps
 }
 

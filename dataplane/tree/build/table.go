@@ -1,0 +1,133 @@
+package build
+
+import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
+
+// addressTable is an address table that is being kept up to date.
+type addressTable struct {
+	is4   bool
+	width int
+	words []uint32
+	shift uint8
+	used  int
+}
+
+func newAddressTable(is4 bool) addressTable {
+	t := addressTable{is4: is4, width: format.SlotWords6}
+	if is4 {
+		t.width = format.SlotWords4
+	}
+	t.make(format.MinSlots)
+	return t
+}
+
+func (t *addressTable) make(slots int) {
+	t.words = make([]uint32, slots*t.width)
+	t.shift = format.Shift(slots)
+}
+
+func (t *addressTable) slots() int { return len(t.words) / t.width }
+
+func (t *addressTable) slot(i int) []uint32 { return t.words[i*t.width : (i+1)*t.width] }
+
+func (t *addressTable) home(a format.Address) int {
+	if t.is4 {
+		return int(format.Hash4(uint32(a.Lo)) >> t.shift)
+	}
+	return int(format.Hash6(a) >> t.shift)
+}
+
+// at gives the address in a slot.
+func (t *addressTable) at(i int) format.Address {
+	s := t.slot(i)
+	if t.is4 {
+		return format.Address{Lo: uint64(s[0])}
+	}
+	return format.AddressFrom(s)
+}
+
+// find gives the slot of an address, or the free one where it would lie.
+func (t *addressTable) find(a format.Address) (i int, found bool) {
+	mask := t.slots() - 1
+	for i = t.home(a); ; i = (i + 1) & mask {
+		if t.slot(i)[t.width-1] == 0 {
+			return i, false
+		}
+		if t.at(i) == a {
+			return i, true
+		}
+	}
+}
+
+func (t *addressTable) get(a format.Address) uint32 {
+	i, _ := t.find(a)
+	return t.slot(i)[t.width-1]
+}
+
+// set gives an address a value, 0 for none.
+func (t *addressTable) set(a format.Address, value uint32) {
+	i, found := t.find(a)
+	switch {
+	case value == 0 && !found:
+		return
+	case value == 0:
+		t.remove(i)
+		return
+	case !found:
+		if (t.used+1)*5 > t.slots()*4 {
+			t.resize(t.slots() * 2)
+			i, _ = t.find(a)
+		}
+		t.used++
+	}
+	t.put(i, a, value)
+}
+
+// reserve makes room for n more addresses.
+func (t *addressTable) reserve(n int) {
+	slots := t.slots()
+	for (t.used+n)*5 > slots*4 {
+		slots *= 2
+	}
+	if slots != t.slots() {
+		t.resize(slots)
+	}
+}
+
+func (t *addressTable) put(i int, a format.Address, value uint32) {
+	s, w := t.slot(i), a.Words()
+	if t.is4 {
+		s[0], s[1] = w[3], value
+		return
+	}
+	copy(s, w[:])
+	s[4] = value
+}
+
+// remove frees a slot and moves those behind it up, so that no search ends
+// before its address.
+func (t *addressTable) remove(i int) {
+	mask := t.slots() - 1
+	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {
+		// The address at j may lie at i iff that is not before its home.
+		if home := t.home(t.at(j)); (j-home)&mask >= (j-i)&mask {
+			copy(t.slot(i), t.slot(j))
+			i = j
+		}
+	}
+	clear(t.slot(i))
+	t.used--
+	if t.slots() > format.MinSlots && t.used*8 < t.slots() {
+		t.resize(t.slots() / 2)
+	}
+}
+
+func (t *addressTable) resize(slots int) {
+	old := *t
+	t.make(slots)
+	for i := range old.slots() {
+		if s := old.slot(i); s[t.width-1] != 0 {
+			free, _ := t.find(old.at(i))
+			copy(t.slot(free), s)
+		}
+	}
+}

@@ -66,11 +66,6 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	lock, err := statedir.LockAgent(o.StateDir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }() // The end of the process ends it as well.
 	d := newDataplane(o.StateDir, m, o.Log.WithName("dataplane"))
 	p.published = d.published
 	c := newConnection(o.Log.WithName("connection"), m)

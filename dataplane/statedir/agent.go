@@ -5,64 +5,55 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// LockAgent marks the state directory as used by an agent until Close of the lock
-// or the end of the process. Several agents may hold it at once, such as the old
-// and the new one during an update.
+// AgentLock marks a state directory as that of a running agent.
+type AgentLock struct {
+	directory *os.File
+}
+
+// LockAgent marks a state directory as that of a running agent until the lock
+// is closed or the process ends, whichever is first. It creates the directory
+// if there is none. Several agents may hold the lock at the same time, as they
+// do while one replaces the other.
+//
+// The lock is an open file description lock on the directory itself. It leaves
+// no file behind, and it needs only the right to read the directory.
 func LockAgent(stateDir string) (*AgentLock, error) {
-	lock, err := lockAgent(stateDir)
-	if err != nil {
-		return nil, fmt.Errorf("locking state directory %s for an agent: %w", stateDir, err)
+	if err := makeDir(stateDir); err != nil {
+		return nil, fmt.Errorf("marking the state directory as an agent's: %w", err)
 	}
-	return lock, nil
+	directory, err := os.Open(stateDir)
+	if err != nil {
+		return nil, fmt.Errorf("marking the state directory as an agent's: %w", err)
+	}
+	lock := unix.Flock_t{Type: unix.F_RDLCK}
+	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+		return nil, errors.Join(fmt.Errorf("marking %s as an agent's: %w", stateDir, err), directory.Close())
+	}
+	return &AgentLock{directory}, nil
 }
 
-// AgentLock is the lock of a running agent.
-type AgentLock struct{ file *os.File }
+// Close removes the mark.
+func (l *AgentLock) Close() error { return l.directory.Close() }
 
-// Close ends the lock. The file stays.
-func (l *AgentLock) Close() error { return l.file.Close() }
-
-func lockAgent(stateDir string) (*AgentLock, error) {
-	for _, dir := range []string{stateDir, Trees(stateDir)} {
-		if err := makeDir(dir); err != nil {
-			return nil, err
-		}
-	}
-	path := filepath.Join(Trees(stateDir), agentLockName)
-	// An agent of another user may have created the file, so that this one cannot
-	// write to it. To lock it, it is enough to read it.
-	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(file, unix.LOCK_SH); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &AgentLock{file}, nil
-}
-
-// AgentAlive reports whether an agent holds the lock of a state directory, in any
-// process of this machine. A directory that does not exist has no agent.
+// AgentAlive reports whether an agent is running with a state directory. It
+// takes no lock, so it cannot be mistaken for an agent.
 func AgentAlive(stateDir string) (bool, error) {
-	file, err := os.Open(filepath.Join(Trees(stateDir), agentLockName))
+	directory, err := os.Open(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("looking for an agent of state directory %s: %w", stateDir, err)
+		return false, fmt.Errorf("looking for an agent: %w", err)
 	}
-	defer file.Close() // Also ends the lock.
-	err = flock(file, unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
+	defer func() { _ = directory.Close() }()
+	// The kernel returns the lock that a writer would wait for, or F_UNLCK.
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
+		return false, fmt.Errorf("looking for an agent in %s: %w", stateDir, err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("looking for an agent of state directory %s: %w", stateDir, err)
-	}
-	return false, nil
+	return lock.Type != unix.F_UNLCK, nil
 }

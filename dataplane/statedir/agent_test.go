@@ -9,40 +9,40 @@ import (
 
 func TestAgentIsAliveWhileItHoldsTheLock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	want := func(when string, want bool) {
+	alive := func() bool {
 		t.Helper()
-		if got, err := statedir.AgentAlive(dir); got != want || err != nil {
-			t.Errorf("%s: alive %t, %v, want %t", when, got, err, want)
+		is, err := statedir.AgentAlive(dir)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return is
 	}
-	want("without a directory", false)
-	first := lockAgent(t, dir)
-	want("with an agent", true)
-	second := lockAgent(t, dir)
-	closeLock(t, first)
-	want("after the first of two agents has ended", true)
-	closeLock(t, second)
-	want("after both have ended", false)
-	newPublisher(t, dir)
-	want("with a publisher that is no agent", false)
-	closeLock(t, lockAgent(t, dir))
-	if err := statedir.Remove(dir); err != nil {
-		t.Error(err)
+	lock := func() *statedir.AgentLock {
+		t.Helper()
+		l, err := statedir.LockAgent(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
 	}
-}
-
-func lockAgent(t *testing.T, dir string) *statedir.AgentLock {
-	t.Helper()
-	lock, err := statedir.LockAgent(dir)
-	if err != nil {
+	if alive() {
+		t.Error("alive in a directory that does not exist")
+	}
+	old := lock()
+	if !alive() {
+		t.Error("not alive while the lock is held")
+	}
+	successor := lock()
+	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return lock
-}
-
-func closeLock(t *testing.T, lock *statedir.AgentLock) {
-	t.Helper()
-	if err := lock.Close(); err != nil {
+	if !alive() {
+		t.Error("not alive after one of two agents has ended")
+	}
+	if err := successor.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if alive() {
+		t.Error("alive after both agents have ended")
 	}
 }

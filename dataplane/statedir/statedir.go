@@ -3,7 +3,6 @@
 //
 //	DIR/tree/<generation>.tree   the trees
 //	DIR/tree/current             a symlink to the current one
-//	DIR/tree/agent.lock          locked while an agent runs
 //	DIR/dataplane.sock           the socket of the dataplane
 //
 // A publication is one atomic rename of DIR/tree/current. A tree is never changed
@@ -26,7 +25,6 @@ const (
 	treesName      = "tree"
 	currentName    = "current"
 	treeSuffix     = ".tree"
-	agentLockName  = "agent.lock"
 	socketName     = "dataplane.sock"
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
@@ -84,7 +82,7 @@ func Share(stateDir string) error {
 }
 
 // Remove removes all trees of a state directory, and the other files that
-// publishers and agents create there. If there are more files, it leaves them and
+// publishers create there. If there are more files, it leaves them and
 // returns an error.
 func Remove(stateDir string) error {
 	p := &Publisher{dir: Trees(stateDir)}
@@ -102,7 +100,7 @@ func (p *Publisher) removeAll() error {
 	if err != nil {
 		return err
 	}
-	names := []string{currentName, agentLockName}
+	names := []string{currentName}
 	for _, g := range all {
 		names = append(names, treeName(g))
 	}

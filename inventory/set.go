@@ -73,8 +73,7 @@ func (s *Set) Snapshot() *policy.Snapshot {
 		snapshot.UpsertPod(&s.Pods[i].Pod)
 	}
 	for i := range s.Policies {
-		np, _ := policy.ReadNetworkPolicy(s.Policies[i].NetworkPolicy)
-		snapshot.UpsertPolicy(np)
+		snapshot.UpsertPolicy(s.Policies[i].NetworkPolicy)
 	}
 	return snapshot
 }

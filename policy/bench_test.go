@@ -80,8 +80,7 @@ func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 		s.UpsertNode(n)
 	}
 	for _, p := range r.policies {
-		read, _ := policy.ReadNetworkPolicy(p)
-		s.UpsertPolicy(read)
+		s.UpsertPolicy(p)
 	}
 	for _, p := range r.pods {
 		s.UpsertPod(&p)

@@ -81,8 +81,7 @@ func (w *world) apply(c cluster.Change) {
 			w.snapshot.DeletePolicy(object.Namespace, object.Name)
 			return
 		}
-		p, _ := policy.ReadNetworkPolicy(object)
-		w.snapshot.UpsertPolicy(p)
+		w.snapshot.UpsertPolicy(object)
 	}
 }
 

@@ -20,7 +20,7 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// enforcer gives an Enforcer with a spec in YAML, as a person writes it.
+// enforcer returns an Enforcer with a spec in YAML, as a user writes it.
 func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
@@ -36,7 +36,7 @@ func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
 	return object
 }
 
-// TestEnforcerDefaults writes as little as possible and reads what holds.
+// TestEnforcerDefaults checks the defaults that the API server adds to empty specs.
 func TestEnforcerDefaults(t *testing.T) {
 	want := map[string]any{
 		"failurePolicy": "Closed",
@@ -46,14 +46,14 @@ func TestEnforcerDefaults(t *testing.T) {
 		"tolerations":   []any{map[string]any{"operator": "Exists"}},
 		"agent":         map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
 		"dataplane":     map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
-		"refusalLog":    map[string]any{"linesPerSecond": int64(10)},
+		"denialLog":    map[string]any{"linesPerSecond": int64(10)},
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
 	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
 	tests := map[string]client.Object{
 		"no spec":       enforcer(t, v1alpha1.EnforcerName, ""),
 		"empty spec":    enforcer(t, v1alpha1.EnforcerName, "{}"),
-		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, refusalLog: {}}"),
+		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}}"),
 		"from the type": typed,
 	}
 	c := server.Client(t)
@@ -67,7 +67,7 @@ func TestEnforcerDefaults(t *testing.T) {
 			case *unstructured.Unstructured:
 				stored = object
 			default:
-				// The typed object was filled in with what the server answered.
+				// Create has filled the typed object from the response.
 				content, err := yaml.Marshal(object)
 				if err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestEnforcerDefaults(t *testing.T) {
 	}
 }
 
-// integers makes whole numbers int64, as the API server's JSON decoder does.
+// integers converts numbers to int64, as the JSON decoder of the API server does.
 func integers(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -100,9 +100,9 @@ func integers(value any) any {
 	return value
 }
 
-// TestEnforcerRefused: what cannot work is refused at once, and the message says
-// what to write instead.
-func TestEnforcerRefused(t *testing.T) {
+// TestInvalidEnforcerIsRejected checks that the API server rejects invalid specs with
+// a message that describes the fix.
+func TestInvalidEnforcerIsRejected(t *testing.T) {
 	const name = v1alpha1.EnforcerName
 	tests := map[string]struct {
 		name, spec string
@@ -122,20 +122,20 @@ func TestEnforcerRefused(t *testing.T) {
 		"no queue":                {name, "{queues: {count: 0}}", "spec.queues.count", "greater than or equal to 1"},
 		"negative queue":          {name, "{queues: {base: -1}}", "spec.queues.base", "greater than or equal to 0"},
 		"image with a space":      {name, "{image: 'sluice: v1'}", "spec.image", "REGISTRY/NAME:TAG"},
-		"toleration of nothing":   {name, "{tolerations: [{effect: NoSchedule}]}", "spec.tolerations[0]", "write operator: Exists beside it"},
+		"toleration without a key":   {name, "{tolerations: [{effect: NoSchedule}]}", "spec.tolerations[0]", "add operator: Exists"},
 		"toleration with a value": {name, "{tolerations: [{key: a, operator: Exists, value: b}]}", "spec.tolerations[0]", "remove value, or write operator: Equal"},
 		"taint effect":            {name, "{tolerations: [{operator: Exists, effect: Never}]}", "spec.tolerations[0].effect", `"NoExecute"`},
 		"request over limit":      {name, "{agent: {resources: {requests: {memory: 1Gi}, limits: {memory: 512Mi}}}}", "spec.agent.resources", "lower the request or raise the limit"},
 		"unknown resource":        {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
 		"negative resource":       {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
-		"too many log lines":      {name, "{refusalLog: {linesPerSecond: 1000000}}", "spec.refusalLog.linesPerSecond", "less than or equal to 10000"},
+		"too many log lines":      {name, "{denialLog: {linesPerSecond: 1000000}}", "spec.denialLog.linesPerSecond", "less than or equal to 10000"},
 	}
 	c := server.Client(t)
 	for test, tt := range tests {
 		t.Run(test, func(t *testing.T) {
 			err := c.Create(t.Context(), enforcer(t, tt.name, tt.spec), client.DryRunAll)
 			if !apierrors.IsInvalid(err) {
-				t.Fatalf("error %v, want the object refused as invalid", err)
+				t.Fatalf("error %v, want that the object is rejected as invalid", err)
 			}
 			if message := err.Error(); !strings.Contains(message, tt.wantField) || !strings.Contains(message, tt.wantWords) {
 				t.Errorf("message %q, want one about %q with %q", message, tt.wantField, tt.wantWords)
@@ -144,8 +144,8 @@ func TestEnforcerRefused(t *testing.T) {
 	}
 }
 
-// TestEnforcerAccepted: the limits are where they should be.
-func TestEnforcerAccepted(t *testing.T) {
+// TestValidEnforcerIsAccepted checks specs at the limits of what is valid.
+func TestValidEnforcerIsAccepted(t *testing.T) {
 	tests := map[string]string{
 		"two bits in one digit":  `{markMask: "0xc0000000"}`,
 		"two bits in two digits": `{markMask: "0x80000001"}`,
@@ -153,13 +153,13 @@ func TestEnforcerAccepted(t *testing.T) {
 		"upper case":             `{markMask: "0xA0"}`,
 		"last queue":             "{queues: {base: 65535, count: 1}}",
 		"first queue":            "{queues: {base: 0, count: 256}}",
-		"no log":                 "{refusalLog: {linesPerSecond: 0}}",
+		"no log":                 "{denialLog: {linesPerSecond: 0}}",
 		"equal limit":            "{agent: {resources: {requests: {memory: 1Gi, cpu: 1}, limits: {memory: 1024Mi}}}}",
 		"integers":               "{dataplane: {resources: {requests: {cpu: 1, memory: 1000000}, limits: {cpu: 2}}}}",
 		"one node":               "{nodeSelector: {kubernetes.io/hostname: a}, tolerations: []}",
 		"toleration":             "{tolerations: [{key: a, value: b, effect: NoExecute}, {key: a, operator: Exists}]}",
 		"image by digest":        "{image: 'registry.example:5000/net/sluice@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'}",
-		"open and loud":          "{failurePolicy: Open, denyAction: Reject}",
+		"failure policy Open and deny action Reject":          "{failurePolicy: Open, denyAction: Reject}",
 	}
 	c := server.Client(t)
 	for name, spec := range tests {

@@ -20,9 +20,9 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// compare compares what people read with the golden file of that name.
+// compare compares a text with the golden file of that name.
 func compare(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
@@ -36,11 +36,12 @@ func compare(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", path, diff)
 	}
 }
 
-// columns compares what `kubectl get` prints, with and without -o wide.
+// columns compares the output of `kubectl get` with golden files, with and without
+// -o wide.
 func columns(t *testing.T, resource, namespace string, names ...string) {
 	t.Helper()
 	kind := v1alpha1.GroupVersion.WithResource(resource)
@@ -48,7 +49,7 @@ func columns(t *testing.T, resource, namespace string, names ...string) {
 	compare(t, resource+"-wide", server.Get(t, kind, namespace, true, names...))
 }
 
-// store makes an object and writes its status.
+// store creates an object and writes its status.
 func store(t *testing.T, object client.Object, status func()) {
 	t.Helper()
 	c := server.Client(t)
@@ -84,7 +85,7 @@ func TestEnforcerColumns(t *testing.T) {
 		e.Status.ObservedGeneration = e.Generation
 		e.Status.Nodes = v1alpha1.NodeCounts{Desired: 12, Ready: 11, UpToDate: 12}
 		setAll(&e.Status.Conditions,
-			v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNodesMissing, "node c does not enforce: no dataplane answers"),
+			v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNodesMissing, "node c does not enforce: the dataplane does not respond"),
 			v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, ""),
 			v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded, "node c"),
 		)
@@ -107,12 +108,12 @@ func TestNodeEnforcerColumns(t *testing.T) {
 			Pods:             v1alpha1.PodCounts{Local: 38, Isolated: 21},
 			Policies:         9,
 			Tree:             &v1alpha1.Tree{SizeBytes: 217_416, CompileMicroseconds: 812},
-			Verdicts:         v1alpha1.Verdicts{Accepted: 1_204_331, Refused: 877, Unreadable: 3},
-			FlowsJudgedAgain: 5120,
+			Verdicts:         v1alpha1.Verdicts{Allowed: 1_204_331, Denied: 877, Unreadable: 3},
+			ConnectionsReevaluated: 5120,
 			Kernel:           &v1alpha1.Kernel{Release: "6.18.0", Queueing: v1alpha1.QueueTarget},
 		}
 		setAll(&working.Status.Conditions,
-			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "generation 4711 holds for every packet"),
+			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "the dataplane enforces the published generation"),
 			v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, ""),
 			v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, ""),
 		)
@@ -120,7 +121,7 @@ func TestNodeEnforcerColumns(t *testing.T) {
 	fresh := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: "columns-b"}}
 	store(t, fresh, func() {
 		setAll(&fresh.Status.Conditions,
-			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane, "no dataplane answers"),
+			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane, "the dataplane does not respond"),
 			v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionUnknown, v1alpha1.ReasonNotSyncedYet, ""),
 		)
 	})
@@ -137,19 +138,19 @@ func TestPolicyStatusColumns(t *testing.T) {
 	}
 	store(t, enforced, func() {
 		since := metav1.NewTime(time.Now().Add(-25*time.Hour - 30*time.Minute))
-		enforced.Status = v1alpha1.PolicyStatusStatus{
+		enforced.Status = v1alpha1.EnforcementStatus{
 			ObservedGeneration: policy.Generation, Pods: 6, Rules: 2, EnforcedSince: &since,
 			Nodes: v1alpha1.PolicyNodes{Needed: 3, Enforcing: 3},
 		}
 		setAll(&enforced.Status.Conditions,
 			v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, "on 3 of 3 nodes"),
 			v1alpha1.NewCondition(v1alpha1.ConditionUnderstood, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, ""),
-			v1alpha1.NewCondition(v1alpha1.ConditionSuspicious, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, ""),
+			v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, ""),
 		)
 	})
 	faulty := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "faulty"}}
 	store(t, faulty, func() {
-		faulty.Status = v1alpha1.PolicyStatusStatus{
+		faulty.Status = v1alpha1.EnforcementStatus{
 			ObservedGeneration: 3, Pods: 40, Rules: 1,
 			Nodes: v1alpha1.PolicyNodes{Needed: 12, Enforcing: 11},
 			Findings: []v1alpha1.Finding{{
@@ -160,7 +161,7 @@ func TestPolicyStatusColumns(t *testing.T) {
 		setAll(&faulty.Status.Conditions,
 			v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "waiting for node c"),
 			v1alpha1.NewCondition(v1alpha1.ConditionUnderstood, metav1.ConditionFalse, v1alpha1.ReasonNotUnderstood, "spec.ingress[0].ports[0] allows nothing"),
-			v1alpha1.NewCondition(v1alpha1.ConditionSuspicious, metav1.ConditionTrue, v1alpha1.ReasonFindings, ""),
+			v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionTrue, v1alpha1.ReasonFindings, ""),
 		)
 	})
 	columns(t, "policystatuses", namespace)

@@ -7,8 +7,8 @@ import (
 // ConditionType is the type of a condition.
 type ConditionType string
 
-// Reason is the reason of a condition: one word for programs, stable. People
-// read the message.
+// Reason is the reason of a condition: one stable word for programs. The message of
+// the condition is for people.
 type Reason string
 
 // FinalizerUninstall keeps a deleted Enforcer until its nodes have proved that
@@ -19,108 +19,112 @@ const FinalizerUninstall = "policy.sluice.dev/uninstall"
 const (
 	// ConditionAvailable is True while every node that should enforce does.
 	ConditionAvailable ConditionType = "Available"
-	// ConditionProgressing is True while a change of the spec is on its way.
+	// ConditionProgressing is True while some nodes do not run the current spec yet,
+	// or while rules are being removed from nodes.
 	ConditionProgressing ConditionType = "Progressing"
 )
 
 // Conditions of a NodeEnforcer.
 const (
-	// ConditionReady is True while policies are enforced on the node: a dataplane
-	// answers and has acknowledged a generation.
+	// ConditionReady is True while policies are enforced on the node: the dataplane
+	// responds and has acknowledged a generation.
 	ConditionReady ConditionType = "Ready"
-	// ConditionSynced is True while what the node publishes contains what the API
-	// server has. It is False while the API server is away: what was published
-	// stays in force.
+	// ConditionSynced is True while the published generation is up to date with the
+	// API server. It is False while the API server cannot be reached. The published
+	// generation then remains enforced.
 	ConditionSynced ConditionType = "Synced"
 )
 
-// ConditionDegraded of Enforcers and NodeEnforcers is True while something does
-// not work as it should, although policies may be enforced.
+// ConditionDegraded of an Enforcer or a NodeEnforcer is True while something does
+// not work as expected. Policies may be enforced nevertheless.
 const ConditionDegraded ConditionType = "Degraded"
 
 // Conditions of a PolicyStatus.
 const (
-	// ConditionEnforced is True while every node that needs the policy enforces
-	// it as it is now.
+	// ConditionEnforced is True while every node that needs the policy enforces its
+	// current version.
 	ConditionEnforced ConditionType = "Enforced"
-	// ConditionUnderstood is False while a part of the policy cannot be
-	// understood; that part allows nothing.
+	// ConditionUnderstood is False while a part of the policy is invalid. That part
+	// allows nothing.
 	ConditionUnderstood ConditionType = "Understood"
-	// ConditionSuspicious is True while a part of the policy does not do what it
-	// seems to.
-	ConditionSuspicious ConditionType = "Suspicious"
+	// ConditionLintFindings is True while lint finds something in the policy, for
+	// example a part that has no effect.
+	ConditionLintFindings ConditionType = "LintFindings"
 )
 
 // Reasons of an Enforcer's conditions.
 const (
-	// ReasonAllNodes: every node that should enforce does, with the present spec.
+	// ReasonAllNodes: every node that should enforce does, with the current spec.
 	ReasonAllNodes Reason = "AllNodes"
 	// ReasonNodesMissing: a node that should enforce does not.
 	ReasonNodesMissing Reason = "NodesMissing"
 	// ReasonNoNodes: the spec selects no node.
 	ReasonNoNodes Reason = "NoNodes"
-	// ReasonRollingOut: nodes still run with a spec before the present one.
+	// ReasonRollingOut: some nodes still run an earlier spec.
 	ReasonRollingOut Reason = "RollingOut"
-	// ReasonFreeingNodes: nodes that the nodeSelector does not select any more are
-	// freed of their rules.
+	// ReasonFreeingNodes: rules are being removed from nodes that the nodeSelector no
+	// longer selects.
 	ReasonFreeingNodes Reason = "FreeingNodes"
-	// ReasonNodesDegraded: a node's NodeEnforcer is Degraded, it does not enforce, or
-	// it left and its rules are still there.
+	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not
+	// enforce, or rules could not be removed from a node that is no longer selected.
 	ReasonNodesDegraded Reason = "NodesDegraded"
-	// ReasonApplyFailed: the API server refused something that the nodes need.
+	// ReasonApplyFailed: the API server rejected an object that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"
-	// ReasonUninstalling: the Enforcer is deleted, and the message says what it
-	// waits for.
+	// ReasonUninstalling: the Enforcer is deleted. The message has what the
+	// uninstallation waits for.
 	ReasonUninstalling Reason = "Uninstalling"
 )
 
 // Reasons of a NodeEnforcer's conditions.
 const (
-	// ReasonEnforcing: the dataplane acknowledged the generation published.
+	// ReasonEnforcing: the dataplane has acknowledged the published generation.
 	ReasonEnforcing Reason = "Enforcing"
-	// ReasonWaitingForDataplane: a generation is published and the dataplane still
-	// enforces the one before, or none.
+	// ReasonWaitingForDataplane: the dataplane enforces an earlier generation than the
+	// published one, or none.
 	ReasonWaitingForDataplane Reason = "WaitingForDataplane"
-	// ReasonNoDataplane: no dataplane answers on the node. Its rules stay: flows
-	// accepted before go on, and the failure policy decides on all others.
+	// ReasonNoDataplane: the dataplane of the node does not respond. Its rules stay:
+	// open connections continue, and the failure policy decides about new flows.
 	ReasonNoDataplane Reason = "NoDataplane"
-	// ReasonWatching: every watch of the API server runs.
+	// ReasonWatching: the agent watches all objects that it needs.
 	ReasonWatching Reason = "Watching"
-	// ReasonNotSyncedYet: the agent has not read everything since it started. What
-	// was published before stays in force.
+	// ReasonNotSyncedYet: the agent has started and not read all objects yet. The
+	// published generation remains enforced.
 	ReasonNotSyncedYet Reason = "NotSyncedYet"
-	// ReasonAPIServerUnreachable: what was published stays in force.
+	// ReasonAPIServerUnreachable: the agent cannot reach the API server. The published
+	// generation remains enforced.
 	ReasonAPIServerUnreachable Reason = "APIServerUnreachable"
-	// ReasonPublishingFailed: a tree could not be written. The one before stays in
-	// force.
+	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
+	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"
 	// ReasonPacketsDropped: packets found a queue full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
-	// ReasonRulesRepaired: somebody else changed the node's rules.
+	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane
+	// repaired them.
 	ReasonRulesRepaired Reason = "RulesRepaired"
 )
 
 // Reasons of a PolicyStatus's conditions.
 const (
-	// ReasonEnforcedEverywhere: by every node that needs it.
+	// ReasonEnforcedEverywhere: every node that needs the policy enforces it.
 	ReasonEnforcedEverywhere Reason = "EnforcedEverywhere"
-	// ReasonNoPodSelected: there is nothing to enforce.
+	// ReasonNoPodSelected: the policy selects no pod, so no node needs it.
 	ReasonNoPodSelected Reason = "NoPodSelected"
-	// ReasonWaitingForNodes: a node still enforces an older version.
+	// ReasonWaitingForNodes: a node still enforces an earlier version.
 	ReasonWaitingForNodes Reason = "WaitingForNodes"
-	// ReasonNodesNotEnforcing: a node that needs it has no agent or dataplane.
+	// ReasonNodesNotEnforcing: a node that needs the policy has no working agent or
+	// dataplane.
 	ReasonNodesNotEnforcing Reason = "NodesNotEnforcing"
-	// ReasonNotUnderstood: a part allows nothing since nobody can tell what it means.
+	// ReasonNotUnderstood: a part of the policy is invalid and allows nothing.
 	ReasonNotUnderstood Reason = "NotUnderstood"
-	// ReasonFindings: the findings of the status say what.
+	// ReasonFindings: status.findings has the findings.
 	ReasonFindings Reason = "Findings"
 )
 
-// ReasonAsExpected is the reason of a condition that has nothing to report.
+// ReasonAsExpected is the reason of a condition without a problem.
 const ReasonAsExpected Reason = "AsExpected"
 
-// NewCondition makes a condition for meta.SetStatusCondition, which fills in the
-// time of the last transition.
+// NewCondition returns a condition for meta.SetStatusCondition, which sets the time
+// of the last transition.
 func NewCondition(kind ConditionType, status metav1.ConditionStatus, reason Reason, message string) metav1.Condition {
 	return metav1.Condition{Type: string(kind), Status: status, Reason: string(reason), Message: message}
 }

@@ -13,7 +13,7 @@ import (
 
 const definitions = "../../config/crd"
 
-// definition is the part of a custom resource definition that is looked at.
+// definition has the parts of a custom resource definition that these tests check.
 type definition struct {
 	Spec struct {
 		Group    string
@@ -54,8 +54,9 @@ func definitionFiles(t *testing.T) []string {
 	return files
 }
 
-// TestFieldsAreDocumented: `kubectl explain` has a sentence for each field, and
-// for each one that people may leave out what holds then.
+// TestFieldsAreDocumented checks that each field has a description for `kubectl
+// explain`, and that the description of each optional field of a spec has the
+// default.
 func TestFieldsAreDocumented(t *testing.T) {
 	for _, file := range definitionFiles(t) {
 		var d definition
@@ -68,7 +69,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 				}
 				leaf := len(p.Properties) == 0
 				if part == "spec" && leaf && !strings.Contains(p.Description, "Default:") {
-					t.Errorf("%s does not say its default: %q", path, p.Description)
+					t.Errorf("the description of %s has no default: %q", path, p.Description)
 				}
 			})
 		}
@@ -86,9 +87,9 @@ func walk(path string, p property, visit func(path string, p property)) {
 	}
 }
 
-// TestKustomizationHasAll: what is generated is also installed, and PROJECT
-// names it.
-func TestKustomizationHasAll(t *testing.T) {
+// TestDefinitionsAreListed checks that the kustomization and PROJECT list all
+// generated definitions.
+func TestDefinitionsAreListed(t *testing.T) {
 	var files, kinds []string
 	for _, file := range definitionFiles(t) {
 		var d definition

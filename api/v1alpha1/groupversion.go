@@ -1,11 +1,11 @@
 // Package v1alpha1 has the kinds of the API group policy.sluice.dev:
 //
-//	Enforcer      how the cluster enforces; written by people, one per cluster
-//	NodeEnforcer  what one node enforces; written by that node's agent
-//	PolicyStatus  where a NetworkPolicy is enforced; written by the operator
+//	Enforcer      configures enforcement; users write it, one per cluster
+//	NodeEnforcer  reports what one node enforces; the node's agent writes it
+//	PolicyStatus  reports where a NetworkPolicy is enforced; the operator writes it
 //
-// The conditions of all three follow the Kubernetes API conventions; conditions.go
-// has their types and reasons.
+// The conditions follow the Kubernetes API conventions. conditions.go has their
+// types and reasons.
 //
 // +kubebuilder:object:generate=true
 // +groupName=policy.sluice.dev
@@ -17,13 +17,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The custom resource definitions and the deep copies come from the Go types.
+// The custom resource definitions and the deep copies are generated from the types.
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen object crd paths=. output:crd:artifacts:config=../../config/crd/bases
 
-// GroupVersion is the group and version of all kinds here.
+// GroupVersion is the group and version of the kinds.
 var GroupVersion = schema.GroupVersion{Group: "policy.sluice.dev", Version: "v1alpha1"}
 
-// AddToScheme makes the kinds known to a scheme.
+// AddToScheme registers the kinds with a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Enforcer{}, &EnforcerList{},

@@ -4,35 +4,35 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// NodeEnforcer says what one node enforces. It has the name of its Node and is
-// owned by it. The node's agent writes it on change, and otherwise at most every
-// 10 seconds; nobody else does.
+// NodeEnforcer reports what one node enforces. It has the name of its Node, and the
+// Node owns it. Only the agent of the node writes it: after a change, and otherwise
+// every 10 to 12 seconds.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=sluice
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether policies are enforced on this node"
-// +kubebuilder:printcolumn:name="Synced",type=string,JSONPath=`.status.conditions[?(@.type=="Synced")].status`,description="Whether the node is in step with the API server"
+// +kubebuilder:printcolumn:name="Synced",type=string,JSONPath=`.status.conditions[?(@.type=="Synced")].status`,description="Whether the published generation is up to date with the API server"
 // +kubebuilder:printcolumn:name="Published",type=integer,JSONPath=`.status.published.number`,description="Newest generation that the agent compiled"
-// +kubebuilder:printcolumn:name="Enforced",type=integer,JSONPath=`.status.acknowledged.number`,description="Newest generation that holds for every packet"
+// +kubebuilder:printcolumn:name="Enforced",type=integer,JSONPath=`.status.acknowledged.number`,description="Newest generation that applies to every packet"
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods.local`,description="Pods of this node"
 // +kubebuilder:printcolumn:name="Isolated",type=integer,JSONPath=`.status.pods.isolated`,description="Pods of this node that a policy selects"
 // +kubebuilder:printcolumn:name="Policies",type=integer,JSONPath=`.status.policies`,description="Policies that select a pod of this node"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Degraded",type=string,JSONPath=`.status.conditions[?(@.type=="Degraded")].status`,priority=1
-// +kubebuilder:printcolumn:name="Accepted",type=integer,JSONPath=`.status.verdicts.accepted`,priority=1,description="First packets accepted"
-// +kubebuilder:printcolumn:name="Refused",type=integer,JSONPath=`.status.verdicts.refused`,priority=1,description="First packets refused"
+// +kubebuilder:printcolumn:name="Allowed",type=integer,JSONPath=`.status.verdicts.allowed`,priority=1,description="First packets that were allowed"
+// +kubebuilder:printcolumn:name="Denied",type=integer,JSONPath=`.status.verdicts.denied`,priority=1,description="First packets that were denied"
 // +kubebuilder:printcolumn:name="Dropped",type=integer,JSONPath=`.status.queueDrops`,priority=1,description="Packets that found a queue full"
-// +kubebuilder:printcolumn:name="Rejudged",type=integer,JSONPath=`.status.flowsJudgedAgain`,priority=1,description="Open flows judged otherwise after a change"
+// +kubebuilder:printcolumn:name="Reevaluated",type=integer,JSONPath=`.status.connectionsReevaluated`,priority=1,description="Open connections whose verdict a new generation changed"
 // +kubebuilder:printcolumn:name="Tree bytes",type=integer,JSONPath=`.status.tree.sizeBytes`,priority=1,description="Size of the compiled tree"
-// +kubebuilder:printcolumn:name="Compile us",type=integer,JSONPath=`.status.tree.compileMicroseconds`,priority=1,description="Time that the newest compilation took"
+// +kubebuilder:printcolumn:name="Compile us",type=integer,JSONPath=`.status.tree.compileMicroseconds`,priority=1,description="Duration of the newest compilation, in microseconds"
 // +kubebuilder:printcolumn:name="Queueing",type=string,JSONPath=`.status.kernel.queueing`,priority=1,description="How rules hand packets to the queues"
 // +kubebuilder:printcolumn:name="Kernel",type=string,JSONPath=`.status.kernel.release`,priority=1
 type NodeEnforcer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// status says what the node enforces.
+	// status is what the node enforces.
 	// +optional
 	Status NodeEnforcerStatus `json:"status,omitempty"`
 }
@@ -46,64 +46,65 @@ type NodeEnforcerList struct {
 	Items           []NodeEnforcer `json:"items"`
 }
 
-// NodeEnforcerStatus says what a node enforces.
+// NodeEnforcerStatus is what a node enforces.
 type NodeEnforcerStatus struct {
-	// heartbeat is when the agent wrote this status, by the node's clock. It
-	// writes at least every 12 seconds while it reaches the API server. A status
-	// older than 60 seconds counts as that of a node that does not enforce.
-	// Absent before the first.
+	// heartbeat is the time at which the agent wrote this status, by the clock of the
+	// node. While the agent can reach the API server, it writes at least every 12
+	// seconds. If the status is older than 60 seconds, the node counts as not
+	// enforcing. Absent before the first write.
 	// +optional
 	Heartbeat *metav1.Time `json:"heartbeat,omitempty"`
 
-	// published is the newest generation that the agent compiled and published.
-	// Absent before the first.
+	// published is the newest generation that the agent compiled and published. Absent
+	// before the first publication.
 	// +optional
 	Published *Generation `json:"published,omitempty"`
 
-	// acknowledged is the newest generation that the dataplane reported in use:
-	// no packet that it refuses passes this node, however old its connection is.
-	// Absent before the first.
+	// acknowledged is the newest generation that the dataplane enforces: no packet of a
+	// connection that it denies passes this node, however old the connection is.
+	// Absent before the first acknowledgement.
 	// +optional
 	Acknowledged *Generation `json:"acknowledged,omitempty"`
 
-	// pods counts the pods of this node, as of the published generation.
+	// pods has the numbers of pods on this node, in the published generation.
 	// +optional
 	Pods PodCounts `json:"pods,omitempty"`
 
-	// policies is how many NetworkPolicies select a pod of this node, as of the
+	// policies is the number of NetworkPolicies that select a pod on this node, in the
 	// published generation.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Policies int32 `json:"policies"`
 
-	// tree describes the published tree. Absent before the first.
+	// tree describes the published tree. Absent before the first publication.
 	// +optional
 	Tree *Tree `json:"tree,omitempty"`
 
-	// verdicts counts first packets by verdict since the dataplane started.
+	// verdicts has the numbers of first packets by verdict, since the dataplane started.
 	// +optional
 	Verdicts Verdicts `json:"verdicts,omitempty"`
 
-	// queueDrops counts packets that found a queue or its socket full since the
-	// dataplane started. The failure policy decided on them.
+	// queueDrops is the number of packets that found a queue or its socket full, since
+	// the dataplane started. The failure policy decided about them.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	QueueDrops int64 `json:"queueDrops"`
 
-	// flowsJudgedAgain counts open flows that a new generation judged otherwise
-	// than the one before, since the dataplane started.
+	// connectionsReevaluated is the number of open connections for which a new
+	// generation had another verdict than the previous one, since the dataplane
+	// started.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	FlowsJudgedAgain int64 `json:"flowsJudgedAgain"`
+	ConnectionsReevaluated int64 `json:"connectionsReevaluated"`
 
-	// kernel says which features of the node's kernel are in use. Absent before
-	// the dataplane answered.
+	// kernel has the features of the node's kernel that are in use. Absent until the
+	// dataplane has responded.
 	// +optional
 	Kernel *Kernel `json:"kernel,omitempty"`
 
-	// conditions are Ready (policies are enforced on this node), Synced (what is
-	// published contains what the API server has) and Degraded (something does
-	// not work as it should).
+	// conditions are Ready (policies are enforced on this node), Synced (the published
+	// generation is up to date with the API server) and Degraded (the node does not
+	// work as expected).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -111,44 +112,44 @@ type NodeEnforcerStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Generation is one compiled state of the policies. Generations of a node count
-// up, also over restarts.
+// Generation is one compiled state of the policies. The numbers of a node's
+// generations increase, also across restarts.
 type Generation struct {
-	// number is the generation's number, from 1 on.
+	// number is the number of the generation, at least 1.
 	// +kubebuilder:validation:Minimum=1
 	Number int64 `json:"number"`
-	// time is when it was published or acknowledged.
+	// time is the time of publication or acknowledgement.
 	Time metav1.MicroTime `json:"time"`
-	// contains says how new the objects are that it was compiled from.
+	// contains has the resource versions of the objects from which it was compiled.
 	Contains ResourceVersions `json:"contains"`
 }
 
-// ResourceVersions has, for each kind, the newest metadata.resourceVersion that
-// is contained: an object of that kind is contained as it is, if its own
-// resourceVersion is not newer. They compare as decimal numbers.
+// ResourceVersions has, for each kind, the newest metadata.resourceVersion that is
+// contained. An object is contained in its current version if its resourceVersion is
+// not newer. Resource versions compare as decimal numbers.
 type ResourceVersions struct {
-	// networkPolicies is the newest one of a NetworkPolicy.
+	// networkPolicies is the newest contained version of a NetworkPolicy.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	NetworkPolicies string `json:"networkPolicies,omitempty"`
-	// pods is the newest one of a Pod.
+	// pods is the newest contained version of a Pod.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	Pods string `json:"pods,omitempty"`
-	// namespaces is the newest one of a Namespace.
+	// namespaces is the newest contained version of a Namespace.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	Namespaces string `json:"namespaces,omitempty"`
 }
 
-// PodCounts counts the pods of a node that have an address of their own; pods
-// on the host's network are not judged.
+// PodCounts has numbers of pods on a node. Pods in the host network do not count,
+// because policies do not apply to them.
 type PodCounts struct {
-	// local is how many such pods run on the node.
+	// local is the number of pods on the node.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Local int32 `json:"local"`
-	// isolated is how many of them a policy selects, for either direction.
+	// isolated is the number of pods that are isolated for at least one direction.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Isolated int32 `json:"isolated"`
@@ -160,52 +161,53 @@ type Tree struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	SizeBytes int64 `json:"sizeBytes"`
-	// compileMicroseconds is how long the newest compilation and its publication
-	// took, in microseconds.
+	// compileMicroseconds is the duration of the newest compilation and publication, in
+	// microseconds.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	CompileMicroseconds int64 `json:"compileMicroseconds"`
 }
 
-// Verdicts counts first packets of flows.
+// Verdicts has numbers of first packets of flows.
 type Verdicts struct {
-	// accepted is how many were accepted.
+	// allowed is the number of packets that were allowed.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Accepted int64 `json:"accepted"`
-	// refused is how many were refused, because no policy allowed them.
+	Allowed int64 `json:"allowed"`
+	// denied is the number of packets that were denied.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Refused int64 `json:"refused"`
-	// unreadable is how many were dropped because they could not be read, such as
-	// truncated headers.
+	Denied int64 `json:"denied"`
+	// unreadable is the number of packets that were dropped because they could not be
+	// decoded, for example because a header was truncated.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Unreadable int64 `json:"unreadable"`
 }
 
-// Kernel says which kernel features are in use.
+// Kernel has the kernel features that are in use.
 type Kernel struct {
-	// release is the kernel's release, such as 6.18.0.
+	// release is the release of the kernel, for example 6.18.0.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Release string `json:"release,omitempty"`
-	// queueing is how rules hand packets to the queues: QueueExpression is that
-	// of nftables (CONFIG_NFT_QUEUE), NFQUEUETarget that of xtables, by way of
-	// nft_compat.
+	// queueing is how rules pass packets to the queues: QueueExpression is the nftables
+	// expression (CONFIG_NFT_QUEUE), NFQUEUETarget is the xtables target, which works in
+	// nftables through nft_compat.
 	// +optional
 	Queueing Queueing `json:"queueing,omitempty"`
 }
 
-// Queueing is how rules hand packets to the queues.
+// Queueing is how rules pass packets to the queues.
 //
 // +kubebuilder:validation:Enum=QueueExpression;NFQUEUETarget
 type Queueing string
 
-// The ways. Kernels have one, both or none; the first is preferred.
+// The kernel features for queueing. A kernel can have one, both or none of them. The
+// first one is preferred.
 const (
-	// QueueExpression is the expression of nftables.
+	// QueueExpression is the queue expression of nftables.
 	QueueExpression Queueing = "QueueExpression"
-	// QueueTarget is the target of xtables.
+	// QueueTarget is the NFQUEUE target of xtables.
 	QueueTarget Queueing = "NFQUEUETarget"
 )

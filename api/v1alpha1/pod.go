@@ -4,49 +4,49 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Container is what can be set about a container of the node's pod.
+// Container configures a container of the pod that enforces on a node.
 type Container struct {
-	// resources are the container's requests and limits. An empty value asks for
-	// nothing and is bounded by nothing.
+	// resources are the requests and limits of the container. An empty value means no
+	// requests and no limits.
 	// +optional
 	Resources Resources `json:"resources,omitempty"`
 }
 
-// Resources are requests and limits as in a pod's container.
+// Resources are requests and limits, as in a container of a pod.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",message="a request is over its limit: lower the request or raise the limit"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",message="a request exceeds its limit: lower the request or raise the limit"
 type Resources struct {
-	// requests is what a node must have free for the container: cpu in cores,
-	// memory and ephemeral-storage in bytes, such as {cpu: 100m, memory: 64Mi}.
-	// Default: nothing, once resources are given.
+	// requests are the resources that the scheduler reserves for the container: cpu in
+	// cores, memory and ephemeral-storage in bytes, for example {cpu: 100m, memory:
+	// 64Mi}. Default: no requests if resources is set.
 	// +optional
 	Requests ResourceList `json:"requests,omitempty"`
-	// limits is what the container may use at most, in the same units. Without a
-	// cpu limit first packets never wait for the next scheduling period. Default:
-	// no limit.
+	// limits are the maximum resources of the container, in the same units. With a cpu
+	// limit, first packets can have to wait for the next scheduling period of the
+	// kernel. Default: no limits.
 	// +optional
 	Limits ResourceList `json:"limits,omitempty"`
 }
 
-// ResourceList has quantities by the name of the resource.
+// ResourceList has quantities by resource name.
 //
 // +kubebuilder:validation:MaxProperties=3
-// +kubebuilder:validation:XValidation:rule="self.all(name, quantity(string(self[name])).compareTo(quantity('0')) >= 0)",message="a quantity is below 0: write 0 or more, or leave the resource out"
+// +kubebuilder:validation:XValidation:rule="self.all(name, quantity(string(self[name])).compareTo(quantity('0')) >= 0)",message="a quantity is below 0: write 0 or more, or remove the resource"
 // +kubebuilder:validation:XValidation:rule="self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",message="write cpu, memory or ephemeral-storage: the containers use no other resource"
 type ResourceList map[string]resource.Quantity
 
-// Toleration is a toleration as in a pod: a taint that matches it does not keep
-// the node's pod away.
+// Toleration is a toleration as in a pod. A node's pod can run despite taints that
+// match a toleration.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.operator) && self.operator == 'Exists') || !has(self.value)",message="operator Exists matches every value: remove value, or write operator: Equal"
-// +kubebuilder:validation:XValidation:rule="has(self.key) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key matches every taint: write operator: Exists beside it, or add the key"
+// +kubebuilder:validation:XValidation:rule="has(self.key) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key matches every taint: add operator: Exists, or add the key"
 type Toleration struct {
 	// key is the taint's key. Default: every key matches.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	// +optional
 	Key string `json:"key,omitempty"`
-	// operator is Equal (the taint's value is value) or Exists (any value).
+	// operator is Equal (the taint has this value) or Exists (the taint has any value).
 	// Default: Equal.
 	// +optional
 	Operator TolerationOperator `json:"operator,omitempty"`
@@ -68,23 +68,23 @@ type TolerationOperator string
 
 // The operators.
 const (
-	// TolerationEqual asks for the same value.
+	// TolerationEqual matches taints with the same value.
 	TolerationEqual TolerationOperator = "Equal"
-	// TolerationExists takes any value.
+	// TolerationExists matches taints with any value.
 	TolerationExists TolerationOperator = "Exists"
 )
 
-// TaintEffect is what a taint does to pods that do not tolerate it.
+// TaintEffect is the effect of a taint on pods that do not tolerate it.
 //
 // +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
 type TaintEffect string
 
 // The effects.
 const (
-	// TaintNoSchedule keeps new pods away.
+	// TaintNoSchedule keeps new pods off the node.
 	TaintNoSchedule TaintEffect = "NoSchedule"
-	// TaintPreferNoSchedule keeps new pods away where another node has room.
+	// TaintPreferNoSchedule keeps new pods off the node if another node has room.
 	TaintPreferNoSchedule TaintEffect = "PreferNoSchedule"
-	// TaintNoExecute keeps new pods away and evicts running ones.
+	// TaintNoExecute keeps new pods off the node and evicts running pods.
 	TaintNoExecute TaintEffect = "NoExecute"
 )

@@ -154,27 +154,29 @@ func writeNotes(w io.Writer, set *inventory.Set) {
 		}
 		fmt.Fprintf(w, "note: skipped kinds that no verdict depends on: %s\n", strings.Join(kinds, ", "))
 	}
-	policies := set.Snapshot().Policies()
-	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && slices.ContainsFunc(policies, (*policy.Policy).UsesNamespaces) {
+	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && selectsNamespaces(set) {
 		fmt.Fprintf(w, "note: no Namespace object for %s: no namespaceSelector matches the pods there\n", strings.Join(missing, ", "))
 	}
-	errors := policyErrors(policies)
-	for _, e := range errors[:min(len(errors), maxNotes)] {
-		fmt.Fprintf(w, "note: policy %s\n", e)
+	problems := set.Snapshot().Problems()
+	for _, p := range problems[:min(len(problems), maxNotes)] {
+		fmt.Fprintf(w, "note: policy %s\n", p)
 	}
-	if more := len(errors) - maxNotes; more > 0 {
+	if more := len(problems) - maxNotes; more > 0 {
 		fmt.Fprintf(w, "note: and %d more; sluice lint lists them\n", more)
 	}
 }
 
-// policyErrors returns the parts of policies that cannot be understood.
-func policyErrors(policies []*policy.Policy) (out []string) {
-	for _, p := range policies {
-		for _, e := range p.Errors {
-			out = append(out, p.String()+": "+e.Error())
+// selectsNamespaces reports whether a policy has a namespaceSelector.
+func selectsNamespaces(set *inventory.Set) bool {
+	for _, object := range set.Policies {
+		p, _ := policy.ReadNetworkPolicy(object.NetworkPolicy)
+		for _, r := range slices.Concat(p.Ingress, p.Egress) {
+			if slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return p.Block == nil && p.Namespace == "" }) {
+				return true
+			}
 		}
 	}
-	return out
+	return false
 }
 
 // program returns the path of sluice.

@@ -41,7 +41,7 @@ type dataplaneFlags struct {
 	failurePolicy string
 	deny          string
 	markMask      string
-	refusalLog    uint16
+	denialLog    uint16
 	prepare       bool
 	uninstall     bool
 	verbose       bool
@@ -87,7 +87,7 @@ the mark mask while connections are open, take bits that the old one does not sh
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses")
 	f.StringVar(&flags.metrics, "metrics-address", "", "`address` for /metrics, such as :9464 (default none)")
 	f.StringVar(&flags.health, "health-address", "", "`address` for /healthz and /readyz (default none)")
-	f.Uint16Var(&flags.refusalLog, "refusal-log", 0, "most `lines` a second that tell of refused flows")
+	f.Uint16Var(&flags.denialLog, "denial-log", 0, "most `lines` a second that tell of refused flows")
 	f.BoolVar(&flags.prepare, "prepare", false, "let an agent of this group publish in the directory, and end")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, prove it, and end; with\n--health-address stay, and be ready")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
@@ -141,14 +141,14 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	health := status.NewHealth()
 	forHealth.serve(health)
 	config.Events = queue.NewEvents()
-	if flags.refusalLog > 0 {
+	if flags.denialLog > 0 {
 		var logging sync.WaitGroup
 		defer logging.Wait()
 		ending, end := context.WithCancel(ctx)
 		defer end()
 		events, stop := config.Events.Subscribe(true)
 		defer stop()
-		logging.Go(func() { denials.Log(ending, events, int(flags.refusalLog), config.Log.WithName("denials")) })
+		logging.Go(func() { denials.Log(ending, events, int(flags.denialLog), config.Log.WithName("denials")) })
 	}
 	return engine.Run(ctx, flags.stateDir, config, func(now func() (report.Status, error)) (io.Closer, error) {
 		source := status.Source{Status: now, Events: config.Events.Subscribe, Metrics: metrics.Handler(now)}

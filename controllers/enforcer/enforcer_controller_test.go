@@ -30,7 +30,7 @@ func TestEnforcerWithEmptySpec(t *testing.T) {
 	}
 	want := []string{
 		"dataplane", "--state-dir", "/run/sluice", "--metrics-address", ":9642", "--health-address", "127.0.0.1:9643",
-		"--mark-mask", "0x60", "--failure-policy", "Closed", "--deny", "Drop", "--queue-base", "2700", "--refusal-log", "10",
+		"--mark-mask", "0x60", "--failure-policy", "Closed", "--deny", "Drop", "--queue-base", "2700", "--denial-log", "10",
 	}
 	if diff := cmp.Diff(want, daemonSet.Spec.Template.Spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)
@@ -85,7 +85,7 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	spec := after.Spec.Template.Spec
 	want := []string{
 		"dataplane", "--state-dir", "/run/sluice", "--metrics-address", ":9642", "--health-address", "127.0.0.1:9643",
-		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--refusal-log", "0",
+		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0",
 	}
 	if diff := cmp.Diff(want, spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)

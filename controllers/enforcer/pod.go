@@ -178,7 +178,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	argument("--deny", string(spec.DenyAction))
 	argument("--queue-base", number(spec.Queues.Base))
 	argument("--queues", number(spec.Queues.Count))
-	argument("--refusal-log", number(spec.RefusalLog.LinesPerSecond))
+	argument("--denial-log", number(spec.DenialLog.LinesPerSecond))
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort), dataplaneHealthPort()}
 	c.VolumeMounts = []corev1.VolumeMount{stateMount()}

@@ -34,7 +34,7 @@ func everyField() v1alpha1.EnforcerSpec {
 		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
 			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
 		}},
-		RefusalLog: v1alpha1.RefusalLog{LinesPerSecond: ptr.To[int32](0)},
+		DenialLog: v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
 	}
 }
 

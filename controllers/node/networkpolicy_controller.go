@@ -15,8 +15,7 @@ func networkPolicies() subject[*networkingv1.NetworkPolicy] {
 		kind:   kindPolicy,
 		object: &networkingv1.NetworkPolicy{},
 		upsert: func(s *policy.Snapshot, in *networkingv1.NetworkPolicy) error {
-			np, _ := policy.ReadNetworkPolicy(in)
-			s.UpsertPolicy(np)
+			s.UpsertPolicy(in)
 			return nil
 		},
 		remove: func(s *policy.Snapshot, key types.NamespacedName) { s.DeletePolicy(key.Namespace, key.Name) },

@@ -109,13 +109,13 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *repor
 		}
 	}
 	v := &running.Verdicts
-	out.Verdicts = v1alpha1.Verdicts{Accepted: int64(v.Accepted), Refused: int64(v.Denied)}
+	out.Verdicts = v1alpha1.Verdicts{Allowed: int64(v.Accepted), Denied: int64(v.Denied)}
 	for _, n := range v.Unreadable {
 		out.Verdicts.Unreadable += int64(n)
 	}
 	out.QueueDrops = int64(drops(running))
 	again := &running.Reevaluated
-	out.FlowsJudgedAgain = int64(again.Accepted + again.Denied + again.Cleared)
+	out.ConnectionsReevaluated = int64(again.Accepted + again.Denied + again.Cleared)
 	if running.Queueing == "" {
 		// It waits for a tree that it can use.
 		return

@@ -73,11 +73,11 @@ func TestNodeEnforcer(t *testing.T) {
 		if s.Kernel == nil || s.Kernel.Queueing != v1alpha1.QueueExpression || s.Kernel.Release == "" {
 			return fmt.Errorf("kernel %+v", s.Kernel)
 		}
-		if want := (v1alpha1.Verdicts{Accepted: 3, Refused: 2, Unreadable: 1}); s.Verdicts != want {
+		if want := (v1alpha1.Verdicts{Allowed: 3, Denied: 2, Unreadable: 1}); s.Verdicts != want {
 			return fmt.Errorf("verdicts %+v, want %+v", s.Verdicts, want)
 		}
-		if s.FlowsJudgedAgain != 5 {
-			return fmt.Errorf("%d flows judged again, want 5", s.FlowsJudgedAgain)
+		if s.ConnectionsReevaluated != 5 {
+			return fmt.Errorf("%d connections re-evaluated, want 5", s.ConnectionsReevaluated)
 		}
 		return nil
 	}

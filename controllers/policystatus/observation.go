@@ -27,7 +27,7 @@ type observation struct {
 }
 
 // observe reads the state of a policy. held is the present status of the policy.
-func (r *Reconciler) observe(ctx context.Context, np *networkingv1.NetworkPolicy, held *v1alpha1.PolicyStatusStatus) (*observation, error) {
+func (r *Reconciler) observe(ctx context.Context, np *networkingv1.NetworkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the pods of policy %s/%s: %w", np.Namespace, np.Name, err)
@@ -73,7 +73,7 @@ func (r *Reconciler) remainingStartTime() time.Duration { return startTime - tim
 // onlyBehind reports whether a policy that was enforced seems to be behind on some
 // nodes, although neither the policy nor the number of its pods and nodes changed
 // and all nodes enforce.
-func (o *observation) onlyBehind(old *v1alpha1.PolicyStatusStatus) bool {
+func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&
 		old.ObservedGeneration == o.policy.Generation && old.Pods == int32(o.pods) && old.Nodes.Needed == int32(o.nodes)

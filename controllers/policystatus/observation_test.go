@@ -40,7 +40,7 @@ func TestSubjectSelectorWithBrokenRequirement(t *testing.T) {
 	seen := &observation{
 		policy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required), findings: convertFindings(np, nil),
 	}
-	status := statusOf(&v1alpha1.PolicyStatusStatus{}, seen, metav1.Now())
+	status := statusOf(&v1alpha1.EnforcementStatus{}, seen, metav1.Now())
 	for kind, want := range map[v1alpha1.ConditionType]v1alpha1.Reason{
 		v1alpha1.ConditionEnforced:   v1alpha1.ReasonNodesNotEnforcing,
 		v1alpha1.ConditionUnderstood: v1alpha1.ReasonNotUnderstood,

@@ -164,7 +164,7 @@ func (n *node) withNewCounters(t *testing.T) *v1alpha1.NodeEnforcer {
 	t.Helper()
 	var object v1alpha1.NodeEnforcer
 	must(t, n.Get(t.Context(), client.ObjectKey{Name: n.name}, &object))
-	object.Status.Verdicts.Accepted++
+	object.Status.Verdicts.Allowed++
 	now := metav1.Now()
 	object.Status.Heartbeat = &now
 	return &object
@@ -283,7 +283,7 @@ func TestFindings(t *testing.T) {
 	np := f.createPolicy(t, "db", "no-such-app")
 	has := func(reason v1alpha1.Reason, count int) func(*v1alpha1.PolicyStatus) error {
 		return func(p *v1alpha1.PolicyStatus) error {
-			c := meta.FindStatusCondition(p.Status.Conditions, string(v1alpha1.ConditionSuspicious))
+			c := meta.FindStatusCondition(p.Status.Conditions, string(v1alpha1.ConditionLintFindings))
 			if c == nil || c.Reason != string(reason) || (len(p.Status.Findings) > 0) != (count > 0) {
 				return fmt.Errorf("want reason %s and findings: %t", reason, count > 0)
 			}

@@ -22,9 +22,9 @@ const (
 
 // statusOf returns the new status of a policy. Conditions whose status does not
 // change keep the time of their last transition.
-func statusOf(old *v1alpha1.PolicyStatusStatus, o *observation, now metav1.Time) v1alpha1.PolicyStatusStatus {
+func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) v1alpha1.EnforcementStatus {
 	generation := o.policy.Generation
-	out := v1alpha1.PolicyStatusStatus{
+	out := v1alpha1.EnforcementStatus{
 		ObservedGeneration: generation,
 		Pods:               int32(o.pods),
 		Nodes:              v1alpha1.PolicyNodes{Needed: int32(o.nodes), Enforcing: int32(o.nodes - len(o.lags))},
@@ -90,10 +90,10 @@ func (o *observation) lintFindings() metav1.Condition {
 	}
 	warnings, notes := counts[v1alpha1.SeverityWarning], counts[v1alpha1.SeverityNote]
 	if warnings+notes > 0 {
-		return v1alpha1.NewCondition(v1alpha1.ConditionSuspicious, metav1.ConditionTrue, v1alpha1.ReasonFindings,
+		return v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionTrue, v1alpha1.ReasonFindings,
 			fmt.Sprintf("warnings: %d, notes: %d, in status.findings", warnings, notes))
 	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionSuspicious, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "lint found nothing")
+	return v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "lint found nothing")
 }
 
 // notUnderstood is the name of the check for parts of a policy that cannot be
@@ -118,8 +118,8 @@ func convertFindings(np *networkingv1.NetworkPolicy, found []lint.Finding) []v1a
 			continue
 		}
 		text := f.Message
-		if f.Fix != "" {
-			text += ": " + f.Fix
+		if f.Mend != "" {
+			text += ": " + f.Mend
 		}
 		add(severities[f.Severity], f.Check, f.Field, text)
 	}

@@ -27,7 +27,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	}
 	for range 2 * maxFindings {
 		found = append(found, lint.Finding{
-			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Fix: "fix it",
+			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Mend: "mend it",
 		})
 	}
 	all := convertFindings(np, found)
@@ -40,7 +40,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	if len(all[1].Field) > maxField || len(all[1].Message) > message.Limit {
 		t.Errorf("field of %d bytes, message of %d", len(all[1].Field), len(all[1].Message))
 	}
-	s := statusOf(&v1alpha1.PolicyStatusStatus{}, &observation{policy: np, findings: all}, metav1.Now())
+	s := statusOf(&v1alpha1.EnforcementStatus{}, &observation{policy: np, findings: all}, metav1.Now())
 	if len(s.Findings) != maxFindings {
 		t.Errorf("%d findings, want %d", len(s.Findings), maxFindings)
 	}
@@ -48,7 +48,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	if understood.Status != metav1.ConditionFalse || !strings.Contains(understood.Message, "spec.ingress[0].from[0].ipBlock.cidr") {
 		t.Errorf("condition %+v, want the field named", understood)
 	}
-	lintFindings := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionSuspicious))
+	lintFindings := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionLintFindings))
 	if lintFindings.Status != metav1.ConditionTrue || lintFindings.Message != "warnings: 32, notes: 1, in status.findings" {
 		t.Errorf("condition %+v", lintFindings)
 	}
@@ -61,7 +61,7 @@ func TestEnforcedSince(t *testing.T) {
 	later := metav1.NewTime(first.Add(time.Minute))
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
 	o := &observation{policy: np, pods: 2, nodes: 2}
-	s := statusOf(&v1alpha1.PolicyStatusStatus{}, o, first)
+	s := statusOf(&v1alpha1.EnforcementStatus{}, o, first)
 	if !s.EnforcedSince.Equal(&first) {
 		t.Errorf("since %s, want %s", s.EnforcedSince, first)
 	}

@@ -30,8 +30,7 @@ func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
 		s.UpsertNode(node)
 	}
 	for _, np := range c.Policies() {
-		read, _ := policy.ReadNetworkPolicy(np)
-		s.UpsertPolicy(read)
+		s.UpsertPolicy(np)
 	}
 	for object := range c.Pods() {
 		pod, err := policy.PodOf(object)

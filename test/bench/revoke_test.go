@@ -20,7 +20,6 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/policy"
 )
 
 const (
@@ -175,8 +174,7 @@ func (r *revocation) open(ends tcpConfig) {
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
-		read, _ := policy.ReadNetworkPolicy(r.policy)
-		r.snapshot.UpsertPolicy(read)
+		r.snapshot.UpsertPolicy(r.policy)
 	} else {
 		r.snapshot.DeletePolicy(r.policy.Namespace, r.policy.Name)
 	}

@@ -96,8 +96,7 @@ func (s *stage) publish() {
 		s.snapshot.UpsertNode(node)
 	}
 	for _, np := range s.cluster.Policies() {
-		read, _ := policy.ReadNetworkPolicy(np)
-		s.snapshot.UpsertPolicy(read)
+		s.snapshot.UpsertPolicy(np)
 	}
 	for object := range s.cluster.Pods() {
 		pod, err := policy.PodOf(object)

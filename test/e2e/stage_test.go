@@ -169,8 +169,7 @@ func (s *stage) set(name, spec string) {
 	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
 		s.t.Fatalf("policy %s: %v", name, err)
 	}
-	read, _ := policy.ReadNetworkPolicy(p)
-	s.snapshot.UpsertPolicy(read)
+	s.snapshot.UpsertPolicy(p)
 }
 
 func (s *stage) remove(name string) {

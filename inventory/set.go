@@ -73,7 +73,8 @@ func (s *Set) Snapshot() *policy.Snapshot {
 		snapshot.UpsertPod(&s.Pods[i].Pod)
 	}
 	for i := range s.Policies {
-		snapshot.UpsertPolicy(s.Policies[i].NetworkPolicy)
+		np, _ := policy.ReadNetworkPolicy(s.Policies[i].NetworkPolicy)
+		snapshot.UpsertPolicy(np)
 	}
 	return snapshot
 }

@@ -24,7 +24,7 @@ func FuzzRead(f *testing.F) {
 		set, err := read(text)
 		if err == nil {
 			set.AssignAddresses()
-			set.Snapshot().Problems()
+			set.Snapshot().Policies()
 			return
 		}
 		var faults inventory.Errors

@@ -80,7 +80,8 @@ func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 		s.UpsertNode(n)
 	}
 	for _, p := range r.policies {
-		s.UpsertPolicy(p)
+		read, _ := policy.ReadNetworkPolicy(p)
+		s.UpsertPolicy(read)
 	}
 	for _, p := range r.pods {
 		s.UpsertPod(&p)

@@ -26,7 +26,7 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 			Ports: []networkingv1.NetworkPolicyPort{{Port: &named}},
 		}},
 	}
-	s.UpsertPolicy(p)
+	upsertPolicy(s, p)
 	web := testPod("web", "n2", "10.0.1.1")
 	web.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
 	upsert(s, web)

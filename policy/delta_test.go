@@ -45,11 +45,16 @@ func testPod(name, node, addr string, pairs ...string) Pod {
 // upsert hands over a copy, so that the test may go on changing its own.
 func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
 
+func upsertPolicy(s *Snapshot, in *networkingv1.NetworkPolicy) {
+	p, _ := ReadNetworkPolicy(in)
+	s.UpsertPolicy(p)
+}
+
 // shop has one local database and 500 pods elsewhere, half of them its clients.
 func shop() (*Snapshot, *Compiler) {
 	s := NewSnapshot()
 	s.UpsertNamespace(Namespace{Name: "shop"})
-	s.UpsertPolicy(ingressFrom("db", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "web")}))
+	upsertPolicy(s, ingressFrom("db", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "web")}))
 	upsert(s, testPod("db-0", "n1", "10.0.0.1", "app", "db"))
 	for i := range 500 {
 		app := "web"
@@ -95,7 +100,7 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 			func() {
 				p := ingressFrom("elsewhere", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "other")})
 				p.Spec.PodSelector = *selecting("app", "cache")
-				s.UpsertPolicy(p)
+				upsertPolicy(s, p)
 			},
 			rule.Delta{},
 		},
@@ -122,7 +127,7 @@ func TestNamedPortKeepsPeersApart(t *testing.T) {
 			Ports: []networkingv1.NetworkPolicyPort{{Port: &name}},
 		}},
 	}
-	s.UpsertPolicy(p)
+	upsertPolicy(s, p)
 	upsert(s, testPod("client", "n1", "10.0.0.1"))
 	for i, number := range []uint16{8080, 8081, 0} {
 		w := testPod(fmt.Sprintf("web-%d", i), "n2", fmt.Sprintf("10.0.1.%d", i), "app", "web")
@@ -157,7 +162,7 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 			Ports: []networkingv1.NetworkPolicyPort{{Port: &named}},
 		}},
 	}
-	s.UpsertPolicy(p)
+	upsertPolicy(s, p)
 	w := testPod("named", "n2", "10.0.1.250", "app", "named")
 	w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
 	upsert(s, w)
@@ -169,7 +174,7 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 		s.DeletePod(p.Namespace, p.Name)
 	}
 	for _, p := range s.Policies() {
-		s.DeletePolicy(p.Namespace, p.Name)
+		s.DeletePolicy(p.Scope, p.Name)
 	}
 	s.DeleteNamespace("shop")
 	s.DeleteNode("n1")

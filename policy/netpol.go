@@ -1,35 +1,17 @@
 package policy
 
 import (
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
-
-// Problem is a part of a policy that cannot be understood. The rule that holds
-// it allows nothing; the rest of the policy works.
-type Problem struct {
-	// Policy is "namespace/name".
-	Policy string
-	// Field is the path of the fault, such as spec.ingress[0].from[1].ipBlock.cidr.
-	Field string
-	// Message says what is wrong and what to write instead.
-	Message string
-}
-
-// String gives the problem in one line.
-func (p Problem) String() string { return p.Policy + ": " + p.Field + ": " + p.Message }
 
 // netpol is a NetworkPolicy worked out as far as it can be without pods. It is
 // immutable but for its peers, which the snapshot replaces by shared ones.
 type netpol struct {
 	// serial tells states of one policy apart. Unique within a snapshot.
-	serial   uint32
-	object   *networkingv1.NetworkPolicy
-	policy   *Policy
-	name     string
-	rules    [2][]policyRule
-	problems []Problem
+	serial uint32
+	policy *Policy
+	name   string
+	rules  [2][]policyRule
 }
 
 // policyRule is one rule of a policy for one direction.
@@ -57,18 +39,14 @@ type portName struct {
 	name     string
 }
 
-func readPolicy(in *networkingv1.NetworkPolicy) *netpol {
-	p, errors := ReadNetworkPolicy(in)
-	np := &netpol{object: in, policy: p, name: p.String()}
+func compilePolicy(p *Policy) *netpol {
+	np := &netpol{policy: p, name: p.String()}
 	for _, d := range directions {
 		for i, r := range p.Rules(d) {
 			if !r.Invalid {
 				np.rules[d] = append(np.rules[d], newPolicyRule(i, &r))
 			}
 		}
-	}
-	for _, e := range errors {
-		np.problems = append(np.problems, Problem{Policy: np.name, Field: e.Field, Message: e.Message})
 	}
 	return np
 }

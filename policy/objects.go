@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
 // Pod is what matters of a corev1.Pod.
@@ -197,7 +199,12 @@ func (p *Pod) equal(q *Pod) bool {
 		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }
 
-// port resolves a port name, 0 when the pod has none of that name.
+// Port returns the number of a named container port, 0 if the pod has none of
+// that name and protocol.
+func (p *Pod) Port(protocol flow.Protocol, name string) uint16 {
+	return port(p.Ports, uint8(protocol), name)
+}
+
 func port(ports []ContainerPort, protocol uint8, name string) uint16 {
 	for _, p := range ports {
 		if p.Protocol == protocol && p.Name == name {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -130,6 +131,18 @@ func (p *Policy) Rules(d rule.Direction) []Rule {
 	return p.Egress
 }
 
+// UsesNamespaces reports whether a rule selects namespaces by labels.
+func (p *Policy) UsesNamespaces() bool {
+	for _, rules := range [...][]Rule{p.Ingress, p.Egress} {
+		for i := range rules {
+			if slices.ContainsFunc(rules[i].Peers, func(p Peer) bool { return p.Namespaces.Present() }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Selects reports whether the policy applies to a pod. A pod without an address
 // is selected too. Pods in the host network and finished pods are never
 // selected.
@@ -140,6 +153,18 @@ func (p *Policy) Selects(pod *Pod) bool {
 // selectable reports whether a selector can match the pod: the pod is in the
 // pod network and has not finished.
 func (p *Pod) selectable() bool { return !p.HostNetwork && !p.Finished }
+
+// PeerField returns the path of a peer, such as spec.ingress[0].from[1].
+func (r *Rule) PeerField(i int) string {
+	list := "to"
+	if r.Direction == rule.Ingress {
+		list = "from"
+	}
+	return fmt.Sprintf("%s.%s[%d]", r.Field, list, i)
+}
+
+// PortField returns the path of a port, such as spec.ingress[0].ports[1].
+func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
 
 // Matches reports whether the rule applies to a peer, on whatever ports.
 func (r *Rule) Matches(peer *End) bool {
@@ -172,6 +197,24 @@ func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 // excepts.
 func (b *Block) Contains(a netip.Addr) bool {
 	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
+}
+
+// equal reports whether two states of a policy mean the same.
+func (p *Policy) equal(q *Policy) bool {
+	return p.Tier == q.Tier && p.Priority == q.Priority && p.Subject == q.Subject && p.Isolates == q.Isolates &&
+		slices.EqualFunc(p.Ingress, q.Ingress, Rule.equal) && slices.EqualFunc(p.Egress, q.Egress, Rule.equal) &&
+		slices.Equal(p.Errors, q.Errors)
+}
+
+func (r Rule) equal(o Rule) bool {
+	return r.Action == o.Action && r.Invalid == o.Invalid && slices.EqualFunc(r.Peers, o.Peers, Peer.equal) && slices.Equal(r.Ports, o.Ports)
+}
+
+func (p Peer) equal(q Peer) bool {
+	if p.Block == nil || q.Block == nil {
+		return p == q
+	}
+	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
 // EveryPort reports whether the entry is every port of its protocol.

@@ -145,6 +145,17 @@ func (s Selector) Requirements() iter.Seq[Requirement] {
 	}
 }
 
+// Equal returns the value that the selector requires of a label, if it requires
+// one by matchLabels.
+func (s Selector) Equal(label string) (value string, ok bool) {
+	for r := range s.Requirements() {
+		if r.Key == label && r.Operator == selection.Equals {
+			return r.Values[0], true
+		}
+	}
+	return "", false
+}
+
 // String returns the selector in the syntax of kubectl, such as
 // app=web,tier in (a,b). An empty selector is "<none>".
 func (s Selector) String() string {

@@ -110,11 +110,13 @@ func faultsAreReportedOnce(t *testing.T) {
 		netpol(t, "shop/good", denyAll),
 		netpol(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
 	problems := func() (fields []string) {
-		for _, p := range s.snapshot.Problems() {
-			if p.Policy != "shop/bad" || p.Message == "" {
-				t.Errorf("problem %v, want one of shop/bad with a message", p)
+		for _, p := range s.snapshot.Policies() {
+			for _, e := range p.Errors {
+				if p.String() != "shop/bad" || e.Message == "" {
+					t.Errorf("error %v of %s, want one of shop/bad with a message", e, p)
+				}
+				fields = append(fields, e.Field)
 			}
-			fields = append(fields, p.Field)
 		}
 		return fields
 	}

@@ -81,7 +81,8 @@ func (w *world) apply(c cluster.Change) {
 			w.snapshot.DeletePolicy(object.Namespace, object.Name)
 			return
 		}
-		w.snapshot.UpsertPolicy(object)
+		p, _ := policy.ReadNetworkPolicy(object)
+		w.snapshot.UpsertPolicy(p)
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 )
 
 // Snapshot is the state of a cluster as far as policies can see it. Objects
@@ -75,6 +73,31 @@ func NewSnapshot() *Snapshot {
 		nodes:      map[string]*node{},
 		owners:     owners{one: map[netip.Addr]*pod{}, many: map[netip.Addr][]*pod{}},
 		peers:      map[peerKey]*peer{},
+	}
+}
+
+// Objects is a set of objects for Snapshot.Load.
+type Objects struct {
+	Namespaces []Namespace
+	Nodes      []Node
+	Pods       []*Pod
+	Policies   []*Policy
+}
+
+// Load adds objects to the snapshot, or updates those that it has. See UpsertPod
+// for the ownership of pods.
+func (s *Snapshot) Load(in Objects) {
+	for _, ns := range in.Namespaces {
+		s.UpsertNamespace(ns)
+	}
+	for _, n := range in.Nodes {
+		s.UpsertNode(n)
+	}
+	for _, p := range in.Policies {
+		s.UpsertPolicy(p)
+	}
+	for _, p := range in.Pods {
+		s.UpsertPod(p)
 	}
 }
 
@@ -187,15 +210,15 @@ func (s *Snapshot) namespaceTouched(ns *namespace) {
 	}
 }
 
-// UpsertPolicy sets a policy, which must not be changed afterwards.
-func (s *Snapshot) UpsertPolicy(in *networkingv1.NetworkPolicy) {
-	ns := s.namespace(orDefault(in.Namespace))
+// UpsertPolicy sets a policy. A policy that means the same as the one before
+// costs a comparison.
+func (s *Snapshot) UpsertPolicy(in *Policy) {
+	ns := s.namespace(in.Scope)
 	old := ns.policies[in.Name]
-	if old != nil && equality.Semantic.DeepEqual(&old.object.Spec, &in.Spec) {
-		old.object = in
+	if old != nil && old.policy.equal(in) {
 		return
 	}
-	np := readPolicy(in)
+	np := compilePolicy(in)
 	s.lastSerial++
 	np.serial = s.lastSerial
 	np.eachPeer(s.share)
@@ -274,6 +297,15 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	return Pod{}, false
 }
 
+// End returns the end of a connection that has an address.
+func (s *Snapshot) End(a netip.Addr) End {
+	end := End{Address: a}
+	if p := s.owners.of(a); p != nil {
+		end.Pod, end.Namespace = p.Pod, p.ns.object
+	}
+	return end
+}
+
 // Pods gives every pod, sorted by namespace and name.
 func (s *Snapshot) Pods() []Pod {
 	var out []Pod
@@ -312,31 +344,17 @@ func (s *Snapshot) Nodes() []Node {
 	return out
 }
 
-// Policies gives every policy, sorted by namespace and name.
-func (s *Snapshot) Policies() []*networkingv1.NetworkPolicy {
-	var out []*networkingv1.NetworkPolicy
-	for _, np := range s.sortedPolicies() {
-		out = append(out, np.object)
-	}
-	return out
-}
-
-// Problems gives what cannot be understood, sorted by policy and then in the
-// order of the spec.
-func (s *Snapshot) Problems() []Problem {
-	var out []Problem
-	for _, np := range s.sortedPolicies() {
-		out = append(out, np.problems...)
-	}
-	return out
-}
-
-func (s *Snapshot) sortedPolicies() []*netpol {
-	var out []*netpol
+// Policies returns every policy, sorted by namespace and name.
+func (s *Snapshot) Policies() []*Policy {
+	var out []*Policy
 	for _, ns := range s.order {
-		out = append(out, ns.sortedPolicies()...)
+		for _, np := range ns.policies {
+			out = append(out, np.policy)
+		}
 	}
-	slices.SortFunc(out, byName)
+	slices.SortFunc(out, func(a, b *Policy) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Name, b.Name))
+	})
 	return out
 }
 

@@ -2,10 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/selection"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
@@ -99,14 +99,9 @@ func (s *PodSet) namespacesText() string {
 // only returns the value of a label if the selector requires that value and
 // nothing else.
 func (s Selector) only(label string) (value string, ok bool) {
-	n := 0
-	for r := range s.Requirements() {
-		n++
-		if r.Key == label && r.Operator == selection.Equals {
-			value, ok = r.Values[0], true
-		}
-	}
-	return value, ok && n == 1
+	requirements := slices.Collect(s.Requirements())
+	value, ok = s.Equal(label)
+	return value, ok && len(requirements) == 1
 }
 
 // String describes the block as written in the object.

@@ -42,7 +42,7 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 		}
 		origins[p.NetworkPolicy.Namespace+"/"+p.Name] = p.Origin.String()
 	}
-	for _, f := range lint.Check(c.snapshot) {
+	for _, f := range lint.Run(c.snapshot) {
 		if namespace == "" || namespace == f.Namespace {
 			r.add(Finding{Finding: f, Origin: origins[f.Policy]})
 		}
@@ -119,7 +119,7 @@ func (f *Finding) write(w io.Writer) {
 		fmt.Fprintf(w, " %s:", f.Field)
 	}
 	fmt.Fprintf(w, " %s [%s]\n", f.Message, f.Check)
-	if f.Mend != "" {
-		fmt.Fprintf(w, "           mend: %s\n", f.Mend)
+	if f.Fix != "" {
+		fmt.Fprintf(w, "           fix: %s\n", f.Fix)
 	}
 }

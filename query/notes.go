@@ -17,30 +17,21 @@ func (c *Cluster) Notes() []string {
 	if missing := c.set.NamespacesWithoutObject(); len(missing) > 0 && c.selectsNamespaces() {
 		notes = append(notes, fmt.Sprintf("no Namespace object for %s: no namespaceSelector matches the pods there", few(missing)))
 	}
-	problems := c.snapshot.Problems()
-	for i, p := range problems {
-		if i == maxNotes {
-			notes = append(notes, fmt.Sprintf("and %d more; sluice lint lists them", len(problems)-i))
-			break
+	var errors []string
+	for _, p := range c.snapshot.Policies() {
+		for _, e := range p.Errors {
+			errors = append(errors, fmt.Sprintf("policy %s: %s", p, e))
 		}
-		notes = append(notes, "policy "+p.String())
 	}
-	return notes
+	if more := len(errors) - maxNotes; more > 0 {
+		errors = append(errors[:maxNotes], fmt.Sprintf("and %d more; sluice lint lists them", more))
+	}
+	return append(notes, errors...)
 }
 
 // selectsNamespaces reports whether any policy has a namespaceSelector.
 func (c *Cluster) selectsNamespaces() bool {
-	for _, object := range c.snapshot.Policies() {
-		p, _ := policy.ReadNetworkPolicy(object)
-		if slices.ContainsFunc(slices.Concat(p.Ingress, p.Egress), selectsNamespaces) {
-			return true
-		}
-	}
-	return false
-}
-
-func selectsNamespaces(r policy.Rule) bool {
-	return slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return p.Namespaces.Present() })
+	return slices.ContainsFunc(c.snapshot.Policies(), (*policy.Policy).UsesNamespaces)
 }
 
 // HasAddresses reports whether any pod has an address.

@@ -10,19 +10,14 @@ import (
 // ruleTexts describes rules by their names. A nil *ruleTexts knows no policy and
 // describes a rule by its place only.
 type ruleTexts struct {
-	policies   map[string]*policy.Policy
-	namespaces map[string]*policy.Namespace
-	cluster    *Cluster
+	policies map[string]*policy.Policy
+	snapshot *policy.Snapshot
 }
 
 func (c *Cluster) ruleTexts() *ruleTexts {
-	t := &ruleTexts{policies: map[string]*policy.Policy{}, namespaces: map[string]*policy.Namespace{}, cluster: c}
-	for _, object := range c.snapshot.Policies() {
-		p, _ := policy.ReadNetworkPolicy(object)
+	t := &ruleTexts{policies: map[string]*policy.Policy{}, snapshot: c.snapshot}
+	for _, p := range c.snapshot.Policies() {
 		t.policies[p.String()] = p
-	}
-	for _, n := range c.snapshot.Namespaces() {
-		t.namespaces[n.Name] = &n
 	}
 	return t
 }
@@ -42,14 +37,6 @@ func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *
 	if other == nil {
 		return r.String()
 	}
-	return r.StringFor(t.policyEnd(other))
-}
-
-// policyEnd returns an end as package policy matches it.
-func (t *ruleTexts) policyEnd(e *End) *policy.End {
-	end := &policy.End{Address: e.Address}
-	if p, ok := t.cluster.snapshot.Owner(e.Address); ok {
-		end.Pod, end.Namespace = &p, t.namespaces[p.Namespace]
-	}
-	return end
+	end := t.snapshot.End(other.Address)
+	return r.StringFor(&end)
 }

@@ -154,29 +154,27 @@ func writeNotes(w io.Writer, set *inventory.Set) {
 		}
 		fmt.Fprintf(w, "note: skipped kinds that no verdict depends on: %s\n", strings.Join(kinds, ", "))
 	}
-	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && selectsNamespaces(set) {
+	policies := set.Snapshot().Policies()
+	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && slices.ContainsFunc(policies, (*policy.Policy).UsesNamespaces) {
 		fmt.Fprintf(w, "note: no Namespace object for %s: no namespaceSelector matches the pods there\n", strings.Join(missing, ", "))
 	}
-	problems := set.Snapshot().Problems()
-	for _, p := range problems[:min(len(problems), maxNotes)] {
-		fmt.Fprintf(w, "note: policy %s\n", p)
+	errors := policyErrors(policies)
+	for _, e := range errors[:min(len(errors), maxNotes)] {
+		fmt.Fprintf(w, "note: policy %s\n", e)
 	}
-	if more := len(problems) - maxNotes; more > 0 {
+	if more := len(errors) - maxNotes; more > 0 {
 		fmt.Fprintf(w, "note: and %d more; sluice lint lists them\n", more)
 	}
 }
 
-// selectsNamespaces reports whether a policy has a namespaceSelector.
-func selectsNamespaces(set *inventory.Set) bool {
-	for _, object := range set.Policies {
-		p, _ := policy.ReadNetworkPolicy(object.NetworkPolicy)
-		for _, r := range slices.Concat(p.Ingress, p.Egress) {
-			if slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return p.Block == nil && p.Namespace == "" }) {
-				return true
-			}
+// policyErrors returns the parts of policies that cannot be understood.
+func policyErrors(policies []*policy.Policy) (out []string) {
+	for _, p := range policies {
+		for _, e := range p.Errors {
+			out = append(out, p.String()+": "+e.Error())
 		}
 	}
-	return false
+	return out
 }
 
 // program returns the path of sluice.

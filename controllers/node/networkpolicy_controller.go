@@ -15,7 +15,8 @@ func networkPolicies() subject[*networkingv1.NetworkPolicy] {
 		kind:   kindPolicy,
 		object: &networkingv1.NetworkPolicy{},
 		upsert: func(s *policy.Snapshot, in *networkingv1.NetworkPolicy) error {
-			s.UpsertPolicy(in)
+			np, _ := policy.ReadNetworkPolicy(in)
+			s.UpsertPolicy(np)
 			return nil
 		},
 		remove: func(s *policy.Snapshot, key types.NamespacedName) { s.DeletePolicy(key.Namespace, key.Name) },

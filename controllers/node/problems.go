@@ -82,7 +82,7 @@ func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Reque
 }
 
 func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPolicy) error {
-	problems := problemsOf(np)
+	_, problems := policy.ReadNetworkPolicy(np)
 	if len(problems) == 0 {
 		delete(r.reported, keyOf(np))
 		return nil
@@ -105,18 +105,10 @@ func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPo
 	return nil
 }
 
-// problemsOf gives the problems of one policy. They are in the policy alone, so
-// a snapshot of nothing else has them.
-func problemsOf(np *networkingv1.NetworkPolicy) []policy.Problem {
-	s := policy.NewSnapshot()
-	s.UpsertPolicy(np)
-	return s.Problems()
-}
-
-func (r *problemReporter) event(np *networkingv1.NetworkPolicy, problems []policy.Problem) *eventsv1.Event {
+func (r *problemReporter) event(np *networkingv1.NetworkPolicy, problems []policy.FieldError) *eventsv1.Event {
 	lines := make([]string, 0, len(problems))
 	for _, p := range problems {
-		lines = append(lines, p.Field+": "+p.Message)
+		lines = append(lines, p.Error())
 	}
 	note := strings.Join(lines, "\n")
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", np.UID, np.Generation, note))

@@ -91,7 +91,7 @@ func (f *findings) check(ctx context.Context) ([]types.NamespacedName, error) {
 		return nil, err
 	}
 	found := map[types.NamespacedName][]lint.Finding{}
-	for _, finding := range lint.Check(snapshot) {
+	for _, finding := range lint.Run(snapshot) {
 		if finding.Policy == "" {
 			continue
 		}
@@ -135,7 +135,7 @@ func (f *findings) snapshot(ctx context.Context) (*policy.Snapshot, error) {
 		s.UpsertPod(readPod(&pods.Items[i]))
 	}
 	for i := range policies.Items {
-		s.UpsertPolicy(&policies.Items[i])
+		s.UpsertPolicy(readPolicy(&policies.Items[i]))
 	}
 	return s, nil
 }

@@ -118,8 +118,8 @@ func convertFindings(np *networkingv1.NetworkPolicy, found []lint.Finding) []v1a
 			continue
 		}
 		text := f.Message
-		if f.Mend != "" {
-			text += ": " + f.Mend
+		if f.Fix != "" {
+			text += ": " + f.Fix
 		}
 		add(severities[f.Severity], f.Check, f.Field, text)
 	}

@@ -27,7 +27,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	}
 	for range 2 * maxFindings {
 		found = append(found, lint.Finding{
-			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Mend: "mend it",
+			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Fix: "fix it",
 		})
 	}
 	all := convertFindings(np, found)

@@ -30,7 +30,8 @@ func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
 		s.UpsertNode(node)
 	}
 	for _, np := range c.Policies() {
-		s.UpsertPolicy(np)
+		read, _ := policy.ReadNetworkPolicy(np)
+		s.UpsertPolicy(read)
 	}
 	for object := range c.Pods() {
 		pod, err := policy.PodOf(object)

@@ -73,10 +73,10 @@ func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	findings = lint.Check(set.Snapshot())
+	findings = lint.Run(set.Snapshot())
 	for _, f := range findings {
 		short = append(short, strings.TrimSpace(string(f.Severity)+" "+f.Check+" "+f.Field))
-		if f.Message == "" || strings.Contains(f.Message+f.Mend, "%!") {
+		if f.Message == "" || strings.Contains(f.Message+f.Fix, "%!") {
 			t.Errorf("finding %+v has no proper sentence", f)
 		}
 	}
@@ -160,6 +160,16 @@ func TestCheck(t *testing.T) {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The lower-case type isolates both directions, for lint as for the engine: the
+// ingress rule works, and all egress is denied.
+func TestCheckPolicyTypeInLowerCase(t *testing.T) {
+	got, _ := look(t, world+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
+	want := []string{"error not-understood spec.policyTypes[0]", "note no-dns spec.egress"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 }
 

@@ -5,15 +5,7 @@ import (
 	"strings"
 )
 
-// count writes "its only ingress rule does" or "its 3 ingress rules do".
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "its only " + one
-	}
-	return fmt.Sprintf("its %d %s", n, many)
-}
-
-// number writes "1 pod" or "3 pods".
+// number returns "1 pod" or "3 pods".
 func number(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/policy"
 )
 
 const (
@@ -174,7 +175,8 @@ func (r *revocation) open(ends tcpConfig) {
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
-		r.snapshot.UpsertPolicy(r.policy)
+		read, _ := policy.ReadNetworkPolicy(r.policy)
+		r.snapshot.UpsertPolicy(read)
 	} else {
 		r.snapshot.DeletePolicy(r.policy.Namespace, r.policy.Name)
 	}

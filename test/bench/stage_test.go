@@ -96,7 +96,8 @@ func (s *stage) publish() {
 		s.snapshot.UpsertNode(node)
 	}
 	for _, np := range s.cluster.Policies() {
-		s.snapshot.UpsertPolicy(np)
+		read, _ := policy.ReadNetworkPolicy(np)
+		s.snapshot.UpsertPolicy(read)
 	}
 	for object := range s.cluster.Pods() {
 		pod, err := policy.PodOf(object)

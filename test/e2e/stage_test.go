@@ -169,7 +169,8 @@ func (s *stage) set(name, spec string) {
 	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
 		s.t.Fatalf("policy %s: %v", name, err)
 	}
-	s.snapshot.UpsertPolicy(p)
+	read, _ := policy.ReadNetworkPolicy(p)
+	s.snapshot.UpsertPolicy(read)
 }
 
 func (s *stage) remove(name string) {

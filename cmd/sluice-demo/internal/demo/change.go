@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -26,9 +23,10 @@ type Change struct {
 // ExampleChanges returns changes of the example: a pod becomes a frontend, and
 // the namespace default gets a default policy.
 func ExampleChanges() []Change {
-	deny := &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default-deny-ingress"},
-		Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}},
+	deny := &policy.Policy{
+		Scope: "default", Name: "default-deny-ingress", Tier: policy.NetworkPolicyTier,
+		Subject:  policy.PodSet{Namespace: "default"},
+		Isolates: [2]bool{rule.Ingress: true},
 	}
 	return []Change{
 		{
@@ -65,9 +63,9 @@ func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 			}
 		}
 	}
-	var most *networkingv1.NetworkPolicy
+	var most *policy.Policy
 	for _, np := range s.Policies() {
-		if n := denials[nameOf(np)]; n > 0 && (most == nil || n > denials[nameOf(most)]) {
+		if n := denials[np.String()]; n > 0 && (most == nil || n > denials[most.String()]) {
 			most = np
 		}
 	}
@@ -76,8 +74,8 @@ func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	}
 	return []Change{
 		{
-			Command: fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", most.Name, most.Namespace),
-			Apply:   func(s *policy.Snapshot) { s.DeletePolicy(most.Namespace, most.Name) },
+			Command: fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", most.Name, most.Scope),
+			Apply:   func(s *policy.Snapshot) { s.DeletePolicy(most.Scope, most.Name) },
 		},
 		{
 			Command: fmt.Sprintf("kubectl apply -f %s.yaml", most.Name),
@@ -85,8 +83,6 @@ func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 		},
 	}
 }
-
-func nameOf(np *networkingv1.NetworkPolicy) string { return np.Namespace + "/" + np.Name }
 
 // change applies every change and tries all connections after each.
 func (d *demo) change(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -20,12 +19,7 @@ import (
 func Manifests(s *policy.Snapshot) ([]byte, error) {
 	var objects []any
 	for _, np := range s.Policies() {
-		np = &networkingv1.NetworkPolicy{
-			TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: np.Namespace, Name: np.Name},
-			Spec:       np.Spec,
-		}
-		objects = append(objects, np)
+		objects = append(objects, networkPolicy(np))
 	}
 	for _, in := range s.Namespaces() {
 		objects = append(objects, &corev1.Namespace{

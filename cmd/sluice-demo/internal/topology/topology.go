@@ -141,12 +141,7 @@ func (t *Topology) addOutside() error {
 	for _, a := range t.lab.World.Addresses() {
 		taken[a] = true
 	}
-	var policies []*policy.Policy
-	for _, object := range t.Snapshot.Policies() {
-		p, _ := policy.ReadNetworkPolicy(object)
-		policies = append(policies, p)
-	}
-	ends, left := outside(policies, taken)
+	ends, left := outside(t.Snapshot.Policies(), taken)
 	if left > 0 {
 		t.Note("%d more addresses outside, which other ipBlocks name, are left out", left)
 	}

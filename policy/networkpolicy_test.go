@@ -11,17 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-func readSpec(t testing.TB, spec string) *netpol {
-	t.Helper()
-	p := &networkingv1.NetworkPolicy{}
-	p.Namespace, p.Name = "shop", "p"
-	if err := json.Unmarshal([]byte(spec), &p.Spec); err != nil {
-		t.Fatalf("spec: %v", err)
-	}
-	return readPolicy(p)
-}
-
-func TestProblemsNameFieldAndMend(t *testing.T) {
+func TestFieldErrorsNameFieldAndFix(t *testing.T) {
 	tests := map[string]struct {
 		spec      string
 		wantField string
@@ -49,32 +39,34 @@ func TestProblemsNameFieldAndMend(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			np := readSpec(t, tt.spec)
-			if len(np.problems) != 1 {
-				t.Fatalf("problems %v, want one", np.problems)
+			p := readJSON(t, tt.spec)
+			if len(p.Errors) != 1 {
+				t.Fatalf("errors %v, want one", p.Errors)
 			}
-			got := np.problems[0]
-			if got.Policy != "shop/p" || got.Field != tt.wantField || !strings.Contains(got.Message, tt.wantPart) {
+			got := p.Errors[0]
+			if got.Field != tt.wantField || !strings.Contains(got.Message, tt.wantPart) {
 				t.Errorf("got  %s\nwant field %s, message with %q", got, tt.wantField, tt.wantPart)
 			}
 		})
 	}
 }
 
-func TestABrokenRuleTakesNothingElseWithIt(t *testing.T) {
-	np := readSpec(t, `{"ingress":[
+func TestInvalidRuleAffectsNoOtherRule(t *testing.T) {
+	p := readJSON(t, `{"ingress":[
 		{"ports":[{"port":80}]},
 		{"ports":[{"port":81},{"port":0}],"from":[{"podSelector":{}}]},
 		{"ports":[{"port":82}]}]}`)
 	var got []int
-	for _, r := range np.rules[rule.Ingress] {
-		got = append(got, r.index)
+	for i, r := range p.Ingress {
+		if !r.Invalid {
+			got = append(got, i)
+		}
 	}
 	if diff := cmp.Diff([]int{0, 2}, got); diff != "" {
 		t.Errorf("rules that work (-want +got):\n%s", diff)
 	}
-	if np.policy.Isolates != [2]bool{rule.Ingress: true} {
-		t.Errorf("isolates %v, want ingress only", np.policy.Isolates)
+	if p.Isolates != [2]bool{rule.Ingress: true} {
+		t.Errorf("isolates %v, want ingress only", p.Isolates)
 	}
 }
 
@@ -90,15 +82,16 @@ func FuzzPolicy(f *testing.F) {
 		}
 		s, c := shop()
 		c.Delta()
-		s.UpsertPolicy(p)
+		read, errors := ReadNetworkPolicy(p)
+		s.UpsertPolicy(read)
 		for _, change := range c.Delta().Programs {
 			if change.Program != nil && len(change.Program.IsolatedBy) == 0 {
 				t.Error("a program that no policy isolates")
 			}
 		}
-		for _, problem := range s.Problems() {
-			if problem.Field == "" || problem.Message == "" {
-				t.Errorf("problem %q without field or message", problem)
+		for _, e := range errors {
+			if e.Field == "" || e.Message == "" {
+				t.Errorf("error %q without field or message", e)
 			}
 		}
 	})

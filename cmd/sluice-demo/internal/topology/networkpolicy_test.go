@@ -1,0 +1,26 @@
+package topology
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+// What the demo writes down means what it ran with.
+func TestNetworkPolicyMeansThePolicy(t *testing.T) {
+	for seed := range uint64(200) {
+		for _, in := range cluster.NewRandom(rand.New(rand.NewPCG(seed, 0)).IntN).Policies {
+			want, errors := policy.ReadNetworkPolicy(in)
+			if len(errors) > 0 {
+				continue
+			}
+			got, errors := policy.ReadNetworkPolicy(networkPolicy(want))
+			if len(errors) > 0 || !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d: errors %v\ngot  %+v\nwant %+v", seed, errors, got, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package lint
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// cluster is a snapshot, indexed for the checks.
+type cluster struct {
+	// pods has the pods that selectors can match once they have an address, by
+	// namespace.
+	pods map[string][]*policy.Pod
+	// withPods are the keys of pods, sorted.
+	withPods []string
+	// hostPods has the pods in the host network that have not finished.
+	hostPods   map[string][]*policy.Pod
+	namespaces map[string]*policy.Namespace
+	subjects   []*subject
+	// byNamespace has the subjects by the namespace of the policy.
+	byNamespace map[string][]*subject
+	addresses   []podAddress
+	// anyPod reports whether the snapshot has a pod at all.
+	anyPod  bool
+	dnsPods []*policy.Pod
+	// inBlock caches the results of podsInBlock, since policies repeat a few
+	// blocks many times.
+	inBlock map[string][]*policy.Pod
+}
+
+type podAddress struct {
+	addr netip.Addr
+	pod  *policy.Pod
+}
+
+// subject is a policy with the pods that it selects.
+type subject struct {
+	*policy.Policy
+	name string
+	pods []*policy.Pod
+	// dns caches the result of allowsDNS.
+	dns answer
+}
+
+// answer is the cached result of a yes-or-no question.
+type answer uint8
+
+const (
+	unknown answer = iota
+	no
+	yes
+)
+
+func newCluster(s *policy.Snapshot) *cluster {
+	c := &cluster{
+		pods: map[string][]*policy.Pod{}, hostPods: map[string][]*policy.Pod{},
+		namespaces: map[string]*policy.Namespace{}, byNamespace: map[string][]*subject{}, inBlock: map[string][]*policy.Pod{},
+	}
+	for _, n := range s.Namespaces() {
+		c.namespaces[n.Name] = &n
+	}
+	for _, p := range s.Pods() {
+		c.addPod(&p)
+	}
+	c.withPods = slices.Sorted(maps.Keys(c.pods))
+	slices.SortFunc(c.addresses, func(a, b podAddress) int { return a.addr.Compare(b.addr) })
+	for _, p := range s.Policies() {
+		s := &subject{Policy: p, name: p.String()}
+		for _, pod := range c.pods[p.Scope] {
+			if p.Selects(pod) {
+				s.pods = append(s.pods, pod)
+			}
+		}
+		c.subjects = append(c.subjects, s)
+		c.byNamespace[p.Scope] = append(c.byNamespace[p.Scope], s)
+	}
+	return c
+}
+
+func (c *cluster) addPod(p *policy.Pod) {
+	c.anyPod = true
+	switch {
+	case p.Finished:
+		return
+	case p.HostNetwork:
+		c.hostPods[p.Namespace] = append(c.hostPods[p.Namespace], p)
+		return
+	}
+	c.pods[p.Namespace] = append(c.pods[p.Namespace], p)
+	for _, a := range p.Addresses {
+		c.addresses = append(c.addresses, podAddress{addr: a, pod: p})
+	}
+	if isDNS(p) {
+		c.dnsPods = append(c.dnsPods, p)
+	}
+}
+
+// podsByNamespace returns the pods, sorted by namespace.
+func (c *cluster) podsByNamespace() iter.Seq2[string, []*policy.Pod] {
+	return func(yield func(string, []*policy.Pod) bool) {
+		for _, namespace := range c.withPods {
+			if !yield(namespace, c.pods[namespace]) {
+				return
+			}
+		}
+	}
+}
+
+// matchesNamespace reports whether some namespace with an object matches the
+// set.
+func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
+	for name, object := range c.namespaces {
+		if s.MatchesNamespace(name, object) {
+			return true
+		}
+	}
+	return false
+}
+
+// podsOf returns the pods of a set.
+func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
+	if s.Namespace != "" {
+		return matching(nil, c.pods[s.Namespace], s.Pods)
+	}
+	var out []*policy.Pod
+	for namespace, pods := range c.podsByNamespace() {
+		if s.MatchesNamespace(namespace, c.namespaces[namespace]) {
+			out = matching(out, pods, s.Pods)
+		}
+	}
+	return out
+}
+
+// matching appends the pods that a selector matches.
+func matching(to, pods []*policy.Pod, selector policy.Selector) []*policy.Pod {
+	for _, pod := range pods {
+		if selector.Matches(pod.Labels) {
+			to = append(to, pod)
+		}
+	}
+	return to
+}
+
+// podsInBlock returns the pods that have an address in the block, each once.
+func (c *cluster) podsInBlock(b *policy.Block) []*policy.Pod {
+	key := fmt.Sprint(b.CIDR.Prefix, b.Except)
+	pods, known := c.inBlock[key]
+	if !known {
+		pods = c.searchBlock(b)
+		c.inBlock[key] = pods
+	}
+	return pods
+}
+
+func (c *cluster) searchBlock(b *policy.Block) []*policy.Pod {
+	cidr := b.CIDR.Prefix
+	first, _ := slices.BinarySearchFunc(c.addresses, cidr.Addr(), func(a podAddress, target netip.Addr) int { return a.addr.Compare(target) })
+	seen := map[*policy.Pod]bool{}
+	var out []*policy.Pod
+	for _, a := range c.addresses[first:] {
+		if !cidr.Contains(a.addr) {
+			break
+		}
+		if !seen[a.pod] && b.Contains(a.addr) {
+			seen[a.pod] = true
+			out = append(out, a.pod)
+		}
+	}
+	return out
+}
+
+// list names the first pods of a list.
+func list(pods []*policy.Pod) string {
+	const shown = 3
+	names := make([]string, 0, shown)
+	for _, p := range pods[:min(len(pods), shown)] {
+		names = append(names, p.Namespace+"/"+p.Name)
+	}
+	if len(pods) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(pods)-shown)
+	}
+	return strings.Join(names, ", ")
+}

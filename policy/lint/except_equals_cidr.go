@@ -1,0 +1,28 @@
+package lint
+
+import (
+	"slices"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+var exceptEqualsCIDR = Check{
+	Name:       "except-equals-cidr",
+	Severities: []Severity{Warning},
+	Doc:        "an except that leaves nothing of its cidr",
+	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
+		if i := wholeExcept(peer.Block); i >= 0 {
+			p.report(at.in(".ipBlock.except[%d]", i), Warning, "narrow the except, or remove the entry",
+				"the except is the whole cidr %s: this entry allows nothing", peer.Block.CIDR.Prefix)
+		}
+	}),
+}
+
+// wholeExcept returns the index of an except that is the whole block, -1 if
+// there is none. The other checks of blocks skip such a block.
+func wholeExcept(b *policy.Block) int {
+	if b == nil {
+		return -1
+	}
+	return slices.IndexFunc(b.Except, func(c policy.CIDR) bool { return c.Prefix == b.CIDR.Prefix })
+}

@@ -1,0 +1,54 @@
+// Command docs writes the table of lint checks into a page of the documentation,
+// between two comments that mark its place.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sluicenet/sluice/policy/lint"
+)
+
+const (
+	begin = "<!-- BEGIN lint checks: go generate ./policy/lint -->\n"
+	end   = "<!-- END lint checks -->\n"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: docs PAGE")
+		os.Exit(2)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "docs:", err)
+		os.Exit(1)
+	}
+}
+
+func write(path string) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	head, rest, found := strings.Cut(string(page), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		return fmt.Errorf("%s has no lines %q and %q", path, strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	return os.WriteFile(path, []byte(head+begin+table()+end+tail), 0o644)
+}
+
+// table returns the checks as a Markdown table.
+func table() string {
+	var out strings.Builder
+	out.WriteString("| check | severity | finds |\n|---|---|---|\n")
+	for _, c := range lint.Checks() {
+		var severities []string
+		for _, s := range c.Severities {
+			severities = append(severities, string(s))
+		}
+		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", c.Name, strings.Join(severities, ", "), c.Doc)
+	}
+	return out.String()
+}

@@ -1,0 +1,133 @@
+package lint
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// noDNS finds egress isolation under which pods cannot resolve names: neither
+// the policy nor another one that selects the same pods allows DNS over UDP.
+var noDNS = Check{
+	Name:       "no-dns",
+	Severities: []Severity{Warning, Note},
+	Doc:        "egress isolation that forgets DNS, taking all policies of a pod together; a note if all egress is denied",
+	run: eachPolicy(func(p *pass, s *subject) {
+		if !s.Isolates[rule.Egress] {
+			return
+		}
+		at := s.at("spec.egress", endPart)
+		without, pods := p.withoutDNS(s)
+		switch {
+		case !without:
+		case len(s.Egress) > 0:
+			p.report(at, Warning, dnsFix(s),
+				"the policy isolates pods for egress and neither it nor another policy allows DNS: %s cannot resolve names", pods)
+		case !p.otherEgressRules(s):
+			p.report(at, Note, dnsFix(s), "the policy denies all egress, including DNS, and no other policy allows any")
+		}
+	}),
+}
+
+const (
+	dnsPort = 53
+	// coreDNSPort is the port on which some distributions run CoreDNS behind its
+	// Service.
+	coreDNSPort  = 5353
+	dnsNamespace = "kube-system"
+)
+
+// isDNS reports whether a pod is a DNS server of the cluster, judging by the
+// labels that CoreDNS is installed with.
+func isDNS(p *policy.Pod) bool {
+	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
+}
+
+// withoutDNS reports whether some pod of the policy cannot use DNS, and names
+// such pods. While no pods are known, it treats all policies of the namespace as
+// if they selected the same pods.
+func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
+	if !c.anyPod {
+		return !slices.ContainsFunc(c.byNamespace[s.Scope], c.allowsDNS), "pods"
+	}
+	var found []*policy.Pod
+	for _, pod := range s.pods {
+		allowed := slices.ContainsFunc(c.byNamespace[s.Scope], func(s *subject) bool { return s.Selects(pod) && c.allowsDNS(s) })
+		if !allowed && !isDNS(pod) {
+			found = append(found, pod)
+		}
+	}
+	return len(found) > 0, list(found)
+}
+
+// otherEgressRules reports whether another policy has egress rules for pods of
+// this one. Then that policy is the one to fix.
+func (c *cluster) otherEgressRules(s *subject) bool {
+	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
+		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
+	})
+}
+
+func dnsFix(s *subject) string {
+	for i := range s.Egress {
+		r := &s.Egress[i]
+		if len(r.Ports) > 0 && includesDNS(r.Ports, flow.TCP) && !includesDNS(r.Ports, flow.UDP) {
+			return "add protocol: UDP at port 53; a port without a protocol is TCP, and DNS uses UDP first"
+		}
+	}
+	return "allow UDP and TCP port 53 to pods k8s-app=kube-dns in namespace kube-system"
+}
+
+// allowsDNS reports whether some egress rule of a policy allows its pods to use
+// a DNS server.
+func (c *cluster) allowsDNS(s *subject) bool {
+	if s.dns == unknown {
+		s.dns = no
+		for i := range s.Egress {
+			if r := &s.Egress[i]; s.Isolates[rule.Egress] && !r.Invalid && includesDNS(r.Ports, flow.UDP) && c.reachesDNS(r) {
+				s.dns = yes
+			}
+		}
+	}
+	return s.dns == yes
+}
+
+// reachesDNS reports whether a peer of the rule can be a DNS server.
+func (c *cluster) reachesDNS(r *policy.Rule) bool {
+	return len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return c.canBeDNS(r, &p) })
+}
+
+// canBeDNS reports whether a peer can be a DNS server. If the DNS pods are
+// known, the peer must match one. Otherwise a rule that has DNS among its ports
+// is taken to be meant for a DNS server, and a rule for all ports must match all
+// pods or the namespace kube-system.
+func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
+	switch {
+	case p.Block != nil:
+		return len(r.Ports) > 0 || p.Block.CIDR.Prefix.Bits() == 0 || slices.ContainsFunc(c.podsInBlock(p.Block), isDNS)
+	case len(c.dnsPods) > 0:
+		return slices.ContainsFunc(c.podsOf(&p.PodSet), isDNS)
+	case len(r.Ports) > 0:
+		return true
+	default:
+		return p.Namespaces.Present() && p.Namespaces.Matches(policy.LabelsOf(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
+	}
+}
+
+// includesDNS reports whether ports include DNS over a protocol.
+func includesDNS(ports []policy.Port, protocol flow.Protocol) bool {
+	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
+		switch {
+		case p.Protocol != protocol:
+			return false
+		case p.Name != "":
+			return p.Name == "dns" || p.Name == "domain" || p.Name == "dns-udp"
+		default:
+			return p.First <= dnsPort && dnsPort <= p.Last || p.First == coreDNSPort && p.Last == coreDNSPort
+		}
+	})
+}

@@ -1,0 +1,39 @@
+package lint
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+var noNamespaceMatched = Check{
+	Name:       "no-namespace-matched",
+	Severities: []Severity{Warning},
+	Doc:        "a `namespaceSelector` that no namespace matches",
+	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
+		if p.matchesNoNamespace(peer) {
+			p.report(at.in(".namespaceSelector"), Warning, p.namespaceFix(peer),
+				"no namespace has %s: this entry allows nothing", peer.Namespaces)
+		}
+	}),
+}
+
+// matchesNoNamespace reports whether the peer has a namespaceSelector that no
+// namespace matches. It is false while no namespaces are known.
+func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
+	return peer.Namespaces.Present() && len(c.namespaces) > 0 && !c.matchesNamespace(&peer.PodSet)
+}
+
+// namespaceFix detects a selector by a label such as name, whose value is the
+// name of a namespace.
+func (c *cluster) namespaceFix(peer *policy.Peer) string {
+	fix := "label the namespace, or correct the selector"
+	for _, key := range []string{"name", "namespace"} {
+		if name, ok := peer.Namespaces.Equal(key); ok && c.namespaces[name] != nil {
+			fix = fmt.Sprintf("select a namespace by its name with %s: %s", corev1.LabelMetadataName, name)
+		}
+	}
+	return fix
+}

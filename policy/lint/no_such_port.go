@@ -1,0 +1,105 @@
+package lint
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+var noSuchPort = Check{
+	Name:       "no-such-port",
+	Severities: []Severity{Warning},
+	Doc:        "a named port that none of its pods has",
+	run: eachPort(func(p *pass, at place, r *policy.Rule, port *policy.Port) {
+		targets, with := p.targetsWith(at.subject, r, port)
+		switch {
+		case len(targets) == 0 || with > 0:
+		case len(targets) == 1:
+			p.report(at.in(".port"), Warning, portFix(targets, port),
+				"the pod %s has no %s port named %q: the entry allows nothing", whose(r), port.Protocol, port.Name)
+		default:
+			p.report(at.in(".port"), Warning, portFix(targets, port),
+				"none of the %d pods %s has a %s port named %q: the entry allows nothing", len(targets), whose(r), port.Protocol, port.Name)
+		}
+	}),
+}
+
+// whose describes the pods that define a rule's named ports.
+func whose(r *policy.Rule) string {
+	if r.Direction == rule.Ingress {
+		return "that the policy selects"
+	}
+	return "that the rule's peers match"
+}
+
+// targetsWith returns the pods that define a named port, and how many of them
+// have it. It returns no pods for a port without a name.
+func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (targets []*policy.Pod, with int) {
+	if port.Name == "" {
+		return nil, 0
+	}
+	targets = c.targets(s, r)
+	for _, pod := range targets {
+		if pod.Port(port.Protocol, port.Name) != 0 {
+			with++
+		}
+	}
+	return targets, with
+}
+
+// targets returns the known pods that can receive the connections of a rule,
+// each once.
+func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
+	if r.Direction == rule.Ingress {
+		return s.pods
+	}
+	var out []*policy.Pod
+	seen := map[*policy.Pod]bool{}
+	add := func(pods []*policy.Pod) {
+		for _, pod := range pods {
+			if !seen[pod] {
+				seen[pod] = true
+				out = append(out, pod)
+			}
+		}
+	}
+	if len(r.Peers) == 0 {
+		for _, pods := range c.podsByNamespace() {
+			add(pods)
+		}
+	}
+	for i := range r.Peers {
+		switch p := &r.Peers[i]; {
+		case p.Invalid:
+		case p.Block != nil:
+			add(c.podsInBlock(p.Block))
+		default:
+			add(c.podsOf(&p.PodSet))
+		}
+	}
+	return out
+}
+
+// portFix describes what the pods have instead of a named port.
+func portFix(targets []*policy.Pod, port *policy.Port) string {
+	names := map[string]bool{}
+	for _, pod := range targets {
+		for _, have := range pod.Ports {
+			protocol := flow.Protocol(have.Protocol)
+			if have.Name == port.Name {
+				return fmt.Sprintf("the port of that name is %s: write protocol: %s", protocol, protocol)
+			}
+			if protocol == port.Protocol {
+				names[have.Name] = true
+			}
+		}
+	}
+	if len(names) == 0 {
+		return "use the number of the port, or name the port in the containers of the pod"
+	}
+	return fmt.Sprintf("they have %s; correct the name, or use the number of the port", few(slices.Sorted(maps.Keys(names))))
+}

@@ -1,0 +1,66 @@
+package lint
+
+import (
+	"fmt"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// twoDashes finds adjacent entries with only a namespaceSelector and only a
+// podSelector. Two entries allow pods that match either; the author may have
+// meant one entry with both, which allows pods that match both.
+var twoDashes = Check{
+	Name:       "two-dashes",
+	Severities: []Severity{Warning, Note},
+	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow either, where one entry with both may have been meant; a note if the list has more entries",
+	run: eachRule(func(p *pass, at place, r *policy.Rule) {
+		for i := 0; i+1 < len(r.Peers); i++ {
+			namespaces, pods := &r.Peers[i], &r.Peers[i+1]
+			if onlyPods(namespaces) {
+				namespaces, pods = pods, namespaces
+			}
+			if !onlyNamespaces(namespaces) || !onlyPods(pods) || pods.Pods.Empty() {
+				continue
+			}
+			p.eitherOrBoth(at.peer(r, i+1), r, namespaces, pods)
+			i++
+		}
+	}),
+}
+
+func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.Peer) {
+	severity, why := p.suspicion(at.Scope, r, namespaces, pods)
+	selected := "any label"
+	if !namespaces.Namespaces.Empty() {
+		selected = namespaces.Namespaces.String()
+	}
+	p.report(at, severity, "if both must hold, remove the second dash, so that namespaceSelector and podSelector are in one entry",
+		"two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, at.Scope, why)
+}
+
+// suspicion estimates how likely one entry was meant. If the list has only the
+// two entries, this is the well-known mistake. Among other entries they are
+// often a list of allowed clients.
+func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
+	own := c.namespaces[namespace]
+	if own != nil && namespaces.MatchesNamespace(namespace, own) {
+		return Warning, "; the first covers the second, which therefore adds nothing"
+	}
+	if c.anyPod && len(c.podsOf(&pods.PodSet)) == 0 {
+		if both := c.podsOf(&policy.PodSet{Namespaces: namespaces.Namespaces, Pods: pods.Pods}); len(both) > 0 {
+			return Warning, fmt.Sprintf("; there is none of the latter, but %s has that label in such a namespace", list(both))
+		}
+	}
+	if len(r.Peers) == 2 {
+		return Warning, ""
+	}
+	return Note, ""
+}
+
+func onlyPods(p *policy.Peer) bool {
+	return !p.Invalid && p.Pods.Present() && !p.Namespaces.Present()
+}
+
+func onlyNamespaces(p *policy.Peer) bool {
+	return !p.Invalid && p.Namespaces.Present() && !p.Pods.Present()
+}

@@ -44,7 +44,7 @@ func (c *changes) add(e *entry, state uint32) error {
 }
 
 // flush sends the gathered requests. The kernel carries them out before Send
-// returns, and replies only to those that fail. It is not an error if a
+// returns, and replies only to the requests that fail. It is not an error if a
 // connection has ended meanwhile.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {

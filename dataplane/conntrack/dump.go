@@ -93,7 +93,7 @@ func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	}
 }
 
-// request asks the kernel for all connections.
+// request sends a request for all connections.
 func (d *dump) request() error {
 	d.sequence++
 	return d.socket.Send(appendListRequest(nil, d.sequence))
@@ -108,7 +108,7 @@ func (d *dump) receive(buffer []byte) (int, error) {
 
 func (d *dump) putBack(buffer []byte) { d.free <- buffer[:cap(buffer)] }
 
-// summary is what the headers of a datagram say.
+// summary is a summary of the headers of a datagram.
 type summary struct {
 	// connections is set if the datagram has connections of the newest request.
 	connections bool

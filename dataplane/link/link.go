@@ -99,9 +99,9 @@ func (f *Finder) Next() (bool, error) {
 // link-local addresses freely. A pod can be in both lists.
 //
 // An interface with a route to a gateway leads to other machines, and packets that
-// come in by it can have any source. Find does not return it. So a pod without a
-// route of its own, for which the default route applies, does not turn the node's
-// uplink into a pod's link.
+// come in by it can have any source. Find does not return it. So a pod to
+// which only the default route leads does not turn the node's uplink into a pod's
+// link.
 func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

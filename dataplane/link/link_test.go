@@ -12,10 +12,11 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/internal/trigger"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// node is a node with two pods.
+// node is a node with a finder.
 type node struct {
 	*lab.Node
 	t      *testing.T
@@ -56,7 +57,7 @@ func (n node) pod(name string) *lab.Pod {
 	return p
 }
 
-// change does something to the node's network.
+// change calls a function with an interface of the node.
 func (n node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
@@ -92,7 +93,7 @@ func TestFind(t *testing.T) {
 	a, b := n.pod("a"), n.pod("b")
 	linkA, linkB := n.number(a.Interface), n.number(b.Interface)
 	v4, v6 := a.Addresses()[:1], a.Addresses()[1:]
-	n.want("nobody isolated", nil, a.Addresses(), ruleset.Links{})
+	n.want("no pod is isolated", nil, a.Addresses(), ruleset.Links{})
 	n.want("one isolated", a.Addresses(), b.Addresses(), ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
 	n.want("by IPv4 alone", v4, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
 	n.want("by IPv6 alone", v6, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
@@ -100,11 +101,12 @@ func TestFind(t *testing.T) {
 	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
 	n.want("the node's own address", n.Addresses(), nil, ruleset.Links{})
 
-	// The route to a pod that is not there is the default route.
-	nobody := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
-	n.want("no route of its own", nobody, nil, ruleset.Links{})
+	// The default route applies to the address of a pod that does not exist.
+	missing := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
+	n.want("a pod without a separate route", missing, nil, ruleset.Links{})
 
-	// An address on the network of an uplink makes no link of the uplink.
+	// A pod's address in the network of an uplink does not turn the uplink into a
+	// pod's link.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)
@@ -117,13 +119,14 @@ func TestFind(t *testing.T) {
 		}
 		return nil
 	})
-	n.want("a route to the uplink", nobody, nil, ruleset.Links{})
+	n.want("a route to the uplink", missing, nil, ruleset.Links{})
 }
 
-// A route, and a link that takes its routes with it.
+// Next reports a new route, and an interface that goes down together with its
+// routes.
 func TestNext(t *testing.T) {
 	n := newNode(t)
-	heard, ended := make(chan struct{}, 1), make(chan error, 1)
+	events, ended := trigger.New(), make(chan error, 1)
 	go func() {
 		for {
 			changed, err := n.finder.Next()
@@ -131,10 +134,7 @@ func TestNext(t *testing.T) {
 				ended <- err
 				return
 			}
-			select {
-			case heard <- struct{}{}:
-			default:
-			}
+			events.Set()
 		}
 	}()
 	pod := n.pod("a")
@@ -149,9 +149,9 @@ func TestNext(t *testing.T) {
 				return
 			}
 			select {
-			case <-heard:
+			case <-events.C():
 			case <-deadline:
-				t.Fatalf("%s: nothing is heard any more and the links are %v, want %v", what, got, want)
+				t.Fatalf("%s: no more events, and the links are %v, want %v", what, got, want)
 			}
 		}
 	}

@@ -202,7 +202,7 @@ func (s *socket) yieldPending(yield func(mdlayher.Message, error) bool) {
 	}
 }
 
-// yieldBatch waits for packets and yields those that are there.
+// yieldBatch waits until there is a packet, and yields all packets that are there.
 func (s *socket) yieldBatch(yield func(mdlayher.Message, error) bool) {
 	s.err = nil
 	if err := s.raw.Read(s.read); err != nil {

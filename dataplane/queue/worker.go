@@ -112,9 +112,9 @@ func (w *worker) evaluate(p packet.Packet) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// The packet may be a reply: connection tracking may have lost a connection that
-	// the other end opened, and it knows which connection an ICMP error is about.
-	// The rules accept Either only if that is so.
+	// A mid-stream packet may be a reply on a connection that the other end opened
+	// and that connection tracking lost. An ICMP error may be about a packet of a
+	// connection that is tracked. The rules accept Either in these two cases only.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either

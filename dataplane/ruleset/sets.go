@@ -56,7 +56,7 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks)
 }
 
-// hasFamilyOf reports whether an address is of the set's family.
+// hasFamilyOf reports whether an address has the set's family.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
@@ -107,7 +107,7 @@ func contentOf(i Isolated, l Links) content {
 	return out
 }
 
-// hasShapeOf reports whether a set in the kernel has the shape that we gave it.
+// hasShapeOf reports whether a set in the kernel has the type and flags of ours.
 func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }

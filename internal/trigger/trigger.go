@@ -1,11 +1,10 @@
 // Package trigger provides a signal that wakes one goroutine and coalesces.
 package trigger
 
-// Trigger tells a goroutine that there is work to do. Any number of goroutines
-// set it; one goroutine receives from its channel. Set never blocks, and calls
-// of Set that arrive before the next receive count as one. So a receiver that
-// looks at the current state after each receive misses no change, however
-// many there were.
+// Trigger notifies a goroutine that there is work to do. Any number of goroutines
+// set it, and one goroutine receives from its channel. Set never blocks. Calls of
+// Set before the next receive count as one. So a receiver that reads the current
+// state after each receive does not miss a change.
 //
 // Copies of a Trigger share the signal. The zero value never fires; use New.
 type Trigger struct{ c chan struct{} }

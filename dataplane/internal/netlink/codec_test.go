@@ -204,8 +204,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Every byte of what is returned lies within the input, and every message and
-// attribute takes at least its header, so that reading ends.
+// No message or attribute extends beyond the input, and each takes at least the size
+// of its header, so that reading ends.
 func FuzzRead(f *testing.F) {
 	valid := netlink.Begin(nil, netlink.Header{Type: 1})
 	valid = netlink.End(netlink.AppendAttribute(netlink.AppendUint32(valid, 1, 2), 3, []byte("abc")), 0)

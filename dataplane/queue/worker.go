@@ -41,7 +41,11 @@ type worker struct {
 }
 
 func (w *worker) begin(int) {
-	<-w.pool.ready
+	if w.pool.evaluator.Load() == nil {
+		<-w.pool.ready
+	}
+	// The evaluator is read after the lock: Swap stores the new one and then waits
+	// for the lock.
 	w.batch.Lock()
 	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
 		w.evaluator = *evaluator

@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // eachFamily plays a story in both families and with both ways to refuse.
@@ -33,7 +35,7 @@ func familyName(like netip.Addr) string {
 // still hold it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, nil, "--deny", deny)
+		s := newSetup(t, nil, "--deny", deny)
 		s.serve(`
 			web  TCP 80 -> shop/web 8080
 			webu UDP 80 -> shop/web 8080
@@ -84,7 +86,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 // Labels of remote pods and of namespaces count as they are now.
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, map[string]string{
+		s := newSetup(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}], egress: [{to: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}]}`,
 		}, "--deny", deny)
 		open := func() []*stream {
@@ -111,8 +113,8 @@ func TestS52LabelsElsewhere(t *testing.T) {
 			s.enforce()
 			s.each(change.name+" revokes", (*stream).isCut, streams...)
 			s.want(`
-				lab/far -> shop/web TCP 8080 refused
-				shop/web -> lab/far UDP 8080 refused
+				lab/far -> shop/web TCP 8080 denied
+				shop/web -> lab/far UDP 8080 denied
 			`)
 			change.grant()
 			s.enforce()
@@ -127,7 +129,7 @@ func TestS52LabelsElsewhere(t *testing.T) {
 // An address that moves to another pod takes neither class nor mark with it.
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newStage(t, map[string]string{
+		s := newSetup(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 			"shop/new": `{podSelector: {matchLabels: {app: new}}, policyTypes: [Ingress, Egress]}`,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`,
@@ -137,19 +139,19 @@ func TestS53AddressThatMoves(t *testing.T) {
 			lab/probe -> shop/web UDP 8080 allowed
 		`)
 		kept := s.open("lab/probe -> shop/web UDP 8080", like)
-		s.move("shop/web", "shop/new", "app=new")
-		s.attempts("lab/probe -> shop/new UDP 8080 allowed") // Starts the server of the new pod.
+		s.move("shop/web", "shop/new", "new")
+		s.startServers("lab/probe -> shop/new UDP 8080 allowed")
 		s.each("with another pod at the address", (*stream).isCut, kept)
 		s.want(`
-			shop/new  -> shop/db  TCP 1 refused
-			shop/new  -> outside  TCP 1 refused
-			lab/probe -> shop/new UDP 8080 refused
-			lab/probe -> shop/new TCP 1 refused
+			shop/new  -> shop/db  TCP 1 denied
+			shop/new  -> outside  TCP 1 denied
+			lab/probe -> shop/new UDP 8080 denied
+			lab/probe -> shop/new TCP 1 denied
 		`)
-		s.move("shop/new", "shop/open", "app=open")
-		s.attempts("lab/probe -> shop/open UDP 8080 allowed")
+		s.move("shop/new", "shop/open", "open")
+		s.startServers("lab/probe -> shop/open UDP 8080 allowed")
 		s.want(`
-			shop/open -> shop/db   TCP 1 refused
+			shop/open -> shop/db   TCP 1 denied
 			shop/open -> outside   TCP 1 allowed
 			lab/probe -> shop/open UDP 8080 allowed
 			lab/probe -> shop/open TCP 1 allowed
@@ -169,7 +171,7 @@ func TestS53AddressThatMoves(t *testing.T) {
 }
 
 // move gives the addresses of a pod that ends to a new one.
-func (s *stage) move(from, to string, labels ...string) {
+func (s *setup) move(from, to, app string) {
 	s.t.Helper()
 	old := s.pod(from)
 	addresses := old.Addresses()
@@ -185,11 +187,7 @@ func (s *stage) move(from, to string, labels ...string) {
 			s.snapshot.DeletePod(p.Namespace, p.Name)
 		}
 	}
-	fields := append([]string{"pod", to}, labels...)
-	parsed := map[string]string{}
-	for _, l := range labels {
-		parsed["app"] = l[len("app="):]
-	}
-	s.addPod(fields, parsed, addresses...)
+	moved := stage.Objects(s.t, fmt.Sprintf("- {pod: %s, labels: {app: %s}}", to, app))
+	s.addPod(moved.Pods[0], addresses...)
 	s.enforce()
 }

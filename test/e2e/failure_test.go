@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // A dataplane that is killed takes no accepted flow with it, and lets none in
 // that nobody has judged. The next one takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": onlyProbe})
+	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
 	var streams []*stream
 	for _, like := range families {
 		streams = append(streams,
@@ -31,15 +32,15 @@ func TestKilled(t *testing.T) {
 	}
 	unbroken := s.watch(streams)
 	for range 2 {
-		s.plane.kill()
+		s.plane.Kill()
 		// Nobody listens: dropped, without a word.
 		s.silent = true
 		s.want(`
-			lab/probe -> shop/web TCP 8080 refused
-			lab/probe -> shop/web UDP 8081 refused
-			lab/probe -> shop/web SCTP 1   refused
-			lab/probe -> shop/web ICMP     refused
-			shop/web  -> outside  TCP 80   refused
+			lab/probe -> shop/web TCP 8080 denied
+			lab/probe -> shop/web UDP 8081 denied
+			lab/probe -> shop/web SCTP 1   denied
+			lab/probe -> shop/web ICMP     denied
+			shop/web  -> outside  TCP 80   denied
 			node:one  -> shop/web TCP 8080 allowed
 			lab/probe -> shop/db  TCP 1    allowed
 		`)
@@ -48,9 +49,9 @@ func TestKilled(t *testing.T) {
 			lab/probe -> shop/web TCP 8080 allowed
 			lab/probe -> shop/web UDP 8080 allowed
 			lab/probe -> shop/web SCTP 1   allowed
-			lab/far   -> shop/web TCP 8080 refused
-			lab/far   -> shop/web UDP 8082 refused
-			shop/web  -> outside  TCP 80   refused
+			lab/far   -> shop/web TCP 8080 denied
+			lab/far   -> shop/web UDP 8082 denied
+			shop/web  -> outside  TCP 80   denied
 		`)
 	}
 	if err := unbroken(); err != nil {
@@ -62,7 +63,7 @@ func TestKilled(t *testing.T) {
 // the rules of that one could misread.
 func TestKilledAndOtherMarks(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
+	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
 	to := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 	server := s.serverAt(s.host("shop/web"), flow.UDP, to)
 	var ended atomic.Bool
@@ -84,7 +85,7 @@ func TestKilledAndOtherMarks(t *testing.T) {
 		return nil
 	})
 	for _, mask := range []string{"0x600", "0x60", "0x600", "0x60"} {
-		s.plane.kill()
+		s.plane.Kill()
 		s.start("--deny", "Drop", "--mark-mask", mask)
 	}
 	ended.Store(true)
@@ -97,7 +98,7 @@ func TestKilledAndOtherMarks(t *testing.T) {
 // watch keeps streams busy until the function is called that it gives, which
 // says whether one was ever interrupted. Each datagram that is sent has to be
 // answered.
-func (s *stage) watch(streams []*stream) func() error {
+func (s *setup) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group
 	for _, st := range streams {
@@ -125,10 +126,10 @@ func TestOverflow(t *testing.T) {
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
+			s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
-			s.plane.freeze()
+			s.plane.Pause(t)
 			// Each datagram is refused, if somebody judges it, and opens no flow.
 			conn, err := s.host("lab/probe").Dial(t.Context(), flow.UDP, netip.Addr{}, at)
 			s.must(err)
@@ -140,12 +141,12 @@ func TestOverflow(t *testing.T) {
 			}
 			reached := func() bool { return server.Served() > 0 }
 			if failure == "Open" {
-				wantSoon(t, is("packets pass that find the queue full"), reached)
+				eventually.True(t, "packets pass that find the queue full", reached)
 			} else if reached() {
 				t.Error("packets passed that found the queue full")
 			}
-			s.plane.thaw()
-			wantSoon(t, is("the queue is worked off"), func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+			s.plane.Resume(t)
+			eventually.True(t, "the queue is worked off", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 			v := s.plane.status().Verdicts
 			t.Logf("of %d: %d were judged, %d found the queue full, %d the socket, %d passed", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
 			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unevaluated
@@ -157,7 +158,7 @@ func TestOverflow(t *testing.T) {
 			}
 			s.want(`
 				lab/probe -> shop/web TCP 8080 allowed
-				lab/probe -> shop/web TCP 8081 refused
+				lab/probe -> shop/web TCP 8081 denied
 			`)
 		})
 	}
@@ -168,7 +169,7 @@ func TestOverflow(t *testing.T) {
 func TestOverflowAndOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
-	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
+	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
 	at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8080)
 	full := netip.AddrPortFrom(at.Addr(), 8081)
 	s.serverAt(s.host("shop/web"), flow.UDP, full)
@@ -176,18 +177,18 @@ func TestOverflowAndOpen(t *testing.T) {
 	filler, err := s.unconnected("lab/probe", families[0])
 	s.must(err)
 	t.Cleanup(func() { _ = filler.Close() })
-	s.plane.freeze()
+	s.plane.Pause(t)
 	for range burst {
 		_, err := filler.WriteToUDPAddrPort([]byte("?"), full)
 		s.must(err)
 	}
 	_, err = far.WriteToUDPAddrPort([]byte("?"), at)
 	s.must(err)
-	s.must(web.SetReadDeadline(time.Now().Add(never)))
+	s.must(web.SetReadDeadline(time.Now().Add(limit)))
 	_, from, err := web.ReadFromUDPAddrPort(make([]byte, 1))
 	s.must(err)
-	s.plane.thaw()
-	wantSoon(t, is("answers are refused"), func() bool {
+	s.plane.Resume(t)
+	eventually.True(t, "answers are refused", func() bool {
 		_, err := web.WriteToUDPAddrPort([]byte("!"), from)
 		s.must(err)
 		s.must(far.SetReadDeadline(time.Now().Add(silence)))
@@ -200,9 +201,9 @@ func TestOverflowAndOpen(t *testing.T) {
 // passed is judged by the next one. A tree that was published meanwhile counts.
 func TestKilledAndOpen(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
+	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
 	s.want(`
-		lab/far   -> shop/web TCP 8080 refused
+		lab/far   -> shop/web TCP 8080 denied
 		lab/probe -> shop/web TCP 8080 allowed
 		node:one  -> shop/web TCP 8080 allowed
 	`)
@@ -211,7 +212,7 @@ func TestKilledAndOpen(t *testing.T) {
 	if got := s.plane.status().Unevaluated; got != 0 {
 		t.Errorf("%d packets are counted as passed unjudged while all were judged", got)
 	}
-	s.plane.kill()
+	s.plane.Kill()
 	s.want(`
 		lab/far   -> shop/web TCP  8080 allowed
 		lab/far   -> shop/web SCTP 1    allowed
@@ -234,6 +235,6 @@ func TestKilledAndOpen(t *testing.T) {
 	s.each("that the new tree refuses", (*stream).isCut, passed[1], passed[3], accepted[0], accepted[1])
 	s.want(`
 		lab/far   -> shop/web TCP 8080 allowed
-		lab/probe -> shop/web TCP 8080 refused
+		lab/probe -> shop/web TCP 8080 denied
 	`)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -37,7 +38,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	for i := 0; i < manyPorts; i += 2 {
 		ports += fmt.Sprintf("{port: %d, protocol: UDP}, ", firstPort+i)
 	}
-	s := newStage(t, map[string]string{"shop/web": fmt.Sprintf(allowed, ports)}, "--deny", "Drop")
+	s := newSetup(t, map[string]string{"shop/web": fmt.Sprintf(allowed, ports)}, "--deny", "Drop")
 	like := families[1]
 	var servers []*lab.Server
 	for i := range manyPorts {
@@ -81,7 +82,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			default:
 			}
 			for port, want := range map[uint16]lab.Result{7: lab.Connected, 8: lab.TimedOut} {
-				timeout := never
+				timeout := limit
 				if want == lab.TimedOut {
 					timeout = silence
 				}
@@ -96,7 +97,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 		}
 	})
 	// The first packets of all flows are judged before trees are swapped.
-	wantSoon(t, is("all flows are open"), func() bool { return rounds.Load() >= manySockets })
+	eventually.True(t, "all flows are open", func() bool { return rounds.Load() >= manySockets })
 	begin := time.Now()
 	for i := range manySwaps {
 		// Each tree is another one, and says the same about these flows.
@@ -107,7 +108,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	took := time.Since(begin)
 	close(swapped)
 	if err := running.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, s.plane.log.text())
+		t.Fatalf("%v\n%s", err, s.plane.Log())
 	}
 	for i, server := range servers {
 		if allowed := i%2 == 0; (server.Served() > 0) != allowed {
@@ -132,7 +133,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 }
 
 // unconnected opens a UDP socket of a pod that may send anywhere.
-func (s *stage) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
+func (s *setup) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {
 		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.address(from, like), 0)))
@@ -143,7 +144,7 @@ func (s *stage) unconnected(from string, like netip.Addr) (*net.UDPConn, error) 
 
 // round sends a datagram by each flow of a socket. The allowed ones are
 // answered, every one of them; of the refused ones nothing comes.
-func (s *stage) round(c *net.UDPConn, like netip.Addr) error {
+func (s *setup) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {
 		number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
@@ -154,7 +155,7 @@ func (s *stage) round(c *net.UDPConn, like netip.Addr) error {
 		if i%2 != 0 {
 			continue
 		}
-		if err := c.SetReadDeadline(time.Now().Add(never)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(limit)); err != nil {
 			return err
 		}
 		answer := make([]byte, len(number))

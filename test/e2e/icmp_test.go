@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
 // ICMP errors that belong to an allowed flow pass, though no rule allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{
+	s := newSetup(t, map[string]string{
 		"lab/probe": `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 	}, "--deny", "Drop")
@@ -42,12 +43,12 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}))
 			conn := s.datagrams(t, "lab/probe", "lab/far", like)
 			s.serverAt(s.host("lab/far"), flow.UDP, netip.AddrPortFrom(s.address("lab/far", like), 9))
-			wantSoon(t, is("the pod hears that its packet is too big"), func() bool {
+			eventually.True(t, "the pod hears that its packet is too big", func() bool {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
 			// News of earlier packets may still come.
-			wantSoon(t, is("a packet that fits is sent"), func() bool {
+			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil
 			})
@@ -63,7 +64,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 // would be a way to both its ends, and a means to end it.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{
+	s := newSetup(t, map[string]string{
 		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{}]}`,
 	}, "--deny", "Drop")
@@ -124,7 +125,7 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 
 // ask sends a datagram and waits for an answer.
 func ask(conn net.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(never)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte("anybody?")); err != nil {
@@ -135,7 +136,7 @@ func ask(conn net.Conn) error {
 }
 
 // datagrams opens a UDP socket to port 9 that never sends fragments.
-func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
+func (s *setup) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()
 	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))
 	if err != nil {
@@ -154,7 +155,7 @@ func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Co
 			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO)
 		}
 	})
-	if err := errors.Join(err, failed, conn.SetDeadline(time.Now().Add(never))); err != nil {
+	if err := errors.Join(err, failed, conn.SetDeadline(time.Now().Add(limit))); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -164,7 +165,7 @@ func (s *stage) datagrams(t *testing.T, from, to string, like netip.Addr) net.Co
 // not its own node either.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{
+	s := newSetup(t, map[string]string{
 		"shop/deny": denyAll,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 1}]}], egress: [{ports: [{port: 1}]}]}`,
 	}, "--deny", "Drop")
@@ -181,13 +182,13 @@ func TestS36NeighbourDiscovery(t *testing.T) {
 		`)
 	}
 	s.want(`
-		lab/probe -> shop/db ICMP refused
-		shop/db   -> outside ICMP refused
+		lab/probe -> shop/db ICMP denied
+		shop/db   -> outside ICMP denied
 	`)
 }
 
 // forgetNeighbours takes every neighbour from a host's tables.
-func (s *stage) forgetNeighbours(host *lab.Host) {
+func (s *setup) forgetNeighbours(host *lab.Host) {
 	s.t.Helper()
 	s.must(host.Do(func() error {
 		all, err := netlink.NeighList(0, unix.AF_UNSPEC)

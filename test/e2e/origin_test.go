@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -36,7 +37,7 @@ func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 }
 
 // linkLocal gives the link-local address of a pod.
-func (s *stage) linkLocal(pod string) (address string) {
+func (s *setup) linkLocal(pod string) (address string) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
 		l, err := netlink.LinkByName("eth0")
@@ -59,13 +60,13 @@ func (s *stage) linkLocal(pod string) (address string) {
 
 // delivers says whether a datagram from an address reaches a server, which cannot
 // always answer.
-func (s *stage) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
+func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
 	s.must(err)
 	defer func() { _ = conn.Close() }()
 	before := server.Served()
-	again, deadline := time.NewTicker(refusal/20), time.After(refusal)
+	again, deadline := time.NewTicker(denialTime/20), time.After(denialTime)
 	defer again.Stop()
 	for {
 		_, _ = conn.Write([]byte("?")) // It may fail with an ICMP error about the packet before.
@@ -81,13 +82,13 @@ func (s *stage) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, ser
 }
 
 // anywhere gives a server of a host at all its addresses.
-func (s *stage) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
+func (s *setup) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
 	s.t.Helper()
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
 // wantLinkLocal tries what pods can do with their link-local addresses.
-func (s *stage) wantLinkLocal(when string, reaches map[string]bool) {
+func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
 	tcp, udp := s.anywhere(node.Host, flow.TCP, 7), s.anywhere(node.Host, flow.UDP, 7)
@@ -96,9 +97,9 @@ func (s *stage) wantLinkLocal(when string, reaches map[string]bool) {
 			to := netip.AddrPortFrom(zoned(s.t, s.host(pod), address, "eth0"), 7)
 			for _, protocol := range protocols {
 				before := tcp.Served() + udp.Served()
-				timeout := never
+				timeout := limit
 				if !want {
-					timeout = refusal
+					timeout = denialTime
 				}
 				src := zoned(s.t, s.host(pod), s.linkLocal(pod), "eth0")
 				var got bool
@@ -122,14 +123,14 @@ func (s *stage) wantLinkLocal(when string, reaches map[string]bool) {
 }
 
 // echoes says whether an echo request comes back.
-func (s *stage) echoes(pod string, to netip.Addr, want bool) bool {
+func (s *setup) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
 	s.must(err)
 	defer func() { _ = echo.Close() }()
-	timeout := never
+	timeout := limit
 	if !want {
-		timeout = refusal
+		timeout = denialTime
 	}
 	s.must(echo.SetDeadline(time.Now().Add(timeout)))
 	return lab.Echo(echo, to, 56) == nil
@@ -139,7 +140,7 @@ func (s *stage) echoes(pod string, to netip.Addr, want bool) bool {
 // reach its node, and what keeps the link running is.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": toProbe})
+	s := newSetup(t, map[string]string{"shop/web": toProbe})
 	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
 
 	// The node may ask, and the pod answers.
@@ -147,7 +148,7 @@ func TestLinkLocalSources(t *testing.T) {
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
 		s.anywhere(s.host("shop/web"), protocol, 9)
 		to := netip.AddrPortFrom(zoned(t, node, s.linkLocal("shop/web"), s.pod("shop/web").Interface), 9)
-		got, err := node.Probe(t.Context(), protocol, netip.Addr{}, to, never)
+		got, err := node.Probe(t.Context(), protocol, netip.Addr{}, to, limit)
 		s.must(err)
 		if got != lab.Connected {
 			t.Errorf("the node's connection to the pod's link-local address by %s: %s", protocol, got)
@@ -159,7 +160,7 @@ func TestLinkLocalSources(t *testing.T) {
 	}
 	s.want(`
 		shop/web  -> lab/probe TCP 80 allowed
-		shop/web  -> shop/db   TCP 80 refused
+		shop/web  -> shop/db   TCP 80 denied
 		node:one  -> shop/web  TCP 80 allowed
 		node:one  -> shop/web  ICMP   allowed
 		lab/far   -> shop/web  UDP 80 allowed
@@ -167,7 +168,7 @@ func TestLinkLocalSources(t *testing.T) {
 
 	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{}]}`)
 	s.enforce()
-	wantSoon(t, is("the pod may send what it likes"), func() bool {
+	eventually.True(t, "the pod may send what it likes", func() bool {
 		return !strings.Contains(s.nft("", "list", "set", "inet", "sluice", "closed-links"), "elements")
 	})
 	s.wantLinkLocal("allowed everything", map[string]bool{"shop/web": true})
@@ -181,10 +182,10 @@ func TestLinkLocalSources(t *testing.T) {
 
 // wantSoonLinks waits until the rules know the interface by which isolated pods
 // send, and no other.
-func (s *stage) wantSoonLinks(name string) {
+func (s *setup) wantSoonLinks(name string) {
 	s.t.Helper()
 	want := fmt.Sprintf("elements = { %q }", name)
-	wantSoon(s.t, is("links: "+want), func() bool {
+	eventually.True(s.t, "links: "+want, func() bool {
 		return strings.Contains(s.nft("", "list", "set", "inet", "sluice", "egress-links"), want)
 	})
 }
@@ -193,7 +194,7 @@ func (s *stage) wantSoonLinks(name string) {
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
 // takeAddresses lets a pod send from addresses that are not its own.
-func (s *stage) takeAddresses(pod string, addresses ...netip.Addr) {
+func (s *setup) takeAddresses(pod string, addresses ...netip.Addr) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
 		lo, err := netlink.LinkByName("lo")
@@ -215,7 +216,7 @@ func (s *stage) takeAddresses(pod string, addresses ...netip.Addr) {
 }
 
 // wantForged tries who gets packets through from addresses like src.
-func (s *stage) wantForged(when, from, to string, src []netip.Addr, want bool) {
+func (s *setup) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
 		dst := netip.AddrPortFrom(s.address(to, a), 9)
@@ -229,7 +230,7 @@ func (s *stage) wantForged(when, from, to string, src []netip.Addr, want bool) {
 // A pod isolated for egress cannot send as somebody who is not.
 func TestForgedSources(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": toProbe})
+	s := newSetup(t, map[string]string{"shop/web": toProbe})
 	s.takeAddresses("shop/web", append(s.pod("shop/db").Addresses(), forged...)...)
 	s.takeAddresses("lab/probe", forged...)
 	for _, to := range []string{"outside", "node:one", "lab/far"} {
@@ -239,7 +240,7 @@ func TestForgedSources(t *testing.T) {
 	}
 	s.want(`
 		shop/web -> lab/probe TCP 80 allowed
-		shop/web -> outside   UDP 80 refused
+		shop/web -> outside   UDP 80 denied
 		shop/db  -> outside   UDP 80 allowed
 	`)
 	// An address that is routed to the pod is the pod's, known or not.
@@ -263,7 +264,7 @@ func TestForgedSources(t *testing.T) {
 }
 
 // bridge plugs the pods of node one into one bridge, as many CNI plugins do.
-func (s *stage) bridge(name string) {
+func (s *setup) bridge(name string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
 		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
@@ -329,15 +330,15 @@ func (s *stage) bridge(name string) {
 // that link, and the others can do what they could.
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
-	s := setStage(t, map[string]string{"shop/web": toProbe})
+	s := newCluster(t, map[string]string{"shop/web": toProbe})
 	s.bridge("cni0")
 	s.start()
 	s.wantSoonLinks("cni0")
 	s.takeAddresses("shop/web", forged...)
 	ordinary := `
 		shop/web  -> lab/probe TCP 80 allowed
-		shop/web  -> outside   UDP 80 refused
-		shop/web  -> shop/db   TCP 80 refused
+		shop/web  -> outside   UDP 80 denied
+		shop/web  -> shop/db   TCP 80 denied
 		shop/db   -> outside   UDP 80 allowed
 		shop/db   -> lab/far   TCP 80 allowed
 		shop/db   -> node:one  TCP 80 allowed
@@ -355,7 +356,7 @@ func TestForgedSourcesOnABridge(t *testing.T) {
 	s.set("shop/all", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {team: lab}}}]}]}`)
 	s.set("lab/all", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}, {to: [{ipBlock: {cidr: 2000::/3}}, {ipBlock: {cidr: fd00::/8}}]}]}`)
 	s.enforce()
-	wantSoon(t, is("the bridge has isolated pods alone"), func() bool {
+	eventually.True(t, "the bridge has isolated pods alone", func() bool {
 		return strings.Contains(s.nft("", "list", "set", "inet", "sluice", "closed-links"), "cni0")
 	})
 	s.wantLinkLocal("on a bridge of isolated pods", map[string]bool{"shop/db": false, "shop/web": false})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // others are rules that a node may have beside ours. They put bits of their own
@@ -59,7 +61,7 @@ const (
 )
 
 // nft runs nft in node one.
-func (s *stage) nft(stdin string, args ...string) string {
+func (s *setup) nft(stdin string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -72,7 +74,7 @@ func (s *stage) nft(stdin string, args ...string) string {
 }
 
 // uninstall runs sluice dataplane --uninstall in node one.
-func (s *stage) uninstall() string {
+func (s *setup) uninstall() string {
 	s.t.Helper()
 	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
 	var out []byte
@@ -84,7 +86,7 @@ func (s *stage) uninstall() string {
 }
 
 // marks gives the marks of all connections of node one that have ports.
-func (s *stage) marks() map[netip.AddrPort]uint32 {
+func (s *setup) marks() map[netip.AddrPort]uint32 {
 	s.t.Helper()
 	all, err := s.nodes["one"].Connections()
 	s.must(err)
@@ -99,7 +101,7 @@ func (s *stage) marks() map[netip.AddrPort]uint32 {
 // gone.
 func TestOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	s := setStage(t, map[string]string{
+	s := newCluster(t, map[string]string{
 		"shop/web": onlyProbe,
 		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 	})
@@ -123,7 +125,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		lab/probe -> service:hid       allowed
 		lab/probe -> service:db        allowed
 		shop/web  -> service:hid       allowed
-		shop/db   -> service:web       refused
+		shop/db   -> service:web       denied
 	`
 	s.want(lines)
 	var streams []*stream
@@ -142,7 +144,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 			}
 		}
 	}
-	const accepted, refused = 0x20, 0x40
+	const accepted, denied = 0x20, 0x40
 	ours := map[*stream]uint32{}
 	for i, st := range streams {
 		if i%4 < 3 {
@@ -154,7 +156,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	s.enforce()
 	for i, st := range streams {
 		if i%4 == 1 || i%4 == 2 {
-			ours[st] = refused
+			ours[st] = denied
 		}
 	}
 	want("under the next generation", ours)
@@ -189,19 +191,19 @@ const repairTime = 100 * time.Millisecond
 // Whoever removes our table gets it back.
 func TestTableIsRepaired(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/web": onlyProbe})
+	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
 	st := s.open("lab/probe -> shop/web TCP 8080", families[0])
 	for _, damage := range [][]string{
 		{"delete", "table", "inet", "sluice"},
 		{"flush", "ruleset"},
 		{"flush", "chain", "inet", "sluice", "judge"},
 	} {
-		fastest := never
+		fastest := limit
 		for range 3 {
 			before := s.plane.status().Repairs
 			s.nft("", damage...)
 			begin := time.Now()
-			wantSoon(t, is(strings.Join(damage, " ")+": repaired"), func() bool { return s.plane.status().Repairs > before })
+			eventually.True(t, strings.Join(damage, " ")+": repaired", func() bool { return s.plane.status().Repairs > before })
 			fastest = min(fastest, time.Since(begin))
 		}
 		// Of three, because the machine may be busy with something else.
@@ -210,8 +212,8 @@ func TestTableIsRepaired(t *testing.T) {
 		}
 		s.want(`
 			lab/probe -> shop/web  TCP 8080 allowed
-			lab/probe -> shop/web  TCP 8081 refused
-			shop/web  -> outside   UDP 53   refused
+			lab/probe -> shop/web  TCP 8081 denied
+			shop/web  -> outside   UDP 53   denied
 		`)
 		s.each("after "+strings.Join(damage, " "), (*stream).goesOn, st)
 	}

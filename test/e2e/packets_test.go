@@ -17,7 +17,7 @@ import (
 // Packets that come in fragments are judged as one.
 func TestFragments(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{
+	s := newSetup(t, map[string]string{
 		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`,
 	})
 	for _, like := range families {
@@ -37,7 +37,7 @@ func TestFragments(t *testing.T) {
 				defer func() { _ = conn.Close() }()
 				before := server.Served()
 				for _, c := range []interface{ SetDeadline(time.Time) error }{echo, conn} {
-					if err := c.SetDeadline(time.Now().Add(never)); err != nil {
+					if err := c.SetDeadline(time.Now().Add(limit)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -63,7 +63,7 @@ func TestFragments(t *testing.T) {
 // Nobody speaks in the name of a pod's node but that node.
 func TestS40ForgedNodeAddress(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"shop/deny": denyAll})
+	s := newSetup(t, map[string]string{"shop/deny": denyAll})
 	for _, from := range []string{"lab/probe", "shop/db", "outside"} {
 		for _, like := range families {
 			t.Run(from+" "+familyName(like), func(t *testing.T) {

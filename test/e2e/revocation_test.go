@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 // Once a generation is acknowledged, no packet of a flow that it refuses
@@ -24,7 +26,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, map[string]string{"shop/web": allowed}, "--deny", "Drop")
+			s := newSetup(t, map[string]string{"shop/web": allowed}, "--deny", "Drop")
 			like := families[0]
 			one := netip.AddrPortFrom(s.address("lab/probe", like), 5000)
 			two := netip.AddrPortFrom(s.address("shop/web", like), 6000)
@@ -49,14 +51,14 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				}
 				for _, e := range talkers {
 					begin := e.said.Load()
-					wantSoon(t, is(e.name+" tries"), func() bool { return e.said.Load() > begin+20 })
+					eventually.True(t, e.name+" tries", func() bool { return e.said.Load() > begin+20 })
 				}
 				var last []uint64
 				for _, e := range talkers {
 					last = append(last, e.sent.Load())
 				}
 				// What waits in a queue is judged by the tree that comes next.
-				wantSoon(t, is("all of it is judged"), func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+				eventually.True(t, "all of it is judged", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 				for i, e := range talkers {
 					e.permit(last[i])
 				}
@@ -64,7 +66,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				s.enforce()
 				for _, e := range talkers {
 					begin := e.heard.Load()
-					wantSoon(t, is(e.name+" is heard again"), func() bool { return e.heard.Load() > begin })
+					eventually.True(t, e.name+" is heard again", func() bool { return e.heard.Load() > begin })
 					if n := e.wrong.Load(); n > 0 {
 						t.Fatalf("change %d: %d packets of %s passed that an acknowledged generation refuses", i, n, e.name)
 					}
@@ -81,7 +83,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 
 // talker sends numbers, one after the other.
 type talker struct {
-	stage *stage
+	stage *setup
 	name  string
 	// from is where it sends from; nil is a socket for each number: a new flow.
 	from *net.UDPConn
@@ -97,7 +99,7 @@ type talker struct {
 	forbidden [][2]uint64
 }
 
-func (s *stage) socket(name string, at netip.AddrPort) *net.UDPConn {
+func (s *setup) socket(name string, at netip.AddrPort) *net.UDPConn {
 	s.t.Helper()
 	var c *net.UDPConn
 	s.must(s.host(name).Do(func() (err error) {

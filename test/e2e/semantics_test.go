@@ -31,12 +31,12 @@ var rows = map[string]row{
 			shop/db   -> service:web     allowed
 			shop/db   -> service:dns     allowed
 			shop/db   -> service:sig     allowed
-			shop/db   -> service:trap    refused
-			shop/db   -> service:traps   refused
+			shop/db   -> service:trap    denied
+			shop/db   -> service:traps   denied
 			shop/old  -> service:trap    allowed
 			shop/old  -> service:trapped allowed
-			lab/probe -> service:web     refused
-			lab/probe -> service:dns     refused
+			lab/probe -> service:web     denied
+			lab/probe -> service:dns     denied
 			node:one  -> service:web     allowed
 			node:one  -> service:dns     allowed
 			node:one  -> service:sig     allowed
@@ -59,15 +59,15 @@ var rows = map[string]row{
 			shop/db   -> service:web     allowed
 			shop/db   -> service:dns     allowed
 			shop/db   -> service:sig     allowed
-			lab/probe -> service:web     refused
-			lab/probe -> service:dns     refused
-			lab/probe -> service:sig     refused
-			outside   -> service:node    refused
+			lab/probe -> service:web     denied
+			lab/probe -> service:dns     denied
+			lab/probe -> service:sig     denied
+			outside   -> service:node    denied
 			outside   -> service:node-db allowed
 			outside   -> service:node-u  allowed
-			lab/far   -> service:node-db refused
+			lab/far   -> service:node-db denied
 			shop/db   -> service:node    allowed
-			lab/probe -> service:node    refused
+			lab/probe -> service:node    denied
 		`,
 	},
 	"S30 without ports every protocol": {
@@ -80,21 +80,21 @@ var rows = map[string]row{
 			shop/web  -> shop/db   SCTP 1 allowed
 			shop/web  -> shop/db   ICMP   allowed
 			shop/web  -> shop/db   50 allowed
-			lab/probe -> shop/db   TCP  1 refused
-			lab/probe -> shop/db   UDP  1 refused
-			lab/probe -> shop/db   SCTP 1 refused
-			lab/probe -> shop/db   ICMP   refused
-			lab/probe -> shop/db   50 refused
+			lab/probe -> shop/db   TCP  1 denied
+			lab/probe -> shop/db   UDP  1 denied
+			lab/probe -> shop/db   SCTP 1 denied
+			lab/probe -> shop/db   ICMP   denied
+			lab/probe -> shop/db   50 denied
 			shop/db   -> lab/far   TCP  1 allowed
 			shop/db   -> lab/far   UDP  1 allowed
 			shop/db   -> lab/far   SCTP 1 allowed
 			shop/db   -> lab/far   ICMP   allowed
 			shop/db   -> lab/far   50 allowed
-			shop/db   -> outside   TCP  1 refused
-			shop/db   -> outside   UDP  1 refused
-			shop/db   -> outside   SCTP 1 refused
-			shop/db   -> outside   ICMP   refused
-			shop/db   -> outside   50 refused
+			shop/db   -> outside   TCP  1 denied
+			shop/db   -> outside   UDP  1 denied
+			shop/db   -> outside   SCTP 1 denied
+			shop/db   -> outside   ICMP   denied
+			shop/db   -> outside   50 denied
 			shop/web  -> lab/probe 50 allowed
 		`,
 	},
@@ -107,11 +107,11 @@ var rows = map[string]row{
 			lab/probe -> shop/db  UDP  1     allowed
 			lab/probe -> shop/db  UDP  65535 allowed
 			lab/probe -> shop/db  SCTP 7     allowed
-			lab/probe -> shop/db  TCP  7     refused
-			lab/probe -> shop/db  ICMP       refused
+			lab/probe -> shop/db  TCP  7     denied
+			lab/probe -> shop/db  ICMP       denied
 			lab/probe -> shop/web TCP  80    allowed
-			lab/probe -> shop/web UDP  80    refused
-			lab/probe -> shop/web SCTP 80    refused
+			lab/probe -> shop/web UDP  80    denied
+			lab/probe -> shop/web SCTP 80    denied
 		`,
 	},
 	"S32 ports and ranges": {
@@ -120,22 +120,22 @@ var rows = map[string]row{
 			"lab/from": `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}], ports: [{port: 1500, endPort: 65535}, {port: 1, endPort: 65535, protocol: UDP}, {port: 5, protocol: SCTP}]}]}`,
 		},
 		want: `
-			outside   -> shop/db TCP  999   refused
+			outside   -> shop/db TCP  999   denied
 			outside   -> shop/db TCP  1000  allowed
 			outside   -> shop/db TCP  2000  allowed
-			outside   -> shop/db TCP  2001  refused
-			outside   -> shop/db SCTP 4     refused
+			outside   -> shop/db TCP  2001  denied
+			outside   -> shop/db SCTP 4     denied
 			outside   -> shop/db SCTP 5     allowed
-			outside   -> shop/db SCTP 6     refused
-			outside   -> shop/db UDP  64999 refused
+			outside   -> shop/db SCTP 6     denied
+			outside   -> shop/db UDP  64999 denied
 			outside   -> shop/db UDP  65000 allowed
 			outside   -> shop/db UDP  65535 allowed
-			lab/probe -> shop/db TCP  1499  refused
+			lab/probe -> shop/db TCP  1499  denied
 			lab/probe -> shop/db TCP  1500  allowed
-			lab/probe -> shop/db TCP  2001  refused
+			lab/probe -> shop/db TCP  2001  denied
 			lab/probe -> shop/db SCTP 5     allowed
 			lab/probe -> shop/db UDP  65000 allowed
-			lab/probe -> outside TCP  1499  refused
+			lab/probe -> outside TCP  1499  denied
 			lab/probe -> outside TCP  1500  allowed
 		`,
 	},
@@ -146,16 +146,16 @@ var rows = map[string]row{
 		},
 		want: `
 			lab/probe -> shop/web TCP  8080 allowed
-			lab/probe -> shop/web TCP  8000 refused
+			lab/probe -> shop/web TCP  8000 denied
 			lab/probe -> shop/old TCP  8000 allowed
-			lab/probe -> shop/old TCP  8080 refused
-			lab/probe -> shop/db  TCP  8080 refused
-			lab/probe -> shop/web UDP  5353 refused
+			lab/probe -> shop/old TCP  8080 denied
+			lab/probe -> shop/db  TCP  8080 denied
+			lab/probe -> shop/web UDP  5353 denied
 			outside   -> shop/web UDP  5353 allowed
 			outside   -> shop/web SCTP 3868 allowed
-			outside   -> shop/web UDP  8080 refused
-			outside   -> shop/old UDP  5353 refused
-			outside   -> shop/old SCTP 3868 refused
+			outside   -> shop/web UDP  8080 denied
+			outside   -> shop/old UDP  5353 denied
+			outside   -> shop/old SCTP 3868 denied
 			outside   -> shop/old TCP  8000 allowed
 		`,
 	},
@@ -166,10 +166,10 @@ var rows = map[string]row{
 		want: `
 			lab/probe -> shop/web TCP 8080 allowed
 			lab/probe -> shop/old TCP 8000 allowed
-			lab/probe -> shop/old TCP 8080 refused
-			lab/probe -> outside  TCP 8080 refused
-			lab/probe -> outside  TCP 8000 refused
-			lab/probe -> node:two TCP 8080 refused
+			lab/probe -> shop/old TCP 8080 denied
+			lab/probe -> outside  TCP 8080 denied
+			lab/probe -> outside  TCP 8000 denied
+			lab/probe -> node:two TCP 8080 denied
 		`,
 	},
 	"S35 SCTP is judged as TCP and UDP are": {
@@ -180,14 +180,14 @@ var rows = map[string]row{
 		want: `
 			lab/probe -> shop/db  SCTP 7 allowed
 			lab/far   -> shop/db  SCTP 7 allowed
-			lab/probe -> shop/db  SCTP 8 refused
-			lab/far   -> shop/db  SCTP 8 refused
-			lab/far   -> shop/db  TCP  7 refused
-			shop/web  -> shop/db  SCTP 7 refused
+			lab/probe -> shop/db  SCTP 8 denied
+			lab/far   -> shop/db  SCTP 8 denied
+			lab/far   -> shop/db  TCP  7 denied
+			shop/web  -> shop/db  SCTP 7 denied
 			lab/probe -> shop/web SCTP 8 allowed
 			lab/probe -> outside  SCTP 8 allowed
-			lab/probe -> outside  SCTP 9 refused
-			lab/probe -> outside  UDP  8 refused
+			lab/probe -> outside  SCTP 9 denied
+			lab/probe -> outside  UDP  8 denied
 		`,
 	},
 	"S36 protocols without ports pass only rules without ports": {
@@ -196,20 +196,20 @@ var rows = map[string]row{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {matchLabels: {team: lab}}}]}], egress: [{to: [{ipBlock: {cidr: 192.168.126.254/32}}, {ipBlock: {cidr: "fd00:192:168:126::fe/128"}}]}]}`,
 		},
 		want: `
-			lab/probe -> shop/db  ICMP  refused
-			lab/probe -> shop/db  50 refused
-			shop/db   -> outside  ICMP  refused
-			shop/db   -> outside  50 refused
-			shop/db   -> node:one ICMP  refused
+			lab/probe -> shop/db  ICMP  denied
+			lab/probe -> shop/db  50 denied
+			shop/db   -> outside  ICMP  denied
+			shop/db   -> outside  50 denied
+			shop/db   -> node:one ICMP  denied
 			lab/probe -> shop/db  TCP 1 allowed
 			lab/probe -> shop/web ICMP  allowed
 			lab/probe -> shop/web 50 allowed
 			lab/far   -> shop/web ICMP  allowed
-			outside   -> shop/web ICMP  refused
-			outside   -> shop/web 50 refused
+			outside   -> shop/web ICMP  denied
+			outside   -> shop/web 50 denied
 			shop/web  -> outside  ICMP  allowed
-			shop/web  -> lab/far  ICMP  refused
-			shop/web  -> node:one ICMP  refused
+			shop/web  -> lab/far  ICMP  denied
+			shop/web  -> node:one ICMP  denied
 		`,
 	},
 	"S41 a pod reaches itself": {
@@ -229,10 +229,10 @@ var rows = map[string]row{
 			shop/web  -> service:dns        allowed
 			shop/web  -> service:sig        allowed
 			shop/web  -> service:all        allowed
-			shop/db   -> service:web        refused
-			shop/db   -> service:dns        refused
-			lab/probe -> service:web        refused
-			lab/probe -> service:all        refused
+			shop/db   -> service:web        denied
+			shop/db   -> service:dns        denied
+			lab/probe -> service:web        denied
+			lab/probe -> service:all        denied
 		`,
 	},
 	"S42 replies go back whatever the opposite direction says": {
@@ -251,12 +251,12 @@ var rows = map[string]row{
 			outside  -> shop/db  UDP  5432 allowed
 			outside  -> shop/db  50 allowed
 			shop/web -> node:one TCP  80   allowed
-			shop/db  -> shop/web TCP  80   refused
-			shop/db  -> shop/web UDP  80   refused
-			shop/db  -> shop/web SCTP 80   refused
-			shop/db  -> shop/web ICMP      refused
-			shop/db  -> outside  TCP  80   refused
-			outside  -> shop/web TCP  80   refused
+			shop/db  -> shop/web TCP  80   denied
+			shop/db  -> shop/web UDP  80   denied
+			shop/db  -> shop/web SCTP 80   denied
+			shop/db  -> shop/web ICMP      denied
+			shop/db  -> outside  TCP  80   denied
+			outside  -> shop/web TCP  80   denied
 		`,
 	},
 }
@@ -266,7 +266,7 @@ func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, r.policies)
+			s := newSetup(t, r.policies)
 			if r.services != "" {
 				s.serve(r.services)
 			}
@@ -278,7 +278,7 @@ func TestSemantics(t *testing.T) {
 // Probes of the kubelet come from the node, from whatever address it has.
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
-	s := setStage(t, map[string]string{
+	s := newCluster(t, map[string]string{
 		"shop/deny": denyAll,
 		"lab/p":     `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], ingress: [{from: [{ipBlock: {cidr: 192.168.126.2/32}}, {ipBlock: {cidr: "fd00:192:168:126::2/128"}}], ports: [{port: 1}]}], egress: [{to: [{ipBlock: {cidr: 192.168.126.1/32}}, {ipBlock: {cidr: "fd00:192:168:126::1/128"}}], ports: [{port: 10250}]}]}`,
 	})
@@ -296,18 +296,18 @@ func TestS40NodeToPod(t *testing.T) {
 		fd00:10:244:1::1@node:one -> shop/web  ICMP       allowed
 		10.244.1.1@node:one       -> shop/db   UDP  1     allowed
 		fd00:10:244:1::1@node:one -> shop/db   UDP  1     allowed
-		node:two                  -> shop/web  TCP  8080  refused
-		node:two                  -> shop/web  UDP  8080  refused
-		node:two                  -> shop/web  ICMP       refused
+		node:two                  -> shop/web  TCP  8080  denied
+		node:two                  -> shop/web  UDP  8080  denied
+		node:two                  -> shop/web  ICMP       denied
 		node:two                  -> lab/probe TCP  1     allowed
-		node:two                  -> lab/probe TCP  2     refused
+		node:two                  -> lab/probe TCP  2     denied
 		node:one                  -> lab/probe TCP  2     allowed
-		shop/web                  -> node:one  TCP  10250 refused
-		shop/web                  -> node:one  UDP  10250 refused
-		shop/web                  -> node:one  ICMP       refused
+		shop/web                  -> node:one  TCP  10250 denied
+		shop/web                  -> node:one  UDP  10250 denied
+		shop/web                  -> node:one  ICMP       denied
 		lab/probe                 -> node:one  TCP  10250 allowed
-		lab/probe                 -> node:one  TCP  10251 refused
-		lab/probe                 -> node:two  TCP  10250 refused
-		shop/web                  -> node:two  TCP  10250 refused
+		lab/probe                 -> node:one  TCP  10251 denied
+		lab/probe                 -> node:two  TCP  10250 denied
+		shop/web                  -> node:two  TCP  10250 denied
 	`)
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // stream is a connection that is open: over TCP a download without end, over
@@ -30,9 +31,9 @@ type stream struct {
 const silence = 400 * time.Millisecond
 
 // open opens a stream, written as in want without the outcome, in one family.
-func (s *stage) open(line string, like netip.Addr) *stream {
+func (s *setup) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
-	for _, a := range s.attempts(line + " allowed") {
+	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
 		if a.dst.Addr().Is4() != like.Is4() {
 			continue
 		}
@@ -43,13 +44,13 @@ func (s *stage) open(line string, like netip.Addr) *stream {
 		s.must(st.begin())
 		return st
 	}
-	s.t.Fatalf("stage: %q: no address like %s", line, like)
+	s.t.Fatalf("%q: no address of the family of %s", line, like)
 	return nil
 }
 
 func (st *stream) begin() error {
 	if st.protocol == flow.TCP {
-		if err := st.conn.SetDeadline(time.Now().Add(never)); err != nil {
+		if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 			return err
 		}
 		// The greeting, and a request for more than anybody sends.
@@ -65,7 +66,7 @@ func (st *stream) begin() error {
 
 // goesOn proves that the stream is alive.
 func (st *stream) goesOn() error {
-	if err := st.conn.SetDeadline(time.Now().Add(never)); err != nil {
+	if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	var err error
@@ -133,14 +134,14 @@ func (st *stream) isSilent() error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", st.name, err)
-		case time.Since(begin) > never:
+		case time.Since(begin) > limit:
 			return fmt.Errorf("%s %w", st.name, errFlows)
 		}
 	}
 }
 
 // each asks all streams at once.
-func (s *stage) each(when string, ask func(*stream) error, streams ...*stream) {
+func (s *setup) each(when string, ask func(*stream) error, streams ...*stream) {
 	s.t.Helper()
 	var running sync.WaitGroup
 	for _, st := range streams {
@@ -152,6 +153,6 @@ func (s *stage) each(when string, ask func(*stream) error, streams ...*stream) {
 	}
 	running.Wait()
 	if s.t.Failed() {
-		s.t.Fatalf("the dataplane's log:\n%s", s.plane.log.text())
+		s.t.Fatalf("the dataplane's log:\n%s", s.plane.Log())
 	}
 }

@@ -9,34 +9,30 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	networkingv1 "k8s.io/api/networking/v1"
-	"sigs.k8s.io/yaml"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
-// shop is the cluster of all tests, written as
-//
-//	namespace shop team=shop
-//	pod shop/web @one app=web http:8080/TCP
-//
-// where @one is the default and a pod has labels (key=value) and named ports.
+// shop is the cluster of all tests, in the language of test/stage. Addresses are
+// those of the lab.
 const shop = `
-	namespace shop team=shop
-	namespace lab team=lab
-	pod shop/web app=web http:8080/TCP dns:5353/UDP sig:3868/SCTP
-	pod shop/old app=web http:8000/TCP
-	pod shop/db app=db
-	pod lab/probe app=probe
-	pod lab/far @two app=far
+	- {namespace: shop, labels: {team: shop}}
+	- {namespace: lab, labels: {team: lab}}
+	- {pod: shop/web, labels: {app: web}, ports: {http: 8080/TCP, dns: 5353/UDP, sig: 3868/SCTP}}
+	- {pod: shop/old, labels: {app: web}, ports: {http: 8000/TCP}}
+	- {pod: shop/db, labels: {app: db}}
+	- {pod: lab/probe, labels: {app: probe}}
+	- {pod: lab/far, node: two, labels: {app: far}}
 `
 
-// stage is a cluster of two nodes. Node one runs the dataplane.
-type stage struct {
+// setup is a cluster of two nodes. Node one runs the dataplane.
+type setup struct {
 	t        *testing.T
 	lab      *lab.Lab
 	nodes    map[string]*lab.Node
@@ -51,7 +47,7 @@ type stage struct {
 	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *plane
-	// silent: refused packets are dropped without a word.
+	// silent reports that denied packets are dropped without a reply.
 	silent bool
 }
 
@@ -61,20 +57,20 @@ type server struct {
 	at       netip.AddrPort
 }
 
-// newStage makes the cluster, publishes its tree and starts the dataplane with
-// more arguments. Without a --deny of its own the dataplane rejects, so that a refusal is seen
-// at once.
-func newStage(t *testing.T, policies map[string]string, args ...string) *stage {
+// newSetup makes the cluster with policies, publishes its tree and starts the
+// dataplane with more arguments. Without --deny among them, the dataplane rejects
+// denied packets, so that a client notices at once.
+func newSetup(t *testing.T, policies map[string]string, args ...string) *setup {
 	t.Helper()
-	s := setStage(t, policies)
+	s := newCluster(t, policies)
 	s.start(args...)
 	return s
 }
 
-// setStage is newStage without a dataplane.
-func setStage(t *testing.T, policies map[string]string) *stage {
+// newCluster is newSetup without a dataplane.
+func newCluster(t *testing.T, policies map[string]string) *setup {
 	t.Helper()
-	s := &stage{
+	s := &setup{
 		t: t, nodes: map[string]*lab.Node{}, pods: map[string]*lab.Pod{},
 		services: map[string]lab.Service{}, servers: map[server]*lab.Server{}, snapshot: policy.NewSnapshot(),
 	}
@@ -92,10 +88,12 @@ func setStage(t *testing.T, policies map[string]string) *stage {
 		s.must(err)
 		s.snapshot.UpsertNode(policy.Node{Name: name, Addresses: s.nodes[name].Addresses()})
 	}
-	for line := range strings.Lines(shop) {
-		if fields := strings.Fields(line); len(fields) > 0 {
-			s.add(fields)
-		}
+	objects := stage.Objects(t, shop)
+	for _, n := range objects.Namespaces {
+		s.snapshot.UpsertNamespace(policy.ReadNamespace(n))
+	}
+	for _, p := range objects.Pods {
+		s.addPod(p)
 	}
 	for name, spec := range policies {
 		s.set(name, spec)
@@ -106,80 +104,43 @@ func setStage(t *testing.T, policies map[string]string) *stage {
 	return s
 }
 
-func (s *stage) must(err error) {
+func (s *setup) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *stage) add(fields []string) {
+// addPod adds a pod to the lab and to the snapshot. Without addresses it gets
+// free ones.
+func (s *setup) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 	s.t.Helper()
-	labels := map[string]string{}
-	for _, field := range fields[2:] {
-		if key, value, ok := strings.Cut(field, "="); ok {
-			labels[key] = value
-		}
-	}
-	switch fields[0] {
-	case "namespace":
-		s.snapshot.UpsertNamespace(policy.Namespace{Name: fields[1], Labels: policy.LabelsOf(labels)})
-	case "pod":
-		s.addPod(fields, labels)
-	default:
-		s.t.Fatalf("stage: %v is no namespace and no pod", fields)
-	}
-}
-
-func (s *stage) addPod(fields []string, labels map[string]string, addresses ...netip.Addr) {
-	s.t.Helper()
-	p := policy.Pod{Labels: policy.LabelsOf(labels), Node: "one", Running: true}
-	p.Namespace, p.Name, _ = strings.Cut(fields[1], "/")
-	for _, field := range fields[2:] {
-		name, rest, named := strings.Cut(field, ":")
-		switch {
-		case strings.HasPrefix(field, "@"):
-			p.Node = field[1:]
-		case named:
-			number, protocol, _ := strings.Cut(rest, "/")
-			parsed, err := flow.ParseProtocol(protocol)
-			s.must(err)
-			p.Ports = append(p.Ports, policy.ContainerPort{Name: name, Protocol: uint8(parsed), Number: s.number(number)})
-		}
-	}
-	pod, err := s.nodes[p.Node].AddPod(fields[1], addresses...)
+	name := object.Namespace + "/" + object.Name
+	pod, err := s.nodes[object.Spec.NodeName].AddPod(name, addresses...)
 	s.must(err)
-	s.pods[fields[1]] = pod
+	s.pods[name] = pod
+	p, faults := policy.ReadPod(object)
+	if len(faults) > 0 {
+		s.t.Fatalf("pod %s: %v", name, faults)
+	}
 	p.Addresses = pod.Addresses()
-	s.snapshot.UpsertPod(&p)
-}
-
-func (s *stage) number(text string) uint16 {
-	s.t.Helper()
-	n, err := strconv.ParseUint(text, 10, 16)
-	s.must(err)
-	return uint16(n)
+	s.snapshot.UpsertPod(p)
 }
 
 // set adds or changes a policy.
-func (s *stage) set(name, spec string) {
+func (s *setup) set(name, spec string) {
 	s.t.Helper()
-	p := &networkingv1.NetworkPolicy{}
-	p.Namespace, p.Name, _ = strings.Cut(name, "/")
-	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
-		s.t.Fatalf("policy %s: %v", name, err)
-	}
-	read, _ := policy.ReadNetworkPolicy(p)
+	read, _ := policy.ReadNetworkPolicy(stage.Policy(s.t, name, spec))
 	s.snapshot.UpsertPolicy(read)
 }
 
-func (s *stage) remove(name string) {
+func (s *setup) remove(name string) {
 	namespace, name, _ := strings.Cut(name, "/")
 	s.snapshot.DeletePolicy(namespace, name)
 }
 
 // label changes a label of a pod.
-func (s *stage) label(name, key, value string) {
+func (s *setup) label(name, key, value string) {
 	for _, p := range s.snapshot.Pods() {
 		if p.Namespace+"/"+p.Name == name {
 			p.Labels = p.Labels.With(key, value)
@@ -188,8 +149,8 @@ func (s *stage) label(name, key, value string) {
 	}
 }
 
-// publish makes the next generation and does not wait for it.
-func (s *stage) publish() uint64 {
+// publish publishes the next generation and returns its number.
+func (s *setup) publish() uint64 {
 	s.t.Helper()
 	s.must(s.builder.Apply(s.compiler.Delta()))
 	generation, err := s.trees.Publish(s.builder)
@@ -197,14 +158,15 @@ func (s *stage) publish() uint64 {
 	return generation
 }
 
-// enforce publishes and waits until the dataplane says that it holds.
-func (s *stage) enforce() {
+// enforce publishes the next generation and waits until the dataplane enforces
+// it.
+func (s *setup) enforce() {
 	s.t.Helper()
 	s.plane.enforces(s.publish())
 }
 
-// start starts the dataplane and waits until it enforces.
-func (s *stage) start(args ...string) {
+// start starts the dataplane and waits until it enforces a generation.
+func (s *setup) start(args ...string) {
 	s.t.Helper()
 	all := append([]string{"--deny", "Reject"}, args...)
 	s.silent = strings.Contains(strings.Join(all, " "), "--deny Drop")
@@ -212,12 +174,13 @@ func (s *stage) start(args ...string) {
 	s.plane.enforces(1)
 }
 
-// serve makes services on node one, in both families, one per line:
+// serve adds services to node one, one for each line and family:
 //
 //	NAME PROTOCOL PORT -> POD PORT [masquerade]
 //
-// A NAME that begins with node is at the node's address, others have their own.
-func (s *stage) serve(lines string) {
+// A service whose name begins with node has the address of the node. Others have
+// an address of their own.
+func (s *setup) serve(lines string) {
 	s.t.Helper()
 	var err error
 	s.proxy, err = s.nodes["one"].NewServices()
@@ -231,6 +194,12 @@ func (s *stage) serve(lines string) {
 		number++
 		protocol, err := flow.ParseProtocol(fields[1])
 		s.must(err)
+		ports := []uint16{0, 0}
+		for i, text := range []string{fields[2], fields[5]} {
+			port, err := strconv.ParseUint(text, 10, 16)
+			s.must(err)
+			ports[i] = uint16(port)
+		}
 		for _, like := range families {
 			address := netip.AddrFrom4([4]byte{10, 96, 0, byte(number)})
 			if like.Is6() {
@@ -242,8 +211,8 @@ func (s *stage) serve(lines string) {
 			backend, _ := s.pod(fields[4]).Address(like)
 			service := lab.Service{
 				Protocol:   protocol,
-				Address:    netip.AddrPortFrom(address, s.number(fields[2])),
-				Backend:    netip.AddrPortFrom(backend, s.number(fields[5])),
+				Address:    netip.AddrPortFrom(address, ports[0]),
+				Backend:    netip.AddrPortFrom(backend, ports[1]),
 				Masquerade: len(fields) > 6,
 			}
 			s.must(s.proxy.Add(service))
@@ -254,17 +223,17 @@ func (s *stage) serve(lines string) {
 
 var families = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 
-func (s *stage) pod(name string) *lab.Pod {
+func (s *setup) pod(name string) *lab.Pod {
 	s.t.Helper()
 	p := s.pods[name]
 	if p == nil {
-		s.t.Fatalf("stage: no pod %s", name)
+		s.t.Fatalf("there is no pod %s", name)
 	}
 	return p
 }
 
-// host gives what an end is called by: a pod, node:NAME or outside.
-func (s *stage) host(end string) *lab.Host {
+// host returns the host of an end: a pod, node:NAME or outside.
+func (s *setup) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {
 		return s.nodes[name].Host
@@ -275,19 +244,19 @@ func (s *stage) host(end string) *lab.Host {
 	return s.pod(end).Host
 }
 
-// address gives an end's address of a family.
-func (s *stage) address(end string, like netip.Addr) netip.Addr {
+// address returns the address of an end that has the family of like.
+func (s *setup) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)
 	if !ok {
-		s.t.Fatalf("stage: %s has no address like %s", end, like)
+		s.t.Fatalf("%s has no address of the family of %s", end, like)
 	}
 	return a
 }
 
-// gateway gives the node an address at its end of a pod's link, as many CNI
-// plugins do.
-func (s *stage) gateway(pod string, addresses ...string) {
+// gateway adds addresses to the node's end of a pod's link, as many CNI plugins
+// do.
+func (s *setup) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)
 	s.must(s.nodes["one"].Do(func() error {
@@ -309,8 +278,9 @@ func (s *stage) gateway(pod string, addresses ...string) {
 	}))
 }
 
-// serverAt gives the server of a host, started when it is first asked for.
-func (s *stage) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
+// serverAt returns the server on an address of a host. It starts the server at
+// the first call. It returns nil for ICMP, which the kernel replies to.
+func (s *setup) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
 	s.t.Helper()
 	if protocol == flow.ICMP || protocol == flow.ICMPv6 {
 		return nil

@@ -1,0 +1,194 @@
+package e2e_test
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/stage"
+)
+
+// denialTime is how long a connection must get no reply until it counts as
+// denied. It is longer than TCP waits before it sends its first packet again.
+const denialTime = 1200 * time.Millisecond
+
+// attempt is one connection to open.
+type attempt struct {
+	stage.Expectation
+	from     *lab.Host
+	protocol flow.Protocol
+	src      netip.Addr
+	dst      netip.AddrPort
+	server   *lab.Server
+	// mute reports that the client does not receive the ICMP error of a
+	// rejection. The error describes the packet after the address translation of
+	// a connection that was never confirmed, so nothing translates it back.
+	mute bool
+}
+
+// want opens the connections of expectations over both families. An end is a
+// pod, node:NAME, outside, or ADDRESS@END for an address of the node or of the
+// world. A destination may also be service:NAME, without a protocol. A denied
+// connection must not reach a server.
+func (s *setup) want(lines string) {
+	s.t.Helper()
+	var allowed, denied []attempt
+	for _, e := range stage.Expectations(s.t, lines) {
+		if e.Allowed {
+			allowed = append(allowed, s.attempts(e)...)
+		} else {
+			denied = append(denied, s.attempts(e)...)
+		}
+	}
+	s.try(allowed)
+	before := s.served()
+	s.try(denied)
+	for _, a := range denied {
+		if a.server != nil && a.server.Served() != before[a.server] {
+			s.t.Errorf("%s: the server at %s was reached", a.Line, a.dst)
+		}
+	}
+}
+
+func (s *setup) served() map[*lab.Server]uint64 {
+	all := map[*lab.Server]uint64{}
+	for _, server := range s.servers {
+		all[server] = server.Served()
+	}
+	return all
+}
+
+func (s *setup) try(all []attempt) {
+	s.t.Helper()
+	var running sync.WaitGroup
+	for _, a := range all {
+		running.Go(func() {
+			if wrong := s.probe(&a); wrong != "" {
+				s.t.Errorf("%s (%s): %s", a.Line, a.dst, wrong)
+			}
+		})
+	}
+	running.Wait()
+	if s.t.Failed() {
+		s.t.FailNow()
+	}
+}
+
+// probe opens a connection and returns what is wrong with the result.
+func (s *setup) probe(a *attempt) string {
+	timeout := limit
+	if !a.Allowed && (s.silent || a.mute) {
+		timeout = denialTime
+	}
+	got, err := a.from.Probe(s.t.Context(), a.protocol, a.src, a.dst, timeout)
+	want := lab.Refused
+	switch {
+	case a.Allowed:
+		want = lab.Connected
+	case s.silent:
+		want = lab.TimedOut
+	}
+	switch {
+	case err != nil:
+		return err.Error()
+	case got == want, a.mute && !a.Allowed && got == lab.TimedOut:
+		return ""
+	default:
+		return "got " + got.String() + ", want " + want.String()
+	}
+}
+
+// startServers starts the servers of expectations and opens no connection.
+func (s *setup) startServers(lines string) {
+	s.t.Helper()
+	for _, e := range stage.Expectations(s.t, lines) {
+		s.attempts(e)
+	}
+}
+
+// attempts returns an attempt for each family that both ends have, and starts
+// the servers.
+func (s *setup) attempts(e stage.Expectation) []attempt {
+	s.t.Helper()
+	var out []attempt
+	for _, like := range families {
+		a := attempt{Expectation: e, protocol: e.Protocol}
+		src, ok := s.end(e.From, like)
+		if !ok {
+			continue
+		}
+		a.from, a.src = src.host, src.bound
+		if name, ok := strings.CutPrefix(e.To, "service:"); ok {
+			s.toService(&a, name, like)
+		} else if !s.toEnd(&a, like) {
+			continue
+		}
+		out = append(out, a)
+	}
+	if len(out) == 0 {
+		s.t.Fatalf("%q: no address family in common", e.Line)
+	}
+	return out
+}
+
+func (s *setup) toService(a *attempt, name string, like netip.Addr) {
+	s.t.Helper()
+	service, ok := s.services[name+like.String()]
+	if !ok {
+		s.t.Fatalf("%q: there is no such service", a.Line)
+	}
+	a.protocol, a.dst = service.Protocol, service.Address
+	a.server = s.serverAt(s.owner(service.Backend.Addr()), service.Protocol, service.Backend)
+	a.mute = a.protocol != flow.TCP
+}
+
+func (s *setup) toEnd(a *attempt, like netip.Addr) bool {
+	s.t.Helper()
+	dst, ok := s.end(a.To, like)
+	if !ok {
+		return false
+	}
+	if a.EveryProtocol {
+		s.t.Fatalf("%q: want a protocol", a.Line)
+	}
+	if a.protocol == flow.ICMP && like.Is6() {
+		a.protocol = flow.ICMPv6
+	}
+	a.dst = netip.AddrPortFrom(dst.address, a.Port)
+	a.server = s.serverAt(dst.host, a.protocol, a.dst)
+	return true
+}
+
+// end is a host with its address of one family.
+type end struct {
+	host    *lab.Host
+	address netip.Addr
+	// bound is the source address that the client must use. It is invalid if the
+	// kernel chooses.
+	bound netip.Addr
+}
+
+func (s *setup) end(text string, like netip.Addr) (end, bool) {
+	s.t.Helper()
+	if literal, name, ok := strings.Cut(text, "@"); ok {
+		a, err := netip.ParseAddr(literal)
+		s.must(err)
+		return end{s.host(name), a, a}, a.Is4() == like.Is4()
+	}
+	return end{host: s.host(text), address: s.address(text, like)}, true
+}
+
+// owner returns the pod that has an address.
+func (s *setup) owner(a netip.Addr) *lab.Host {
+	s.t.Helper()
+	for _, p := range s.pods {
+		if got, ok := p.Address(a); ok && got == a {
+			return p.Host
+		}
+	}
+	s.t.Fatalf("no pod has %s", a)
+	return nil
+}

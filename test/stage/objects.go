@@ -1,0 +1,127 @@
+package stage
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/test/cluster"
+)
+
+// entry is an object in YAML. Exactly one of Namespace, Policy, Pod and Node is
+// set, except that Node also names the node of a pod.
+type entry struct {
+	Namespace string
+	Node      *string
+	Pod       string
+	Policy    string
+	Labels    map[string]string
+	// Ports are container ports by name, as NUMBER or NUMBER/PROTOCOL.
+	Ports map[string]string
+	Spec  networkingv1.NetworkPolicySpec
+}
+
+// DefaultNode is the node of a pod whose entry names none.
+const DefaultNode = "one"
+
+// Objects parses objects. The n-th pod runs and has the addresses 10.0.0.n and
+// fd00::n. The n-th node has 192.168.0.n and fd01::n.
+func Objects(t testing.TB, text string) cluster.Objects {
+	t.Helper()
+	var entries []entry
+	if err := yaml.UnmarshalStrict([]byte(spaces(text)), &entries); err != nil {
+		t.Fatalf("objects: %v\n%s", err, text)
+	}
+	var out cluster.Objects
+	for _, e := range entries {
+		switch {
+		case e.Namespace != "":
+			out.Namespaces = append(out.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.Namespace, Labels: e.Labels}})
+		case e.Policy != "":
+			out.Policies = append(out.Policies, policyOf(e.Policy, e.Spec))
+		case e.Pod != "":
+			out.Pods = append(out.Pods, podOf(t, &e, len(out.Pods)+1))
+		case e.Node != nil:
+			out.Nodes = append(out.Nodes, nodeOf(*e.Node, len(out.Nodes)+1))
+		default:
+			t.Fatalf("objects: entry %+v is not a namespace, node, pod or policy", e)
+		}
+	}
+	return out
+}
+
+// Policy returns a policy with a spec in YAML. The name is NAMESPACE/NAME.
+func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
+	t.Helper()
+	p := policyOf(name, networkingv1.NetworkPolicySpec{})
+	if err := yaml.UnmarshalStrict([]byte(spaces(spec)), &p.Spec); err != nil {
+		t.Fatalf("policy %s: %v", name, err)
+	}
+	return p
+}
+
+// spaces replaces tabs, which Go code is indented with and YAML does not allow.
+func spaces(text string) string { return strings.ReplaceAll(text, "\t", "  ") }
+
+func policyOf(name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
+	namespace, name, _ := strings.Cut(name, "/")
+	return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
+}
+
+func nodeOf(name string, number int) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+			{Type: corev1.NodeHostName, Address: name},
+			{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("192.168.0.%d", number)},
+			{Type: corev1.NodeExternalIP, Address: fmt.Sprintf("fd01::%d", number)},
+		}},
+	}
+}
+
+func podOf(t testing.TB, e *entry, number int) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: e.Labels}}
+	pod.Namespace, pod.Name, _ = strings.Cut(e.Pod, "/")
+	pod.Spec.NodeName = DefaultNode
+	if e.Node != nil {
+		pod.Spec.NodeName = *e.Node
+	}
+	pod.Spec.Containers = []corev1.Container{{Ports: containerPorts(t, e)}}
+	pod.Status.Phase = corev1.PodRunning
+	SetAddresses(pod, fmt.Sprintf("10.0.0.%d", number), fmt.Sprintf("fd00::%d", number))
+	return pod
+}
+
+func containerPorts(t testing.TB, e *entry) []corev1.ContainerPort {
+	t.Helper()
+	var out []corev1.ContainerPort
+	for _, name := range slices.Sorted(maps.Keys(e.Ports)) {
+		text, protocol, _ := strings.Cut(e.Ports[name], "/")
+		number, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			t.Fatalf("pod %s: port %s: %v", e.Pod, name, err)
+		}
+		out = append(out, corev1.ContainerPort{Name: name, ContainerPort: int32(number), Protocol: corev1.Protocol(protocol)})
+	}
+	return out
+}
+
+// SetAddresses replaces the addresses in the status of a pod.
+func SetAddresses(pod *corev1.Pod, addresses ...string) {
+	pod.Status.PodIP, pod.Status.PodIPs = "", nil
+	for _, address := range addresses {
+		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: address})
+	}
+	if len(addresses) > 0 {
+		pod.Status.PodIP = addresses[0]
+	}
+}

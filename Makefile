@@ -155,8 +155,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run all benchmarks and print a table for each package
-	$(GO) run ./hack/benchtable
+bench: ## Run all benchmarks and compare the results with their limits; ARGS=-enforce fails if one is over
+	$(GO) run ./hack/benchtable $(ARGS)
 
 .PHONY: help
 help: ## Print this list

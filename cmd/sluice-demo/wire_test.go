@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 	"github.com/sluicenet/sluice/test/process"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // binary is sluice-demo and sluice is sluice, both built once.
@@ -64,60 +65,39 @@ func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
 	return &r
 }
 
-// pageAllows is what the Kubernetes page says about its examples. The pods are
-// those of the demo. The node is always allowed (S40).
-func pageAllows(from, to, port string) bool {
-	return leaves(from, to, port) && enters(from, to, port)
-}
-
-func leaves(from, to, port string) bool {
-	switch from {
-	case "default/db":
-		return to == "10.0.0.10" && port == "TCP 5978"
-	case "no-egress/web", "sealed/web":
-		return false
-	default:
-		return true
-	}
-}
-
-func enters(from, to, port string) bool {
-	switch to {
-	case "default/db":
-		switch from {
-		case "the node":
-			return true
-		case "default/frontend", "myproject/client", "172.17.0.10":
-			return port == "TCP 6379"
-		default:
-			return false
-		}
-	case "no-ingress/web", "sealed/web":
-		return from == "the node"
-	default:
-		return true
-	}
-}
+// pageSays is what the Kubernetes page says about its examples. The pods are those
+// of the demo. Later lines are exceptions from earlier ones. The node is always
+// allowed (S40).
+const pageSays = `
+	any              -> any allowed
+	any              -> default/db            denied
+	default/frontend -> default/db TCP 6379   allowed
+	myproject/client -> default/db TCP 6379   allowed
+	172.17.0.10      -> default/db TCP 6379   allowed
+	any              -> no-ingress/web        denied
+	any              -> sealed/web            denied
+	node             -> any                   allowed
+	default/db       -> any                   denied
+	default/db       -> 10.0.0.10 TCP 5978    allowed
+	no-egress/web    -> any                   denied
+	sealed/web       -> any                   denied
+`
 
 func TestExampleOnTheWire(t *testing.T) {
 	r := runJSON(t, "")
-	wantRound(t, r.Rounds[0], pageAllows)
+	wantRound(t, r.Rounds[0], pageSays)
 	if len(r.Rounds) != 3 {
 		t.Fatalf("%d rounds, want the first and two changes", len(r.Rounds))
 	}
-	frontend := func(from, to, port string) bool {
-		if from == "default/dns" && to == "default/db" {
-			return port == "TCP 6379"
-		}
-		return pageAllows(from, to, port)
-	}
-	wantRound(t, r.Rounds[1], frontend)
-	wantRound(t, r.Rounds[2], func(from, to, port string) bool {
-		if strings.HasPrefix(to, "default/") && to != "default/db" && from != "the node" {
-			return false
-		}
-		return frontend(from, to, port)
-	})
+	const dnsIsFrontend = pageSays + `
+		default/dns -> default/db TCP 6379 allowed
+	`
+	wantRound(t, r.Rounds[1], dnsIsFrontend)
+	wantRound(t, r.Rounds[2], dnsIsFrontend+`
+		any  -> default/dns      denied
+		any  -> default/frontend denied
+		node -> default/*        allowed
+	`)
 	for i, round := range r.Rounds {
 		if want := uint64(i + 1); round.Generation != want {
 			t.Errorf("round %d has generation %d, want %d", i, round.Generation, want)
@@ -132,16 +112,19 @@ func TestExampleOnTheWire(t *testing.T) {
 	}
 }
 
-// wantRound compares every result of a round with a function that was written by
-// hand from the text of the policies.
-func wantRound(t *testing.T, r *wire.Round, allowed func(from, to, port string) bool) {
+// wantRound compares every result of a round with expectations that were written
+// by hand from the text of the policies. The end node is the node.
+func wantRound(t *testing.T, r *wire.Round, lines string) {
 	t.Helper()
+	all := stage.Expectations(t, lines)
 	families := map[bool]int{}
+	name := strings.NewReplacer("the node", "node")
 	for _, c := range r.Connections {
 		families[c.Dst.Is4()]++
-		port := fmt.Sprintf("%s %d", c.Protocol, c.Port)
-		if want := allowed(c.From, c.To, port); (c.Wire == "connected") != want {
-			t.Errorf("%s: %s -> %s %s (%s): %s, want allowed: %v", r.Command, c.From, c.To, port, c.Dst, c.Wire, want)
+		f := connectionFlow(t, &c)
+		want := stage.Last(t, all, name.Replace(c.From), name.Replace(c.To), f.Protocol, f.DstPort)
+		if (c.Wire == "connected") != want.Allowed {
+			t.Errorf("%s: %s -> %s %s %d (%s): %s, want %s", r.Command, c.From, c.To, c.Protocol, c.Port, c.Dst, c.Wire, want.Line)
 		}
 	}
 	if families[true] == 0 || families[false] == 0 {
@@ -194,21 +177,20 @@ spec:
 // with an address of one family.
 func TestPortsAndIPv6OnTheWire(t *testing.T) {
 	r := runJSON(t, ports, "-f", "-")
-	allowed := func(from, to, port string) bool {
-		switch {
-		case to != "shop/api" && to != "shop/old", from == "the node":
-			return true
-		case from == "shop/six":
-			return to == "shop/api" && port == "TCP 8080" || to == "shop/old" && port == "TCP 8000"
-		case from == "2001:db8:1::a":
-			return !strings.HasPrefix(port, "ICMP")
-		default:
-			return false
-		}
-	}
-	wantRound(t, r.Rounds[0], allowed)
-	wantRound(t, r.Rounds[1], func(string, string, string) bool { return true })
-	wantRound(t, r.Rounds[2], allowed)
+	const isolated = `
+		any            -> any                        allowed
+		any            -> shop/api                   denied
+		any            -> shop/old                   denied
+		shop/six       -> shop/api TCP 8080          allowed
+		shop/six       -> shop/old TCP 8000          allowed
+		2001:db8:1::a  -> any                        allowed
+		2001:db8:1::a  -> any ICMPv6                 denied
+		any            -> shop/six                   allowed
+		node           -> any                        allowed
+	`
+	wantRound(t, r.Rounds[0], isolated)
+	wantRound(t, r.Rounds[1], "any -> any allowed")
+	wantRound(t, r.Rounds[2], isolated)
 	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "shop/job") {
 		t.Errorf("notes: %q, want one about the finished pod", r.Notes)
 	}
@@ -251,10 +233,13 @@ spec:
 // (S35, S36).
 func TestSCTPAndPingOnTheWire(t *testing.T) {
 	r := runJSON(t, protocols, "-f", "-", "--port", "3868/SCTP", "--port", "3868/UDP", "--port", "ping")
-	allowed := func(from, to, port string) bool {
-		return to != "default/gateway" || from == "the node" || from == "default/friend" || from == "default/peer" && port == "SCTP 3868"
-	}
-	wantRound(t, r.Rounds[0], allowed)
+	wantRound(t, r.Rounds[0], `
+		any            -> any                       allowed
+		any            -> default/gateway           denied
+		default/peer   -> default/gateway SCTP 3868 allowed
+		default/friend -> default/gateway           allowed
+		node           -> default/gateway           allowed
+	`)
 	tried := map[string]int{}
 	for _, c := range r.Rounds[0].Connections {
 		tried[c.Protocol]++

@@ -1,8 +1,10 @@
-// Command benchtable runs the project's benchmarks and prints what they
-// measured as a table for each package, a row for each benchmark and a column for
-// each quantity. A benchmark that was run several times gets its medians.
+// Command benchtable runs the benchmarks of the project and prints a table for
+// each package, with a row for each benchmark and a column for each quantity. It
+// prints medians if a benchmark was run several times. Then it compares the
+// results with the limits in limits.yaml. With -enforce it exits with 1 if a result
+// is over its limit.
 //
-//	benchtable [-bench REGEXP] [-benchtime T] [-count N] [PACKAGE...]
+//	benchtable [-bench REGEXP] [-benchtime T] [-count N] [-enforce] [PACKAGE...]
 package main
 
 import (
@@ -18,27 +20,36 @@ import (
 
 func main() {
 	pattern := flag.String("bench", ".", "run the benchmarks whose name matches this `regexp`")
-	duration := flag.String("benchtime", "1s", "run each for this `time`, or Nx times")
-	count := flag.Int("count", 1, "run each so many times and print medians")
+	duration := flag.String("benchtime", "1s", "run each benchmark for this `time`, or N times with Nx")
+	count := flag.Int("count", 1, "run each benchmark this many times and print medians")
+	enforce := flag.Bool("enforce", false, "fail if a result is over its limit")
 	flag.Parse()
 	packages := flag.Args()
 	if len(packages) == 0 {
 		packages = []string{"./..."}
 	}
-	if err := run(*pattern, *duration, *count, packages); err != nil {
+	err := run(*pattern, *duration, *count, packages)
+	if errors.Is(err, errOverLimit) && !*enforce {
+		err = nil
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchtable:", err)
 		os.Exit(1)
 	}
 }
 
 func run(pattern, duration string, count int, packages []string) error {
+	limits, err := readLimits(limitsFile)
+	if err != nil {
+		return err
+	}
 	args := []string{
 		"test", "-run=^$", "-p=1", "-timeout=60m", "-benchmem",
 		"-bench=" + pattern, "-benchtime=" + duration, fmt.Sprintf("-count=%d", count),
 	}
 	command := exec.Command("go", append(args, packages...)...)
 	var output bytes.Buffer
-	// The raw lines go to standard error as they come: benchmarks take minutes.
+	// Show the lines at once, because the benchmarks take minutes.
 	command.Stdout = io.MultiWriter(&output, os.Stderr)
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
@@ -49,5 +60,11 @@ func run(pattern, duration string, count int, packages []string) error {
 		return errors.New("no benchmark matches")
 	}
 	fmt.Printf("\n%s, %s/%s, %d CPUs\n%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), results.cpu)
-	return results.print(os.Stdout)
+	if err := results.print(os.Stdout); err != nil {
+		return err
+	}
+	if duration == "1x" {
+		return nil // One iteration shows only that a benchmark works.
+	}
+	return compare(os.Stdout, limits, &results)
 }

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// results is what a run of `go test -bench` printed.
+// results is the output of `go test -bench`.
 type results struct {
 	cpu    string
 	tables []*table
@@ -18,7 +18,7 @@ type results struct {
 // table is the benchmarks of one package.
 type table struct {
 	name  string
-	units []string // go test's own, then in the order in which they first appeared
+	units []string // those of go test first, then in the order of their appearance
 	rows  []*row
 }
 
@@ -28,7 +28,7 @@ type row struct {
 	values map[string][]float64
 }
 
-// parse reads benchmark lines as go test prints them:
+// parse parses the output of go test, which has lines such as
 //
 //	BenchmarkLookup/pods=1000-2   8301   143.2 ns/op   0 B/op   0 allocs/op
 func parse(output string) results {
@@ -59,7 +59,7 @@ func parse(output string) results {
 	return r
 }
 
-// add takes the fields of a benchmark line.
+// add adds the fields of a benchmark line.
 func (t *table) add(fields []string) {
 	row := t.row(benchmarkName(fields[0]))
 	for i := 2; i+1 < len(fields); i += 2 {
@@ -75,7 +75,7 @@ func (t *table) add(fields []string) {
 	}
 }
 
-// sortUnits puts go test's own units first.
+// sortUnits moves the units of go test to the front.
 func (t *table) sortUnits() {
 	own := []string{"ns/op", "B/op", "allocs/op"}
 	place := func(unit string) int {
@@ -87,7 +87,7 @@ func (t *table) sortUnits() {
 	slices.SortStableFunc(t.units, func(a, b string) int { return place(a) - place(b) })
 }
 
-// benchmarkName drops "Benchmark" in front and the number of CPUs behind.
+// benchmarkName removes the prefix "Benchmark" and the number of CPUs at the end.
 func benchmarkName(field string) string {
 	name := strings.TrimPrefix(field, "Benchmark")
 	if i := strings.LastIndexByte(name, '-'); i >= 0 {
@@ -109,7 +109,7 @@ func (t *table) row(name string) *row {
 	return added
 }
 
-// print writes a table for each package, times in the unit that reads best.
+// print prints a table for each package.
 func (r *results) print(w io.Writer) error {
 	for _, t := range r.tables {
 		if _, err := fmt.Fprintf(w, "\n%s\n", t.name); err != nil {
@@ -134,6 +134,12 @@ func (t *table) print(w io.Writer) error {
 		}
 		lines = append(lines, line)
 	}
+	return printColumns(w, lines, true)
+}
+
+// printColumns prints lines of cells in columns. The first column is aligned to
+// the left, the others to the right if they are numbers.
+func printColumns(w io.Writer, lines [][]string, numbers bool) error {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, cell := range line {
@@ -143,7 +149,11 @@ func (t *table) print(w io.Writer) error {
 	for _, line := range lines {
 		text := fmt.Sprintf("%-*s", widths[0], line[0])
 		for i, cell := range line[1:] {
-			text += fmt.Sprintf("  %*s", widths[i+1], cell)
+			width := widths[i+1]
+			if !numbers {
+				width = -width
+			}
+			text += fmt.Sprintf("  %*s", width, cell)
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(text, " ")); err != nil {
 			return err
@@ -157,7 +167,11 @@ func (r *row) cell(unit string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	value := median(values)
+	return cellText(unit, median(values))
+}
+
+// cellText returns a value with a unit that is easy to read.
+func cellText(unit string, value float64) string {
 	switch {
 	case isTime(unit):
 		return scaled(value, []string{"ns", "µs", "ms", "s"})
@@ -176,7 +190,7 @@ func isTime(unit string) bool { return strings.HasSuffix(unit, "ns/op") }
 
 func isMemory(unit string) bool { return unit == "B/op" || strings.HasSuffix(unit, "-bytes") }
 
-// heading is a unit without the scale that its cells spell out.
+// heading returns a unit without its scale, which is in each cell.
 func heading(unit string) string {
 	switch {
 	case isTime(unit):
@@ -188,8 +202,8 @@ func heading(unit string) string {
 	}
 }
 
-// scaled gives a value with three digits that count, in one of units of which
-// each is a thousand of the one before.
+// scaled returns a value with three significant digits in one of the units. Each
+// unit is a thousand times the one before it.
 func scaled(value float64, units []string) string {
 	unit := 0
 	for value >= 1000 && unit < len(units)-1 {

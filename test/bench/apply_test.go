@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,11 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 const (
@@ -118,18 +119,10 @@ func (a *application) pod(name, node string) *lab.Pod {
 // isolate makes the policy, which allows nothing at first.
 func (a *application) isolate() {
 	a.b.Helper()
-	udp, probe, stream := corev1.ProtocolUDP, intstr.FromInt32(probePort), intstr.FromInt32(streamPort)
-	a.allowed = []networkingv1.NetworkPolicyIngressRule{{
-		From:  []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "client"}}}},
-		Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &probe}, {Protocol: &udp, Port: &stream}},
-	}}
-	a.policy = &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "server"},
-		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}},
-			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
-		},
-	}
+	a.policy = stage.Policy(a.b, "default/server", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`)
+	a.allowed = stage.Policy(a.b, "default/server", fmt.Sprintf(
+		`{ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [{protocol: UDP, port: %d}, {protocol: UDP, port: %d}]}]}`,
+		probePort, streamPort)).Spec.Ingress
 	a.must(a.cluster.Client().Create(a.b.Context(), a.policy))
 }
 

@@ -11,17 +11,15 @@ import (
 	"testing"
 
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
-
-// roleVariable makes the test binary play a part instead of running benchmarks.
-const roleVariable = "SLUICE_BENCH_ROLE"
 
 // role reads what it is to do as JSON, line by line, answers each line with
 // one, and ends with its input.
 type role func(in *json.Decoder, out *json.Encoder) error
 
 func TestMain(m *testing.M) {
-	name := os.Getenv(roleVariable)
+	name := process.Role()
 	if name == "" {
 		os.Exit(m.Run())
 	}
@@ -58,8 +56,7 @@ type child struct {
 // start starts a child, gives it its configuration and waits until it is ready.
 func start(b *testing.B, host *lab.Host, name string, config any) *child {
 	b.Helper()
-	c := &child{b: b, cmd: exec.Command("/proc/self/exe")}
-	c.cmd.Env = append(os.Environ(), roleVariable+"="+name)
+	c := &child{b: b, cmd: process.Self(name)}
 	c.cmd.Stderr = os.Stderr
 	in, err := c.cmd.StdinPipe()
 	if err != nil {

@@ -73,7 +73,7 @@ type work struct {
 
 func (a *agentProcess) work() (w work) {
 	a.b.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.cmd.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.PID()))
 	if err != nil {
 		a.b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +17,9 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // settle is how long an agent rests before its memory is read: by then the
@@ -45,7 +48,9 @@ func BenchmarkAgentMemory(b *testing.B) {
 			}
 			before := newAgent(b, program, server)
 			none, _ := before.settled()
-			before.stop()
+			if err := before.Stop(); err != nil {
+				b.Fatal(err)
+			}
 			fill(b, server, cluster.NewRealistic(1, size), cluster.LocalNode)
 			begun := now()
 			agent := newAgent(b, program, server)
@@ -65,8 +70,8 @@ func buildProgram(b *testing.B) string {
 	b.Helper()
 	ctrllog.SetLogger(logr.Discard())
 	program := filepath.Join(b.TempDir(), "sluice")
-	if out, err := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", program, "../../cmd/sluice").CombinedOutput(); err != nil {
-		b.Fatalf("building sluice: %v\n%s", err, out)
+	if err := process.Build(program, "cmd/sluice"); err != nil {
+		b.Fatal(err)
 	}
 	return program
 }
@@ -87,8 +92,8 @@ func startServer(b *testing.B) *kube.Server {
 
 // agentProcess is a `sluice agent` for cluster.LocalNode.
 type agentProcess struct {
+	*process.Process
 	b       *testing.B
-	cmd     *exec.Cmd
 	metrics string
 }
 
@@ -97,36 +102,20 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
 	health := kube.FreeAddress(b)
 	a := &agentProcess{b: b, metrics: kube.FreeAddress(b)}
-	a.cmd = exec.Command(program, "agent", "--node-name", cluster.LocalNode, "--state-dir", b.TempDir(),
+	cmd := exec.Command(program, "agent", "--node-name", cluster.LocalNode, "--state-dir", b.TempDir(),
 		"--kubeconfig", server.Kubeconfig(b), "--metrics-address", a.metrics, "--health-address", health)
-	var log strings.Builder
-	a.cmd.Stderr = &log
-	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := a.cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(a.stop)
-	for deadline := now() + agentReady; ; <-time.After(50 * time.Millisecond) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	a.Process = process.MustStart(b, "the agent", cmd, nil)
+	ctx, cancel := context.WithTimeout(b.Context(), agentReady)
+	defer cancel()
+	err := eventually.Poll(ctx, func(context.Context) error {
 		_, err := kube.Fetch("http://" + health + "/readyz")
-		if err == nil {
-			return a
-		}
-		if now() > deadline {
-			a.stop()
-			b.Fatalf("the agent is not ready: %v\n%s", err, log.String())
-		}
+		return err
+	})
+	if err != nil {
+		b.Fatalf("the agent is not ready: %v\n%s", err, a.Log())
 	}
-}
-
-// stop ends it, once.
-func (a *agentProcess) stop() {
-	if a.cmd.ProcessState != nil {
-		return
-	}
-	_ = a.cmd.Process.Signal(syscall.SIGTERM)
-	if err := a.cmd.Wait(); err != nil {
-		a.b.Errorf("agent: %v", err)
-	}
+	return a
 }
 
 // settled gives the bytes in memory after a rest, and the most so far.
@@ -135,7 +124,7 @@ func (a *agentProcess) settled() (resident, peak float64) {
 	if !once() {
 		<-time.After(settle)
 	}
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.PID()))
 	if err != nil {
 		a.b.Fatal(err)
 	}

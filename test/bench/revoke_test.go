@@ -65,7 +65,7 @@ func BenchmarkRevoke(b *testing.B) {
 // revocation is a node whose engine runs, and a client that sends to a server
 // what a policy allows only now and then.
 type revocation struct {
-	*stage
+	*setup
 	policy     *networkingv1.NetworkPolicy
 	generation uint64
 	engine     *child
@@ -76,7 +76,7 @@ type revocation struct {
 
 func newRevocation(b *testing.B) *revocation {
 	b.Helper()
-	r := &revocation{stage: newStage(b)}
+	r := &revocation{setup: newSetup(b)}
 	r.generation = r.tree.Generation()
 	ends := r.allowedTCP()
 	r.policy = r.allowProbes(ends.Server)

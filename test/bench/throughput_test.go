@@ -138,7 +138,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 // every node with services does. The CPU time of both ends has in it what the kernel does on the way,
 // and is steadier than the throughput on a busy machine.
 func BenchmarkThroughput(b *testing.B) {
-	s := newStage(b)
+	s := newSetup(b)
 	config := s.allowedTCP()
 	server, err := s.node.AddPod("server", config.Server)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 // connection that the policies allow, so that the kernel has the same work with
 // all three.
 func BenchmarkVerdict(b *testing.B) {
-	s := newStage(b)
+	s := newSetup(b)
 	client, err := s.node.AddPod("client")
 	if err != nil {
 		b.Fatal(err)
 	}
 	s.swallow(s.lab.World)
-	v := &verdicts{stage: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
+	v := &verdicts{setup: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
 	for i, name := range []string{worker, bareLoop, plainLoop, profiledWorker} {
 		queue := uint16(100 + i)
 		v.servers = append(v.servers, server{name, queue, start(b, s.node.Host, name, serveConfig{queue, s.state, s.config.Marks.Mask})})
@@ -37,7 +37,7 @@ func BenchmarkVerdict(b *testing.B) {
 }
 
 type verdicts struct {
-	*stage
+	*setup
 	sender  *child
 	servers []server
 }
@@ -55,7 +55,7 @@ type load struct {
 }
 
 // allowedUDP gives UDP flows of isolated pods that a rule allows.
-func (s *stage) allowedUDP() []udpFlow {
+func (s *setup) allowedUDP() []udpFlow {
 	s.b.Helper()
 	seen := map[udpFlow]bool{}
 	var flows []udpFlow

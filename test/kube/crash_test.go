@@ -4,17 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/process"
 )
-
-// roleVariable makes the test binary hold a server instead of running tests.
-const roleVariable = "SLUICE_KUBE_TEST_ROLE"
 
 // hold starts a server, prints where its files are, and waits for its end.
 func hold() {
@@ -37,8 +34,7 @@ func hold() {
 // TestNothingRemainsOfAKilledProcess: etcd, kube-apiserver and their files go
 // with the process that started them.
 func TestNothingRemainsOfAKilledProcess(t *testing.T) {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"=holder")
+	cmd := process.Self("holder")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

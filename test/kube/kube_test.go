@@ -18,12 +18,13 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 var server *kube.Server
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVariable) != "" {
+	if process.Role() != "" {
 		hold()
 		return
 	}

@@ -6,24 +6,21 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
-// roleVariable makes the test binary play a part instead of running tests.
-const roleVariable = "SLUICE_LAB_TEST_ROLE"
-
 func TestMain(m *testing.M) {
-	switch os.Getenv(roleVariable) {
+	switch process.Role() {
 	case "":
 		os.Exit(m.Run())
 	case "holder":
@@ -68,7 +65,7 @@ func hold() error {
 	if err != nil {
 		return err
 	}
-	cmd := self("blocker")
+	cmd := process.Self("blocker")
 	cmd.Stdin = never
 	if err := n.Start(cmd); err != nil {
 		return err
@@ -79,14 +76,8 @@ func hold() error {
 	return cmd.Wait()
 }
 
-func self(role string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
-	return cmd
-}
-
 func TestNothingRemainsOfAKilledProcess(t *testing.T) {
-	cmd := self("holder")
+	cmd := process.Self("holder")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -109,7 +100,7 @@ func TestNothingRemainsOfAKilledProcess(t *testing.T) {
 	_ = cmd.Wait()
 
 	wantReleased(t, h.Inodes)
-	wantSoon(t, "the process in the node is gone", func() bool {
+	eventually.True(t, "the process in the node is gone", func() bool {
 		_, err := os.Stat("/proc/" + strconv.Itoa(h.Process))
 		return os.IsNotExist(err)
 	})
@@ -124,7 +115,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	p := addPod(t, n, "pod")
 	serve(t, p.Host, flow.TCP, 80)
 	serve(t, p.Host, flow.UDP, 53)
-	cmd := self("blocker")
+	cmd := process.Self("blocker")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -180,23 +171,8 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 // number to the next one, which may be of a test that runs beside this one.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
-	wantSoon(t, "no namespace is held", func() bool {
+	eventually.True(t, "the namespaces are gone", func() bool {
 		inodes = slices.DeleteFunc(slices.Clone(inodes), func(inode uint64) bool { return len(leftovers(t, []uint64{inode})) == 0 })
 		return len(inodes) == 0
 	})
-}
-
-// wantSoon waits for a condition that other processes or the kernel bring about.
-func wantSoon(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(never)
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for !holds() {
-		select {
-		case <-again.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", never, what)
-		}
-	}
 }

@@ -15,86 +15,86 @@ const fromTeam = `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{name
 // TestChange: objects change, and the wire follows.
 func TestChange(t *testing.T) {
 	play(t, map[string]scenario{
-		"a namespace's label": {play: func(s *stage) {
+		"a namespace's label": {play: func(s *setup) {
 			s.apply("x/in", fromTeam)
-			s.holds("y/* -> x/a refused", "z/* -> x/a refused")
+			s.holds("y/* -> x/a denied", "z/* -> x/a denied")
 			s.label("y", "team", "one")
-			s.holds("y/* -> x/a allowed", "z/* -> x/a refused")
+			s.holds("y/* -> x/a allowed", "z/* -> x/a denied")
 			s.label("y", "team", "two")
 			s.label("z", "team", "one")
-			s.holds("y/* -> x/a refused", "z/* -> x/a allowed")
+			s.holds("y/* -> x/a denied", "z/* -> x/a allowed")
 			s.label("z", "team", "")
-			s.holds("z/* -> x/a refused")
+			s.holds("z/* -> x/a denied")
 		}},
-		"a peer's label": {play: func(s *stage) {
+		"a peer's label": {play: func(s *setup) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {role: client}}}]}]}`)
-			s.holds("*/* -> x/a refused")
+			s.holds("*/* -> x/a denied")
 			s.label("y/b", "role", "client")
-			s.holds("y/b -> x/a allowed", "y/a -> x/a refused")
+			s.holds("y/b -> x/a allowed", "y/a -> x/a denied")
 			s.label("y/b", "role", "")
-			s.holds("y/b -> x/a refused")
+			s.holds("y/b -> x/a denied")
 		}},
-		"a subject's label": {play: func(s *stage) {
+		"a subject's label": {play: func(s *setup) {
 			s.apply("x/deny", `{podSelector: {matchLabels: {sealed: "yes"}}}`)
 			s.holds("*/* -> x/* allowed")
 			s.label("x/b", "sealed", "yes")
-			s.holds("*/* -> x/b refused", "*/* -> x/a allowed")
+			s.holds("*/* -> x/b denied", "*/* -> x/a allowed")
 			s.label("x/b", "sealed", "no")
 			s.holds("*/* -> x/b allowed")
 		}},
-		"a policy from allow to deny and back": {play: func(s *stage) {
+		"a policy from allow to deny and back": {play: func(s *setup) {
 			s.apply("x/p", allowIn)
 			s.holds("*/* -> x/* allowed")
 			s.apply("x/p", denyIngress)
-			s.holds("*/* -> x/* refused")
+			s.holds("*/* -> x/* denied")
 			s.apply("x/p", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
-			s.holds("z/* -> x/* allowed", "y/* -> x/* refused")
+			s.holds("z/* -> x/* allowed", "y/* -> x/* denied")
 			s.apply("x/p", allowIn)
 			s.holds("*/* -> x/* allowed")
 		}},
-		"a policy is deleted": {play: func(s *stage) {
+		"a policy is deleted": {play: func(s *setup) {
 			s.apply("x/p", denyAll)
-			s.holds("*/* -> x/* refused", "x/* -> */* refused")
+			s.holds("*/* -> x/* denied", "x/* -> */* denied")
 			s.remove("x/p")
 			s.holds("*/* -> */* allowed")
 		}},
-		"a policy's direction": {play: func(s *stage) {
+		"a policy's direction": {play: func(s *setup) {
 			s.apply("x/p", denyIngress)
-			s.holds("y/* -> x/* refused", "x/* -> y/* allowed")
+			s.holds("y/* -> x/* denied", "x/* -> y/* allowed")
 			s.apply("x/p", denyEgress)
-			s.holds("y/* -> x/* allowed", "x/* -> y/* refused")
+			s.holds("y/* -> x/* allowed", "x/* -> y/* denied")
 		}},
-		"a pod moves to another node": {play: func(s *stage) {
+		"a pod moves to another node": {play: func(s *setup) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: b}}}]}]}`)
-			s.holds("y/b -> x/a allowed", "y/c -> x/a refused")
+			s.holds("y/b -> x/a allowed", "y/c -> x/a denied")
 			for _, path := range []string{"x/a", "y/b"} {
 				here := s.pod(path).Spec.NodeName
 				s.replacePod(path, func(p *corev1.Pod) { p.Spec.NodeName = s.otherNode(here) })
-				s.holds("y/b -> x/a allowed", "y/c -> x/a refused", "x/b -> x/a refused")
+				s.holds("y/b -> x/a allowed", "y/c -> x/a denied", "x/b -> x/a denied")
 			}
 		}},
-		"a pod that comes later": {play: func(s *stage) {
+		"a pod that comes later": {play: func(s *setup) {
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {pod: d}}}]}]}`)
-			s.holds("*/* -> x/* refused")
+			s.holds("*/* -> x/* denied")
 			s.createPod("x/d", func(*corev1.Pod) {})
 			s.must(s.cluster.WaitRunning(s.Context(), s.namespace("x")))
-			s.holds("x/d -> x/a allowed", "x/a -> x/d refused", "y/a -> x/d refused")
+			s.holds("x/d -> x/a allowed", "x/a -> x/d denied", "y/a -> x/d denied")
 		}},
-		"a pod that has finished has no address": {play: func(s *stage) {
+		"a pod that has finished has no address": {play: func(s *setup) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 			s.holds("y/c -> x/a allowed")
 			pod := s.pod("y/c")
 			pod.Status.Phase = corev1.PodSucceeded
 			s.must(s.cluster.Client().Status().Update(s.Context(), pod))
 			s.deletePod("y/c")
-			s.holds("y/a -> x/a allowed", "z/* -> x/a refused")
+			s.holds("y/a -> x/a allowed", "z/* -> x/a denied")
 		}},
-		"a pod reaches itself through its own service": {targets: []labTarget{tcp80}, play: func(s *stage) {
+		"a pod reaches itself through its own service": {targets: []labTarget{tcp80}, play: func(s *setup) {
 			s.apply("x/deny", denyAll)
 			a := s.end("x/a")
 			service := lab.Service{Protocol: flow.TCP, Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 96, byte(s.number), 10}), 8080), Backend: netip.AddrPortFrom(a.Addresses[0], 80)}
 			s.must(s.cluster.AddService(service))
-			s.holds("x/* -> x/* refused")
+			s.holds("x/* -> x/* denied")
 			s.reaches("x/a", service.Address, lab.Connected)
 			s.reaches("x/b", service.Address, lab.Refused)
 			s.reaches("y/b", service.Address, lab.Refused)
@@ -106,7 +106,7 @@ func TestChange(t *testing.T) {
 }
 
 // otherNode gives a node that is not the named one.
-func (s *stage) otherNode(name string) string {
+func (s *setup) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {
 			return n.Name()
@@ -116,7 +116,7 @@ func (s *stage) otherNode(name string) string {
 }
 
 // reaches opens one TCP connection.
-func (s *stage) reaches(from string, to netip.AddrPort, want lab.Result) {
+func (s *setup) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)
 	s.must(err)

@@ -36,7 +36,7 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 
 // guard opens connections that must never open, until it is stopped.
 type guard struct {
-	stage  *stage
+	setup  *setup
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	tried  atomic.Uint64
@@ -45,10 +45,10 @@ type guard struct {
 
 // guard watches that a pod cannot reach another on TCP port 80, over both
 // families.
-func (s *stage) guard(from, to string) *guard {
+func (s *setup) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
-	g := &guard{stage: s, cancel: cancel}
+	g := &guard{setup: s, cancel: cancel}
 	host, target := s.end(from).Host, s.end(to)
 	for _, address := range target.Addresses {
 		g.all.Go(func() {
@@ -77,12 +77,12 @@ const (
 
 // stop ends the guard: it fails the test if anything passed.
 func (g *guard) stop() {
-	g.stage.Helper()
+	g.setup.Helper()
 	g.cancel()
 	g.all.Wait()
-	g.stage.Logf("%d connections that must be refused were tried", g.tried.Load())
+	g.setup.Logf("%d connections that must be refused were tried", g.tried.Load())
 	if n := g.passed.Load(); n > 0 || g.tried.Load() == 0 {
-		g.stage.Errorf("of %d connections that must be refused %d opened", g.tried.Load(), n)
+		g.setup.Errorf("of %d connections that must be refused %d opened", g.tried.Load(), n)
 	}
 }
 
@@ -90,9 +90,9 @@ func (g *guard) stop() {
 // is refused all the time never passes, and the end is right.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, newCluster(t))
+	s := newSetup(t, newCluster(t))
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
-	s.holds("*/* -> x/a refused", "*/* -> x/b allowed")
+	s.holds("*/* -> x/a denied", "*/* -> x/b allowed")
 	guards := []*guard{s.guard("y/a", "x/a"), s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	specs := []string{denyIngress, allowIn, denyEgress, allowOut, denyAll, `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`}
 	const rounds = 30
@@ -112,7 +112,7 @@ func TestAgentKilled(t *testing.T) {
 	t.Logf("%d agents were killed", kills)
 	s.apply("x/changing", exceptSealed(specs[5]))
 	s.remove("y/changing")
-	s.holds("y/* -> x/b allowed", "z/* -> x/b refused", "*/* -> x/a refused", "x/* -> y/* allowed")
+	s.holds("y/* -> x/b allowed", "z/* -> x/b denied", "*/* -> x/a denied", "x/* -> y/* allowed")
 	for _, g := range guards {
 		g.stop()
 	}
@@ -132,9 +132,9 @@ func wait(d time.Duration) {
 // enforced, and what changed meanwhile holds after it.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, newCluster(t))
+	s := newSetup(t, newCluster(t))
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
-	before := []string{"y/* -> x/* allowed", "z/* -> x/* refused", "x/* -> y/* allowed"}
+	before := []string{"y/* -> x/* allowed", "z/* -> x/* denied", "x/* -> y/* allowed"}
 	s.holds(before...)
 	ends := s.ends()
 	table, err := s.cluster.Plan(t.Context(), ends, s.targets)
@@ -167,7 +167,7 @@ func TestServerAway(t *testing.T) {
 		s.must(n.Link().Mend())
 	}
 	s.must(s.cluster.WaitEnforced(t.Context()))
-	s.check("z/* -> x/* allowed", "y/* -> x/* refused", "*/* -> y/* refused")
+	s.check("z/* -> x/* allowed", "y/* -> x/* denied", "*/* -> y/* denied")
 }
 
 // awayTime is how long the API server is away.
@@ -178,10 +178,10 @@ const awayTime = time.Minute
 // meanwhile are gone, and those that came are there.
 func TestRelist(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, newCluster(t))
+	s := newSetup(t, newCluster(t))
 	s.apply("x/old", denyIngress)
 	s.apply("y/stays", `{podSelector: {matchLabels: {pod: a}}}`)
-	s.holds("*/* -> x/* refused", "*/* -> y/a refused", "*/* -> z/* allowed")
+	s.holds("*/* -> x/* denied", "*/* -> y/a denied", "*/* -> z/* allowed")
 	for _, n := range s.cluster.Nodes() {
 		s.must(n.Link().Cut())
 	}
@@ -195,7 +195,7 @@ func TestRelist(t *testing.T) {
 	for _, n := range s.cluster.Nodes() {
 		s.must(n.Link().Mend())
 	}
-	s.holds("*/* -> x/* allowed", "*/* -> z/* refused", "*/* -> y/a refused", "x/a -> y/d allowed")
+	s.holds("*/* -> x/* allowed", "*/* -> z/* denied", "*/* -> y/a denied", "x/a -> y/d allowed")
 	guard.stop()
 	for _, n := range s.cluster.Nodes() {
 		for _, kind := range []string{"NetworkPolicy", "Pod"} {
@@ -221,9 +221,9 @@ func listedAnew(log, kind string) bool {
 // agent that starts meanwhile, and what comes after it holds.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, newCluster(t))
+	s := newSetup(t, newCluster(t))
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
-	s.holds("y/* -> x/* allowed", "z/* -> x/* refused")
+	s.holds("y/* -> x/* allowed", "z/* -> x/* denied")
 	ends := s.ends()
 	table, err := s.cluster.Plan(t.Context(), ends, s.targets)
 	s.must(err)
@@ -241,21 +241,21 @@ func TestServerStopped(t *testing.T) {
 	guard.stop()
 	s.must(s.cluster.Server().Resume())
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "z"}}}]}]}`)
-	s.holds("z/* -> x/* allowed", "y/* -> x/* refused")
+	s.holds("z/* -> x/* allowed", "y/* -> x/* denied")
 }
 
 // TestNamespaceDeleted: a namespace goes with everything in it, and what other
 // namespaces' policies say of it means nobody.
 func TestNamespaceDeleted(t *testing.T) {
-	s := newStage(t, theCluster)
+	s := newSetup(t, theCluster)
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.apply("y/deny", denyAll)
 	s.apply("y/more", `{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: x}}}]}]}`)
-	s.holds("y/a -> x/a refused", "y/b -> x/a allowed", "z/* -> x/* refused")
+	s.holds("y/a -> x/a denied", "y/b -> x/a allowed", "z/* -> x/* denied")
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y")}}
 	s.must(s.cluster.Client().Delete(t.Context(), namespace))
 	s.must(s.cluster.WaitGone(t.Context(), namespace))
-	s.holds("z/* -> x/* refused", "x/* -> z/* allowed")
+	s.holds("z/* -> x/* denied", "x/* -> z/* allowed")
 	// The name comes back, with nothing of before.
 	namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y"), Labels: map[string]string{"ns": "y"}}}
 	s.must(s.cluster.Client().Create(t.Context(), namespace))
@@ -267,10 +267,10 @@ func TestNamespaceDeleted(t *testing.T) {
 // TestAddressReused: a pod's address goes to another pod at once. Nothing of the
 // first one's rights comes with it, also not on connections that were open.
 func TestAddressReused(t *testing.T) {
-	s := newStage(t, theCluster)
+	s := newSetup(t, theCluster)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
 	s.label("x/b", "role", "friend")
-	s.holds("x/b -> x/a allowed", "x/c -> x/a refused")
+	s.holds("x/b -> x/a allowed", "x/c -> x/a denied")
 	for round := range 5 {
 		old := s.pod("x/b")
 		friend := old.Labels["role"] == "friend"
@@ -291,7 +291,7 @@ func TestAddressReused(t *testing.T) {
 		if got := s.pod("x/heir").Status.PodIP; got != old.Status.PodIP {
 			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
 		}
-		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a refused")
+		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a denied")
 		// The next round takes it back.
 		heir := s.pod("x/heir")
 		s.must(s.cluster.Client().Delete(t.Context(), heir))

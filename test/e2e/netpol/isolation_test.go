@@ -13,75 +13,75 @@ const (
 // TestIsolation: who is isolated, and by what.
 func TestIsolation(t *testing.T) {
 	play(t, map[string]scenario{
-		"default deny ingress of one namespace": {play: func(s *stage) {
+		"default deny ingress of one namespace": {play: func(s *setup) {
 			s.apply("x/deny", denyIngress)
-			s.holds("*/* -> x/* refused", "x/* -> y/* allowed", "y/* -> z/* allowed", "x/a -> x/a allowed")
+			s.holds("*/* -> x/* denied", "x/* -> y/* allowed", "y/* -> z/* allowed", "x/a -> x/a allowed")
 		}},
-		"default deny egress of one namespace": {play: func(s *stage) {
+		"default deny egress of one namespace": {play: func(s *setup) {
 			s.apply("x/deny", denyEgress)
-			s.holds("x/* -> */* refused", "y/* -> x/* allowed", "x/a -> x/a allowed")
+			s.holds("x/* -> */* denied", "y/* -> x/* allowed", "x/a -> x/a allowed")
 		}},
-		"default deny of both": {play: func(s *stage) {
+		"default deny of both": {play: func(s *setup) {
 			s.apply("x/deny", denyAll)
-			s.holds("x/* -> */* refused", "*/* -> x/* refused", "y/* -> z/* allowed")
+			s.holds("x/* -> */* denied", "*/* -> x/* denied", "y/* -> z/* allowed")
 		}},
-		"deny one pod by its labels": {play: func(s *stage) {
+		"deny one pod by its labels": {play: func(s *setup) {
 			s.apply("x/deny", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
-			s.holds("*/* -> x/a refused", "*/* -> x/b allowed", "*/* -> y/a allowed")
+			s.holds("*/* -> x/a denied", "*/* -> x/b allowed", "*/* -> y/a allowed")
 		}},
-		"allow all ingress beside a default deny": {play: func(s *stage) {
+		"allow all ingress beside a default deny": {play: func(s *setup) {
 			s.apply("x/deny", denyIngress)
 			s.apply("x/allow", allowIn)
 			s.holds("*/* -> x/* allowed")
 		}},
-		"allow all egress beside a default deny": {play: func(s *stage) {
+		"allow all egress beside a default deny": {play: func(s *setup) {
 			s.apply("x/deny", denyEgress)
 			s.apply("x/allow", allowOut)
 			s.holds("x/* -> */* allowed")
 		}},
-		"egress and ingress together": {play: func(s *stage) {
+		"egress and ingress together": {play: func(s *setup) {
 			s.apply("x/both", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress, Egress],
 				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}],
 				egress: [{to: [{namespaceSelector: {matchLabels: {ns: z}}}], ports: [{port: 80}]}]}`)
-			s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "x/a -> y/* refused",
-				"x/a -> z/* TCP/80 allowed", "x/a -> z/* TCP/81 refused", "x/a -> z/* UDP/80 refused")
+			s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/a -> y/* denied",
+				"x/a -> z/* TCP 80 allowed", "x/a -> z/* TCP 81 denied", "x/a -> z/* UDP 80 denied")
 		}},
-		"both ends must agree": {play: func(s *stage) {
+		"both ends must agree": {play: func(s *setup) {
 			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 			s.apply("y/in", `{podSelector: {matchLabels: {pod: b}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
-			s.holds("x/a -> y/a allowed", "x/a -> y/b refused", "x/a -> z/a refused", "z/a -> y/b allowed")
+			s.holds("x/a -> y/a allowed", "x/a -> y/b denied", "x/a -> z/a denied", "z/a -> y/b allowed")
 		}},
-		"policyTypes Egress makes ingress rules idle": {play: func(s *stage) {
+		"policyTypes Egress makes ingress rules idle": {play: func(s *setup) {
 			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: nobody}}}]}]}`)
-			s.holds("y/* -> x/* allowed", "x/* -> */* refused")
+			s.holds("y/* -> x/* allowed", "x/* -> */* denied")
 		}},
-		"policyTypes absent, with egress rules": {play: func(s *stage) {
+		"policyTypes absent, with egress rules": {play: func(s *setup) {
 			s.apply("x/both", `{podSelector: {matchLabels: {pod: a}}, egress: [{to: [{podSelector: {}}]}]}`)
-			s.holds("*/* -> x/a refused", "x/a -> x/b allowed", "x/a -> y/* refused")
+			s.holds("*/* -> x/a denied", "x/a -> x/b allowed", "x/a -> y/* denied")
 		}},
-		"replies go out of a pod that may not open": {play: func(s *stage) {
+		"replies go out of a pod that may not open": {play: func(s *setup) {
 			s.apply("x/deny", denyEgress)
 			s.apply("y/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
-			s.holds("z/* -> x/* allowed", "y/* -> x/* allowed", "x/* -> y/* refused", "z/* -> y/* allowed", "x/* -> z/* refused")
+			s.holds("z/* -> x/* allowed", "y/* -> x/* allowed", "x/* -> y/* denied", "z/* -> y/* allowed", "x/* -> z/* denied")
 		}},
-		"overlapping policies are united": {play: func(s *stage) {
+		"overlapping policies are united": {play: func(s *setup) {
 			s.apply("x/one", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [a, b]}]},
 				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 			s.apply("x/two", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [b, c]}]},
 				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
-			s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "y/* -> x/b allowed", "z/* -> x/b allowed", "y/* -> x/c refused", "z/* -> x/c allowed")
+			s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "y/* -> x/b allowed", "z/* -> x/b allowed", "y/* -> x/c denied", "z/* -> x/c allowed")
 		}},
-		"stacked policies, one port each": {play: func(s *stage) {
+		"stacked policies, one port each": {play: func(s *setup) {
 			s.apply("x/80", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 80}]}]}`)
-			s.holds("y/* -> x/a TCP/80 allowed", "y/* -> x/a TCP/81 refused", "z/* -> x/a TCP/80 refused")
+			s.holds("y/* -> x/a TCP 80 allowed", "y/* -> x/a TCP 81 denied", "z/* -> x/a TCP 80 denied")
 			s.apply("x/81", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 81}]}]}`)
-			s.holds("y/* -> x/a TCP/80 allowed", "y/* -> x/a TCP/81 allowed", "y/* -> x/a UDP/80 refused")
+			s.holds("y/* -> x/a TCP 80 allowed", "y/* -> x/a TCP 81 allowed", "y/* -> x/a UDP 80 denied")
 			s.remove("x/80")
-			s.holds("y/* -> x/a TCP/80 refused", "y/* -> x/a TCP/81 allowed")
+			s.holds("y/* -> x/a TCP 80 denied", "y/* -> x/a TCP 81 allowed")
 		}},
-		"ports of three protocols and echoes, denied": {targets: []labTarget{tcp80, udp80, sctp80, ping}, play: func(s *stage) {
+		"ports of three protocols and echoes, denied": {targets: []labTarget{tcp80, udp80, sctp80, ping}, play: func(s *setup) {
 			s.apply("x/deny", denyIngress)
-			s.holds("y/* -> x/* refused", "x/* -> y/* allowed")
+			s.holds("y/* -> x/* denied", "x/* -> y/* allowed")
 		}},
 	})
 }

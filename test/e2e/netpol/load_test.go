@@ -26,7 +26,7 @@ const (
 
 // load is what goes on all the time while something else is done.
 type load struct {
-	stage   *stage
+	setup   *setup
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -36,9 +36,9 @@ type load struct {
 	faults  []string
 }
 
-func (s *stage) newLoad() (*load, context.Context) {
+func (s *setup) newLoad() (*load, context.Context) {
 	ctx, cancel := context.WithCancel(s.Context())
-	l := &load{stage: s, cancel: cancel}
+	l := &load{setup: s, cancel: cancel}
 	s.Cleanup(func() { cancel(); l.running.Wait() })
 	return l, ctx
 }
@@ -56,21 +56,21 @@ func (l *load) add(took time.Duration, err error) {
 
 // stop ends the load. Any fault fails the test.
 func (l *load) stop(what string) {
-	l.stage.Helper()
+	l.setup.Helper()
 	l.cancel()
 	l.running.Wait()
-	l.stage.Logf("%s: %d, %d faults, the slowest took %s", what, l.done, len(l.faults), l.slowest.Round(time.Millisecond))
+	l.setup.Logf("%s: %d, %d faults, the slowest took %s", what, l.done, len(l.faults), l.slowest.Round(time.Millisecond))
 	if l.done == 0 {
-		l.stage.Errorf("%s: nothing was tried", what)
+		l.setup.Errorf("%s: nothing was tried", what)
 	}
 	for _, fault := range l.faults[:min(len(l.faults), 10)] {
-		l.stage.Errorf("%s: %s", what, fault)
+		l.setup.Errorf("%s: %s", what, fault)
 	}
 }
 
 // visits opens new connections to TCP port 80 of a pod, over both families. All
 // of them must open, also the one that is under way at the end.
-func (s *stage) visits(from, to string) *load {
+func (s *setup) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
 	host, end := s.end(from).Host, s.end(to)
@@ -93,7 +93,7 @@ func (s *stage) visits(from, to string) *load {
 // streams keeps a TCP connection and a UDP flow open to port 80 of a pod, over
 // both families, and sends numbered packets. Each is sent once and must be
 // answered.
-func (s *stage) streams(from, to string) *load {
+func (s *setup) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
 	source, end := s.end(from), s.end(to)
@@ -120,7 +120,7 @@ func (s *stage) streams(from, to string) *load {
 	return l
 }
 
-func (s *stage) openStream(from labcluster.End, protocol flow.Protocol, to netip.AddrPort) net.Conn {
+func (s *setup) openStream(from labcluster.End, protocol flow.Protocol, to netip.AddrPort) net.Conn {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), lostTime)
 	defer cancel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // theCluster is the one that scenarios share.
@@ -53,10 +53,5 @@ func run(m *testing.M) (code int, err error) {
 
 // build builds the binary, stamped with a version.
 func build(path, version string) error {
-	cmd := exec.Command("go", "build", "-ldflags", "-X main.version="+version, "-o", path, "../../../cmd/sluice")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building sluice: %w\n%s", err, out)
-	}
-	return nil
+	return process.Build(path, "cmd/sluice", "-ldflags", "-X main.version="+version)
 }

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
@@ -31,7 +30,7 @@ var (
 // are, all at once: the example and the default policies, each in its namespace.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	s := &stage{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
+	s := &setup{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
 	s.addOutside("172.17.0.10", "172.17.0.10")
 	s.addOutside("172.17.1.10", "172.17.1.10")
 	s.addOutside("10.0.0.10", "10.0.0.10")
@@ -52,32 +51,26 @@ func TestPage(t *testing.T) {
 	for _, difference := range table.Differences() {
 		t.Error(difference)
 	}
-	for _, cell := range []struct {
-		from, to string
-		target   labcluster.Target
-		want     lab.Result
-	}{
-		{"default/frontend", "default/db", tcp6379, lab.Connected},
-		{"myproject/client", "default/db", tcp6379, lab.Connected},
-		{"172.17.0.10", "default/db", tcp6379, lab.Connected},
-		{"172.17.1.10", "default/db", tcp6379, lab.Refused},
-		{"default/dns", "default/db", tcp6379, lab.Refused},
-		{"default/frontend", "default/db", tcp5978, lab.Refused},
-		{"default/db", "10.0.0.10", tcp5978, lab.Connected},
-		{"default/db", "10.0.0.10", tcp6379, lab.Refused},
-		{"default/db", "default/dns", udp53, lab.Refused},
-		{"default/frontend", "no-ingress/web", udp53, lab.Refused},
-		{"no-ingress/web", "default/frontend", udp53, lab.Connected},
-		{"no-egress/web", "default/frontend", tcp6379, lab.Refused},
-		{"default/frontend", "no-egress/web", sctp1, lab.Connected},
-		{"default/frontend", "sealed/web", sctp1, lab.Refused},
-		{"sealed/web", "default/frontend", tcp5978, lab.Refused},
-		{"172.17.1.10", "allow-all/web", sctp1, lab.Connected},
-		{"allow-all/web", "10.0.0.10", udp53, lab.Connected},
-	} {
-		if got, same := table.Got(cell.from, cell.to, cell.target); !same || got != cell.want {
-			t.Errorf("%s to %s %s: %s (the same over both families: %t), want %s", cell.from, cell.to, cell.target, got, same, cell.want)
-		}
+	for _, difference := range s.compare(table, ends, `
+		default/frontend -> default/db TCP 6379 allowed
+		myproject/client -> default/db TCP 6379 allowed
+		172.17.0.10 -> default/db TCP 6379 allowed
+		172.17.1.10 -> default/db TCP 6379 denied
+		default/dns -> default/db TCP 6379 denied
+		default/frontend -> default/db TCP 5978 denied
+		default/db -> 10.0.0.10 TCP 5978 allowed
+		default/db -> 10.0.0.10 TCP 6379 denied
+		default/db -> default/dns UDP 53 denied
+		default/frontend -> no-ingress/web UDP 53 denied
+		no-ingress/web -> default/frontend UDP 53 allowed
+		no-egress/web -> default/frontend TCP 6379 denied
+		default/frontend -> no-egress/web SCTP 1 allowed
+		default/frontend -> sealed/web SCTP 1 denied
+		sealed/web -> default/frontend TCP 5978 denied
+		172.17.1.10 -> allow-all/web SCTP 1 allowed
+		allow-all/web -> 10.0.0.10 UDP 53 allowed
+	`) {
+		t.Error(difference)
 	}
 	if t.Failed() {
 		t.Logf("\n%s", table)
@@ -86,7 +79,7 @@ func TestPage(t *testing.T) {
 
 // pageObjects reads the demo's example, which has the page's policies and pods
 // for them. The pods serve every target.
-func (s *stage) pageObjects() []*unstructured.Unstructured {
+func (s *setup) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
 	s.must(err)
@@ -112,7 +105,7 @@ func (s *stage) pageObjects() []*unstructured.Unstructured {
 }
 
 // serving lets a pod serve every target.
-func (s *stage) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
+func (s *setup) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod
 	s.must(runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod))
@@ -127,7 +120,7 @@ func (s *stage) serving(object *unstructured.Unstructured) *unstructured.Unstruc
 }
 
 // create makes an object that is gone after the test.
-func (s *stage) create(object *unstructured.Unstructured) {
+func (s *setup) create(object *unstructured.Unstructured) {
 	s.Helper()
 	err := s.cluster.Client().Create(s.Context(), object)
 	if apierrors.IsAlreadyExists(err) && object.GetKind() == "Namespace" {

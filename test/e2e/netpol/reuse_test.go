@@ -22,7 +22,7 @@ const (
 
 // dialUDP opens a socket of a pod with a port of its own, towards port 80 of an
 // address. For conntrack, another socket with the same port is the same flow.
-func (s *stage) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
+func (s *setup) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 	s.Helper()
 	end := s.end(from)
 	src, _ := end.Host.Address(to)
@@ -51,7 +51,7 @@ func answered(conn *net.UDPConn) bool {
 }
 
 // goesOn wants that an open connection carries packets.
-func (s *stage) goesOn(what string, conn *net.UDPConn) {
+func (s *setup) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
 	for began := time.Now(); !answered(conn); {
 		if time.Since(began) > answerTime {
@@ -61,7 +61,7 @@ func (s *stage) goesOn(what string, conn *net.UDPConn) {
 }
 
 // isCut wants that an open connection carries none. Its own packets came before.
-func (s *stage) isCut(what string, conn *net.UDPConn) {
+func (s *setup) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
 	// What is on its way already may arrive.
 	answered(conn)
@@ -76,11 +76,11 @@ func (s *stage) isCut(what string, conn *net.UDPConn) {
 // directions, and goes. Another one with its address and its ports goes on with
 // them: they are what its own labels say (S53), and change with them (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
-	s := newStage(t, theCluster, udp80)
+	s := newSetup(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
 	s.apply("x/sealed", `{podSelector: {matchLabels: {role: stranger}}, policyTypes: [Ingress]}`)
 	s.label("x/b", "role", "friend")
-	s.holds("x/b -> x/a allowed", "x/c -> x/a refused", "x/c -> x/b allowed")
+	s.holds("x/b -> x/a allowed", "x/c -> x/a denied", "x/c -> x/b allowed")
 	old := s.pod("x/b")
 	addresses := s.end("x/b").Addresses
 	type connection struct {
@@ -115,7 +115,7 @@ func TestAddressReusedByOpenConnections(t *testing.T) {
 		s.isCut(c.name+" from a stranger", c.out)
 		s.isCut(c.name+" to a stranger", c.in)
 	}
-	s.check("x/heir -> x/a refused", "x/c -> x/heir refused")
+	s.check("x/heir -> x/a denied", "x/c -> x/heir denied")
 
 	s.label("x/heir", "role", "friend")
 	s.must(s.cluster.WaitEnforced(t.Context()))

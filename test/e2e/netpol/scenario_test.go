@@ -12,7 +12,7 @@ import (
 // everybody.
 type scenario struct {
 	targets []labcluster.Target
-	play    func(*stage)
+	play    func(*setup)
 }
 
 // play runs scenarios by name, some of them at once.
@@ -20,7 +20,7 @@ func play(t *testing.T, scenarios map[string]scenario) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, theCluster, sc.targets...)
+			s := newSetup(t, theCluster, sc.targets...)
 			s.holds("*/* -> */* allowed")
 			sc.play(s)
 		})

@@ -21,10 +21,10 @@ func TestUpgrade(t *testing.T) {
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
-	s := newStage(t, newCluster(t))
+	s := newSetup(t, newCluster(t))
 	// The sealed pod is reached from y alone, whatever happens to all others.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
-	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "x/* -> x/a refused")
+	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
 	s.Run("agents", func(t *testing.T) { s.on(t).upgradeAgents(next) })
 	s.Run("dataplanes", func(t *testing.T) { s.on(t).upgradeDataplanes(next) })
@@ -32,14 +32,14 @@ func TestUpgrade(t *testing.T) {
 }
 
 // on gives the stage to a part of its test.
-func (s *stage) on(t *testing.T) *stage {
+func (s *setup) on(t *testing.T) *setup {
 	part := *s
 	part.T = t
 	return &part
 }
 
 // upgradeAgents: 0 wrong verdicts, 0 lost flows, while policies change.
-func (s *stage) upgradeAgents(program string) {
+func (s *setup) upgradeAgents(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -61,12 +61,12 @@ func (s *stage) upgradeAgents(program string) {
 	s.stopAll(refused, allowed, streams)
 	s.remove("x/changing")
 	s.remove("z/meanwhile")
-	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed", "*/* -> z/* allowed")
+	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
 // upgradeDataplanes: 0 packets of accepted flows lost, refused stays refused,
 // and new connections wait at most for a listener.
-func (s *stage) upgradeDataplanes(program string) {
+func (s *setup) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -79,12 +79,12 @@ func (s *stage) upgradeDataplanes(program string) {
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
 	s.stopAll(refused, allowed, streams)
-	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed")
+	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
 // replacePods does what a DaemonSet's update does: the whole pod ends, and one
 // of the other build starts with its init container.
-func (s *stage) replacePods(program string) {
+func (s *setup) replacePods(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -102,10 +102,10 @@ func (s *stage) replacePods(program string) {
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
 	s.stopAll(refused, allowed, streams)
-	s.holds("y/* -> x/a allowed", "z/* -> x/a refused", "*/* -> x/b allowed")
+	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-func (s *stage) stopAll(refused []*guard, allowed, streams *load) {
+func (s *setup) stopAll(refused []*guard, allowed, streams *load) {
 	s.Helper()
 	for _, g := range refused {
 		g.stop()
@@ -115,7 +115,7 @@ func (s *stage) stopAll(refused []*guard, allowed, streams *load) {
 }
 
 // runs wants that a process is of a build.
-func (s *stage) runs(p *process.Process, program string) {
+func (s *setup) runs(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
 	s.must(err)
@@ -131,7 +131,7 @@ const listenerTime = 30 * time.Second
 
 // watchListener watches the node's queues. The returned function waits until all
 // have had no listener and have one again, and gives the time in between.
-func (s *stage) watchListener(n *labcluster.Node) func() time.Duration {
+func (s *setup) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)
 	s.must(err)

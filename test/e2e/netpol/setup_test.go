@@ -14,11 +14,11 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // The pods of a stage: a, b and c in each of the namespaces x, y and z. Pods of
@@ -48,11 +48,11 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// stages counts them, so that each has names of its own.
-var stages atomic.Uint32
+// setups counts the setups, so that each has namespaces with different names.
+var setups atomic.Uint32
 
-// stage is what a scenario plays on.
-type stage struct {
+// setup is the namespaces and pods of one scenario.
+type setup struct {
 	*testing.T
 	cluster *labcluster.Cluster
 	number  uint32
@@ -61,13 +61,13 @@ type stage struct {
 	outside []labcluster.End
 }
 
-// newStage makes the namespaces and pods, which are gone after the test.
-func newStage(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *stage {
+// newSetup creates the namespaces and pods. They are deleted after the test.
+func newSetup(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *setup {
 	t.Helper()
 	if len(targets) == 0 {
 		targets = []labcluster.Target{tcp80, tcp81, udp80}
 	}
-	s := &stage{T: t, cluster: cluster, number: stages.Add(1), targets: targets}
+	s := &setup{T: t, cluster: cluster, number: setups.Add(1), targets: targets}
 	for i, name := range namespaceNames {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace(name), Labels: map[string]string{"ns": name}}}
 		s.must(cluster.Client().Create(t.Context(), namespace))
@@ -82,7 +82,7 @@ func newStage(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.T
 	return s
 }
 
-func (s *stage) must(err error) {
+func (s *setup) must(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
@@ -90,16 +90,16 @@ func (s *stage) must(err error) {
 }
 
 // namespace gives the real name of x, y or z.
-func (s *stage) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
+func (s *setup) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
 // key splits NAMESPACE/NAME and gives the real namespace.
-func (s *stage) key(path string) client.ObjectKey {
+func (s *setup) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
 // createPod makes a pod as those of the stage are, after a change to it.
-func (s *stage) createPod(path string, change func(*corev1.Pod)) {
+func (s *setup) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
 	pod := &corev1.Pod{
@@ -111,14 +111,14 @@ func (s *stage) createPod(path string, change func(*corev1.Pod)) {
 }
 
 // deletePod deletes a pod and waits until it is gone.
-func (s *stage) deletePod(path string) {
+func (s *setup) deletePod(path string) {
 	s.Helper()
 	pod := s.pod(path)
 	s.must(s.cluster.Client().Delete(s.Context(), pod))
 	s.must(s.cluster.WaitGone(s.Context(), pod))
 }
 
-func (s *stage) pod(path string) *corev1.Pod {
+func (s *setup) pod(path string) *corev1.Pod {
 	s.Helper()
 	pod := &corev1.Pod{}
 	s.must(s.cluster.Client().Get(s.Context(), s.key(path), pod))
@@ -126,7 +126,7 @@ func (s *stage) pod(path string) *corev1.Pod {
 }
 
 // replacePod deletes a pod and makes it anew, changed.
-func (s *stage) replacePod(path string, change func(*corev1.Pod)) {
+func (s *setup) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
 	s.deletePod(path)
@@ -140,7 +140,7 @@ func (s *stage) replacePod(path string, change func(*corev1.Pod)) {
 // placeholder is $x for a real namespace, $ip4(x/a) and $ip6(x/a) for an address.
 var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
 
-func (s *stage) fill(text string) string {
+func (s *setup) fill(text string) string {
 	s.Helper()
 	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
 		parts := placeholder.FindStringSubmatch(match)
@@ -152,7 +152,7 @@ func (s *stage) fill(text string) string {
 }
 
 // address gives an end's address of family 4 or 6.
-func (s *stage) address(name, family string) netip.Addr {
+func (s *setup) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
 		if a.Is4() == (family == "4") {
@@ -164,12 +164,10 @@ func (s *stage) address(name, family string) netip.Addr {
 }
 
 // apply makes a policy, or changes it.
-func (s *stage) apply(path, spec string) {
+func (s *setup) apply(path, spec string) {
 	s.Helper()
 	key := s.key(path)
-	policy := &networkingv1.NetworkPolicy{}
-	s.must(yaml.UnmarshalStrict([]byte(s.fill(spec)), &policy.Spec))
-	policy.Namespace, policy.Name = key.Namespace, key.Name
+	policy := stage.Policy(s.T, key.Namespace+"/"+key.Name, s.fill(spec))
 	held := &networkingv1.NetworkPolicy{}
 	err := s.cluster.Client().Get(s.Context(), key, held)
 	if client.IgnoreNotFound(err) != nil {
@@ -184,14 +182,14 @@ func (s *stage) apply(path, spec string) {
 }
 
 // remove deletes a policy.
-func (s *stage) remove(path string) {
+func (s *setup) remove(path string) {
 	s.Helper()
 	key := s.key(path)
 	s.must(s.cluster.Client().Delete(s.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}))
 }
 
 // label sets a label of a pod, or of a namespace; an empty value removes it.
-func (s *stage) label(path, label, value string) {
+func (s *setup) label(path, label, value string) {
 	s.Helper()
 	text := strconv.Quote(value)
 	if value == "" {
@@ -208,7 +206,7 @@ func (s *stage) label(path, label, value string) {
 }
 
 // addOutside lets the world answer to addresses, as one more end.
-func (s *stage) addOutside(name string, addresses ...string) {
+func (s *setup) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
 	for _, text := range addresses {
@@ -230,7 +228,7 @@ func (s *stage) addOutside(name string, addresses ...string) {
 }
 
 // end gives x/a, or an end outside.
-func (s *stage) end(name string) labcluster.End {
+func (s *setup) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {
 		return s.outside[i]
@@ -242,7 +240,7 @@ func (s *stage) end(name string) labcluster.End {
 	return end
 }
 
-func (s *stage) ends() []labcluster.End {
+func (s *setup) ends() []labcluster.End {
 	s.Helper()
 	var out []labcluster.End
 	for _, namespace := range namespaceNames {
@@ -257,29 +255,24 @@ func (s *stage) ends() []labcluster.End {
 	return append(out, s.outside...)
 }
 
-// holds waits until everything is enforced and opens every connection. The wire
-// must do what the reference judge says, and what is written here, such as
-//
-//	y/* -> x/a TCP/80 refused
-//
-// where * is every pod of the namespace but the other end, and */* every pod. A
-// connection without a target means all targets.
-func (s *stage) holds(want ...string) {
+// holds waits until everything is enforced and opens every connection. The
+// results must agree with test/reference, and with the expectations, which are
+// lines in the language of test/stage. A pattern matches pods other than the
+// other end.
+func (s *setup) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))
 	s.check(want...)
 }
 
-// check is holds without waiting.
-func (s *stage) check(want ...string) {
+// check is holds without the wait.
+func (s *setup) check(want ...string) {
 	s.Helper()
 	ends := s.ends()
 	table, err := s.cluster.Table(s.Context(), ends, s.targets)
 	s.must(err)
 	differences := table.Differences()
-	for _, line := range want {
-		differences = append(differences, s.compare(table, ends, line)...)
-	}
+	differences = append(differences, s.compare(table, ends, strings.Join(want, "\n"))...)
 	if len(differences) > 0 {
 		for _, n := range s.cluster.Nodes() {
 			s.Logf("%s", n.Agent().Log())
@@ -289,47 +282,31 @@ func (s *stage) check(want ...string) {
 	}
 }
 
-// compare finds the cells of a line that differ from it.
-func (s *stage) compare(table labcluster.Table, ends []labcluster.End, line string) []string {
+// compare returns the results that contradict the expectations.
+func (s *setup) compare(table labcluster.Table, ends []labcluster.End, lines string) []string {
 	s.Helper()
-	fields := strings.Fields(line)
-	if len(fields) < 4 || fields[1] != "->" {
-		s.Fatalf("%q: want FROM -> TO [TARGET] allowed|refused", line)
-	}
-	targets, word := s.targets, fields[len(fields)-1]
-	if len(fields) == 5 {
-		targets = slices.DeleteFunc(slices.Clone(targets), func(t labcluster.Target) bool { return t.String() != fields[3] })
-	}
-	found := 0
 	var out []string
-	for _, from := range ends {
-		for _, to := range ends {
-			if from.Name == to.Name && fields[0] != fields[2] || !matches(fields[0], from.Name) || !matches(fields[2], to.Name) {
-				continue
-			}
-			if from.Name == to.Name && strings.Contains(fields[0], "*") {
-				continue
-			}
-			for _, target := range targets {
-				found++
-				got, same := table.Got(from.Name, to.Name, target)
-				if !same || (got == lab.Connected) != (word == "allowed") {
-					out = append(out, fmt.Sprintf("%s to %s %s: %s (the same over both families: %t), want %s", from.Name, to.Name, target, got, same, line))
+	for _, e := range stage.Expectations(s.T, lines) {
+		found := 0
+		for _, from := range ends {
+			for _, to := range ends {
+				if from.Name == to.Name && (e.From != from.Name || e.To != to.Name) {
+					continue
+				}
+				for _, target := range s.targets {
+					if !e.Matches(from.Name, to.Name, target.Protocol, target.Port) {
+						continue
+					}
+					found++
+					if got, same := table.Got(from.Name, to.Name, target); !same || (got == lab.Connected) != e.Allowed {
+						out = append(out, fmt.Sprintf("%s to %s %s: %s (the same over both families: %t), want %s", from.Name, to.Name, target, got, same, e.Line))
+					}
 				}
 			}
 		}
-	}
-	if found == 0 || word != "allowed" && word != "refused" {
-		s.Fatalf("%q: no such cell", line)
+		if found == 0 {
+			s.Fatalf("%q: there is no such connection", e.Line)
+		}
 	}
 	return out
-}
-
-// matches reports whether a name is x/a as x/a, x/* or */* say.
-func matches(pattern, name string) bool {
-	if pattern == "*/*" {
-		return strings.Contains(name, "/")
-	}
-	namespace, isNamespace := strings.CutSuffix(pattern, "*")
-	return pattern == name || isNamespace && strings.HasPrefix(name, namespace)
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stage is a node of a large cluster.
-type stage struct {
+// setup is one node of a large cluster.
+type setup struct {
 	b       *testing.B
 	lab     *lab.Lab
 	node    *lab.Node
@@ -46,9 +46,9 @@ const (
 	policies = 1000
 )
 
-func newStage(b *testing.B) *stage {
+func newSetup(b *testing.B) *setup {
 	b.Helper()
-	s := &stage{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
+	s := &setup{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
 	var err error
 	if s.lab, err = lab.New(); err != nil {
 		b.Fatal(err)
@@ -82,7 +82,7 @@ func newStage(b *testing.B) *stage {
 }
 
 // publish compiles the cluster for the node.
-func (s *stage) publish() {
+func (s *setup) publish() {
 	s.b.Helper()
 	s.snapshot = policy.NewSnapshot()
 	for namespace := range s.cluster.Namespaces() {
@@ -125,7 +125,7 @@ func (s *stage) publish() {
 	s.b.Cleanup(func() { _ = s.tree.Close() })
 }
 
-func (s *stage) inNode(call func() error) {
+func (s *setup) inNode(call func() error) {
 	s.b.Helper()
 	if err := s.node.Do(call); err != nil {
 		s.b.Fatal(err)
@@ -133,7 +133,7 @@ func (s *stage) inNode(call func() error) {
 }
 
 // install puts the rules in place, with one queue.
-func (s *stage) install(queue uint16) {
+func (s *setup) install(queue uint16) {
 	s.b.Helper()
 	s.inNode(func() error {
 		config := s.config
@@ -148,7 +148,7 @@ func (s *stage) install(queue uint16) {
 }
 
 // flushConnections forgets all connections.
-func (s *stage) flushConnections() {
+func (s *setup) flushConnections() {
 	s.b.Helper()
 	if err := s.connections.Flush(); err != nil {
 		s.b.Fatal(err)
@@ -156,7 +156,7 @@ func (s *stage) flushConnections() {
 }
 
 // swallow lets a host drop everything that comes to it, without an answer.
-func (s *stage) swallow(host *lab.Host) {
+func (s *setup) swallow(host *lab.Host) {
 	s.b.Helper()
 	err := host.Do(func() error {
 		c, err := nftables.New()
@@ -177,7 +177,7 @@ func (s *stage) swallow(host *lab.Host) {
 }
 
 // settled waits until nothing waits in a queue.
-func (s *stage) settled(queue uint16) {
+func (s *setup) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(patience)
 	again := time.NewTicker(time.Millisecond)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/page"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/policy"
@@ -55,8 +56,8 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
-		for _, side := range []wire.Side{a.Egress, a.Ingress} {
-			if !side.Allows() {
+		for _, side := range []*report.Side{&a.Egress, &a.Ingress} {
+			if !wire.Allows(side) {
 				for _, name := range side.IsolatedBy {
 					denials[name]++
 				}

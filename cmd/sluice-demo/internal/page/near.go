@@ -5,19 +5,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // nearLine is a near miss of some of a line's peers.
 type nearLine struct {
-	wire.NearMiss
+	report.NearMiss
 	peers []peer
 }
 
 // addNear adds the near misses of a peer.
-func (l *groupLine) addNear(all []wire.NearMiss, other peer) {
+func (l *groupLine) addNear(all []report.NearMiss, other peer) {
 	for _, n := range all {
-		i := slices.IndexFunc(l.near, func(o nearLine) bool { return o.Equal(n) })
+		i := slices.IndexFunc(l.near, func(o nearLine) bool { return equal(o.NearMiss, n) })
 		if i < 0 {
 			i = len(l.near)
 			l.near = append(l.near, nearLine{NearMiss: n})
@@ -26,6 +26,10 @@ func (l *groupLine) addNear(all []wire.NearMiss, other peer) {
 			l.near[i].peers = append(l.near[i].peers, other)
 		}
 	}
+}
+
+func equal(a, b report.NearMiss) bool {
+	return a.Policy == b.Policy && a.Rule == b.Rule && a.Differs == b.Differs && slices.Equal(a.Ports, b.Ports)
 }
 
 // nearMisses writes which connections would have been allowed: the same peer to
@@ -56,8 +60,8 @@ func few(ranges []string) string {
 }
 
 // usesRule reports whether the rule allowed one of the connections.
-func (g *group) usesRule(n wire.NearMiss) bool {
+func (g *group) usesRule(n report.NearMiss) bool {
 	return slices.ContainsFunc(g.lines, func(l groupLine) bool {
-		return l.side.Rule != nil && l.side.Policy == n.Policy && *l.side.Rule == n.Rule
+		return l.side.Rule != nil && *l.side.Policy == n.Policy && *l.side.Rule == n.Rule
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -30,18 +31,18 @@ func small() (ends []*topology.End, ports []topology.Port, attempts []*wire.Atte
 	out := &topology.End{Name: "elsewhere", Kind: topology.KindOutside, Addresses: addresses("203.0.113.10", "2001:db8::10"), Note: "in no ipBlock"}
 	ends = []*topology.End{db, web, in, out}
 	ports = []topology.Port{{Protocol: flow.TCP, Number: 5432}, {Protocol: flow.UDP, Number: 53}}
-	first := 0
+	first, name := 0, "shop/db"
 	attempts = wire.Attempts(ends, ports)
 	for _, c := range attempts {
 		c.Verdict, c.Result = rule.Allow, lab.Connected
-		c.Egress = wire.Side{Verdict: "Allow", Reason: "NotIsolated"}
+		c.Egress = report.Side{Verdict: "Allow", Reason: "NotIsolated"}
 		c.Ingress = c.Egress
 		if c.To != db {
 			continue
 		}
-		c.Ingress = wire.Side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"shop/db"}}
+		c.Ingress = report.Side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"shop/db"}}
 		if c.Port == ports[0] && c.Dst.Is4() && (c.From == in || c.From == web) {
-			c.Ingress = wire.Side{Verdict: "Allow", Reason: "Rule", Policy: "shop/db", Rule: &first, IsolatedBy: []string{"shop/db"}}
+			c.Ingress = report.Side{Verdict: "Allow", Reason: "Rule", Policy: &name, Rule: &first, IsolatedBy: []string{"shop/db"}}
 			continue
 		}
 		c.Verdict, c.Result = rule.Deny, lab.TimedOut
@@ -153,11 +154,11 @@ func TestNearMisses(t *testing.T) {
 	_, ports, attempts := small()
 	for _, c := range attempts {
 		if c.Ingress.Verdict == "Deny" && c.Dst.Is4() && c.From.Name == "shop/web" {
-			c.Ingress.NearMisses = []wire.NearMiss{
-				{Policy: "shop/db", Rule: 0, Ports: []string{"TCP 5432"}},
-				{Policy: "shop/db", Rule: 0},
-				{Policy: "shop/db", Rule: 1, Ports: []string{"TCP 1", "TCP 2", "TCP 3", "TCP 4", "TCP 5-65535", "any SCTP"}},
-				{Policy: "shop/more", Rule: 2},
+			c.Ingress.NearMisses = []report.NearMiss{
+				{Policy: "shop/db", Rule: 0, Differs: "port", Ports: []string{"TCP 5432"}},
+				{Policy: "shop/db", Rule: 0, Differs: "peer"},
+				{Policy: "shop/db", Rule: 1, Differs: "port", Ports: []string{"TCP 1", "TCP 2", "TCP 3", "TCP 4", "TCP 5-65535", "any SCTP"}},
+				{Policy: "shop/more", Rule: 2, Differs: "peer"},
 			}
 		}
 	}

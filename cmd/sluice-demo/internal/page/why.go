@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
@@ -21,7 +22,7 @@ type group struct {
 
 // groupLine is the attempts of a group with one reason.
 type groupLine struct {
-	side  wire.Side
+	side  report.Side
 	ports []topology.Port
 	peers []peer
 	near  []nearLine
@@ -68,8 +69,8 @@ func groups(attempts []*wire.Attempt) []*group {
 	return out
 }
 
-func (g *group) add(s wire.Side, port topology.Port, other peer) {
-	i := slices.IndexFunc(g.lines, func(l groupLine) bool { return l.side.SameRule(s) && l.ports[0] == port })
+func (g *group) add(s report.Side, port topology.Port, other peer) {
+	i := slices.IndexFunc(g.lines, func(l groupLine) bool { return wire.SameRule(&l.side, &s) && l.ports[0] == port })
 	if i < 0 {
 		i = len(g.lines)
 		g.lines = append(g.lines, groupLine{side: s, ports: []topology.Port{port}})
@@ -83,7 +84,7 @@ func (g *group) add(s wire.Side, port topology.Port, other peer) {
 func (g *group) merge() {
 	var out []groupLine
 	for _, l := range g.lines {
-		i := slices.IndexFunc(out, func(o groupLine) bool { return o.side.SameRule(l.side) && slices.Equal(o.peers, l.peers) })
+		i := slices.IndexFunc(out, func(o groupLine) bool { return wire.SameRule(&o.side, &l.side) && slices.Equal(o.peers, l.peers) })
 		if i < 0 {
 			out = append(out, l)
 			continue
@@ -91,7 +92,7 @@ func (g *group) merge() {
 		out[i].ports = append(out[i].ports, l.ports...)
 		for _, n := range l.near {
 			for _, other := range n.peers {
-				out[i].addNear([]wire.NearMiss{n.NearMiss}, other)
+				out[i].addNear([]report.NearMiss{n.NearMiss}, other)
 			}
 		}
 	}
@@ -124,7 +125,7 @@ func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 
 func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 	sign := p.paint(green, string(opens))
-	if !l.side.Allows() {
+	if !wire.Allows(&l.side) {
 		sign = p.paint(red, string(denied))
 	}
 	word := "        from "
@@ -200,12 +201,12 @@ func peerNames(peers, all []peer) []string {
 }
 
 // because returns the reason as text.
-func because(s *wire.Side, d rule.Direction) string {
+func because(s *report.Side, d rule.Direction) string {
 	switch {
-	case s.Rule != nil && s.Allows():
-		return fmt.Sprintf("allowed by %s, spec.%s[%d]", s.Policy, d, *s.Rule)
+	case s.Rule != nil && wire.Allows(s):
+		return fmt.Sprintf("allowed by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
 	case s.Rule != nil:
-		return fmt.Sprintf("denied by %s, spec.%s[%d]", s.Policy, d, *s.Rule)
+		return fmt.Sprintf("denied by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
 	case d == rule.Egress:
 		return "no rule lets it out"
 	default:
@@ -214,7 +215,7 @@ func because(s *wire.Side, d rule.Direction) string {
 }
 
 // rank orders lines: decisions of a rule first.
-func rank(s *wire.Side) int {
+func rank(s *report.Side) int {
 	if s.Rule != nil {
 		return 1
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -24,7 +25,7 @@ type Attempt struct {
 
 	// Verdict, Egress and Ingress are what the policies decide.
 	Verdict         rule.Verdict
-	Egress, Ingress Side
+	Egress, Ingress report.Side
 	// Result is what happened.
 	Result lab.Result
 }

@@ -87,7 +87,7 @@ const (
 func MeasureDownload(ctx context.Context, node *lab.Node, attempts []*Attempt) (*Download, error) {
 	denies := map[*topology.End]bool{}
 	for _, a := range attempts {
-		if !a.Ingress.Allows() {
+		if !Allows(&a.Ingress) {
 			denies[a.To] = true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // Report is the result of a demo, as JSON.
@@ -49,11 +50,11 @@ type Connection struct {
 	Protocol string     `json:"protocol"`
 	Port     uint16     `json:"port"`
 	// Verdict is Allow or Deny. Wire is connected, refused or timeout.
-	Verdict string `json:"verdict"`
-	Wire    string `json:"wire"`
-	Agrees  bool   `json:"agrees"`
-	Egress  Side   `json:"egress"`
-	Ingress Side   `json:"ingress"`
+	Verdict string      `json:"verdict"`
+	Wire    string      `json:"wire"`
+	Agrees  bool        `json:"agrees"`
+	Egress  report.Side `json:"egress"`
+	Ingress report.Side `json:"ingress"`
 }
 
 // NewRound returns the round of attempts that have been made.

@@ -2,8 +2,8 @@ package netlink
 
 import "encoding/binary"
 
-// AttributeHeaderSize is the size of struct nlattr in bytes.
-const AttributeHeaderSize = 4
+// attributeHeaderSize is the size of struct nlattr in bytes.
+const attributeHeaderSize = 4
 
 // typeMask removes NLA_F_NESTED and NLA_F_NET_BYTEORDER from a type.
 const typeMask = 0x3fff
@@ -37,17 +37,17 @@ func (a *Attributes) Next() bool {
 	if len(a.rest) == 0 {
 		return false
 	}
-	if len(a.rest) < AttributeHeaderSize {
+	if len(a.rest) < attributeHeaderSize {
 		a.Fail(ErrMalformed)
 		return false
 	}
 	length := int(binary.NativeEndian.Uint16(a.rest))
-	if length < AttributeHeaderSize || length > len(a.rest) {
+	if length < attributeHeaderSize || length > len(a.rest) {
 		a.Fail(ErrMalformed)
 		return false
 	}
 	a.Type = binary.NativeEndian.Uint16(a.rest[2:]) & typeMask
-	a.Value = a.rest[AttributeHeaderSize:length]
+	a.Value = a.rest[attributeHeaderSize:length]
 	end := min(align(length), len(a.rest))
 	a.Raw, a.rest = a.rest[:end], a.rest[end:]
 	return true
@@ -100,14 +100,14 @@ func (a *Attributes) hasSize(size int) bool {
 // AppendAttribute appends an attribute with its padding.
 func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	begin := len(b)
-	b = binary.NativeEndian.AppendUint16(b, uint16(AttributeHeaderSize+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeaderSize+len(value)))
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	return pad(append(b, value...), begin)
 }
 
 // AppendUint32 appends an attribute whose value is v in network byte order.
 func AppendUint32(b []byte, kind uint16, v uint32) []byte {
-	b = binary.NativeEndian.AppendUint16(b, AttributeHeaderSize+4)
+	b = binary.NativeEndian.AppendUint16(b, attributeHeaderSize+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	return binary.BigEndian.AppendUint32(b, v)
 }

@@ -204,6 +204,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 }
 
+const attributeHeader = 4 // The size of struct nlattr.
+
 // No message or attribute extends beyond the input, and each takes at least the size
 // of its header, so that reading ends.
 func FuzzRead(f *testing.F) {
@@ -218,8 +220,8 @@ func FuzzRead(f *testing.F) {
 			inner := 0
 			attributes := netlink.ReadAttributes(messages.Payload)
 			for attributes.Next() {
-				inner += netlink.AttributeHeaderSize + len(attributes.Value)
-				if len(attributes.Raw) < netlink.AttributeHeaderSize+len(attributes.Value) {
+				inner += attributeHeader + len(attributes.Value)
+				if len(attributes.Raw) < attributeHeader+len(attributes.Value) {
 					t.Errorf("attribute of %d bytes with a value of %d", len(attributes.Raw), len(attributes.Value))
 				}
 				attributes.Uint32()

@@ -27,8 +27,8 @@ type Finder struct {
 	routes *rtnl.Handle
 }
 
-// eventSize is the size of a receive buffer for events in bytes. Longer events
-// are cut; only that there is one matters.
+// eventSize is the size of a receive buffer for events in bytes. The content of an
+// event is not used, so a longer one may be cut.
 const eventSize = 4096
 
 // Open connects to the kernel. Next reports changes from now on.
@@ -99,9 +99,8 @@ func (f *Finder) Next() (bool, error) {
 // link-local addresses freely. A pod can be in both lists.
 //
 // An interface with a route to a gateway leads to other machines, and packets that
-// come in by it can have any source. Find does not return it. So a pod to
-// which only the default route leads does not turn the node's uplink into a pod's
-// link.
+// come in by it can have any source. Find does not return it. So a pod to which
+// only the default route leads does not turn the node's uplink into a pod's link.
 func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

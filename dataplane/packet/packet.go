@@ -1,7 +1,6 @@
 // Package packet decodes the first packet of a connection into a flow.Flow. It
 // allocates nothing, and its result does not refer to the bytes of the packet. For a
-// packet that cannot
-// be decoded, it returns a Fault.
+// packet that cannot be decoded, it returns a Fault.
 package packet
 
 import (

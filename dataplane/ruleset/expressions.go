@@ -211,9 +211,8 @@ func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// hasInputInterface: iif != 0. It matches every packet that came in by an interface.
-// A packet in the output hook has no input interface, and an expression that loads
-// it ends the rule, whether the comparison is == or !=.
+// hasInputInterface: iif != 0. It matches every packet that came in by an interface,
+// but no packet in the output hook, which has no input interface.
 func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
@@ -245,7 +244,8 @@ func rejectWithReset() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
 }
 
-// include/uapi/linux/netfilter/nf_tables.h, enum nft_reject_inet_code.
+// rejectAdminProhibited is NFT_REJECT_ICMPX_ADMIN_PROHIBITED of enum
+// nft_reject_inet_code in include/uapi/linux/netfilter/nf_tables.h.
 const rejectAdminProhibited = 3
 
 // rejectProhibited: reject with icmpx admin-prohibited.

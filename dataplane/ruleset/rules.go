@@ -167,7 +167,7 @@ func (c Config) enqueueRules() []expressions {
 
 // settleRules moves a verdict from the packet to its connection. A statement that
 // sets the connection mark ends the rule for a packet without a connection, so that
-// statement has a rule to itself.
+// statement is the last one of a separate rule.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)

@@ -20,7 +20,7 @@ func counterNamed(name string) expr.Any {
 
 // Unevaluated returns the number of packets of isolated pods that failure policy
 // FailOpen accepted without a verdict, because no worker was running or a queue was
-// full. The counter is kept over restarts of the dataplane, as long as the table
+// full. The counter is kept across restarts of the dataplane, as long as the table
 // has this policy.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {

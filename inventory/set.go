@@ -17,6 +17,12 @@ type Set struct {
 	Policies   []Policy
 	// Skipped counts the objects of other kinds, by kind in ascending order.
 	Skipped []Skipped
+	// SkippedFiles are the files of Helm and Kustomize in a directory that
+	// contain no object, such as Chart.yaml.
+	SkippedFiles []string
+	// Duplicates are the objects that the input contains again, with the same
+	// content. The set has each of them once.
+	Duplicates []Duplicate
 	// Invalid lists the addresses and ports of a live cluster's objects that
 	// cannot be parsed and were left out. In files they are errors.
 	Invalid Errors
@@ -58,6 +64,14 @@ type Skipped struct {
 	// has the name of one that a Set holds.
 	Kind  string
 	Count int
+}
+
+// Duplicate is an identical copy of an object in the set.
+type Duplicate struct {
+	// Object is "Kind namespace/name".
+	Object string
+	// Origin is the place of the copy, First that of the object in the set.
+	Origin, First Origin
 }
 
 // Snapshot returns a new snapshot that holds every object of the set.

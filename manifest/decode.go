@@ -4,53 +4,41 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxListDepth bounds lists inside lists.
+// maxListDepth is the number of lists that may contain each other.
 const maxListDepth = 8
 
-// decoded is what one chunk holds.
-type decoded struct {
-	pods       []inventory.Pod
-	namespaces []inventory.Namespace
-	nodes      []inventory.Node
-	policies   []inventory.Policy
-	skipped    map[string]int
-	faults     inventory.Errors
-	// syntax reports that the chunk could not be parsed at all.
-	syntax bool
-}
-
-// decoder decodes one chunk.
+// decoder decodes one unit.
 type decoder struct {
 	file string
-	// text is the source of the chunk, line its first line: faults find the
-	// lines of their fields there.
+	// text is the text of the unit. line is its first line in the file.
 	text []byte
 	line int
-	// nodes is text once more, parsed when a line is first asked for.
+	// nodes is the parsed text, for the lines of errors. It is set when the
+	// first line is needed.
 	nodes  *yaml.Node
 	parsed bool
-	out    decoded
+	// optional reports whether the unit may be something other than a
+	// Kubernetes object.
+	optional bool
+	out      decoded
 }
 
-func (d *decoder) fault(line int, object, field, message string) {
-	d.out.faults = append(d.out.faults, &inventory.Error{Origin: inventory.Origin{File: d.file, Line: line}, Object: object, Field: field, Message: message})
+func (d *decoder) fail(line int, object, field, message string) {
+	d.out.errs = append(d.out.errs, &inventory.Error{
+		Origin: inventory.Origin{File: d.file, Line: line}, Object: object, Field: field, Message: message,
+	})
 }
 
-// lineOf gives the line in the file of the field at p below root.
+// lineOf returns the line in the file of the field p of the object at root.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
 		d.nodes, d.parsed = parseNodes(d.text), true
@@ -61,13 +49,14 @@ func (d *decoder) lineOf(root, p path) int {
 	return d.line + lineOf(d.nodes, append(root[:len(root):len(root)], p...)) - 1
 }
 
-// yaml decodes a chunk of YAML. listKind is the kind of the list whose item
-// the chunk is, a sequence of one; "" for a whole document.
-func (d *decoder) yaml(listKind string) {
+// yaml decodes a YAML text: a document if listKind is empty, else a sequence of
+// one item of such a list. jsonError is the error of reading the text as JSON,
+// if it looks like JSON.
+func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
 		d.out.syntax = true
-		d.yamlFaults(err)
+		d.yamlErrors(err, jsonError)
 		return
 	}
 	var root path
@@ -82,34 +71,24 @@ func (d *decoder) yaml(listKind string) {
 	d.object(raw, root, itemKind(listKind), 0)
 }
 
-// yamlFaults translates what the YAML parser says, which counts lines from the
-// chunk's first.
-func (d *decoder) yamlFaults(err error) {
-	for _, message := range strings.Split(err.Error(), "\n") {
-		message = strings.TrimSpace(strings.TrimPrefix(message, "yaml: "))
-		if message == "unmarshal errors:" {
-			continue
-		}
-		line := d.line
-		var n int
-		if _, err := fmt.Sscanf(message, "line %d:", &n); err == nil {
-			line = d.line + n - 1
-			_, message, _ = strings.Cut(message, ": ")
-		}
-		if strings.Contains(message, "cannot start any token") {
-			message += "; YAML is indented with spaces, not with tabs"
-		}
-		d.fault(line, "", "", "no valid YAML: "+message)
+// yamlErrors reports why the text is not valid YAML, or why it is not valid
+// JSON if it is JSON for longer than it is YAML.
+func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
+	var errs syntaxErrors
+	if !errors.As(err, &errs) {
+		errs = syntaxErrors{{1, err.Error()}}
+	}
+	if jsonError != nil && jsonError.Origin.Line >= d.line+errs[0].line-1 {
+		d.out.errs = append(d.out.errs, jsonError)
+		return
+	}
+	for _, e := range errs {
+		d.fail(d.line+e.line-1, "", "", "invalid YAML: "+e.message)
 	}
 }
 
-// json decodes one JSON value.
-func (d *decoder) json(raw []byte, listKind string) {
-	d.object(raw, nil, itemKind(listKind), 0)
-}
-
-// object decodes one object. root leads to it in the chunk; defaultKind is its
-// kind if it does not say one, as in lists that the API server writes.
+// object decodes one object. root leads to it in the text. defaultKind is its
+// kind if it has none, as in lists that the API server writes.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -119,32 +98,29 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	if len(root) > 0 && depth > 0 {
 		line = d.lineOf(root, nil)
 	}
-	if raw[0] != '{' {
-		d.fault(line, "", "", "is no Kubernetes object; want apiVersion, kind and metadata (several objects: separate them by --- or put them under items: of kind: List)")
-		return
-	}
 	var h header
-	headerError := kjson.UnmarshalCaseSensitivePreserveInts(raw, &h)
+	headerErrs, headerErr := kjson.UnmarshalStrict(raw, &h, kjson.DisallowDuplicateFields)
 	kind, apiVersion := h.Kind, h.APIVersion
 	if kind == "" && defaultKind != "" {
 		kind, apiVersion = defaultKind, apiVersions[defaultKind]
 	}
-	if isList(kind) {
-		d.list(raw, root, kind, depth)
-		return
-	}
 	name := inventory.ObjectName(kind, h.Metadata.Namespace, h.Metadata.Name)
-	known, message := classify(apiVersion, kind)
+	read, message := classify(apiVersion, kind)
 	switch {
-	case headerError != nil && (known || kind == ""):
-		d.explain(raw, root, name, reflect.TypeFor[header](), headerError)
+	case kind == "" && d.optional && depth == 0:
+		d.out.notObject = true
+	case raw[0] != '{':
+		d.fail(line, "", "", "is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)")
+	case len(headerErrs) > 0:
+		d.duplicates(root, name, headerErrs)
+	case isList(kind):
+		d.list(raw, root, kind, depth)
+	case headerErr != nil && (read || kind == ""):
+		d.explain(raw, root, name, reflect.TypeFor[header](), false, headerErr)
 	case message != "":
-		d.fault(line, name, "", message)
-	case !known:
-		if d.out.skipped == nil {
-			d.out.skipped = map[string]int{}
-		}
-		d.out.skipped[skippedName(apiVersion, kind)]++
+		d.fail(line, name, "", message)
+	case !read:
+		d.out.skip(skippedName(apiVersion, kind))
 	default:
 		d.known(raw, root, kind, name, inventory.Origin{File: d.file, Line: line})
 	}
@@ -152,15 +128,17 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 
 // list decodes the items of a list.
 func (d *decoder) list(raw []byte, root path, kind string, depth int) {
-	var list struct {
-		Items []json.RawMessage `json:"items"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &list); err != nil {
-		d.explain(raw, root, kind, reflect.TypeOf(list), err)
+	missing := []json.RawMessage{nil}
+	list := listObject{Items: missing}
+	if !d.decode(raw, root, kind, &list, true) {
 		return
 	}
-	if depth == maxListDepth {
-		d.fault(d.line, kind, "items", "lists inside lists too deep; write the objects as one list")
+	switch {
+	case len(list.Items) == 1 && list.Items[0] == nil:
+		d.fail(d.lineOf(root, nil), kind, "items", "missing; an empty list has items: []")
+		return
+	case depth == maxListDepth:
+		d.fail(d.line, kind, "items", "too many lists inside lists; write the objects as one list")
 		return
 	}
 	for i, item := range list.Items {
@@ -168,115 +146,53 @@ func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	}
 }
 
-// known decodes an object of a kind that counts.
+// known decodes an object of a kind that is read.
 func (d *decoder) known(raw []byte, root path, kind, name string, origin inventory.Origin) {
 	switch kind {
 	case "Pod":
-		var o podObject
-		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, o.Metadata.Namespace) {
-			pod := o.pod()
-			defaultPod(pod)
-			reduced, err := policy.PodOf(pod)
-			if d.reduced(root, name, err) {
-				d.out.pods = append(d.out.pods, inventory.Pod{Pod: reduced, Origin: origin, Workload: inventory.WorkloadOf(pod), NoStatus: o.noStatus()})
-			}
-		}
+		d.pod(raw, root, name, origin)
 	case "Namespace":
 		var o namespaceObject
 		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
-			namespace := &corev1.Namespace{ObjectMeta: o.Metadata.objectMeta()}
-			defaultNamespace(namespace)
-			d.out.namespaces = append(d.out.namespaces, inventory.Namespace{Namespace: policy.NamespaceOf(namespace), Origin: origin})
+			namespace := policy.NamespaceOf(o.namespace())
+			d.out.namespaces = append(d.out.namespaces, versioned[inventory.Namespace]{
+				inventory.Namespace{Namespace: namespace, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
+			})
 		}
 	case "Node":
-		var o nodeObject
-		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
-			reduced, err := policy.NodeOf(&corev1.Node{ObjectMeta: o.Metadata.objectMeta(), Status: corev1.NodeStatus{Addresses: o.Status.Addresses}})
-			if d.reduced(root, name, err) {
-				d.out.nodes = append(d.out.nodes, inventory.Node{Node: reduced, Origin: origin})
-			}
-		}
+		d.node(raw, root, name, origin)
 	case "NetworkPolicy":
-		o := &networkingv1.NetworkPolicy{}
-		if d.decode(raw, root, name, o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
-			defaultPolicy(o)
-			d.out.policies = append(d.out.policies, inventory.Policy{NetworkPolicy: o, Origin: origin})
+		var o policyObject
+		if d.decode(raw, root, name, &o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
+			defaultPolicy(&o.NetworkPolicy)
+			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
+				inventory.Policy{NetworkPolicy: &o.NetworkPolicy, Origin: origin}, version(o.UID, o.ResourceVersion),
+			})
 		}
 	}
 }
 
-// decode fills into and reports whether raw fits its type. Strict also refuses
-// fields that the type does not have, and fields given twice.
-func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
-	if !strict {
-		if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, into); err != nil {
-			d.explain(raw, root, name, reflect.TypeOf(into).Elem(), err)
-			return false
-		}
-		return true
+func (d *decoder) pod(raw []byte, root path, name string, origin inventory.Origin) {
+	var o podObject
+	if !d.decode(raw, root, name, &o, false) || !d.named(root, name, "Pod", o.Metadata.Name, o.Metadata.Namespace) {
+		return
 	}
-	strictErrors, err := kjson.UnmarshalStrict(raw, into)
-	if err == nil && len(strictErrors) == 0 {
-		return true
-	}
-	d.explain(raw, root, name, reflect.TypeOf(into).Elem(), err)
-	for _, e := range strictErrors {
-		var field path
-		var fieldError kjson.FieldError
-		if errors.As(e, &fieldError) {
-			field = parsePath(fieldError.FieldPath())
-		}
-		if strings.HasPrefix(e.Error(), "duplicate") {
-			d.fault(d.lineOf(root, field), name, field.String(), "the field is given twice; keep one")
-		}
-	}
-	return false
-}
-
-// explain reports every field that does not fit t; err is the decoder's own
-// word, used where nothing else is found.
-func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, err error) {
-	before := len(d.out.faults)
-	c := checker{strict: t == reflect.TypeFor[networkingv1.NetworkPolicy](), report: func(at path, message string) {
-		d.fault(d.lineOf(root, at), name, at.String(), message)
-	}}
-	c.check(raw, t)
-	if len(d.out.faults) == before && err != nil {
-		d.fault(d.lineOf(root, nil), name, "", err.Error())
+	in := o.pod()
+	pod, err := policy.PodOf(in)
+	if d.reduced(root, name, err) {
+		d.out.pods = append(d.out.pods, versioned[inventory.Pod]{
+			inventory.Pod{Pod: pod, Origin: origin, Workload: inventory.WorkloadOf(in), NoStatus: o.noStatus()}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
+		})
 	}
 }
 
-// reduced reports a field that package policy refuses. Its errors begin with
-// the field.
-func (d *decoder) reduced(root path, name string, err error) bool {
-	if err == nil {
-		return true
+func (d *decoder) node(raw []byte, root path, name string, origin inventory.Origin) {
+	var o nodeObject
+	if !d.decode(raw, root, name, &o, false) || !d.named(root, name, "Node", o.Metadata.Name, "") {
+		return
 	}
-	field, message, found := strings.Cut(err.Error(), ": ")
-	if !found {
-		field, message = "", err.Error()
+	node, err := policy.NodeOf(o.node())
+	if d.reduced(root, name, err) {
+		d.out.nodes = append(d.out.nodes, versioned[inventory.Node]{inventory.Node{Node: node, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion)})
 	}
-	d.fault(d.lineOf(root, parsePath(field)), name, field, message)
-	return false
-}
-
-// named checks the names that make an object's identity.
-func (d *decoder) named(root path, object, kind, name, namespace string) bool {
-	ok := true
-	field := path{}.key("metadata")
-	switch reasons := validation.IsDNS1123Subdomain(name); {
-	case name == "":
-		d.fault(d.lineOf(root, field), object, "metadata.name", "missing; give the "+kind+" a name")
-		ok = false
-	case len(reasons) > 0:
-		d.fault(d.lineOf(root, field.key("name")), object, "metadata.name", fmt.Sprintf("%q is no name: %s", name, reasons[0]))
-		ok = false
-	}
-	if namespace != "" {
-		if reasons := validation.IsDNS1123Label(namespace); len(reasons) > 0 {
-			d.fault(d.lineOf(root, field.key("namespace")), object, "metadata.namespace", fmt.Sprintf("%q is no namespace: %s", namespace, reasons[0]))
-			ok = false
-		}
-	}
-	return ok
 }

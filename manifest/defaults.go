@@ -33,30 +33,3 @@ func defaultProtocols(ports []networkingv1.NetworkPolicyPort) {
 		}
 	}
 }
-
-// defaultNamespace gives the namespace the label with its name that the API
-// server keeps on every namespace.
-func defaultNamespace(n *corev1.Namespace) {
-	labels := make(map[string]string, len(n.Labels)+1)
-	for k, v := range n.Labels {
-		labels[k] = v
-	}
-	labels[corev1.LabelMetadataName] = n.Name
-	n.Labels = labels
-}
-
-// defaultPod fills in the namespace and the protocol of container ports.
-func defaultPod(p *corev1.Pod) {
-	if p.Namespace == "" {
-		p.Namespace = corev1.NamespaceDefault
-	}
-	for _, containers := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
-		for i := range containers {
-			for j := range containers[i].Ports {
-				if containers[i].Ports[j].Protocol == "" {
-					containers[i].Ports[j].Protocol = corev1.ProtocolTCP
-				}
-			}
-		}
-	}
-}

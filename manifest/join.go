@@ -2,93 +2,149 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy"
 )
 
-// join puts the pieces together and finds objects that come twice.
-func join(units []unit, results []decoded, faults inventory.Errors, sources []source) (*inventory.Set, inventory.Errors) {
-	j := joiner{set: &inventory.Set{}, faults: faults, origins: map[string]inventory.Origin{}, skipped: map[string]int{}}
+// decoded has the objects of one unit.
+type decoded struct {
+	pods       []versioned[inventory.Pod]
+	namespaces []versioned[inventory.Namespace]
+	nodes      []versioned[inventory.Node]
+	policies   []versioned[inventory.Policy]
+	// skipped counts the objects of other kinds, by kind.
+	skipped map[string]int
+	// notObject reports whether the unit is not an object, in a file where that
+	// is allowed.
+	notObject bool
+	errs      inventory.Errors
+	// syntax reports whether the unit is not valid YAML.
+	syntax bool
+}
+
+// versioned is an object with its version; see func version.
+type versioned[T any] struct {
+	object  T
+	version string
+}
+
+func (d *decoded) skip(kind string) {
+	if d.skipped == nil {
+		d.skipped = map[string]int{}
+	}
+	d.skipped[kind]++
+}
+
+// join joins the objects of all units to a set. Several objects of one name are
+// an error, unless they are identical.
+func join(units []unit, results []decoded, errs inventory.Errors, sources []source) (*inventory.Set, inventory.Errors) {
+	j := joiner{set: &inventory.Set{}, errs: errs, seen: map[string]earlier{}, skipped: map[string]int{}}
 	for i := 0; i < len(units); {
-		whole := units[i].whole
-		if whole == nil {
-			j.add(results[i])
-			i++
-			continue
-		}
-		end, syntax := i, false
-		for end < len(units) && units[end].whole == whole {
-			syntax = syntax || results[end].syntax
+		end := i + 1
+		for end < len(units) && units[i].whole != nil && units[end].whole == units[i].whole {
 			end++
 		}
-		if syntax {
-			j.add(decodeUnit(unit{file: units[i].file, chunk: *whole}))
+		if slices.ContainsFunc(results[i:end], func(d decoded) bool { return d.syntax }) && units[i].whole != nil {
+			whole := units[i]
+			whole.chunk, whole.listKind = *units[i].whole, ""
+			j.add(&whole, decodeUnit(whole))
 		} else {
-			for _, r := range results[i:end] {
-				j.add(r)
+			for k := i; k < end; k++ {
+				j.add(&units[k], results[k])
 			}
 		}
 		i = end
 	}
-	for _, kind := range sortedKeys(j.skipped) {
+	for _, kind := range slices.Sorted(maps.Keys(j.skipped)) {
 		j.set.Skipped = append(j.set.Skipped, inventory.Skipped{Kind: kind, Count: j.skipped[kind]})
 	}
-	if len(j.faults) == 0 && len(j.origins) == 0 && len(sources) > 0 {
-		j.faults = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "holds no Pod, Namespace, Node or NetworkPolicy" + j.others()}}
+	if len(j.errs) == 0 && len(j.seen) == 0 && len(sources) > 0 {
+		j.errs = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "contains no Pod, Namespace, Node or NetworkPolicy" + j.others()}}
 	}
-	return j.set, j.faults
+	return j.set, j.errs
 }
 
 type joiner struct {
-	set     *inventory.Set
-	faults  inventory.Errors
-	origins map[string]inventory.Origin
+	set  *inventory.Set
+	errs inventory.Errors
+	// seen has the first object of each name.
+	seen    map[string]earlier
 	skipped map[string]int
 }
 
-func (j *joiner) add(d decoded) {
-	j.faults = append(j.faults, d.faults...)
+// earlier is the first object of a name.
+type earlier struct {
+	origin  inventory.Origin
+	version string
+	// content has the fields of the object that affect verdicts.
+	content any
+}
+
+func (j *joiner) add(u *unit, d decoded) {
+	j.errs = append(j.errs, d.errs...)
 	for kind, n := range d.skipped {
 		j.skipped[kind] += n
 	}
+	if d.notObject {
+		j.set.SkippedFiles = append(j.set.SkippedFiles, u.file)
+	}
 	for _, p := range d.pods {
-		if j.first(inventory.ObjectName("Pod", p.Pod.Namespace, p.Name), p.Origin) {
-			j.set.Pods = append(j.set.Pods, p)
+		o := p.object
+		if j.first(inventory.ObjectName("Pod", o.Pod.Namespace, o.Name), o.Origin, p.version, podContent{o.Pod, o.Workload, o.NoStatus}) {
+			j.set.Pods = append(j.set.Pods, o)
 		}
 	}
 	for _, n := range d.namespaces {
-		if j.first(inventory.ObjectName("Namespace", "", n.Name), n.Origin) {
-			j.set.Namespaces = append(j.set.Namespaces, n)
+		if j.first(inventory.ObjectName("Namespace", "", n.object.Name), n.object.Origin, n.version, n.object.Namespace) {
+			j.set.Namespaces = append(j.set.Namespaces, n.object)
 		}
 	}
 	for _, n := range d.nodes {
-		if j.first(inventory.ObjectName("Node", "", n.Name), n.Origin) {
-			j.set.Nodes = append(j.set.Nodes, n)
+		if j.first(inventory.ObjectName("Node", "", n.object.Name), n.object.Origin, n.version, n.object.Node) {
+			j.set.Nodes = append(j.set.Nodes, n.object)
 		}
 	}
 	for _, p := range d.policies {
-		if j.first(inventory.ObjectName("NetworkPolicy", p.NetworkPolicy.Namespace, p.Name), p.Origin) {
-			j.set.Policies = append(j.set.Policies, p)
+		o := p.object
+		if j.first(inventory.ObjectName("NetworkPolicy", o.NetworkPolicy.Namespace, o.Name), o.Origin, p.version, o.Spec) {
+			j.set.Policies = append(j.set.Policies, o)
 		}
 	}
 }
 
-// first reports a second object of one name, with both places.
-func (j *joiner) first(object string, origin inventory.Origin) bool {
-	if earlier, twice := j.origins[object]; twice {
-		j.faults = append(j.faults, &inventory.Error{
+// first reports whether an object is the first of its name. An identical object
+// is noted, and a different one is an error.
+func (j *joiner) first(object string, origin inventory.Origin, version string, content any) bool {
+	before, twice := j.seen[object]
+	switch {
+	case !twice:
+		j.seen[object] = earlier{origin, version, content}
+		return true
+	case version != "" && version == before.version, reflect.DeepEqual(content, before.content):
+		j.set.Duplicates = append(j.set.Duplicates, inventory.Duplicate{Object: object, Origin: origin, First: before.origin})
+	default:
+		j.errs = append(j.errs, &inventory.Error{
 			Origin: origin, Object: object,
-			Message: fmt.Sprintf("is here for the second time, first at %s; take one away or rename it", earlier),
+			Message: fmt.Sprintf("is in the input twice with different content, first at %s; remove one or rename it", before.origin),
 		})
-		return false
 	}
-	j.origins[object] = origin
-	return true
+	return false
 }
 
 func (j *joiner) others() string {
 	if len(j.set.Skipped) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", only kinds that decide nothing here (%s and the like)", j.set.Skipped[0].Kind)
+	return fmt.Sprintf(", only kinds that do not affect policies (such as %s)", j.set.Skipped[0].Kind)
+}
+
+// podContent has the parts of a pod that affect output.
+type podContent struct {
+	pod      policy.Pod
+	workload string
+	noStatus bool
 }

@@ -2,10 +2,12 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
-// apiVersions are the kinds that count and where they come from.
+// apiVersions are the kinds that are read, with their API versions.
 var apiVersions = map[string]string{
 	"Pod":           "v1",
 	"Namespace":     "v1",
@@ -17,42 +19,66 @@ func isList(kind string) bool {
 	return kind == "List" || itemKind(kind) != ""
 }
 
-// itemKind gives the kind that the items of a list have unless they say so
-// themselves, "" where they must.
+// itemKind returns the kind of the items of a list that have no kind themselves,
+// or "" if each item must have one.
 func itemKind(list string) string {
 	kind, ok := strings.CutSuffix(list, "List")
-	if _, counts := apiVersions[kind]; ok && counts {
+	if _, read := apiVersions[kind]; ok && read {
 		return kind
 	}
 	return ""
 }
 
-// classify says whether the kind counts. A message means that it was probably
-// meant to and cannot be taken.
-func classify(apiVersion, kind string) (known bool, message string) {
-	want, counts := apiVersions[kind]
-	group, _, hasGroup := strings.Cut(apiVersion, "/")
-	wantGroup, _, wantHasGroup := strings.Cut(want, "/")
+// classify reports whether objects of a kind are read. A message means that the
+// kind is probably meant to be one of those, and why it is not.
+func classify(apiVersion, kind string) (read bool, message string) {
+	want, read := apiVersions[kind]
 	switch {
 	case kind == "":
-		return false, "kind: missing; write what the object is, such as kind: NetworkPolicy"
-	case !counts:
-		return false, ""
+		return false, "kind: missing; write the kind of the object, such as kind: NetworkPolicy"
+	case !read && strings.ContainsFunc(kind, notInKind):
+		return false, fmt.Sprintf("kind: %q is not a kind", kind)
+	case !read:
+		return false, misspelled(apiVersion, kind)
 	case apiVersion == want:
 		return true, ""
 	case apiVersion == "":
 		return false, fmt.Sprintf("apiVersion: missing; write apiVersion: %s", want)
-	case hasGroup == wantHasGroup && (!hasGroup || group == wantGroup), kind == "NetworkPolicy" && (group == "extensions" || !hasGroup):
+	case sameGroup(apiVersion, want), kind == "NetworkPolicy" && (sameGroup(apiVersion, "extensions/") || sameGroup(apiVersion, "v1")):
 		return false, fmt.Sprintf("apiVersion: %q is not served by any supported Kubernetes; write apiVersion: %s", apiVersion, want)
 	default:
 		return false, ""
 	}
 }
 
-// skippedName tells a kind of another API group that has the name of one that
-// counts, such as Calico's NetworkPolicy.
+// notInKind reports whether a character cannot be part of a kind.
+func notInKind(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+}
+
+// misspelled returns a message if a kind differs only in case from one that is
+// read, and belongs to the same API group.
+func misspelled(apiVersion, kind string) string {
+	for _, right := range slices.Sorted(maps.Keys(apiVersions)) {
+		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right])) {
+			return fmt.Sprintf("kind: %q does not exist; write kind: %s", kind, right)
+		}
+	}
+	return ""
+}
+
+// sameGroup reports whether two API versions belong to the same group. The core
+// group has no name and no slash.
+func sameGroup(a, b string) bool {
+	groupA, _, namedA := strings.Cut(a, "/")
+	groupB, _, namedB := strings.Cut(b, "/")
+	return namedA == namedB && (!namedA || groupA == groupB)
+}
+
+// skippedName returns the kind of a skipped object, with its API version if the
+// kind has the name of one that is read, such as Calico's NetworkPolicy.
 func skippedName(apiVersion, kind string) string {
-	if _, counts := apiVersions[kind]; counts {
+	if _, read := apiVersions[kind]; read {
 		return fmt.Sprintf("%s (%s)", kind, apiVersion)
 	}
 	return kind

@@ -1,19 +1,24 @@
 package manifest
 
 import (
+	"encoding/json"
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The fields of pods, nodes and namespaces that decide anything. Everything
-// else in them is passed over, whatever it is: a dump of a newer cluster has
-// fields that no released type knows.
+// The types in this file have the fields of pods, nodes and namespaces that
+// affect verdicts. All other fields are ignored, because a dump of a newer
+// cluster has fields that no released type has.
 
 type metadata struct {
 	Name              string                  `json:"name"`
 	Namespace         string                  `json:"namespace"`
 	UID               types.UID               `json:"uid"`
+	ResourceVersion   string                  `json:"resourceVersion"`
 	Labels            map[string]string       `json:"labels"`
 	CreationTimestamp metav1.Time             `json:"creationTimestamp"`
 	OwnerReferences   []metav1.OwnerReference `json:"ownerReferences"`
@@ -26,7 +31,16 @@ func (m *metadata) objectMeta() metav1.ObjectMeta {
 	}
 }
 
-// header is what every object has.
+// version identifies one state of one object in a cluster. It is "" if the
+// object does not come from a cluster.
+func version(uid types.UID, resourceVersion string) string {
+	if uid == "" || resourceVersion == "" {
+		return ""
+	}
+	return string(uid) + "/" + resourceVersion
+}
+
+// header has the fields of every object.
 type header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -75,7 +89,23 @@ type nodeObject struct {
 	} `json:"status"`
 }
 
-// pod gives the API type, holding what was read.
+// listObject is a list of objects.
+type listObject struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Metadata   json.RawMessage   `json:"metadata"`
+	Items      []json.RawMessage `json:"items"`
+}
+
+// policyObject is a NetworkPolicy with the status that Kubernetes 1.24 to 1.27
+// wrote. The status does not affect verdicts, and later types do not have it.
+type policyObject struct {
+	networkingv1.NetworkPolicy `json:",inline"`
+
+	Status json.RawMessage `json:"status"`
+}
+
+// pod returns the fields that were read as the API type.
 func (o *podObject) pod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: o.Metadata.objectMeta(),
@@ -104,8 +134,22 @@ func containers(in []container) []corev1.Container {
 	return out
 }
 
-// noStatus reports that no cluster has ever written to the pod.
+// noStatus reports whether the pod has no status from a cluster.
 func (o *podObject) noStatus() bool {
 	s := &o.Status
 	return s.Phase == "" && s.PodIP == "" && len(s.PodIPs) == 0 && s.HostIP == "" && len(s.HostIPs) == 0
+}
+
+func (o *nodeObject) node() *corev1.Node {
+	return &corev1.Node{ObjectMeta: o.Metadata.objectMeta(), Status: corev1.NodeStatus{Addresses: o.Status.Addresses}}
+}
+
+// namespace returns the namespace with the label that the API server adds to
+// every namespace.
+func (o *namespaceObject) namespace() *corev1.Namespace {
+	meta := o.Metadata.objectMeta()
+	meta.Labels = map[string]string{}
+	maps.Copy(meta.Labels, o.Metadata.Labels)
+	meta.Labels[corev1.LabelMetadataName] = meta.Name
+	return &corev1.Namespace{ObjectMeta: meta}
 }

@@ -1,14 +1,13 @@
 package manifest
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// step is one step of a path into an object: a key, or an index when key is "".
+// step is one step of a path into an object: a key, or an index if key is "".
 type step struct {
 	key   string
 	index int
@@ -17,14 +16,15 @@ type step struct {
 // path leads from an object to one of its fields.
 type path []step
 
-// key gives the path one key deeper; p stays as it is.
+// key returns the path to a key below p. It does not change p.
 func (p path) key(k string) path { return append(p[:len(p):len(p)], step{key: k}) }
 
-// at gives the path one index deeper; p stays as it is.
+// at returns the path to an index below p. It does not change p.
 func (p path) at(i int) path { return append(p[:len(p):len(p)], step{index: i}) }
 
-// String writes the path as Kubernetes does: spec.ingress[0].from, and keys
-// that hold dots or slashes in brackets: metadata.labels[example.com/role].
+// String formats the path as Kubernetes does: spec.ingress[0].from. Keys that
+// contain dots, slashes or brackets are in brackets:
+// metadata.labels[example.com/role].
 func (p path) String() string {
 	var b strings.Builder
 	for _, s := range p {
@@ -42,7 +42,8 @@ func (p path) String() string {
 	return b.String()
 }
 
-// parsePath reads what String writes, but for keys in brackets.
+// parsePath parses a path that String formatted. It does not support keys in
+// brackets.
 func parsePath(s string) path {
 	var p path
 	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
@@ -55,18 +56,8 @@ func parsePath(s string) path {
 	return p
 }
 
-// parseNodes gives the text as YAML nodes, which know their lines; nil where it
-// cannot be parsed.
-func parseNodes(text []byte) *yaml.Node {
-	var document yaml.Node
-	if yaml.NewDecoder(bytes.NewReader(text)).Decode(&document) != nil || len(document.Content) == 0 {
-		return nil
-	}
-	return document.Content[0]
-}
-
-// lineOf finds the line, from 1, that the field or the nearest enclosing one
-// begins at.
+// lineOf returns the line, counted from 1, on which a field begins. If the field
+// does not exist, it is the line of the nearest field that encloses it.
 func lineOf(node *yaml.Node, p path) int {
 	line := node.Line
 	for _, s := range p {
@@ -79,7 +70,7 @@ func lineOf(node *yaml.Node, p path) int {
 	return line
 }
 
-// child gives the value that the step leads to and the line it is named on.
+// child returns the value at a step below node, and the line of its key.
 func child(node *yaml.Node, s step) (*yaml.Node, int) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

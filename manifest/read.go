@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,17 +13,20 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Stdin is the path that means standard input, and StdinName is how faults
-// name it.
+// Stdin is the path of standard input, and StdinName is its name in errors.
 const (
 	Stdin     = "-"
 	StdinName = "standard input"
 )
 
-// Read reads every path: a file of any name, a directory with the *.yaml,
-// *.yml and *.json files below it (hidden ones left out), or "-" for stdin. A
-// file that is reached twice is read once. The error is an inventory.Errors with every
-// fault found; then the set is nil.
+// optionalFiles are the names of files in a directory that belong to Helm or
+// Kustomize. Documents in them that are not Kubernetes objects are skipped.
+var optionalFiles = []string{"Chart.yaml", "values.yaml", "kustomization.yaml", "kustomization.yml"}
+
+// Read reads each path: a file, a directory with all *.yaml, *.yml and *.json
+// files below it except hidden ones, or "-" for stdin. It reads a file only
+// once, even if several paths lead to it. If the input has errors, Read returns
+// all of them as inventory.Errors, and no set.
 func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	r := reader{stdin: stdin, seen: map[string]bool{}}
 	if len(paths) == 0 {
@@ -33,10 +35,10 @@ func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	for _, path := range paths {
 		r.path(path)
 	}
-	set, faults := decodeSources(r.sources)
-	faults = append(r.faults, faults...)
-	if len(faults) > 0 {
-		return nil, faults
+	set, errs := decodeSources(r.sources)
+	errs = append(r.errs, errs...)
+	if len(errs) > 0 {
+		return nil, errs
 	}
 	return set, nil
 }
@@ -45,53 +47,59 @@ func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 type source struct {
 	name string
 	data []byte
-	// listed reports that the file was found in a directory; there it may be
+	// listed reports whether the file was found in a directory, where it may be
 	// empty.
 	listed bool
+	// optional reports whether the file may have documents that are not
+	// Kubernetes objects.
+	optional bool
 }
 
-// reader collects the files that the paths mean.
+// reader collects the files that the paths lead to.
 type reader struct {
 	stdin   io.Reader
 	seen    map[string]bool
 	sources []source
-	faults  inventory.Errors
+	errs    inventory.Errors
 }
 
-func (r *reader) fault(path, format string, args ...any) {
-	r.faults = append(r.faults, &inventory.Error{Origin: inventory.Origin{File: path}, Message: fmt.Sprintf(format, args...)})
+func (r *reader) fail(path, message string) {
+	r.errs = append(r.errs, &inventory.Error{Origin: inventory.Origin{File: path}, Message: message})
 }
 
 func (r *reader) path(path string) {
 	if path == Stdin {
-		if r.firstVisit(Stdin) {
-			data, err := io.ReadAll(r.stdin)
-			if err != nil {
-				r.fault(StdinName, "reading: %v", err)
-				return
-			}
-			r.sources = append(r.sources, source{name: StdinName, data: data})
-		}
+		r.standardInput()
 		return
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		r.fault(path, "%s", reasonOf(err))
-	case info.IsDir():
-		if r.directory(path) == 0 {
-			r.fault(path, "the directory holds no *.yaml, *.yml or *.json file")
-		}
-	default:
-		r.file(path, false)
+		r.fail(path, reasonOf(err))
+	case !info.IsDir():
+		r.file(source{name: path})
+	case r.directory(path) == 0:
+		r.fail(path, "the directory contains no *.yaml, *.yml or *.json file")
 	}
 }
 
-// directory reads what lies below and counts the files.
+func (r *reader) standardInput() {
+	if !r.firstVisit(Stdin) {
+		return
+	}
+	data, err := io.ReadAll(r.stdin)
+	if err != nil {
+		r.fail(StdinName, fmt.Sprintf("reading: %v", err))
+		return
+	}
+	r.sources = append(r.sources, source{name: StdinName, data: data})
+}
+
+// directory reads the files below a directory and returns their number.
 func (r *reader) directory(path string) int {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		r.fault(path, "%s", reasonOf(err))
+		r.fail(path, reasonOf(err))
 		return 1
 	}
 	count := 0
@@ -107,24 +115,25 @@ func (r *reader) directory(path string) int {
 		switch filepath.Ext(name) {
 		case ".yaml", ".yml", ".json":
 			count++
-			r.file(name, true)
+			r.file(source{name: name, listed: true, optional: slices.Contains(optionalFiles, entry.Name())})
 		}
 	}
 	return count
 }
 
-func (r *reader) file(path string, listed bool) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
+// file reads the data of a source.
+func (r *reader) file(s source) {
+	if target, err := filepath.EvalSymlinks(s.name); err == nil {
 		if abs, err := filepath.Abs(target); err == nil && !r.firstVisit(abs) {
 			return
 		}
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		r.fault(path, "%s", reasonOf(err))
+	var err error
+	if s.data, err = os.ReadFile(s.name); err != nil {
+		r.fail(s.name, reasonOf(err))
 		return
 	}
-	r.sources = append(r.sources, source{name: path, data: data, listed: listed})
+	r.sources = append(r.sources, s)
 }
 
 func (r *reader) firstVisit(key string) bool {
@@ -135,7 +144,7 @@ func (r *reader) firstVisit(key string) bool {
 	return true
 }
 
-// reasonOf takes the path out of a file error: the fault names it already.
+// reasonOf returns the message of an error about a file without the path.
 func reasonOf(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "no such file or directory"
@@ -145,8 +154,4 @@ func reasonOf(err error) string {
 		return pathError.Err.Error()
 	}
 	return err.Error()
-}
-
-func sortedKeys(m map[string]int) []string {
-	return slices.Sorted(maps.Keys(m))
 }

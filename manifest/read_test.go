@@ -202,7 +202,7 @@ spec: {selector: all()}
 	}
 }
 
-func TestReadFaults(t *testing.T) {
+func TestReadErrors(t *testing.T) {
 	policy := func(spec string) string {
 		return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: db\nspec:\n" + spec
 	}
@@ -213,9 +213,9 @@ func TestReadFaults(t *testing.T) {
 		text string
 		want []string
 	}{
-		"S61 no valid YAML": {"kind: Pod\n  name: web\n", []string{"standard input:2: no valid YAML: mapping values are not allowed in this context"}},
-		"S61 a tab":         {podYAML + "---\na:\n\tb: 1\n", []string{"standard input:19: no valid YAML: found character that cannot start any token; YAML is indented with spaces, not with tabs"}},
-		"S61 a key twice":   {"kind: Pod\nkind: Node\n", []string{`standard input:2: no valid YAML: key "kind" already set in map`}},
+		"S61 invalid YAML": {"kind: Pod\n  name: web\n", []string{"standard input:2: invalid YAML: mapping values are not allowed in this context"}},
+		"S61 a tab":        {podYAML + "---\na:\n\tb: 1\n", []string{"standard input:19: invalid YAML: found character that cannot start any token; YAML is indented with spaces, not with tabs"}},
+		"S61 a key twice":  {"kind: Pod\nkind: Node\n", []string{`standard input:2: invalid YAML: the key "kind" is given twice; keep one`}},
 		"S61 a typo in a policy": {
 			policy("  podSelector: {}\n  ingress:\n  - form:\n    - podSelector: {}\n"),
 			[]string{`standard input:8: NetworkPolicy default/db: spec.ingress[0].form: unknown field; did you mean "from"?`},
@@ -256,33 +256,33 @@ func TestReadFaults(t *testing.T) {
 		"S61 a pod's wrong type":  {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  hostNetwork: \"yes\"\n", []string{`standard input:6: Pod default/web: spec.hostNetwork: is the string "yes", must be true or false; if it is in quotes, take them away`}},
 		"S61 no container port":   {"apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - ports:\n    - {name: http, containerPort: 80000}\n", []string{"standard input:7: Pod default/web: spec.containers[0].ports[0].containerPort: 80000 is not a port: want 1 to 65535"}},
 		"S61 no node address":     {"apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus:\n  addresses:\n  - {type: InternalIP, address: n.example}\n", []string{`standard input:6: Node n1: status.addresses[0].address: "n.example" is not an IP address`}},
-		"S61 the same pod twice":  {podYAML + "---\n" + podYAML, []string{"standard input:17: Pod default/web: is here for the second time, first at standard input:1; take one away or rename it"}},
-		"S61 no kind":             {"apiVersion: v1\nmetadata: {name: a}\n", []string{"standard input:1: object default/a: kind: missing; write what the object is, such as kind: NetworkPolicy"}},
+		"S61 two pods of a name":  {podYAML + "---\n" + strings.Replace(podYAML, "10.0.0.1", "10.0.0.2", 2), []string{"standard input:17: Pod default/web: is in the input twice with different content, first at standard input:1; remove one or rename it"}},
+		"S61 no kind":             {"apiVersion: v1\nmetadata: {name: a}\n", []string{"standard input:1: object default/a: kind: missing; write the kind of the object, such as kind: NetworkPolicy"}},
 		"S61 no apiVersion":       {"kind: NetworkPolicy\nmetadata: {name: a}\n", []string{"standard input:1: NetworkPolicy default/a: apiVersion: missing; write apiVersion: networking.k8s.io/v1"}},
 		"S61 an old apiVersion":   {"apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a}\n", []string{`standard input:1: NetworkPolicy default/a: apiVersion: "extensions/v1beta1" is not served by any supported Kubernetes; write apiVersion: networking.k8s.io/v1`}},
 		"S61 no name":             {"apiVersion: v1\nkind: Namespace\nmetadata:\n  labels: {a: b}\n", []string{"standard input:3: Namespace without a name: metadata.name: missing; give the Namespace a name"}},
-		"S61 an impossible name":  {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is no name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
-		"S61 a scalar":            {"hello\n", []string{"standard input:1: is no Kubernetes object; want apiVersion, kind and metadata (several objects: separate them by --- or put them under items: of kind: List)"}},
+		"S61 an impossible name":  {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is not a valid name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
+		"S61 a scalar":            {"hello\n", []string{"standard input:1: is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)"}},
 		"S61 nothing":             {"", []string{"standard input: is empty; want YAML or JSON with Kubernetes objects"}},
-		"S61 nothing of interest": {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: holds no Pod, Namespace, Node or NetworkPolicy, only kinds that decide nothing here (Service and the like)"}},
+		"S61 nothing of interest": {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node or NetworkPolicy, only kinds that do not affect policies (such as Service)"}},
 		"S61 UTF-16":              {"\xff\xfek\x00", []string{"standard input: is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}},
 		"S61 an item of a list":   {"kind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: [n1]\n", []string{"standard input:6: Node without a name: metadata.name: is a list, must be a string"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			set, err := read(test.text)
-			var faults inventory.Errors
-			if !errors.As(err, &faults) {
-				t.Fatalf("error %v, want Errors; objects %v", err, set)
+			var errs inventory.Errors
+			if !errors.As(err, &errs) {
+				t.Fatalf("error %v, want inventory.Errors; objects %v", err, set)
 			}
-			if diff := cmp.Diff(strings.Join(test.want, "\n"), faults.Error()); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
+			if diff := cmp.Diff(strings.Join(test.want, "\n"), errs.Error()); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestReadFaultsOfFiles(t *testing.T) {
+func TestReadErrorsOfFiles(t *testing.T) {
 	dir := write(t, map[string]string{
 		"cut.json":     "{\"apiVersion\": \"v1\",\n\"kind\": \"Pod\",\n\"metadata\": {",
 		"bad.json":     "{\"apiVersion\": \"v1\",\n\"kind\" \"Pod\"}",
@@ -290,10 +290,10 @@ func TestReadFaultsOfFiles(t *testing.T) {
 		"none/file.md": "text",
 	})
 	tests := map[string]string{
-		"cut.json":     "cut.json:3: no valid JSON: it ends in the middle of a value; is the file cut off?",
-		"bad.json":     "bad.json:2: no valid JSON: invalid character '\"' after object key",
+		"cut.json":     "cut.json:3: invalid JSON: the text ends inside a value; is the file cut off?",
+		"bad.json":     "bad.json:2: invalid JSON: invalid character '\"' after object key",
 		"empty.yaml":   "empty.yaml: is empty; want YAML or JSON with Kubernetes objects",
-		"none":         "none: the directory holds no *.yaml, *.yml or *.json file",
+		"none":         "none: the directory contains no *.yaml, *.yml or *.json file",
 		"missing.yaml": "missing.yaml: no such file or directory",
 	}
 	for name, want := range tests {
@@ -307,7 +307,7 @@ func TestReadFaultsOfFiles(t *testing.T) {
 func TestErrorsAreBounded(t *testing.T) {
 	_, err := read(strings.Repeat("---\nkind: Pod\n", 50))
 	if err == nil || strings.Count(err.Error(), "\n") != 20 || !strings.HasSuffix(err.Error(), "\nand 30 more") {
-		t.Errorf("error %v, want 20 faults and how many more", err)
+		t.Errorf("error %v, want 20 errors and the number of the others", err)
 	}
 }
 
@@ -353,7 +353,7 @@ func TestLongList(t *testing.T) {
 			t.Errorf("the last policy's spec (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("lines of faults", func(t *testing.T) {
+	t.Run("lines of errors", func(t *testing.T) {
 		text := "apiVersion: v1\nkind: List\nitems:\n"
 		for i := range 1000 {
 			text += item(i, "x")

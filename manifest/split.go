@@ -4,17 +4,17 @@ import (
 	"bytes"
 )
 
-// chunk is a piece of a source that can be decoded by itself.
+// chunk is a part of a file that is decoded by itself.
 type chunk struct {
 	data []byte
-	// line is the source's line that data begins at, from 1.
+	// line is the line of the file on which data begins, counted from 1.
 	line int
 }
 
-// documents splits a YAML stream at its document markers. A marker at the
-// beginning of a line is one wherever it stands: YAML allows no scalar to hold
-// it there, and JSON no string to hold a line break. Documents without content
-// are left out.
+// documents splits a file at its YAML document markers, "---" and "...". A
+// marker at the beginning of a line always ends the document: neither a YAML
+// scalar nor a JSON string can contain such a line. Documents that have no
+// content are left out. Directives, such as %YAML, stay with their document.
 func documents(data []byte) []chunk {
 	var out []chunk
 	start, line, startLine := 0, 1, 1
@@ -25,10 +25,11 @@ func documents(data []byte) []chunk {
 	}
 	for at := 0; at < len(data); line++ {
 		next := lineEnd(data, at)
-		if marker := data[at:next]; isMarker(marker, "---") {
+		switch text := data[at:next]; {
+		case isMarker(text, "---") && !isDirectives(data[start:at]):
 			emit(at)
 			start, startLine = at+3, line
-		} else if isMarker(marker, "...") {
+		case isMarker(text, "...") && !hasContent(text[3:]):
 			emit(at)
 			start, startLine = next, line+1
 		}
@@ -38,7 +39,7 @@ func documents(data []byte) []chunk {
 	return out
 }
 
-// lineEnd gives the index behind the line break that ends the line at.
+// lineEnd returns the index after the line break of the line that begins at.
 func lineEnd(data []byte, at int) int {
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return at + i + 1
@@ -53,30 +54,44 @@ func isMarker(line []byte, marker string) bool {
 	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\n' || line[3] == '\r'
 }
 
-// hasContent reports whether there is more than blank lines, comments and
-// directives.
-func hasContent(data []byte) bool {
-	for at := 0; at < len(data); {
-		next := lineEnd(data, at)
-		text := bytes.TrimSpace(data[at:next])
-		if len(text) > 0 && text[0] != '#' && data[at] != '%' {
-			return true
-		}
-		at = next
+// hasContent reports whether data has more than blank lines and comments.
+func hasContent(data []byte) bool { return firstContent(data) != 0 }
+
+// isDirectives reports whether data has directives and, apart from blank lines
+// and comments, nothing before them.
+func isDirectives(data []byte) bool {
+	if firstContent(data) != '%' {
+		return false
 	}
-	return false
+	for at := 0; at < len(data); at = lineEnd(data, at) {
+		if isMarker(data[at:lineEnd(data, at)], "---") {
+			return false
+		}
+	}
+	return true
+}
+
+// firstContent returns the first byte that is not white space or part of a
+// comment, or 0 if there is none.
+func firstContent(data []byte) byte {
+	for at := 0; at < len(data); at = lineEnd(data, at) {
+		text := bytes.TrimLeft(data[at:lineEnd(data, at)], " \t\r\n")
+		if len(text) > 0 && text[0] != '#' {
+			return text[0]
+		}
+	}
+	return 0
 }
 
 // listItems splits a YAML document that is a list in block style, as kubectl
-// writes it, into the document without its items and the items. It looks at
-// lines only, so each part must still prove to be YAML by itself: a line that
-// looks like an item but lies inside a quoted scalar or a flow collection
-// leaves two parts that cannot be parsed. A block scalar cannot hold such a
-// line, because its text is indented deeper than the dash. ok is false when the
-// document is no such list or too small to bother.
-func listItems(document chunk) (head []byte, items []chunk, ok bool) {
-	const worthwhile = 64 << 10
-	if len(document.data) < worthwhile {
+// prints it, into the document without its items and the items. It looks at
+// lines only, so the caller must check that each part is valid YAML by itself:
+// if a line inside a quoted scalar or a flow collection looks like an item, the
+// part that ends there is not valid. A block scalar cannot contain such a line
+// because its text is indented deeper than the dash. ok is false if the document
+// is not such a list, or shorter than minimum, in bytes.
+func listItems(document chunk, minimum int) (head []byte, items []chunk, ok bool) {
+	if len(document.data) < minimum {
 		return nil, nil, false
 	}
 	data := document.data
@@ -110,7 +125,8 @@ func isKey(line []byte) bool {
 	return c != ' ' && c != '-' && c != '#' && c != '\n' && c != '\r' && c != '\t'
 }
 
-// sequence splits a block sequence at the dashes of its first item's column.
+// sequence splits a block sequence at the dashes in the column of its first
+// item.
 func sequence(data []byte, line int) (items []chunk, ok bool) {
 	column, start := -1, 0
 	for at, n := 0, line; at < len(data); n++ {

@@ -1,171 +1,186 @@
 package manifest
 
 import (
-	"encoding/json"
+	"bytes"
+	"errors"
 	"fmt"
-	"reflect"
+	"io"
 	"strings"
-	"sync"
 
 	"go.yaml.in/yaml/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// readFields are the kinds of which only some fields are read, with the types
-// of those fields. A pod from a cluster is mostly others.
-var readFields = map[string]map[string]reflect.Type{
-	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
-	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
-	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
-}
-
-// headerFields are what is read of an object of any other kind.
-var headerFields = fieldsOf(reflect.TypeFor[header]())
-
-// yamlToJSON gives a YAML document as JSON, as far as its kind is read at all:
-// of an object whose kind decides nothing the header is left, of others the
-// fields that are read. defaultKind is the kind of objects that do not say one.
-// A key given twice is an error, as YAML has it.
-func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
-	var v any
-	if err := yaml.UnmarshalStrict(text, &v); err != nil {
-		return nil, err
+// parseYAML parses a text that holds one YAML document, with the values that
+// kubectl reads in it: both use version 2 of the parser, in which an unquoted
+// yes is a boolean. The text may end before the document does only in comments.
+// The error is a syntaxErrors.
+func parseYAML(text []byte) (any, error) {
+	v, err := decodeYAML(text, true)
+	var duplicates *yaml.TypeError
+	if errors.As(err, &duplicates) {
+		// The strict mode of the parser also rejects a key that overrides one
+		// from a merge key (<<), which is valid.
+		if errs := duplicateKeys(parseNodes(text)); len(errs) > 0 {
+			return nil, errs
+		}
+		v, err = decodeYAML(text, false)
 	}
-	out, err := prune(v, defaultKind)
 	if err != nil {
+		return nil, yamlErrors(text, err)
+	}
+	return v, nil
+}
+
+func decodeYAML(text []byte, strict bool) (any, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.SetStrict(strict)
+	var v, more any
+	if err := decoder.Decode(&v); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return json.Marshal(out)
+	switch err := decoder.Decode(&more); {
+	case err == nil:
+		return nil, errors.New("a second document begins in it; separate documents with a line ---")
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return v, nil
 }
 
-// fieldCache holds fieldsOf of the struct types that were asked for.
-var fieldCache sync.Map
-
-// fieldsOf gives a struct's fields by the name they have in JSON.
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
-	if fields, ok := fieldCache.Load(t); ok {
-		return fields.(map[string]reflect.Type)
+// parseNodes parses a text into nodes, which have line numbers. It returns nil
+// if the text is not valid YAML.
+func parseNodes(text []byte) *yamlv3.Node {
+	var document yamlv3.Node
+	if yamlv3.Unmarshal(text, &document) != nil || len(document.Content) == 0 {
+		return nil
 	}
-	fields := map[string]reflect.Type{}
-	collectFields(t, fields)
-	fieldCache.Store(t, fields)
-	return fields
+	return document.Content[0]
 }
 
-func collectFields(t reflect.Type, into map[string]reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && (name == "" || strings.Contains(options, "inline")):
-			collectFields(f.Type, into)
-		case name != "" && name != "-":
-			into[name] = f.Type
-		}
-	}
+// syntaxError is an error in a text. line is counted from 1.
+type syntaxError struct {
+	line    int
+	message string
 }
 
-// prune converts an object, or a sequence of objects.
-func prune(v any, defaultKind string) (any, error) {
-	if list, ok := v.([]any); ok {
-		return convertList(list, func(item any) (any, error) { return prune(item, defaultKind) })
-	}
-	object, ok := v.(map[any]any)
-	if !ok {
-		return convert(v, nil)
-	}
-	kind, _ := object["kind"].(string)
-	if kind == "" {
-		kind = defaultKind
-	}
-	list := isList(kind)
-	fields := readFields[kind]
-	if fields == nil {
-		fields = headerFields
-	}
-	out := make(map[string]any, len(object))
-	for k, e := range object {
-		name, ok := k.(string)
-		if !ok {
-			return nil, fmt.Errorf("the key %v is no string", k)
-		}
-		var value any
-		var err error
-		switch field := fields[name]; {
-		case list && name == "items":
-			value, err = prune(e, itemKind(kind))
-		case kind == "NetworkPolicy":
-			value, err = convert(e, nil)
-		case field != nil:
-			value, err = convert(e, field)
-		default:
+type syntaxErrors []syntaxError
+
+func (e syntaxErrors) Error() string { return e[0].message }
+
+// yamlErrors adds the lines to an error of the parser.
+func yamlErrors(text []byte, err error) syntaxErrors {
+	var out syntaxErrors
+	for message := range strings.Lines(err.Error()) {
+		message = strings.TrimSpace(strings.TrimPrefix(message, "yaml: "))
+		if message == "unmarshal errors:" {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		line := 1
+		if _, scanErr := fmt.Sscanf(message, "line %d:", &line); scanErr == nil {
+			_, message, _ = strings.Cut(message, ": ")
+			if countsFromZero(message) {
+				line++
+			}
 		}
-		out[name] = value
+		last := 1 + bytes.Count(bytes.TrimRight(text, " \t\r\n"), []byte("\n"))
+		out = append(out, syntaxError{line: min(line, last), message: explainYAML(message)})
 	}
-	return out, nil
+	return out
 }
 
-// convert makes a value of the YAML parser one that JSON can hold. Where t is
-// a struct, keys that it has no field for are left out; nil keeps all.
-func convert(v any, t reflect.Type) (any, error) {
-	if t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+// countsFromZero reports whether the parser counts the lines from 0 in an error.
+// It does so in the errors of its grammar, but not in those of its scanner.
+func countsFromZero(message string) bool {
+	for _, start := range []string{"<", "'", "',", "key", "node content"} {
+		if strings.HasPrefix(message, "did not find expected "+start) {
+			return true
+		}
 	}
-	switch v := v.(type) {
-	case []any:
-		var element reflect.Type
-		if t != nil && t.Kind() == reflect.Slice {
-			element = t.Elem()
-		}
-		return convertList(v, func(item any) (any, error) { return convert(item, element) })
-	case map[any]any:
-		var fields map[string]reflect.Type
-		if t != nil && t.Kind() == reflect.Struct {
-			fields = fieldsOf(t)
-		}
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			name, err := keyName(k)
-			if err != nil {
-				return nil, err
-			}
-			field := fields[name]
-			if fields != nil && field == nil {
-				continue
-			}
-			if out[name], err = convert(e, field); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+	return false
+}
+
+// explainYAML adds to an error of the parser how to fix it.
+func explainYAML(message string) string {
+	switch {
+	case strings.Contains(message, "cannot start any token"):
+		return message + "; YAML is indented with spaces, not with tabs"
+	case strings.Contains(message, "expected <document start>"):
+		return "the document ends before this line; indent the line as the lines above it, or separate documents with a line ---"
 	default:
-		return v, nil
+		return message
 	}
 }
 
-func convertList(list []any, one func(any) (any, error)) (any, error) {
-	out := make([]any, len(list))
-	for i, item := range list {
-		var err error
-		if out[i], err = one(item); err != nil {
-			return nil, err
+// duplicateKeys returns an error for each key that a mapping has twice, and for
+// each merge key that follows a key which it also sets: kubectl then takes the
+// merged value although YAML says that the key overrides it.
+func duplicateKeys(node *yamlv3.Node) syntaxErrors {
+	if node == nil {
+		return nil
+	}
+	var errs syntaxErrors
+	if node.Kind == yamlv3.MappingNode {
+		errs = duplicatesIn(node)
+	}
+	for _, c := range node.Content {
+		errs = append(errs, duplicateKeys(c)...)
+	}
+	return errs
+}
+
+func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		key := mapping.Content[i]
+		name := nodeName(key)
+		if seen[name] {
+			errs = append(errs, syntaxError{key.Line, fmt.Sprintf("the key %q is given twice; keep one", name)})
+		}
+		seen[name] = true
+		if key.ShortTag() != "!!merge" {
+			continue
+		}
+		for _, merged := range mergedKeys(mapping.Content[i+1]) {
+			if seen[merged] {
+				errs = append(errs, syntaxError{key.Line, fmt.Sprintf("the merge key << follows the key %q, which it also sets; put << first", merged)})
+			}
 		}
 	}
-	return out, nil
+	return errs
 }
 
-// keyName gives a mapping's key as JSON has it: numbers and booleans are keys
-// too in YAML.
-func keyName(k any) (string, error) {
-	switch k := k.(type) {
-	case string:
-		return k, nil
-	case int, int64, uint64, float64, bool:
-		return fmt.Sprint(k), nil
-	default:
-		return "", fmt.Errorf("the key %v is no string", k)
+// mergedKeys returns the keys that the value of a merge key sets: those of a
+// mapping, or of each mapping in a sequence.
+func mergedKeys(value *yamlv3.Node) (names []string) {
+	if value.Kind == yamlv3.AliasNode {
+		value = value.Alias
 	}
+	switch value.Kind {
+	case yamlv3.SequenceNode:
+		for _, c := range value.Content {
+			names = append(names, mergedKeys(c)...)
+		}
+	case yamlv3.MappingNode:
+		for i := 0; i+1 < len(value.Content); i += 2 {
+			if value.Content[i].ShortTag() == "!!merge" {
+				names = append(names, mergedKeys(value.Content[i+1])...)
+			} else {
+				names = append(names, nodeName(value.Content[i]))
+			}
+		}
+	}
+	return names
+}
+
+// nodeName returns the name that a key has in JSON, or its text if it has none.
+func nodeName(key *yamlv3.Node) string {
+	const quoted = yamlv3.SingleQuotedStyle | yamlv3.DoubleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
+	var v any
+	if key.Style&quoted == 0 && yaml.Unmarshal([]byte(key.Value), &v) == nil {
+		if name, err := keyName(v); err == nil {
+			return name
+		}
+	}
+	return key.Value
 }

@@ -147,12 +147,8 @@ const maxNotes = 10
 
 // writeNotes lists what is missing in the manifests or cannot be understood.
 func writeNotes(w io.Writer, set *inventory.Set) {
-	if len(set.Skipped) > 0 {
-		var kinds []string
-		for _, s := range set.Skipped {
-			kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
-		}
-		fmt.Fprintf(w, "note: skipped kinds that no verdict depends on: %s\n", strings.Join(kinds, ", "))
+	for _, text := range set.Notes() {
+		fmt.Fprintf(w, "note: %s\n", text)
 	}
 	policies := set.Snapshot().Policies()
 	if missing := set.NamespacesWithoutObject(); len(missing) > 0 && slices.ContainsFunc(policies, (*policy.Policy).UsesNamespaces) {

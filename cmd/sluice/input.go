@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -88,7 +87,7 @@ func (i *input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	noteSkipped(cmd.ErrOrStderr(), set)
+	noteAll(cmd.ErrOrStderr(), set.Notes())
 	return set, nil
 }
 
@@ -115,17 +114,6 @@ func noteAll(w io.Writer, notes []string) {
 	for _, text := range notes {
 		note(w, "%s", text)
 	}
-}
-
-func noteSkipped(w io.Writer, set *inventory.Set) {
-	if len(set.Skipped) == 0 {
-		return
-	}
-	var kinds []string
-	for _, s := range set.Skipped {
-		kinds = append(kinds, fmt.Sprintf("%d %s", s.Count, s.Kind))
-	}
-	note(w, "skipped kinds that do not affect policies: %s", strings.Join(kinds, ", "))
 }
 
 // noteInvalid lists the fields of a cluster's objects that were left out.

@@ -1,0 +1,41 @@
+package inventory
+
+import (
+	"fmt"
+	"strings"
+)
+
+// namesShown is the number of names that one note lists.
+const namesShown = 5
+
+// Notes returns one sentence about each sort of input that is not in the set.
+func (s *Set) Notes() []string {
+	var notes []string
+	if len(s.Skipped) > 0 {
+		var kinds []string
+		for _, k := range s.Skipped {
+			kinds = append(kinds, fmt.Sprintf("%d %s", k.Count, k.Kind))
+		}
+		notes = append(notes, "skipped kinds that do not affect policies: "+strings.Join(kinds, ", "))
+	}
+	if len(s.SkippedFiles) > 0 {
+		notes = append(notes, "skipped files without Kubernetes objects: "+few(s.SkippedFiles))
+	}
+	if n := len(s.Duplicates); n > 0 {
+		d := s.Duplicates[0]
+		note := fmt.Sprintf("%s is in the input twice with the same content, at %s and %s", d.Object, d.First, d.Origin)
+		if n > 1 {
+			note += fmt.Sprintf("; so are %d other objects", n-1)
+		}
+		notes = append(notes, note+". Each counts once")
+	}
+	return notes
+}
+
+// few joins the first names of a list, and says how many follow.
+func few(names []string) string {
+	if len(names) > namesShown {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesShown], ", "), len(names)-namesShown)
+	}
+	return strings.Join(names, ", ")
+}

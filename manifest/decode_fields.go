@@ -1,0 +1,89 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	kjson "sigs.k8s.io/json"
+)
+
+// decode decodes raw and reports whether it fits the type of into. A field that
+// is given twice does not fit. With strict, neither does a field that the type
+// does not have.
+func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
+	options := []kjson.StrictOption{kjson.DisallowDuplicateFields}
+	if strict {
+		options = append(options, kjson.DisallowUnknownFields)
+	}
+	strictErrs, err := kjson.UnmarshalStrict(raw, into, options...)
+	if err == nil && len(strictErrs) == 0 {
+		return true
+	}
+	if err != nil || strict {
+		d.explain(raw, root, name, reflect.TypeOf(into).Elem(), strict, err)
+	}
+	d.duplicates(root, name, strictErrs)
+	return false
+}
+
+// duplicates reports the fields that are given twice.
+func (d *decoder) duplicates(root path, name string, strictErrs []error) {
+	for _, err := range strictErrs {
+		var fieldError kjson.FieldError
+		if !strings.HasPrefix(err.Error(), "duplicate") || !errors.As(err, &fieldError) {
+			continue
+		}
+		field := parsePath(fieldError.FieldPath())
+		d.fail(d.lineOf(root, field), name, field.String(), "the field is given twice; keep one")
+	}
+}
+
+// explain reports each field of raw that does not fit t. err is the error of the
+// JSON decoder. It is reported if explain finds nothing itself.
+func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, strict bool, err error) {
+	before := len(d.out.errs)
+	c := checker{strict: strict, report: func(at path, message string) {
+		d.fail(d.lineOf(root, at), name, at.String(), message)
+	}}
+	c.check(raw, t)
+	if len(d.out.errs) == before && err != nil {
+		d.fail(d.lineOf(root, nil), name, "", err.Error())
+	}
+}
+
+// reduced reports an error of package policy, which begins with the field. It
+// returns whether there is none.
+func (d *decoder) reduced(root path, name string, err error) bool {
+	if err == nil {
+		return true
+	}
+	field, message, found := strings.Cut(err.Error(), ": ")
+	if !found {
+		field, message = "", err.Error()
+	}
+	d.fail(d.lineOf(root, parsePath(field)), name, field, message)
+	return false
+}
+
+// named reports invalid names and namespaces, and returns whether both are
+// valid.
+func (d *decoder) named(root path, object, kind, name, namespace string) bool {
+	before := len(d.out.errs)
+	field := path{}.key("metadata")
+	switch reasons := validation.IsDNS1123Subdomain(name); {
+	case name == "":
+		d.fail(d.lineOf(root, field), object, "metadata.name", "missing; give the "+kind+" a name")
+	case len(reasons) > 0:
+		d.fail(d.lineOf(root, field.key("name")), object, "metadata.name", fmt.Sprintf("%q is not a valid name: %s", name, reasons[0]))
+	}
+	if namespace == "" {
+		return len(d.out.errs) == before
+	}
+	if reasons := validation.IsDNS1123Label(namespace); len(reasons) > 0 {
+		d.fail(d.lineOf(root, field.key("namespace")), object, "metadata.namespace", fmt.Sprintf("%q is not a valid namespace: %s", namespace, reasons[0]))
+	}
+	return len(d.out.errs) == before
+}

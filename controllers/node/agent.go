@@ -25,28 +25,28 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Options say for which node an agent works, and where.
+// Options configure an agent.
 type Options struct {
 	// Node is the name of the node's Node object.
 	Node string
 	// StateDir is the directory that agent and dataplane share.
 	StateDir string
-	// MetricsAddress and HealthAddress are where metrics, and /healthz and
-	// /readyz, are served, such as ":8080"; "0" is nowhere. The default is
-	// ":8080" and nowhere.
+	// MetricsAddress is the address of /metrics, by default ":8080".
+	// HealthAddress is the address of /healthz and /readyz, by default none. "0"
+	// disables a server.
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
-	// Registry takes the agent's metrics. MetricsAddress serves those of
-	// controller-runtime's registry.
+	// Registry registers the metrics of the agent. MetricsAddress serves the
+	// metrics of controller-runtime's registry.
 	Registry prometheus.Registerer
 }
 
-// startTime is after which the memory that only the start took is given back: by
-// then the first tree is out.
+// startTime is the time after which memory that only startup needed is returned to
+// the operating system. The first tree is published by then.
 const startTime = 5 * time.Second
 
 // Run keeps the node's tree up to date until the context ends. While the API
-// server is away, also at startup, it waits.
+// server cannot be reached, also at startup, it waits.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	lock, err := statedir.LockAgent(o.StateDir)
 	if err != nil {
@@ -57,58 +57,103 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 }
 
 func run(ctx context.Context, config *rest.Config, o Options) error {
-	m, err := newMetrics(o.Registry)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	w := newWorld(o.Node)
-	p, err := newPublisher(w, o.StateDir, m, o.Log.WithName("publisher"))
+	a, err := newAgent(o)
 	if err != nil {
 		return err
 	}
-	d := newDataplane(o.StateDir, m, o.Log.WithName("dataplane"))
-	p.published = d.published
-	c := newConnection(o.Log.WithName("connection"), m)
 	config = rest.CopyConfig(config)
-	config.Wrap(c.wrap)
+	config.Wrap(a.connection.wrap)
 	mgr, err := newManager(ctx, config, o)
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
-	loaders, err := addControllers(ctx, mgr, w, m, o)
-	if err != nil {
+	if err := a.addControllers(ctx, mgr); err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
-	publish := func(ctx context.Context) error {
-		for _, l := range loaders {
-			if err := l.load(ctx); err != nil {
-				return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
-			}
-		}
-		rest := time.AfterFunc(startTime, debug.FreeOSMemory)
-		defer rest.Stop()
-		return p.run(ctx)
-	}
-	source := &statusSource{stateDir: o.StateDir, publisher: p, dataplane: d, connection: c}
-	status := &statusWriter{
-		node: o.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
-		source: source.status, log: o.Log.WithName("status"),
-	}
-	for _, run := range []manager.RunnableFunc{publish, d.run, status.run} {
-		if err := mgr.Add(run); err != nil {
-			return fmt.Errorf("preparing controllers: %w", err)
-		}
-	}
-	for name, check := range map[string]healthz.Checker{"published": p.check, "api-server": c.check} {
-		if err := mgr.AddReadyzCheck(name, check); err != nil {
-			return fmt.Errorf("preparing readiness: %w", err)
-		}
-	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("preparing health: %w", err)
+	if err := a.addChecks(mgr); err != nil {
+		return fmt.Errorf("preparing health checks: %w", err)
 	}
 	o.Log.Info("Starting", "node", o.Node, "stateDir", o.StateDir, "apiServer", config.Host)
 	return mgr.Start(ctx)
+}
+
+// agent has the parts of a running agent.
+type agent struct {
+	Options
+	metrics    *metrics
+	state      *state
+	publisher  *publisher
+	dataplane  *dataplane
+	connection *connection
+}
+
+func newAgent(o Options) (*agent, error) {
+	m, err := newMetrics(o.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	a := &agent{
+		Options: o, metrics: m, state: newState(o.Node),
+		dataplane:  newDataplane(o.StateDir, m, o.Log.WithName("dataplane")),
+		connection: newConnection(o.Log.WithName("connection"), m),
+	}
+	a.publisher, err = newPublisher(a.state, o.StateDir, m, o.Log.WithName("publisher"))
+	if err != nil {
+		return nil, err
+	}
+	a.publisher.published = a.dataplane.published
+	return a, nil
+}
+
+// addControllers adds the reconcilers of all kinds and the loops of the agent to a
+// manager.
+func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
+	var loaders []loader
+	for _, k := range []interface {
+		add(context.Context, *agent, manager.Manager) (loader, error)
+	}{networkPolicies(), pods(), namespaces(), nodes()} {
+		l, err := k.add(ctx, a, mgr)
+		if err != nil {
+			return err
+		}
+		loaders = append(loaders, l)
+	}
+	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
+	for _, run := range []manager.RunnableFunc{publish, a.dataplane.run, a.statusWriter(mgr).run} {
+		if err := mgr.Add(run); err != nil {
+			return err
+		}
+	}
+	return newProblemReporter(mgr.GetClient(), a.Node, a.Log.WithName("problems")).addTo(mgr)
+}
+
+// publish publishes trees until the context ends, once all objects are loaded.
+func (a *agent) publish(ctx context.Context, loaders []loader) error {
+	for _, l := range loaders {
+		if err := l.load(ctx); err != nil {
+			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
+		}
+	}
+	timer := time.AfterFunc(startTime, debug.FreeOSMemory)
+	defer timer.Stop()
+	return a.publisher.run(ctx)
+}
+
+func (a *agent) statusWriter(mgr manager.Manager) *statusWriter {
+	source := &statusSource{stateDir: a.StateDir, publisher: a.publisher, dataplane: a.dataplane, connection: a.connection}
+	return &statusWriter{
+		node: a.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
+		source: source.status, log: a.Log.WithName("status"),
+	}
+}
+
+func (a *agent) addChecks(mgr manager.Manager) error {
+	for name, check := range map[string]healthz.Checker{"published": a.publisher.check, "api-server": a.connection.check} {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
+			return err
+		}
+	}
+	return mgr.AddHealthzCheck("ping", healthz.Ping)
 }
 
 func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
@@ -134,28 +179,11 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// addControllers lets the manager run the reconcilers of all kinds.
-func addControllers(ctx context.Context, mgr manager.Manager, w *world, m *metrics, o Options) ([]loader, error) {
-	h := house{manager: mgr, world: w, metrics: m, log: o.Log}
-	var out []loader
-	for _, subject := range []interface {
-		add(context.Context, house) (loader, error)
-	}{networkPolicies(), pods(), namespaces(), nodes()} {
-		r, err := subject.add(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, newProblemReporter(mgr.GetClient(), o.Node, o.Log.WithName("problems")).addTo(mgr)
-}
-
-// unlessDone gives an error, or nil when the context has ended, which is why.
+// unlessDone returns the error, or nil if the context has ended and is the cause
+// of the error.
 func unlessDone(ctx context.Context, err error) error {
-	select {
-	case <-ctx.Done():
+	if ctx.Err() != nil {
 		return nil
-	default:
-		return err
 	}
+	return err
 }

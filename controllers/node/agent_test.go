@@ -38,8 +38,8 @@ type agent struct {
 	stop     func()
 }
 
-// start runs an agent until the test ends or stop is called. It has begun to
-// work when start returns.
+// start runs an agent until the test ends or stop is called. Its health server is
+// running when start returns.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
@@ -77,7 +77,7 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	return a
 }
 
-// ready gives what /readyz says of one check.
+// ready returns the result of one readiness check.
 func (a *agent) ready(check string) error {
 	response, err := http.Get("http://" + a.health + "/readyz/" + check)
 	if err != nil {
@@ -91,8 +91,8 @@ func (a *agent) ready(check string) error {
 	return nil
 }
 
-// metric gives a counter or gauge, or a histogram's count of samples, of which
-// there is one with the label value, if one is given.
+// metric returns the value of a counter or gauge, or the number of samples of a
+// histogram. label is the value of its first label, empty for a metric without labels.
 func (a *agent) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := a.registry.Gather()
@@ -114,12 +114,12 @@ func (a *agent) metric(t *testing.T, name, label string) float64 {
 	return 0
 }
 
-// tree opens what is published.
+// tree opens the published tree.
 func (a *agent) tree() (*tree.Tree, error) {
 	return tree.Open(statedir.Current(a.stateDir))
 }
 
-// generation gives the published one.
+// generation returns the generation of the published tree.
 func (a *agent) generation(t *testing.T) uint64 {
 	t.Helper()
 	published, err := a.tree()
@@ -130,8 +130,7 @@ func (a *agent) generation(t *testing.T) uint64 {
 	return published.Generation()
 }
 
-// wantVerdict waits until the published tree judges a TCP flow to
-// port 80 so.
+// wantVerdict waits until the published tree has a verdict for a TCP flow to port 80.
 func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	t.Helper()
 	eventually.NoError(t, func() error {
@@ -150,7 +149,7 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	})
 }
 
-// cluster makes objects in a namespace of the test's own.
+// cluster creates objects in a namespace of one test.
 type cluster struct {
 	client.WithWatch
 	namespace string
@@ -161,7 +160,7 @@ func newCluster(t *testing.T) *cluster {
 	return &cluster{WithWatch: server.Client(t), namespace: server.Namespace(t)}
 }
 
-// pod makes a running pod.
+// pod creates a running pod.
 func (c *cluster) pod(t *testing.T, name, nodeName, address string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -178,7 +177,7 @@ func (c *cluster) pod(t *testing.T, name, nodeName, address string) *corev1.Pod 
 	return pod
 }
 
-// policyFor makes a policy for the pods of one app that lets in whom the rules say.
+// policyFor creates a policy with ingress rules for the pods of one app.
 func (c *cluster) policyFor(t *testing.T, app string, rules ...networkingv1.NetworkPolicyIngressRule) *networkingv1.NetworkPolicy {
 	t.Helper()
 	np := &networkingv1.NetworkPolicy{
@@ -200,17 +199,17 @@ func appIs(app string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 }
 
-// from lets in the pods of one app.
+// from allows ingress from the pods of one app.
 func from(app string) networkingv1.NetworkPolicyIngressRule {
 	selector := appIs(app)
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &selector}}}
 }
 
-// fromNamespaces lets in the namespaces with a label.
+// fromNamespaces allows ingress from all pods of the namespaces with a label.
 func fromNamespaces(key, value string) networkingv1.NetworkPolicyIngressRule {
 	selector := metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &selector}}}
 }
 
-// now deletes without waiting for a kubelet.
+// now deletes a pod without waiting for a kubelet.
 var now = client.GracePeriodSeconds(0)

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
-// cacheOptions let the caches keep of each object only what the reconcilers
-// read. The snapshot shares it.
+// cacheOptions makes the caches keep only the parts of objects that the reconcilers
+// read. The snapshot shares their memory.
 func cacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Pod{}:                 reduce.With(podRead),

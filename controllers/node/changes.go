@@ -14,30 +14,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// changes is the source of the controller of one kind: it queues the key of each
-// object that changes; what the cache begins with is loaded in one step instead.
-// Beside that it counts the objects and notes when the first event came that is
-// not reconciled yet.
+// changes is the source of the controller of one kind. It queues the key of each
+// object that changes, but not of the objects that the cache starts with: these are
+// loaded in one step. It also counts the objects, and it records which changes are
+// not reconciled yet and since when.
 type changes struct {
 	kind     kind
 	informer toolscache.SharedIndexInformer
 	metrics  *metrics
-	// told is closed when all that the cache began with was told of.
-	told chan struct{}
+	// delivered is closed when the informer has delivered all objects that the cache
+	// started with.
+	delivered chan struct{}
 
 	mu sync.Mutex
-	// waiting are the objects with events that no reconciler took yet.
+	// waiting has the objects with events that no reconciler has taken yet.
 	waiting map[types.NamespacedName]waitingChange
 	// newest is the newest resource version of any event.
 	newest uint64
-	// untold are the versions, newer than that, that the cache has and that no
-	// event told of yet. Events of a watch come in the order of versions, so
-	// there it is no news. Those of a list come in any order, but the cache has
-	// the whole list before the first of them.
-	untold map[uint64]struct{}
+	// undelivered has the versions in the cache that are newer than newest and whose
+	// events the informer has not delivered yet. Events of a watch come in the order
+	// of versions, so newest is enough for them. Events of a list come in any order,
+	// but the cache has the complete list before the first of them.
+	undelivered map[uint64]struct{}
 }
 
-// waitingChange is the first event of an object that no reconciler took yet.
+// waitingChange is the first event of an object that no reconciler has taken yet.
 type waitingChange struct {
 	at      time.Time
 	version uint64
@@ -45,117 +46,117 @@ type waitingChange struct {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// untoldIndex names an index that is always empty. The function of an index is
-// called for each object while the cache takes it.
-const untoldIndex = "untold"
+// undeliveredIndex is the name of an index that is always empty. The cache calls the
+// function of an index for each object that it stores.
+const undeliveredIndex = "undelivered"
 
-// newChanges gives the changes of a kind. The informer must not run yet.
+// newChanges returns the source of a kind's changes. The informer must not have
+// started yet.
 func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*changes, error) {
-	c := &changes{kind: k, informer: informer, metrics: m, told: make(chan struct{}), waiting: map[types.NamespacedName]waitingChange{}}
-	return c, informer.AddIndexers(toolscache.Indexers{untoldIndex: func(stored any) ([]string, error) {
+	c := &changes{kind: k, informer: informer, metrics: m, delivered: make(chan struct{}), waiting: map[types.NamespacedName]waitingChange{}}
+	return c, informer.AddIndexers(toolscache.Indexers{undeliveredIndex: func(stored any) ([]string, error) {
 		c.store(stored.(client.Object))
 		return nil, nil
 	}})
 }
 
-// store takes down an object that the cache has. It is called again for
-// objects that it had before. Until the first event, or the news that there was
-// none, nobody may be told: of several versions from before, only the last will be.
+// store records an object that the cache stores. The cache calls it again for
+// objects that it had before. Nothing is recorded before the first event, or before
+// the first list is known to be empty: the informer delivers only the last of
+// several versions from that time.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if version <= c.newest || c.newest == 0 && !c.allTold() {
+	if version <= c.newest || c.newest == 0 && !c.allDelivered() {
 		return
 	}
-	if c.untold == nil {
-		c.untold = map[uint64]struct{}{}
+	if c.undelivered == nil {
+		c.undelivered = map[uint64]struct{}{}
 	}
-	c.untold[version] = struct{}{}
+	c.undelivered[version] = struct{}{}
 }
 
-// allTold reports whether all that the cache began with was told of.
-func (c *changes) allTold() bool {
+// allDelivered reports whether delivered is closed.
+func (c *changes) allDelivered() bool {
 	select {
-	case <-c.told:
+	case <-c.delivered:
 		return true
 	default:
 		return false
 	}
 }
 
-// Start lets the informer tell of its objects from now on.
+// Start makes the informer deliver its events to the queue.
 func (c *changes) Start(ctx context.Context, q queue) error {
 	registration, err := c.informer.AddEventHandler(handler{c, q})
 	if err != nil {
-		return fmt.Errorf("following %s objects: %w", c.kind, err)
+		return fmt.Errorf("watching %s objects: %w", c.kind, err)
 	}
 	go func() {
 		if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-			close(c.told)
+			close(c.delivered)
 		}
 	}()
 	return nil
 }
 
-// handler is called for each event of an informer, one after the other.
+// handler processes the events of an informer. Calls are serialized.
 type handler struct {
 	*changes
 	queue queue
 }
 
-// OnAdd is called once for each object that appears.
+// OnAdd is called once for each new object.
 func (h handler) OnAdd(added any, first bool) {
 	object := added.(client.Object)
 	h.metrics.objects.WithLabelValues(string(h.kind)).Inc()
-	h.note(object, first)
+	h.record(object, first)
 	if !first {
 		h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 	}
 }
 
-// OnUpdate is called for each change, and for each object when the cache lists
-// them anew.
+// OnUpdate is called for each change, and for each object after a relist.
 func (h handler) OnUpdate(before, after any) {
 	object := after.(client.Object)
 	if before.(client.Object).GetResourceVersion() == object.GetResourceVersion() {
 		return
 	}
-	h.note(object, false)
+	h.record(object, false)
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// OnDelete is called once for each object that goes.
+// OnDelete is called once for each deleted object.
 func (h handler) OnDelete(deleted any) {
-	// Of an object that a new list does not have any more, there is the last
-	// known state.
+	// If an object is missing in a relist, only its last known version is available.
 	if unseen, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
 		deleted = unseen.Obj
 	}
 	object := deleted.(client.Object)
 	h.metrics.objects.WithLabelValues(string(h.kind)).Dec()
-	h.note(object, false)
+	h.record(object, false)
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// note takes down an event. What was there before the agent is loaded, and is
-// no event that somebody waits for.
-func (c *changes) note(object client.Object, initial bool) {
+// record records an event. Events of the first list do not wait for a reconciler,
+// because their objects are loaded.
+func (c *changes) record(object client.Object, initial bool) {
 	now := time.Now()
 	key, version := keyOf(object), versionOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.newest = max(c.newest, version)
-	delete(c.untold, version)
-	if len(c.untold) == 0 {
-		c.untold = nil // A map that was large stays so.
+	delete(c.undelivered, version)
+	if len(c.undelivered) == 0 {
+		c.undelivered = nil // Go maps never shrink.
 	}
 	if _, ok := c.waiting[key]; !ok && !initial {
 		c.waiting[key] = waitingChange{at: now, version: version}
 	}
 }
 
-// take gives when the first event of an object came since the last call. It
+// take returns the time of the first event of an object since the previous call. It
 // must be called before the object is read.
 func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	c.mu.Lock()
@@ -165,9 +166,10 @@ func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	return change.at, ok
 }
 
-// contained gives a resource version up to which every change of the kind was
-// taken. Keys are not taken in the order of versions, nor told in it after a
-// list, so it stays before the oldest that waits or is untold.
+// contained returns a resource version up to which every change of the kind has been
+// taken. Keys are not taken in the order of versions, and after a list events are
+// not delivered in that order, so the result is older than the oldest version that
+// waits or is not delivered.
 func (c *changes) contained() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,24 +177,24 @@ func (c *changes) contained() uint64 {
 	for _, change := range c.waiting {
 		out = min(out, max(change.version, 1)-1)
 	}
-	for version := range c.untold {
+	for version := range c.undelivered {
 		out = min(out, version-1)
 	}
 	return out
 }
 
-// known gives a version, or the last that the API server gave where that is
-// older. A server whose store was restored from a backup counts on from there, and
-// what was contained before says nothing about what comes then.
+// atMostLast returns the version, or the last version from the API server if that is
+// older. After its store was restored from a backup, an API server reuses versions,
+// and versions from before the restore are no longer comparable.
 //
-// The last version is noted just after its event is handed on, so this is for
-// whoever asks again.
-func (c *changes) known(version uint64) uint64 {
+// The informer records the last version just after it delivers the event, so a
+// result can be too old for a moment. Callers call the method repeatedly.
+func (c *changes) atMostLast(version uint64) uint64 {
 	last, _ := strconv.ParseUint(c.informer.LastSyncResourceVersion(), 10, 64)
 	return min(version, last)
 }
 
-// versionOf gives an object's resource version, 0 for one that has none.
+// versionOf returns the resource version of an object, 0 if it has none.
 func versionOf(object client.Object) uint64 {
 	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	return version

@@ -12,70 +12,71 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// connection knows whether the API server answers the caches. It sees each of
-// their requests and makes none of its own: a node that asks whether the API
-// server is well is one more burden when it is not.
+// connection tracks whether the API server responds to the caches. It observes
+// their requests and makes none of its own, because additional requests of all
+// nodes would burden an API server that is already in trouble.
 //
-// A server that falls silent without closing its connections is noticed when
-// the client's HTTP/2 pings go unanswered, within 45 s by default.
+// If a server stops responding without closing its connections, the HTTP/2 pings of
+// the client fail, within 45 s by default.
 type connection struct {
 	log     logr.Logger
 	metrics *metrics
 
 	mu sync.Mutex
-	// well are the kinds whose last request was answered.
-	well map[kind]bool
-	// lists counts the answers with all objects of a kind.
+	// succeeded reports, by kind, whether the last request succeeded.
+	succeeded map[kind]bool
+	// lists counts the responses with all objects of a kind.
 	lists map[kind]int
-	// away is why and since when a request was not answered; nil while all
-	// are well, and before the first.
-	away  error
-	since time.Time
+	// failure is the reason of the first request that failed, since its time. It is
+	// nil while the requests of all kinds succeed, and before the first request.
+	failure error
+	since   time.Time
 }
 
 func newConnection(log logr.Logger, m *metrics) *connection {
-	return &connection{log: log, metrics: m, well: map[kind]bool{}, lists: map[kind]int{}}
+	return &connection{log: log, metrics: m, succeeded: map[kind]bool{}, lists: map[kind]int{}}
 }
 
-// wrap gives a transport that watches the requests of another.
+// wrap returns a transport that observes the requests of another one.
 func (c *connection) wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }
 
-// watchedTransport notes how requests for the watched kinds end.
+// watchedTransport records the results of requests for the kinds that the agent
+// watches.
 type watchedTransport struct {
 	connection *connection
 	next       http.RoundTripper
 }
 
-// RoundTrip does a request.
+// RoundTrip executes a request and records its result.
 func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.next.RoundTrip(request)
 	k, ok := kindOfRequest(request)
 	switch {
 	case !ok || errors.Is(request.Context().Err(), context.Canceled):
 	case err != nil:
-		t.connection.lost(k, err)
+		t.connection.failed(k, err)
 	case response.StatusCode == http.StatusOK:
-		t.connection.answered(k)
-		if lists(request) {
+		t.connection.responded(k)
+		if isList(request) {
 			t.connection.listed(k)
 		}
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden,
 		response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
-		t.connection.lost(k, fmt.Errorf("listing %s objects: %s", k, response.Status))
+		t.connection.failed(k, fmt.Errorf("listing %s objects: %s", k, response.Status))
 	}
 	return response, err
 }
 
-// WrappedRoundTripper gives the transport below, as client-go expects it.
+// WrappedRoundTripper returns the inner transport, as client-go requires.
 func (t *watchedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func kindOfRequest(request *http.Request) (kind, bool) {
 	if request.Method != http.MethodGet {
 		return "", false
 	}
-	for path, k := range resources {
+	for path, k := range kindsByPath {
 		if strings.HasSuffix(request.URL.Path, path) {
 			return k, true
 		}
@@ -83,66 +84,67 @@ func kindOfRequest(request *http.Request) (kind, bool) {
 	return "", false
 }
 
-// lists reports whether a request asks for all objects of a kind, as an answer
-// or ahead of the changes that a watch tells of.
-func lists(request *http.Request) bool {
+// isList reports whether a request returns all objects of a kind: a list, or a
+// watch with initial events.
+func isList(request *http.Request) bool {
 	query := request.URL.Query()
 	return query.Get("watch") != "true" || query.Get("sendInitialEvents") == "true"
 }
 
-// listed notes an answer with all objects of a kind.
+// listed records a response with all objects of a kind.
 func (c *connection) listed(k kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.metrics.lists.WithLabelValues(string(k)).Inc()
 	c.lists[k]++
 	if c.lists[k] > 1 {
-		c.log.Info("Lists anew: the watch cannot go on from where it was", "kind", k)
+		c.log.Info("Relisting: the watch could not continue where it ended", "kind", k)
 	}
 }
 
-func (c *connection) lost(k kind, reason error) {
+func (c *connection) failed(k kind, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.well[k] = false
+	c.succeeded[k] = false
 	c.metrics.connected.WithLabelValues(string(k)).Set(0)
-	if c.away != nil {
+	if c.failure != nil {
 		return
 	}
-	c.away, c.since = reason, time.Now()
-	c.log.Error(reason, "API server is away: the published tree stays in force")
+	c.failure, c.since = reason, time.Now()
+	c.log.Error(reason, "API server cannot be reached: the published tree remains enforced")
 }
 
-func (c *connection) answered(k kind) {
+func (c *connection) responded(k kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.well[k] = true
+	c.succeeded[k] = true
 	c.metrics.connected.WithLabelValues(string(k)).Set(1)
-	if c.away == nil || !c.complete() {
+	if c.failure == nil || !c.complete() {
 		return
 	}
-	c.log.Info("API server is back", "after", time.Since(c.since).Round(time.Millisecond).String())
-	c.away = nil
+	c.log.Info("API server can be reached again", "after", time.Since(c.since).Round(time.Millisecond).String())
+	c.failure = nil
 }
 
+// complete reports whether the last requests of all kinds succeeded.
 func (c *connection) complete() bool {
-	for _, k := range resources {
-		if !c.well[k] {
+	for _, k := range kindsByPath {
+		if !c.succeeded[k] {
 			return false
 		}
 	}
 	return true
 }
 
-// check is the readiness of the connection.
+// check is a readiness check: the last requests of all kinds succeeded.
 func (c *connection) check(*http.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.away != nil:
-		return fmt.Errorf("the API server is away since %s: %w", c.since.UTC().Format(time.RFC3339), c.away)
+	case c.failure != nil:
+		return fmt.Errorf("the API server cannot be reached since %s: %w", c.since.UTC().Format(time.RFC3339), c.failure)
 	case !c.complete():
-		return errors.New("the API server was not asked for everything yet")
+		return errors.New("not all kinds of objects have been requested yet")
 	}
 	return nil
 }

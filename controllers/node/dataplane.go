@@ -9,68 +9,80 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/internal/trigger"
 )
 
 const (
-	// askSoon is the time to the first question after a publication that is
-	// not acknowledged; each further one takes twice as long, up to askLate.
-	askSoon = 20 * time.Millisecond
-	askLate = 5 * time.Second
-	// askTimeout is how long an answer may take.
-	askTimeout = 2 * time.Second
+	// firstPoll is the time from a publication to the first read of the dataplane's
+	// status: the dataplane needs some time to map the tree. While the publication is
+	// not acknowledged, each further interval is twice as long as the previous one,
+	// up to maxPoll.
+	firstPoll = 20 * time.Millisecond
+	maxPoll   = 5 * time.Second
+	// pollTimeout limits the duration of one read.
+	pollTimeout = 2 * time.Second
 )
 
-// dataplane follows the dataplane of this node by its socket. That there is
-// none is a state like any other: it starts and ends on its own.
+// dataplane polls the status of the node's dataplane. The dataplane is another
+// process, so it may start and end at any time.
 type dataplane struct {
 	stateDir string
 	metrics  *metrics
 	log      logr.Logger
-	news     chan publication
+	// publications is set after newest has changed.
+	publications trigger.Trigger
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	// newest is the newest publication, with generation 0 before the first.
+	newest publication
+	// last is the newest status, nil if the dataplane does not respond.
 	last *report.Status
 }
 
 func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
-	return &dataplane{stateDir: stateDir, metrics: m, log: log, news: make(chan publication, 1)}
+	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published tells of a publication. Only the newest one counts.
+// published records a publication.
 func (d *dataplane) published(p publication) {
-	select {
-	case <-d.news:
-	default:
-	}
-	d.news <- p
+	d.mu.Lock()
+	d.newest = p
+	d.mu.Unlock()
+	d.publications.Set()
 }
 
-// run asks until the context ends.
+func (d *dataplane) newestPublication() publication {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.newest
+}
+
+// run polls until the context ends.
 func (d *dataplane) run(ctx context.Context) error {
 	var newest publication
 	acknowledged := uint64(0)
-	wait := askLate
+	interval := maxPoll
 	for {
-		now := d.ask(ctx)
+		now := d.poll(ctx)
 		switch {
 		case now == nil || newest.generation == 0 || acknowledged == newest.generation:
-			wait = askLate
+			interval = maxPoll
 		case now.Generation >= newest.generation:
 			acknowledged = newest.generation
 			d.metrics.acknowledgement.Observe(time.Since(newest.at).Seconds())
-			wait = askLate
+			interval = maxPoll
 		default:
-			wait = min(2*wait, askLate)
+			interval = min(2*interval, maxPoll)
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(interval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		case newest = <-d.news:
-			// At once would be too soon: the dataplane has to map the tree.
-			timer.Reset(askSoon)
-			wait = askSoon
+		case <-d.publications.C():
+			newest = d.newestPublication()
+			interval = firstPoll
+			timer.Reset(firstPoll)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -81,15 +93,16 @@ func (d *dataplane) run(ctx context.Context) error {
 	}
 }
 
-// ask gives the dataplane's status, nil when it does not answer.
-func (d *dataplane) ask(ctx context.Context) *report.Status {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+// poll reads the status of the dataplane. It returns nil if the dataplane does not
+// respond.
+func (d *dataplane) poll(ctx context.Context) *report.Status {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	s, err := status.Read(ctx, d.stateDir)
 	now := &s
 	if err != nil {
 		now = nil
-		d.log.V(1).Info("Dataplane does not answer", "reason", err.Error())
+		d.log.V(1).Info("The dataplane does not respond", "reason", err.Error())
 		d.metrics.dataplane.Set(0)
 	} else {
 		d.metrics.dataplane.Set(1)
@@ -98,13 +111,13 @@ func (d *dataplane) ask(ctx context.Context) *report.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if (d.last == nil) != (now == nil) {
-		d.log.Info("Dataplane", "answers", now != nil)
+		d.log.Info("Dataplane", "responds", now != nil)
 	}
 	d.last = now
 	return now
 }
 
-// status gives the newest answer, nil when there is none.
+// status returns the newest status, nil if the dataplane does not respond.
 func (d *dataplane) status() *report.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()

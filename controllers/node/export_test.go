@@ -9,16 +9,16 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// PodRead gives what the cache keeps of a pod.
+// PodRead returns the parts of a Pod that the cache keeps.
 func PodRead(in *corev1.Pod) (pod *policy.Pod, fault error) {
 	kept := podRead(in)
 	return kept.pod, kept.fault
 }
 
-// Changes are what became of events of one kind.
+// Changes is the source of one kind's changes.
 type Changes = changes
 
-// NewPodChanges are the changes of pods, as an agent has them.
+// NewPodChanges returns the source of the changes of Pods.
 func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -27,14 +27,14 @@ func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 	return newChanges(kindPod, informer, m)
 }
 
-// Told is closed when all was told of that the informer began with.
-func (c *changes) Told() <-chan struct{} { return c.told }
+// Delivered is closed when the informer has delivered all objects of its first list.
+func (c *changes) Delivered() <-chan struct{} { return c.delivered }
 
-// Take is called by a reconciler.
+// Take takes the change of an object, as a reconciler does.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 
-// Contained is what a tree is published with.
+// Contained returns the version that a new tree contains.
 func (c *changes) Contained() uint64 { return c.contained() }
 
-// Known is what a status says of a version.
-func (c *changes) Known(version uint64) uint64 { return c.known(version) }
+// AtMostLast returns the version that a status reports for a contained version.
+func (c *changes) AtMostLast(version uint64) uint64 { return c.atMostLast(version) }

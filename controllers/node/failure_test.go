@@ -24,7 +24,7 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// cable is the way to the API server, which can be cut.
+// cable is a TCP proxy to the API server that can be cut.
 type cable struct {
 	address, server string
 
@@ -33,7 +33,7 @@ type cable struct {
 	ends     []net.Conn
 }
 
-// newCable gives a cable that is cut, and a configuration that uses it.
+// newCable returns a cable that is cut.
 func newCable(t *testing.T) *cable {
 	t.Helper()
 	to, err := url.Parse(server.Config().Host)
@@ -48,8 +48,8 @@ func newCable(t *testing.T) *cable {
 	return c
 }
 
-// mend lets connections pass.
-func (c *cable) mend(t *testing.T) {
+// connect starts to accept connections.
+func (c *cable) connect(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp", c.address)
 	if err != nil {
@@ -78,7 +78,7 @@ func (c *cable) mend(t *testing.T) {
 	}()
 }
 
-// cut ends all connections and takes no new ones.
+// cut closes all connections and accepts no new ones.
 func (c *cable) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +92,7 @@ func (c *cable) cut() {
 	c.ends = nil
 }
 
-// publishEmpty publishes a tree as an agent before did, and gives its
-// generation.
+// publishEmpty publishes a tree, as an earlier agent did, and returns its generation.
 func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	t.Helper()
 	publisher, err := statedir.NewPublisher(stateDir)
@@ -109,9 +108,9 @@ func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	return last
 }
 
-// TestAPIServerAway: an agent that starts while the API server is away, and
-// one that loses it, keep the tree on disk in force and resume.
-func TestAPIServerAway(t *testing.T) {
+// TestAPIServerUnreachable checks that the tree on disk stays while the API server
+// cannot be reached, at startup and later, and that the agent continues afterwards.
+func TestAPIServerUnreachable(t *testing.T) {
 	c := newCluster(t)
 	dir := t.TempDir()
 	before := publishEmpty(t, "away", dir)
@@ -121,13 +120,13 @@ func TestAPIServerAway(t *testing.T) {
 	a := start(t, config, "away", dir)
 	eventually.NoError(t, func() error { return unready(a.ready("api-server")) })
 	if err := a.ready("published"); err == nil {
-		t.Error("published is ready while the API server is away")
+		t.Error("published is ready while the API server cannot be reached")
 	}
 	if got := a.generation(t); got != before {
-		t.Errorf("generation %d while the API server is away, want %d", got, before)
+		t.Errorf("generation %d while the API server cannot be reached, want %d", got, before)
 	}
 
-	line.mend(t)
+	line.connect(t)
 	c.pod(t, "db", "away", "10.5.0.2")
 	web := c.pod(t, "web", "elsewhere", "10.5.0.3")
 	c.policyFor(t, "db", from("web"))
@@ -144,22 +143,22 @@ func TestAPIServerAway(t *testing.T) {
 	kept := a.generation(t)
 	c.must(t, c.Delete(t.Context(), web, now))
 	if got := a.generation(t); got != kept {
-		t.Errorf("generation %d after the API server went, want %d", got, kept)
+		t.Errorf("generation %d after the connection was cut, want %d", got, kept)
 	}
-	line.mend(t)
+	line.connect(t)
 	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Deny)
 	eventually.NoError(t, func() error { return a.ready("api-server") })
 	if got := a.generation(t); got != kept+1 {
-		t.Errorf("generation %d: want %d, for one pod went", got, kept+1)
+		t.Errorf("generation %d, want %d after one deleted pod", got, kept+1)
 	}
 	if got := a.metric(t, "sluice_agent_objects", "Pod"); got != pods-1 {
 		t.Errorf("%v pods, want %v", got, pods-1)
 	}
 }
 
-// TestNothingBeforeSync: while one kind cannot be listed nothing is published,
-// although the others are there.
-func TestNothingBeforeSync(t *testing.T) {
+// TestNothingIsPublishedBeforeSync checks that nothing is published while one kind of
+// objects cannot be listed.
+func TestNothingIsPublishedBeforeSync(t *testing.T) {
 	c := newCluster(t)
 	c.pod(t, "db", "sync", "10.6.0.2")
 	c.policyFor(t, "db")
@@ -174,12 +173,12 @@ func TestNothingBeforeSync(t *testing.T) {
 			}
 		}
 		if err := a.ready("api-server"); err == nil || !strings.Contains(err.Error(), "Pod") {
-			return fmt.Errorf("readiness says %w, want that Pods are refused", err)
+			return fmt.Errorf("readiness is %w, want an error about Pods", err)
 		}
 		return nil
 	})
 	if got := a.generation(t); got != before {
-		t.Errorf("generation %d before pods are known, want %d", got, before)
+		t.Errorf("generation %d before pods are listed, want %d", got, before)
 	}
 	c.role(t, "sync-pods", "pods")
 	c.bind(t, "sync-pods", "sync")
@@ -189,8 +188,8 @@ func TestNothingBeforeSync(t *testing.T) {
 	}
 }
 
-// role makes a role of its own name that may read some resources, bound to the
-// user of that name.
+// role creates a role that may read some resources, and binds it to the user of the
+// same name.
 func (c *cluster) role(t *testing.T, name string, resources ...string) {
 	t.Helper()
 	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRole{
@@ -202,7 +201,7 @@ func (c *cluster) role(t *testing.T, name string, resources ...string) {
 	c.bind(t, name, name)
 }
 
-// bind gives a role to a user.
+// bind binds a role to a user.
 func (c *cluster) bind(t *testing.T, role, user string) {
 	t.Helper()
 	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRoleBinding{
@@ -212,7 +211,7 @@ func (c *cluster) bind(t *testing.T, role, user string) {
 	}))
 }
 
-// unready is an error when a check has none.
+// unready returns an error if a readiness check has none.
 func unready(err error) error {
 	if err == nil {
 		return errors.New("ready")
@@ -220,9 +219,9 @@ func unready(err error) error {
 	return nil
 }
 
-// TestManyChanges: an agent that is stopped in the middle of many changes, and
-// the one after it, publish few trees, the last of which is right.
-func TestManyChanges(t *testing.T) {
+// TestRestartDuringManyChanges checks that an agent that stops during many changes,
+// and its successor, publish few trees and that the last one is correct.
+func TestRestartDuringManyChanges(t *testing.T) {
 	const changes = 200
 	c := newCluster(t)
 	dir := t.TempDir()
@@ -251,7 +250,7 @@ func TestManyChanges(t *testing.T) {
 	a.wantVerdict(t, "10.7.0.3", "10.7.0.2", rule.Allow)
 	after := a.generation(t)
 	if after <= middle || middle < before {
-		t.Errorf("generations %d, %d when the agent stopped, %d at the end: want them to go up", before, middle, after)
+		t.Errorf("generations %d, %d when the agent stopped, %d at the end: want them to increase", before, middle, after)
 	}
 	if n := after - before; n > changes {
 		t.Errorf("%d publications for %d changes", n, changes)
@@ -265,8 +264,8 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
-// TestQuickChanges: many objects at once become few trees.
-func TestQuickChanges(t *testing.T) {
+// TestChangesAreBatched checks that many simultaneous changes lead to few trees.
+func TestChangesAreBatched(t *testing.T) {
 	const changes = 200
 	c := newCluster(t)
 	a := start(t, server.Config(), "quick", t.TempDir())

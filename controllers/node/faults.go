@@ -5,8 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// faults are the objects of one kind that cannot be read in full. Whoever calls
-// it holds the world.
+// faults records the objects of one kind that cannot be read completely. The mutex
+// of the state guards it.
 type faults struct {
 	kind    kind
 	log     logr.Logger
@@ -18,9 +18,9 @@ func newFaults(k kind, log logr.Logger, m *metrics) *faults {
 	return &faults{kind: k, log: log, metrics: m, known: map[types.NamespacedName]string{}}
 }
 
-// note reports a fault, once as long as it stays the same, or that there is none
-// any more.
-func (f *faults) note(key types.NamespacedName, fault error) {
+// set logs the fault of an object unless it was logged before. fault is nil if the
+// object can be read completely.
+func (f *faults) set(key types.NamespacedName, fault error) {
 	if fault == nil {
 		f.forget(key)
 		return
@@ -30,10 +30,10 @@ func (f *faults) note(key types.NamespacedName, fault error) {
 	}
 	f.known[key] = fault.Error()
 	f.metrics.unreadable.WithLabelValues(string(f.kind)).Set(float64(len(f.known)))
-	f.log.Error(fault, "Object cannot be read in full: the rest of it counts", "kind", f.kind, "object", key.String())
+	f.log.Error(fault, "Object cannot be read completely: the parts in the error are ignored", "kind", f.kind, "object", key.String())
 }
 
-// forget takes back what was reported of an object.
+// forget removes the fault of an object.
 func (f *faults) forget(key types.NamespacedName) {
 	if _, ok := f.known[key]; !ok {
 		return

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// kind is a kind of object that the agent reads; it labels metrics and logs.
+// kind is a kind of object that the agent reads. Metrics and logs use it as a label.
 type kind string
 
 const (
@@ -19,16 +19,17 @@ const (
 	kindNode      kind = "Node"
 )
 
-// resources are the kinds by the end of their path at the API server.
-var resources = map[string]kind{
+// kindsByPath has the kinds by the end of their path in the API.
+var kindsByPath = map[string]kind{
 	"/apis/networking.k8s.io/v1/networkpolicies": kindPolicy,
 	"/api/v1/pods":       kindPod,
 	"/api/v1/namespaces": kindNamespace,
 	"/api/v1/nodes":      kindNode,
 }
 
-// restMapper knows the kinds that the agent reads and writes, so that it need
-// not ask the API server for them, which may be away when the agent starts.
+// restMapper returns a mapper for the kinds that the agent reads and writes. The
+// usual mapper would request them from the API server, which may not be reachable
+// at startup.
 func restMapper() meta.RESTMapper {
 	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventVersion, v1alpha1.GroupVersion})

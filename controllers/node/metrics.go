@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the agent's own, beside those that controller-runtime has of
+// metrics are the metrics of the agent itself. controller-runtime has metrics of
 // queues and reconcilers.
 type metrics struct {
 	objects, unreadable, connected            *prometheus.GaugeVec
@@ -17,7 +17,8 @@ type metrics struct {
 	lists                                     *prometheus.CounterVec
 }
 
-// Seconds, from less than any publication takes to more than any may.
+// latencies are the buckets of histograms, in seconds. They cover the shortest and
+// the longest publication.
 var latencies = []float64{.0005, .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10}
 
 // newMetrics registers the agent's metrics.
@@ -27,7 +28,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	byKind := func(name, help string) *prometheus.GaugeVec {
 		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "agent", Name: name, Help: help}, []string{"kind"})
-		for _, k := range resources {
+		for _, k := range kindsByPath {
 			v.WithLabelValues(string(k)).Set(0)
 		}
 		return v
@@ -37,24 +38,24 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		objects:         byKind("objects", "Objects in the caches."),
-		unreadable:      byKind("unreadable_objects", "Objects of which a part cannot be read and is left out."),
-		connected:       byKind("api_server_connected", "1 while the API server answers requests for the kind, else 0."),
-		event:           histogram("event_to_publication_seconds", "Time from the first event of an object to the publication of a tree that holds it."),
-		took:            histogram("publication_seconds", "Time to compile, write and rename a tree."),
-		acknowledgement: histogram("publication_to_acknowledgement_seconds", "Time from a publication until the dataplane says that it holds for every packet, as far as the agent asks: every 20 ms at first."),
-		generation:      gauge("published_generation", "Generation of the newest tree that this agent published, 0 before the first."),
-		acknowledged:    gauge("acknowledged_generation", "Generation that the dataplane enforces, as it last said."),
-		size:            gauge("tree_bytes", "Size of the newest tree."),
-		dataplane:       gauge("dataplane_up", "1 while the dataplane answers on its socket, else 0."),
+		unreadable:      byKind("unreadable_objects", "Objects with parts that cannot be read and are ignored."),
+		connected:       byKind("api_server_connected", "1 while requests to the API server for the kind succeed, else 0."),
+		event:           histogram("event_to_publication_seconds", "Time from the first event of an object to the publication of a tree that contains it."),
+		took:            histogram("publication_seconds", "Duration of compiling, writing and renaming a tree."),
+		acknowledgement: histogram("publication_to_acknowledgement_seconds", "Time from a publication until the agent reads the acknowledgement in the dataplane's status. At first it reads the status every 20 ms."),
+		generation:      gauge("published_generation", "Generation of the newest tree that this agent published, 0 before the first publication."),
+		acknowledged:    gauge("acknowledged_generation", "Generation that the dataplane enforces, from its last status."),
+		size:            gauge("tree_bytes", "Size of the newest tree in bytes."),
+		dataplane:       gauge("dataplane_up", "1 while the dataplane responds on its socket, else 0."),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "sluice", Subsystem: "agent", Name: "publication_failures_total", Help: "Publications that failed.",
 		}),
 		lists: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "sluice", Subsystem: "agent", Name: "lists_total",
-			Help: "Answers with all objects of a kind: one at the start, and one whenever a watch cannot go on from where it was.",
+			Help: "Responses with all objects of a kind: one at startup, and one whenever a watch cannot continue where it ended.",
 		}, []string{"kind"}),
 	}
-	for _, k := range resources {
+	for _, k := range kindsByPath {
 		m.lists.WithLabelValues(string(k))
 	}
 	var errs []error
@@ -67,7 +68,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// publish notes a publication and when the events behind it were.
+// publish records a publication and the times of the events that led to it.
 func (m *metrics) publish(p publication, events []time.Time) {
 	m.generation.Set(float64(p.generation))
 	m.size.Set(float64(p.size))

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestMetricsAreExplained compares the agent's metrics with the table of
-// docs/agent.md, which alerts and dashboards go by.
-func TestMetricsAreExplained(t *testing.T) {
+// TestMetricsAreDocumented compares the agent's metrics with the table in
+// docs/agent.md.
+func TestMetricsAreDocumented(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if _, err := newMetrics(registry); err != nil {
 		t.Fatal(err)

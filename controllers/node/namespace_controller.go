@@ -9,9 +9,9 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// namespaces keep the namespaces' labels in the world.
-func namespaces() subject[*corev1.Namespace] {
-	return subject[*corev1.Namespace]{
+// namespaces applies the labels of Namespaces to the state.
+func namespaces() resource[*corev1.Namespace] {
+	return resource[*corev1.Namespace]{
 		kind:   kindNamespace,
 		object: &corev1.Namespace{},
 		upsert: func(s *policy.Snapshot, in *corev1.Namespace) error {

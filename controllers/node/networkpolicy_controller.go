@@ -9,9 +9,9 @@ import (
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
 
-// networkPolicies keep the policies of the world.
-func networkPolicies() subject[*networkingv1.NetworkPolicy] {
-	return subject[*networkingv1.NetworkPolicy]{
+// networkPolicies applies NetworkPolicies to the state.
+func networkPolicies() resource[*networkingv1.NetworkPolicy] {
+	return resource[*networkingv1.NetworkPolicy]{
 		kind:   kindPolicy,
 		object: &networkingv1.NetworkPolicy{},
 		upsert: func(s *policy.Snapshot, in *networkingv1.NetworkPolicy) error {

@@ -9,9 +9,9 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 
-// nodes keep the nodes' addresses in the world.
-func nodes() subject[*corev1.Node] {
-	return subject[*corev1.Node]{
+// nodes applies the addresses of Nodes to the state.
+func nodes() resource[*corev1.Node] {
+	return resource[*corev1.Node]{
 		kind:   kindNode,
 		object: &corev1.Node{},
 		upsert: func(s *policy.Snapshot, in *corev1.Node) error {

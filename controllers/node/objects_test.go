@@ -11,7 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// TestPolicies: a policy that is made, changed and deleted is in the tree.
+// TestPolicies checks that the tree follows a policy that is created, changed and
+// deleted.
 func TestPolicies(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "policies", t.TempDir())
@@ -39,8 +40,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestPods: labels, addresses, and a pod that another one follows at once
-// under its address.
+// TestPods checks that the tree follows the labels, addresses and phases of pods,
+// also when a new pod reuses an address at once.
 func TestPods(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "pods", t.TempDir())
@@ -54,7 +55,7 @@ func TestPods(t *testing.T) {
 	a.wantVerdict(t, "10.2.0.3", "10.2.0.2", rule.Allow)
 
 	c.must(t, c.Delete(t.Context(), guest, now))
-	c.pod(t, "stranger", "elsewhere", "10.2.0.3")
+	c.pod(t, "other", "elsewhere", "10.2.0.3")
 	a.wantVerdict(t, "10.2.0.3", "10.2.0.2", rule.Deny)
 
 	web := c.pod(t, "web", "elsewhere", "10.2.0.4")
@@ -64,7 +65,8 @@ func TestPods(t *testing.T) {
 	a.wantVerdict(t, "10.2.0.4", "10.2.0.2", rule.Deny)
 }
 
-// TestNamespacesAndNodes: a namespace's labels and a node's addresses.
+// TestNamespacesAndNodes checks that the tree follows the labels of namespaces and
+// the addresses of nodes.
 func TestNamespacesAndNodes(t *testing.T) {
 	c, other := newCluster(t), newCluster(t)
 	a := start(t, server.Config(), "nodes", t.TempDir())
@@ -82,7 +84,7 @@ func TestNamespacesAndNodes(t *testing.T) {
 	c.must(t, c.Update(t.Context(), &namespace))
 	a.wantVerdict(t, "10.3.0.3", "10.3.0.2", rule.Deny)
 
-	// The node's own connections to its pods always pass.
+	// Connections from a pod's own node are always allowed.
 	a.wantVerdict(t, "192.0.2.1", "10.3.0.2", rule.Deny)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "nodes"}}
 	c.must(t, c.Create(t.Context(), node))

@@ -12,9 +12,9 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// pods keep the pods of the world.
-func pods() subject[*readPod] {
-	return subject[*readPod]{
+// pods applies Pods to the state.
+func pods() resource[*readPod] {
+	return resource[*readPod]{
 		kind:   kindPod,
 		object: &corev1.Pod{},
 		upsert: func(s *policy.Snapshot, in *readPod) error {
@@ -25,18 +25,18 @@ func pods() subject[*readPod] {
 	}
 }
 
-// readPod is a Pod as the cache keeps it: read once, and of its metadata no more
-// than caches and queues ask for. An agent holds every pod of the cluster, and a
-// corev1.Pod takes four times the memory even when it is empty but for that.
+// readPod is a Pod in the cache: the pod of package policy, and the metadata that
+// caches and queues need. An agent has every pod of the cluster in memory, and a
+// corev1.Pod with only these fields would take four times as much.
 type readPod struct {
 	metav1.ObjectMeta
-	// pod belongs to whoever holds the world.
+	// pod is part of the snapshot. The mutex of the state guards it.
 	pod *policy.Pod
-	// fault is why a part of the Pod could not be read and is left out.
+	// fault has the parts of the Pod that could not be read and are ignored.
 	fault error
 }
 
-// podRead reads a Pod.
+// podRead returns the readPod of a Pod.
 func podRead(in *corev1.Pod) *readPod {
 	pod, err := policy.PodOf(in)
 	return &readPod{
@@ -46,10 +46,10 @@ func podRead(in *corev1.Pod) *readPod {
 	}
 }
 
-// GetObjectKind says that it has no kind of the API: it is never written there.
+// GetObjectKind returns an empty kind, because a readPod is never written to the API.
 func (p *readPod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
-// DeepCopyObject gives a copy. What they share never changes.
+// DeepCopyObject returns a copy. The parts that both share never change.
 func (p *readPod) DeepCopyObject() runtime.Object {
 	out := *p
 	return &out

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluicenet/sluice/controllers/message"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -29,23 +30,22 @@ const (
 	reportingController = "policy.sluice.dev/agent"
 	problemReason       = "PolicyProblem"
 	problemAction       = "Compiling"
-	// The limits of the API server.
-	maxNote      = 1024
+	// maxEventName is the maximum length of an object name.
 	maxEventName = 253
 )
 
-// problemReporter writes one Event for each version of a policy that has
-// problems. The Event's name follows from the version and the problems, so
-// that the agents of all nodes, and an agent that starts anew, mean the same
-// Event: the first makes it, the others find it made.
+// problemReporter writes one Event for each generation of a policy with problems. The
+// name of the Event is a hash of the generation and the problems. So the agents of
+// all nodes, also after a restart, create the same Event: the first agent succeeds,
+// and the others find that it exists.
 //
-// It is a controller of its own, for a policy must not come into force late
-// because the API server is slow to take the Events of others.
+// It is a separate controller, so that a slow request for an Event does not delay
+// the enforcement of policies.
 type problemReporter struct {
 	client client.Client
 	node   string
 	log    logr.Logger
-	// reported is the last Event of each policy that has problems.
+	// reported has the name of the last Event of each policy with problems.
 	reported map[types.NamespacedName]string
 }
 
@@ -53,7 +53,7 @@ func newProblemReporter(c client.Client, node string, log logr.Logger) *problemR
 	return &problemReporter{client: c, node: node, log: log, reported: map[types.NamespacedName]string{}}
 }
 
-// addTo lets a manager run the reporter.
+// addTo adds the reporter to a manager.
 func (r *problemReporter) addTo(mgr manager.Manager) error {
 	err := builder.ControllerManagedBy(mgr).
 		Named("problems").
@@ -66,8 +66,7 @@ func (r *problemReporter) addTo(mgr manager.Manager) error {
 	return nil
 }
 
-// Reconcile reports the problems of a policy. A report that does not arrive is
-// tried again.
+// Reconcile reports the problems of a policy. It is retried after an error.
 func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var np networkingv1.NetworkPolicy
 	err := r.client.Get(ctx, request.NamespacedName, &np)
@@ -96,7 +95,7 @@ func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPo
 	case err == nil:
 		r.log.Info("Policy has problems", "policy", keyOf(np).String(), "problems", event.Note)
 	case apierrors.IsAlreadyExists(err),
-		// Nobody reads Events of a namespace that goes.
+		// The namespace is being deleted, and its Events with it.
 		apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 	default:
 		return fmt.Errorf("writing an Event on policy %s: %w", keyOf(np), err)
@@ -125,7 +124,7 @@ func (r *problemReporter) event(np *networkingv1.NetworkPolicy, problems []polic
 		Action:              problemAction,
 		Reason:              problemReason,
 		Type:                corev1.EventTypeWarning,
-		Note:                shortened(note),
+		Note:                message.Truncate(note, message.Limit),
 		Regarding: corev1.ObjectReference{
 			APIVersion:      networkingv1.SchemeGroupVersion.String(),
 			Kind:            string(kindPolicy),
@@ -135,13 +134,4 @@ func (r *problemReporter) event(np *networkingv1.NetworkPolicy, problems []polic
 			ResourceVersion: np.ResourceVersion,
 		},
 	}
-}
-
-// shortened cuts a note to what an Event may hold.
-func shortened(note string) string {
-	const more = " ..."
-	if len(note) <= maxNote {
-		return note
-	}
-	return strings.ToValidUTF8(note[:maxNote-len(more)], "") + more
 }

@@ -19,15 +19,15 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestProblems: two agents, one of which starts anew, write one Event for each
-// version of a policy with a problem.
-func TestProblems(t *testing.T) {
+// TestOneEventForEachGenerationWithProblems checks that two agents, of which one
+// restarts, write one Event for each generation of a policy with a problem.
+func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	c := newCluster(t)
 	dir := t.TempDir()
-	// An API server of long ago took what those of today refuse.
+	// Early versions of Kubernetes accepted policies that current versions reject.
 	config := server.Config()
 	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
-	// The policy is there before any agent.
+	// This policy exists before the agents start.
 	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
 	c.pod(t, "db", "problems-1", "10.4.0.2")
 	c.pod(t, "db-2", "problems-2", "10.4.0.3")
@@ -35,7 +35,7 @@ func TestProblems(t *testing.T) {
 	second := start(t, config, "problems-2", t.TempDir())
 
 	c.policyFor(t, "db-2")
-	// The later policy is in force, so the earlier one is reconciled.
+	// The later policy is enforced, so the earlier one has been reconciled.
 	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)
 	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Deny)
 	c.wantEvents(t, np, 1)
@@ -49,7 +49,7 @@ func TestProblems(t *testing.T) {
 	c.must(t, c.Update(t.Context(), np))
 	c.wantEvents(t, np, 2)
 
-	// A policy without a problem gets none, and what was reported stays.
+	// A generation without a problem causes no Event, and earlier Events stay.
 	np.Spec.Ingress = nil
 	c.must(t, c.Update(t.Context(), np))
 	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{fromBlock("203.0.113.0/24")}
@@ -57,19 +57,19 @@ func TestProblems(t *testing.T) {
 	c.wantEvents(t, np, 3)
 }
 
-// TestProblemsHoldUpNothing: while the API server does not answer about an Event,
-// other policies come into force.
-func TestProblemsHoldUpNothing(t *testing.T) {
+// TestEventsDoNotDelayPolicies checks that policies are enforced while the API server
+// does not respond to a request for an Event.
+func TestEventsDoNotDelayPolicies(t *testing.T) {
 	c := newCluster(t)
 	config := server.Config()
 	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
-	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	requested, respond := make(chan struct{}, 100), make(chan struct{})
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(request *http.Request) (*http.Response, error) {
 			if request.Method == http.MethodPost && strings.HasSuffix(request.URL.Path, "/events") {
-				asked <- struct{}{}
+				requested <- struct{}{}
 				select {
-				case <-answer:
+				case <-respond:
 				case <-request.Context().Done():
 				}
 			}
@@ -80,18 +80,17 @@ func TestProblemsHoldUpNothing(t *testing.T) {
 	c.pod(t, "web", "held-up", "10.4.2.2")
 	np := c.policyFor(t, "db", fromBlock("203.0.113.0/24"))
 	select {
-	case <-asked:
+	case <-requested:
 	case <-time.After(time.Minute):
 		t.Fatal("no Event within a minute")
 	}
 	c.policyFor(t, "web")
 	a.wantVerdict(t, "192.0.2.1", "10.4.2.2", rule.Deny)
-	close(answer)
+	close(respond)
 	c.wantEvents(t, np, 1)
 }
 
-// wantEvents waits until there are so many Events in the namespace, all on one
-// policy.
+// wantEvents waits until the namespace has a number of Events, all about one policy.
 func (c *cluster) wantEvents(t *testing.T, np *networkingv1.NetworkPolicy, want int) {
 	t.Helper()
 	eventually.NoError(t, func() error {
@@ -109,7 +108,7 @@ func (c *cluster) wantEvents(t *testing.T, np *networkingv1.NetworkPolicy, want 
 			e := &events.Items[i]
 			if e.Regarding.Name != np.Name || e.Regarding.UID != np.UID || e.Type != corev1.EventTypeWarning ||
 				!strings.HasPrefix(e.Note, "spec.ingress[0].from[0].ipBlock.cidr: ") {
-				t.Errorf("Event %+v: want one on policy %s that names the field", e, np.Name)
+				t.Errorf("Event %+v: want one about policy %s that names the field", e, np.Name)
 			}
 		}
 		return nil
@@ -120,9 +119,9 @@ func fromBlock(cidr string) networkingv1.NetworkPolicyIngressRule {
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}}}
 }
 
-// TestUnreadablePod: what of a pod cannot be read is reported, and neither the
-// rest of it nor any other object waits for it.
-func TestUnreadablePod(t *testing.T) {
+// TestUnreadablePartOfPod checks that a part of a pod that cannot be read is reported,
+// and that the other parts and other objects are applied.
+func TestUnreadablePartOfPod(t *testing.T) {
 	c := newCluster(t)
 	config := server.Config()
 	config.Wrap(replacing("fd00:4:ffff::1", "fd00:4:nope::1"))
@@ -144,12 +143,12 @@ func TestUnreadablePod(t *testing.T) {
 	c.must(t, c.Delete(t.Context(), db, now))
 	a.wantVerdict(t, "192.0.2.1", "10.4.1.2", rule.Allow)
 	if n := a.metric(t, "sluice_agent_unreadable_objects", "Pod"); n != 0 {
-		t.Errorf("%v unreadable pods after it went, want 0", n)
+		t.Errorf("%v unreadable pods after the deletion, want 0", n)
 	}
 }
 
-// replacing gives a transport that replaces a text in all that the server says
-// by another one of the same length.
+// replacing returns a transport that replaces a text in all responses with another
+// text of the same length.
 func replacing(old, text string) transport.WrapperFunc {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(request *http.Request) (*http.Response, error) {
@@ -181,7 +180,7 @@ func (b *replacingBody) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	if len(b.rest) > 0 {
-		// The error comes again with the next call below.
+		// The next read returns the error again.
 		err = nil
 	}
 	return n, err

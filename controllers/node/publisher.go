@@ -16,83 +16,86 @@ import (
 )
 
 const (
-	// publishInterval is the shortest time from one publication to the next: a
-	// burst of changes becomes a few trees.
+	// publishInterval is the minimum time between two publications: a burst of
+	// changes becomes a few trees.
 	publishInterval = 20 * time.Millisecond
-	// retryInterval is the time to the next try after a publication that failed
-	// while nothing changes.
+	// retryInterval is the time until the next attempt after a failed publication if
+	// nothing changes.
 	retryInterval = time.Second
-	// maxPending is how many events' times may wait for a publication: it may fail
-	// for long. The oldest stay, for theirs are the longest times.
+	// maxPending is the maximum number of event times that wait for a publication,
+	// which may fail for a long time. The oldest ones are kept because they show the
+	// longest delays.
 	maxPending = 4096
-	// lookInterval is the time from one look at what is published to the next
-	// while nothing changes.
-	lookInterval = 10 * time.Second
-	// remembered is of how many publications it is known what they contain: of
-	// those that a dataplane can be behind by.
+	// checkInterval is the time between two checks of the published tree while
+	// nothing changes.
+	checkInterval = 10 * time.Second
+	// remembered is the number of publications whose contents are kept. A dataplane
+	// can be behind by some publications.
 	remembered = 64
 )
 
-// publisher turns the world's changes into published trees. All but its last
-// publication belongs to the goroutine that runs it.
+// publisher publishes trees after changes of the state. One goroutine runs it.
+// Other goroutines may use only the fields that mu guards.
 type publisher struct {
-	world    *world
+	state    *state
 	out      *statedir.Publisher
 	stateDir string
 	path     string
 	metrics  *metrics
 	log      logr.Logger
-	// published is told of each publication. It must not block.
+	// published is called after each publication. It must not block.
 	published func(publication)
 
 	builder *build.Builder
-	// pending are the times of the events behind changes that the builder has
-	// and no published tree. unpublished says whether there are such changes.
+	// unpublished reports whether the builder has changes that are not in the
+	// published tree. pending has the times of the events that led to them.
 	pending     []time.Time
 	unpublished bool
-	// fault is the last error that was logged.
+	// fault is the text of the last error that was logged.
 	fault string
 
-	mu    sync.Mutex
-	last  publication
-	error error
-	// before are the publications before the last one, by generation modulo
+	// mu guards the fields below.
+	mu   sync.Mutex
+	last publication
+	err  error
+	// earlier has the publications before the last one, by generation modulo
 	// remembered.
-	before [remembered]publication
+	earlier [remembered]publication
 }
 
-// publication is a tree that was published.
+// publication describes a published tree.
 type publication struct {
 	generation uint64
 	at         time.Time
-	took       time.Duration
+	// took is the duration of compiling and publishing the tree.
+	took time.Duration
 	// size is in bytes.
 	size int64
-	// contains says, for each kind, how new its objects are.
+	// contains has, for each kind, the newest resource version in the tree.
 	contains map[kind]uint64
 }
 
-func newPublisher(w *world, stateDir string, m *metrics, log logr.Logger) (*publisher, error) {
+func newPublisher(s *state, stateDir string, m *metrics, log logr.Logger) (*publisher, error) {
 	out, err := statedir.NewPublisher(stateDir)
 	if err != nil {
 		return nil, err
 	}
 	return &publisher{
-		world:    w,
+		state:    s,
 		out:      out,
 		stateDir: stateDir,
 		path:     statedir.Current(stateDir),
 		metrics:  m,
 		log:      log,
-		builder:  build.New(w.node),
-		// The first tree is published even if it holds nothing: it says what
-		// holds now, and the one on disk what held for an agent before.
+		builder:  build.New(s.node),
+		// The first tree is published even if it is empty, because the tree on disk
+		// has the rules of an earlier agent.
 		unpublished: true,
 	}, nil
 }
 
-// run publishes until the context ends: the first change at once, those that
-// follow after publishInterval.
+// run publishes until the context ends: the first change at once, further changes
+// after publishInterval.
 func (p *publisher) run(ctx context.Context) error {
 	for {
 		pause := time.NewTimer(publishInterval)
@@ -102,24 +105,25 @@ func (p *publisher) run(ctx context.Context) error {
 			return nil
 		case <-pause.C:
 		}
-		again := lookInterval
+		interval := checkInterval
 		if p.unpublished {
-			again = retryInterval
+			interval = retryInterval
 		}
-		pause.Reset(again)
+		pause.Reset(interval)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.world.wake:
+		case <-p.state.changed.C():
 		case <-pause.C:
-			p.look()
+			p.checkPublished()
 		}
 	}
 }
 
-// look has the tree published again that somebody removed, for a dataplane that
-// starts would find none. A newer one is of another agent, which knows better.
-func (p *publisher) look() {
+// checkPublished makes step publish the tree again if another program removed it,
+// because a dataplane that starts would find none. A tree with a higher generation
+// is from another agent that has newer objects, so it stays.
+func (p *publisher) checkPublished() {
 	if p.unpublished {
 		return
 	}
@@ -129,15 +133,15 @@ func (p *publisher) look() {
 	}
 	if last := p.lastPublication().generation; err != nil || found < last {
 		p.unpublished = true
-		p.log.Info("The tree is gone from the state directory: publishing it again", "generation", last)
+		p.log.Info("The tree is missing from the state directory: publishing it again", "generation", last)
 	}
 }
 
-// step publishes what changed, if anything did.
+// step publishes the changes since the previous step, if there are any.
 func (p *publisher) step() {
 	err := p.publish()
 	p.mu.Lock()
-	p.error = err
+	p.err = err
 	p.mu.Unlock()
 	if err == nil {
 		p.fault = ""
@@ -146,15 +150,15 @@ func (p *publisher) step() {
 	p.metrics.failures.Inc()
 	if err.Error() != p.fault {
 		p.fault = err.Error()
-		p.log.Error(err, "Publication failed: the tree before stays in force")
+		p.log.Error(err, "Publication failed: the previous tree remains enforced")
 	}
 }
 
 func (p *publisher) publish() error {
 	began := time.Now()
-	step := p.world.step()
+	step := p.state.step()
 	if step.delta.Empty() && !p.unpublished {
-		// What is published holds for the newer objects, too.
+		// The newer objects do not change the published tree.
 		p.mu.Lock()
 		p.last.contains = step.contains
 		p.mu.Unlock()
@@ -163,8 +167,8 @@ func (p *publisher) publish() error {
 	p.unpublished = true
 	p.pending = append(p.pending, step.events[:min(len(step.events), maxPending-len(p.pending))]...)
 	if err := p.builder.Apply(step.delta); err != nil {
-		p.builder = build.New(p.world.node)
-		p.world.restart()
+		p.builder = build.New(p.state.node)
+		p.state.restart()
 		return fmt.Errorf("building tree: %w", err)
 	}
 	generation, err := p.out.Publish(p.builder)
@@ -176,18 +180,24 @@ func (p *publisher) publish() error {
 	if info, err := os.Stat(p.path); err == nil {
 		now.size = info.Size()
 	}
-	p.metrics.publish(now, p.pending)
-	p.unpublished, p.pending = false, nil
-	p.log.V(1).Info("Published", "generation", generation, "bytes", now.size, "took", now.took.String())
-	p.mu.Lock()
-	p.before[p.last.generation%remembered] = p.last
-	p.last = now
-	p.mu.Unlock()
-	p.published(now)
+	p.record(now)
 	return nil
 }
 
-// lastPublication gives the last publication of this agent, with generation 0
+// record records a publication and reports it to the metrics, the log and the
+// dataplane's poller.
+func (p *publisher) record(now publication) {
+	p.metrics.publish(now, p.pending)
+	p.unpublished, p.pending = false, nil
+	p.log.V(1).Info("Published", "generation", now.generation, "bytes", now.size, "took", now.took.String())
+	p.mu.Lock()
+	p.earlier[p.last.generation%remembered] = p.last
+	p.last = now
+	p.mu.Unlock()
+	p.published(now)
+}
+
+// lastPublication returns the last publication of this agent, with generation 0
 // before the first.
 func (p *publisher) lastPublication() publication {
 	p.mu.Lock()
@@ -195,12 +205,12 @@ func (p *publisher) lastPublication() publication {
 	return p.last
 }
 
-// containedBy says how new the objects of a generation are, nil if it is not
-// known any more, or was published by an agent before.
+// containedBy returns the newest resource versions in a generation. It returns nil
+// if the generation is too old or if an earlier agent published it.
 func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, known := range []publication{p.last, p.before[generation%remembered]} {
+	for _, known := range []publication{p.last, p.earlier[generation%remembered]} {
 		if known.generation == generation {
 			return known.contains
 		}
@@ -208,13 +218,13 @@ func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
 	return nil
 }
 
-// check is the readiness of publication.
+// check is a readiness check: the last publication succeeded.
 func (p *publisher) check(*http.Request) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.error != nil:
-		return p.error
+	case p.err != nil:
+		return p.err
 	case p.last.generation == 0:
 		return errors.New("no tree is published yet: the caches have not synced")
 	}

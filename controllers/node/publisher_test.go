@@ -14,13 +14,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-func testPublisher(t *testing.T, w *world, dir string) *publisher {
+func testPublisher(t *testing.T, s *state, dir string) *publisher {
 	t.Helper()
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPublisher(w, dir, m, logr.Discard())
+	p, err := newPublisher(s, dir, m, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,12 +28,13 @@ func testPublisher(t *testing.T, w *world, dir string) *publisher {
 	return p
 }
 
-// TestTreeIsGone: a tree that somebody removed is published again although nothing
-// changes, and as a newer one. Whatever is newer than the agent's own stays.
-func TestTreeIsGone(t *testing.T) {
+// TestMissingTreeIsPublishedAgain checks that a tree that was removed is published
+// again, with a higher generation, although nothing changes. A tree with a higher
+// generation than the agent's own stays.
+func TestMissingTreeIsPublishedAgain(t *testing.T) {
 	dir := t.TempDir()
 	current := filepath.Join(dir, "tree", "current")
-	p := testPublisher(t, newWorld("gone"), dir)
+	p := testPublisher(t, newState("gone"), dir)
 	p.step()
 	for name, remove := range map[string]func() error{
 		"the folder":      func() error { return os.RemoveAll(filepath.Dir(current)) },
@@ -45,7 +46,7 @@ func TestTreeIsGone(t *testing.T) {
 		if err := remove(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		p.look()
+		p.checkPublished()
 		p.step()
 		found, err := statedir.OpenCurrent(dir)
 		if err != nil {
@@ -66,22 +67,22 @@ func TestTreeIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.look()
+	p.checkPublished()
 	p.step()
 	if found, err := statedir.Published(dir); err != nil || found != generation {
-		t.Errorf("generation %d, %v, want %d of somebody else", found, err, generation)
+		t.Errorf("generation %d, %v, want %d of the other publisher", found, err, generation)
 	}
 }
 
-// TestPendingWhileNothingCanBeWritten: a cluster that changes while no tree can
-// be written costs no memory, and a tree comes as soon as one can.
-func TestPendingWhileNothingCanBeWritten(t *testing.T) {
+// TestPendingEventsAreBounded checks that changes use bounded memory while no tree can
+// be written, and that a tree is published as soon as possible.
+func TestPendingEventsAreBounded(t *testing.T) {
 	dir := t.TempDir()
-	w := newWorld("full")
-	p := testPublisher(t, w, dir)
+	s := newState("full")
+	p := testPublisher(t, s, dir)
 	published := 0
 	p.published = func(publication) { published++ }
-	// Something that is not a directory is in the way, also for root.
+	// A file in place of the directory makes writing fail, also for root.
 	trees := filepath.Join(dir, "tree")
 	if err := os.Remove(trees); err != nil {
 		t.Fatal(err)
@@ -91,7 +92,7 @@ func TestPendingWhileNothingCanBeWritten(t *testing.T) {
 	}
 	for range 100 {
 		for range 1000 {
-			w.waiting = append(w.waiting, time.Now())
+			s.waiting = append(s.waiting, time.Now())
 		}
 		p.step()
 	}

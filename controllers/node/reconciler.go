@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -18,30 +17,30 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// subject is a kind that the agent follows, and what its objects mean to the
-// world. T is what the cache keeps of one.
-type subject[T client.Object] struct {
+// resource is a kind that the agent watches, with the functions that apply its
+// objects to the snapshot. T is the type of the objects in the cache.
+type resource[T client.Object] struct {
 	kind kind
-	// object is an empty one, as the API server has it.
+	// object is an empty object of the type in the API.
 	object client.Object
-	// upsert sets an object's state. The error says what of it could not be read
-	// and is left out.
+	// upsert applies an object. The error has the parts of the object that could not
+	// be read and are ignored.
 	upsert func(*policy.Snapshot, T) error
 	remove func(*policy.Snapshot, types.NamespacedName)
 }
 
-// reconciler brings the world to the state that the cache has of one kind.
+// reconciler applies the objects of one kind to the state.
 type reconciler[T client.Object] struct {
-	subject[T]
-	world   *world
+	resource[T]
+	state   *state
 	changes *changes
 	faults  *faults
 }
 
-// Reconcile brings the world to the state of one object.
+// Reconcile applies the current version of one object.
 func (r *reconciler[T]) Reconcile(_ context.Context, request reconcile.Request) (reconcile.Result, error) {
 	key := request.NamespacedName
-	return reconcile.Result{}, r.world.apply(r.changes, key, func(s *policy.Snapshot) error {
+	return reconcile.Result{}, r.state.apply(r.changes, key, func(s *policy.Snapshot) error {
 		stored, exists, err := r.changes.informer.GetStore().GetByKey(toolscache.NewObjectName(key.Namespace, key.Name).String())
 		switch {
 		case err != nil:
@@ -56,15 +55,15 @@ func (r *reconciler[T]) Reconcile(_ context.Context, request reconcile.Request) 
 	})
 }
 
-// load waits until the cache has told of all that it began with, and applies it.
-// From then on every change is queued.
+// load waits until the informer has delivered all objects that the cache started
+// with, and applies them. Later changes are queued.
 func (r *reconciler[T]) load(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.changes.told:
+	case <-r.changes.delivered:
 	}
-	r.world.load(func(s *policy.Snapshot) {
+	r.state.load(func(s *policy.Snapshot) {
 		for _, stored := range r.changes.informer.GetStore().List() {
 			r.set(s, stored.(T))
 		}
@@ -73,64 +72,60 @@ func (r *reconciler[T]) load(ctx context.Context) error {
 }
 
 func (r *reconciler[T]) set(s *policy.Snapshot, object T) {
-	r.faults.note(keyOf(object), r.upsert(s, object))
+	r.faults.set(keyOf(object), r.upsert(s, object))
 }
 
 func keyOf(object client.Object) types.NamespacedName { return client.ObjectKeyFromObject(object) }
 
-// loader loads the objects of one kind.
+// loader loads all objects of one kind.
 type loader interface {
 	load(context.Context) error
 }
 
-// house is where reconcilers live.
-type house struct {
-	manager manager.Manager
-	world   *world
-	metrics *metrics
-	log     logr.Logger
-}
+// syncTimeout is how long a controller waits for its first objects, in effect
+// without limit. While the API server cannot be reached, the agent waits, and the
+// tree on disk remains enforced.
+const syncTimeout = 365 * 24 * time.Hour
 
-// patience is how long a controller waits for its first objects: as long as it
-// takes. An agent whose API server is away keeps the tree on disk in force by
-// waiting, not by ending.
-const patience = 365 * 24 * time.Hour
-
-// controllerOptions are those of every controller of an agent.
+// controllerOptions returns the options of every controller of an agent.
 func controllerOptions() controller.Options {
-	// Several agents in one process are several nodes: names repeat.
+	// Tests run agents of several nodes in one process, so names repeat.
 	skip := true
-	return controller.Options{CacheSyncTimeout: patience, SkipNameValidation: &skip}
+	return controller.Options{CacheSyncTimeout: syncTimeout, SkipNameValidation: &skip}
 }
 
-// add lets the manager run a reconciler of the kind.
-func (s subject[T]) add(ctx context.Context, h house) (loader, error) {
-	informer, err := h.manager.GetCache().GetInformer(ctx, s.object, cache.BlockUntilSynced(false))
+// add adds a reconciler of the kind to a manager.
+func (r resource[T]) add(ctx context.Context, a *agent, mgr manager.Manager) (loader, error) {
+	c, err := r.changes(ctx, mgr.GetCache(), a.metrics)
 	if err != nil {
-		return nil, fmt.Errorf("%s informer: %w", s.kind, err)
+		return nil, fmt.Errorf("%s informer: %w", r.kind, err)
 	}
-	// What the cache keeps of a Pod is no Pod, so the cache's own reader cannot
-	// read it.
-	shared, ok := informer.(toolscache.SharedIndexInformer)
-	if !ok {
-		return nil, fmt.Errorf("%s informer: %T has no store", s.kind, informer)
+	a.state.kinds = append(a.state.kinds, c)
+	out := &reconciler[T]{
+		resource: r, state: a.state, changes: c,
+		faults: newFaults(r.kind, a.Log.WithName(string(r.kind)), a.metrics),
 	}
-	c, err := newChanges(s.kind, shared, h.metrics)
-	if err != nil {
-		return nil, fmt.Errorf("%s informer: %w", s.kind, err)
-	}
-	h.world.kinds = append(h.world.kinds, c)
-	r := &reconciler[T]{
-		subject: s, world: h.world, changes: c,
-		faults: newFaults(s.kind, h.log.WithName(string(s.kind)), h.metrics),
-	}
-	err = builder.ControllerManagedBy(h.manager).
-		Named(string(s.kind)).
+	err = builder.ControllerManagedBy(mgr).
+		Named(string(r.kind)).
 		WatchesRawSource(c).
 		WithOptions(controllerOptions()).
-		Complete(r)
+		Complete(out)
 	if err != nil {
-		return nil, fmt.Errorf("%s controller: %w", s.kind, err)
+		return nil, fmt.Errorf("%s controller: %w", r.kind, err)
 	}
-	return r, nil
+	return out, nil
+}
+
+// changes returns the source of the kind's changes. Reconcilers read from the
+// store of its informer: the cache's own reader cannot return a readPod.
+func (r resource[T]) changes(ctx context.Context, c cache.Cache, m *metrics) (*changes, error) {
+	informer, err := c.GetInformer(ctx, r.object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, err
+	}
+	shared, ok := informer.(toolscache.SharedIndexInformer)
+	if !ok {
+		return nil, fmt.Errorf("%T has no store", informer)
+	}
+	return newChanges(r.kind, shared, m)
 }

@@ -21,12 +21,12 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// lists answers with one list after the other. Each watch says that it cannot
-// go on from there, but the last one, which is silent.
+// lists returns one list after the other. Each watch ends with "resource expired",
+// except the last one, which has no events.
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
-	// again is when the second list may come.
+	// again is closed to allow the second list.
 	again chan struct{}
 }
 
@@ -60,22 +60,21 @@ func listOf(version string, versions ...string) *corev1.PodList {
 	return out
 }
 
-// steppedQueue says what is queued, and waits until it may go on.
+// steppedQueue sends each queued request to queued and then waits for goOn.
 type steppedQueue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
 	queued chan reconcile.Request
 	goOn   chan struct{}
 }
 
-// Add says what is queued.
+// Add sends the request and waits.
 func (q steppedQueue) Add(request reconcile.Request) {
 	q.queued <- request
 	<-q.goOn
 }
 
-// follow gives the changes of a script's pods, when all of its first list was
-// told.
-func follow(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
+// watchPods returns the changes of a script's pods, after the first list was delivered.
+func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	t.Helper()
 	informer := cache.NewSharedIndexInformer(
 		&cache.ListWatch{ListWithContextFunc: script.list, WatchFuncWithContext: script.watch},
@@ -93,28 +92,28 @@ func follow(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	go func() { informer.RunWithContext(ctx); close(ended) }()
 	t.Cleanup(func() { stop(); <-ended })
 	select {
-	case <-c.Told():
+	case <-c.Delivered():
 	case <-time.After(time.Minute):
-		t.Fatal("nobody was told of the first list within a minute")
+		t.Fatal("the first list was not delivered within a minute")
 	}
 	return c
 }
 
-// TestContainedInTheMiddleOfAList: a list has its objects in the order of their
-// names. While it is told of the first, which is the newest, nobody says that
-// the others are contained.
-func TestContainedInTheMiddleOfAList(t *testing.T) {
+// TestContainedDuringRelist checks that versions count as contained only after their
+// events. A list has its objects in the order of their names, so here the first event
+// has the newest version.
+func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
-	// What the informer begins with is not queued: nobody would let it go on.
+	// Objects of the first list are not queued, so goOn is not needed for them.
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
-	c := follow(t, script, queue)
+	c := watchPods(t, script, queue)
 	if got := c.Contained(); got != 3 {
 		t.Fatalf("contained %d after the first list, want 3", got)
 	}
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken and taken are before and after the object is reconciled.
+		// untaken and taken are the results before and after the object is taken.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
 		request := <-queue.queued
@@ -132,11 +131,12 @@ func TestContainedInTheMiddleOfAList(t *testing.T) {
 	}
 }
 
-// TestContainedFromNothing: as before, of a kind of which there was no object.
-func TestContainedFromNothing(t *testing.T) {
+// TestContainedDuringRelistAfterEmptyList is TestContainedDuringRelist for a kind
+// whose first list is empty.
+func TestContainedDuringRelistAfterEmptyList(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3"), listOf("11", "9", "5")}, again: make(chan struct{})}
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
-	c := follow(t, script, queue)
+	c := watchPods(t, script, queue)
 	close(script.again)
 	for _, want := range []uint64{4, 9} {
 		request := <-queue.queued
@@ -148,14 +148,14 @@ func TestContainedFromNothing(t *testing.T) {
 	}
 }
 
-// TestContainedAfterRestore: an API server whose store was restored counts on
-// from an older version. What it says from then on is not contained because a
-// version as high was there before.
+// TestContainedAfterRestore checks versions after the store of the API server was
+// restored from a backup. New objects then have lower versions than contained ones
+// and must not count as contained.
 func TestContainedAfterRestore(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("900", "700", "800"), listOf("500", "400", "450")}, again: make(chan struct{})}
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
-	c := follow(t, script, queue)
-	if got := c.Known(c.Contained()); got != 800 {
+	c := watchPods(t, script, queue)
+	if got := c.AtMostLast(c.Contained()); got != 800 {
 		t.Fatalf("contained %d after the first list, want 800", got)
 	}
 	close(script.again)
@@ -165,7 +165,7 @@ func TestContainedAfterRestore(t *testing.T) {
 		queue.goOn <- struct{}{}
 	}
 	eventually.NoError(t, func() error {
-		if got := c.Known(c.Contained()); got > 500 {
+		if got := c.AtMostLast(c.Contained()); got > 500 {
 			return fmt.Errorf("contained %d after a list of version 500, want no more", got)
 		}
 		return nil

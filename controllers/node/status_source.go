@@ -15,34 +15,35 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// statusSource puts together what the node's status says.
+// statusSource computes the status of the node.
 type statusSource struct {
 	stateDir   string
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
 
-	// counted is the generation that pods and policies were counted of.
+	// counted is the generation in which pods and policies were counted.
 	counted  uint64
 	pods     v1alpha1.PodCounts
 	policies int32
-	// before is what the dataplane said last, nil until it answers.
+	// before is the last status of the dataplane, nil until it responds.
 	before *report.Status
-	// repaired and dropped say what that answer counted more than the one ahead
-	// of it. Statuses are put together more often than the dataplane is asked.
+	// repaired and dropped report whether these counters are higher in before than in
+	// the status ahead of it. The node's status is computed more often than the
+	// dataplane's status is read.
 	repaired, dropped bool
-	// acknowledged is the newest generation of which acknowledgement was seen.
+	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
 }
 
-// status gives the status of now.
+// status returns the current status.
 func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 	var out v1alpha1.NodeEnforcerStatus
 	published := s.publisher.lastPublication()
 	if published.generation != 0 {
 		out.Published = &v1alpha1.Generation{
 			Number: int64(published.generation), Time: metav1.NewMicroTime(published.at.Truncate(time.Microsecond)),
-			Contains: resourceVersions(s.publisher.world.known(published.contains)),
+			Contains: resourceVersions(s.publisher.state.atMostLast(published.contains)),
 		}
 		out.Tree = &v1alpha1.Tree{SizeBytes: published.size, CompileMicroseconds: published.took.Microseconds()}
 		if s.counted != published.generation {
@@ -63,7 +64,7 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 	return out, nil
 }
 
-// count counts what is in the newest tree.
+// count counts the pods and policies in the published tree.
 func (s *statusSource) count() error {
 	t, err := tree.Open(statedir.Current(s.stateDir))
 	if err != nil {
@@ -79,13 +80,13 @@ func (s *statusSource) count() error {
 		if len(pod.Addresses) == 0 {
 			continue
 		}
-		// No pod has the unspecified address: the pod alone judges.
-		here, nobody := pod.Addresses[0], netip.IPv4Unspecified()
+		// No pod has the unspecified address, so only the policies of this pod apply.
+		here, other := pod.Addresses[0], netip.IPv4Unspecified()
 		if here.Is6() {
-			nobody = netip.IPv6Unspecified()
+			other = netip.IPv6Unspecified()
 		}
-		out := t.Evaluate(flow.Flow{Src: here, Dst: nobody, Protocol: flow.TCP})
-		in := t.Evaluate(flow.Flow{Src: nobody, Dst: here, Protocol: flow.TCP})
+		out := t.Evaluate(flow.Flow{Src: here, Dst: other, Protocol: flow.TCP})
+		in := t.Evaluate(flow.Flow{Src: other, Dst: here, Protocol: flow.TCP})
 		for _, side := range [...]rule.Side{out.Egress, in.Ingress} {
 			for _, name := range t.IsolatedBy(side) {
 				policies[name] = struct{}{}
@@ -96,16 +97,16 @@ func (s *statusSource) count() error {
 	return t.Close()
 }
 
-// describe adds what the dataplane says.
+// describe adds the status of the dataplane.
 func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Status) {
 	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
 		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
 	}
 	if s.acknowledged != nil {
-		// While generations come faster than statuses, the newest one
-		// acknowledged is seldom the newest one published.
+		// The acknowledged generation is usually older than the published one while
+		// there are more generations than statuses.
 		if contains := s.publisher.containedBy(uint64(s.acknowledged.Number)); contains != nil {
-			s.acknowledged.Contains = resourceVersions(s.publisher.world.known(contains))
+			s.acknowledged.Contains = resourceVersions(s.publisher.state.atMostLast(contains))
 		}
 	}
 	v := &running.Verdicts
@@ -117,11 +118,11 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *repor
 	again := &running.Reevaluated
 	out.ConnectionsReevaluated = int64(again.Accepted + again.Denied + again.Cleared)
 	if running.Queueing == "" {
-		// It waits for a tree that it can use.
+		// The dataplane has no tree yet.
 		return
 	}
 	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
-	// As the dataplane writes it in its status.
+	// These are the texts in the dataplane's status.
 	switch running.Queueing {
 	case "queue expression":
 		out.Kernel.Queueing = v1alpha1.QueueExpression
@@ -142,22 +143,22 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 	switch {
 	case running == nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
-			"no dataplane answers: accepted flows go on, the failure policy decides on new ones")
+			"the dataplane does not respond: open connections continue, the failure policy decides about new flows")
 	case number(s.Acknowledged) == 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForDataplane,
-			"the dataplane enforces no generation yet")
+			"the dataplane does not enforce any generation yet")
 	case number(s.Acknowledged) < number(s.Published):
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane enforces an earlier generation")
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing,
-		"the dataplane enforces the generation published")
+		"the dataplane enforces the published generation")
 }
 
 func (s *statusSource) syncedCondition() metav1.Condition {
 	if s.publisher.lastPublication().generation == 0 {
 		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonNotSyncedYet,
-			"not every object is read yet: what was published before stays in force")
+			"not all objects have been read yet: the published generation remains enforced")
 	}
 	if err := s.connection.check(nil); err != nil {
 		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonAPIServerUnreachable, err.Error())
@@ -165,12 +166,12 @@ func (s *statusSource) syncedCondition() metav1.Condition {
 	if err := s.publisher.check(nil); err != nil {
 		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonPublishingFailed, err.Error())
 	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "every watch runs")
+	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "all objects are watched")
 }
 
-// degradedCondition compares the dataplane's counters with those before: it is
-// True from the moment that one went up until it stayed. What the first answer
-// counts was before this agent, and is no change.
+// degradedCondition compares the counters in the last two statuses of the dataplane.
+// The condition is True while a counter increases. Counts in the first status are
+// from the time before this agent, so they are not an increase.
 func (s *statusSource) degradedCondition(running *report.Status) metav1.Condition {
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
@@ -191,10 +192,10 @@ func (s *statusSource) degradedCondition(running *report.Status) metav1.Conditio
 	case s.dropped:
 		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
 	case s.repaired:
-		return degraded(v1alpha1.ReasonRulesRepaired, "somebody else changed the rules; they are repaired")
+		return degraded(v1alpha1.ReasonRulesRepaired, "another program changed the rules; they have been repaired")
 	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as it should")
+	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as expected")
 }
 
-// drops counts packets that no worker saw.
+// drops returns the number of packets that no worker received.
 func drops(s *report.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }

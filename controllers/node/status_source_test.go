@@ -12,11 +12,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// TestDegraded: a dataplane that dropped and repaired before this agent began
-// is the state to compare with; what comes later is a change, until it stays.
-func TestDegraded(t *testing.T) {
+// TestDegradedWhileCountersIncrease checks that counts from before the agent started
+// do not make the node degraded, and that later increases do.
+func TestDegradedWhileCountersIncrease(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
-	answers := []struct {
+	statuses := []struct {
 		dropped, repaired uint64
 		want              v1alpha1.Reason
 	}{
@@ -25,22 +25,22 @@ func TestDegraded(t *testing.T) {
 		{8, 3, v1alpha1.ReasonAsExpected},
 		{8, 4, v1alpha1.ReasonRulesRepaired},
 		{8, 4, v1alpha1.ReasonAsExpected},
-		// It began anew.
+		// The dataplane restarted.
 		{1, 0, v1alpha1.ReasonAsExpected},
 		{2, 0, v1alpha1.ReasonPacketsDropped},
 	}
-	for i, answer := range answers {
-		running := &report.Status{Repairs: answer.repaired}
-		running.Verdicts.QueueDropped = answer.dropped
-		if got := s.degradedCondition(running); got.Reason != string(answer.want) {
-			t.Errorf("answer %d: %s, want %s", i, got.Reason, answer.want)
+	for i, status := range statuses {
+		running := &report.Status{Repairs: status.repaired}
+		running.Verdicts.QueueDropped = status.dropped
+		if got := s.degradedCondition(running); got.Reason != string(status.want) {
+			t.Errorf("status %d: %s, want %s", i, got.Reason, status.want)
 		}
 	}
 }
 
-// TestDegradedBetweenAnswers: a status is put together more often than the
-// dataplane is asked. What its last answer says holds until the next.
-func TestDegradedBetweenAnswers(t *testing.T) {
+// TestDegradedBetweenStatuses checks that the condition does not change between two
+// statuses of the dataplane. The condition is computed more often.
+func TestDegradedBetweenStatuses(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
 	for i, dropped := range []uint64{7, 8, 9} {
 		running := &report.Status{}
@@ -49,29 +49,30 @@ func TestDegradedBetweenAnswers(t *testing.T) {
 		if i == 0 {
 			want = v1alpha1.ReasonAsExpected
 		}
-		for look := range 3 {
+		for call := range 3 {
 			if got := s.degradedCondition(running); got.Reason != string(want) {
-				t.Errorf("answer %d, look %d: %s, want %s", i, look, got.Reason, want)
+				t.Errorf("status %d, call %d: %s, want %s", i, call, got.Reason, want)
 			}
 		}
 	}
 }
 
-// TestNotPublished: a tree that cannot be written is told by both conditions.
-func TestNotPublished(t *testing.T) {
+// TestPublishingFailedIsInBothConditions checks the conditions of a node whose tree
+// cannot be written.
+func TestPublishingFailedIsInBothConditions(t *testing.T) {
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newConnection(logr.Discard(), m)
-	for _, k := range resources {
-		c.answered(k)
+	for _, k := range kindsByPath {
+		c.responded(k)
 	}
 	s := &statusSource{publisher: &publisher{last: publication{generation: 2}}, connection: c}
 	if got := s.syncedCondition(); got.Status != metav1.ConditionTrue {
 		t.Fatalf("%+v, want it True", got)
 	}
-	s.publisher.error = errors.New("no space left on device")
+	s.publisher.err = errors.New("no space left on device")
 	for _, got := range []metav1.Condition{s.syncedCondition(), s.degradedCondition(nil)} {
 		if got.Reason != string(v1alpha1.ReasonPublishingFailed) || got.Message != "no space left on device" {
 			t.Errorf("%+v, want reason %s and the error", got, v1alpha1.ReasonPublishingFailed)

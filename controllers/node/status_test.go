@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestNodeEnforcer: the node's object says what is published and what the
-// dataplane acknowledged, also after others wrote or removed it.
+// TestNodeEnforcer checks that the node's object shows the published and the
+// acknowledged generation, also after other clients changed or deleted it.
 func TestNodeEnforcer(t *testing.T) {
 	c := newCluster(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "status"}}
@@ -33,7 +33,7 @@ func TestNodeEnforcer(t *testing.T) {
 	np := c.policyFor(t, "db")
 	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
 	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
-		// A first tree may hold the policy before events told of it.
+		// The first tree can contain the policy before its event was processed.
 		return errors.Join(published(a, s), contains(s, np), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
 	})
 	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {
@@ -46,7 +46,7 @@ func TestNodeEnforcer(t *testing.T) {
 		t.Errorf("%+v: want a size", got.Status.Tree)
 	}
 
-	// A dataplane acknowledges whatever is published.
+	// This dataplane acknowledges each published tree.
 	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (report.Status, error) {
 		current, err := a.tree()
 		if err != nil {
@@ -98,20 +98,21 @@ func TestNodeEnforcer(t *testing.T) {
 	a.wantStatus(t, c, enforcing)
 }
 
-// wantStatus waits until the node's object is right, and gives it.
-func (a *agent) wantStatus(t *testing.T, c *cluster, right func(*v1alpha1.NodeEnforcerStatus) error) *v1alpha1.NodeEnforcer {
+// wantStatus waits until the status of the node meets a condition, and returns the
+// object.
+func (a *agent) wantStatus(t *testing.T, c *cluster, condition func(*v1alpha1.NodeEnforcerStatus) error) *v1alpha1.NodeEnforcer {
 	t.Helper()
 	var got v1alpha1.NodeEnforcer
 	eventually.NoError(t, func() error {
 		if err := c.Get(t.Context(), client.ObjectKey{Name: "status"}, &got); err != nil {
 			return err
 		}
-		return errors.Join(right(&got.Status), conditionIs(&got.Status, v1alpha1.ConditionSynced, v1alpha1.ReasonWatching))
+		return errors.Join(condition(&got.Status), conditionIs(&got.Status, v1alpha1.ConditionSynced, v1alpha1.ReasonWatching))
 	})
 	return &got
 }
 
-// published is an error unless the status names the current generation.
+// published returns an error unless the status has the current generation.
 func published(a *agent, s *v1alpha1.NodeEnforcerStatus) (err error) {
 	current, err := a.tree()
 	if err != nil {
@@ -124,7 +125,8 @@ func published(a *agent, s *v1alpha1.NodeEnforcerStatus) (err error) {
 	return nil
 }
 
-// contains fails unless what is published contains the policy as it is.
+// contains returns an error unless the published generation contains the current
+// version of a policy.
 func contains(s *v1alpha1.NodeEnforcerStatus, np *networkingv1.NetworkPolicy) error {
 	if s.Published == nil {
 		return errors.New("nothing is published")

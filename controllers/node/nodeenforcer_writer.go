@@ -22,50 +22,49 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
 
 const (
-	// statusLook is how often the status is looked at, and so the shortest time
-	// between two writes: generations come up to fifty times a second.
-	statusLook = time.Second
-	// statusInterval is the time between two writes when nothing changed but
-	// counters and resource versions, or nothing at all: each write is a sign of
-	// life, too. Up to a fifth more comes to it by chance, so that the nodes of a
-	// cluster do not write together.
-	statusInterval = 10 * time.Second
-	// statusTimeout is how long a write may take.
-	statusTimeout = 5 * time.Second
+	// checkStatusInterval is the time between two computations of the status, and so
+	// the minimum time between two writes. There can be 50 generations in a second.
+	checkStatusInterval = time.Second
+	// heartbeatInterval is the time between two writes if only counters and resource
+	// versions changed, or nothing. Each write is a heartbeat. Up to a fifth of the
+	// interval is added at random, so that nodes do not write at the same time.
+	heartbeatInterval = 10 * time.Second
+	// writeTimeout limits the duration of a write.
+	writeTimeout = 5 * time.Second
 )
 
-// statusWriter keeps the node's NodeEnforcer. Nobody else writes it.
+// statusWriter writes the node's NodeEnforcer. It is the only writer.
 type statusWriter struct {
 	node string
-	// cache has the Node; direct reads and writes the NodeEnforcer, which no
-	// cache watches: those of all nodes would come with it.
+	// cache has the Node. direct reads the NodeEnforcer, which no cache watches: the
+	// cache would have the NodeEnforcers of all nodes.
 	cache  client.Reader
 	direct client.Reader
 	client client.Client
 	source func() (v1alpha1.NodeEnforcerStatus, error)
 	log    logr.Logger
 
-	// held is the object as it was last read or written, nil if unknown.
-	held *v1alpha1.NodeEnforcer
-	// due is when a status is written that changed in counters only.
+	// current is the object after the last read or write, nil if it is unknown.
+	current *v1alpha1.NodeEnforcer
+	// due is the time of the next heartbeat.
 	due time.Time
 }
 
 // run writes the status until the context ends.
 func (w *statusWriter) run(ctx context.Context) error {
-	tick := time.NewTicker(statusLook)
+	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
 	failed := false
 	for {
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
-			// Whatever is known of the object may be wrong.
-			w.held = nil
+		if err := w.update(ctx); err != nil && ctx.Err() == nil {
+			// The object may differ from the last known one.
+			w.current = nil
 			w.postpone()
 			if !failed {
-				w.log.Error(err, "Status cannot be written")
+				w.log.Error(err, "The status cannot be written")
 			}
 			failed = true
-		} else if err == nil && w.held != nil {
+		} else if err == nil && w.current != nil {
 			failed = false
 		}
 		select {
@@ -77,28 +76,28 @@ func (w *statusWriter) run(ctx context.Context) error {
 }
 
 func (w *statusWriter) postpone() {
-	w.due = time.Now().Add(statusInterval + rand.N(statusInterval/5))
+	w.due = time.Now().Add(heartbeatInterval + rand.N(heartbeatInterval/5))
 }
 
-// look writes the status if it is time to.
-func (w *statusWriter) look(ctx context.Context) error {
-	if w.held == nil && time.Now().Before(w.due) {
+// update writes the status if it changed or if a heartbeat is due.
+func (w *statusWriter) update(ctx context.Context) error {
+	if w.current == nil && time.Now().Before(w.due) {
 		return nil
 	}
 	status, err := w.source()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if w.held == nil {
-		if err := w.find(ctx); err != nil || w.held == nil {
+	if w.current == nil {
+		if err := w.find(ctx); err != nil || w.current == nil {
 			return err
 		}
 	}
-	next := w.held.DeepCopy()
+	next := w.current.DeepCopy()
 	setStatus(&next.Status, status)
-	if !changed(&w.held.Status, &next.Status) && time.Now().Before(w.due) {
+	if !changed(&w.current.Status, &next.Status) && time.Now().Before(w.due) {
 		return nil
 	}
 	now := metav1.Now()
@@ -106,19 +105,19 @@ func (w *statusWriter) look(ctx context.Context) error {
 	err = w.client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-		// Somebody else changed or removed it: the next look finds it anew.
-		w.held, w.due = nil, time.Time{}
+		// Another client changed or deleted the object. The next call reads it again.
+		w.current, w.due = nil, time.Time{}
 		return nil
 	case err != nil:
 		return fmt.Errorf("writing NodeEnforcer %s: %w", w.node, err)
 	}
-	w.held = next
+	w.current = next
 	w.postpone()
 	return nil
 }
 
-// find reads the NodeEnforcer, or makes it. A node without a Node object has
-// none, for nobody would remove it.
+// find reads the NodeEnforcer, or creates it. Without a Node object there is no
+// NodeEnforcer, because the garbage collector would not delete it.
 func (w *statusWriter) find(ctx context.Context) error {
 	key := client.ObjectKey{Name: w.node}
 	var owner corev1.Node
@@ -139,12 +138,13 @@ func (w *statusWriter) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding NodeEnforcer %s: %w", w.node, err)
 	}
-	w.held = &object
+	w.current = &object
 	return nil
 }
 
-// setStatus replaces a status. Times of what stays the same stay, and so does
-// what an agent before published until this one has.
+// setStatus replaces a status. Conditions whose status does not change keep the time
+// of their last transition. The publication of an earlier agent stays until this one
+// has published.
 func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus) {
 	if from.Published == nil {
 		from.Published, from.Tree, from.Pods, from.Policies = to.Published, to.Tree, to.Pods, to.Policies
@@ -163,9 +163,10 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	to.Conditions = conditions
 }
 
-// changed reports whether two statuses differ in more than counters and
-// resource versions of what changes often. A policy that is enforced is news,
-// also where it concerns no pod of the node and so makes no generation.
+// changed reports whether two statuses differ in more than counters and resource
+// versions of pods and namespaces. An acknowledged version of policies is a change
+// even without a new generation, which happens if a policy selects no pod on the
+// node.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
 		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
@@ -185,7 +186,7 @@ func policies(g *v1alpha1.Generation) string {
 	return g.Contains.NetworkPolicies
 }
 
-// resourceVersions writes versions as the API has them.
+// resourceVersions converts versions to the type of the API.
 func resourceVersions(contains map[kind]uint64) v1alpha1.ResourceVersions {
 	text := func(k kind) string {
 		if contains[k] == 0 {

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// testName is the name of a function that `go test` runs by itself. Benchmarks
+// are not among them.
+var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
+
+// tests are the tests of one package, by name.
+type tests struct {
+	// free need nothing; need use an environment.
+	free, need []string
+}
+
+// A graph has the declarations of one package and what they refer to. A method
+// counts as part of its type: a function can only call the method if it, or
+// something that it refers to, refers to the type.
+type graph struct {
+	// environment means that the package itself is one of the environments.
+	environment bool
+	refers      map[string]map[string]bool
+	uses        map[string]bool
+	functions   []string
+}
+
+func newGraph(environment bool) *graph {
+	return &graph{
+		environment: environment,
+		refers:      make(map[string]map[string]bool),
+		uses:        make(map[string]bool),
+	}
+}
+
+// add reads the declarations of one file.
+func (g *graph) add(name string, content []byte) error {
+	file, err := parser.ParseFile(token.NewFileSet(), name, content, parser.SkipObjectResolution)
+	if err != nil {
+		return fmt.Errorf("parsing: %w", err)
+	}
+	scope := scope{test: strings.HasSuffix(name, "_test.go"), imported: environmentNames(file)}
+	for _, declaration := range file.Decls {
+		switch d := declaration.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil && scope.test {
+				g.functions = append(g.functions, d.Name.Name)
+			}
+			g.declare(owner(d), d, scope)
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				for _, declared := range specNames(spec) {
+					g.declare(declared, spec, scope)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// A scope is what the names in one file can refer to.
+type scope struct {
+	// test means that the file is a test: only other tests can refer to its
+	// declarations.
+	test bool
+	// imported has the names of environments.
+	imported map[string]bool
+}
+
+// declared returns the name of a declaration in the graph.
+func (s scope) declared(name string) string {
+	if s.test {
+		return "test:" + name
+	}
+	return name
+}
+
+// environmentNames returns the names by which a file refers to environments.
+func environmentNames(file *ast.File) map[string]bool {
+	names := make(map[string]bool)
+	for _, spec := range file.Imports {
+		target, err := strconv.Unquote(spec.Path.Value)
+		if err != nil || !slices.Contains(environments, target) {
+			continue
+		}
+		if spec.Name != nil {
+			names[spec.Name.Name] = true
+		} else {
+			names[path.Base(target)] = true
+		}
+	}
+	return names
+}
+
+// owner returns the name of a function, or of the type of a method.
+func owner(d *ast.FuncDecl) string {
+	if d.Recv == nil {
+		return d.Name.Name
+	}
+	receiver := d.Recv.List[0].Type
+	for {
+		switch r := receiver.(type) {
+		case *ast.StarExpr:
+			receiver = r.X
+		case *ast.IndexExpr:
+			receiver = r.X
+		case *ast.IndexListExpr:
+			receiver = r.X
+		case *ast.Ident:
+			return r.Name
+		default:
+			return d.Name.Name
+		}
+	}
+}
+
+func specNames(spec ast.Spec) []string {
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		return []string{s.Name.Name}
+	case *ast.ValueSpec:
+		var names []string
+		for _, n := range s.Names {
+			names = append(names, n.Name)
+		}
+		return names
+	}
+	return nil
+}
+
+// declare adds what a declaration refers to.
+func (g *graph) declare(name string, declaration ast.Node, s scope) {
+	name = s.declared(name)
+	if g.refers[name] == nil {
+		g.refers[name] = make(map[string]bool)
+	}
+	ast.Inspect(declaration, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			// Main starts the server that tests share, but not for unit.
+			return !isCall(n, "kube", "Main")
+		case *ast.SelectorExpr:
+			// The selected name belongs to a value or to another package.
+			ast.Inspect(n.X, func(n ast.Node) bool {
+				if x, ok := n.(*ast.Ident); ok {
+					g.refer(name, x.Name, s)
+				}
+				return true
+			})
+			return false
+		case *ast.Ident:
+			g.refer(name, n.Name, s)
+		}
+		return true
+	})
+}
+
+// isCall reports whether call calls the function name of a package.
+func isCall(call *ast.CallExpr, from, name string) bool {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := selector.X.(*ast.Ident)
+	return ok && x.Name == from && selector.Sel.Name == name
+}
+
+func (g *graph) refer(from, to string, s scope) {
+	g.refers[from][to] = true
+	if s.test {
+		g.refers[from][s.declared(to)] = true
+	}
+	if s.imported[to] {
+		g.uses[from] = true
+	}
+}
+
+// tests returns the tests, sorted by whether they reach an environment. With a
+// TestMain that does, all of them do.
+func (g *graph) tests() tests {
+	all := g.environment || slices.Contains(g.functions, "TestMain") && g.reaches("test:TestMain")
+	var found tests
+	for _, name := range g.functions {
+		switch {
+		case name == "TestMain" || !testName.MatchString(name):
+		case all || g.reaches("test:"+name):
+			found.need = append(found.need, name)
+		default:
+			found.free = append(found.free, name)
+		}
+	}
+	return found
+}
+
+// reaches reports whether a declaration uses an environment, directly or
+// through the declarations that it refers to.
+func (g *graph) reaches(name string) bool {
+	seen := map[string]bool{name: true}
+	queue := []string{name}
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		if g.uses[next] {
+			return true
+		}
+		for to := range g.refers[next] {
+			if !seen[to] {
+				seen[to] = true
+				queue = append(queue, to)
+			}
+		}
+	}
+	return false
+}

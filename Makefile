@@ -10,32 +10,33 @@ export CGO_ENABLED := 0
 
 GO       ?= go
 FUZZTIME ?= 10s
-# What `sluice --version` says and images are tagged with.
+# The version that `sluice --version` prints and that images are tagged with.
 VERSION ?= $(shell cat VERSION)
-# For `make image`, `make deploy` and `make dist`: name and tag; platforms, separated by commas.
+# For `make image`, `make deploy` and `make dist`: the image's name and tag, and its
+# platforms, separated by commas.
 IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
-# For `make catalog`: the image that bundle/ was built into.
+# For `make catalog`: the image that contains bundle/.
 BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
-# For `make test`: packages, and more flags for go test.
+# For `make test`: the packages and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 # For `make demo` and `make lab`: arguments, such as '-f my-manifests' or '--nodes 5'.
 ARGS ?=
 
-# Empty for root; otherwise what becomes root and keeps the environment.
+# Empty for root; otherwise the command that becomes root and keeps the environment.
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
 
-# Tests that need an API server start this kube-apiserver and etcd. The first
-# time they are built, which takes minutes; then they are in the user's cache.
+# The kube-apiserver and etcd for tests that need an API server. The first build
+# takes minutes; afterwards they are in the user's cache.
 kube_assets = KUBEBUILDER_ASSETS="$$(nice -n 19 $(GO) run ./hack/kubeassets)"
 
-# Tools have a module of their own, so that no program needs their
-# dependencies. Go builds a tool once and keeps it in the user's build cache.
+# Tools have a separate module, so that no program gets their dependencies. Go
+# builds a tool once and keeps it in the user's build cache.
 tool := $(GO) tool -modfile=hack/tools/go.mod
 
-# So has what checks the OLM bundle. The tag leaves out a C library for
-# signatures of images.
+# The checks of the OLM bundle have a separate module, too. The build tag leaves
+# out a C library for image signatures.
 olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
 
 ##@ Try it
@@ -51,8 +52,12 @@ lab: build ## Run a cluster of namespaces with a real API server until Ctrl-C (n
 	@$(GO) build -trimpath -o bin/lab ./hack/lab
 	@$(kube_assets) && export KUBEBUILDER_ASSETS && exec bin/lab $(ARGS)
 
+.PHONY: unit
+unit: ## Run the tests that need neither root nor an API server
+	$(GO) run ./hack/unit $(TESTFLAGS)
+
 .PHONY: test
-test: ## Run all tests, also those on real packets (needs root)
+test: ## Run all tests, including those with real packets (needs root)
 	hack/need-root.sh "make test"
 	hack/install-test-deps.sh
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \
@@ -70,31 +75,31 @@ image: ## Build the image IMAGE (sluice:VERSION) for PLATFORMS with docker, podm
 	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh build
 
 .PHONY: image-archive
-image-archive: ## Build the image into dist/sluice-VERSION-OS-ARCH.tar, for import without a registry
+image-archive: ## Build the image into dist/sluice-VERSION-OS-ARCH.tar, for use without a registry
 	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh archive
 
 .PHONY: dist
-dist: ## Write dist/install.yaml: all of config/default in one file, with IMAGE
+dist: ## Write dist/install.yaml: config/default in one file, with IMAGE
 	mkdir -p dist
 	GO='$(GO)' hack/manifests.sh '$(IMAGE)' >dist/install.yaml
 
 .PHONY: bundle
-bundle: ## Write bundle/, what OLM installs, from config/, with IMAGE
+bundle: ## Generate bundle/, which OLM installs, from config/, with IMAGE
 	IMAGE='$(IMAGE)' $(GO) run ./hack/bundle
 
 .PHONY: catalog
-catalog: ## Write dist/catalog/, a file-based catalog of bundle/, whose image is BUNDLE_IMAGE
+catalog: ## Write dist/catalog/, a file-based catalog with the bundle image BUNDLE_IMAGE
 	mkdir -p dist/catalog
 	$(olm) run . -bundle "$(CURDIR)/bundle" -image '$(BUNDLE_IMAGE)' >dist/catalog/catalog.yaml
 
 .PHONY: generate
-generate: ## Write all generated files anew
+generate: ## Regenerate all generated files
 	$(GO) generate ./...
 	$(GO) mod tidy
 	$(GO) -C hack/olm mod tidy
 
 .PHONY: kube-assets
-kube-assets: ## Build the kube-apiserver and etcd that tests start, and print where they are
+kube-assets: ## Build the kube-apiserver and etcd that tests start, and print their folder
 	@nice -n 19 $(GO) run ./hack/kubeassets
 
 .PHONY: fmt
@@ -102,49 +107,53 @@ fmt: ## Format all Go files
 	$(tool) golangci-lint fmt ./...
 
 .PHONY: clean
-clean: ## Remove what was built in this folder
+clean: ## Remove bin/ and dist/
 	rm -rf bin dist
 
-##@ Install, on the cluster that kubectl knows
+##@ Install on the current cluster of kubectl
 
 KUBECTL ?= kubectl
 
 .PHONY: install
-install: ## Install the kinds alone
+install: ## Install only the CRDs
 	$(KUBECTL) apply --server-side -k config/crd
 
 .PHONY: deploy
-deploy: dist ## Install everything, with IMAGE, but the Enforcer: kubectl apply -k config/samples
+deploy: dist ## Install everything except the Enforcer, with IMAGE
 	$(KUBECTL) apply --server-side -f dist/install.yaml
 	$(KUBECTL) -n sluice-system rollout status deployment/sluice-operator --timeout=3m
 
 .PHONY: undeploy
-undeploy: dist ## Remove the Enforcer, which cleans the nodes, then everything
+undeploy: dist ## Delete the Enforcer, which cleans the nodes, then everything else
 	$(KUBECTL) delete enforcers.policy.sluice.dev --all --ignore-not-found --timeout=10m
 	$(KUBECTL) delete -f dist/install.yaml --ignore-not-found
 
 ##@ Check
 
 .PHONY: lint
-lint: ## Check style and import directions, and that the import rule bites
+lint: ## Check style and import directions, and that the import rules work
 	$(tool) golangci-lint run ./...
 	cd hack/olm && $(GO) tool -modfile=../tools/go.mod golangci-lint run --build-tags=containers_image_openpgp ./...
 	$(GO) run ./hack/importrule "$$($(tool) -n golangci-lint)"
 
+.PHONY: vulncheck
+vulncheck: ## Check the programs for known vulnerabilities (needs a module proxy)
+	$(GO) run ./hack/vulncheck
+
 .PHONY: check-generated
-check-generated: ## Check that `make generate` would change nothing
+check-generated: ## Check that generated files are up to date
 	hack/check-generated.sh
 
 .PHONY: check-image
-check-image: ## Build the image twice with buildah and check what it promises (needs root)
+check-image: ## Build the image twice with buildah and check its properties (needs root)
 	hack/check-image.sh
 
 .PHONY: cluster-e2e
-cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG as a user would and check it; AGNHOST names the image of clients
+cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG and test it; AGNHOST is the image of the test clients
 	$(GO) run ./hack/clustere2e -image "$(IMAGE)" -agnhost "$(AGNHOST)"
 
 .PHONY: race
-race: ## Run all tests under the race detector (needs root and a C compiler)
+race: ## Run all tests with the race detector (needs root and a C compiler)
 	hack/need-root.sh "make race"
 	hack/install-test-deps.sh
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \

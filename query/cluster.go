@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -33,9 +31,6 @@ type Cluster struct {
 func NewCluster(set *inventory.Set) *Cluster {
 	return &Cluster{set: set, snapshot: set.Snapshot(), trees: map[string]*tree.Tree{}}
 }
-
-// Snapshot returns the snapshot that flows are evaluated by.
-func (c *Cluster) Snapshot() *policy.Snapshot { return c.snapshot }
 
 // Close unmaps all trees.
 func (c *Cluster) Close() error {
@@ -145,7 +140,7 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil
 	}
-	t, err := c.publish(node)
+	t, err := c.open(node)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the tree of node %q: %w", node, err)
 	}
@@ -153,16 +148,10 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	return t, nil
 }
 
-// publish compiles, publishes and maps a tree as on a node. The directory for it
-// is removed as soon as the tree is mapped, so that a process that is killed
-// later leaves nothing behind.
-func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
-	compiler := c.snapshot.Compile(node)
-	defer compiler.Close()
-	builder := build.New(node)
-	if err := builder.Apply(compiler.Delta()); err != nil {
-		return nil, fmt.Errorf("building tree: %w", err)
-	}
+// open publishes the tree of a node and maps it, as on a node. It removes the
+// directory for the tree as soon as the tree is mapped, so that a process that is
+// killed later leaves nothing behind.
+func (c *Cluster) open(node string) (t *tree.Tree, err error) {
 	stateDir, err := os.MkdirTemp("", "sluice-query-")
 	if err != nil {
 		return nil, fmt.Errorf("creating a directory for the tree: %w", err)
@@ -173,12 +162,8 @@ func (c *Cluster) publish(node string) (t *tree.Tree, err error) {
 			t = nil
 		}
 	}()
-	publisher, err := statedir.NewPublisher(stateDir)
-	if err != nil {
+	if _, err := c.publish(node, stateDir); err != nil {
 		return nil, err
 	}
-	if _, err := publisher.Publish(builder); err != nil {
-		return nil, err
-	}
-	return tree.Open(filepath.Join(stateDir, "tree", "current"))
+	return statedir.OpenCurrent(stateDir)
 }

@@ -11,44 +11,42 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
-// gcPercent is how much garbage the agent may have beside what lives, in percent,
+// gcPercent is the garbage that the agent may hold, in percent of its live memory,
 // unless GOGC says otherwise.
 const gcPercent = 20
 
 // agentFlags are the flags of the agent command.
 type agentFlags struct {
-	nodeName       string
-	stateDir       string
-	kubeconfig     string
-	metricsAddress string
-	healthAddress  string
-	verbose        bool
+	daemonFlags
+
+	node       string
+	stateDir   string
+	kubeconfig string
 }
 
 func agentCommand() *cobra.Command {
 	var flags agentFlags
 	cmd := &cobra.Command{
-		Use:   "agent --node-name NAME --state-dir DIR",
-		Short: "Keep a node's published tree up to date with the API server",
-		Long: `Watches NetworkPolicies, Pods, Namespaces and Nodes and publishes what they mean
-on one node in the state directory, where a running dataplane picks it up. It
-needs no privilege on the node.
+		Use:   "agent --node NAME --state-dir DIR",
+		Short: "Keep the published tree of a node up to date with the API server",
+		Long: `Watches NetworkPolicies, Pods, Namespaces and Nodes, compiles them into the tree of one
+node, and publishes the tree in the state directory, where a running dataplane puts it
+into force. It needs no privilege on the node.
 
-Until it knows every object, and while the API server is away, the tree that is
-published stays in force. /readyz on the health address says which holds.`,
-		Example: `  sluice agent --node-name worker-1 --state-dir /run/sluice
-  sluice agent --node-name worker-1 --kubeconfig ~/.kube/config`,
+Until it has read all objects, and while the API server is away, the published tree
+stays in force. /readyz on the health address reports both.`,
+		Example: `  sluice agent --node worker-1 --state-dir /run/sluice
+  sluice agent --node worker-1 --kubeconfig ~/.kube/config`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case flags.nodeName == "":
-				return wrongf("--node-name is missing: give the name of the Node object of this node")
+			case flags.node == "":
+				return wrongf("--node is missing: give the name of the Node object of this node")
 			case flags.stateDir == "":
 				return wrongf("--state-dir is empty: give the directory that the dataplane reads")
 			}
@@ -56,20 +54,28 @@ published stays in force. /readyz on the health address says which holds.`,
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), config, &flags, zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(flags.verbose)))
+			return runAgent(cmd.Context(), config, &flags, flags.logger(cmd))
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.nodeName, "node-name", "", "`name` of this node's Node object")
-	f.StringVar(&flags.stateDir, "state-dir", "/run/sluice", "`directory` that agent and dataplane share")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "`file` that names the API server; else as kubectl does, or as a pod")
-	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "`address` to serve metrics on; 0 serves none")
-	f.StringVar(&flags.healthAddress, "health-address", ":8081", "`address` for /healthz and /readyz; 0 serves none")
-	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
+	f.StringVar(&flags.node, "node", "", "`name` of the Node object of this node")
+	addStateDirFlag(cmd, &flags.stateDir)
+	addKubeconfigFlag(cmd, &flags.kubeconfig)
+	flags.addFlags(cmd, ":8080", ":8081")
 	return cmd
 }
 
-// restConfig says how to reach the API server.
+// addStateDirFlag adds --state-dir for a process of a node.
+func addStateDirFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "state-dir", defaultStateDir, "`directory` of agent and dataplane")
+}
+
+// addKubeconfigFlag adds --kubeconfig for a process that usually runs in a pod.
+func addKubeconfigFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default as for kubectl, or a service account)")
+}
+
+// restConfig returns the configuration for connecting to the API server.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -78,22 +84,22 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 		if kubeconfig != "" {
 			return nil, wrongf("--kubeconfig %s: %w", kubeconfig, err)
 		}
-		return nil, wrongf("--kubeconfig is missing, and neither KUBECONFIG nor a service account says how to reach the API server: %w", err)
+		return nil, wrongf("--kubeconfig is missing, and neither KUBECONFIG nor a service account names an API server: %w", err)
 	}
 	return config, nil
 }
 
-// runAgent keeps the tree up to date until the context ends.
+// runAgent runs the agent until the context ends.
 func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log logr.Logger) error {
 	ctrllog.SetLogger(log)
-	// Most of the agent's memory is objects that live long, on every node of the
-	// cluster, and it makes little garbage: a smaller share of it for garbage costs
-	// little time.
+	// The agent runs on every node of the cluster. Most of its memory is long-lived
+	// objects, and it produces little garbage, so that collecting garbage earlier
+	// saves memory and costs little processor time.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	err := node.Run(ctx, config, node.Options{
-		Node:           flags.nodeName,
+		Node:           flags.node,
 		StateDir:       flags.stateDir,
 		MetricsAddress: flags.metricsAddress,
 		HealthAddress:  flags.healthAddress,

@@ -165,7 +165,7 @@ type agentProcess struct {
 func (a *agentProcess) start() {
 	a.t.Helper()
 	a.health, a.metrics = kube.FreeAddress(a.t), kube.FreeAddress(a.t)
-	cmd := program("agent", "--kubeconfig", a.kubeconfig, "--node-name", a.node, "--state-dir", a.stateDir,
+	cmd := program("agent", "--kubeconfig", a.kubeconfig, "--node", a.node, "--state-dir", a.stateDir,
 		"--health-address", a.health, "--metrics-address", a.metrics)
 	a.log.Reset()
 	cmd.Stderr = &a.log

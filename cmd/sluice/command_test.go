@@ -196,7 +196,7 @@ func TestExitCodes(t *testing.T) {
 		"both inputs":           {[]string{"explain", "-f", manifests, "--state-dir", "x"}, exitWrongInput, "-f and --state-dir: give one of them"},
 		"no node":               {[]string{"compile", "-f", manifests}, exitWrongInput, "--node is missing: give the name of the node to compile for"},
 		"no state directory":    {[]string{"compile", "-f", manifests, "--node", "n1"}, exitWrongInput, "--state-dir is missing: give the directory in which to publish the tree"},
-		"no such node":          {[]string{"compile", "-f", manifests, "--node", "n3", "--state-dir", t.TempDir()}, exitWrongInput, "--node n3: no Node and no pod among the manifests is of that name; there are n1, n2"},
+		"no such node":          {[]string{"compile", "-f", manifests, "--node", "n3", "--state-dir", t.TempDir()}, exitWrongInput, "--node n3: no Node object has that name, and no pod is bound to it; there are n1, n2"},
 		"warnings of lint":      {[]string{"lint", "-f", "testdata/cluster.yaml", "-f", "testdata/two-entries.yaml"}, exitFailed, ""},
 		"a state dir to no use": {[]string{"compile", "-f", manifests, "--node", "n1", "--state-dir", filepath.Join(manifests, "dir")}, exitFailed, "sluice: "},
 	}
@@ -220,11 +220,11 @@ func TestCompile(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	var got compiled
+	var got query.Publication
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Node != "n2" || got.Generation == 0 || got.Pods != 1 || got.Isolated != 1 || got.Policies != 1 || got.Bytes == 0 {
+	if got.Node != "n2" || got.Generation == 0 || got.Pods != 1 || got.IsolatedPods != 1 || got.Policies != 1 || got.Bytes == 0 {
 		t.Errorf("compiled %+v", got)
 	}
 	current, err := os.Readlink(filepath.Join(stateDir, "tree", "current"))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
@@ -25,26 +24,26 @@ import (
 )
 
 const (
-	// defaultQueueBase is far from 0, where everybody else begins.
+	// defaultQueueBase is far from 0, where other programs start to number queues.
 	defaultQueueBase = 2700
-	// maxDefaultQueues: more workers than this gain nothing on first packets.
+	// maxDefaultQueues is the number of workers from which more do not evaluate first
+	// packets any faster.
 	maxDefaultQueues = 8
 )
 
 // dataplaneFlags are the flags of the dataplane command.
 type dataplaneFlags struct {
+	daemonFlags
+
 	stateDir      string
-	metrics       string
-	health        string
 	queueBase     uint16
 	queues        uint16
 	failurePolicy string
 	deny          string
 	markMask      string
-	denialLog    uint16
+	denialLog     uint16
 	prepare       bool
 	uninstall     bool
-	verbose       bool
 }
 
 func dataplaneCommand() *cobra.Command {
@@ -52,20 +51,19 @@ func dataplaneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dataplane --state-dir DIR",
 		Short: "Enforce the published tree on this node's packets",
-		Long: `Enforces the newest tree of the state directory in the network namespace that it
-is started in: it installs the nftables table "inet sluice", answers the queues,
-and takes up each new tree without a restart. It needs CAP_NET_ADMIN.
+		Long: `Enforces the newest tree of the state directory in the network namespace in which it is
+started. It installs the nftables table "inet sluice", evaluates the packets in its
+queues, and puts each new tree into force without a restart. It needs CAP_NET_ADMIN.
 
-When it ends, the rules stay: flows that were accepted go on, and the failure
-policy decides on all others. --uninstall removes the rules and the marks. To change
-the mark mask while connections are open, take bits that the old one does not share.`,
+The rules stay in force when it ends: accepted connections continue, and the failure
+policy decides on all others. --uninstall removes the rules and the marks. To change the
+mark mask while connections are open, use bits that are not in the old mask.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(flags.verbose))
-			config, err := flags.config(log)
+			config, err := flags.config(flags.logger(cmd))
 			if err != nil {
 				return err
 			}
@@ -79,22 +77,20 @@ the mark mask while connections are open, take bits that the old one does not sh
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.stateDir, "state-dir", defaultStateDir, "`directory` that the agent publishes to")
+	addStateDirFlag(cmd, &flags.stateDir)
 	f.Uint16Var(&flags.queueBase, "queue-base", defaultQueueBase, "`number` of the first NFQUEUE")
-	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with a worker")
-	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "`Closed|Open`: drop or pass what nobody judges")
-	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "`Drop|Reject`: refuse silently or by an answer")
-	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that nobody else here uses")
-	f.StringVar(&flags.metrics, "metrics-address", "", "`address` for /metrics, such as :9464 (default none)")
-	f.StringVar(&flags.health, "health-address", "", "`address` for /healthz and /readyz (default none)")
-	f.Uint16Var(&flags.denialLog, "denial-log", 0, "most `lines` a second that tell of refused flows")
-	f.BoolVar(&flags.prepare, "prepare", false, "let an agent of this group publish in the directory, and end")
-	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, prove it, and end; with\n--health-address stay, and be ready")
-	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
+	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with one worker")
+	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "verdict for unevaluated packets: `Closed|Open`")
+	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
+	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
+	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
+	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
+	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
+	flags.addFlags(cmd, noAddress, noAddress)
 	return cmd
 }
 
-// config checks the flags.
+// config returns the configuration that the flags specify.
 func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	c := engine.Config{
 		QueueBase:     f.queueBase,
@@ -113,11 +109,11 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		return c, wrongf("--deny %s: want %s or %s", f.deny, ruleset.Drop, ruleset.Reject)
 	}
 	if f.queues == 0 || int(f.queueBase)+int(f.queues)-1 > math.MaxUint16 {
-		return c, wrongf("--queues %d: from queue %d on there is room for 1 to %d", f.queues, f.queueBase, math.MaxUint16-int(f.queueBase)+1)
+		return c, wrongf("--queues %d: want 1 to %[3]d with --queue-base %[2]d", f.queues, f.queueBase, math.MaxUint16-int(f.queueBase)+1)
 	}
 	mask, err := strconv.ParseUint(f.markMask, 0, 32)
 	if err != nil {
-		return c, wrongf("--mark-mask %s: want a number of 32 bits, such as %#x", f.markMask, ruleset.DefaultMask)
+		return c, wrongf("--mark-mask %s: want a 32-bit number, such as %#x", f.markMask, ruleset.DefaultMask)
 	}
 	if c.Marks, err = ruleset.MarksOf(uint32(mask)); err != nil {
 		return c, wrongf("--mark-mask: %w", err)
@@ -125,21 +121,21 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	return c, nil
 }
 
-// runDataplane enforces until the context ends or a worker fails. An address
-// that cannot be listened at is an error before anything is touched.
+// runDataplane enforces until the context ends or a worker fails. It changes
+// nothing on the node if it cannot listen on an address.
 func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Config) error {
-	forMetrics, err := listen("--metrics-address", flags.metrics)
+	metricsListener, err := listen("--metrics-address", flags.metricsAddress)
 	if err != nil {
 		return err
 	}
-	defer forMetrics.close()
-	forHealth, err := listen("--health-address", flags.health)
+	defer metricsListener.close()
+	healthListener, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
 		return err
 	}
-	defer forHealth.close()
+	defer healthListener.close()
 	health := status.NewHealth()
-	forHealth.serve(health)
+	healthListener.serve(health)
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup
@@ -154,7 +150,7 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		source := status.Source{Status: now, Events: config.Events.Subscribe, Metrics: metrics.Handler(now)}
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", source.Metrics)
-		forMetrics.serve(mux)
+		metricsListener.serve(mux)
 		health.Follow(now)
 		server, err := status.Serve(flags.stateDir, source)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -70,7 +69,7 @@ func explain(cmd *cobra.Command, in *input, stateDir string, question query.Expl
 
 // explainInTree evaluates the tree that a state directory has as its current one.
 func explainInTree(stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
-	t, err := tree.Open(statedir.Current(stateDir))
+	t, err := statedir.OpenCurrent(stateDir)
 	if err != nil {
 		return nil, wrongf("%w; give the state directory of a running agent or of sluice compile", err)
 	}

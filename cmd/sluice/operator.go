@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/enforcer"
@@ -17,33 +16,35 @@ import (
 )
 
 const (
-	// imageVariable names the image of nodes where no flag does.
+	// imageVariable is the environment variable with the image for the nodes. A flag
+	// overrides it.
 	imageVariable = "SLUICE_IMAGE"
-	// podVariable names the operator's own pod, where it runs in one.
+	// podVariable is the environment variable with the name of the operator's pod.
 	podVariable = "POD_NAME"
 )
 
 // operatorFlags are the flags of the operator command.
 type operatorFlags struct {
-	kubeconfig     string
-	namespace      string
-	image          string
-	leaderElect    bool
-	metricsAddress string
-	healthAddress  string
-	verbose        bool
+	daemonFlags
+
+	kubeconfig  string
+	namespace   string
+	image       string
+	leaderElect bool
 }
 
 func operatorCommand() *cobra.Command {
 	var flags operatorFlags
 	cmd := &cobra.Command{
 		Use:   "operator --image IMAGE",
-		Short: "Run agent and dataplane on a cluster's nodes, as its Enforcer says",
-		Long: `Turns the cluster's Enforcer into the DaemonSet of agents and dataplanes, with
-what they may do, and writes by PolicyStatus and the Enforcer's status where
-policies are enforced. What somebody else changes is repaired.
+		Short: "Run the agent and the dataplane on the nodes of a cluster",
+		Long: `Runs the agent and the dataplane on the nodes as the cluster's Enforcer specifies: it
+creates their DaemonSet, service account and roles, and restores them if they are
+changed. It writes PolicyStatuses and the status of the Enforcer, which report where
+policies are enforced.
 
-A deleted Enforcer goes once every node has proved that nothing of it is left.`,
+If the Enforcer is deleted, it uninstalls Sluice from every node and checks that
+nothing is left before the Enforcer goes away.`,
 		Example: `  sluice operator --image registry.example/sluice:v0.1.0
   sluice operator --kubeconfig ~/.kube/config --image sluice:dev`,
 		Args: noArguments,
@@ -51,7 +52,7 @@ A deleted Enforcer goes once every node has proved that nothing of it is left.`,
 			pod := os.Getenv(podVariable)
 			switch {
 			case flags.image == "" && pod == "":
-				return wrongf("--image is missing, and %s and %s are empty: give the image that nodes run", imageVariable, podVariable)
+				return wrongf("--image is missing, and %s and %s are empty: give the image for the nodes", imageVariable, podVariable)
 			case flags.namespace == "":
 				return wrongf("--namespace is empty: give the namespace of the operator")
 			}
@@ -61,24 +62,22 @@ A deleted Enforcer goes once every node has proved that nothing of it is left.`,
 			}
 			if flags.image == "" {
 				if flags.image, err = enforcer.DefaultImage(cmd.Context(), config, flags.namespace, pod); err != nil {
-					return fmt.Errorf("finding the image of nodes: %w", err)
+					return fmt.Errorf("finding the image for the nodes: %w", err)
 				}
 			}
-			return runOperator(cmd.Context(), config, &flags, zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(flags.verbose)))
+			return runOperator(cmd.Context(), config, &flags, flags.logger(cmd))
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "`file` that names the API server; else as kubectl does, or as a pod")
-	f.StringVar(&flags.namespace, "namespace", rbac.Namespace, "`namespace` of operator and nodes' pods")
-	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` of nodes; else "+imageVariable+", else that of the pod "+podVariable)
-	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while no other operator does")
-	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "`address` to serve metrics on; 0 serves none")
-	f.StringVar(&flags.healthAddress, "health-address", ":8081", "`address` for /healthz and /readyz; 0 serves none")
-	f.BoolVarP(&flags.verbose, "verbose", "v", false, "log for developers")
+	addKubeconfigFlag(cmd, &flags.kubeconfig)
+	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
+	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` for the nodes (default $"+imageVariable+", or of pod $"+podVariable+")")
+	f.BoolVar(&flags.leaderElect, "leader-elect", false, "wait while another operator is active")
+	flags.addFlags(cmd, ":8080", ":8081")
 	return cmd
 }
 
-// runOperator works until the context ends.
+// runOperator runs the operator until the context ends.
 func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags, log logr.Logger) error {
 	ctrllog.SetLogger(log)
 	err := operator.Run(ctx, config, operator.Options{

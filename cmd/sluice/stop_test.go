@@ -20,8 +20,8 @@ func TestStopWhileTheAPIServerIsAway(t *testing.T) {
 		args    []string
 		signal  syscall.Signal
 	}{
-		"agent, connections are refused":    {refused, []string{"agent", "--node-name", "n"}, syscall.SIGTERM},
-		"agent, the server does not answer": {silentServer(t), []string{"agent", "--node-name", "n"}, syscall.SIGINT},
+		"agent, connections are refused":    {refused, []string{"agent", "--node", "n"}, syscall.SIGTERM},
+		"agent, the server does not answer": {silentServer(t), []string{"agent", "--node", "n"}, syscall.SIGINT},
 		"operator, it does not answer":      {silentServer(t), []string{"operator", "--image", "sluice:test"}, syscall.SIGTERM},
 	} {
 		t.Run(name, func(t *testing.T) {

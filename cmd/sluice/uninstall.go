@@ -15,36 +15,37 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// uninstallDataplane removes everything and says so. Where others ask for its
-// health it then stays, for they take its readiness as the proof.
+// uninstallDataplane removes everything that a dataplane leaves on a node. With a
+// health address it then keeps running, because the operator takes readiness as the
+// proof that nothing is left.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
-	forHealth, err := listen("--health-address", flags.health)
+	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
 		return err
 	}
-	defer forHealth.close()
+	defer health.close()
 	cleared, err := removeDataplane(flags.stateDir, marks)
 	if err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "removed: the table inet sluice, the marks of %d connections, the trees in %s; nothing is left\n", cleared, flags.stateDir)
-	if forHealth != nil {
-		stay(cmd.Context(), forHealth)
+	if health != nil {
+		reportRemoved(cmd.Context(), health)
 	}
 	return nil
 }
 
-// stay answers that it is done until the context ends.
-func stay(ctx context.Context, forHealth *listener) {
-	forHealth.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "nothing is left\n") // The client is gone: nobody is left to tell.
+// reportRemoved reports health and readiness until the context ends.
+func reportRemoved(ctx context.Context, health *listener) {
+	health.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client is gone.
 	}))
 	<-ctx.Done()
 }
 
-// removeDataplane removes the rules, then the marks, which nobody sets any
-// more, and looks whether anything is left of either. Last go the files, from
-// which a dataplane would make it all anew.
+// removeDataplane removes the rules, then the marks, which no rule sets any more,
+// and checks that no mark is left. It removes the files last, because a dataplane
+// that starts would install everything again from them.
 func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
 	if err := ruleset.Uninstall(); err != nil {
 		return 0, err
@@ -62,7 +63,7 @@ func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err err
 		return 0, err
 	}
 	if left.Cleared > 0 {
-		return 0, fmt.Errorf("%d connections were marked meanwhile: a dataplane or another user of mark bits %#x is running", left.Cleared, marks.Mask)
+		return 0, fmt.Errorf("%d connections were marked in the meantime: a dataplane or another program that uses mark bits %#x is running", left.Cleared, marks.Mask)
 	}
 	return first.Cleared, errors.Join(status.Remove(stateDir), statedir.Remove(stateDir))
 }

@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// version is what the build stamps: the content of VERSION.
+// version is set by the build to the content of VERSION.
 var version = "development"
 
-// describeVersion is what --version prints: the version, the commit where it
-// is known, and what the program was built by and for.
+// describeVersion returns what --version prints: the version, the commit if it is
+// known, the version of Go and the platform.
 func describeVersion() string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -19,7 +19,7 @@ func describeVersion() string {
 	return fmt.Sprintf("%s, %s, %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// commit names the commit, and says if the files were not those of it.
+// commit returns the commit, and whether files were modified since.
 func commit(settings []debug.BuildSetting) string {
 	text := ""
 	for _, setting := range settings {

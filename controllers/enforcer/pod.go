@@ -148,7 +148,7 @@ func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
 func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
 	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
 	c := container("agent", image, user, resourceRequirements(spec.Agent),
-		"agent", "--node-name", "$(NODE_NAME)", "--state-dir", StateDir,
+		"agent", "--node", "$(NODE_NAME)", "--state-dir", StateDir,
 		"--metrics-address", address("", AgentMetricsPort), "--health-address", address(loopback, AgentHealthPort))
 	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},

@@ -102,7 +102,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
 	health := kube.FreeAddress(b)
 	a := &agentProcess{b: b, metrics: kube.FreeAddress(b)}
-	cmd := exec.Command(program, "agent", "--node-name", cluster.LocalNode, "--state-dir", b.TempDir(),
+	cmd := exec.Command(program, "agent", "--node", cluster.LocalNode, "--state-dir", b.TempDir(),
 		"--kubeconfig", server.Kubeconfig(b), "--metrics-address", a.metrics, "--health-address", health)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	a.Process = process.MustStart(b, "the agent", cmd, nil)

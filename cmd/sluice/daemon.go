@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// noAddress is the value of an address flag that disables the server.
+const noAddress = "0"
+
+// daemonFlags are the flags of all commands that run until a signal ends them.
+type daemonFlags struct {
+	metricsAddress, healthAddress string
+	verbose                       bool
+}
+
+// addFlags adds the flags with their default addresses.
+func (f *daemonFlags) addFlags(cmd *cobra.Command, metricsAddress, healthAddress string) {
+	cmd.Flags().StringVar(&f.metricsAddress, "metrics-address", metricsAddress, "`address` for /metrics; 0 for none")
+	cmd.Flags().StringVar(&f.healthAddress, "health-address", healthAddress, "`address` for /healthz and /readyz; 0 for none")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log more, in a format for people")
+}
+
+// logger returns a logger that writes to standard error.
+func (f *daemonFlags) logger(cmd *cobra.Command) logr.Logger {
+	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
+}
+
+// serverTimeout limits the time for reading the header of a request and for
+// writing a response.
+const serverTimeout = 10 * time.Second
+
+// listener is an address on which a process serves HTTP. A nil *listener does
+// nothing.
+type listener struct{ net.Listener }
+
+// listen listens on the address of a flag. It returns nil if the address is
+// disabled.
+func listen(flag, address string) (*listener, error) {
+	if address == "" || address == noAddress {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", flag, err)
+	}
+	return &listener{l}, nil
+}
+
+// serve starts to serve HTTP until the listener is closed.
+func (l *listener) serve(handler http.Handler) {
+	if l == nil {
+		return
+	}
+	server := http.Server{Handler: handler, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
+	go func() { _ = server.Serve(l) }() // It always ends with net.ErrClosed.
+}
+
+func (l *listener) close() {
+	if l != nil {
+		_ = l.Close() // The process does not listen any more, whatever the error.
+	}
+}

@@ -1,0 +1,103 @@
+package query
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
+)
+
+// Publication is a tree that Publish has published.
+type Publication struct {
+	TypeMeta
+	Node       string `json:"node"`
+	Path       string `json:"path"`
+	Generation uint64 `json:"generation"`
+	// Pods is the number of pods in the tree, and IsolatedPods how many of them are
+	// isolated in at least one direction.
+	Pods         int `json:"pods"`
+	IsolatedPods int `json:"isolatedPods"`
+	// Policies is the number of policies of the cluster.
+	Policies int   `json:"policies"`
+	Bytes    int64 `json:"bytes"`
+	// Seconds is the time for compiling and publishing.
+	Seconds float64 `json:"seconds"`
+}
+
+// Publish compiles the tree of a node and publishes it in a state directory, where a
+// running dataplane puts it into force. A node without an object and without pods is
+// an *InputError.
+func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
+	if known := c.nodes(); !slices.Contains(known, node) {
+		return nil, inputErrorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
+	}
+	start := time.Now()
+	generation, err := c.publish(node, stateDir)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publication{
+		TypeMeta: typeMeta("Publication"), Node: node, Generation: generation, Policies: len(c.set.Policies),
+		Path: statedir.Tree(stateDir, generation), Seconds: time.Since(start).Seconds(),
+	}
+	return p, p.read()
+}
+
+// publish compiles the tree of a node and publishes it in a state directory.
+func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) {
+	compiler := c.snapshot.Compile(node)
+	defer compiler.Close()
+	builder := build.New(node)
+	if err := builder.Apply(compiler.Delta()); err != nil {
+		return 0, fmt.Errorf("building tree: %w", err)
+	}
+	publisher, err := statedir.NewPublisher(stateDir)
+	if err != nil {
+		return 0, err
+	}
+	return publisher.Publish(builder)
+}
+
+// read opens the published tree, as the dataplane does, and counts its pods.
+func (p *Publication) read() error {
+	t, err := tree.Open(p.Path)
+	if err != nil {
+		return err
+	}
+	p.Bytes = t.Size()
+	for pod := range t.Pods() {
+		p.Pods++
+		if pod.IngressIsolated || pod.EgressIsolated {
+			p.IsolatedPods++
+		}
+	}
+	return t.Close()
+}
+
+// nodes lists the nodes that have an object or a pod, in ascending order.
+func (c *Cluster) nodes() []string {
+	names := map[string]bool{}
+	for _, n := range c.snapshot.Nodes() {
+		names[n.Name] = true
+	}
+	for _, p := range c.snapshot.Pods() {
+		names[p.Node] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// WriteText writes the publication as one line.
+func (p *Publication) WriteText(out io.Writer) error {
+	took := time.Duration(p.Seconds * float64(time.Second)).Round(10 * time.Microsecond)
+	_, err := fmt.Fprintf(out, "generation %d for node %q: %d of %s isolated, %s in the cluster; %d bytes in %s; %s\n",
+		p.Generation, p.Node, p.IsolatedPods, number(p.Pods, "pod", "pods"), number(p.Policies, "policy", "policies"), p.Bytes, took, p.Path)
+	if err != nil {
+		return fmt.Errorf("writing publication: %w", err)
+	}
+	return nil
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -65,7 +66,7 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 // node is one node's way from objects to the published file.
 type node struct {
 	snapshot  *policy.Snapshot
-	compiler  *policy.Compiler
+	compiler  *compile.Compiler
 	builder   *build.Builder
 	publisher *statedir.Publisher
 }
@@ -86,7 +87,7 @@ func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 	for _, p := range r.pods {
 		s.UpsertPod(&p)
 	}
-	n := &node{s, s.Compile(cluster.LocalNode), build.New(cluster.LocalNode), publisher}
+	n := &node{s, compile.New(s, cluster.LocalNode), build.New(cluster.LocalNode), publisher}
 	n.publish(b)
 	return n
 }

@@ -1,17 +1,12 @@
-// Package policy knows what Kubernetes NetworkPolicy means.
+// Package policy defines what policies mean. It is the only place where
+// selectors, ports, address blocks and defaults are interpreted.
 //
-// A Snapshot holds the objects that matter: namespaces, pods, nodes and
-// policies. A Compiler follows a snapshot and says, in the terms of package
-// rule, what the policies mean on one node. The package is pure: no client, no
-// clock, no I/O; the same objects give the same rules.
+// Policy is the model of a policy. ReadNetworkPolicy reads a NetworkPolicy into
+// it. A Snapshot holds the objects of a cluster that policies depend on:
+// namespaces, pods, nodes and policies. Package compile turns a snapshot into
+// the rules of one node, and package lint finds policies that probably do not do
+// what their authors meant.
 //
-// # How work is kept small
-//
-// Pods of one namespace with equal labels and ports are a cohort: no selector
-// can tell them apart, so selectors are matched against cohorts. Of the peers
-// that rules name, only those in rules of policies that select a local pod are
-// in use on a node. The set of used peers that match a cohort is its class; a
-// leaf of the tree knows classes only. So a pod whose labels change costs the
-// matching of one cohort, and programs are derived again only when a class
-// appears or vanishes under one of their peers.
+// The package does no I/O and reads no clock: the same objects always mean the
+// same.
 package policy

@@ -2,21 +2,36 @@ package policy
 
 import "net/netip"
 
-// UpsertNode sets a node's addresses.
-func (s *Snapshot) UpsertNode(in Node) {
-	n := s.node(in.Name)
-	s.setNodeObject(n, &in)
+// node is what the snapshot has of one node: its Node object and the pods that
+// are bound to it.
+type node struct {
+	name   string
+	object *Node
+	pods   map[*TrackedPod]struct{}
+	// addresses counts the objects that show an address to be the node's.
+	addresses map[netip.Addr]int
 }
 
-// DeleteNode forgets a node's own addresses. Those that pods bound to it show
-// stay as long as the pods.
+// UpsertNode sets the addresses of a node.
+func (s *Snapshot) UpsertNode(in Node) {
+	s.setNodeObject(s.node(in.Name), &in)
+}
+
+// DeleteNode removes a Node object. Addresses that the pods of the node show to
+// be the node's stay as long as these pods.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {
 		return
 	}
 	s.setNodeObject(n, nil)
-	s.dropNodeIfUnknown(n)
+	s.dropNodeIfEmpty(n)
+}
+
+// IsNodeAddress reports whether an address belongs to a node itself.
+func (s *Snapshot) IsNodeAddress(nodeName string, a netip.Addr) bool {
+	n := s.nodes[nodeName]
+	return n != nil && n.addresses[a] > 0
 }
 
 func (s *Snapshot) setNodeObject(n *node, object *Node) {
@@ -34,10 +49,10 @@ func (s *Snapshot) setNodeObject(n *node, object *Node) {
 	}
 }
 
-// eachNodeAddress calls f with every address that a pod shows to be its
-// node's: the host's addresses, and its own when it has no other. A pod that is
-// bound to no node shows none.
-func (p *pod) eachNodeAddress(f func(netip.Addr)) {
+// eachNodeAddress calls f with every address that a pod shows to be the address
+// of its node: status.hostIPs, and for a pod in the host network also its own
+// addresses. A pod that is not bound to a node shows none.
+func (p *TrackedPod) eachNodeAddress(f func(netip.Addr)) {
 	if p.Node == "" {
 		return
 	}
@@ -53,35 +68,27 @@ func (p *pod) eachNodeAddress(f func(netip.Addr)) {
 
 func (s *Snapshot) addNodeAddress(n *node, a netip.Addr) {
 	if n.addresses[a]++; n.addresses[a] == 1 {
-		s.nodeAddressTouched(n, a)
+		s.nodeAddressChanged(n, a)
 	}
 }
 
 func (s *Snapshot) dropNodeAddress(n *node, a netip.Addr) {
 	if n.addresses[a]--; n.addresses[a] == 0 {
 		delete(n.addresses, a)
-		s.nodeAddressTouched(n, a)
-	}
-}
-
-func (s *Snapshot) nodeAddressTouched(n *node, a netip.Addr) {
-	for _, f := range s.followers {
-		if f.node == n.name {
-			f.touchedAddrs = append(f.touchedAddrs, a)
-		}
+		s.nodeAddressChanged(n, a)
 	}
 }
 
 func (s *Snapshot) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, pods: map[*pod]struct{}{}, addresses: map[netip.Addr]int{}}
+		n = &node{name: name, pods: map[*TrackedPod]struct{}{}, addresses: map[netip.Addr]int{}}
 		s.nodes[name] = n
 	}
 	return n
 }
 
-func (s *Snapshot) dropNodeIfUnknown(n *node) {
+func (s *Snapshot) dropNodeIfEmpty(n *node) {
 	if n.object == nil && len(n.pods) == 0 {
 		delete(s.nodes, n.name)
 	}

@@ -21,13 +21,16 @@ type Pod struct {
 	Addresses, HostAddresses []netip.Addr
 	// Ports are the named ports of the pod, in the order in which a name is
 	// looked up: containers first, then init containers that restart Always.
-	Ports []ContainerPort
+	Ports ContainerPorts
 	// HostNetwork pods have their node's addresses and are nobody's peer.
 	HostNetwork bool
 	// Running is phase Running, Finished is phase Succeeded or Failed.
 	Running, Finished bool
 	Created           time.Time
 }
+
+// ContainerPorts are the named ports of a pod.
+type ContainerPorts []ContainerPort
 
 // ContainerPort is one named container port.
 type ContainerPort struct {
@@ -191,6 +194,10 @@ func orDefault(namespace string) string {
 	return namespace
 }
 
+// live reports whether the pod can be a subject or a peer now: it is in the pod
+// network, has not finished and has an address.
+func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
+
 // equal reports whether two states of a pod mean the same to every policy.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
@@ -199,15 +206,11 @@ func (p *Pod) equal(q *Pod) bool {
 		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }
 
-// Port returns the number of a named container port, 0 if the pod has none of
-// that name and protocol.
-func (p *Pod) Port(protocol flow.Protocol, name string) uint16 {
-	return port(p.Ports, uint8(protocol), name)
-}
-
-func port(ports []ContainerPort, protocol uint8, name string) uint16 {
+// Number returns the number of a named port, 0 if there is none of that name and
+// protocol.
+func (ports ContainerPorts) Number(protocol flow.Protocol, name string) uint16 {
 	for _, p := range ports {
-		if p.Protocol == protocol && p.Name == name {
+		if p.Protocol == uint8(protocol) && p.Name == name {
 			return p.Number
 		}
 	}

@@ -6,33 +6,33 @@ import (
 	"slices"
 )
 
-// owners says who has an address. Several live objects can claim one, when an
-// address moved on before the object of its last owner was gone: the pod that
-// is running and newest has it.
+// owners maps addresses to pods. Several live objects can claim one address, if
+// it was assigned to another pod before the object of its last owner was
+// deleted. Then the pod that is running and newest has the address.
 type owners struct {
-	one map[netip.Addr]*pod
-	// many holds all claims to an address that has more than one.
-	many map[netip.Addr][]*pod
+	one map[netip.Addr]*TrackedPod
+	// many has all claims to an address that has more than one.
+	many map[netip.Addr][]*TrackedPod
 }
 
-func (o *owners) of(a netip.Addr) *pod { return o.one[a] }
+func (o *owners) of(a netip.Addr) *TrackedPod { return o.one[a] }
 
-func (o *owners) claim(a netip.Addr, p *pod) {
-	held := o.one[a]
-	if held == nil {
+func (o *owners) claim(a netip.Addr, p *TrackedPod) {
+	first := o.one[a]
+	if first == nil {
 		o.one[a] = p
 		return
 	}
 	claims := o.many[a]
 	if len(claims) == 0 {
-		claims = []*pod{held}
+		claims = []*TrackedPod{first}
 	}
 	if !slices.Contains(claims, p) {
 		o.settle(a, append(claims, p))
 	}
 }
 
-func (o *owners) release(a netip.Addr, p *pod) {
+func (o *owners) release(a netip.Addr, p *TrackedPod) {
 	claims, contested := o.many[a]
 	if !contested {
 		if o.one[a] == p {
@@ -40,11 +40,11 @@ func (o *owners) release(a netip.Addr, p *pod) {
 		}
 		return
 	}
-	o.settle(a, slices.DeleteFunc(claims, func(q *pod) bool { return q == p }))
+	o.settle(a, slices.DeleteFunc(claims, func(q *TrackedPod) bool { return q == p }))
 }
 
-// settle notes all claims to an address and who of them has it.
-func (o *owners) settle(a netip.Addr, claims []*pod) {
+// settle stores all claims to an address and which of the pods has it.
+func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	o.one[a] = slices.MaxFunc(claims, precedence)
 	if len(claims) > 1 {
 		o.many[a] = claims
@@ -53,9 +53,9 @@ func (o *owners) settle(a netip.Addr, claims []*pod) {
 	}
 }
 
-// precedence orders two claims, the stronger one last.
-func precedence(p, q *pod) int {
-	running := func(p *pod) int {
+// precedence orders two claims. The stronger one comes last.
+func precedence(p, q *TrackedPod) int {
+	running := func(p *TrackedPod) int {
 		if p.Running {
 			return 1
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -150,6 +151,11 @@ func (p *Policy) Selects(pod *Pod) bool {
 	return pod.selectable() && p.Subject.Namespace == pod.Namespace && p.Subject.Pods.Matches(pod.Labels)
 }
 
+// SelectsCohort reports whether the policy applies to the pods of a cohort.
+func (p *Policy) SelectsCohort(c *Cohort) bool {
+	return p.Subject.MatchesNamespace(c.ns.name, c.ns.object) && p.Subject.Pods.Matches(c.key.labels)
+}
+
 // selectable reports whether a selector can match the pod: the pod is in the
 // pod network and has not finished.
 func (p *Pod) selectable() bool { return !p.HostNetwork && !p.Finished }
@@ -215,6 +221,16 @@ func (p Peer) equal(q Peer) bool {
 		return p == q
 	}
 	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
+}
+
+// Key returns a text that blocks with the same addresses have in common.
+func (b *Block) Key() string {
+	var out strings.Builder
+	out.WriteString(b.CIDR.Prefix.String())
+	for _, e := range b.Except {
+		out.WriteString(" " + e.Prefix.String())
+	}
+	return out.String()
 }
 
 // EveryPort reports whether the entry is every port of its protocol.

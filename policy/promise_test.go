@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -40,14 +41,14 @@ func TestDeltasKeepTheirPromises(t *testing.T) {
 
 // follower is what the deltas of a node add up to.
 type follower struct {
-	compiler  *policy.Compiler
+	compiler  *compile.Compiler
 	addresses map[string]rule.Owner
 	pods      map[rule.PodID]rule.Pod
 	programs  map[rule.ProgramID]*rule.Program
 }
 
 func follow(s *policy.Snapshot, node string) *follower {
-	return &follower{s.Compile(node), map[string]rule.Owner{}, map[rule.PodID]rule.Pod{}, map[rule.ProgramID]*rule.Program{}}
+	return &follower{compile.New(s, node), map[string]rule.Owner{}, map[rule.PodID]rule.Pod{}, map[rule.ProgramID]*rule.Program{}}
 }
 
 func (f *follower) take() error {

@@ -42,6 +42,14 @@ func TestSelectorAgreesWithAPIMachinery(t *testing.T) {
 	})
 }
 
+func selecting(pairs ...string) *metav1.LabelSelector {
+	s := &metav1.LabelSelector{MatchLabels: map[string]string{}}
+	for i := 0; i < len(pairs); i += 2 {
+		s.MatchLabels[pairs[i]] = pairs[i+1]
+	}
+	return s
+}
+
 func TestSelectorString(t *testing.T) {
 	tests := map[string]*metav1.LabelSelector{
 		"<none>":          {},

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/reference"
 )
 
@@ -19,7 +20,7 @@ type nodeUnderTest struct {
 	name     string
 	dirs     *stateDirs
 	state    *stateDir
-	compiler *policy.Compiler
+	compiler *compile.Compiler
 	builder  *build.Builder
 	tree     *tree.Tree
 }
@@ -67,7 +68,7 @@ func (d *stateDirs) take(t tester) *stateDir {
 
 func newNodeUnderTest(t tester, dirs *stateDirs, name string, s *policy.Snapshot) *nodeUnderTest {
 	t.Helper()
-	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: s.Compile(name), builder: build.New(name)}
+	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: compile.New(s, name), builder: build.New(name)}
 }
 
 // publish brings the tree up to date with the snapshot, through the file.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,71 +10,44 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Snapshot is the state of a cluster as far as policies can see it. Objects
-// come and go one by one and in any order; compilers that follow the snapshot
-// note what each change touches and work it out at their next Delta. It is not
-// safe for concurrent use, and neither are its compilers.
+// Snapshot is the state of a cluster, as far as policies depend on it. Objects
+// can be added and deleted one by one and in any order. It is not safe for
+// concurrent use.
 type Snapshot struct {
-	namespaces map[string]*namespace
-	// order holds the namespaces in order of appearance, so that the same
-	// objects in the same order give the same numbers.
-	order   []*namespace
+	namespaces map[string]*TrackedNamespace
+	// order has the namespaces in the order of their appearance, so that the
+	// same objects in the same order result in the same numbers.
+	order   []*TrackedNamespace
 	nodes   map[string]*node
 	owners  owners
 	cohorts uint64
 
-	peers      map[peerKey]*peer
-	lastPeer   uint32
-	lastSerial uint32
-
-	followers []*Compiler
+	tracking []*Changes
 }
 
-// namespace is everything in one namespace. It exists once anything is in it.
-type namespace struct {
+// TrackedNamespace is everything in one namespace. It exists while there is
+// anything in it.
+type TrackedNamespace struct {
 	name string
 	// object is nil unless there is a Namespace object.
 	object   *Namespace
-	pods     map[string]*pod
-	cohorts  map[cohortKey]*cohort
-	ordered  []*cohort
-	policies map[string]*netpol
-	// sorted are the policies by name, nil after a change.
-	sorted []*netpol
+	pods     map[string]*TrackedPod
+	cohorts  map[cohortKey]*Cohort
+	ordered  []*Cohort
+	policies map[string]*Policy
+	// sorted has the policies in their order. It is nil after a change.
+	sorted []*Policy
 }
 
-// pod is one Pod object through all its states.
-type pod struct {
+// TrackedPod is a Pod object in a snapshot, through all its states.
+type TrackedPod struct {
+	// Pod is the current state.
 	*Pod
-	ns *namespace
+	ns *TrackedNamespace
 	// cohort is nil unless the pod is live.
-	cohort *cohort
-	// place is the pod's index in its cohort.
-	place int
-}
-
-// live reports whether policies see the pod at all: it is in the pod network
-// and not finished. Without an address it still is no peer and no subject.
-func (p *Pod) live() bool { return !p.HostNetwork && !p.Finished && len(p.Addresses) > 0 }
-
-// node is what is known of one node's addresses, from its Node object and from
-// the pods bound to it.
-type node struct {
-	name   string
-	object *Node
-	pods   map[*pod]struct{}
-	// addresses counts who says that the address is the node's.
-	addresses map[netip.Addr]int
-}
-
-// NewSnapshot gives an empty cluster.
-func NewSnapshot() *Snapshot {
-	return &Snapshot{
-		namespaces: map[string]*namespace{},
-		nodes:      map[string]*node{},
-		owners:     owners{one: map[netip.Addr]*pod{}, many: map[netip.Addr][]*pod{}},
-		peers:      map[peerKey]*peer{},
-	}
+	cohort *Cohort
+	// index is the index of the pod in its cohort.
+	index int
 }
 
 // Objects is a set of objects for Snapshot.Load.
@@ -82,6 +56,15 @@ type Objects struct {
 	Nodes      []Node
 	Pods       []*Pod
 	Policies   []*Policy
+}
+
+// NewSnapshot returns the snapshot of an empty cluster.
+func NewSnapshot() *Snapshot {
+	return &Snapshot{
+		namespaces: map[string]*TrackedNamespace{},
+		nodes:      map[string]*node{},
+		owners:     owners{one: map[netip.Addr]*TrackedPod{}, many: map[netip.Addr][]*TrackedPod{}},
+	}
 }
 
 // Load adds objects to the snapshot, or updates those that it has. See UpsertPod
@@ -101,18 +84,18 @@ func (s *Snapshot) Load(in Objects) {
 	}
 }
 
-// UpsertPod sets the state of a pod. A state that means the same as the one
-// before costs a comparison.
+// UpsertPod sets the state of a pod. If it means the same as the state before,
+// the call costs a comparison.
 //
-// The pod is the snapshot's from now on: nobody else may change it, nor read it
-// while the snapshot is in use, which lets parts of it share memory with equal
-// parts of others.
+// The snapshot owns the pod from now on. The caller must not change it, nor read
+// it while the snapshot is in use, because the snapshot makes equal parts of
+// pods share memory.
 func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
 	p := ns.pods[in.Name]
 	if p == nil {
-		p = &pod{ns: ns}
+		p = &TrackedPod{ns: ns}
 		ns.pods[in.Name] = p
 	} else {
 		if p.equal(in) {
@@ -126,7 +109,7 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	s.attach(p)
 }
 
-// DeletePod forgets a pod.
+// DeletePod removes a pod.
 func (s *Snapshot) DeletePod(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.pods[name] == nil {
@@ -138,8 +121,8 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	s.dropIfEmpty(ns)
 }
 
-// attach makes a pod's state count.
-func (s *Snapshot) attach(p *pod) {
+// attach adds the state of a pod to the indexes.
+func (s *Snapshot) attach(p *TrackedPod) {
 	n := s.node(p.Node)
 	p.Node = n.name
 	n.pods[p] = struct{}{}
@@ -149,12 +132,12 @@ func (s *Snapshot) attach(p *pod) {
 		for _, a := range p.Addresses {
 			s.owners.claim(a, p)
 		}
-		s.podTouched(p)
+		s.podChanged(p)
 	}
 }
 
-// detach takes a pod's state back.
-func (s *Snapshot) detach(p *pod) {
+// detach removes the state of a pod from the indexes.
+func (s *Snapshot) detach(p *TrackedPod) {
 	n := s.node(p.Node)
 	delete(n.pods, p)
 	p.eachNodeAddress(func(a netip.Addr) { s.dropNodeAddress(n, a) })
@@ -163,23 +146,13 @@ func (s *Snapshot) detach(p *pod) {
 			s.owners.release(a, p)
 		}
 		s.leave(p)
-		s.podTouched(p)
+		s.podChanged(p)
 	}
-	s.dropNodeIfUnknown(n)
+	s.dropNodeIfEmpty(n)
 }
 
-// podTouched tells the followers to look again at a pod and its addresses.
-func (s *Snapshot) podTouched(p *pod) {
-	for _, f := range s.followers {
-		if p.Node == f.node {
-			f.touchedPods = append(f.touchedPods, p)
-		}
-		f.touchedAddrs = append(f.touchedAddrs, p.Addresses...)
-	}
-}
-
-// UpsertNamespace sets a namespace's labels. The label that the API server
-// puts on every namespace, kubernetes.io/metadata.name, is there always.
+// UpsertNamespace sets the labels of a namespace. It adds the label that the API
+// server sets on every namespace, kubernetes.io/metadata.name.
 func (s *Snapshot) UpsertNamespace(in Namespace) {
 	if in.Labels.Get(corev1.LabelMetadataName) != in.Name {
 		in.Labels = in.Labels.With(corev1.LabelMetadataName, in.Name)
@@ -189,107 +162,64 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 		return
 	}
 	ns.object = &in
-	s.namespaceTouched(ns)
+	s.cohortsChanged(ns.ordered...)
 }
 
-// DeleteNamespace forgets a namespace's labels. What is in it stays until it is
-// deleted itself: from now on no namespaceSelector matches it.
+// DeleteNamespace removes a Namespace object. Pods and policies in the namespace
+// stay until they are deleted. No namespaceSelector matches them any more.
 func (s *Snapshot) DeleteNamespace(name string) {
 	ns := s.namespaces[name]
 	if ns == nil || ns.object == nil {
 		return
 	}
 	ns.object = nil
-	s.namespaceTouched(ns)
+	s.cohortsChanged(ns.ordered...)
 	s.dropIfEmpty(ns)
 }
 
-func (s *Snapshot) namespaceTouched(ns *namespace) {
-	for _, f := range s.followers {
-		f.touchedCohorts = append(f.touchedCohorts, ns.ordered...)
-	}
-}
-
-// UpsertPolicy sets a policy. A policy that means the same as the one before
-// costs a comparison.
+// UpsertPolicy sets a policy. If it means the same as the policy before, the
+// call costs a comparison.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	ns := s.namespace(in.Scope)
-	old := ns.policies[in.Name]
-	if old != nil && old.policy.equal(in) {
+	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
 		return
 	}
-	np := compilePolicy(in)
-	s.lastSerial++
-	np.serial = s.lastSerial
-	np.eachPeer(s.share)
-	ns.policies[in.Name] = np
-	s.policyTouched(ns, old)
+	ns.policies[in.Name] = in
+	s.policiesChanged(ns)
 }
 
-// DeletePolicy forgets a policy.
+// DeletePolicy removes a policy.
 func (s *Snapshot) DeletePolicy(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.policies[name] == nil {
 		return
 	}
-	old := ns.policies[name]
 	delete(ns.policies, name)
-	s.policyTouched(ns, old)
+	s.policiesChanged(ns)
 	s.dropIfEmpty(ns)
 }
 
-// policyTouched tells the followers that pods of a namespace may have other
-// policies, and lets go of the peers of the policy that went.
-func (s *Snapshot) policyTouched(ns *namespace, old *netpol) {
-	ns.sorted = nil
-	if old != nil {
-		old.eachPeer(s.unshare)
-	}
-	for _, f := range s.followers {
-		f.touchedNamespaces = append(f.touchedNamespaces, ns)
-	}
-}
-
-// share replaces a peer by the one that the snapshot holds for its key.
-func (s *Snapshot) share(p **peer) {
-	held := s.peers[(*p).key]
-	if held == nil {
-		held = *p
-		s.lastPeer++
-		held.id = s.lastPeer
-		s.peers[held.key] = held
-	}
-	held.refs++
-	*p = held
-}
-
-func (s *Snapshot) unshare(p **peer) {
-	if (*p).refs--; (*p).refs == 0 {
-		delete(s.peers, (*p).key)
-	}
-}
-
-func (s *Snapshot) namespace(name string) *namespace {
+func (s *Snapshot) namespace(name string) *TrackedNamespace {
 	name = orDefault(name)
 	ns := s.namespaces[name]
 	if ns == nil {
-		ns = &namespace{name: name, pods: map[string]*pod{}, cohorts: map[cohortKey]*cohort{}, policies: map[string]*netpol{}}
+		ns = &TrackedNamespace{name: name, pods: map[string]*TrackedPod{}, cohorts: map[cohortKey]*Cohort{}, policies: map[string]*Policy{}}
 		s.namespaces[name] = ns
 		s.order = append(s.order, ns)
 	}
 	return ns
 }
 
-func (s *Snapshot) dropIfEmpty(ns *namespace) {
+func (s *Snapshot) dropIfEmpty(ns *TrackedNamespace) {
 	if ns.object != nil || len(ns.pods) > 0 || len(ns.policies) > 0 {
 		return
 	}
 	delete(s.namespaces, ns.name)
-	s.order = slices.DeleteFunc(s.order, func(o *namespace) bool { return o == ns })
+	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }
 
-// Owner gives the pod that has an address: live, in the pod network, and the
-// winner where several objects claim it.
+// Owner returns the pod that has an address: the pod is live, and if several
+// objects claim the address, it is the one that is running and newest.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	if p := s.owners.of(a); p != nil {
 		return *p.Pod, true
@@ -306,7 +236,7 @@ func (s *Snapshot) End(a netip.Addr) End {
 	return end
 }
 
-// Pods gives every pod, sorted by namespace and name.
+// Pods returns every pod, sorted by namespace and name.
 func (s *Snapshot) Pods() []Pod {
 	var out []Pod
 	for _, ns := range s.order {
@@ -320,7 +250,7 @@ func (s *Snapshot) Pods() []Pod {
 	return out
 }
 
-// Namespaces gives every namespace that has a Namespace object, sorted by name.
+// Namespaces returns every Namespace object, sorted by name.
 func (s *Snapshot) Namespaces() []Namespace {
 	var out []Namespace
 	for _, ns := range s.order {
@@ -332,7 +262,7 @@ func (s *Snapshot) Namespaces() []Namespace {
 	return out
 }
 
-// Nodes gives every node that has a Node object, sorted by name.
+// Nodes returns every Node object, sorted by name.
 func (s *Snapshot) Nodes() []Node {
 	var out []Node
 	for _, n := range s.nodes {
@@ -344,26 +274,51 @@ func (s *Snapshot) Nodes() []Node {
 	return out
 }
 
-// Policies returns every policy, sorted by namespace and name.
+// Policies returns every policy, in the order of the tiers and, within a tier,
+// by priority, namespace and name.
 func (s *Snapshot) Policies() []*Policy {
 	var out []*Policy
 	for _, ns := range s.order {
-		for _, np := range ns.policies {
-			out = append(out, np.policy)
-		}
+		out = slices.AppendSeq(out, maps.Values(ns.policies))
 	}
-	slices.SortFunc(out, func(a, b *Policy) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(out, inOrder)
 	return out
 }
 
-// sortedPolicies gives the namespace's policies by name.
-func (ns *namespace) sortedPolicies() []*netpol {
+func inOrder(p, q *Policy) int {
+	return cmp.Or(cmp.Compare(p.Tier, q.Tier), cmp.Compare(p.Priority, q.Priority), cmp.Compare(p.Scope, q.Scope), cmp.Compare(p.Name, q.Name))
+}
+
+// TrackedNamespace returns everything in a namespace, nil if there is nothing.
+func (s *Snapshot) TrackedNamespace(name string) *TrackedNamespace { return s.namespaces[name] }
+
+// TrackedNamespaces returns all namespaces in the order of their appearance.
+func (s *Snapshot) TrackedNamespaces() []*TrackedNamespace { return s.order }
+
+// TrackedOwner is Owner for a TrackedPod. It returns nil if no pod has the
+// address.
+func (s *Snapshot) TrackedOwner(a netip.Addr) *TrackedPod { return s.owners.of(a) }
+
+// OwnedAddresses returns all addresses of live pods.
+func (s *Snapshot) OwnedAddresses() iter.Seq[netip.Addr] { return maps.Keys(s.owners.one) }
+
+// Name returns the name of the namespace.
+func (ns *TrackedNamespace) Name() string { return ns.name }
+
+// Object returns the Namespace object, nil if there is none.
+func (ns *TrackedNamespace) Object() *Namespace { return ns.object }
+
+// Cohorts returns the cohorts of the namespace.
+func (ns *TrackedNamespace) Cohorts() []*Cohort { return ns.ordered }
+
+// Policies returns the policies of the namespace in their order.
+func (ns *TrackedNamespace) Policies() []*Policy {
 	if ns.sorted == nil {
-		ns.sorted = slices.SortedFunc(maps.Values(ns.policies), byName)
+		ns.sorted = slices.SortedFunc(maps.Values(ns.policies), inOrder)
 	}
 	return ns.sorted
 }
 
-func byName(a, b *netpol) int { return cmp.Compare(a.name, b.name) }
+// Cohort returns the cohort of the pod, nil unless the pod is live: it is in the
+// pod network, has not finished and has an address.
+func (p *TrackedPod) Cohort() *Cohort { return p.cohort }

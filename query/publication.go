@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
+	"github.com/sluicenet/sluice/policy/compile"
 )
 
 // Publication is a tree that Publish has published.
@@ -50,7 +51,7 @@ func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 
 // publish compiles the tree of a node and publishes it in a state directory.
 func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) {
-	compiler := c.snapshot.Compile(node)
+	compiler := compile.New(c.snapshot, node)
 	defer compiler.Close()
 	builder := build.New(node)
 	if err := builder.Apply(compiler.Delta()); err != nil {

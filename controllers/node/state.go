@@ -9,6 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/internal/trigger"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 )
 
 // state is the state of the cluster as far as policies depend on it, and the
@@ -24,7 +25,7 @@ type state struct {
 
 	mu       sync.Mutex
 	snapshot *policy.Snapshot
-	compiler *policy.Compiler
+	compiler *compile.Compiler
 	// waiting has the times of events whose changes are not in a delta yet.
 	waiting []time.Time
 }
@@ -35,7 +36,7 @@ func newState(node string) *state {
 		node:     node,
 		changed:  trigger.New(),
 		snapshot: snapshot,
-		compiler: snapshot.Compile(node),
+		compiler: compile.New(snapshot, node),
 	}
 }
 
@@ -98,5 +99,5 @@ func (s *state) restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.compiler.Close()
-	s.compiler = s.snapshot.Compile(s.node)
+	s.compiler = compile.New(s.snapshot, s.node)
 }

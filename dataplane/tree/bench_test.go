@@ -11,12 +11,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// compile gives the rules of LocalNode in a realistic cluster.
-func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
+// deltaOf gives the rules of LocalNode in a realistic cluster.
+func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
 	for namespace := range c.Namespaces() {
@@ -40,7 +41,7 @@ func compile(b *testing.B, c *cluster.Realistic) rule.Delta {
 		}
 		s.UpsertPod(&pod)
 	}
-	return s.Compile(cluster.LocalNode).Delta()
+	return compile.New(s, cluster.LocalNode).Delta()
 }
 
 // BenchmarkEvaluate judges flows of the 250 pods of one node, half of them as
@@ -50,7 +51,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
 			c := cluster.NewRealistic(1, cluster.Size{Pods: size.pods, Policies: size.policies, DualStack: true})
 			builder := build.New(cluster.LocalNode)
-			if err := builder.Apply(compile(b, c)); err != nil {
+			if err := builder.Apply(deltaOf(b, c)); err != nil {
 				b.Fatal(err)
 			}
 			tr := newStage(b).publish(b, builder)

@@ -148,7 +148,7 @@ func matching(to, pods []*policy.Pod, selector policy.Selector) []*policy.Pod {
 
 // podsInBlock returns the pods that have an address in the block, each once.
 func (c *cluster) podsInBlock(b *policy.Block) []*policy.Pod {
-	key := fmt.Sprint(b.CIDR.Prefix, b.Except)
+	key := b.Key()
 	pods, known := c.inBlock[key]
 	if !known {
 		pods = c.searchBlock(b)

@@ -6,4 +6,4 @@
 // object. Like package policy, this package does no I/O.
 package lint
 
-//go:generate go run ./internal/docs ../../docs/commands.md
+//go:generate go run ../../hack/lintdocs ../../docs/commands.md

@@ -44,7 +44,7 @@ func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (ta
 	}
 	targets = c.targets(s, r)
 	for _, pod := range targets {
-		if pod.Port(port.Protocol, port.Name) != 0 {
+		if pod.Ports.Number(port.Protocol, port.Name) != 0 {
 			with++
 		}
 	}

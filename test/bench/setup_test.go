@@ -17,6 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -29,7 +30,7 @@ type setup struct {
 	cluster *cluster.Realistic
 	// snapshot, compiler and builder lead to the tree.
 	snapshot *policy.Snapshot
-	compiler *policy.Compiler
+	compiler *compile.Compiler
 	builder  *build.Builder
 	// state is the state directory, with the tree of the cluster.
 	state string
@@ -106,7 +107,7 @@ func (s *setup) publish() {
 		}
 		s.snapshot.UpsertPod(&pod)
 	}
-	s.compiler = s.snapshot.Compile(cluster.LocalNode)
+	s.compiler = compile.New(s.snapshot, cluster.LocalNode)
 	s.builder = build.New(cluster.LocalNode)
 	if err := s.builder.Apply(s.compiler.Delta()); err != nil {
 		s.b.Fatal(err)

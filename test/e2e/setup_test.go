@@ -15,6 +15,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/stage"
 )
@@ -43,7 +44,7 @@ type setup struct {
 
 	state    *lab.StateDir
 	snapshot *policy.Snapshot
-	compiler *policy.Compiler
+	compiler *compile.Compiler
 	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *plane
@@ -98,7 +99,7 @@ func newCluster(t *testing.T, policies map[string]string) *setup {
 	for name, spec := range policies {
 		s.set(name, spec)
 	}
-	s.compiler, s.builder = s.snapshot.Compile("one"), build.New("one")
+	s.compiler, s.builder = compile.New(s.snapshot, "one"), build.New("one")
 	t.Cleanup(s.compiler.Close)
 	s.publish()
 	return s

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/compile"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -56,7 +56,7 @@ type demo struct {
 	page     *page.Page
 	topology *topology.Topology
 	state    *lab.StateDir
-	compiler *policy.Compiler
+	compiler *compile.Compiler
 	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *dataplane
@@ -153,7 +153,7 @@ func (d *demo) publishFirst(context.Context) error {
 		if d.trees, err = statedir.NewPublisher(d.state.Path()); err != nil {
 			return "", err
 		}
-		d.compiler, d.builder = d.topology.Snapshot.Compile(topology.NodeName), build.New(topology.NodeName)
+		d.compiler, d.builder = compile.New(d.topology.Snapshot, topology.NodeName), build.New(topology.NodeName)
 		if err := d.compile(); err != nil {
 			return "", err
 		}

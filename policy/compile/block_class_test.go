@@ -1,4 +1,4 @@
-package policy
+package compile
 
 import (
 	"net/netip"
@@ -9,13 +9,14 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
 )
 
 // A block with a port name gives an address a class of its own. The class goes
 // with the last program that names the block: when a program names it again,
 // the address is found again, although nothing of it changed meanwhile.
 func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
-	s := NewSnapshot()
+	s := policy.NewSnapshot()
 	named := intstr.FromString("http")
 	p := ingressFrom("block")
 	p.Spec = networkingv1.NetworkPolicySpec{
@@ -28,10 +29,10 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 	}
 	upsertPolicy(s, p)
 	web := testPod("web", "n2", "10.0.1.1")
-	web.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
+	web.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
 	upsert(s, web)
 	client := testPod("client", "n1", "10.0.0.1", "app", "client")
-	c := s.Compile("n1")
+	c := New(s, "n1")
 	for range 3 {
 		upsert(s, client)
 		d := c.Delta()

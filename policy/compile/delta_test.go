@@ -1,4 +1,4 @@
-package policy
+package compile
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
 )
 
 func selecting(pairs ...string) *metav1.LabelSelector {
@@ -34,26 +35,26 @@ func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networki
 	}
 }
 
-func testPod(name, node, addr string, pairs ...string) Pod {
-	return Pod{
+func testPod(name, node, addr string, pairs ...string) policy.Pod {
+	return policy.Pod{
 		Namespace: "shop", Name: name, Node: node, Running: true,
-		Labels:    LabelsOf(selecting(pairs...).MatchLabels),
+		Labels:    policy.LabelsOf(selecting(pairs...).MatchLabels),
 		Addresses: []netip.Addr{netip.MustParseAddr(addr)},
 	}
 }
 
 // upsert hands over a copy, so that the test may go on changing its own.
-func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
+func upsert(s *policy.Snapshot, pod policy.Pod) { s.UpsertPod(&pod) }
 
-func upsertPolicy(s *Snapshot, in *networkingv1.NetworkPolicy) {
-	p, _ := ReadNetworkPolicy(in)
+func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
+	p, _ := policy.ReadNetworkPolicy(in)
 	s.UpsertPolicy(p)
 }
 
 // shop has one local database and 500 pods elsewhere, half of them its clients.
-func shop() (*Snapshot, *Compiler) {
-	s := NewSnapshot()
-	s.UpsertNamespace(Namespace{Name: "shop"})
+func shop() (*policy.Snapshot, *Compiler) {
+	s := policy.NewSnapshot()
+	s.UpsertNamespace(policy.Namespace{Name: "shop"})
 	upsertPolicy(s, ingressFrom("db", networkingv1.NetworkPolicyPeer{PodSelector: selecting("app", "web")}))
 	upsert(s, testPod("db-0", "n1", "10.0.0.1", "app", "db"))
 	for i := range 500 {
@@ -63,7 +64,7 @@ func shop() (*Snapshot, *Compiler) {
 		}
 		upsert(s, testPod(fmt.Sprintf("pod-%d", i), "n2", fmt.Sprintf("10.0.%d.%d", 1+i/200, 1+i%200), "app", app))
 	}
-	return s, s.Compile("n1")
+	return s, New(s, "n1")
 }
 
 func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
@@ -104,7 +105,9 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 			},
 			rule.Delta{},
 		},
-		{"another namespace's labels", func() { s.UpsertNamespace(Namespace{Name: "lab", Labels: LabelsOf(map[string]string{"a": "b"})}) }, rule.Delta{}},
+		{"another namespace's labels", func() {
+			s.UpsertNamespace(policy.Namespace{Name: "lab", Labels: policy.LabelsOf(map[string]string{"a": "b"})})
+		}, rule.Delta{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,7 +120,7 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 }
 
 func TestNamedPortKeepsPeersApart(t *testing.T) {
-	s := NewSnapshot()
+	s := policy.NewSnapshot()
 	name := intstr.FromString("http")
 	p := ingressFrom("web")
 	p.Spec = networkingv1.NetworkPolicySpec{
@@ -132,11 +135,11 @@ func TestNamedPortKeepsPeersApart(t *testing.T) {
 	for i, number := range []uint16{8080, 8081, 0} {
 		w := testPod(fmt.Sprintf("web-%d", i), "n2", fmt.Sprintf("10.0.1.%d", i), "app", "web")
 		if number != 0 {
-			w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: number}}
+			w.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: number}}
 		}
 		upsert(s, w)
 	}
-	d := s.Compile("n1").Delta()
+	d := New(s, "n1").Delta()
 	if len(d.Programs) != 1 {
 		t.Fatalf("%d programs, want 1", len(d.Programs))
 	}
@@ -164,9 +167,9 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 	}
 	upsertPolicy(s, p)
 	w := testPod("named", "n2", "10.0.1.250", "app", "named")
-	w.Ports = []ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
+	w.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
 	upsert(s, w)
-	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+	s.UpsertNode(policy.Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	if len(c.Delta().Addresses) == 0 || len(c.byAddress) == 0 {
 		t.Fatal("the cluster does not exercise what this test is about")
 	}
@@ -180,40 +183,13 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 	s.DeleteNode("n1")
 	c.Delta()
 	left := map[string]int{
-		"namespaces": len(s.namespaces), "nodes": len(s.nodes), "peers": len(s.peers), "owners": len(s.owners.one), "claims": len(s.owners.many),
-		"pods": len(c.pods), "programs": len(c.programs), "used peers": len(c.peers.all), "peers by namespace": len(c.peers.in),
+		"namespaces": len(s.TrackedNamespaces()), "pods": len(c.pods), "policies": len(c.policies), "programs": len(c.programs),
+		"peers": len(c.peers.all), "peers by namespace": len(c.peers.in), "peers across namespaces": len(c.peers.across), "peers with a block": len(c.peers.blocks),
 		"states": len(c.states), "classes": len(c.classes), "classes by address": len(c.byAddress), "sent owners": len(c.sentOwners),
 	}
 	for what, n := range left {
 		if n != 0 {
 			t.Errorf("%d %s left", n, what)
 		}
-	}
-}
-
-func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
-	s := NewSnapshot()
-	old := testPod("old", "n1", "10.0.0.1")
-	upsert(s, old)
-	moved := testPod("moved", "n1", "10.0.0.1")
-	moved.Created = old.Created.Add(1)
-	moved.Running = false
-	upsert(s, moved)
-	owner := func() string {
-		p, _ := s.Owner(netip.MustParseAddr("10.0.0.1"))
-		return p.Name
-	}
-	if got := owner(); got != "old" {
-		t.Errorf("owner %q, want old: the newer pod does not run yet", got)
-	}
-	moved.Running = true
-	upsert(s, moved)
-	if got := owner(); got != "moved" {
-		t.Errorf("owner %q, want moved: both run, it is newer", got)
-	}
-	moved.Finished, moved.Running = true, false
-	upsert(s, moved)
-	if got := owner(); got != "old" {
-		t.Errorf("owner %q, want old: the other is finished", got)
 	}
 }

@@ -1,4 +1,4 @@
-// Command docs writes the table of lint checks into a page of the documentation,
+// Command lintdocs writes the table of lint checks into a page of the documentation,
 // between two comments that mark its place.
 package main
 
@@ -17,11 +17,11 @@ const (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: docs PAGE")
+		fmt.Fprintln(os.Stderr, "usage: lintdocs PAGE")
 		os.Exit(2)
 	}
 	if err := write(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "docs:", err)
+		fmt.Fprintln(os.Stderr, "lintdocs:", err)
 		os.Exit(1)
 	}
 }

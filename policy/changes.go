@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Changes records what changes in a snapshot, as far as the rules of one node
+// can depend on it. An entry can appear more than once, and its object can be
+// gone already. The entries are in no particular order except at the start.
+type Changes struct {
+	// Pods are pods of the node that were added, changed or deleted.
+	Pods []*TrackedPod
+	// Namespaces are namespaces in which policies changed.
+	Namespaces []*TrackedNamespace
+	// Cohorts are cohorts that appeared or are gone, and those whose namespace
+	// changed its labels.
+	Cohorts []*Cohort
+	// Addresses are addresses whose owner may have changed.
+	Addresses []netip.Addr
+
+	snapshot *Snapshot
+	node     string
+}
+
+// Track starts to record changes for a node. The record starts with the pods of
+// the node, oldest first, and with all addresses of these pods and of the node.
+// Close must be called.
+func (s *Snapshot) Track(nodeName string) *Changes {
+	c := &Changes{snapshot: s, node: nodeName}
+	if n := s.nodes[nodeName]; n != nil {
+		for p := range n.pods {
+			if p.live() {
+				c.Pods = append(c.Pods, p)
+				c.Addresses = append(c.Addresses, p.Addresses...)
+			}
+		}
+		slices.SortFunc(c.Pods, byAge)
+		for a := range n.addresses {
+			c.Addresses = append(c.Addresses, a)
+		}
+	}
+	s.tracking = append(s.tracking, c)
+	return c
+}
+
+// Clear empties the record.
+func (c *Changes) Clear() {
+	c.Pods, c.Namespaces, c.Cohorts, c.Addresses = nil, nil, nil, nil
+}
+
+// Close stops the recording.
+func (c *Changes) Close() {
+	c.snapshot.tracking = slices.DeleteFunc(c.snapshot.tracking, func(o *Changes) bool { return o == c })
+}
+
+// byAge orders pods by the age of their cohort and their index in it.
+func byAge(p, q *TrackedPod) int {
+	return cmp.Or(cmp.Compare(p.cohort.number, q.cohort.number), cmp.Compare(p.index, q.index))
+}
+
+func (s *Snapshot) podChanged(p *TrackedPod) {
+	for _, c := range s.tracking {
+		if p.Node == c.node {
+			c.Pods = append(c.Pods, p)
+		}
+		c.Addresses = append(c.Addresses, p.Addresses...)
+	}
+}
+
+func (s *Snapshot) policiesChanged(ns *TrackedNamespace) {
+	ns.sorted = nil
+	for _, c := range s.tracking {
+		c.Namespaces = append(c.Namespaces, ns)
+	}
+}
+
+func (s *Snapshot) cohortsChanged(cohorts ...*Cohort) {
+	for _, c := range s.tracking {
+		c.Cohorts = append(c.Cohorts, cohorts...)
+	}
+}
+
+func (s *Snapshot) nodeAddressChanged(n *node, a netip.Addr) {
+	for _, c := range s.tracking {
+		if c.node == n.name {
+			c.Addresses = append(c.Addresses, a)
+		}
+	}
+}

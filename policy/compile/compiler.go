@@ -1,0 +1,142 @@
+package compile
+
+import (
+	"net/netip"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// Compiler compiles the policies of a snapshot for one node.
+type Compiler struct {
+	snapshot *policy.Snapshot
+	node     string
+	// changes is what Delta has to look at.
+	changes *policy.Changes
+
+	pods       map[*policy.TrackedPod]*localPod
+	podIDs     ids
+	policies   map[policyKey]*compiledPolicy
+	serial     uint32
+	programs   map[string]*program
+	programIDs ids
+	// dirty are the programs whose rules must be written again.
+	dirty []*program
+
+	peers      peers
+	states     map[*policy.Cohort]*cohortState
+	changed    []*cohortState
+	classes    map[string]*class
+	idle       []*class
+	classIDs   ids
+	byAddress  map[netip.Addr]*class
+	sentOwners map[netip.Addr]rule.Owner
+}
+
+// localPod is a live pod of the node with its programs. A program is nil if no
+// policy isolates the pod in that direction.
+type localPod struct {
+	id       rule.PodID
+	programs [2]*program
+}
+
+// New returns a compiler for a node. It tracks the snapshot until Close.
+func New(s *policy.Snapshot, nodeName string) *Compiler {
+	return &Compiler{
+		snapshot:   s,
+		node:       nodeName,
+		changes:    s.Track(nodeName),
+		pods:       map[*policy.TrackedPod]*localPod{},
+		policies:   map[policyKey]*compiledPolicy{},
+		programs:   map[string]*program{},
+		peers:      peers{all: map[peerKey]*peer{}, in: map[string][]*peer{}},
+		states:     map[*policy.Cohort]*cohortState{},
+		classes:    map[string]*class{},
+		byAddress:  map[netip.Addr]*class{},
+		sentOwners: map[netip.Addr]rule.Owner{},
+	}
+}
+
+// Close stops the tracking of the snapshot.
+func (c *Compiler) Close() { c.changes.Close() }
+
+// Delta returns what changed in the rules of the node since the last call. The
+// first call returns all rules. The programs in a delta are not changed
+// afterwards.
+func (c *Compiler) Delta() rule.Delta {
+	var d rule.Delta
+	c.podIDs.settle()
+	c.programIDs.settle()
+	c.assignPrograms(&d)
+	c.retirePrograms(&d)
+	c.classify()
+	c.assignOwners(&d)
+	c.retireClasses()
+	c.writePrograms(&d)
+	c.changes.Clear()
+	return d
+}
+
+// assignOwners adds the new owners of the changed addresses, as far as the rules
+// of the node depend on them. The second time that an address is listed its
+// owner is the one sent, so a Delta has no address twice.
+func (c *Compiler) assignOwners(d *rule.Delta) {
+	for _, a := range c.changes.Addresses {
+		o := c.owner(a)
+		if o == c.sentOwners[a] {
+			continue
+		}
+		if o.Kind == rule.NoOwner {
+			delete(c.sentOwners, a)
+		} else {
+			c.sentOwners[a] = o
+		}
+		d.Addresses = append(d.Addresses, rule.AddressChange{Addr: a, Owner: o})
+	}
+}
+
+// owner returns the owner of an address. An address of the node itself belongs
+// to the node even if a pod claims it, because the kernel delivers it there.
+func (c *Compiler) owner(a netip.Addr) rule.Owner {
+	if c.snapshot.IsNodeAddress(c.node, a) {
+		c.setAddressClass(a, nil)
+		return rule.Owner{Kind: rule.ThisNode}
+	}
+	p := c.snapshot.TrackedOwner(a)
+	if p == nil {
+		c.setAddressClass(a, nil)
+		return rule.Owner{}
+	}
+	class := c.classOf(p, a)
+	if local := c.pods[p]; local != nil {
+		return rule.Owner{Kind: rule.LocalPod, Class: class, Pod: local.id}
+	}
+	if class == 0 {
+		return rule.Owner{}
+	}
+	return rule.Owner{Kind: rule.RemotePod, Class: class}
+}
+
+// ids assigns numbers, from 1. A released number is assigned again only after
+// settle, so that one Delta never uses a number for two things.
+type ids struct {
+	last           uint32
+	free, released []uint32
+}
+
+func (i *ids) take() uint32 {
+	if n := len(i.free); n > 0 {
+		id := i.free[n-1]
+		i.free = i.free[:n-1]
+		return id
+	}
+	i.last++
+	return i.last
+}
+
+func (i *ids) release(id uint32) { i.released = append(i.released, id) }
+
+func (i *ids) settle() {
+	i.free = append(i.free, i.released...)
+	i.released = i.released[:0]
+}

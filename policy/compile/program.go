@@ -1,0 +1,264 @@
+package compile
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
+
+// program is everything that decides for local pods in one direction: the
+// policies that isolate them, with the port names of ingress rules resolved.
+// Pods for which all of that is the same share a program.
+type program struct {
+	id       rule.ProgramID
+	key      string
+	policies []*compiledPolicy
+	// ports are those of one of the pods. The port names of the program resolve
+	// to the same numbers for all of them.
+	ports policy.ContainerPorts
+	// refs is the number of local pods that use the program.
+	refs  int
+	dirty bool
+}
+
+// assignPrograms assigns programs to the local pods that changed, and to those
+// in namespaces whose policies changed.
+func (c *Compiler) assignPrograms(d *rule.Delta) {
+	pods := c.changes.Pods
+	for _, ns := range c.changes.Namespaces {
+		for p := range c.pods {
+			if p.Namespace == ns.Name() {
+				pods = append(pods, p)
+			}
+		}
+	}
+	assigned := map[*policy.Cohort][2]*program{}
+	for _, p := range pods {
+		cohort := p.Cohort()
+		if cohort == nil || p.Node != c.node {
+			c.dropPod(p, d)
+			continue
+		}
+		programs, ok := assigned[cohort]
+		if !ok {
+			for _, direction := range directions {
+				programs[direction] = c.programFor(cohort, direction)
+			}
+			assigned[cohort] = programs
+		}
+		c.setPrograms(p, programs, d)
+	}
+}
+
+func (c *Compiler) setPrograms(p *policy.TrackedPod, programs [2]*program, d *rule.Delta) {
+	local := c.pods[p]
+	if local == nil {
+		local = &localPod{id: rule.PodID(c.podIDs.take())}
+		c.pods[p] = local
+	} else if local.programs == programs {
+		return
+	}
+	for _, direction := range directions {
+		programs[direction].addRef(1)
+		local.programs[direction].addRef(-1)
+	}
+	local.programs = programs
+	d.Pods = append(d.Pods, rule.PodChange{ID: local.id, Pod: &rule.Pod{
+		Name:    p.Namespace + "/" + p.Name,
+		Ingress: programs[rule.Ingress].number(),
+		Egress:  programs[rule.Egress].number(),
+	}})
+}
+
+func (c *Compiler) dropPod(p *policy.TrackedPod, d *rule.Delta) {
+	local := c.pods[p]
+	if local == nil {
+		return
+	}
+	for _, direction := range directions {
+		local.programs[direction].addRef(-1)
+	}
+	delete(c.pods, p)
+	c.podIDs.release(uint32(local.id))
+	d.Pods = append(d.Pods, rule.PodChange{ID: local.id})
+}
+
+func (p *program) addRef(n int) {
+	if p != nil {
+		p.refs += n
+	}
+}
+
+// number returns the ID of the program, 0 for no program.
+func (p *program) number() rule.ProgramID {
+	if p == nil {
+		return 0
+	}
+	return p.id
+}
+
+// programFor returns the program of a cohort's pods in a direction, nil if no
+// policy isolates them. It creates the program if it does not exist.
+func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *program {
+	var policies []*compiledPolicy
+	var buf [256]byte
+	key := append(buf[:0], byte(direction))
+	for _, p := range cohort.Namespace().Policies() {
+		if p.Isolates[direction] && p.SelectsCohort(cohort) {
+			compiled := c.policy(p, direction)
+			policies = append(policies, compiled)
+			key = binary.NativeEndian.AppendUint32(key, compiled.serial)
+		}
+	}
+	if len(policies) == 0 {
+		return nil
+	}
+	for _, p := range policies {
+		for i := range p.rules {
+			for _, n := range p.rules[i].names {
+				key = binary.NativeEndian.AppendUint16(key, cohort.Ports().Number(n.protocol, n.name))
+			}
+		}
+	}
+	if p := c.programs[string(key)]; p != nil {
+		return p
+	}
+	return c.newProgram(string(key), policies, cohort.Ports())
+}
+
+func (c *Compiler) newProgram(key string, policies []*compiledPolicy, ports policy.ContainerPorts) *program {
+	p := &program{id: rule.ProgramID(c.programIDs.take()), key: key, policies: policies, ports: ports}
+	c.programs[key] = p
+	c.markDirty(p)
+	for _, compiled := range policies {
+		compiled.refs++
+	}
+	p.eachPeer(func(used *peer) { used.programs[p] = struct{}{} })
+	return p
+}
+
+// eachPeer calls f with every peer of the rules, with some of them more than
+// once.
+func (p *program) eachPeer(f func(*peer)) {
+	for _, compiled := range p.policies {
+		for i := range compiled.rules {
+			for _, used := range compiled.rules[i].peers {
+				f(used)
+			}
+			for _, used := range compiled.rules[i].named {
+				f(used)
+			}
+		}
+	}
+}
+
+func (c *Compiler) markDirty(p *program) {
+	if !p.dirty {
+		p.dirty = true
+		c.dirty = append(c.dirty, p)
+	}
+}
+
+// retirePrograms removes the programs that no pod uses any more.
+func (c *Compiler) retirePrograms(d *rule.Delta) {
+	for key, p := range c.programs {
+		if p.refs > 0 {
+			continue
+		}
+		delete(c.programs, key)
+		p.dirty = false
+		p.eachPeer(func(used *peer) { c.peers.release(used, p) })
+		for _, compiled := range p.policies {
+			c.releasePolicy(compiled)
+		}
+		c.programIDs.release(uint32(p.id))
+		d.Programs = append(d.Programs, rule.ProgramChange{ID: p.id})
+	}
+}
+
+// writePrograms adds the rules of programs that are new or whose peers gained or
+// lost a class.
+func (c *Compiler) writePrograms(d *rule.Delta) {
+	for _, p := range c.dirty {
+		if p.dirty {
+			p.dirty = false
+			d.Programs = append(d.Programs, rule.ProgramChange{ID: p.id, Program: p.write()})
+		}
+	}
+	c.dirty = c.dirty[:0]
+}
+
+func (p *program) write() *rule.Program {
+	out := &rule.Program{}
+	for _, compiled := range p.policies {
+		out.IsolatedBy = append(out.IsolatedBy, compiled.name)
+		for i := range compiled.rules {
+			in := &compiled.rules[i]
+			r := rule.Rule{Action: in.action, Policy: compiled.name, Index: in.index}
+			if m, ok := in.matchNumbers(p.ports); ok {
+				r.Matches = append(r.Matches, m)
+			}
+			for _, named := range in.named {
+				r.Matches = append(r.Matches, named.matchName()...)
+			}
+			if len(r.Matches) > 0 {
+				out.Rules = append(out.Rules, r)
+			}
+		}
+	}
+	return out
+}
+
+// matchNumbers returns the match of a rule for the ports whose numbers are the
+// same for all peers: those with a number, and those with a name that ports
+// resolves.
+func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
+	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
+	for _, n := range in.names {
+		if number := ports.Number(n.protocol, n.name); number != 0 {
+			m.Ports = append(m.Ports, rule.Ports{Protocol: uint8(n.protocol), First: number, Last: number})
+		}
+	}
+	if !in.everyPort && len(m.Ports) == 0 {
+		return m, false
+	}
+	if m.Any {
+		return m, true
+	}
+	m.Blocks = in.blocks
+	for _, p := range in.peers {
+		for cl := range p.classes {
+			m.Classes = append(m.Classes, cl.id)
+		}
+	}
+	slices.Sort(m.Classes)
+	m.Classes = slices.Compact(m.Classes)
+	return m, len(m.Blocks) > 0 || len(m.Classes) > 0
+}
+
+// matchName returns one match for every number to which the port name resolves
+// among the pods of the peer.
+func (p *peer) matchName() []rule.Match {
+	byNumber := map[uint16][]rule.Class{}
+	for cl, number := range p.classes {
+		byNumber[number] = append(byNumber[number], cl.id)
+	}
+	var out []rule.Match
+	for number, classes := range byNumber {
+		slices.Sort(classes)
+		out = append(out, rule.Match{Ports: []rule.Ports{{Protocol: uint8(p.key.protocol), First: number, Last: number}}, Classes: classes})
+	}
+	slices.SortFunc(out, func(a, b rule.Match) int { return int(a.Ports[0].First) - int(b.Ports[0].First) })
+	return out
+}
+
+// portName is a port name of a rule.
+type portName struct {
+	protocol flow.Protocol
+	name     string
+}

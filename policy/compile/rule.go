@@ -1,0 +1,120 @@
+package compile
+
+import (
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// compiledPolicy is one direction of a policy that at least one program uses.
+type compiledPolicy struct {
+	key policyKey
+	// serial distinguishes the states of policies. It is never used again.
+	serial uint32
+	// name is "namespace/name".
+	name string
+	// rules are the valid rules.
+	rules []compiledRule
+	// refs is the number of programs that use the policy.
+	refs int
+}
+
+// policyKey identifies one direction of one state of a policy.
+type policyKey struct {
+	policy    *policy.Policy
+	direction rule.Direction
+}
+
+// compiledRule is one rule of a policy with its peers resolved.
+type compiledRule struct {
+	action rule.Action
+	// index is the index of the rule in the policy.
+	index int
+	// everyPort reports that the rule lists no ports. Otherwise ports are those
+	// without a name and names are those with one.
+	everyPort bool
+	ports     []rule.Ports
+	names     []portName
+	// everyPeer reports that the rule lists no peers. Otherwise a peer is one of
+	// peers or in one of blocks.
+	everyPeer bool
+	peers     []*peer
+	blocks    []rule.Block
+	// named replaces names in egress rules. It has one peer for every pair of a
+	// peer or block of the rule and a port name, because the destination resolves
+	// the name.
+	named []*peer
+}
+
+// policy returns one direction of a policy, compiled. The caller must make sure
+// that a program uses it.
+func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
+	key := policyKey{p, d}
+	out := c.policies[key]
+	if out != nil {
+		return out
+	}
+	c.serial++
+	out = &compiledPolicy{key: key, serial: c.serial, name: p.String()}
+	for i := range p.Rules(d) {
+		if r := &p.Rules(d)[i]; !r.Invalid {
+			out.rules = append(out.rules, c.rule(i, r))
+		}
+	}
+	c.policies[key] = out
+	return out
+}
+
+func (c *Compiler) releasePolicy(p *compiledPolicy) {
+	if p.refs--; p.refs == 0 {
+		delete(c.policies, p.key)
+	}
+}
+
+func (c *Compiler) rule(index int, in *policy.Rule) compiledRule {
+	out := compiledRule{action: in.Action, index: index, everyPort: len(in.Ports) == 0, everyPeer: len(in.Peers) == 0}
+	for _, p := range in.Ports {
+		if p.Name != "" {
+			out.names = append(out.names, portName{p.Protocol, p.Name})
+		} else {
+			out.ports = append(out.ports, rule.Ports{Protocol: uint8(p.Protocol), First: p.First, Last: p.Last})
+		}
+	}
+	if in.Direction == rule.Egress {
+		out.named, out.names = c.namedPeers(in, out.names), nil
+	}
+	for i := range in.Peers {
+		if p := &in.Peers[i]; p.Block != nil {
+			out.blocks = append(out.blocks, block(p.Block))
+		} else {
+			out.peers = append(out.peers, c.peers.get(peerKey{pods: p.PodSet}, nil))
+		}
+	}
+	return out
+}
+
+// namedPeers returns a peer for every pair of a peer of the rule and a name. A
+// rule without peers has one for every name: a pod in any namespace.
+func (c *Compiler) namedPeers(in *policy.Rule, names []portName) (out []*peer) {
+	for _, n := range names {
+		for i := range in.Peers {
+			p := &in.Peers[i]
+			if p.Block == nil {
+				out = append(out, c.peers.get(peerKey{pods: p.PodSet, protocol: n.protocol, portName: n.name}, nil))
+			} else {
+				out = append(out, c.peers.get(peerKey{anyPod: true, block: p.Block.Key(), protocol: n.protocol, portName: n.name}, p.Block))
+			}
+		}
+		if len(in.Peers) == 0 {
+			out = append(out, c.peers.get(peerKey{anyPod: true, protocol: n.protocol, portName: n.name}, nil))
+		}
+	}
+	return out
+}
+
+func block(in *policy.Block) rule.Block {
+	out := rule.Block{Prefix: in.CIDR.Prefix}
+	for _, e := range in.Except {
+		out.Excepts = append(out.Excepts, e.Prefix)
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func testPod(name, node, addr string) Pod {
+	return Pod{Namespace: "shop", Name: name, Node: node, Running: true, Addresses: []netip.Addr{netip.MustParseAddr(addr)}}
+}
+
+// upsert hands over a copy, so that the test may go on changing its own.
+func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
+
+// A snapshot whose cluster has emptied holds nothing.
+func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
+	s := NewSnapshot()
+	s.UpsertNamespace(Namespace{Name: "shop"})
+	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+	s.UpsertPolicy(readJSON(t, `{"egress":[{"to":[{"namespaceSelector":{}}]}]}`))
+	upsert(s, testPod("one", "n1", "10.0.0.1"))
+	upsert(s, testPod("two", "n2", "10.0.0.1"))
+	for _, p := range s.Pods() {
+		s.DeletePod(p.Namespace, p.Name)
+	}
+	for _, p := range s.Policies() {
+		s.DeletePolicy(p.Scope, p.Name)
+	}
+	s.DeleteNamespace("shop")
+	s.DeleteNode("n1")
+	left := map[string]int{
+		"namespaces": len(s.namespaces), "namespaces in order": len(s.order), "nodes": len(s.nodes),
+		"owners": len(s.owners.one), "claims": len(s.owners.many),
+	}
+	for what, n := range left {
+		if n != 0 {
+			t.Errorf("%d %s left", n, what)
+		}
+	}
+}
+
+func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
+	s := NewSnapshot()
+	old := testPod("old", "n1", "10.0.0.1")
+	upsert(s, old)
+	moved := testPod("moved", "n1", "10.0.0.1")
+	moved.Created = old.Created.Add(1)
+	moved.Running = false
+	upsert(s, moved)
+	owner := func() string {
+		p, _ := s.Owner(netip.MustParseAddr("10.0.0.1"))
+		return p.Name
+	}
+	if got := owner(); got != "old" {
+		t.Errorf("owner %q, want old: the newer pod does not run yet", got)
+	}
+	moved.Running = true
+	upsert(s, moved)
+	if got := owner(); got != "moved" {
+		t.Errorf("owner %q, want moved: both run, it is newer", got)
+	}
+	moved.Finished, moved.Running = true, false
+	upsert(s, moved)
+	if got := owner(); got != "old" {
+		t.Errorf("owner %q, want old: the other is finished", got)
+	}
+}

@@ -1,5 +1,5 @@
-// Package config_test applies what is installed in a cluster to a real API
-// server, as an administrator does.
+// Package config_test applies the manifests to a real API server, as an administrator
+// does.
 package config_test
 
 import (
@@ -27,7 +27,7 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// warnings keeps what the API server warns of.
+// warnings collects the warnings of the API server.
 type warnings struct {
 	mutex sync.Mutex
 	texts []string
@@ -39,7 +39,7 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.texts = append(w.texts, text)
 }
 
-// output runs a program in the project's folder.
+// output runs a program in the directory of the project and returns its output.
 func output(t *testing.T, program string, arguments ...string) []byte {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
@@ -53,7 +53,7 @@ func output(t *testing.T, program string, arguments ...string) []byte {
 	return out
 }
 
-// build gives a kustomize base as it is applied.
+// build returns the output of kustomize for a base.
 func build(t *testing.T, base string) []byte {
 	t.Helper()
 	return output(t, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", filepath.Join("config", base))
@@ -76,13 +76,13 @@ func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 	}
 }
 
-// apply does what `kubectl apply --server-side --validate=strict` does, and
-// gives the versions of the objects after it.
+// apply applies objects like `kubectl apply --server-side --validate=strict`. It returns
+// their versions afterwards.
 func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client.PatchOption) []string {
 	t.Helper()
 	config := server.Config()
-	said := &warnings{}
-	config.WarningHandler = said
+	warned := &warnings{}
+	config.WarningHandler = warned
 	c := server.ClientFor(t, config)
 	var versions []string
 	for _, object := range objects {
@@ -97,23 +97,23 @@ func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client
 		}
 		versions = append(versions, object.GetKind()+" "+object.GetName()+" "+string(got.GetUID())+" "+got.GetResourceVersion())
 	}
-	if len(said.texts) > 0 {
-		t.Errorf("the API server warns: %s", strings.Join(said.texts, "\n"))
+	if len(warned.texts) > 0 {
+		t.Errorf("the API server warns: %s", strings.Join(warned.texts, "\n"))
 	}
 	return versions
 }
 
-// TestInstall applies config/default as it is, once more, and then dist/install.yaml:
-// nothing is refused, nothing is warned of, and only the first changes anything.
+// TestInstall applies config/default twice, and then dist/install.yaml. No object may
+// be rejected, there may be no warnings, and only the first call may change objects.
 func TestInstall(t *testing.T) {
 	objects := decode(t, build(t, "default"))
 	first := apply(t, objects)
 	if again := apply(t, objects); !slices.Equal(first, again) {
-		t.Errorf("applied twice, it changes:\n%s\n%s", strings.Join(first, "\n"), strings.Join(again, "\n"))
+		t.Errorf("the second call changed objects:\n%s\n%s", strings.Join(first, "\n"), strings.Join(again, "\n"))
 	}
 	version := strings.TrimSpace(string(output(t, "cat", "VERSION")))
 	if file := apply(t, decode(t, output(t, "hack/manifests.sh", "sluice:"+version))); !slices.Equal(first, file) {
-		t.Errorf("dist/install.yaml is not config/default:\n%s\n%s", strings.Join(first, "\n"), strings.Join(file, "\n"))
+		t.Errorf("dist/install.yaml differs from config/default:\n%s\n%s", strings.Join(first, "\n"), strings.Join(file, "\n"))
 	}
 	samples, err := filepath.Glob("samples/*.yaml")
 	if err != nil || len(samples) == 0 {
@@ -135,8 +135,8 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestBases: each can be built alone.
-func TestBases(t *testing.T) {
+// TestBasesCanBeBuiltAlone checks that each base works without the others.
+func TestBasesCanBeBuiltAlone(t *testing.T) {
 	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
 			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
@@ -144,8 +144,8 @@ func TestBases(t *testing.T) {
 	}
 }
 
-// TestLabels: everything installed says what it is part of.
-func TestLabels(t *testing.T) {
+// TestObjectsHavePartOfLabel checks the labels of all installed objects.
+func TestObjectsHavePartOfLabel(t *testing.T) {
 	for _, object := range decode(t, build(t, "default")) {
 		if object.GetLabels()["app.kubernetes.io/part-of"] != "sluice" {
 			t.Errorf("%s %s has no label app.kubernetes.io/part-of", object.GetKind(), object.GetName())
@@ -153,8 +153,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestOtherImage: operator and nodes get the image that is asked for.
-func TestOtherImage(t *testing.T) {
+// TestImageOfManifests checks that operator and nodes run the chosen image.
+func TestImageOfManifests(t *testing.T) {
 	digest := "@sha256:" + strings.Repeat("0", 64)
 	for image, want := range map[string]string{
 		"registry.example:5000/net/sluice:v9": "", "registry.example/sluice" + digest: "",
@@ -173,9 +173,9 @@ func TestOtherImage(t *testing.T) {
 			}
 			operator := containers[0].(map[string]any)
 			if got := operator["image"]; got != want {
-				t.Errorf("asked for %s, the operator runs %s", image, got)
+				t.Errorf("with image %s, the operator runs %s", image, got)
 			}
-			// Nodes run what the operator's pod runs: nothing names another.
+			// Nodes run the image of the operator's pod unless this variable is set.
 			for _, variable := range operator["env"].([]any) {
 				if name := variable.(map[string]any)["name"]; name == "SLUICE_IMAGE" {
 					t.Errorf("%s is set", name)

@@ -1,5 +1,4 @@
-// Package prometheus_test checks alerts and dashboard against the metrics that
-// there are.
+// Package prometheus_test checks that alerts and dashboard use only existing metrics.
 package prometheus_test
 
 import (
@@ -27,12 +26,12 @@ func read(t *testing.T, name string) string {
 	return string(content)
 }
 
-// documented gives the metrics that the tables of the docs explain; tests beside
-// the code compare those with what the programs serve.
+// documented returns the metrics in the tables of the documentation. Tests of the
+// agent and of the dataplane compare these tables with the metrics in the code.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
-	// Prometheus makes this one itself.
+	// Prometheus creates this metric.
 	names := map[string]bool{"up": true}
 	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)").FindAllStringSubmatch(text, -1) {
 		names[match[1]] = true
@@ -40,7 +39,7 @@ func documented(t *testing.T) map[string]bool {
 	return names
 }
 
-// checkExpression reads an expression and looks up its metrics.
+// checkExpression parses an expression and checks that its metrics exist.
 func checkExpression(t *testing.T, where, text string, known map[string]bool) {
 	t.Helper()
 	expression, err := parser.ParseExpr(text)
@@ -61,11 +60,11 @@ func checkExpression(t *testing.T, where, text string, known map[string]bool) {
 				return nil
 			}
 		}
-		t.Errorf("%s: there is no metric %s", where, name)
+		t.Errorf("%s: metric %s does not exist", where, name)
 		return nil
 	})
 	if found == 0 {
-		t.Errorf("%s: %s asks for no metric", where, text)
+		t.Errorf("%s: %s has no metric", where, text)
 	}
 }
 
@@ -95,19 +94,19 @@ func TestAlerts(t *testing.T) {
 				t.Errorf("%s: severity %q: want critical or warning", rule.Alert, rule.Labels["severity"])
 			}
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
-				t.Errorf("%s says nothing to people", rule.Alert)
+				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// A label that the expression sums away would be empty.
+			// A label that the expression aggregates away would be empty.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
-					t.Errorf("%s names label %s, which its expression drops", rule.Alert, match[1])
+					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])
 				}
 			}
 		}
 	}
 	for _, want := range []string{"SluiceNodeNotEnforcing", "SluiceQueueDrops", "SluiceGenerationLag", "SluiceAgentWithoutAPIServer"} {
 		if !slices.Contains(names, want) {
-			t.Errorf("there is no alert %s", want)
+			t.Errorf("alert %s does not exist", want)
 		}
 	}
 }
@@ -129,14 +128,14 @@ func TestDashboard(t *testing.T) {
 	occupied := map[[2]int]string{}
 	for _, panel := range dashboard.Panels {
 		if ids[panel.ID] {
-			t.Errorf("%s: id %d is taken", panel.Title, panel.ID)
+			t.Errorf("%s: another panel has id %d", panel.Title, panel.ID)
 		}
 		ids[panel.ID] = true
 		for x := range panel.GridPos.W {
 			for y := range panel.GridPos.H {
 				cell := [2]int{panel.GridPos.X + x, panel.GridPos.Y + y}
 				if other := occupied[cell]; other != "" || cell[0] >= 24 {
-					t.Fatalf("%s lies over %q or beside the page", panel.Title, other)
+					t.Fatalf("%s overlaps with %q or is outside of the page", panel.Title, other)
 				}
 				occupied[cell] = panel.Title
 			}
@@ -145,18 +144,19 @@ func TestDashboard(t *testing.T) {
 			continue
 		}
 		if len(panel.Targets) == 0 {
-			t.Errorf("%s shows nothing", panel.Title)
+			t.Errorf("%s has no target", panel.Title)
 		}
 		for _, target := range panel.Targets {
-			// Grafana fills in its variables.
+			// Grafana replaces its variables.
 			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
 			checkExpression(t, panel.Title, text, known)
 		}
 	}
 }
 
-// TestEndpoints: alerts about a target name a port that the nodes' pods have.
-func TestEndpoints(t *testing.T) {
+// TestEndpointsOfAlertsExist checks that the ports in alerts are ports of the pods on
+// nodes.
+func TestEndpointsOfAlertsExist(t *testing.T) {
 	ports := map[string]bool{}
 	for _, container := range enforcer.Pod(&v1alpha1.Enforcer{}, "sluice").Spec.Containers {
 		for _, port := range container.Ports {
@@ -165,11 +165,11 @@ func TestEndpoints(t *testing.T) {
 	}
 	endpoints := regexp.MustCompile(`endpoint="([^"]+)"`).FindAllStringSubmatch(read(t, "rules.yaml"), -1)
 	if len(endpoints) == 0 {
-		t.Error("no alert names a port")
+		t.Error("no alert has a port")
 	}
 	for _, endpoint := range endpoints {
 		if !ports[endpoint[1]] {
-			t.Errorf("no pod has a port %s; there are %v", endpoint[1], ports)
+			t.Errorf("port %s does not exist; the pods have %v", endpoint[1], ports)
 		}
 	}
 }

@@ -34,15 +34,15 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// install applies what the operator gives to agents.
+// install creates the objects that give agents their rights.
 func install(t *testing.T) {
 	t.Helper()
 	apply(t, rbac.Agent, func() bool { return may(t, "watch", "networking.k8s.io", "networkpolicies", "") })
 }
 
-// apply makes objects for a namespace and waits until they hold: the API server's
-// own caches of roles take a moment.
-func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unstructured, error), hold func() bool) {
+// apply creates objects and waits until they have an effect. The authorizer of the
+// API server has a cache of roles.
+func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unstructured, error), effective func() bool) {
 	t.Helper()
 	c := server.Client(t)
 	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
@@ -54,8 +54,8 @@ func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unst
 		create(t, c, object)
 	}
 	eventually.NoError(t, func() error {
-		if !hold() {
-			return errors.New("the roles do not hold yet")
+		if !effective() {
+			return errors.New("the roles have no effect yet")
 		}
 		return nil
 	})
@@ -68,8 +68,8 @@ func create(t *testing.T, c client.Client, object client.Object) {
 	}
 }
 
-// as gives a client of the agent whose pod runs on a node; on none if it is
-// empty.
+// as returns a client with the token of an agent's pod on a node. With an empty name,
+// the token is not bound to a node.
 func as(t *testing.T, node string) client.Client {
 	t.Helper()
 	config := server.Config()
@@ -83,7 +83,7 @@ func as(t *testing.T, node string) client.Client {
 	return server.ClientFor(t, config)
 }
 
-// may asks the API server what the agent may do.
+// may reports whether the agent has a right.
 func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(resource, "/")
@@ -100,7 +100,8 @@ func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	return review.Status.Allowed
 }
 
-// TestAgentMayRead: the four kinds that a tree is compiled from.
+// TestAgentMayRead checks that the agent can read, but not write, the kinds from which
+// a tree is compiled.
 func TestAgentMayRead(t *testing.T) {
 	install(t)
 	for _, kind := range []struct{ group, resource string }{
@@ -122,7 +123,7 @@ func TestAgentMayRead(t *testing.T) {
 	}
 }
 
-// TestAgentMayReport: about its node, and about policies by events.
+// TestAgentMayReport checks that the agent can write its NodeEnforcer and Events.
 func TestAgentMayReport(t *testing.T) {
 	install(t)
 	for _, right := range []struct{ verb, group, resource string }{
@@ -137,7 +138,8 @@ func TestAgentMayReport(t *testing.T) {
 	}
 }
 
-// TestAgentMayNot: what would let a node that was broken into take over others.
+// TestAgentMayNot checks that the agent does not have rights with which a compromised
+// node could take over other nodes.
 func TestAgentMayNot(t *testing.T) {
 	install(t)
 	everything := []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
@@ -178,8 +180,8 @@ func TestAgentMayNot(t *testing.T) {
 	}
 }
 
-// TestOwnNodeOnly gives the agent every right on NodeEnforcers, so that nothing
-// but the admission policy is between it and those of other nodes.
+// TestOwnNodeOnly checks the admission policy alone: it gives the agent all rights on
+// NodeEnforcers.
 func TestOwnNodeOnly(t *testing.T) {
 	install(t)
 	admin := server.Client(t)
@@ -209,12 +211,12 @@ func TestOwnNodeOnly(t *testing.T) {
 		node string
 		try  func(c client.Client) error
 	}{
-		"create another's":     {"node-a", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-b")) }},
-		"write another's":      {"node-b", func(c client.Client) error { return c.Update(t.Context(), labelled(own)) }},
-		"status of another's":  {"node-b", func(c client.Client) error { return c.Status().Update(t.Context(), own.DeepCopy()) }},
-		"delete another's":     {"node-b", func(c client.Client) error { return c.Delete(t.Context(), own.DeepCopy()) }},
-		"a token of no node":   {"", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-c")) }},
-		"a name made up there": {"node-a", func(c client.Client) error { return c.Create(t.Context(), generated("node-")) }},
+		"create for another node": {"node-a", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-b")) }},
+		"update of another node":  {"node-b", func(c client.Client) error { return c.Update(t.Context(), labelled(own)) }},
+		"status of another node":  {"node-b", func(c client.Client) error { return c.Status().Update(t.Context(), own.DeepCopy()) }},
+		"delete of another node":  {"node-b", func(c client.Client) error { return c.Delete(t.Context(), own.DeepCopy()) }},
+		"token without a node":    {"", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-c")) }},
+		"generated name":          {"node-a", func(c client.Client) error { return c.Create(t.Context(), generated("node-")) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -225,12 +227,11 @@ func TestOwnNodeOnly(t *testing.T) {
 		})
 	}
 	if err := admin.Delete(t.Context(), own); err != nil {
-		t.Errorf("an administrator may delete one: %v", err)
+		t.Errorf("deleting as an administrator: %v", err)
 	}
 }
 
-// waitUntilEnforced waits for the API server to notice the admission policy and
-// the role.
+// waitUntilEnforced waits until the admission policy and the role have an effect.
 func waitUntilEnforced(t *testing.T) {
 	t.Helper()
 	var last error
@@ -239,7 +240,7 @@ func waitUntilEnforced(t *testing.T) {
 		return apierrors.IsForbidden(last) && strings.Contains(last.Error(), "only the NodeEnforcer of the node"), nil
 	})
 	if err != nil {
-		t.Fatalf("waiting for the admission policy: %v; last answer: %v", err, last)
+		t.Fatalf("waiting for the admission policy: %v; last error: %v", err, last)
 	}
 }
 

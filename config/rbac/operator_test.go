@@ -16,12 +16,12 @@ import (
 
 const operator = "system:serviceaccount:" + namespace + ":sluice-operator"
 
-// request is something that the operator may ask for.
+// request is a request of the operator.
 type request struct {
 	verb, group, resource, namespace, name string
 }
 
-// operatorMay asks the API server.
+// operatorMay reports whether the operator has the right to make a request.
 func operatorMay(t *testing.T, r request) bool {
 	t.Helper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -45,8 +45,8 @@ func installOperator(t *testing.T) {
 	})
 }
 
-// TestOperatorMayNot: what would make its token worth more than the pods that
-// it runs on nodes already do.
+// TestOperatorMayNot checks that the operator does not have rights beyond those that it
+// needs. The right to run privileged pods on nodes is powerful already.
 func TestOperatorMayNot(t *testing.T) {
 	installOperator(t)
 	const roles, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -98,9 +98,9 @@ func TestOperatorMayNot(t *testing.T) {
 	}
 }
 
-// TestOperatorDoesNotEscalate: it may write the agent's role, and no right into
-// it that it does not have itself; nor give a role of others to its agents.
-func TestOperatorDoesNotEscalate(t *testing.T) {
+// TestOperatorCannotEscalate checks that the operator can write the agent's role, but
+// cannot add a right that it does not have itself or bind another role to agents.
+func TestOperatorCannotEscalate(t *testing.T) {
 	installOperator(t)
 	config := server.Config()
 	config.Impersonate = rest.ImpersonationConfig{UserName: operator, Groups: []string{"system:authenticated"}}
@@ -117,7 +117,7 @@ func TestOperatorDoesNotEscalate(t *testing.T) {
 			create(t, server.Client(t), object.DeepCopy())
 		}
 		if err := apply(object.DeepCopy()); err != nil {
-			t.Errorf("applying %s as it ships: %v", object.GetKind(), err)
+			t.Errorf("applying %s without changes: %v", object.GetKind(), err)
 		}
 	}
 	role := &unstructured.Unstructured{Object: map[string]any{

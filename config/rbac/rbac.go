@@ -1,8 +1,8 @@
-// Package rbac has what the processes of Sluice may do at the API server, and
-// the tests that prove what they may not.
+// Package rbac has the roles of the processes of Sluice. Its tests check which rights
+// the processes have and which they do not have.
 //
-// The roles are generated from the markers that stand where the code makes the
-// calls. The dataplane has no role: it has no credentials.
+// The roles are generated from markers in the code that makes the requests. The
+// dataplane has no role, because it has no credentials.
 package rbac
 
 import (
@@ -24,24 +24,24 @@ import (
 //go:embed agent/*.yaml operator/*.yaml
 var manifests embed.FS
 
-// Namespace is where the manifests put what is namespaced.
+// Namespace is the namespace of the namespaced objects in the manifests.
 const Namespace = "sluice-system"
 
-// Agent gives what agents need at the API server, for a namespace: their
-// account, their role, its binding, and the admission policy that keeps each to
-// its own node.
+// Agent returns the objects that give agents in a namespace their rights: service
+// account, role, binding, and the admission policy that restricts each agent to its
+// own node.
 func Agent(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("agent", namespace)
 }
 
-// Operator gives what the operator needs at the API server, for a namespace.
+// Operator returns the objects that give the operator in a namespace its rights.
 func Operator(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("operator", namespace)
 }
 
-// objects reads the manifests of a folder, in the order of their files' names.
-func objects(folder, namespace string) ([]*unstructured.Unstructured, error) {
-	names, err := fs.Glob(manifests, folder+"/*.yaml")
+// objects reads the manifests in a directory, sorted by file name.
+func objects(directory, namespace string) ([]*unstructured.Unstructured, error) {
+	names, err := fs.Glob(manifests, directory+"/*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("listing roles: %w", err)
 	}
@@ -51,7 +51,7 @@ func objects(folder, namespace string) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// The admission policy has the namespace within an expression.
+		// The admission policy has the namespace in an expression.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Pod keeps of a Pod what policies can refer to.
+// Pod returns a Pod with only the parts that policies can refer to.
 func Pod(in *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metadata(&in.ObjectMeta),
@@ -28,8 +28,9 @@ func Pod(in *corev1.Pod) *corev1.Pod {
 	}
 }
 
-// containers keeps containers with named ports, which is all that a policy can
-// refer to, and of those the ports and whether they run beside the pod's others.
+// containers returns the containers with named ports, because policies can refer to
+// nothing else. It keeps their ports, and the restart policy that marks sidecars among
+// init containers.
 func containers(in []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range in {
@@ -46,12 +47,12 @@ func containers(in []corev1.Container) []corev1.Container {
 	return out
 }
 
-// Namespace keeps the labels of a Namespace.
+// Namespace returns a Namespace with only its labels.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
 }
 
-// Node keeps the addresses of a Node.
+// Node returns a Node with only its addresses.
 func Node(in *corev1.Node) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metadata(&in.ObjectMeta),
@@ -59,7 +60,7 @@ func Node(in *corev1.Node) *corev1.Node {
 	}
 }
 
-// NetworkPolicy keeps the spec of a NetworkPolicy.
+// NetworkPolicy returns a NetworkPolicy with only its spec.
 func NetworkPolicy(in *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{ObjectMeta: metadata(&in.ObjectMeta), Spec: in.Spec}
 }
@@ -76,8 +77,8 @@ func metadata(in *metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// labels shares keys and values with all other objects: pods of one
-// Deployment have the same ones.
+// labels returns labels whose texts are shared among all objects. The pods of one
+// Deployment have the same labels.
 func labels(in map[string]string) map[string]string {
 	if len(in) == 0 {
 		return nil
@@ -89,5 +90,5 @@ func labels(in map[string]string) map[string]string {
 	return out
 }
 
-// Interned shares a text with all others like it.
+// Interned returns an equal text that all callers share, to save memory.
 func Interned(s string) string { return unique.Make(s).Value() }

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// fullPod has all that a policy can refer to, and much that none can.
+// fullPod returns a Pod with all parts that policies can refer to, and with others.
 func fullPod() *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	return &corev1.Pod{
@@ -47,9 +47,9 @@ func fullPod() *corev1.Pod {
 	}
 }
 
-// TestCachedPod: a pod as the cache keeps it means the same, and has nothing
-// that no policy can refer to.
-func TestCachedPod(t *testing.T) {
+// TestReducedPodMeansTheSame checks that a reduced Pod means the same to policies, and
+// that other parts are removed.
+func TestReducedPodMeansTheSame(t *testing.T) {
 	kept := reduce.Pod(fullPod())
 	want, err := policy.PodOf(fullPod())
 	if err != nil {
@@ -61,10 +61,10 @@ func TestCachedPod(t *testing.T) {
 	}
 	addresses := cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() })
 	if diff := cmp.Diff(want, got, addresses); diff != "" {
-		t.Errorf("what the cached pod means (-full +cached):\n%s", diff)
+		t.Errorf("meaning of the reduced pod (-full +reduced):\n%s", diff)
 	}
 	if kept.Annotations != nil || kept.ManagedFields != nil || kept.Spec.Volumes != nil || kept.Status.Conditions != nil {
-		t.Errorf("the cached pod has what nobody reads: %+v", kept)
+		t.Errorf("the reduced pod has parts that policies cannot refer to: %+v", kept)
 	}
 	if n := len(kept.Spec.Containers); n != 1 {
 		t.Errorf("%d containers, want the one with a named port", n)

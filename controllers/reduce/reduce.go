@@ -1,6 +1,6 @@
-// Package reduce lets caches keep of objects only what policies are made of.
-// Whoever follows every pod of a cluster needs it: managed fields, annotations,
-// volumes, environments and conditions are nine tenths of a usual Pod.
+// Package reduce makes caches keep only the parts of objects that policies can refer
+// to. Programs that watch every pod of a cluster need it: managed fields, annotations,
+// volumes, environment variables and conditions are nine tenths of a typical Pod.
 package reduce
 
 import (
@@ -8,15 +8,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// With gives options for a cache that keeps what a function makes of an object.
-// What it keeps is handed out as it lies there, uncopied, and must not be changed.
+// With returns options for a cache that stores the results of a function instead of
+// objects. The cache returns them without a copy, so they must not be changed.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	share := true
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}
 }
 
-// transform lets pass what is of another type: the mark of a deleted object, and
-// what was reduced before.
+// transform returns values of other types unchanged: tombstones of deleted objects,
+// and objects that are reduced already.
 func transform[T, Kept any](reduce func(*T) Kept) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

@@ -36,7 +36,7 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// objects reads one of the project's files.
+// objects reads the objects in a file.
 func objects(t *testing.T, path string) []*unstructured.Unstructured {
 	t.Helper()
 	out, err := decode(readFile(t, path))
@@ -60,9 +60,9 @@ func nested(t *testing.T, in *unstructured.Unstructured, path ...string) any {
 	return value
 }
 
-// TestPermissions: by OLM the operator may do what it may do by config/rbac,
-// nothing more and nothing less.
-func TestPermissions(t *testing.T) {
+// TestPermissionsMatchRoles checks that the operator has the same rights with OLM as
+// with config/rbac.
+func TestPermissionsMatchRoles(t *testing.T) {
 	kinds := map[string]string{"ClusterRole": "clusterPermissions", "Role": "permissions"}
 	want, got := map[string]any{}, map[string]any{}
 	for _, role := range objects(t, root+"/config/rbac/operator/role.yaml") {
@@ -72,18 +72,19 @@ func TestPermissions(t *testing.T) {
 		for _, permission := range nested(t, csv(t), "spec", "install", "spec", permissions).([]any) {
 			p := permission.(map[string]any)
 			if p["serviceAccountName"] != "sluice-operator" {
-				t.Errorf("%s: for account %s", permissions, p["serviceAccountName"])
+				t.Errorf("%s: service account %s", permissions, p["serviceAccountName"])
 			}
 			got[permissions] = p["rules"]
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the bundle grants otherwise than config/rbac/operator (-config +bundle):\n%s", diff)
+		t.Errorf("the rights in the bundle differ from config/rbac/operator (-config +bundle):\n%s", diff)
 	}
 }
 
-// TestDeployment: by OLM the operator runs as config/manager says.
-func TestDeployment(t *testing.T) {
+// TestDeploymentMatchesManager checks that the operator runs with OLM as it does with
+// config/manager.
+func TestDeploymentMatchesManager(t *testing.T) {
 	deployments := nested(t, csv(t), "spec", "install", "spec", "deployments").([]any)
 	if len(deployments) != 1 {
 		t.Fatalf("%d deployments, want one", len(deployments))
@@ -96,15 +97,15 @@ func TestDeployment(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want[0].Object["spec"], deployments[0].(map[string]any)["spec"]); diff != "" {
-		t.Errorf("the bundle runs another operator than config/manager (-config +bundle):\n%s", diff)
+		t.Errorf("the deployment in the bundle differs from config/manager (-config +bundle):\n%s", diff)
 	}
 	if got := csv(t).GetAnnotations()["containerImage"]; got != image {
 		t.Errorf("containerImage is %s, want %s", got, image)
 	}
 }
 
-// paths gives every field of a schema, found otherwise than the generator does:
-// by the path of each "properties".
+// paths adds the paths of all fields of a schema to out. It does not share code with
+// the generator.
 func paths(schema any, path string, out map[string]bool) {
 	fields, ok := schema.(map[string]any)
 	if !ok {
@@ -120,9 +121,9 @@ func paths(schema any, path string, out map[string]bool) {
 	paths(fields["items"], path+"[0]", out)
 }
 
-// TestDescriptors: each field of each kind's spec and status is described, and
-// nothing else.
-func TestDescriptors(t *testing.T) {
+// TestAllFieldsHaveDescriptors checks that the descriptors cover exactly the fields of
+// each kind's spec and status.
+func TestAllFieldsHaveDescriptors(t *testing.T) {
 	kinds := nested(t, csv(t), "spec", "customresourcedefinitions", "owned").([]any)
 	names := []string{}
 	for _, owned := range kinds {
@@ -139,7 +140,7 @@ func TestDescriptors(t *testing.T) {
 				d := descriptor.(map[string]any)
 				got[d["path"].(string)] = true
 				if d["displayName"] == "" || d["description"] == "" {
-					t.Errorf("%s: %s.%s says nothing", kind["kind"], part, d["path"])
+					t.Errorf("%s: the descriptor of %s.%s has no text", kind["kind"], part, d["path"])
 				}
 			}
 			if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
@@ -147,7 +148,7 @@ func TestDescriptors(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(definition.Object["spec"], objects(t, bundle+"/manifests/"+kind["name"].(string)+".crd.yaml")[0].Object["spec"]); diff != "" {
-			t.Errorf("%s is defined otherwise than in config/crd:\n%s", kind["kind"], diff)
+			t.Errorf("the definition of %s differs from config/crd:\n%s", kind["kind"], diff)
 		}
 	}
 	want := []string{"enforcers.policy.sluice.dev", "nodeenforcers.policy.sluice.dev", "policystatuses.policy.sluice.dev"}
@@ -156,8 +157,8 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// TestExamples: each is an Enforcer of this project's Go types.
-func TestExamples(t *testing.T) {
+// TestExamplesAreEnforcers checks that each example can be decoded into the Go type.
+func TestExamplesAreEnforcers(t *testing.T) {
 	var examples []json.RawMessage
 	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil || len(examples) != 2 {
 		t.Fatalf("%d examples, %v", len(examples), err)
@@ -173,8 +174,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestVersion: name, version and Kubernetes' version are as OLM compares them.
-func TestVersion(t *testing.T) {
+// TestVersions checks the versions in the ClusterServiceVersion and its install modes.
+func TestVersions(t *testing.T) {
 	version := strings.TrimSpace(string(readFile(t, root+"/VERSION")))
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`).MatchString(version) {
 		t.Errorf("VERSION is %q, want MAJOR.MINOR.PATCH", version)
@@ -190,13 +191,13 @@ func TestVersion(t *testing.T) {
 	for _, mode := range nested(t, csv(t), "spec", "installModes").([]any) {
 		m := mode.(map[string]any)
 		if m["supported"] != (m["type"] == "AllNamespaces") {
-			t.Errorf("install mode %v: the kinds are those of a cluster, so all namespaces or none", m)
+			t.Errorf("install mode %v: the kinds are cluster-wide, so only AllNamespaces is supported", m)
 		}
 	}
 }
 
-// TestIcon: it is a picture.
-func TestIcon(t *testing.T) {
+// TestIconIsSVG checks that the icon is an SVG image.
+func TestIconIsSVG(t *testing.T) {
 	icon := nested(t, csv(t), "spec", "icon").([]any)[0].(map[string]any)
 	picture, err := base64.StdEncoding.DecodeString(icon["base64data"].(string))
 	if err != nil {
@@ -215,13 +216,13 @@ func TestIcon(t *testing.T) {
 		}
 	}
 	if first != "svg" || icon["mediatype"] != "image/svg+xml" {
-		t.Errorf("a %s as %s", first, icon["mediatype"])
+		t.Errorf("root element %q with media type %s", first, icon["mediatype"])
 	}
 }
 
-// TestImage: the labels of the bundle's image are its annotations, and what it
-// copies is there.
-func TestImage(t *testing.T) {
+// TestImageOfBundle checks that the labels of the bundle's image equal its annotations
+// and that the files that the image copies exist.
+func TestImageOfBundle(t *testing.T) {
 	var file struct{ Annotations map[string]string }
 	if err := sigsyaml.UnmarshalStrict(readFile(t, bundle+"/metadata/annotations.yaml"), &file); err != nil {
 		t.Fatal(err)
@@ -244,8 +245,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestKinds: OLM installs no other kinds from a bundle.
-func TestKinds(t *testing.T) {
+// TestKindsAreInstallable checks that the bundle has only kinds that OLM installs.
+func TestKindsAreInstallable(t *testing.T) {
 	names, err := filepath.Glob(bundle + "/manifests/*.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// What the kinds are called, and what stands behind an object of theirs.
+// described has, for each kind, its name for people and the kinds of objects that
+// belong to one of its objects.
 var described = map[string]struct {
 	displayName string
 	resources   []string
@@ -21,7 +22,7 @@ var described = map[string]struct {
 	"PolicyStatus": {"Policy Status", []string{"v1 NetworkPolicy"}},
 }
 
-// ownedKind describes a kind with every field of its spec and status.
+// ownedKind returns the description of a kind with all fields of its spec and status.
 func ownedKind(definition *unstructured.Unstructured) (map[string]any, error) {
 	kind, _, err := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	if err != nil {
@@ -65,8 +66,8 @@ func ownedKind(definition *unstructured.Unstructured) (map[string]any, error) {
 	return out, nil
 }
 
-// descriptorsOf describes the fields under a path, and theirs. The first item
-// stands for all items of a list.
+// descriptorsOf returns the descriptors of all fields under a path, also of nested
+// fields. The path of a list item has index 0.
 func descriptorsOf(path string, schema map[string]any) []any {
 	properties, _, _ := unstructured.NestedMap(schema, "properties")
 	var out []any
@@ -88,7 +89,7 @@ func descriptorsOf(path string, schema map[string]any) []any {
 
 const prefix = "urn:alm:descriptor:"
 
-// widget says how a console shows a field.
+// widget returns the descriptors that choose how a console displays a field.
 func widget(path string, field map[string]any) []any {
 	if values, ok := field["enum"].([]any); ok {
 		var out []any
@@ -114,13 +115,13 @@ func widget(path string, field map[string]any) []any {
 	return nil
 }
 
-// sentence gives a description on one line.
+// sentence returns a description in one line.
 func sentence(schema map[string]any) string {
 	text, _ := schema["description"].(string)
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// title makes "Failure Policy" of failurePolicy.
+// title converts the name of a field to a title: failurePolicy to "Failure Policy".
 func title(name string) string {
 	var out strings.Builder
 	for i, r := range name {

@@ -1,10 +1,9 @@
-// Command bundle writes the OLM bundle (registry+v1) of the project from
-// config/: what an administrator installs by kustomize and what OLM installs
-// are the same.
+// Command bundle generates the OLM bundle (format registry+v1) of the project from
+// config/, so that OLM and kustomize install the same objects.
 //
 //	bundle -root PROJECT
 //
-// IMAGE names another image than sluice:VERSION.
+// The environment variable IMAGE names another image than sluice:VERSION.
 package main
 
 //go:generate go run . -root ../..
@@ -26,7 +25,7 @@ import (
 )
 
 func main() {
-	root := flag.String("root", ".", "`folder` of the project")
+	root := flag.String("root", ".", "`directory` of the project")
 	flag.Parse()
 	if err := run(*root, os.Getenv("IMAGE")); err != nil {
 		fmt.Fprintln(os.Stderr, "bundle:", err)
@@ -34,7 +33,7 @@ func main() {
 	}
 }
 
-// run writes PROJECT/bundle anew.
+// run replaces PROJECT/bundle.
 func run(root, image string) error {
 	content, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {
@@ -59,12 +58,12 @@ func run(root, image string) error {
 	for name, text := range metadata() {
 		files[name] = text
 	}
-	folder := filepath.Join(root, "bundle")
-	if err := os.RemoveAll(folder); err != nil {
+	directory := filepath.Join(root, "bundle")
+	if err := os.RemoveAll(directory); err != nil {
 		return err
 	}
 	for name, text := range files {
-		path := filepath.Join(folder, name)
+		path := filepath.Join(directory, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
@@ -75,7 +74,7 @@ func run(root, image string) error {
 	return nil
 }
 
-// render gives what config/default installs, with an image.
+// render returns the objects of config/default with an image.
 func render(root, image string) ([]*unstructured.Unstructured, error) {
 	command := exec.Command(filepath.Join(root, "hack/manifests.sh"), image)
 	command.Stderr = os.Stderr
@@ -86,9 +85,9 @@ func render(root, image string) ([]*unstructured.Unstructured, error) {
 	return decode(text)
 }
 
-// readAll reads the objects of a folder, by the names of its files.
-func readAll(folder string) ([]*unstructured.Unstructured, error) {
-	names, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+// readAll reads the objects in a directory, sorted by file name.
+func readAll(directory string) ([]*unstructured.Unstructured, error) {
+	names, err := filepath.Glob(filepath.Join(directory, "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +125,7 @@ func decode(text []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// encode writes an object as YAML, its fields sorted.
+// encode returns an object as YAML with sorted fields.
 func encode(object any) ([]byte, error) {
 	text, err := sigsyaml.Marshal(object)
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 	group       = "policy.sluice.dev"
 )
 
-// manifests gives bundle/manifests: the ClusterServiceVersion, the kinds, and
-// what OLM installs beside them as it is.
+// manifests returns the files of bundle/manifests: the ClusterServiceVersion, the
+// definitions, and the objects that OLM installs without changes.
 func manifests(root, version, image string, installed, samples []*unstructured.Unstructured) (map[string][]byte, error) {
 	csv, err := base(root)
 	if err != nil {
@@ -27,7 +27,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	csv.SetName(packageName + ".v" + version)
 	csv.SetLabels(map[string]string{
 		"app.kubernetes.io/name": packageName,
-		// Where its pods can run.
+		// The architectures and operating systems of nodes that can run the pods.
 		"operatorframework.io/arch.amd64": "supported", "operatorframework.io/arch.arm64": "supported",
 		"operatorframework.io/os.linux": "supported",
 	})
@@ -55,7 +55,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 				"name": object.GetName(), "label": object.Object["metadata"].(map[string]any)["labels"], "spec": object.Object["spec"],
 			})
 		case "Namespace":
-			// OLM makes the namespace, with these labels where it can.
+			// OLM creates the namespace from this template.
 			annotations["operatorframework.io/suggested-namespace"] = object.GetName()
 			text, err := json.Marshal(object)
 			if err != nil {
@@ -71,7 +71,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 				return nil, err
 			}
 		case "ServiceAccount", "ClusterRoleBinding", "RoleBinding":
-			// OLM makes these of the permissions.
+			// OLM creates these from the permissions.
 		default:
 			object.SetNamespace("")
 			if err := put(files, object, name(object)); err != nil {
@@ -90,10 +90,10 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	return files, put(files, csv, packageName+".clusterserviceversion.yaml")
 }
 
-// base reads what is written by hand, and the icon.
+// base reads the handwritten part of the ClusterServiceVersion and the icon.
 func base(root string) (*unstructured.Unstructured, error) {
-	folder := filepath.Join(root, "config/manifests")
-	text, err := os.ReadFile(filepath.Join(folder, "clusterserviceversion.yaml"))
+	directory := filepath.Join(root, "config/manifests")
+	text, err := os.ReadFile(filepath.Join(directory, "clusterserviceversion.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +102,9 @@ func base(root string) (*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	if len(objects) != 1 {
-		return nil, fmt.Errorf("%s has %d objects, want one ClusterServiceVersion", folder, len(objects))
+		return nil, fmt.Errorf("%s has %d objects, want one ClusterServiceVersion", directory, len(objects))
 	}
-	icon, err := os.ReadFile(filepath.Join(folder, "icon.svg"))
+	icon, err := os.ReadFile(filepath.Join(directory, "icon.svg"))
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func base(root string) (*unstructured.Unstructured, error) {
 	return objects[0], nil
 }
 
-// isBound says whether a binding gives the role to the operator.
+// isBound reports whether a binding binds the role to the operator.
 func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstructured) bool {
 	return slices.ContainsFunc(installed, func(o *unstructured.Unstructured) bool {
 		name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")
@@ -122,12 +122,13 @@ func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstruct
 	})
 }
 
-// permission gives a role's rules to the account of the same name.
+// permission returns the rules of a role for the service account of the same name.
 func permission(role *unstructured.Unstructured) map[string]any {
 	return map[string]any{"serviceAccountName": role.GetName(), "rules": role.Object["rules"]}
 }
 
-// examplesOf gives the samples of the project's kinds as OLM wants them.
+// examplesOf returns the samples of the project's kinds in the format of the
+// annotation alm-examples.
 func examplesOf(samples []*unstructured.Unstructured) (string, error) {
 	var own []*unstructured.Unstructured
 	for _, sample := range samples {
@@ -151,7 +152,7 @@ func put(files map[string][]byte, object *unstructured.Unstructured, name string
 	return nil
 }
 
-// name is the file of an object that OLM installs as it is.
+// name returns the file name of an object that OLM installs without changes.
 func name(object *unstructured.Unstructured) string {
 	return object.GetName() + "." + strings.ToLower(object.GetKind()) + ".yaml"
 }

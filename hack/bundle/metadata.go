@@ -9,11 +9,11 @@ import (
 
 const (
 	channel = "alpha"
-	// scorecardImage has the tests that operator-sdk scorecard runs.
+	// scorecardImage has the tests that `operator-sdk scorecard` runs.
 	scorecardImage = "quay.io/operator-framework/scorecard-test:v1.42.0"
 )
 
-// annotations tell OLM what is in the bundle. The image has them as labels.
+// annotations describe the bundle to OLM. They are also the labels of its image.
 var annotations = map[string]string{
 	"operators.operatorframework.io.bundle.mediatype.v1":       "registry+v1",
 	"operators.operatorframework.io.bundle.manifests.v1":       "manifests/",
@@ -25,7 +25,7 @@ var annotations = map[string]string{
 	"operators.operatorframework.io.test.config.v1":            "tests/scorecard/",
 }
 
-// metadata gives what is beside bundle/manifests.
+// metadata returns the files of the bundle outside manifests/.
 func metadata() map[string][]byte {
 	var notes, labels strings.Builder
 	notes.WriteString("annotations:\n")
@@ -35,12 +35,12 @@ func metadata() map[string][]byte {
 	}
 	return map[string][]byte{
 		"metadata/annotations.yaml":   []byte(notes.String()),
-		"Dockerfile":                  []byte("# Its context is this folder.\nFROM scratch\n" + labels.String() + "COPY manifests /manifests/\nCOPY metadata /metadata/\nCOPY tests/scorecard /tests/scorecard/\n"),
+		"Dockerfile":                  []byte("# The build context is this directory.\nFROM scratch\n" + labels.String() + "COPY manifests /manifests/\nCOPY metadata /metadata/\nCOPY tests/scorecard /tests/scorecard/\n"),
 		"tests/scorecard/config.yaml": []byte(scorecard()),
 	}
 }
 
-// scorecard is the configuration of `operator-sdk scorecard`.
+// scorecard returns the configuration of `operator-sdk scorecard`.
 func scorecard() string {
 	var out strings.Builder
 	out.WriteString("apiVersion: scorecard.operatorframework.io/v1alpha3\nkind: Configuration\nmetadata:\n  name: config\nstages:\n  - parallel: true\n    tests:\n")

@@ -19,18 +19,18 @@ const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
 `
 
-// overlay gives a folder for `kubectl apply -k` that is config/default with the
-// image under test.
-func (c *cluster) overlay() (folder string, err error) {
+// overlay creates a directory for `kubectl apply -k`: config/default with the image
+// under test.
+func (c *cluster) overlay() (directory string, err error) {
 	base, err := filepath.Abs(filepath.Join(c.config, "default"))
 	if err != nil {
 		return "", err
 	}
-	if folder, err = os.MkdirTemp("", "sluice-e2e-"); err != nil {
+	if directory, err = os.MkdirTemp("", "sluice-e2e-"); err != nil {
 		return "", err
 	}
-	// kustomize takes relative paths only.
-	if base, err = filepath.Rel(folder, base); err != nil {
+	// kustomize accepts only relative paths.
+	if base, err = filepath.Rel(directory, base); err != nil {
 		return "", err
 	}
 	name, tag := c.image, "latest"
@@ -38,17 +38,17 @@ func (c *cluster) overlay() (folder string, err error) {
 		name, tag = c.image[:i], c.image[i+1:]
 	}
 	text := fmt.Sprintf(overlay, base, name, tag)
-	return folder, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)
+	return directory, os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(text), 0o600)
 }
 
-// withOverlay runs kubectl on it.
+// withOverlay runs kubectl with the overlay.
 func (c *cluster) withOverlay(ctx context.Context, arguments ...string) error {
-	folder, err := c.overlay()
+	directory, err := c.overlay()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	_, err = c.kubectl(ctx, "", append(arguments, "-k", folder)...)
+	defer os.RemoveAll(directory)
+	_, err = c.kubectl(ctx, "", append(arguments, "-k", directory)...)
 	return err
 }
 
@@ -66,7 +66,7 @@ metadata: {name: default}
 spec: {denyAction: %s}
 `
 
-// apply sets the Enforcer and waits until every node has it.
+// apply applies the Enforcer and waits until it is available.
 func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	if _, err := c.kubectl(ctx, fmt.Sprintf(enforcer, deny), "apply", "-f", "-"); err != nil {
 		return err
@@ -74,8 +74,7 @@ func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	return c.available(ctx)
 }
 
-// available waits until every node that should enforce does, with the present
-// spec.
+// available waits until every node that should enforce does, with the current spec.
 func (c *cluster) available(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
 		var e v1alpha1.Enforcer
@@ -85,7 +84,7 @@ func (c *cluster) available(ctx context.Context) error {
 		n := e.Status.Nodes
 		if e.Status.ObservedGeneration != e.Generation || n.Desired == 0 || n.Ready != n.Desired || n.UpToDate != n.Desired ||
 			!isTrue(e.Status.Conditions, v1alpha1.ConditionAvailable) {
-			return fmt.Errorf("enforcer is not available: %+v", e.Status)
+			return fmt.Errorf("the Enforcer is not available: %+v", e.Status)
 		}
 		return nil
 	})
@@ -107,7 +106,7 @@ func (c *cluster) reconfigure(ctx context.Context) error {
 		if err := c.apply(ctx, v1alpha1.DenyReject); err != nil {
 			return err
 		}
-		return c.refusedAtOnce(ctx)
+		return c.rejected(ctx)
 	})
 }
 
@@ -127,14 +126,14 @@ func (c *cluster) restart(ctx context.Context, what string) error {
 	return err
 }
 
-// disable deletes the Enforcer, which ends once every node has proved that its
-// rules are gone. The policies are still there: nobody enforces them.
+// disable deletes the Enforcer, which waits until every node has proved that its
+// rules are removed. The policies still exist but are not enforced.
 func (c *cluster) disable(ctx context.Context) error {
 	if _, err := c.kubectl(ctx, "", "delete", "enforcer", v1alpha1.EnforcerName, "--timeout=3m"); err != nil {
 		return err
 	}
 	if out, err := c.kubectl(ctx, "", "get", "nodeenforcers", "-o", "name"); err != nil || out != "" {
-		return errors.Join(fmt.Errorf("these are left: %q", out), err)
+		return errors.Join(fmt.Errorf("these objects still exist: %q", out), err)
 	}
 	return c.reachable(ctx)
 }
@@ -153,7 +152,7 @@ func (c *cluster) uninstall(ctx context.Context) error {
 			}
 			for name := range strings.Lines(out) {
 				if strings.Contains(name, "sluice") && !strings.Contains(name, namespace) {
-					return fmt.Errorf("%s is left", strings.TrimSpace(name))
+					return fmt.Errorf("%s still exists", strings.TrimSpace(name))
 				}
 			}
 		}
@@ -161,11 +160,11 @@ func (c *cluster) uninstall(ctx context.Context) error {
 	})
 }
 
-// leave removes whatever a failed run may have left.
-func (c *cluster) leave() error {
+// cleanUp removes the objects that a failed run may have left.
+func (c *cluster) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	// Without its kind there is no Enforcer, and that is well.
+	// This fails if the kind does not exist. Then there is nothing to delete.
 	_, _ = c.kubectl(ctx, "", "delete", "enforcers", "--all", "--timeout=90s")
 	_, err := c.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
 	return errors.Join(err, c.unmark(ctx), c.withOverlay(ctx, "delete", "--ignore-not-found", "--timeout=90s"))

@@ -11,26 +11,25 @@ import (
 	"time"
 )
 
-// cluster is the one under test.
+// cluster is the cluster under test.
 type cluster struct {
 	kubeconfig     string
 	image, agnhost string
-	// config is the folder of the kustomize bases, plugin the program that asks
-	// about the cluster.
+	// config is the directory of the kustomize bases, plugin the kubectl plugin.
 	config, plugin string
 }
 
-// step is one thing that must hold.
+// step is one step of the test.
 type step struct {
 	name string
 	do   func(context.Context) error
 }
 
-// stepTime bounds a step.
-const stepTime = 5 * time.Minute
+// stepTimeout limits the duration of a step.
+const stepTimeout = 5 * time.Minute
 
 func (c *cluster) do(ctx context.Context, s step) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	began := time.Now()
 	if err := s.do(ctx); err != nil {
@@ -42,7 +41,7 @@ func (c *cluster) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// kubectl runs kubectl with standard input, and gives what it prints.
+// kubectl runs kubectl with standard input and returns its output.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
 	if c.kubeconfig != "" {
 		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)
@@ -61,7 +60,7 @@ func output(ctx context.Context, input, program string, arguments ...string) (st
 	return strings.TrimSpace(out.String()), nil
 }
 
-// read decodes what kubectl get gives.
+// read decodes the output of kubectl get.
 func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	out, err := c.kubectl(ctx, "", append([]string{"get", "-o", "json"}, arguments...)...)
 	if err != nil {
@@ -70,10 +69,10 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until asks again and again until there is no error.
-func until(ctx context.Context, ask func(context.Context) error) error {
+// until calls attempt until it returns no error or the context ends.
+func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
-		err := ask(ctx)
+		err := attempt(ctx)
 		if err == nil {
 			return nil
 		}
@@ -85,7 +84,7 @@ func until(ctx context.Context, ask func(context.Context) error) error {
 	}
 }
 
-// describe prints what helps to understand a failure.
+// describe prints the state of the cluster after a failure.
 func (c *cluster) describe() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

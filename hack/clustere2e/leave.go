@@ -8,11 +8,11 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// edge is the label of nodes that are selected while nodes leave and return.
+// edge is the label that the Enforcer selects in leaveAndReturn.
 const edge = "sluice-e2e/edge"
 
-// leaveAndReturn takes the label that the Enforcer selects from all nodes: they
-// are freed of their rules. With the label they enforce again.
+// leaveAndReturn removes the selected label from all nodes and checks that their rules
+// are removed. With the label, the nodes must enforce again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,
@@ -37,7 +37,8 @@ func (c *cluster) unmark(ctx context.Context) error {
 	return err
 }
 
-// selectNodes sets the nodeSelector, in JSON, and waits until every node has it.
+// selectNodes sets the nodeSelector, in JSON, and waits until the Enforcer is
+// available.
 func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	patch := fmt.Sprintf(`{"spec": {"nodeSelector": %s}}`, selector)
 	if _, err := c.kubectl(ctx, "", "patch", "enforcer", v1alpha1.EnforcerName, "--type=merge", "-p", patch); err != nil {
@@ -46,7 +47,8 @@ func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	return c.available(ctx)
 }
 
-// freed waits until no node has anything of ours, and nothing says so any more.
+// freed waits until the nodes are freed: no NodeEnforcer, uninstall DaemonSet or pod
+// exists.
 func (c *cluster) freed(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
 		for _, arguments := range [][]string{
@@ -55,7 +57,7 @@ func (c *cluster) freed(ctx context.Context) error {
 			{"-n", "sluice-system", "get", "pods", "-l", "app.kubernetes.io/component in (node, uninstall)", "-o", "name"},
 		} {
 			if out, err := c.kubectl(ctx, "", arguments...); err != nil || out != "" {
-				return errors.Join(fmt.Errorf("these are left: %q", out), err)
+				return errors.Join(fmt.Errorf("these objects still exist: %q", out), err)
 			}
 		}
 		return nil

@@ -1,12 +1,12 @@
-// Command clustere2e deploys an image on a real cluster as the README tells a user
-// to, checks that policies are enforced through every step of its life, removes
-// it and checks that nothing is left.
+// Command clustere2e tests an image on a real cluster. It deploys the image as the
+// README describes, checks that policies are enforced during every step of an
+// installation's life, uninstalls it and checks that nothing is left.
 //
 //	clustere2e -image IMAGE -agnhost IMAGE [-kubeconfig FILE]
 //
-// It needs kubectl, the right to do everything, and nodes that have both images
-// or can pull them. The cluster must not run Sluice yet. What the test makes for
-// itself is in namespace sluice-e2e.
+// It needs kubectl, the rights of an administrator, and nodes that have both images
+// or can pull them. The cluster must not run Sluice yet. The workloads of the test
+// are in namespace sluice-e2e.
 package main
 
 import (
@@ -31,57 +31,57 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cluster
-	flag.StringVar(&c.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "`file` that says how to reach the cluster")
-	flag.StringVar(&c.image, "image", "", "`image` of Sluice, as the nodes know it")
-	flag.StringVar(&c.agnhost, "agnhost", "", "`image` of agnhost, the server and client of Kubernetes' own tests")
-	flag.StringVar(&c.config, "config", "config", "`folder` with the kustomize bases")
-	sluice := flag.String("sluice", "bin/sluice", "`program` that is asked about the cluster, as a kubectl plugin")
+	flag.StringVar(&c.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "`file` with the connection to the cluster")
+	flag.StringVar(&c.image, "image", "", "`image` of Sluice, by its name on the nodes")
+	flag.StringVar(&c.agnhost, "agnhost", "", "`image` of agnhost, the server and client of the Kubernetes tests")
+	flag.StringVar(&c.config, "config", "config", "`directory` with the kustomize bases")
+	sluice := flag.String("sluice", "bin/sluice", "`program` that is the kubectl plugin")
 	flag.Parse()
 	for name, value := range map[string]string{"image": c.image, "agnhost": c.agnhost} {
 		if value == "" {
 			return fmt.Errorf("-%s is missing: name an image that the nodes have or can pull", name)
 		}
 	}
-	folder, err := os.MkdirTemp("", "sluice-e2e-")
+	directory, err := os.MkdirTemp("", "sluice-e2e-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	if c.plugin, err = link(*sluice, folder); err != nil {
+	defer os.RemoveAll(directory)
+	if c.plugin, err = link(*sluice, directory); err != nil {
 		return err
 	}
 	if out, err := c.kubectl(ctx, "", "get", "crd", "enforcers.policy.sluice.dev", "--ignore-not-found", "-o", "name"); err != nil {
 		return err
 	} else if out != "" {
-		return errors.New("the cluster has Sluice already: remove it first, or take another cluster")
+		return errors.New("the cluster runs Sluice already: uninstall it first, or use another cluster")
 	}
-	return errors.Join(c.live(ctx), c.leave())
+	return errors.Join(c.runSteps(ctx), c.cleanUp())
 }
 
-// link gives the program the name under which kubectl finds it.
-func link(program, folder string) (string, error) {
+// link creates a symlink to the program with the name of a kubectl plugin.
+func link(program, directory string) (string, error) {
 	program, err := filepath.Abs(program)
 	if err != nil {
 		return "", err
 	}
-	plugin := filepath.Join(folder, "kubectl-sluice")
+	plugin := filepath.Join(directory, "kubectl-sluice")
 	return plugin, os.Symlink(program, plugin)
 }
 
-// live goes through the life of an installation, until a step fails.
-func (c *cluster) live(ctx context.Context) error {
+// runSteps runs all steps until one fails.
+func (c *cluster) runSteps(ctx context.Context) error {
 	for _, s := range []step{
 		{"the operator runs", c.install},
 		{"an Enforcer is available on every node", c.enforce},
 		{"servers and clients run", c.deploy},
-		{"without policies everybody reaches everybody", c.reachable},
-		{"policies hold, through service and pod address", c.isolate},
-		{"probes of isolated pods stay green", c.probed},
-		{"the commands know the live cluster", c.ask},
-		{"a change of the Enforcer is rolled out, and nothing refused passes meanwhile", c.reconfigure},
-		{"the nodes' pods are restarted, and nothing refused passes meanwhile", c.restartNodes},
+		{"without policies, every connection is allowed", c.reachable},
+		{"policies are enforced for service and pod addresses", c.isolate},
+		{"probes of isolated pods succeed", c.probesSucceed},
+		{"the commands work on the cluster", c.commands},
+		{"a change of the Enforcer is rolled out, and policies are enforced meanwhile", c.reconfigure},
+		{"the pods on nodes are restarted, and policies are enforced meanwhile", c.restartNodes},
 		{"the operator is restarted", c.restartOperator},
-		{"nodes that leave are freed, and enforce again when they are back", c.leaveAndReturn},
+		{"nodes that are no longer selected are freed, and enforce again when they are selected", c.leaveAndReturn},
 		{"a deleted Enforcer leaves no rule on any node", c.disable},
 		{"nothing is left in the cluster", c.uninstall},
 	} {

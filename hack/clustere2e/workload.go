@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// namespace has all that the test makes for itself.
+// namespace has the workloads of the test.
 const namespace = "sluice-e2e"
 
 // workload is a server behind a Service and two clients.
@@ -67,7 +67,7 @@ spec:
       containers: [{name: client, image: AGNHOST, imagePullPolicy: IfNotPresent, command: [/agnhost, pause]}]
 `
 
-// policies isolate everybody, and let the client reach one port of the server.
+// policies isolate all pods and allow the client to connect to one port of the server.
 const policies = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: default-deny, namespace: sluice-e2e}
@@ -91,11 +91,11 @@ spec:
 `
 
 func (c *cluster) deploy(ctx context.Context) error {
-	text := workload + strings.ReplaceAll(client, "NAME", "client") + strings.ReplaceAll(client, "NAME", "stranger")
+	text := workload + strings.ReplaceAll(client, "NAME", "client") + strings.ReplaceAll(client, "NAME", "other")
 	if _, err := c.kubectl(ctx, strings.ReplaceAll(text, "AGNHOST", c.agnhost), "apply", "-f", "-"); err != nil {
 		return err
 	}
-	for _, name := range []string{"server", "client", "stranger"} {
+	for _, name := range []string{"server", "client", "other"} {
 		if _, err := c.kubectl(ctx, "", "-n", namespace, "rollout", "status", "deployment/"+name, "--timeout=3m"); err != nil {
 			return err
 		}
@@ -103,11 +103,11 @@ func (c *cluster) deploy(ctx context.Context) error {
 	return nil
 }
 
-// target is an address that clients try.
+// target is an address to which clients connect.
 type target struct{ at, protocol string }
 
-// targets gives the service's ports, which the backend's policies judge, and a
-// pod's own address.
+// targets returns the ports of the service, to which the policies of the backends
+// apply, and the address of a pod.
 func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err error) {
 	var service corev1.Service
 	err = c.read(ctx, &service, "-n", namespace, "service", "server")
@@ -131,34 +131,34 @@ func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err
 	return target{ip + ":8080", "tcp"}, target{ip + ":8081", "tcp"}, target{ip + ":8082", "udp"}, target{podIP + ":80", "tcp"}, nil
 }
 
-// connect lets a client try a target once, for at most 2 s.
+// connect makes a client connect to a target once, with a timeout of 2 s.
 func (c *cluster) connect(ctx context.Context, from string, to target) error {
 	_, err := c.kubectl(ctx, "", "-n", namespace, "exec", "deployment/"+from, "--",
 		"/agnhost", "connect", to.at, "--timeout=2s", "--protocol="+to.protocol)
 	return err
 }
 
-// refused fails if a client reaches a target.
-func (c *cluster) refused(ctx context.Context, from string, to target) error {
+// denied returns an error if a client can connect to a target.
+func (c *cluster) denied(ctx context.Context, from string, to target) error {
 	err := c.connect(ctx, from, to)
 	switch {
 	case err == nil:
-		return fmt.Errorf("%s reached %s by %s", from, to.at, to.protocol)
+		return fmt.Errorf("%s connected to %s by %s", from, to.at, to.protocol)
 	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), "REFUSED"),
-		// What agnhost makes of an ICMP error.
+		// The result of agnhost after an ICMP error.
 		strings.Contains(err.Error(), "no route to host"):
 		return nil
 	}
-	return fmt.Errorf("trying %s from %s: %w", to.at, from, err)
+	return fmt.Errorf("connecting to %s from %s: %w", to.at, from, err)
 }
 
-// reachable waits until everybody reaches everything.
+// reachable waits until every client can connect to every target.
 func (c *cluster) reachable(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
 		return err
 	}
-	for _, from := range []string{"client", "stranger"} {
+	for _, from := range []string{"client", "other"} {
 		for _, to := range []target{web, other, udp, pod} {
 			if err := until(ctx, func(ctx context.Context) error { return c.connect(ctx, from, to) }); err != nil {
 				return err
@@ -178,11 +178,10 @@ func (c *cluster) isolate(ctx context.Context) error {
 	return c.verdicts(ctx)
 }
 
-// policiesEnforced waits until the status of each policy says whether it is
-// enforced.
+// policiesEnforced waits until the condition Enforced of each policy has a value.
 func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
-		// The object itself may be a moment away.
+		// The object may not exist yet.
 		if err := until(ctx, func(ctx context.Context) error {
 			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name,
 				fmt.Sprintf("--for=condition=Enforced=%t", enforced), "--timeout=10s")
@@ -194,8 +193,8 @@ func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	return nil
 }
 
-// verdicts checks each verdict of the policies once. They are enforced, so none
-// may be wrong even once.
+// verdicts checks each verdict of the policies once. The policies are enforced, so no
+// verdict may be wrong.
 func (c *cluster) verdicts(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
@@ -203,13 +202,13 @@ func (c *cluster) verdicts(ctx context.Context) error {
 	}
 	return errors.Join(
 		c.connect(ctx, "client", web), c.connect(ctx, "client", pod),
-		c.refused(ctx, "client", other), c.refused(ctx, "client", udp),
-		c.refused(ctx, "stranger", web), c.refused(ctx, "stranger", pod),
+		c.denied(ctx, "client", other), c.denied(ctx, "client", udp),
+		c.denied(ctx, "other", web), c.denied(ctx, "other", pod),
 	)
 }
 
-// probed waits for ten times the period of the probes.
-func (c *cluster) probed(ctx context.Context) error {
+// probesSucceed checks the server pods for ten periods of their probes.
+func (c *cluster) probesSucceed(ctx context.Context) error {
 	for range 10 {
 		var pods corev1.PodList
 		if err := c.read(ctx, &pods, "-n", namespace, "pods", "-l", "app=server"); err != nil {
@@ -231,23 +230,23 @@ func (c *cluster) probed(ctx context.Context) error {
 	return nil
 }
 
-// refusedAtOnce fails if a refused client has to wait for it. It tries a pod's own
-// address: on a bridge with br_netfilter, the reset of a connection to a service
-// comes from the pod's address, and the client does not know it.
-func (c *cluster) refusedAtOnce(ctx context.Context) error {
+// rejected returns an error unless a denied client gets a reset. It connects to the
+// address of a pod: on a bridge with br_netfilter, the reset of a connection to a
+// service has the source address of the pod, so the client ignores it.
+func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.connect(ctx, "stranger", pod); err == nil || !strings.Contains(err.Error(), "REFUSED") {
-		return fmt.Errorf("with denyAction %s a client sees %w, want REFUSED", v1alpha1.DenyReject, err)
+	if err := c.connect(ctx, "other", pod); err == nil || !strings.Contains(err.Error(), "REFUSED") {
+		return fmt.Errorf("with denyAction %s the result of a client is %w, want REFUSED", v1alpha1.DenyReject, err)
 	}
 	return nil
 }
 
-// watched does something while verdicts are checked over and over. What is
-// refused must never pass. What is allowed may have to wait while a node has no
-// dataplane, and the longest wait is printed.
+// watched calls do and checks verdicts repeatedly meanwhile. A denied connection must
+// never succeed. An allowed connection may have to wait while a node has no dataplane.
+// watched prints the longest wait.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {
@@ -258,20 +257,20 @@ func (c *cluster) watched(ctx context.Context, do func(context.Context) error) e
 	var longest time.Duration
 	reached := time.Now()
 	for rounds := 1; ; rounds++ {
-		err := errors.Join(c.refused(ctx, "client", other), c.refused(ctx, "stranger", web), c.refused(ctx, "stranger", pod))
+		err := errors.Join(c.denied(ctx, "client", other), c.denied(ctx, "other", web), c.denied(ctx, "other", pod))
 		if err != nil {
 			return errors.Join(err, <-done)
 		}
 		for began := time.Now(); c.connect(ctx, "client", web) != nil; {
 			longest = max(longest, time.Since(began))
 			if ctx.Err() != nil {
-				return errors.Join(fmt.Errorf("client does not reach %s, the last time %s ago", web.at, time.Since(reached)), <-done)
+				return errors.Join(fmt.Errorf("the client cannot connect to %s; the last connection was %s ago", web.at, time.Since(reached)), <-done)
 			}
 		}
 		reached = time.Now()
 		select {
 		case err := <-done:
-			fmt.Printf("      %d rounds of verdicts meanwhile; the longest wait of a new connection was %.0f s\n", rounds, longest.Seconds())
+			fmt.Printf("      %d rounds of verdicts; a new connection waited at most %.0f s\n", rounds, longest.Seconds())
 			return errors.Join(err, c.verdicts(ctx))
 		default:
 		}

@@ -12,19 +12,19 @@ import (
 	"github.com/operator-framework/operator-registry/pkg/registry"
 )
 
-// catalog renders the bundle of a folder, which clusters take from an image, into
-// a valid catalog of nothing else.
-func catalog(ctx context.Context, folder, from string) (*declcfg.DeclarativeConfig, error) {
+// catalog returns a valid catalog with only the bundle in a directory. from is the
+// image of the bundle, which clusters pull.
+func catalog(ctx context.Context, directory, from string) (*declcfg.DeclarativeConfig, error) {
 	reference, err := template.New("image").Parse(fmt.Sprintf("{{%q}}", from))
 	if err != nil {
 		return nil, fmt.Errorf("naming the bundle's image: %w", err)
 	}
-	render := action.Render{Refs: []string{folder}, AllowedRefMask: action.RefBundleDir, ImageRefTemplate: reference}
+	render := action.Render{Refs: []string{directory}, AllowedRefMask: action.RefBundleDir, ImageRefTemplate: reference}
 	config, err := render.Run(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rendering bundle: %w", err)
 	}
-	input, err := registry.NewImageInput(image.SimpleReference(from), folder)
+	input, err := registry.NewImageInput(image.SimpleReference(from), directory)
 	if err != nil {
 		return nil, fmt.Errorf("reading bundle: %w", err)
 	}

@@ -12,10 +12,10 @@ import (
 
 const testImage = "registry.example/sluice-bundle:test"
 
-// TestCatalog: the catalog, written and read again as OLM reads it, offers the
-// operator of this version with its three kinds.
-func TestCatalog(t *testing.T) {
-	config, err := catalog(t.Context(), folder, testImage)
+// TestCatalogOffersThisVersion writes the catalog and reads it as OLM does. It checks
+// the version, the kinds and the images.
+func TestCatalogOffersThisVersion(t *testing.T) {
+	config, err := catalog(t.Context(), directory, testImage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +40,10 @@ func TestCatalog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := strings.TrimSpace(string(version)); bundle.Version.String() != want || bundle.Name != "sluice.v"+want {
-		t.Errorf("it offers %s of version %s, want version %s", bundle.Name, bundle.Version, want)
+		t.Errorf("bundle %s has version %s, want %s", bundle.Name, bundle.Version, want)
 	}
 	if bundle.Image != testImage {
-		t.Errorf("its image is %s, want %s", bundle.Image, testImage)
+		t.Errorf("the image is %s, want %s", bundle.Image, testImage)
 	}
 	kinds := map[string]bool{}
 	for _, kind := range bundle.PropertiesP.GVKs {
@@ -51,7 +51,7 @@ func TestCatalog(t *testing.T) {
 	}
 	for _, kind := range []string{"Enforcer", "NodeEnforcer", "PolicyStatus"} {
 		if !kinds[kind+".v1alpha1.policy.sluice.dev"] {
-			t.Errorf("it does not say that it provides %s: %v", kind, kinds)
+			t.Errorf("kind %s is not among the provided kinds %v", kind, kinds)
 		}
 	}
 	images := map[string]bool{}
@@ -63,7 +63,7 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
-// head gives the bundle at the head of the one channel of the one package.
+// head returns the bundle at the head of the only channel of the only package.
 func head(t *testing.T, packages model.Model) *model.Bundle {
 	t.Helper()
 	sluice := packages["sluice"]
@@ -77,9 +77,9 @@ func head(t *testing.T, packages model.Model) *model.Bundle {
 	return bundle
 }
 
-// TestCatalogRefuses: what is no bundle is no catalog either.
-func TestCatalogRefuses(t *testing.T) {
+// TestDirectoryWithoutBundleIsRejected checks that an empty directory is an error.
+func TestDirectoryWithoutBundleIsRejected(t *testing.T) {
 	if _, err := catalog(t.Context(), t.TempDir(), testImage); err == nil {
-		t.Error("an empty folder became a catalog")
+		t.Error("no error for an empty directory")
 	}
 }

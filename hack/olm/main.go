@@ -1,10 +1,10 @@
-// Command olm prints a file-based catalog of one bundle, as OLM serves it: the
-// package, its channel, and the bundle rendered by operator-registry.
+// Command olm prints a file-based catalog of one bundle in the format that OLM serves:
+// the package, its channel, and the bundle rendered by operator-registry.
 //
-//	olm -bundle FOLDER -image IMAGE
+//	olm -bundle DIRECTORY -image IMAGE
 //
 // Its tests check the bundle with the validators of operator-framework. It is a
-// module of its own, so that nothing else needs what these import.
+// separate Go module because these packages have many dependencies.
 package main
 
 import (
@@ -17,20 +17,20 @@ import (
 )
 
 func main() {
-	folder := flag.String("bundle", "../../bundle", "`folder` of the bundle")
-	image := flag.String("image", "", "`image` of the bundle, from which clusters take it")
+	directory := flag.String("bundle", "../../bundle", "`directory` of the bundle")
+	image := flag.String("image", "", "`image` of the bundle, which clusters pull")
 	flag.Parse()
-	if err := run(*folder, *image); err != nil {
+	if err := run(*directory, *image); err != nil {
 		fmt.Fprintln(os.Stderr, "olm:", err)
 		os.Exit(1)
 	}
 }
 
-func run(folder, image string) error {
+func run(directory, image string) error {
 	if image == "" {
-		return fmt.Errorf("-image is missing: name the bundle's image, such as registry.example/sluice-bundle:0.1.0")
+		return fmt.Errorf("-image is missing: name the image of the bundle, for example registry.example/sluice-bundle:0.1.0")
 	}
-	config, err := catalog(context.Background(), folder, image)
+	config, err := catalog(context.Background(), directory, image)
 	if err != nil {
 		return err
 	}

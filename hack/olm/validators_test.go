@@ -11,13 +11,13 @@ import (
 	"github.com/operator-framework/api/pkg/validation/errors"
 )
 
-const folder = "../../bundle"
+const directory = "../../bundle"
 
-// kubernetes is the version that the bundle must not use removed APIs of.
+// kubernetes is the version of Kubernetes in which all APIs of the bundle must exist.
 const kubernetes = "1.37"
 
-// validators are all that operator-framework/api has for a bundle, but the one
-// for architectures: it pulls the operator's image with docker.
+// validators are all validators of operator-framework/api for bundles, except the one
+// for architectures, which pulls the operator's image with docker.
 var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.OperatorHubV2Validator,
 	validation.StandardCapabilitiesValidator,
@@ -28,17 +28,18 @@ var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.AlphaDeprecatedAPIsValidator,
 )
 
-// expected are the warnings that stay: what they say, and why it is so.
+// expected has the warnings that are accepted, with the reason.
 var expected = map[string]string{
-	"NodeEnforcer: provided API should have an example annotation": "agents write it, people do not",
-	"PolicyStatus: provided API should have an example annotation": "the operator writes it, people do not",
+	"NodeEnforcer: provided API should have an example annotation": "agents write it, users do not",
+	"PolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",
 	"removed in v1.25. More info: https://kubernetes.io/docs/reference/using-api/deprecation-guide/#v1-25. Migrate the API(s) for events": "rules " +
 		"name a group and no version, so the validator cannot see that it is events.k8s.io/v1",
 }
 
-// TestValidators: none has an error to tell, and no warning but the expected.
-func TestValidators(t *testing.T) {
-	bundle, err := manifests.GetBundleFromDir(filepath.Join(folder, "manifests"))
+// TestValidatorsFindNothing checks that there are no errors and only expected
+// warnings.
+func TestValidatorsFindNothing(t *testing.T) {
+	bundle, err := manifests.GetBundleFromDir(filepath.Join(directory, "manifests"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestValidators(t *testing.T) {
 	}
 	for text := range expected {
 		if !seen[text] {
-			t.Errorf("nobody warns of this any more, so it need not be expected: %s", text)
+			t.Errorf("no validator has this warning, so remove it from the expected ones: %s", text)
 		}
 	}
 }
@@ -67,7 +68,7 @@ func validate(bundle *manifests.Bundle) []errors.ManifestResult {
 	return validators.Validate(objects...)
 }
 
-// known gives the expected warning that a text is, or nothing.
+// known returns the expected warning that matches a text, "" if there is none.
 func known(text string) string {
 	for part := range expected {
 		if strings.Contains(text, part) {
@@ -77,14 +78,15 @@ func known(text string) string {
 	return ""
 }
 
-// TestValidatorsBite: a bundle that is wrong is refused.
-func TestValidatorsBite(t *testing.T) {
+// TestValidatorsFindFaults checks that the validators find the faults of an invalid
+// bundle.
+func TestValidatorsFindFaults(t *testing.T) {
 	for name, spoil := range map[string]func(*manifests.Bundle){
 		"no icon":                 func(b *manifests.Bundle) { b.CSV.Spec.Icon = nil },
 		"another minimum version": func(b *manifests.Bundle) { b.CSV.Spec.MinKubeVersion = "newest" },
 		"a kind without a CRD":    func(b *manifests.Bundle) { b.V1CRDs = b.V1CRDs[1:] },
 	} {
-		bundle, err := manifests.GetBundleFromDir(filepath.Join(folder, "manifests"))
+		bundle, err := manifests.GetBundleFromDir(filepath.Join(directory, "manifests"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func TestValidatorsBite(t *testing.T) {
 			}
 		}
 		if wrong == 0 {
-			t.Errorf("%s: no validator minds", name)
+			t.Errorf("%s: no validator finds the fault", name)
 		}
 	}
 }

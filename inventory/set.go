@@ -3,8 +3,6 @@ package inventory
 import (
 	"slices"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -52,9 +50,9 @@ type Node struct {
 	Origin Origin
 }
 
-// Policy is a NetworkPolicy and its origin.
+// Policy is a policy and its origin.
 type Policy struct {
-	*networkingv1.NetworkPolicy
+	*policy.Policy
 	Origin Origin
 }
 
@@ -74,22 +72,24 @@ type Duplicate struct {
 	Origin, First Origin
 }
 
-// Snapshot returns a new snapshot that holds every object of the set.
+// Snapshot returns a new snapshot that holds every object of the set. The set's
+// pods belong to the snapshot from then on; see policy.Snapshot.UpsertPod.
 func (s *Set) Snapshot() *policy.Snapshot {
-	snapshot := policy.NewSnapshot()
+	var objects policy.Objects
 	for i := range s.Namespaces {
-		snapshot.UpsertNamespace(s.Namespaces[i].Namespace)
+		objects.Namespaces = append(objects.Namespaces, s.Namespaces[i].Namespace)
 	}
 	for i := range s.Nodes {
-		snapshot.UpsertNode(s.Nodes[i].Node)
+		objects.Nodes = append(objects.Nodes, s.Nodes[i].Node)
 	}
 	for i := range s.Pods {
-		snapshot.UpsertPod(&s.Pods[i].Pod)
+		objects.Pods = append(objects.Pods, &s.Pods[i].Pod)
 	}
 	for i := range s.Policies {
-		np, _ := policy.ReadNetworkPolicy(s.Policies[i].NetworkPolicy)
-		snapshot.UpsertPolicy(np)
+		objects.Policies = append(objects.Policies, s.Policies[i].Policy)
 	}
+	snapshot := policy.NewSnapshot()
+	snapshot.Load(objects)
 	return snapshot
 }
 

@@ -1,8 +1,6 @@
 package live
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,38 +18,38 @@ type builder struct {
 
 func (b *builder) addPods(list []corev1.Pod) {
 	for i := range list {
-		pod, err := policy.PodOf(&list[i])
-		b.invalid("Pod", &list[i], err)
-		b.set.Pods = append(b.set.Pods, inventory.Pod{Pod: pod, Origin: b.origin, Workload: inventory.WorkloadOf(&list[i])})
+		pod, errs := policy.ReadPod(&list[i])
+		b.invalid("Pod", &list[i], errs)
+		b.set.Pods = append(b.set.Pods, inventory.Pod{Pod: *pod, Origin: b.origin, Workload: inventory.WorkloadOf(&list[i])})
 	}
 }
 
 func (b *builder) addNamespaces(list []corev1.Namespace) {
 	for i := range list {
-		b.set.Namespaces = append(b.set.Namespaces, inventory.Namespace{Namespace: policy.NamespaceOf(&list[i]), Origin: b.origin})
+		b.set.Namespaces = append(b.set.Namespaces, inventory.Namespace{Namespace: policy.ReadNamespace(&list[i]), Origin: b.origin})
 	}
 }
 
 func (b *builder) addNodes(list []corev1.Node) {
 	for i := range list {
-		node, err := policy.NodeOf(&list[i])
-		b.invalid("Node", &list[i], err)
+		node, errs := policy.ReadNode(&list[i])
+		b.invalid("Node", &list[i], errs)
 		b.set.Nodes = append(b.set.Nodes, inventory.Node{Node: node, Origin: b.origin})
 	}
 }
 
 func (b *builder) addPolicies(list []networkingv1.NetworkPolicy) {
-	list = slices.Clone(list) // The next page reuses the memory of this one.
 	for i := range list {
-		b.set.Policies = append(b.set.Policies, inventory.Policy{NetworkPolicy: &list[i], Origin: b.origin})
+		// Invalid parts of a policy are among the errors of the policy itself.
+		p, _ := policy.ReadNetworkPolicy(&list[i])
+		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})
 	}
 }
 
-// invalid records an object with values that cannot be parsed.
-func (b *builder) invalid(kind string, object metav1.Object, err error) {
-	if err == nil {
-		return
-	}
+// invalid records the values of an object that cannot be parsed.
+func (b *builder) invalid(kind string, object metav1.Object, errs []policy.FieldError) {
 	name := inventory.ObjectName(kind, object.GetNamespace(), object.GetName())
-	b.set.Invalid = append(b.set.Invalid, &inventory.Error{Origin: b.origin, Object: name, Message: err.Error()})
+	for _, e := range errs {
+		b.set.Invalid = append(b.set.Invalid, &inventory.Error{Origin: b.origin, Object: name, Field: e.Field, Message: e.Message})
+	}
 }

@@ -154,7 +154,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 	case "Namespace":
 		var o namespaceObject
 		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
-			namespace := policy.NamespaceOf(o.namespace())
+			namespace := policy.ReadNamespace(o.namespace())
 			d.out.namespaces = append(d.out.namespaces, versioned[inventory.Namespace]{
 				inventory.Namespace{Namespace: namespace, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
 			})
@@ -164,9 +164,10 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 	case "NetworkPolicy":
 		var o policyObject
 		if d.decode(raw, root, name, &o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
-			defaultPolicy(&o.NetworkPolicy)
+			// Invalid parts of a policy are among the errors of the policy itself.
+			p, _ := policy.ReadNetworkPolicy(&o.NetworkPolicy)
 			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
-				inventory.Policy{NetworkPolicy: &o.NetworkPolicy, Origin: origin}, version(o.UID, o.ResourceVersion),
+				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),
 			})
 		}
 	}
@@ -178,10 +179,10 @@ func (d *decoder) pod(raw []byte, root path, name string, origin inventory.Origi
 		return
 	}
 	in := o.pod()
-	pod, err := policy.PodOf(in)
-	if d.reduced(root, name, err) {
+	pod, errs := policy.ReadPod(in)
+	if d.valid(root, name, errs) {
 		d.out.pods = append(d.out.pods, versioned[inventory.Pod]{
-			inventory.Pod{Pod: pod, Origin: origin, Workload: inventory.WorkloadOf(in), NoStatus: o.noStatus()}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
+			inventory.Pod{Pod: *pod, Origin: origin, Workload: inventory.WorkloadOf(in), NoStatus: o.noStatus()}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
 		})
 	}
 }
@@ -191,8 +192,8 @@ func (d *decoder) node(raw []byte, root path, name string, origin inventory.Orig
 	if !d.decode(raw, root, name, &o, false) || !d.named(root, name, "Node", o.Metadata.Name, "") {
 		return
 	}
-	node, err := policy.NodeOf(o.node())
-	if d.reduced(root, name, err) {
+	node, errs := policy.ReadNode(o.node())
+	if d.valid(root, name, errs) {
 		d.out.nodes = append(d.out.nodes, versioned[inventory.Node]{inventory.Node{Node: node, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion)})
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/sluicenet/sluice/policy"
 )
 
 // decode decodes raw and reports whether it fits the type of into. A field that
@@ -54,18 +56,13 @@ func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, st
 	}
 }
 
-// reduced reports an error of package policy, which begins with the field. It
-// returns whether there is none.
-func (d *decoder) reduced(root path, name string, err error) bool {
-	if err == nil {
-		return true
+// valid reports the errors of a reader of package policy, and returns whether
+// there are none.
+func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
+	for _, e := range errs {
+		d.fail(d.lineOf(root, parsePath(e.Field)), name, e.Field, e.Message)
 	}
-	field, message, found := strings.Cut(err.Error(), ": ")
-	if !found {
-		field, message = "", err.Error()
-	}
-	d.fail(d.lineOf(root, parsePath(field)), name, field, message)
-	return false
+	return len(errs) == 0
 }
 
 // named reports invalid names and namespaces, and returns whether both are

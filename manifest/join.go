@@ -110,7 +110,7 @@ func (j *joiner) add(u *unit, d decoded) {
 	}
 	for _, p := range d.policies {
 		o := p.object
-		if j.first(inventory.ObjectName("NetworkPolicy", o.NetworkPolicy.Namespace, o.Name), o.Origin, p.version, o.Spec) {
+		if j.first(inventory.ObjectName("NetworkPolicy", o.Scope, o.Name), o.Origin, p.version, o.Policy) {
 			j.set.Policies = append(j.set.Policies, o)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
@@ -86,7 +86,7 @@ func names(s *inventory.Set) []string {
 		out = append(out, "Pod "+o.Pod.Namespace+"/"+o.Name)
 	}
 	for _, o := range s.Policies {
-		out = append(out, "NetworkPolicy "+o.NetworkPolicy.Namespace+"/"+o.Name)
+		out = append(out, "NetworkPolicy "+o.Scope+"/"+o.Name)
 	}
 	return out
 }
@@ -164,12 +164,12 @@ func TestReadDefaults(t *testing.T) {
 	if diff := cmp.Diff(wantAddresses, pod.Addresses, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	spec := set.Policies[0].Spec
-	if diff := cmp.Diff([]networkingv1.PolicyType{"Ingress", "Egress"}, spec.PolicyTypes); diff != "" {
-		t.Errorf("S04 policyTypes (-want +got):\n%s", diff)
+	p := set.Policies[0]
+	if p.Scope != "default" || p.Isolates != [2]bool{true, true} {
+		t.Errorf("S04 policy defaults: namespace %q, isolates %v; want default, both directions", p.Scope, p.Isolates)
 	}
-	if p := spec.Ingress[0].Ports[0].Protocol; p == nil || *p != "TCP" {
-		t.Errorf("S04 protocol: %v, want TCP", p)
+	if got := p.Ingress[0].Ports[0].Protocol; got != flow.TCP {
+		t.Errorf("S04 protocol: %v, want TCP", got)
 	}
 	wantLabels := map[string]string{"tier": "one", "kubernetes.io/metadata.name": "prod"}
 	if diff := cmp.Diff(wantLabels, set.Namespaces[0].Labels.Map()); diff != "" {
@@ -345,12 +345,12 @@ func TestLongList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "a999"}},
-			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		last := set.Policies[999]
+		if got := last.Subject.Pods.String(); last.Name != "p999" || got != "app=a999" {
+			t.Errorf("the last policy is %s and selects %q, want p999 and app=a999", last.Name, got)
 		}
-		if diff := cmp.Diff(want, set.Policies[999].Spec); diff != "" {
-			t.Errorf("the last policy's spec (-want +got):\n%s", diff)
+		if want := [2]bool{rule.Egress: true}; last.Isolates != want {
+			t.Errorf("the last policy isolates %v, want egress only", last.Isolates)
 		}
 	})
 	t.Run("lines of errors", func(t *testing.T) {

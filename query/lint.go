@@ -37,10 +37,10 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 	r := &LintReport{TypeMeta: typeMeta("LintReport"), Findings: []Finding{}}
 	origins := map[string]string{}
 	for _, p := range c.set.Policies {
-		if namespace == "" || namespace == p.NetworkPolicy.Namespace {
+		if namespace == "" || namespace == p.Scope {
 			r.Policies++
 		}
-		origins[p.NetworkPolicy.Namespace+"/"+p.Name] = p.Origin.String()
+		origins[p.Scope+"/"+p.Name] = p.Origin.String()
 	}
 	for _, f := range lint.Run(c.snapshot) {
 		if namespace == "" || namespace == f.Namespace {
@@ -68,7 +68,7 @@ func (c *Cluster) namespaces() []string {
 		names[c.set.Pods[i].Pod.Namespace] = true
 	}
 	for i := range c.set.Policies {
-		names[c.set.Policies[i].NetworkPolicy.Namespace] = true
+		names[c.set.Policies[i].Scope] = true
 	}
 	return slices.Sorted(maps.Keys(names))
 }

@@ -69,7 +69,8 @@ func setOf(t *testing.T, objects *cluster.Objects) *inventory.Set {
 		set.Pods = append(set.Pods, inventory.Pod{Pod: pod})
 	}
 	for _, in := range objects.Policies {
-		set.Policies = append(set.Policies, inventory.Policy{NetworkPolicy: in})
+		p, _ := policy.ReadNetworkPolicy(in)
+		set.Policies = append(set.Policies, inventory.Policy{Policy: p})
 	}
 	return set
 }

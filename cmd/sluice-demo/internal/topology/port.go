@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/policy"
 )
 
 // maxPorts limits the number of ports that are tried unless the user names ports,
@@ -63,8 +62,7 @@ func (p Port) String() string {
 func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, in := range set.Policies {
-		p, _ := policy.ReadNetworkPolicy(in.NetworkPolicy)
-		for _, r := range slices.Concat(p.Ingress, p.Egress) {
+		for _, r := range slices.Concat(in.Ingress, in.Egress) {
 			for _, port := range r.Ports {
 				if !port.EveryPort() {
 					add(found, port.Protocol, port.First)

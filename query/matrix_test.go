@@ -1,0 +1,107 @@
+package query_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/query"
+)
+
+// deployment returns n pods of one Deployment.
+func deployment(name string, n int, first byte) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %[1]s-abc-%[2]d
+  labels: {app: %[1]s, pod-template-hash: abc}
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: %[1]s-abc, uid: x, controller: true}]
+status: {phase: Running, podIP: 10.%[3]d.0.%[2]d}
+`, name, i+1, first)
+	}
+	return b.String()
+}
+
+// matrixText returns the text of a matrix.
+func matrixText(t *testing.T, manifests string, question query.MatrixQuestion) string {
+	t.Helper()
+	m, err := newCluster(t, manifests).Matrix(&question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := m.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+func TestMatrixMergesPodsThatPoliciesTreatAlike(t *testing.T) {
+	text := twoNodes + deployment("api", 3, 5)
+	got := matrixText(t, text, query.MatrixQuestion{Target: query.Target{Port: "5432", Protocol: "TCP"}, Addresses: []string{"203.0.113.7"}})
+	want := `Connections on TCP port 5432, from rows to columns:
+
+                 default/api (3)  default/db  default/web  203.0.113.7
+default/api (3)  yes              no          yes          yes
+default/db       yes              .           yes          yes
+default/web      yes              yes         .            yes
+203.0.113.7      yes              no          yes          .
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("matrix (-want +got):\n%s", diff)
+	}
+	t.Run("unless a policy distinguishes them", func(t *testing.T) {
+		text := strings.Replace(text, "ports: [{port: 5432}]", "ports: [{port: 5432}]}, {from: [{ipBlock: {cidr: 10.5.0.2/32}}]", 1)
+		got := matrixText(t, text, query.MatrixQuestion{Target: query.Target{Port: "5432", Protocol: "TCP"}})
+		if !strings.Contains(got, "default/api-abc-2  yes") || strings.Contains(got, "(3)") {
+			t.Error(got)
+		}
+	})
+}
+
+func TestMatrixOfManyPods(t *testing.T) {
+	onPort80 := query.MatrixQuestion{Target: query.Target{Port: "80", Protocol: "TCP"}}
+	many := func(n int) string {
+		text := twoNodes
+		for i := range n {
+			text += strings.ReplaceAll(deployment(fmt.Sprintf("app%d", i), 1, byte(10+i)), "{apiVersion: apps/v1, kind: ReplicaSet, name: app", "{apiVersion: apps/v1, kind: Job, name: app")
+		}
+		return text
+	}
+	t.Run("numbered columns", func(t *testing.T) {
+		got := matrixText(t, many(20), onPort80)
+		if !strings.Contains(got, "\n+ allowed, - denied, . not evaluated (the same pod, or no address family in common)\n") {
+			t.Error(got)
+		}
+	})
+	t.Run("a list", func(t *testing.T) {
+		got := matrixText(t, many(60), onPort80)
+		if !strings.Contains(got, " default/web          allowed to 1-60\n") || !strings.Contains(got, " default/db           allowed to all\n") {
+			t.Error(got)
+		}
+	})
+	t.Run("JSON", func(t *testing.T) {
+		m, err := newCluster(t, twoNodes).Matrix(&onPort80)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got query.Matrix
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := []query.MatrixFlow{{From: "default/db", To: "default/web", Verdict: "Allow"}, {From: "default/web", To: "default/db", Verdict: "Deny"}}
+		if diff := cmp.Diff(want, got.Flows); diff != "" {
+			t.Errorf("flows (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -6,13 +6,13 @@ import (
 	"github.com/ti-mo/conntrack"
 )
 
-// FlushConnections makes the host forget every connection it tracks, as
+// FlushConnections deletes all entries of the host's connection tracking, as
 // conntrack -F does.
 func (h *Host) FlushConnections() error {
 	return h.tracking("flushing", func(c *conntrack.Conn) error { return c.Flush() })
 }
 
-// Connections lists what the host tracks.
+// Connections lists the entries of the host's connection tracking.
 func (h *Host) Connections() ([]conntrack.Flow, error) {
 	var out []conntrack.Flow
 	err := h.tracking("listing", func(c *conntrack.Conn) (err error) {

@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Container says how a process runs that sees of the machine what a container
-// on the host's network would: a root file system with one program in it, which
-// it cannot write to, and no privilege that is not named here.
+// Container describes a process that sees as much of the machine as a container in
+// the host network: a read-only root file system that contains one program, and
+// only the privileges that are named here.
 type Container struct {
-	// Program is a file of this machine. It is Command[0] in the container.
+	// Program is the path on this machine. In the container it is Command[0].
 	Program string
 	Command []string
 	Env     []string
 	User    uint32
 	Group   uint32
-	// Capabilities are numbers of linux/capability.h.
+	// Capabilities are numbers from linux/capability.h.
 	Capabilities []uintptr
-	// Mounts are folders of this machine by their path in the container.
+	// Mounts maps paths in the container to folders of this machine.
 	Mounts map[string]Mount
 }
 
@@ -35,7 +35,7 @@ type Mount struct {
 	ReadOnly bool
 }
 
-// Cmd returns the command of the container, for StartContainer alone.
+// Cmd returns the command of the container, to be started by StartContainer.
 func (c *Container) Cmd() *exec.Cmd {
 	return &exec.Cmd{
 		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/",
@@ -61,12 +61,13 @@ func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 // container is mounted there in the mount namespace of its thread alone.
 const containerRoot = "/mnt"
 
-// startContainer gives a thread what the container is to have, starts it, and
-// ends the thread with the container: nothing else can run on it any more.
+// startContainer prepares a thread, starts the container on it, and ends the thread
+// with the container, because nothing else can run on that thread any more.
 func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The first thread is never ended. It waits while another one is used.
+		// The main thread of a process never ends. It waits here while another thread
+		// is used.
 		done := make(chan struct{})
 		go func() { defer close(done); n.startContainer(c, cmd, started) }()
 		<-done
@@ -90,8 +91,8 @@ func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- e
 	}
 }
 
-// waitForEnd waits until a process has ended, and leaves it to its parent to
-// find out how.
+// waitForEnd waits until a process has ended. It leaves the exit status to the
+// parent.
 func waitForEnd(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -101,7 +102,7 @@ func waitForEnd(pid int) error {
 	}
 }
 
-// makeRoot makes the container's root file system.
+// makeRoot creates the root file system of the container.
 func (c *Container) makeRoot(root string) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return os.NewSyscallError("unshare", err)
@@ -166,8 +167,8 @@ func setReadOnly(path string, flags uint) error {
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges lets whatever the thread starts have these capabilities at
-// most, and gain none.
+// dropPrivileges limits the capabilities of processes that the thread starts to
+// keep, and prevents them from gaining others.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {
@@ -175,7 +176,7 @@ func dropPrivileges(keep []uintptr) error {
 		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
-			// The kernel knows no more.
+			// The kernel has no capability with this number or a higher one.
 			break
 		}
 		if err != nil {

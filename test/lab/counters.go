@@ -6,8 +6,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Received counts the packets that came to the host over its links, without
-// those that it sent to itself.
+// Received returns the number of packets that the host received over its links,
+// excluding packets from itself.
 func (h *Host) Received() (uint64, error) {
 	var total uint64
 	err := h.Do(func() error {

@@ -33,14 +33,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// held is what a holder tells about its lab.
+// held describes the lab of a holder process.
 type held struct {
 	Inodes   []uint64
 	Process  int
 	StateDir string
 }
 
-// hold makes a lab with everything that a lab can hold, says so, and waits.
+// hold makes a lab with everything that a lab can contain, writes its description,
+// and waits.
 func hold() error {
 	l, err := lab.New()
 	if err != nil {
@@ -92,7 +93,7 @@ func TestNothingRemainsOfAKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found := leftovers(t, h.Inodes); len(found) < len(h.Inodes) {
-		t.Fatalf("a running lab of %d namespaces shows %v", len(h.Inodes), found)
+		t.Fatalf("of a running lab with %d namespaces, only %v was found", len(h.Inodes), found)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -132,7 +133,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	wantReleased(t, inodes)
 }
 
-func TestStateDirTakesWhatADataplaneNeeds(t *testing.T) {
+func TestStateDirSupportsSymlinksAndSockets(t *testing.T) {
 	s, err := lab.NewStateDir()
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +168,9 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 	return found
 }
 
-// wantReleased waits until each namespace was seen to be gone. The kernel gives its
-// number to the next one, which may be of a test that runs beside this one.
+// wantReleased waits until each namespace has been gone at least once. It checks
+// each on its own, because the kernel may assign its number to a namespace of a
+// test that runs at the same time.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
 	eventually.True(t, "the namespaces are gone", func() bool {

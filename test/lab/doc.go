@@ -1,8 +1,8 @@
-// Package lab builds nodes and their pods out of network namespaces, so that
-// real packets can be judged on a machine that has nothing but Linux and root.
+// Package lab builds nodes and their pods out of network namespaces, so that tests
+// can send real packets on a machine that has nothing but Linux and root.
 //
 //	+--------------------- world ----------------------+
-//	|  lo: any address that is to exist outside        |
+//	|  lo: any address that exists outside the nodes   |
 //	|  node-1  169.254.0.1  fe80::1   node-2 ...       |
 //	+-----|-----------------------------|--------------+
 //	      | veth                        | veth
@@ -18,16 +18,17 @@
 //	|  pod   |  |  pod   |        fd00:10:244:1::2/128
 //	+--------+  +--------+
 //
-// Everything is routed: each host has full-length addresses and one default
-// route by a link-local gateway, as the CNI plugin ptp does it. So every packet
-// of a pod passes its node's forward hook, also between two pods of one node.
+// Everything is routed, as with the CNI plugin ptp: each host has addresses with
+// full-length prefixes and one default route through a link-local gateway. So every
+// packet of a pod passes the forward hook of its node, also between two pods of one
+// node.
 //
 // # Nothing is left behind
 //
-// A namespace here has no name and no bind mount: it lives by the file
-// descriptors and threads of the process that made it, and so does the state
-// directory (a tmpfs that is mounted nowhere). Processes started in a namespace
-// die with it. When the process that made a lab ends, by whatever way, the
-// kernel takes all of it back. The machine's own network namespace is never
-// touched.
+// The namespaces have no names and no bind mounts. They exist as long as the
+// process that made them holds their file descriptors and threads. The same is true
+// of the state directory, which is a tmpfs that is mounted nowhere. Processes that
+// were started in a namespace are killed with it. So when the process that made a
+// lab ends, however it ends, the kernel removes everything. The machine's own
+// network namespace is never changed.
 package lab

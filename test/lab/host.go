@@ -11,32 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host's default routes point to a gateway: the addresses of its uplink's
-// other end. A node has both of these on links, and a kernel does not answer an
-// ARP request that comes from an address of its own, so they differ.
+// The default routes of a host point to a gateway, which has the addresses of the
+// other end of its uplink. A node has links of both kinds. The gateways differ,
+// because a kernel does not reply to an ARP request that comes from one of its own
+// addresses.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
 )
 
-// gateway is an address of each family.
+// gateway has an address of each family.
 type gateway [2]netip.Prefix
 
-// uplink is the name of every host's interface to the host above it.
+// uplink is the name of a host's interface to the host above it.
 const uplink = "eth0"
 
-// Host is a namespace with addresses: a node, a pod, or the world.
+// Host is a namespace with addresses: a node, a pod or the world.
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
-	// ports counts the hosts ever plugged in below.
+	// ports is the number of hosts that were ever attached below.
 	ports int
 
 	mu      sync.Mutex
 	servers []*Server
 }
 
-// Close stops the host's servers and lets its namespace go.
+// Close stops the servers of the host and closes its namespace.
 func (h *Host) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -47,11 +48,11 @@ func (h *Host) Close() {
 	h.Namespace.Close()
 }
 
-// Addresses gives the host's own addresses.
+// Addresses returns the addresses of the host.
 func (h *Host) Addresses() []netip.Addr { return slices.Clone(h.addresses) }
 
-// Address gives the host's first address of the family of like, and whether it
-// has one.
+// Address returns the first address of the host that has the family of like, and
+// whether there is one.
 func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	for _, a := range h.addresses {
 		if a.Is4() == like.Is4() {
@@ -61,8 +62,8 @@ func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// settings make a host forward, take addresses at once, answer pings, and
-// never judge a packet by where it came from.
+// settings make a host use addresses at once, reply to pings, and accept packets
+// regardless of their source.
 var settings = [][2]string{
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -72,7 +73,7 @@ var settings = [][2]string{
 	{"net/ipv6/conf/default/accept_dad", "0"},
 	{"net/ipv6/conf/default/accept_ra", "0"},
 	{"net/ipv4/ping_group_range", "0 2147483647"},
-	// A refusal by ICMP must not wait for a token.
+	// ICMP errors must not wait for a token of the rate limit.
 	{"net/ipv4/icmp_ratelimit", "0"},
 	{"net/ipv6/icmp/ratelimit", "0"},
 }
@@ -83,7 +84,7 @@ var forwarding = [][2]string{
 	{"net/ipv6/conf/default/forwarding", "1"},
 }
 
-// newHost makes a host without links. One that routes forwards for others.
+// newHost makes a host without links. If routes is set, it forwards packets.
 func newHost(name string, routes bool) (*Host, error) {
 	ns, err := newNamespace(name)
 	if err != nil {
@@ -114,9 +115,9 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below makes a host under this one: a veth pair, the addresses, and the
-// routes between them. It gives the name of the pair's upper end too: kind and
-// number.
+// below makes a host under this one: a veth pair, the addresses, and the routes
+// between the two. It also returns the name of the upper end of the pair, which is
+// the kind and a number.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -139,13 +140,14 @@ func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (chi
 	return child, port, nil
 }
 
-// firstPort keeps interface numbers of ports apart from those of uplinks. The
-// kernel reads equal numbers at both ends of a pair as one interface whose
-// carrier can wait up to a second (linkwatch_urgent_event, net/core/link_watch.c),
-// and until then its IPv6 addresses do not work.
+// firstPort is the first interface number of a port. It keeps the numbers of ports
+// different from those of uplinks. If both ends of a veth pair have the same
+// number, the kernel takes them for one interface, and may delay its carrier by up
+// to a second (linkwatch_urgent_event in net/core/link_watch.c). Until then its IPv6
+// addresses do not work.
 const firstPort = 100
 
-// plug makes the veth pair from within the upper host.
+// plug makes the veth pair. It runs in the upper host.
 func plug(port string, index, childFD int, by gateway) error {
 	link := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: port, Index: index},
@@ -164,8 +166,8 @@ func plug(port string, index, childFD int, by gateway) error {
 	return nil
 }
 
-// configure gives the lower end its addresses and default routes, from within
-// the lower host.
+// configure adds addresses and default routes to the lower end. It runs in the
+// lower host.
 func configure(addresses []netip.Addr, by gateway) error {
 	link, err := netlink.LinkByName(uplink)
 	if err != nil {
@@ -196,8 +198,8 @@ func configure(addresses []netip.Addr, by gateway) error {
 	return nil
 }
 
-// route sends prefixes through a port, by a gateway if one is given. Packets of
-// this host itself go out with its own first address.
+// route adds routes to prefixes through a port, and through a gateway if one is
+// given. Packets from this host itself get its first address as their source.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)
@@ -222,9 +224,9 @@ func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error 
 	})
 }
 
-// addAddresses skips duplicate address detection, so that an IPv6 address can
-// be used at once. An IPv4 address of link scope is nobody's source address on
-// another link.
+// addAddresses disables duplicate address detection, so that an IPv6 address can
+// be used at once. An IPv4 address with link scope is never the source of a packet
+// on another link.
 func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
 	for _, p := range prefixes {
 		addr := &netlink.Addr{IPNet: ipNet(p), Scope: int(scope)}
@@ -257,7 +259,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// unroute takes routes back.
+// unroute removes routes.
 func (h *Host) unroute(to []netip.Prefix) error {
 	return h.Do(func() error {
 		for _, p := range to {

@@ -26,10 +26,10 @@ const (
 	unreachable6, portUnreachable6 = 1, 4
 )
 
-// DialEcho opens a socket for ICMP or ICMPv6 echoes (icmp(7),
-// net.ipv4.ping_group_range): the kernel gives each socket an identifier of its
-// own, and answers for the other end. The source address is the kernel's choice
-// unless src is valid.
+// DialEcho opens a socket for ICMP or ICMPv6 echo requests (icmp(7),
+// net.ipv4.ping_group_range). The kernel assigns an identifier to each socket, and
+// the kernel of the other end replies. The kernel chooses the source address unless
+// src is valid.
 func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if dst.Is6() {
@@ -53,8 +53,8 @@ func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-// Echo sends one echo request and reads until its answer comes. Deadlines are
-// the caller's.
+// Echo sends one echo request and reads until its reply arrives. The caller sets
+// deadlines.
 func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	request, reply := byte(echoRequest4), byte(echoReply4)
 	if dst.Is6() {
@@ -67,19 +67,19 @@ func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	if _, err := conn.Write(message); err != nil {
 		return err
 	}
-	answer := make([]byte, len(message))
+	response := make([]byte, len(message))
 	for {
-		n, err := conn.Read(answer)
+		n, err := conn.Read(response)
 		if err != nil {
 			return err
 		}
-		if n == len(message) && answer[0] == reply && binary.BigEndian.Uint16(answer[6:]) == number {
+		if n == len(message) && response[0] == reply && binary.BigEndian.Uint16(response[6:]) == number {
 			return nil
 		}
 	}
 }
 
-// probeEcho sends a request, again after a while, until a reply comes.
+// probeEcho sends a request repeatedly until a reply arrives.
 func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.DialEcho(src, dst)
 	if err != nil {
@@ -100,9 +100,8 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends an ICMP error that nobody listens at dst, as if a
-// datagram from src had come to it. The sender is to have the address it sends
-// from.
+// SendUnreachable sends an ICMP error which says that the port of dst is closed, as
+// if a datagram from src had arrived there. The host must have the address from.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
 	if from.Is6() {
@@ -110,7 +109,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	}
 	message = append(message, datagram(src, dst)...)
 	if from.Is4() {
-		// Raw sockets add that of ICMPv6.
+		// For ICMPv6 the kernel adds the checksum.
 		binary.BigEndian.PutUint16(message[2:], checksum(message))
 	}
 	conn, err := h.dialRaw(protocol, from, src.Addr())
@@ -124,7 +123,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	return nil
 }
 
-// datagram is an empty UDP packet with its IP header.
+// datagram returns an empty UDP packet with its IP header.
 func datagram(src, dst netip.AddrPort) []byte {
 	const header4, header = 20, 8
 	b := []byte{0x60, 0, 0, 0, 0, header, byte(flow.UDP), 64}

@@ -8,17 +8,17 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Lab is a world of hosts, some of them nodes with pods.
+// Lab is a network of hosts. Some of them are nodes with pods.
 type Lab struct {
-	// World is the host outside of every node. It routes between nodes and has
-	// whatever address AddAddress gives it.
+	// World is the host outside of every node. It routes packets between nodes, and
+	// has the addresses that AddAddress adds.
 	World *Host
 	nodes []*Node
 }
 
 // New makes a lab without nodes. The world has 192.168.126.254 and
-// fd00:192:168:126::fe, so that it can speak to everybody. The error is ErrNotRoot where namespaces
-// cannot be made.
+// fd00:192:168:126::fe, so that it can exchange packets with every host. The error
+// is ErrNotRoot if the user may not make namespaces.
 func New() (*Lab, error) {
 	world, err := newHost("world", true)
 	if err != nil {
@@ -32,7 +32,7 @@ func New() (*Lab, error) {
 	return l, nil
 }
 
-// AddAddress lets the world answer to addresses.
+// AddAddress adds addresses to the world.
 func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	err := l.World.Do(func() error {
 		lo, err := netlink.LinkByName("lo")
@@ -48,8 +48,8 @@ func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	return nil
 }
 
-// Close takes everything down. What the lab's processes still hold ends with
-// them.
+// Close removes everything. Resources that processes of the lab still hold are
+// removed when these processes end.
 func (l *Lab) Close() {
 	for _, n := range l.nodes {
 		n.close()
@@ -57,13 +57,13 @@ func (l *Lab) Close() {
 	l.World.Close()
 }
 
-// Node is a host that pods are plugged into.
+// Node is a host with pods.
 type Node struct {
 	*Host
 	lab *Lab
-	// port is the node's port in the world.
+	// port is the name of the node's port in the world.
 	port string
-	// cidrs are the ranges that pods without an address get one from.
+	// cidrs are the ranges of the addresses that AddPod assigns.
 	cidrs []netip.Prefix
 	next  []netip.Addr
 	pods  []*Pod
@@ -77,8 +77,8 @@ type Pod struct {
 	routed    []netip.Prefix
 }
 
-// AddNode makes a node. Without addresses the N-th node has 192.168.126.N and
-// fd00:192:168:126::N; its pods get theirs from 10.244.N.0/24 and
+// AddNode makes a node. Without addresses, the N-th node has 192.168.126.N and
+// fd00:192:168:126::N. The ranges of its pods are 10.244.N.0/24 and
 // fd00:10:244:N::/64.
 func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	number := len(l.nodes) + 1
@@ -99,7 +99,7 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 		netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(number), 0}), 24),
 		netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%d::/64", number)),
 	}}
-	// The first address of a range is left out, as most CNI plugins do.
+	// Leave out the first address of a range, as most CNI plugins do.
 	for _, c := range n.cidrs {
 		n.next = append(n.next, c.Addr().Next().Next())
 	}
@@ -107,7 +107,7 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromWorld(n.cidrs)
 }
 
-// fromWorld lets the world reach prefixes by way of the node.
+// fromWorld adds routes from the world through the node.
 func (n *Node) fromWorld(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())
@@ -121,8 +121,9 @@ func (n *Node) fromWorld(prefixes []netip.Prefix) error {
 	return nil
 }
 
-// AddPod plugs a pod into the node. Without addresses it gets the next free
-// ones of the node's ranges, IPv4 first; addresses that are given may be any.
+// AddPod adds a pod to the node. Without addresses, the pod gets the next free ones
+// of the node's ranges, IPv4 first. Addresses that are given may be outside of
+// these ranges.
 func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	if len(addresses) == 0 {
 		var err error
@@ -148,7 +149,7 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	return pod, nil
 }
 
-// allocate gives an address of each range.
+// allocate returns a free address of each range.
 func (n *Node) allocate() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for i, c := range n.cidrs {
@@ -169,8 +170,8 @@ func (n *Node) taken(a netip.Addr) bool {
 	return slices.ContainsFunc(n.pods, func(p *Pod) bool { return slices.Contains(p.addresses, a) })
 }
 
-// RemovePod unplugs a pod: its interface, addresses and routes are gone when
-// this returns.
+// RemovePod removes a pod. Its interface, addresses and routes are gone when
+// RemovePod returns.
 func (n *Node) RemovePod(pod *Pod) error {
 	err := n.Do(func() error {
 		link, err := netlink.LinkByName(pod.Interface)

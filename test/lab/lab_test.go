@@ -62,7 +62,7 @@ func wantResult(t *testing.T, from *lab.Host, protocol flow.Protocol, to netip.A
 	}
 }
 
-func TestEveryAddressReachesEveryOther(t *testing.T) {
+func TestEveryAddressCanConnectToEveryOther(t *testing.T) {
 	l := newLab(t)
 	a, b := addNode(t, l, "a"), addNode(t, l, "b")
 	if err := l.AddAddress(netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")); err != nil {
@@ -91,7 +91,7 @@ func TestEveryAddressReachesEveryOther(t *testing.T) {
 	}
 }
 
-func TestProbeTellsRefusedFromDropped(t *testing.T) {
+func TestProbeDistinguishesRejectedFromDropped(t *testing.T) {
 	l := newLab(t)
 	n := addNode(t, l, "node")
 	client, server := addPod(t, n, "client"), addPod(t, n, "server")
@@ -111,8 +111,7 @@ func TestProbeTellsRefusedFromDropped(t *testing.T) {
 	}
 }
 
-// The packets of two pods of one node are the node's to judge.
-func TestPodsOfANodeMeetInItsForwardHook(t *testing.T) {
+func TestPacketsBetweenPodsOfANodePassItsForwardHook(t *testing.T) {
 	l := newLab(t)
 	n := addNode(t, l, "node")
 	client, server := addPod(t, n, "client"), addPod(t, n, "server")
@@ -121,9 +120,9 @@ func TestPodsOfANodeMeetInItsForwardHook(t *testing.T) {
 	for _, addr := range server.Addresses() {
 		wantResult(t, client.Host, flow.TCP, netip.AddrPortFrom(addr, 80), never, lab.Connected)
 	}
-	// Three packets at least open a TCP connection.
+	// Opening a TCP connection takes at least three packets.
 	if n := received(t, n.Host) - before; n < 2*3 {
-		t.Errorf("the node saw %d packets of two connections", n)
+		t.Errorf("the node received %d packets of two connections", n)
 	}
 }
 
@@ -136,7 +135,7 @@ func received(t *testing.T, h *lab.Host) uint64 {
 	return n
 }
 
-func TestRemovedPodIsGoneAndItsAddressFree(t *testing.T) {
+func TestAddressOfARemovedPodIsFree(t *testing.T) {
 	l := newLab(t)
 	n := addNode(t, l, "node")
 	addresses := []netip.Addr{netip.MustParseAddr("10.9.8.7"), netip.MustParseAddr("fd99::7")}

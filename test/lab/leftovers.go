@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Inodes gives the numbers of all namespaces of the lab.
+// Inodes returns the inode numbers of all namespaces of the lab.
 func (l *Lab) Inodes() []uint64 {
 	out := []uint64{l.World.Inode()}
 	for _, n := range l.nodes {
@@ -20,10 +20,9 @@ func (l *Lab) Inodes() []uint64 {
 	return out
 }
 
-// Leftovers looks for whatever keeps network namespaces alive: threads in them,
-// descriptors and mounts of them, in any process that /proc shows. It gives the
-// paths of what it finds. A namespace that none of these holds is gone, with
-// its interfaces and rules.
+// Leftovers returns the paths of everything in /proc that keeps one of the network
+// namespaces alive: threads in it, and file descriptors and mounts of it, of any
+// process. A namespace without any of these is gone, with its interfaces and rules.
 func Leftovers(inodes []uint64) ([]string, error) {
 	links := make([]string, len(inodes))
 	for i, inode := range inodes {
@@ -36,7 +35,7 @@ func Leftovers(inodes []uint64) ([]string, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			// Processes and descriptors come and go while we look.
+			// Processes and descriptors may disappear meanwhile.
 			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
 				found = append(found, path)
 			}

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errors of this package.
+// The errors of this package.
 var (
-	// ErrNotRoot: network namespaces cannot be made by this user.
+	// ErrNotRoot means that this user may not make network namespaces.
 	ErrNotRoot = errors.New("network namespaces need root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run as root")
-	// ErrClosed: the namespace is gone.
+	// ErrClosed means that the namespace was closed.
 	ErrClosed = errors.New("network namespace is closed")
 )
 
-// Namespace is a network namespace with a thread of its own. It exists until
-// Close, or until the process ends.
+// Namespace is a network namespace with its own thread. It exists until Close, or
+// until the process ends.
 type Namespace struct {
 	name string
 	// fd refers to the namespace, so that interfaces can be moved into it.
@@ -35,7 +35,7 @@ type Namespace struct {
 	once  sync.Once
 }
 
-// newNamespace makes a namespace. The name is for messages only.
+// newNamespace makes a namespace. The name is only for messages.
 func newNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name, calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
@@ -46,10 +46,10 @@ func newNamespace(name string) (*Namespace, error) {
 	return n, nil
 }
 
-// live runs calls on one thread inside the namespace. The thread is never
-// unlocked, so it ends with the goroutine, and with it the processes that it
-// started. The process's first thread will not do: the Go runtime parks it for
-// ever instead of ending it, so it is held here while another one is used.
+// live runs calls on one thread in the namespace. The thread is never unlocked, so
+// it ends with the goroutine, and the processes that it started end with it. The
+// main thread of the process is not suitable: the Go runtime parks it forever
+// instead of ending it. So live blocks the main thread while it uses another one.
 func (n *Namespace) live(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -105,17 +105,17 @@ func openOwnNamespace() (int, error) {
 	return fd, nil
 }
 
-// Name is the name that was given, for messages.
+// Name returns the name of the namespace in messages.
 func (n *Namespace) Name() string { return n.name }
 
-// Inode identifies the namespace, as /proc/PID/ns/net does: "net:[INODE]".
+// Inode returns the number that identifies the namespace in /proc/PID/ns/net:
+// "net:[INODE]".
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// Do runs a function on a thread inside the namespace and waits for it. Calls
-// run one after the other. Sockets that the function opens belong to the
-// namespace for good and may be used from anywhere; goroutines that it starts
-// are not in the namespace. The function must return: no t.Fatal, no
-// runtime.Goexit.
+// Do runs a function on a thread in the namespace and waits for it. Calls run one
+// after the other. Sockets that the function opens stay in the namespace and may be
+// used by any goroutine. Goroutines that it starts are not in the namespace. The
+// function must return; it must not call t.Fatal or runtime.Goexit.
 func (n *Namespace) Do(call func() error) error {
 	var err error
 	ran := make(chan struct{})
@@ -128,26 +128,26 @@ func (n *Namespace) Do(call func() error) error {
 	}
 }
 
-// Start starts a process inside the namespace. The kernel kills it when the
-// namespace is closed or this process ends; until then the caller stops it and
-// waits for it as usual.
+// Start starts a process in the namespace. The kernel kills it when the namespace
+// is closed or this process ends. Until then the caller stops it and waits for it as
+// usual.
 func (n *Namespace) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	// The signal comes when the starting thread ends, not the process
-	// (prctl(2), PR_SET_PDEATHSIG): the namespace's thread lives as long as it.
+	// The kernel sends the signal when the starting thread ends, not the starting
+	// process (prctl(2), PR_SET_PDEATHSIG). The thread of the namespace lives as long
+	// as the namespace.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return n.Do(cmd.Start)
 }
 
-// Sysctl sets a network setting of the namespace, such as
-// net/ipv4/ip_forward.
+// Sysctl changes a network setting of the namespace, such as net/ipv4/ip_forward.
 func (n *Namespace) Sysctl(name, value string) error {
 	return n.Do(func() error { return sysctl(name, value) })
 }
 
-// sysctl works on the namespace of the calling thread.
+// sysctl changes a setting in the namespace of the calling thread.
 func sysctl(name, value string) error {
 	if err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0); err != nil {
 		return fmt.Errorf("setting %s: %w", name, err)
@@ -155,9 +155,9 @@ func sysctl(name, value string) error {
 	return nil
 }
 
-// Close lets the namespace go: the kernel takes back its interfaces, rules and
-// connections once the last socket in it is closed too. Processes started in it
-// are killed.
+// Close removes the namespace. The kernel removes its interfaces, rules and
+// connections when the last socket in it is closed. Processes that were started in
+// it are killed.
 func (n *Namespace) Close() {
 	n.once.Do(func() { close(n.quit) })
 	<-n.done

@@ -18,20 +18,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Result is what a probe found.
+// Result is the result of a probe.
 type Result uint8
 
 // The results.
 const (
-	// TimedOut: no answer in time. Something dropped the packets.
+	// TimedOut means that no reply arrived in time, because something dropped the
+	// packets.
 	TimedOut Result = iota
-	// Connected: a server at the other end answered.
+	// Connected means that a server at the other end replied.
 	Connected
-	// Refused: an answer said no: a TCP reset or an ICMP error.
+	// Refused means that a TCP reset or an ICMP error arrived.
 	Refused
 )
 
-// String gives the result in one word.
+// String returns the result in one word.
 func (r Result) String() string {
 	switch r {
 	case Connected:
@@ -43,12 +44,12 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for its answer. ICMP and ICMPv6
-// are echo requests, which every host answers, and protocols without ports do
-// not look at the port. The source address is the kernel's choice unless src is
-// valid. Where packets do not repeat themselves, a probe sends three in the time
-// it has. The error is about the lab itself or the context, never about what
-// became of the packets.
+// Probe opens a connection to a Server and waits for its reply. For ICMP and ICMPv6
+// it sends echo requests, which every host replies to. Protocols without ports
+// ignore the port. The kernel chooses the source address unless src is valid. If a
+// protocol does not repeat packets, Probe sends three during the timeout. An error
+// means that the lab failed or the context ended. What happened to the packets is
+// in the result.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -68,9 +69,8 @@ func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 	}
 }
 
-// refusals are the errors of connect(2), recv(2) and send(2) that stand for a
-// packet which came back. EPERM is a packet dropped in the host's own output
-// hook.
+// refusals are the errors of connect(2), recv(2) and send(2) after a packet was
+// rejected. EPERM means that the output hook of the host itself dropped it.
 var refusals = []unix.Errno{
 	unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EPERM, unix.ENOPROTOOPT,
 }
@@ -105,10 +105,10 @@ func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 
 const datagrams = 3
 
-// exchange sends a number, again after a while, until it comes back.
+// exchange sends a number repeatedly until it comes back.
 func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 	number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
-	answer := make([]byte, len(number))
+	reply := make([]byte, len(number))
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(again)); err != nil {
 			return err
@@ -119,7 +119,7 @@ func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 		if _, err := conn.Write(number); err != nil {
 			return err
 		}
-		if _, err := io.ReadFull(conn, answer); err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := io.ReadFull(conn, reply); err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}

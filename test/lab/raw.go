@@ -10,19 +10,20 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// rawConn is a raw socket (raw(7)) that is connected to an address: it sends
-// and receives what stands behind the IP header, and hears of ICMP errors.
+// rawConn is a raw socket (raw(7)) that is connected to an address. It sends and
+// receives the content after the IP header, and reports ICMP errors.
 type rawConn struct{ *net.IPConn }
 
-// Read reads one packet without its IP header, for which b needs room, too.
+// Read reads one packet without its IP header. The buffer must have room for the
+// header too.
 func (c rawConn) Read(b []byte) (int, error) {
-	// Of the two ways to read from a net.IPConn, this one strips the header.
+	// Unlike Read of a net.IPConn, ReadFromIP removes the header.
 	n, _, err := c.ReadFromIP(b)
 	return n, err
 }
 
-// dialRaw connects a raw socket. The source address is the kernel's choice
-// unless src is valid.
+// dialRaw connects a raw socket. The kernel chooses the source address unless src
+// is valid.
 func (h *Host) dialRaw(protocol flow.Protocol, src, dst netip.Addr) (rawConn, error) {
 	var local *net.IPAddr
 	if src.IsValid() {
@@ -47,40 +48,41 @@ func rawNetwork(protocol flow.Protocol, like netip.Addr) string {
 	return fmt.Sprintf("ip6:%d", uint8(protocol))
 }
 
-// A protocol without ports cannot tell clients from servers. The first byte
-// does, so that two hosts that both serve do not answer each other's answers.
+// Without ports, a protocol does not distinguish clients from servers. The first
+// byte of a packet does, so that two hosts with servers do not reply to each
+// other's replies.
 const (
-	question = '?'
-	answer   = '!'
+	request = '?'
+	reply   = '!'
 )
 
-// asking is a rawConn that sends questions and receives answers.
-type asking struct{ rawConn }
+// requester is a rawConn that sends requests and receives replies.
+type requester struct{ rawConn }
 
-// Read skips what is no answer.
-func (c asking) Read(b []byte) (int, error) {
+// Read skips packets that are not replies.
+func (c requester) Read(b []byte) (int, error) {
 	buf := make([]byte, 1<<11)
 	for {
 		n, err := c.rawConn.Read(buf)
 		if err != nil {
 			return 0, err
 		}
-		if n > 0 && buf[0] == answer {
+		if n > 0 && buf[0] == reply {
 			return copy(b, buf[1:n]), nil
 		}
 	}
 }
 
-// Write sends one question.
-func (c asking) Write(b []byte) (int, error) {
-	if _, err := c.rawConn.Write(append([]byte{question}, b...)); err != nil {
+// Write sends one request.
+func (c requester) Write(b []byte) (int, error) {
+	if _, err := c.rawConn.Write(append([]byte{request}, b...)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
-// SendRaw sends one packet with the given content behind the IP header, and
-// waits for nothing.
+// SendRaw sends one packet with the given content after the IP header. It does not
+// wait for a reply.
 func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) error {
 	conn, err := h.dialRaw(protocol, netip.Addr{}, dst)
 	if err != nil {
@@ -93,7 +95,7 @@ func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) e
 	return nil
 }
 
-// probeRaw exchanges a number with a server of a protocol that has no ports.
+// probeRaw exchanges a number with a server of a protocol without ports.
 func (h *Host) probeRaw(ctx context.Context, protocol flow.Protocol, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.dialRaw(protocol, src, dst)
 	if err != nil {
@@ -101,10 +103,10 @@ func (h *Host) probeRaw(ctx context.Context, protocol flow.Protocol, src, dst ne
 	}
 	defer func() { _ = conn.Close() }()
 	defer endWith(ctx, conn)()
-	return exchange(ctx, asking{conn}, again)
+	return exchange(ctx, requester{conn}, again)
 }
 
-// echoRaw answers each question with what it says.
+// echoRaw replies to each request with its content.
 func (s *Server) echoRaw(c *net.IPConn) {
 	buf := make([]byte, 1<<16)
 	for {
@@ -112,11 +114,11 @@ func (s *Server) echoRaw(c *net.IPConn) {
 		if err != nil {
 			return
 		}
-		if n == 0 || buf[0] != question {
+		if n == 0 || buf[0] != request {
 			continue
 		}
 		s.served.Add(1)
-		buf[0] = answer
-		_, _ = c.WriteToIP(buf[:n], from) // Refused like any other packet: the client sees it.
+		buf[0] = reply
+		_, _ = c.WriteToIP(buf[:n], from) // The packet may be rejected. The client notices.
 	}
 }

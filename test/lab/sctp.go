@@ -14,10 +14,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// SCTP is spoken as far as its first two packets, by raw sockets, because many
-// kernels have no SCTP of their own: a client sends an INIT chunk and a server
-// answers with INIT ACK (RFC 9260, 3.3.2 and 3.3.3). Connection tracking and
-// every rule see what a real association begins with.
+// For SCTP, the lab exchanges the first two packets of an association over raw
+// sockets, because many kernels have no SCTP. A client sends an INIT chunk, and a
+// server replies with INIT ACK (RFC 9260, sections 3.3.2 and 3.3.3). For connection
+// tracking and rules this is the start of a real association.
 //
 //	 0                 2                 4 bytes
 //	+-----------------+-----------------+
@@ -38,13 +38,13 @@ const (
 	chunkHeader = 12
 	initLength  = 20
 	initPacket  = chunkHeader + initLength
-	// cookieParameter is the state cookie that an INIT ACK has to carry.
+	// cookieParameter is the type of the state cookie, which INIT ACK must contain.
 	cookieParameter = 7
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// initChunk is what an INIT or INIT ACK says.
+// initChunk is the content of an INIT or INIT ACK.
 type initChunk struct {
 	source, destination uint16
 	// verification is the receiver's tag, tag the sender's.
@@ -78,7 +78,7 @@ func (c initChunk) packet() []byte {
 	return b
 }
 
-// parseInit reads a packet whose first chunk is INIT or INIT ACK.
+// parseInit parses a packet whose first chunk is INIT or INIT ACK.
 func parseInit(b []byte) (initChunk, bool) {
 	if len(b) < initPacket || b[chunkHeader] != chunkInit && b[chunkHeader] != chunkInitAck {
 		return initChunk{}, false
@@ -92,7 +92,7 @@ func parseInit(b []byte) (initChunk, bool) {
 	}, true
 }
 
-// probeSCTP sends INIT, again after a while, until INIT ACK comes back.
+// probeSCTP sends INIT repeatedly until INIT ACK arrives.
 func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort, again time.Duration) error {
 	conn, err := h.dialRaw(flow.SCTP, src, dst.Addr())
 	if err != nil {
@@ -100,8 +100,8 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 	}
 	defer func() { _ = conn.Close() }()
 	defer endWith(ctx, conn)()
-	ask := initChunk{source: ephemeralPort(), destination: dst.Port(), tag: rand.Uint32() | 1, kind: chunkInit}
-	answer := make([]byte, 1<<10)
+	request := initChunk{source: ephemeralPort(), destination: dst.Port(), tag: rand.Uint32() | 1, kind: chunkInit}
+	reply := make([]byte, 1<<10)
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(again)); err != nil {
 			return err
@@ -109,21 +109,21 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 		if ctx.Err() != nil {
 			return os.ErrDeadlineExceeded
 		}
-		if _, err := conn.Write(ask.packet()); err != nil {
+		if _, err := conn.Write(request.packet()); err != nil {
 			return err
 		}
-		err := ask.await(conn, answer)
+		err := request.await(conn, reply)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
 }
 
-// ephemeralPort is one that no listener has.
+// ephemeralPort returns a port that no server listens on.
 func ephemeralPort() uint16 { return uint16(32768 + rand.IntN(28000)) }
 
-// await reads until the answer comes. A raw socket gets every packet of its
-// peer, also what is for others.
+// await reads until the reply arrives. A raw socket receives every packet of its
+// peer, including packets for other sockets.
 func (c initChunk) await(conn net.Conn, buf []byte) error {
 	for {
 		n, err := conn.Read(buf)
@@ -136,7 +136,7 @@ func (c initChunk) await(conn net.Conn, buf []byte) error {
 	}
 }
 
-// associate answers each INIT for a port with INIT ACK.
+// associate replies with INIT ACK to each INIT for a port.
 func (s *Server) associate(c *net.IPConn, port uint16) {
 	buf := make([]byte, 1<<10)
 	for {
@@ -144,12 +144,12 @@ func (s *Server) associate(c *net.IPConn, port uint16) {
 		if err != nil {
 			return
 		}
-		ask, ok := parseInit(buf[:n])
-		if !ok || ask.kind != chunkInit || ask.destination != port {
+		request, ok := parseInit(buf[:n])
+		if !ok || request.kind != chunkInit || request.destination != port {
 			continue
 		}
 		s.served.Add(1)
-		answer := initChunk{source: port, destination: ask.source, verification: ask.tag, tag: rand.Uint32() | 1, kind: chunkInitAck}
-		_, _ = c.WriteToIP(answer.packet(), from) // Refused like any other packet: the client sees it.
+		reply := initChunk{source: port, destination: request.source, verification: request.tag, tag: rand.Uint32() | 1, kind: chunkInitAck}
+		_, _ = c.WriteToIP(reply.packet(), from) // The packet may be rejected. The client notices.
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Server answers on one address and port of a host. Over UDP, and protocols
-// without ports, it sends each packet back. Over SCTP it answers INIT chunks.
-// Over TCP it greets each connection with one byte, and then sends as many bytes
-// as the client asks for (Download), until the client closes.
+// Server serves one address and port of a host. Over UDP, and protocols without
+// ports, it sends each packet back. Over SCTP it replies to INIT chunks. Over TCP it
+// sends one byte when a connection opens, and then as many bytes as the client
+// requests (Download), until the client closes the connection.
 type Server struct {
 	closer io.Closer
-	// open ends when the server is closed.
+	// open is canceled when the server is closed.
 	open   context.Context
 	cancel context.CancelFunc
 	served atomic.Uint64
 	ended  sync.WaitGroup
 }
 
-// Serve starts a server that runs until it or its host is closed. ICMP and
-// ICMPv6 need none.
+// Serve starts a server that runs until it or its host is closed. ICMP and ICMPv6
+// need no server.
 func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error) {
 	s := &Server{}
 	s.open, s.cancel = context.WithCancel(context.Background())
@@ -47,7 +47,7 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 			}
 			s.closer, loop = c, func() { s.echo(c) }
 		case flow.ICMP, flow.ICMPv6:
-			return fmt.Errorf("the kernel answers %s", protocol)
+			return fmt.Errorf("the kernel replies to %s", protocol)
 		default:
 			c, err := listenRaw(protocol, at.Addr())
 			if err != nil {
@@ -71,7 +71,7 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 	return s, nil
 }
 
-// Served counts what reached the server: connections or packets.
+// Served returns the number of connections or packets that reached the server.
 func (s *Server) Served() uint64 { return s.served.Load() }
 
 // Close stops the server. A second Close does nothing.
@@ -116,9 +116,9 @@ func (s *Server) converse(c *net.TCPConn) {
 
 const chunkSize = 64 << 10
 
-// Download asks a Server at the other end of a TCP connection, whose greeting
-// has been read, for that many bytes and reads them. Deadlines are the
-// caller's.
+// Download requests that many bytes from a Server at the other end of a TCP
+// connection, whose first byte has been read, and reads them. The caller sets
+// deadlines.
 func Download(conn net.Conn, bytes uint64) error {
 	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, bytes)); err != nil {
 		return fmt.Errorf("asking for %d bytes: %w", bytes, err)

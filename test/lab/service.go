@@ -15,19 +15,20 @@ import (
 )
 
 // MasqueradeMark is the bit of the packet mark that kube-proxy sets on packets
-// whose source is to become the node's own (iptablesMasqueradeBit, default 14).
+// whose source address becomes that of the node (iptablesMasqueradeBit, default 14).
 const MasqueradeMark uint32 = 0x4000
 
-// Service is an address that stands for a backend, as a kube-proxy makes it on
-// one node.
+// Service is a virtual address with one backend, as kube-proxy implements it on one
+// node.
 type Service struct {
-	// Protocol is one with ports.
+	// Protocol is a protocol with ports.
 	Protocol flow.Protocol
-	// Address is where clients connect to; Backend is where they get. Both are of
-	// one family.
+	// Address is the address that clients connect to. Backend is where their packets
+	// are sent. Both have the same family.
 	Address, Backend netip.AddrPort
-	// Masquerade hides every client behind the node. A backend that connects to
-	// itself is hidden always, because it would not answer itself otherwise.
+	// Masquerade replaces the source address of every client by that of the node. The
+	// source address of a backend that connects to itself is always replaced, because
+	// the backend would not reply to itself otherwise.
 	Masquerade bool
 }
 
@@ -48,7 +49,7 @@ type Services struct {
 	chain *nftables.Chain
 }
 
-// NewServices makes the table, without services. A node has one.
+// NewServices makes the table without services. A node can have one table.
 func (n *Node) NewServices() (*Services, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "lab-services"}
 	s := &Services{node: n, table: table, chain: &nftables.Chain{Table: table, Name: "services"}}
@@ -78,8 +79,8 @@ func (s *Services) base(c *nftables.Conn, name string, hook *nftables.ChainHook,
 	c.AddRule(&nftables.Rule{Table: s.table, Chain: chain, Exprs: rule})
 }
 
-// Add makes a service on the node, for pods behind it, for the node itself and
-// for whoever sends packets to the service's address through the node.
+// Add adds a service for the pods of the node, for the node itself, and for every
+// host that sends packets to the service through the node.
 func (s *Services) Add(service Service) error {
 	err := s.change(func(c *nftables.Conn) {
 		matches := service.matches()
@@ -115,13 +116,13 @@ func (s *Services) change(what func(*nftables.Conn)) error {
 	})
 }
 
-// Offsets in network headers, in bytes.
+// Offsets in network headers in bytes.
 const (
 	sourceOffset4, sourceOffset6           = 12, 8
 	destinationOffset4, destinationOffset6 = 16, 24
 )
 
-// matches is: FAMILY daddr ADDRESS PROTOCOL dport PORT.
+// matches returns the expressions of: FAMILY daddr ADDRESS PROTOCOL dport PORT.
 func (s *Service) matches() []expr.Any {
 	return append(addressIs(s.Address.Addr(), destinationOffset4, destinationOffset6),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},

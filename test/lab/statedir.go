@@ -8,7 +8,8 @@ import (
 )
 
 // StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux
-// 5.2): it is reached through this process's descriptor and vanishes with it.
+// 5.2). It is reached through the file descriptor of this process and is removed
+// with it.
 type StateDir struct{ file *os.File }
 
 // NewStateDir makes an empty directory.
@@ -31,11 +32,11 @@ func NewStateDir() (*StateDir, error) {
 	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
 }
 
-// Path leads any process of this user to the directory while this process
-// holds it.
+// Path returns a path for any process of this user. It is valid as long as this
+// process holds the directory.
 func (s *StateDir) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
 }
 
-// Close lets the directory and everything in it go.
+// Close removes the directory and everything in it.
 func (s *StateDir) Close() error { return s.file.Close() }

@@ -7,14 +7,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Flags of a TCP packet (RFC 9293, 3.1).
+// The flags of a TCP packet (RFC 9293, section 3.1).
 const (
 	SYN byte = 0x02
 	ACK byte = 0x10
 )
 
-// SendTCP sends a TCP packet of no connection: what stands in it but ports and
-// flags is made up. The sender is to have the source address.
+// SendTCP sends a TCP packet that belongs to no connection. Only its ports and flags
+// are meaningful. The host must have the source address.
 func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	const header, window = 20, 1 << 12
 	b := binary.BigEndian.AppendUint16(nil, src.Port())
@@ -28,7 +28,7 @@ func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	return h.SendRaw(flow.TCP, dst.Addr(), b)
 }
 
-// checksum is that of RFC 1071 over parts of even length.
+// checksum returns the checksum of RFC 1071 over parts with even lengths.
 func checksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, part := range parts {

@@ -10,14 +10,14 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// eachFamily plays a story in both families and with both ways to refuse.
-func eachFamily(t *testing.T, story func(t *testing.T, like netip.Addr, deny string)) {
+// eachFamily runs a scenario over both families and with both deny actions.
+func eachFamily(t *testing.T, scenario func(t *testing.T, like netip.Addr, deny string)) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
 		for _, like := range families {
 			t.Run(deny+" "+familyName(like), func(t *testing.T) {
 				t.Parallel()
-				story(t, like, deny)
+				scenario(t, like, deny)
 			})
 		}
 	}
@@ -30,9 +30,9 @@ func familyName(like netip.Addr) string {
 	return "IPv6"
 }
 
-// A policy that comes cuts what it refuses, in both directions of the flow,
-// whoever opened it, and nothing else. What is allowed again goes on if its ends
-// still hold it.
+// A new policy cuts the connections that it denies, in both directions and
+// whichever end opened them, and no others. A connection that is allowed again goes
+// on if its ends have not closed it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newSetup(t, nil, "--deny", deny)
@@ -51,7 +51,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 		outOf := open("shop/web -> lab/probe TCP 80", "shop/web -> lab/probe UDP 80", "shop/web -> outside TCP 80", "shop/web -> outside UDP 80")
 		others := open("shop/db -> lab/probe TCP 80", "shop/db -> outside UDP 80", "node:one -> shop/web TCP 8080",
 			"node:one -> shop/web UDP 8080")
-		// Each story after the first needs streams that a reset has not ended.
+		// After a reset, the next part needs new streams.
 		again := func(streams []*stream, lines ...string) []*stream {
 			if deny == "Drop" {
 				s.each("allowed again (S51)", (*stream).goesOn, streams...)
@@ -83,7 +83,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 	})
 }
 
-// Labels of remote pods and of namespaces count as they are now.
+// The current labels of remote pods and of namespaces decide.
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newSetup(t, map[string]string{
@@ -126,7 +126,8 @@ func TestS52LabelsElsewhere(t *testing.T) {
 	})
 }
 
-// An address that moves to another pod takes neither class nor mark with it.
+// An address that moves to another pod keeps neither its class nor the marks of its
+// connections.
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newSetup(t, map[string]string{
@@ -157,20 +158,20 @@ func TestS53AddressThatMoves(t *testing.T) {
 			lab/probe -> shop/open TCP 1 allowed
 		`)
 		reopened := s.open("lab/probe -> shop/open UDP 8080", like)
-		s.each("with a pod that nobody isolates", (*stream).goesOn, reopened)
+		s.each("with a pod that no policy isolates", (*stream).goesOn, reopened)
 		marks, err := s.nodes["one"].Connections()
 		s.must(err)
 		address := s.address("shop/open", like)
 		for _, c := range marks {
 			if c.Mark&0x60 != 0 && (c.TupleOrig.IP.SourceAddress == address && c.TupleReply.IP.SourceAddress == s.address("outside", like) ||
 				c.TupleReply.IP.SourceAddress == address && c.TupleOrig.IP.SourceAddress == s.address("lab/probe", like)) {
-				t.Errorf("a connection of a pod that nobody isolates has mark %#x: %s -> %s", c.Mark, c.TupleOrig.IP.SourceAddress, c.TupleReply.IP.SourceAddress)
+				t.Errorf("a connection of a pod that no policy isolates has mark %#x: %s -> %s", c.Mark, c.TupleOrig.IP.SourceAddress, c.TupleReply.IP.SourceAddress)
 			}
 		}
 	})
 }
 
-// move gives the addresses of a pod that ends to a new one.
+// move removes a pod and gives its addresses to a new pod.
 func (s *setup) move(from, to, app string) {
 	s.t.Helper()
 	old := s.pod(from)

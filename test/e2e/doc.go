@@ -1,13 +1,16 @@
-// Package e2e tests a whole node on real packets: policy objects become a
-// published tree, the sluice binary enforces it as `sluice dataplane` in a node
-// made of network namespaces, and sockets in pods find out who reaches whom.
+// Package e2e tests a whole node with real packets. Policy objects become a
+// published tree, `sluice dataplane` enforces the tree in a node made of network
+// namespaces, and sockets in pods try which connections can be opened.
 //
 //	          world, 192.168.126.254
 //	         /                      \
 //	node one: sluice dataplane     node two: no dataplane
 //	 |    |    |                    |
-//	pods, some of them isolated    pods that node one sees from afar
+//	pods, some of them isolated    pods that are remote for node one
 //
-// Rows carry their number in docs/semantics.md: go test ./test/e2e -run
-// Semantics/S33, or -run S50 for those that tell of a change.
+// The names of rows are their numbers in docs/semantics.md:
+//
+//	go test ./test/e2e -run Semantics/S33
+//
+// Rows about changes are tests of their own, such as -run S50.
 package e2e

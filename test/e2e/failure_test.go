@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// A dataplane that is killed takes no accepted flow with it, and lets none in
-// that nobody has judged. The next one takes over.
+// When a dataplane is killed, accepted connections go on, and no new flow is
+// accepted unevaluated. The next dataplane takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
@@ -33,7 +33,7 @@ func TestKilled(t *testing.T) {
 	unbroken := s.watch(streams)
 	for range 2 {
 		s.plane.Kill()
-		// Nobody listens: dropped, without a word.
+		// Without a dataplane, packets are dropped without a reply.
 		s.silent = true
 		s.want(`
 			lab/probe -> shop/web TCP 8080 denied
@@ -59,9 +59,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A dataplane that takes over from one with other mark bits gives no verdict that
-// the rules of that one could misread.
-func TestKilledAndOtherMarks(t *testing.T) {
+// A dataplane that takes over from one with other mark bits never sets a mark that
+// the previous rules could misinterpret.
+func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
 	to := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
@@ -70,7 +70,7 @@ func TestKilledAndOtherMarks(t *testing.T) {
 	var running errgroup.Group
 	running.Go(func() error {
 		for !ended.Load() {
-			// Each is a flow of its own, and refused.
+			// Each datagram is a new flow that is denied.
 			c, err := s.unconnected("lab/far", families[0])
 			if err != nil {
 				return err
@@ -91,13 +91,13 @@ func TestKilledAndOtherMarks(t *testing.T) {
 	ended.Store(true)
 	s.must(running.Wait())
 	if n := server.Served(); n > 0 {
-		t.Errorf("%d packets passed that are refused", n)
+		t.Errorf("%d packets passed that are denied", n)
 	}
 }
 
-// watch keeps streams busy until the function is called that it gives, which
-// says whether one was ever interrupted. Each datagram that is sent has to be
-// answered.
+// watch keeps streams busy until its caller calls the returned function, which
+// returns an error if a stream was ever interrupted. Each datagram that is sent must
+// come back.
 func (s *setup) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group
@@ -117,11 +117,11 @@ func (s *setup) watch(streams []*stream) func() error {
 	}
 }
 
-// A queue that is full drops with failure policy Closed, and counts that, and
-// lets pass with Open.
+// With failure policy Closed, a full queue drops packets and counts them. With Open,
+// it accepts them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	// Four times what a queue holds.
+	// Four times the capacity of a queue.
 	const burst = 4 * 8192
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestOverflow(t *testing.T) {
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 			s.plane.Pause(t)
-			// Each datagram is refused, if somebody judges it, and opens no flow.
+			// Each datagram is denied if it is evaluated, and opens no flow.
 			conn, err := s.host("lab/probe").Dial(t.Context(), flow.UDP, netip.Addr{}, at)
 			s.must(err)
 			defer func() { _ = conn.Close() }()
@@ -141,20 +141,20 @@ func TestOverflow(t *testing.T) {
 			}
 			reached := func() bool { return server.Served() > 0 }
 			if failure == "Open" {
-				eventually.True(t, "packets pass that find the queue full", reached)
+				eventually.True(t, "packets pass although the queue is full", reached)
 			} else if reached() {
-				t.Error("packets passed that found the queue full")
+				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			eventually.True(t, "the queue is worked off", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+			eventually.True(t, "the queue is empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 			v := s.plane.status().Verdicts
-			t.Logf("of %d: %d were judged, %d found the queue full, %d the socket, %d passed", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
+			t.Logf("of %d packets, %d were evaluated, %d dropped because of a full queue, %d because of a full socket, and %d arrived", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
 			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unevaluated
 			switch {
 			case failure == "Open" && (lost != 0 || v.Packets+passed != burst || server.Served() > passed):
-				t.Errorf("%d judged, %d lost, %d counted as passed, of %d; want none lost, all others counted", v.Packets, lost, passed, burst)
+				t.Errorf("%d evaluated, %d lost, %d counted as unevaluated, of %d; want none lost and all counted", v.Packets, lost, passed, burst)
 			case failure == "Closed" && (server.Served() > 0 || v.Packets+lost != burst || lost == 0 || passed > 0):
-				t.Errorf("%d judged, %d counted as lost, %d as passed; want all %d judged or counted as lost", v.Packets, lost, passed, burst)
+				t.Errorf("%d evaluated, %d counted as lost, %d as unevaluated; want all %d evaluated or counted as lost", v.Packets, lost, passed, burst)
 			}
 			s.want(`
 				lab/probe -> shop/web TCP 8080 allowed
@@ -164,9 +164,9 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open a flow that passed while a queue was full does not go
-// on afterwards, also where only answers come.
-func TestOverflowAndOpen(t *testing.T) {
+// With failure policy Open, a flow that was accepted because a queue was full does
+// not go on afterwards, not even by replies alone.
+func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
 	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
@@ -188,7 +188,7 @@ func TestOverflowAndOpen(t *testing.T) {
 	_, from, err := web.ReadFromUDPAddrPort(make([]byte, 1))
 	s.must(err)
 	s.plane.Resume(t)
-	eventually.True(t, "answers are refused", func() bool {
+	eventually.True(t, "replies are denied", func() bool {
 		_, err := web.WriteToUDPAddrPort([]byte("!"), from)
 		s.must(err)
 		s.must(far.SetReadDeadline(time.Now().Add(silence)))
@@ -197,9 +197,10 @@ func TestOverflowAndOpen(t *testing.T) {
 	})
 }
 
-// With failure policy Open everybody passes while no dataplane runs, and what
-// passed is judged by the next one. A tree that was published meanwhile counts.
-func TestKilledAndOpen(t *testing.T) {
+// With failure policy Open, all packets are accepted while no dataplane runs. The
+// next dataplane re-evaluates their connections, with a tree that was published
+// meanwhile.
+func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
 	s.want(`
@@ -210,7 +211,7 @@ func TestKilledAndOpen(t *testing.T) {
 	accepted := []*stream{s.open("lab/probe -> shop/web TCP 8080", families[0]), s.open("lab/probe -> shop/web TCP 8080", families[1])}
 	s.each("that was accepted", (*stream).goesOn, accepted...)
 	if got := s.plane.status().Unevaluated; got != 0 {
-		t.Errorf("%d packets are counted as passed unjudged while all were judged", got)
+		t.Errorf("%d packets are counted as accepted unevaluated although all were evaluated", got)
 	}
 	s.plane.Kill()
 	s.want(`
@@ -227,12 +228,12 @@ func TestKilledAndOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// At least one packet of each, and none of what was accepted before.
+	// At least one packet of each new flow, and none of the accepted ones.
 	if got := s.plane.status().Unevaluated; got < 8 {
-		t.Errorf("%d packets are counted that passed while nobody listened, want some of each of 8 flows", got)
+		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}
 	s.each("that the new tree allows", (*stream).goesOn, passed[0], passed[2])
-	s.each("that the new tree refuses", (*stream).isCut, passed[1], passed[3], accepted[0], accepted[1])
+	s.each("that the new tree denies", (*stream).isCut, passed[1], passed[3], accepted[0], accepted[1])
 	s.want(`
 		lab/far   -> shop/web TCP 8080 allowed
 		lab/probe -> shop/web TCP 8080 denied

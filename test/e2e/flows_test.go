@@ -19,15 +19,15 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Many flows are open while trees are swapped: each of them from one of the
-// sockets to one of the ports, every second port allowed.
+// Many flows are open while trees change. Each is from one of the sockets to one of
+// the ports. Every second port is allowed.
 const (
 	manySockets = 100
 	manyPorts   = 100
 	manySwaps   = 100
 	firstPort   = 10000
-	// pace is how often each flow sends a packet: 20,000 packets a second in
-	// all, half of which are judged.
+	// pace is how often each flow sends a packet. All flows together send 20,000
+	// packets a second, half of which are evaluated.
 	pace = 500 * time.Millisecond
 )
 
@@ -73,7 +73,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			return nil
 		})
 	}
-	// New connections, too, while trees are swapped.
+	// New connections are opened too while trees change.
 	running.Go(func() error {
 		for {
 			select {
@@ -96,11 +96,11 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			}
 		}
 	})
-	// The first packets of all flows are judged before trees are swapped.
+	// The first packets of all flows are evaluated before trees change.
 	eventually.True(t, "all flows are open", func() bool { return rounds.Load() >= manySockets })
 	begin := time.Now()
 	for i := range manySwaps {
-		// Each tree is another one, and says the same about these flows.
+		// Each tree differs from the others, but not about these flows.
 		s.label("lab/far", "generation", fmt.Sprint(i))
 		s.set("shop/other", fmt.Sprintf(`{podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {generation: "%d"}}, namespaceSelector: {}}], ports: [{port: %d}]}]}`, i, 20000+i))
 		s.enforce()
@@ -128,11 +128,11 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	}
 	t.Logf("%d flows, %d of them known to connection tracking, %d rounds, %d swaps in %s", manySockets*manyPorts, known, rounds.Load(), manySwaps, took)
 	if want := manySockets * manyPorts / 2; known != want {
-		t.Errorf("connection tracking knows %d flows, want %d: refused ones leave nothing", known, want)
+		t.Errorf("connection tracking has %d flows, want %d: denied flows leave no entry", known, want)
 	}
 }
 
-// unconnected opens a UDP socket of a pod that may send anywhere.
+// unconnected opens a UDP socket of a pod that can send to any address.
 func (s *setup) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {
@@ -142,8 +142,8 @@ func (s *setup) unconnected(from string, like netip.Addr) (*net.UDPConn, error) 
 	return c, err
 }
 
-// round sends a datagram by each flow of a socket. The allowed ones are
-// answered, every one of them; of the refused ones nothing comes.
+// round sends a datagram over each flow of a socket. Every datagram of an allowed
+// flow must come back, and none of a denied flow.
 func (s *setup) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {
@@ -164,7 +164,7 @@ func (s *setup) round(c *net.UDPConn, like netip.Addr) error {
 			return fmt.Errorf("an allowed flow to port %d: %w", at.Port(), err)
 		}
 		if from != at || !bytes.Equal(answer[:n], number) {
-			return fmt.Errorf("%s answered what %s was asked: %w", from, at, os.ErrInvalid)
+			return fmt.Errorf("%s replied to a datagram for %s: %w", from, at, os.ErrInvalid)
 		}
 	}
 	return nil

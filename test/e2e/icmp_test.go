@@ -15,7 +15,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// ICMP errors that belong to an allowed flow pass, though no rule allows ICMP.
+// ICMP errors about an allowed flow are accepted, although no rule allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{
@@ -25,7 +25,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	for _, like := range families {
 		t.Run("port unreachable "+familyName(like), func(t *testing.T) {
 			conn := s.datagrams(t, "lab/probe", "shop/web", like)
-			if _, err := conn.Write([]byte("anybody?")); err != nil {
+			if _, err := conn.Write([]byte("hello")); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) {
@@ -33,7 +33,8 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// The link behind the world is narrower than the pod's own.
+			// The MTU of the link from the world to node two is smaller than that of the
+			// pod's own link.
 			s.must(s.lab.World.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
@@ -43,11 +44,11 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}))
 			conn := s.datagrams(t, "lab/probe", "lab/far", like)
 			s.serverAt(s.host("lab/far"), flow.UDP, netip.AddrPortFrom(s.address("lab/far", like), 9))
-			eventually.True(t, "the pod hears that its packet is too big", func() bool {
+			eventually.True(t, "the pod gets the error that its packet is too big", func() bool {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
-			// News of earlier packets may still come.
+			// Errors about earlier packets may still arrive.
 			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil
@@ -59,9 +60,9 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
-// An ICMP error passes when its sender's own packets are what it is about. Others
-// can make one up about every connection of the node: to an isolated pod that
-// would be a way to both its ends, and a means to end it.
+// An ICMP error is accepted only if it is about packets to its sender. Otherwise a
+// pod could forge errors about any connection of the node. An isolated pod could
+// reach both ends of such a connection that way, and end it.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{
@@ -81,16 +82,16 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 				s.serverAt(s.host(to), flow.UDP, at)
 				for _, from := range []string{"shop/web", "lab/probe"} {
 					conn := s.datagrams(t, "outside", to, like)
-					s.must(ask(conn))
+					s.must(echo(conn))
 					client := netip.MustParseAddrPort(conn.LocalAddr().String())
 					s.must(s.host("shop/web").SendUnreachable(s.address(from, like), client, at))
 					s.must(conn.SetDeadline(time.Now().Add(silence)))
 					_, err := conn.Read(make([]byte, 1))
 					heard := errors.Is(err, unix.ECONNREFUSED)
 					if want := want && from == "shop/web"; heard != want {
-						t.Errorf("%s: outside heard of shop/web, as %s, about its flow to %s: %t, want %t", when, from, at, heard, want)
+						t.Errorf("%s: outside got an error from shop/web, as %s, about its flow to %s: %t, want %t", when, from, at, heard, want)
 					}
-					if err := ask(conn); err != nil {
+					if err := echo(conn); err != nil {
 						t.Errorf("%s: the flow to %s afterwards: %v", when, at, err)
 					}
 				}
@@ -107,7 +108,7 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 			} {
 				conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, to)
 				s.must(err)
-				if err := ask(conn); !errors.Is(err, unix.ECONNREFUSED) {
+				if err := echo(conn); !errors.Is(err, unix.ECONNREFUSED) {
 					t.Errorf("%s at a closed port of shop/web, %s: %v, want %v", from, to, err, unix.ECONNREFUSED)
 				}
 				s.must(conn.Close())
@@ -116,19 +117,19 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	}
 	about("isolated", false)
 	own()
-	// Whoever may send every protocol may send errors.
+	// A pod that may send every protocol may also send errors.
 	s.set("shop/more", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}]}]}`)
 	s.enforce()
 	about("allowed", true)
 	own()
 }
 
-// ask sends a datagram and waits for an answer.
-func ask(conn net.Conn) error {
+// echo sends a datagram and waits until it comes back.
+func echo(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
-	if _, err := conn.Write([]byte("anybody?")); err != nil {
+	if _, err := conn.Write([]byte("hello")); err != nil {
 		return err
 	}
 	_, err := conn.Read(make([]byte, 1<<10))
@@ -161,8 +162,8 @@ func (s *setup) datagrams(t *testing.T, from, to string, like netip.Addr) net.Co
 	return conn
 }
 
-// Neighbour discovery passes, or nobody could speak IPv6 with an isolated pod:
-// not its own node either.
+// Neighbor discovery is always accepted. Otherwise no host, not even the pod's own
+// node, could reach an isolated pod over IPv6.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{
@@ -187,7 +188,7 @@ func TestS36NeighbourDiscovery(t *testing.T) {
 	`)
 }
 
-// forgetNeighbours takes every neighbour from a host's tables.
+// forgetNeighbours deletes all entries of a host's neighbor tables.
 func (s *setup) forgetNeighbours(host *lab.Host) {
 	s.t.Helper()
 	s.must(host.Do(func() error {

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// toProbe lets pods with app=web open connections to app=probe, and no others.
+// toProbe allows pods with app=web to open connections only to pods with app=probe.
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
-// zoned gives a link-local address the number of a host's interface.
+// zoned adds the number of a host's interface to a link-local address.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -36,7 +36,7 @@ func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	return netip.MustParseAddr(address).WithZone(fmt.Sprint(number))
 }
 
-// linkLocal gives the link-local address of a pod.
+// linkLocal returns the link-local address of a pod.
 func (s *setup) linkLocal(pod string) (address string) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
@@ -58,8 +58,8 @@ func (s *setup) linkLocal(pod string) (address string) {
 	return address
 }
 
-// delivers says whether a datagram from an address reaches a server, which cannot
-// always answer.
+// delivers reports whether a datagram with a source address reaches a server. The
+// server may not be able to reply to that address.
 func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
@@ -69,7 +69,7 @@ func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, ser
 	again, deadline := time.NewTicker(denialTime/20), time.After(denialTime)
 	defer again.Stop()
 	for {
-		_, _ = conn.Write([]byte("?")) // It may fail with an ICMP error about the packet before.
+		_, _ = conn.Write([]byte("?")) // It may fail with an ICMP error about the previous packet.
 		select {
 		case <-again.C:
 			if server.Served() != before {
@@ -81,13 +81,14 @@ func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, ser
 	}
 }
 
-// anywhere gives a server of a host at all its addresses.
+// anywhere returns a server on all addresses of a host.
 func (s *setup) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
 	s.t.Helper()
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
-// wantLinkLocal tries what pods can do with their link-local addresses.
+// wantLinkLocal tries which connections pods can open from their link-local
+// addresses.
 func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
@@ -107,7 +108,7 @@ func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
 				case protocol == flow.ICMPv6:
 					got = s.echoes(pod, to.Addr(), want)
 				case protocol == flow.UDP:
-					// The answer may come from another link-local address of the node.
+					// The reply may come from another link-local address of the node.
 					got = s.delivers(s.host(pod), src, to, udp)
 				default:
 					result, err := s.host(pod).Probe(s.t.Context(), protocol, src, to, timeout)
@@ -122,7 +123,7 @@ func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes says whether an echo request comes back.
+// echoes reports whether an echo request gets a reply.
 func (s *setup) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
@@ -136,14 +137,14 @@ func (s *setup) echoes(pod string, to netip.Addr, want bool) bool {
 	return lab.Echo(echo, to, 56) == nil
 }
 
-// What a pod isolated for egress sends from its link-local address is not to
-// reach its node, and what keeps the link running is.
+// Packets from the link-local address of an egress-isolated pod must not reach its
+// node, except those that the link needs.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": toProbe})
 	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
 
-	// The node may ask, and the pod answers.
+	// The node may open a connection, and the pod may reply.
 	node := s.nodes["one"].Host
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
 		s.anywhere(s.host("shop/web"), protocol, 9)
@@ -154,7 +155,7 @@ func TestLinkLocalSources(t *testing.T) {
 			t.Errorf("the node's connection to the pod's link-local address by %s: %s", protocol, got)
 		}
 	}
-	// Neighbours are found anew.
+	// Neighbors can be discovered again.
 	for _, h := range []*lab.Host{node, s.host("shop/web"), s.host("lab/probe")} {
 		s.forgetNeighbours(h)
 	}
@@ -168,7 +169,7 @@ func TestLinkLocalSources(t *testing.T) {
 
 	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{}]}`)
 	s.enforce()
-	eventually.True(t, "the pod may send what it likes", func() bool {
+	eventually.True(t, "the pod may send from any address", func() bool {
 		return !strings.Contains(s.nft("", "list", "set", "inet", "sluice", "closed-links"), "elements")
 	})
 	s.wantLinkLocal("allowed everything", map[string]bool{"shop/web": true})
@@ -180,8 +181,8 @@ func TestLinkLocalSources(t *testing.T) {
 	s.wantLinkLocal("the other pod isolated", map[string]bool{"shop/web": true, "shop/db": false})
 }
 
-// wantSoonLinks waits until the rules know the interface by which isolated pods
-// send, and no other.
+// wantSoonLinks waits until the rules contain the interfaces from which isolated
+// pods send, and no others.
 func (s *setup) wantSoonLinks(name string) {
 	s.t.Helper()
 	want := fmt.Sprintf("elements = { %q }", name)
@@ -190,10 +191,10 @@ func (s *setup) wantSoonLinks(name string) {
 	})
 }
 
-// forged are addresses that are nobody's.
+// forged are addresses that no host has.
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
-// takeAddresses lets a pod send from addresses that are not its own.
+// takeAddresses allows a pod to send from addresses that are not its own.
 func (s *setup) takeAddresses(pod string, addresses ...netip.Addr) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
@@ -215,7 +216,7 @@ func (s *setup) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged tries who gets packets through from addresses like src.
+// wantForged tries whether packets from addresses of the families of src arrive.
 func (s *setup) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
@@ -227,7 +228,7 @@ func (s *setup) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	}
 }
 
-// A pod isolated for egress cannot send as somebody who is not.
+// An egress-isolated pod cannot use the address of a pod that is not isolated.
 func TestForgedSources(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": toProbe})
@@ -243,7 +244,8 @@ func TestForgedSources(t *testing.T) {
 		shop/web -> outside   UDP 80 denied
 		shop/db  -> outside   UDP 80 allowed
 	`)
-	// An address that is routed to the pod is the pod's, known or not.
+	// An address that is routed to the pod belongs to it, even if the tree does not
+	// contain the address.
 	s.must(s.nodes["one"].Do(func() error {
 		link, err := netlink.LinkByName(s.pod("shop/web").Interface)
 		if err != nil {
@@ -263,7 +265,7 @@ func TestForgedSources(t *testing.T) {
 	s.wantForged("routed to the pod", "shop/web", "outside", forged, true)
 }
 
-// bridge plugs the pods of node one into one bridge, as many CNI plugins do.
+// bridge connects the pods of node one to one bridge, as many CNI plugins do.
 func (s *setup) bridge(name string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
@@ -285,7 +287,7 @@ func (s *setup) bridge(name string) {
 			if err := netlink.LinkSetMaster(link, cni); err != nil {
 				return err
 			}
-			// The gateways' addresses and the routes to the pods move to the bridge.
+			// The addresses of the gateways and the routes to the pods move to the bridge.
 			for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 				addresses, err := netlink.AddrList(link, family)
 				if err != nil {
@@ -326,8 +328,8 @@ func (s *setup) bridge(name string) {
 	}
 }
 
-// Where pods share a link, one that is isolated cannot send as somebody beyond
-// that link, and the others can do what they could.
+// If pods share a link, an isolated pod cannot use an address from beyond that
+// link. Other pods are not affected.
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": toProbe})

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// others are rules that a node may have beside ours. They put bits of their own
-// into packet marks and connection marks before us, and drop behind us whatever
-// has lost them or carries bits of ours.
+// others are rules that another program may install on the node. Before ours they
+// set bits of their own in packet marks and connection marks. After ours they drop
+// packets that have lost these bits or carry our bits.
 const others = `
 table inet others {
 	set friends {
@@ -54,7 +54,7 @@ table ip sluice {
 }
 `
 
-// othersMark is the bit that others set in connection marks, ourMask our bits.
+// othersMark is the bit that others set in connection marks. ourMask is our bits.
 const (
 	othersMark uint32 = 0x2000
 	ourMask    uint32 = 0x60
@@ -85,7 +85,7 @@ func (s *setup) uninstall() string {
 	return string(out)
 }
 
-// marks gives the marks of all connections of node one that have ports.
+// marks returns the marks of all connections of node one that have ports.
 func (s *setup) marks() map[netip.AddrPort]uint32 {
 	s.t.Helper()
 	all, err := s.nodes["one"].Connections()
@@ -97,9 +97,9 @@ func (s *setup) marks() map[netip.AddrPort]uint32 {
 	return out
 }
 
-// Marks and rules of others are what they were, while we run and when we have
-// gone.
-func TestOthersAreLeftAlone(t *testing.T) {
+// Marks and rules of other programs stay unchanged while the dataplane runs and
+// after it is uninstalled.
+func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{
 		"shop/web": onlyProbe,
@@ -163,7 +163,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 
 	s.plane.stop()
 	if out := s.uninstall(); !strings.Contains(out, "nothing is left") {
-		t.Errorf("uninstalling says: %s", out)
+		t.Errorf("output of uninstalling: %s", out)
 	}
 	want("uninstalled", nil)
 	if diff := cmp.Diff(before, s.nft("", "-a", "list", "ruleset")); diff != "" {
@@ -174,21 +174,21 @@ func TestOthersAreLeftAlone(t *testing.T) {
 			t.Errorf("a connection of %s still has mark %#x", address, mark)
 		}
 	}
-	// Whoever was refused may do everything again.
+	// Connections that were denied are allowed again.
 	s.want(`
 		shop/db  -> service:web       allowed
 		lab/far  -> shop/web TCP 9999 allowed
 		shop/web -> outside  UDP 53   allowed
 	`)
 	if out := s.uninstall(); !strings.Contains(out, "nothing is left") {
-		t.Errorf("uninstalling twice says: %s", out)
+		t.Errorf("output of uninstalling twice: %s", out)
 	}
 }
 
-// repairTime is how long our rules may be other than they should.
+// repairTime is how long the repair of the rules may take.
 const repairTime = 100 * time.Millisecond
 
-// Whoever removes our table gets it back.
+// The dataplane reinstalls the table when another program removes or changes it.
 func TestTableIsRepaired(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
@@ -206,7 +206,7 @@ func TestTableIsRepaired(t *testing.T) {
 			eventually.True(t, strings.Join(damage, " ")+": repaired", func() bool { return s.plane.status().Repairs > before })
 			fastest = min(fastest, time.Since(begin))
 		}
-		// Of three, because the machine may be busy with something else.
+		// The fastest of three repairs counts, because the machine may be busy.
 		if fastest > repairTime {
 			t.Errorf("%s: repaired after %s at best, want %s", strings.Join(damage, " "), fastest, repairTime)
 		}

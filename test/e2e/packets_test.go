@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Packets that come in fragments are judged as one.
+// Packets that arrive in fragments are evaluated as one packet.
 func TestFragments(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{
@@ -60,7 +60,7 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// Nobody speaks in the name of a pod's node but that node.
+// Only the pod's own node may use the address of that node.
 func TestS40ForgedNodeAddress(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, map[string]string{"shop/deny": denyAll})
@@ -84,7 +84,7 @@ func TestS40ForgedNodeAddress(t *testing.T) {
 				server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 				for _, protocol := range []flow.Protocol{flow.UDP, flow.TCP} {
 					if got, err := s.host(from).Probe(t.Context(), protocol, forged, at, silence); err != nil || got == lab.Connected {
-						t.Errorf("%s: %s (%v), want no answer", protocol, got, err)
+						t.Errorf("%s: %s (%v), want no reply", protocol, got, err)
 					}
 				}
 				if n := server.Served(); n != 0 {

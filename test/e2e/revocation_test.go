@@ -15,9 +15,9 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// Once a generation is acknowledged, no packet of a flow that it refuses
-// passes: neither of flows that are open, whoever sends, nor of new ones. Ends
-// that send all the time would notice a single one.
+// When a generation is acknowledged, no packet of a flow that it denies passes: not
+// of open flows, in either direction, and not of new flows. Ends that send all the
+// time would detect a single packet.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -35,9 +35,9 @@ func TestS50RevocationIsComplete(t *testing.T) {
 			three := netip.AddrPortFrom(two.Addr(), 6001)
 			probe, web := s.socket("lab/probe", one), s.socket("shop/web", two)
 			talkers := []*talker{
-				{stage: s, name: "lab/probe", from: probe, to: two, arrives: web},
-				{stage: s, name: "shop/web", from: web, to: one, arrives: probe},
-				{stage: s, name: "lab/probe, each time anew", to: three, arrives: s.socket("shop/web", three)},
+				{setup: s, name: "lab/probe", from: probe, to: two, arrives: web},
+				{setup: s, name: "shop/web", from: web, to: one, arrives: probe},
+				{setup: s, name: "lab/probe, a new flow for each number", to: three, arrives: s.socket("shop/web", three)},
 			}
 			for _, e := range talkers {
 				running.Go(e.hear)
@@ -51,14 +51,14 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				}
 				for _, e := range talkers {
 					begin := e.said.Load()
-					eventually.True(t, e.name+" tries", func() bool { return e.said.Load() > begin+20 })
+					eventually.True(t, e.name+" sends", func() bool { return e.said.Load() > begin+20 })
 				}
 				var last []uint64
 				for _, e := range talkers {
 					last = append(last, e.sent.Load())
 				}
-				// What waits in a queue is judged by the tree that comes next.
-				eventually.True(t, "all of it is judged", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+				// The next tree decides about packets that wait in a queue.
+				eventually.True(t, "the queues are empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 				for i, e := range talkers {
 					e.permit(last[i])
 				}
@@ -66,9 +66,9 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				s.enforce()
 				for _, e := range talkers {
 					begin := e.heard.Load()
-					eventually.True(t, e.name+" is heard again", func() bool { return e.heard.Load() > begin })
+					eventually.True(t, e.name+" arrives again", func() bool { return e.heard.Load() > begin })
 					if n := e.wrong.Load(); n > 0 {
-						t.Fatalf("change %d: %d packets of %s passed that an acknowledged generation refuses", i, n, e.name)
+						t.Fatalf("change %d: %d packets of %s passed that an acknowledged generation denies", i, n, e.name)
 					}
 				}
 			}
@@ -81,21 +81,23 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	}
 }
 
-// talker sends numbers, one after the other.
+// talker sends consecutive numbers.
 type talker struct {
-	stage *setup
+	setup *setup
 	name  string
-	// from is where it sends from; nil is a socket for each number: a new flow.
+	// from is the socket of the sender. If it is nil, each number has its own socket
+	// and is a new flow.
 	from *net.UDPConn
 	to   netip.AddrPort
-	// arrives is the socket at the other end.
+	// arrives is the socket of the receiver.
 	arrives *net.UDPConn
-	// said counts numbers that were begun, sent is the last that was sent, heard
-	// counts those that arrived, and wrong those that should not have.
+	// said is the number of numbers whose sending began, and sent the last number
+	// that was sent. heard is the number of numbers that arrived, and wrong the
+	// number of those that must not arrive.
 	said, sent, heard, wrong atomic.Uint64
 
 	mu sync.Mutex
-	// forbidden are intervals of numbers that may not arrive, both ends included.
+	// forbidden are inclusive intervals of numbers that must not arrive.
 	forbidden [][2]uint64
 }
 
@@ -110,14 +112,14 @@ func (s *setup) socket(name string, at netip.AddrPort) *net.UDPConn {
 	return c
 }
 
-// forbid says that no number passes that is sent from now on.
+// forbid declares that numbers sent from now on must not arrive.
 func (e *talker) forbid() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forbidden = append(e.forbidden, [2]uint64{e.said.Load() + 1, ^uint64(0)})
 }
 
-// permit ends that: numbers after the given one may pass.
+// permit ends forbid: numbers after the given one may arrive.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,7 +154,7 @@ func (e *talker) talk(ended *atomic.Bool) error {
 func (e *talker) say() error {
 	from := e.from
 	if from == nil {
-		c, err := e.stage.unconnected("lab/probe", e.to.Addr())
+		c, err := e.setup.unconnected("lab/probe", e.to.Addr())
 		if err != nil {
 			return err
 		}
@@ -167,7 +169,7 @@ func (e *talker) say() error {
 	return nil
 }
 
-// hear ends when the socket is closed.
+// hear receives numbers until the socket is closed.
 func (e *talker) hear() error {
 	buf := make([]byte, 8)
 	for {

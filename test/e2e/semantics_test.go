@@ -2,8 +2,8 @@ package e2e_test
 
 import "testing"
 
-// row is a row of docs/semantics.md that needs no change of the cluster to be
-// seen.
+// row is a row of docs/semantics.md that can be tested without a change of the
+// cluster.
 type row struct {
 	policies map[string]string
 	services string
@@ -14,7 +14,7 @@ type row struct {
 const denyAll = `{podSelector: {}, policyTypes: [Ingress, Egress]}`
 
 var rows = map[string]row{
-	"S26 the backend is judged, not the service": {
+	"S26 the backend is evaluated, not the service": {
 		policies: map[string]string{
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: http}, {port: dns, protocol: UDP}, {port: sig, protocol: SCTP}]}]}`,
 			"shop/old": `{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {}}]}]}`,
@@ -172,7 +172,7 @@ var rows = map[string]row{
 			lab/probe -> node:two TCP 8080 denied
 		`,
 	},
-	"S35 SCTP is judged as TCP and UDP are": {
+	"S35 SCTP is evaluated like TCP and UDP": {
 		policies: map[string]string{
 			"shop/db":   `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: lab}}}], ports: [{port: 7, protocol: SCTP}]}]}`,
 			"lab/probe": `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Egress], egress: [{ports: [{port: 7, protocol: SCTP}, {port: 8, protocol: SCTP}]}]}`,
@@ -235,7 +235,7 @@ var rows = map[string]row{
 			lab/probe -> service:all        denied
 		`,
 	},
-	"S42 replies go back whatever the opposite direction says": {
+	"S42 replies are allowed regardless of the opposite direction": {
 		policies: map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}]}`,
@@ -261,7 +261,7 @@ var rows = map[string]row{
 	},
 }
 
-// TestSemantics plays every row with one dataplane each.
+// TestSemantics tests every row with its own dataplane.
 func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -275,7 +275,7 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// Probes of the kubelet come from the node, from whatever address it has.
+// Probes of the kubelet may come from any address of the node.
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{

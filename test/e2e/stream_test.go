@@ -19,18 +19,19 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// stream is a connection that is open: over TCP a download without end, over
-// UDP an exchange of datagrams.
+// stream is an open connection: an endless download over TCP, or an exchange of
+// datagrams over UDP.
 type stream struct {
 	name     string
 	protocol flow.Protocol
 	conn     net.Conn
 }
 
-// silence is how long nothing may come for a stream to be cut.
+// silence is how long no data may arrive on a stream that is cut.
 const silence = 400 * time.Millisecond
 
-// open opens a stream, written as in want without the outcome, in one family.
+// open opens a stream over one family. The line is an expectation of want without
+// its result.
 func (s *setup) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
@@ -53,7 +54,7 @@ func (st *stream) begin() error {
 		if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 			return err
 		}
-		// The greeting, and a request for more than anybody sends.
+		// Read the greeting and request more than is ever sent.
 		if _, err := io.ReadFull(st.conn, make([]byte, 1)); err != nil {
 			return err
 		}
@@ -64,14 +65,14 @@ func (st *stream) begin() error {
 	return st.goesOn()
 }
 
-// goesOn proves that the stream is alive.
+// goesOn returns an error unless the stream transfers data.
 func (st *stream) goesOn() error {
 	if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	var err error
 	if st.protocol == flow.TCP {
-		// More than buffers on the way may hold.
+		// Read more than the buffers between the ends can contain.
 		_, err = io.CopyN(io.Discard, st.conn, 8<<20)
 	} else {
 		err = st.exchange()
@@ -82,7 +83,7 @@ func (st *stream) goesOn() error {
 	return nil
 }
 
-// exchange sends one datagram and waits for its answer.
+// exchange sends one datagram and waits until it comes back.
 func (st *stream) exchange() error {
 	number := rand.Uint64()
 	if _, err := st.conn.Write(binary.BigEndian.AppendUint64(nil, number)); err != nil {
@@ -101,12 +102,12 @@ func (st *stream) exchange() error {
 
 var errFlows = errors.New("goes on, want it cut")
 
-// isCut proves that nothing comes any more.
+// isCut returns an error if data still arrives.
 func (st *stream) isCut() error {
 	if st.protocol == flow.TCP {
 		return st.isSilent()
 	}
-	// One failure may be the late news of an ICMP error.
+	// The first failure may be a delayed ICMP error.
 	for range 3 {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err
@@ -118,8 +119,7 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent reads what buffers on the way hold, and then wants silence or a
-// reset.
+// isSilent reads what is left in buffers, and then expects silence or a reset.
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)
@@ -130,7 +130,7 @@ func (st *stream) isSilent() error {
 		_, err := st.conn.Read(buf)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ECONNRESET), errors.Is(err, io.EOF):
-			// After a reset has been read, reading gives the end.
+			// Once a reset has been read, reading returns the end.
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", st.name, err)
@@ -140,13 +140,13 @@ func (st *stream) isSilent() error {
 	}
 }
 
-// each asks all streams at once.
-func (s *setup) each(when string, ask func(*stream) error, streams ...*stream) {
+// each calls check for all streams at the same time.
+func (s *setup) each(when string, check func(*stream) error, streams ...*stream) {
 	s.t.Helper()
 	var running sync.WaitGroup
 	for _, st := range streams {
 		running.Go(func() {
-			if err := ask(st); err != nil {
+			if err := check(st); err != nil {
 				s.t.Errorf("%s: %v", when, err)
 			}
 		})

@@ -196,7 +196,7 @@ func TestTableIsRepaired(t *testing.T) {
 	for _, damage := range [][]string{
 		{"delete", "table", "inet", "sluice"},
 		{"flush", "ruleset"},
-		{"flush", "chain", "inet", "sluice", "judge"},
+		{"flush", "chain", "inet", "sluice", "evaluate"},
 	} {
 		fastest := limit
 		for range 3 {

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// outsideAddress and outsideAddress6 give the stage addresses that no other has,
-// in 172.20.0.0/16 and fd20::/16.
+// outsideAddress and outsideAddress6 return addresses in 172.20.0.0/16 and
+// fd20::/16 that no other setup has.
 func outsideAddress(s *setup, last int) string { return fmt.Sprintf("172.20.%d.%d", s.number, last) }
 
 func outsideAddress6(s *setup, last int) string { return fmt.Sprintf("fd20:%x::%d", s.number, last) }
 
-// TestBlocks: peers by address.
+// TestBlocks tests peers by address.
 func TestBlocks(t *testing.T) {
 	play(t, map[string]scenario{
 		"ingress from a block outside": {play: func(s *setup) {

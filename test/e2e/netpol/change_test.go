@@ -12,7 +12,7 @@ import (
 
 const fromTeam = `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: one}}}]}]}`
 
-// TestChange: objects change, and the wire follows.
+// TestChange changes objects and checks that enforcement follows.
 func TestChange(t *testing.T) {
 	play(t, map[string]scenario{
 		"a namespace's label": {play: func(s *setup) {
@@ -105,7 +105,7 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// otherNode gives a node that is not the named one.
+// otherNode returns a node with another name.
 func (s *setup) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {
@@ -115,7 +115,7 @@ func (s *setup) otherNode(name string) string {
 	return ""
 }
 
-// reaches opens one TCP connection.
+// reaches opens one TCP connection and checks the result.
 func (s *setup) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)

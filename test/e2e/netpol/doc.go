@@ -1,7 +1,6 @@
-// Package netpol tests what NetworkPolicies do in a cluster: a real API server,
-// three nodes with agent and dataplane, and pods spread over them. Each scenario
-// has namespaces of its own with nine pods, and after each of its steps every
-// connection from everybody to everybody is opened and compared with the
-// reference judge, and the cells that the scenario is about with what is written
-// down by hand.
+// Package netpol tests NetworkPolicies in a cluster: a real API server, and three
+// nodes with agent, dataplane and pods. Each scenario has its own namespaces with
+// nine pods. After each step of a scenario, the test opens every connection between
+// all pods. It compares the results with test/reference, and those that the
+// scenario is about with expectations that were written by hand.
 package netpol

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// newCluster makes a cluster for one test that breaks it.
+// newCluster makes a cluster for one test that damages it.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
 	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -34,7 +34,7 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 	return c
 }
 
-// guard opens connections that must never open, until it is stopped.
+// guard keeps trying connections that must be denied, until it is stopped.
 type guard struct {
 	setup  *setup
 	cancel context.CancelFunc
@@ -43,8 +43,8 @@ type guard struct {
 	passed atomic.Uint64
 }
 
-// guard watches that a pod cannot reach another on TCP port 80, over both
-// families.
+// guard starts to try connections from a pod to TCP port 80 of another pod, over
+// both families.
 func (s *setup) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -71,23 +71,23 @@ func (s *setup) guard(from, to string) *guard {
 
 const (
 	refusalTime = 200 * time.Millisecond
-	// guardPause leaves the machine to others.
+	// guardPause leaves processor time to other processes.
 	guardPause = 2 * time.Millisecond
 )
 
-// stop ends the guard: it fails the test if anything passed.
+// stop stops the guard and fails the test if a connection was opened.
 func (g *guard) stop() {
 	g.setup.Helper()
 	g.cancel()
 	g.all.Wait()
-	g.setup.Logf("%d connections that must be refused were tried", g.tried.Load())
+	g.setup.Logf("%d connections that must be denied were tried", g.tried.Load())
 	if n := g.passed.Load(); n > 0 || g.tried.Load() == 0 {
-		g.setup.Errorf("of %d connections that must be refused %d opened", g.tried.Load(), n)
+		g.setup.Errorf("of %d connections that must be denied, %d were opened", g.tried.Load(), n)
 	}
 }
 
-// TestAgentKilled: agents are killed again and again while policies change. What
-// is refused all the time never passes, and the end is right.
+// TestAgentKilled kills agents repeatedly while policies change. Connections that
+// are denied all the time are never opened, and the final state is enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, newCluster(t))
@@ -98,12 +98,12 @@ func TestAgentKilled(t *testing.T) {
 	const rounds = 30
 	kills := 0
 	for round := range rounds {
-		// The sealed pod keeps its policy; all others may change.
+		// The policy of the sealed pod stays. Those of all other pods may change.
 		s.apply("x/changing", exceptSealed(specs[rand.N(len(specs))]))
 		s.apply("y/changing", specs[rand.N(len(specs))])
 		s.label("z", "round", string(rune('a'+round%26)))
 		node := s.cluster.Node(round % len(s.cluster.Nodes()))
-		// Before it has read everything, while it does, and after.
+		// Kill the agent before, while or after it reads everything.
 		wait(rand.N(400 * time.Millisecond))
 		node.Agent().Kill()
 		kills++
@@ -118,18 +118,18 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-// exceptSealed lets a policy select every pod but x/a.
+// exceptSealed changes a policy so that it selects every pod except x/a.
 func exceptSealed(spec string) string {
 	return `{podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [a]}]}` + spec[len(`{podSelector: {}`):]
 }
 
-// wait lets some time pass in which something is to go on.
+// wait waits while other things go on.
 func wait(d time.Duration) {
 	<-time.After(d)
 }
 
-// TestServerAway: while no agent reaches the API server, what was enforced is
-// enforced, and what changed meanwhile holds after it.
+// TestServerAway checks that policies stay enforced while no agent can connect to
+// the API server, and that changes made meanwhile are enforced afterwards.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, newCluster(t))
@@ -154,7 +154,7 @@ func TestServerAway(t *testing.T) {
 		}
 		wait(time.Second)
 	}
-	// An agent that is new finds no API server, and leaves the tree in force.
+	// A new agent cannot connect to the API server and leaves the tree unchanged.
 	s.cluster.Node(0).Agent().Kill()
 	s.must(s.cluster.Node(0).StartAgent())
 	wait(2 * time.Second)
@@ -170,12 +170,12 @@ func TestServerAway(t *testing.T) {
 	s.check("z/* -> x/* allowed", "y/* -> x/* denied", "*/* -> y/* denied")
 }
 
-// awayTime is how long the API server is away.
+// awayTime is how long the API server cannot be reached.
 const awayTime = time.Minute
 
-// TestRelist: the API server is replaced by one that does not remember what
-// changed, so that watches must begin anew with a list. Objects that went
-// meanwhile are gone, and those that came are there.
+// TestRelist replaces the API server by one that has no history of changes, so that
+// watches must start again with a list. The agents notice objects that were
+// deleted or created meanwhile.
 func TestRelist(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, newCluster(t))
@@ -199,15 +199,15 @@ func TestRelist(t *testing.T) {
 	guard.stop()
 	for _, n := range s.cluster.Nodes() {
 		for _, kind := range []string{"NetworkPolicy", "Pod"} {
-			if !listedAnew(n.Agent().Log(), kind) {
+			if !relisted(n.Agent().Log(), kind) {
 				t.Errorf("the agent of %s went on with its watch of every %s: no list was needed", n.Name(), kind)
 			}
 		}
 	}
 }
 
-// listedAnew reports whether a log says that a kind was listed once more.
-func listedAnew(log, kind string) bool {
+// relisted reports whether a log says that a kind was listed again.
+func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Lists anew") && strings.Contains(line, kind) {
 			return true
@@ -216,9 +216,9 @@ func listedAnew(log, kind string) bool {
 	return false
 }
 
-// TestServerStopped: the API server itself falls silent with every connection
-// open, as a machine does that hangs. What was enforced is enforced, also by an
-// agent that starts meanwhile, and what comes after it holds.
+// TestServerStopped stops the process of the API server while its connections are
+// open, as if its machine hung. Policies stay enforced, also by an agent that
+// starts meanwhile, and later changes are enforced.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, newCluster(t))
@@ -244,8 +244,8 @@ func TestServerStopped(t *testing.T) {
 	s.holds("z/* -> x/* allowed", "y/* -> x/* denied")
 }
 
-// TestNamespaceDeleted: a namespace goes with everything in it, and what other
-// namespaces' policies say of it means nobody.
+// TestNamespaceDeleted deletes a namespace with everything in it. Rules of other
+// namespaces that select it then match no pod.
 func TestNamespaceDeleted(t *testing.T) {
 	s := newSetup(t, theCluster)
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
@@ -256,7 +256,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.must(s.cluster.Client().Delete(t.Context(), namespace))
 	s.must(s.cluster.WaitGone(t.Context(), namespace))
 	s.holds("z/* -> x/* denied", "x/* -> z/* allowed")
-	// The name comes back, with nothing of before.
+	// Create a namespace with the same name, and nothing in it.
 	namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y"), Labels: map[string]string{"ns": "y"}}}
 	s.must(s.cluster.Client().Create(t.Context(), namespace))
 	s.createPod("y/a", func(*corev1.Pod) {})
@@ -264,8 +264,9 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.holds("y/a -> x/a allowed", "y/a -> z/a allowed", "z/a -> y/a allowed")
 }
 
-// TestAddressReused: a pod's address goes to another pod at once. Nothing of the
-// first one's rights comes with it, also not on connections that were open.
+// TestAddressReused assigns the address of a pod to another pod at once. The new pod
+// does not inherit what the first one was allowed to do, also not on connections
+// that were open.
 func TestAddressReused(t *testing.T) {
 	s := newSetup(t, theCluster)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
@@ -276,11 +277,11 @@ func TestAddressReused(t *testing.T) {
 		friend := old.Labels["role"] == "friend"
 		role, outcome := "friend", "allowed"
 		if friend {
-			role, outcome = "stranger", "refused"
+			role, outcome = "stranger", "denied"
 		}
 		s.must(s.cluster.Client().Delete(t.Context(), old))
-		// It asks for the address while the other has it, and gets it when the
-		// place is free: often before the other object is gone.
+		// The new pod requests the address while the old pod has it. It gets the
+		// address when it is free, which is often before the old object is deleted.
 		s.createPod("x/heir", func(p *corev1.Pod) {
 			p.Spec.NodeName = old.Spec.NodeName
 			p.Annotations = map[string]string{labcluster.AddressAnnotation: old.Status.PodIPs[0].IP + "," + old.Status.PodIPs[1].IP}
@@ -292,7 +293,7 @@ func TestAddressReused(t *testing.T) {
 			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
 		}
 		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a denied")
-		// The next round takes it back.
+		// The next round moves the address back.
 		heir := s.pod("x/heir")
 		s.must(s.cluster.Client().Delete(t.Context(), heir))
 		s.createPod("x/b", func(p *corev1.Pod) {

@@ -10,7 +10,7 @@ const (
 	allowOut    = `{podSelector: {}, policyTypes: [Egress], egress: [{}]}`
 )
 
-// TestIsolation: who is isolated, and by what.
+// TestIsolation tests which policies isolate a pod.
 func TestIsolation(t *testing.T) {
 	play(t, map[string]scenario{
 		"default deny ingress of one namespace": {play: func(s *setup) {

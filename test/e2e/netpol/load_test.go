@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// lostTime is how long an answer may take before its packet counts as lost.
+	// lostTime is how long a reply may take before its packet counts as lost.
 	lostTime = 10 * time.Second
-	// loadPause leaves the machine to others.
+	// loadPause leaves processor time to other processes.
 	loadPause = time.Millisecond
 )
 
-// load is what goes on all the time while something else is done.
+// load is traffic in the background.
 type load struct {
 	setup   *setup
 	cancel  context.CancelFunc
@@ -43,7 +43,7 @@ func (s *setup) newLoad() (*load, context.Context) {
 	return l, ctx
 }
 
-// add notes one round and what was wrong with it.
+// add records one round trip.
 func (l *load) add(took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +54,7 @@ func (l *load) add(took time.Duration, err error) {
 	}
 }
 
-// stop ends the load. Any fault fails the test.
+// stop stops the load and fails the test if there was a fault.
 func (l *load) stop(what string) {
 	l.setup.Helper()
 	l.cancel()
@@ -68,8 +68,8 @@ func (l *load) stop(what string) {
 	}
 }
 
-// visits opens new connections to TCP port 80 of a pod, over both families. All
-// of them must open, also the one that is under way at the end.
+// visits keeps opening new connections to TCP port 80 of a pod, over both families.
+// All of them must open, including the last one.
 func (s *setup) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -90,9 +90,8 @@ func (s *setup) visits(from, to string) *load {
 	return l
 }
 
-// streams keeps a TCP connection and a UDP flow open to port 80 of a pod, over
-// both families, and sends numbered packets. Each is sent once and must be
-// answered.
+// streams keeps a TCP connection and a UDP flow to port 80 of a pod open, over both
+// families, and sends numbered packets. Each is sent once and must get a reply.
 func (s *setup) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -129,14 +128,14 @@ func (s *setup) openStream(from labcluster.End, protocol flow.Protocol, to netip
 	s.Cleanup(func() { _ = conn.Close() })
 	s.must(conn.SetDeadline(time.Now().Add(lostTime)))
 	if protocol == flow.TCP {
-		// The server's greeting.
+		// Read the greeting of the server.
 		_, err = io.ReadFull(conn, make([]byte, 1))
 		s.must(err)
 	}
 	return conn
 }
 
-// exchangeUDP sends a number once, and waits for it.
+// exchangeUDP sends a number once and waits until it comes back.
 func exchangeUDP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err
@@ -149,13 +148,13 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 		return err
 	}
 	if got := binary.BigEndian.Uint64(answer[:]); got != number {
-		return fmt.Errorf("the answer is packet %d", got)
+		return fmt.Errorf("the reply is packet %d", got)
 	}
 	return nil
 }
 
-// exchangeTCP asks for one packet of an odd size. A packet that the kernel had
-// to send again, and that the other end had not got already (RFC 2883), was lost.
+// exchangeTCP requests one packet of an odd size. A packet was lost if the kernel had
+// to send it again and the other end had not received it before (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// theCluster is the one that scenarios share.
+// theCluster is shared by the scenarios.
 var theCluster *labcluster.Cluster
 
-// sluice is the binary that nodes run, built once.
+// sluice is the program that nodes run, built once.
 var sluice string
 
 func TestMain(m *testing.M) {
@@ -42,7 +42,7 @@ func run(m *testing.M) (code int, err error) {
 	if err := build(sluice, "lab"); err != nil {
 		return 1, err
 	}
-	// A refusal that is answered is seen at once.
+	// With Reject, a client notices at once that it was denied.
 	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		return 1, err
@@ -51,7 +51,7 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// build builds the binary, stamped with a version.
+// build builds the program with a version.
 func build(path, version string) error {
 	return process.Build(path, "cmd/sluice", "-ldflags", "-X main.version="+version)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// The ports of the page's policies, and one of neither.
+// The ports of the page's policies, and one that is in none of them.
 var (
 	tcp6379 = labcluster.Target{Protocol: flow.TCP, Port: 6379}
 	tcp5978 = labcluster.Target{Protocol: flow.TCP, Port: 5978}
@@ -26,8 +26,8 @@ var (
 	sctp1   = labcluster.Target{Protocol: flow.SCTP, Port: 1}
 )
 
-// TestPage applies the policies of the Kubernetes NetworkPolicy page as they
-// are, all at once: the example and the default policies, each in its namespace.
+// TestPage applies the policies of the Kubernetes NetworkPolicy page unchanged and
+// all at once: the example and the default policies, each in its own namespace.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	s := &setup{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
@@ -77,8 +77,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageObjects reads the demo's example, which has the page's policies and pods
-// for them. The pods serve every target.
+// pageObjects reads the example of the demo, which has the policies of the page and
+// pods for them. The pods serve every target.
 func (s *setup) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
@@ -104,7 +104,7 @@ func (s *setup) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving lets a pod serve every target.
+// serving returns the pod with ports for every target.
 func (s *setup) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod
@@ -119,7 +119,7 @@ func (s *setup) serving(object *unstructured.Unstructured) *unstructured.Unstruc
 	return &unstructured.Unstructured{Object: content}
 }
 
-// create makes an object that is gone after the test.
+// create creates an object that is deleted after the test.
 func (s *setup) create(object *unstructured.Unstructured) {
 	s.Helper()
 	err := s.cluster.Client().Create(s.Context(), object)

@@ -8,7 +8,7 @@ import (
 
 type labTarget = labcluster.Target
 
-// TestPeers: whom a rule means.
+// TestPeers tests which peers a rule matches.
 func TestPeers(t *testing.T) {
 	play(t, map[string]scenario{
 		"by pod selector, of the policy's namespace": {play: func(s *setup) {
@@ -49,12 +49,12 @@ func TestPeers(t *testing.T) {
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}`)
 			s.holds("x/* -> x/* allowed", "y/* -> x/* denied", "z/* -> x/* denied")
 		}},
-		"all namespaces, and nobody outside": {play: func(s *setup) {
+		"all namespaces, and no address outside": {play: func(s *setup) {
 			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}`)
 			s.holds("*/* -> x/* allowed", "world -> x/* denied", "world -> y/* allowed", "x/* -> world allowed")
 		}},
-		"an empty list of peers is everybody": {play: func(s *setup) {
+		"an empty list of peers matches every peer": {play: func(s *setup) {
 			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [], ports: [{port: 80}]}]}`)
 			s.holds("*/* -> x/* TCP 80 allowed", "world -> x/* TCP 80 allowed", "*/* -> x/* TCP 81 denied", "world -> x/* UDP 80 denied")
@@ -75,7 +75,7 @@ func TestPeers(t *testing.T) {
 			s.holds("x/a -> y/a allowed", "x/a -> y/b denied", "x/a -> z/a denied")
 		}},
 		"an exception for names": {play: func(s *setup) {
-			// Port 81 over UDP stands for DNS, and z/c for its server.
+			// UDP port 81 stands for DNS, and z/c for the DNS server.
 			s.apply("x/deny", denyEgress)
 			s.apply("x/dns", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [
 				{namespaceSelector: {matchLabels: {ns: z}}, podSelector: {matchLabels: {pod: c}}}], ports: [{port: 81, protocol: UDP}]}]}`)

@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestPorts: on what a rule lets in and out.
+// TestPorts tests which ports a rule matches.
 func TestPorts(t *testing.T) {
 	play(t, map[string]scenario{
 		"by number": {play: func(s *setup) {
@@ -30,7 +30,7 @@ func TestPorts(t *testing.T) {
 			})
 			s.holds("*/* -> x/a TCP 80 denied", "*/* -> x/a TCP 81 allowed")
 		}},
-		"a name nobody has": {play: func(s *setup) {
+		"a name that no port has": {play: func(s *setup) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: nobody}]}]}`)
 			s.holds("*/* -> x/a denied")
 		}},

@@ -12,16 +12,17 @@ import (
 )
 
 const (
-	// answerTime is how long an answer may take that is to come.
-	answerTime = 5 * time.Second
-	// askInterval is the time from one question to the next.
-	askInterval = 20 * time.Millisecond
-	// silence is how many questions in turn must go unanswered to be refused.
+	// replyTime is how long an expected reply may take.
+	replyTime = 5 * time.Second
+	// requestInterval is the time between two requests.
+	requestInterval = 20 * time.Millisecond
+	// silence is how many consecutive requests get no reply on a connection that is
+	// denied.
 	silence = 15
 )
 
-// dialUDP opens a socket of a pod with a port of its own, towards port 80 of an
-// address. For conntrack, another socket with the same port is the same flow.
+// dialUDP opens a socket of a pod with its own port, towards port 80 of an address.
+// For conntrack, another socket with the same port is the same flow.
 func (s *setup) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 	s.Helper()
 	end := s.end(from)
@@ -31,50 +32,52 @@ func (s *setup) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 		conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, port)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 80)))
 		return err
 	}))
-	s.Cleanup(func() { _ = conn.Close() }) // Its pod may be gone.
+	s.Cleanup(func() { _ = conn.Close() }) // The pod may have been deleted.
 	return conn
 }
 
-// answered asks once. An answer to an earlier question does as well.
-func answered(conn *net.UDPConn) bool {
-	if conn.SetReadDeadline(time.Now().Add(askInterval)) != nil {
+// replied sends one request and reports whether a reply arrived, which may be to an
+// earlier request.
+func replied(conn *net.UDPConn) bool {
+	if conn.SetReadDeadline(time.Now().Add(requestInterval)) != nil {
 		return false
 	}
 	_, errWrite := conn.Write([]byte("?"))
 	buf := make([]byte, 16)
 	_, errRead := conn.Read(buf)
 	if errWrite != nil || errRead != nil {
-		wait(askInterval) // A refusal is answered at once.
+		wait(requestInterval) // A rejection arrives at once.
 		return false
 	}
 	return true
 }
 
-// goesOn wants that an open connection carries packets.
+// goesOn fails the test unless an open connection transfers packets.
 func (s *setup) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
-	for began := time.Now(); !answered(conn); {
-		if time.Since(began) > answerTime {
-			s.Fatalf("%s: no answer within %s", what, answerTime)
+	for began := time.Now(); !replied(conn); {
+		if time.Since(began) > replyTime {
+			s.Fatalf("%s: no reply within %s", what, replyTime)
 		}
 	}
 }
 
-// isCut wants that an open connection carries none. Its own packets came before.
+// isCut fails the test if an open connection transfers packets after those that are
+// already on their way.
 func (s *setup) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
-	// What is on its way already may arrive.
-	answered(conn)
+	// Packets on their way may still arrive.
+	replied(conn)
 	for n := range silence {
-		if answered(conn) {
-			s.Fatalf("%s: question %d was answered", what, n)
+		if replied(conn) {
+			s.Fatalf("%s: request %d got a reply", what, n)
 		}
 	}
 }
 
-// TestAddressReusedByOpenConnections: a pod has open connections, in both
-// directions, and goes. Another one with its address and its ports goes on with
-// them: they are what its own labels say (S53), and change with them (S51).
+// TestAddressReusedByOpenConnections deletes a pod that has open connections in both
+// directions. Another pod with its address and its ports continues them. Its own
+// labels decide about them (S53), also when they change (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
 	s := newSetup(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)

@@ -8,14 +8,14 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a play on a stage of its own. Before it begins, everybody reaches
-// everybody.
+// scenario is a test with its own setup. At its start, every pod can connect to
+// every other pod.
 type scenario struct {
 	targets []labcluster.Target
 	play    func(*setup)
 }
 
-// play runs scenarios by name, some of them at once.
+// play runs scenarios, some of them in parallel.
 func play(t *testing.T, scenarios map[string]scenario) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
@@ -27,7 +27,7 @@ func play(t *testing.T, scenarios map[string]scenario) {
 	}
 }
 
-// cleanup is for what is done after a test.
+// cleanup returns the context for calls after the end of a test.
 func cleanup() context.Context { return context.Background() }
 
 // probeTime is how long one connection may take.

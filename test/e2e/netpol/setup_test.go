@@ -21,9 +21,9 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// The pods of a stage: a, b and c in each of the namespaces x, y and z. Pods of
-// one name are on different nodes, and so are pods of one namespace. Each has
-// the label pod=NAME, its namespace ns=NAME, and the ports below.
+// The pods of a setup are a, b and c in each of the namespaces x, y and z. Pods of
+// one name are on different nodes, and so are pods of one namespace. Each pod has
+// the label pod=NAME and the ports below. Each namespace has the label ns=NAME.
 var (
 	namespaceNames = []string{"x", "y", "z"}
 	podNames       = []string{"a", "b", "c"}
@@ -57,7 +57,7 @@ type setup struct {
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside are ends beside the pods.
+	// outside are ends that are not pods.
 	outside []labcluster.End
 }
 
@@ -89,16 +89,16 @@ func (s *setup) must(err error) {
 	}
 }
 
-// namespace gives the real name of x, y or z.
+// namespace returns the real name of x, y or z.
 func (s *setup) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
-// key splits NAMESPACE/NAME and gives the real namespace.
+// key splits NAMESPACE/NAME and returns the key with the real namespace.
 func (s *setup) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod makes a pod as those of the stage are, after a change to it.
+// createPod creates a pod like the others, after change has changed it.
 func (s *setup) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -125,7 +125,7 @@ func (s *setup) pod(path string) *corev1.Pod {
 	return pod
 }
 
-// replacePod deletes a pod and makes it anew, changed.
+// replacePod deletes a pod and creates a changed one with the same name.
 func (s *setup) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
@@ -137,7 +137,8 @@ func (s *setup) replacePod(path string, change func(*corev1.Pod)) {
 	s.must(s.cluster.WaitRunning(s.Context(), s.key(path).Namespace))
 }
 
-// placeholder is $x for a real namespace, $ip4(x/a) and $ip6(x/a) for an address.
+// placeholder matches $x for a real namespace, and $ip4(x/a) and $ip6(x/a) for an
+// address.
 var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
 
 func (s *setup) fill(text string) string {
@@ -151,7 +152,7 @@ func (s *setup) fill(text string) string {
 	})
 }
 
-// address gives an end's address of family 4 or 6.
+// address returns the address of an end that has family 4 or 6.
 func (s *setup) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
@@ -163,7 +164,7 @@ func (s *setup) address(name, family string) netip.Addr {
 	return netip.Addr{}
 }
 
-// apply makes a policy, or changes it.
+// apply creates or updates a policy.
 func (s *setup) apply(path, spec string) {
 	s.Helper()
 	key := s.key(path)
@@ -205,7 +206,7 @@ func (s *setup) label(path, label, value string) {
 	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
 }
 
-// addOutside lets the world answer to addresses, as one more end.
+// addOutside adds addresses to the world as one more end.
 func (s *setup) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
@@ -227,7 +228,7 @@ func (s *setup) addOutside(name string, addresses ...string) {
 	s.outside = append(s.outside, end)
 }
 
-// end gives x/a, or an end outside.
+// end returns a pod such as x/a, or an end outside.
 func (s *setup) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {

@@ -14,15 +14,15 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade: a node's processes are replaced by those of another build, one
-// node after the other, under load.
+// TestUpgrade replaces the processes of each node in turn by those of another
+// build, under load.
 func TestUpgrade(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
 	s := newSetup(t, newCluster(t))
-	// The sealed pod is reached from y alone, whatever happens to all others.
+	// Whatever the other policies do, only y can connect to the sealed pod.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
@@ -31,14 +31,15 @@ func TestUpgrade(t *testing.T) {
 	s.Run("pods, back to the build before", func(t *testing.T) { s.on(t).replacePods(sluice) })
 }
 
-// on gives the stage to a part of its test.
+// on returns the setup for a subtest.
 func (s *setup) on(t *testing.T) *setup {
 	part := *s
 	part.T = t
 	return &part
 }
 
-// upgradeAgents: 0 wrong verdicts, 0 lost flows, while policies change.
+// upgradeAgents checks that there is no wrong verdict and no lost flow while
+// policies change.
 func (s *setup) upgradeAgents(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -64,8 +65,9 @@ func (s *setup) upgradeAgents(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
-// upgradeDataplanes: 0 packets of accepted flows lost, refused stays refused,
-// and new connections wait at most for a listener.
+// upgradeDataplanes checks that no packet of an accepted flow is lost, that denied
+// connections stay denied, and that new connections only wait until there is a
+// listener.
 func (s *setup) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -82,7 +84,7 @@ func (s *setup) upgradeDataplanes(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-// replacePods does what a DaemonSet's update does: the whole pod ends, and one
+// replacePods does what an update of a DaemonSet does: the whole pod ends, and a pod
 // of the other build starts with its init container.
 func (s *setup) replacePods(program string) {
 	s.cluster.SetProgram(program)
@@ -114,7 +116,7 @@ func (s *setup) stopAll(refused []*guard, allowed, streams *load) {
 	streams.stop("packets of accepted flows")
 }
 
-// runs wants that a process is of a build.
+// runs checks that a process runs a build.
 func (s *setup) runs(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
@@ -129,8 +131,9 @@ func (s *setup) runs(p *process.Process, program string) {
 // listenerTime is how long a node may be without a listener.
 const listenerTime = 30 * time.Second
 
-// watchListener watches the node's queues. The returned function waits until all
-// have had no listener and have one again, and gives the time in between.
+// watchListener observes the queues of a node. The returned function waits until all
+// of them have lost their listener and have one again, and returns the time
+// between.
 func (s *setup) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)
@@ -164,8 +167,8 @@ func (s *setup) watchListener(n *labcluster.Node) func() time.Duration {
 	}
 }
 
-// listeners counts the queues of a node that somebody listens at (nf_queue's
-// instances, net/netfilter/nfnetlink_queue.c).
+// listeners returns the number of queues of a node that have a listener (the
+// instances in net/netfilter/nfnetlink_queue.c).
 func listeners(n *labcluster.Node) (count int, err error) {
 	err = n.Host().Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")

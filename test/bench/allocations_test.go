@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// Whose allocations are told apart.
+// The modules that allocations are attributed to.
 const (
 	ours   = "ours"
 	theirs = "theirs"
 )
 
-// allocatedBy counts allocations since the start: ours, which are those that
-// the packages of the dataplane make or have Go's own library make, and those
-// of other modules.
+// allocatedBy returns the number of allocations since the start by module. Ours are
+// made by the packages of the dataplane, directly or in Go's standard library.
 func allocatedBy() map[string]int64 {
-	// What was allocated lately is in the profile after two collections.
+	// The profile contains recent allocations after two collections.
 	runtime.GC()
 	runtime.GC()
 	n, _ := runtime.MemProfile(nil, true)
@@ -29,9 +28,9 @@ func allocatedBy() map[string]int64 {
 	return by
 }
 
-// maker says who made an allocation, by the files: a function literal of
-// another module has one of our names once it is inlined. This package's own
-// allocations are nobody's.
+// maker returns the module that made an allocation. It looks at the files, because
+// an inlined function literal of another module has a name of ours. It returns ""
+// for allocations of this package.
 func maker(stack []uintptr) string {
 	frames := runtime.CallersFrames(stack)
 	for {

@@ -24,15 +24,16 @@ import (
 const (
 	// streamPort is the UDP port of the connection that stays open.
 	streamPort = 7778
-	// silence is how long nothing may come until the connection counts as cut.
+	// silence is how long no packet may arrive until the connection counts as cut.
 	silence = 300 * time.Millisecond
 )
 
-// BenchmarkApply measures the whole way of a policy in a cluster of 10,000 pods
-// and 1,000 policies on a real API server, of which one node runs agent and
-// dataplane: from the return of the write to the API server to the first packet
-// that is let through by it (apply), of 5,000 datagrams a second, each of a new
-// flow; and to the last packet of an open connection that it forbids (revoke).
+// BenchmarkApply measures how long a change of a policy takes from the API server to
+// the packets. The cluster has 10,000 pods and 1,000 policies on a real API server,
+// and one node that runs agent and dataplane. Both times start when the write to the
+// API server returns. apply ends with the first packet that the policy allows, out
+// of 5,000 datagrams a second, each of a new flow. revoke ends with the last packet
+// of an open connection that the policy denies.
 func BenchmarkApply(b *testing.B) {
 	a := newApplication(b)
 	var applied, revoked []time.Duration
@@ -53,16 +54,16 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// application is a cluster in which a client sends to a server what a policy
-// allows only now and then.
+// application is a cluster in which a policy alternately allows and denies the
+// connections of a client to a server.
 type application struct {
 	b       *testing.B
 	cluster *labcluster.Cluster
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is when the first new flow came since it was 0, last when the open
-	// connection was last heard of, by now.
+	// first is when the first new flow arrived since first was 0. last is when a
+	// packet of the open connection arrived last. Both are results of now.
 	first, last atomic.Int64
 }
 
@@ -85,8 +86,8 @@ func newApplication(b *testing.B) *application {
 	a.isolate()
 	a.must(a.cluster.WaitEnforced(b.Context()))
 	from, to := ipv4(client), ipv4(server)
-	a.hear(server, netip.AddrPortFrom(to, probePort), &a.first, false)
-	a.hear(server, netip.AddrPortFrom(to, streamPort), &a.last, true)
+	a.receive(server, netip.AddrPortFrom(to, probePort), &a.first, false)
+	a.receive(server, netip.AddrPortFrom(to, streamPort), &a.last, true)
 	a.stream(client, netip.AddrPortFrom(to, streamPort))
 	a.prober = start(b, client.Host, "send", sendConfig{Flows: []udpFlow{{from, to, probePort}}})
 	return a
@@ -105,7 +106,7 @@ func ipv4(p *lab.Pod) netip.Addr {
 	return address
 }
 
-// pod makes a pod and waits until it runs.
+// pod creates a pod and waits until it runs.
 func (a *application) pod(name, node string) *lab.Pod {
 	a.b.Helper()
 	a.must(a.cluster.Client().Create(a.b.Context(), &corev1.Pod{
@@ -116,7 +117,7 @@ func (a *application) pod(name, node string) *lab.Pod {
 	return a.cluster.Pod(metav1.NamespaceDefault, name)
 }
 
-// isolate makes the policy, which allows nothing at first.
+// isolate creates the policy, which allows nothing at first.
 func (a *application) isolate() {
 	a.b.Helper()
 	a.policy = stage.Policy(a.b, "default/server", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`)
@@ -126,8 +127,7 @@ func (a *application) isolate() {
 	a.must(a.cluster.Client().Create(a.b.Context(), a.policy))
 }
 
-// write changes the policy and gives the time at which the API server had
-// answered.
+// write changes the policy and returns the time at which the API server replied.
 func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.Duration {
 	a.b.Helper()
 	a.policy.Spec.Ingress = rules
@@ -135,7 +135,7 @@ func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.
 	return now()
 }
 
-// allow gives the time until the first new flow passes, and waits until the open
+// allow returns the time until the first new flow passes, and waits until the open
 // connection goes on.
 func (a *application) allow() time.Duration {
 	a.b.Helper()
@@ -143,40 +143,40 @@ func (a *application) allow() time.Duration {
 	var written time.Duration
 	var wait sync.WaitGroup
 	wait.Go(func() { written = a.write(a.allowed) })
-	deadline := now() + patience
-	// No more datagrams than needed, because each is a connection more.
+	deadline := now() + timeout
+	// Send no more datagrams than needed, because each opens a connection.
 	for a.first.Load() == 0 {
 		if now() > deadline {
-			a.b.Fatalf("no datagram came within %s", patience)
+			a.b.Fatalf("no datagram came within %s", timeout)
 		}
-		a.prober.ask(sendRequest{Count: 20, PerSecond: 5000}, &sent{})
+		a.prober.call(sendRequest{Count: 20, PerSecond: 5000}, &sent{})
 	}
 	wait.Wait()
 	for time.Duration(a.last.Load()) < written {
 		if now() > deadline {
-			a.b.Fatalf("the open connection does not go on within %s", patience)
+			a.b.Fatalf("the open connection does not go on within %s", timeout)
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The watch may be faster than the answer to the write.
+	// The agent may receive the change before the write returns.
 	return max(0, time.Duration(a.first.Load())-written)
 }
 
-// forbid gives the time until the last packet of the open connection.
+// forbid returns the time until the last packet of the open connection.
 func (a *application) forbid() time.Duration {
 	a.b.Helper()
 	written := a.write(nil)
 	for now()-time.Duration(a.last.Load()) < silence {
-		if now()-written > patience {
-			a.b.Fatalf("the open connection is not cut within %s", patience)
+		if now()-written > timeout {
+			a.b.Fatalf("the open connection is not cut within %s", timeout)
 		}
 		<-time.After(time.Millisecond)
 	}
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// hear notes when something came: the first time only, or the last.
-func (a *application) hear(server *lab.Pod, at netip.AddrPort, when *atomic.Int64, last bool) {
+// receive records when packets arrive: the first one only, or the last one.
+func (a *application) receive(server *lab.Pod, at netip.AddrPort, when *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn
 	a.must(server.Do(func() (err error) {
@@ -199,7 +199,7 @@ func (a *application) hear(server *lab.Pod, at netip.AddrPort, when *atomic.Int6
 	}()
 }
 
-// stream sends a datagram of one connection every millisecond.
+// stream sends a datagram over one connection every millisecond.
 func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -214,7 +214,7 @@ func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for i := uint64(0); ; i++ {
-			// An error is an ICMP answer to a datagram before.
+			// An error is an ICMP error about an earlier datagram.
 			_, _ = conn.Write(binary.BigEndian.AppendUint64(nil, i))
 			select {
 			case <-tick.C:

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// role reads what it is to do as JSON, line by line, answers each line with
-// one, and ends with its input.
+// role is what a child process does. It reads requests as lines of JSON, replies to
+// each with one line, and ends with its input.
 type role func(in *json.Decoder, out *json.Encoder) error
 
 func TestMain(m *testing.M) {
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if name == profiledWorker {
-		// Before anything allocates.
+		// This must be set before anything is allocated.
 		runtime.MemProfileRate = 1
 	}
 	roles := map[string]role{
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child is a process that plays a role in the namespace of a host.
+// child is a process that has a role in the namespace of a host.
 type child struct {
 	b   *testing.B
 	cmd *exec.Cmd
@@ -53,7 +53,7 @@ type child struct {
 	out *json.Decoder
 }
 
-// start starts a child, gives it its configuration and waits until it is ready.
+// start starts a child, sends its configuration and waits until it is ready.
 func start(b *testing.B, host *lab.Host, name string, config any) *child {
 	b.Helper()
 	c := &child{b: b, cmd: process.Self(name)}
@@ -71,32 +71,32 @@ func start(b *testing.B, host *lab.Host, name string, config any) *child {
 		b.Fatal(err)
 	}
 	b.Cleanup(c.end)
-	c.ask(config, &struct{}{})
+	c.call(config, &struct{}{})
 	return c
 }
 
-// ask sends a line and waits for the answer.
-func (c *child) ask(request, answer any) {
+// call sends a request and waits for the reply.
+func (c *child) call(request, reply any) {
 	c.b.Helper()
-	c.tell(request)
-	c.hear(answer)
+	c.send(request)
+	c.receive(reply)
 }
 
-func (c *child) tell(request any) {
+func (c *child) send(request any) {
 	c.b.Helper()
 	if err := json.NewEncoder(c.in).Encode(request); err != nil {
 		c.b.Fatal(err)
 	}
 }
 
-func (c *child) hear(answer any) {
+func (c *child) receive(reply any) {
 	c.b.Helper()
-	if err := c.out.Decode(answer); err != nil {
+	if err := c.out.Decode(reply); err != nil {
 		c.b.Fatal(err)
 	}
 }
 
-// end closes the child's input and waits for it.
+// end closes the child's input and waits until the child has ended.
 func (c *child) end() {
 	_ = c.in.Close()
 	if err := c.cmd.Wait(); err != nil {

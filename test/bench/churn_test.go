@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	// changesPerSecond is how many pods are changed, made or deleted.
+	// changesPerSecond is how many pods are changed, created or deleted per second.
 	changesPerSecond = 200
 	// ticks is USER_HZ, the unit of times in /proc/PID/stat.
 	ticks = 100
-	// late is after which a publication is later than it may be, a bucket of the
-	// agent's histogram.
+	// late is the time in seconds after which a publication counts as late. It is a
+	// bucket of the agent's histogram.
 	late = "0.1"
 )
 
-// BenchmarkAgentChurn measures an agent while 200 pods change in a second, of
-// 10,000 that 1,000 policies select from, for a minute: the processor time that
-// its process takes, in cores, and how many of its events were published more
-// than 100 ms later.
+// BenchmarkAgentChurn measures an agent while 200 of 10,000 pods change per second
+// for a minute. 1,000 policies select from these pods. It reports the processor
+// time of the agent's process in cores, and the number of events that were published
+// more than 100 ms later.
 func BenchmarkAgentChurn(b *testing.B) {
 	server := startServer(b)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
@@ -50,7 +50,7 @@ func BenchmarkAgentChurn(b *testing.B) {
 	changes := choose(60, 2) * changesPerSecond
 	churn(b, c, objects, changes)
 	took := now() - begun
-	// What was written last is published by then, if it is not late.
+	// The last change is published after that, unless it is late.
 	<-time.After(time.Second)
 	after := agent.work()
 	events := after.events - before.events
@@ -64,10 +64,10 @@ func BenchmarkAgentChurn(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// work is what an agent has done so far.
+// work is the work of an agent since its start.
 type work struct {
 	cpu time.Duration
-	// events were published, inTime of them not late.
+	// events is the number of published events, inTime of those that were not late.
 	events, inTime uint64
 }
 
@@ -77,7 +77,7 @@ func (a *agentProcess) work() (w work) {
 	if err != nil {
 		a.b.Fatal(err)
 	}
-	// After the name, which is in parentheses: utime and stime are fields 14 and 15.
+	// The name is in parentheses. After it, utime and stime are fields 14 and 15.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {
@@ -100,7 +100,7 @@ func (a *agentProcess) work() (w work) {
 	return w
 }
 
-// churn changes labels of pods, makes pods and deletes them again.
+// churn changes labels of pods, creates pods and deletes them again.
 func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes int) {
 	b.Helper()
 	var known []*corev1.Pod
@@ -111,7 +111,7 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var group errgroup.Group
-	// A slow API server slows the changes, and changes/s says so.
+	// A slow API server slows the changes down, which changes/s shows.
 	group.SetLimit(writers)
 	tick := time.NewTicker(time.Second / changesPerSecond)
 	defer tick.Stop()
@@ -124,13 +124,13 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 			pod.Spec.Containers[0].Image = "none"
 			group.Go(func() error { return c.Create(b.Context(), pod) })
 		case 9:
-			// It may be gone already.
+			// The pod may have been deleted already.
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
 			})
 		default:
-			// A label that policies select by, nearly always with another value than
-			// before.
+			// Change a label that policies select by. Nearly always its value differs from
+			// the previous one.
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, i%50)
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Patch(b.Context(), pod, client.RawPatch(types.MergePatchType, patch)))

@@ -13,13 +13,13 @@ import (
 
 const connectQueue = 100
 
-// maxReset: more than one reset in so many connections is wrong.
+// maxReset is how many connections there must be for each one that is reset.
 const maxReset = 100
 
 // BenchmarkConnect measures new TCP connections (connect, one byte, close) to an
-// isolated pod: how many in a second, and how long connect(2) takes at 2,000 a
-// second. They are compared with the same rules whose last one accepts instead
-// of queueing.
+// isolated pod: how many per second, and how long connect(2) takes at 2,000 per
+// second. It compares them with the same rules whose last rule accepts instead of
+// queueing.
 func BenchmarkConnect(b *testing.B) {
 	c := newConnections(b)
 	b.Run("parallel=16", c.race)
@@ -50,7 +50,7 @@ func newConnections(b *testing.B) *connections {
 	return c
 }
 
-// allowedTCP finds an isolated pod of the node with a range of ports that a pod
+// allowedTCP returns an isolated pod of the node and a range of its ports that a pod
 // of another node may connect to.
 func (s *setup) allowedTCP() tcpConfig {
 	s.b.Helper()
@@ -71,8 +71,8 @@ candidates:
 	return tcpConfig{}
 }
 
-// enforce puts the rules in place: with the queue, or with a rule that accepts
-// in its place. Connection tracking forgets everything.
+// enforce installs the rules with the queue, or with a rule that accepts instead. It
+// deletes all connection tracking entries.
 func (c *connections) enforce(queue bool) {
 	c.b.Helper()
 	c.install(connectQueue)
@@ -99,10 +99,10 @@ func acceptInsteadOfQueue() error {
 	return n.Flush()
 }
 
-// The two ways of BenchmarkConnect, by name.
+// ways are the names of what BenchmarkConnect compares.
 var ways = [2]string{"sluice", "accept"}
 
-// each runs both ways in turns, one round to warm up.
+// each runs both ways alternately, after one round to warm up.
 func (c *connections) each(rounds int, r connectRequest, take func(way int, made connected)) {
 	c.b.Helper()
 	for round := range rounds + 1 {
@@ -110,7 +110,7 @@ func (c *connections) each(rounds int, r connectRequest, take func(way int, made
 			way := (round + i) % len(ways)
 			c.enforce(way == 0)
 			var made connected
-			c.client.ask(r, &made)
+			c.client.call(r, &made)
 			if made.Reset*maxReset > made.Connections {
 				c.b.Fatalf("%s: %d of %d connections were reset", ways[way], made.Reset, made.Connections)
 			}

@@ -1,6 +1,6 @@
-// Package bench measures the packet path on real packets: what a verdict costs,
-// and what connections and streams lose. Every figure is compared with something
-// simpler on the same path in the same run, in rounds that take turns.
+// Package bench measures the packet path with real packets: what a verdict costs,
+// and how much slower connections and streams are. Every result is compared with
+// something simpler on the same path in the same run, in alternating rounds.
 //
 //	+-- client --+        +------------ node -------------+        +-- world --+
 //	|  senders   |--veth--|  table inet sluice  --> queue |--veth--|           |
@@ -8,8 +8,8 @@
 //	                                       child process: a worker, or
 //	                                       what it is compared with
 //
-// Whoever serves a queue is a process of its own, so that its CPU time is known
-// (getrusage(2)): reading packets, deciding, and what the kernel does with
-// them until the verdicts have been carried out. Senders are processes of their
-// own, too, so that no garbage collection of another part disturbs them.
+// The process that serves a queue does nothing else, so that its CPU time is known
+// (getrusage(2)). That time contains reading packets, the decision, and the work of
+// the kernel until the verdicts are carried out. Senders are also separate
+// processes, so that garbage collections of other parts do not disturb them.
 package bench

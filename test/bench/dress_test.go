@@ -9,8 +9,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// dress gives a pod what pods of real clusters have and no policy refers to:
-// with the managed fields that the API server adds, about 6 KiB.
+// dress adds what pods of real clusters contain and no policy refers to. With the
+// managed fields that the API server adds, this is about 6 KiB.
 func dress(pod *corev1.Pod) {
 	pod.Annotations = map[string]string{
 		"kubectl.kubernetes.io/default-container": pod.Spec.Containers[0].Name,

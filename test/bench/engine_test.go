@@ -18,13 +18,13 @@ type engineConfig struct {
 	Config   engine.Config
 }
 
-// engineRequest asks the engine to answer when a generation is acknowledged.
+// engineRequest asks for a reply when a generation is acknowledged.
 type engineRequest struct{ Generation uint64 }
 
-// acknowledged says when, by the clock that all processes share.
+// acknowledged contains the time, by the clock that all processes share.
 type acknowledged struct{ At time.Duration }
 
-// engineRole is the engine of the dataplane on a state directory.
+// engineRole runs the engine of the dataplane on a state directory.
 func engineRole(in *json.Decoder, out *json.Encoder) error {
 	config := engineConfig{Config: engine.Config{Log: logr.Discard()}}
 	if err := in.Decode(&config); err != nil {
@@ -75,7 +75,7 @@ type nothing struct{}
 
 func (nothing) Close() error { return nil }
 
-// now is the time since the machine was started.
+// now returns the time since the machine was booted.
 func now() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

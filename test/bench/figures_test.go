@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// once says whether benchmarks only have to prove that they run: -benchtime=1x.
+// once reports whether benchmarks only have to show that they run: -benchtime=1x.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose gives a number for a run that counts, or one for a run that proves
-// that the benchmark works.
+// choose returns full, or proof if the run only shows that the benchmark works.
 func choose(full, proof int) int {
 	if once() {
 		return proof
@@ -25,12 +24,12 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// medianRatio compares what was measured in the same rounds.
+// medianRatio returns the median of the ratios of the same rounds.
 func medianRatio(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x / y })
 }
 
-// medianDifference compares what was measured in the same rounds.
+// medianDifference returns the median of the differences of the same rounds.
 func medianDifference(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x - y })
 }
@@ -43,14 +42,14 @@ func medianOf(a, b []float64, compare func(x, y float64) float64) float64 {
 	return median(out)
 }
 
-// quantile gives the value that a share of all, which are sorted, do not
-// exceed, in nanoseconds.
+// quantile returns the value in nanoseconds that the given share of the sorted
+// values does not exceed.
 func quantile(sorted []time.Duration, share float64) float64 {
 	return float64(sorted[min(int(share*float64(len(sorted))), len(sorted)-1)])
 }
 
-// report gives a row of figures, without the time of the benchmark itself,
-// which says nothing.
+// report reports a row of figures. It hides the time of the benchmark itself, which
+// means nothing.
 func report(b *testing.B, name string, figures map[string]float64) {
 	b.Helper()
 	b.Run(name, func(b *testing.B) {

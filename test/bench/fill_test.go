@@ -14,11 +14,12 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// writers is how many objects are written at once.
+// writers is how many objects are written at the same time.
 const writers = 32
 
-// fill makes the objects of a cluster on an API server: pods of cluster.LocalNode
-// on another node, and none of them more than an object.
+// fill creates the objects of a cluster on an API server. Pods of cluster.LocalNode
+// are on the node local. The pods exist only as objects; no process stands for
+// them.
 func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local string) {
 	b.Helper()
 	ctx := b.Context()
@@ -85,8 +86,8 @@ func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local s
 	})
 }
 
-// storePods puts pods where the API server has its own. The first is written
-// through it, and the others get what it added to that one.
+// storePods writes pods into the storage of the API server. It creates the first
+// one through the API server, and adds the same fields to the others.
 func storePods(b *testing.B, server *kube.Server, c client.Client, pods iter.Seq[*corev1.Pod]) {
 	b.Helper()
 	next, stop := iter.Pull(pods)

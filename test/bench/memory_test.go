@@ -22,17 +22,17 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// settle is how long an agent rests before its memory is read: by then the
-// runtime has given back what the start took.
+// settle is how long an agent is left alone before its memory is read. In that time
+// the Go runtime returns the memory that the start needed.
 const settle = 20 * time.Second
 
 // agentReady is how long an agent may take to read a cluster.
 const agentReady = 5 * time.Minute
 
-// BenchmarkAgentMemory measures what an agent's process has in memory, as the
-// kernel counts it: on a real API server with no pods, and with many, each of
-// about 6 KiB. above is what the cluster adds; peak is the most that it ever
-// had, which the start needs; start is the time until it has published.
+// BenchmarkAgentMemory measures the resident memory of an agent's process on a real
+// API server, with no pods and with many pods of about 6 KiB. above is what the
+// cluster adds. peak is the maximum, which the start needs. start is the time until
+// the agent has published.
 func BenchmarkAgentMemory(b *testing.B) {
 	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}
 	if once() {
@@ -65,7 +65,8 @@ func BenchmarkAgentMemory(b *testing.B) {
 	}
 }
 
-// buildProgram builds sluice, static: in a node's container is nothing else.
+// buildProgram builds sluice. It is static, because the container of a node contains
+// nothing else.
 func buildProgram(b *testing.B) string {
 	b.Helper()
 	ctrllog.SetLogger(logr.Discard())
@@ -97,7 +98,7 @@ type agentProcess struct {
 	metrics string
 }
 
-// newAgent starts one and waits until it has published.
+// newAgent starts an agent and waits until it has published.
 func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
 	health := kube.FreeAddress(b)
@@ -118,7 +119,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	return a
 }
 
-// settled gives the bytes in memory after a rest, and the most so far.
+// settled returns the resident memory in bytes after a pause, and its maximum.
 func (a *agentProcess) settled() (resident, peak float64) {
 	a.b.Helper()
 	if !once() {

@@ -24,21 +24,21 @@ import (
 )
 
 const (
-	// openConnections is how many the node tracks, changing how many of them each
-	// change of the policy concerns.
+	// openConnections is the number of connections that the node tracks. changing is
+	// how many of them a change of the policy concerns.
 	openConnections = 100000
 	changing        = 1000
-	// probePort is the UDP port that is allowed and refused in turns.
+	// probePort is the UDP port that is alternately allowed and denied.
 	probePort = 7777
-	// patience is how long a generation may take to show.
-	patience = 10 * time.Second
+	// timeout is how long a generation may take to have an effect.
+	timeout = 10 * time.Second
 )
 
-// BenchmarkRevoke measures how fast a change of one policy is in force while
-// the node tracks 100,000 connections of isolated pods, 1,000 of which change:
-// from the renamed symlink to the first verdict by the new tree, seen by
-// 5,000 datagrams a second, each of a new flow, and to the acknowledgement
-// that every connection was judged again.
+// BenchmarkRevoke measures how long a change of one policy takes while the node
+// tracks 100,000 connections of isolated pods, 1,000 of which change. Both times
+// start when the symlink is renamed. One ends with the first verdict by the new
+// tree, seen by 5,000 datagrams a second, each of a new flow. The other ends with
+// the acknowledgement that every connection was re-evaluated.
 func BenchmarkRevoke(b *testing.B) {
 	r := newRevocation(b)
 	var verdicts, acknowledgements []time.Duration
@@ -62,15 +62,15 @@ func BenchmarkRevoke(b *testing.B) {
 	}
 }
 
-// revocation is a node whose engine runs, and a client that sends to a server
-// what a policy allows only now and then.
+// revocation is a node with a running engine, and a client whose connections to a
+// server a policy alternately allows and denies.
 type revocation struct {
 	*setup
 	policy     *networkingv1.NetworkPolicy
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is when the first datagram came since it was 0, by now.
+	// first is when the first datagram arrived since first was 0, a result of now.
 	first atomic.Int64
 }
 
@@ -84,13 +84,13 @@ func newRevocation(b *testing.B) *revocation {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// Probes of long ago are forgotten, so that each is a new flow.
+	// Old probes are deleted soon, so that each probe is a new flow.
 	if err := r.node.Sysctl("net/netfilter/nf_conntrack_udp_timeout", "2"); err != nil {
 		b.Fatal(err)
 	}
 	r.listen(server.Do, ends.Server)
 	r.open(ends)
-	// The engine's log is nobody's.
+	// Discard the log of the engine.
 	config := engine.Config{
 		Marks: r.config.Marks, QueueBase: 100, Queues: 2,
 		FailurePolicy: r.config.FailurePolicy, Deny: r.config.Deny, Log: logr.Discard(),
@@ -100,7 +100,7 @@ func newRevocation(b *testing.B) *revocation {
 	return r
 }
 
-// allowProbes is the policy that comes and goes.
+// allowProbes returns the policy that is added and removed.
 func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy {
 	r.b.Helper()
 	pod, ok := r.snapshot.Owner(server)
@@ -119,7 +119,7 @@ func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy 
 	}
 }
 
-// listen notes when the first datagram comes.
+// listen records when the first datagram arrives.
 func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	r.b.Helper()
 	var conn *net.UDPConn
@@ -142,8 +142,8 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	}()
 }
 
-// open fills the node's connection tracking: flows of its isolated pods, half of
-// them as some rule allows, and such to the port that changes.
+// open fills the connection tracking of the node with flows of its isolated pods,
+// half of which a rule allows, and with flows to the port that changes.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()
 	const hour = 3600
@@ -169,9 +169,9 @@ func (r *revocation) open(ends tcpConfig) {
 	}
 }
 
-// change publishes a tree with or without the policy, and gives the times from
-// the renamed symlink to the first datagram, where the policy allows it, and to
-// the acknowledgement.
+// change publishes a tree with or without the policy. It returns the times from the
+// rename of the symlink to the first datagram, if the policy allows it, and to the
+// acknowledgement.
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
@@ -190,21 +190,21 @@ func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duratio
 	if err := os.Rename(link, current); err != nil {
 		r.b.Fatal(err)
 	}
-	r.engine.tell(engineRequest{r.generation})
-	// No more datagrams than needed, because each is a connection more.
+	r.engine.send(engineRequest{r.generation})
+	// Send no more datagrams than needed, because each opens a connection.
 	for allowed && r.first.Load() == 0 {
-		if now()-begin > patience {
-			r.b.Fatalf("generation %d: no datagram came within %s", r.generation, patience)
+		if now()-begin > timeout {
+			r.b.Fatalf("generation %d: no datagram came within %s", r.generation, timeout)
 		}
-		r.sender.ask(sendRequest{Count: 50, PerSecond: 5000}, &sent{})
+		r.sender.call(sendRequest{Count: 50, PerSecond: 5000}, &sent{})
 	}
 	var done acknowledged
-	r.engine.hear(&done)
+	r.engine.receive(&done)
 	return time.Duration(r.first.Load()) - begin, done.At - begin
 }
 
-// write puts the tree of this generation beside the one before, and a symlink to
-// it that only has to be renamed.
+// write writes the tree of this generation and a symlink to it, which only needs to
+// be renamed.
 func (r *revocation) write() (link string) {
 	r.b.Helper()
 	dir := filepath.Join(r.state, "tree")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendConfig is between whom datagrams go. The sources need not be the
-// sender's own.
+// sendConfig contains the flows of datagrams. The host need not have their source
+// addresses.
 type sendConfig struct{ Flows []udpFlow }
 
 type udpFlow struct {
@@ -21,13 +21,13 @@ type udpFlow struct {
 	DstPort  uint16
 }
 
-// sendRequest asks for datagrams, each the first of a new flow.
+// sendRequest requests datagrams. Each is the first one of a new flow.
 type sendRequest struct {
 	Count int
-	// PerSecond is 0 for as fast as it goes.
+	// PerSecond is the rate. 0 means as fast as possible.
 	PerSecond int
-	// Random is whether they come independently of each other, as those of many
-	// senders do (a Poisson process), and not evenly.
+	// Random sends datagrams independently of each other, as many senders do (a
+	// Poisson process), instead of at even intervals.
 	Random bool
 }
 
@@ -47,12 +47,12 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&config); err != nil {
 		return err
 	}
-	// With IPPROTO_RAW the header is the sender's (raw(7)).
+	// With IPPROTO_RAW the sender provides the IP header (raw(7)).
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return fmt.Errorf("opening raw socket: %w", err)
 	}
-	// Timers to the nanosecond (prctl(2)).
+	// Let timers be exact to the nanosecond (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("setting timer slack: %w", err)
 	}
@@ -87,7 +87,7 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// waitUntil lets the thread rest until a time.
+// waitUntil suspends the thread until a time.
 func waitUntil(t time.Time) {
 	if d := time.Until(t); d > 0 {
 		pause := unix.NsecToTimespec(int64(d))
@@ -95,7 +95,7 @@ func waitUntil(t time.Time) {
 	}
 }
 
-// send sends the number-th datagram.
+// send sends the datagram with a number.
 func send(fd int, flows []udpFlow, number int) error {
 	f := flows[number%len(flows)]
 	var data [datagramSize]byte

@@ -25,16 +25,16 @@ import (
 const (
 	// worker is a worker of dataplane/queue with a compiled tree.
 	worker = "worker"
-	// profiledWorker is one whose allocations are all recorded.
+	// profiledWorker is a worker that records all its allocations.
 	profiledWorker = "profiled-worker"
-	// bareLoop reads and answers with the same system calls as a worker, accepts
-	// everything, looks at nothing and allocates nothing.
+	// bareLoop uses the same system calls as a worker. It accepts every packet, reads
+	// nothing of it and allocates nothing.
 	bareLoop = "bare-loop"
-	// plainLoop is go-nfqueue as its documentation shows it, accepting everything.
+	// plainLoop is go-nfqueue as in its documentation. It accepts every packet.
 	plainLoop = "plain-loop"
 )
 
-// Settings that all of them share, those of dataplane/queue.
+// Settings that all of them share. They are those of dataplane/queue.
 const (
 	copyRange     = 256
 	maxWaiting    = 8192
@@ -47,19 +47,19 @@ type serveConfig struct {
 	Mask     uint32
 }
 
-// usage is what a server has used since it was started.
+// usage is what a server has used since its start.
 type usage struct {
 	Verdicts uint64
-	// CPU is user and system time of all threads.
+	// CPU is the user and system time of all threads.
 	CPU time.Duration
-	// Allocations are those of the Go runtime's count.
+	// Allocations is the count of the Go runtime.
 	Allocations uint64
-	// AllocatedBy counts allocations by the package that made them, where they
-	// are recorded.
+	// AllocatedBy counts allocations by the module that made them, if they are
+	// recorded.
 	AllocatedBy map[string]int64
 }
 
-// serveRole answers every line with the usage so far.
+// serveRole replies to every request with the usage so far.
 func serveRole(serve func(serveConfig) (verdicts func() uint64, err error)) role {
 	return func(in *json.Decoder, out *json.Encoder) error {
 		var config serveConfig
@@ -148,7 +148,7 @@ func servePlain(config serveConfig) (func() uint64, error) {
 	return verdicts.Load, err
 }
 
-// prepare gives a socket the buffer and the patience of a worker's.
+// prepare sets the buffer and the timeout that the socket of a worker has.
 func prepare(c *netlink.Conn) error {
 	if err := c.SetOption(netlink.NoENOBUFS, true); err != nil {
 		return err
@@ -167,15 +167,15 @@ func prepare(c *netlink.Conn) error {
 const (
 	batchSize   = 64
 	messageSize = 2048
-	// Netlink header, struct nfgenmsg, and one attribute with struct
+	// A netlink header, struct nfgenmsg, and one attribute with struct
 	// nfqnl_msg_verdict_hdr.
 	verdictSize = 16 + 4 + 4 + 8
-	// Where the packet's number is in a message: the kernel puts
+	// numberOffset is the offset of the packet ID in a message. The kernel puts
 	// struct nfqnl_msg_packet_hdr first.
 	numberOffset = 16 + 4 + 4
 )
 
-// bare is the bare loop: the socket calls of dataplane/queue and nothing else.
+// bare is the bare loop: only the socket calls of dataplane/queue.
 type bare struct {
 	raw      syscall.RawConn
 	verdicts atomic.Uint64
@@ -250,7 +250,7 @@ func (l *bare) run() {
 	}
 }
 
-// Numbers of include/uapi/linux/netfilter/nfnetlink_queue.h.
+// Constants of include/uapi/linux/netfilter/nfnetlink_queue.h.
 const (
 	messageVerdict   = 1
 	messageConfig    = 2
@@ -263,7 +263,7 @@ const (
 	commandBind      = 1
 )
 
-// bind takes a queue for a connection, with the settings that a worker has.
+// bind binds a queue to a socket, with the settings of a worker.
 func bind(c *netlink.Conn, number uint16) error {
 	word := func(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 	for _, attributes := range [][]netlink.Attribute{

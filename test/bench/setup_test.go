@@ -28,20 +28,21 @@ type setup struct {
 	lab     *lab.Lab
 	node    *lab.Node
 	cluster *cluster.Realistic
-	// snapshot, compiler and builder lead to the tree.
+	// snapshot, compiler and builder produce the tree.
 	snapshot *policy.Snapshot
 	compiler *compile.Compiler
 	builder  *build.Builder
-	// state is the state directory, with the tree of the cluster.
+	// state is the path of the state directory, which contains the tree of the
+	// cluster.
 	state string
 	tree  *tree.Tree
-	// generation isolates who is isolated.
+	// generation contains the pods that are isolated.
 	generation  engine.Generation
 	config      ruleset.Config
 	connections *timo.Conn
 }
 
-// Size of the cluster.
+// The size of the cluster.
 const (
 	pods     = 10000
 	policies = 1000
@@ -82,7 +83,7 @@ func newSetup(b *testing.B) *setup {
 	return s
 }
 
-// publish compiles the cluster for the node.
+// publish compiles the cluster for the node and publishes the tree.
 func (s *setup) publish() {
 	s.b.Helper()
 	s.snapshot = policy.NewSnapshot()
@@ -133,7 +134,7 @@ func (s *setup) inNode(call func() error) {
 	}
 }
 
-// install puts the rules in place, with one queue.
+// install installs the rules with one queue.
 func (s *setup) install(queue uint16) {
 	s.b.Helper()
 	s.inNode(func() error {
@@ -148,7 +149,7 @@ func (s *setup) install(queue uint16) {
 	})
 }
 
-// flushConnections forgets all connections.
+// flushConnections deletes all connection tracking entries.
 func (s *setup) flushConnections() {
 	s.b.Helper()
 	if err := s.connections.Flush(); err != nil {
@@ -156,7 +157,7 @@ func (s *setup) flushConnections() {
 	}
 }
 
-// swallow lets a host drop everything that comes to it, without an answer.
+// swallow makes a host drop every packet that it receives, without a reply.
 func (s *setup) swallow(host *lab.Host) {
 	s.b.Helper()
 	err := host.Do(func() error {
@@ -177,10 +178,10 @@ func (s *setup) swallow(host *lab.Host) {
 	}
 }
 
-// settled waits until nothing waits in a queue.
+// settled waits until a queue is empty.
 func (s *setup) settled(queue uint16) {
 	s.b.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(timeout)
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for {
@@ -190,7 +191,7 @@ func (s *setup) settled(queue uint16) {
 			return err
 		})
 		for line := range strings.Lines(string(text)) {
-			// Queue, port, how many wait.
+			// The columns are the queue, the port ID, and the number of waiting packets.
 			f := strings.Fields(line)
 			if len(f) > 2 && f[0] == strconv.Itoa(int(queue)) && f[2] == "0" {
 				return
@@ -199,7 +200,7 @@ func (s *setup) settled(queue uint16) {
 		select {
 		case <-again.C:
 		case <-deadline:
-			s.b.Fatalf("packets wait in queue %d after %s:\n%s", queue, patience, text)
+			s.b.Fatalf("packets wait in queue %d after %s:\n%s", queue, timeout, text)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig is between whom connections go: each port in turn, so that there
-// are enough pairs of ports for a run.
+// tcpConfig contains the ends of connections. The ports are used in turn, so that
+// there are enough pairs of ports for a run.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16
@@ -35,9 +35,9 @@ func acceptRole(in *json.Decoder, out *json.Encoder) error {
 		if err := unix.Bind(fd, sockaddr(config.Server, config.FirstPort+i)); err != nil {
 			return fmt.Errorf("binding port %d: %w", config.FirstPort+i, err)
 		}
-		// Accepted sockets have the same limit. When the byte overtakes the last
-		// packet of the handshake on another processor, the kernel now and then
-		// resets the client and keeps the server's end, of which nothing comes.
+		// Accepted sockets have the same limit. If the byte overtakes the last packet
+		// of the handshake on another processor, the kernel sometimes resets the client
+		// and keeps the end of the server, which then receives nothing.
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
 			return fmt.Errorf("setting SO_RCVTIMEO: %w", err)
 		}
@@ -64,8 +64,8 @@ func acceptAll(listener int) {
 	}
 }
 
-// connectRequest asks for connections: either as many as Parallel threads
-// can make in a time, or Count of them, so many in a second.
+// connectRequest requests connections: as many as Parallel threads can open in a
+// time, or Count connections at a rate per second.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration
@@ -76,16 +76,17 @@ type connectRequest struct {
 
 type connected struct {
 	Connections int64
-	// Reset counts those of them that did not reach their end.
+	// Reset is the number of connections that were reset before their end.
 	Reset int64
 	Took  time.Duration
-	// Latencies are how long connect(2) took, sorted, where a rate was asked for.
+	// Latencies are the sorted times that connect(2) took. They are only set for
+	// requests with a rate.
 	Latencies []time.Duration
 }
 
-// connectRole makes connections: connect, one byte, close. The server closes
-// first and the client then resets, so that nothing is left of a connection: no
-// state at either end that the next one between the same ports would meet.
+// connectRole opens connections: connect, one byte, close. The server closes first
+// and then the client resets the connection, so that neither end has any state left
+// that could affect the next connection between the same ports.
 func connectRole(in *json.Decoder, out *json.Encoder) error {
 	c := &connector{}
 	if err := in.Decode(&c.config); err != nil {
@@ -163,14 +164,14 @@ func (c *connector) pace(r connectRequest) (connected, error) {
 	return out, nil
 }
 
-// connect makes one connection, and gives the time until it was established.
+// connect opens one connection and returns the time until it was established.
 func (c *connector) connect() (time.Duration, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, fmt.Errorf("opening socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// The port is chosen when the destination is known.
+	// The kernel chooses the port when the destination is known.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}

@@ -13,21 +13,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// streamRequest asks for one stream of large writes. The receiver answers with
-// what came.
+// streamRequest requests one stream of large writes. The receiver replies with the
+// number of bytes.
 type streamRequest struct{ For time.Duration }
 
 type streamed struct {
 	Bytes int64
 	Took  time.Duration
-	// CPU is the time that this end used.
+	// CPU is the processor time of this end.
 	CPU time.Duration
 }
 
 const chunk = 256 << 10
 
-// sinkRole answers with each stream that it took in, from the first byte to
-// the last.
+// sinkRole receives streams and replies with the size and the time of each, from
+// the first byte to the last.
 func sinkRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -123,7 +123,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
 		return s, fmt.Errorf("shutting down: %w", err)
 	}
-	// The receiver closes when it has everything.
+	// The receiver closes the connection when it has received everything.
 	if _, err := unix.Read(fd, buffer); err != nil {
 		return s, fmt.Errorf("waiting for the end: %w", err)
 	}
@@ -132,11 +132,11 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	return s, nil
 }
 
-// BenchmarkThroughput measures one TCP stream to an isolated pod, once accepted,
-// beside the same path without any table, where connections are not even
-// tracked, and beside a table of one rule that makes the kernel track them, as
-// every node with services does. The CPU time of both ends has in it what the kernel does on the way,
-// and is steadier than the throughput on a busy machine.
+// BenchmarkThroughput measures one accepted TCP stream to an isolated pod. It
+// compares the stream with the same path without any table, where connections are
+// not even tracked, and with a table of one rule that makes the kernel track them,
+// as on every node with Services. The CPU time of both ends contains the work of the
+// kernel on the path. It is more stable than the throughput on a busy machine.
 func BenchmarkThroughput(b *testing.B) {
 	s := newSetup(b)
 	config := s.allowedTCP()
@@ -162,9 +162,9 @@ func BenchmarkThroughput(b *testing.B) {
 				s.install(connectQueue)
 			}
 			var sent, received streamed
-			sink.tell(request)
-			source.ask(request, &sent)
-			sink.hear(&received)
+			sink.send(request)
+			source.call(request, &sent)
+			sink.receive(&received)
 			if sent.Bytes != received.Bytes {
 				b.Fatalf("%d bytes were sent and %d received", sent.Bytes, received.Bytes)
 			}
@@ -184,8 +184,8 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// track makes a table with one rule, which looks at the state of connections,
-// or removes it.
+// track adds or removes a table with one rule, which matches on the state of
+// connections.
 func track(wanted bool) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -8,12 +8,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// BenchmarkVerdict measures the CPU time of a verdict: of a whole worker, which
-// decodes the packet, looks it up in the tree of 10,000 pods and 1,000 policies
-// and marks it, beside a bare loop that accepts everything by the same system
-// calls, and beside go-nfqueue as it is. Each packet is the first of a UDP
-// connection that the policies allow, so that the kernel has the same work with
-// all three.
+// BenchmarkVerdict measures the CPU time of a verdict. A worker decodes the packet,
+// evaluates it with a tree of 10,000 pods and 1,000 policies, and marks it. It is
+// compared with a bare loop that accepts everything by the same system calls, and
+// with unmodified go-nfqueue. Each packet is the first one of a UDP connection that
+// the policies allow, so that the kernel has the same work in all three cases.
 func BenchmarkVerdict(b *testing.B) {
 	s := newSetup(b)
 	client, err := s.node.AddPod("client")
@@ -54,7 +53,7 @@ type load struct {
 	rounds int
 }
 
-// allowedUDP gives UDP flows of isolated pods that a rule allows.
+// allowedUDP returns UDP flows of isolated pods that a rule allows.
 func (s *setup) allowedUDP() []udpFlow {
 	s.b.Helper()
 	seen := map[udpFlow]bool{}
@@ -73,16 +72,16 @@ func (s *setup) allowedUDP() []udpFlow {
 	return flows
 }
 
-// run lets one server answer, and gives what it used.
+// run lets one server serve its queue and returns what it used.
 func (v *verdicts) run(s server, r sendRequest) usage {
 	v.b.Helper()
 	v.install(s.queue)
 	v.flushConnections()
 	var before, after usage
-	s.ask(struct{}{}, &before)
-	v.sender.ask(r, &sent{})
+	s.call(struct{}{}, &before)
+	v.sender.call(r, &sent{})
 	v.settled(s.queue)
-	s.ask(struct{}{}, &after)
+	s.call(struct{}{}, &after)
 	if after.Verdicts <= before.Verdicts {
 		v.b.Fatalf("%s gave no verdicts, or refused", s.name)
 	}
@@ -97,8 +96,7 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 	}
 }
 
-// ownAllocations gives the allocations of a worker for each packet, our own and
-// those of go-nfqueue.
+// ownAllocations returns the allocations of a worker per packet, by module.
 func (v *verdicts) ownAllocations() map[string]float64 {
 	v.b.Helper()
 	profiled := v.servers[len(v.servers)-1]
@@ -116,7 +114,7 @@ func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
 	// The first round warms up.
 	for round := range l.rounds + 1 {
 		for i := range 3 {
-			// Each server is the first, second and third as often as the others.
+			// Each server is first, second and third equally often.
 			s := v.servers[(round+i)%3]
 			u := v.run(s, l.send)
 			if round > 0 {

@@ -105,7 +105,7 @@ func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy 
 	r.b.Helper()
 	pod, ok := r.snapshot.Owner(server)
 	if !ok {
-		r.b.Fatalf("nobody has %s", server)
+		r.b.Fatalf("no pod has %s", server)
 	}
 	udp, port := corev1.ProtocolUDP, intstr.FromInt32(probePort)
 	return &networkingv1.NetworkPolicy{

@@ -83,7 +83,7 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 	v.settled(s.queue)
 	s.call(struct{}{}, &after)
 	if after.Verdicts <= before.Verdicts {
-		v.b.Fatalf("%s gave no verdicts, or refused", s.name)
+		v.b.Fatalf("%s gave no verdicts", s.name)
 	}
 	for who := range after.AllocatedBy {
 		after.AllocatedBy[who] -= before.AllocatedBy[who]

@@ -146,7 +146,11 @@ func TestOverflow(t *testing.T) {
 				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			eventually.True(t, "the queue is empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
+			// The worker counts the packets of a batch after it has written their verdicts.
+			eventually.True(t, "the queue is empty and its last batch is counted", func() bool {
+				v := s.plane.status().Verdicts
+				return v.Waiting == 0 && v.Packets == v.Denied
+			})
 			v := s.plane.status().Verdicts
 			t.Logf("of %d packets, %d were evaluated, %d dropped because of a full queue, %d because of a full socket, and %d arrived", burst, v.Packets, v.QueueDropped, v.SocketDropped, server.Served())
 			lost, passed := v.QueueDropped+v.SocketDropped, s.plane.status().Unevaluated

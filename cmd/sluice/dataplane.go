@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"runtime"
@@ -17,7 +17,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
-	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -146,16 +145,38 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		defer stop()
 		logging.Go(func() { denials.Log(ending, events, int(flags.denialLog), config.Log.WithName("denials")) })
 	}
-	return engine.Run(ctx, flags.stateDir, config, func(now func() (report.Status, error)) (io.Closer, error) {
-		source := status.Source{Status: now, Events: config.Events.Subscribe, Metrics: metrics.Handler(now)}
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", source.Metrics)
-		metricsListener.serve(mux)
-		health.Follow(now)
-		server, err := status.Serve(flags.stateDir, source)
-		if err != nil {
-			return nil, err // A nil *status.Server would be a closer that is not nil.
-		}
-		return server, nil
-	})
+	dataplane := engine.New(flags.stateDir, config)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		served <- serveStatus(ctx, dataplane, flags.stateDir, config.Events, metricsListener, health)
+	}()
+	err = dataplane.Run(ctx)
+	stop()
+	return errors.Join(err, <-served, dataplane.Close())
+}
+
+// serveStatus serves the status of a dataplane from when it is ready until the
+// context ends.
+func serveStatus(
+	ctx context.Context, dataplane *engine.Dataplane, stateDir string, events *queue.Events, metricsListener *listener, health *status.Health,
+) error {
+	select {
+	case <-dataplane.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	source := status.Source{Status: dataplane.Status, Events: events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", source.Metrics)
+	metricsListener.serve(mux)
+	health.Follow(dataplane.Status)
+	server, err := status.Serve(stateDir, source)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return server.Close()
 }

@@ -1,12 +1,14 @@
-// Package engine is the packet path of one node as it runs: the rules, the
-// workers, and the generation of the tree that they judge by.
+// Package engine runs the packet path of one node: the rules, the workers, and the
+// generation of the tree by which they evaluate packets.
+//
+// A Dataplane follows the trees of a state directory. It has an Engine, which
+// enforces one generation after the other.
 package engine
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,38 +19,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// Config says how a node enforces.
+// Config configures how a node enforces.
 type Config struct {
 	Marks ruleset.Marks
-	// QueueBase is the first queue; Queues of them follow each other.
+	// QueueBase is the number of the first queue. Queues is how many consecutive
+	// queues there are.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
-	// Events, unless nil, are told what is decided.
+	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
 	Log    logr.Logger
-}
-
-// Generation is one compiled tree, as the packet path sees it.
-type Generation struct {
-	// Number goes up with each tree that is published.
-	Number uint64
-	// Node, Pods and IsolatedPods are for the status.
-	Node               string
-	Pods, IsolatedPods int
-
-	Judge rule.Evaluator
-	// Isolated is whose packets are queued.
-	Isolated ruleset.Isolated
-	// LinkLocal is the addresses of pods that may send what they like from their
-	// link-local addresses, too.
-	LinkLocal []netip.Addr
-	// Close is called once no packet is judged by this generation any more.
-	Close func() error
 }
 
 // Engine enforces one generation after the other.
@@ -57,26 +42,28 @@ type Engine struct {
 	kernel ruleset.Kernel
 	table  *ruleset.Table
 	pool   *queue.Pool
-	// connections are judged again with each generation, by the walker.
+	// connections are the open connections, which the walker re-evaluates for
+	// each generation.
 	connections *conntrack.Connections
 	walker      *walker
 	stopWalks   context.CancelFunc
 	walking     sync.WaitGroup
 
-	// mu orders changes.
+	// mu guards now and closed, and serializes Use, repair and Close.
 	mu           sync.Mutex
-	now          *held
+	now          *shared
 	acknowledged atomic.Uint64
 	closed       bool
 
 	started time.Time
-	// seenMu guards what follows. It is held only to copy.
-	seenMu      sync.Mutex
+	// statusMu guards seen and reevaluated. It is held only to copy them, so that
+	// Status does not wait for Use.
+	statusMu    sync.Mutex
 	seen        Generation
 	reevaluated report.Reevaluated
 
-	links      *link.Finder
-	linksAsked chan struct{}
+	links    *link.Finder
+	linksDue trigger.Trigger
 
 	watcher  *ruleset.Watcher
 	watching sync.WaitGroup
@@ -84,18 +71,23 @@ type Engine struct {
 	repairs  atomic.Uint64
 }
 
-// Start begins to enforce in the network namespace of the calling thread. The
-// order is: the first generation, then the queues, then the rules, so that no
-// packet is queued that nobody judges, and then the first verdict: rules that were
-// there may be of a dataplane with other marks and would not know it. The error is ruleset.ErrKernel where the
-// kernel lacks something. The generation is not acknowledged yet when Start
-// returns.
+// Start starts to enforce in the network namespace of the calling thread. It opens
+// the queues first and installs the rules second, so that no packet is queued
+// without a worker. Workers give no verdict before the rules are installed: rules
+// that exist already may belong to a dataplane with other marks, which would not
+// understand the marks of the verdict.
+//
+// The error is ruleset.ErrKernel if the kernel lacks a feature. The generation is
+// not acknowledged yet when Start returns.
 func Start(config Config, first Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{config: config, kernel: kernel, now: hold(first, config.Log), seen: first, started: time.Now(), failed: make(chan error, 1), linksAsked: make(chan struct{}, 1)}
+	e := &Engine{
+		config: config, kernel: kernel, now: newShared(first, config.Log), seen: first, started: time.Now(),
+		failed: make(chan error, 1), linksDue: trigger.New(),
+	}
 	e.pool, err = queue.Open(queue.Config{
 		Marks:    config.Marks,
 		Base:     config.QueueBase,
@@ -109,17 +101,17 @@ func Start(config Config, first Generation) (*Engine, error) {
 	if err := e.install(first); err != nil {
 		return nil, errors.Join(err, e.closeParts())
 	}
-	e.pool.Swap(first.Judge)
-	e.walk()
-	e.walker.ask(e.now)
-	e.watching.Go(e.guard)
+	e.pool.Swap(first.Evaluator)
+	e.startWalker()
+	e.walker.request(e.now)
+	e.watching.Go(e.repairChanges)
 	e.watching.Go(e.followLinks)
 	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
 		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
 	return e, nil
 }
 
-// install puts the rules in place once workers listen.
+// install installs the rules. The queues must be open.
 func (e *Engine) install(first Generation) (err error) {
 	e.connections, err = conntrack.Open(e.config.Marks)
 	if err != nil {
@@ -143,79 +135,81 @@ func (e *Engine) install(first Generation) (err error) {
 		return err
 	}
 	if err := e.findLinks(); err != nil {
-		e.config.Log.Error(err, "finding the links of isolated pods; trying again")
-		e.askLinks()
+		e.config.Log.Error(err, "finding the links of isolated pods failed, will retry")
+		e.linksDue.Set()
 	}
 	if err := e.table.Install(first.Isolated); err != nil {
 		return err
 	}
 	if !e.table.ReversePath() {
-		e.config.Log.Info("this kernel cannot find forged sources outside of prerouting (Linux 6.1 can); a pod that forges its address passes for another")
+		e.config.Log.Info("this kernel validates source addresses only in prerouting (Linux 6.1 or later can do it elsewhere); " +
+			"a pod that forges its source address is treated as the pod that owns the address")
 	}
 	return nil
 }
 
-// walk lets a walker follow the generations.
-func (e *Engine) walk() {
+// startWalker starts the walker, which re-evaluates open connections.
+func (e *Engine) startWalker() {
 	var ctx context.Context
 	ctx, e.stopWalks = context.WithCancel(context.Background())
 	e.walker = newWalker(e.config.Log)
-	e.walker.judgeAll, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
+	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
 	e.walking.Go(func() { e.walker.run(ctx) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
-		e.walking.Go(func() { e.followUnjudged(ctx) })
+		e.walking.Go(func() { e.followUnevaluated(ctx) })
 	}
 }
 
 // Use enforces another generation from now on, in this order:
 //
-//  1. Every packet is judged by it; the last batch of the generation before has
-//     ended.
-//  2. It decides whose packets are judged. Had this come first, the generation
-//     before would have judged packets of pods that only this one isolates.
-//  3. All connections that are open are judged by it, after Use has returned.
-//     Then it is acknowledged: it holds for every packet.
+//  1. The workers evaluate every packet by it. The last batch of the previous
+//     generation has ended.
+//  2. The sets of the rules queue the packets of the pods that it isolates. In the
+//     opposite order, the previous generation would give verdicts for packets of
+//     pods that only the new one isolates.
+//  3. After Use has returned, the walker re-evaluates all open connections by it.
+//     Then the generation is acknowledged: it holds for every packet.
 //
-// After an error the packet path is as strict as before or stricter, and the same
-// generation can be used again.
+// After an error the packet path is as strict as before or stricter, and Use may
+// be called with the same generation again.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.now
-	e.pool.Swap(g.Judge)
-	e.now = hold(g, e.config.Log)
+	e.pool.Swap(g.Evaluator)
+	e.now = newShared(g, e.config.Log)
 	before.release()
-	e.seenMu.Lock()
+	e.statusMu.Lock()
 	e.seen = g
-	e.seenMu.Unlock()
+	e.statusMu.Unlock()
 	if err := e.table.SetIsolated(g.Isolated); err != nil {
-		// Someone else changed the table. Making it whole again is the mend.
-		e.config.Log.Error(err, "changing isolated pods; repairing the rules", "generation", g.Number)
+		// Another program has modified the table. Reinstalling it repairs it.
+		e.config.Log.Error(err, "changing the isolated pods failed, repairing the rules", "generation", g.Number)
 		if err := e.table.Install(g.Isolated); err != nil {
 			return fmt.Errorf("using generation %d: %w", g.Number, err)
 		}
 	}
-	e.walker.ask(e.now)
-	e.askLinks()
+	e.walker.request(e.now)
+	e.linksDue.Set()
 	return nil
 }
 
-// acknowledge completes a generation.
+// acknowledge is called after a walk for a generation has ended.
 func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
-	e.seenMu.Lock()
+	e.statusMu.Lock()
 	e.reevaluated.Add(walkOf(time.Now(), r))
-	e.seenMu.Unlock()
+	e.statusMu.Unlock()
 	e.acknowledged.Store(generation)
-	e.config.Log.V(1).Info("generation is in force", "generation", generation, "connections", r.Connections,
+	e.config.Log.V(1).Info("generation is acknowledged", "generation", generation, "connections", r.Connections,
 		"accepted", r.Accepted, "denied", r.Denied, "cleared", r.Cleared, "took", r.Took)
 }
 
-// Failed gives the error after which the engine does not enforce as it should:
-// it is to be closed and started again.
+// Failed returns a channel that receives the error after which the engine no
+// longer enforces correctly. Then close it and start a new one.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// Close ends the workers. The rules stay: accepted flows go on, and for all
-// others the failure policy decides. A second Close does nothing.
+// Close ends the workers. The rules stay: accepted flows continue, and for all
+// other packets the failure policy decides. A second Close does nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed

@@ -8,38 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linksPause bounds how often routes are read while they keep changing. Where
-// reading takes long, the pause is ten times as long as that.
+// linksPause is the shortest time between two reads of the routes while they keep
+// changing. If a read takes long, the pause is ten times its duration.
 const linksPause = 100 * time.Millisecond
 
-// followLinks keeps the links of isolated pods as the routes have them, and ends
-// with the finder.
+// followLinks updates the links of isolated pods in the rules when routes change,
+// until the finder is closed.
 func (e *Engine) followLinks() {
 	ended := make(chan error, 1)
-	e.watching.Go(func() {
-		for {
-			changed, err := e.links.Next()
-			if !changed {
-				ended <- err
-				return
-			}
-			e.askLinks()
-		}
-	})
+	e.watching.Go(func() { ended <- forward(e.links.Next, e.linksDue) })
 	for {
 		select {
-		case <-e.linksAsked:
+		case <-e.linksDue.C():
 		case err := <-ended:
 			e.fail(err)
 			return
 		}
 		begin := time.Now()
 		if err := e.findLinks(); err != nil {
-			// EINTR: routes changed while they were listed.
+			// EINTR means that routes changed while they were listed.
 			if !errors.Is(err, unix.EINTR) && !errors.Is(err, os.ErrClosed) {
-				e.config.Log.Error(err, "finding the links of isolated pods; trying again")
+				e.config.Log.Error(err, "finding the links of isolated pods failed, will retry")
 			}
-			e.askLinks()
+			e.linksDue.Set()
 		}
 		pause := time.NewTimer(max(linksPause, 10*time.Since(begin)))
 		select {
@@ -51,14 +42,7 @@ func (e *Engine) followLinks() {
 	}
 }
 
-// askLinks has the links found again.
-func (e *Engine) askLinks() {
-	select {
-	case e.linksAsked <- struct{}{}:
-	default:
-	}
-}
-
+// findLinks finds the links of isolated pods and sets them in the rules.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
 	isolated, open := e.now.Isolated.Egress, e.now.LinkLocal

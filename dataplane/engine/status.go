@@ -7,7 +7,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// statusOf is the part of a status that the configuration gives.
+// statusOf returns a status with the fields that come from the configuration.
 func statusOf(c Config) report.Status {
 	return report.Status{
 		QueueBase:     c.QueueBase,
@@ -18,18 +18,17 @@ func statusOf(c Config) report.Status {
 	}
 }
 
-// Status reads the counters. It does not wait for a generation that is being
-// taken up.
+// Status returns the status of now. It does not wait for Use.
 func (e *Engine) Status() (report.Status, error) {
 	s := statusOf(e.config)
 	s.Started = e.started
 	s.Queueing = string(e.kernel.Queueing)
 	s.Generation = e.acknowledged.Load()
 	s.Repairs = e.repairs.Load()
-	e.seenMu.Lock()
+	e.statusMu.Lock()
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
 	s.Reevaluated = e.reevaluated
-	e.seenMu.Unlock()
+	e.statusMu.Unlock()
 	var err error
 	if s.Verdicts, err = e.pool.Stats(); err != nil {
 		return s, err

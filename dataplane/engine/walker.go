@@ -10,198 +10,195 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/internal/trigger"
 )
 
 const (
-	// walkAttempts is how many walks in a row may fail before the engine says so.
+	// walkAttempts is how many consecutive walks may fail before the engine
+	// reports a failure.
 	walkAttempts = 8
-	// walkLooks is how many walks may follow one that changed marks.
-	walkLooks = 4
-	// walkPause is between a walk that failed and the next.
-	walkPause = 20 * time.Millisecond
+	// maxChecks is how many checks may follow a walk that changed marks.
+	maxChecks = 4
+	// retryPause is the time between a failed walk and the next one.
+	retryPause = 20 * time.Millisecond
 )
 
-// walker judges open connections again, beside the workers and beside the
-// generations that come: one walk after the other, as long as they are asked for.
+// walker re-evaluates open connections, concurrently with the workers and with new
+// generations. It runs one walk after the other while walks are requested.
 //
-// A walk turns to a newer generation wherever it is, so that it holds on to none
-// but the newest and each connection meets a new judge within the time of one
-// walk. When a walk that began with generation G ends, G is acknowledged, for:
+// A walk switches to the newest generation whenever it asks for one. So it holds no
+// other generation for long, and each connection is re-evaluated by a new generation
+// within the duration of one walk. When a walk that began with generation G ends, G
+// is acknowledged, because:
 //
-//   - It began after the workers had carried out their last verdict by an older
-//     generation and after the kernel had G's sets. So every connection that owes
-//     its mark, or that it has none, to an older generation was there when the
-//     walk began.
-//   - It judged each of them, and none by an older generation than G: a walk only
-//     turns to newer ones. Its marks are in place before it ends, and before the
-//     next walk reads marks.
-//   - Connections that began since were judged by the workers, by G or a newer
+//   - The walk began after the workers had given their last verdict by an older
+//     generation, and after the kernel had the sets of G. So every connection whose
+//     mark, or lack of a mark, comes from an older generation existed when the walk
+//     began.
+//   - The walk evaluated each of these connections by G or a newer generation. All
+//     its marks are set before it ends, and before the next walk reads marks.
+//   - The workers evaluated all connections that began later, by G or a newer
 //     generation.
 //
-// A newer generation H that came meanwhile judged only a part of them. It is
-// acknowledged by the walk that follows. So under a constant stream of
-// generations each walk acknowledges one, the newest of when it began.
+// If a newer generation H arrived during the walk, only some of the connections were
+// evaluated by H. The next walk acknowledges H. So under a constant stream of
+// generations, each walk acknowledges the generation that was the newest when the
+// walk began.
 //
-// Generations that come faster than walks end would keep two processors busy for
-// good. So a walk that was asked for during the one before begins only after a
-// rest as long as that one.
+// If generations arrive faster than walks end, walks without pauses would keep two
+// processors busy. So if a walk was requested during the previous walk, it begins
+// after a pause as long as that walk.
 //
-// Where a walk still judges by G when a worker judges by H, the two may give a
-// connection different marks, in either order. The walk that H needs begins later
-// and sets that right, before H is acknowledged.
+// While a walk still uses G and the workers already use H, both may set the mark of
+// the same connection, in any order. The walk for H begins later and corrects the
+// mark before H is acknowledged.
 //
-// The kernel reads a mark, changes it and writes it without a lock. A rule of
-// somebody else that sets other bits of a connection's mark just when a walk sets
-// ours may take that back. So a walk that changed marks is followed by one that
-// looks at them once more, after a rest, until one changes none, or that was tried
-// some times. No generation waits for such a look: it is given up when one comes,
-// whose own walk looks as well.
+// The kernel changes a mark with an unlocked read and write. A rule of another
+// program that sets other bits of the same mark at the same moment can undo our
+// change. So after a walk that changed marks, and after a pause, another walk checks
+// them. It is repeated until a check changes no mark, at most maxChecks times. A new
+// generation does not wait for a check: it cancels the check, because its own walk
+// does the same.
 type walker struct {
-	judgeAll func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
-	// acknowledge is told the number of a generation, and what the walk did.
+	reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
+	// acknowledge is called with the number of a generation and the result of its
+	// walk.
 	acknowledge func(generation uint64, r conntrack.Result)
 	fail        func(error)
 	log         logr.Logger
 
-	// asked holds a token while a walk is due.
-	asked chan struct{}
-	// mu guards newest, which is nil before the first, and stopLook, which gives up
-	// a look and is nil while there is none.
-	mu       sync.Mutex
-	newest   *held
-	stopLook context.CancelFunc
+	// due is set while a walk is requested.
+	due trigger.Trigger
+	// mu guards newest, which is nil before the first request, and cancelCheck,
+	// which is nil while no check runs.
+	mu          sync.Mutex
+	newest      *shared
+	cancelCheck context.CancelFunc
 }
 
 func newWalker(log logr.Logger) *walker {
-	return &walker{log: log, asked: make(chan struct{}, 1)}
+	return &walker{log: log, due: trigger.New()}
 }
 
-// ask makes the next walk due: for a generation that workers and sets follow from
-// now on, or once more for the one that they follow already.
-func (w *walker) ask(h *held) {
+// request requests a walk: for a generation that the workers and the sets use from
+// now on, or one more walk for the generation that they use already.
+func (w *walker) request(g *shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.newest
-	w.newest = h.share()
+	w.newest = g.acquire()
 	before.release()
-	select {
-	case w.asked <- struct{}{}:
-	default:
-	}
-	if w.stopLook != nil {
-		w.stopLook()
+	w.due.Set()
+	if w.cancelCheck != nil {
+		w.cancelCheck()
 	}
 }
 
-// run walks until the context ends.
+// isDue reports whether a walk is requested.
+func (w *walker) isDue() bool { return len(w.due.C()) > 0 }
+
+// run runs walks until the context ends.
 func (w *walker) run(ctx context.Context) {
 	defer w.close()
-	var look <-chan time.Time
-	for failures, looks := 0, 0; ; {
-		looking := false
+	var nextCheck <-chan time.Time
+	for failures, checks := 0, 0; ; {
+		check := false
 		select {
-		case <-w.asked:
-			looks = 0
-		case <-look:
-			looking = true
-			looks++
+		case <-w.due.C():
+			checks = 0
+		case <-nextCheck:
+			check = true
+			checks++
 		case <-ctx.Done():
 			return
 		}
-		look = nil
-		began, rest := time.Now(), walkPause
-		changed, err := w.walk(ctx, looking)
+		nextCheck = nil
+		began, pause := time.Now(), retryPause
+		changed, err := w.walk(ctx, check)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case looking && len(w.asked) > 0:
-			// It may have been given up.
+		case check && w.isDue():
+			// The check may have been canceled, so its error does not count.
 			continue
 		case err != nil:
-			w.log.Error(err, "judging open connections; beginning again")
+			w.log.Error(err, "re-evaluating open connections failed, will retry")
 			if failures++; failures == walkAttempts {
 				w.fail(err)
 			}
-			w.again()
-		case len(w.asked) == 0:
+			w.due.Set()
+		case !w.isDue():
 			failures = 0
-			if changed > 0 && looks < walkLooks {
-				look = time.After(time.Since(began))
+			if changed > 0 && checks < maxChecks {
+				nextCheck = time.After(time.Since(began))
 			}
 			continue
 		default:
-			failures, rest = 0, time.Since(began)
+			failures, pause = 0, time.Since(began)
 		}
 		select {
-		case <-time.After(rest):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// walk judges all connections once and gives how many marks changed. There is
-// nothing to tell of a look that changed none.
-func (w *walker) walk(ctx context.Context, look bool) (changed int, err error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	now, look := w.begin(look, stop)
+// walk re-evaluates all connections once and returns how many marks changed. It
+// acknowledges the generation, unless the walk is a check that changed no mark.
+func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	now, check := w.begin(check, cancel)
 	begun := now.Number
 	defer func() { now.release() }()
-	r, err := w.judgeAll(ctx, func() rule.Evaluator {
-		now = w.turn(now)
-		return now.Judge
+	r, err := w.reevaluate(ctx, func() rule.Evaluator {
+		now = w.switchToNewest(now)
+		return now.Evaluator
 	})
 	w.end()
 	if err != nil {
-		return 0, fmt.Errorf("judging open connections by generation %d: %w", begun, err)
+		return 0, fmt.Errorf("re-evaluating open connections by generation %d: %w", begun, err)
 	}
-	if !look || r.Changed() > 0 {
+	if !check || r.Changed() > 0 {
 		w.acknowledge(begun, r)
 	}
 	return r.Changed(), nil
 }
 
-// begin gives the generation that the walk is for. What was asked for until now is
-// done with it, and then it is no mere look, which whoever asks gives up by stop.
-func (w *walker) begin(look bool, stop context.CancelFunc) (*held, bool) {
+// begin returns the generation that the walk is for, and whether the walk is a
+// check. A check that meets a request becomes the requested walk. Otherwise the next
+// request cancels it.
+func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	select {
-	case <-w.asked:
-		look = false
+	case <-w.due.C():
+		check = false
 	default:
 	}
-	if look {
-		w.stopLook = stop
+	if check {
+		w.cancelCheck = cancel
 	}
-	return w.newest.share(), look
+	return w.newest.acquire(), check
 }
 
-// end lets nobody give up the walk any more.
+// end ends a walk: it can no longer be canceled.
 func (w *walker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stopLook = nil
+	w.cancelCheck = nil
 }
 
-// turn releases a generation for the newest.
-func (w *walker) turn(now *held) *held {
+// switchToNewest releases a generation and acquires the newest one.
+func (w *walker) switchToNewest(now *shared) *shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now == w.newest {
 		return now
 	}
 	now.release()
-	return w.newest.share()
-}
-
-// again makes a walk due that failed.
-func (w *walker) again() {
-	select {
-	case w.asked <- struct{}{}:
-	default:
-	}
+	return w.newest.acquire()
 }
 
 // close releases the newest generation.

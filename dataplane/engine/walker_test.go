@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// numbered is a judge that knows its generation and whether it was closed.
+// numbered is an evaluator that records its generation and whether it was closed.
 type numbered struct {
 	generation uint64
 	closed     bool
@@ -24,26 +24,27 @@ type numbered struct {
 
 func (*numbered) Evaluate(flow.Flow) rule.Decision { return rule.Decision{} }
 
-// table is connection tracking as a walker meets it: of each connection we know
-// which generation judged it last. Generations come and connections begin and end
-// between any two steps of a walk.
+// table models connection tracking for a walker. For each connection it has the
+// generation that evaluated it last. Generations are published, and connections
+// begin and end, between any two steps of a walk.
 type table struct {
 	t           *rapid.T
 	walker      *walker
 	connections []uint64
-	judges      []*numbered
-	inUse       *held
-	// How many generations may still come, connections begin and walks fail.
+	evaluators  []*numbered
+	inUse       *shared
+	// generations, births and failures are how many generations may still be
+	// published, connections may begin and walks may fail.
 	generations, births, failures int
-	acked                         uint64
+	acknowledged                  uint64
 }
 
-// publish does what Engine.Use does.
+// publish does the same as Engine.Use.
 func (k *table) publish() {
-	j := &numbered{generation: uint64(len(k.judges) + 1)}
-	k.judges = append(k.judges, j)
+	j := &numbered{generation: uint64(len(k.evaluators) + 1)}
+	k.evaluators = append(k.evaluators, j)
 	before := k.inUse
-	k.inUse = hold(Generation{Number: j.generation, Judge: j, Close: func() error {
+	k.inUse = newShared(Generation{Number: j.generation, Evaluator: j, Close: func() error {
 		if j.closed {
 			k.t.Errorf("generation %d was closed twice", j.generation)
 		}
@@ -51,11 +52,11 @@ func (k *table) publish() {
 		return nil
 	}}, logr.Discard())
 	before.release()
-	k.walker.ask(k.inUse)
+	k.walker.request(k.inUse)
 }
 
-// happen lets something happen between two steps.
-func (k *table) happen() {
+// change makes random changes between two steps of a walk.
+func (k *table) change() {
 	for k.generations > 0 && rapid.IntRange(0, 3).Draw(k.t, "published") == 3 {
 		k.generations--
 		k.publish()
@@ -63,7 +64,7 @@ func (k *table) happen() {
 	switch rapid.IntRange(0, 5).Draw(k.t, "connection") {
 	case 4:
 		if k.births > 0 {
-			// A worker judges it.
+			// A worker evaluates the new connection.
 			k.births--
 			k.connections = append(k.connections, k.inUse.Number)
 		}
@@ -74,24 +75,25 @@ func (k *table) happen() {
 	}
 }
 
-// ended is the generation of a connection that is no more.
+// ended is the generation of a connection that has ended.
 const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")
 
-func (k *table) judgeAll(_ context.Context, newest func() rule.Evaluator) (r conntrack.Result, err error) {
-	// The kernel may list what began during the walk, or not.
+func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r conntrack.Result, err error) {
+	// The kernel may or may not list connections that begin during the walk. Here
+	// it does not.
 	list := len(k.connections)
 	for begin := 0; begin < list; {
 		j := newest().(*numbered)
 		end := min(begin+rapid.IntRange(1, 4).Draw(k.t, "datagram"), list)
 		for ; begin < end; begin++ {
-			k.happen()
+			k.change()
 			if j.closed {
 				k.t.Fatalf("a walk uses generation %d, which is closed", j.generation)
 			}
 			if k.connections[begin] != ended {
-				// Also where a worker judged it by a newer one meanwhile.
+				// Even if a worker has evaluated it by a newer generation.
 				k.connections[begin] = j.generation
 			}
 		}
@@ -100,60 +102,60 @@ func (k *table) judgeAll(_ context.Context, newest func() rule.Evaluator) (r con
 			return r, errWalk
 		}
 	}
-	k.happen()
+	k.change()
 	r.Denied = rapid.IntRange(0, 1).Draw(k.t, "changed")
 	return r, nil
 }
 
-// acknowledge checks the promise: nothing is left of an older generation.
+// acknowledge checks that no connection has a verdict of an older generation.
 func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
-	if generation < k.acked {
-		k.t.Fatalf("generation %d is acknowledged after %d", generation, k.acked)
+	if generation < k.acknowledged {
+		k.t.Fatalf("generation %d is acknowledged after %d", generation, k.acknowledged)
 	}
-	k.acked = generation
+	k.acknowledged = generation
 	for i, by := range k.connections {
 		if by < generation {
-			k.t.Fatalf("generation %d is acknowledged, connection %d was last judged by %d", generation, i, by)
+			k.t.Fatalf("generation %d is acknowledged, connection %d was last evaluated by %d", generation, i, by)
 		}
 	}
 }
 
-// Whatever generations come during walks and whichever walks fail: what is
-// acknowledged holds for every connection, no closed generation is used, the
-// newest is acknowledged at the end and all others are closed.
-func TestRandomWalksAcknowledgeWhatHolds(t *testing.T) {
+// Generations are published during walks, and walks fail. An acknowledged generation
+// must hold for every connection, no closed generation may be used, the newest must be
+// acknowledged at the end, and all generations must be closed.
+func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWalker(logr.Discard())
 		k := &table{t: t, walker: w, generations: 12, births: 20, failures: 4}
 		k.connections = make([]uint64, rapid.IntRange(0, 20).Draw(t, "open"))
-		w.judgeAll, w.acknowledge = k.judgeAll, k.acknowledge
+		w.reevaluate, w.acknowledge = k.reevaluate, k.acknowledge
 		k.publish()
 		for {
-			look := len(w.asked) == 0
-			if look && rapid.Bool().Draw(t, "enough") {
+			check := !w.isDue()
+			if check && rapid.Bool().Draw(t, "enough") {
 				break
 			}
 			switch {
-			case !look:
-				<-w.asked
-			case k.generations > 0 && rapid.Bool().Draw(t, "published before a look"):
+			case !check:
+				<-w.due.C()
+			case k.generations > 0 && rapid.Bool().Draw(t, "published before a check"):
 				k.generations--
 				k.publish()
 			}
 			before := k.inUse.Number
-			switch _, err := w.walk(t.Context(), look); {
+			switch _, err := w.walk(t.Context(), check); {
 			case err != nil:
-				w.again()
-			case k.acked < before:
-				t.Fatalf("a whole walk that began with generation %d acknowledged %d", before, k.acked)
+				w.due.Set()
+			case k.acknowledged < before:
+				t.Fatalf("a complete walk that began with generation %d acknowledged %d", before, k.acknowledged)
 			}
 		}
-		if k.acked != k.inUse.Number {
-			t.Errorf("generation %d is acknowledged at the end, %d is in use", k.acked, k.inUse.Number)
+		if k.acknowledged != k.inUse.Number {
+			t.Errorf("generation %d is acknowledged at the end, %d is in use", k.acknowledged, k.inUse.Number)
 		}
 		k.inUse.release()
 		w.close()
-		for _, j := range k.judges {
+		for _, j := range k.evaluators {
 			if !j.closed {
 				t.Errorf("generation %d was never closed", j.generation)
 			}
@@ -165,7 +167,7 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalker(logr.Discard())
 		attempts, reported := 0, 0
-		w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+		w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			if attempts++; attempts > 2*walkAttempts {
 				return conntrack.Result{}, nil
 			}
@@ -182,8 +184,8 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan struct{})
 		go func() { w.run(ctx); close(ran) }()
-		h := hold(Generation{Number: 7}, logr.Discard())
-		w.ask(h)
+		g := newShared(Generation{Number: 7}, logr.Discard())
+		w.request(g)
 		if got := <-done; got != 7 || reported != 1 {
 			t.Errorf("generation %d acknowledged, failure reported %d times; want generation 7, once", got, reported)
 		}
@@ -192,35 +194,35 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	})
 }
 
-// Whoever sets other bits of a mark at the same moment can take ours back. So a
-// walk that changed marks is followed by one more, but not for ever.
-func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
+// Another program that sets other bits of a mark at the same moment can undo our
+// change. So a check follows a walk that changed marks, but not without end.
+func TestChangedMarksAreChecked(t *testing.T) {
 	for name, test := range map[string]struct {
-		refused             []int
-		wantWalks, wantTold int
+		denied                      []int
+		wantWalks, wantAcknowledged int
 	}{
 		"nothing changed":          {[]int{0}, 1, 1},
-		"all changes lasted":       {[]int{3, 0}, 2, 1},
-		"one was taken back":       {[]int{3, 1, 0}, 3, 2},
-		"something always changes": {[]int{3}, 1 + walkLooks, 1 + walkLooks},
+		"all changes stay":         {[]int{3, 0}, 2, 1},
+		"one change is undone":     {[]int{3, 1, 0}, 3, 2},
+		"every walk changes marks": {[]int{3}, 1 + maxChecks, 1 + maxChecks},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWalker(logr.Discard())
-				var walks, told atomic.Int64
-				w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
-					r := conntrack.Result{Denied: test.refused[min(int(walks.Load()), len(test.refused)-1)]}
+				var walks, acknowledged atomic.Int64
+				w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+					r := conntrack.Result{Denied: test.denied[min(int(walks.Load()), len(test.denied)-1)]}
 					walks.Add(1)
 					return r, nil
 				}
-				w.acknowledge = func(uint64, conntrack.Result) { told.Add(1) }
+				w.acknowledge = func(uint64, conntrack.Result) { acknowledged.Add(1) }
 				ctx, stop := context.WithCancel(t.Context())
 				ran := make(chan struct{})
 				go func() { w.run(ctx); close(ran) }()
-				w.ask(hold(Generation{Number: 7}, logr.Discard()))
+				w.request(newShared(Generation{Number: 7}, logr.Discard()))
 				<-time.After(time.Second)
-				if walks, told := int(walks.Load()), int(told.Load()); walks != test.wantWalks || told != test.wantTold {
-					t.Errorf("%d walks, %d of them told; want %d and %d", walks, told, test.wantWalks, test.wantTold)
+				if walks, acknowledged := int(walks.Load()), int(acknowledged.Load()); walks != test.wantWalks || acknowledged != test.wantAcknowledged {
+					t.Errorf("%d walks, %d of them acknowledged; want %d and %d", walks, acknowledged, test.wantWalks, test.wantAcknowledged)
 				}
 				stop()
 				<-ran
@@ -229,14 +231,14 @@ func TestChangedMarksAreLookedAtOnceMore(t *testing.T) {
 	}
 }
 
-// A generation does not wait for a look at what was changed for the one before, nor
-// for the rest ahead of it.
-func TestALookGivesWay(t *testing.T) {
-	for name, wait := range map[string]time.Duration{"rest": 30 * time.Second, "look": 90 * time.Second} {
+// A generation waits neither for the check of the previous generation, nor for the
+// pause before that check.
+func TestNewGenerationCancelsCheck(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"pause": 30 * time.Second, "check": 90 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWalker(logr.Discard())
-				w.judgeAll = func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
+				w.reevaluate = func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
 					newest()
 					select {
 					case <-time.After(time.Minute):
@@ -250,11 +252,11 @@ func TestALookGivesWay(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				ran := make(chan struct{})
 				go func() { w.run(ctx); close(ran) }()
-				w.ask(hold(Generation{Number: 7}, logr.Discard()))
+				w.request(newShared(Generation{Number: 7}, logr.Discard()))
 				<-acknowledged
 				<-time.After(wait)
 				begin := time.Now()
-				w.ask(hold(Generation{Number: 8}, logr.Discard()))
+				w.request(newShared(Generation{Number: 8}, logr.Discard()))
 				if got, took := <-acknowledged, time.Since(begin); got != 8 || took != time.Minute {
 					t.Errorf("generation %d is acknowledged after %s, want 8 after the minute of its walk", got, took)
 				}
@@ -265,14 +267,14 @@ func TestALookGivesWay(t *testing.T) {
 	}
 }
 
-// Generations every 20 ms leave half of the time without a walk. A generation
-// that comes while none runs is walked for at once.
-func TestWalksRest(t *testing.T) {
+// While generations arrive every 20 ms, walks take only half of the time. If no walk
+// runs or pauses, the walk for a new generation begins at once.
+func TestWalksPause(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalker(logr.Discard())
 		var walks atomic.Int64
-		w.judgeAll = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+		w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			walks.Add(1)
 			<-time.After(length)
 			return conntrack.Result{}, nil
@@ -282,13 +284,13 @@ func TestWalksRest(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan struct{})
 		go func() { w.run(ctx); close(ran) }()
-		var newest *held
+		var newest *shared
 		number := uint64(0)
 		publish := func() {
 			number++
 			newest.release()
-			newest = hold(Generation{Number: number}, logr.Discard())
-			w.ask(newest)
+			newest = newShared(Generation{Number: number}, logr.Discard())
+			w.request(newest)
 		}
 		for range 100 {
 			publish()
@@ -303,7 +305,7 @@ func TestWalksRest(t *testing.T) {
 		began := time.Now()
 		publish()
 		if got, took := <-acknowledged, time.Since(began); got != number || took != length {
-			t.Errorf("after a silence, generation %d was acknowledged after %s; want generation %d after %s", got, took, number, length)
+			t.Errorf("after a pause, generation %d was acknowledged after %s; want generation %d after %s", got, took, number, length)
 		}
 		stop()
 		<-ran

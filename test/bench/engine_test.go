@@ -3,14 +3,13 @@ package bench_test
 import (
 	"context"
 	"encoding/json"
-	"io"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
-	dataplanereport "github.com/sluicenet/sluice/dataplane/report"
 )
 
 type engineConfig struct {
@@ -32,16 +31,10 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	running, ended := make(chan func() (dataplanereport.Status, error), 1), make(chan error, 1)
-	go func() {
-		ended <- engine.Run(ctx, config.StateDir, config.Config, func(status func() (dataplanereport.Status, error)) (io.Closer, error) {
-			running <- status
-			return nothing{}, nil
-		})
-	}()
-	var read func() (dataplanereport.Status, error)
+	dataplane, ended := engine.New(config.StateDir, config.Config), make(chan error, 1)
+	go func() { ended <- errors.Join(dataplane.Run(ctx), dataplane.Close()) }()
 	select {
-	case read = <-running:
+	case <-dataplane.Ready():
 	case err := <-ended:
 		return err
 	}
@@ -49,7 +42,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	defer again.Stop()
 	for request := (engineRequest{1}); ; {
 		for {
-			status, err := read()
+			status, err := dataplane.Status()
 			if err != nil {
 				return err
 			}
@@ -70,10 +63,6 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 		}
 	}
 }
-
-type nothing struct{}
-
-func (nothing) Close() error { return nil }
 
 // now returns the time since the machine was booted.
 func now() time.Duration {

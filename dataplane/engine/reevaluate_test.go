@@ -30,12 +30,13 @@ func nft(s *stage, text string) {
 	}
 }
 
-// A connection that a helper expects inherits its master's connection mark
-// (init_conntrack, net/netfilter/nf_conntrack_core.c). It is judged all the same.
-func TestExpectedConnectionsAreJudged(t *testing.T) {
+// A connection that a conntrack helper expects inherits the connection mark of its
+// master (init_conntrack in net/netfilter/nf_conntrack_core.c). It must be evaluated
+// nevertheless.
+func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newStage(t, ruleset.Drop, allow)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
-	s.useGeneration(engine.Generation{Number: 2, Judge: onlyTo80{}, Isolated: isolated})
+	s.useGeneration(engine.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
 	// The expectation is for the other direction, as in active FTP.
 	nft(s, `table ip helper {
 	ct expectation e { protocol tcp; dport 9876; timeout 1m; size 12; l3proto ip; }
@@ -49,10 +50,11 @@ func TestExpectedConnectionsAreJudged(t *testing.T) {
 	master := s.dial(s.two, at)
 	defer master.Close()
 	if got := s.probe(s.one.Host, flow.TCP, other); got != lab.TimedOut {
-		t.Errorf("a connection that a helper expects: %s, want it refused: no rule allows port 9876", got)
+		t.Errorf("a connection that a helper expects: %s, want it denied: no rule allows port 9876", got)
 	}
 }
 
+// onlyTo80 allows port 80 only.
 type onlyTo80 struct{}
 
 func (onlyTo80) Evaluate(f flow.Flow) rule.Decision {
@@ -64,10 +66,10 @@ func (onlyTo80) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// selfJudge refuses everything but a pod to itself.
-type selfJudge struct{}
+// onlyToItself allows connections of a pod to itself only.
+type onlyToItself struct{}
 
-func (selfJudge) Evaluate(f flow.Flow) rule.Decision {
+func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 	if f.Src == f.Dst {
 		self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
 		return rule.Decision{Egress: self, Ingress: self}
@@ -76,9 +78,9 @@ func (selfJudge) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// S41: a pod's connection to itself through its service goes on in the kernel
-// like every accepted flow, after a generation and with nobody listening.
-func TestOwnServiceGoesOnWithoutWorkers(t *testing.T) {
+// S41: a connection of a pod to itself through its Service continues in the kernel
+// like every accepted flow, after a new generation and without workers.
+func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	s := newStage(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)
 	nft(s, `table ip service {
@@ -87,7 +89,7 @@ func TestOwnServiceGoesOnWithoutWorkers(t *testing.T) {
 }`)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	use := func(n uint64) {
-		s.useGeneration(engine.Generation{Number: n, Judge: selfJudge{}, Isolated: isolated})
+		s.useGeneration(engine.Generation{Number: n, Evaluator: onlyToItself{}, Isolated: isolated})
 	}
 	use(2)
 	s.serve(s.two, flow.TCP, like4, 80)
@@ -108,11 +110,12 @@ func TestOwnServiceGoesOnWithoutWorkers(t *testing.T) {
 	}
 }
 
-// A connection that tracking picked up from its answering end, before anybody
-// was isolated, is allowed in either orientation when it is judged again.
-func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
+// Connection tracking may pick up a connection from a packet of its responder, while
+// no pod is isolated. When it is re-evaluated, it is allowed if policies allow it in
+// either direction.
+func TestPickedUpConnectionIsAllowedInEitherDirection(t *testing.T) {
 	s := newStage(t, ruleset.Drop, allow)
-	// two opens to one, whose server speaks when told.
+	// Pod two opens a connection to pod one, whose server sends when the test says so.
 	a, _ := s.one.Address(like4)
 	var l *net.TCPListener
 	if err := s.one.Do(func() (err error) {
@@ -124,8 +127,8 @@ func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	// Nobody is isolated yet.
-	s.useGeneration(engine.Generation{Number: 2, Judge: judge{allow, nil}})
+	// No pod is isolated yet.
+	s.useGeneration(engine.Generation{Number: 2, Evaluator: evaluator{allow, nil}})
 	client, err := s.two.Dial(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(a, 80))
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +142,7 @@ func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
 	if err := s.node.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }); err != nil {
 		t.Fatal(err)
 	}
-	say := func(from, to net.Conn, what string) {
+	send := func(from, to net.Conn, what string) {
 		t.Helper()
 		_ = to.SetDeadline(time.Now().Add(2 * time.Second))
 		if _, err := from.Write([]byte(what)); err != nil {
@@ -149,18 +152,19 @@ func TestPickedUpConnectionIsJudgedInEitherOrientation(t *testing.T) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	say(server, client, "picked up")
-	say(client, server, "answered")
-	// Now two is isolated for ingress; its own connection to one is none of that.
+	send(server, client, "picked up")
+	send(client, server, "answered")
+	// Now pod two is isolated for ingress. That does not concern its own connection
+	// to pod one.
 	s.number = 3
 	s.use(deny)
-	say(client, server, "still open")
-	say(server, client, "in both directions")
+	send(client, server, "still open")
+	send(server, client, "in both directions")
 }
 
-// Generations that come faster than a walk ends do not keep it from ending, and
-// the last of them decides.
-func TestGenerationsFasterThanWalks(t *testing.T) {
+// Walks end although generations are published faster than a walk takes, and the last
+// generation decides.
+func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newStage(t, ruleset.Drop, allow)
 	to, _ := s.two.Address(like4)
@@ -183,22 +187,22 @@ func TestGenerationsFasterThanWalks(t *testing.T) {
 	begin, first := time.Now(), s.status()
 	for i := 0; i < least || s.status().Reevaluated.Walks < first.Reevaluated.Walks+3; i++ {
 		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("%d generations within 20 s, and only these walks ended: %+v", i, s.status().Reevaluated)
+			t.Fatalf("%d generations within 20 s, but only these walks ended: %+v", i, s.status().Reevaluated)
 		}
-		if err := s.engine.Use(s.generation([]judgeFunc{allow, deny}[i%2])); err != nil {
+		if err := s.engine.Use(s.generation([]verdictFunc{allow, deny}[i%2])); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if now := s.status(); now.Generation <= first.Generation {
-		t.Errorf("generation %d is still the one acknowledged after %d more", now.Generation, s.number-first.Generation)
+		t.Errorf("generation %d is still the acknowledged one after %d more generations", now.Generation, s.number-first.Generation)
 	}
 	s.use(deny)
 	if last := s.status().Reevaluated; last.Last.Connections < connections {
-		t.Errorf("the last walk saw %d connections, want %d", last.Last.Connections, connections)
+		t.Errorf("the last walk evaluated %d connections, want at least %d", last.Last.Connections, connections)
 	}
 	before := s.status().Reevaluated
 	s.use(deny)
 	if after := s.status().Reevaluated; after.Accepted != before.Accepted || after.Denied != before.Denied {
-		t.Errorf("one more walk by the same policy changed marks: %+v, before %+v", after, before)
+		t.Errorf("another walk by the same policy changed marks: %+v, before %+v", after, before)
 	}
 }

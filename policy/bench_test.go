@@ -44,21 +44,21 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 	realistic := cluster.NewRealistic(1, size)
 	r := reduced{policies: realistic.Policies()}
 	for ns := range realistic.Namespaces() {
-		r.namespaces = append(r.namespaces, policy.NamespaceOf(ns))
+		r.namespaces = append(r.namespaces, policy.ReadNamespace(ns))
 	}
 	for node := range realistic.Nodes() {
-		n, err := policy.NodeOf(node)
-		if err != nil {
+		n, errors := policy.ReadNode(node)
+		if err := errors.Err(); err != nil {
 			b.Fatalf("node %s: %v", node.Name, err)
 		}
 		r.nodes = append(r.nodes, n)
 	}
 	for pod := range realistic.Pods() {
-		p, err := policy.PodOf(pod)
-		if err != nil {
+		p, errors := policy.ReadPod(pod)
+		if err := errors.Err(); err != nil {
 			b.Fatalf("pod %s/%s: %v", pod.Namespace, pod.Name, err)
 		}
-		r.pods = append(r.pods, p)
+		r.pods = append(r.pods, *p)
 	}
 	return r
 }

@@ -13,10 +13,18 @@ type FieldError struct {
 // Error returns the field and the message in one line.
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// fieldErrors collects the errors that a reader meets.
-type fieldErrors []FieldError
+// FieldErrors are the errors of one object, in the order of its fields.
+type FieldErrors []FieldError
 
-func (e *fieldErrors) add(field, format string, args ...any) {
+// Err returns the first error, nil if there is none.
+func (e FieldErrors) Err() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e[0]
+}
+
+func (e *FieldErrors) add(field, format string, args ...any) {
 	*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 

@@ -28,7 +28,7 @@ import (
 //   - a requirement of the podSelector with such a part is left out, so that the
 //     policy isolates every pod that the other requirements select;
 //   - an unknown policy type isolates both directions.
-func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, []FieldError) {
+func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
 	scope := orDefault(in.Namespace)
 	r := networkPolicyReader{scope: scope}
 	subject, _ := r.selector(fieldPath{parent: "spec"}.field("podSelector"), &in.Spec.PodSelector)
@@ -53,7 +53,7 @@ func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, []FieldError) {
 // networkPolicyReader reads the parts of one NetworkPolicy.
 type networkPolicyReader struct {
 	scope  string
-	errors fieldErrors
+	errors FieldErrors
 }
 
 // policyTypes returns the directions that the policy isolates. Without

@@ -55,7 +55,7 @@ type Node struct {
 
 // ReadPod returns what a Pod means. The errors name the fields that hold no
 // address or no port. Such fields are left out.
-func ReadPod(in *corev1.Pod) (*Pod, []FieldError) {
+func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	var r podReader
 	p := &Pod{
 		Namespace:     orDefault(in.Namespace),
@@ -83,7 +83,7 @@ func ReadPod(in *corev1.Pod) (*Pod, []FieldError) {
 }
 
 // podReader reads the parts of one Pod.
-type podReader struct{ errors fieldErrors }
+type podReader struct{ errors FieldErrors }
 
 // addresses joins the singular field and the list, which normally repeats it.
 func addresses[T any](r *podReader, one, oneField string, many []T, list string, ip func(T) string) []netip.Addr {
@@ -148,9 +148,9 @@ func ReadNamespace(in *corev1.Namespace) Namespace {
 
 // ReadNode returns what a Node means. The errors name the fields that hold no
 // address. Such fields are left out.
-func ReadNode(in *corev1.Node) (Node, []FieldError) {
+func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 	n := Node{Name: in.Name}
-	var errors fieldErrors
+	var errors FieldErrors
 	for i, a := range in.Status.Addresses {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
 			continue
@@ -163,28 +163,6 @@ func ReadNode(in *corev1.Node) (Node, []FieldError) {
 		n.Addresses = append(n.Addresses, addr)
 	}
 	return n, errors
-}
-
-// PodOf is ReadPod with the first error only.
-func PodOf(in *corev1.Pod) (Pod, error) {
-	p, errors := ReadPod(in)
-	return *p, first(errors)
-}
-
-// NamespaceOf is ReadNamespace.
-func NamespaceOf(in *corev1.Namespace) Namespace { return ReadNamespace(in) }
-
-// NodeOf is ReadNode with the first error only.
-func NodeOf(in *corev1.Node) (Node, error) {
-	n, errors := ReadNode(in)
-	return n, first(errors)
-}
-
-func first(errors []FieldError) error {
-	if len(errors) == 0 {
-		return nil
-	}
-	return errors[0]
 }
 
 func orDefault(namespace string) string {

@@ -31,7 +31,7 @@ type Policy struct {
 	// effect.
 	Ingress, Egress []Rule
 	// Errors lists the parts of the object that cannot be understood.
-	Errors []FieldError
+	Errors FieldErrors
 }
 
 // Tier is a group of policies that is evaluated before or after the others.

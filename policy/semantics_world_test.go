@@ -55,24 +55,24 @@ func (w *world) apply(c cluster.Change) {
 			w.snapshot.DeletePod(object.Namespace, object.Name)
 			return
 		}
-		pod, err := policy.PodOf(object)
-		if err != nil {
+		pod, errors := policy.ReadPod(object)
+		if err := errors.Err(); err != nil {
 			w.Fatalf("pod %s/%s: %v", object.Namespace, object.Name, err)
 		}
-		w.snapshot.UpsertPod(&pod)
+		w.snapshot.UpsertPod(pod)
 	case *corev1.Namespace:
 		if c.Deleted {
 			w.snapshot.DeleteNamespace(object.Name)
 			return
 		}
-		w.snapshot.UpsertNamespace(policy.NamespaceOf(object))
+		w.snapshot.UpsertNamespace(policy.ReadNamespace(object))
 	case *corev1.Node:
 		if c.Deleted {
 			w.snapshot.DeleteNode(object.Name)
 			return
 		}
-		node, err := policy.NodeOf(object)
-		if err != nil {
+		node, errors := policy.ReadNode(object)
+		if err := errors.Err(); err != nil {
 			w.Fatalf("node %s: %v", object.Name, err)
 		}
 		w.snapshot.UpsertNode(node)

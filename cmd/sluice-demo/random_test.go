@@ -59,14 +59,14 @@ func setOf(t *testing.T, objects *cluster.Objects) *inventory.Set {
 	t.Helper()
 	set := &inventory.Set{}
 	for _, in := range objects.Namespaces {
-		set.Namespaces = append(set.Namespaces, inventory.Namespace{Namespace: policy.NamespaceOf(in)})
+		set.Namespaces = append(set.Namespaces, inventory.Namespace{Namespace: policy.ReadNamespace(in)})
 	}
 	for _, in := range objects.Pods {
-		pod, err := policy.PodOf(in)
-		if err != nil {
+		pod, errors := policy.ReadPod(in)
+		if err := errors.Err(); err != nil {
 			t.Fatal(err)
 		}
-		set.Pods = append(set.Pods, inventory.Pod{Pod: pod})
+		set.Pods = append(set.Pods, inventory.Pod{Pod: *pod})
 	}
 	for _, in := range objects.Policies {
 		p, _ := policy.ReadNetworkPolicy(in)

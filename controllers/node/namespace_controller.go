@@ -15,7 +15,7 @@ func namespaces() resource[*corev1.Namespace] {
 		kind:   kindNamespace,
 		object: &corev1.Namespace{},
 		upsert: func(s *policy.Snapshot, in *corev1.Namespace) error {
-			s.UpsertNamespace(policy.NamespaceOf(in))
+			s.UpsertNamespace(policy.ReadNamespace(in))
 			return nil
 		},
 		remove: func(s *policy.Snapshot, key types.NamespacedName) { s.DeleteNamespace(key.Name) },

@@ -15,9 +15,9 @@ func nodes() resource[*corev1.Node] {
 		kind:   kindNode,
 		object: &corev1.Node{},
 		upsert: func(s *policy.Snapshot, in *corev1.Node) error {
-			node, err := policy.NodeOf(in)
+			node, errors := policy.ReadNode(in)
 			s.UpsertNode(node)
-			return err
+			return errors.Err()
 		},
 		remove: func(s *policy.Snapshot, key types.NamespacedName) { s.DeleteNode(key.Name) },
 	}

@@ -38,11 +38,11 @@ type readPod struct {
 
 // podRead returns the readPod of a Pod.
 func podRead(in *corev1.Pod) *readPod {
-	pod, err := policy.PodOf(in)
+	pod, errors := policy.ReadPod(in)
 	return &readPod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: in.Name, UID: in.UID, ResourceVersion: in.ResourceVersion},
-		pod:        &pod,
-		fault:      err,
+		pod:        pod,
+		fault:      errors.Err(),
 	}
 }
 

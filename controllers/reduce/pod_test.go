@@ -51,12 +51,12 @@ func fullPod() *corev1.Pod {
 // that other parts are removed.
 func TestReducedPodMeansTheSame(t *testing.T) {
 	kept := reduce.Pod(fullPod())
-	want, err := policy.PodOf(fullPod())
-	if err != nil {
+	want, errors := policy.ReadPod(fullPod())
+	if err := errors.Err(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := policy.PodOf(kept)
-	if err != nil {
+	got, errors := policy.ReadPod(kept)
+	if err := errors.Err(); err != nil {
 		t.Fatal(err)
 	}
 	addresses := cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() })

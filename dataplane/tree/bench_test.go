@@ -21,11 +21,11 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
 	for namespace := range c.Namespaces() {
-		s.UpsertNamespace(policy.NamespaceOf(namespace))
+		s.UpsertNamespace(policy.ReadNamespace(namespace))
 	}
 	for object := range c.Nodes() {
-		node, err := policy.NodeOf(object)
-		if err != nil {
+		node, errors := policy.ReadNode(object)
+		if err := errors.Err(); err != nil {
 			b.Fatal(err)
 		}
 		s.UpsertNode(node)
@@ -35,11 +35,11 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 		s.UpsertPolicy(read)
 	}
 	for object := range c.Pods() {
-		pod, err := policy.PodOf(object)
-		if err != nil {
+		pod, errors := policy.ReadPod(object)
+		if err := errors.Err(); err != nil {
 			b.Fatal(err)
 		}
-		s.UpsertPod(&pod)
+		s.UpsertPod(pod)
 	}
 	return compile.New(s, cluster.LocalNode).Delta()
 }

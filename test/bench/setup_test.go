@@ -88,11 +88,11 @@ func (s *setup) publish() {
 	s.b.Helper()
 	s.snapshot = policy.NewSnapshot()
 	for namespace := range s.cluster.Namespaces() {
-		s.snapshot.UpsertNamespace(policy.NamespaceOf(namespace))
+		s.snapshot.UpsertNamespace(policy.ReadNamespace(namespace))
 	}
 	for object := range s.cluster.Nodes() {
-		node, err := policy.NodeOf(object)
-		if err != nil {
+		node, errors := policy.ReadNode(object)
+		if err := errors.Err(); err != nil {
 			s.b.Fatal(err)
 		}
 		s.snapshot.UpsertNode(node)
@@ -102,11 +102,11 @@ func (s *setup) publish() {
 		s.snapshot.UpsertPolicy(read)
 	}
 	for object := range s.cluster.Pods() {
-		pod, err := policy.PodOf(object)
-		if err != nil {
+		pod, errors := policy.ReadPod(object)
+		if err := errors.Err(); err != nil {
 			s.b.Fatal(err)
 		}
-		s.snapshot.UpsertPod(&pod)
+		s.snapshot.UpsertPod(pod)
 	}
 	s.compiler = compile.New(s.snapshot, cluster.LocalNode)
 	s.builder = build.New(cluster.LocalNode)

@@ -1,7 +1,7 @@
-// Command importrule proves that the import directions of docs/architecture.md
-// are enforced and not merely written down. It makes a scratch module with the
-// project's linter configuration, writes one file for each import that must be
-// refused or allowed, runs the linter and compares.
+// Command importrule verifies that the linter enforces the import directions of
+// docs/architecture.md. It creates a scratch module with the project's linter
+// configuration, writes one file for each import that the linter must report or
+// must not report, and runs the linter.
 //
 //	importrule PATH-OF-GOLANGCI-LINT
 package main
@@ -19,18 +19,24 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// A direction is one import in one folder, and whether the rules refuse it.
+// A direction is one import in one folder. With forbidden, the linter must report
+// the import.
 type direction struct {
-	from, to string
-	refused  bool
+	from, to  string
+	forbidden bool
 }
 
-// directions has each arrow of the house, and beside it one that must not be.
+// directions has an import for each rule that allows one, and for each rule that
+// forbids one.
 var directions = []direction{
 	{"dataplane/flow", "net/netip", false},
 	{"dataplane/flow", "golang.org/x/sys/unix", true},
-	{"dataplane/rule", module + "/dataplane/flow", true},
+	{"internal/trigger", module + "/dataplane/flow", true},
+	{"dataplane/rule", module + "/dataplane/flow", false},
 	{"dataplane/rule", module + "/policy", true},
+	{"dataplane/report", module + "/dataplane/rule", false},
+	{"dataplane/report", module + "/dataplane/tree", true},
+	{"dataplane/report", "golang.org/x/sys/unix", true},
 	{"dataplane/tree", module + "/dataplane/rule", false},
 	{"dataplane/tree", "golang.org/x/sys/unix", false},
 	{"dataplane/tree", module + "/policy", true},
@@ -45,6 +51,7 @@ var directions = []direction{
 	{"policy", module + "/dataplane/rule", false},
 	{"policy", "k8s.io/api/networking/v1", false},
 	{"policy", module + "/dataplane/tree", true},
+	{"policy", module + "/api/v1alpha1", true},
 	{"policy", "os", true},
 	{"policy", "net", true},
 	{"policy/lint", module + "/policy", false},
@@ -56,26 +63,28 @@ var directions = []direction{
 	{"controllers/node", module + "/api/v1alpha1", false},
 	{"controllers/node", module + "/policy", false},
 	{"controllers/node", module + "/dataplane/tree", false},
+	{"controllers/node", module + "/dataplane/report", false},
 	{"controllers/node", module + "/dataplane/packet", true},
 	{"controllers/node", module + "/dataplane/queue", true},
 	{"controllers/node", module + "/dataplane/conntrack", true},
+	{"controllers/node", module + "/dataplane/engine", true},
 	{"controllers/node", module + "/manifest", true},
-	{"policy", module + "/api/v1alpha1", true},
+	{"controllers/policystatus", module + "/policy/lint", false},
+	{"controllers/policystatus", module + "/query", true},
+	{"controllers/enforcer", module + "/dataplane/ruleset", true},
+	{"controllers/operator", module + "/test/kube", true},
 	{"manifest", module + "/policy", false},
-	{"manifest", module + "/dataplane/tree", true},
 	{"manifest", module + "/inventory", false},
+	{"manifest", module + "/dataplane/tree", true},
 	{"inventory", module + "/policy", false},
 	{"inventory", module + "/manifest", true},
-	{"live", module + "/inventory", false},
-	{"live", module + "/manifest", true},
 	{"live", module + "/api/v1alpha1", false},
-	{"live", module + "/policy", true},
+	{"live", module + "/inventory", false},
+	{"live", module + "/policy", false},
+	{"live", module + "/manifest", true},
 	{"live", module + "/dataplane/tree", true},
-	{"controllers/operator", module + "/test/kube", true},
-	{"cmd/sluice", module + "/test/labcluster", true},
-	{"cmd/sluice-demo", module + "/test/lab", false},
-	{"hack/lab", module + "/test/labcluster", false},
 	{"query", module + "/dataplane/tree", false},
+	{"query", module + "/dataplane/report", false},
 	{"query", module + "/inventory", false},
 	{"query", module + "/manifest", true},
 	{"query", module + "/live", true},
@@ -83,11 +92,14 @@ var directions = []direction{
 	{"query", module + "/cmd/sluice", true},
 	{"cmd/sluice", module + "/dataplane/tree", false},
 	{"cmd/sluice", module + "/policy", false},
+	{"cmd/sluice", module + "/test/labcluster", true},
+	{"cmd/sluice-demo", module + "/test/lab", false},
+	{"hack/lab", module + "/test/labcluster", false},
 }
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "importrule: name the linter's binary: importrule PATH")
+		fmt.Fprintln(os.Stderr, "usage: importrule PATH-OF-GOLANGCI-LINT")
 		os.Exit(2)
 	}
 	if err := run(os.Args[1]); err != nil {
@@ -99,22 +111,22 @@ func main() {
 func run(linter string) error {
 	scratch, err := os.MkdirTemp("", "sluice-importrule-")
 	if err != nil {
-		return fmt.Errorf("making scratch module: %w", err)
+		return fmt.Errorf("creating the scratch module: %w", err)
 	}
 	defer os.RemoveAll(scratch)
 
 	for _, name := range []string{".golangci.yml", "go.mod", "go.sum"} {
 		content, err := os.ReadFile(name)
 		if err != nil {
-			return fmt.Errorf("reading the project's %s (run from its top folder): %w", name, err)
+			return fmt.Errorf("reading %s (run from the top folder of the project): %w", name, err)
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o644); err != nil {
-			return fmt.Errorf("writing scratch module: %w", err)
+			return fmt.Errorf("writing the scratch module: %w", err)
 		}
 	}
 	for i, d := range directions {
 		if err := d.write(scratch, i); err != nil {
-			return fmt.Errorf("writing scratch module: %w", err)
+			return fmt.Errorf("writing the scratch module: %w", err)
 		}
 	}
 
@@ -124,34 +136,34 @@ func run(linter string) error {
 	}
 	wrong := 0
 	for i, d := range directions {
-		if found[d.file(i)] == d.refused {
+		if found[d.file(i)] == d.forbidden {
 			continue
 		}
 		wrong++
-		if d.refused {
-			fmt.Fprintf(os.Stderr, "%s may import %s: the rules should refuse it\n", d.from, d.to)
+		if d.forbidden {
+			fmt.Fprintf(os.Stderr, "%s may import %s: the rules should forbid it\n", d.from, d.to)
 		} else {
 			fmt.Fprintf(os.Stderr, "%s may not import %s: the rules should allow it\n", d.from, d.to)
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d import directions are judged wrongly by .golangci.yml", wrong, len(directions))
+		return fmt.Errorf(".golangci.yml is wrong about %d of %d import directions", wrong, len(directions))
 	}
-	fmt.Printf("importrule: %d import directions judged as docs/architecture.md says\n", len(directions))
+	fmt.Printf("importrule: the linter enforces %d import directions\n", len(directions))
 	return nil
 }
 
-// file is where the import stands in the scratch module: in a package of its
-// own, so that the scratch module has no import cycle.
+// file returns the path of the import's file in the scratch module. Each import
+// has a separate package, so that the scratch module has no import cycle.
 func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
 }
 
-// write puts the file with the import into the scratch module, and an empty
-// package where the import points if that is one of ours.
+// write adds the file with the import to the scratch module, and an empty package
+// for the imported path if the path is in this project.
 func (d direction) write(scratch string, i int) error {
 	files := map[string]string{d.file(i): "package from\n\nimport _ \"" + d.to + "\"\n"}
-	if target, ours := strings.CutPrefix(d.to, module+"/"); ours {
+	if target, ok := strings.CutPrefix(d.to, module+"/"); ok {
 		files[path.Join(target, "target.go")] = "package target\n"
 	}
 	for name, content := range files {
@@ -166,8 +178,8 @@ func (d direction) write(scratch string, i int) error {
 	return nil
 }
 
-// lint runs depguard alone over the scratch module and gives the files with a
-// finding.
+// lint runs only depguard on the scratch module and returns the files that have
+// a finding.
 func lint(scratch, linter string) (map[string]bool, error) {
 	command := exec.Command(linter,
 		"run", "--enable-only=depguard", "--show-stats=false", "--output.json.path=stdout", "./...")

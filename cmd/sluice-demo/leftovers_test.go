@@ -107,7 +107,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// holdings gives the child processes of a process and the namespaces that its
+// holdings returns the child processes of a process and the namespaces that its
 // threads are in, without the machine's own.
 func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	t.Helper()

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 const denyAll = `{podSelector: {}, policyTypes: [Ingress, Egress]}`
@@ -40,7 +42,7 @@ var alwaysRows = map[string]row{
 }
 
 func nodeAddressesComeAndGo(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/deny", denyAll))
+	s := newSetup(t, shop, stage.Policy(t, "shop/deny", denyAll))
 	const refused, allowed = `192.168.7.7 -> shop/web TCP 8080 | External | Denied by shop/deny`, `192.168.7.7 -> shop/web TCP 8080 | External | SameNode`
 	s.want(refused)
 	s.edit("lab/bare", func(p *corev1.Pod) { p.Status.HostIP = "192.168.7.7" })
@@ -67,21 +69,21 @@ func nodeAddressesComeAndGo(t *testing.T) {
 }
 
 func anUnboundPodHasNoNode(t *testing.T) {
-	s := newStage(t, `
-		namespace x
-		pod x/a @
-		pod x/host @
-	`, netpol(t, "x/deny", denyAll))
+	s := newSetup(t, `
+		- {namespace: x}
+		- {pod: x/a, node: ""}
+		- {pod: x/host, node: ""}
+	`, stage.Policy(t, "x/deny", denyAll))
 	s.edit("x/host", func(p *corev1.Pod) {
 		p.Spec.HostNetwork = true
-		setIPs(p, "192.168.0.1", "fd01::1")
+		stage.SetAddresses(p, "192.168.0.1", "fd01::1")
 	})
 	s.want(`x/host -> x/a TCP 80 | External | Denied by x/deny`)
 }
 
 func anyOfAPodsAddresses(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/deny", denyAll))
-	s.edit("shop/web", func(p *corev1.Pod) { setIPs(p, "10.0.0.1", "10.1.0.1") })
+	s := newSetup(t, shop, stage.Policy(t, "shop/deny", denyAll))
+	s.edit("shop/web", func(p *corev1.Pod) { stage.SetAddresses(p, "10.0.0.1", "10.1.0.1") })
 	s.want(`
 		10.0.0.1 -> 10.1.0.1 TCP 8080 | SamePod | SamePod
 		10.1.0.1 -> 10.0.0.1 TCP 8080 | SamePod | SamePod

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 func faultRows() map[string]row {
@@ -106,9 +108,9 @@ func faultRows() map[string]row {
 // faultsAreReportedOnce: by policy and field; package policy's own
 // tests read every message.
 func faultsAreReportedOnce(t *testing.T) {
-	s := newStage(t, shop,
-		netpol(t, "shop/good", denyAll),
-		netpol(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
+	s := newSetup(t, shop,
+		stage.Policy(t, "shop/good", denyAll),
+		stage.Policy(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
 	problems := func() (fields []string) {
 		for _, p := range s.snapshot.Policies() {
 			for _, e := range p.Errors {
@@ -124,7 +126,7 @@ func faultsAreReportedOnce(t *testing.T) {
 	if diff := cmp.Diff(want, problems()); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	s.set(netpol(t, "shop/bad", denyAll))
+	s.set(stage.Policy(t, "shop/bad", denyAll))
 	if got := problems(); len(got) > 0 {
 		t.Errorf("mended, still %v", got)
 	}

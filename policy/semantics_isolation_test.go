@@ -6,18 +6,20 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // shop is two namespaces on two nodes.
 const shop = `
-	namespace shop team=red
-	namespace lab team=blue
-	node one
-	node two
-	pod shop/web @one app=web tier=front http:8080/TCP
-	pod shop/db  @two app=db postgres:5432/TCP metrics:9090/TCP
-	pod lab/web  @two app=web probe:8080/TCP
-	pod lab/bare @one
+	- {namespace: shop, labels: {team: red}}
+	- {namespace: lab, labels: {team: blue}}
+	- {node: one}
+	- {node: two}
+	- {pod: shop/web, node: one, labels: {app: web, tier: front}, ports: [http:8080/TCP]}
+	- {pod: shop/db, node: two, labels: {app: db}, ports: [postgres:5432/TCP, metrics:9090/TCP]}
+	- {pod: lab/web, node: two, labels: {app: web}, ports: [probe:8080/TCP]}
+	- {pod: lab/bare, node: one}
 `
 
 var isolationRows = map[string]row{
@@ -77,10 +79,10 @@ var isolationRows = map[string]row{
 		shop/db  -> 8.8.8.8 TCP 53   | Denied by shop/p | External
 	`},
 	"S04 no namespace is namespace default": {`
-		node one
-		namespace default
-		pod default/a
-		pod /b
+		- {node: one}
+		- {namespace: default}
+		- {pod: default/a}
+		- {pod: /b}
 	`, map[string]string{"/p": `{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]}`}, `
 		default/a -> /b        TCP 80 | NotIsolated | Rule default/p[0]
 		/b        -> default/a TCP 80 | NotIsolated | Rule default/p[0]
@@ -133,11 +135,11 @@ var isolationRows = map[string]row{
 		lab/web  -> shop/db TCP 4 | NotIsolated | Rule shop/p[3]
 	`},
 	"S07 a label with an empty value is a label": {`
-		node one
-		namespace x
-		pod x/a app=
-		pod x/b
-		pod x/c
+		- {node: one}
+		- {namespace: x}
+		- {pod: x/a, labels: {app: ""}}
+		- {pod: x/b}
+		- {pod: x/c}
 	`, map[string]string{"x/p": `{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: ""}}}]}]}`}, `
 		x/a -> x/c TCP 80 | NotIsolated | Rule x/p[0]
 		x/b -> x/c TCP 80 | NotIsolated | Denied by x/p
@@ -147,7 +149,7 @@ var isolationRows = map[string]row{
 const fromRedWeb = `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: red}}, podSelector: {matchLabels: {app: web}}}]}]}`
 
 func labelsCountAsTheyAreNow(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/p", fromRedWeb))
+	s := newSetup(t, shop, stage.Policy(t, "shop/p", fromRedWeb))
 	s.want(`
 		shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]
 		lab/web  -> shop/db TCP 5432 | NotIsolated | Denied by shop/p
@@ -177,16 +179,16 @@ func labelsCountAsTheyAreNow(t *testing.T) {
 // What a rule knows of peers that have gone must not meet the peers that come
 // after them.
 func whatALabelWasIsForgotten(t *testing.T) {
-	s := newStage(t, `
-		namespace x
-		node one
-		node two
-		pod x/a @one app=a
-		pod x/b @one app=b
-		pod x/c @two
+	s := newSetup(t, `
+		- {namespace: x}
+		- {node: one}
+		- {node: two}
+		- {pod: x/a, node: one, labels: {app: a}}
+		- {pod: x/b, node: one, labels: {app: b}}
+		- {pod: x/c, node: two}
 	`,
-		netpol(t, "x/a", `{podSelector: {matchLabels: {app: a}}, ingress: [{from: [{podSelector: {matchLabels: {peer: a}}}]}]}`),
-		netpol(t, "x/b", `{podSelector: {matchLabels: {app: b}}, ingress: [{from: [{podSelector: {matchLabels: {peer: b}}}]}]}`))
+		stage.Policy(t, "x/a", `{podSelector: {matchLabels: {app: a}}, ingress: [{from: [{podSelector: {matchLabels: {peer: a}}}]}]}`),
+		stage.Policy(t, "x/b", `{podSelector: {matchLabels: {app: b}}, ingress: [{from: [{podSelector: {matchLabels: {peer: b}}}]}]}`))
 	for range 3 {
 		s.edit("x/c", func(p *corev1.Pod) { p.Labels["peer"] = "a" })
 		s.want(`
@@ -208,13 +210,13 @@ func whatALabelWasIsForgotten(t *testing.T) {
 }
 
 func hostNetworkPodsAreTheirNode(t *testing.T) {
-	s := newStage(t, shop,
-		netpol(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}], ports: [{port: probe}]}]}`),
-		netpol(t, "lab/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`))
+	s := newSetup(t, shop,
+		stage.Policy(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}], ports: [{port: probe}]}]}`),
+		stage.Policy(t, "lab/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`))
 	s.want(`shop/web -> lab/web TCP 8080 | Rule shop/web[0] | Denied by lab/web`)
 	s.edit("lab/web", func(p *corev1.Pod) {
 		p.Spec.HostNetwork = true
-		setIPs(p, "192.168.0.2", "fd01::2")
+		stage.SetAddresses(p, "192.168.0.2", "fd01::2")
 	})
 	s.want(`
 		lab/web  -> shop/web TCP 8080 | External           | Denied by shop/web
@@ -222,14 +224,14 @@ func hostNetworkPodsAreTheirNode(t *testing.T) {
 		lab/web  -> shop/db  TCP 5432 | External           | SameNode
 		lab/web  -> 8.8.8.8  TCP 443  | External           | External
 	`)
-	s.edit("lab/web", func(p *corev1.Pod) { setIPs(p, "192.168.0.77", "fd01::77") })
+	s.edit("lab/web", func(p *corev1.Pod) { stage.SetAddresses(p, "192.168.0.77", "fd01::77") })
 	s.want(`lab/web -> shop/db TCP 5432 | External | SameNode`)
 	s.edit("lab/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 	s.want(`lab/web -> shop/db TCP 5432 | External | NotIsolated`)
 }
 
 func finishedPodsMatchNothing(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`))
+	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`))
 	for _, phase := range []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed} {
 		s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })
 		s.want(`
@@ -254,7 +256,7 @@ func finishedPodsMatchNothing(t *testing.T) {
 }
 
 func theRunningAndNewestPodHasTheAddress(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
+	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
 	const allowed, refused = `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]`, `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Denied by shop/p`
 	twin := s.pod("shop/web")
 	twin.Name, twin.Labels = "a-twin", nil
@@ -277,15 +279,15 @@ func theRunningAndNewestPodHasTheAddress(t *testing.T) {
 }
 
 func allAddressesBelongToThePod(t *testing.T) {
-	s := newStage(t, shop, netpol(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
-	s.edit("shop/web", func(p *corev1.Pod) { setIPs(p, "10.1.0.1", "fd10::1") })
+	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
+	s.edit("shop/web", func(p *corev1.Pod) { stage.SetAddresses(p, "10.1.0.1", "fd10::1") })
 	s.want(`
 		10.1.0.1 -> shop/db  TCP 5432 | Denied by shop/p | Rule shop/p[0]
 		fd10::1  -> shop/db  TCP 5432 | Denied by shop/p | Rule shop/p[0]
 		10.0.0.1 -> shop/db  TCP 5432 | External         | Denied by shop/p
 		lab/web  -> shop/web TCP 8080 | NotIsolated      | Denied by shop/p
 	`)
-	s.edit("shop/web", func(p *corev1.Pod) { setIPs(p) })
+	s.edit("shop/web", func(p *corev1.Pod) { stage.SetAddresses(p) })
 	s.want(`
 		10.1.0.1 -> shop/db TCP 5432 | External | Denied by shop/p
 		fd10::1  -> shop/db TCP 5432 | External | Denied by shop/p
@@ -295,9 +297,9 @@ func allAddressesBelongToThePod(t *testing.T) {
 }
 
 func anAddressThatMovesCarriesNothingOver(t *testing.T) {
-	s := newStage(t, shop,
-		netpol(t, "shop/db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`),
-		netpol(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`))
+	s := newSetup(t, shop,
+		stage.Policy(t, "shop/db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`),
+		stage.Policy(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`))
 	s.want(`
 		10.0.0.1 -> shop/db  TCP 5432 | Rule shop/web[0] | Rule shop/db[0]
 		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated      | Denied by shop/web

@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 var peerRows = map[string]row{
@@ -147,16 +149,16 @@ var peerRows = map[string]row{
 }
 
 func namespacesThatDoNotExist(t *testing.T) {
-	s := newStage(t, `
-		namespace shop
-		node one
-		pod shop/db
-		pod ghost/a app=a
-		pod ghost/b app=b
+	s := newSetup(t, `
+		- {namespace: shop}
+		- {node: one}
+		- {pod: shop/db}
+		- {pod: ghost/a, labels: {app: a}}
+		- {pod: ghost/b, labels: {app: b}}
 	`,
-		netpol(t, "shop/named", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: ghosts}}}]}]}`),
-		netpol(t, "shop/every", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}], ports: [{port: 1}]}]}`),
-		netpol(t, "ghost/own", `{podSelector: {matchLabels: {app: b}}, ingress: [{from: [{podSelector: {matchLabels: {app: a}}}]}]}`),
+		stage.Policy(t, "shop/named", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: ghosts}}}]}]}`),
+		stage.Policy(t, "shop/every", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}], ports: [{port: 1}]}]}`),
+		stage.Policy(t, "ghost/own", `{podSelector: {matchLabels: {app: b}}, ingress: [{from: [{podSelector: {matchLabels: {app: a}}}]}]}`),
 	)
 	without := `
 		ghost/a -> shop/db TCP 1  | NotIsolated | Denied by shop/every shop/named

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 var portRows = map[string]row{
@@ -120,10 +122,10 @@ var portRows = map[string]row{
 		x/client -> x/none   TCP 80   | Denied by x/p | NotIsolated
 	`},
 	"S35 SCTP is judged as TCP and UDP are": {`
-		namespace x
-		node one
-		pod x/server sig:3868/SCTP sig:3869/TCP
-		pod x/client
+		- {namespace: x}
+		- {node: one}
+		- {pod: x/server, ports: [sig:3868/SCTP, sig:3869/TCP]}
+		- {pod: x/client}
 	`, map[string]string{
 		"x/p": `{podSelector: {}, ingress: [{ports: [{port: sig, protocol: SCTP}, {port: 7000, endPort: 7001, protocol: SCTP}]}]}`,
 	}, `
@@ -151,20 +153,20 @@ var portRows = map[string]row{
 }
 
 const namedPorts = `
-	namespace x
-	node one
-	pod x/client app=client
-	pod x/a    app=web http:80
-	pod x/b    app=web http:8080/TCP
-	pod x/udp  app=udp http:80/UDP
-	pod x/two  app=web http:81 http:82
-	pod x/none app=none other:80
+	- {namespace: x}
+	- {node: one}
+	- {pod: x/client, labels: {app: client}}
+	- {pod: x/a, labels: {app: web}, ports: [http:80]}
+	- {pod: x/b, labels: {app: web}, ports: [http:8080/TCP]}
+	- {pod: x/udp, labels: {app: udp}, ports: [http:80/UDP]}
+	- {pod: x/two, labels: {app: web}, ports: [http:81, http:82]}
+	- {pod: x/none, labels: {app: none}, ports: [other:80]}
 `
 
 func portsOfInitContainers(t *testing.T) {
-	s := newStage(t, namedPorts,
-		netpol(t, "x/p", `{podSelector: {matchLabels: {app: none}}, ingress: [{ports: [{port: http}]}]}`),
-		netpol(t, "x/q", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{ports: [{port: http}], to: [{podSelector: {}}]}]}`))
+	s := newSetup(t, namedPorts,
+		stage.Policy(t, "x/p", `{podSelector: {matchLabels: {app: none}}, ingress: [{ports: [{port: http}]}]}`),
+		stage.Policy(t, "x/q", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{ports: [{port: http}], to: [{podSelector: {}}]}]}`))
 	init := func(restart *corev1.ContainerRestartPolicy) corev1.Container {
 		return corev1.Container{RestartPolicy: restart, Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 9000}}}
 	}

@@ -25,8 +25,8 @@ import (
 const shop = `
 	- {namespace: shop, labels: {team: shop}}
 	- {namespace: lab, labels: {team: lab}}
-	- {pod: shop/web, labels: {app: web}, ports: {http: 8080/TCP, dns: 5353/UDP, sig: 3868/SCTP}}
-	- {pod: shop/old, labels: {app: web}, ports: {http: 8000/TCP}}
+	- {pod: shop/web, labels: {app: web}, ports: [http:8080/TCP, dns:5353/UDP, sig:3868/SCTP]}
+	- {pod: shop/old, labels: {app: web}, ports: [http:8000/TCP]}
 	- {pod: shop/db, labels: {app: db}}
 	- {pod: lab/probe, labels: {app: probe}}
 	- {pod: lab/far, node: two, labels: {app: far}}

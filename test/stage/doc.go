@@ -5,7 +5,7 @@
 //
 //   - {namespace: shop, labels: {team: red}}
 //   - {node: one}
-//   - {pod: shop/web, node: one, labels: {app: web}, ports: {http: 8080/TCP}}
+//   - {pod: shop/web, node: one, labels: {app: web}, ports: [http:8080/TCP]}
 //   - {policy: shop/deny, spec: {podSelector: {}}}
 //
 // Expectations are lines. Each names a source, a destination, a protocol with its

@@ -2,8 +2,6 @@ package stage
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,8 +22,8 @@ type entry struct {
 	Pod       string
 	Policy    string
 	Labels    map[string]string
-	// Ports are container ports by name, as NUMBER or NUMBER/PROTOCOL.
-	Ports map[string]string
+	// Ports are container ports as NAME:NUMBER or NAME:NUMBER/PROTOCOL.
+	Ports []string
 	Spec  networkingv1.NetworkPolicySpec
 }
 
@@ -42,6 +40,9 @@ func Objects(t testing.TB, text string) cluster.Objects {
 	}
 	var out cluster.Objects
 	for _, e := range entries {
+		if e.Labels == nil {
+			e.Labels = map[string]string{} // Tests add labels.
+		}
 		switch {
 		case e.Namespace != "":
 			out.Namespaces = append(out.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.Namespace, Labels: e.Labels}})
@@ -104,8 +105,9 @@ func podOf(t testing.TB, e *entry, number int) *corev1.Pod {
 func containerPorts(t testing.TB, e *entry) []corev1.ContainerPort {
 	t.Helper()
 	var out []corev1.ContainerPort
-	for _, name := range slices.Sorted(maps.Keys(e.Ports)) {
-		text, protocol, _ := strings.Cut(e.Ports[name], "/")
+	for _, text := range e.Ports {
+		name, text, _ := strings.Cut(text, ":")
+		text, protocol, _ := strings.Cut(text, "/")
 		number, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
 			t.Fatalf("pod %s: port %s: %v", e.Pod, name, err)

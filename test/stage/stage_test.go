@@ -64,7 +64,7 @@ func TestObjects(t *testing.T) {
 	o := stage.Objects(t, `
 	- {namespace: shop, labels: {team: red}}
 	- {node: one}
-	- {pod: shop/web, labels: {app: web}, ports: {http: 8080/TCP, dns: 53/UDP}}
+	- {pod: shop/web, labels: {app: web}, ports: [http:8080/TCP, dns:53/UDP]}
 	- {pod: shop/db, node: two}
 	- {policy: shop/deny, spec: {podSelector: {}}}
 	`)
@@ -75,7 +75,7 @@ func TestObjects(t *testing.T) {
 	if web.Spec.NodeName != "one" || db.Spec.NodeName != "two" || db.Status.PodIPs[1].IP != "fd00::2" {
 		t.Errorf("pods:\n%s", &o)
 	}
-	if ports := web.Spec.Containers[0].Ports; len(ports) != 2 || ports[0].Name != "dns" || ports[1].ContainerPort != 8080 {
+	if ports := web.Spec.Containers[0].Ports; len(ports) != 2 || ports[0].ContainerPort != 8080 || ports[1].Name != "dns" {
 		t.Errorf("ports %+v", ports)
 	}
 }

@@ -1,0 +1,163 @@
+package policy_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/stage"
+)
+
+// setup is a cluster for rows of docs/semantics.md, in the language of test/stage.
+type setup struct {
+	t testing.TB
+	*world
+}
+
+func newSetup(t testing.TB, objects string, policies ...*networkingv1.NetworkPolicy) *setup {
+	t.Helper()
+	o := stage.Objects(t, objects)
+	o.Policies = policies
+	nodes := []string{""}
+	for _, n := range o.Nodes {
+		nodes = append(nodes, n.Name)
+	}
+	w := newWorld(t, newStateDirs(t), nodes, o)
+	t.Cleanup(w.close)
+	return &setup{t: t, world: w}
+}
+
+// pod returns a copy of a pod that may be changed and passed to set.
+func (s *setup) pod(name string) *corev1.Pod {
+	s.t.Helper()
+	for _, p := range s.objects.Pods {
+		if p.Namespace+"/"+p.Name == name {
+			return p.DeepCopy()
+		}
+	}
+	s.t.Fatalf("there is no pod %s", name)
+	return nil
+}
+
+// edit changes a pod.
+func (s *setup) edit(name string, change func(*corev1.Pod)) {
+	s.t.Helper()
+	p := s.pod(name)
+	change(p)
+	s.set(p)
+}
+
+func (s *setup) set(objects ...metav1.Object) {
+	s.t.Helper()
+	for _, o := range objects {
+		s.apply(cluster.Change{Object: o})
+	}
+}
+
+func (s *setup) remove(o metav1.Object) {
+	s.t.Helper()
+	s.apply(cluster.Change{Object: o, Deleted: true})
+}
+
+// want publishes and evaluates the flows of expectations such as
+//
+//	shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/db[0]
+//
+// An end is a pod, node:NAME or an address. Flows between named ends are evaluated
+// over both families.
+func (s *setup) want(lines string) {
+	s.t.Helper()
+	s.publish()
+	for _, e := range stage.Expectations(s.t, lines) {
+		for _, f := range s.flows(&e) {
+			egress, ingress := s.judge(f)
+			if got := egress.String(); got != e.Egress {
+				s.t.Errorf("%s\n%s: egress: got %s, want %s", e.Line, f, got, e.Egress)
+			}
+			if got := ingress.String(); got != e.Ingress {
+				s.t.Errorf("%s\n%s: ingress: got %s, want %s", e.Line, f, got, e.Ingress)
+			}
+			if got, want := ingress.Verdict, ingress.Reason != rule.NoRuleMatched; (got == rule.Allow) != want {
+				s.t.Errorf("%s\n%s: ingress: verdict %s with reason %s", e.Line, f, got, ingress.Reason)
+			}
+			s.checkReference(f, egress, ingress)
+		}
+	}
+}
+
+func (s *setup) flows(e *stage.Expectation) []flow.Flow {
+	s.t.Helper()
+	f := flow.Flow{Protocol: e.Protocol}
+	if e.Protocol.HasPorts() {
+		f.SrcPort, f.DstPort = 40000, e.Port
+	}
+	var flows []flow.Flow
+	for _, src := range s.addresses(e.From) {
+		for _, dst := range s.addresses(e.To) {
+			if src.Is4() == dst.Is4() {
+				f.Src, f.Dst = src, dst
+				flows = append(flows, f)
+			}
+		}
+	}
+	if len(flows) == 0 {
+		s.t.Fatalf("%q: no address family in common", e.Line)
+	}
+	return flows
+}
+
+func (s *setup) addresses(end string) []netip.Addr {
+	s.t.Helper()
+	var list []netip.Addr
+	if address, err := netip.ParseAddr(end); err == nil {
+		return append(list, address)
+	}
+	if name, ok := strings.CutPrefix(end, "node:"); ok {
+		for _, n := range s.objects.Nodes {
+			if n.Name != name {
+				continue
+			}
+			for _, a := range n.Status.Addresses {
+				if a.Type != corev1.NodeHostName {
+					list = append(list, netip.MustParseAddr(a.Address))
+				}
+			}
+		}
+		return list
+	}
+	for _, a := range s.pod(end).Status.PodIPs {
+		list = append(list, netip.MustParseAddr(a.IP))
+	}
+	return list
+}
+
+// row is a row that can be tested without a change of the cluster.
+type row struct {
+	objects  string
+	policies map[string]string
+	want     string
+}
+
+// play tests the row twice: with policies that exist from the start, and with
+// policies that are added after everything else was published.
+func (r row) play(t *testing.T) {
+	t.Helper()
+	var policies []*networkingv1.NetworkPolicy
+	for name, spec := range r.policies {
+		policies = append(policies, stage.Policy(t, name, spec))
+	}
+	newSetup(t, r.objects, policies...).want(r.want)
+	late := newSetup(t, r.objects)
+	late.publish()
+	for _, p := range policies {
+		late.set(p)
+	}
+	late.want(r.want)
+}

@@ -124,8 +124,8 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 }
 
 // NearMisses returns the near misses of a flow in one direction: first the rules
-// that match the peer, then those that match the port, each in the order of the
-// policies. There are none unless the reason of that side is NoRuleMatched.
+// that match the peer, then the rules that match the port, each in the order of
+// the policies. There are none unless the reason of that side is NoRuleMatched.
 func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, error) {
 	side, err := c.side(f, d)
 	if err != nil || side.tree == nil {

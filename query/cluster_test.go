@@ -104,7 +104,7 @@ func TestEvaluate(t *testing.T) {
 		want            rule.Verdict
 		egress, ingress report.Side
 	}{
-		"each side in the tree of its own node": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, matched("default/web", 0), matched("default/db", 1)},
+		"each side in the tree of the pod's node": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, matched("default/web", 0), matched("default/db", 1)},
 		"ingress is denied":                     {tcp("10.0.1.1", "10.0.2.1", 80), rule.Deny, matched("default/web", 0), deniedByDB},
 		"egress is denied":                      {tcp("10.0.2.1", "10.0.1.1", 80), rule.Deny, deniedByDB, notIsolated},
 		"from outside":                          {tcp("172.16.0.1", "10.0.2.1", 80), rule.Allow, external, matched("default/db", 0)},

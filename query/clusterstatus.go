@@ -31,7 +31,7 @@ type ClusterStatus struct {
 	TypeMeta
 	Cluster string `json:"cluster"`
 	// Enforced reports whether every node that should enforce does, and every
-	// policy is in force.
+	// policy is enforced.
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster has none.
 	Enforcer *EnforcerStatus `json:"enforcer"`
@@ -118,7 +118,8 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	return problems
 }
 
-// behind returns a problem if the node has not acknowledged what is published.
+// behind returns a problem if the node has not acknowledged the published
+// generation.
 func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	published, acknowledged := n.Status.Published, n.Status.Acknowledged
 	var enforced int64

@@ -2,7 +2,7 @@ package query
 
 import "fmt"
 
-// InputError is an error in a question. Its message says what to give instead.
+// InputError is an error in a question. The message explains what to give instead.
 type InputError struct {
 	// Field is the field of the question, such as from or port, or "" if the
 	// error is not about a single field. Value is its value, or "" if the field is

@@ -81,9 +81,9 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	return e, nil
 }
 
-// ExplainInTree evaluates one flow in the tree of one node. It knows the names of
-// that node's pods only, and evaluates only the sides of these pods. If neither
-// end is such a pod, that is an *InputError.
+// ExplainInTree evaluates one flow in the tree of one node. The tree has the names
+// of that node's pods only, and it evaluates only their sides. If neither end is
+// such a pod, that is an *InputError.
 func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
 	from, err := findInTree(t, "from", q.From, q.Namespace)
 	if err != nil {

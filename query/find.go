@@ -105,8 +105,8 @@ func (c *Cluster) existingPods() string {
 
 func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
 
-// podEnd returns the end for a pod. The error says why flows of the pod cannot
-// be evaluated.
+// podEnd returns the end for a pod. The error explains why flows of the pod
+// cannot be evaluated.
 func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	if p.HostNetwork {
 		return c.hostNetworkEnd(field, p)

@@ -11,7 +11,7 @@ import (
 )
 
 // FlowText returns an event as one line, without a newline at the end. If events
-// are missing, a line before it says how many.
+// are missing, a line before it has their number.
 func FlowText(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {

@@ -51,7 +51,7 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 	return nil
 }
 
-// summary returns the sentence about the generation in force.
+// summary returns the sentence about the enforced generation.
 func (s *NodeStatus) summary() string {
 	switch {
 	case s.Generation == 0 && s.Seen == 0:
@@ -59,7 +59,7 @@ func (s *NodeStatus) summary() string {
 	case s.Generation < s.Seen:
 		return fmt.Sprintf("Enforcing generation %d for new connections; open connections are still being re-evaluated.", s.Seen)
 	case s.Published > s.Generation && s.Rejected == nil:
-		return fmt.Sprintf("Enforcing generation %d; generation %d is published but not in force yet.", s.Generation, s.Published)
+		return fmt.Sprintf("Enforcing generation %d; generation %d is published but not enforced yet.", s.Generation, s.Published)
 	default:
 		return fmt.Sprintf("Enforcing generation %d for new and open connections.", s.Generation)
 	}

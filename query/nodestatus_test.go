@@ -46,7 +46,7 @@ func TestNodeStatusText(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		status report.Status
-	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not in force yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}} {
+	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}} {
 		fmt.Fprintf(&got, "## %s\n", c.name)
 		if err := query.NewNodeStatus(c.status, now).WriteText(&got); err != nil {
 			t.Fatal(err)

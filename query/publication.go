@@ -31,7 +31,7 @@ type Publication struct {
 }
 
 // Publish compiles the tree of a node and publishes it in a state directory, where a
-// running dataplane puts it into force. A node without an object and without pods is
+// running dataplane enforces it. A node without an object and without pods is
 // an *InputError.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 	if known := c.nodes(); !slices.Contains(known, node) {

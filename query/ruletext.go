@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// ruleTexts describes rules by their names. A nil *ruleTexts knows no policy and
-// describes a rule by its place only.
+// ruleTexts describes rules by their names. A nil *ruleTexts has no
+// policies and describes a rule by its place only.
 type ruleTexts struct {
 	policies map[string]*policy.Policy
 	snapshot *policy.Snapshot

@@ -17,7 +17,7 @@ import (
 )
 
 // gcPercent is the garbage that the agent may hold, in percent of its live memory,
-// unless GOGC says otherwise.
+// unless GOGC is set.
 const gcPercent = 20
 
 // agentFlags are the flags of the agent command.
@@ -35,11 +35,11 @@ func agentCommand() *cobra.Command {
 		Use:   "agent --node NAME --state-dir DIR",
 		Short: "Keep the published tree of a node up to date with the API server",
 		Long: `Watches NetworkPolicies, Pods, Namespaces and Nodes, compiles them into the tree of one
-node, and publishes the tree in the state directory, where a running dataplane puts it
-into force. It needs no privilege on the node.
+node, and publishes the tree in the state directory, where a running dataplane enforces
+it. It needs no privilege on the node.
 
-Until it has read all objects, and while the API server is away, the published tree
-stays in force. /readyz on the health address reports both.`,
+Until it has read all objects, and while the API server is unavailable, the dataplane
+enforces the last published tree. /readyz on the health address reports both.`,
 		Example: `  sluice agent --node worker-1 --state-dir /run/sluice
   sluice agent --node worker-1 --kubeconfig ~/.kube/config`,
 		Args: noArguments,

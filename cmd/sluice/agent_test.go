@@ -8,10 +8,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -31,16 +29,18 @@ import (
 	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestAgent runs the agent as a process, with the credentials of its service
-// account: before the API server is there, ended, killed and started again.
+// TestAgent runs the agent as a process with the credentials of its service
+// account. The agent starts before the API server is reachable, is stopped by a
+// signal, is killed, and is started again.
 func TestAgent(t *testing.T) {
 	const node = "agent-node"
 	c := server.Client(t)
 	namespace := server.Namespace(t)
 	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
-	// Other tests list all nodes.
+	// Other tests list all NodeEnforcers.
 	t.Cleanup(func() {
 		err := c.Delete(context.Background(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
 		if client.IgnoreNotFound(err) != nil {
@@ -63,10 +63,10 @@ func TestAgent(t *testing.T) {
 	a.start()
 	eventually.NoError(t, func() error { return a.healthy("healthz") })
 	if err := a.healthy("readyz"); err == nil {
-		t.Error("an agent that read nothing says that it is ready")
+		t.Error("the agent is ready although it has read nothing")
 	}
 	if _, err := a.tree(); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a tree is published, or %v", err)
+		t.Errorf("opening the tree: %v, want that it does not exist", err)
 	}
 
 	if err := link.Mend(); err != nil {
@@ -88,26 +88,26 @@ func TestAgent(t *testing.T) {
 	if code, _, stderr := sluice(two, "compile", "-f", "-", "--node", "n1", "--state-dir", a.stateDir); code != exitWrongInput || !strings.Contains(stderr, "an agent is running") {
 		t.Errorf("compile into the agent's state directory: exit %d: %s", code, stderr)
 	}
-	a.end(syscall.SIGTERM)
+	a.stop()
 	if got := a.verdict(rule.Allow); got != first {
-		t.Errorf("generation %d after the end, %d before it", got, first)
+		t.Errorf("generation %d after the agent has stopped, %d before", got, first)
 	}
 
 	a.start()
 	eventually.NoError(t, func() error { return a.healthy("readyz") })
 	second := a.verdict(rule.Allow)
-	a.end(syscall.SIGKILL)
+	a.Kill()
 	create(t, c, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "deny"}})
 	a.start()
 	third := a.verdict(rule.Deny)
 	if first >= second || second >= third {
-		t.Errorf("generations %d, %d, %d: want them to go up", first, second, third)
+		t.Errorf("generations %d, %d, %d: want them to increase", first, second, third)
 	}
-	a.end(syscall.SIGTERM)
+	a.stop()
 }
 
-// agentAccount installs the agent's role and gives the credentials that a
-// kubelet gives to its pod on a node.
+// agentAccount installs the agent's role and returns the credentials that the
+// agent's pod on a node gets from the kubelet.
 func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
@@ -153,43 +153,27 @@ func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	return config
 }
 
-// agentProcess is a `sluice agent`, which may be started several times.
+// agentProcess is a `sluice agent` process that can be started several times.
 type agentProcess struct {
 	t                          *testing.T
 	kubeconfig, node, stateDir string
 	health, metrics            string
-	cmd                        *exec.Cmd
-	log                        bytes.Buffer
+
+	*process.Process
 }
 
 func (a *agentProcess) start() {
 	a.t.Helper()
 	a.health, a.metrics = kube.FreeAddress(a.t), kube.FreeAddress(a.t)
-	cmd := program("agent", "--kubeconfig", a.kubeconfig, "--node", a.node, "--state-dir", a.stateDir,
-		"--health-address", a.health, "--metrics-address", a.metrics)
-	a.log.Reset()
-	cmd.Stderr = &a.log
-	if err := cmd.Start(); err != nil {
-		a.t.Fatal(err)
-	}
-	a.cmd = cmd
-	a.t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			a.t.Logf("the agent wrote:\n%s", &a.log)
-		}
-	})
+	a.Process = process.MustStart(a.t, "agent", program("agent", "--kubeconfig", a.kubeconfig, "--node", a.node, "--state-dir", a.stateDir,
+		"--health-address", a.health, "--metrics-address", a.metrics), nil)
 }
 
-// end sends a signal. Only an agent that is killed may end badly.
-func (a *agentProcess) end(signal syscall.Signal) {
+// stop stops the agent, which must exit with 0.
+func (a *agentProcess) stop() {
 	a.t.Helper()
-	if err := a.cmd.Process.Signal(signal); err != nil {
-		a.t.Fatal(err)
-	}
-	if err := a.cmd.Wait(); err != nil && signal != syscall.SIGKILL {
-		a.t.Errorf("agent: %v\n%s", err, &a.log)
+	if err := a.Stop(); err != nil {
+		a.t.Error(err)
 	}
 }
 
@@ -198,7 +182,8 @@ func (a *agentProcess) healthy(path string) error {
 	return err
 }
 
-// hasMetrics: those that docs/agent.md tells of.
+// hasMetrics checks that the agent has exactly the metrics that docs/agent.md
+// documents.
 func (a *agentProcess) hasMetrics() {
 	a.t.Helper()
 	got, err := kube.Fetch("http://" + a.metrics + "/metrics")
@@ -219,11 +204,11 @@ func (a *agentProcess) hasMetrics() {
 		name = "sluice_agent_" + name[:end]
 		documented[name] = true
 		if !strings.Contains(got, "# TYPE "+name+" ") {
-			a.t.Errorf("docs/agent.md has %s, the agent has not", name)
+			a.t.Errorf("the agent lacks the metric %s of docs/agent.md", name)
 		}
 	}
 	if served := strings.Count(got, "# TYPE sluice_agent_"); len(documented) != served {
-		a.t.Errorf("the agent has %d metrics of its own, docs/agent.md %d", served, len(documented))
+		a.t.Errorf("the agent has %d metrics, docs/agent.md documents %d", served, len(documented))
 	}
 }
 
@@ -231,8 +216,8 @@ func (a *agentProcess) tree() (*tree.Tree, error) {
 	return tree.Open(statedir.Current(a.stateDir))
 }
 
-// verdict waits until a stranger may, or may not, reach the pod, and gives the
-// generation.
+// verdict waits until the published tree has the verdict for a connection from
+// outside to the pod, and returns the generation of the tree.
 func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 	a.t.Helper()
 	eventually.NoError(a.t, func() error {

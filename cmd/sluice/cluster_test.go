@@ -24,7 +24,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// kubeconfigOf writes a kubeconfig whose context "here" has the namespace.
+// kubeconfigOf writes a kubeconfig whose context "here" has a current namespace.
 func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -42,8 +42,9 @@ func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	return path
 }
 
-// shop makes a namespace in which web may reach db on TCP 5432, and gives its
-// name and a dump of the cluster.
+// shop creates a namespace in which a policy allows connections from web to db on
+// TCP 5432. It returns the name of the namespace and the path of a dump of the
+// cluster.
 func shop(t *testing.T) (namespace, dump string) {
 	t.Helper()
 	c := server.Client(t)
@@ -72,7 +73,7 @@ func shop(t *testing.T) (namespace, dump string) {
 			}},
 		},
 	}, &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "nobody"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "selects-no-pod"},
 		Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "dbb"}}},
 	})
 	return namespace, dumpOf(t, c)
@@ -93,8 +94,8 @@ func create(t *testing.T, c client.Client, objects ...client.Object) {
 	}
 }
 
-// dumpOf writes what `kubectl get pods,namespaces,nodes,networkpolicies -A -o
-// json` does.
+// dumpOf writes the output of `kubectl get pods,namespaces,nodes,networkpolicies -A
+// -o json` to a file and returns its path.
 func dumpOf(t *testing.T, c client.Client) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "dump.json")
@@ -120,15 +121,15 @@ func dumpOf(t *testing.T, c client.Client) string {
 	return path
 }
 
-// TestLiveCluster: a question to the cluster has the answer that a dump of it
-// has.
+// TestLiveCluster checks that commands print the same for a cluster as for a dump
+// of it.
 func TestLiveCluster(t *testing.T) {
 	namespace, dump := shop(t)
 	kubeconfig := kubeconfigOf(t, server.Config(), namespace)
 	flows := writeFile(t, "flows", `{"src":"10.9.3.1","dst":"10.9.2.1","protocol":"TCP","port":5432}`+"\n")
 	for name, args := range map[string][]string{
 		"allowed":        {"explain", "-n", namespace, "--from", "web", "--to", "db", "--port", "sql"},
-		"refused":        {"explain", "-n", namespace, "--from", "other", "--to", "db", "--port", "5432", "-o", "json"},
+		"denied":         {"explain", "-n", namespace, "--from", "other", "--to", "db", "--port", "5432", "-o", "json"},
 		"matrix":         {"matrix", "-n", namespace, "--port", "5432"},
 		"evaluate":       {"evaluate", "--flows", flows},
 		"an address out": {"explain", "--from", "203.0.113.1", "--to", namespace + "/db", "--port", "5432"},
@@ -153,15 +154,15 @@ func TestLiveCluster(t *testing.T) {
 	t.Run("KUBECONFIG", func(t *testing.T) {
 		t.Setenv("KUBECONFIG", kubeconfig)
 		code, got, stderr := sluice("", "lint", "-n", namespace)
-		if code != exitFailed || !strings.Contains(got, namespace+"/nobody (here)\n  warning  spec.podSelector") || !strings.Contains(got, "\n2 policies: ") {
+		if code != exitFailed || !strings.Contains(got, namespace+"/selects-no-pod (here)\n  warning  spec.podSelector") || !strings.Contains(got, "\n2 policies: ") {
 			t.Errorf("exit %d: %s%s", code, got, stderr)
 		}
 	})
 }
 
-// TestLiveClusterWithAnAddressThatIsNone: the API server takes any text for a
-// node's address. What agents make of such a node, commands make of it.
-func TestLiveClusterWithAnAddressThatIsNone(t *testing.T) {
+// The API server accepts any text as the address of a node. Commands leave out an
+// invalid address, as agents do.
+func TestLiveClusterWithAnInvalidAddress(t *testing.T) {
 	c := server.Client(t)
 	namespace, _ := shop(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n-db"}}
@@ -179,29 +180,29 @@ func TestLiveClusterWithAnAddressThatIsNone(t *testing.T) {
 	}
 }
 
-func TestClusterRefuses(t *testing.T) {
-	nobody := kubeconfigOf(t, server.User(t, "stranger"), "default")
+func TestClusterErrors(t *testing.T) {
+	noRights := kubeconfigOf(t, server.User(t, "stranger"), "default")
 	gone := kubeconfigOf(t, &rest.Config{Host: "https://127.0.0.1:1"}, "default")
 	tests := map[string]struct {
 		args []string
 		code int
 		want []string
 	}{
-		"no rights": {[]string{"matrix", "--port", "80", "--kubeconfig", nobody}, exitFailed, []string{
+		"no rights": {[]string{"matrix", "--port", "80", "--kubeconfig", noRights}, exitFailed, []string{
 			"you may not list networkpolicies.networking.k8s.io, namespaces, nodes, pods",
 			"kubectl create clusterrole sluice-reader --verb=list --resource=networkpolicies.networking.k8s.io,namespaces,nodes,pods\n",
 		}},
-		"no rights on status": {[]string{"status", "--kubeconfig", nobody}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
-		"no rights on pods": {[]string{"flows", "--kubeconfig", nobody}, exitFailed, []string{
+		"no rights on status": {[]string{"status", "--kubeconfig", noRights}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
+		"no rights on pods": {[]string{"flows", "--kubeconfig", noRights}, exitFailed, []string{
 			"you may not list pods in namespace sluice-system",
 			"kubectl create role sluice-list-pods --verb=list --resource=pods --namespace=sluice-system\n",
 			"kubectl create rolebinding sluice-list-pods --role=sluice-list-pods --user=USER --namespace=sluice-system\n",
 		}},
 		"no cluster answers":   {[]string{"lint", "--kubeconfig", gone}, exitFailed, []string{"127.0.0.1:1", "connection refused"}},
 		"no such kubeconfig":   {[]string{"lint", "--kubeconfig", "/does/not/exist"}, exitWrongInput, []string{"/does/not/exist"}},
-		"no such context":      {[]string{"lint", "--kubeconfig", nobody, "--context", "there"}, exitWrongInput, []string{`"there"`}},
-		"files and a cluster":  {[]string{"lint", "--kubeconfig", nobody, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig or --context"}},
-		"a node and a cluster": {[]string{"status", "--kubeconfig", nobody, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir with --kubeconfig"}},
+		"no such context":      {[]string{"lint", "--kubeconfig", noRights, "--context", "there"}, exitWrongInput, []string{`"there"`}},
+		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig or --context"}},
+		"a node and a cluster": {[]string{"status", "--kubeconfig", noRights, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir with --kubeconfig"}},
 		"no cluster at all":    {[]string{"status"}, exitWrongInput, []string{"no cluster: ", "kubectl sluice status --help"}},
 		"no such node":         {[]string{"flows", "--node", "n9", "--kubeconfig", kubeconfigOf(t, server.Config(), "")}, exitFailed, []string{"node n9: no running pod of Sluice"}},
 	}
@@ -220,7 +221,7 @@ func TestClusterRefuses(t *testing.T) {
 	}
 }
 
-// TestClusterStatus: what operator and agents report, in a few lines.
+// TestClusterStatus checks the summary of what the operator and the agents report.
 func TestClusterStatus(t *testing.T) {
 	c := server.Client(t)
 	namespace := server.Namespace(t)

@@ -118,7 +118,7 @@ func TestExitCodes(t *testing.T) {
 		"no state directory":    {[]string{"compile", "-f", manifests, "--node", "n1"}, exitWrongInput, "--state-dir is missing: give the directory in which to publish the tree"},
 		"no such node":          {[]string{"compile", "-f", manifests, "--node", "n3", "--state-dir", t.TempDir()}, exitWrongInput, "--node n3: no Node object has that name, and no pod is bound to it; there are n1, n2"},
 		"warnings of lint":      {[]string{"lint", "-f", "testdata/cluster.yaml", "-f", "testdata/two-entries.yaml"}, exitFailed, ""},
-		"a state dir to no use": {[]string{"compile", "-f", manifests, "--node", "n1", "--state-dir", filepath.Join(manifests, "dir")}, exitFailed, "sluice: "},
+		"an unusable directory": {[]string{"compile", "-f", manifests, "--node", "n1", "--state-dir", filepath.Join(manifests, "dir")}, exitFailed, "sluice: "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit %d: %s, want exit %d: %s", code, stderr, test.code, test.want)
 			}
 			if strings.Contains(stderr, "Usage:") {
-				t.Errorf("the message drowns in usage: %s", stderr)
+				t.Errorf("the message includes the usage: %s", stderr)
 			}
 		})
 	}
@@ -152,7 +152,7 @@ func TestCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Run("broken manifests publish nothing", func(t *testing.T) {
+	t.Run("invalid manifests publish nothing", func(t *testing.T) {
 		broken := writeFile(t, "broken.yaml", two+"---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: {podSelectr: {}}\n")
 		code, _, stderr := sluice("", "compile", "-f", broken, "--node", "n2", "--state-dir", stateDir)
 		if code != exitWrongInput || !strings.Contains(stderr, "NetworkPolicy default/x: spec.podSelectr: unknown field") {
@@ -163,7 +163,7 @@ func TestCompile(t *testing.T) {
 		}
 	})
 
-	t.Run("and explained from there", func(t *testing.T) {
+	t.Run("explain in the published tree", func(t *testing.T) {
 		code, stdout, stderr := sluice("", "explain", "--state-dir", stateDir, "--from", "10.0.1.1", "--to", "db", "--port", "80")
 		want := `Denied: 10.0.1.1 to default/db on TCP port 80, evaluated by node n2
 
@@ -177,7 +177,7 @@ func TestCompile(t *testing.T) {
 		}
 	})
 
-	t.Run("refused while an agent is running", func(t *testing.T) {
+	t.Run("rejected while an agent is running", func(t *testing.T) {
 		lock, err := statedir.LockAgent(stateDir)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ func compileCommand() *cobra.Command {
 		Use:   "compile -f DIR --node NAME --state-dir DIR",
 		Short: "Publish the tree of a node without an API server",
 		Long: `Compiles the policies for one node and publishes the tree in the state directory, where
-a running dataplane puts it into force. If the manifests have an error, the state
+a running dataplane enforces it. If the manifests have an error, the state
 directory stays as it is.
 
 A state directory with which an agent is running is rejected, because the tree would

@@ -52,10 +52,10 @@ func dataplaneCommand() *cobra.Command {
 		Short: "Enforce the published tree on this node's packets",
 		Long: `Enforces the newest tree of the state directory in the network namespace in which it is
 started. It installs the nftables table "inet sluice", evaluates the packets in its
-queues, and puts each new tree into force without a restart. It needs CAP_NET_ADMIN.
+queues, and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
-The rules stay in force when it ends: accepted connections continue, and the failure
-policy decides on all others. --uninstall removes the rules and the marks. To change the
+The rules stay installed when it ends: accepted connections continue, and the failure
+policy decides about all others. --uninstall removes the rules and the marks. To change the
 mark mask while connections are open, use bits that are not in the old mask.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open

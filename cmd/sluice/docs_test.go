@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// elsewhere begins the first line of a block of commands that need more than a
-// checkout.
+// elsewhere lists the first lines of blocks of commands that need more than a
+// checkout. Such blocks are not run.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -22,9 +22,9 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs reads the pages for whoever installs and operates Sluice. Blocks of
-// commands are run, in the project's folder, unless they say where else they
-// need to be; all calls of Sluice must have commands and flags that there are.
+// TestDocs reads the documentation. It runs the blocks of commands in the project's
+// folder, unless their first line states that they need another place. It checks
+// that the commands and flags in all calls of Sluice exist.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -54,7 +54,7 @@ func checkBlock(t *testing.T, block string) {
 			return
 		}
 	}
-	// lint exits 1 where it finds something, which is what it is for.
+	// lint exits with 1 if there are findings, which is not an error here.
 	sluice := "sluice() { " + asProgram + "=1 " + executable(t) + ` "$@" || [ "$1-$?" = lint-1 ]; }` + "\n"
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", sluice+block)
 	shell.Dir = "../.."
@@ -74,11 +74,10 @@ func executable(t *testing.T) string {
 	return path
 }
 
-// callOf finds a call of Sluice at the beginning of a command, up to the end of
-// that command.
+// callOf matches a call of Sluice, up to the end of the shell command.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
-// checkCalls parses every call of Sluice in a text.
+// checkCalls checks every call of Sluice in a text.
 func checkCalls(t *testing.T, text string) {
 	t.Helper()
 	for _, call := range callOf.FindAllStringSubmatch(text, -1) {
@@ -92,7 +91,7 @@ func checkCalls(t *testing.T, text string) {
 	}
 }
 
-// parses reports what is wrong with arguments.
+// parses returns an error if the arguments cannot be parsed.
 func parses(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {
@@ -104,8 +103,9 @@ func parses(root *cobra.Command, args []string) error {
 	return cmd.ParseFlags(rest)
 }
 
-// words splits as a shell does, as far as the pages need it. An ellipsis stands
-// for arguments that are left out, brackets for those that may be.
+// words splits a command as a shell does, except for syntax that the documentation
+// does not use. It drops ellipses, which stand for omitted arguments, and brackets
+// around optional arguments.
 func words(text string) []string {
 	var words []string
 	for i, part := range strings.Split(text, "'") {

@@ -24,7 +24,7 @@ type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// wrongf returns an inputError. Its message says what to give instead.
+// wrongf returns an inputError. The message explains what to give instead.
 func wrongf(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }

@@ -47,7 +47,7 @@ the pod. Later packets of an accepted connection are not evaluated and not shown
 
 ` + help + `
 
-Under load it is a sample, and a line says how many flows before it are not shown.
+Under load it is a sample, and a line reports the number of flows that are not shown.
 It never slows down the dataplane. It ends with Ctrl-C.`,
 		Example: `  sluice flows --denied -n shop
   sluice flows -c 100 -o json | jq -r 'select(.verdict == "Deny") | .ingress.isolatedBy[]?'`,
@@ -128,8 +128,8 @@ func (w *flowWriter) write(e *report.Event) error {
 	return nil
 }
 
-// hasEndIn reports whether an end of the flow is a pod in the namespace. The
-// dataplane knows the names of the pods of its node only.
+// hasEndIn reports whether an end of the flow is a pod in the namespace. Events
+// have the names of pods of the dataplane's node only.
 func hasEndIn(e *report.Event, namespace string) bool {
 	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
 }

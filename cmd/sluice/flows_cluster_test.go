@@ -28,8 +28,8 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// kubelet is as much of a kubelet as `kubectl exec` needs: the API server sends
-// it what to run. It runs this program, as a pod of Sluice would.
+// kubelet implements the part of a kubelet that `kubectl exec` needs. The API server
+// sends it a command, and it runs this program with the arguments of the command.
 type kubelet struct {
 	t        *testing.T
 	stateDir string
@@ -39,7 +39,7 @@ type kubelet struct {
 	commands []string
 }
 
-// newKubelet starts one for a new node with a pod of Sluice.
+// newKubelet starts a kubelet for a new node with a pod of Sluice.
 func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	t.Helper()
 	k := &kubelet{t: t, stateDir: stateDir}
@@ -66,7 +66,7 @@ func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	return k
 }
 
-// ServeHTTP answers /exec/NAMESPACE/POD/CONTAINER?command=... as a kubelet does.
+// ServeHTTP serves /exec/NAMESPACE/POD/CONTAINER?command=... as a kubelet does.
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Split(r.URL.Path, "/")
 	options, err := remotecommand.NewOptions(r)
@@ -131,7 +131,7 @@ func TestFlowsOfCluster(t *testing.T) {
 		lines := bufio.NewScanner(notes)
 		for range listeners {
 			if !lines.Scan() || !strings.HasSuffix(lines.Text(), "  listening; Ctrl-C ends it") {
-				t.Fatalf("flows says %q", lines.Text())
+				t.Fatalf("flows prints %q", lines.Text())
 			}
 		}
 		return bufio.NewScanner(out), func(signal os.Signal) {
@@ -142,20 +142,20 @@ func TestFlowsOfCluster(t *testing.T) {
 			if err := cmd.Wait(); err != nil && signal != os.Kill {
 				t.Errorf("flows: %v", err)
 			}
-			// Whatever became of the caller, nothing stays behind in a pod.
+			// No process stays behind in a pod, even if the caller is killed.
 			for _, k := range kubelets {
 				k.running.Wait()
 			}
 		}
 	}
-	refuse := func() {
+	deny := func() {
 		t.Helper()
 		n.connect("10.0.0.1", 80)
 	}
 
 	t.Run("all nodes", func(t *testing.T) {
 		lines, end := follow(2, "--denied", "-n", "default")
-		refuse()
+		deny()
 		var nodes []string
 		for range 2 {
 			if !lines.Scan() || !strings.HasSuffix(lines.Text(), "no rule of default/db allows it") {
@@ -171,7 +171,7 @@ func TestFlowsOfCluster(t *testing.T) {
 	})
 	t.Run("one node, JSON, a count", func(t *testing.T) {
 		lines, end := follow(1, "--node", "node-b", "-o", "json", "-c", "1")
-		refuse()
+		deny()
 		if !lines.Scan() || !strings.HasPrefix(lines.Text(), `{"node":"node-b","time":"`) {
 			t.Errorf("shown %q", lines.Text())
 		}
@@ -181,9 +181,9 @@ func TestFlowsOfCluster(t *testing.T) {
 		_, end := follow(2)
 		end(os.Kill)
 	})
-	t.Run("who only listens to others", func(t *testing.T) {
+	t.Run("a namespace without flows", func(t *testing.T) {
 		lines, end := follow(1, "--node", "node-a", "-n", "elsewhere", "-c", "1")
-		refuse()
+		deny()
 		end(os.Interrupt)
 		if lines.Scan() {
 			t.Errorf("shown %q", lines.Text())
@@ -196,18 +196,21 @@ func TestFlowsOfCluster(t *testing.T) {
 			return forbidden(t, cmd)
 		}
 		for _, missing := range []string{"list pods", "create pods/exec"} {
-			said := run()
-			if !strings.Contains(said, "you may not "+missing+" in namespace "+live.SystemNamespace) {
-				t.Fatalf("flows says %q, want it to need %s", said, missing)
+			message := run()
+			if !strings.Contains(message, "you may not "+missing+" in namespace "+live.SystemNamespace) {
+				t.Fatalf("flows prints %q, want it to need %s", message, missing)
 			}
-			grant(t, server.Client(t), "watcher", said)
+			grant(t, server.Client(t), "watcher", message)
 		}
-		if said := run(); said != "" {
-			t.Errorf("with both rights flows says %q", said)
+		if message := run(); message != "" {
+			t.Errorf("with both rights flows prints %q", message)
 		}
 	})
 	const command = "dataplane /sluice flows --end-with-stdin --output "
-	want := []string{command + "text --denied --namespace default", command + "text", command + "text --namespace elsewhere --count 1"}
+	want := []string{
+		command + "text --denied --namespace default", command + "text",
+		command + "text --namespace elsewhere --count 1", command + "text --namespace elsewhere --count 1",
+	}
 	if diff := cmp.Diff(want, kubelets[0].commands); diff != "" {
 		t.Errorf("run on node-a (-want +got):\n%s", diff)
 	}
@@ -217,8 +220,8 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// forbidden runs a command until it fails or listens, and returns what it failed
-// with.
+// forbidden runs a command until it listens or fails. It returns the error message,
+// or "" if the command listens.
 func forbidden(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	notes, err := cmd.StderrPipe()
@@ -237,14 +240,14 @@ func forbidden(t *testing.T, cmd *exec.Cmd) string {
 		}
 		said.WriteString(lines.Text() + "\n")
 	}
-	_ = cmd.Wait() // Its exit code says no more than its output.
+	_ = cmd.Wait() // The output has more information than the exit code.
 	return said.String()
 }
 
 // suggested finds the Role that a message suggests.
 var suggested = regexp.MustCompile(`kubectl create (\S+) (\S+) --verb=(\S+) --resource=(\S+) --namespace=(\S+)\n`)
 
-// grant gives a user the rights of the Role that a message suggests.
+// grant creates the Role that a message suggests and binds it to a user.
 func grant(t *testing.T, c client.Client, user, message string) {
 	t.Helper()
 	found := suggested.FindAllStringSubmatch(message, -1)

@@ -12,21 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// sluice runs the program and gives its exit code and what it wrote.
+// sluice runs the program and returns its exit code and its output.
 func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
 	return sluiceAs("sluice", stdin, args...)
 }
 
-// sluiceAs runs the program under a name.
+// sluiceAs runs the program under another name.
 func sluiceAs(name, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	code = runAs(name, args, strings.NewReader(stdin), &out, &err)
 	return code, out.String(), err.String()
 }
 
-// transcript is a run as a terminal shows it, with notes before the answer.
+// transcript runs the program and returns what a terminal shows, with notes before
+// the output.
 func transcript(args ...string) string {
 	code, stdout, stderr := sluice("", args...)
 	text := "$ sluice " + strings.Join(args, " ") + "\n" + stderr + stdout
@@ -36,10 +37,9 @@ func transcript(args ...string) string {
 	return text
 }
 
-// TestGolden asks explain, matrix and lint about every example of the
-// Kubernetes page on network policies, among the pods of cluster.yaml, and
-// compares what they say with testdata/*.golden. The flag -update accepts what
-// they say now.
+// TestGolden runs explain, matrix and lint with every example from the Kubernetes
+// documentation of NetworkPolicy and the pods of cluster.yaml. It compares their
+// output with testdata/*.golden. The flag -update rewrites these files.
 func TestGolden(t *testing.T) {
 	explained := map[string][][]string{
 		"test-network-policy": {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,17 +12,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
 )
 
-// asProgram makes this test binary the program.
+// asProgram is the environment variable that makes this test binary the program.
 const asProgram = "SLUICE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Unsetenv("KUBERNETES_SERVICE_HOST")
-	os.Setenv("KUBECONFIG", "/does/not/exist") // Nobody's own cluster is asked.
+	os.Setenv("KUBECONFIG", "/does/not/exist") // No test uses the cluster of the user.
 	os.Exit(kube.Main(m, &server))
 }
 
@@ -43,8 +43,8 @@ func program(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// onNode is a node with pods default/web and default/db and a dataplane as a
-// process.
+// onNode is a node with the pods default/web and default/db. A dataplane runs on it
+// as a process.
 type onNode struct {
 	t        *testing.T
 	node     *lab.Node
@@ -72,7 +72,7 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish publishes the policy of manifest two, on one node.
+// publish publishes the tree of the manifests in two, with both pods on one node.
 func (n *onNode) publish() {
 	n.t.Helper()
 	text := strings.ReplaceAll(two, "nodeName: n1", "nodeName: n2")
@@ -93,45 +93,33 @@ func (n *onNode) address(pod *lab.Pod, like string) netip.Addr {
 	return a
 }
 
-// dataplane starts the process. Its log is shown when it does not end well.
+// dataplane starts the dataplane. If it ends with an error, the test shows its log.
 func (n *onNode) dataplane(args ...string) {
 	n.t.Helper()
-	cmd := program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := n.node.Start(cmd); err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			n.t.Errorf("dataplane: %v\n%s", err, &log)
-		}
-	})
+	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
 }
 
-// status waits until a status is as it should be.
-func (n *onNode) status(what string, good func(*report.Status) bool) report.Status {
+// status waits for a status that meets a condition.
+func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.Status) {
 	n.t.Helper()
-	var last string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	eventually.NoError(n.t, func() error {
 		code, stdout, stderr := sluice("", "status", "--state-dir", n.stateDir, "-o", "json")
-		last = stdout + stderr
-		var s report.Status
-		if code == exitDone {
-			if err := json.Unmarshal([]byte(stdout), &s); err != nil {
-				n.t.Fatal(err)
-			}
-			if good(&s) {
-				return s
-			}
+		if code != exitDone {
+			return fmt.Errorf("waiting for %s: %s", what, stderr)
 		}
-	}
-	n.t.Fatalf("waited for %s: %s", what, last)
-	return report.Status{}
+		s = report.Status{}
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			return fmt.Errorf("reading the status: %w", err)
+		}
+		if !meets(&s) {
+			return fmt.Errorf("waiting for %s: %s", what, stdout)
+		}
+		return nil
+	})
+	return s
 }
 
-// connect tries a port of pod db.
+// connect opens a TCP connection from web to a port of db.
 func (n *onNode) connect(like string, port uint16) lab.Result {
 	n.t.Helper()
 	r, err := n.web.Probe(n.t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(n.address(n.db, like), port), time.Second)
@@ -141,7 +129,7 @@ func (n *onNode) connect(like string, port uint16) lab.Result {
 	return r
 }
 
-// follow starts sluice flows and gives its lines. It is listening on return.
+// follow starts sluice flows, waits until it listens, and returns its lines.
 func (n *onNode) follow(args ...string) *bufio.Scanner {
 	n.t.Helper()
 	cmd := program(append([]string{"flows", "--state-dir", n.stateDir}, args...)...)
@@ -163,15 +151,15 @@ func (n *onNode) follow(args ...string) *bufio.Scanner {
 		}
 	})
 	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.HasPrefix(line, "listening") {
-		n.t.Fatalf("flows says %q, %v", line, err)
+		n.t.Fatalf("flows prints %q, %v", line, err)
 	}
 	return bufio.NewScanner(stdout)
 }
 
-func TestDataplaneTells(t *testing.T) {
+func TestDataplaneReports(t *testing.T) {
 	n := newOnNode(t)
 	n.dataplane("--deny", "Reject", "--queues", "2")
-	waiting := n.status("an answer without a tree", func(*report.Status) bool { return true })
+	waiting := n.status("a status without a tree", func(*report.Status) bool { return true })
 	if waiting.Generation != 0 || waiting.Queueing != "" {
 		t.Errorf("without a tree: %+v", waiting)
 	}
@@ -198,20 +186,20 @@ func TestDataplaneTells(t *testing.T) {
 		if got := n.connect(like, 80); got != lab.Refused {
 			t.Errorf("port 80: %s", got)
 		}
-		var refused report.Event
-		n.event(all, &refused)
-		if refused.Verdict != report.Deny || refused.Ingress.Reason != "NoRuleMatched" || strings.Join(refused.Ingress.IsolatedBy, " ") != "default/db" {
-			t.Errorf("event %+v", refused)
+		var event report.Event
+		n.event(all, &event)
+		if event.Verdict != report.Deny || event.Ingress.Reason != "NoRuleMatched" || strings.Join(event.Ingress.IsolatedBy, " ") != "default/db" {
+			t.Errorf("event %+v", event)
 		}
 	}
 	if !denied.Scan() {
-		t.Fatal("no refused flow is shown")
+		t.Fatal("no denied flow is shown")
 	}
 	if want := ":80; egress: no policy isolates it; ingress: no rule of default/db allows it"; !strings.HasSuffix(denied.Text(), want) || !strings.Contains(denied.Text(), "Deny      TCP default/web ") {
 		t.Errorf("shown %q, want it to end in %q", denied.Text(), want)
 	}
 	if denied.Scan() {
-		t.Errorf("-c 1 goes on with %q", denied.Text())
+		t.Errorf("-c 1 continues with %q", denied.Text())
 	}
 
 	s = n.status("verdicts", func(s *report.Status) bool { return s.Verdicts.Packets >= 4 })
@@ -235,7 +223,7 @@ func TestDataplaneTells(t *testing.T) {
 		}
 	}
 
-	// A tree that cannot be used stays out.
+	// A tree that cannot be used is rejected.
 	if err := os.WriteFile(filepath.Join(n.stateDir, "tree", "2.tree"), []byte("no tree"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -246,14 +234,14 @@ func TestDataplaneTells(t *testing.T) {
 	if err := os.Rename(fresh, filepath.Join(n.stateDir, "tree", "current")); err != nil {
 		t.Fatal(err)
 	}
-	s = n.status("the refusal of a tree", func(s *report.Status) bool { return s.Rejected != nil })
+	s = n.status("the rejection of a tree", func(s *report.Status) bool { return s.Rejected != nil })
 	if s.Published != 2 || s.Generation != 1 || !strings.Contains(s.Rejected.Reason, "2.tree") {
-		t.Errorf("refused %+v, published %d, in force %d", s.Rejected, s.Published, s.Generation)
+		t.Errorf("rejected %+v, published %d, enforced %d", s.Rejected, s.Published, s.Generation)
 	}
 	n.publish()
 	s = n.status("generation 3", func(s *report.Status) bool { return s.Generation == 3 })
 	if s.Rejected != nil {
-		t.Errorf("still refused: %+v", s.Rejected)
+		t.Errorf("still rejected: %+v", s.Rejected)
 	}
 }
 
@@ -268,7 +256,7 @@ func (n *onNode) event(lines *bufio.Scanner, into *report.Event) {
 	}
 }
 
-// metrics reads them from the socket.
+// metrics reads the metrics from the socket.
 func (n *onNode) metrics() string {
 	n.t.Helper()
 	conn, err := net.Dial("unix", filepath.Join(n.stateDir, "dataplane.sock"))
@@ -314,13 +302,13 @@ func TestMetricsAddress(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	code, _, stderr := sluice("", "dataplane", "--state-dir", t.TempDir(), "--metrics-address", taken.Addr().String())
-	if code != exitFailed || !strings.Contains(stderr, "listening at --metrics-address") {
-		t.Errorf("exit %d: %s, want it to say that the address is taken", code, stderr)
+	if code != exitFailed || !strings.Contains(stderr, "listening on --metrics-address") {
+		t.Errorf("exit %d: %s, want a message that the address is in use", code, stderr)
 	}
 
 	n := newOnNode(t)
 	n.dataplane("--metrics-address", ":9464")
-	n.status("an answer", func(*report.Status) bool { return true })
+	n.status("a status", func(*report.Status) bool { return true })
 	var conn net.Conn
 	if err := n.node.Do(func() (err error) { conn, err = net.Dial("tcp", "127.0.0.1:9464"); return err }); err != nil {
 		t.Fatal(err)

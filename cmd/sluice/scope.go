@@ -12,7 +12,7 @@ import (
 // share.
 const defaultStateDir = "/run/sluice"
 
-// scope is what status and flows are about if no flag says otherwise.
+// scope is the default subject of status and flows: a node or a cluster.
 type scope int
 
 const (

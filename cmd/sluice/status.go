@@ -11,14 +11,14 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-const nodeStatusHelp = `Shows the state of the dataplane that runs with the state directory: the generation in
-force, a published tree that was rejected, verdicts and drops, and the result of the
-last re-evaluation of open connections. The exit code is 1 if no dataplane is running.
+const nodeStatusHelp = `Shows the state of the dataplane that runs with the state directory: the generation that
+it enforces, a published tree that was rejected, verdicts and drops, and the result of
+the last re-evaluation of open connections. The exit code is 1 if no dataplane is running.
 
 With --kubeconfig or --context it sums up what the nodes of a cluster report.`
 
 const clusterStatusHelp = `Sums up what the operator and the agents report: whether every node enforces, which
-nodes do not or are behind, and which policies are not in force or not understood.
+nodes do not or are behind, and which policies are not enforced or not understood.
 The exit code is 1 if something is not enforced as it should be.
 
 With --state-dir it shows the state of the dataplane of this node.`
@@ -28,7 +28,7 @@ func statusCommand(s scope) *cobra.Command {
 	var flags scopeFlags
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what is enforced",
+		Short: "Show whether the policies are enforced",
 		Long:  nodeStatusHelp,
 		Example: `  sluice status
   sluice status --state-dir /run/sluice -o json | jq .generation`,
@@ -71,7 +71,7 @@ func notRunning(err error, stateDir string) error {
 	return fmt.Errorf(`%w
   Is "sluice dataplane --state-dir %s" running on this node, as a service or in a pod?
   Does it use another --state-dir? May this user open the socket? (root may)
-  The rules of a dataplane that has stopped stay in force: nft list table inet sluice`, err, stateDir)
+  The rules of a dataplane that has stopped stay installed: nft list table inet sluice`, err, stateDir)
 }
 
 func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {

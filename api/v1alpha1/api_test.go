@@ -144,7 +144,7 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 	}
 }
 
-// TestValidEnforcerIsAccepted checks specs at the limits of what is valid.
+// TestValidEnforcerIsAccepted checks specs at the limits of validation.
 func TestValidEnforcerIsAccepted(t *testing.T) {
 	tests := map[string]string{
 		"two bits in one digit":  `{markMask: "0xc0000000"}`,

@@ -10,17 +10,17 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestStopWhileTheAPIServerIsAway checks that agent and operator end within 3
+// TestStopWhileTheAPIServerIsUnreachable checks that agent and operator end within 3
 // seconds of a signal while they wait for an API server, and that waiting and
 // ending take little processor time.
-func TestStopWhileTheAPIServerIsAway(t *testing.T) {
-	refused := "127.0.0.1:9" // Port 9, discard, is closed.
+func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
+	closed := "127.0.0.1:9" // The discard port.
 	for name, test := range map[string]struct {
 		address string
 		args    []string
 		signal  syscall.Signal
 	}{
-		"agent, connections are refused":    {refused, []string{"agent", "--node", "n"}, syscall.SIGTERM},
+		"agent, connection refused":         {closed, []string{"agent", "--node", "n"}, syscall.SIGTERM},
 		"agent, the server does not answer": {silentServer(t), []string{"agent", "--node", "n"}, syscall.SIGINT},
 		"operator, it does not answer":      {silentServer(t), []string{"operator", "--image", "sluice:test"}, syscall.SIGTERM},
 	} {

@@ -180,7 +180,7 @@ func TestAgentMayNot(t *testing.T) {
 	}
 }
 
-// TestOwnNodeOnly checks the admission policy alone: it gives the agent all rights on
+// TestOwnNodeOnly checks the admission policy alone: the agent has all rights on
 // NodeEnforcers.
 func TestOwnNodeOnly(t *testing.T) {
 	install(t)

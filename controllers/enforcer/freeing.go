@@ -98,8 +98,8 @@ func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnfor
 }
 
 // nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer
-// selects, by name. Taints do not count: they say nothing about policies and can
-// be temporary, and freeing a node opens its pods. Nodes that are gone are left
+// selects, by name. Taints do not count: they are not about policies and can be
+// temporary, and freeing a node opens its pods. Nodes that are gone are left
 // out, because no pod can run there.
 func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1alpha1.NodeEnforcer {
 	return nodeEnforcersOn(o, func(node *corev1.Node) bool {

@@ -89,8 +89,8 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 	}
 }
 
-// daemonSetOf returns a DaemonSet that replaces its pods one node after the
-// other, those that uninstall on all nodes at once. The rules stay on a node
+// daemonSetOf returns a DaemonSet. It replaces its pods one node after the other,
+// but pods that uninstall on all nodes at once. The rules stay on a node
 // while its pod is replaced. Two pods cannot run on a node at the same time
 // because they use the same host ports.
 func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) (*unstructured.Unstructured, error) {

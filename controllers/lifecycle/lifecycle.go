@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// stopTimeout is how long Run waits for a process that was asked to stop. The
+// stopTimeout is how long Run waits for a manager after the context has ended. The
 // process must end within 3 seconds of the signal.
 const stopTimeout = 2 * time.Second
 

@@ -21,20 +21,20 @@ import (
 // limit is how long a process may take to stop.
 const limit = 3 * time.Second
 
-// wait returns the result of a process that must end within limit.
+// wait returns the result of a goroutine that must end within limit.
 func wait(t *testing.T, done <-chan error) error {
 	t.Helper()
 	select {
 	case err := <-done:
 		return err
 	case <-time.After(limit):
-		t.Fatalf("still running %s after it was asked to stop", limit)
+		t.Fatalf("still running %s after the context ended", limit)
 		return nil
 	}
 }
 
-// TestManagerStopsWhileCachesDoNotSync checks that a manager whose API server
-// is away stops by itself, without Run giving up on it.
+// TestManagerStopsWhileCachesDoNotSync checks that a manager that cannot reach its
+// API server stops when its context ends.
 func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mapper := meta.NewDefaultRESTMapper(nil)
@@ -74,8 +74,8 @@ func TestRunReturnsWithoutItsManager(t *testing.T) {
 	}
 }
 
-// TestRunReturnsTheErrorOfStart checks that no error is lost, before and after
-// the context ends.
+// TestRunReturnsTheErrorOfStart checks that Run returns the error of start, before
+// and after the context ends.
 func TestRunReturnsTheErrorOfStart(t *testing.T) {
 	failed := errors.New("failed")
 	start := func(context.Context) error { return failed }

@@ -13,7 +13,7 @@ import (
 )
 
 // connection tracks whether the API server responds to the caches. It observes
-// their requests and makes none of its own, because additional requests of all
+// their requests and makes no requests itself, because additional requests of all
 // nodes would burden an API server that is already in trouble.
 //
 // If a server stops responding without closing its connections, the HTTP/2 pings of

@@ -63,7 +63,7 @@ func (r *Reconciler) requirements(np *networkingv1.NetworkPolicy, pods []corev1.
 }
 
 // startTime is how long a restarted operator keeps the statuses of the previous
-// one. It does not know which resource versions of pods are relevant, and agents
+// one. At first, it has no record of which changes of pods were relevant, and agents
 // report within 12 seconds that they contain the newest ones.
 const startTime = 15 * time.Second
 

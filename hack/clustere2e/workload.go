@@ -138,13 +138,16 @@ func (c *cluster) connect(ctx context.Context, from string, to target) error {
 	return err
 }
 
+// connectionReset is the result of agnhost connect after a TCP reset.
+const connectionReset = "REFUSED"
+
 // denied returns an error if a client can connect to a target.
 func (c *cluster) denied(ctx context.Context, from string, to target) error {
 	err := c.connect(ctx, from, to)
 	switch {
 	case err == nil:
 		return fmt.Errorf("%s connected to %s by %s", from, to.at, to.protocol)
-	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), "REFUSED"),
+	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), connectionReset),
 		// The result of agnhost after an ICMP error.
 		strings.Contains(err.Error(), "no route to host"):
 		return nil
@@ -238,8 +241,8 @@ func (c *cluster) rejected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.connect(ctx, "other", pod); err == nil || !strings.Contains(err.Error(), "REFUSED") {
-		return fmt.Errorf("with denyAction %s the result of a client is %w, want REFUSED", v1alpha1.DenyReject, err)
+	if err := c.connect(ctx, "other", pod); err == nil || !strings.Contains(err.Error(), connectionReset) {
+		return fmt.Errorf("with denyAction %s the result of a client is %w, want a reset", v1alpha1.DenyReject, err)
 	}
 	return nil
 }

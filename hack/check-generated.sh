@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs `make generate` on a copy of the work tree and shows what it changes
-# there. The work tree itself stays as it is, so uncommitted work is safe.
+# Runs `make generate` on a copy of the work tree and prints the changes. The work
+# tree itself does not change, so uncommitted work is safe.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ cp -R "$scratch/committed" "$scratch/generated"
 make -C "$scratch/generated" --no-print-directory generate
 cd "$scratch"
 if ! git --no-pager diff --no-index --stat -p committed generated; then
-  echo "generated files are not what 'make generate' writes: run it and commit the result" >&2
+  echo "generated files are out of date: run 'make generate' and commit the result" >&2
   exit 1
 fi
 echo "generated files are up to date"

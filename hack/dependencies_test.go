@@ -1,5 +1,5 @@
-// Package hack_test holds the checks on the project as a whole that no linter
-// makes.
+// Package hack_test checks properties of the whole project that linters do not
+// check: dependencies, transitive imports, sizes, and links between pages.
 package hack_test
 
 import (
@@ -22,7 +22,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	}
 }
 
-// imported gives the modules that the project's packages import, sorted.
+// imported returns the modules that the project's packages import, sorted.
 func imported(t *testing.T) []string {
 	t.Helper()
 	const imports = `{{range .Imports}}{{println .}}{{end}}{{range .TestImports}}{{println .}}{{end}}{{range .XTestImports}}{{println .}}{{end}}`
@@ -51,7 +51,7 @@ func imported(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// explained gives the first column of the table, sorted.
+// explained returns the first column of the table, sorted.
 func explained(t *testing.T) []string {
 	t.Helper()
 	rows := regexp.MustCompile("(?m)^\\| `(\\S+)` \\| \\S").FindAllStringSubmatch(read(t, "../docs/dependencies.md"), -1)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the project for a while. Usage: fuzz.sh DURATION
+# Runs every fuzz target of the project for DURATION. Usage: fuzz.sh DURATION
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-duration=${1:?say how long, as in: fuzz.sh 10s}
+duration=${1:?usage: fuzz.sh DURATION, for example fuzz.sh 10s}
 targets=$(grep -r --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]*' . || true)
 if [ -z "$targets" ]; then
   echo "no fuzz target found" >&2

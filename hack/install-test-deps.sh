@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the programs some tests compare with or measure with are
-# there. On Debian and its kin it installs them; elsewhere it says what is
-# missing. The product itself needs none of them.
+# Installs the programs that tests use to inspect results or to measure. On
+# Debian and distributions based on it, missing programs are installed; on other
+# systems they are listed. Sluice itself does not need them.
 set -euo pipefail
 
 # program  Debian package
@@ -20,7 +20,7 @@ done <<<"$wanted"
 [ "${#missing_programs[@]}" -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-  echo "tests need these programs, please install them: ${missing_programs[*]}" >&2
+  echo "tests need these programs; install them: ${missing_programs[*]}" >&2
   exit 1
 fi
 echo "installing for tests: ${missing_packages[*]}"

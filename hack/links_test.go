@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// link is a Markdown link to a place in the project: no scheme, no anchor of
-// the same page.
+// link matches a Markdown link to a file of the project. It does not match links
+// with a scheme, or to an anchor on the same page.
 var link = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
 
-// TestLinksLead follows every link between the project's own pages.
-func TestLinksLead(t *testing.T) {
+// TestLinksResolve follows every link between the project's pages.
+func TestLinksResolve(t *testing.T) {
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

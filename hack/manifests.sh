@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# hack/manifests.sh IMAGE prints config/default with that image as one file.
+# Prints config/default as one file, with the image IMAGE. Usage: manifests.sh IMAGE
 set -euo pipefail
 cd "$(dirname "$0")/.."
-image=${1:?name the image, such as sluice:0.1.0}
+image=${1:?usage: manifests.sh IMAGE, for example manifests.sh sluice:0.1.0}
 
 mkdir -p bin
 overlay=$(mktemp -d bin/overlay.XXXXXX)
 trap 'rm -rf "$overlay"' EXIT
-# A colon before the last slash is that of a port.
+# A colon before the last slash separates a port, not a tag.
 if [[ $image == *@* ]]; then
   fields="newName: ${image%%@*}, digest: ${image#*@}"
 elif [[ ${image##*/} == *:* ]]; then

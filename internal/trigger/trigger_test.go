@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluicenet/sluice/internal/trigger"
 )
@@ -56,7 +57,11 @@ func TestTheLastChangeIsSeen(t *testing.T) {
 		}
 	}()
 	for seen := 0; seen < changes; {
-		<-tr.C()
+		select {
+		case <-tr.C():
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no signal after change %d of %d", seen, changes)
+		}
 		mu.Lock()
 		seen = state
 		mu.Unlock()

@@ -16,7 +16,7 @@ type clusterFlags struct {
 
 func (c *clusterFlags) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default as for kubectl)")
-	cmd.Flags().StringVar(&c.options.Context, "context", "", "`context` of the kubeconfig (default its current context)")
+	cmd.Flags().StringVar(&c.options.Context, "context", "", "`name` of a context in the kubeconfig (default the current one)")
 }
 
 // given reports whether a flag selects a cluster.

@@ -18,9 +18,9 @@ func compileCommand() *cobra.Command {
 a running dataplane enforces it. If the manifests have an error, the state
 directory stays as it is.
 
-A state directory with which an agent is running is rejected, because the tree would
-replace the one that the node enforces.`,
-		Example: `  sluice compile -f manifests/ --node worker-1 --state-dir /run/sluice`,
+It rejects the state directory of a running agent, because the tree would replace the
+one that the node enforces.`,
+		Example: `  sluice compile -f manifests/ --node worker-1 --state-dir /tmp/worker-1`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {

@@ -66,10 +66,10 @@ It never slows down the dataplane. It ends with Ctrl-C.`,
 	}
 	f := cmd.Flags()
 	flags.scope.addFlags(cmd, s)
-	f.StringArrayVar(&flags.nodes, "node", nil, "only flows that this `node` of the cluster evaluates; repeatable")
+	f.StringArrayVar(&flags.nodes, "node", nil, "only flows that the node of this `name` evaluates; repeatable")
 	f.BoolVar(&flags.denied, "denied", false, "leave out allowed flows")
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "only flows from or to pods in this `namespace`")
-	f.UintVarP(&flags.count, "count", "c", 0, "end after this `number` of flows; 0 means no limit")
+	f.UintVarP(&flags.count, "count", "c", 0, "end after this `number` of flows; 0 for no limit")
 	f.BoolVar(&flags.withStdin, endWithStdin, false, "end when standard input ends")
 	f.Lookup(endWithStdin).Hidden = true
 	flags.out.addFlag(cmd)

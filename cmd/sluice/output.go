@@ -21,7 +21,7 @@ const (
 
 func (o *output) addFlag(cmd *cobra.Command) {
 	*o = textOutput
-	cmd.Flags().VarP(o, "output", "o", "`format`: text or json")
+	cmd.Flags().VarP(o, "output", "o", "output `format`: text or json")
 }
 
 // String returns the format.

@@ -9,5 +9,5 @@ import (
 // addTargetFlags adds --port, with its help text, and --protocol.
 func addTargetFlags(cmd *cobra.Command, t *query.Target, port string) {
 	cmd.Flags().StringVar(&t.Port, "port", "", port)
-	cmd.Flags().StringVar(&t.Protocol, "protocol", "TCP", "`protocol`: TCP, UDP, SCTP, ICMP or a number")
+	cmd.Flags().StringVar(&t.Protocol, "protocol", "TCP", "protocol `name` (TCP, UDP, SCTP, ICMP) or number")
 }

@@ -1,5 +1,5 @@
 // Command sampleprose prints a random sample of comments or documentation
-// sentences, for a review by a reader who does not know the code: a block or
+// sentences, for a review by a reader who has not seen the code: a block or
 // sentence that this reader has to read twice is a fault.
 //
 //	sampleprose [-seed N] [-n 60] [-kind comments|docs]

@@ -1,11 +1,11 @@
-// Command vulncheck checks what is shipped for known vulnerabilities that its
-// code can reach, with govulncheck.
+// Command vulncheck checks the commands for known vulnerabilities that their code
+// can reach, with govulncheck.
 //
 //	vulncheck [VERSION OF THE DATABASE]
 //
 // The database is the Go module golang.org/x/vulndb, so that it comes from the
 // same proxy as every other module; without a version it is the newest one. If
-// it cannot be downloaded, nothing is checked, and the output says so.
+// it cannot be downloaded, it checks nothing and prints "NOT CHECKED".
 //
 // A vulnerability in a module fails the check: go.mod selects the version. A
 // vulnerability in the standard library is only reported, because its fix is a
@@ -23,8 +23,8 @@ import (
 	"path/filepath"
 )
 
-// shipped are the packages that are checked.
-const shipped = "./cmd/..."
+// commands are the packages that are checked.
+const commands = "./cmd/..."
 
 func main() {
 	version := "latest"
@@ -46,7 +46,7 @@ func run(version string) error {
 	fmt.Printf("vulncheck: database %s\n", database.Version)
 	folder := filepath.Join(database.Dir, "data", "osv")
 	command := exec.Command("go", "tool", "-modfile=hack/tools/go.mod",
-		"govulncheck", "-format=json", "-db=file://"+folder, shipped)
+		"govulncheck", "-format=json", "-db=file://"+folder, commands)
 	command.Stderr = os.Stderr
 	output, err := command.Output()
 	if err != nil {

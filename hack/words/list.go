@@ -29,7 +29,7 @@ type word struct {
 	Instead string
 	// Names means that the entry also applies to the names that Go code
 	// declares and to string literals of one word. Their parts are matched as
-	// separate words: letGo is "let go".
+	// separate words: readFile is "read file".
 	Names bool
 	Allow []exception
 
@@ -91,9 +91,18 @@ func compileExceptions(exceptions []exception) error {
 	return nil
 }
 
-func compile(words ...string) (*regexp.Regexp, error) {
-	expression := strings.ReplaceAll(strings.Join(words, "|"), " ", `\s+`)
-	pattern, err := regexp.Compile(`(?i)\b(?:` + expression + `)\b`)
+// compile returns a pattern that matches any of the expressions. An expression
+// that ends with a class, such as "own[.,]", need not end at the end of a word.
+func compile(expressions ...string) (*regexp.Regexp, error) {
+	var alternatives []string
+	for _, e := range expressions {
+		e = `\b(?:` + strings.ReplaceAll(e, " ", `\s+`) + `)`
+		if !strings.HasSuffix(e, "])") {
+			e += `\b`
+		}
+		alternatives = append(alternatives, e)
+	}
+	pattern, err := regexp.Compile("(?i)" + strings.Join(alternatives, "|"))
 	if err != nil {
 		return nil, fmt.Errorf("words.yaml: %w", err)
 	}

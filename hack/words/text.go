@@ -20,7 +20,7 @@ type text struct {
 	line int
 	// content keeps the line breaks of the file.
 	content string
-	// name means that content is the parts of a name, such as "let go".
+	// name means that content is the parts of a name, such as "read file".
 	name bool
 }
 
@@ -202,7 +202,7 @@ func (s *source) literal(l *ast.BasicLit) {
 	s.texts = append(s.texts, t)
 }
 
-// parts returns the words of a name, separated by spaces: letGo is "let go".
+// parts returns the words of a name, separated by spaces: readFile is "read file".
 func parts(name string) string {
 	var words bytes.Buffer
 	runes := []rune(name)

@@ -16,10 +16,10 @@ words:
   - avoid: ['judg(e|es)']
     instead: evaluate
     names: true
-  - avoid: [of its own]
+  - avoid: ['of its own[.,;]', of its own and]
     instead: its own
     allow:
-      - {text: 'a will of its own', why: test}
+      - {text: 'a will of its own[,]', why: test}
   - avoid: [refused]
     instead: denied
     allow:
@@ -60,7 +60,7 @@ func check(t *testing.T, files map[string]string, paths ...string) string {
 
 func TestGoCommentsMessagesAndNamesAreChecked(t *testing.T) {
 	want := strings.TrimPrefix(`
-a/a.go:1: "of its own": write its own
+a/a.go:1: "of its own.": write its own
 a/a.go:9: "judge": write evaluate
 a/a.go:12: "judge": write evaluate
 a/a.go:14: "judge": write evaluate
@@ -112,9 +112,16 @@ func dropList(findings string) string {
 	return kept.String()
 }
 
+func TestAPhraseCanEndWithPunctuation(t *testing.T) {
+	got := check(t, map[string]string{"docs/a.md": "of its own node\nof its own\n"}, "docs")
+	if got != "" {
+		t.Errorf("unexpected findings:\n%s", got)
+	}
+}
+
 func TestPartsOfNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"letGo":             "let go",
+		"readFile":          "read file",
 		"HTTPServer":        "http server",
 		"judged_total":      "judged total",
 		"NetworkPolicyPeer": "network policy peer",

@@ -161,7 +161,7 @@ func (w *worker) send(id uint32, verdict int, options ...nfqueue.VerdictOption) 
 // is closing. It returns 1, which ends the worker.
 func (w *worker) fail(ctx context.Context, err error) int {
 	if ctx.Err() == nil {
-		w.pool.failed <- fmt.Errorf("reading queue %d: %w", w.number, err)
+		w.pool.failed <- fmt.Errorf("serving queue %d: %w", w.number, err)
 	}
 	return 1
 }

@@ -290,7 +290,7 @@ func TestDataplaneReportsThatItCannotCreateItsSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := sluice("", "dataplane", "--state-dir", stateDir)
-	if code != exitFailed || !strings.Contains(stderr, "sluice: listening for status: listen unix "+stateDir) {
+	if code != exitFailed || !strings.Contains(stderr, "sluice: serving status: listen unix "+stateDir) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

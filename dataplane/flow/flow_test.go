@@ -7,7 +7,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-func TestProtocolNamesAreReadBack(t *testing.T) {
+func TestParseProtocolIsTheInverseOfString(t *testing.T) {
 	for n := range 256 {
 		p := flow.Protocol(n)
 		if got, err := flow.ParseProtocol(p.String()); err != nil || got != p {
@@ -26,7 +26,7 @@ func TestProtocolNamesAreReadBack(t *testing.T) {
 	}
 }
 
-func TestFlowReadsAsPeopleWriteIt(t *testing.T) {
+func TestFlowString(t *testing.T) {
 	tests := map[string]flow.Flow{
 		"TCP 10.0.0.1:40000 -> 10.0.0.2:80": {Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80},
 		"UDP [fd00::1]:53 -> [fd00::2]:53":  {Src: netip.MustParseAddr("fd00::1"), Dst: netip.MustParseAddr("fd00::2"), Protocol: flow.UDP, SrcPort: 53, DstPort: 53},

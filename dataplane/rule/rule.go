@@ -1,11 +1,12 @@
-// Package rule is the language between those who know what a policy means and
-// those who judge packets: the rules of one node, with every selector, named
-// port and default already worked out into numbers. It knows no Kubernetes;
-// a rule's name is a string that it carries through.
+// Package rule has the types between the compiler of policies and the dataplane:
+// the rules of one node, in which every selector, named port and default is already
+// resolved to numbers, and the decisions that follow from them. The package does not
+// depend on Kubernetes. The name of a policy is a string that it passes on.
 //
-// A node's rules are three tables: who owns an address (Owner), which programs
-// judge a local pod (Pod), and what a program says (Program). They travel as
-// changes (Delta), so that one pod's new label costs one pod's work.
+// The rules of a node are three tables: the owner of each address (Owner), the
+// programs of each local pod (Pod), and the rules of each program (Program). They are
+// passed on as changes (Delta), so that the work for a changed label of one pod does
+// not depend on the number of pods.
 package rule
 
 import (
@@ -15,8 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Verdict is the answer for a flow or for one direction of it. The zero value
-// refuses.
+// Verdict is whether a flow, or one side of it, is allowed. The zero value is Deny.
 type Verdict uint8
 
 // The two verdicts.
@@ -25,7 +25,7 @@ const (
 	Allow
 )
 
-// String gives the verdict as it stands in output.
+// String returns the verdict as it is written in output.
 func (v Verdict) String() string {
 	if v == Allow {
 		return "Allow"
@@ -33,17 +33,17 @@ func (v Verdict) String() string {
 	return "Deny"
 }
 
-// Direction is a flow seen from a pod.
+// Direction is the direction of a flow from the point of view of a pod.
 type Direction uint8
 
-// The directions: Egress is the side of the pod that opens a flow, Ingress
-// that of the pod it is opened to.
+// The directions: Egress for the pod that opens a flow, Ingress for the pod that it
+// is opened to.
 const (
 	Egress Direction = iota
 	Ingress
 )
 
-// String gives the direction in lower case, as it stands in a policy's spec.
+// String returns the direction in lower case, as in the spec of a policy.
 func (d Direction) String() string {
 	if d == Ingress {
 		return "ingress"
@@ -51,31 +51,32 @@ func (d Direction) String() string {
 	return "egress"
 }
 
-// Reason says why one side of a flow got its verdict.
+// Reason is why a side of a flow has its verdict.
 type Reason uint8
 
-// The reasons. The zero value is no reason and goes with Deny.
+// The reasons.
 const (
-	// NoReason: the side was not judged.
+	// NoReason means that the side was not evaluated. Its verdict is Deny.
 	NoReason Reason = iota
-	// NotIsolated: no policy isolates the pod in this direction.
+	// NotIsolated means that no policy isolates the pod in this direction.
 	NotIsolated
-	// Matched: a rule matched, and its action is the verdict.
+	// Matched means that a rule matched. The verdict follows from its action.
 	Matched
-	// NoRuleMatched: the pod is isolated and no rule of its policies matched.
+	// NoRuleMatched means that the pod is isolated and no rule of its policies
+	// matched.
 	NoRuleMatched
-	// SameNode: the flow comes from the pod's own node.
+	// SameNode means that the flow comes from the pod's own node.
 	SameNode
-	// SamePod: both ends are one pod.
+	// SamePod means that both ends are the same pod.
 	SamePod
-	// External: the end is no pod, so no policy judges this side.
+	// External means that the end is not a pod, so no policy applies to it.
 	External
-	// Elsewhere: the end is not a pod of the node this tree was compiled for.
-	// If it is a pod at all, its own node judges this side.
+	// Elsewhere means that the end is not a pod of the node that the tree was
+	// compiled for. If it is a pod of another node, that node evaluates this side.
 	Elsewhere
 )
 
-// String gives the reason as it stands in output.
+// String returns the reason as it is written in output.
 func (r Reason) String() string {
 	switch r {
 	case NotIsolated:
@@ -99,15 +100,13 @@ func (r Reason) String() string {
 
 // Action is what a matching rule does with a flow. The rules of a NetworkPolicy
 // only accept. The other actions are for the ordered tiers of a
-// ClusterNetworkPolicy. The zero value means that there is no rule.
+// ClusterNetworkPolicy. The zero value is no action.
 type Action uint8
 
 // The actions, with the numbers that a tree stores.
 const (
-	// ActionNone means that there is no rule.
-	ActionNone Action = iota
 	// ActionAccept allows the flow. No later rule is considered.
-	ActionAccept
+	ActionAccept Action = iota + 1
 	// ActionDeny denies the flow. No later rule is considered.
 	ActionDeny
 	// ActionPass continues with the next tier. There are no tiers yet, so a
@@ -115,16 +114,17 @@ const (
 	ActionPass
 )
 
-// Class numbers the addresses that no rule of this node can tell apart: the
-// same peer selectors match them and the port names in use resolve alike.
-// Class 0 is everybody whom no peer selector matches.
+// Class is the number of a set of addresses that are equal for all rules of this
+// node: the same peer selectors match their pods, and the port names in use resolve
+// to the same ports. Class 0 has the addresses that no peer selector matches.
 type Class uint32
 
 // Ports is one protocol and an inclusive range of destination ports.
 type Ports struct {
 	// Protocol is an IP protocol number: 6, 17 or 132.
 	Protocol uint8
-	// First <= Last. A range from 0 to 65535 is every port of the protocol.
+	// First and Last are the ends of the range, First <= Last. The range from 0 to
+	// 65535 is every port of the protocol.
 	First, Last uint16
 }
 
@@ -142,69 +142,71 @@ func (p Ports) String() string {
 	}
 }
 
-// Block is a CIDR without its excepts. Excepts lie inside Prefix. Both are
-// masked. A block matches every address inside it, whoever owns it, and never
-// an address of the other family.
+// Block is a CIDR prefix without its excepts. The excepts are inside the prefix, and
+// all are masked. A block matches every address inside it, no matter what owns the
+// address, and no address of the other family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix
 }
 
-// Match is one product of ports and peers: it matches a flow whose port is in
-// Ports and whose peer is named by Any, Classes or Blocks.
+// Match is a combination of ports and peers. It matches a flow if Ports has its port
+// and if Any, Classes or Blocks has its peer.
 type Match struct {
-	// Ports, when empty, is every protocol and port, also those without ports.
+	// Ports are the matching ports. If it is empty, every port of every protocol
+	// matches, including protocols without ports.
 	Ports []Ports
-	// Any is every peer, in or outside the cluster.
+	// Any matches every peer, inside and outside the cluster.
 	Any bool
-	// Classes are the matching peer classes, ascending, none of them 0.
+	// Classes are the matching peer classes, ascending, without class 0.
 	Classes []Class
 	// Blocks are the matching address blocks.
 	Blocks []Block
 }
 
-// Rule is one rule of one policy. It applies when any of its matches does.
+// Rule is one rule of one policy. It matches if any of its matches does.
 type Rule struct {
 	Action Action
-	// Policy is the policy's name as users know it: "namespace/name".
+	// Policy is the policy's name as users write it: "namespace/name".
 	Policy string
-	// Index is the rule's place in the policy's list for the direction, from 0.
+	// Index is the rule's index in the policy's list for the direction, from 0.
 	Index   int
 	Matches []Match
 }
 
-// ProgramID numbers a program within one node. 0 is no program: not isolated.
+// ProgramID identifies a program within one node. 0 is no program: the pod is not
+// isolated.
 type ProgramID uint32
 
-// Program is everything that judges a pod in one direction. It is immutable:
-// a program that changes is sent again whole.
+// Program has all rules for a pod in one direction. It is immutable: a program that
+// changes is replaced as a whole.
 type Program struct {
-	// IsolatedBy names the policies that isolate the pod in this direction,
-	// ascending. Never empty.
+	// IsolatedBy has the names of the policies that isolate the pod in this
+	// direction, ascending. It is never empty.
 	IsolatedBy []string
-	// Rules in order: the first that matches decides.
+	// Rules are the rules in order. The first one that matches decides.
 	Rules []Rule
 }
 
-// PodID numbers a local pod within one node, from 1.
+// PodID identifies a local pod within one node, from 1.
 type PodID uint32
 
 // Pod is a pod of this node.
 type Pod struct {
 	// Name is "namespace/name".
 	Name string
-	// Ingress and Egress are its programs.
+	// Ingress and Egress are the programs of the pod.
 	Ingress, Egress ProgramID
 }
 
-// OwnerKind says what an address is to this node.
+// OwnerKind is the kind of an address, from the point of view of this node.
 type OwnerKind uint8
 
-// The kinds of owner. The zero value is an address that no rule of this node
-// needs to know: outside, or a pod that no selector sees.
+// The kinds of owner. NoOwner is for addresses that no rule of this node refers to:
+// addresses outside the cluster, and pods of other nodes that no selector matches.
 const (
 	NoOwner OwnerKind = iota
-	// RemotePod is a pod of another node that some peer selector matches.
+	// RemotePod is a pod of another node that at least one peer selector matches.
 	RemotePod
 	// LocalPod is a pod of this node.
 	LocalPod
@@ -212,37 +214,37 @@ const (
 	ThisNode
 )
 
-// Owner says who has an address.
+// Owner is the owner of an address.
 type Owner struct {
 	Kind OwnerKind
-	// Class is valid iff Kind is RemotePod (then never 0) or LocalPod.
+	// Class is valid only if Kind is RemotePod, then it is not 0, or LocalPod.
 	Class Class
-	// Pod is valid iff Kind is LocalPod.
+	// Pod is valid only if Kind is LocalPod.
 	Pod PodID
 }
 
-// AddressChange gives an address a new owner, or none.
+// AddressChange sets the owner of an address, or removes it with NoOwner.
 type AddressChange struct {
 	Addr  netip.Addr
 	Owner Owner
 }
 
-// PodChange sets a local pod, or takes it away when Pod is nil.
+// PodChange sets a local pod, or removes it if Pod is nil.
 type PodChange struct {
 	ID  PodID
 	Pod *Pod
 }
 
-// ProgramChange sets a program, or takes it away when Program is nil.
+// ProgramChange sets a program, or removes it if Program is nil.
 type ProgramChange struct {
 	ID      ProgramID
 	Program *Program
 }
 
-// Delta is what changed in one node's rules since the delta before. Applied in
-// order to nothing, deltas give the node's rules. Within one delta a key comes
-// at most once and order does not matter: a reference is judged by the state
-// after the whole delta.
+// Delta is a change of the rules of one node. All deltas since the beginning, applied
+// in order, result in the current rules. Within one delta, each key occurs at most
+// once and the order does not matter: a reference is resolved after the whole delta
+// has been applied.
 type Delta struct {
 	Addresses []AddressChange
 	Pods      []PodChange

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Read asks the dataplane of a state directory. The error is ErrNotRunning when
-// none answers.
+// Read returns the status of the dataplane of a state directory. The error is
+// ErrNotRunning if there is none.
 func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	var s report.Status
 	body, err := get(ctx, stateDir, statusPath)
@@ -31,12 +31,12 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	return s, nil
 }
 
-// ErrEnded: the dataplane ended, and its flows with it.
+// ErrEnded means that the dataplane ended while its flows were read.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows calls handle with each event from now on, or only with those that are
-// not a plain Allow. It ends with the error of handle or of the context, with
-// ErrNotRunning or with ErrEnded. It calls listening once no event will be lost.
+// Flows calls handle for each event from now on, or only for events whose verdict is
+// not Allow. It calls listening once the subscription has started. It returns the error
+// of handle or of the context, ErrNotRunning or ErrEnded.
 func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func(), handle func(*report.Event) error) error {
 	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(deniedOnly))
 	if err != nil {
@@ -59,22 +59,22 @@ func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func
 	}
 }
 
-// maxError is how much of a refusal is shown, in bytes.
+// maxError is how much of an error response is read, in bytes.
 const maxError = 1 << 10
 
-// answer is what the dataplane says, until it is closed.
-type answer struct {
+// response is the body of a response. Closing it also closes the connection.
+type response struct {
 	io.ReadCloser
 	transport *http.Transport
 }
 
-func (a answer) Close() error {
-	err := a.ReadCloser.Close()
-	a.transport.CloseIdleConnections()
+func (r response) Close() error {
+	err := r.ReadCloser.Close()
+	r.transport.CloseIdleConnections()
 	return err
 }
 
-// get asks for a path.
+// get requests a path and returns the body of the response.
 func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	socket := statedir.Socket(stateDir)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -86,22 +86,22 @@ func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dataplane"+path, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("asking the dataplane: %w", err)
+		return nil, fmt.Errorf("requesting %s from the dataplane: %w", path, err)
 	}
-	response, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // Whoever asked closes it.
+	answered, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // The caller closes it.
 	if err != nil {
-		// The address that it names means nothing to anybody.
+		// Leave out the URL, whose host is not a real one.
 		var of *url.Error
 		if errors.As(err, &of) {
 			err = of.Err
 		}
-		return nil, fmt.Errorf("asking the dataplane: %w", err)
+		return nil, fmt.Errorf("requesting %s from the dataplane: %w", path, err)
 	}
-	a := answer{response.Body, transport}
-	if response.StatusCode != http.StatusOK {
-		defer func() { _ = a.Close() }()
-		said, _ := io.ReadAll(io.LimitReader(a, maxError))
-		return nil, fmt.Errorf("asking the dataplane: %s: %s", response.Status, bytes.TrimSpace(said))
+	r := response{answered.Body, transport}
+	if answered.StatusCode != http.StatusOK {
+		defer func() { _ = r.Close() }()
+		text, _ := io.ReadAll(io.LimitReader(r, maxError))
+		return nil, fmt.Errorf("requesting %s from the dataplane: %s: %s", path, answered.Status, bytes.TrimSpace(text))
 	}
-	return a, nil
+	return r, nil
 }

@@ -12,35 +12,36 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// stallTime is how long packets may wait while none is judged. A packet takes
-// microseconds; the rest is room for a machine that is overcommitted.
+// stallTime is how long packets may wait while none is evaluated. A packet takes only
+// microseconds. The rest is a margin for overcommitted machines.
 const stallTime = 5 * time.Second
 
-// Health answers whether a dataplane lives and whether it enforces:
+// Health serves the health checks of a dataplane:
 //
-//	GET /healthz   fails when workers judge none of the packets that wait
-//	GET /readyz    fails while no generation is in force, or the published tree
+//	GET /healthz   fails if packets wait and workers evaluate none of them
+//	GET /readyz    fails while no generation is in force, or while the published tree
 //	               cannot be used
 //
-// It is not ready before it is told where to look.
+// It is not ready before Follow is called.
 type Health struct {
 	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
-	// judged is how many packets were judged, since when that stays the same
-	// although packets wait; zero while none do.
-	judged uint64
-	since  time.Time
-	now    func() time.Time
+	// evaluated is the number of packets that were evaluated at time since. It has
+	// been the same since then, and packets have been waiting. since is zero while
+	// no packets wait.
+	evaluated uint64
+	since     time.Time
+	now       func() time.Time
 }
 
-// NewHealth makes the health of a dataplane that starts.
+// NewHealth returns the health of a dataplane that is starting.
 func NewHealth() *Health { return &Health{now: time.Now} }
 
-// Follow lets the health be that of a status from now on.
+// Follow makes the health depend on a status from now on.
 func (h *Health) Follow(status func() (report.Status, error)) { h.source.Store(&status) }
 
-// ServeHTTP answers.
+// ServeHTTP implements http.Handler.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch r.URL.Path {
@@ -56,7 +57,7 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = io.WriteString(w, "ok\n") // The client is gone: nobody is left to tell.
+	_, _ = io.WriteString(w, "ok\n") // An error means that the client is gone.
 }
 
 var errStarting = errors.New("the dataplane is starting")
@@ -69,7 +70,7 @@ func (h *Health) status() (report.Status, error) {
 	return (*source)()
 }
 
-// alive fails when nothing but a restart helps.
+// alive returns an error if only a restart helps.
 func (h *Health) alive() error {
 	s, err := h.status()
 	if errors.Is(err, errStarting) {
@@ -85,17 +86,17 @@ func (h *Health) alive() error {
 	case s.Verdicts.Waiting == 0:
 		h.since = time.Time{}
 		return nil
-	case h.since.IsZero() || s.Verdicts.Packets != h.judged:
-		h.judged, h.since = s.Verdicts.Packets, now
+	case h.since.IsZero() || s.Verdicts.Packets != h.evaluated:
+		h.evaluated, h.since = s.Verdicts.Packets, now
 		return nil
 	}
 	if waited := now.Sub(h.since); waited > stallTime {
-		return fmt.Errorf("%d packets wait, and none was judged for %s", s.Verdicts.Waiting, waited.Round(time.Second))
+		return fmt.Errorf("%d packets wait, and none was evaluated for %s", s.Verdicts.Waiting, waited.Round(time.Second))
 	}
 	return nil
 }
 
-// ready fails while the node does not enforce what is published.
+// ready returns an error while the node does not enforce the published policies.
 func (h *Health) ready() error {
 	s, err := h.status()
 	switch {

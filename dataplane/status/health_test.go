@@ -11,30 +11,30 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-func ask(h http.Handler, path string) (code int, body string) {
+func request(h http.Handler, path string) (code int, body string) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-func TestReady(t *testing.T) {
+func TestReadyWhileEnforcing(t *testing.T) {
 	h := NewHealth()
-	if code, body := ask(h, "/readyz"); code != http.StatusServiceUnavailable || body != "the dataplane is starting" {
-		t.Errorf("at the start: %d %s", code, body)
+	if code, body := request(h, "/readyz"); code != http.StatusServiceUnavailable || body != "the dataplane is starting" {
+		t.Errorf("before Follow: %d %s", code, body)
 	}
-	if code, _ := ask(h, "/healthz"); code != http.StatusOK {
-		t.Errorf("one that starts is dead: %d", code)
+	if code, _ := request(h, "/healthz"); code != http.StatusOK {
+		t.Errorf("before Follow, the dataplane is not alive: %d", code)
 	}
 	for name, tt := range map[string]struct {
 		status report.Status
 		err    error
 		want   string
 	}{
-		"in force":         {report.Status{Generation: 3, Published: 3}, nil, "ok"},
-		"a newer one":      {report.Status{Generation: 3, Published: 4}, nil, "ok"},
-		"none":             {report.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
-		"not yet in force": {report.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
-		"refused": {
+		"in force":               {report.Status{Generation: 3, Published: 3}, nil, "ok"},
+		"a newer tree published": {report.Status{Generation: 3, Published: 4}, nil, "ok"},
+		"no tree":                {report.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
+		"not yet in force":       {report.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
+		"rejected tree": {
 			report.Status{Generation: 3, Published: 4, Rejected: &report.RejectedTree{Reason: "too new"}},
 			nil,
 			"the published tree cannot be used; generation 3 stays in force: too new",
@@ -43,26 +43,26 @@ func TestReady(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.Follow(func() (report.Status, error) { return tt.status, tt.err })
-			code, body := ask(h, "/readyz")
+			code, body := request(h, "/readyz")
 			if ok := code == http.StatusOK; body != tt.want || ok != (tt.want == "ok") {
 				t.Errorf("%d %s, want %s", code, body, tt.want)
 			}
 		})
 	}
-	if code, _ := ask(h, "/elsewhere"); code != http.StatusNotFound {
+	if code, _ := request(h, "/elsewhere"); code != http.StatusNotFound {
 		t.Errorf("another path: %d", code)
 	}
 }
 
-// TestAlive: packets that wait are no fault as long as others are judged.
-func TestAlive(t *testing.T) {
+// Waiting packets are not a failure as long as packets are evaluated.
+func TestAliveUnlessNoWaitingPacketIsEvaluated(t *testing.T) {
 	h := NewHealth()
 	clock := time.Unix(0, 0)
 	h.now = func() time.Time { return clock }
-	for i, look := range []struct {
-		after           time.Duration
-		waiting, judged uint64
-		want            int
+	for i, check := range []struct {
+		after              time.Duration
+		waiting, evaluated uint64
+		want               int
 	}{
 		{0, 5, 100, http.StatusOK},
 		{time.Minute, 5, 101, http.StatusOK},
@@ -72,12 +72,12 @@ func TestAlive(t *testing.T) {
 		{time.Hour, 1, 101, http.StatusOK},
 		{time.Second, 1, 102, http.StatusOK},
 	} {
-		clock = clock.Add(look.after)
+		clock = clock.Add(check.after)
 		h.Follow(func() (report.Status, error) {
-			return report.Status{Verdicts: report.Stats{Waiting: look.waiting, Packets: look.judged}}, nil
+			return report.Status{Verdicts: report.Stats{Waiting: check.waiting, Packets: check.evaluated}}, nil
 		})
-		if code, body := ask(h, "/healthz"); code != look.want {
-			t.Errorf("look %d: %d %s, want %d", i, code, body, look.want)
+		if code, body := request(h, "/healthz"); code != check.want {
+			t.Errorf("check %d: %d %s, want %d", i, code, body, check.want)
 		}
 	}
 }

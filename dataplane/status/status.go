@@ -1,11 +1,11 @@
-// Package status is what a running dataplane tells others on this node: HTTP
-// over a unix socket in the state directory.
+// Package status serves the status of a dataplane to other processes of the node, and
+// reads it. It uses HTTP over a unix socket in the state directory.
 //
 //	GET /status            report.Status as JSON
-//	GET /flows?denied=1    report.Event as lines of JSON, from now on, without end
+//	GET /flows?denied=1    a report.Event as a line of JSON for each packet from now on
 //	GET /metrics           metrics for Prometheus
 //
-// Health is for whoever started it, where that one listens.
+// Health has the health checks of a dataplane.
 package status
 
 import (
@@ -29,12 +29,12 @@ const (
 	deniedParameter = "denied"
 )
 
-// ErrNotRunning: no dataplane answers in this state directory.
+// ErrNotRunning means that no dataplane serves its status in this state directory.
 var ErrNotRunning = errors.New("no dataplane is running with this state directory")
 
-// Source is what a server answers with.
+// Source is what a server serves.
 type Source struct {
-	// Status gives the status of now.
+	// Status returns the status of now.
 	Status func() (report.Status, error)
 	// Events subscribes to the verdicts for packets, to all of them or only to
 	// those that are not Allow. It may be nil: then /flows is not served.
@@ -43,7 +43,7 @@ type Source struct {
 	Metrics http.Handler
 }
 
-// Server answers until it is closed.
+// Server serves a source until it is closed.
 type Server struct {
 	http     http.Server
 	listener net.Listener
@@ -55,23 +55,23 @@ const (
 	socketMode    = 0o660
 )
 
-// Serve listens in a state directory. A socket that is there already, of a
-// dataplane before, is replaced: there is no moment without one.
+// Serve starts a server on the socket of a state directory. It replaces the socket of a
+// previous dataplane atomically.
 func Serve(stateDir string, source Source) (*Server, error) {
 	path := statedir.Socket(stateDir)
-	// A name that no other process of this node uses at the same time.
-	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("listening for status: %w", err)
+	// The process ID makes the name unique on this node.
+	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("serving status: %w", err)
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("listening for status: %w", err)
+		return nil, fmt.Errorf("serving status: %w", err)
 	}
-	// The name goes with the rename; whoever comes next replaces it.
+	// The socket gets another name below. The next dataplane replaces it.
 	listener.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(fresh, socketMode), os.Rename(fresh, path)); err != nil {
-		return nil, errors.Join(fmt.Errorf("listening for status: %w", err), listener.Close(), os.Remove(fresh))
+	if err := errors.Join(os.Chmod(temporary, socketMode), os.Rename(temporary, path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("serving status: %w", err), listener.Close(), os.Remove(temporary))
 	}
 	s := &Server{listener: listener, done: make(chan struct{})}
 	mux := http.NewServeMux()
@@ -85,16 +85,15 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	s.http = http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	go func() {
 		defer close(s.done)
-		_ = s.http.Serve(listener) // It ends with http.ErrServerClosed, always.
+		_ = s.http.Serve(listener) // It always returns http.ErrServerClosed.
 	}()
 	return s, nil
 }
 
-// Remove removes the sockets of dataplanes that have ended from a state
-// directory.
+// Remove removes the sockets of dataplanes that have ended from a state directory.
 func Remove(stateDir string) error {
 	path := statedir.Socket(stateDir)
-	// Beside the socket there may be some that were not renamed into place.
+	// In addition to the socket, there may be sockets that were not renamed.
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {
 		if e := os.Remove(name); !errors.Is(e, os.ErrNotExist) {
@@ -102,7 +101,7 @@ func Remove(stateDir string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("removing the socket for status: %w", err)
+		return fmt.Errorf("removing the status socket: %w", err)
 	}
 	return nil
 }
@@ -114,11 +113,11 @@ func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(now) // The client is gone: nobody is left to tell.
+	_ = json.NewEncoder(w).Encode(now) // An error means that the client is gone.
 }
 
-// flows writes events until the client or the server ends it. A client that
-// does not read misses events.
+// flows writes events until the client disconnects or the server is closed. A client
+// that does not read misses events.
 func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	deniedOnly := false
 	if text := r.URL.Query().Get(deniedParameter); text != "" {
@@ -133,7 +132,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	for {
-		// What was written so far, at first the header.
+		// Send what is buffered, the first time the header.
 		if control.Flush() != nil {
 			return
 		}
@@ -153,7 +152,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close stops to answer. The socket stays, and refuses connections.
+// Close stops serving. The socket stays and refuses connections.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done

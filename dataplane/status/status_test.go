@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-func TestServeAndRead(t *testing.T) {
+func TestReadReturnsTheServedStatus(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := status.Read(t.Context(), dir); !errors.Is(err, status.ErrNotRunning) || !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("Read without a dataplane: %v, want ErrNotRunning", err)
@@ -22,7 +22,7 @@ func TestServeAndRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The next dataplane takes over while the one before still runs.
+	// The next dataplane replaces the socket while the previous one still runs.
 	second, err := serve(dir, want)
 	if err != nil {
 		t.Fatal(err)
@@ -49,19 +49,19 @@ func serve(dir string, s report.Status) (*status.Server, error) {
 	return status.Serve(dir, status.Source{Status: func() (report.Status, error) { return s, nil }})
 }
 
-func TestFlowsEnd(t *testing.T) {
+func TestFlowsReturnWhyTheyEnd(t *testing.T) {
 	dir := t.TempDir()
 	follow := func(listening func()) error {
 		return status.Flows(t.Context(), dir, true, listening, func(*report.Event) error { return nil })
 	}
-	if err := follow(func() { t.Error("nobody listens") }); !errors.Is(err, status.ErrNotRunning) {
+	if err := follow(func() { t.Error("listening was called without a server of events") }); !errors.Is(err, status.ErrNotRunning) {
 		t.Errorf("without a dataplane: %v, want ErrNotRunning", err)
 	}
 	without, err := serve(dir, report.Status{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := follow(func() { t.Error("nobody listens") }); err == nil || !strings.Contains(err.Error(), "404") {
+	if err := follow(func() { t.Error("listening was called without a server of events") }); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("without events: %v, want 404", err)
 	}
 	if err := without.Close(); err != nil {
@@ -75,7 +75,7 @@ func TestFlowsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := status.Read(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no list of queues") {
-		t.Errorf("Read: %v, want what went wrong there", err)
+		t.Errorf("Read: %v, want the error of the server", err)
 	}
 	listening, ended := make(chan struct{}), make(chan error)
 	go func() { ended <- follow(func() { close(listening) }) }()
@@ -84,6 +84,6 @@ func TestFlowsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, status.ErrEnded) {
-		t.Errorf("when the dataplane ends: %v, want ErrEnded", err)
+		t.Errorf("after the server is closed: %v, want ErrEnded", err)
 	}
 }

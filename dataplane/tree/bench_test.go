@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// deltaOf gives the rules of LocalNode in a realistic cluster.
+// deltaOf returns the rules of LocalNode in a realistic cluster.
 func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
@@ -44,8 +44,8 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	return compile.New(s, cluster.LocalNode).Delta()
 }
 
-// BenchmarkEvaluate judges flows of the 250 pods of one node, half of them as
-// some rule allows, the others at random.
+// BenchmarkEvaluate evaluates flows of the 250 pods of one node. Half of the flows are
+// drawn so that a rule allows them, the others at random.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
@@ -69,21 +69,22 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown says how many times longer the reference takes for a flow. It is
-// given a quarter of a second, or one flow.
-func slowdown(c *cluster.Realistic, flows []flow.Flow, lookup time.Duration) float64 {
+// slowdown returns how many times longer the reference implementation takes for a flow.
+// It measures for a quarter of a second, at least one flow.
+func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
 	n, start := 0, time.Now()
 	for time.Since(start) < time.Second/4 {
 		reference.Judge(objects, flows[n%len(flows)])
 		n++
 	}
-	return float64(time.Since(start)) / float64(n) / float64(max(lookup, 1))
+	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodSeen is a delta of so many remote pods, all seen by some rule, which
-// is the worst for the size of a tree, 250 local ones and two programs each.
-func everyPodSeen(pods int, dualStack bool) rule.Delta {
+// everyPodMatched returns a delta with 250 local pods, two programs for each of them,
+// and otherwise remote pods. A selector matches every pod, which is the worst case for
+// the size of a tree.
+func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250
 	own := func(i int, owner rule.Owner) {
@@ -127,7 +128,7 @@ func manyRules(seed int) *rule.Program {
 func BenchmarkApply(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
-			d := everyPodSeen(100000, dualStack)
+			d := everyPodMatched(100000, dualStack)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := build.New("node").Apply(d); err != nil {
@@ -138,13 +139,12 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkPublish goes from the change of one remote pod's class to the
-// published file.
+// BenchmarkPublish changes the class of one remote pod and publishes the tree.
 func BenchmarkPublish(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
 			builder, s := build.New("node"), newStageOnTmpfs(b)
-			if err := builder.Apply(everyPodSeen(100000, dualStack)); err != nil {
+			if err := builder.Apply(everyPodMatched(100000, dualStack)); err != nil {
 				b.Fatal(err)
 			}
 			i := 0
@@ -169,10 +169,10 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen maps and checks a large tree.
+// BenchmarkOpen maps and verifies a large tree.
 func BenchmarkOpen(b *testing.B) {
 	builder, s := build.New("node"), newStageOnTmpfs(b)
-	if err := builder.Apply(everyPodSeen(100000, true)); err != nil {
+	if err := builder.Apply(everyPodMatched(100000, true)); err != nil {
 		b.Fatal(err)
 	}
 	s.publish(b, builder)

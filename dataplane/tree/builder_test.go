@@ -25,7 +25,7 @@ func oneAddress(a string, owner rule.Owner) rule.Delta {
 	return rule.Delta{Addresses: []rule.AddressChange{{Addr: addr, Owner: owner}}}
 }
 
-func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
+func TestApplyRejectsInvalidDeltas(t *testing.T) {
 	block := func(prefix string, excepts ...string) rule.Delta {
 		return oneMatch(rule.Match{Blocks: []rule.Block{{Prefix: netip.MustParsePrefix(prefix), Excepts: parseAll(netip.MustParsePrefix, excepts...)}}})
 	}
@@ -37,35 +37,35 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 		delta rule.Delta
 		want  string
 	}{
-		"action Pass":                   {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: action Pass"},
-		"no action":                     {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
-		"negative index":                {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
-		"class 0":                       {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
-		"classes that descend":          {oneMatch(rule.Match{Classes: []rule.Class{2, 1}}), "class 1"},
-		"class that is too large":       {oneMatch(rule.Match{Classes: []rule.Class{1 << 30}}), "class 1073741824"},
-		"ports of ICMP":                 {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 1, Last: 65535}}}), "protocol ICMP"},
-		"ports that descend":            {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 6, First: 2, Last: 1}}}), "from 2 to 1"},
-		"unmasked block":                {block("10.0.0.1/24"), "block 10.0.0.1/24"},
-		"no block":                      {oneMatch(rule.Match{Blocks: []rule.Block{{}}}), "block"},
-		"unmasked except":               {block("10.0.0.0/24", "10.0.0.1/25"), "except 10.0.0.1/25"},
-		"except outside":                {block("10.0.0.0/24", "10.0.1.0/25"), "except 10.0.1.0/25"},
-		"except of the other family":    {block("::/0", "10.0.1.0/25"), "except 10.0.1.0/25"},
-		"nobody isolates":               {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{}}}}, "program 9"},
-		"program 0":                     {rule.Delta{Programs: []rule.ProgramChange{{}}}, "program 0"},
-		"program twice":                 {twice(oneMatch(rule.Match{Any: true})), "program 9: changed twice"},
-		"program in use goes":           {rule.Delta{Programs: []rule.ProgramChange{{ID: 1}}}, "program 1: taken away"},
-		"pod with unknown program":      {rule.Delta{Pods: []rule.PodChange{{ID: 9, Pod: &rule.Pod{Name: "ns/pod", Egress: 77}}}}, "pod 9 (ns/pod): unknown program 77"},
-		"pod twice":                     {twice(pod), "pod 9: changed twice"},
-		"pod with an address goes":      {rule.Delta{Pods: []rule.PodChange{{ID: 1}}}, "pod 1 (shop/web): taken away"},
-		"address of an unknown pod":     {oneAddress("1.1.1.1", rule.Owner{Kind: rule.LocalPod, Pod: 77}), "address 1.1.1.1: unknown pod 77"},
-		"address of a pod that goes":    {rule.Delta{Addresses: oneAddress("1.1.1.1", rule.Owner{Kind: rule.LocalPod, Pod: 3}).Addresses, Pods: []rule.PodChange{{ID: 3}}}, "unknown pod 3"},
-		"address twice":                 {twice(oneAddress("1.1.1.1", rule.Owner{Kind: rule.ThisNode})), "address 1.1.1.1: changed twice"},
-		"remote pod without class":      {oneAddress("1.1.1.1", rule.Owner{Kind: rule.RemotePod}), "address 1.1.1.1"},
-		"address class too large":       {oneAddress("1.1.1.1", rule.Owner{Kind: rule.RemotePod, Class: 1 << 30}), "class 1073741824"},
-		"owner of an unknown kind":      {oneAddress("1.1.1.1", rule.Owner{Kind: 9}), "owner 9"},
-		"address with a zone":           {oneAddress("fe80::1%eth0", rule.Owner{Kind: rule.ThisNode}), "without zone"},
-		"no address":                    {oneAddress("", rule.Owner{Kind: rule.ThisNode}), "want an IP address"},
-		"good and bad in the one delta": {rule.Delta{Addresses: oneAddress("10.0.0.1", rule.Owner{}).Addresses, Pods: []rule.PodChange{{ID: 1}, {ID: 2}}}, "taken away while it has an address"},
+		"action Pass":                            {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: action Pass"},
+		"no action":                              {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
+		"negative index":                         {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
+		"class 0":                                {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
+		"descending classes":                     {oneMatch(rule.Match{Classes: []rule.Class{2, 1}}), "class 1"},
+		"class too large":                        {oneMatch(rule.Match{Classes: []rule.Class{1 << 30}}), "class 1073741824"},
+		"ports of ICMP":                          {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 1, Last: 65535}}}), "protocol ICMP"},
+		"descending ports":                       {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 6, First: 2, Last: 1}}}), "from 2 to 1"},
+		"unmasked block":                         {block("10.0.0.1/24"), "block 10.0.0.1/24"},
+		"no block":                               {oneMatch(rule.Match{Blocks: []rule.Block{{}}}), "block"},
+		"unmasked except":                        {block("10.0.0.0/24", "10.0.0.1/25"), "except 10.0.0.1/25"},
+		"except outside":                         {block("10.0.0.0/24", "10.0.1.0/25"), "except 10.0.1.0/25"},
+		"except of the other family":             {block("::/0", "10.0.1.0/25"), "except 10.0.1.0/25"},
+		"no isolating policy":                    {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{}}}}, "program 9"},
+		"program 0":                              {rule.Delta{Programs: []rule.ProgramChange{{}}}, "program 0"},
+		"program twice":                          {twice(oneMatch(rule.Match{Any: true})), "program 9: changed twice"},
+		"program removed while in use":           {rule.Delta{Programs: []rule.ProgramChange{{ID: 1}}}, "program 1: removed"},
+		"pod with unknown program":               {rule.Delta{Pods: []rule.PodChange{{ID: 9, Pod: &rule.Pod{Name: "ns/pod", Egress: 77}}}}, "pod 9 (ns/pod): unknown program 77"},
+		"pod twice":                              {twice(pod), "pod 9: changed twice"},
+		"pod removed while it has an address":    {rule.Delta{Pods: []rule.PodChange{{ID: 1}}}, "pod 1 (shop/web): removed"},
+		"address of an unknown pod":              {oneAddress("1.1.1.1", rule.Owner{Kind: rule.LocalPod, Pod: 77}), "address 1.1.1.1: unknown pod 77"},
+		"address of a removed pod":               {rule.Delta{Addresses: oneAddress("1.1.1.1", rule.Owner{Kind: rule.LocalPod, Pod: 3}).Addresses, Pods: []rule.PodChange{{ID: 3}}}, "unknown pod 3"},
+		"address twice":                          {twice(oneAddress("1.1.1.1", rule.Owner{Kind: rule.ThisNode})), "address 1.1.1.1: changed twice"},
+		"remote pod without class":               {oneAddress("1.1.1.1", rule.Owner{Kind: rule.RemotePod}), "address 1.1.1.1"},
+		"address class too large":                {oneAddress("1.1.1.1", rule.Owner{Kind: rule.RemotePod, Class: 1 << 30}), "class 1073741824"},
+		"unknown kind of owner":                  {oneAddress("1.1.1.1", rule.Owner{Kind: 9}), "owner 9"},
+		"address with a zone":                    {oneAddress("fe80::1%eth0", rule.Owner{Kind: rule.ThisNode}), "without zone"},
+		"no address":                             {oneAddress("", rule.Owner{Kind: rule.ThisNode}), "want an IP address"},
+		"valid and invalid changes in one delta": {rule.Delta{Addresses: oneAddress("10.0.0.1", rule.Owner{}).Addresses, Pods: []rule.PodChange{{ID: 1}, {ID: 2}}}, "removed while it has an address"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -80,22 +80,22 @@ func TestApplyRefusesWhatDoesNotFit(t *testing.T) {
 			rules.apply(smallDelta())
 			tr := newStage(t).publish(t, b)
 			for _, f := range smallFlows() {
-				wantAnswers(t, rules, tr, f)
+				wantSides(t, rules, tr, f)
 			}
 		})
 	}
 }
 
-func wantAnswers(t *testing.T, rules *naive, tr *tree.Tree, f flow.Flow) {
+func wantSides(t *testing.T, rules *naive, tr *tree.Tree, f flow.Flow) {
 	t.Helper()
-	wantEgress, wantIngress := rules.judge(f)
-	egress, ingress := answers(tr, f)
+	wantEgress, wantIngress := rules.evaluate(f)
+	egress, ingress := explain(tr, f)
 	if egress.Reason != wantEgress.Reason || ingress.Reason != wantIngress.Reason || egress.Verdict != wantEgress.Verdict || ingress.Verdict != wantIngress.Verdict {
 		t.Fatalf("%s: got %+v and %+v, want %+v and %+v", f, egress, ingress, wantEgress, wantIngress)
 	}
 }
 
-func TestTakingAwayWhatIsNotThereIsNoError(t *testing.T) {
+func TestRemovingWhatDoesNotExistIsNoError(t *testing.T) {
 	d := oneAddress("1.1.1.1", rule.Owner{})
 	d.Pods = []rule.PodChange{{ID: 5}}
 	d.Programs = []rule.ProgramChange{{ID: 5}}
@@ -104,8 +104,8 @@ func TestTakingAwayWhatIsNotThereIsNoError(t *testing.T) {
 	}
 }
 
-// An address table that shrinks and grows again loses nothing.
-func TestAddressesComeAndGo(t *testing.T) {
+// An address table that shrinks and grows again loses no address.
+func TestAddressTableShrinksAndGrows(t *testing.T) {
 	b, s, rules := build.New("node"), newStage(t), newNaive()
 	local := func(n int) netip.Addr {
 		if n%2 == 0 {
@@ -135,37 +135,37 @@ func TestAddressesComeAndGo(t *testing.T) {
 		for n := range 3000 {
 			_, want := rules.addresses[local(n)]
 			if _, got := tr.Pod(local(n)); got != want {
-				t.Fatalf("step %d: %s is a pod's: %t, want %t", step, local(n), got, want)
+				t.Fatalf("step %d: %s is the address of a pod: %t, want %t", step, local(n), got, want)
 			}
 		}
 	}
 }
 
-// Whatever comes and goes, a tree is as large as what there is.
-func TestBuilderKeepsNothingOfWhatWent(t *testing.T) {
+// The size of a tree depends only on the current rules, not on removed ones.
+func TestBuilderKeepsNothingThatWasRemoved(t *testing.T) {
 	b, s := build.New("node"), newStage(t)
-	there := smallDelta()
-	var gone rule.Delta
-	for _, c := range there.Addresses {
-		gone.Addresses = append(gone.Addresses, rule.AddressChange{Addr: c.Addr})
+	added := smallDelta()
+	var removed rule.Delta
+	for _, c := range added.Addresses {
+		removed.Addresses = append(removed.Addresses, rule.AddressChange{Addr: c.Addr})
 	}
-	for _, c := range there.Pods {
-		gone.Pods = append(gone.Pods, rule.PodChange{ID: c.ID})
+	for _, c := range added.Pods {
+		removed.Pods = append(removed.Pods, rule.PodChange{ID: c.ID})
 	}
-	for _, c := range there.Programs {
-		gone.Programs = append(gone.Programs, rule.ProgramChange{ID: c.ID})
+	for _, c := range added.Programs {
+		removed.Programs = append(removed.Programs, rule.ProgramChange{ID: c.ID})
 	}
 	var full, empty int64
 	for round := range 20 {
-		if err := b.Apply(there); err != nil {
+		if err := b.Apply(added); err != nil {
 			t.Fatal(err)
 		}
-		// Once more the same, which changes nothing.
-		if err := b.Apply(there); err != nil {
+		// Applying the same delta again changes nothing.
+		if err := b.Apply(added); err != nil {
 			t.Fatal(err)
 		}
 		nowFull := s.publish(t, b).Size()
-		if err := b.Apply(gone); err != nil {
+		if err := b.Apply(removed); err != nil {
 			t.Fatal(err)
 		}
 		tr := s.publish(t, b)

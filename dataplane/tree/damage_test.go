@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// smallDelta has at least one of everything that a tree can hold.
+// smallDelta has at least one of each kind of record of a tree.
 func smallDelta() rule.Delta {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return rule.Delta{
@@ -54,7 +54,7 @@ func smallDelta() rule.Delta {
 	}
 }
 
-// smallFlows reach every part of a small tree.
+// smallFlows are flows that together reach every part of the tree of smallDelta.
 func smallFlows() []flow.Flow {
 	var flows []flow.Flow
 	ends := parseAll(netip.MustParseAddr, "10.0.0.1", "fd00::1", "10.0.0.2", "10.0.1.1", "fd00:1::1", "192.168.0.1", "172.16.1.1", "172.17.0.1", "fd07::1", "1.1.1.1")
@@ -88,7 +88,7 @@ func smallTree(t testing.TB) []byte {
 
 const checksumAt, checkedFrom = 16, 20
 
-// repair makes the checksum right again.
+// repair corrects the checksum.
 func repair(file []byte) {
 	if len(file) >= checkedFrom {
 		sum := crc32.Checksum(file[checkedFrom:], crc32.MakeTable(crc32.Castagnoli))
@@ -96,7 +96,7 @@ func repair(file []byte) {
 	}
 }
 
-// use asks a tree for everything it can tell.
+// use calls every method of a tree.
 func use(t *tree.Tree, flows []flow.Flow) {
 	for _, f := range flows {
 		d := t.Evaluate(f)
@@ -122,28 +122,28 @@ func openBytes(t testing.TB, path string, file []byte) (*tree.Tree, error) {
 	return tree.Open(path)
 }
 
-func wantRefused(t *testing.T, what, path string, tr *tree.Tree, err, want error) {
+func wantRejected(t *testing.T, what, path string, tr *tree.Tree, err, want error) {
 	t.Helper()
 	if err == nil {
 		_ = tr.Close()
-		t.Fatalf("%s: opened", what)
+		t.Fatalf("%s: opened, want an error", what)
 	}
 	if !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
 		t.Fatalf("%s: got error %q, want one about %q that names %s", what, err, want, path)
 	}
 }
 
-func TestTreeCutAnywhereIsRefused(t *testing.T) {
+func TestTruncatedTreeIsRejected(t *testing.T) {
 	whole, path := smallTree(t), filepath.Join(t.TempDir(), "cut.tree")
 	for n := range whole {
 		tr, err := openBytes(t, path, whole[:n])
-		wantRefused(t, "cut", path, tr, err, tree.ErrCorrupt)
+		wantRejected(t, "cut", path, tr, err, tree.ErrCorrupt)
 	}
 	tr, err := openBytes(t, path, append(whole, 0))
-	wantRefused(t, "longer", path, tr, err, tree.ErrCorrupt)
+	wantRejected(t, "longer", path, tr, err, tree.ErrCorrupt)
 }
 
-func TestTreeWithAFlippedByteIsRefused(t *testing.T) {
+func TestTreeWithChangedByteIsRejected(t *testing.T) {
 	whole, path := smallTree(t), filepath.Join(t.TempDir(), "flipped.tree")
 	for i := range whole {
 		for _, flip := range []byte{1, 0x80, 0xff} {
@@ -179,7 +179,7 @@ func TestForgedTreeIsHarmless(t *testing.T) {
 }
 
 // A search in a table without a free slot would not end.
-func TestFullTableIsRefused(t *testing.T) {
+func TestFullTableIsRejected(t *testing.T) {
 	for name, table := range map[string]struct{ section, width int }{"IPv4": {2, 2}, "IPv6": {3, 5}} {
 		t.Run(name, func(t *testing.T) {
 			file, path := smallTree(t), filepath.Join(t.TempDir(), "full.tree")
@@ -191,12 +191,12 @@ func TestFullTableIsRefused(t *testing.T) {
 			}
 			repair(file)
 			tr, err := openBytes(t, path, file)
-			wantRefused(t, "full", path, tr, err, tree.ErrCorrupt)
+			wantRejected(t, "full", path, tr, err, tree.ErrCorrupt)
 		})
 	}
 }
 
-func TestOtherFilesAreRefused(t *testing.T) {
+func TestOtherFilesAreRejected(t *testing.T) {
 	dir := t.TempDir()
 	forge := func(change func(file []byte)) []byte {
 		file := smallTree(t)
@@ -211,7 +211,7 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		"empty":         {nil, tree.ErrCorrupt},
 		"text":          {[]byte(strings.Repeat("no tree\n", 100)), tree.ErrCorrupt},
 		"newer version": {forge(func(file []byte) { binary.NativeEndian.PutUint32(file[8:], 99) }), tree.ErrVersion},
-		"other order": {forge(func(file []byte) {
+		"other byte order": {forge(func(file []byte) {
 			for i := 8; i < len(file); i += 4 {
 				binary.LittleEndian.PutUint32(file[i:], binary.BigEndian.Uint32(file[i:]))
 			}
@@ -221,7 +221,7 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 			tr, err := openBytes(t, path, tt.file)
-			wantRefused(t, name, path, tr, err, tt.want)
+			wantRejected(t, name, path, tr, err, tt.want)
 		})
 	}
 	fifo := filepath.Join(dir, "fifo")
@@ -230,11 +230,11 @@ func TestOtherFilesAreRefused(t *testing.T) {
 	}
 	for path, want := range map[string]error{fifo: tree.ErrCorrupt, dir: tree.ErrCorrupt, "/dev/null": tree.ErrCorrupt, filepath.Join(dir, "none"): fs.ErrNotExist} {
 		tr, err := tree.Open(path)
-		wantRefused(t, path, path, tr, err, want)
+		wantRejected(t, path, path, tr, err, want)
 	}
 }
 
-func FuzzOpenLookup(f *testing.F) {
+func FuzzOpenEvaluate(f *testing.F) {
 	whole, flows := smallTree(f), smallFlows()
 	f.Add(uint32(0), []byte(nil), uint32(len(whole)), true)
 	f.Add(uint32(40), []byte{1, 0, 0, 0}, uint32(len(whole)), true)

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// name gives a name as a string of its own, which outlives the mapping.
+// name returns a copy of a name, which stays valid after the tree is closed.
 func (t *Tree) name(number uint32) string {
 	if !t.isName(number) {
 		return ""
@@ -17,9 +17,7 @@ func (t *Tree) name(number uint32) string {
 	return string(t.nameBytes[first : first+length])
 }
 
-// Rule names the rule that decided a side: its policy as "namespace/name" and
-// its place in the policy's list for the direction. It is false unless the
-// side's reason is Matched. The side must come from this tree.
+// Rule implements rule.Namer.
 func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	if s.Reason != rule.Matched {
 		return "", 0, false
@@ -28,16 +26,14 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	return policy, index, true
 }
 
-// ruleOf names a rule of the program that lies at an offset.
+// ruleOf returns the policy and the index of a rule of the program at an offset.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
 	return t.name(r[format.RuleName]), int(r[format.RuleIndex])
 }
 
-// IsolatedBy names the policies that isolate the pod of a side, ascending. It
-// is empty unless the side's reason is Matched or NoRuleMatched. The side must
-// come from this tree.
+// IsolatedBy implements rule.Namer.
 func (t *Tree) IsolatedBy(s rule.Side) []string {
 	if s.Ref.Program == 0 {
 		return nil
@@ -54,14 +50,15 @@ func (t *Tree) IsolatedBy(s rule.Side) []string {
 type Pod struct {
 	// Name is "namespace/name".
 	Name string
-	// Addresses in no particular order; perhaps none yet.
+	// Addresses are the addresses of the pod in no particular order. A pod may have
+	// none yet.
 	Addresses []netip.Addr
-	// EgressIsolated and IngressIsolated report whether any policy isolates the
-	// pod in that direction.
+	// EgressIsolated and IngressIsolated report whether a policy isolates the pod in
+	// that direction.
 	EgressIsolated, IngressIsolated bool
 }
 
-// Pods gives the pods of the node, in no particular order.
+// Pods returns the pods of the node in no particular order.
 func (t *Tree) Pods() iter.Seq[Pod] {
 	return func(yield func(Pod) bool) {
 		addresses := make([][]netip.Addr, len(t.pods)/format.PodWords)
@@ -88,7 +85,7 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 	}
 }
 
-// Pod gives the name of the local pod that has an address.
+// Pod implements rule.Namer.
 func (t *Tree) Pod(a netip.Addr) (name string, ok bool) {
 	e := t.find(a)
 	if e.endpoint == nil {

@@ -1,10 +1,11 @@
-// Package tree holds the rules of one node as one immutable file that packets
-// are judged from where it lies: a Builder follows the node's rules change by
-// change, a Publisher puts them into a state directory, Open maps them and
-// Tree.Evaluate evaluates a flow. Everything is decided when the tree is built; a
-// lookup only walks.
+// Package tree has the rules of one node as one immutable file. The file is mapped
+// into memory, and packets are evaluated directly on the mapping.
 //
-// The file is flat and position-independent; docs/tree-format.md draws it.
-// Open checks every offset and count in it once, so that a lookup on any file
-// that opens ends and stays inside the mapping.
+// Package build builds a tree change by change, package statedir publishes it, Open
+// maps it and Tree.Evaluate evaluates a flow. Everything is decided when the tree is
+// built; an evaluation only walks the tree.
+//
+// The file is flat and position-independent; docs/tree-format.md draws it. Open
+// checks every offset and count once. So an evaluation on any file that Open accepts
+// ends, and reads only inside the mapping.
 package tree

@@ -13,13 +13,14 @@ var (
 	_ rule.Namer     = (*Tree)(nil)
 )
 
-// end is one end of a flow: its address, and what the tree knows of it.
+// end is one end of a flow: its address, and what the tree has about the address.
 type end struct {
 	address format.Address
 	is4     bool
 	kind    uint32
 	class   uint32
-	// endpoint is the record of a local pod's address, otherwise nil.
+	// endpoint is the record of the address if it belongs to a local pod, otherwise
+	// nil.
 	endpoint []uint32
 }
 
@@ -29,33 +30,34 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	src, dst := t.find(f.Src), t.find(f.Dst)
 	elsewhere := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
 	d := rule.Decision{Egress: elsewhere, Ingress: elsewhere}
-	slot, port := slotAndPort(f)
+	table, port := tableAndPort(f)
 	if src.endpoint != nil {
 		if dst.endpoint != nil && src.endpoint[format.EndpointPod] == dst.endpoint[format.EndpointPod] {
 			self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
 			return rule.Decision{Egress: self, Ingress: self}
 		}
-		d.Egress = t.judge(src.endpoint[format.EndpointPrograms+rule.Egress], slot, port, &dst)
+		d.Egress = t.evaluate(src.endpoint[format.EndpointPrograms+rule.Egress], table, port, &dst)
 	}
 	if dst.endpoint != nil {
 		if src.kind == format.OwnerThisNode {
 			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.SameNode}
 		} else {
-			d.Ingress = t.judge(dst.endpoint[format.EndpointPrograms+rule.Ingress], slot, port, &src)
+			d.Ingress = t.evaluate(dst.endpoint[format.EndpointPrograms+rule.Ingress], table, port, &src)
 		}
 	}
 	return d
 }
 
-// slotAndPort gives what of a flow the port tables ask for.
-func slotAndPort(f flow.Flow) (slot int, port uint32) {
-	if slot = format.PortTable(f.Protocol); slot == format.PortsOther {
-		return slot, 0
+// tableAndPort returns the number of the port table for a flow, and the port to look
+// up in it.
+func tableAndPort(f flow.Flow) (table int, port uint32) {
+	if table = format.PortTable(f.Protocol); table == format.PortsOther {
+		return table, 0
 	}
-	return slot, uint32(f.DstPort)
+	return table, uint32(f.DstPort)
 }
 
-// find says what the tree knows of an address.
+// find looks an address up.
 func (t *Tree) find(a netip.Addr) end {
 	e := end{address: format.AddressOf(a), is4: a.Is4()}
 	var value uint32
@@ -76,13 +78,13 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// judge asks a program about a peer at a port.
-func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) rule.Side {
+// evaluate evaluates a program for a peer at a port.
+func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	}
 	p := t.programs[program:]
-	entry := decide(p, leafAt(p, p[format.ProgramPorts+slot], port), peer)
+	entry := decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
 	if entry == 0 {
 		return rule.Side{Reason: rule.NoRuleMatched, Ref: rule.Ref{Program: program}}
 	}
@@ -93,11 +95,11 @@ func (t *Tree) judge(program uint32, slot int, port uint32, peer *end) rule.Side
 	return side
 }
 
-// leafAt finds the leaf of a port in the port table at an offset.
+// leafAt returns the offset of the leaf for a port, from the port table at an offset.
 func leafAt(p []uint32, offset, port uint32) uint32 {
 	n := p[offset]
 	table := p[offset+1 : offset+1+2*n]
-	// table[low] <= port < table[high]
+	// Invariant: table[low] <= port < table[high].
 	low, high := uint32(0), n
 	for high-low > 1 {
 		if middle := (low + high) / 2; table[middle] <= port {
@@ -109,11 +111,11 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 	return table[n+low]
 }
 
-// decide gives the entry of the rule that decides about a peer, the first in
-// the order of the program, or 0.
+// decide returns the entry of the rule that decides for a peer, which is the first
+// matching rule of the program, or 0 if no rule matches.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// No entry becomes the largest number.
+	// Subtracting 1 makes 0, no entry, the largest number.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
@@ -122,7 +124,7 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	return best + 1
 }
 
-// decideAt asks one leaf, and gives the entry less 1.
+// decideAt returns the deciding entry of one leaf, minus 1.
 func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[format.LeafEvery] - 1
 	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {
@@ -140,8 +142,8 @@ func decideAt(p, l []uint32, peer *end) uint32 {
 	return best
 }
 
-// interval4 gives the entry of the last of n intervals that starts at or
-// before an address, 0 where none does.
+// interval4 returns the entry of the last of n intervals that starts at or before an
+// address, or 0 if there is none.
 func interval4(p []uint32, n, a uint32) uint32 {
 	low, high := uint32(0), n
 	for low < high {
@@ -157,7 +159,7 @@ func interval4(p []uint32, n, a uint32) uint32 {
 	return p[n+low-1]
 }
 
-// interval6 is interval4 for IPv6, where a start has four words.
+// interval6 is interval4 for IPv6, where the start of an interval has four words.
 func interval6(p []uint32, n uint32, a format.Address) uint32 {
 	low, high := uint32(0), n
 	for low < high {

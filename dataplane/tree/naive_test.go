@@ -10,7 +10,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// naive is a node's rules as plain maps, judged by reading them.
+// naive is a slow and obvious implementation: the rules of a node in maps, which it
+// evaluates one by one.
 type naive struct {
 	addresses map[netip.Addr]rule.Owner
 	pods      map[rule.PodID]rule.Pod
@@ -41,7 +42,7 @@ func (n *naive) apply(d rule.Delta) {
 	}
 }
 
-// everything gives the rules as one delta, in another order every time.
+// everything returns the rules as one delta, in random order.
 func (n *naive) everything() rule.Delta {
 	var d rule.Delta
 	for a, owner := range n.addresses {
@@ -56,8 +57,8 @@ func (n *naive) everything() rule.Delta {
 	return d
 }
 
-// answer is one side of a decision, spelled out.
-type answer struct {
+// explained is one side of a decision, with the names behind it.
+type explained struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason
 	Policy     string
@@ -65,12 +66,12 @@ type answer struct {
 	IsolatedBy []string
 }
 
-func (n *naive) judge(f flow.Flow) (egress, ingress answer) {
-	elsewhere := answer{Verdict: rule.Allow, Reason: rule.Elsewhere}
+func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
+	elsewhere := explained{Verdict: rule.Allow, Reason: rule.Elsewhere}
 	egress, ingress = elsewhere, elsewhere
 	src, dst := n.addresses[f.Src], n.addresses[f.Dst]
 	if src.Kind == rule.LocalPod && dst.Kind == rule.LocalPod && src.Pod == dst.Pod {
-		self := answer{Verdict: rule.Allow, Reason: rule.SamePod}
+		self := explained{Verdict: rule.Allow, Reason: rule.SamePod}
 		return self, self
 	}
 	if src.Kind == rule.LocalPod {
@@ -79,27 +80,27 @@ func (n *naive) judge(f flow.Flow) (egress, ingress answer) {
 	if dst.Kind == rule.LocalPod {
 		ingress = n.side(n.pods[dst.Pod].Ingress, f, f.Src, src)
 		if src.Kind == rule.ThisNode {
-			ingress = answer{Verdict: rule.Allow, Reason: rule.SameNode}
+			ingress = explained{Verdict: rule.Allow, Reason: rule.SameNode}
 		}
 	}
 	return egress, ingress
 }
 
-func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) answer {
+func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) explained {
 	if id == 0 {
-		return answer{Verdict: rule.Allow, Reason: rule.NotIsolated}
+		return explained{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	}
 	program := n.programs[id]
 	for _, r := range program.Rules {
 		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && hasPeer(m, peer, owner) }) {
-			a := answer{Reason: rule.Matched, Policy: r.Policy, Index: r.Index, IsolatedBy: program.IsolatedBy}
+			a := explained{Reason: rule.Matched, Policy: r.Policy, Index: r.Index, IsolatedBy: program.IsolatedBy}
 			if r.Action == rule.ActionAccept {
 				a.Verdict = rule.Allow
 			}
 			return a
 		}
 	}
-	return answer{Reason: rule.NoRuleMatched, IsolatedBy: program.IsolatedBy}
+	return explained{Reason: rule.NoRuleMatched, IsolatedBy: program.IsolatedBy}
 }
 
 func hasPort(m rule.Match, f flow.Flow) bool {
@@ -114,9 +115,9 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// near says which rules that accept match the side's peer at some port
-// together with the ports, and which match the side's port.
-func (n *naive) near(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
+// nearMisses returns the accepting rules that match the peer, with their ports, and
+// those that match the port.
+func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
 		if r.Action != rule.ActionAccept {
 			continue

@@ -25,6 +25,7 @@ func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []
 	return append(t.nearPorts(s.Ref.Program, &peer), t.nearPeers(s.Ref.Program, f)...)
 }
 
+// nearPorts returns the rules that allow the peer at other ports.
 func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
 	ports := map[uint32][]rule.Ports{}
@@ -46,7 +47,7 @@ func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	return t.misses(program, rule.PortPart, ports)
 }
 
-// appendPorts appends a range, or makes the last one longer where it touches.
+// appendPorts appends a range, or extends the last range if both are adjacent.
 func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	if n := len(list); n > 0 && list[n-1].Protocol == p.Protocol && int(list[n-1].Last)+1 == int(p.First) {
 		list[n-1].Last = p.Last
@@ -55,9 +56,10 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	return append(list, p)
 }
 
+// nearPeers returns the rules that allow other peers at the port of the flow.
 func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	p := t.programs[program:]
-	slot, port := slotAndPort(f)
+	table, port := tableAndPort(f)
 	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
@@ -66,7 +68,7 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 			}
 		}
 	}
-	for next := leafAt(p, p[format.ProgramPorts+slot], port); next != 0; {
+	for next := leafAt(p, p[format.ProgramPorts+table], port); next != 0; {
 		leaf := p[next : next+format.LeafWords]
 		collect(leaf[format.LeafEvery : format.LeafEvery+1])
 		for i := range leaf[format.LeafDirectory+1] {
@@ -85,6 +87,7 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	return t.misses(program, rule.PeerPart, found)
 }
 
+// misses returns the near misses of rules, given by number with their ports.
 func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {

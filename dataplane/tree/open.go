@@ -16,23 +16,23 @@ import (
 // The errors of Open, in addition to those of the file system.
 var (
 	// ErrCorrupt means that the file is not a tree, or a damaged or incomplete one.
-	ErrCorrupt = errors.New("not a sound tree")
+	ErrCorrupt = errors.New("corrupt tree")
 	// ErrVersion means that the tree has a format that this build cannot read.
 	ErrVersion = errors.New("unknown tree format")
 	// ErrByteOrder means that the tree was written on a machine with the other
 	// byte order.
-	ErrByteOrder = errors.New("tree of the other byte order")
+	ErrByteOrder = errors.New("tree of a machine with the other byte order")
 )
 
-// Tree is an open tree. All its methods but Close may be called at the same
-// time, and none after Close.
+// Tree is an open tree. All its methods except Close may be called concurrently. None
+// may be called after Close.
 type Tree struct {
 	path       string
 	mapping    []byte
 	generation uint64
 	counts     Counts
 
-	// The sections, inside the mapping.
+	// The following are the sections, which point into the mapping.
 	names          []uint32
 	nameBytes      []byte
 	ipv4, ipv6     []uint32
@@ -42,22 +42,23 @@ type Tree struct {
 	programs       []uint32
 }
 
-// Counts says how much a tree holds.
+// Counts has the sizes of a tree.
 type Counts struct {
-	// Pods are the local pods, LocalAddresses their addresses.
+	// Pods is the number of local pods, LocalAddresses of their addresses.
 	Pods, LocalAddresses int
-	// Addresses are all that have an owner: local pods, remote pods, the node.
+	// Addresses is the number of addresses with an owner: a local pod, a remote pod
+	// or the node.
 	Addresses int
-	// Programs judge pods that a policy isolates; Rules are theirs together.
+	// Programs is the number of programs, Rules the number of all their rules.
 	Programs, Rules int
 }
 
-// Open maps a tree and checks it whole. The error names the file and the
-// reason: ErrCorrupt, ErrVersion, ErrByteOrder or one of the file system.
+// Open maps a tree and verifies all of it. The error names the file and is
+// ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
 //
-// A tree's file must never be changed where it lies: a page that is cut off a
-// mapped file faults when it is read. A Publisher therefore only writes files
-// that nobody has open and renames them into place.
+// The file of a tree must not be changed: reading a page that was cut off a mapped
+// file raises SIGBUS. So a publisher writes a new file under a name that no reader
+// opens, and renames it.
 func Open(path string) (*Tree, error) {
 	t := &Tree{path: path}
 	if err := t.open(); err != nil {
@@ -67,7 +68,7 @@ func Open(path string) (*Tree, error) {
 }
 
 func (t *Tree) open() error {
-	// Without O_NONBLOCK opening a FIFO would wait for somebody to write.
+	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
 	fd, err := unix.Open(t.path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -106,11 +107,11 @@ func kindOf(mode fs.FileMode) string {
 	return "a special file"
 }
 
-// read checks header and checksum, finds the sections and verifies them.
+// read checks the header and the checksum, finds the sections and verifies them.
 func (t *Tree) read() error {
 	words := format.WordsOf(t.mapping)
 	if string(t.mapping[:len(format.Magic)]) != format.Magic {
-		return fmt.Errorf("%w: no tree at all", ErrCorrupt)
+		return fmt.Errorf("%w: not a tree", ErrCorrupt)
 	}
 	switch words[format.HeadByteOrder] {
 	case format.ByteOrderMark:
@@ -124,10 +125,10 @@ func (t *Tree) read() error {
 	}
 	length := uint64(words[format.HeadLength]) | uint64(words[format.HeadLength+1])<<32
 	if uint64(len(t.mapping))%format.WordSize != 0 || length != uint64(len(words)) {
-		return fmt.Errorf("%w: %d bytes, its header says %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
+		return fmt.Errorf("%w: %d bytes, but its header says %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
 	}
 	if sum := crc32.Checksum(t.mapping[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
-		return fmt.Errorf("%w: checksum %08x, its header says %08x", ErrCorrupt, sum, words[format.HeadChecksum])
+		return fmt.Errorf("%w: checksum %08x, but its header says %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
 	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
 	var parts [format.Sections][]uint32
@@ -135,7 +136,7 @@ func (t *Tree) read() error {
 	for section := range parts {
 		offset, count := uint64(words[format.HeadSections+2*section]), uint64(words[format.HeadSections+2*section+1])
 		if offset != at || offset+count > length {
-			return fmt.Errorf("%w: section %d lies at %d with %d words, want it at %d", ErrCorrupt, section, offset, count, at)
+			return fmt.Errorf("%w: section %d is at %d with %d words, want it at %d", ErrCorrupt, section, offset, count, at)
 		}
 		parts[section] = words[offset : offset+count : offset+count]
 		at = format.Aligned(offset + count)
@@ -153,8 +154,8 @@ func (t *Tree) read() error {
 	return nil
 }
 
-// Close unmaps the tree. The caller sees to it that nobody uses it any more.
-// Closing twice is no error.
+// Close unmaps the tree. The caller must make sure that the tree is no longer used.
+// It is not an error to close it twice.
 func (t *Tree) Close() error {
 	if t.mapping == nil {
 		return nil
@@ -167,17 +168,14 @@ func (t *Tree) Close() error {
 	return nil
 }
 
-// Path gives the path with which the tree was opened.
-func (t *Tree) Path() string { return t.path }
-
-// Generation gives the tree's place in the order of publications.
+// Generation returns the number of the tree, which increases with each publication.
 func (t *Tree) Generation() uint64 { return t.generation }
 
-// Size gives the length of the file in bytes.
+// Size returns the size of the file in bytes.
 func (t *Tree) Size() int64 { return int64(len(t.mapping)) }
 
-// Counts says how much the tree holds.
+// Counts returns the sizes of the tree.
 func (t *Tree) Counts() Counts { return t.counts }
 
-// Node gives the name of the node that the tree was built for.
+// Node returns the name of the node that the tree was built for.
 func (t *Tree) Node() string { return t.name(0) }

@@ -13,8 +13,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// overlapping gives a program of n rules, each for an address of its own and all
-// ports from another one on: n intervals of ports with up to n addresses each.
+// overlapping returns a program of n rules. Each rule is for another address and for
+// all ports from another port on. So there are n intervals of ports with up to n
+// addresses each.
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
 	for i := range n {
@@ -30,12 +31,12 @@ func overlapping(n int) rule.Delta {
 	}
 }
 
-// peerOf gives the address that a rule is for.
+// peerOf returns the address that a rule is for.
 func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
 
-// TestRulesThatOverlap: a tree grows with the rules, not with their square, and
-// each rule holds exactly for its address and ports.
-func TestRulesThatOverlap(t *testing.T) {
+// The size of a tree must be proportional to the number of rules, not to its square,
+// and each rule must match exactly its address and ports.
+func TestTreeOfOverlappingRulesIsSmall(t *testing.T) {
 	const rules = 8_000
 	delta, b, s := overlapping(rules), build.New("node"), newStage(t)
 	if err := b.Apply(delta); err != nil {
@@ -54,9 +55,9 @@ func TestRulesThatOverlap(t *testing.T) {
 	for i := 0; i < rules; i += 97 {
 		for _, port := range []int{0, 1, 2 * i, 2*i + 1, 2*i + 2, 65535} {
 			f := flow.Flow{Src: peerOf(i), Dst: netip.MustParseAddr("10.0.0.1"), Protocol: flow.TCP, DstPort: uint16(port)}
-			egress, ingress := naive.judge(f)
-			gotEgress, gotIngress := answers(tr, f)
-			if diff := cmp.Diff([]answer{egress, ingress}, []answer{gotEgress, gotIngress}); diff != "" {
+			egress, ingress := naive.evaluate(f)
+			gotEgress, gotIngress := explain(tr, f)
+			if diff := cmp.Diff([]explained{egress, ingress}, []explained{gotEgress, gotIngress}); diff != "" {
 				t.Fatalf("%s (-want +got):\n%s", f, diff)
 			}
 		}

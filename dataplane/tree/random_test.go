@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// world is a handful of everything, so that random rules collide.
+// These values are few, so that random rules overlap.
 var (
 	addresses = parseAll(netip.MustParseAddr,
 		"10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.127", "10.0.0.128", "10.0.0.255", "10.0.1.0", "0.0.0.0", "255.255.255.255", "192.168.7.7",
@@ -82,7 +82,7 @@ func drawMatch(t *rapid.T) rule.Match {
 	return m
 }
 
-// drawDelta draws changes that fit the rules so far.
+// drawDelta draws a delta that is valid for the current rules.
 func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	var d rule.Delta
 	programs := maps.Clone(n.programs)
@@ -93,7 +93,7 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	programIDs := append(slices.Sorted(maps.Keys(programs)), 0)
 	pods := maps.Clone(n.pods)
 	for _, id := range distinct(t, []rule.PodID{1, 2, 3, 4, 1 << 31}, "pod IDs") {
-		if rapid.IntRange(0, 3).Draw(t, "pod goes") == 0 {
+		if rapid.IntRange(0, 3).Draw(t, "pod removed") == 0 {
 			delete(pods, id)
 			d.Pods = append(d.Pods, rule.PodChange{ID: id})
 			continue
@@ -108,7 +108,7 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	podIDs := slices.Sorted(maps.Keys(pods))
 	chosen := distinct(t, addresses, "addresses")
 	for a, owner := range n.addresses {
-		// The addresses of a pod that goes have to go too.
+		// The addresses of a removed pod must be removed as well.
 		if _, kept := pods[owner.Pod]; owner.Kind == rule.LocalPod && !kept && !slices.Contains(chosen, a) {
 			d.Addresses = append(d.Addresses, rule.AddressChange{Addr: a})
 		}
@@ -130,7 +130,7 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 		for _, pod := range pods {
 			used = used || pod.Ingress == id || pod.Egress == id
 		}
-		if sent := slices.ContainsFunc(d.Programs, func(c rule.ProgramChange) bool { return c.ID == id }); !used && !sent && rapid.Bool().Draw(t, "program goes") {
+		if sent := slices.ContainsFunc(d.Programs, func(c rule.ProgramChange) bool { return c.ID == id }); !used && !sent && rapid.Bool().Draw(t, "program removed") {
 			d.Programs = append(d.Programs, rule.ProgramChange{ID: id})
 		}
 	}
@@ -148,18 +148,18 @@ func drawFlow(t *rapid.T) flow.Flow {
 	}
 }
 
-// answers spells a decision out.
-func answers(tr *tree.Tree, f flow.Flow) (egress, ingress answer) {
+// explain returns both sides of the decision for a flow.
+func explain(tr *tree.Tree, f flow.Flow) (egress, ingress explained) {
 	d := tr.Evaluate(f)
-	spell := func(s rule.Side) answer {
-		a := answer{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: tr.IsolatedBy(s)}
+	named := func(s rule.Side) explained {
+		a := explained{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: tr.IsolatedBy(s)}
 		a.Policy, a.Index, _ = tr.Rule(s)
 		return a
 	}
-	return spell(d.Egress), spell(d.Ingress)
+	return named(d.Egress), named(d.Ingress)
 }
 
-func TestRandomRulesAreJudgedAsTheyRead(t *testing.T) {
+func TestRandomRulesAgreeWithNaiveImplementation(t *testing.T) {
 	incremental, scratch := newStage(t), newStage(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		rules, builder := newNaive(), build.New("node")
@@ -187,10 +187,10 @@ func TestRandomRulesAreJudgedAsTheyRead(t *testing.T) {
 }
 
 func checkFlow(t *rapid.T, rules *naive, one, other *tree.Tree, f flow.Flow) {
-	wantEgress, wantIngress := rules.judge(f)
+	wantEgress, wantIngress := rules.evaluate(f)
 	for name, tr := range map[string]*tree.Tree{"incremental": one, "from scratch": other} {
-		egress, ingress := answers(tr, f)
-		if diff := cmp.Diff([]answer{wantEgress, wantIngress}, []answer{egress, ingress}); diff != "" {
+		egress, ingress := explain(tr, f)
+		if diff := cmp.Diff([]explained{wantEgress, wantIngress}, []explained{egress, ingress}); diff != "" {
 			t.Fatalf("%s: %s (-want +got):\n%s", name, f, diff)
 		}
 		if got, want := tr.Evaluate(f).Verdict() == rule.Allow, wantEgress.Verdict == rule.Allow && wantIngress.Verdict == rule.Allow; got != want {

@@ -9,14 +9,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// tester is what tests and random tests have in common.
+// tester is the common part of testing.TB and rapid.T.
 type tester interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// stage publishes into one state directory and holds the tree that it
-// published last.
+// stage publishes in one state directory and has the tree that was published last.
 type stage struct {
 	dir       string
 	publisher *statedir.Publisher
@@ -28,7 +27,7 @@ func newStage(t testing.TB) *stage {
 	return newStageIn(t, t.TempDir())
 }
 
-// newStageOnTmpfs gives a stage where a state directory usually is: in memory.
+// newStageOnTmpfs returns a stage in memory, where a state directory usually is.
 func newStageOnTmpfs(t testing.TB) *stage {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "sluice-tree-")
@@ -56,7 +55,8 @@ func (s *stage) close() {
 	}
 }
 
-// publish gives the builder's rules as a tree, good until the next call.
+// publish publishes the rules of the builder. The tree that it returns is valid until
+// the next call.
 func (s *stage) publish(t tester, b *build.Builder) *tree.Tree {
 	t.Helper()
 	generation, err := s.publisher.Publish(b)

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// verify checks every offset, count and reference of the sections, so that no
-// later reader has to.
+// verify checks every offset, count and reference of the sections, so that readers
+// do not have to.
 func (t *Tree) verify() error {
 	if err := t.verifyNames(); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (t *Tree) verifyNames() error {
 	}
 	for i := 0; i < len(t.names); i += 2 {
 		if uint64(t.names[i])+uint64(t.names[i+1]) > uint64(len(t.nameBytes)) {
-			return fmt.Errorf("name %d lies outside", i/2)
+			return fmt.Errorf("name %d is outside of the section", i/2)
 		}
 	}
 	return nil
@@ -45,7 +45,8 @@ func (t *Tree) verifyNames() error {
 
 func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t.names)/2) }
 
-// verifyPrograms gives where programs lie, ascending; 0, no program, is one.
+// verifyPrograms returns the offsets of the programs, ascending. Offset 0 stands for
+// no program and is one of them.
 func (t *Tree) verifyPrograms() ([]uint32, error) {
 	if len(t.programs) < format.Alignment {
 		return nil, errors.New("no programs section")
@@ -71,7 +72,7 @@ func (t *Tree) verifyPrograms() ([]uint32, error) {
 
 func (t *Tree) verifyPods(programs []uint32) error {
 	if len(t.pods)%format.PodWords != 0 {
-		return errors.New("pods section of a broken length")
+		return errors.New("length of pods section is not a multiple of a pod")
 	}
 	for i := 0; i < len(t.pods); i += format.PodWords {
 		pod := t.pods[i : i+format.PodWords]
@@ -101,7 +102,7 @@ func knownPrograms(programs, record []uint32) error {
 
 func (t *Tree) verifyEndpoints(programs []uint32) error {
 	if len(t.endpoints)%format.EndpointWords != 0 {
-		return errors.New("endpoints section of a broken length")
+		return errors.New("length of endpoints section is not a multiple of an endpoint")
 	}
 	for i := 0; i < len(t.endpoints); i += format.EndpointWords {
 		e := t.endpoints[i : i+format.EndpointWords]
@@ -110,7 +111,7 @@ func (t *Tree) verifyEndpoints(programs []uint32) error {
 			continue
 		case format.EndpointIPv4, format.EndpointIPv6:
 		default:
-			return fmt.Errorf("endpoint %d: of no address family", i/format.EndpointWords)
+			return fmt.Errorf("endpoint %d: unknown address family", i/format.EndpointWords)
 		}
 		pod := uint64(e[format.EndpointPod]) * format.PodWords
 		if pod >= uint64(len(t.pods)) || t.pods[pod+format.PodName] == format.NoName {
@@ -145,7 +146,7 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 				return fmt.Errorf("%s address at slot %d: no endpoint %d", family, i/width, value>>format.OwnerBits)
 			}
 		default:
-			return fmt.Errorf("%s address at slot %d: owner of no kind", family, i/width)
+			return fmt.Errorf("%s address at slot %d: unknown kind of owner", family, i/width)
 		}
 	}
 	if used*5 > slots*4 {
@@ -155,15 +156,16 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	return nil
 }
 
-// programVerifier checks one program after another. Parts of a program are
-// shared, and checking each once keeps the work in proportion to the file.
+// programVerifier verifies one program after another. Parts of a program may be
+// shared. Each part is verified only once, so that the work is proportional to the
+// size of the file.
 type programVerifier struct {
 	tree  *Tree
 	words []uint32
 	rules []uint32
-	// marks has for each word what was checked that starts there.
+	// marks has a bit for each kind of part that starts at a word and was verified.
 	marks []uint8
-	// regions are the other parts that were checked.
+	// regions are the other parts that were verified.
 	regions map[region]struct{}
 }
 
@@ -172,7 +174,7 @@ const (
 	markPage
 )
 
-// region is a part that may be read with one length or another.
+// region is a part of which the same words may be referenced with different lengths.
 type region struct {
 	kind          uint8
 	offset, count uint32
@@ -184,7 +186,7 @@ const (
 	regionIPv6
 )
 
-// begin gets ready for a program.
+// begin prepares the verifier for a program.
 func (v *programVerifier) begin(words []uint32) {
 	v.words = words
 	v.marks = slices.Grow(v.marks[:0], len(words))[:len(words)]
@@ -192,24 +194,24 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked marks a part inside the program and reports whether it had not been.
+// unmarked marks a part of the program and reports whether it was not marked before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
 	return !seen
 }
 
-// first reports whether the region has not been checked yet.
+// first reports whether the region has not been verified yet.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}
 	return !seen
 }
 
-// part gives count words at an offset that is not the program's start.
+// part returns count words at an offset after the head of the program.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
 	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
-		return nil, fmt.Errorf("%s at %d with %d words lies outside", what, offset, count)
+		return nil, fmt.Errorf("%s at %d with %d words is outside of the program", what, offset, count)
 	}
 	return v.words[offset : uint64(offset)+count], nil
 }
@@ -270,9 +272,9 @@ func (v *programVerifier) portTable(offset uint32) error {
 	return nil
 }
 
-// leaf checks a leaf and those that are asked with it.
+// leaf verifies a leaf and the leaves that are searched with it.
 func (v *programVerifier) leaf(offset uint32) error {
-	for asked := 1; ; asked++ {
+	for number := 1; ; number++ {
 		leaf, err := v.part("leaf", offset, format.LeafWords)
 		if err != nil {
 			return err
@@ -281,14 +283,14 @@ func (v *programVerifier) leaf(offset uint32) error {
 			if err := v.leafItself(leaf); err != nil {
 				return err
 			}
-		} else if asked == 1 {
+		} else if number == 1 {
 			return nil
 		}
 		switch next := leaf[format.LeafNext]; {
 		case next == 0:
 			return nil
-		case next >= offset || asked == format.MaxLeaves:
-			return fmt.Errorf("leaf at %d: the next one is at %d, number %d", offset, next, asked+1)
+		case next >= offset || number == format.MaxLeaves:
+			return fmt.Errorf("leaf at %d: the next one is at %d, number %d", offset, next, number+1)
 		default:
 			offset = next
 		}
@@ -355,7 +357,7 @@ func (v *programVerifier) intervals(kind uint8, offset, count uint32) error {
 	return v.entries(words[starts:])
 }
 
-// entries checks that each is none or says what its rule says.
+// entries verifies that each entry is 0 or has the action of its rule.
 func (v *programVerifier) entries(entries []uint32) error {
 	for _, entry := range entries {
 		if entry == 0 {
@@ -363,7 +365,7 @@ func (v *programVerifier) entries(entries []uint32) error {
 		}
 		at := uint64(entry>>format.ActionBits) * format.RuleWords
 		if at >= uint64(len(v.rules)) || v.rules[at+format.RuleAction] != entry&format.ActionMask {
-			return fmt.Errorf("entry %#x fits no rule", entry)
+			return fmt.Errorf("entry %#x matches no rule", entry)
 		}
 	}
 	return nil

@@ -1,3 +1,5 @@
+// Package build builds trees. A Builder follows the rules of one node change by
+// change, and encodes them as an image that becomes the file of a tree.
 package build
 
 import (
@@ -8,15 +10,16 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Builder follows the rules of one node and writes them as trees. What a delta
-// does not touch keeps its encoding. A Builder is not safe for concurrent use.
+// Builder follows the rules of one node and encodes them as trees. Programs that a
+// delta does not change keep their encoding. A Builder is not safe for concurrent use.
 type Builder struct {
 	names      names
 	ipv4, ipv6 addressTable
 	programs   map[rule.ProgramID]*builtProgram
 	pods       map[rule.PodID]*builtPod
 
-	// The records of the tree, with free ones between them that are used again.
+	// podAt and endpoints are the records of the tree. Free records between them are
+	// reused.
 	podAt         []*builtPod
 	endpoints     []builtEndpoint
 	freePods      []uint32
@@ -24,14 +27,15 @@ type Builder struct {
 
 	flatLimit int
 
-	// The programs section as encoded last, until a program changes.
+	// programWords is the programs section as it was last encoded. It is valid until
+	// programsChanged.
 	programWords    []uint32
 	programsChanged bool
 }
 
 type builtProgram struct {
 	words []uint32
-	// uses counts the directions of pods that have the program.
+	// uses is how often pods refer to the program, counted by direction.
 	uses int
 	// offset in the programs section.
 	offset uint32
@@ -42,26 +46,27 @@ type builtPod struct {
 	nameID   uint32
 	number   uint32
 	programs [2]rule.ProgramID // by rule.Direction
-	// uses counts the pod's addresses.
+	// uses is the number of addresses of the pod.
 	uses int
 }
 
-// builtEndpoint is free iff its address is the zero Addr.
+// builtEndpoint is an address of a local pod. The record is free if its address is the
+// zero Addr.
 type builtEndpoint struct {
 	addr  netip.Addr
 	class rule.Class
 	pod   rule.PodID
 }
 
-// New returns a builder for a node that has no rules yet. The node's name
-// goes into every tree.
+// New returns a builder for a node that has no rules yet. Every tree has the name of
+// the node.
 func New(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
 		programs: map[rule.ProgramID]*builtProgram{}, pods: map[rule.PodID]*builtPod{},
 		flatLimit: DefaultFlatLimit, programsChanged: true,
 	}
-	b.names.use(node)
+	b.names.acquire(node)
 	return b
 }
 
@@ -69,10 +74,10 @@ func New(node string) *Builder {
 // DefaultFlatLimit.
 func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
-// Apply makes the changes of a delta. A delta that is wrong in itself or does
-// not fit the rules so far is refused as a whole: the error names the program,
-// pod or address, and the builder stays as it was. Taking away what is not
-// there is no error.
+// Apply applies a delta. If the delta is invalid, or invalid together with the current
+// rules, it is rejected as a whole: the error names the program, pod or address, and
+// the builder is unchanged. It is not an error to remove something that does not
+// exist.
 func (b *Builder) Apply(d rule.Delta) error {
 	if err := b.check(d); err != nil {
 		return fmt.Errorf("applying delta: %w", err)
@@ -101,7 +106,7 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 	old := b.programs[c.ID]
 	if c.Program == nil {
 		if old != nil {
-			programNames(old.words, b.names.drop)
+			programNames(old.words, b.names.release)
 			delete(b.programs, c.ID)
 			b.programsChanged = true
 		}
@@ -113,13 +118,13 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 		b.programs[c.ID] = &builtProgram{words: words}
 		return
 	}
-	programNames(old.words, b.names.drop)
+	programNames(old.words, b.names.release)
 	old.words = words
 }
 
-// useProgram counts uses of a program. One that was just taken away has none
-// left that matter.
-func (b *Builder) useProgram(id rule.ProgramID, n int) {
+// addUses adds to the uses of a program. It does nothing if the program was just
+// removed.
+func (b *Builder) addUses(id rule.ProgramID, n int) {
 	if p := b.programs[id]; p != nil {
 		p.uses += n
 	}
@@ -127,7 +132,7 @@ func (b *Builder) useProgram(id rule.ProgramID, n int) {
 
 func (b *Builder) setPod(id rule.PodID, pod *rule.Pod) {
 	p := b.pods[id]
-	nameID := b.names.use(pod.Name)
+	nameID := b.names.acquire(pod.Name)
 	if p == nil {
 		p = &builtPod{}
 		if last := len(b.freePods) - 1; last >= 0 {
@@ -139,11 +144,11 @@ func (b *Builder) setPod(id rule.PodID, pod *rule.Pod) {
 		}
 		b.pods[id] = p
 	} else {
-		b.names.drop(p.nameID)
+		b.names.release(p.nameID)
 	}
 	for direction, program := range [...]rule.ProgramID{rule.Egress: pod.Egress, rule.Ingress: pod.Ingress} {
-		b.useProgram(program, 1)
-		b.useProgram(p.programs[direction], -1)
+		b.addUses(program, 1)
+		b.addUses(p.programs[direction], -1)
 		p.programs[direction] = program
 	}
 	p.name, p.nameID = pod.Name, nameID
@@ -154,16 +159,16 @@ func (b *Builder) removePod(id rule.PodID) {
 	if p == nil {
 		return
 	}
-	b.names.drop(p.nameID)
+	b.names.release(p.nameID)
 	for _, program := range p.programs {
-		b.useProgram(program, -1)
+		b.addUses(program, -1)
 	}
 	delete(b.pods, id)
 	b.podAt[p.number] = nil
 	b.freePods = append(b.freePods, p.number)
 }
 
-// reserve makes room for the addresses of a delta at once.
+// reserve grows the address tables once for all addresses of a delta.
 func (b *Builder) reserve(changes []rule.AddressChange) {
 	var more4, more6 int
 	for _, c := range changes {
@@ -175,7 +180,8 @@ func (b *Builder) reserve(changes []rule.AddressChange) {
 			more6++
 		}
 	}
-	// Changes of addresses that have an owner already need no room.
+	// A smaller delta may mostly change addresses that are in the table already,
+	// which need no space.
 	if more4 > b.ipv4.used {
 		b.ipv4.reserve(more4)
 	}

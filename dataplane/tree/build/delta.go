@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// check finds what is wrong with a delta before anything of it is done.
+// check returns an error if a delta is invalid. It changes nothing.
 func (b *Builder) check(d rule.Delta) error {
 	if err := errors.Join(checkPrograms(d.Programs), checkAddresses(d.Addresses)); err != nil {
 		return err
@@ -23,7 +23,7 @@ func (b *Builder) check(d rule.Delta) error {
 		programs[c.ID] = c.Program != nil
 	}
 	pods := make(map[rule.PodID]bool, len(d.Pods))
-	// What the delta adds to the uses of programs and pods.
+	// programUses is what the delta adds to the uses of each program.
 	programUses := map[rule.ProgramID]int{}
 	for _, c := range d.Pods {
 		if _, twice := pods[c.ID]; twice {
@@ -51,7 +51,7 @@ func (b *Builder) check(d rule.Delta) error {
 	}
 	for id, kept := range programs {
 		if p := b.programs[id]; !kept && p != nil && p.uses+programUses[id] > 0 {
-			return fmt.Errorf("program %d: taken away while a pod has it", id)
+			return fmt.Errorf("program %d: removed while a pod uses it", id)
 		}
 	}
 	podUses := map[rule.PodID]int{}
@@ -73,7 +73,7 @@ func (b *Builder) check(d rule.Delta) error {
 	}
 	for id, kept := range pods {
 		if p := b.pods[id]; !kept && p != nil && p.uses+podUses[id] > 0 {
-			return fmt.Errorf("pod %d (%s): taken away while it has an address", id, p.name)
+			return fmt.Errorf("pod %d (%s): removed while it has an address", id, p.name)
 		}
 	}
 	return nil
@@ -93,7 +93,7 @@ func checkAddresses(changes []rule.AddressChange) error {
 		case rule.NoOwner, rule.ThisNode:
 		case rule.RemotePod:
 			if c.Owner.Class == 0 {
-				return fmt.Errorf("address %s: a remote pod that no selector matches has no owner", c.Addr)
+				return fmt.Errorf("address %s: a remote pod in class 0 must have no owner", c.Addr)
 			}
 			fallthrough
 		case rule.LocalPod:
@@ -110,16 +110,16 @@ func checkAddresses(changes []rule.AddressChange) error {
 func checkPrograms(changes []rule.ProgramChange) error {
 	for _, c := range changes {
 		if c.ID == 0 {
-			return errors.New("program 0 is no program")
+			return errors.New("program 0 is reserved for no program")
 		}
 		if c.Program == nil {
 			continue
 		}
 		if len(c.Program.IsolatedBy) == 0 {
-			return fmt.Errorf("program %d: no policy isolates", c.ID)
+			return fmt.Errorf("program %d: no isolating policy", c.ID)
 		}
 		if len(c.Program.Rules) > format.MaxRules {
-			return fmt.Errorf("program %d: %d rules, and %d is the most", c.ID, len(c.Program.Rules), format.MaxRules)
+			return fmt.Errorf("program %d: %d rules, the limit is %d", c.ID, len(c.Program.Rules), format.MaxRules)
 		}
 		for _, r := range c.Program.Rules {
 			if err := checkRule(&r); err != nil {
@@ -134,7 +134,7 @@ func checkRule(r *rule.Rule) error {
 	switch r.Action {
 	case rule.ActionAccept, rule.ActionDeny:
 	case rule.ActionPass:
-		return errors.New("action Pass: there is no tier to pass to yet")
+		return errors.New("action Pass: there are no tiers yet")
 	default:
 		return fmt.Errorf("unknown action %d", r.Action)
 	}
@@ -173,7 +173,7 @@ func checkBlock(b rule.Block) error {
 			return fmt.Errorf("block %s: except %s: want a masked prefix", b.Prefix, except)
 		}
 		if except.Bits() < b.Prefix.Bits() || !b.Prefix.Contains(except.Addr()) {
-			return fmt.Errorf("block %s: except %s lies outside", b.Prefix, except)
+			return fmt.Errorf("block %s: except %s is outside of the block", b.Prefix, except)
 		}
 	}
 	return nil

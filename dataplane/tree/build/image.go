@@ -12,18 +12,18 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Image is a tree about to be written. It shares memory with its builder and
-// holds only until the builder's next Apply or Encode.
+// Image is an encoded tree. It shares memory with its builder and is valid only until
+// the next call of Apply or Encode.
 type Image struct {
 	head  []uint32
 	parts [format.Sections][]uint32
 	words uint64
 }
 
-// padding fills up to the next multiple of alignment.
+// padding is what sections are padded with.
 var padding [format.Alignment * format.WordSize]byte
 
-// Encode gives the rules as a tree of the given generation.
+// Encode encodes the rules as a tree of a generation.
 func (b *Builder) Encode(generation uint64) (*Image, error) {
 	b.names.encode()
 	if err := b.encodePrograms(); err != nil {
@@ -62,8 +62,8 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	return image, nil
 }
 
-// bytes gives what lies behind the header: the sections, each with the padding
-// behind it.
+// bytes returns everything after the header: the sections, each followed by its
+// padding.
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
@@ -74,10 +74,10 @@ func (i *Image) bytes() iter.Seq[[]byte] {
 	}
 }
 
-// Size gives the length in bytes.
+// Size returns the size in bytes.
 func (i *Image) Size() int64 { return int64(i.words) * format.WordSize }
 
-// WriteTo writes the tree, section by section.
+// WriteTo implements io.WriterTo. It writes the tree section by section.
 func (i *Image) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(format.BytesOf(i.head))
 	written := int64(n)
@@ -97,7 +97,8 @@ func (i *Image) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// encodePrograms lays the programs out, by their IDs. Offset 0 is no program.
+// encodePrograms encodes the programs in the order of their IDs. No program has offset
+// 0, which stands for no program.
 func (b *Builder) encodePrograms() error {
 	if !b.programsChanged {
 		return nil
@@ -119,7 +120,7 @@ func (b *Builder) encodePrograms() error {
 	return nil
 }
 
-// offset gives where a program lies, 0 for none.
+// offset returns the offset of a program, or 0 if it does not exist.
 func (b *Builder) offset(id rule.ProgramID) uint32 {
 	if p := b.programs[id]; p != nil {
 		return p.offset

@@ -9,20 +9,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// span is a range of addresses of one family, both ends in it, and the entry
-// of the rule that names it.
+// span is an inclusive range of addresses of one family, with the entry of the rule
+// that has the range.
 type span struct {
 	first, last format.Address
 	entry       uint32
 }
 
-// step is where another entry begins to hold. It holds up to the next step.
+// step is the first address of an interval with the same entry. The interval ends
+// before the next step.
 type step struct {
 	first format.Address
 	entry uint32
 }
 
-// appendSpans appends what a block leaves when its excepts are cut out.
+// appendSpans appends the parts of a block that are outside of its excepts.
 func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	is4 := b.Prefix.Addr().Is4()
 	excepts := slices.SortedFunc(slices.Values(b.Excepts), func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
@@ -79,20 +80,21 @@ func before(a format.Address) format.Address {
 	return a
 }
 
-// flatten turns spans of one family that may overlap into ascending steps: at
-// each address the lowest entry of the spans that hold it, 0 where none does.
+// flatten turns spans of one family, which may overlap, into ascending steps. The
+// entry of an address is the lowest entry of the spans that contain it, or 0 if there
+// is none.
 func flatten(spans []span, is4 bool) []step {
 	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
 	var (
-		steps []step
-		open  spanHeap
-		held  uint32
+		steps    []step
+		open     spanHeap
+		entryNow uint32
 	)
 	change := func(at format.Address, entry uint32) {
-		if entry == held {
+		if entry == entryNow {
 			return
 		}
-		held = entry
+		entryNow = entry
 		if n := len(steps); n > 0 && steps[n-1].first == at {
 			steps = steps[:n-1]
 			if n > 1 && steps[n-2].entry == entry || n == 1 && entry == 0 {
@@ -101,8 +103,8 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// settle closes the spans that end before the given address.
-	settle := func(until format.Address, all bool) {
+	// closeSpans closes the spans that end before the given address, or all spans.
+	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)
 			for len(open) > 0 && open[0].last.Compare(top.last) <= 0 {
@@ -120,15 +122,15 @@ func flatten(spans []span, is4 bool) []step {
 		}
 	}
 	for _, s := range spans {
-		settle(s.first, false)
+		closeSpans(s.first, false)
 		heap.Push(&open, s)
 		change(s.first, open[0].entry)
 	}
-	settle(format.Address{}, true)
+	closeSpans(format.Address{}, true)
 	return steps
 }
 
-// spanHeap has the lowest entry on top.
+// spanHeap is a heap with the lowest entry on top.
 type spanHeap []span
 
 func (h spanHeap) Len() int           { return len(h) }

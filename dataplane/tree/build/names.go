@@ -2,8 +2,8 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// names numbers strings, each held once as long as somebody uses it. Its words
-// and bytes are what a tree holds of it.
+// names assigns numbers to strings and counts the references to each. words and bytes
+// are the encoded sections.
 type names struct {
 	numbers map[string]uint32
 	all     []name
@@ -14,14 +14,14 @@ type names struct {
 }
 
 type name struct {
-	text string
-	uses int
+	text       string
+	references int
 }
 
 func newNames() names { return names{numbers: map[string]uint32{}, changed: true} }
 
-// use gives the number of a string and notes one more use of it.
-func (n *names) use(text string) uint32 {
+// acquire returns the number of a string and adds a reference to it.
+func (n *names) acquire(text string) uint32 {
 	number, ok := n.numbers[text]
 	if !ok {
 		if last := len(n.free) - 1; last >= 0 {
@@ -34,14 +34,15 @@ func (n *names) use(text string) uint32 {
 		n.numbers[text] = number
 		n.changed = true
 	}
-	n.all[number].uses++
+	n.all[number].references++
 	return number
 }
 
-// drop takes back one use.
-func (n *names) drop(number uint32) {
+// release removes a reference. The number of a string without references may be
+// reused.
+func (n *names) release(number uint32) {
 	entry := &n.all[number]
-	if entry.uses--; entry.uses > 0 {
+	if entry.references--; entry.references > 0 {
 		return
 	}
 	delete(n.numbers, entry.text)
@@ -50,7 +51,7 @@ func (n *names) drop(number uint32) {
 	n.changed = true
 }
 
-// encode brings words and bytes up to date.
+// encode updates words and bytes.
 func (n *names) encode() {
 	if !n.changed {
 		return

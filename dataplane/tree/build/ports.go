@@ -18,16 +18,16 @@ import (
 // intervals share.
 const DefaultFlatLimit = 1 << 16
 
-// portRange is a range of ports of one match, which ends before end.
+// portRange is a range of ports of one match, from first up to but not including end.
 type portRange struct {
 	ref        matchRef
 	first, end uint32
 }
 
-// portTable writes the intervals of ports that the matches of one slot tell
-// apart, each with its leaf.
-func (e *encoder) portTable(slot int) uint32 {
-	ranges := e.portRanges(slot)
+// portTable encodes a port table and returns its offset. Its intervals are the ranges
+// of ports between the ends of all matches, each with its leaf.
+func (e *encoder) portTable(table int) uint32 {
+	ranges := e.portRanges(table)
 	firsts := []uint32{0}
 	for _, r := range ranges {
 		firsts = append(firsts, r.first)
@@ -37,14 +37,14 @@ func (e *encoder) portTable(slot int) uint32 {
 	}
 	slices.Sort(firsts)
 	firsts = slices.Compact(firsts)
-	var of []uint32
+	var offsets []uint32
 	if e.isFlat(ranges, firsts) {
-		of = e.flatLeaves(ranges, firsts)
+		offsets = e.flatLeaves(ranges, firsts)
 	} else {
-		of = e.sharedLeaves(ranges, firsts)
+		offsets = e.sharedLeaves(ranges, firsts)
 	}
 	var starts, leaves []uint32
-	for i, leaf := range of {
+	for i, leaf := range offsets {
 		if n := len(leaves); n == 0 || leaves[n-1] != leaf {
 			starts, leaves = append(starts, firsts[i]), append(leaves, leaf)
 		}
@@ -52,9 +52,9 @@ func (e *encoder) portTable(slot int) uint32 {
 	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
 }
 
-// portRanges gives the ranges of each match in turn. Those of one match neither
-// overlap nor touch.
-func (e *encoder) portRanges(slot int) []portRange {
+// portRanges returns the ranges of all matches, one match after the other. The ranges
+// of one match are neither overlapping nor adjacent.
+func (e *encoder) portRanges(table int) []portRange {
 	var out []portRange
 	for i := range e.program.Rules {
 		for j := range e.program.Rules[i].Matches {
@@ -64,7 +64,7 @@ func (e *encoder) portRanges(slot int) []portRange {
 				out = append(out, portRange{ref, 0, 65536})
 			}
 			for _, p := range ports {
-				if slot != format.PortsOther && format.PortTable(flow.Protocol(p.Protocol)) == slot {
+				if table != format.PortsOther && format.PortTable(flow.Protocol(p.Protocol)) == table {
 					out = append(out, portRange{ref, uint32(p.First), uint32(p.Last) + 1})
 				}
 			}
@@ -74,7 +74,7 @@ func (e *encoder) portRanges(slot int) []portRange {
 	return out
 }
 
-// merged joins ranges of one match where they overlap or touch.
+// merged merges overlapping and adjacent ranges of one match.
 func merged(ranges []portRange) []portRange {
 	slices.SortFunc(ranges, func(a, b portRange) int { return int(a.first) - int(b.first) })
 	out := ranges[:0]
@@ -88,14 +88,14 @@ func merged(ranges []portRange) []portRange {
 	return out
 }
 
-// edge is where a match begins or ceases to have the ports.
+// edge is the first port of a range of a match, or the first port after it.
 type edge struct {
 	port uint32
 	ref  matchRef
 	open bool
 }
 
-// edgesOf gives both ends of all ranges, by port.
+// edgesOf returns both edges of all ranges, sorted by port.
 func edgesOf(ranges []portRange) []edge {
 	edges := make([]edge, 0, 2*len(ranges))
 	for _, r := range ranges {
@@ -105,36 +105,36 @@ func edgesOf(ranges []portRange) []edge {
 	return edges
 }
 
-// isFlat reports whether flat leaves stay within the limit. Leaves with the same
-// matches are one, so each set counts once; a set is known by the sum of its
-// matches' numbers, scrambled. To look at all sets may take as much time as a
-// hundred times the limit.
+// isFlat reports whether flat leaves stay within the limit. Leaves with the same set of
+// matches are stored once, so each set counts once. A set is identified by the sum of
+// the hashes of its matches. isFlat gives up, and returns false, after 100 times as
+// many steps as the limit.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
-	held, open, looks, edges := 0, 0, 0, edgesOf(ranges)
+	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)
 	known, total := map[uint64]struct{}{}, 0
 	for _, port := range firsts {
 		for ; len(edges) > 0 && edges[0].port == port; edges = edges[1:] {
 			ref := edges[0].ref
 			if edges[0].open {
-				set, held, open = set+scrambled(ref), held+e.peers(ref), open+1
+				set, size, open = set+hash(ref), size+e.peers(ref), open+1
 			} else {
-				set, held, open = set-scrambled(ref), held-e.peers(ref), open-1
+				set, size, open = set-hash(ref), size-e.peers(ref), open-1
 			}
 		}
-		looks += open
+		steps += open
 		if _, ok := known[set]; !ok {
 			known[set] = struct{}{}
-			total += held
+			total += size
 		}
-		if total > e.flatLimit || looks > 100*e.flatLimit {
+		if total > e.flatLimit || steps > 100*e.flatLimit {
 			return false
 		}
 	}
 	return true
 }
 
-// peers counts what a match puts into a leaf.
+// peers returns the number of entries that a match adds to a leaf.
 func (e *encoder) peers(ref matchRef) int {
 	m := &e.program.Rules[ref.rule].Matches[ref.match]
 	n := 1 + len(m.Classes) + len(m.Blocks)
@@ -144,9 +144,9 @@ func (e *encoder) peers(ref matchRef) int {
 	return n
 }
 
-// scrambled gives a number of a match that no sum of others is, but by chance
-// (splitmix64).
-func scrambled(ref matchRef) uint64 {
+// hash returns a hash of a match (splitmix64), so that different sets of matches have
+// different sums with high probability.
+func hash(ref matchRef) uint64 {
 	x := uint64(ref.rule)<<32 + uint64(ref.match) + 1
 	x *= 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -154,7 +154,7 @@ func scrambled(ref matchRef) uint64 {
 	return x ^ x>>31
 }
 
-// flatLeaves gives each interval a leaf with all matches that have its ports.
+// flatLeaves returns a leaf for each interval, which has all matches with its ports.
 func (e *encoder) flatLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	var refs []matchRef
 	edges, out := edgesOf(ranges), make([]uint32, 0, len(firsts))
@@ -179,29 +179,30 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves lays a binary tree over the intervals. A range is put into the few
-// nodes that make it up, two for each level at most, and an interval asks the
-// leaves of the nodes above it: n matches take n log n places.
+// sharedLeaves returns a leaf for each interval. It builds a binary tree over the
+// intervals and adds each range to the few nodes that together cover it, at most two
+// for each level. The leaves of an interval are those of the nodes above it, linked by
+// LeafNext. So n matches need space for n log n matches.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
-	var put func(node, low, high, first, end int, ref matchRef)
-	put = func(node, low, high, first, end int, ref matchRef) {
+	var add func(node, low, high, first, end int, ref matchRef)
+	add = func(node, low, high, first, end int, ref matchRef) {
 		if first <= low && high <= end {
 			nodes[node] = append(nodes[node], ref)
 			return
 		}
 		middle := (low + high) / 2
 		if first < middle {
-			put(2*node, low, middle, first, end, ref)
+			add(2*node, low, middle, first, end, ref)
 		}
 		if end > middle {
-			put(2*node+1, middle, high, first, end, ref)
+			add(2*node+1, middle, high, first, end, ref)
 		}
 	}
 	for _, r := range ranges {
 		first, _ := slices.BinarySearch(firsts, r.first)
 		end, _ := slices.BinarySearch(firsts, r.end)
-		put(1, 0, len(firsts), first, end, r.ref)
+		add(1, 0, len(firsts), first, end, r.ref)
 	}
 	out := make([]uint32, len(firsts))
 	var write func(node, low, high int, leaf uint32)

@@ -8,38 +8,39 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// encoder writes one program.
+// encoder encodes one program.
 type encoder struct {
 	program *rule.Program
 	// flatLimit is as in Builder.
 	flatLimit int
 	words     []uint32
-	// entries are what the rules put into leaves.
+	// entries are the entries of the rules in leaves.
 	entries []uint32
-	// placed remembers where equal parts lie.
+	// placed has the offset of each part, by its bytes. leaves has the offset of
+	// each leaf, by its matches and the next leaf.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
 
-// matchRef names a match of a program: its rule and its place in it.
+// matchRef refers to a match of a program, by the indexes of its rule and of the match.
 type matchRef struct{ rule, match int }
 
-// encodeProgram gives the words of a program. Names are used once each time
-// they occur; programNames finds them again.
+// encodeProgram returns the words of a program. It acquires a reference to a name for
+// each occurrence. programNames finds the occurrences again.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
 	e.words[format.ProgramIsolated] = uint32(len(p.IsolatedBy))
 	e.words[format.ProgramRules] = uint32(len(p.Rules))
 	for _, policy := range p.IsolatedBy {
-		e.words = append(e.words, names.use(policy))
+		e.words = append(e.words, names.acquire(policy))
 	}
 	for i, r := range p.Rules {
-		e.words = append(e.words, names.use(r.Policy), uint32(r.Index), uint32(r.Action))
+		e.words = append(e.words, names.acquire(r.Policy), uint32(r.Index), uint32(r.Action))
 		e.entries = append(e.entries, uint32(i)<<format.ActionBits|uint32(r.Action))
 	}
-	for slot := range format.PortTables {
-		e.words[format.ProgramPorts+slot] = e.portTable(slot)
+	for table := range format.PortTables {
+		e.words[format.ProgramPorts+table] = e.portTable(table)
 	}
 	for len(e.words)%format.Alignment != 0 {
 		e.words = append(e.words, 0)
@@ -48,7 +49,7 @@ func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	return slices.Clip(e.words)
 }
 
-// programNames calls f with each name that a program uses.
+// programNames calls f for each occurrence of a name in a program.
 func programNames(words []uint32, f func(number uint32)) {
 	at := format.ProgramBody
 	for range words[format.ProgramIsolated] {
@@ -61,8 +62,8 @@ func programNames(words []uint32, f func(number uint32)) {
 	}
 }
 
-// leaf writes who decides where exactly the given matches, in order, have the
-// port, and those of another leaf, 0 for none, which was written before.
+// leaf encodes a leaf with the given matches, which must be in order, and returns its
+// offset. next is the offset of the next leaf, which is encoded already, or 0.
 func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	key := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+8*len(refs)), next)
 	for _, ref := range refs {
@@ -80,7 +81,7 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	for _, ref := range refs {
 		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
-			// Nothing behind it is ever reached.
+			// No match after this one can decide.
 			leaf[format.LeafEvery] = entry
 			break
 		}
@@ -116,14 +117,14 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	if next == 0 {
 		at = e.place(leaf)
 	} else {
-		// An equal part that happens to be there may lie ahead of the next leaf.
+		// Do not reuse an equal part: the next leaf must have a lower offset.
 		e.words = append(e.words, leaf...)
 	}
 	e.leaves[string(key)] = at
 	return at
 }
 
-// intervals writes steps: all first addresses, then all entries.
+// intervals encodes steps: all first addresses, then all entries.
 func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	if len(steps) == 0 {
 		return 0, 0
@@ -143,8 +144,8 @@ func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	return e.place(words), uint32(len(steps))
 }
 
-// place appends a part of the program and gives its offset. Equal parts lie in
-// one place.
+// place appends a part to the program and returns its offset. Equal parts are stored
+// once.
 func (e *encoder) place(part []uint32) uint32 {
 	key := string(format.BytesOf(part))
 	if at, ok := e.placed[key]; ok {

@@ -2,7 +2,7 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// addressTable is an address table that is being kept up to date.
+// addressTable is an address table that can be changed.
 type addressTable struct {
 	is4   bool
 	width int
@@ -36,7 +36,7 @@ func (t *addressTable) home(a format.Address) int {
 	return int(format.Hash6(a) >> t.shift)
 }
 
-// at gives the address in a slot.
+// at returns the address in a slot.
 func (t *addressTable) at(i int) format.Address {
 	s := t.slot(i)
 	if t.is4 {
@@ -45,7 +45,7 @@ func (t *addressTable) at(i int) format.Address {
 	return format.AddressFrom(s)
 }
 
-// find gives the slot of an address, or the free one where it would lie.
+// find returns the slot of an address, or the free slot that it would be added to.
 func (t *addressTable) find(a format.Address) (i int, found bool) {
 	mask := t.slots() - 1
 	for i = t.home(a); ; i = (i + 1) & mask {
@@ -63,7 +63,7 @@ func (t *addressTable) get(a format.Address) uint32 {
 	return t.slot(i)[t.width-1]
 }
 
-// set gives an address a value, 0 for none.
+// set sets the value of an address. Value 0 removes the address.
 func (t *addressTable) set(a format.Address, value uint32) {
 	i, found := t.find(a)
 	switch {
@@ -82,7 +82,7 @@ func (t *addressTable) set(a format.Address, value uint32) {
 	t.put(i, a, value)
 }
 
-// reserve makes room for n more addresses.
+// reserve grows the table for n more addresses.
 func (t *addressTable) reserve(n int) {
 	slots := t.slots()
 	for (t.used+n)*5 > slots*4 {
@@ -103,12 +103,12 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 	s[4] = value
 }
 
-// remove frees a slot and moves those behind it up, so that no search ends
-// before its address.
+// remove frees a slot. It moves later addresses forward, so that no search ends at the
+// free slot before it finds its address.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {
-		// The address at j may lie at i iff that is not before its home.
+		// The address at j may move to i only if i is not before its home.
 		if home := t.home(t.at(j)); (j-home)&mask >= (j-i)&mask {
 			copy(t.slot(i), t.slot(j))
 			i = j

@@ -31,8 +31,10 @@ type Finding struct {
 // Lint checks the policies of one namespace, or of all if namespace is empty. A
 // namespace that does not exist is an *InputError.
 func (c *Cluster) Lint(namespace string) (*LintReport, error) {
-	if known := c.namespaces(); namespace != "" && !slices.Contains(known, namespace) {
-		return nil, inputErrorf("namespace", namespace, "no namespace of that name; there %s", are(known))
+	if namespace != "" {
+		if err := c.checkNamespace(namespace); err != nil {
+			return nil, err
+		}
 	}
 	r := &LintReport{TypeMeta: typeMeta("LintReport"), Findings: []Finding{}}
 	origins := map[string]string{}
@@ -50,9 +52,17 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 	return r, nil
 }
 
+// checkNamespace returns an *InputError if a namespace does not exist.
+func (c *Cluster) checkNamespace(namespace string) error {
+	if known := c.namespaces(); !slices.Contains(known, namespace) {
+		return inputErrorf("namespace", namespace, "no namespace of that name; there %s", are(known))
+	}
+	return nil
+}
+
 func are(names []string) string {
 	if len(names) == 0 {
-		return "is none"
+		return "are none"
 	}
 	return "are " + few(names)
 }

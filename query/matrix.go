@@ -92,6 +92,11 @@ type matrixEnd struct {
 
 // matrixEnds lists the pods by name, then the addresses.
 func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
+	for _, namespace := range q.Namespaces {
+		if err := c.checkNamespace(namespace); err != nil {
+			return nil, err
+		}
+	}
 	var ends []matrixEnd
 	for i := range c.set.Pods {
 		p := &c.set.Pods[i]

@@ -31,10 +31,10 @@ type Publication struct {
 }
 
 // Publish compiles the tree of a node and publishes it in a state directory, where a
-// running dataplane enforces it. A node without an object and without pods is
-// an *InputError.
+// running dataplane enforces it. The tree of "" has the pods that are not bound to a
+// node. Any other node without an object and without pods is an *InputError.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
-	if known := c.nodes(); !slices.Contains(known, node) {
+	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
 		return nil, inputErrorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
 	}
 	start := time.Now()
@@ -87,7 +87,9 @@ func (c *Cluster) nodes() []string {
 		names[n.Name] = true
 	}
 	for _, p := range c.snapshot.Pods() {
-		names[p.Node] = true
+		if p.Node != "" {
+			names[p.Node] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }

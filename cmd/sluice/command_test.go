@@ -112,6 +112,7 @@ func TestExitCodes(t *testing.T) {
 		"neither end is a pod":  {[]string{"explain", "-f", manifests, "--from", "1.2.3.4", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 1.2.3.4 nor 5.6.7.8 is the address of a pod, so no policy applies and nothing is evaluated; give a pod (name or namespace/name) or its address for at least one end"},
 		"a node and an address": {[]string{"explain", "-f", manifests, "--from", "192.168.0.1", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 192.168.0.1 nor 5.6.7.8 is the address of a pod"},
 		"no such namespace":     {[]string{"lint", "-f", manifests, "-n", "no-such-namespace"}, exitWrongInput, "--namespace no-such-namespace: no namespace of that name; there are default"},
+		"no namespace to show":  {[]string{"matrix", "-f", manifests, "--port", "80", "-n", "shop"}, exitWrongInput, "--namespace shop: no namespace of that name; there are default"},
 		"a namespace of pods":   {[]string{"lint", "-f", "testdata/cluster.yaml", "-n", "alice"}, exitDone, ""},
 		"both inputs":           {[]string{"explain", "-f", manifests, "--state-dir", "x"}, exitWrongInput, "-f and --state-dir: give one of them"},
 		"no node":               {[]string{"compile", "-f", manifests}, exitWrongInput, "--node is missing: give the name of the node to compile for"},

@@ -21,8 +21,8 @@ the rules that almost match.
 
 It reads the cluster of the kubeconfig, or with -f manifests. Pods in manifests that
 have no address get one from 198.18.0.0/15 and 2001:2::/48. With --state-dir it reads
-the tree that this node enforces. It has the names of this node's pods only, so that
-pods of other nodes are given by address.
+the tree that this node enforces. That tree has the names of this node's pods only, so
+that pods of other nodes are given by address.
 
 A pod is given as namespace/name, as a name, or by the name of its Deployment or
 other controller.`,

@@ -18,7 +18,7 @@ func TestDeltasKeepTheirPromises(t *testing.T) {
 	histories := rapid.Custom(drawHistory)
 	rapid.Check(t, func(t *rapid.T) {
 		h := histories.Draw(t, "history")
-		w := &world{tester: t, snapshot: policy.NewSnapshot()}
+		w := &clusterUnderTest{tester: t, snapshot: policy.NewSnapshot()}
 		var followers []*follower
 		for _, name := range cluster.NodeNames() {
 			followers = append(followers, follow(w.snapshot, name))

@@ -42,7 +42,7 @@ var alwaysRows = map[string]row{
 }
 
 func nodeAddressesComeAndGo(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/deny", denyAll))
+	s := newFixture(t, shop, stage.Policy(t, "shop/deny", denyAll))
 	const refused, allowed = `192.168.7.7 -> shop/web TCP 8080 | External | Denied by shop/deny`, `192.168.7.7 -> shop/web TCP 8080 | External | SameNode`
 	s.want(refused)
 	s.edit("lab/bare", func(p *corev1.Pod) { p.Status.HostIP = "192.168.7.7" })
@@ -69,7 +69,7 @@ func nodeAddressesComeAndGo(t *testing.T) {
 }
 
 func anUnboundPodHasNoNode(t *testing.T) {
-	s := newSetup(t, `
+	s := newFixture(t, `
 		- {namespace: x}
 		- {pod: x/a, node: ""}
 		- {pod: x/host, node: ""}
@@ -82,7 +82,7 @@ func anUnboundPodHasNoNode(t *testing.T) {
 }
 
 func anyOfAPodsAddresses(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/deny", denyAll))
+	s := newFixture(t, shop, stage.Policy(t, "shop/deny", denyAll))
 	s.edit("shop/web", func(p *corev1.Pod) { stage.SetAddresses(p, "10.0.0.1", "10.1.0.1") })
 	s.want(`
 		10.0.0.1 -> 10.1.0.1 TCP 8080 | SamePod | SamePod

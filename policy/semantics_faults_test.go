@@ -108,7 +108,7 @@ func faultRows() map[string]row {
 // faultsAreReportedOnce: by policy and field; package policy's own
 // tests read every message.
 func faultsAreReportedOnce(t *testing.T) {
-	s := newSetup(t, shop,
+	s := newFixture(t, shop,
 		stage.Policy(t, "shop/good", denyAll),
 		stage.Policy(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
 	problems := func() (fields []string) {

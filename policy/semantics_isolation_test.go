@@ -149,7 +149,7 @@ var isolationRows = map[string]row{
 const fromRedWeb = `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: red}}, podSelector: {matchLabels: {app: web}}}]}]}`
 
 func labelsCountAsTheyAreNow(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/p", fromRedWeb))
+	s := newFixture(t, shop, stage.Policy(t, "shop/p", fromRedWeb))
 	s.want(`
 		shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]
 		lab/web  -> shop/db TCP 5432 | NotIsolated | Denied by shop/p
@@ -179,7 +179,7 @@ func labelsCountAsTheyAreNow(t *testing.T) {
 // What a rule knows of peers that have gone must not meet the peers that come
 // after them.
 func whatALabelWasIsForgotten(t *testing.T) {
-	s := newSetup(t, `
+	s := newFixture(t, `
 		- {namespace: x}
 		- {node: one}
 		- {node: two}
@@ -210,7 +210,7 @@ func whatALabelWasIsForgotten(t *testing.T) {
 }
 
 func hostNetworkPodsAreTheirNode(t *testing.T) {
-	s := newSetup(t, shop,
+	s := newFixture(t, shop,
 		stage.Policy(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}], ports: [{port: probe}]}]}`),
 		stage.Policy(t, "lab/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`))
 	s.want(`shop/web -> lab/web TCP 8080 | Rule shop/web[0] | Denied by lab/web`)
@@ -231,7 +231,7 @@ func hostNetworkPodsAreTheirNode(t *testing.T) {
 }
 
 func finishedPodsMatchNothing(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`))
+	s := newFixture(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`))
 	for _, phase := range []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed} {
 		s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })
 		s.want(`
@@ -256,7 +256,7 @@ func finishedPodsMatchNothing(t *testing.T) {
 }
 
 func theRunningAndNewestPodHasTheAddress(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
+	s := newFixture(t, shop, stage.Policy(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
 	const allowed, refused = `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]`, `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Denied by shop/p`
 	twin := s.pod("shop/web")
 	twin.Name, twin.Labels = "a-twin", nil
@@ -279,7 +279,7 @@ func theRunningAndNewestPodHasTheAddress(t *testing.T) {
 }
 
 func allAddressesBelongToThePod(t *testing.T) {
-	s := newSetup(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
+	s := newFixture(t, shop, stage.Policy(t, "shop/p", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
 	s.edit("shop/web", func(p *corev1.Pod) { stage.SetAddresses(p, "10.1.0.1", "fd10::1") })
 	s.want(`
 		10.1.0.1 -> shop/db  TCP 5432 | Denied by shop/p | Rule shop/p[0]
@@ -297,7 +297,7 @@ func allAddressesBelongToThePod(t *testing.T) {
 }
 
 func anAddressThatMovesCarriesNothingOver(t *testing.T) {
-	s := newSetup(t, shop,
+	s := newFixture(t, shop,
 		stage.Policy(t, "shop/db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`),
 		stage.Policy(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`))
 	s.want(`

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// nodeUnderTest is one node of a world, from the compiler to the tree that its
+// nodeUnderTest is one node of a cluster under test, from the compiler to the tree that its
 // dataplane would have mapped.
 type nodeUnderTest struct {
 	name     string

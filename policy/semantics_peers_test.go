@@ -149,7 +149,7 @@ var peerRows = map[string]row{
 }
 
 func namespacesThatDoNotExist(t *testing.T) {
-	s := newSetup(t, `
+	s := newFixture(t, `
 		- {namespace: shop}
 		- {node: one}
 		- {pod: shop/db}

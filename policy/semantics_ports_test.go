@@ -164,7 +164,7 @@ const namedPorts = `
 `
 
 func portsOfInitContainers(t *testing.T) {
-	s := newSetup(t, namedPorts,
+	s := newFixture(t, namedPorts,
 		stage.Policy(t, "x/p", `{podSelector: {matchLabels: {app: none}}, ingress: [{ports: [{port: http}]}]}`),
 		stage.Policy(t, "x/q", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{ports: [{port: http}], to: [{podSelector: {}}]}]}`))
 	init := func(restart *corev1.ContainerRestartPolicy) corev1.Container {

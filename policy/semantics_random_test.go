@@ -76,7 +76,7 @@ func TestRandomClusters(t *testing.T) {
 		t.Run(strconv.Itoa(sequence), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				h := histories.Draw(t, "history")
-				lived := newWorld(t, dirs, cluster.NodeNames(), h.start)
+				lived := newClusterUnderTest(t, dirs, cluster.NodeNames(), h.start)
 				defer lived.close()
 				for i, c := range h.chapters {
 					for _, change := range c.changes {
@@ -92,8 +92,8 @@ func TestRandomClusters(t *testing.T) {
 	}
 }
 
-func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *world, flows []flow.Flow) {
-	fresh := newWorld(t, dirs, cluster.NodeNames(), lived.objects)
+func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *clusterUnderTest, flows []flow.Flow) {
+	fresh := newClusterUnderTest(t, dirs, cluster.NodeNames(), lived.objects)
 	defer fresh.close()
 	fresh.publish()
 	lived.checkPods()
@@ -111,7 +111,7 @@ func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *world, flows []flo
 // as small clusters cannot.
 func TestRealisticClusters(t *testing.T) {
 	r := cluster.NewRealistic(1, cluster.Size{Pods: 600, Policies: 200, DualStack: true})
-	w := newWorld(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())
+	w := newClusterUnderTest(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())
 	defer w.close()
 	w.publish()
 	n := w.nodes[0]

@@ -20,7 +20,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-func nft(s *stage, text string) {
+func nft(s *fixture, text string) {
 	s.t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(text)
@@ -34,7 +34,7 @@ func nft(s *stage, text string) {
 // master (init_conntrack in net/netfilter/nf_conntrack_core.c). It must be evaluated
 // nevertheless.
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
-	s := newStage(t, ruleset.Drop, allow)
+	s := newFixture(t, ruleset.Drop, allow)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	s.useGeneration(engine.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
 	// The expectation is for the other direction, as in active FTP.
@@ -81,7 +81,7 @@ func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 // S41: a connection of a pod to itself through its Service continues in the kernel
 // like every accepted flow, after a new generation and without workers.
 func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
-	s := newStage(t, ruleset.Drop, allow)
+	s := newFixture(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)
 	nft(s, `table ip service {
 	chain pre { type nat hook prerouting priority -100; ip daddr 10.99.0.1 tcp dport 80 dnat to `+a.String()+`:80; }
@@ -114,7 +114,7 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 // no pod is isolated. When it is re-evaluated, it is allowed if policies allow it in
 // either direction.
 func TestPickedUpConnectionIsAllowedInEitherDirection(t *testing.T) {
-	s := newStage(t, ruleset.Drop, allow)
+	s := newFixture(t, ruleset.Drop, allow)
 	// Pod two opens a connection to pod one, whose server sends when the test says so.
 	a, _ := s.one.Address(like4)
 	var l *net.TCPListener
@@ -166,7 +166,7 @@ func TestPickedUpConnectionIsAllowedInEitherDirection(t *testing.T) {
 // generation decides.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
-	s := newStage(t, ruleset.Drop, allow)
+	s := newFixture(t, ruleset.Drop, allow)
 	to, _ := s.two.Address(like4)
 	if err := s.node.Do(func() error {
 		other, err := timo.Dial(nil)

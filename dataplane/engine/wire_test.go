@@ -22,10 +22,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stage is a node with two pods and an engine. Pod two is isolated for ingress.
+// fixture is a node with two pods and an engine. Pod two is isolated for ingress.
 //
 //	one --veth-- node --veth-- two
-type stage struct {
+type fixture struct {
 	t        *testing.T
 	lab      *lab.Lab
 	node     *lab.Node
@@ -52,9 +52,9 @@ func (j evaluator) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: open, Ingress: rule.Side{Verdict: j.ingress(f), Reason: rule.Matched}}
 }
 
-func newStage(t *testing.T, deny ruleset.Deny, ingress verdictFunc) *stage {
+func newFixture(t *testing.T, deny ruleset.Deny, ingress verdictFunc) *fixture {
 	t.Helper()
-	s := &stage{t: t}
+	s := &fixture{t: t}
 	var err error
 	if s.lab, err = lab.New(); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func newStage(t *testing.T, deny ruleset.Deny, ingress verdictFunc) *stage {
 	return s
 }
 
-func (s *stage) generation(ingress verdictFunc) engine.Generation {
+func (s *fixture) generation(ingress verdictFunc) engine.Generation {
 	s.number++
 	return engine.Generation{
 		Number:    s.number,
@@ -89,7 +89,7 @@ func (s *stage) generation(ingress verdictFunc) engine.Generation {
 	}
 }
 
-func (s *stage) start(ingress verdictFunc) {
+func (s *fixture) start(ingress verdictFunc) {
 	s.t.Helper()
 	err := s.node.Do(func() (err error) {
 		s.engine, err = engine.Start(s.config, s.generation(ingress))
@@ -107,13 +107,13 @@ func (s *stage) start(ingress verdictFunc) {
 	s.acknowledged(s.number)
 }
 
-func (s *stage) use(ingress verdictFunc) {
+func (s *fixture) use(ingress verdictFunc) {
 	s.t.Helper()
 	s.useGeneration(s.generation(ingress))
 }
 
 // useGeneration waits until the generation is acknowledged.
-func (s *stage) useGeneration(g engine.Generation) {
+func (s *fixture) useGeneration(g engine.Generation) {
 	s.t.Helper()
 	if err := s.engine.Use(g); err != nil {
 		s.t.Fatal(err)
@@ -121,7 +121,7 @@ func (s *stage) useGeneration(g engine.Generation) {
 	s.acknowledged(g.Number)
 }
 
-func (s *stage) acknowledged(generation uint64) {
+func (s *fixture) acknowledged(generation uint64) {
 	s.t.Helper()
 	eventually.NoError(s.t, func() error {
 		if st := s.status(); st.Generation < generation {
@@ -131,7 +131,7 @@ func (s *stage) acknowledged(generation uint64) {
 	})
 }
 
-func (s *stage) serve(host *lab.Pod, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
+func (s *fixture) serve(host *lab.Pod, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
 	s.t.Helper()
 	a, _ := host.Address(like)
 	at := netip.AddrPortFrom(a, port)
@@ -141,7 +141,7 @@ func (s *stage) serve(host *lab.Pod, protocol flow.Protocol, like netip.Addr, po
 	return at
 }
 
-func (s *stage) probe(from *lab.Host, protocol flow.Protocol, to netip.AddrPort) lab.Result {
+func (s *fixture) probe(from *lab.Host, protocol flow.Protocol, to netip.AddrPort) lab.Result {
 	s.t.Helper()
 	r, err := from.Probe(context.Background(), protocol, netip.Addr{}, to, time.Second)
 	if err != nil {
@@ -162,7 +162,7 @@ func TestVerdictsOnTheWire(t *testing.T) {
 			if deny == ruleset.Reject {
 				denied = lab.Refused
 			}
-			s := newStage(t, deny, func(f flow.Flow) rule.Verdict {
+			s := newFixture(t, deny, func(f flow.Flow) rule.Verdict {
 				if f.DstPort == 80 {
 					return rule.Allow
 				}
@@ -203,7 +203,7 @@ func TestVerdictsOnTheWire(t *testing.T) {
 // after a restart.
 func TestAcceptedFlowsStayInTheKernel(t *testing.T) {
 	var evaluated atomic.Uint64
-	s := newStage(t, ruleset.Drop, func(flow.Flow) rule.Verdict { evaluated.Add(1); return rule.Allow })
+	s := newFixture(t, ruleset.Drop, func(flow.Flow) rule.Verdict { evaluated.Add(1); return rule.Allow })
 	at := s.serve(s.two, flow.TCP, like4, 80)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -246,7 +246,7 @@ func TestOpenConnectionsAreReevaluated(t *testing.T) {
 	for _, how := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
 		for _, like := range []netip.Addr{like4, like6} {
 			t.Run(string(how)+" "+like.String(), func(t *testing.T) {
-				s := newStage(t, how, allow)
+				s := newFixture(t, how, allow)
 				at := s.serve(s.two, flow.TCP, like, 80)
 				back := s.serve(s.one, flow.TCP, like, 80)
 				cut, kept := s.dial(s.one, at), s.dial(s.two, back)
@@ -272,7 +272,7 @@ func TestOpenConnectionsAreReevaluated(t *testing.T) {
 }
 
 // dial opens a connection and reads the greeting.
-func (s *stage) dial(from *lab.Pod, to netip.AddrPort) net.Conn {
+func (s *fixture) dial(from *lab.Pod, to netip.AddrPort) net.Conn {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
@@ -298,7 +298,7 @@ func extend(t *testing.T, conn net.Conn) {
 }
 
 func TestRulesAreRepaired(t *testing.T) {
-	s := newStage(t, ruleset.Reject, deny)
+	s := newFixture(t, ruleset.Reject, deny)
 	at := s.serve(s.two, flow.TCP, like4, 80)
 	for name, damage := range map[string][]string{
 		"table deleted":   {"delete", "table", "inet", "sluice"},
@@ -330,7 +330,7 @@ func TestRulesAreRepaired(t *testing.T) {
 	}
 }
 
-func (s *stage) status() report.Status {
+func (s *fixture) status() report.Status {
 	s.t.Helper()
 	st, err := s.engine.Status()
 	if err != nil {

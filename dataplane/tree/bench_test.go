@@ -54,7 +54,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			if err := builder.Apply(deltaOf(b, c)); err != nil {
 				b.Fatal(err)
 			}
-			tr := newStage(b).publish(b, builder)
+			tr := newFixture(b).publish(b, builder)
 			flows := c.Flows(1, 1<<14, 0.5)
 			b.ReportAllocs()
 			i, allowed := 0, 0
@@ -143,7 +143,7 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkPublish(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
-			builder, s := build.New("node"), newStageOnTmpfs(b)
+			builder, s := build.New("node"), newFixtureOnTmpfs(b)
 			if err := builder.Apply(everyPodMatched(100000, dualStack)); err != nil {
 				b.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkOpen maps and verifies a large tree.
 func BenchmarkOpen(b *testing.B) {
-	builder, s := build.New("node"), newStageOnTmpfs(b)
+	builder, s := build.New("node"), newFixtureOnTmpfs(b)
 	if err := builder.Apply(everyPodMatched(100000, true)); err != nil {
 		b.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestApplyRejectsInvalidDeltas(t *testing.T) {
 			}
 			rules := newNaive()
 			rules.apply(smallDelta())
-			tr := newStage(t).publish(t, b)
+			tr := newFixture(t).publish(t, b)
 			for _, f := range smallFlows() {
 				wantSides(t, rules, tr, f)
 			}
@@ -106,7 +106,7 @@ func TestRemovingWhatDoesNotExistIsNoError(t *testing.T) {
 
 // An address table that shrinks and grows again loses no address.
 func TestAddressTableShrinksAndGrows(t *testing.T) {
-	b, s, rules := build.New("node"), newStage(t), newNaive()
+	b, s, rules := build.New("node"), newFixture(t), newNaive()
 	local := func(n int) netip.Addr {
 		if n%2 == 0 {
 			return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
@@ -143,7 +143,7 @@ func TestAddressTableShrinksAndGrows(t *testing.T) {
 
 // The size of a tree depends only on the current rules, not on removed ones.
 func TestBuilderKeepsNothingThatWasRemoved(t *testing.T) {
-	b, s := build.New("node"), newStage(t)
+	b, s := build.New("node"), newFixture(t)
 	added := smallDelta()
 	var removed rule.Delta
 	for _, c := range added.Addresses {

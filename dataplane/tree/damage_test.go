@@ -77,7 +77,7 @@ func smallTree(t testing.TB) []byte {
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}
-	s := newStage(t)
+	s := newFixture(t)
 	s.publish(t, b)
 	bytes, err := os.ReadFile(filepath.Join(s.dir, "tree", "current"))
 	if err != nil {

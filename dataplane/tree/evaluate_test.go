@@ -20,7 +20,7 @@ func publishSmall(t *testing.T) *tree.Tree {
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}
-	return newStage(t).publish(t, b)
+	return newFixture(t).publish(t, b)
 }
 
 func tcp(src, dst string, port uint16) flow.Flow {
@@ -153,7 +153,7 @@ func TestNearMisses(t *testing.T) {
 // Every near miss is also one of the naive implementation. If the naive implementation
 // has near misses by port, and no rule denies, there is at least one.
 func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
-	s := newStage(t)
+	s := newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		rules, b := newNaive(), build.New("node")
 		d := drawDelta(rt, rules)

@@ -38,7 +38,7 @@ func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >
 // and each rule must match exactly its address and ports.
 func TestTreeOfOverlappingRulesIsSmall(t *testing.T) {
 	const rules = 8_000
-	delta, b, s := overlapping(rules), build.New("node"), newStage(t)
+	delta, b, s := overlapping(rules), build.New("node"), newFixture(t)
 	if err := b.Apply(delta); err != nil {
 		t.Fatal(err)
 	}

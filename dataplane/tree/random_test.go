@@ -160,7 +160,7 @@ func explain(tr *tree.Tree, f flow.Flow) (egress, ingress explained) {
 }
 
 func TestRandomRulesAgreeWithNaiveImplementation(t *testing.T) {
-	incremental, scratch := newStage(t), newStage(t)
+	incremental, scratch := newFixture(t), newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		rules, builder := newNaive(), build.New("node")
 		for range rapid.IntRange(1, 4).Draw(rt, "deltas") {

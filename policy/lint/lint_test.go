@@ -11,9 +11,9 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// world is a small cluster: a shop with a web server and a database, a team
+// shop is a small cluster: a shop with a web server and a database, a team
 // that watches it, and DNS.
-const world = `
+const shop = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: shop}}
@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, _ := look(t, world+np(test.spec))
+			got, _ := look(t, shop+np(test.spec))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
@@ -166,7 +166,7 @@ func TestCheck(t *testing.T) {
 // The lower-case type isolates both directions, for lint as for the engine: the
 // ingress rule works, and all egress is denied.
 func TestCheckPolicyTypeInLowerCase(t *testing.T) {
-	got, _ := look(t, world+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
+	got, _ := look(t, shop+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
 	want := []string{"error not-understood spec.policyTypes[0]", "note no-dns spec.egress"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
@@ -188,7 +188,7 @@ func TestCheckCountsPods(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, findings := look(t, world+np("podSelector: {matchLabels: {app: web}}, "+test.spec))
+			_, findings := look(t, shop+np("podSelector: {matchLabels: {app: web}}, "+test.spec))
 			if !slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Message == test.want }) {
 				t.Errorf("findings %+v, want one that says %s", findings, test.want)
 			}
@@ -199,7 +199,7 @@ func TestCheckCountsPods(t *testing.T) {
 // Another policy may allow the DNS that one forgets.
 func TestCheckUnitesPolicies(t *testing.T) {
 	other := strings.Replace(np("podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]"), "name: p,", "name: dns,", 1)
-	got, _ := look(t, world+other+np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]"))
+	got, _ := look(t, shop+other+np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]"))
 	if len(got) > 0 {
 		t.Errorf("findings %q, want none", got)
 	}
@@ -215,7 +215,7 @@ func TestCheckPoliciesAlone(t *testing.T) {
 }
 
 func TestCheckMissingNamespaceObject(t *testing.T) {
-	text := strings.Replace(world, "kind: Namespace\nmetadata: {name: watch", "kind: Namespace\nmetadata: {name: wotch", 1)
+	text := strings.Replace(shop, "kind: Namespace\nmetadata: {name: watch", "kind: Namespace\nmetadata: {name: wotch", 1)
 	got, findings := look(t, text+np("podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}]}]"))
 	if diff := cmp.Diff([]string{"note no-namespace-object"}, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

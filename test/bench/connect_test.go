@@ -26,16 +26,16 @@ func BenchmarkConnect(b *testing.B) {
 	b.Run("paced=2000/s", c.pace)
 }
 
-// connections is a setup with a TCP client in the world and a server in an
+// connections is a fixture with a TCP client in the world and a server in an
 // isolated pod.
 type connections struct {
-	*setup
+	*fixture
 	client *child
 }
 
 func newConnections(b *testing.B) *connections {
 	b.Helper()
-	c := &connections{setup: newSetup(b)}
+	c := &connections{fixture: newFixture(b)}
 	config := c.allowedTCP()
 	server, err := c.node.AddPod("server", config.Server)
 	if err != nil {
@@ -52,7 +52,7 @@ func newConnections(b *testing.B) *connections {
 
 // allowedTCP returns an isolated pod of the node and a range of its ports that a pod
 // of another node may connect to.
-func (s *setup) allowedTCP() tcpConfig {
+func (s *fixture) allowedTCP() tcpConfig {
 	s.b.Helper()
 	const ports = 16
 candidates:

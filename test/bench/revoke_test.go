@@ -65,7 +65,7 @@ func BenchmarkRevoke(b *testing.B) {
 // revocation is a node with a running engine, and a client whose connections to a
 // server a policy alternately allows and denies.
 type revocation struct {
-	*setup
+	*fixture
 	policy     *networkingv1.NetworkPolicy
 	generation uint64
 	engine     *child
@@ -76,7 +76,7 @@ type revocation struct {
 
 func newRevocation(b *testing.B) *revocation {
 	b.Helper()
-	r := &revocation{setup: newSetup(b)}
+	r := &revocation{fixture: newFixture(b)}
 	r.generation = r.tree.Generation()
 	ends := r.allowedTCP()
 	r.policy = r.allowProbes(ends.Server)

@@ -138,7 +138,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 // as on every node with Services. The CPU time of both ends contains the work of the
 // kernel on the path. It is more stable than the throughput on a busy machine.
 func BenchmarkThroughput(b *testing.B) {
-	s := newSetup(b)
+	s := newFixture(b)
 	config := s.allowedTCP()
 	server, err := s.node.AddPod("server", config.Server)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 // with unmodified go-nfqueue. Each packet is the first one of a UDP connection that
 // the policies allow, so that the kernel has the same work in all three cases.
 func BenchmarkVerdict(b *testing.B) {
-	s := newSetup(b)
+	s := newFixture(b)
 	client, err := s.node.AddPod("client")
 	if err != nil {
 		b.Fatal(err)
 	}
 	s.swallow(s.lab.World)
-	v := &verdicts{setup: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
+	v := &verdicts{fixture: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
 	for i, name := range []string{worker, bareLoop, plainLoop, profiledWorker} {
 		queue := uint16(100 + i)
 		v.servers = append(v.servers, server{name, queue, start(b, s.node.Host, name, serveConfig{queue, s.state, s.config.Marks.Mask})})
@@ -36,7 +36,7 @@ func BenchmarkVerdict(b *testing.B) {
 }
 
 type verdicts struct {
-	*setup
+	*fixture
 	sender  *child
 	servers []server
 }
@@ -54,7 +54,7 @@ type load struct {
 }
 
 // allowedUDP returns UDP flows of isolated pods that a rule allows.
-func (s *setup) allowedUDP() []udpFlow {
+func (s *fixture) allowedUDP() []udpFlow {
 	s.b.Helper()
 	seen := map[udpFlow]bool{}
 	var flows []udpFlow

@@ -33,7 +33,7 @@ type attempt struct {
 // pod, node:NAME, outside, or ADDRESS@END for an address of the node or of the
 // world. A destination may also be service:NAME, without a protocol. A denied
 // connection must not reach a server.
-func (s *setup) want(lines string) {
+func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt
 	for _, e := range stage.Expectations(s.t, lines) {
@@ -53,7 +53,7 @@ func (s *setup) want(lines string) {
 	}
 }
 
-func (s *setup) served() map[*lab.Server]uint64 {
+func (s *fixture) served() map[*lab.Server]uint64 {
 	all := map[*lab.Server]uint64{}
 	for _, server := range s.servers {
 		all[server] = server.Served()
@@ -61,7 +61,7 @@ func (s *setup) served() map[*lab.Server]uint64 {
 	return all
 }
 
-func (s *setup) try(all []attempt) {
+func (s *fixture) try(all []attempt) {
 	s.t.Helper()
 	var running sync.WaitGroup
 	for _, a := range all {
@@ -78,7 +78,7 @@ func (s *setup) try(all []attempt) {
 }
 
 // probe opens a connection and returns what is wrong with the result.
-func (s *setup) probe(a *attempt) string {
+func (s *fixture) probe(a *attempt) string {
 	timeout := limit
 	if !a.Allowed && (s.silent || a.mute) {
 		timeout = denialTime
@@ -102,7 +102,7 @@ func (s *setup) probe(a *attempt) string {
 }
 
 // startServers starts the servers of expectations and opens no connection.
-func (s *setup) startServers(lines string) {
+func (s *fixture) startServers(lines string) {
 	s.t.Helper()
 	for _, e := range stage.Expectations(s.t, lines) {
 		s.attempts(e)
@@ -111,7 +111,7 @@ func (s *setup) startServers(lines string) {
 
 // attempts returns an attempt for each family that both ends have, and starts
 // the servers.
-func (s *setup) attempts(e stage.Expectation) []attempt {
+func (s *fixture) attempts(e stage.Expectation) []attempt {
 	s.t.Helper()
 	var out []attempt
 	for _, like := range families {
@@ -134,7 +134,7 @@ func (s *setup) attempts(e stage.Expectation) []attempt {
 	return out
 }
 
-func (s *setup) toService(a *attempt, name string, like netip.Addr) {
+func (s *fixture) toService(a *attempt, name string, like netip.Addr) {
 	s.t.Helper()
 	service, ok := s.services[name+like.String()]
 	if !ok {
@@ -145,7 +145,7 @@ func (s *setup) toService(a *attempt, name string, like netip.Addr) {
 	a.mute = a.protocol != flow.TCP
 }
 
-func (s *setup) toEnd(a *attempt, like netip.Addr) bool {
+func (s *fixture) toEnd(a *attempt, like netip.Addr) bool {
 	s.t.Helper()
 	dst, ok := s.end(a.To, like)
 	if !ok {
@@ -171,7 +171,7 @@ type end struct {
 	bound netip.Addr
 }
 
-func (s *setup) end(text string, like netip.Addr) (end, bool) {
+func (s *fixture) end(text string, like netip.Addr) (end, bool) {
 	s.t.Helper()
 	if literal, name, ok := strings.Cut(text, "@"); ok {
 		a, err := netip.ParseAddr(literal)
@@ -182,7 +182,7 @@ func (s *setup) end(text string, like netip.Addr) (end, bool) {
 }
 
 // owner returns the pod that has an address.
-func (s *setup) owner(a netip.Addr) *lab.Host {
+func (s *fixture) owner(a netip.Addr) *lab.Host {
 	s.t.Helper()
 	for _, p := range s.pods {
 		if got, ok := p.Address(a); ok && got == a {

@@ -35,7 +35,7 @@ func familyName(like netip.Addr) string {
 // on if its ends have not closed it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newSetup(t, nil, "--deny", deny)
+		s := newFixture(t, nil, "--deny", deny)
 		s.serve(`
 			web  TCP 80 -> shop/web 8080
 			webu UDP 80 -> shop/web 8080
@@ -86,7 +86,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 // The current labels of remote pods and of namespaces decide.
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newSetup(t, map[string]string{
+		s := newFixture(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}], egress: [{to: [{namespaceSelector: {matchLabels: {team: lab}}, podSelector: {matchLabels: {app: far}}}]}]}`,
 		}, "--deny", deny)
 		open := func() []*stream {
@@ -130,7 +130,7 @@ func TestS52LabelsElsewhere(t *testing.T) {
 // connections.
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newSetup(t, map[string]string{
+		s := newFixture(t, map[string]string{
 			"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 			"shop/new": `{podSelector: {matchLabels: {app: new}}, policyTypes: [Ingress, Egress]}`,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`,
@@ -172,7 +172,7 @@ func TestS53AddressThatMoves(t *testing.T) {
 }
 
 // move removes a pod and gives its addresses to a new pod.
-func (s *setup) move(from, to, app string) {
+func (s *fixture) move(from, to, app string) {
 	s.t.Helper()
 	old := s.pod(from)
 	addresses := old.Addresses()

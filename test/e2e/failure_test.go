@@ -18,7 +18,7 @@ import (
 // accepted unevaluated. The next dataplane takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
+	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
 	var streams []*stream
 	for _, like := range families {
 		streams = append(streams,
@@ -63,7 +63,7 @@ func TestKilled(t *testing.T) {
 // the previous rules could misinterpret.
 func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
+	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
 	to := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 	server := s.serverAt(s.host("shop/web"), flow.UDP, to)
 	var ended atomic.Bool
@@ -98,7 +98,7 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 // watch keeps streams busy until its caller calls the returned function, which
 // returns an error if a stream was ever interrupted. Each datagram that is sent must
 // come back.
-func (s *setup) watch(streams []*stream) func() error {
+func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group
 	for _, st := range streams {
@@ -126,7 +126,7 @@ func TestOverflow(t *testing.T) {
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
 			t.Parallel()
-			s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
+			s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", failure, "--deny", "Drop")
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 			s.plane.Pause(t)
@@ -173,7 +173,7 @@ func TestOverflow(t *testing.T) {
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
-	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
+	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1", "--failure-policy", "Open", "--deny", "Drop")
 	at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8080)
 	full := netip.AddrPortFrom(at.Addr(), 8081)
 	s.serverAt(s.host("shop/web"), flow.UDP, full)
@@ -206,7 +206,7 @@ func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 // meanwhile.
 func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
+	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
 	s.want(`
 		lab/far   -> shop/web TCP 8080 denied
 		lab/probe -> shop/web TCP 8080 allowed

@@ -38,7 +38,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	for i := 0; i < manyPorts; i += 2 {
 		ports += fmt.Sprintf("{port: %d, protocol: UDP}, ", firstPort+i)
 	}
-	s := newSetup(t, map[string]string{"shop/web": fmt.Sprintf(allowed, ports)}, "--deny", "Drop")
+	s := newFixture(t, map[string]string{"shop/web": fmt.Sprintf(allowed, ports)}, "--deny", "Drop")
 	like := families[1]
 	var servers []*lab.Server
 	for i := range manyPorts {
@@ -133,7 +133,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 }
 
 // unconnected opens a UDP socket of a pod that can send to any address.
-func (s *setup) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
+func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {
 		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.address(from, like), 0)))
@@ -144,7 +144,7 @@ func (s *setup) unconnected(from string, like netip.Addr) (*net.UDPConn, error) 
 
 // round sends a datagram over each flow of a socket. Every datagram of an allowed
 // flow must come back, and none of a denied flow.
-func (s *setup) round(c *net.UDPConn, like netip.Addr) error {
+func (s *fixture) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {
 		number := binary.BigEndian.AppendUint64(nil, rand.Uint64())

@@ -18,7 +18,7 @@ import (
 // ICMP errors about an allowed flow are accepted, although no rule allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{
+	s := newFixture(t, map[string]string{
 		"lab/probe": `{podSelector: {matchLabels: {app: probe}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 	}, "--deny", "Drop")
@@ -65,7 +65,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 // reach both ends of such a connection that way, and end it.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{
+	s := newFixture(t, map[string]string{
 		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 9, protocol: UDP}]}]}`,
 		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{}]}`,
 	}, "--deny", "Drop")
@@ -137,7 +137,7 @@ func echo(conn net.Conn) error {
 }
 
 // datagrams opens a UDP socket to port 9 that never sends fragments.
-func (s *setup) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
+func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()
 	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *setup) datagrams(t *testing.T, from, to string, like netip.Addr) net.Co
 // node, could reach an isolated pod over IPv6.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{
+	s := newFixture(t, map[string]string{
 		"shop/deny": denyAll,
 		"shop/web":  `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 1}]}], egress: [{ports: [{port: 1}]}]}`,
 	}, "--deny", "Drop")
@@ -189,7 +189,7 @@ func TestS36NeighbourDiscovery(t *testing.T) {
 }
 
 // forgetNeighbours deletes all entries of a host's neighbor tables.
-func (s *setup) forgetNeighbours(host *lab.Host) {
+func (s *fixture) forgetNeighbours(host *lab.Host) {
 	s.t.Helper()
 	s.must(host.Do(func() error {
 		all, err := netlink.NeighList(0, unix.AF_UNSPEC)

@@ -16,7 +16,7 @@ const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingres
 // allowed in either orientation.
 func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
-		s := newSetup(t, map[string]string{
+		s := newFixture(t, map[string]string{
 			"shop/web": onlyProbe,
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 8080}]}]}`,
 		}, "--deny", deny)
@@ -51,7 +51,7 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	for _, like := range families {
 		t.Run(familyName(like), func(t *testing.T) {
 			t.Parallel()
-			s := newSetup(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1")
+			s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--queues", "1")
 			src := netip.AddrPortFrom(s.address("shop/web", like), 8080)
 			dst := netip.AddrPortFrom(s.address("lab/probe", like), 40000)
 			s.want(`shop/web -> lab/probe TCP 40000 denied`)
@@ -83,7 +83,7 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 
 // sends sends a TCP packet from shop/web that must be evaluated. It checks how often
 // the packet counted as mid-stream and how often it was denied.
-func (s *setup) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
+func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts
 	s.must(s.host("shop/web").SendTCP(src, dst, flags))

@@ -37,7 +37,7 @@ func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 }
 
 // linkLocal returns the link-local address of a pod.
-func (s *setup) linkLocal(pod string) (address string) {
+func (s *fixture) linkLocal(pod string) (address string) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
 		l, err := netlink.LinkByName("eth0")
@@ -60,7 +60,7 @@ func (s *setup) linkLocal(pod string) (address string) {
 
 // delivers reports whether a datagram with a source address reaches a server. The
 // server may not be able to reply to that address.
-func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
+func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
 	s.must(err)
@@ -82,14 +82,14 @@ func (s *setup) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, ser
 }
 
 // anywhere returns a server on all addresses of a host.
-func (s *setup) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
+func (s *fixture) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
 	s.t.Helper()
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
 // wantLinkLocal tries which connections pods can open from their link-local
 // addresses.
-func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
+func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
 	tcp, udp := s.anywhere(node.Host, flow.TCP, 7), s.anywhere(node.Host, flow.UDP, 7)
@@ -124,7 +124,7 @@ func (s *setup) wantLinkLocal(when string, reaches map[string]bool) {
 }
 
 // echoes reports whether an echo request gets a reply.
-func (s *setup) echoes(pod string, to netip.Addr, want bool) bool {
+func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
 	s.must(err)
@@ -141,7 +141,7 @@ func (s *setup) echoes(pod string, to netip.Addr, want bool) bool {
 // node, except those that the link needs.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": toProbe})
+	s := newFixture(t, map[string]string{"shop/web": toProbe})
 	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
 
 	// The node may open a connection, and the pod may reply.
@@ -183,7 +183,7 @@ func TestLinkLocalSources(t *testing.T) {
 
 // wantSoonLinks waits until the rules contain the interfaces from which isolated
 // pods send, and no others.
-func (s *setup) wantSoonLinks(name string) {
+func (s *fixture) wantSoonLinks(name string) {
 	s.t.Helper()
 	want := fmt.Sprintf("elements = { %q }", name)
 	eventually.True(s.t, "links: "+want, func() bool {
@@ -195,7 +195,7 @@ func (s *setup) wantSoonLinks(name string) {
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
 // takeAddresses allows a pod to send from addresses that are not its own.
-func (s *setup) takeAddresses(pod string, addresses ...netip.Addr) {
+func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
 		lo, err := netlink.LinkByName("lo")
@@ -217,7 +217,7 @@ func (s *setup) takeAddresses(pod string, addresses ...netip.Addr) {
 }
 
 // wantForged tries whether packets from addresses of the families of src arrive.
-func (s *setup) wantForged(when, from, to string, src []netip.Addr, want bool) {
+func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
 		dst := netip.AddrPortFrom(s.address(to, a), 9)
@@ -231,7 +231,7 @@ func (s *setup) wantForged(when, from, to string, src []netip.Addr, want bool) {
 // An egress-isolated pod cannot use the address of a pod that is not isolated.
 func TestForgedSources(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": toProbe})
+	s := newFixture(t, map[string]string{"shop/web": toProbe})
 	s.takeAddresses("shop/web", append(s.pod("shop/db").Addresses(), forged...)...)
 	s.takeAddresses("lab/probe", forged...)
 	for _, to := range []string{"outside", "node:one", "lab/far"} {
@@ -266,7 +266,7 @@ func TestForgedSources(t *testing.T) {
 }
 
 // bridge connects the pods of node one to one bridge, as many CNI plugins do.
-func (s *setup) bridge(name string) {
+func (s *fixture) bridge(name string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
 		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}

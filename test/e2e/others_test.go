@@ -64,7 +64,7 @@ const (
 )
 
 // nft runs nft in node one.
-func (s *setup) nft(stdin string, args ...string) string {
+func (s *fixture) nft(stdin string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -77,7 +77,7 @@ func (s *setup) nft(stdin string, args ...string) string {
 }
 
 // uninstall runs sluice dataplane --uninstall in node one.
-func (s *setup) uninstall() string {
+func (s *fixture) uninstall() string {
 	s.t.Helper()
 	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
 	var out []byte
@@ -89,7 +89,7 @@ func (s *setup) uninstall() string {
 }
 
 // marks returns the marks of all connections of node one that have ports.
-func (s *setup) marks() map[netip.AddrPort]uint32 {
+func (s *fixture) marks() map[netip.AddrPort]uint32 {
 	s.t.Helper()
 	all, err := s.nodes["one"].Connections()
 	s.must(err)
@@ -191,7 +191,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 // evaluateHasRules reports whether the table has rules in chain evaluate. The
 // number of repairs alone does not show that a modification was repaired, because
 // the dataplane may repair the previous modification once more.
-func (s *setup) evaluateHasRules() bool {
+func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()
 	var rules []*nftables.Rule
 	s.must(s.nodes["one"].Do(func() error {
@@ -215,7 +215,7 @@ const repairTime = 100 * time.Millisecond
 // The dataplane reinstalls the table when another program removes or changes it.
 func TestTableIsRepaired(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/web": onlyProbe})
+	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
 	st := s.open("lab/probe -> shop/web TCP 8080", families[0])
 	for _, damage := range [][]string{
 		{"delete", "table", "inet", "sluice"},

@@ -17,7 +17,7 @@ import (
 // Packets that arrive in fragments are evaluated as one packet.
 func TestFragments(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{
+	s := newFixture(t, map[string]string{
 		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`,
 	})
 	for _, like := range families {
@@ -63,7 +63,7 @@ func TestFragments(t *testing.T) {
 // Only the pod's own node may use the address of that node.
 func TestS40ForgedNodeAddress(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, map[string]string{"shop/deny": denyAll})
+	s := newFixture(t, map[string]string{"shop/deny": denyAll})
 	for _, from := range []string{"lab/probe", "shop/db", "outside"} {
 		for _, like := range families {
 			t.Run(from+" "+familyName(like), func(t *testing.T) {

@@ -26,7 +26,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSetup(t, map[string]string{"shop/web": allowed}, "--deny", "Drop")
+			s := newFixture(t, map[string]string{"shop/web": allowed}, "--deny", "Drop")
 			like := families[0]
 			one := netip.AddrPortFrom(s.address("lab/probe", like), 5000)
 			two := netip.AddrPortFrom(s.address("shop/web", like), 6000)
@@ -35,9 +35,9 @@ func TestS50RevocationIsComplete(t *testing.T) {
 			three := netip.AddrPortFrom(two.Addr(), 6001)
 			probe, web := s.socket("lab/probe", one), s.socket("shop/web", two)
 			talkers := []*talker{
-				{setup: s, name: "lab/probe", from: probe, to: two, arrives: web},
-				{setup: s, name: "shop/web", from: web, to: one, arrives: probe},
-				{setup: s, name: "lab/probe, a new flow for each number", to: three, arrives: s.socket("shop/web", three)},
+				{fixture: s, name: "lab/probe", from: probe, to: two, arrives: web},
+				{fixture: s, name: "shop/web", from: web, to: one, arrives: probe},
+				{fixture: s, name: "lab/probe, a new flow for each number", to: three, arrives: s.socket("shop/web", three)},
 			}
 			for _, e := range talkers {
 				running.Go(e.hear)
@@ -83,8 +83,8 @@ func TestS50RevocationIsComplete(t *testing.T) {
 
 // talker sends consecutive numbers.
 type talker struct {
-	setup *setup
-	name  string
+	fixture *fixture
+	name    string
 	// from is the socket of the sender. If it is nil, each number has its own socket
 	// and is a new flow.
 	from *net.UDPConn
@@ -101,7 +101,7 @@ type talker struct {
 	forbidden [][2]uint64
 }
 
-func (s *setup) socket(name string, at netip.AddrPort) *net.UDPConn {
+func (s *fixture) socket(name string, at netip.AddrPort) *net.UDPConn {
 	s.t.Helper()
 	var c *net.UDPConn
 	s.must(s.host(name).Do(func() (err error) {
@@ -154,7 +154,7 @@ func (e *talker) talk(ended *atomic.Bool) error {
 func (e *talker) say() error {
 	from := e.from
 	if from == nil {
-		c, err := e.setup.unconnected("lab/probe", e.to.Addr())
+		c, err := e.fixture.unconnected("lab/probe", e.to.Addr())
 		if err != nil {
 			return err
 		}

@@ -266,7 +266,7 @@ func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSetup(t, r.policies)
+			s := newFixture(t, r.policies)
 			if r.services != "" {
 				s.serve(r.services)
 			}

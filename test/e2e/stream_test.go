@@ -32,7 +32,7 @@ const silence = 400 * time.Millisecond
 
 // open opens a stream over one family. The line is an expectation of want without
 // its result.
-func (s *setup) open(line string, like netip.Addr) *stream {
+func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
 		if a.dst.Addr().Is4() != like.Is4() {
@@ -141,7 +141,7 @@ func (st *stream) isSilent() error {
 }
 
 // each calls check for all streams at the same time.
-func (s *setup) each(when string, check func(*stream) error, streams ...*stream) {
+func (s *fixture) each(when string, check func(*stream) error, streams ...*stream) {
 	s.t.Helper()
 	var running sync.WaitGroup
 	for _, st := range streams {

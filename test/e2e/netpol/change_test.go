@@ -15,7 +15,7 @@ const fromTeam = `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{name
 // TestChange changes objects and checks that enforcement follows.
 func TestChange(t *testing.T) {
 	play(t, map[string]scenario{
-		"a namespace's label": {play: func(s *setup) {
+		"a namespace's label": {play: func(s *fixture) {
 			s.apply("x/in", fromTeam)
 			s.holds("y/* -> x/a denied", "z/* -> x/a denied")
 			s.label("y", "team", "one")
@@ -26,7 +26,7 @@ func TestChange(t *testing.T) {
 			s.label("z", "team", "")
 			s.holds("z/* -> x/a denied")
 		}},
-		"a peer's label": {play: func(s *setup) {
+		"a peer's label": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {role: client}}}]}]}`)
 			s.holds("*/* -> x/a denied")
 			s.label("y/b", "role", "client")
@@ -34,7 +34,7 @@ func TestChange(t *testing.T) {
 			s.label("y/b", "role", "")
 			s.holds("y/b -> x/a denied")
 		}},
-		"a subject's label": {play: func(s *setup) {
+		"a subject's label": {play: func(s *fixture) {
 			s.apply("x/deny", `{podSelector: {matchLabels: {sealed: "yes"}}}`)
 			s.holds("*/* -> x/* allowed")
 			s.label("x/b", "sealed", "yes")
@@ -42,7 +42,7 @@ func TestChange(t *testing.T) {
 			s.label("x/b", "sealed", "no")
 			s.holds("*/* -> x/b allowed")
 		}},
-		"a policy from allow to deny and back": {play: func(s *setup) {
+		"a policy from allow to deny and back": {play: func(s *fixture) {
 			s.apply("x/p", allowIn)
 			s.holds("*/* -> x/* allowed")
 			s.apply("x/p", denyIngress)
@@ -52,19 +52,19 @@ func TestChange(t *testing.T) {
 			s.apply("x/p", allowIn)
 			s.holds("*/* -> x/* allowed")
 		}},
-		"a policy is deleted": {play: func(s *setup) {
+		"a policy is deleted": {play: func(s *fixture) {
 			s.apply("x/p", denyAll)
 			s.holds("*/* -> x/* denied", "x/* -> */* denied")
 			s.remove("x/p")
 			s.holds("*/* -> */* allowed")
 		}},
-		"a policy's direction": {play: func(s *setup) {
+		"a policy's direction": {play: func(s *fixture) {
 			s.apply("x/p", denyIngress)
 			s.holds("y/* -> x/* denied", "x/* -> y/* allowed")
 			s.apply("x/p", denyEgress)
 			s.holds("y/* -> x/* allowed", "x/* -> y/* denied")
 		}},
-		"a pod moves to another node": {play: func(s *setup) {
+		"a pod moves to another node": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}, podSelector: {matchLabels: {pod: b}}}]}]}`)
 			s.holds("y/b -> x/a allowed", "y/c -> x/a denied")
 			for _, path := range []string{"x/a", "y/b"} {
@@ -73,14 +73,14 @@ func TestChange(t *testing.T) {
 				s.holds("y/b -> x/a allowed", "y/c -> x/a denied", "x/b -> x/a denied")
 			}
 		}},
-		"a pod that comes later": {play: func(s *setup) {
+		"a pod that comes later": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {pod: d}}}]}]}`)
 			s.holds("*/* -> x/* denied")
 			s.createPod("x/d", func(*corev1.Pod) {})
 			s.must(s.cluster.WaitRunning(s.Context(), s.namespace("x")))
 			s.holds("x/d -> x/a allowed", "x/a -> x/d denied", "y/a -> x/d denied")
 		}},
-		"a pod that has finished has no address": {play: func(s *setup) {
+		"a pod that has finished has no address": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 			s.holds("y/c -> x/a allowed")
 			pod := s.pod("y/c")
@@ -89,7 +89,7 @@ func TestChange(t *testing.T) {
 			s.deletePod("y/c")
 			s.holds("y/a -> x/a allowed", "z/* -> x/a denied")
 		}},
-		"a pod reaches itself through its own service": {targets: []labTarget{tcp80}, play: func(s *setup) {
+		"a pod reaches itself through its own service": {targets: []labTarget{tcp80}, play: func(s *fixture) {
 			s.apply("x/deny", denyAll)
 			a := s.end("x/a")
 			service := lab.Service{Protocol: flow.TCP, Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 96, byte(s.number), 10}), 8080), Backend: netip.AddrPortFrom(a.Addresses[0], 80)}
@@ -106,7 +106,7 @@ func TestChange(t *testing.T) {
 }
 
 // otherNode returns a node with another name.
-func (s *setup) otherNode(name string) string {
+func (s *fixture) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {
 			return n.Name()
@@ -116,7 +116,7 @@ func (s *setup) otherNode(name string) string {
 }
 
 // reaches opens one TCP connection and checks the result.
-func (s *setup) reaches(from string, to netip.AddrPort, want lab.Result) {
+func (s *fixture) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)
 	s.must(err)

@@ -36,19 +36,19 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 
 // guard keeps trying connections that must be denied, until it is stopped.
 type guard struct {
-	setup  *setup
-	cancel context.CancelFunc
-	all    sync.WaitGroup
-	tried  atomic.Uint64
-	passed atomic.Uint64
+	fixture *fixture
+	cancel  context.CancelFunc
+	all     sync.WaitGroup
+	tried   atomic.Uint64
+	passed  atomic.Uint64
 }
 
 // guard starts to try connections from a pod to TCP port 80 of another pod, over
 // both families.
-func (s *setup) guard(from, to string) *guard {
+func (s *fixture) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
-	g := &guard{setup: s, cancel: cancel}
+	g := &guard{fixture: s, cancel: cancel}
 	host, target := s.end(from).Host, s.end(to)
 	for _, address := range target.Addresses {
 		g.all.Go(func() {
@@ -77,12 +77,12 @@ const (
 
 // stop stops the guard and fails the test if a connection was opened.
 func (g *guard) stop() {
-	g.setup.Helper()
+	g.fixture.Helper()
 	g.cancel()
 	g.all.Wait()
-	g.setup.Logf("%d connections that must be denied were tried", g.tried.Load())
+	g.fixture.Logf("%d connections that must be denied were tried", g.tried.Load())
 	if n := g.passed.Load(); n > 0 || g.tried.Load() == 0 {
-		g.setup.Errorf("of %d connections that must be denied, %d were opened", g.tried.Load(), n)
+		g.fixture.Errorf("of %d connections that must be denied, %d were opened", g.tried.Load(), n)
 	}
 }
 
@@ -90,7 +90,7 @@ func (g *guard) stop() {
 // are denied all the time are never opened, and the final state is enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, newCluster(t))
+	s := newFixture(t, newCluster(t))
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
 	s.holds("*/* -> x/a denied", "*/* -> x/b allowed")
 	guards := []*guard{s.guard("y/a", "x/a"), s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -132,7 +132,7 @@ func wait(d time.Duration) {
 // the API server, and that changes made meanwhile are enforced afterwards.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, newCluster(t))
+	s := newFixture(t, newCluster(t))
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	before := []string{"y/* -> x/* allowed", "z/* -> x/* denied", "x/* -> y/* allowed"}
 	s.holds(before...)
@@ -178,7 +178,7 @@ const awayTime = time.Minute
 // deleted or created meanwhile.
 func TestRelist(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, newCluster(t))
+	s := newFixture(t, newCluster(t))
 	s.apply("x/old", denyIngress)
 	s.apply("y/stays", `{podSelector: {matchLabels: {pod: a}}}`)
 	s.holds("*/* -> x/* denied", "*/* -> y/a denied", "*/* -> z/* allowed")
@@ -221,7 +221,7 @@ func relisted(log, kind string) bool {
 // starts meanwhile, and later changes are enforced.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
-	s := newSetup(t, newCluster(t))
+	s := newFixture(t, newCluster(t))
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/* allowed", "z/* -> x/* denied")
 	ends := s.ends()
@@ -247,7 +247,7 @@ func TestServerStopped(t *testing.T) {
 // TestNamespaceDeleted deletes a namespace with everything in it. Rules of other
 // namespaces that select it then match no pod.
 func TestNamespaceDeleted(t *testing.T) {
-	s := newSetup(t, theCluster)
+	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.apply("y/deny", denyAll)
 	s.apply("y/more", `{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: x}}}]}]}`)
@@ -268,7 +268,7 @@ func TestNamespaceDeleted(t *testing.T) {
 // does not inherit what the first one was allowed to do, also not on connections
 // that were open.
 func TestAddressReused(t *testing.T) {
-	s := newSetup(t, theCluster)
+	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
 	s.label("x/b", "role", "friend")
 	s.holds("x/b -> x/a allowed", "x/c -> x/a denied")

@@ -26,7 +26,7 @@ const (
 
 // load is traffic in the background.
 type load struct {
-	setup   *setup
+	fixture *fixture
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -36,9 +36,9 @@ type load struct {
 	faults  []string
 }
 
-func (s *setup) newLoad() (*load, context.Context) {
+func (s *fixture) newLoad() (*load, context.Context) {
 	ctx, cancel := context.WithCancel(s.Context())
-	l := &load{setup: s, cancel: cancel}
+	l := &load{fixture: s, cancel: cancel}
 	s.Cleanup(func() { cancel(); l.running.Wait() })
 	return l, ctx
 }
@@ -56,21 +56,21 @@ func (l *load) add(took time.Duration, err error) {
 
 // stop stops the load and fails the test if there was a fault.
 func (l *load) stop(what string) {
-	l.setup.Helper()
+	l.fixture.Helper()
 	l.cancel()
 	l.running.Wait()
-	l.setup.Logf("%s: %d, %d faults, the slowest took %s", what, l.done, len(l.faults), l.slowest.Round(time.Millisecond))
+	l.fixture.Logf("%s: %d, %d faults, the slowest took %s", what, l.done, len(l.faults), l.slowest.Round(time.Millisecond))
 	if l.done == 0 {
-		l.setup.Errorf("%s: nothing was tried", what)
+		l.fixture.Errorf("%s: nothing was tried", what)
 	}
 	for _, fault := range l.faults[:min(len(l.faults), 10)] {
-		l.setup.Errorf("%s: %s", what, fault)
+		l.fixture.Errorf("%s: %s", what, fault)
 	}
 }
 
 // visits keeps opening new connections to TCP port 80 of a pod, over both families.
 // All of them must open, including the last one.
-func (s *setup) visits(from, to string) *load {
+func (s *fixture) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
 	host, end := s.end(from).Host, s.end(to)
@@ -92,7 +92,7 @@ func (s *setup) visits(from, to string) *load {
 
 // streams keeps a TCP connection and a UDP flow to port 80 of a pod open, over both
 // families, and sends numbered packets. Each is sent once and must get a reply.
-func (s *setup) streams(from, to string) *load {
+func (s *fixture) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
 	source, end := s.end(from), s.end(to)
@@ -119,7 +119,7 @@ func (s *setup) streams(from, to string) *load {
 	return l
 }
 
-func (s *setup) openStream(from labcluster.End, protocol flow.Protocol, to netip.AddrPort) net.Conn {
+func (s *fixture) openStream(from labcluster.End, protocol flow.Protocol, to netip.AddrPort) net.Conn {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), lostTime)
 	defer cancel()

@@ -30,7 +30,7 @@ var (
 // all at once: the example and the default policies, each in its own namespace.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	s := &setup{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
+	s := &fixture{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
 	s.addOutside("172.17.0.10", "172.17.0.10")
 	s.addOutside("172.17.1.10", "172.17.1.10")
 	s.addOutside("10.0.0.10", "10.0.0.10")
@@ -79,7 +79,7 @@ func TestPage(t *testing.T) {
 
 // pageObjects reads the example of the demo, which has the policies of the page and
 // pods for them. The pods serve every target.
-func (s *setup) pageObjects() []*unstructured.Unstructured {
+func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
 	s.must(err)
@@ -105,7 +105,7 @@ func (s *setup) pageObjects() []*unstructured.Unstructured {
 }
 
 // serving returns the pod with ports for every target.
-func (s *setup) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
+func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod
 	s.must(runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod))
@@ -120,7 +120,7 @@ func (s *setup) serving(object *unstructured.Unstructured) *unstructured.Unstruc
 }
 
 // create creates an object that is deleted after the test.
-func (s *setup) create(object *unstructured.Unstructured) {
+func (s *fixture) create(object *unstructured.Unstructured) {
 	s.Helper()
 	err := s.cluster.Client().Create(s.Context(), object)
 	if apierrors.IsAlreadyExists(err) && object.GetKind() == "Namespace" {

@@ -9,19 +9,19 @@ import (
 // TestPorts tests which ports a rule matches.
 func TestPorts(t *testing.T) {
 	play(t, map[string]scenario{
-		"by number": {play: func(s *setup) {
+		"by number": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 80}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a TCP 81 denied", "*/* -> x/a UDP 80 denied")
 		}},
-		"by name": {play: func(s *setup) {
+		"by name": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: serve-81-tcp}]}]}`)
 			s.holds("*/* -> x/a TCP 81 allowed", "*/* -> x/a TCP 80 denied")
 		}},
-		"by name, for egress": {play: func(s *setup) {
+		"by name, for egress": {play: func(s *fixture) {
 			s.apply("x/out", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{port: serve-80-tcp}]}]}`)
 			s.holds("x/a -> y/* TCP 80 allowed", "x/a -> y/* TCP 81 denied", "x/a -> y/* UDP 80 denied")
 		}},
-		"by a name that a new pod gives to another number": {play: func(s *setup) {
+		"by a name that a new pod gives to another number": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: serve-80-tcp}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a TCP 81 denied")
 			s.replacePod("x/a", func(p *corev1.Pod) {
@@ -30,41 +30,41 @@ func TestPorts(t *testing.T) {
 			})
 			s.holds("*/* -> x/a TCP 80 denied", "*/* -> x/a TCP 81 allowed")
 		}},
-		"a name that no port has": {play: func(s *setup) {
+		"a name that no port has": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: nobody}]}]}`)
 			s.holds("*/* -> x/a denied")
 		}},
-		"a range": {play: func(s *setup) {
+		"a range": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 81, endPort: 90}]}]}`)
 			s.holds("*/* -> x/a TCP 80 denied", "*/* -> x/a TCP 81 allowed")
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 79, endPort: 80}, {protocol: UDP, port: 1, endPort: 65535}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a TCP 81 denied", "*/* -> x/a UDP 80 allowed")
 		}},
-		"the same range for egress": {play: func(s *setup) {
+		"the same range for egress": {play: func(s *fixture) {
 			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 32, endPort: 80}]}]}`)
 			s.holds("x/* -> y/* TCP 80 allowed", "x/* -> y/* TCP 81 denied", "x/* -> y/* UDP 80 denied")
 		}},
-		"UDP only": {targets: []labTarget{tcp80, udp80, udp81}, play: func(s *setup) {
+		"UDP only": {targets: []labTarget{tcp80, udp80, udp81}, play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{protocol: UDP, port: 80}]}]}`)
 			s.holds("*/* -> x/a UDP 80 allowed", "*/* -> x/a UDP 81 denied", "*/* -> x/a TCP 80 denied")
 		}},
-		"TCP and UDP on one port": {targets: []labTarget{tcp80, tcp81, udp80, udp81}, play: func(s *setup) {
+		"TCP and UDP on one port": {targets: []labTarget{tcp80, tcp81, udp80, udp81}, play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 80}, {protocol: UDP, port: 80}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a UDP 80 allowed", "*/* -> x/a TCP 81 denied", "*/* -> x/a UDP 81 denied")
 		}},
-		"SCTP by number": {targets: []labTarget{tcp80, sctp80, sctp81}, play: func(s *setup) {
+		"SCTP by number": {targets: []labTarget{tcp80, sctp80, sctp81}, play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{protocol: SCTP, port: 80}]}]}`)
 			s.holds("y/* -> x/a SCTP 80 allowed", "y/* -> x/a SCTP 81 denied", "y/* -> x/a TCP 80 denied", "z/* -> x/a SCTP 80 denied")
 		}},
-		"SCTP by name, for egress": {targets: []labTarget{tcp80, sctp80, sctp81}, play: func(s *setup) {
+		"SCTP by name, for egress": {targets: []labTarget{tcp80, sctp80, sctp81}, play: func(s *fixture) {
 			s.apply("x/out", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{protocol: SCTP, port: serve-81-sctp}]}]}`)
 			s.holds("x/a -> y/* SCTP 81 allowed", "x/a -> y/* SCTP 80 denied", "x/a -> y/* TCP 80 denied")
 		}},
-		"a protocol without a port": {targets: []labTarget{tcp80, tcp81, udp80, ping}, play: func(s *setup) {
+		"a protocol without a port": {targets: []labTarget{tcp80, tcp81, udp80, ping}, play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{protocol: TCP}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a TCP 81 allowed", "*/* -> x/a UDP 80 denied", "*/* -> x/a ICMP denied")
 		}},
-		"ports differ by peer": {play: func(s *setup) {
+		"ports differ by peer": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [
 				{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}], ports: [{port: 80}]},
 				{from: [{namespaceSelector: {matchLabels: {ns: z}}}], ports: [{port: 81}]}]}`)

@@ -23,7 +23,7 @@ const (
 
 // dialUDP opens a socket of a pod with its own port, towards port 80 of an address.
 // For conntrack, another socket with the same port is the same flow.
-func (s *setup) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
+func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 	s.Helper()
 	end := s.end(from)
 	src, _ := end.Host.Address(to)
@@ -53,7 +53,7 @@ func replied(conn *net.UDPConn) bool {
 }
 
 // goesOn fails the test unless an open connection transfers packets.
-func (s *setup) goesOn(what string, conn *net.UDPConn) {
+func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
 	for began := time.Now(); !replied(conn); {
 		if time.Since(began) > replyTime {
@@ -64,7 +64,7 @@ func (s *setup) goesOn(what string, conn *net.UDPConn) {
 
 // isCut fails the test if an open connection transfers packets after those that are
 // already on their way.
-func (s *setup) isCut(what string, conn *net.UDPConn) {
+func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
 	// Packets on their way may still arrive.
 	replied(conn)
@@ -79,7 +79,7 @@ func (s *setup) isCut(what string, conn *net.UDPConn) {
 // directions. Another pod with its address and its ports continues them. Its own
 // labels decide about them (S53), also when they change (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
-	s := newSetup(t, theCluster, udp80)
+	s := newFixture(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
 	s.apply("x/sealed", `{podSelector: {matchLabels: {role: stranger}}, policyTypes: [Ingress]}`)
 	s.label("x/b", "role", "friend")

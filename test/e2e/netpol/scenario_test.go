@@ -8,11 +8,11 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a test with its own setup. At its start, every pod can connect to
+// scenario is a test with its own fixture. At its start, every pod can connect to
 // every other pod.
 type scenario struct {
 	targets []labcluster.Target
-	play    func(*setup)
+	play    func(*fixture)
 }
 
 // play runs scenarios, some of them in parallel.
@@ -20,7 +20,7 @@ func play(t *testing.T, scenarios map[string]scenario) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSetup(t, theCluster, sc.targets...)
+			s := newFixture(t, theCluster, sc.targets...)
 			s.holds("*/* -> */* allowed")
 			sc.play(s)
 		})

@@ -21,7 +21,7 @@ func TestUpgrade(t *testing.T) {
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
-	s := newSetup(t, newCluster(t))
+	s := newFixture(t, newCluster(t))
 	// Whatever the other policies do, only y can connect to the sealed pod.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
@@ -31,8 +31,8 @@ func TestUpgrade(t *testing.T) {
 	s.Run("pods, back to the build before", func(t *testing.T) { s.on(t).replacePods(sluice) })
 }
 
-// on returns the setup for a subtest.
-func (s *setup) on(t *testing.T) *setup {
+// on returns the fixture for a subtest.
+func (s *fixture) on(t *testing.T) *fixture {
 	part := *s
 	part.T = t
 	return &part
@@ -40,7 +40,7 @@ func (s *setup) on(t *testing.T) *setup {
 
 // upgradeAgents checks that there is no wrong verdict and no lost flow while
 // policies change.
-func (s *setup) upgradeAgents(program string) {
+func (s *fixture) upgradeAgents(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -68,7 +68,7 @@ func (s *setup) upgradeAgents(program string) {
 // upgradeDataplanes checks that no packet of an accepted flow is lost, that denied
 // connections stay denied, and that new connections only wait until there is a
 // listener.
-func (s *setup) upgradeDataplanes(program string) {
+func (s *fixture) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -86,7 +86,7 @@ func (s *setup) upgradeDataplanes(program string) {
 
 // replacePods does what an update of a DaemonSet does: the whole pod ends, and a pod
 // of the other build starts with its init container.
-func (s *setup) replacePods(program string) {
+func (s *fixture) replacePods(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
@@ -107,7 +107,7 @@ func (s *setup) replacePods(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-func (s *setup) stopAll(refused []*guard, allowed, streams *load) {
+func (s *fixture) stopAll(refused []*guard, allowed, streams *load) {
 	s.Helper()
 	for _, g := range refused {
 		g.stop()
@@ -117,7 +117,7 @@ func (s *setup) stopAll(refused []*guard, allowed, streams *load) {
 }
 
 // runs checks that a process runs a build.
-func (s *setup) runs(p *process.Process, program string) {
+func (s *fixture) runs(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
 	s.must(err)
@@ -134,7 +134,7 @@ const listenerTime = 30 * time.Second
 // watchListener observes the queues of a node. The returned function waits until all
 // of them have lost their listener and have one again, and returns the time
 // between.
-func (s *setup) watchListener(n *labcluster.Node) func() time.Duration {
+func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)
 	s.must(err)

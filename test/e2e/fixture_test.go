@@ -32,8 +32,8 @@ const shop = `
 	- {pod: lab/far, node: two, labels: {app: far}}
 `
 
-// setup is a cluster of two nodes. Node one runs the dataplane.
-type setup struct {
+// fixture is a cluster of two nodes. Node one runs the dataplane.
+type fixture struct {
 	t        *testing.T
 	lab      *lab.Lab
 	nodes    map[string]*lab.Node
@@ -58,20 +58,20 @@ type server struct {
 	at       netip.AddrPort
 }
 
-// newSetup makes the cluster with policies, publishes its tree and starts the
+// newFixture makes the cluster with policies, publishes its tree and starts the
 // dataplane with more arguments. Without --deny among them, the dataplane rejects
 // denied packets, so that a client notices at once.
-func newSetup(t *testing.T, policies map[string]string, args ...string) *setup {
+func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
 	s := newCluster(t, policies)
 	s.start(args...)
 	return s
 }
 
-// newCluster is newSetup without a dataplane.
-func newCluster(t *testing.T, policies map[string]string) *setup {
+// newCluster is newFixture without a dataplane.
+func newCluster(t *testing.T, policies map[string]string) *fixture {
 	t.Helper()
-	s := &setup{
+	s := &fixture{
 		t: t, nodes: map[string]*lab.Node{}, pods: map[string]*lab.Pod{},
 		services: map[string]lab.Service{}, servers: map[server]*lab.Server{}, snapshot: policy.NewSnapshot(),
 	}
@@ -105,7 +105,7 @@ func newCluster(t *testing.T, policies map[string]string) *setup {
 	return s
 }
 
-func (s *setup) must(err error) {
+func (s *fixture) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
@@ -114,7 +114,7 @@ func (s *setup) must(err error) {
 
 // addPod adds a pod to the lab and to the snapshot. Without addresses it gets
 // free ones.
-func (s *setup) addPod(object *corev1.Pod, addresses ...netip.Addr) {
+func (s *fixture) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 	s.t.Helper()
 	name := object.Namespace + "/" + object.Name
 	pod, err := s.nodes[object.Spec.NodeName].AddPod(name, addresses...)
@@ -129,19 +129,19 @@ func (s *setup) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 }
 
 // set adds or changes a policy.
-func (s *setup) set(name, spec string) {
+func (s *fixture) set(name, spec string) {
 	s.t.Helper()
 	read, _ := policy.ReadNetworkPolicy(stage.Policy(s.t, name, spec))
 	s.snapshot.UpsertPolicy(read)
 }
 
-func (s *setup) remove(name string) {
+func (s *fixture) remove(name string) {
 	namespace, name, _ := strings.Cut(name, "/")
 	s.snapshot.DeletePolicy(namespace, name)
 }
 
 // label changes a label of a pod.
-func (s *setup) label(name, key, value string) {
+func (s *fixture) label(name, key, value string) {
 	for _, p := range s.snapshot.Pods() {
 		if p.Namespace+"/"+p.Name == name {
 			p.Labels = p.Labels.With(key, value)
@@ -151,7 +151,7 @@ func (s *setup) label(name, key, value string) {
 }
 
 // publish publishes the next generation and returns its number.
-func (s *setup) publish() uint64 {
+func (s *fixture) publish() uint64 {
 	s.t.Helper()
 	s.must(s.builder.Apply(s.compiler.Delta()))
 	generation, err := s.trees.Publish(s.builder)
@@ -161,13 +161,13 @@ func (s *setup) publish() uint64 {
 
 // enforce publishes the next generation and waits until the dataplane enforces
 // it.
-func (s *setup) enforce() {
+func (s *fixture) enforce() {
 	s.t.Helper()
 	s.plane.enforces(s.publish())
 }
 
 // start starts the dataplane and waits until it enforces a generation.
-func (s *setup) start(args ...string) {
+func (s *fixture) start(args ...string) {
 	s.t.Helper()
 	all := append([]string{"--deny", "Reject"}, args...)
 	s.silent = strings.Contains(strings.Join(all, " "), "--deny Drop")
@@ -181,7 +181,7 @@ func (s *setup) start(args ...string) {
 //
 // A service whose name begins with node has the address of the node. Others have
 // an address of their own.
-func (s *setup) serve(lines string) {
+func (s *fixture) serve(lines string) {
 	s.t.Helper()
 	var err error
 	s.proxy, err = s.nodes["one"].NewServices()
@@ -224,7 +224,7 @@ func (s *setup) serve(lines string) {
 
 var families = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 
-func (s *setup) pod(name string) *lab.Pod {
+func (s *fixture) pod(name string) *lab.Pod {
 	s.t.Helper()
 	p := s.pods[name]
 	if p == nil {
@@ -234,7 +234,7 @@ func (s *setup) pod(name string) *lab.Pod {
 }
 
 // host returns the host of an end: a pod, node:NAME or outside.
-func (s *setup) host(end string) *lab.Host {
+func (s *fixture) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {
 		return s.nodes[name].Host
@@ -246,7 +246,7 @@ func (s *setup) host(end string) *lab.Host {
 }
 
 // address returns the address of an end that has the family of like.
-func (s *setup) address(end string, like netip.Addr) netip.Addr {
+func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)
 	if !ok {
@@ -257,7 +257,7 @@ func (s *setup) address(end string, like netip.Addr) netip.Addr {
 
 // gateway adds addresses to the node's end of a pod's link, as many CNI plugins
 // do.
-func (s *setup) gateway(pod string, addresses ...string) {
+func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)
 	s.must(s.nodes["one"].Do(func() error {
@@ -281,7 +281,7 @@ func (s *setup) gateway(pod string, addresses ...string) {
 
 // serverAt returns the server on an address of a host. It starts the server at
 // the first call. It returns nil for ICMP, which the kernel replies to.
-func (s *setup) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
+func (s *fixture) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
 	s.t.Helper()
 	if protocol == flow.ICMP || protocol == flow.ICMPv6 {
 		return nil

@@ -23,18 +23,18 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// world is a cluster as the product sees it: one snapshot, and every node with
+// clusterUnderTest is a cluster as the product sees it: one snapshot, and every node with
 // its compiler and its tree, which live through all changes.
-type world struct {
+type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects
 	snapshot *policy.Snapshot
 	nodes    []*nodeUnderTest
 }
 
-func newWorld(t tester, dir *stateDirs, nodes []string, objects cluster.Objects) *world {
+func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects cluster.Objects) *clusterUnderTest {
 	t.Helper()
-	w := &world{tester: t, snapshot: policy.NewSnapshot()}
+	w := &clusterUnderTest{tester: t, snapshot: policy.NewSnapshot()}
 	for _, c := range objects.Created() {
 		w.apply(c)
 	}
@@ -46,7 +46,7 @@ func newWorld(t tester, dir *stateDirs, nodes []string, objects cluster.Objects)
 
 // apply makes a change known to the snapshot. The trees learn of it at the
 // next publish.
-func (w *world) apply(c cluster.Change) {
+func (w *clusterUnderTest) apply(c cluster.Change) {
 	w.Helper()
 	w.objects.Apply(c)
 	switch object := c.Object.(type) {
@@ -86,7 +86,7 @@ func (w *world) apply(c cluster.Change) {
 	}
 }
 
-func (w *world) publish() {
+func (w *clusterUnderTest) publish() {
 	w.Helper()
 	for _, n := range w.nodes {
 		n.publish(w)
@@ -94,7 +94,7 @@ func (w *world) publish() {
 }
 
 // close unmaps the trees and ends the compilers.
-func (w *world) close() {
+func (w *clusterUnderTest) close() {
 	for _, n := range w.nodes {
 		n.close()
 	}
@@ -120,7 +120,7 @@ func (j judgement) String() string {
 
 // judge asks every node. Each side of a flow is at most one node's business; a
 // side that is nobody's is an end outside the cluster.
-func (w *world) judge(f flow.Flow) (egress, ingress judgement) {
+func (w *clusterUnderTest) judge(f flow.Flow) (egress, ingress judgement) {
 	w.Helper()
 	external := judgement{Verdict: rule.Allow, Reason: rule.External}
 	egress, ingress = external, external
@@ -145,14 +145,14 @@ func (w *world) judge(f flow.Flow) (egress, ingress judgement) {
 }
 
 // checkReference compares a verdict with the reference's.
-func (w *world) checkReference(f flow.Flow, egress, ingress judgement) {
+func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress judgement) {
 	w.Helper()
 	want := reference.Judge(w.objects, f)
 	w.checkSide(f, rule.Egress, egress, want.Egress)
 	w.checkSide(f, rule.Ingress, ingress, want.Ingress)
 }
 
-func (w *world) checkSide(f flow.Flow, direction rule.Direction, got judgement, want reference.Side) {
+func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got judgement, want reference.Side) {
 	w.Helper()
 	switch {
 	case got.Verdict != want.Verdict || got.Reason != want.Reason:
@@ -167,7 +167,7 @@ func (w *world) checkSide(f flow.Flow, direction rule.Direction, got judgement, 
 // checkPods compares what a tree says of its node's pods, from which the
 // dataplane decides whose packets it looks at, with the reference's word on
 // flows from and to an outside address.
-func (w *world) checkPods() {
+func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}
 	for _, n := range w.nodes {

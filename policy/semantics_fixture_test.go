@@ -15,13 +15,13 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// setup is a cluster for rows of docs/semantics.md, in the language of test/stage.
-type setup struct {
+// fixture is a cluster for rows of docs/semantics.md, in the language of test/stage.
+type fixture struct {
 	t testing.TB
-	*world
+	*clusterUnderTest
 }
 
-func newSetup(t testing.TB, objects string, policies ...*networkingv1.NetworkPolicy) *setup {
+func newFixture(t testing.TB, objects string, policies ...*networkingv1.NetworkPolicy) *fixture {
 	t.Helper()
 	o := stage.Objects(t, objects)
 	o.Policies = policies
@@ -29,13 +29,13 @@ func newSetup(t testing.TB, objects string, policies ...*networkingv1.NetworkPol
 	for _, n := range o.Nodes {
 		nodes = append(nodes, n.Name)
 	}
-	w := newWorld(t, newStateDirs(t), nodes, o)
+	w := newClusterUnderTest(t, newStateDirs(t), nodes, o)
 	t.Cleanup(w.close)
-	return &setup{t: t, world: w}
+	return &fixture{t: t, clusterUnderTest: w}
 }
 
 // pod returns a copy of a pod that may be changed and passed to set.
-func (s *setup) pod(name string) *corev1.Pod {
+func (s *fixture) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	for _, p := range s.objects.Pods {
 		if p.Namespace+"/"+p.Name == name {
@@ -47,21 +47,21 @@ func (s *setup) pod(name string) *corev1.Pod {
 }
 
 // edit changes a pod.
-func (s *setup) edit(name string, change func(*corev1.Pod)) {
+func (s *fixture) edit(name string, change func(*corev1.Pod)) {
 	s.t.Helper()
 	p := s.pod(name)
 	change(p)
 	s.set(p)
 }
 
-func (s *setup) set(objects ...metav1.Object) {
+func (s *fixture) set(objects ...metav1.Object) {
 	s.t.Helper()
 	for _, o := range objects {
 		s.apply(cluster.Change{Object: o})
 	}
 }
 
-func (s *setup) remove(o metav1.Object) {
+func (s *fixture) remove(o metav1.Object) {
 	s.t.Helper()
 	s.apply(cluster.Change{Object: o, Deleted: true})
 }
@@ -72,7 +72,7 @@ func (s *setup) remove(o metav1.Object) {
 //
 // An end is a pod, node:NAME or an address. Flows between named ends are evaluated
 // over both families.
-func (s *setup) want(lines string) {
+func (s *fixture) want(lines string) {
 	s.t.Helper()
 	s.publish()
 	for _, e := range stage.Expectations(s.t, lines) {
@@ -92,7 +92,7 @@ func (s *setup) want(lines string) {
 	}
 }
 
-func (s *setup) flows(e *stage.Expectation) []flow.Flow {
+func (s *fixture) flows(e *stage.Expectation) []flow.Flow {
 	s.t.Helper()
 	f := flow.Flow{Protocol: e.Protocol}
 	if e.Protocol.HasPorts() {
@@ -113,7 +113,7 @@ func (s *setup) flows(e *stage.Expectation) []flow.Flow {
 	return flows
 }
 
-func (s *setup) addresses(end string) []netip.Addr {
+func (s *fixture) addresses(end string) []netip.Addr {
 	s.t.Helper()
 	var list []netip.Addr
 	if address, err := netip.ParseAddr(end); err == nil {
@@ -153,8 +153,8 @@ func (r row) play(t *testing.T) {
 	for name, spec := range r.policies {
 		policies = append(policies, stage.Policy(t, name, spec))
 	}
-	newSetup(t, r.objects, policies...).want(r.want)
-	late := newSetup(t, r.objects)
+	newFixture(t, r.objects, policies...).want(r.want)
+	late := newFixture(t, r.objects)
 	late.publish()
 	for _, p := range policies {
 		late.set(p)

@@ -15,32 +15,32 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// stage publishes in one state directory and has the tree that was published last.
-type stage struct {
+// fixture publishes in one state directory and has the tree that was published last.
+type fixture struct {
 	dir       string
 	publisher *statedir.Publisher
 	tree      *tree.Tree
 }
 
-func newStage(t testing.TB) *stage {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	return newStageIn(t, t.TempDir())
+	return newFixtureIn(t, t.TempDir())
 }
 
-// newStageOnTmpfs returns a stage in memory, where a state directory usually is.
-func newStageOnTmpfs(t testing.TB) *stage {
+// newFixtureOnTmpfs returns a fixture in memory, where a state directory usually is.
+func newFixtureOnTmpfs(t testing.TB) *fixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "sluice-tree-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return newStageIn(t, dir)
+	return newFixtureIn(t, dir)
 }
 
-func newStageIn(t testing.TB, dir string) *stage {
+func newFixtureIn(t testing.TB, dir string) *fixture {
 	t.Helper()
-	s := &stage{dir: dir}
+	s := &fixture{dir: dir}
 	var err error
 	if s.publisher, err = statedir.NewPublisher(s.dir); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func newStageIn(t testing.TB, dir string) *stage {
 	return s
 }
 
-func (s *stage) close() {
+func (s *fixture) close() {
 	if s.tree != nil {
 		_ = s.tree.Close()
 	}
@@ -57,7 +57,7 @@ func (s *stage) close() {
 
 // publish publishes the rules of the builder. The tree that it returns is valid until
 // the next call.
-func (s *stage) publish(t tester, b *build.Builder) *tree.Tree {
+func (s *fixture) publish(t tester, b *build.Builder) *tree.Tree {
 	t.Helper()
 	generation, err := s.publisher.Publish(b)
 	if err != nil {

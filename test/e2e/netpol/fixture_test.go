@@ -21,7 +21,7 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// The pods of a setup are a, b and c in each of the namespaces x, y and z. Pods of
+// The pods of a fixture are a, b and c in each of the namespaces x, y and z. Pods of
 // one name are on different nodes, and so are pods of one namespace. Each pod has
 // the label pod=NAME and the ports below. Each namespace has the label ns=NAME.
 var (
@@ -48,11 +48,11 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// setups counts the setups, so that each has namespaces with different names.
-var setups atomic.Uint32
+// fixtures counts the fixtures, so that each has namespaces with different names.
+var fixtures atomic.Uint32
 
-// setup is the namespaces and pods of one scenario.
-type setup struct {
+// fixture is the namespaces and pods of one scenario.
+type fixture struct {
 	*testing.T
 	cluster *labcluster.Cluster
 	number  uint32
@@ -61,13 +61,13 @@ type setup struct {
 	outside []labcluster.End
 }
 
-// newSetup creates the namespaces and pods. They are deleted after the test.
-func newSetup(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *setup {
+// newFixture creates the namespaces and pods. They are deleted after the test.
+func newFixture(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *fixture {
 	t.Helper()
 	if len(targets) == 0 {
 		targets = []labcluster.Target{tcp80, tcp81, udp80}
 	}
-	s := &setup{T: t, cluster: cluster, number: setups.Add(1), targets: targets}
+	s := &fixture{T: t, cluster: cluster, number: fixtures.Add(1), targets: targets}
 	for i, name := range namespaceNames {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace(name), Labels: map[string]string{"ns": name}}}
 		s.must(cluster.Client().Create(t.Context(), namespace))
@@ -82,7 +82,7 @@ func newSetup(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.T
 	return s
 }
 
-func (s *setup) must(err error) {
+func (s *fixture) must(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
@@ -90,16 +90,16 @@ func (s *setup) must(err error) {
 }
 
 // namespace returns the real name of x, y or z.
-func (s *setup) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
+func (s *fixture) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
 // key splits NAMESPACE/NAME and returns the key with the real namespace.
-func (s *setup) key(path string) client.ObjectKey {
+func (s *fixture) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
 // createPod creates a pod like the others, after change has changed it.
-func (s *setup) createPod(path string, change func(*corev1.Pod)) {
+func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
 	pod := &corev1.Pod{
@@ -111,14 +111,14 @@ func (s *setup) createPod(path string, change func(*corev1.Pod)) {
 }
 
 // deletePod deletes a pod and waits until it is gone.
-func (s *setup) deletePod(path string) {
+func (s *fixture) deletePod(path string) {
 	s.Helper()
 	pod := s.pod(path)
 	s.must(s.cluster.Client().Delete(s.Context(), pod))
 	s.must(s.cluster.WaitGone(s.Context(), pod))
 }
 
-func (s *setup) pod(path string) *corev1.Pod {
+func (s *fixture) pod(path string) *corev1.Pod {
 	s.Helper()
 	pod := &corev1.Pod{}
 	s.must(s.cluster.Client().Get(s.Context(), s.key(path), pod))
@@ -126,7 +126,7 @@ func (s *setup) pod(path string) *corev1.Pod {
 }
 
 // replacePod deletes a pod and creates a changed one with the same name.
-func (s *setup) replacePod(path string, change func(*corev1.Pod)) {
+func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
 	s.deletePod(path)
@@ -141,7 +141,7 @@ func (s *setup) replacePod(path string, change func(*corev1.Pod)) {
 // address.
 var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
 
-func (s *setup) fill(text string) string {
+func (s *fixture) fill(text string) string {
 	s.Helper()
 	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
 		parts := placeholder.FindStringSubmatch(match)
@@ -153,7 +153,7 @@ func (s *setup) fill(text string) string {
 }
 
 // address returns the address of an end that has family 4 or 6.
-func (s *setup) address(name, family string) netip.Addr {
+func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
 		if a.Is4() == (family == "4") {
@@ -165,7 +165,7 @@ func (s *setup) address(name, family string) netip.Addr {
 }
 
 // apply creates or updates a policy.
-func (s *setup) apply(path, spec string) {
+func (s *fixture) apply(path, spec string) {
 	s.Helper()
 	key := s.key(path)
 	policy := stage.Policy(s.T, key.Namespace+"/"+key.Name, s.fill(spec))
@@ -183,14 +183,14 @@ func (s *setup) apply(path, spec string) {
 }
 
 // remove deletes a policy.
-func (s *setup) remove(path string) {
+func (s *fixture) remove(path string) {
 	s.Helper()
 	key := s.key(path)
 	s.must(s.cluster.Client().Delete(s.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}))
 }
 
 // label sets a label of a pod, or of a namespace; an empty value removes it.
-func (s *setup) label(path, label, value string) {
+func (s *fixture) label(path, label, value string) {
 	s.Helper()
 	text := strconv.Quote(value)
 	if value == "" {
@@ -207,7 +207,7 @@ func (s *setup) label(path, label, value string) {
 }
 
 // addOutside adds addresses to the world as one more end.
-func (s *setup) addOutside(name string, addresses ...string) {
+func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
 	for _, text := range addresses {
@@ -229,7 +229,7 @@ func (s *setup) addOutside(name string, addresses ...string) {
 }
 
 // end returns a pod such as x/a, or an end outside.
-func (s *setup) end(name string) labcluster.End {
+func (s *fixture) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {
 		return s.outside[i]
@@ -241,7 +241,7 @@ func (s *setup) end(name string) labcluster.End {
 	return end
 }
 
-func (s *setup) ends() []labcluster.End {
+func (s *fixture) ends() []labcluster.End {
 	s.Helper()
 	var out []labcluster.End
 	for _, namespace := range namespaceNames {
@@ -260,14 +260,14 @@ func (s *setup) ends() []labcluster.End {
 // results must agree with test/reference, and with the expectations, which are
 // lines in the language of test/stage. A pattern matches pods other than the
 // other end.
-func (s *setup) holds(want ...string) {
+func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))
 	s.check(want...)
 }
 
 // check is holds without the wait.
-func (s *setup) check(want ...string) {
+func (s *fixture) check(want ...string) {
 	s.Helper()
 	ends := s.ends()
 	table, err := s.cluster.Table(s.Context(), ends, s.targets)
@@ -284,7 +284,7 @@ func (s *setup) check(want ...string) {
 }
 
 // compare returns the results that contradict the expectations.
-func (s *setup) compare(table labcluster.Table, ends []labcluster.End, lines string) []string {
+func (s *fixture) compare(table labcluster.Table, ends []labcluster.End, lines string) []string {
 	s.Helper()
 	var out []string
 	for _, e := range stage.Expectations(s.T, lines) {

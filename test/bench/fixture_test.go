@@ -22,8 +22,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// setup is one node of a large cluster.
-type setup struct {
+// fixture is one node of a large cluster.
+type fixture struct {
 	b       *testing.B
 	lab     *lab.Lab
 	node    *lab.Node
@@ -48,9 +48,9 @@ const (
 	policies = 1000
 )
 
-func newSetup(b *testing.B) *setup {
+func newFixture(b *testing.B) *fixture {
 	b.Helper()
-	s := &setup{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
+	s := &fixture{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
 	var err error
 	if s.lab, err = lab.New(); err != nil {
 		b.Fatal(err)
@@ -84,7 +84,7 @@ func newSetup(b *testing.B) *setup {
 }
 
 // publish compiles the cluster for the node and publishes the tree.
-func (s *setup) publish() {
+func (s *fixture) publish() {
 	s.b.Helper()
 	s.snapshot = policy.NewSnapshot()
 	for namespace := range s.cluster.Namespaces() {
@@ -127,7 +127,7 @@ func (s *setup) publish() {
 	s.b.Cleanup(func() { _ = s.tree.Close() })
 }
 
-func (s *setup) inNode(call func() error) {
+func (s *fixture) inNode(call func() error) {
 	s.b.Helper()
 	if err := s.node.Do(call); err != nil {
 		s.b.Fatal(err)
@@ -135,7 +135,7 @@ func (s *setup) inNode(call func() error) {
 }
 
 // install installs the rules with one queue.
-func (s *setup) install(queue uint16) {
+func (s *fixture) install(queue uint16) {
 	s.b.Helper()
 	s.inNode(func() error {
 		config := s.config
@@ -150,7 +150,7 @@ func (s *setup) install(queue uint16) {
 }
 
 // flushConnections deletes all connection tracking entries.
-func (s *setup) flushConnections() {
+func (s *fixture) flushConnections() {
 	s.b.Helper()
 	if err := s.connections.Flush(); err != nil {
 		s.b.Fatal(err)
@@ -158,7 +158,7 @@ func (s *setup) flushConnections() {
 }
 
 // swallow makes a host drop every packet that it receives, without a reply.
-func (s *setup) swallow(host *lab.Host) {
+func (s *fixture) swallow(host *lab.Host) {
 	s.b.Helper()
 	err := host.Do(func() error {
 		c, err := nftables.New()
@@ -179,7 +179,7 @@ func (s *setup) swallow(host *lab.Host) {
 }
 
 // settled waits until a queue is empty.
-func (s *setup) settled(queue uint16) {
+func (s *fixture) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(timeout)
 	again := time.NewTicker(time.Millisecond)

@@ -46,7 +46,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"tolerations":   []any{map[string]any{"operator": "Exists"}},
 		"agent":         map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
 		"dataplane":     map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
-		"denialLog":    map[string]any{"linesPerSecond": int64(10)},
+		"denialLog":     map[string]any{"linesPerSecond": int64(10)},
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
 	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
@@ -109,26 +109,26 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		wantField  string
 		wantWords  string
 	}{
-		"another name":            {"second", "{}", "", "a cluster has one Enforcer: write metadata.name: default"},
-		"failure policy":          {name, "{failurePolicy: Ajar}", "spec.failurePolicy", `supported values: "Closed", "Open"`},
-		"deny action":             {name, "{denyAction: Ignore}", "spec.denyAction", `supported values: "Drop", "Reject"`},
-		"mask of one bit":         {name, `{markMask: "0x40"}`, "spec.markMask", `write them in hexadecimal, such as "0x60"`},
-		"mask of three bits":      {name, `{markMask: "0x70"}`, "spec.markMask", "exactly two bits"},
-		"mask of two and one bit": {name, `{markMask: "0x61"}`, "spec.markMask", "exactly two bits"},
-		"mask of no bit":          {name, `{markMask: "0x0"}`, "spec.markMask", "exactly two bits"},
-		"mask in decimal":         {name, `{markMask: "96"}`, "spec.markMask", "in hexadecimal"},
-		"mask over 32 bits":       {name, `{markMask: "0x600000000"}`, "spec.markMask", "may not be more than 10"},
-		"queues over the end":     {name, "{queues: {base: 65530, count: 7}}", "spec.queues", "base + count is at most 65536"},
-		"no queue":                {name, "{queues: {count: 0}}", "spec.queues.count", "greater than or equal to 1"},
-		"negative queue":          {name, "{queues: {base: -1}}", "spec.queues.base", "greater than or equal to 0"},
-		"image with a space":      {name, "{image: 'sluice: v1'}", "spec.image", "REGISTRY/NAME:TAG"},
-		"toleration without a key":   {name, "{tolerations: [{effect: NoSchedule}]}", "spec.tolerations[0]", "add operator: Exists"},
-		"toleration with a value": {name, "{tolerations: [{key: a, operator: Exists, value: b}]}", "spec.tolerations[0]", "remove value, or write operator: Equal"},
-		"taint effect":            {name, "{tolerations: [{operator: Exists, effect: Never}]}", "spec.tolerations[0].effect", `"NoExecute"`},
-		"request over limit":      {name, "{agent: {resources: {requests: {memory: 1Gi}, limits: {memory: 512Mi}}}}", "spec.agent.resources", "lower the request or raise the limit"},
-		"unknown resource":        {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
-		"negative resource":       {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
-		"too many log lines":      {name, "{denialLog: {linesPerSecond: 1000000}}", "spec.denialLog.linesPerSecond", "less than or equal to 10000"},
+		"another name":             {"second", "{}", "", "a cluster has one Enforcer: write metadata.name: default"},
+		"failure policy":           {name, "{failurePolicy: Ajar}", "spec.failurePolicy", `supported values: "Closed", "Open"`},
+		"deny action":              {name, "{denyAction: Ignore}", "spec.denyAction", `supported values: "Drop", "Reject"`},
+		"mask of one bit":          {name, `{markMask: "0x40"}`, "spec.markMask", `write them in hexadecimal, such as "0x60"`},
+		"mask of three bits":       {name, `{markMask: "0x70"}`, "spec.markMask", "exactly two bits"},
+		"mask of two and one bit":  {name, `{markMask: "0x61"}`, "spec.markMask", "exactly two bits"},
+		"mask of no bit":           {name, `{markMask: "0x0"}`, "spec.markMask", "exactly two bits"},
+		"mask in decimal":          {name, `{markMask: "96"}`, "spec.markMask", "in hexadecimal"},
+		"mask over 32 bits":        {name, `{markMask: "0x600000000"}`, "spec.markMask", "may not be more than 10"},
+		"queues over the end":      {name, "{queues: {base: 65530, count: 7}}", "spec.queues", "base + count is at most 65536"},
+		"no queue":                 {name, "{queues: {count: 0}}", "spec.queues.count", "greater than or equal to 1"},
+		"negative queue":           {name, "{queues: {base: -1}}", "spec.queues.base", "greater than or equal to 0"},
+		"image with a space":       {name, "{image: 'sluice: v1'}", "spec.image", "REGISTRY/NAME:TAG"},
+		"toleration without a key": {name, "{tolerations: [{effect: NoSchedule}]}", "spec.tolerations[0]", "add operator: Exists"},
+		"toleration with a value":  {name, "{tolerations: [{key: a, operator: Exists, value: b}]}", "spec.tolerations[0]", "remove value, or write operator: Equal"},
+		"taint effect":             {name, "{tolerations: [{operator: Exists, effect: Never}]}", "spec.tolerations[0].effect", `"NoExecute"`},
+		"request over limit":       {name, "{agent: {resources: {requests: {memory: 1Gi}, limits: {memory: 512Mi}}}}", "spec.agent.resources", "lower the request or raise the limit"},
+		"unknown resource":         {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
+		"negative resource":        {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
+		"too many log lines":       {name, "{denialLog: {linesPerSecond: 1000000}}", "spec.denialLog.linesPerSecond", "less than or equal to 10000"},
 	}
 	c := server.Client(t)
 	for test, tt := range tests {
@@ -159,7 +159,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"one node":               "{nodeSelector: {kubernetes.io/hostname: a}, tolerations: []}",
 		"toleration":             "{tolerations: [{key: a, value: b, effect: NoExecute}, {key: a, operator: Exists}]}",
 		"image by digest":        "{image: 'registry.example:5000/net/sluice@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'}",
-		"failure policy Open and deny action Reject":          "{failurePolicy: Open, denyAction: Reject}",
+		"failure policy Open and deny action Reject": "{failurePolicy: Open, denyAction: Reject}",
 	}
 	c := server.Client(t)
 	for name, spec := range tests {

@@ -103,14 +103,14 @@ func TestNodeEnforcerColumns(t *testing.T) {
 	store(t, working, func() {
 		contains := v1alpha1.ResourceVersions{NetworkPolicies: "1201", Pods: "98811", Namespaces: "530"}
 		working.Status = v1alpha1.NodeEnforcerStatus{
-			Published:        &v1alpha1.Generation{Number: 4712, Time: metav1.NowMicro(), Contains: contains},
-			Acknowledged:     &v1alpha1.Generation{Number: 4711, Time: metav1.NowMicro(), Contains: contains},
-			Pods:             v1alpha1.PodCounts{Local: 38, Isolated: 21},
-			Policies:         9,
-			Tree:             &v1alpha1.Tree{SizeBytes: 217_416, CompileMicroseconds: 812},
-			Verdicts:         v1alpha1.Verdicts{Allowed: 1_204_331, Denied: 877, Unreadable: 3},
+			Published:              &v1alpha1.Generation{Number: 4712, Time: metav1.NowMicro(), Contains: contains},
+			Acknowledged:           &v1alpha1.Generation{Number: 4711, Time: metav1.NowMicro(), Contains: contains},
+			Pods:                   v1alpha1.PodCounts{Local: 38, Isolated: 21},
+			Policies:               9,
+			Tree:                   &v1alpha1.Tree{SizeBytes: 217_416, CompileMicroseconds: 812},
+			Verdicts:               v1alpha1.Verdicts{Allowed: 1_204_331, Denied: 877, Unreadable: 3},
 			ConnectionsReevaluated: 5120,
-			Kernel:           &v1alpha1.Kernel{Release: "6.18.0", Queueing: v1alpha1.QueueTarget},
+			Kernel:                 &v1alpha1.Kernel{Release: "6.18.0", Queueing: v1alpha1.QueueTarget},
 		}
 		setAll(&working.Status.Conditions,
 			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "the dataplane enforces the published generation"),

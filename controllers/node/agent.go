@@ -182,8 +182,10 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 // unlessDone returns the error, or nil if the context has ended and is the cause
 // of the error.
 func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }

@@ -94,10 +94,10 @@ type EnforcerSpec struct {
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations are the tolerations of the pod that enforces on a node. Policies are
-	// not enforced on a node that this pod does not tolerate, although other pods may
-	// run there, so by default the pod tolerates every taint. If a later taint evicts
-	// the pod, the rules on the node stay unchanged. Default: [{operator: Exists}].
+	// tolerations are the tolerations of the pod that enforces on a node. On a node with
+	// a taint that this pod does not tolerate, other pods may run without enforcement,
+	// so by default the pod tolerates every taint. If a later taint evicts the pod, the
+	// rules on the node stay unchanged. Default: [{operator: Exists}].
 	// +kubebuilder:default={{operator: Exists}}
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic

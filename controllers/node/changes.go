@@ -31,10 +31,10 @@ type changes struct {
 	waiting map[types.NamespacedName]waitingChange
 	// newest is the newest resource version of any event.
 	newest uint64
-	// undelivered has the versions in the cache that are newer than newest and whose
-	// events the informer has not delivered yet. Events of a watch come in the order
-	// of versions, so newest is enough for them. Events of a list come in any order,
-	// but the cache has the complete list before the first of them.
+	// undelivered has the versions in the cache whose events the informer has not
+	// delivered yet, if they are newer than the field newest. A watch delivers events
+	// in the order of versions, so newest is enough there. A list delivers events in
+	// any order, but the cache has the complete list before the first event.
 	undelivered map[uint64]struct{}
 }
 

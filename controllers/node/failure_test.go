@@ -3,9 +3,6 @@ package node_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,76 +18,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/test/eventually"
-	"github.com/sluicenet/sluice/test/kube"
 )
-
-// cable is a TCP proxy to the API server that can be cut.
-type cable struct {
-	address, server string
-
-	mu       sync.Mutex
-	listener net.Listener
-	ends     []net.Conn
-}
-
-// newCable returns a cable that is cut.
-func newCable(t *testing.T) *cable {
-	t.Helper()
-	to, err := url.Parse(server.Config().Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if to.Host == "" {
-		to.Host = server.Config().Host
-	}
-	c := &cable{address: kube.FreeAddress(t), server: to.Host}
-	t.Cleanup(c.cut)
-	return c
-}
-
-// connect starts to accept connections.
-func (c *cable) connect(t *testing.T) {
-	t.Helper()
-	l, err := net.Listen("tcp", c.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.mu.Lock()
-	c.listener = l
-	c.mu.Unlock()
-	go func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", c.server)
-			if err != nil {
-				near.Close()
-				continue
-			}
-			c.mu.Lock()
-			c.ends = append(c.ends, near, far)
-			c.mu.Unlock()
-			go func() { _, _ = io.Copy(near, far); near.Close() }()
-			go func() { _, _ = io.Copy(far, near); far.Close() }()
-		}
-	}()
-}
-
-// cut closes all connections and accepts no new ones.
-func (c *cable) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.listener != nil {
-		c.listener.Close()
-		c.listener = nil
-	}
-	for _, end := range c.ends {
-		end.Close()
-	}
-	c.ends = nil
-}
 
 // publishEmpty publishes a tree, as an earlier agent did, and returns its generation.
 func publishEmpty(t *testing.T, name, stateDir string) uint64 {
@@ -114,9 +42,8 @@ func TestAPIServerUnreachable(t *testing.T) {
 	c := newCluster(t)
 	dir := t.TempDir()
 	before := publishEmpty(t, "away", dir)
-	line := newCable(t)
-	config := server.Config()
-	config.Host = "https://" + line.address
+	link, config := server.Link(t, server.Config())
+	c.must(t, link.Cut())
 	a := start(t, config, "away", dir)
 	eventually.NoError(t, func() error { return unready(a.ready("api-server")) })
 	if err := a.ready("published"); err == nil {
@@ -126,7 +53,7 @@ func TestAPIServerUnreachable(t *testing.T) {
 		t.Errorf("generation %d while the API server cannot be reached, want %d", got, before)
 	}
 
-	line.connect(t)
+	c.must(t, link.Mend())
 	c.pod(t, "db", "away", "10.5.0.2")
 	web := c.pod(t, "web", "elsewhere", "10.5.0.3")
 	c.policyFor(t, "db", from("web"))
@@ -138,14 +65,14 @@ func TestAPIServerUnreachable(t *testing.T) {
 	}
 	pods := a.metric(t, "sluice_agent_objects", "Pod")
 
-	line.cut()
+	c.must(t, link.Cut())
 	eventually.NoError(t, func() error { return unready(a.ready("api-server")) })
 	kept := a.generation(t)
 	c.must(t, c.Delete(t.Context(), web, now))
 	if got := a.generation(t); got != kept {
 		t.Errorf("generation %d after the connection was cut, want %d", got, kept)
 	}
-	line.connect(t)
+	c.must(t, link.Mend())
 	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Deny)
 	eventually.NoError(t, func() error { return a.ready("api-server") })
 	if got := a.generation(t); got != kept+1 {

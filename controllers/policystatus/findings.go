@@ -52,8 +52,8 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 }
 
 // run runs lint after changes until the context ends. After each run it calls
-// report with the policies whose findings changed, after the first run with the
-// result of all.
+// report with the policies whose findings changed. After the first run it calls
+// report with the result of all instead.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

@@ -62,9 +62,9 @@ func (r *Reconciler) requirements(np *networkingv1.NetworkPolicy, pods []corev1.
 	return selected, required
 }
 
-// startTime is how long a restarted operator keeps the statuses of the previous
-// one. At first, it has no record of which changes of pods were relevant, and agents
-// report within 12 seconds that they contain the newest ones.
+// startTime is how long a restarted operator keeps the statuses of the previous one.
+// After a restart, every change of a pod counts as relevant, so nodes seem to be
+// behind until their agents report the newest versions, within 12 seconds.
 const startTime = 15 * time.Second
 
 // remainingStartTime returns how much of startTime is left.

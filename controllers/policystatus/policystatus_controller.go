@@ -116,8 +116,9 @@ func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, see
 	return false, nil
 }
 
-// retryInterval is the time until the next attempt after a conflict. The event of
-// the conflicting write may have come already, so it may not cause one.
+// retryInterval is the time until the next attempt after a conflict. Without an
+// attempt the status could stay outdated, because the event of the conflicting write
+// may have come already.
 const retryInterval = 100 * time.Millisecond
 
 // find returns the PolicyStatus of a policy. It creates the object if there is

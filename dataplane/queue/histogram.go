@@ -28,7 +28,7 @@ type histogram struct {
 
 func (h *histogram) observe(d time.Duration) {
 	d = max(d, 0)
-	// i becomes how often firstBound must be doubled to reach d.
+	// i becomes the index of the first bound that is not below d.
 	i := bits.Len64(uint64((d + firstBound - 1) / firstBound))
 	if i > 0 && uint64(d) <= uint64(firstBound)<<(i-1) {
 		i--

@@ -30,7 +30,7 @@ type worker struct {
 	// them when the queue is unbound.
 	evaluator rule.Evaluator
 	decoder   packet.Decoder
-	// interest is which verdicts of the current batch have a subscriber.
+	// interest is which verdicts of the current batch must be published.
 	interest interest
 	// timed is set if the current batch, which began at begun, is a sample.
 	// timeLookup is set until one of its lookups is timed.

@@ -31,8 +31,9 @@ func isolatedErrorsTo(chain string, of expressions) []expressions {
 }
 
 // settleErrorRules carries out the verdict for an ICMP error. It does not mark the
-// connection, which is not that of the sender. It drops rather than rejects,
-// because no reply to an ICMP error is permitted.
+// connection, because the verdict applies to the sender of the error, not to the
+// connection that the error is about. It drops rather than rejects, because a reply
+// to an ICMP error is not permitted.
 func (c Config) settleErrorRules() []expressions {
 	m := c.Marks
 	return []expressions{

@@ -21,8 +21,8 @@ type set struct {
 	order   binaryutil.ByteOrder
 }
 
-// addressSet is a set of addresses. Packets of a family are looked up in it by the
-// field of the IP header at an offset.
+// addressSet is a set of addresses of one family. A packet is looked up in it by the
+// field at an offset of its IP header.
 type addressSet struct {
 	set
 	family         byte

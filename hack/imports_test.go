@@ -30,7 +30,8 @@ func TestTransitiveImports(t *testing.T) {
 		forbidden []string
 	}{
 		{
-			"the agent has no access to packets", []string{"./controllers/node/..."},
+			"the agent has no access to packets",
+			[]string{"./controllers/node/..."},
 			packetModules,
 		},
 		{
@@ -39,11 +40,13 @@ func TestTransitiveImports(t *testing.T) {
 			packetModules,
 		},
 		{
-			"the dataplane links no Kubernetes", []string{"./dataplane/..."},
+			"the dataplane links no Kubernetes",
+			[]string{"./dataplane/..."},
 			kubernetesModules,
 		},
 		{
-			"a shipped program links neither tests nor the demo", []string{"./cmd/sluice"},
+			"a shipped program links neither tests nor the demo",
+			[]string{"./cmd/sluice"},
 			[]string{module + "/test", module + "/demo", module + "/cmd/sluice-demo"},
 		},
 	} {

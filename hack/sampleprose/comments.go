@@ -5,11 +5,15 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"regexp"
 	"strings"
 )
 
 // minWords is the number of words from which a comment on one line counts.
 const minWords = 8
+
+// generatorMarker is a line that controller-gen reads.
+var generatorMarker = regexp.MustCompile(`(?m)^\+\S.*$`)
 
 // comments returns the doc comments of a Go file and its longer other comments.
 func comments(name string, content []byte) ([]block, error) {
@@ -24,7 +28,7 @@ func comments(name string, content []byte) ([]block, error) {
 	documents := docComments(file)
 	var blocks []block
 	for _, group := range file.Comments {
-		prose := strings.TrimSpace(group.Text())
+		prose := strings.TrimSpace(generatorMarker.ReplaceAllString(group.Text(), ""))
 		long := strings.Contains(prose, "\n") || len(strings.Fields(prose)) >= minWords
 		if prose != "" && (documents[group] || long) {
 			blocks = append(blocks, block{name, files.Position(group.Pos()).Line, prose})

@@ -1,6 +1,6 @@
 // Command words finds words that the project avoids, in everything that a
-// person reads: Go comments, messages and names, Markdown, YAML, shell and the
-// Makefile. The list with the words to write instead is words.yaml;
+// person reads: Go comments, messages and names, Markdown, YAML, shell, golden files
+// and the Makefile. The list with the words to write instead is words.yaml;
 // docs/glossary.md explains them.
 //
 //	words           print the number of findings for each folder

@@ -45,7 +45,7 @@ func reader(name string) func(name string, content []byte) ([]text, error) {
 		return goTexts
 	case ".md":
 		return markdown
-	case ".yaml", ".yml", ".sh":
+	case ".yaml", ".yml", ".json", ".sh", ".golden", ".nft", ".txt":
 		return plain
 	}
 	if base == "Makefile" || base == "Dockerfile" || name == ".ci/run" || name == "PROJECT" {

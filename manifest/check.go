@@ -3,6 +3,7 @@ package manifest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,16 +12,17 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// checker compares a decoded JSON value with the Go type it is meant for and
-// names every difference. It runs only where the decoder has already found a
-// fault: decoders name the first one, and without its indexes.
+// checker compares a decoded JSON value with the Go type that it should fit, and
+// reports each difference with its path. It runs only after the decoder has
+// returned an error: decoders report only the first wrong type, and its path
+// without indexes.
 type checker struct {
-	// strict reports fields that the type does not have.
+	// strict makes the checker report fields that the type does not have.
 	strict bool
 	report func(at path, message string)
 }
 
-// check reads raw into nothing and reports what t would not take.
+// check reports each field of raw that does not fit t.
 func (c *checker) check(raw []byte, t reflect.Type) {
 	var value any
 	if kjson.UnmarshalCaseSensitivePreserveInts(raw, &value) != nil {
@@ -54,7 +56,7 @@ func (c *checker) value(v any, t reflect.Type, at path) {
 			c.mismatch(v, "an object", at)
 			return
 		}
-		for _, k := range sortedAny(m) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
 			c.value(m[k], t.Elem(), at.key(k))
 		}
 	case reflect.Slice:
@@ -84,7 +86,7 @@ func (c *checker) value(v any, t reflect.Type, at path) {
 	}
 }
 
-// custom tries a type that decodes itself.
+// custom checks a value of a type that has its own decoder.
 func (c *checker) custom(v any, t reflect.Type, at path) {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -107,7 +109,7 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 		return
 	}
 	fields := fieldsOf(t)
-	for _, k := range sortedAny(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if field, known := fields[k]; known {
 			c.value(m[k], field, at.key(k))
 		} else if c.strict {
@@ -116,45 +118,48 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 	}
 }
 
-// mismatch reports a value of another type than the wanted one.
+// mismatch reports a value of the wrong type.
 func (c *checker) mismatch(v any, want string, at path) {
-	var got string
+	c.report(at, fmt.Sprintf("is %s, must be %s%s", describe(v), want, fixType(v, want)))
+}
+
+// describe returns a text such as "the number 80".
+func describe(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
-		got = "an object"
+		return "an object"
 	case []any:
-		got = "a list"
+		return "a list"
 	case string:
-		got = fmt.Sprintf("the string %q", v)
+		return fmt.Sprintf("the string %q", v)
 	case bool:
-		got = fmt.Sprintf("the boolean %t", v)
+		return fmt.Sprintf("the boolean %t", v)
 	default:
-		got = fmt.Sprintf("the number %v", v)
+		return fmt.Sprintf("the number %v", v)
 	}
-	mend := ""
+}
+
+// fixType returns how to write the value with the right type, or "".
+func fixType(v any, want string) string {
 	_, isString := v.(string)
 	_, isList := v.([]any)
 	_, isObject := v.(map[string]any)
 	switch {
 	case want == "a string" && !isList && !isObject:
-		mend = "; put it in quotes"
+		return "; put it in quotes"
 	case (want == "a whole number" || want == "true or false") && isString:
-		mend = "; if it is in quotes, take them away"
+		return "; if it is in quotes, remove them"
 	case want == "a list" && isObject:
-		mend = "; begin its entries with a dash"
+		return "; begin its entries with a dash"
 	case want == "an object" && isList:
-		mend = "; take the dash away"
+		return "; remove the dash"
 	}
-	c.report(at, fmt.Sprintf("is %s, must be %s%s", got, want, mend))
+	return ""
 }
 
-// suggest names the field that was probably meant, or all that are possible.
+// suggest returns the field that was probably meant, or all possible fields.
 func suggest(got string, fields map[string]reflect.Type) string {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(fields))
 	best, bestDistance := "", 3
 	for _, name := range names {
 		d := distance(strings.ToLower(got), strings.ToLower(name))
@@ -168,8 +173,8 @@ func suggest(got string, fields map[string]reflect.Type) string {
 	return "want one of " + strings.Join(names, ", ")
 }
 
-// distance is the edit distance of Levenshtein, a swap of two neighbours
-// counting as one edit.
+// distance returns the edit distance of Levenshtein. A swap of two neighbors
+// counts as one edit.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -192,11 +197,22 @@ func distance(a, b string) int {
 	return last[len(b)]
 }
 
-func sortedAny(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// fieldsOf returns the types of a struct's fields by their names in JSON.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	collectFields(t, fields)
+	return fields
+}
+
+func collectFields(t reflect.Type, into map[string]reflect.Type) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && (name == "" || strings.Contains(options, "inline")):
+			collectFields(f.Type, into)
+		case name != "" && name != "-":
+			into[name] = f.Type
+		}
 	}
-	slices.Sort(keys)
-	return keys
 }

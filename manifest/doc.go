@@ -1,16 +1,19 @@
-// Package manifest reads Kubernetes objects from files, directories and
-// standard input, the way kubectl does, for everything that Sluice answers
-// without a cluster.
+// Package manifest reads Kubernetes objects from files, directories and standard
+// input, as kubectl does, so that policies can be checked without a cluster.
 //
-// It understands YAML streams, JSON, streams of JSON values, and lists (List,
-// PodList, NamespaceList, NodeList, NetworkPolicyList, also inside each other),
-// so hand-written files and `kubectl get -o yaml|json` dumps both do. Of the
-// kinds it takes Pod, Namespace, Node and networking.k8s.io/v1 NetworkPolicy;
-// every other kind is counted and skipped. Objects get the defaults that the
-// API server gives.
+// It reads streams of YAML documents, streams of JSON values, and lists: List,
+// PodList, NamespaceList, NodeList and NetworkPolicyList, also inside each
+// other. Both hand-written files and dumps from `kubectl get -o yaml` or
+// `-o json` are valid input. It reads the kinds Pod, Namespace, Node and
+// NetworkPolicy (networking.k8s.io/v1), and counts and skips all other kinds.
 //
-// What the API server would not take is an error that names file, line, object
-// and field. What it would take and what still cannot be understood, such as a
-// CIDR with a typo, is no error here: package policy reports it as a problem
-// of that policy.
+// The input is read completely or not at all. If a part is not a valid object,
+// Read returns an error that names file, line, object and field. Invalid parts
+// of a policy that the API server accepts, such as a CIDR with a typo, are not
+// errors of Read: package policy reports them as errors of the policy.
+//
+// The values in YAML are those that kubectl reads, because both use version 2 of
+// the YAML parser. Version 3 parses the text again to find the line of an error.
+// A list in block style is split into its items by lines and decoded in
+// parallel: the parser alone would use one processor.
 package manifest

@@ -226,7 +226,7 @@ func TestReadErrors(t *testing.T) {
 		},
 		"S61 a list for an object": {
 			policy("  podSelector:\n  - matchLabels: {a: b}\n"),
-			[]string{"standard input:6: NetworkPolicy default/db: spec.podSelector: is a list, must be an object; take the dash away"},
+			[]string{"standard input:6: NetworkPolicy default/db: spec.podSelector: is a list, must be an object; remove the dash"},
 		},
 		"S61 an object for a list": {
 			policy("  podSelector: {}\n  egress:\n    to: []\n"),
@@ -253,7 +253,7 @@ func TestReadErrors(t *testing.T) {
 			[]string{"standard input:2: NetworkPolicy default/a: spec.podSelector: the field is given twice; keep one"},
 		},
 		"S61 no pod address":      {pod("  podIPs:\n  - ip: 10.0.0.1\n  - ip: 10.0.0.300\n"), []string{`standard input:8: Pod default/web: status.podIPs[1].ip: "10.0.0.300" is not an IP address`}},
-		"S61 a pod's wrong type":  {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  hostNetwork: \"yes\"\n", []string{`standard input:6: Pod default/web: spec.hostNetwork: is the string "yes", must be true or false; if it is in quotes, take them away`}},
+		"S61 a pod's wrong type":  {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  hostNetwork: \"yes\"\n", []string{`standard input:6: Pod default/web: spec.hostNetwork: is the string "yes", must be true or false; if it is in quotes, remove them`}},
 		"S61 no container port":   {"apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - ports:\n    - {name: http, containerPort: 80000}\n", []string{"standard input:7: Pod default/web: spec.containers[0].ports[0].containerPort: 80000 is not a port: want 1 to 65535"}},
 		"S61 no node address":     {"apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus:\n  addresses:\n  - {type: InternalIP, address: n.example}\n", []string{`standard input:6: Node n1: status.addresses[0].address: "n.example" is not an IP address`}},
 		"S61 two pods of a name":  {podYAML + "---\n" + strings.Replace(podYAML, "10.0.0.1", "10.0.0.2", 2), []string{"standard input:17: Pod default/web: is in the input twice with different content, first at standard input:1; remove one or rename it"}},

@@ -11,10 +11,9 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// parseYAML parses a text that holds one YAML document, with the values that
-// kubectl reads in it: both use version 2 of the parser, in which an unquoted
-// yes is a boolean. The text may end before the document does only in comments.
-// The error is a syntaxErrors.
+// parseYAML parses one YAML document. Only comments may follow it in the text.
+// The values are those that kubectl reads: an unquoted yes is a boolean. The
+// error is a syntaxErrors.
 func parseYAML(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
 	var duplicates *yaml.TypeError
@@ -89,8 +88,8 @@ func yamlErrors(text []byte, err error) syntaxErrors {
 	return out
 }
 
-// countsFromZero reports whether the parser counts the lines from 0 in an error.
-// It does so in the errors of its grammar, but not in those of its scanner.
+// countsFromZero reports whether the line in an error of the parser is counted
+// from 0. This is so in errors of its grammar, but not in errors of its scanner.
 func countsFromZero(message string) bool {
 	for _, start := range []string{"<", "'", "',", "key", "node content"} {
 		if strings.HasPrefix(message, "did not find expected "+start) {
@@ -100,7 +99,7 @@ func countsFromZero(message string) bool {
 	return false
 }
 
-// explainYAML adds to an error of the parser how to fix it.
+// explainYAML adds to an error of the parser how to fix the text.
 func explainYAML(message string) string {
 	switch {
 	case strings.Contains(message, "cannot start any token"):

@@ -69,7 +69,7 @@ func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) 
 		case networkingv1.PolicyTypeEgress:
 			isolates[rule.Egress] = true
 		default:
-			r.errors.add(fmt.Sprintf("spec.policyTypes[%d]", i), "%q: want Ingress or Egress; until then the policy isolates both directions", t)
+			r.errors.add(fmt.Sprintf("spec.policyTypes[%d]", i), "%q: want Ingress or Egress; until it is fixed, the policy isolates both directions", t)
 			isolates = [2]bool{true, true}
 		}
 	}
@@ -162,7 +162,7 @@ func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyP
 	}
 	switch {
 	case in.Port == nil && in.EndPort != nil:
-		r.errors.add(at.field("endPort").String(), "%d without a port: give port, the first of the range", *in.EndPort)
+		r.errors.add(at.field("endPort").String(), "%d without a port: set port to the first port of the range", *in.EndPort)
 		return Port{}
 	case in.Port == nil:
 		return Port{Protocol: protocol, First: 0, Last: 65535}
@@ -179,7 +179,7 @@ func (r *networkPolicyReader) portName(at fieldPath, protocol flow.Protocol, in 
 		return Port{}
 	}
 	if faults := validation.IsValidPortName(in.Port.StrVal); len(faults) > 0 {
-		r.errors.add(at.field("port").String(), "%q is no port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
+		r.errors.add(at.field("port").String(), "%q is not a port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
 		return Port{}
 	}
 	return Port{Protocol: protocol, Name: in.Port.StrVal}
@@ -205,13 +205,13 @@ func (r *networkPolicyReader) portNumber(at fieldPath, protocol flow.Protocol, i
 func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyPeer) Peer {
 	switch {
 	case in.IPBlock != nil && (in.PodSelector != nil || in.NamespaceSelector != nil):
-		r.errors.add(at.String(), "ipBlock stands with a selector: give each an entry of its own")
+		r.errors.add(at.String(), "ipBlock and a selector are in one entry: write two entries")
 		return Peer{Invalid: true}
 	case in.IPBlock != nil:
 		block, valid := r.block(at.field("ipBlock"), in.IPBlock)
 		return Peer{Block: block, Invalid: !valid}
 	case in.NamespaceSelector == nil && in.PodSelector == nil:
-		r.errors.add(at.String(), "names no peer: give podSelector, namespaceSelector or ipBlock, or leave the list empty to mean everybody")
+		r.errors.add(at.String(), "the entry is empty: set podSelector, namespaceSelector or ipBlock, or leave out the list to match every peer")
 		return Peer{Invalid: true}
 	}
 	var out Peer
@@ -260,7 +260,7 @@ func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out
 func ParseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is no CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)
+		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)
 	}
 	if ip.To4() != nil && strings.Contains(s, ":") {
 		return netip.Prefix{}, fmt.Errorf("%q is an IPv4-mapped CIDR: write it as IPv4", s)

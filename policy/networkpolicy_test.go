@@ -24,16 +24,16 @@ func TestFieldErrorsNameFieldAndFix(t *testing.T) {
 		"except outside":       {`{"egress":[{},{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["10.0.1.0/24","10.1.0.0/24"]}}]}]}`, "spec.egress[1].to[0].ipBlock.except[1]", "not inside the cidr 10.0.0.0/16"},
 		"except wider":         {`{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["10.0.0.0/8"]}}]}]}`, "spec.egress[0].to[0].ipBlock.except[0]", "not inside"},
 		"except other family":  {`{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/16","except":["fd00::/64"]}}]}]}`, "spec.egress[0].to[0].ipBlock.except[0]", "not inside"},
-		"block and selector":   {`{"egress":[{"to":[{"podSelector":{},"ipBlock":{"cidr":"10.0.0.0/16"}}]}]}`, "spec.egress[0].to[0]", "an entry of its own"},
-		"peer without a field": {`{"ingress":[{"from":[{}]}]}`, "spec.ingress[0].from[0]", "names no peer"},
+		"block and selector":   {`{"egress":[{"to":[{"podSelector":{},"ipBlock":{"cidr":"10.0.0.0/16"}}]}]}`, "spec.egress[0].to[0]", "write two entries"},
+		"peer without a field": {`{"ingress":[{"from":[{}]}]}`, "spec.ingress[0].from[0]", "the entry is empty"},
 		"peer selector":        {`{"ingress":[{"from":[{"namespaceSelector":{"matchExpressions":[{"key":"a","operator":"Exists","values":["x"]}]}}]}]}`, "spec.ingress[0].from[0].namespaceSelector.matchExpressions[0]", "values"},
 		"protocol":             {`{"ingress":[{"ports":[{"protocol":"ICMP"}]}]}`, "spec.ingress[0].ports[0].protocol", "want TCP, UDP or SCTP"},
 		"port 0":               {`{"ingress":[{"ports":[{"port":0}]}]}`, "spec.ingress[0].ports[0].port", "want 1 to 65535"},
 		"port 65536":           {`{"ingress":[{"ports":[{"port":65536}]}]}`, "spec.ingress[0].ports[0].port", "want 1 to 65535"},
-		"port name":            {`{"ingress":[{"ports":[{"port":"not_a_name"}]}]}`, "spec.ingress[0].ports[0].port", "no port name"},
+		"port name":            {`{"ingress":[{"ports":[{"port":"not_a_name"}]}]}`, "spec.ingress[0].ports[0].port", "not a port name"},
 		"endPort below":        {`{"ingress":[{"ports":[{"port":80,"endPort":79}]}]}`, "spec.ingress[0].ports[0].endPort", "want 80 (the port) to 65535"},
 		"endPort with a name":  {`{"ingress":[{"ports":[{"port":"http","endPort":80}]}]}`, "spec.ingress[0].ports[0].endPort", "needs a port number"},
-		"endPort alone":        {`{"ingress":[{"ports":[{"endPort":80}]}]}`, "spec.ingress[0].ports[0].endPort", "give port"},
+		"endPort alone":        {`{"ingress":[{"ports":[{"endPort":80}]}]}`, "spec.ingress[0].ports[0].endPort", "set port"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

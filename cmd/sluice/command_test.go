@@ -215,7 +215,7 @@ func TestNotes(t *testing.T) {
 	_, _, stderr := sluice(text, "matrix", "-f", "-", "--port", "80")
 	want := `note: skipped kinds that do not affect policies: 1 Service
 note: no Namespace object for default: no namespaceSelector matches the pods there
-note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is no CIDR: write an address, a slash and a length, such as 10.0.0.0/8
+note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8
 `
 	if diff := cmp.Diff(want, stderr); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)

@@ -1,0 +1,111 @@
+package policy_test
+
+import (
+	"fmt"
+	"net/netip"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// read reads a NetworkPolicy in YAML.
+func read(text string) *policy.Policy {
+	var in networkingv1.NetworkPolicy
+	if err := yaml.UnmarshalStrict([]byte(text), &in); err != nil {
+		panic(err)
+	}
+	p, _ := policy.ReadNetworkPolicy(&in)
+	return p
+}
+
+// The model has the defaults of the API server, and each rule describes itself.
+func ExampleReadNetworkPolicy() {
+	p := read(`
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from:
+    - podSelector: {matchLabels: {app: web}}
+    - ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.1/32]}
+    ports: [{port: 5432}]
+`)
+	fmt.Println(p, "selects", &p.Subject)
+	fmt.Println("isolates ingress:", p.Isolates[rule.Ingress])
+	fmt.Println("isolates egress:", p.Isolates[rule.Egress])
+	fmt.Println(&p.Ingress[0])
+	// Output:
+	// shop/db selects pods app=db in namespace shop
+	// isolates ingress: true
+	// isolates egress: false
+	// ingress[0] from pods app=web in namespace shop or 192.0.2.0/24 except 192.0.2.1/32 on TCP 5432
+}
+
+// A part that cannot be understood fails closed: the rule with the invalid CIDR
+// allows nothing, and the policy still isolates its pods.
+func ExampleReadNetworkPolicy_errors() {
+	p := read(`
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{ipBlock: {cidr: 192.0.2.0/33}}]
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+`)
+	for _, e := range p.Errors {
+		fmt.Println(e)
+	}
+	for i := range p.Ingress {
+		fmt.Println(p.Ingress[i].Field, "is invalid:", p.Ingress[i].Invalid)
+	}
+	// Output:
+	// spec.ingress[0].from[0].ipBlock.cidr: "192.0.2.0/33" is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8
+	// spec.ingress[0] is invalid: true
+	// spec.ingress[1] is invalid: false
+}
+
+// A policy selects pods of its own namespace by their labels.
+func ExamplePolicy_Selects() {
+	p := read(`
+metadata: {name: db, namespace: shop}
+spec: {podSelector: {matchLabels: {app: db}}}
+`)
+	db := policy.LabelsOf(map[string]string{"app": "db"})
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "db-0", Labels: db}))
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "node-db", Labels: db, HostNetwork: true}))
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "lab", Name: "db-0", Labels: db}))
+	// Output:
+	// true
+	// false
+	// false
+}
+
+// A snapshot finds the pod behind an address, so that peers can be matched
+// against it.
+func ExampleSnapshot_End() {
+	s := policy.NewSnapshot()
+	s.Load(policy.Objects{
+		Namespaces: []policy.Namespace{{Name: "shop", Labels: policy.LabelsOf(map[string]string{"team": "red"})}},
+		Pods: []*policy.Pod{{
+			Namespace: "shop", Name: "web", Running: true,
+			Labels: policy.LabelsOf(map[string]string{"app": "web"}), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
+		}},
+		Policies: []*policy.Policy{read(`
+metadata: {name: db, namespace: lab}
+spec:
+  podSelector: {}
+  ingress: [{from: [{namespaceSelector: {matchLabels: {team: red}}}]}]
+`)},
+	})
+	r := &s.Policies()[0].Ingress[0]
+	for _, address := range []string{"10.0.0.1", "192.0.2.1"} {
+		end := s.End(netip.MustParseAddr(address))
+		fmt.Println(address, "matches:", r.Matches(&end))
+	}
+	// Output:
+	// 10.0.0.1 matches: true
+	// 192.0.2.1 matches: false
+}

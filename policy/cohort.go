@@ -79,7 +79,7 @@ func (s *Snapshot) leave(p *TrackedPod) {
 // bytes.
 func appendPortFields(to []byte, ports ContainerPorts) []byte {
 	for _, port := range ports {
-		to = append(appendField(to, port.Name), port.Protocol)
+		to = append(appendField(to, port.Name), byte(port.Protocol))
 		to = binary.NativeEndian.AppendUint16(to, port.Number)
 	}
 	return to

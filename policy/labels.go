@@ -10,17 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Labels is a set of labels that never changes. Equal sets are ==, and the
-// process holds each of them once, however many objects have it: the pods of a
-// Deployment all have the same. The zero value is the empty set.
+// Labels is an immutable set of labels. Equal sets are == and share memory,
+// because the pods of a Deployment all have the same labels. The zero value is
+// the empty set.
 type Labels struct {
-	// fields holds the keys, ascending, each with its value behind it.
+	// fields has the keys in ascending order, each followed by its value. See
+	// appendField.
 	fields unique.Handle[string]
 }
 
 var _ labels.Labels = Labels{}
 
-// LabelsOf gives the set that a map holds.
+// LabelsOf returns the labels of a map.
 func LabelsOf(in map[string]string) Labels {
 	if len(in) == 0 {
 		return Labels{}
@@ -38,7 +39,7 @@ func LabelsOf(in map[string]string) Labels {
 	return Labels{unique.Make(string(fields))}
 }
 
-// All gives the labels, keys ascending.
+// All returns the labels, sorted by key.
 func (l Labels) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		if l == (Labels{}) {
@@ -55,7 +56,7 @@ func (l Labels) All() iter.Seq2[string, string] {
 	}
 }
 
-// Lookup gives the value of a label, and whether the set has it.
+// Lookup returns the value of a label and whether the set has the label.
 func (l Labels) Lookup(label string) (value string, exists bool) {
 	for key, value := range l.All() {
 		if key == label {
@@ -71,13 +72,13 @@ func (l Labels) Has(label string) bool {
 	return exists
 }
 
-// Get gives the value of a label, "" when the set does not have it.
+// Get returns the value of a label, "" if the set does not have the label.
 func (l Labels) Get(label string) string {
 	value, _ := l.Lookup(label)
 	return value
 }
 
-// Map gives the labels as a map of the caller's own, nil for the empty set.
+// Map returns the labels as a new map, nil for the empty set.
 func (l Labels) Map() map[string]string {
 	if l == (Labels{}) {
 		return nil
@@ -85,29 +86,29 @@ func (l Labels) Map() map[string]string {
 	return maps.Collect(l.All())
 }
 
-// With gives the set with one label more, or another value of it.
+// With returns a set in which one label is added or has another value.
 func (l Labels) With(label, value string) Labels {
 	all := maps.Collect(l.All())
 	all[label] = value
 	return LabelsOf(all)
 }
 
-// String writes the labels as kubectl does: app=web,tier=front.
+// String returns the labels in the syntax of kubectl, such as app=web,tier=front.
 func (l Labels) String() string { return labels.Set(l.Map()).String() }
 
-// appendField appends a text and, ahead of it, its length, so that no two lists
-// of texts give the same bytes.
+// appendField appends the length of a text and the text, so that different lists
+// of texts have different bytes. For example, app and web are 3app3web.
 func appendField(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// cutField cuts off what appendField appended.
+// cutField cuts the first text that appendField appended.
 func cutField(fields string) (text, rest string) {
 	size, rest := cutNumber(fields)
 	return rest[:size], rest[size:]
 }
 
-// cutNumber cuts off a number that binary.AppendUvarint appended.
+// cutNumber cuts the first number that binary.AppendUvarint appended.
 func cutNumber(fields string) (n int, rest string) {
 	for i := 0; ; i++ {
 		n |= int(fields[i]&0x7f) << (7 * i)

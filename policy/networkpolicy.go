@@ -153,12 +153,11 @@ var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
 func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
 	protocol := flow.TCP
 	if in.Protocol != nil {
-		number, ok := protocolOf(*in.Protocol)
-		if !ok {
+		var ok bool
+		if protocol, ok = protocolOf(*in.Protocol); !ok {
 			r.errors.add(at.field("protocol").String(), "%q: want TCP, UDP or SCTP; a rule without ports allows every protocol", *in.Protocol)
 			return Port{}
 		}
-		protocol = flow.Protocol(number)
 	}
 	switch {
 	case in.Port == nil && in.EndPort != nil:
@@ -270,16 +269,16 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr, bits), nil
 }
 
-// protocolOf returns the IP protocol number of a protocol that has ports. The
-// default is TCP, as in the API server.
-func protocolOf(p corev1.Protocol) (uint8, bool) {
+// protocolOf converts a protocol that has ports. The default is TCP, as in the API
+// server.
+func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
 	switch p {
 	case corev1.ProtocolTCP, "":
-		return uint8(flow.TCP), true
+		return flow.TCP, true
 	case corev1.ProtocolUDP:
-		return uint8(flow.UDP), true
+		return flow.UDP, true
 	case corev1.ProtocolSCTP:
-		return uint8(flow.SCTP), true
+		return flow.SCTP, true
 	default:
 		return 0, false
 	}

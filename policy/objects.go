@@ -11,20 +11,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Pod is what matters of a corev1.Pod.
+// Pod is a Pod, reduced to what policies depend on.
 type Pod struct {
 	Namespace, Name, UID string
 	Labels               Labels
-	// Node is the node the pod is bound to, "" before it is.
+	// Node is the node that the pod is bound to, "" if it is not bound yet.
 	Node string
 	// Addresses are status.podIPs, HostAddresses status.hostIPs.
 	Addresses, HostAddresses []netip.Addr
-	// Ports are the named ports of the pod, in the order in which a name is
-	// looked up: containers first, then init containers that restart Always.
+	// Ports are the named ports in the order in which a name is resolved: those
+	// of containers, then those of init containers with restartPolicy Always.
 	Ports ContainerPorts
-	// HostNetwork pods have their node's addresses and are nobody's peer.
+	// HostNetwork reports that the pod has the addresses of its node. No selector
+	// matches such a pod.
 	HostNetwork bool
-	// Running is phase Running, Finished is phase Succeeded or Failed.
+	// Running reports phase Running, Finished phase Succeeded or Failed.
 	Running, Finished bool
 	Created           time.Time
 }
@@ -32,29 +33,28 @@ type Pod struct {
 // ContainerPorts are the named ports of a pod.
 type ContainerPorts []ContainerPort
 
-// ContainerPort is one named container port.
+// ContainerPort is a named port of a container.
 type ContainerPort struct {
-	Name string
-	// Protocol is an IP protocol number.
-	Protocol uint8
+	Name     string
+	Protocol flow.Protocol
 	Number   uint16
 }
 
-// Namespace is what matters of a corev1.Namespace.
+// Namespace is a Namespace, reduced to what policies depend on.
 type Namespace struct {
 	Name   string
 	Labels Labels
 }
 
-// Node is what matters of a corev1.Node.
+// Node is a Node, reduced to what policies depend on.
 type Node struct {
 	Name string
 	// Addresses are those of type InternalIP and ExternalIP.
 	Addresses []netip.Addr
 }
 
-// ReadPod returns what a Pod means. The errors name the fields that hold no
-// address or no port. Such fields are left out.
+// ReadPod reads a Pod. The errors name the fields that are not an address or not
+// a port. These fields are left out.
 func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	var r podReader
 	p := &Pod{
@@ -141,13 +141,13 @@ func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPor
 	return out
 }
 
-// ReadNamespace returns what a Namespace means.
+// ReadNamespace reads a Namespace.
 func ReadNamespace(in *corev1.Namespace) Namespace {
 	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels)}
 }
 
-// ReadNode returns what a Node means. The errors name the fields that hold no
-// address. Such fields are left out.
+// ReadNode reads a Node. The errors name the fields that are not an address.
+// These fields are left out.
 func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 	n := Node{Name: in.Name}
 	var errors FieldErrors
@@ -186,10 +186,10 @@ func (p *Pod) equal(q *Pod) bool {
 
 // Number returns the number of a named port, 0 if there is none of that name and
 // protocol.
-func (ports ContainerPorts) Number(protocol flow.Protocol, name string) uint16 {
-	for _, p := range ports {
-		if p.Protocol == uint8(protocol) && p.Name == name {
-			return p.Number
+func (p ContainerPorts) Number(protocol flow.Protocol, name string) uint16 {
+	for _, port := range p {
+		if port.Protocol == protocol && port.Name == name {
+			return port.Number
 		}
 	}
 	return 0

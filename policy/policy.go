@@ -10,10 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Policy is what a policy object means: which pods it selects, in which
-// directions it isolates them, and what its rules allow. Defaults are filled
-// in. Readers such as ReadNetworkPolicy return it. It must not be changed
-// afterwards.
+// Policy is the model of a policy: which pods it selects, in which directions it
+// isolates them, and what its rules allow. Defaults are filled in. It is the
+// result of a reader such as ReadNetworkPolicy, and must not be changed.
 type Policy struct {
 	// Name is the name of the object, Scope its namespace.
 	Name, Scope string
@@ -34,18 +33,17 @@ type Policy struct {
 	Errors FieldErrors
 }
 
-// Tier is a group of policies that is evaluated before or after the others.
+// Tier is a group of policies. Tiers are evaluated one after the other.
 type Tier uint8
 
 // The tiers, in the order of their evaluation.
 const (
-	// AdminTier has the policies of a cluster administrator that come first.
+	// AdminTier has policies of the cluster administrator that come first.
 	AdminTier Tier = iota
-	// NetworkPolicyTier has every NetworkPolicy. It is final for the pods that
-	// it isolates.
+	// NetworkPolicyTier has every NetworkPolicy.
 	NetworkPolicyTier
-	// BaselineTier has the defaults of a cluster administrator for pods that no
-	// NetworkPolicy isolates.
+	// BaselineTier has policies of the cluster administrator that apply only if no
+	// NetworkPolicy isolates the pod.
 	BaselineTier
 )
 
@@ -54,15 +52,15 @@ type Rule struct {
 	Direction rule.Direction
 	Action    rule.Action
 	// Invalid reports that a part of the rule cannot be understood. An invalid
-	// rule allows nothing, although the other parts may have been read.
+	// rule allows nothing, even if its other parts are valid.
 	Invalid bool
 	// Field is the path of the rule in the object, such as spec.ingress[0].
 	Field string
-	// Peers are the other ends that the rule applies to. An empty list means
-	// every peer, in the cluster and outside.
+	// Peers are the other ends that the rule matches. An empty list means every
+	// peer, in the cluster and outside.
 	Peers []Peer
-	// Ports are the destination ports that the rule applies to. An empty list
-	// means every protocol and every port.
+	// Ports are the destination ports that the rule matches. An empty list means
+	// every protocol and every port.
 	Ports []Port
 }
 
@@ -88,7 +86,7 @@ type Peer struct {
 	Invalid bool
 }
 
-// Block is an ipBlock: a CIDR without the CIDRs in Except, which lie inside it.
+// Block is an ipBlock: a CIDR without the CIDRs in Except, which are parts of it.
 type Block struct {
 	CIDR   CIDR
 	Except []CIDR
@@ -103,14 +101,14 @@ type CIDR struct {
 	Text string
 }
 
-// Port is one entry of a rule's ports: a range of port numbers, or a name that
-// each target resolves by its own container ports.
+// Port is one entry of a rule's ports: a range of port numbers, or a name. Each
+// target resolves the name to one of its container ports.
 type Port struct {
 	Protocol flow.Protocol
 	// Name, if set, is the name of a container port. First and Last are 0 then.
 	Name string
-	// First and Last are the inclusive range. 0 and 65535 are every port of the
-	// protocol.
+	// First and Last are the inclusive range. The range from 0 to 65535 is every
+	// port of the protocol.
 	First, Last uint16
 }
 
@@ -132,7 +130,7 @@ func (p *Policy) Rules(d rule.Direction) []Rule {
 	return p.Egress
 }
 
-// UsesNamespaces reports whether a rule selects namespaces by labels.
+// UsesNamespaces reports whether a rule selects namespaces by their labels.
 func (p *Policy) UsesNamespaces() bool {
 	for _, rules := range [...][]Rule{p.Ingress, p.Egress} {
 		for i := range rules {
@@ -172,12 +170,12 @@ func (r *Rule) PeerField(i int) string {
 // PortField returns the path of a port, such as spec.ingress[0].ports[1].
 func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
 
-// Matches reports whether the rule applies to a peer, on whatever ports.
+// Matches reports whether the rule matches a peer. It does not consider ports.
 func (r *Rule) Matches(peer *End) bool {
 	return !r.Invalid && (len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Matches(peer) }))
 }
 
-// Matches reports whether the peer includes an end of a connection.
+// Matches reports whether the peer matches an end of a connection.
 func (p *Peer) Matches(e *End) bool {
 	switch {
 	case p.Invalid:
@@ -190,8 +188,8 @@ func (p *Peer) Matches(e *End) bool {
 	}
 }
 
-// MatchesNamespace reports whether pods of a namespace can be in the set.
-// object is the namespace's object, nil if there is none.
+// MatchesNamespace reports whether pods of a namespace can be in the set. The
+// object is nil if there is no Namespace object.
 func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	if s.Namespace != "" {
 		return s.Namespace == name
@@ -223,7 +221,7 @@ func (p Peer) equal(q Peer) bool {
 	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
-// Key returns a text that blocks with the same addresses have in common.
+// Key returns a text that is equal for blocks with equal prefixes.
 func (b *Block) Key() string {
 	var out strings.Builder
 	out.WriteString(b.CIDR.Prefix.String())

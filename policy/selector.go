@@ -11,12 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Selector selects objects by their labels: those that meet every requirement.
-// Equal selectors are ==, and the process holds each of them once. The zero
-// value stands for a selector that is absent. It matches every object, as an
-// empty selector does.
+// Selector selects objects by their labels: every requirement must hold. Equal
+// selectors are == and share memory. The zero value is an absent selector. It
+// matches every object, as an empty selector does.
 type Selector struct {
-	// encoded holds the requirements, sorted by key. See appendRequirement.
+	// encoded has the requirements, sorted by key. See appendRequirement.
 	encoded unique.Handle[string]
 }
 
@@ -29,7 +28,7 @@ type Requirement struct {
 	Values []string
 }
 
-// operators are the operators by their encoding.
+// operators lists the operators by their encoding.
 var operators = [...]selection.Operator{selection.Equals, selection.In, selection.NotIn, selection.Exists, selection.DoesNotExist}
 
 const (
@@ -75,7 +74,7 @@ func (s Selector) Present() bool { return s != (Selector{}) }
 // every object.
 func (s Selector) Empty() bool { return !s.Present() || s.encoded.Value() == "" }
 
-// Matches reports whether the labels meet every requirement.
+// Matches reports whether every requirement holds for the labels.
 func (s Selector) Matches(l Labels) bool {
 	if !s.Present() {
 		return true
@@ -94,9 +93,9 @@ func (s Selector) Matches(l Labels) bool {
 	return true
 }
 
-// meets reports whether a label meets a requirement. among reports that it
-// exists and has one of the requirement's values. A label that does not exist
-// meets NotIn.
+// meets reports whether a requirement holds for a label. among reports that the
+// label exists and has one of the values of the requirement. NotIn holds for a
+// label that does not exist.
 func meets(op byte, exists, among bool) bool {
 	switch op {
 	case opEquals, opIn:
@@ -110,7 +109,7 @@ func meets(op byte, exists, among bool) bool {
 	}
 }
 
-// cutValues cuts the values of a requirement and reports whether value is among
+// cutValues cuts the values of a requirement. It reports whether value is one of
 // them.
 func cutValues(fields, value string) (among bool, rest string) {
 	n, rest := cutNumber(fields)
@@ -145,8 +144,7 @@ func (s Selector) Requirements() iter.Seq[Requirement] {
 	}
 }
 
-// Equal returns the value that the selector requires of a label, if it requires
-// one by matchLabels.
+// Equal returns the value that matchLabels of the selector requires for a label.
 func (s Selector) Equal(label string) (value string, ok bool) {
 	for r := range s.Requirements() {
 		if r.Key == label && r.Operator == selection.Equals {

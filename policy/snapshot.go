@@ -67,8 +67,7 @@ func NewSnapshot() *Snapshot {
 	}
 }
 
-// Load adds objects to the snapshot, or updates those that it has. See UpsertPod
-// for the ownership of pods.
+// Load adds or updates objects. See UpsertPod for the ownership of pods.
 func (s *Snapshot) Load(in Objects) {
 	for _, ns := range in.Namespaces {
 		s.UpsertNamespace(ns)

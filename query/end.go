@@ -20,7 +20,7 @@ type End struct {
 	Address netip.Addr `json:"address"`
 
 	addresses   []netip.Addr
-	ports       []policy.ContainerPort
+	ports       policy.ContainerPorts
 	hostNetwork bool
 }
 

@@ -151,11 +151,11 @@ func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
 	if to == nil || len(to.ports) == 0 {
 		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")
 	}
+	if number := to.ports.Number(protocol, t.Port); number != 0 {
+		return int(number), nil
+	}
 	var names []string
 	for _, p := range to.ports {
-		if p.Name == t.Port && p.Protocol == uint8(protocol) {
-			return int(p.Number), nil
-		}
 		names = append(names, p.Name)
 	}
 	return noPort, inputErrorf("port", t.Port, "want 0 to 65535, or the name of a port of %s: %s", to, few(names))

@@ -29,7 +29,7 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 	}
 	upsertPolicy(s, p)
 	web := testPod("web", "n2", "10.0.1.1")
-	web.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 8080}}
+	web.Ports = []policy.ContainerPort{{Name: "http", Protocol: flow.TCP, Number: 8080}}
 	upsert(s, web)
 	client := testPod("client", "n1", "10.0.0.1", "app", "client")
 	c := New(s, "n1")

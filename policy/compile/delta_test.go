@@ -135,7 +135,7 @@ func TestNamedPortKeepsPeersApart(t *testing.T) {
 	for i, number := range []uint16{8080, 8081, 0} {
 		w := testPod(fmt.Sprintf("web-%d", i), "n2", fmt.Sprintf("10.0.1.%d", i), "app", "web")
 		if number != 0 {
-			w.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: number}}
+			w.Ports = []policy.ContainerPort{{Name: "http", Protocol: flow.TCP, Number: number}}
 		}
 		upsert(s, w)
 	}
@@ -167,7 +167,7 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 	}
 	upsertPolicy(s, p)
 	w := testPod("named", "n2", "10.0.1.250", "app", "named")
-	w.Ports = []policy.ContainerPort{{Name: "http", Protocol: uint8(flow.TCP), Number: 80}}
+	w.Ports = []policy.ContainerPort{{Name: "http", Protocol: flow.TCP, Number: 80}}
 	upsert(s, w)
 	s.UpsertNode(policy.Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	if len(c.Delta().Addresses) == 0 || len(c.byAddress) == 0 {

@@ -4,10 +4,9 @@
 //
 // # How the work is kept small
 //
-// Selectors are matched against cohorts instead of pods. Of the peers that
-// policies name, only those of policies that select a local pod are used on a
-// node. The set of used peers that match a cohort is its class, and a leaf of
-// the tree only knows classes. So a changed label of a pod costs the matching of
-// one cohort, and a program is written again only if one of its peers gains or
-// loses a class.
+// Selectors are matched against cohorts instead of pods. A compiler uses only the
+// peers in policies that select a pod of its node. The set of used peers that
+// match a cohort is the class of the cohort, and the leaves of a tree contain
+// classes only. So if the labels of a pod change, one cohort is matched again. A
+// program is written again only if one of its peers gains or loses a class.
 package compile

@@ -14,7 +14,7 @@ var blockOfPod = Check{
 		switch pods := p.podsInBlock(peer.Block); {
 		case len(pods) == 0:
 		case peer.Block.CIDR.Prefix.IsSingleIP():
-			p.report(at, Warning, "select the pod by its labels; pods come back with other addresses",
+			p.report(at, Warning, "select the pod by its labels; a new pod has another address",
 				"%s is the address of pod %s", peer.Block.CIDR.Prefix.Addr(), list(pods))
 		default:
 			p.report(at, Note, "select pods by their labels, and except the pod network from the block; some implementations match no pod by ipBlock",

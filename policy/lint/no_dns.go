@@ -41,8 +41,8 @@ const (
 	dnsNamespace = "kube-system"
 )
 
-// isDNS reports whether a pod is a DNS server of the cluster, judging by the
-// labels that CoreDNS is installed with.
+// isDNS reports whether a pod has the labels of CoreDNS, the DNS server of the
+// cluster.
 func isDNS(p *policy.Pod) bool {
 	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
 }

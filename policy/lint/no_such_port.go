@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -89,11 +88,10 @@ func portFix(targets []*policy.Pod, port *policy.Port) string {
 	names := map[string]bool{}
 	for _, pod := range targets {
 		for _, have := range pod.Ports {
-			protocol := flow.Protocol(have.Protocol)
 			if have.Name == port.Name {
-				return fmt.Sprintf("the port of that name is %s: write protocol: %s", protocol, protocol)
+				return fmt.Sprintf("the port of that name is %s: write protocol: %s", have.Protocol, have.Protocol)
 			}
-			if protocol == port.Protocol {
+			if have.Protocol == port.Protocol {
 				names[have.Name] = true
 			}
 		}

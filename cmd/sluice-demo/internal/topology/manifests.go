@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -58,7 +57,7 @@ func podObject(in *policy.Pod) *corev1.Pod {
 	container := corev1.Container{Name: "main"}
 	for _, p := range in.Ports {
 		container.Ports = append(container.Ports, corev1.ContainerPort{
-			Name: p.Name, Protocol: corev1.Protocol(flow.Protocol(p.Protocol).String()), ContainerPort: int32(p.Number),
+			Name: p.Name, Protocol: corev1.Protocol(p.Protocol.String()), ContainerPort: int32(p.Number),
 		})
 	}
 	pod.Spec.Containers = []corev1.Container{container}

@@ -73,7 +73,7 @@ func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	}
 	for _, pod := range set.Pods {
 		for _, p := range pod.Ports {
-			add(found, flow.Protocol(p.Protocol), p.Number)
+			add(found, p.Protocol, p.Number)
 		}
 	}
 	if len(found) == 0 {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,7 +90,8 @@ func dataplaneRuns(p *corev1.Pod) bool {
 // does. The command's standard input stays open exactly as long, so that a
 // command that watches it ends as well when the connection breaks.
 func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, stdout, stderr io.Writer) error {
-	executor, err := c.executor(pod, command)
+	last := &lastStatus{}
+	executor, err := c.executor(pod, command, last)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case apierrors.IsForbidden(err):
+	case err != nil && last.code.Load() == http.StatusForbidden:
 		// The verb create is enough: exec over WebSocket is a GET, which needs the
 		// verb get as well, but the fallback to SPDY is a POST.
 		return &ForbiddenError{Verb: "create", Resources: []string{"pods/exec"}, Namespace: pod.Namespace, err: err}
@@ -108,9 +111,36 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	return nil
 }
 
-// executor speaks WebSocket, and SPDY where something on the way does not.
-func (c *Connection) executor(pod NodePod, command []string) (remotecommand.Executor, error) {
-	core := rest.CopyConfig(c.config)
+// lastStatus holds the status code of the last response of the API server. The
+// executors return errors without it.
+type lastStatus struct{ code atomic.Int64 }
+
+// wrap returns a transport that records the status codes of another one.
+func (s *lastStatus) wrap(next http.RoundTripper) http.RoundTripper {
+	return statusRecorder{next: next, last: s}
+}
+
+// statusRecorder is a transport that records status codes.
+type statusRecorder struct {
+	next http.RoundTripper
+	last *lastStatus
+}
+
+// RoundTrip performs a request.
+func (r statusRecorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.next.RoundTrip(request)
+	if err == nil {
+		r.last.code.Store(int64(response.StatusCode))
+	}
+	return response, err
+}
+
+// executor returns an executor that uses WebSocket, or SPDY if a proxy or the
+// server does not support WebSocket. It records the status of responses in last.
+func (c *Connection) executor(pod NodePod, command []string, last *lastStatus) (remotecommand.Executor, error) {
+	config := rest.CopyConfig(c.config)
+	config.Wrap(last.wrap)
+	core := rest.CopyConfig(config)
 	core.GroupVersion = &corev1.SchemeGroupVersion
 	core.APIPath = "/api"
 	core.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
@@ -120,11 +150,11 @@ func (c *Connection) executor(pod NodePod, command []string) (remotecommand.Exec
 	}
 	url := api.Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: dataplane, Command: command, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	spdy, err := remotecommand.NewSPDYExecutor(c.config, "POST", url)
+	spdy, err := remotecommand.NewSPDYExecutor(config, "POST", url)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to run a command: %w", err)
 	}
-	websocket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", url.String())
+	websocket, err := remotecommand.NewWebSocketExecutor(config, "GET", url.String())
 	if err != nil {
 		return nil, fmt.Errorf("preparing to run a command: %w", err)
 	}

@@ -105,15 +105,15 @@ func TestEvaluate(t *testing.T) {
 		egress, ingress report.Side
 	}{
 		"each side in the tree of the pod's node": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Allow, matched("default/web", 0), matched("default/db", 1)},
-		"ingress is denied":                     {tcp("10.0.1.1", "10.0.2.1", 80), rule.Deny, matched("default/web", 0), deniedByDB},
-		"egress is denied":                      {tcp("10.0.2.1", "10.0.1.1", 80), rule.Deny, deniedByDB, notIsolated},
-		"from outside":                          {tcp("172.16.0.1", "10.0.2.1", 80), rule.Allow, external, matched("default/db", 0)},
-		"from outside to outside":               {tcp("172.16.0.1", "172.16.0.2", 80), rule.Allow, external, external},
-		"S10 a finished pod":                    {tcp("172.16.0.1", "10.0.2.9", 80), rule.Allow, external, external},
-		"S40 from the pod's node":               {tcp("192.168.0.2", "10.0.2.1", 1), rule.Allow, external, report.Side{Verdict: "Allow", Reason: "SameNode"}},
-		"S40 from another node":                 {tcp("192.168.0.1", "10.0.2.1", 1), rule.Deny, external, deniedByDB},
-		"S41 a pod to itself":                   {tcp("10.0.2.1", "10.0.2.1", 1), rule.Allow, self, self},
-		"a family that no pod has":              {tcp("2001:db8::1", "2001:db8::2", 1), rule.Allow, external, external},
+		"ingress is denied":                       {tcp("10.0.1.1", "10.0.2.1", 80), rule.Deny, matched("default/web", 0), deniedByDB},
+		"egress is denied":                        {tcp("10.0.2.1", "10.0.1.1", 80), rule.Deny, deniedByDB, notIsolated},
+		"from outside":                            {tcp("172.16.0.1", "10.0.2.1", 80), rule.Allow, external, matched("default/db", 0)},
+		"from outside to outside":                 {tcp("172.16.0.1", "172.16.0.2", 80), rule.Allow, external, external},
+		"S10 a finished pod":                      {tcp("172.16.0.1", "10.0.2.9", 80), rule.Allow, external, external},
+		"S40 from the pod's node":                 {tcp("192.168.0.2", "10.0.2.1", 1), rule.Allow, external, report.Side{Verdict: "Allow", Reason: "SameNode"}},
+		"S40 from another node":                   {tcp("192.168.0.1", "10.0.2.1", 1), rule.Deny, external, deniedByDB},
+		"S41 a pod to itself":                     {tcp("10.0.2.1", "10.0.2.1", 1), rule.Allow, self, self},
+		"a family that no pod has":                {tcp("2001:db8::1", "2001:db8::2", 1), rule.Allow, external, external},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

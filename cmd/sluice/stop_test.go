@@ -2,12 +2,14 @@ package main
 
 import (
 	"net"
-	"strings"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/sluicenet/sluice/test/process"
 )
 
 // TestStopWhileTheAPIServerIsUnreachable checks that agent and operator end within 3
@@ -27,38 +29,30 @@ func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := &rest.Config{Host: "https://" + test.address, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, BearerToken: "t"}
-			args := append(test.args, "--kubeconfig", kubeconfigOf(t, config, ""), "--metrics-address", "0", "--health-address", "0")
+			args := slices.Concat(test.args, []string{"--kubeconfig", kubeconfigOf(t, config, ""), "--metrics-address", "0", "--health-address", "0"})
 			if args[0] == "agent" {
 				args = append(args, "--state-dir", t.TempDir())
 			}
-			cmd := program(args...)
-			var log strings.Builder
-			cmd.Stderr = &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
+			p := process.MustStart(t, args[0], program(args...), nil)
 			select {
-			case err := <-ended:
-				t.Fatalf("it ended by itself: %v\n%s", err, &log)
+			case <-p.Ended():
+				t.Fatalf("it ended before the signal:\n%s", p.Log())
 			case <-time.After(3 * time.Second):
 			}
-			if err := cmd.Process.Signal(test.signal); err != nil {
+			if err := p.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
 			select {
-			case err := <-ended:
-				if err != nil {
-					t.Errorf("%v\n%s", err, &log)
+			case <-p.Ended():
+				if err := p.Wait(); err != nil {
+					t.Error(err)
 				}
 			case <-time.After(3 * time.Second):
 				t.Error("still running 3 seconds after the signal")
-				_ = cmd.Process.Kill()
-				<-ended
+				p.Kill()
 			}
-			if used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(); used > time.Second {
-				t.Errorf("it used the processor for %s", used)
+			if used := p.State().UserTime() + p.State().SystemTime(); used > time.Second {
+				t.Errorf("it used %s of processor time", used)
 			}
 		})
 	}

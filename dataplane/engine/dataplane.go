@@ -80,9 +80,9 @@ func (d *Dataplane) handle(ctx context.Context, t *tree.Tree, err error) {
 	}
 }
 
-// reject keeps the generation that is in force.
+// reject records that a tree cannot be used. The current generation stays in use.
 func (d *Dataplane) reject(reason error) {
-	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in force")
+	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in use")
 	d.rejected.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
 	d.setReady()
 }
@@ -129,6 +129,6 @@ func (d *Dataplane) Close() error {
 		return nil
 	}
 	err := e.Close()
-	d.config.Log.Info("stopped; the rules stay in force", "failurePolicy", d.config.FailurePolicy)
+	d.config.Log.Info("stopped; the rules stay installed", "failurePolicy", d.config.FailurePolicy)
 	return err
 }

@@ -92,7 +92,7 @@ func (s *shared) acquire() *shared {
 	return s
 }
 
-// release gives up a reference. It does nothing if s is nil.
+// release removes a reference. It does nothing if s is nil.
 func (s *shared) release() {
 	if s == nil || s.references.Add(-1) > 0 || s.Close == nil {
 		return

@@ -26,9 +26,9 @@ const (
 // walker re-evaluates open connections, concurrently with the workers and with new
 // generations. It runs one walk after the other while walks are requested.
 //
-// A walk switches to the newest generation whenever it asks for one. So it holds no
-// other generation for long, and each connection is re-evaluated by a new generation
-// within the duration of one walk. When a walk that began with generation G ends, G
+// A walk switches to the newest generation about every hundred connections. So it keeps
+// no older generation open for long, and each connection is re-evaluated by a new
+// generation within the duration of one walk. When a walk that began with generation G ends, G
 // is acknowledged, because:
 //
 //   - The walk began after the workers had given their last verdict by an older

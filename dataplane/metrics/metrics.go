@@ -1,5 +1,5 @@
-// Package metrics exports the status of a dataplane as Prometheus metrics. It has
-// no counters of its own: each scrape reads the status.
+// Package metrics exports the status of a dataplane as Prometheus metrics. Each
+// scrape reads the status; the package itself counts nothing.
 package metrics
 
 import (
@@ -18,7 +18,7 @@ import (
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		NewCollector(status),
+		newCollector(status),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -53,9 +53,8 @@ type collector struct {
 	lookups, batches, walks                      *prometheus.Desc
 }
 
-// NewCollector returns a collector of the metrics of a dataplane. Register only
-// one of them.
-func NewCollector(status func() (report.Status, error)) prometheus.Collector {
+// newCollector returns a collector of the metrics of a dataplane.
+func newCollector(status func() (report.Status, error)) prometheus.Collector {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	return &collector{
 		status:        status,
@@ -69,7 +68,7 @@ func NewCollector(status func() (report.Status, error)) prometheus.Collector {
 		published:     newFamily(gauge, "generation_published", "Generation of the tree that is published to the state directory, 0 before the first."),
 		seen:          newFamily(gauge, "generation_seen", "Generation of the tree by which new connections are evaluated, 0 before the first."),
 		acknowledged:  newFamily(gauge, "generation_acknowledged", "Generation of the tree that holds for every packet, also of open connections, 0 before the first."),
-		rejected:      newFamily(gauge, "tree_rejected", "1 while the published tree cannot be used and the previous one stays in force, otherwise 0."),
+		rejected:      newFamily(gauge, "tree_rejected", "1 while the published tree cannot be used and the previous one stays in use, otherwise 0."),
 		reevaluated:   newFamily(counter, "reevaluated_connections_total", "Open connections whose mark changed when they were re-evaluated, by the new mark.", "result"),
 		repairs:       newFamily(counter, "rule_repairs_total", "Repairs of the nftables table after another program modified it."),
 		pods:          newFamily(gauge, "pods", "Pods of this node."),

@@ -13,7 +13,7 @@ const (
 	Allow PacketVerdict = "Allow"
 	Deny  PacketVerdict = "Deny"
 	// MidStream is the verdict for a packet that the rules accept only if
-	// connection tracking knows its connection. See Stats.MidStream.
+	// connection tracking has its connection. See Stats.MidStream.
 	MidStream PacketVerdict = "MidStream"
 	// Unreadable is the verdict for a packet that could not be decoded. It is
 	// dropped.
@@ -44,6 +44,6 @@ type Event struct {
 
 	// Missed is an upper bound of the number of events that were lost to this
 	// subscriber since the event before. It may count events that the subscriber
-	// did not ask for.
+	// did not subscribe to.
 	Missed uint64 `json:"missed,omitzero"`
 }

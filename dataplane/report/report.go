@@ -59,8 +59,8 @@ type RejectedTree struct {
 
 // Reevaluated sums up the walks over open connections.
 type Reevaluated struct {
-	// Walks counts the walks, except those that only checked the marks of the
-	// walk before and changed none. The other numbers are sums over these walks.
+	// Walks counts the walks, except for walks that only checked the marks of the
+	// previous walk and changed none. The other numbers are sums over these walks.
 	Walks uint64 `json:"walks"`
 	// Accepted, Denied and Cleared count the marks that changed, by the new mark.
 	// A mark is cleared if no end of the connection is isolated any more.

@@ -15,7 +15,7 @@ type Side struct {
 	Text string `json:"text,omitempty"`
 	// IsolatedBy are the policies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`
-	// NearMisses are the rules that almost matched, if they were asked for.
+	// NearMisses are the rules that almost matched, if they were requested.
 	NearMisses []NearMiss `json:"nearMisses,omitempty"`
 }
 

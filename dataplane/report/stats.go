@@ -16,7 +16,7 @@ type Stats struct {
 	// connection, and that policies allow only in the opposite direction: it is
 	// accepted if connection tracking did not see the start of the connection,
 	// otherwise dropped. And an ICMP error about a packet, sent to the sender of
-	// that packet: it is accepted if connection tracking knows the connection,
+	// that packet: it is accepted if connection tracking has the connection,
 	// otherwise dropped.
 	MidStream uint64 `json:"midStream"`
 	// Unreadable counts packets that were dropped because they could not be

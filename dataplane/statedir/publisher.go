@@ -24,7 +24,7 @@ type Publisher struct {
 // NewPublisher prepares a state directory: it creates DIR/tree and removes the
 // partial files of a publisher that was interrupted.
 func NewPublisher(stateDir string) (*Publisher, error) {
-	p := &Publisher{dir: Trees(stateDir)}
+	p := &Publisher{dir: treesDir(stateDir)}
 	err := p.locked(func() error { return p.removePartial() })
 	if err != nil {
 		return nil, fmt.Errorf("preparing state directory %s: %w", stateDir, err)

@@ -37,8 +37,8 @@ const (
 	sharedDirMode = 0o775
 )
 
-// Trees returns the path of the directory that holds the trees.
-func Trees(stateDir string) string { return filepath.Join(stateDir, treesName) }
+// treesDir returns the path of the directory that holds the trees.
+func treesDir(stateDir string) string { return filepath.Join(stateDir, treesName) }
 
 // Current returns the path of the symlink to the current tree.
 func Current(stateDir string) string { return filepath.Join(stateDir, treesName, currentName) }
@@ -67,7 +67,7 @@ func generationOf(name string) (generation uint64, ok bool) {
 // this process's group: DIR/tree belongs to that group and is writable for it. If
 // this user owns the directory, it needs no privilege.
 func Share(stateDir string) error {
-	dir := Trees(stateDir)
+	dir := treesDir(stateDir)
 	for _, path := range []string{stateDir, dir} {
 		if err := makeDir(path); err != nil {
 			return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
@@ -85,7 +85,7 @@ func Share(stateDir string) error {
 // publishers create there. If there are more files, it leaves them and
 // returns an error.
 func Remove(stateDir string) error {
-	p := &Publisher{dir: Trees(stateDir)}
+	p := &Publisher{dir: treesDir(stateDir)}
 	if _, err := os.Lstat(p.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -101,7 +101,7 @@ type watch struct {
 // follow watches DIR/tree, or the nearest existing directory above it.
 func (w *watch) follow() error {
 	for {
-		dir := Trees(w.stateDir)
+		dir := treesDir(w.stateDir)
 		info, err := os.Stat(dir)
 		for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
 			dir = filepath.Dir(dir)
@@ -164,8 +164,8 @@ func (w *watch) deliver() {
 		w.handle(OpenCurrent(w.stateDir))
 		return
 	}
-	// Open the tree of exactly this symlink. A newer symlink has an event of its
-	// own, which would deliver its tree a second time.
+	// Open the tree of exactly this symlink. A newer symlink has its own event,
+	// which would deliver its tree a second time.
 	t, err := tree.Open(resolve(link, target))
 	if errors.Is(err, fs.ErrNotExist) {
 		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {

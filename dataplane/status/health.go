@@ -19,7 +19,7 @@ const stallTime = 5 * time.Second
 // Health serves the health checks of a dataplane:
 //
 //	GET /healthz   fails if packets wait and workers evaluate none of them
-//	GET /readyz    fails while no generation is in force, or while the published tree
+//	GET /readyz    fails while no generation is enforced, or while the published tree
 //	               cannot be used
 //
 // It is not ready before Follow is called.
@@ -103,11 +103,11 @@ func (h *Health) ready() error {
 	case err != nil:
 		return err
 	case s.Rejected != nil:
-		return fmt.Errorf("the published tree cannot be used; generation %d stays in force: %s", s.Generation, s.Rejected.Reason)
+		return fmt.Errorf("the published tree cannot be used; generation %d stays in use: %s", s.Generation, s.Rejected.Reason)
 	case s.Generation == 0 && s.Published == 0:
 		return errors.New("no tree is published yet: no policy is enforced by this process")
 	case s.Generation == 0:
-		return fmt.Errorf("generation %d is published and not in force yet", s.Published)
+		return fmt.Errorf("generation %d is published, but not enforced yet", s.Published)
 	}
 	return nil
 }

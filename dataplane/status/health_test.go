@@ -30,14 +30,14 @@ func TestReadyWhileEnforcing(t *testing.T) {
 		err    error
 		want   string
 	}{
-		"in force":               {report.Status{Generation: 3, Published: 3}, nil, "ok"},
+		"enforced":               {report.Status{Generation: 3, Published: 3}, nil, "ok"},
 		"a newer tree published": {report.Status{Generation: 3, Published: 4}, nil, "ok"},
 		"no tree":                {report.Status{}, nil, "no tree is published yet: no policy is enforced by this process"},
-		"not yet in force":       {report.Status{Published: 4, Seen: 4}, nil, "generation 4 is published and not in force yet"},
+		"not enforced yet":       {report.Status{Published: 4, Seen: 4}, nil, "generation 4 is published, but not enforced yet"},
 		"rejected tree": {
 			report.Status{Generation: 3, Published: 4, Rejected: &report.RejectedTree{Reason: "too new"}},
 			nil,
-			"the published tree cannot be used; generation 3 stays in force: too new",
+			"the published tree cannot be used; generation 3 stays in use: too new",
 		},
 		"no status": {report.Status{}, errors.New("no list"), "no list"},
 	} {

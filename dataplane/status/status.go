@@ -37,7 +37,7 @@ type Source struct {
 	// Status returns the status of now.
 	Status func() (report.Status, error)
 	// Events subscribes to the verdicts for packets, to all of them or only to
-	// those that are not Allow. It may be nil: then /flows is not served.
+	// verdicts other than Allow. It may be nil: then /flows is not served.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
 	// Metrics serves /metrics. It may be nil: then /metrics is not served.
 	Metrics http.Handler
@@ -132,7 +132,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	for {
-		// Send what is buffered, the first time the header.
+		// Send the buffered lines, the first time the header.
 		if control.Flush() != nil {
 			return
 		}
@@ -152,7 +152,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close stops serving. The socket stays and refuses connections.
+// Close stops serving. The socket stays, but connections to it fail.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done

@@ -69,7 +69,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown returns how many times longer the reference implementation takes for a flow.
+// slowdown returns how many times slower the reference implementation is.
 // It measures for a quarter of a second, at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()

@@ -116,7 +116,7 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 }
 
 // nearMisses returns the accepting rules that match the peer, with their ports, and
-// those that match the port.
+// the accepting rules that match the port.
 func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
 		if r.Action != rule.ActionAccept {

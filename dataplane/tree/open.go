@@ -125,10 +125,10 @@ func (t *Tree) read() error {
 	}
 	length := uint64(words[format.HeadLength]) | uint64(words[format.HeadLength+1])<<32
 	if uint64(len(t.mapping))%format.WordSize != 0 || length != uint64(len(words)) {
-		return fmt.Errorf("%w: %d bytes, but its header says %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
+		return fmt.Errorf("%w: %d bytes, but its header has %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
 	}
 	if sum := crc32.Checksum(t.mapping[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
-		return fmt.Errorf("%w: checksum %08x, but its header says %08x", ErrCorrupt, sum, words[format.HeadChecksum])
+		return fmt.Errorf("%w: checksum %08x, but its header has %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
 	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
 	var parts [format.Sections][]uint32

@@ -107,8 +107,8 @@ func edgesOf(ranges []portRange) []edge {
 
 // isFlat reports whether flat leaves stay within the limit. Leaves with the same set of
 // matches are stored once, so each set counts once. A set is identified by the sum of
-// the hashes of its matches. isFlat gives up, and returns false, after 100 times as
-// many steps as the limit.
+// the hashes of its matches. After 100 times as many
+// steps as the limit, isFlat returns false.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
 	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)

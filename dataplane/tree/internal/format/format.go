@@ -2,7 +2,7 @@
 // package tree reads. docs/tree-format.md draws it.
 //
 // A file is a sequence of words: uint32 in the byte order of the machine. Offsets,
-// lengths and counts are in words unless they say otherwise.
+// lengths and counts are in words unless stated otherwise.
 package format
 
 import (

@@ -1,0 +1,70 @@
+package hack_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// link matches a Markdown link to a file of the project. It does not match links
+// with a scheme, or to an anchor on the same page.
+var link = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
+
+// TestLinksResolve follows every link between the project's pages.
+func TestLinksResolve(t *testing.T) {
+	for name, content := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(content, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), match[1])); err != nil {
+				t.Errorf("%s links to %s, which does not exist", name, match[1])
+			}
+		}
+	}
+}
+
+// columns is the width of a page. Tables, code and lines without a space can be
+// wider.
+const columns = 100
+
+func TestPagesAreWrapped(t *testing.T) {
+	for name, content := range pages(t) {
+		inCode, number := false, 0
+		for line := range strings.Lines(content) {
+			number++
+			line = strings.TrimRight(line, "\n")
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				inCode = !inCode
+			}
+			exempt := inCode || strings.HasPrefix(line, "|") || strings.HasPrefix(line, "    ") ||
+				!strings.Contains(strings.TrimSpace(line), " ")
+			if utf8.RuneCountInString(line) > columns && !exempt {
+				t.Errorf("%s:%d has more than %d columns", name, number, columns)
+			}
+		}
+	}
+}
+
+// pages returns the content of all Markdown files by their path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) == ".md" {
+			found[path] = read(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

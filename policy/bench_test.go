@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// sizes are the clusters of docs/performance.md. The node compiled for has
-// 250 pods in all of them.
+// sizes are the clusters of docs/performance.md. The local node has 250 pods in all
+// of them.
 var sizes = []cluster.Size{
 	{Pods: 1_000, Policies: 100},
 	{Pods: 10_000, Policies: 1_000},
@@ -31,7 +31,7 @@ func sizeName(s cluster.Size) string {
 	return fmt.Sprintf("pods=%d/policies=%d", s.Pods, s.Policies)
 }
 
-// reduced is a cluster as an agent's caches hold it.
+// reduced is a cluster as in the caches of an agent.
 type reduced struct {
 	namespaces []policy.Namespace
 	nodes      []policy.Node
@@ -63,7 +63,7 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 	return r
 }
 
-// node is one node's way from objects to the published file.
+// node is everything on one node from the snapshot to the published file.
 type node struct {
 	snapshot  *policy.Snapshot
 	compiler  *compile.Compiler
@@ -104,9 +104,9 @@ func (n *node) publish(b *testing.B) {
 
 func newPublisher(b *testing.B) *statedir.Publisher {
 	b.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // a tmpfs, as the agent's
+	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // A tmpfs, as on a node.
 	if err != nil {
-		b.Fatalf("making a state directory: %v", err)
+		b.Fatalf("creating a state directory: %v", err)
 	}
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	publisher, err := statedir.NewPublisher(dir)
@@ -116,8 +116,8 @@ func newPublisher(b *testing.B) *statedir.Publisher {
 	return publisher
 }
 
-// BenchmarkCompile is a node's start: from all objects in memory to the first
-// published tree.
+// BenchmarkCompile measures the startup of a node, from all objects in memory to
+// the first published tree.
 func BenchmarkCompile(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(sizeName(size), func(b *testing.B) {
@@ -137,9 +137,8 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkPodChange is one pod's new label, from the object to the published
-// file: a pod of the node, whose own policies change with it, and a pod
-// elsewhere, which is a peer at most.
+// BenchmarkPodChange measures a change of one pod's label, from the object to the
+// published file. A local pod gets other programs. A remote pod is a peer at most.
 func BenchmarkPodChange(b *testing.B) {
 	for _, size := range sizes {
 		objects := reduce(b, size)
@@ -167,7 +166,7 @@ func BenchmarkPodChange(b *testing.B) {
 	}
 }
 
-// resetPeak starts a new measurement of the process's peak memory: proc(5),
+// resetPeak resets the peak resident set size of the process. See proc(5),
 // clear_refs.
 func resetPeak(b *testing.B) {
 	b.Helper()
@@ -177,8 +176,8 @@ func resetPeak(b *testing.B) {
 	}
 }
 
-// peak is the most memory, in MiB, that the process had resident since
-// resetPeak, the benchmark's own objects included.
+// peak returns the peak resident set size in MiB since resetPeak. It includes the
+// objects of the benchmark.
 func peak(b *testing.B) float64 {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")
@@ -197,7 +196,7 @@ func peak(b *testing.B) float64 {
 	return kib / 1024
 }
 
-// liveHeap is what is reachable now, in MiB.
+// liveHeap returns the size of all reachable objects in MiB.
 func liveHeap() float64 {
 	runtime.GC()
 	var stats runtime.MemStats

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLabels: a set says what the map said that it was made of, and two sets are
-// the same when their maps are, whatever bytes the texts are made of.
+// TestLabels tests that Labels has the content of its map, and that two Labels are
+// equal exactly if their maps are, for keys and values of any bytes.
 func TestLabels(t *testing.T) {
 	text := rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "ab", "\x00", "\x01a"}), rapid.String(), rapid.StringN(100, 300, 600))
 	sets := rapid.MapOfN(text, text, 0, 40)
@@ -21,10 +21,10 @@ func TestLabels(t *testing.T) {
 			t.Fatalf("%q became %q", in, got.Map())
 		}
 		if same := got == LabelsOf(other); same != maps.Equal(in, other) {
-			t.Fatalf("%q and %q are one set: %t", in, other, same)
+			t.Fatalf("%q and %q are equal: %t", in, other, same)
 		}
 		if got != LabelsOf(maps.Clone(in)) {
-			t.Fatalf("%q is not the set of an equal map", in)
+			t.Fatalf("%q does not equal the set of an equal map", in)
 		}
 		var keys []string
 		for k := range got.All() {

@@ -32,7 +32,7 @@ var alwaysRows = map[string]row{
 		shop/web -> shop/web 47       | SamePod             | SamePod
 		shop/web -> shop/db  TCP 5432 | Denied by shop/deny | Denied by shop/deny
 	`},
-	"S42 the opposite direction is judged for flows of its own": {shop, map[string]string{
+	"S42 flows in the opposite direction are evaluated separately": {shop, map[string]string{
 		"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}`,
 		"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [{}]}`,
 	}, `
@@ -43,8 +43,8 @@ var alwaysRows = map[string]row{
 
 func nodeAddressesComeAndGo(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/deny", denyAll))
-	const refused, allowed = `192.168.7.7 -> shop/web TCP 8080 | External | Denied by shop/deny`, `192.168.7.7 -> shop/web TCP 8080 | External | SameNode`
-	s.want(refused)
+	const denied, allowed = `192.168.7.7 -> shop/web TCP 8080 | External | Denied by shop/deny`, `192.168.7.7 -> shop/web TCP 8080 | External | SameNode`
+	s.want(denied)
 	s.edit("lab/bare", func(p *corev1.Pod) { p.Status.HostIP = "192.168.7.7" })
 	s.want(allowed)
 	s.want(`192.168.7.7 -> shop/db TCP 5432 | External | Denied by shop/deny`)
@@ -54,7 +54,7 @@ func nodeAddressesComeAndGo(t *testing.T) {
 	})
 	s.want(allowed)
 	s.edit("lab/bare", func(p *corev1.Pod) { p.Status.HostIPs = nil })
-	s.want(refused)
+	s.want(denied)
 
 	node := s.objects.Nodes[0].DeepCopy()
 	node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "192.168.7.7"})
@@ -63,7 +63,7 @@ func nodeAddressesComeAndGo(t *testing.T) {
 	node.Status.Addresses[len(node.Status.Addresses)-1].Type = corev1.NodeExternalDNS
 	node.Status.Addresses[len(node.Status.Addresses)-1].Address = "one.example.com"
 	s.set(node.DeepCopy())
-	s.want(refused)
+	s.want(denied)
 	s.remove(node)
 	s.want(`192.168.0.1 -> shop/web TCP 8080 | External | Denied by shop/deny`)
 }

@@ -23,8 +23,8 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// clusterUnderTest is a cluster as the product sees it: one snapshot, and every node with
-// its compiler and its tree, which live through all changes.
+// clusterUnderTest is a cluster with one snapshot, and with a compiler and a tree
+// for every node. They are updated by every change.
 type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects
@@ -44,8 +44,7 @@ func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects clust
 	return w
 }
 
-// apply makes a change known to the snapshot. The trees learn of it at the
-// next publish.
+// apply applies a change to the snapshot. publish updates the trees.
 func (w *clusterUnderTest) apply(c cluster.Change) {
 	w.Helper()
 	w.objects.Apply(c)
@@ -100,73 +99,73 @@ func (w *clusterUnderTest) close() {
 	}
 }
 
-// judgement is one side of a verdict, as some node gave it.
-type judgement struct {
+// side is one side of a decision.
+type side struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason
 	Rule       reference.RuleRef
 	IsolatedBy []string
 }
 
-func (j judgement) String() string {
-	switch j.Reason {
+func (s side) String() string {
+	switch s.Reason {
 	case rule.Matched:
-		return fmt.Sprintf("Rule %s[%d]", j.Rule.Policy, j.Rule.Index)
+		return fmt.Sprintf("Rule %s[%d]", s.Rule.Policy, s.Rule.Index)
 	case rule.NoRuleMatched:
-		return "Denied by " + strings.Join(j.IsolatedBy, " ")
+		return "Denied by " + strings.Join(s.IsolatedBy, " ")
 	}
-	return j.Reason.String()
+	return s.Reason.String()
 }
 
-// judge asks every node. Each side of a flow is at most one node's business; a
-// side that is nobody's is an end outside the cluster.
-func (w *clusterUnderTest) judge(f flow.Flow) (egress, ingress judgement) {
+// evaluate evaluates a flow on every node. At most one node evaluates each side. A
+// side that no node evaluates is an end outside of the cluster.
+func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	w.Helper()
-	external := judgement{Verdict: rule.Allow, Reason: rule.External}
+	external := side{Verdict: rule.Allow, Reason: rule.External}
 	egress, ingress = external, external
-	take := func(side *judgement, direction rule.Direction, node string, got judgement) {
+	take := func(to *side, direction rule.Direction, node string, got side) {
 		if got.Reason == rule.Elsewhere {
 			if got.Verdict != rule.Allow {
 				w.Fatalf("%s: node %q %s: Elsewhere, but %s", f, node, direction, got.Verdict)
 			}
 			return
 		}
-		if side.Reason != rule.External {
-			w.Fatalf("%s: node %q judges %s too: %s, after %s", f, node, direction, got, *side)
+		if to.Reason != rule.External {
+			w.Fatalf("%s: node %q evaluates %s too: %s, after %s", f, node, direction, got, *to)
 		}
-		*side = got
+		*to = got
 	}
 	for _, n := range w.nodes {
-		e, i := n.lookup(f)
+		e, i := n.evaluate(f)
 		take(&egress, rule.Egress, n.name, e)
 		take(&ingress, rule.Ingress, n.name, i)
 	}
 	return egress, ingress
 }
 
-// checkReference compares a verdict with the reference's.
-func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress judgement) {
+// checkReference compares a decision with the one of the reference.
+func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress side) {
 	w.Helper()
 	want := reference.Judge(w.objects, f)
 	w.checkSide(f, rule.Egress, egress, want.Egress)
 	w.checkSide(f, rule.Ingress, ingress, want.Ingress)
 }
 
-func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got judgement, want reference.Side) {
+func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got side, want reference.Side) {
 	w.Helper()
 	switch {
 	case got.Verdict != want.Verdict || got.Reason != want.Reason:
-		w.Fatalf("%s: %s: got %s %s, the reference says %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
+		w.Fatalf("%s: %s: got %s %s, the reference has %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
 	case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rule):
-		w.Fatalf("%s: %s: got %s, the reference says that the matching rules are %v", f, direction, got, want.Rules)
+		w.Fatalf("%s: %s: got %s, in the reference the matching rules are %v", f, direction, got, want.Rules)
 	case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
-		w.Fatalf("%s: %s: isolated by %v, the reference says %v", f, direction, got.IsolatedBy, want.IsolatedBy)
+		w.Fatalf("%s: %s: isolated by %v, in the reference by %v", f, direction, got.IsolatedBy, want.IsolatedBy)
 	}
 }
 
-// checkPods compares what a tree says of its node's pods, from which the
-// dataplane decides whose packets it looks at, with the reference's word on
-// flows from and to an outside address.
+// checkPods compares which pods of its node a tree lists as isolated with what the
+// reference has for flows from and to an outside address. The dataplane queues
+// packets of isolated pods only.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}
@@ -176,7 +175,7 @@ func (w *clusterUnderTest) checkPods() {
 				out := reference.Judge(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
 				in := reference.Judge(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
 				if pod.EgressIsolated != (len(out.IsolatedBy) > 0) || pod.IngressIsolated != (len(in.IsolatedBy) > 0) {
-					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; the reference says by %v and %v",
+					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; in the reference by %v and %v",
 						n.name, pod.Name, a, pod.EgressIsolated, pod.IngressIsolated, out.IsolatedBy, in.IsolatedBy)
 				}
 			}

@@ -8,9 +8,9 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-func faultRows() map[string]row {
+func invalidRows() map[string]row {
 	rows := map[string]row{
-		"S60 a fault in a peer breaks its rule, and nothing else": {shop, map[string]string{
+		"S60 an error in a peer invalidates its rule only": {shop, map[string]string{
 			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [
 				{from: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/33}}], ports: [{port: 1}]},
 				{from: [{podSelector: {}}], ports: [{port: 2}]}]}`,
@@ -20,14 +20,14 @@ func faultRows() map[string]row {
 			shop/web -> shop/db TCP 2 | NotIsolated | Rule shop/p[1]
 			shop/web -> shop/db TCP 3 | NotIsolated | Rule shop/q[0]
 		`},
-		"S60 a fault in a port breaks its rule": {shop, map[string]string{
+		"S60 an error in a port invalidates its rule": {shop, map[string]string{
 			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 80}, {port: 90, endPort: 89}]}, {ports: [{port: 81}]}]}`,
 		}, `
 			shop/web -> shop/db TCP 80 | NotIsolated | Denied by shop/p
 			shop/web -> shop/db TCP 90 | NotIsolated | Denied by shop/p
 			shop/web -> shop/db TCP 81 | NotIsolated | Rule shop/p[1]
 		`},
-		"S60 a fault in the podSelector drops that requirement": {shop, map[string]string{
+		"S60 an error in the podSelector removes that requirement": {shop, map[string]string{
 			"shop/p": `{podSelector: {matchLabels: {app: db}, matchExpressions: [{key: tier, operator: In}]}}`,
 			"lab/p":  `{podSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}}`,
 		}, `
@@ -43,7 +43,7 @@ func faultRows() map[string]row {
 			shop/web -> shop/db  TCP 81 | NotIsolated      | Denied by shop/p
 			shop/db  -> shop/web TCP 80 | Denied by shop/p | NotIsolated
 		`},
-		"S60 an except that equals its cidr leaves nothing, and is no fault": {shop, map[string]string{
+		"S60 an except that equals its cidr is valid and leaves nothing": {shop, map[string]string{
 			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}, {podSelector: {}}]}]}`,
 		}, `
 			lab/web  -> shop/db TCP 80 | NotIsolated | Denied by shop/p
@@ -63,39 +63,39 @@ func faultRows() map[string]row {
 			172.16.10.1 -> shop/db TCP 80 | External | Denied by shop/p
 		`},
 	}
-	// Each of these in the first of two rules: the second still works.
-	faults := map[string]string{
-		"a cidr that is none":                `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
-		"a cidr without a length":            `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.1}}]`,
-		"a mapped cidr":                      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: "::ffff:10.0.0.0/104"}}]`,
-		"an except outside its cidr":         `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]`,
-		"an except wider than its cidr":      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/7]}}]`,
-		"an except of the other family":      `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0, except: ["fd00::/16"]}}]`,
-		"an ipBlock beside a selector":       `from: [{namespaceSelector: {}}, {podSelector: {}, ipBlock: {cidr: 0.0.0.0/0}}]`,
-		"a peer without a field":             `from: [{namespaceSelector: {}}, {}]`,
-		"In without values":                  `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: In}]}}]`,
-		"NotIn without values":               `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: NotIn}]}}]`,
-		"Exists with values":                 `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: Exists, values: [web]}]}}]`,
-		"DoesNotExist with values":           `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: app, operator: DoesNotExist, values: [web]}]}}]`,
-		"an unknown operator":                `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: team, operator: Equals, values: [red]}]}}]`,
-		"a label key that is none":           `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: "-a", operator: DoesNotExist}]}}]`,
-		"a label value that is none":         `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: a, operator: NotIn, values: ["a b"]}]}}]`,
-		"port 0":                             `ports: [{port: 0}, {port: 80}]`,
-		"port 65536":                         `ports: [{port: 65536}, {port: 80}]`,
-		"an endPort below its port":          `ports: [{port: 81, endPort: 80}, {port: 80}]`,
-		"an endPort above 65535":             `ports: [{port: 80, endPort: 65536}]`,
-		"an endPort without a port":          `ports: [{endPort: 80}, {port: 80}]`,
-		"an endPort with a name":             `ports: [{port: postgres, endPort: 6000}, {port: 80}]`,
-		"a port name in capitals":            `ports: [{port: HTTP}, {port: 80}]`,
-		"a port name that is a number":       `ports: [{port: "80"}, {port: 80}]`,
-		"an empty port name":                 `ports: [{port: ""}, {port: 80}]`,
-		"a port name of sixteen characters":  `ports: [{port: abcdefghijklmnop}, {port: 80}]`,
-		"a protocol without ports":           `ports: [{protocol: ICMP}, {port: 80}]`,
-		"a protocol that is not TCP but tcp": `ports: [{protocol: tcp}, {port: 80}]`,
+	// Each of these is in the first of two rules. The second rule still works.
+	errors := map[string]string{
+		"an invalid cidr":                   `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
+		"a cidr without a length":           `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.1}}]`,
+		"a mapped cidr":                     `from: [{namespaceSelector: {}}, {ipBlock: {cidr: "::ffff:10.0.0.0/104"}}]`,
+		"an except outside its cidr":        `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]`,
+		"an except wider than its cidr":     `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/7]}}]`,
+		"an except of the other family":     `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0, except: ["fd00::/16"]}}]`,
+		"an ipBlock with a selector":        `from: [{namespaceSelector: {}}, {podSelector: {}, ipBlock: {cidr: 0.0.0.0/0}}]`,
+		"a peer without a field":            `from: [{namespaceSelector: {}}, {}]`,
+		"In without values":                 `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: In}]}}]`,
+		"NotIn without values":              `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: NotIn}]}}]`,
+		"Exists with values":                `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: app, operator: Exists, values: [web]}]}}]`,
+		"DoesNotExist with values":          `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: app, operator: DoesNotExist, values: [web]}]}}]`,
+		"an unknown operator":               `from: [{namespaceSelector: {}}, {namespaceSelector: {matchExpressions: [{key: team, operator: Equals, values: [red]}]}}]`,
+		"an invalid label key":              `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: "-a", operator: DoesNotExist}]}}]`,
+		"an invalid label value":            `from: [{namespaceSelector: {}}, {podSelector: {matchExpressions: [{key: a, operator: NotIn, values: ["a b"]}]}}]`,
+		"port 0":                            `ports: [{port: 0}, {port: 80}]`,
+		"port 65536":                        `ports: [{port: 65536}, {port: 80}]`,
+		"an endPort below its port":         `ports: [{port: 81, endPort: 80}, {port: 80}]`,
+		"an endPort above 65535":            `ports: [{port: 80, endPort: 65536}]`,
+		"an endPort without a port":         `ports: [{endPort: 80}, {port: 80}]`,
+		"an endPort with a name":            `ports: [{port: postgres, endPort: 6000}, {port: 80}]`,
+		"a port name in capitals":           `ports: [{port: HTTP}, {port: 80}]`,
+		"a port name that is a number":      `ports: [{port: "80"}, {port: 80}]`,
+		"an empty port name":                `ports: [{port: ""}, {port: 80}]`,
+		"a port name of sixteen characters": `ports: [{port: abcdefghijklmnop}, {port: 80}]`,
+		"a protocol without ports":          `ports: [{protocol: ICMP}, {port: 80}]`,
+		"a protocol in lower case":          `ports: [{protocol: tcp}, {port: 80}]`,
 	}
-	for name, fault := range faults {
+	for name, invalid := range errors {
 		rows["S60 "+name] = row{shop, map[string]string{
-			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{` + fault + `}, {ports: [{port: 9090}]}]}`,
+			"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{` + invalid + `}, {ports: [{port: 9090}]}]}`,
 		}, `
 			shop/web -> shop/db TCP 80   | NotIsolated | Denied by shop/p
 			shop/web -> shop/db TCP 9090 | NotIsolated | Rule shop/p[1]
@@ -105,9 +105,9 @@ func faultRows() map[string]row {
 	return rows
 }
 
-// faultsAreReportedOnce: by policy and field; package policy's own
-// tests read every message.
-func faultsAreReportedOnce(t *testing.T) {
+// errorsAreReportedOnce checks the policies and fields. TestFieldErrorsNameFieldAndFix
+// checks the messages.
+func errorsAreReportedOnce(t *testing.T) {
 	s := newFixture(t, shop,
 		stage.Policy(t, "shop/good", denyAll),
 		stage.Policy(t, "shop/bad", `{podSelector: {matchExpressions: [{key: a, operator: Is}]}, ingress: [{}, {from: [{podSelector: {}}, {ipBlock: {cidr: ten}}], ports: [{port: 0}]}]}`))
@@ -128,6 +128,6 @@ func faultsAreReportedOnce(t *testing.T) {
 	}
 	s.set(stage.Policy(t, "shop/bad", denyAll))
 	if got := problems(); len(got) > 0 {
-		t.Errorf("mended, still %v", got)
+		t.Errorf("still there after the fix:  %v", got)
 	}
 }

@@ -77,7 +77,7 @@ func (s *fixture) want(lines string) {
 	s.publish()
 	for _, e := range stage.Expectations(s.t, lines) {
 		for _, f := range s.flows(&e) {
-			egress, ingress := s.judge(f)
+			egress, ingress := s.evaluate(f)
 			if got := egress.String(); got != e.Egress {
 				s.t.Errorf("%s\n%s: egress: got %s, want %s", e.Line, f, got, e.Egress)
 			}

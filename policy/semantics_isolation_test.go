@@ -23,7 +23,7 @@ const shop = `
 `
 
 var isolationRows = map[string]row{
-	"S01 nobody is isolated": {shop, nil, `
+	"S01 no pod is isolated": {shop, nil, `
 		shop/web -> shop/db TCP 5432  | NotIsolated | NotIsolated
 		lab/web  -> shop/db ICMP      | NotIsolated | NotIsolated
 		8.8.8.8  -> shop/db UDP 53    | External    | NotIsolated
@@ -78,7 +78,7 @@ var isolationRows = map[string]row{
 		shop/db  -> 8.8.8.8 UDP 53   | Rule shop/p[0]   | External
 		shop/db  -> 8.8.8.8 TCP 53   | Denied by shop/p | External
 	`},
-	"S04 no namespace is namespace default": {`
+	"S04 the default namespace is default": {`
 		- {node: one}
 		- {namespace: default}
 		- {pod: default/a}
@@ -88,13 +88,13 @@ var isolationRows = map[string]row{
 		/b        -> default/a TCP 80 | NotIsolated | Rule default/p[0]
 		8.8.8.8   -> default/a TCP 80 | External    | Denied by default/p
 	`},
-	"S05 rules of a direction that is not listed do nothing": {shop, map[string]string{
+	"S05 rules of a direction that is not listed have no effect": {shop, map[string]string{
 		"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], ingress: [{ports: [{port: 80}]}]}`,
 	}, `
 		shop/web -> shop/db TCP 5432 | NotIsolated      | NotIsolated
 		shop/db  -> 8.8.8.8 TCP 80   | Denied by shop/p | External
 	`},
-	"S06 no rules refuse everything": {shop, map[string]string{
+	"S06 without rules everything is denied": {shop, map[string]string{
 		"shop/p": `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: []}`,
 	}, `
 		shop/web -> shop/db  TCP 5432 | NotIsolated      | Denied by shop/p
@@ -148,7 +148,7 @@ var isolationRows = map[string]row{
 
 const fromRedWeb = `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: red}}, podSelector: {matchLabels: {app: web}}}]}]}`
 
-func labelsCountAsTheyAreNow(t *testing.T) {
+func theCurrentLabelsCount(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/p", fromRedWeb))
 	s.want(`
 		shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]
@@ -176,9 +176,9 @@ func labelsCountAsTheyAreNow(t *testing.T) {
 	`)
 }
 
-// What a rule knows of peers that have gone must not meet the peers that come
-// after them.
-func whatALabelWasIsForgotten(t *testing.T) {
+// The classes of earlier labels must not apply to pods that get the same class
+// number later.
+func earlierLabelsHaveNoEffect(t *testing.T) {
 	s := newFixture(t, `
 		- {namespace: x}
 		- {node: one}
@@ -209,7 +209,7 @@ func whatALabelWasIsForgotten(t *testing.T) {
 	}
 }
 
-func hostNetworkPodsAreTheirNode(t *testing.T) {
+func hostNetworkPodsArePartOfTheirNode(t *testing.T) {
 	s := newFixture(t, shop,
 		stage.Policy(t, "shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}], ports: [{port: probe}]}]}`),
 		stage.Policy(t, "lab/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`))
@@ -257,23 +257,23 @@ func finishedPodsMatchNothing(t *testing.T) {
 
 func theRunningAndNewestPodHasTheAddress(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`))
-	const allowed, refused = `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]`, `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Denied by shop/p`
+	const allowed, denied = `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Rule shop/p[0]`, `10.0.0.1 -> shop/db TCP 5432 | NotIsolated | Denied by shop/p`
 	twin := s.pod("shop/web")
 	twin.Name, twin.Labels = "a-twin", nil
 	twin.Spec.NodeName = "two"
 	twin.CreationTimestamp = metav1.NewTime(time.Unix(100, 0))
 	s.want(allowed)
 	s.set(twin.DeepCopy())
-	s.want(refused)
+	s.want(denied)
 	twin.Status.Phase = corev1.PodPending
 	s.set(twin.DeepCopy())
 	s.want(allowed)
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodUnknown })
-	s.want(refused)
+	s.want(denied)
 	s.edit("shop/web", func(p *corev1.Pod) { p.CreationTimestamp = twin.CreationTimestamp })
-	s.want(allowed) // shop/web sorts after shop/a-twin
+	s.want(allowed) // shop/web sorts after shop/a-twin.
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
-	s.want(refused)
+	s.want(denied)
 	s.remove(twin)
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | External | Denied by shop/p`)
 }
@@ -292,7 +292,7 @@ func allAddressesBelongToThePod(t *testing.T) {
 		10.1.0.1 -> shop/db TCP 5432 | External | Denied by shop/p
 		fd10::1  -> shop/db TCP 5432 | External | Denied by shop/p
 	`)
-	s.edit("shop/web", func(p *corev1.Pod) { p.Status.PodIP = "10.1.0.1" }) // the list is newer than the field
+	s.edit("shop/web", func(p *corev1.Pod) { p.Status.PodIP = "10.1.0.1" }) // status.podIPs was added later than status.podIP.
 	s.want(`10.1.0.1 -> shop/db TCP 5432 | Denied by shop/p | Rule shop/p[0]`)
 }
 
@@ -305,19 +305,19 @@ func anAddressThatMovesCarriesNothingOver(t *testing.T) {
 		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated      | Denied by shop/web
 	`)
 	old := s.pod("shop/web")
-	heir := s.pod("lab/bare")
-	heir.Status = old.Status
+	successor := s.pod("lab/bare")
+	successor.Status = old.Status
 	s.remove(old)
-	s.set(heir.DeepCopy())
+	s.set(successor.DeepCopy())
 	const moved = `
 		10.0.0.1 -> shop/db  TCP 5432 | NotIsolated | Denied by shop/db
 		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated | NotIsolated
 	`
 	s.want(moved)
-	s.set(old) // the old object comes late, and its pod does not run any more
+	s.set(old) // The old object is added again, and its pod does not run any more.
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 	s.want(moved)
-	s.remove(heir)
+	s.remove(successor)
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | Rule shop/web[0] | Rule shop/db[0]`)
 }

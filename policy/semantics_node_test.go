@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// nodeUnderTest is one node of a cluster under test, from the compiler to the tree that its
-// dataplane would have mapped.
+// nodeUnderTest is one node of a clusterUnderTest, from the compiler to the tree
+// that the dataplane of the node would map.
 type nodeUnderTest struct {
 	name     string
 	dirs     *stateDirs
@@ -25,8 +25,8 @@ type nodeUnderTest struct {
 	tree     *tree.Tree
 }
 
-// stateDirs hands out state directories, and those that are given back again
-// and again: making them costs more than judging.
+// stateDirs is a pool of state directories, because it takes longer to create one
+// than to evaluate all flows of a test.
 type stateDirs struct {
 	root string
 	free []*stateDir
@@ -37,7 +37,7 @@ type stateDir struct {
 	*statedir.Publisher
 }
 
-// newStateDirs prefers a tmpfs, as nodes do.
+// newStateDirs creates the pool in a tmpfs, if there is one.
 func newStateDirs(t testing.TB) *stateDirs {
 	t.Helper()
 	root, err := os.MkdirTemp("/dev/shm", "sluice-semantics-*")
@@ -57,7 +57,7 @@ func (d *stateDirs) take(t tester) *stateDir {
 	}
 	path, err := os.MkdirTemp(d.root, "node-*")
 	if err != nil {
-		t.Fatalf("making a state directory: %v", err)
+		t.Fatalf("creating a state directory: %v", err)
 	}
 	publisher, err := statedir.NewPublisher(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func newNodeUnderTest(t tester, dirs *stateDirs, name string, s *policy.Snapshot
 	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: compile.New(s, name), builder: build.New(name)}
 }
 
-// publish brings the tree up to date with the snapshot, through the file.
+// publish updates the tree from the snapshot, through the file.
 func (n *nodeUnderTest) publish(t tester) {
 	t.Helper()
 	if err := n.builder.Apply(n.compiler.Delta()); err != nil {
@@ -104,17 +104,17 @@ func (n *nodeUnderTest) close() {
 	n.dirs.free = append(n.dirs.free, n.state)
 }
 
-func (n *nodeUnderTest) lookup(f flow.Flow) (egress, ingress judgement) {
+func (n *nodeUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	d := n.tree.Evaluate(f)
-	return n.judgement(d.Egress), n.judgement(d.Ingress)
+	return n.side(d.Egress), n.side(d.Ingress)
 }
 
-func (n *nodeUnderTest) judgement(s rule.Side) judgement {
-	j := judgement{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
+func (n *nodeUnderTest) side(s rule.Side) side {
+	out := side{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
 	if name, index, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
-		j.Reason = rule.NoReason // which no reference expects
+		out.Reason = rule.NoReason // The reference never has this reason.
 	} else if ok {
-		j.Rule = reference.RuleRef{Policy: name, Index: index}
+		out.Rule = reference.RuleRef{Policy: name, Index: index}
 	}
-	return j
+	return out
 }

@@ -10,7 +10,7 @@ import (
 )
 
 var peerRows = map[string]row{
-	"S20 from and to absent or empty: everybody": {shop, map[string]string{
+	"S20 from and to absent or empty: every peer": {shop, map[string]string{
 		"shop/p": `{podSelector: {}, policyTypes: [Ingress, Egress],
 			ingress: [{ports: [{port: 1}]}, {from: [], ports: [{port: 2}]}],
 			egress: [{ports: [{port: 3}]}, {to: [], ports: [{port: 4}]}]}`,
@@ -40,7 +40,7 @@ var peerRows = map[string]row{
 		shop/web -> shop/db TCP 5432 | NotIsolated | Denied by shop/p
 		8.8.8.8  -> shop/db TCP 5432 | External    | Denied by shop/p
 	`},
-	"S22 the empty namespaceSelector: all pods, nobody outside": {shop, map[string]string{
+	"S22 the empty namespaceSelector: all pods, no outside address": {shop, map[string]string{
 		"shop/p": `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}}]}], egress: [{to: [{namespaceSelector: {}}]}]}`,
 	}, `
 		lab/bare -> shop/db   TCP 5432 | NotIsolated      | Rule shop/p[0]
@@ -126,7 +126,7 @@ var peerRows = map[string]row{
 		2001:db8::1      -> lab/web TCP 8080 | External | Rule lab/six[0]
 		::ffff:10.0.0.1  -> lab/web TCP 8080 | External | Rule lab/six[0]
 	`},
-	"S25 the ends of the address space": {shop, map[string]string{
+	"S25 the first and last addresses": {shop, map[string]string{
 		"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [
 			{ipBlock: {cidr: 0.0.0.0/0, except: [0.0.0.0/1, 255.255.255.255/32]}}, {ipBlock: {cidr: "::/0", except: ["::/1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"]}}]}]}`,
 	}, `

@@ -24,7 +24,7 @@ var portRows = map[string]row{
 		shop/db  -> shop/web 50         | Rule shop/p[0] | NotIsolated
 		lab/web  -> shop/db  ICMP       | NotIsolated    | Denied by shop/p
 	`},
-	"S31 a protocol alone: all of its ports": {shop, map[string]string{
+	"S31 a protocol without a port: all of its ports": {shop, map[string]string{
 		"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{protocol: UDP}]}]}`,
 		"lab/p":  `{podSelector: {matchLabels: {app: web}}, ingress: [{ports: [{}]}]}`,
 	}, `
@@ -106,7 +106,7 @@ var portRows = map[string]row{
 		x/client   -> 10.9.9.9  TCP 80   | Denied by x/p | External
 		x/client   -> 8.8.8.8   TCP 80   | Denied by x/p | External
 	`},
-	"S34 the same name by two blocks with other peers beside": {namedPorts, map[string]string{
+	"S34 the same name in two blocks, and other peers": {namedPorts, map[string]string{
 		"x/p": `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [
 			{ports: [{port: http}, {port: 443}], to: [{ipBlock: {cidr: 10.0.0.2/32}}, {podSelector: {matchLabels: {app: none}}}]},
 			{ports: [{port: http}], to: [{ipBlock: {cidr: 10.0.0.0/30}}]},
@@ -121,7 +121,7 @@ var portRows = map[string]row{
 		x/client -> x/none   TCP 443  | Rule x/p[0]   | NotIsolated
 		x/client -> x/none   TCP 80   | Denied by x/p | NotIsolated
 	`},
-	"S35 SCTP is judged as TCP and UDP are": {`
+	"S35 SCTP is evaluated like TCP and UDP": {`
 		- {namespace: x}
 		- {node: one}
 		- {pod: x/server, ports: [sig:3868/SCTP, sig:3869/TCP]}
@@ -137,7 +137,7 @@ var portRows = map[string]row{
 		x/client -> x/server SCTP 7002 | NotIsolated | Denied by x/p
 		x/client -> x/server UDP 7001  | NotIsolated | Denied by x/p
 	`},
-	"S36 ICMP and unknown protocols pass only rules without ports": {shop, map[string]string{
+	"S36 only rules without ports match ICMP and unknown protocols": {shop, map[string]string{
 		"shop/p": `{podSelector: {matchLabels: {app: db}}, ingress: [
 			{ports: [{protocol: TCP}, {protocol: UDP}, {protocol: SCTP}]},
 			{from: [{podSelector: {}}]}]}`,

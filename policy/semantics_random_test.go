@@ -14,14 +14,16 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// history is a cluster and what happens to it. It is drawn whole before any of
-// it is judged, so that a failure prints as the shortest story that shows it.
+// history is a cluster and its changes. It is drawn completely before the first
+// flow is evaluated, so that rapid can shrink it to the shortest history that
+// fails.
 type history struct {
 	start    cluster.Objects
 	chapters []chapter
 }
 
-// chapter is what happens between two publications, and the flows after it.
+// chapter has the changes between two publications, and the flows to evaluate
+// after them.
 type chapter struct {
 	changes []cluster.Change
 	flows   []flow.Flow
@@ -51,7 +53,7 @@ func drawHistory(t *rapid.T) history {
 	return h
 }
 
-// GoString is what rapid prints of a failure.
+// GoString returns the text that rapid prints if the test fails.
 func (h history) GoString() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "\n%s", &h.start)
@@ -64,26 +66,26 @@ func (h history) GoString() string {
 	return out.String()
 }
 
-// TestRandomClusters compares every verdict with the reference's, and the
-// trees that lived through all changes with trees compiled from nothing. For a
-// longer soak: go test ./policy -run TestRandomClusters -rapid.checks=10000.
+// TestRandomClusters compares every decision with the reference, and the trees that
+// were updated by all changes with trees that were compiled at once. For a longer
+// test, run go test ./policy -run TestRandomClusters -rapid.checks=10000.
 func TestRandomClusters(t *testing.T) {
 	dirs := newStateDirs(t)
 	histories := rapid.Custom(drawHistory)
-	// Several independent sequences: rapid's default is 100 histories each.
+	// By default, rapid draws 100 histories for each of these sequences.
 	for sequence := range 4 {
 		flows := 0
 		t.Run(strconv.Itoa(sequence), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				h := histories.Draw(t, "history")
-				lived := newClusterUnderTest(t, dirs, cluster.NodeNames(), h.start)
-				defer lived.close()
+				updated := newClusterUnderTest(t, dirs, cluster.NodeNames(), h.start)
+				defer updated.close()
 				for i, c := range h.chapters {
 					for _, change := range c.changes {
-						lived.apply(change)
+						updated.apply(change)
 					}
-					lived.publish()
-					compare(t, i, dirs, lived, c.flows)
+					updated.publish()
+					compare(t, i, dirs, updated, c.flows)
 					flows += len(c.flows)
 				}
 			})
@@ -92,23 +94,23 @@ func TestRandomClusters(t *testing.T) {
 	}
 }
 
-func compare(t *rapid.T, chapter int, dirs *stateDirs, lived *clusterUnderTest, flows []flow.Flow) {
-	fresh := newClusterUnderTest(t, dirs, cluster.NodeNames(), lived.objects)
+func compare(t *rapid.T, chapter int, dirs *stateDirs, updated *clusterUnderTest, flows []flow.Flow) {
+	fresh := newClusterUnderTest(t, dirs, cluster.NodeNames(), updated.objects)
 	defer fresh.close()
 	fresh.publish()
-	lived.checkPods()
+	updated.checkPods()
 	for _, f := range flows {
-		egress, ingress := lived.judge(f)
-		freshEgress, freshIngress := fresh.judge(f)
+		egress, ingress := updated.evaluate(f)
+		freshEgress, freshIngress := fresh.evaluate(f)
 		if egress.String() != freshEgress.String() || ingress.String() != freshIngress.String() {
-			t.Fatalf("chapter %d: %s: step by step: %s, %s; from nothing: %s, %s", chapter, f, egress, ingress, freshEgress, freshIngress)
+			t.Fatalf("chapter %d: %s: updated: %s, %s; compiled at once: %s, %s", chapter, f, egress, ingress, freshEgress, freshIngress)
 		}
-		lived.checkReference(f, egress, ingress)
+		updated.checkReference(f, egress, ingress)
 	}
 }
 
-// TestRealisticClusters compares where many pods share classes and programs,
-// as small clusters cannot.
+// TestRealisticClusters compares a larger cluster with the reference, in which many
+// pods share classes and programs.
 func TestRealisticClusters(t *testing.T) {
 	r := cluster.NewRealistic(1, cluster.Size{Pods: 600, Policies: 200, DualStack: true})
 	w := newClusterUnderTest(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())
@@ -116,7 +118,7 @@ func TestRealisticClusters(t *testing.T) {
 	w.publish()
 	n := w.nodes[0]
 	for _, f := range r.Flows(1, 500, 0.5) {
-		egress, ingress := n.lookup(f)
+		egress, ingress := n.evaluate(f)
 		want := reference.Judge(w.objects, f)
 		if egress.Reason != rule.Elsewhere {
 			w.checkSide(f, rule.Egress, egress, want.Egress)

@@ -2,10 +2,10 @@ package policy_test
 
 import "testing"
 
-// TestSemantics holds every row of docs/semantics.md that can be judged
-// without a wire, by its number: go test ./policy -run Semantics/S33.
+// TestSemantics tests every row of docs/semantics.md that needs no network, by its
+// number: go test ./policy -run Semantics/S33.
 func TestSemantics(t *testing.T) {
-	for _, rows := range []map[string]row{isolationRows, peerRows, portRows, alwaysRows, faultRows()} {
+	for _, rows := range []map[string]row{isolationRows, peerRows, portRows, alwaysRows, invalidRows()} {
 		for name, r := range rows {
 			t.Run(name, r.play)
 		}
@@ -15,11 +15,11 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// stories are rows that only show when the cluster changes.
+// stories are rows that need changes of the cluster.
 var stories = map[string]func(*testing.T){
-	"S08 labels count as they are now":               labelsCountAsTheyAreNow,
-	"S08 what a label was is forgotten":              whatALabelWasIsForgotten,
-	"S09 hostNetwork pods are their node":            hostNetworkPodsAreTheirNode,
+	"S08 the current labels count":                   theCurrentLabelsCount,
+	"S08 earlier labels have no effect":              earlierLabelsHaveNoEffect,
+	"S09 hostNetwork pods are part of their node":    hostNetworkPodsArePartOfTheirNode,
 	"S10 finished pods match nothing":                finishedPodsMatchNothing,
 	"S10 the running and newest pod has the address": theRunningAndNewestPodHasTheAddress,
 	"S11 all addresses belong to the pod":            allAddressesBelongToThePod,
@@ -29,5 +29,5 @@ var stories = map[string]func(*testing.T){
 	"S40 node addresses come and go":                 nodeAddressesComeAndGo,
 	"S41 any of a pod's addresses":                   anyOfAPodsAddresses,
 	"S53 an address that moves carries nothing over": anAddressThatMovesCarriesNothingOver,
-	"S60 faults are reported once":                   faultsAreReportedOnce,
+	"S60 errors are reported once":                   errorsAreReportedOnce,
 }

@@ -9,11 +9,10 @@ func testPod(name, node, addr string) Pod {
 	return Pod{Namespace: "shop", Name: name, Node: node, Running: true, Addresses: []netip.Addr{netip.MustParseAddr(addr)}}
 }
 
-// upsert hands over a copy, so that the test may go on changing its own.
+// upsert passes a copy, so that the test can change its pod.
 func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
 
-// A snapshot whose cluster has emptied holds nothing.
-func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
+func TestSnapshotOfAnEmptiedClusterIsEmpty(t *testing.T) {
 	s := NewSnapshot()
 	s.UpsertNamespace(Namespace{Name: "shop"})
 	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
@@ -52,16 +51,16 @@ func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
 		return p.Name
 	}
 	if got := owner(); got != "old" {
-		t.Errorf("owner %q, want old: the newer pod does not run yet", got)
+		t.Errorf("owner %q, want old, because the newer pod does not run yet", got)
 	}
 	moved.Running = true
 	upsert(s, moved)
 	if got := owner(); got != "moved" {
-		t.Errorf("owner %q, want moved: both run, it is newer", got)
+		t.Errorf("owner %q, want moved, because both run and it is newer", got)
 	}
 	moved.Finished, moved.Running = true, false
 	upsert(s, moved)
 	if got := owner(); got != "old" {
-		t.Errorf("owner %q, want old: the other is finished", got)
+		t.Errorf("owner %q, want old, because the other has finished", got)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// A block with a port name gives an address a class of its own. The class goes
-// with the last program that names the block: when a program names it again,
-// the address is found again, although nothing of it changed meanwhile.
-func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
+// An address in a block with a port name has its own class. The class is removed with
+// the last program that uses the block. If another program uses the block later, the
+// address gets a class again, although the address did not change.
+func TestClassOfAnAddressIsRemovedWithItsBlock(t *testing.T) {
 	s := policy.NewSnapshot()
 	named := intstr.FromString("http")
 	p := ingressFrom("block")
@@ -52,7 +52,7 @@ func TestClassOfAnAddressGoesWithTheBlockThatGaveIt(t *testing.T) {
 		s.DeletePod("shop", "client")
 		c.Delta()
 		if len(c.byAddress) != 0 || len(c.classes) != 0 || len(c.sentOwners) != 0 {
-			t.Fatalf("nobody names the block any more, and left are %d addresses with a class, %d classes and %d owners", len(c.byAddress), len(c.classes), len(c.sentOwners))
+			t.Fatalf("no program uses the block any more, but %d addresses with a class, %d classes and %d owners are left", len(c.byAddress), len(c.classes), len(c.sentOwners))
 		}
 	}
 }

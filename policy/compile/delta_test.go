@@ -23,7 +23,8 @@ func selecting(pairs ...string) *metav1.LabelSelector {
 	return s
 }
 
-// ingressFrom isolates app=db in namespace shop and lets peers in on TCP 5432.
+// ingressFrom returns a policy that isolates app=db in namespace shop and allows
+// peers on TCP 5432.
 func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networkingv1.NetworkPolicy {
 	port := intstr.FromInt32(5432)
 	return &networkingv1.NetworkPolicy{
@@ -43,7 +44,7 @@ func testPod(name, node, addr string, pairs ...string) policy.Pod {
 	}
 }
 
-// upsert hands over a copy, so that the test may go on changing its own.
+// upsert passes a copy, so that the test can change its pod.
 func upsert(s *policy.Snapshot, pod policy.Pod) { s.UpsertPod(&pod) }
 
 func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
@@ -51,7 +52,8 @@ func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
 	s.UpsertPolicy(p)
 }
 
-// shop has one local database and 500 pods elsewhere, half of them its clients.
+// shop returns a cluster with one local database and 500 remote pods, half of which
+// are its clients.
 func shop() (*policy.Snapshot, *Compiler) {
 	s := policy.NewSnapshot()
 	s.UpsertNamespace(policy.Namespace{Name: "shop"})
@@ -67,7 +69,7 @@ func shop() (*policy.Snapshot, *Compiler) {
 	return s, New(s, "n1")
 }
 
-func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
+func TestDeltaHasOnlyWhatDependsOnTheChange(t *testing.T) {
 	s, c := shop()
 	first := c.Delta()
 	if got, want := len(first.Addresses), 251; got != want {
@@ -85,14 +87,14 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 	}{
 		{"nothing", func() {}, rule.Delta{}},
 		{"a state that means the same", func() { upsert(s, testPod("pod-0", "n2", "10.0.1.1", "app", "web")) }, rule.Delta{}},
-		{"a label that no rule asks for", func() { upsert(s, testPod("pod-0", "n2", "10.0.1.1", "app", "web", "rev", "2")) }, rule.Delta{}},
+		{"a label that no rule selects", func() { upsert(s, testPod("pod-0", "n2", "10.0.1.1", "app", "web", "rev", "2")) }, rule.Delta{}},
 		{
 			"a pod becomes a peer",
 			func() { upsert(s, testPod("pod-1", "n2", "10.0.1.2", "app", "web")) },
 			rule.Delta{Addresses: []rule.AddressChange{{Addr: netip.MustParseAddr("10.0.1.2"), Owner: rule.Owner{Kind: rule.RemotePod, Class: web}}}},
 		},
 		{
-			"a peer goes",
+			"a peer is deleted",
 			func() { s.DeletePod("shop", "pod-2") },
 			rule.Delta{Addresses: []rule.AddressChange{{Addr: netip.MustParseAddr("10.0.1.3")}}},
 		},
@@ -119,7 +121,7 @@ func TestDeltaHoldsOnlyWhatDependsOnTheChange(t *testing.T) {
 	}
 }
 
-func TestNamedPortKeepsPeersApart(t *testing.T) {
+func TestPodsWithDifferentNamedPortsHaveDifferentClasses(t *testing.T) {
 	s := policy.NewSnapshot()
 	name := intstr.FromString("http")
 	p := ingressFrom("web")
@@ -152,9 +154,7 @@ func TestNamedPortKeepsPeersApart(t *testing.T) {
 	}
 }
 
-// A compiler whose cluster has emptied holds nothing: what it notes per object
-// goes with the object.
-func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
+func TestCompilerOfAnEmptiedClusterIsEmpty(t *testing.T) {
 	s, c := shop()
 	named := intstr.FromString("http")
 	p := ingressFrom("block")
@@ -171,7 +171,7 @@ func TestNothingIsLeftOfAnEmptiedCluster(t *testing.T) {
 	upsert(s, w)
 	s.UpsertNode(policy.Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	if len(c.Delta().Addresses) == 0 || len(c.byAddress) == 0 {
-		t.Fatal("the cluster does not exercise what this test is about")
+		t.Fatal("the cluster has no address with its own class")
 	}
 	for _, p := range s.Pods() {
 		s.DeletePod(p.Namespace, p.Name)

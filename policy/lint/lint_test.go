@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// shop is a small cluster: a shop with a web server and a database, a team
-// that watches it, and DNS.
+// shop is a small cluster: a web server and a database in namespace shop, Prometheus
+// in namespace watch, and DNS.
 const shop = `
 apiVersion: v1
 kind: Namespace
@@ -61,12 +61,12 @@ spec: {containers: [{ports: [{name: dns, containerPort: 53, protocol: UDP}]}]}
 status: {phase: Running, podIP: 10.0.2.1}
 `
 
-// np writes a policy named p in namespace shop.
+// np returns a policy named p in namespace shop, in YAML.
 func np(spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {" + spec + "}\n"
 }
 
-// look runs the checks and gives "severity check field" for each finding.
+// look runs the checks and returns "severity check field" for each finding.
 func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	t.Helper()
 	set, err := manifest.Read([]string{"-"}, strings.NewReader(text))
@@ -77,7 +77,7 @@ func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	for _, f := range findings {
 		short = append(short, strings.TrimSpace(string(f.Severity)+" "+f.Check+" "+f.Field))
 		if f.Message == "" || strings.Contains(f.Message+f.Fix, "%!") {
-			t.Errorf("finding %+v has no proper sentence", f)
+			t.Errorf("finding %+v has an incomplete message", f)
 		}
 	}
 	return short, findings
@@ -163,8 +163,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The lower-case type isolates both directions, for lint as for the engine: the
-// ingress rule works, and all egress is denied.
+// An unknown policy type isolates both directions. So the ingress rule works, and all
+// egress is denied.
 func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	got, _ := look(t, shop+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
 	want := []string{"error not-understood spec.policyTypes[0]", "note no-dns spec.egress"}
@@ -173,7 +173,7 @@ func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	}
 }
 
-// A pod that two entries match is one pod, and one pod is not "the 1 pods".
+// A pod that two entries match is counted once.
 func TestCheckCountsPods(t *testing.T) {
 	tests := map[string]struct{ spec, want string }{
 		"one": {"ingress: [{ports: [{port: web}]}]", `the pod that the policy selects has no TCP port named "web": the entry allows nothing`},
@@ -190,13 +190,13 @@ func TestCheckCountsPods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, findings := look(t, shop+np("podSelector: {matchLabels: {app: web}}, "+test.spec))
 			if !slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Message == test.want }) {
-				t.Errorf("findings %+v, want one that says %s", findings, test.want)
+				t.Errorf("findings %+v, want one with the message %s", findings, test.want)
 			}
 		})
 	}
 }
 
-// Another policy may allow the DNS that one forgets.
+// Another policy can allow DNS.
 func TestCheckUnitesPolicies(t *testing.T) {
 	other := strings.Replace(np("podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]"), "name: p,", "name: dns,", 1)
 	got, _ := look(t, shop+other+np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]"))
@@ -205,7 +205,7 @@ func TestCheckUnitesPolicies(t *testing.T) {
 	}
 }
 
-// Policies alone, without pods and namespaces, are looked at as far as that goes.
+// Without pods and namespaces, checks that depend on them find nothing.
 func TestCheckPoliciesAlone(t *testing.T) {
 	got, _ := look(t, np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], ingress: [{}], egress: [{to: [{namespaceSelector: {}}, {podSelector: {matchLabels: {a: b}}}], ports: [{port: sql}]}]"))
 	want := []string{"warning dead-rules spec.ingress", "warning two-dashes spec.egress[0].to[1]", "warning no-dns spec.egress"}

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Within one delta a key comes at most once, and after every delta all
-// references hold: the promises of rule.Delta.
-func TestDeltasKeepTheirPromises(t *testing.T) {
+// A delta has no key twice, and after every delta all references are valid, as
+// rule.Delta guarantees.
+func TestDeltasAreConsistent(t *testing.T) {
 	histories := rapid.Custom(drawHistory)
 	rapid.Check(t, func(t *rapid.T) {
 		h := histories.Draw(t, "history")
@@ -39,7 +39,7 @@ func TestDeltasKeepTheirPromises(t *testing.T) {
 	})
 }
 
-// follower is what the deltas of a node add up to.
+// follower has the sum of the deltas of a node.
 type follower struct {
 	compiler  *compile.Compiler
 	addresses map[string]rule.Owner
@@ -56,7 +56,7 @@ func (f *follower) take() error {
 	seen := map[string]bool{}
 	once := func(key string) error {
 		if seen[key] {
-			return fmt.Errorf("%s comes twice in one delta", key)
+			return fmt.Errorf("%s is in one delta twice", key)
 		}
 		seen[key] = true
 		return nil
@@ -93,18 +93,18 @@ func (f *follower) take() error {
 			return fmt.Errorf("address %s: no pod %d", a, o.Pod)
 		}
 	}
-	judging := map[rule.ProgramID]bool{0: true}
+	used := map[rule.ProgramID]bool{0: true}
 	for id, p := range f.pods {
 		for _, program := range []rule.ProgramID{p.Ingress, p.Egress} {
 			if f.programs[program] == nil && program != 0 {
 				return fmt.Errorf("pod %d: no program %d", id, program)
 			}
-			judging[program] = true
+			used[program] = true
 		}
 	}
 	for id := range f.programs {
-		if !judging[id] {
-			return fmt.Errorf("program %d judges nobody", id)
+		if !used[id] {
+			return fmt.Errorf("no pod uses program %d", id)
 		}
 	}
 	return nil

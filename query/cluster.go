@@ -116,7 +116,7 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 		return evaluatedSide{}, err
 	}
 	side := t.Evaluate(f).Side(d)
-	// An address that both the pod and its node have is treated as the node's.
+	// An address that both a pod and its node have counts as the node's.
 	if side.Reason == rule.Elsewhere {
 		return external, nil
 	}

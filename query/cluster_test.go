@@ -88,7 +88,8 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, DstPort: port}
 }
 
-// matched returns the side that a rule decided, which only one policy isolates.
+// matched returns a side that a rule allows, of the only policy that isolates the
+// pod.
 func matched(policy string, index int) report.Side {
 	return report.Side{Verdict: "Allow", Reason: "Rule", Policy: &policy, Rule: &index, IsolatedBy: []string{policy}}
 }

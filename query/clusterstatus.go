@@ -15,7 +15,8 @@ import (
 // maxProblems is the number of problems that the text lists for each kind.
 const maxProblems = 20
 
-// heartbeatLimit is the age from which a node counts as one that does not enforce.
+// heartbeatLimit is the age of a heartbeat above which its node counts as one that
+// does not enforce.
 const heartbeatLimit = time.Minute
 
 // Reports are the objects in which the operator and the agents report.
@@ -60,7 +61,8 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus sums up the reports of a cluster as they are at a time.
+// NewClusterStatus sums up the reports of a cluster. The ages of heartbeats count
+// from now.
 func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),

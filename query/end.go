@@ -24,7 +24,7 @@ type End struct {
 	hostNetwork bool
 }
 
-// String returns the name of the pod, or the address if it has no pod.
+// String returns the name of the pod, or the address if no pod has it.
 func (e *End) String() string {
 	switch {
 	case e.Pod != "":
@@ -58,8 +58,8 @@ func chooseFamily(from, to *End) error {
 	return nil
 }
 
-// sameFamily returns an address of each list, of one family: IPv4 if both have
-// it.
+// sameFamily returns one address of each list, both of the same family: IPv4 if
+// both lists have it.
 func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	for _, four := range []bool{true, false} {
 		family := func(a netip.Addr) bool { return a.Is4() == four }

@@ -126,8 +126,8 @@ func (e *Explanation) side(d rule.Direction) *report.Side {
 	return &e.Egress
 }
 
-// addTexts adds the texts of all rules that the explanation names. Of a rule for
-// the other end, the text has only the peers that match this end.
+// addTexts adds the texts of all rules that the explanation names. If a rule
+// matches the other end, its text has only the peers that match that end.
 func (e *Explanation) addTexts(texts *ruleTexts) {
 	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
 		side, other := e.side(direction), &e.To

@@ -28,7 +28,7 @@ func (e *Explanation) WriteText(out io.Writer) error {
 	return nil
 }
 
-// verdictText returns a verdict as a sentence has it: Allowed or Denied.
+// verdictText returns Allowed or Denied.
 func verdictText(verdict string) string {
 	if verdict == rule.Allow.String() {
 		return "Allowed"

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// findEnd returns the end that a field of a question means: an IP address, a pod
+// findEnd returns the end that a field of a question names: an IP address, a pod
 // as namespace/name or name, or a workload, which stands for one of its pods.
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {

@@ -48,11 +48,12 @@ func ParseFlow(line []byte) (flow.Flow, error) {
 	return newFlow(src, dst, protocol, *in.Port)
 }
 
-// noPort is the port of a flow that was given without one.
+// noPort means that no port is given.
 const noPort = -1
 
-// newFlow returns the flow of the parts if they fit together. ICMP becomes the
-// ICMP of the addresses' family.
+// newFlow returns a flow. It returns an error if the addresses are not of one
+// family, or if a protocol with ports has no port. ICMP becomes ICMPv6 if the
+// addresses are IPv6, and ICMPv6 becomes ICMP if they are IPv4.
 func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
 	if src.Is4() != dst.Is4() {
 		return flow.Flow{}, fmt.Errorf("src %s and dst %s: one is IPv4 and the other IPv6; a flow has one family", src, dst)
@@ -126,8 +127,8 @@ func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	return f, nil
 }
 
-// parse returns the protocol and the port, noPort for a protocol without ports.
-// Named ports are those of the destination, which may be nil.
+// parse returns the protocol and the port, or noPort if the protocol has no ports.
+// It looks for port names in the destination, which may be nil.
 func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	protocol, err := flow.ParseProtocol(t.Protocol)
 	if err != nil {

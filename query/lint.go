@@ -15,7 +15,7 @@ type LintReport struct {
 	TypeMeta
 	// Policies is the number of policies that were checked.
 	Policies int `json:"policies"`
-	// Errors, Warnings and Notes are the number of findings of each severity.
+	// Errors, Warnings and Notes are the numbers of findings by severity.
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
 	Notes    int       `json:"notes"`

@@ -51,8 +51,8 @@ type MatrixEnd struct {
 	Pods []string `json:"pods,omitempty"`
 }
 
-// MatrixFlow is the verdict about the flows between two ends, by their names. From
-// and To are the same where several pods have one name.
+// MatrixFlow is the verdict about the flows from one end to another, by their names.
+// From and To are equal for flows between the pods of one end.
 type MatrixFlow struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
@@ -210,8 +210,8 @@ func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 	return merged, out
 }
 
-// alike reports whether the pods of a group have the same verdicts to and from
-// every other end, and all the same verdict among each other.
+// alike reports whether all pods of a group have the same verdicts to and from every
+// other end, and the same verdict to each other.
 func alike(cells [][]cell, group []int) bool {
 	inside := make(map[int]bool, len(group))
 	for _, i := range group {
@@ -233,7 +233,7 @@ func alike(cells [][]cell, group []int) bool {
 	return true
 }
 
-// add adds ends with their verdicts.
+// add adds the ends and the verdicts between them.
 func (m *Matrix) add(ends []MatrixEnd, cells [][]cell) {
 	m.Ends = ends
 	for i, row := range cells {

@@ -20,7 +20,7 @@ type NodeStatus struct {
 	Now time.Time `json:"-"`
 }
 
-// NewNodeStatus returns the status of a node as it is at a time.
+// NewNodeStatus returns the status of a node. Its ages count from now.
 func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
 	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
 }
@@ -102,8 +102,8 @@ func faults(counts map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// writeSides writes a table of the verdicts, without the kinds of which there are
-// none. The counts come in pairs of Deny and Allow.
+// writeSides writes a table of the counts of verdicts, without rows that have only
+// zeros. The counts come in pairs of Deny and Allow.
 func writeSides(w io.Writer, sides []report.SideCount) {
 	head := false
 	for i := 0; i+1 < len(sides); i += 2 {
@@ -144,8 +144,8 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time since then: in seconds below an hour, in minutes below two
-// days, and in days from there on.
+// age returns the time from then to now. It is rounded to seconds if it is less than
+// an hour, to minutes if it is less than two days, and otherwise to days.
 func age(now, then time.Time) string {
 	d := now.Sub(then)
 	const day = 24 * time.Hour

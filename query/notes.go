@@ -10,8 +10,8 @@ import (
 // maxNotes is the number of policy errors that Notes lists.
 const maxNotes = 10
 
-// Notes lists what makes verdicts differ from what a reader of the objects may
-// expect.
+// Notes lists the reasons why verdicts may differ from what a reader of the objects
+// expects.
 func (c *Cluster) Notes() []string {
 	var notes []string
 	if missing := c.set.NamespacesWithoutObject(); len(missing) > 0 && c.selectsNamespaces() {

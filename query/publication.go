@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/policy/compile"
 )
 
-// Publication is a tree that Publish has published.
+// Publication describes a published tree.
 type Publication struct {
 	TypeMeta
 	Node       string `json:"node"`

@@ -25,8 +25,8 @@ import (
 const (
 	// defaultQueueBase is far from 0, where other programs start to number queues.
 	defaultQueueBase = 2700
-	// maxDefaultQueues is the number of workers from which more do not evaluate first
-	// packets any faster.
+	// maxDefaultQueues limits the default number of queues. More workers do not
+	// evaluate first packets faster.
 	maxDefaultQueues = 8
 )
 

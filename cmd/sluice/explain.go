@@ -67,7 +67,7 @@ func explain(cmd *cobra.Command, in *input, stateDir string, question query.Expl
 	return cluster.Explain(question)
 }
 
-// explainInTree evaluates the tree that a state directory has as its current one.
+// explainInTree evaluates the current tree of a state directory.
 func explainInTree(stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
 	t, err := statedir.OpenCurrent(stateDir)
 	if err != nil {

@@ -39,8 +39,8 @@ func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if files or a cluster are given besides a flag that
-// replaces both.
+// none returns an error if files or a cluster are given together with a flag that
+// replaces them.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:

@@ -39,8 +39,8 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 	f.clusterFlags.addFlags(cmd)
 }
 
-// selectsCluster reports whether the flags, or else the scope, select a cluster.
-// nodes reports whether nodes of a cluster are given.
+// selectsCluster reports whether a cluster is selected: by the flags or, if no flag
+// decides, by the scope. nodes reports whether nodes of a cluster are given.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.given()
 	if given && f.stateDir != "" {

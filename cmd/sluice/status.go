@@ -63,7 +63,7 @@ func nodeStatus(cmd *cobra.Command, stateDir string, out *output) error {
 	return out.write(cmd, query.NewNodeStatus(s, time.Now()))
 }
 
-// notRunning adds what to check if the error is that no dataplane is running.
+// notRunning adds advice to the error that no dataplane is running.
 func notRunning(err error, stateDir string) error {
 	if !errors.Is(err, status.ErrNotRunning) {
 		return err

@@ -84,8 +84,8 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 	if rules := k.shell(t, "the rules", ""); !strings.Contains(rules, "table inet sluice {") {
 		t.Errorf("the rules:\n%s", rules)
 	}
-	if status := k.shell(t, "what is enforced", ""); !strings.Contains(status, "generation 3") {
-		t.Errorf("what is enforced:\n%s", status)
+	if status := k.shell(t, "status", ""); !strings.Contains(status, "generation 3") {
+		t.Errorf("status:\n%s", status)
 	}
 	_, inodes := holdings(t, k.Process.Pid)
 	entered := map[string]bool{}
@@ -104,7 +104,7 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 		}
 	})
 	if !strings.Contains(denied, "no rule of default/test-network-policy allows it") {
-		t.Errorf("what is denied now: %s", denied)
+		t.Errorf("denied flows: %s", denied)
 	}
 	if got := k.shell(t, "a connection that opens", ""); got != "opens\n" {
 		t.Errorf("a connection that opens: %s", got)
@@ -115,7 +115,7 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 // connection that is denied.
 func (k *kept) denial(t *testing.T, deny func()) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["what is denied now"]+" -c 1")
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["denied flows"]+" -c 1")
 	listening, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,11 +126,11 @@ func (k *kept) denial(t *testing.T, deny func()) string {
 		t.Fatal(err)
 	}
 	if lines := bufio.NewScanner(listening); !lines.Scan() || !strings.HasPrefix(lines.Text(), "listening") {
-		t.Errorf("what is denied now: %q, want a line that says that it listens", lines.Text())
+		t.Errorf("denied flows: %q, want a line that reports that it listens", lines.Text())
 	}
 	deny()
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("what is denied now: %v", err)
+		t.Errorf("denied flows: %v", err)
 	}
 	return out.String()
 }

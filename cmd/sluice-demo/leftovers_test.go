@@ -33,7 +33,7 @@ const (
 )
 
 // brief are the arguments of a short demo.
-var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-network-policy.yaml", "--port", "6379", "--port", "6379/UDP", "--refusal", "300ms"}
+var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-network-policy.yaml", "--port", "6379", "--port", "6379/UDP", "--timeout", "300ms"}
 
 // The demo is stopped at a time when everything that it ever starts is running.
 func TestNothingIsLeft(t *testing.T) {

@@ -42,14 +42,14 @@ func main() {
 type flags struct {
 	files   []string
 	ports   []string
-	refusal time.Duration
+	timeout time.Duration
 	format  string
 	sluice  string
 	keep    bool
 }
 
 func newCommand() *cobra.Command {
-	f := flags{refusal: demo.DefaultRefusal}
+	f := flags{timeout: demo.DefaultTimeout}
 	cmd := &cobra.Command{
 		Use:   "sluice-demo [-f FILE]...",
 		Short: "Enforces policies on real connections between network namespaces",
@@ -73,7 +73,7 @@ means that the results agree with the policies on every connection.`,
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file`, directory (and below) or - for standard input; repeatable")
 	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all named)")
-	cmd.Flags().DurationVar(&f.refusal, "refusal", f.refusal, "`time` without a reply after which a connection counts as denied")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", f.timeout, "`time` without a reply after which a connection counts as denied")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "`format`: text or json")
 	cmd.Flags().StringVar(&f.sluice, "sluice", "", "`path` of sluice (default next to sluice-demo)")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
@@ -99,7 +99,7 @@ func run(cmd *cobra.Command, f *flags) error {
 }
 
 func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
-	o := &demo.Options{Refusal: f.refusal, Out: cmd.OutOrStdout(), Keep: f.keep}
+	o := &demo.Options{Timeout: f.timeout, Out: cmd.OutOrStdout(), Keep: f.keep}
 	switch f.format {
 	case "text":
 	case "json":
@@ -115,8 +115,8 @@ func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
 		}
 		o.Ports = append(o.Ports, p)
 	}
-	if f.refusal <= 0 {
-		return nil, wrongInput(fmt.Errorf("--refusal %s: want a time above 0, such as %s", f.refusal, demo.DefaultRefusal))
+	if f.timeout <= 0 {
+		return nil, wrongInput(fmt.Errorf("--timeout %s: want a time above 0, such as %s", f.timeout, demo.DefaultTimeout))
 	}
 	if err := f.readManifests(cmd, o); err != nil {
 		return nil, err
@@ -211,8 +211,8 @@ type inputError struct{ error }
 
 func wrongInput(err error) error { return inputError{err} }
 
-// errDiffers means that a connection contradicts the policies. The report says
-// which.
+// errDiffers means that a connection contradicts the policies. The report
+// names it.
 var errDiffers = errors.New("wire and policies differ")
 
 // exitCode prints an error and returns its exit code.

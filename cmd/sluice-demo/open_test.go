@@ -24,17 +24,17 @@ func TestOpenConnectionsUnderAChange(t *testing.T) {
 	found := map[string]int{}
 	for _, h := range round.Open {
 		found[h.Protocol+" "+h.Verdict]++
-		if !h.Agrees || h.GoesOn != (h.Verdict == "Allow") {
-			t.Errorf("%s: %s, goes on: %v", h, h.Verdict, h.GoesOn)
+		if !h.Agrees || h.Continues != (h.Verdict == "Allow") {
+			t.Errorf("%s: %s, continues: %v", h, h.Verdict, h.Continues)
 		}
-		if (h.Last == nil) != h.GoesOn || (h.Pause == nil) == h.GoesOn {
+		if (h.Last == nil) != h.Continues || (h.Pause == nil) == h.Continues {
 			t.Errorf("%s: want either the time of its end or its longest pause", h)
 		}
 		// An ingress policy allows the isolated pod to open connections and to
 		// receive the replies.
 		isolated := strings.HasPrefix(h.To, "default/")
-		if isolated == h.GoesOn {
-			t.Errorf("%s goes on: %v", h, h.GoesOn)
+		if isolated == h.Continues {
+			t.Errorf("%s continues: %v", h, h.Continues)
 		}
 	}
 	for _, want := range []string{"TCP Deny", "UDP Deny", "TCP Allow", "UDP Allow"} {
@@ -97,13 +97,13 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 		"never cut": {
 			rules: "ct state established ct mark set ct mark and 0xffffff9f or 0x20",
 			wrong: []string{"TCP Deny", "UDP Deny"},
-			names: "policies say Deny, the wire shows: goes on",
+			names: "verdict Deny, result: continues",
 		},
 		// The rule drops packets only after the dataplane has acknowledged the change.
 		"cut though allowed": {
 			rules: "meta l4proto udp ct original packets > 150 drop",
 			wrong: []string{"UDP Allow"},
-			names: "policies say Allow, the wire shows: silent after",
+			names: "verdict Allow, result: silent after",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

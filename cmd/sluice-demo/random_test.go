@@ -30,7 +30,7 @@ func TestRandomClustersOnTheWire(t *testing.T) {
 				Title:   "a random cluster",
 				Set:     setOf(t, &objects),
 				Ports:   []topology.Port{{Protocol: flow.TCP, Number: 80}, {Protocol: flow.UDP, Number: 53}, {Protocol: flow.SCTP, Number: 80}, topology.Ping},
-				Refusal: 900 * time.Millisecond,
+				Timeout: 900 * time.Millisecond,
 				Program: sluice,
 				Out:     io.Discard,
 			})

@@ -65,10 +65,10 @@ func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
 	return &r
 }
 
-// pageSays is what the Kubernetes page says about its examples. The pods are those
+// expectedByPage is what the Kubernetes page states about its examples. The pods are those
 // of the demo. Later lines are exceptions from earlier ones. The node is always
 // allowed (S40).
-const pageSays = `
+const expectedByPage = `
 	any              -> any allowed
 	any              -> default/db            denied
 	default/frontend -> default/db TCP 6379   allowed
@@ -85,11 +85,11 @@ const pageSays = `
 
 func TestExampleOnTheWire(t *testing.T) {
 	r := runJSON(t, "")
-	wantRound(t, r.Rounds[0], pageSays)
+	wantRound(t, r.Rounds[0], expectedByPage)
 	if len(r.Rounds) != 3 {
 		t.Fatalf("%d rounds, want the first and two changes", len(r.Rounds))
 	}
-	const dnsIsFrontend = pageSays + `
+	const dnsIsFrontend = expectedByPage + `
 		default/dns -> default/db TCP 6379 allowed
 	`
 	wantRound(t, r.Rounds[1], dnsIsFrontend)
@@ -278,7 +278,7 @@ func TestPageIsReadableWhenPiped(t *testing.T) {
 func TestWrongInput(t *testing.T) {
 	for _, args := range [][]string{
 		{"--port", "http"},
-		{"--refusal", "0s"},
+		{"--timeout", "0s"},
 		{"-f", "no-such-file.yaml"},
 		{"-o", "yaml"},
 	} {

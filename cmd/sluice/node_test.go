@@ -183,7 +183,7 @@ func TestDataplaneReports(t *testing.T) {
 			*allowed.Ingress.Policy != "default/db" || *allowed.Ingress.Rule != 0 || allowed.Egress.Reason != "NotIsolated" {
 			t.Errorf("event %+v", allowed)
 		}
-		if got := n.connect(like, 80); got != lab.Refused {
+		if got := n.connect(like, 80); got != lab.Rejected {
 			t.Errorf("port 80: %s", got)
 		}
 		var event report.Event

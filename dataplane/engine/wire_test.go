@@ -160,7 +160,7 @@ func TestVerdictsOnTheWire(t *testing.T) {
 		t.Run(string(deny), func(t *testing.T) {
 			denied := lab.TimedOut
 			if deny == ruleset.Reject {
-				denied = lab.Refused
+				denied = lab.Rejected
 			}
 			s := newFixture(t, deny, func(f flow.Flow) rule.Verdict {
 				if f.DstPort == 80 {
@@ -317,7 +317,7 @@ func TestRulesAreRepaired(t *testing.T) {
 			// Repairs may also count a second repair of the damage before. So probe
 			// until the damage of this test is repaired.
 			got := lab.Connected
-			for s.status().Repairs == before || got != lab.Refused {
+			for s.status().Repairs == before || got != lab.Rejected {
 				if time.Since(begin) > 5*time.Second {
 					t.Fatalf("not repaired; the probe is %s, want it denied", got)
 				}

@@ -28,7 +28,7 @@ func host(t *testing.T) *lab.Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	return l.World
+	return l.Outside
 }
 
 // do runs a function in the host's namespace.

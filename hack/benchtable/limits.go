@@ -26,7 +26,7 @@ type limit struct {
 	Evidence   string `json:"evidence"`
 }
 
-// errOverLimit means that a result is over its limit. The output says which.
+// errOverLimit means that a result is over its limit. The output names it.
 var errOverLimit = errors.New("a result is over its limit")
 
 func readLimits(text []byte) ([]limit, error) {

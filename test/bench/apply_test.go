@@ -136,7 +136,7 @@ func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.
 }
 
 // allow returns the time until the first new flow passes, and waits until the open
-// connection goes on.
+// connection continues.
 func (a *application) allow() time.Duration {
 	a.b.Helper()
 	a.first.Store(0)
@@ -154,7 +154,7 @@ func (a *application) allow() time.Duration {
 	wait.Wait()
 	for time.Duration(a.last.Load()) < written {
 		if now() > deadline {
-			a.b.Fatalf("the open connection does not go on within %s", timeout)
+			a.b.Fatalf("the open connection does not continue within %s", timeout)
 		}
 		<-time.After(time.Millisecond)
 	}

@@ -67,7 +67,7 @@ func BenchmarkAgentChurn(b *testing.B) {
 // work is the work of an agent since its start.
 type work struct {
 	cpu time.Duration
-	// events is the number of published events, inTime of those that were not late.
+	// events is the number of published events, inTime the number of events that were not late.
 	events, inTime uint64
 }
 

@@ -26,7 +26,7 @@ func BenchmarkConnect(b *testing.B) {
 	b.Run("paced=2000/s", c.pace)
 }
 
-// connections is a fixture with a TCP client in the world and a server in an
+// connections is a fixture with a TCP client in the outside host and a server in an
 // isolated pod.
 type connections struct {
 	*fixture
@@ -46,7 +46,7 @@ func newConnections(b *testing.B) *connections {
 	}
 	start(b, server.Host, "accept", config)
 	start(b, c.node.Host, worker, serveConfig{connectQueue, c.state, c.config.Marks.Mask})
-	c.client = start(b, c.lab.World, "connect", config)
+	c.client = start(b, c.lab.Outside, "connect", config)
 	return c
 }
 

@@ -2,7 +2,7 @@
 // and how much slower connections and streams are. Every result is compared with
 // something simpler on the same path in the same run, in alternating rounds.
 //
-//	+-- client --+        +------------ node -------------+        +-- world --+
+//	+-- client --+        +------------ node -------------+        +- outside -+
 //	|  senders   |--veth--|  table inet sluice  --> queue |--veth--|           |
 //	+------------+        +--------------------------|----+        +-----------+
 //	                                       child process: a worker, or

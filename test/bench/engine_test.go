@@ -17,7 +17,7 @@ type engineConfig struct {
 	Config   engine.Config
 }
 
-// engineRequest asks for a reply when a generation is acknowledged.
+// engineRequest requests a reply when a generation is acknowledged.
 type engineRequest struct{ Generation uint64 }
 
 // acknowledged contains the time, by the clock that all processes share.

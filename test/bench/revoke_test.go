@@ -96,7 +96,7 @@ func newRevocation(b *testing.B) *revocation {
 		FailurePolicy: r.config.FailurePolicy, Deny: r.config.Deny, Log: logr.Discard(),
 	}
 	r.engine = start(b, r.node.Host, "engine", engineConfig{r.state, config})
-	r.sender = start(b, r.lab.World, "send", sendConfig{Flows: []udpFlow{{ends.Client, ends.Server, probePort}}})
+	r.sender = start(b, r.lab.Outside, "send", sendConfig{Flows: []udpFlow{{ends.Client, ends.Server, probePort}}})
 	return r
 }
 

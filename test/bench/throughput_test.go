@@ -148,7 +148,7 @@ func BenchmarkThroughput(b *testing.B) {
 		b.Fatal(err)
 	}
 	sink := start(b, server.Host, "sink", config)
-	source := start(b, s.lab.World, "source", config)
+	source := start(b, s.lab.Outside, "source", config)
 	start(b, s.node.Host, worker, serveConfig{connectQueue, s.state, s.config.Marks.Mask})
 	names := [3]string{"sluice", "no-table", "tracking-only"}
 	var rates, costs [len(names)][]float64

@@ -19,7 +19,7 @@ func BenchmarkVerdict(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.swallow(s.lab.World)
+	s.swallow(s.lab.Outside)
 	v := &verdicts{fixture: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
 	for i, name := range []string{worker, bareLoop, plainLoop, profiledWorker} {
 		queue := uint16(100 + i)
@@ -83,7 +83,7 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 	v.settled(s.queue)
 	s.call(struct{}{}, &after)
 	if after.Verdicts <= before.Verdicts {
-		v.b.Fatalf("%s gave no verdicts", s.name)
+		v.b.Fatalf("%s returned no verdicts", s.name)
 	}
 	for who := range after.AllocatedBy {
 		after.AllocatedBy[who] -= before.AllocatedBy[who]

@@ -84,7 +84,7 @@ func (s *fixture) probe(a *attempt) string {
 		timeout = denialTime
 	}
 	got, err := a.from.Probe(s.t.Context(), a.protocol, a.src, a.dst, timeout)
-	want := lab.Refused
+	want := lab.Rejected
 	switch {
 	case a.Allowed:
 		want = lab.Connected

@@ -31,8 +31,8 @@ func familyName(like netip.Addr) string {
 }
 
 // A new policy cuts the connections that it denies, in both directions and
-// whichever end opened them, and no others. A connection that is allowed again goes
-// on if its ends have not closed it.
+// whichever end opened them, and no others. A connection that is allowed again
+// continues if its ends have not closed it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, nil, "--deny", deny)
@@ -171,7 +171,7 @@ func TestS53AddressThatMoves(t *testing.T) {
 	})
 }
 
-// move removes a pod and gives its addresses to a new pod.
+// move removes a pod and assigns its addresses to a new pod.
 func (s *fixture) move(from, to, app string) {
 	s.t.Helper()
 	old := s.pod(from)

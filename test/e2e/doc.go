@@ -2,7 +2,7 @@
 // published tree, `sluice dataplane` enforces the tree in a node made of network
 // namespaces, and sockets in pods try which connections can be opened.
 //
-//	          world, 192.168.126.254
+//	          outside, 192.168.126.254
 //	         /                      \
 //	node one: sluice dataplane     node two: no dataplane
 //	 |    |    |                    |
@@ -12,5 +12,5 @@
 //
 //	go test ./test/e2e -run Semantics/S33
 //
-// Rows about changes are tests of their own, such as -run S50.
+// Rows about changes are separate tests, such as -run S50.
 package e2e

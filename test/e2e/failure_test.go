@@ -96,8 +96,8 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 }
 
 // watch keeps streams busy until its caller calls the returned function, which
-// returns an error if a stream was ever interrupted. Each datagram that is sent must
-// come back.
+// returns an error if a stream was ever interrupted. Each datagram must get a
+// reply.
 func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group

@@ -179,8 +179,8 @@ func (s *fixture) start(args ...string) {
 //
 //	NAME PROTOCOL PORT -> POD PORT [masquerade]
 //
-// A service whose name begins with node has the address of the node. Others have
-// an address of their own.
+// A service whose name begins with node has the address of the node. Each other
+// service has its own address.
 func (s *fixture) serve(lines string) {
 	s.t.Helper()
 	var err error
@@ -240,7 +240,7 @@ func (s *fixture) host(end string) *lab.Host {
 		return s.nodes[name].Host
 	}
 	if end == "outside" {
-		return s.lab.World
+		return s.lab.Outside
 	}
 	return s.pod(end).Host
 }

@@ -143,7 +143,7 @@ func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error
 }
 
 // round sends a datagram over each flow of a socket. Every datagram of an allowed
-// flow must come back, and none of a denied flow.
+// flow must get a reply, and no datagram of a denied flow.
 func (s *fixture) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {

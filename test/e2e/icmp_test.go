@@ -33,9 +33,9 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// The MTU of the link from the world to node two is smaller than that of the
+			// The MTU of the link from the outside host to node two is smaller than that of the
 			// pod's own link.
-			s.must(s.lab.World.Do(func() error {
+			s.must(s.lab.Outside.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
 					return err

@@ -12,7 +12,7 @@ import (
 // lab/probe.
 const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 8080}]}]}`
 
-// When connection tracking has lost its entries, a connection goes on that is
+// When connection tracking has lost its entries, a connection continues that is
 // allowed in either orientation.
 func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {

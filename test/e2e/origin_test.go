@@ -138,7 +138,7 @@ func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 }
 
 // Packets from the link-local address of an egress-isolated pod must not reach its
-// node, except those that the link needs.
+// node, except packets that the link needs.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})

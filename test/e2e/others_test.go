@@ -16,7 +16,7 @@ import (
 )
 
 // others are rules that another program may install on the node. Before ours they
-// set bits of their own in packet marks and connection marks. After ours they drop
+// set their own bits in packet marks and connection marks. After ours they drop
 // packets that have lost these bits or carry our bits.
 const others = `
 table inet others {

@@ -21,7 +21,7 @@ import (
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
-		"of a pod that was not isolated": `{podSelector: {matchLabels: {app: nobody}}}`,
+		"of a pod that was not isolated": `{podSelector: {matchLabels: {app: none}}}`,
 		"of a pod that was isolated":     `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				{fixture: s, name: "lab/probe, a new flow for each number", to: three, arrives: s.socket("shop/web", three)},
 			}
 			for _, e := range talkers {
-				running.Go(e.hear)
+				running.Go(e.receive)
 				running.Go(func() error { return e.talk(&ended) })
 			}
 			for i := range 25 {
@@ -50,8 +50,8 @@ func TestS50RevocationIsComplete(t *testing.T) {
 					e.forbid()
 				}
 				for _, e := range talkers {
-					begin := e.said.Load()
-					eventually.True(t, e.name+" sends", func() bool { return e.said.Load() > begin+20 })
+					begin := e.begun.Load()
+					eventually.True(t, e.name+" sends", func() bool { return e.begun.Load() > begin+20 })
 				}
 				var last []uint64
 				for _, e := range talkers {
@@ -65,8 +65,8 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				s.set("shop/web", allowed)
 				s.enforce()
 				for _, e := range talkers {
-					begin := e.heard.Load()
-					eventually.True(t, e.name+" arrives again", func() bool { return e.heard.Load() > begin })
+					begin := e.received.Load()
+					eventually.True(t, e.name+" arrives again", func() bool { return e.received.Load() > begin })
 					if n := e.wrong.Load(); n > 0 {
 						t.Fatalf("change %d: %d packets of %s passed that an acknowledged generation denies", i, n, e.name)
 					}
@@ -91,10 +91,10 @@ type talker struct {
 	to   netip.AddrPort
 	// arrives is the socket of the receiver.
 	arrives *net.UDPConn
-	// said is the number of numbers whose sending began, and sent the last number
-	// that was sent. heard is the number of numbers that arrived, and wrong the
-	// number of those that must not arrive.
-	said, sent, heard, wrong atomic.Uint64
+	// begun is the number of numbers whose sending began, and sent the last number
+	// that was sent. received is the number of numbers that arrived, and wrong the
+	// number of numbers that must not arrive.
+	begun, sent, received, wrong atomic.Uint64
 
 	mu sync.Mutex
 	// forbidden are inclusive intervals of numbers that must not arrive.
@@ -116,7 +116,7 @@ func (s *fixture) socket(name string, at netip.AddrPort) *net.UDPConn {
 func (e *talker) forbid() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.forbidden = append(e.forbidden, [2]uint64{e.said.Load() + 1, ^uint64(0)})
+	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
 // permit ends forbid: numbers after the given one may arrive.
@@ -144,14 +144,14 @@ func (e *talker) talk(ended *atomic.Bool) error {
 		if ended.Load() {
 			return nil
 		}
-		if err := e.say(); err != nil && !ended.Load() {
+		if err := e.transmit(); err != nil && !ended.Load() {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *talker) say() error {
+func (e *talker) transmit() error {
 	from := e.from
 	if from == nil {
 		c, err := e.fixture.unconnected("lab/probe", e.to.Addr())
@@ -161,7 +161,7 @@ func (e *talker) say() error {
 		defer func() { _ = c.Close() }()
 		from = c
 	}
-	number := e.said.Add(1)
+	number := e.begun.Add(1)
 	if _, err := from.WriteToUDPAddrPort(binary.BigEndian.AppendUint64(nil, number), e.to); err != nil {
 		return err
 	}
@@ -169,8 +169,8 @@ func (e *talker) say() error {
 	return nil
 }
 
-// hear receives numbers until the socket is closed.
-func (e *talker) hear() error {
+// receive receives numbers until the socket is closed.
+func (e *talker) receive() error {
 	buf := make([]byte, 8)
 	for {
 		_, err := e.arrives.Read(buf)
@@ -180,7 +180,7 @@ func (e *talker) hear() error {
 		if err != nil {
 			return err
 		}
-		e.heard.Add(1)
+		e.received.Add(1)
 		if !e.mayArrive(binary.BigEndian.Uint64(buf)) {
 			e.wrong.Add(1)
 		}

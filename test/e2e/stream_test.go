@@ -119,7 +119,7 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent reads what is left in buffers, and then expects silence or a reset.
+// isSilent empties the buffers, and then expects silence or a reset.
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)

@@ -1,7 +1,7 @@
 // Package lab builds nodes and their pods out of network namespaces, so that tests
 // can send real packets on a machine that has nothing but Linux and root.
 //
-//	+--------------------- world ----------------------+
+//	+--------------------- outside ----------------------+
 //	|  lo: any address that exists outside the nodes   |
 //	|  node-1  169.254.0.1  fe80::1   node-2 ...       |
 //	+-----|-----------------------------|--------------+

@@ -26,7 +26,7 @@ type gateway [2]netip.Prefix
 // uplink is the name of a host's interface to the host above it.
 const uplink = "eth0"
 
-// Host is a namespace with addresses: a node, a pod or the world.
+// Host is a namespace with addresses: a node, a pod or the outside.
 type Host struct {
 	*Namespace
 	addresses []netip.Addr

@@ -100,7 +100,7 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends an ICMP error which says that the port of dst is closed, as
+// SendUnreachable sends an ICMP error which reports that the port of dst is closed, as
 // if a datagram from src had arrived there. The host must have the address from.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}

@@ -10,21 +10,21 @@ import (
 
 // Lab is a network of hosts. Some of them are nodes with pods.
 type Lab struct {
-	// World is the host outside of every node. It routes packets between nodes, and
+	// Outside is the host outside of every node. It routes packets between nodes, and
 	// has the addresses that AddAddress adds.
-	World *Host
-	nodes []*Node
+	Outside *Host
+	nodes   []*Node
 }
 
-// New makes a lab without nodes. The world has 192.168.126.254 and
+// New makes a lab without nodes. The outside has 192.168.126.254 and
 // fd00:192:168:126::fe, so that it can exchange packets with every host. The error
 // is ErrNotRoot if the user may not make namespaces.
 func New() (*Lab, error) {
-	world, err := newHost("world", true)
+	outside, err := newHost("outside", true)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{World: world}
+	l := &Lab{Outside: outside}
 	if err := l.AddAddress(netip.MustParseAddr("192.168.126.254"), netip.MustParseAddr("fd00:192:168:126::fe")); err != nil {
 		l.Close()
 		return nil, err
@@ -32,9 +32,9 @@ func New() (*Lab, error) {
 	return l, nil
 }
 
-// AddAddress adds addresses to the world.
+// AddAddress adds addresses to the outside.
 func (l *Lab) AddAddress(addresses ...netip.Addr) error {
-	err := l.World.Do(func() error {
+	err := l.Outside.Do(func() error {
 		lo, err := netlink.LinkByName("lo")
 		if err != nil {
 			return fmt.Errorf("finding lo: %w", err)
@@ -44,7 +44,7 @@ func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	l.World.addresses = append(l.World.addresses, addresses...)
+	l.Outside.addresses = append(l.Outside.addresses, addresses...)
 	return nil
 }
 
@@ -54,14 +54,14 @@ func (l *Lab) Close() {
 	for _, n := range l.nodes {
 		n.close()
 	}
-	l.World.Close()
+	l.Outside.Close()
 }
 
 // Node is a host with pods.
 type Node struct {
 	*Host
 	lab *Lab
-	// port is the name of the node's port in the world.
+	// port is the name of the node's port in the outside.
 	port string
 	// cidrs are the ranges of the addresses that AddPod assigns.
 	cidrs []netip.Prefix
@@ -91,7 +91,7 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 			netip.MustParseAddr(fmt.Sprintf("fd00:192:168:126::%d", number)),
 		}
 	}
-	host, port, err := l.World.below(name, "node", nodeGateway, addresses)
+	host, port, err := l.Outside.below(name, "node", nodeGateway, addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -104,17 +104,17 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 		n.next = append(n.next, c.Addr().Next().Next())
 	}
 	l.nodes = append(l.nodes, n)
-	return n, n.fromWorld(n.cidrs)
+	return n, n.fromOutside(n.cidrs)
 }
 
-// fromWorld adds routes from the world through the node.
-func (n *Node) fromWorld(prefixes []netip.Prefix) error {
+// fromOutside adds routes from the outside through the node.
+func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())
 		if !ok {
 			continue
 		}
-		if err := n.lab.World.route(n.port, gateway, p); err != nil {
+		if err := n.lab.Outside.route(n.port, gateway, p); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 			pod.routed = append(pod.routed, p)
 		}
 	}
-	if err := n.fromWorld(pod.routed); err != nil {
+	if err := n.fromOutside(pod.routed); err != nil {
 		host.Close()
 		return nil, fmt.Errorf("adding pod %s: %w", name, err)
 	}
@@ -183,7 +183,7 @@ func (n *Node) RemovePod(pod *Pod) error {
 	if err != nil {
 		return fmt.Errorf("removing pod %s: %w", pod.name, err)
 	}
-	if err := n.lab.World.unroute(pod.routed); err != nil {
+	if err := n.lab.Outside.unroute(pod.routed); err != nil {
 		return fmt.Errorf("removing pod %s: %w", pod.name, err)
 	}
 	pod.Close()

@@ -69,7 +69,7 @@ func TestEveryAddressCanConnectToEveryOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := []*lab.Host{
-		l.World, a.Host, b.Host,
+		l.Outside, a.Host, b.Host,
 		addPod(t, a, "a/one").Host, addPod(t, a, "a/two").Host, addPod(t, b, "b/one").Host,
 		addPod(t, a, "a/given", netip.MustParseAddr("10.9.8.7"), netip.MustParseAddr("fd99::7")).Host,
 		addPod(t, b, "b/only-4", netip.MustParseAddr("10.244.2.200")).Host,
@@ -96,8 +96,8 @@ func TestProbeDistinguishesRejectedFromDropped(t *testing.T) {
 	n := addNode(t, l, "node")
 	client, server := addPod(t, n, "client"), addPod(t, n, "server")
 	for _, addr := range server.Addresses() {
-		wantResult(t, client.Host, flow.TCP, netip.AddrPortFrom(addr, 80), never, lab.Refused)
-		wantResult(t, client.Host, flow.UDP, netip.AddrPortFrom(addr, 53), never, lab.Refused)
+		wantResult(t, client.Host, flow.TCP, netip.AddrPortFrom(addr, 80), never, lab.Rejected)
+		wantResult(t, client.Host, flow.UDP, netip.AddrPortFrom(addr, 53), never, lab.Rejected)
 	}
 	if err := n.Sysctl("net/ipv4/ip_forward", "0"); err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAddressOfARemovedPodIsFree(t *testing.T) {
 		serve(t, server.Host, flow.TCP, 80)
 		for _, a := range addresses {
 			wantResult(t, client.Host, flow.TCP, netip.AddrPortFrom(a, 80), never, lab.Connected)
-			wantResult(t, l.World, flow.TCP, netip.AddrPortFrom(a, 80), never, lab.Connected)
+			wantResult(t, l.Outside, flow.TCP, netip.AddrPortFrom(a, 80), never, lab.Connected)
 		}
 		if err := n.RemovePod(server); err != nil {
 			t.Fatal(err)

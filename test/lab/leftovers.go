@@ -10,7 +10,7 @@ import (
 
 // Inodes returns the inode numbers of all namespaces of the lab.
 func (l *Lab) Inodes() []uint64 {
-	out := []uint64{l.World.Inode()}
+	out := []uint64{l.Outside.Inode()}
 	for _, n := range l.nodes {
 		out = append(out, n.Inode())
 		for _, p := range n.pods {

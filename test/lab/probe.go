@@ -28,8 +28,8 @@ const (
 	TimedOut Result = iota
 	// Connected means that a server at the other end replied.
 	Connected
-	// Refused means that a TCP reset or an ICMP error arrived.
-	Refused
+	// Rejected means that a TCP reset or an ICMP error arrived.
+	Rejected
 )
 
 // String returns the result in one word.
@@ -37,8 +37,8 @@ func (r Result) String() string {
 	switch r {
 	case Connected:
 		return "connected"
-	case Refused:
-		return "refused"
+	case Rejected:
+		return "rejected"
 	default:
 		return "timeout"
 	}
@@ -62,16 +62,16 @@ func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 		return Connected, nil
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
 		return TimedOut, nil
-	case slices.ContainsFunc(refusals, func(no unix.Errno) bool { return errors.Is(err, no) }):
-		return Refused, nil
+	case slices.ContainsFunc(rejections, func(no unix.Errno) bool { return errors.Is(err, no) }):
+		return Rejected, nil
 	default:
 		return TimedOut, fmt.Errorf("probing %s %s from %s: %w", protocol, dst, h.name, err)
 	}
 }
 
-// refusals are the errors of connect(2), recv(2) and send(2) after a packet was
+// rejections are the errors of connect(2), recv(2) and send(2) after a packet was
 // rejected. EPERM means that the output hook of the host itself dropped it.
-var refusals = []unix.Errno{
+var rejections = []unix.Errno{
 	unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EPERM, unix.ENOPROTOOPT,
 }
 

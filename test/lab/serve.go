@@ -121,7 +121,7 @@ const chunkSize = 64 << 10
 // deadlines.
 func Download(conn net.Conn, bytes uint64) error {
 	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, bytes)); err != nil {
-		return fmt.Errorf("asking for %d bytes: %w", bytes, err)
+		return fmt.Errorf("requesting %d bytes: %w", bytes, err)
 	}
 	if _, err := io.CopyN(io.Discard, conn, int64(bytes)); err != nil {
 		return fmt.Errorf("reading %d bytes: %w", bytes, err)

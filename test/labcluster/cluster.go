@@ -157,15 +157,15 @@ func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 // Nodes gives all nodes.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// World is the host outside of every node. It answers to what addresses it is
+// Outside is the host outside of every node. It answers to what addresses it is
 // given.
-func (c *Cluster) World(addresses ...netip.Addr) (*lab.Host, error) {
+func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	c.widening.Lock()
 	defer c.widening.Unlock()
 	if err := c.lab.AddAddress(addresses...); err != nil {
 		return nil, err
 	}
-	return c.lab.World, nil
+	return c.lab.Outside, nil
 }
 
 // AddService makes a service address on every node, as a kube-proxy does.

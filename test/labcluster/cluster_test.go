@@ -102,7 +102,7 @@ func TestCluster(t *testing.T) {
 		Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "a"}}},
 	}
 	must(c.Client().Create(ctx, policy))
-	want["a"] = lab.Refused
+	want["a"] = lab.Rejected
 	check()
 	a := newPod("a")
 	must(c.Client().Delete(context.WithoutCancel(ctx), a))

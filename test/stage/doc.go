@@ -19,7 +19,7 @@
 // The result is allowed or denied, or, after a bar each, the reasons of the
 // egress side and of the ingress side. A line without a protocol is about every
 // protocol and port that the test tries. The source and the destination may be
-// patterns of path.Match, and any matches every end. Each test says which other
-// names it understands, such as node:one, and over which address families it
+// patterns of path.Match, and any matches every end. Each test documents which other
+// names it accepts, such as node:one, and over which address families it
 // tries a line.
 package stage

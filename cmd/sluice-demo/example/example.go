@@ -15,7 +15,7 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-// Title says what the example is.
+// Title describes the example.
 const Title = "the example of the Kubernetes NetworkPolicy page"
 
 // Read returns the objects of the example.

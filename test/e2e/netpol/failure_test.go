@@ -54,7 +54,7 @@ func (s *fixture) guard(from, to string) *guard {
 		g.all.Go(func() {
 			for ctx.Err() == nil {
 				wait(guardPause)
-				got, err := host.Probe(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), refusalTime)
+				got, err := host.Probe(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), denialTime)
 				if err != nil {
 					return
 				}
@@ -70,7 +70,7 @@ func (s *fixture) guard(from, to string) *guard {
 }
 
 const (
-	refusalTime = 200 * time.Millisecond
+	denialTime = 200 * time.Millisecond
 	// guardPause leaves processor time to other processes.
 	guardPause = 2 * time.Millisecond
 )
@@ -206,7 +206,7 @@ func TestRelist(t *testing.T) {
 	}
 }
 
-// relisted reports whether a log says that a kind was listed again.
+// relisted reports whether a kind was listed again, according to a log.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Lists anew") && strings.Contains(line, kind) {

@@ -206,14 +206,14 @@ func (s *fixture) label(path, label, value string) {
 	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
 }
 
-// addOutside adds addresses to the world as one more end.
+// addOutside adds addresses to the outside host as one more end.
 func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
 	for _, text := range addresses {
 		end.Addresses = append(end.Addresses, netip.MustParseAddr(text))
 	}
-	host, err := s.cluster.World(end.Addresses...)
+	host, err := s.cluster.Outside(end.Addresses...)
 	s.must(err)
 	end.Host = host
 	for _, a := range end.Addresses {

@@ -29,12 +29,12 @@ func TestIsolation(t *testing.T) {
 			s.apply("x/deny", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}`)
 			s.holds("*/* -> x/a denied", "*/* -> x/b allowed", "*/* -> y/a allowed")
 		}},
-		"allow all ingress beside a default deny": {play: func(s *fixture) {
+		"allow all ingress in addition to a default deny": {play: func(s *fixture) {
 			s.apply("x/deny", denyIngress)
 			s.apply("x/allow", allowIn)
 			s.holds("*/* -> x/* allowed")
 		}},
-		"allow all egress beside a default deny": {play: func(s *fixture) {
+		"allow all egress in addition to a default deny": {play: func(s *fixture) {
 			s.apply("x/deny", denyEgress)
 			s.apply("x/allow", allowOut)
 			s.holds("x/* -> */* allowed")
@@ -52,7 +52,7 @@ func TestIsolation(t *testing.T) {
 			s.holds("x/a -> y/a allowed", "x/a -> y/b denied", "x/a -> z/a denied", "z/a -> y/b allowed")
 		}},
 		"policyTypes Egress makes ingress rules idle": {play: func(s *fixture) {
-			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: nobody}}}]}]}`)
+			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: none}}}]}]}`)
 			s.holds("y/* -> x/* allowed", "x/* -> */* denied")
 		}},
 		"policyTypes absent, with egress rules": {play: func(s *fixture) {

@@ -50,14 +50,14 @@ func TestPeers(t *testing.T) {
 			s.holds("x/* -> x/* allowed", "y/* -> x/* denied", "z/* -> x/* denied")
 		}},
 		"all namespaces, and no address outside": {play: func(s *fixture) {
-			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
+			s.addOutside("internet", outsideAddress(s, 1), outsideAddress6(s, 1))
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}`)
-			s.holds("*/* -> x/* allowed", "world -> x/* denied", "world -> y/* allowed", "x/* -> world allowed")
+			s.holds("*/* -> x/* allowed", "internet -> x/* denied", "internet -> y/* allowed", "x/* -> internet allowed")
 		}},
 		"an empty list of peers matches every peer": {play: func(s *fixture) {
-			s.addOutside("world", outsideAddress(s, 1), outsideAddress6(s, 1))
+			s.addOutside("internet", outsideAddress(s, 1), outsideAddress6(s, 1))
 			s.apply("x/in", `{podSelector: {}, ingress: [{from: [], ports: [{port: 80}]}]}`)
-			s.holds("*/* -> x/* TCP 80 allowed", "world -> x/* TCP 80 allowed", "*/* -> x/* TCP 81 denied", "world -> x/* UDP 80 denied")
+			s.holds("*/* -> x/* TCP 80 allowed", "internet -> x/* TCP 80 allowed", "*/* -> x/* TCP 81 denied", "internet -> x/* UDP 80 denied")
 		}},
 		"subjects by several labels": {play: func(s *fixture) {
 			s.label("x/a", "tier", "back")

@@ -21,7 +21,7 @@ func TestPorts(t *testing.T) {
 			s.apply("x/out", `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{port: serve-80-tcp}]}]}`)
 			s.holds("x/a -> y/* TCP 80 allowed", "x/a -> y/* TCP 81 denied", "x/a -> y/* UDP 80 denied")
 		}},
-		"by a name that a new pod gives to another number": {play: func(s *fixture) {
+		"by a name that has another number in a new pod": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: serve-80-tcp}]}]}`)
 			s.holds("*/* -> x/a TCP 80 allowed", "*/* -> x/a TCP 81 denied")
 			s.replacePod("x/a", func(p *corev1.Pod) {
@@ -31,7 +31,7 @@ func TestPorts(t *testing.T) {
 			s.holds("*/* -> x/a TCP 80 denied", "*/* -> x/a TCP 81 allowed")
 		}},
 		"a name that no port has": {play: func(s *fixture) {
-			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: nobody}]}]}`)
+			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: none}]}]}`)
 			s.holds("*/* -> x/a denied")
 		}},
 		"a range": {play: func(s *fixture) {

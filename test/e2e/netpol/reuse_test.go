@@ -62,8 +62,8 @@ func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	}
 }
 
-// isCut fails the test if an open connection transfers packets after those that are
-// already on their way.
+// isCut fails the test if an open connection transfers packets after the packets that
+// are on their way.
 func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
 	// Packets on their way may still arrive.

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a test with its own fixture. At its start, every pod can connect to
+// scenario is a test with its own fixture. Before it starts, every pod can connect to
 // every other pod.
 type scenario struct {
 	targets []labcluster.Target

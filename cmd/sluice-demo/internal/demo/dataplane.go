@@ -30,7 +30,7 @@ const (
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
 	cmd := exec.Command(program, "dataplane", "--state-dir", stateDir)
 	// Ctrl-C in a terminal is sent to the whole process group. The demo stops the
-	// dataplane itself, so the dataplane gets a group of its own.
+	// dataplane itself, so the dataplane gets its own group.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p, err := process.Start("the dataplane", cmd, node.Start)
 	if err != nil {

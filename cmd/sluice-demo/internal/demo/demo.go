@@ -19,13 +19,13 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// DefaultRefusal is the default of Options.Refusal. It is longer than TCP waits
+// DefaultTimeout is the default of Options.Timeout. It is longer than TCP waits
 // before it sends its first packet again.
-const DefaultRefusal = 1200 * time.Millisecond
+const DefaultTimeout = 1200 * time.Millisecond
 
 // Options configure a demo.
 type Options struct {
-	// Title says what the manifests are.
+	// Title describes the manifests.
 	Title string
 	// Set contains the manifests.
 	Set *inventory.Set
@@ -35,9 +35,9 @@ type Options struct {
 	// Changes happen after the first round. An empty list means that the policy
 	// with the most denied connections is deleted and applied again.
 	Changes []Change
-	// Refusal is how long a connection waits for a reply before it counts as
-	// denied. 0 means DefaultRefusal.
-	Refusal time.Duration
+	// Timeout is how long a connection waits for a reply before it counts as
+	// denied. 0 means DefaultTimeout.
+	Timeout time.Duration
 	// Program is the path of the sluice program. The demo runs its dataplane, and
 	// prints commands that use it.
 	Program string
@@ -64,14 +64,14 @@ type demo struct {
 }
 
 // Run runs a demo. It returns an error if the demo could not complete. A
-// connection that contradicts the policies is not an error; the report says so.
+// connection that contradicts the policies is not an error. The report contains it.
 // The end of the context is an error unless everything is kept running at that
 // time. Nothing is left when Run returns, or when the process is killed.
 func Run(ctx context.Context, o Options) (*wire.Report, error) {
 	d := &demo{Options: o, page: page.New(o.Out), report: &wire.Report{Title: o.Title}}
 	defer d.close()
-	if d.Refusal == 0 {
-		d.Refusal = DefaultRefusal
+	if d.Timeout == 0 {
+		d.Timeout = DefaultTimeout
 	}
 	if err := d.run(ctx); err != nil {
 		return nil, err
@@ -220,12 +220,12 @@ func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 	err := d.page.Step("opening "+all, func(progress func(string)) (string, error) {
 		var done atomic.Int64
 		tenth := int64(max(1, len(attempts)/10))
-		err := wire.Try(ctx, attempts, d.Refusal, func() {
+		err := wire.Try(ctx, attempts, d.Timeout, func() {
 			if n := done.Add(1); n%tenth == 0 {
 				progress(fmt.Sprintf("opening %s: %d %%", all, 100*n/int64(len(attempts))))
 			}
 		})
-		return fmt.Sprintf("opened %s, everybody to everybody, IPv4 and IPv6", all), err
+		return fmt.Sprintf("opened %s, every end to every end, IPv4 and IPv6", all), err
 	})
 	if err != nil {
 		return nil, err

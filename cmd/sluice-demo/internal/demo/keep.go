@@ -15,7 +15,7 @@ import (
 )
 
 // keep leaves everything running until the context ends, and prints commands for
-// another terminal. If the user kills the dataplane, keep says what that means.
+// another terminal. If the user kills the dataplane, keep prints what that means.
 func (d *demo) keep(ctx context.Context) error {
 	namespaces, enter, err := d.namespaces()
 	if err != nil {
@@ -29,7 +29,7 @@ func (d *demo) keep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-d.plane.Ended():
-		d.page.Line("\nThe dataplane ended (%s). Its rules stay: accepted connections go on, and isolated pods get no new ones.", d.plane.State())
+		d.page.Line("\nThe dataplane ended (%s). Its rules stay: accepted connections continue, and isolated pods get no new ones.", d.plane.State())
 		<-ctx.Done()
 	}
 	d.page.Overwrite("")
@@ -72,8 +72,8 @@ func threadOf(h *lab.Host) (id int, err error) {
 func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	out := []page.Hint{
 		{Purpose: "the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
-		{Purpose: "what is enforced", Command: fmt.Sprintf("%s status --state-dir %s", d.Program, d.state.Path())},
-		{Purpose: "what is denied now", Command: fmt.Sprintf("%s flows --denied --state-dir %s", d.Program, d.state.Path())},
+		{Purpose: "status", Command: fmt.Sprintf("%s status --state-dir %s", d.Program, d.state.Path())},
+		{Purpose: "denied flows", Command: fmt.Sprintf("%s flows --denied --state-dir %s", d.Program, d.state.Path())},
 	}
 	if command, ok := d.attempt(enter, lab.Connected); ok {
 		out = append(out, page.Hint{Purpose: "a connection that opens", Command: command})

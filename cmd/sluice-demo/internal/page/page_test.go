@@ -67,7 +67,7 @@ func TestTables(t *testing.T) {
 	ends, ports, attempts := small()
 	wantText(t, `
   TCP 5432
-                 policies say    the wire shows
+                 the policies    the connections
   from, to →     a b c d         a b c d
   a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
   b  shop/web    4 - ✓ ✓         4 - ✓ ✓
@@ -75,7 +75,7 @@ func TestTables(t *testing.T) {
   d  elsewhere   ✗ ✓ - -         ✗ ✓ - -
 
   UDP 53
-                 policies say    the wire shows
+                 the policies    the connections
   from, to →     a b c d         a b c d
   a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
   b  shop/web    ✗ - ✓ ✓         ✗ - ✓ ✓
@@ -93,13 +93,13 @@ func TestColumnsOfAWideTableContinueBelow(t *testing.T) {
 	ports = ports[1:]
 	wantText(t, `
   UDP 53
-                 policies say    the wire shows
+                 the policies    the connections
   from, to →     a b             a b
   a  shop/db     - ✓             - ✓
   b  shop/web    ✗ -             ✗ -
   c  192.0.2.10  ✗ ✓             ✗ ✓
   d  elsewhere   ✗ ✓             ✗ ✓
-                 policies say    the wire shows
+                 the policies    the connections
   from, to →     c d             c d
   a  shop/db     ✓ ✓             ✓ ✓
   b  shop/web    ✓ ✓             ✓ ✓
@@ -121,13 +121,13 @@ func TestMismatchesAreMarkedAndNamed(t *testing.T) {
 	}
 	wantText(t, `
   UDP 53
-                 policies say    the wire shows
+                 the policies    the connections
   from, to →     a b c d         a b c d
   a  shop/db     - ✓ ✓ ✓         - ✓ ✓ ✓
   b  shop/web    ✗ - ✓ ✓         6 - ✓ ✓ 1 differ!
   c  192.0.2.10  ✗ ✓ - -         ✗ ✓ - -
   d  elsewhere   ✗ ✓ - -         ✗ ✓ - -
-  ! shop/web → shop/db  UDP 53  fd00::2 → fd00::1: policies say Deny, the wire shows connected
+  ! shop/web → shop/db  UDP 53  fd00::2 → fd00::1: verdict Deny, result connected
 `, render(80, func(p *Page) {
 		p.table(tables(ends, ports, attempts)[1], ends)
 		p.mismatches(round)
@@ -143,7 +143,7 @@ func TestReasons(t *testing.T) {
     ✗ TCP 5432: no rule lets it in
         from shop/web (IPv6), elsewhere
     ✗ UDP 53: no rule lets it in
-        from everybody
+        from every end
   A pod's own node reaches it always: that is where the kubelet's probes come from.
 `, render(80, func(p *Page) { p.Reasons(attempts, ports) }))
 }
@@ -169,7 +169,7 @@ func TestNearMisses(t *testing.T) {
     ✗ TCP 5432: no rule lets it in
         from shop/web (IPv6), elsewhere
     ✗ UDP 53: no rule lets it in
-        from everybody
+        from every end
         right peer, wrong port: TCP 5432 would do (shop/db, spec.ingress[0])
           shop/web (IPv4)
         right peer, wrong port: TCP 1, TCP 2, TCP 3, TCP 4 or 2 more would do (shop/db, spec.ingress[1])
@@ -252,9 +252,9 @@ func TestOpen(t *testing.T) {
 	cut := open("shop/web", "shop/db", flow.TCP, "10.0.0.1", "Deny")
 	cut.Last, cut.Agrees = new(int64(9_840_000)), true
 	kept := open("shop/db", "elsewhere", flow.UDP, "2001:db8::10", "Allow")
-	kept.GoesOn, kept.Pause, kept.Agrees = true, new(int64(2_000_000)), true
+	kept.Continues, kept.Pause, kept.Agrees = true, new(int64(2_000_000)), true
 	wrong := open("elsewhere", "shop/db", flow.UDP, "fd00::1", "Deny")
-	wrong.GoesOn, wrong.Pause = true, new(int64(1_500_000))
+	wrong.Continues, wrong.Pause = true, new(int64(1_500_000))
 	early := open("shop/web", "shop/db", flow.UDP, "fd00::1", "Deny")
 	early.Last, early.Agrees = new(int64(-500_000)), true
 	lost := open("shop/web", "elsewhere", flow.UDP, "2001:db8::10", "Allow")
@@ -266,13 +266,13 @@ func TestOpen(t *testing.T) {
 	}
 	wantText(t, `
     What was open. Times count from the publication; it was acknowledged after 12.3 ms.
-    ✗ silent after 9.8 ms              shop/web downloads from shop/db, TCP 80, IPv4
-    ✓ goes on, longest pause 2.0 ms    shop/db exchanges with elsewhere, UDP 80, IPv6
-    ✓ goes on, longest pause 1.5 ms    elsewhere exchanges with shop/db, UDP 80, IPv6  differs!
-    ✗ silent at once                   shop/web exchanges with shop/db, UDP 80, IPv6
-    ✗ silent since 30.0 ms before      shop/web exchanges with elsewhere, UDP 80, IPv6  differs!
-  ! open while it changed: elsewhere exchanges with shop/db, UDP 80, IPv6: policies say Deny, the wire shows: goes on, longest pause 1.5 ms
-  ! open while it changed: shop/web exchanges with elsewhere, UDP 80, IPv6: policies say Allow, the wire shows: silent since 30.0 ms before
+    ✗ silent after 9.8 ms                shop/web downloads from shop/db, TCP 80, IPv4
+    ✓ continues, longest pause 2.0 ms    shop/db exchanges with elsewhere, UDP 80, IPv6
+    ✓ continues, longest pause 1.5 ms    elsewhere exchanges with shop/db, UDP 80, IPv6  differs!
+    ✗ silent at once                     shop/web exchanges with shop/db, UDP 80, IPv6
+    ✗ silent since 30.0 ms before        shop/web exchanges with elsewhere, UDP 80, IPv6  differs!
+  ! open while it changed: elsewhere exchanges with shop/db, UDP 80, IPv6: verdict Deny, result: continues, longest pause 1.5 ms
+  ! open while it changed: shop/web exchanges with elsewhere, UDP 80, IPv6: verdict Allow, result: silent since 30.0 ms before
 `, render(80, func(p *Page) {
 		p.Open(round)
 		p.mismatches(round)

@@ -74,7 +74,7 @@ func (p *Page) mismatches(r *wire.Round) {
 	for _, o := range r.Open {
 		if !o.Agrees {
 			attempts--
-			p.Line("  %s open while it changed: %s: policies say %s, the wire shows: %s", p.paint(alarm, "!"), o, o.Verdict, fate(o))
+			p.Line("  %s open while it changed: %s: verdict %s, result: %s", p.paint(alarm, "!"), o, o.Verdict, fate(o))
 		}
 	}
 	for _, a := range r.Attempts {
@@ -86,7 +86,7 @@ func (p *Page) mismatches(r *wire.Round) {
 			return
 		}
 		shown++
-		p.Line("  %s %s → %s  %s  %s → %s: policies say %s, the wire shows %s",
+		p.Line("  %s %s → %s  %s  %s → %s: verdict %s, result %s",
 			p.paint(alarm, "!"), a.From.Name, a.To.Name, a.Port, a.Src, a.Dst, a.Verdict, a.Result)
 	}
 }
@@ -99,7 +99,7 @@ func (p *Page) Open(r *wire.Round) {
 	p.Line("    What was open. Times count from the publication; it was acknowledged after %s.", milliseconds(r.Enforced))
 	for _, o := range r.Open {
 		sign, style := denied, red
-		if o.GoesOn {
+		if o.Continues {
 			sign, style = opens, green
 		}
 		wrong := ""
@@ -110,14 +110,14 @@ func (p *Page) Open(r *wire.Round) {
 	}
 }
 
-// fateWidth is the width of "goes on, longest pause 123.4 ms".
-const fateWidth = 31
+// fateWidth is the width of "continues, longest pause 123.4 ms".
+const fateWidth = 33
 
 // fate returns what happened to a connection.
 func fate(o *wire.Open) string {
 	switch {
-	case o.GoesOn:
-		return "goes on, longest pause " + milliseconds(*o.Pause)
+	case o.Continues:
+		return "continues, longest pause " + milliseconds(*o.Pause)
 	case *o.Last < 0 && !o.Allowed():
 		// The connection was cut before its next data was due.
 		return "silent at once"

@@ -174,8 +174,8 @@ func (p *Page) table(t *table, ends []*topology.End) {
 
 // The titles of the two sides.
 const (
-	policiesTitle = "policies say"
-	wireTitle     = "the wire shows"
+	policiesTitle = "the policies"
+	wireTitle     = "the connections"
 )
 
 // row returns the two sides of a row and a note on how many marks differ.

@@ -101,7 +101,7 @@ func (g *group) merge() {
 }
 
 // Reasons writes the rule or the missing rule behind the results of each isolated
-// pod. A pod can always be reached from its own node; the page says so once.
+// pod. A pod can always be reached from its own node; the page states that once.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
@@ -137,7 +137,7 @@ func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 	p.nearMisses(g, l)
 }
 
-// someOf names ports, or says that they are all ports that were tried.
+// someOf names ports, or returns "everything" for all ports that were tried.
 func someOf(ports, all []topology.Port) string {
 	if len(ports) == len(all) && len(all) > 1 {
 		return "everything"
@@ -171,10 +171,10 @@ func (g *group) names(peers []peer) []string {
 	}
 	switch {
 	case len(all) > 1 && len(missing) == 0:
-		return []string{"everybody"}
+		return []string{"every end"}
 	case len(missing) > 0 && 2*len(missing) <= len(peers):
 		out := peerNames(missing, all)
-		out[0] = "everybody but " + out[0]
+		out[0] = "every end but " + out[0]
 		return out
 	default:
 		return peerNames(peers, all)

@@ -46,8 +46,8 @@ func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End,
 			add(e.Prefix, e.Prefix.Contains, "in "+e.Prefix.String()+", excepted")
 		}
 	}
-	if world := elsewhere(blocks, taken); world != nil {
-		ends = append(ends, world)
+	if rest := elsewhere(blocks, taken); rest != nil {
+		ends = append(ends, rest)
 	}
 	return ends, left
 }

@@ -24,7 +24,7 @@ func TestParsePort(t *testing.T) {
 	}
 	for _, text := range []string{"", "0", "65536", "http", "80/", "80/ICMP", "ICMP", "80/ping", "-1", "UDP/53"} {
 		if got, err := ParsePort(text); err == nil || !strings.Contains(err.Error(), "want") {
-			t.Errorf("%q: %v, %v, want an error that says what to give", text, got, err)
+			t.Errorf("%q: %v, %v, want an error that describes valid ports", text, got, err)
 		}
 	}
 }

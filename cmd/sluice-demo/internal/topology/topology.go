@@ -79,7 +79,7 @@ func (t *Topology) Close() {
 }
 
 // addPods adds every pod to the snapshot, and a host to the network for each pod
-// that has an address of its own.
+// with its own address.
 func (t *Topology) addPods(set *inventory.Set) error {
 	placed := *set
 	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}
@@ -138,7 +138,7 @@ func (t *Topology) addOutside() error {
 			taken[a] = true
 		}
 	}
-	for _, a := range t.lab.World.Addresses() {
+	for _, a := range t.lab.Outside.Addresses() {
 		taken[a] = true
 	}
 	ends, left := outside(t.Snapshot.Policies(), taken)
@@ -149,7 +149,7 @@ func (t *Topology) addOutside() error {
 		if err := t.lab.AddAddress(e.Addresses...); err != nil {
 			return err
 		}
-		e.Host = t.lab.World
+		e.Host = t.lab.Outside
 	}
 	t.Ends = append(t.Ends, ends...)
 	return nil

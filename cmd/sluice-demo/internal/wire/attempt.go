@@ -83,7 +83,7 @@ const (
 // Try opens all connections and sets their results. A connection that the
 // policies deny counts as denied if it is not open after the given time. Try
 // calls done after each connection, from several goroutines.
-func Try(ctx context.Context, attempts []*Attempt, refusal time.Duration, done func()) error {
+func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)
 	for _, a := range attempts {
@@ -91,11 +91,11 @@ func Try(ctx context.Context, attempts []*Attempt, refusal time.Duration, done f
 			break
 		}
 		tries.Go(func() error {
-			timeout := refusal
+			limit := timeout
 			if a.Verdict == rule.Allow {
-				timeout = max(refusal, openTimeout)
+				limit = max(timeout, openTimeout)
 			}
-			result, err := a.From.Host.Probe(running, a.Protocol(), a.Src, netip.AddrPortFrom(a.Dst, a.Port.Number), timeout)
+			result, err := a.From.Host.Probe(running, a.Protocol(), a.Src, netip.AddrPortFrom(a.Dst, a.Port.Number), limit)
 			a.Result = result
 			done()
 			return err

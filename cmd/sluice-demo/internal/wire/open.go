@@ -24,14 +24,14 @@ type Open struct {
 	Port     uint16     `json:"port"`
 	// Verdict is what the new policies decide about it.
 	Verdict string `json:"verdict"`
-	// GoesOn reports whether data arrived after the dataplane had acknowledged the
+	// Continues reports whether data arrived after the dataplane had acknowledged the
 	// new policies.
-	GoesOn bool `json:"goesOn"`
+	Continues bool `json:"continues"`
 	// Last is when the last data arrived, relative to the publication. It is set
-	// if the connection does not go on.
+	// if the connection does not continue.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
 	// Pause is the longest time without data around the publication. It is set if
-	// the connection goes on.
+	// the connection continues.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -118,15 +118,15 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 	for _, o := range open {
 		if o.Allowed() {
 			limited, cancel := context.WithTimeout(ctx, openTimeout)
-			o.GoesOn = o.stream.moves(limited)
+			o.Continues = o.stream.moves(limited)
 			cancel()
 		}
 		last, _ := o.stream.times()
 		if !o.Allowed() {
-			o.GoesOn = last.Sub(published) > enforced+delay
+			o.Continues = last.Sub(published) > enforced+delay
 		}
-		o.Agrees = o.GoesOn == o.Allowed()
-		if o.GoesOn {
+		o.Agrees = o.Continues == o.Allowed()
+		if o.Continues {
 			o.Pause = new(o.pause.Nanoseconds())
 		} else {
 			o.Last = new(last.Sub(published).Nanoseconds())

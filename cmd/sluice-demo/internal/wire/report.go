@@ -49,7 +49,7 @@ type Connection struct {
 	Dst      netip.Addr `json:"dst"`
 	Protocol string     `json:"protocol"`
 	Port     uint16     `json:"port"`
-	// Verdict is Allow or Deny. Wire is connected, refused or timeout.
+	// Verdict is Allow or Deny. Wire is connected, rejected or timeout.
 	Verdict string      `json:"verdict"`
 	Wire    string      `json:"wire"`
 	Agrees  bool        `json:"agrees"`

@@ -81,12 +81,12 @@ func request(conn io.Writer) error {
 	return err
 }
 
-// receive reads until the connection ends or is closed. It reads at most most
+// receive reads until the connection ends or is closed. It reads up to limit
 // bytes in an interval.
-func (s *stream) receive(running context.Context, arrivals *arrivals, most int) {
+func (s *stream) receive(running context.Context, arrivals *arrivals, limit int) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
-	buf := make([]byte, most)
+	buf := make([]byte, limit)
 	for {
 		n, at, err := arrivals.read(buf)
 		if n > 0 {

@@ -77,34 +77,36 @@ func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Reque
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request.NamespacedName, err)
 	}
-	return reconcile.Result{}, r.report(ctx, &np)
+	_, problems := policy.ReadNetworkPolicy(&np)
+	return reconcile.Result{}, r.report(ctx, &np.ObjectMeta, problems)
 }
 
-func (r *problemReporter) report(ctx context.Context, np *networkingv1.NetworkPolicy) error {
-	_, problems := policy.ReadNetworkPolicy(np)
+// report writes an Event with the problems of a policy, unless it was written before.
+func (r *problemReporter) report(ctx context.Context, np *metav1.ObjectMeta, problems []policy.FieldError) error {
+	key := types.NamespacedName{Namespace: np.Namespace, Name: np.Name}
 	if len(problems) == 0 {
-		delete(r.reported, keyOf(np))
+		delete(r.reported, key)
 		return nil
 	}
 	event := r.event(np, problems)
-	if r.reported[keyOf(np)] == event.Name {
+	if r.reported[key] == event.Name {
 		return nil
 	}
 	err := r.client.Create(ctx, event)
 	switch {
 	case err == nil:
-		r.log.Info("Policy has problems", "policy", keyOf(np).String(), "problems", event.Note)
+		r.log.Info("Policy has problems", "policy", key.String(), "problems", event.Note)
 	case apierrors.IsAlreadyExists(err),
 		// The namespace is being deleted, and its Events with it.
 		apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 	default:
-		return fmt.Errorf("writing an Event on policy %s: %w", keyOf(np), err)
+		return fmt.Errorf("writing an Event on policy %s: %w", key, err)
 	}
-	r.reported[keyOf(np)] = event.Name
+	r.reported[key] = event.Name
 	return nil
 }
 
-func (r *problemReporter) event(np *networkingv1.NetworkPolicy, problems []policy.FieldError) *eventsv1.Event {
+func (r *problemReporter) event(np *metav1.ObjectMeta, problems []policy.FieldError) *eventsv1.Event {
 	lines := make([]string, 0, len(problems))
 	for _, p := range problems {
 		lines = append(lines, p.Error())

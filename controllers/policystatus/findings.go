@@ -135,7 +135,7 @@ func (f *findings) snapshot(ctx context.Context) (*policy.Snapshot, error) {
 		s.UpsertPod(readPod(&pods.Items[i]))
 	}
 	for i := range policies.Items {
-		s.UpsertPolicy(readPolicy(&policies.Items[i]))
+		s.UpsertPolicy(readPolicy(&policies.Items[i]).policy)
 	}
 	return s, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,7 +15,7 @@ import (
 
 // observation is the state from which the status of one policy is computed.
 type observation struct {
-	policy *networkingv1.NetworkPolicy
+	networkPolicy
 	// pods is the number of selected pods.
 	pods int
 	// nodes is the number of nodes with a selected pod that has an address. lags
@@ -27,14 +26,14 @@ type observation struct {
 }
 
 // observe reads the state of a policy. held is the present status of the policy.
-func (r *Reconciler) observe(ctx context.Context, np *networkingv1.NetworkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
+func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the pods of policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
-	name := client.ObjectKeyFromObject(np)
+	name := nameOf(np)
 	selected, required := r.requirements(np, pods.Items)
-	out := &observation{policy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required)}
+	out := &observation{networkPolicy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required)}
 	found, checked := r.findings.of(name)
 	out.findings = convertFindings(np, found)
 	if !checked && held.ObservedGeneration == np.Generation {
@@ -46,12 +45,12 @@ func (r *Reconciler) observe(ctx context.Context, np *networkingv1.NetworkPolicy
 
 // requirements returns how many pods a policy selects, and what each node with
 // such a pod must contain to enforce the current version of the policy.
-func (r *Reconciler) requirements(np *networkingv1.NetworkPolicy, pods []corev1.Pod) (selected int, required map[string]versions) {
+func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected int, required map[string]versions) {
 	required = map[string]versions{}
-	policy, version := readPolicy(np), r.revisions.of(np)
+	version := r.revisions.of(np)
 	for i := range pods {
 		pod := readPod(&pods[i])
-		if !policy.Selects(pod) {
+		if !np.policy.Selects(pod) {
 			continue
 		}
 		selected++
@@ -76,5 +75,5 @@ func (r *Reconciler) remainingStartTime() time.Duration { return startTime - tim
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&
-		old.ObservedGeneration == o.policy.Generation && old.Pods == int32(o.pods) && old.Nodes.Needed == int32(o.nodes)
+		old.ObservedGeneration == o.Generation && old.Pods == int32(o.pods) && old.Nodes.Needed == int32(o.nodes)
 }

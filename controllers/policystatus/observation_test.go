@@ -28,17 +28,17 @@ func TestSubjectSelectorWithBrokenRequirement(t *testing.T) {
 	}
 	pods := []corev1.Pod{pod("db", "10.0.0.1"), pod("web", "10.0.0.2")}
 	r := &Reconciler{policies: newPolicies(), revisions: newRevisions(), enforcement: newEnforcement()}
-	r.policies.set(np)
+	r.policies.set(readPolicy(np))
 	if names := r.policies.selecting(readPod(&pods[0])); len(names) != 1 || names[0].Name != "db" {
 		t.Errorf("policies that select the pod: %v, want db", names)
 	}
-	selected, required := r.requirements(np, pods)
+	selected, required := r.requirements(readPolicy(np), pods)
 	if want := (versions{policies: "7", pods: "5"}); selected != 1 || required["a"] != want {
 		t.Fatalf("%d pods, required %v: want 1 pod and %v on node a", selected, required, want)
 	}
 	name := named("db")
 	seen := &observation{
-		policy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required), findings: convertFindings(np, nil),
+		networkPolicy: readPolicy(np), pods: selected, nodes: len(required), lags: r.enforcement.require(name, required), findings: convertFindings(readPolicy(np), nil),
 	}
 	status := statusOf(&v1alpha1.EnforcementStatus{}, seen, metav1.Now())
 	for kind, want := range map[v1alpha1.ConditionType]v1alpha1.Reason{

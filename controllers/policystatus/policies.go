@@ -2,12 +2,17 @@ package policystatus
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/policy"
 )
@@ -23,29 +28,34 @@ func newPolicies() *policies {
 	return &policies{byName: map[string]map[string]*policy.Policy{}}
 }
 
-// readPolicy returns what a NetworkPolicy means. Its errors are in the field
-// Errors.
-func readPolicy(np *networkingv1.NetworkPolicy) *policy.Policy {
-	p, _ := policy.ReadNetworkPolicy(np)
-	return p
+// networkPolicy is the metadata of a NetworkPolicy and what the NetworkPolicy means.
+type networkPolicy struct {
+	*metav1.ObjectMeta
+	// policy includes the errors of the NetworkPolicy.
+	policy *policy.Policy
 }
 
-func (p *policies) set(np *networkingv1.NetworkPolicy) {
-	read := readPolicy(np)
+func readPolicy(np *networkingv1.NetworkPolicy) networkPolicy {
+	p, _ := policy.ReadNetworkPolicy(np)
+	return networkPolicy{ObjectMeta: &np.ObjectMeta, policy: p}
+}
+
+func (p *policies) set(np networkPolicy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byName[np.Namespace] == nil {
 		p.byName[np.Namespace] = map[string]*policy.Policy{}
 	}
-	p.byName[np.Namespace][np.Name] = read
+	p.byName[np.Namespace][np.Name] = np.policy
 }
 
-func (p *policies) remove(np *networkingv1.NetworkPolicy) {
+func (p *policies) remove(np metav1.Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.byName[np.Namespace], np.Name)
-	if len(p.byName[np.Namespace]) == 0 {
-		delete(p.byName, np.Namespace)
+	namespace := np.GetNamespace()
+	delete(p.byName[namespace], np.GetName())
+	if len(p.byName[namespace]) == 0 {
+		delete(p.byName, namespace)
 	}
 }
 
@@ -95,4 +105,31 @@ func (p *policies) equivalent(before, after *policy.Pod) bool {
 		return false
 	}
 	return before.Labels == after.Labels || slices.Equal(p.selecting(before), p.selecting(after))
+}
+
+func (r *Reconciler) policyEvents() handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request] {
+	changed := func(np *networkingv1.NetworkPolicy, q queue) {
+		r.policies.set(readPolicy(np))
+		r.revisions.forget(np)
+		r.findings.changed.Set()
+		q.Add(reconcile.Request{NamespacedName: nameOf(np)})
+	}
+	return handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request]{
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*networkingv1.NetworkPolicy], q queue) {
+			changed(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*networkingv1.NetworkPolicy], q queue) {
+			if e.ObjectOld.UID == e.ObjectNew.UID && e.ObjectOld.Generation == e.ObjectNew.Generation {
+				r.revisions.keep(e.ObjectOld, e.ObjectNew)
+				return
+			}
+			changed(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*networkingv1.NetworkPolicy], q queue) {
+			r.policies.remove(e.Object)
+			r.revisions.forget(e.Object)
+			r.findings.changed.Set()
+			q.Add(reconcile.Request{NamespacedName: nameOf(e.Object)})
+		},
+	}
 }

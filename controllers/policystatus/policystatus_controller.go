@@ -79,11 +79,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request, err)
 	}
-	held, err := r.find(ctx, &np)
+	policy := readPolicy(&np)
+	held, err := r.find(ctx, policy)
 	if err != nil || held == nil {
 		return reconcile.Result{}, err
 	}
-	seen, err := r.observe(ctx, &np, &held.Status)
+	seen, err := r.observe(ctx, policy, &held.Status)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -124,15 +125,15 @@ const retryInterval = 100 * time.Millisecond
 // find returns the PolicyStatus of a policy. It creates the object if there is
 // none. It returns nil if the policy is about to be deleted, or if the object had
 // to be deleted first.
-func (r *Reconciler) find(ctx context.Context, np *networkingv1.NetworkPolicy) (*v1alpha1.PolicyStatus, error) {
+func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.PolicyStatus, error) {
 	held := &v1alpha1.PolicyStatus{}
-	err := r.reader.Get(ctx, client.ObjectKeyFromObject(np), held)
+	err := r.reader.Get(ctx, nameOf(np), held)
 	if apierrors.IsNotFound(err) {
 		held = newPolicyStatus(np)
 		err = r.client.Create(ctx, held)
 		if apierrors.IsAlreadyExists(err) {
 			// The cache is behind.
-			err = r.direct.Get(ctx, client.ObjectKeyFromObject(np), held)
+			err = r.direct.Get(ctx, nameOf(np), held)
 		}
 	}
 	switch {
@@ -151,7 +152,7 @@ func (r *Reconciler) find(ctx context.Context, np *networkingv1.NetworkPolicy) (
 
 // newPolicyStatus returns an empty PolicyStatus. Its policy is its owner, so the
 // garbage collector deletes both together.
-func newPolicyStatus(np *networkingv1.NetworkPolicy) *v1alpha1.PolicyStatus {
+func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
 	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
 		Namespace: np.Namespace, Name: np.Name,
 		OwnerReferences: []metav1.OwnerReference{{

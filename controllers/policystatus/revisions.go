@@ -3,9 +3,9 @@ package policystatus
 import (
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // revisions records, for pods and policies, the resource version of the last
@@ -30,14 +30,14 @@ func newRevisions() *revisions {
 
 // of returns the resource version that a node must contain to enforce the
 // current version of an object.
-func (r *revisions) of(object client.Object) string {
+func (r *revisions) of(object metav1.Object) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.locked(object)
 }
 
-func (r *revisions) locked(object client.Object) string {
-	known, ok := r.older[client.ObjectKeyFromObject(object)]
+func (r *revisions) locked(object metav1.Object) string {
+	known, ok := r.older[nameOf(object)]
 	if !ok || known.uid != object.GetUID() || known.generation != object.GetGeneration() {
 		return object.GetResourceVersion()
 	}
@@ -45,18 +45,18 @@ func (r *revisions) locked(object client.Object) string {
 }
 
 // keep records that a change of an object was not relevant.
-func (r *revisions) keep(before, after client.Object) {
+func (r *revisions) keep(before, after metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.older[client.ObjectKeyFromObject(after)] = revision{uid: after.GetUID(), generation: after.GetGeneration(), version: r.locked(before)}
+	r.older[nameOf(after)] = revision{uid: after.GetUID(), generation: after.GetGeneration(), version: r.locked(before)}
 }
 
 // forget records that a change of an object was relevant, or that the object was
 // deleted.
-func (r *revisions) forget(object client.Object) {
+func (r *revisions) forget(object metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.older, client.ObjectKeyFromObject(object))
+	delete(r.older, nameOf(object))
 }
 
 // versions are the newest resource versions of two kinds. An empty version is

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,12 +22,12 @@ const (
 // statusOf returns the new status of a policy. Conditions whose status does not
 // change keep the time of their last transition.
 func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) v1alpha1.EnforcementStatus {
-	generation := o.policy.Generation
+	generation := o.Generation
 	out := v1alpha1.EnforcementStatus{
 		ObservedGeneration: generation,
 		Pods:               int32(o.pods),
 		Nodes:              v1alpha1.PolicyNodes{Needed: int32(o.nodes), Enforcing: int32(o.nodes - len(o.lags))},
-		Rules:              int32(len(o.policy.Spec.Ingress) + len(o.policy.Spec.Egress)),
+		Rules:              int32(len(o.policy.Ingress) + len(o.policy.Egress)),
 		Findings:           o.findings[:min(len(o.findings), maxFindings)],
 		Conditions:         slices.Clone(old.Conditions),
 	}
@@ -103,14 +102,14 @@ const notUnderstood = "not-understood"
 // convertFindings returns the errors of a policy and what lint found in it, most
 // severe first. The errors come from the policy itself, because the findings of
 // lint can be about an older version.
-func convertFindings(np *networkingv1.NetworkPolicy, found []lint.Finding) []v1alpha1.Finding {
+func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding
 	add := func(severity v1alpha1.Severity, check, field, text string) {
 		out = append(out, v1alpha1.Finding{
 			Severity: severity, Check: check, Field: message.Truncate(field, maxField), Message: message.Truncate(text, message.Limit),
 		})
 	}
-	for _, e := range readPolicy(np).Errors {
+	for _, e := range np.policy.Errors {
 		add(v1alpha1.SeverityError, notUnderstood, e.Field, e.Message)
 	}
 	for _, f := range found {

@@ -30,7 +30,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 			Severity: lint.Warning, Check: "warning", Field: strings.Repeat("f", 2*maxField), Message: strings.Repeat("m", 2*message.Limit), Fix: "fix it",
 		})
 	}
-	all := convertFindings(np, found)
+	all := convertFindings(readPolicy(np), found)
 	if len(all) != 2*maxFindings+2 || all[0].Check != notUnderstood || all[0].Field != "spec.ingress[0].from[0].ipBlock.cidr" || all[1].Check != "warning" {
 		t.Fatalf("%d findings, the first %+v and %+v", len(all), all[0], all[1])
 	}
@@ -40,7 +40,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	if len(all[1].Field) > maxField || len(all[1].Message) > message.Limit {
 		t.Errorf("field of %d bytes, message of %d", len(all[1].Field), len(all[1].Message))
 	}
-	s := statusOf(&v1alpha1.EnforcementStatus{}, &observation{policy: np, findings: all}, metav1.Now())
+	s := statusOf(&v1alpha1.EnforcementStatus{}, &observation{networkPolicy: readPolicy(np), findings: all}, metav1.Now())
 	if len(s.Findings) != maxFindings {
 		t.Errorf("%d findings, want %d", len(s.Findings), maxFindings)
 	}
@@ -60,7 +60,7 @@ func TestEnforcedSince(t *testing.T) {
 	first := metav1.NewTime(time.Unix(1_800_000_000, 0))
 	later := metav1.NewTime(first.Add(time.Minute))
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
-	o := &observation{policy: np, pods: 2, nodes: 2}
+	o := &observation{networkPolicy: readPolicy(np), pods: 2, nodes: 2}
 	s := statusOf(&v1alpha1.EnforcementStatus{}, o, first)
 	if !s.EnforcedSince.Equal(&first) {
 		t.Errorf("since %s, want %s", s.EnforcedSince, first)

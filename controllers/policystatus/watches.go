@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -60,33 +61,6 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 			go r.watchFindings(ctx, c, q)
 			return nil
 		}),
-	}
-}
-
-func (r *Reconciler) policyEvents() handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request] {
-	changed := func(np *networkingv1.NetworkPolicy, q queue) {
-		r.policies.set(np)
-		r.revisions.forget(np)
-		r.findings.changed.Set()
-		q.Add(requestFor(np))
-	}
-	return handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request]{
-		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*networkingv1.NetworkPolicy], q queue) {
-			changed(e.Object, q)
-		},
-		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*networkingv1.NetworkPolicy], q queue) {
-			if e.ObjectOld.UID == e.ObjectNew.UID && e.ObjectOld.Generation == e.ObjectNew.Generation {
-				r.revisions.keep(e.ObjectOld, e.ObjectNew)
-				return
-			}
-			changed(e.ObjectNew, q)
-		},
-		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*networkingv1.NetworkPolicy], q queue) {
-			r.policies.remove(e.Object)
-			r.revisions.forget(e.Object)
-			r.findings.changed.Set()
-			q.Add(requestFor(e.Object))
-		},
 	}
 }
 
@@ -188,6 +162,7 @@ func enqueue(q queue, a affected) {
 	}
 }
 
-func requestFor(object client.Object) reconcile.Request {
-	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
+// nameOf returns the namespace and the name of an object.
+func nameOf(object metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }

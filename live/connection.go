@@ -1,6 +1,7 @@
-// Package live asks a running cluster, as kubectl would: by a kubeconfig file,
-// with the rights of whoever calls. It reads what policies are about and what
-// Sluice reports, and runs commands in Sluice's pods. It writes nothing.
+// Package live reads from a running cluster, as kubectl does: it uses a
+// kubeconfig file and has the rights of its user. It reads the objects that
+// affect policies and the status objects of Sluice, and runs commands in Sluice's
+// pods. It does not write to the cluster.
 package live
 
 import (
@@ -21,32 +22,32 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// pageSize is how many objects one answer of the API server holds, as kubectl
-// has it.
+// pageSize is the number of objects in one response of the API server. kubectl
+// uses the same number.
 const pageSize = 500
 
-// Requests to the API server wait for each other beyond these rates. Lists take
-// a request for each 500 objects.
+// The client limits its requests to the API server to these rates. A list takes
+// one request for every 500 objects.
 const (
 	requestsPerSecond = 50
 	requestsAtOnce    = 100
 )
 
-// ErrNoCluster is the error where nothing says how to reach a cluster.
-var ErrNoCluster = errors.New("neither a kubeconfig file nor a service account says how to reach a cluster")
+// ErrNoCluster is returned if there is no configuration for a cluster.
+var ErrNoCluster = errors.New("there is neither a kubeconfig file nor a service account to reach a cluster with")
 
-// Options say which cluster, as kubectl's flags of these names do.
+// Options select the cluster, as the flags of kubectl with these names do.
 type Options struct {
-	// Kubeconfig is the path of a kubeconfig file. Default: those that KUBECONFIG
-	// names, else ~/.kube/config, else the pod's service account.
+	// Kubeconfig is the path of a kubeconfig file. The default is the files in
+	// KUBECONFIG, then ~/.kube/config, then the pod's service account.
 	Kubeconfig string
-	// Context is a context of that file. Default: its current one.
+	// Context is a context of that file. The default is its current context.
 	Context string
 }
 
-// Connection is a way to the API server of a cluster.
+// Connection is a client of the API server of a cluster.
 type Connection struct {
-	// Name is the name of the context, or "cluster" where there is none.
+	// Name is the name of the context, or "cluster" if there is no context.
 	Name string
 	// Namespace is the current namespace of the context.
 	Namespace string
@@ -55,8 +56,8 @@ type Connection struct {
 	client client.Client
 }
 
-// Connect reads the kubeconfig. It asks the API server nothing yet. The error is
-// ErrNoCluster where there is none and none was asked for.
+// Connect reads the kubeconfig file. It sends no request to the API server. The
+// error is ErrNoCluster if there is no configuration and the options are empty.
 func Connect(o Options) (*Connection, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
@@ -94,14 +95,14 @@ func newScheme() (*runtime.Scheme, error) {
 	kinds := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(kinds); err != nil {
-			return nil, fmt.Errorf("naming the kinds: %w", err)
+			return nil, fmt.Errorf("registering the kinds: %w", err)
 		}
 	}
 	return kinds, nil
 }
 
-// newMapper knows the few kinds that are asked for. Without it a client would
-// first ask the API server for all that it serves.
+// newMapper returns a mapper with the kinds that this package reads. Without it,
+// the client would first request the list of all resources.
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	add := func(group schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
@@ -117,8 +118,8 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind, page by page, all as of one moment. The
-// error is errExpired where the API server does not know that moment any more.
+// list reads all objects of a kind, page by page, as of one resource version.
+// The error is errExpired if the API server no longer has that version.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}
 	page.ApplyOptions(options)
@@ -138,5 +139,5 @@ func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(
 	}
 }
 
-// errExpired says that the cluster changed too much while it was read.
-var errExpired = errors.New("the list changed too much while it was read; ask again")
+// errExpired is returned if the cluster changed too much during a list.
+var errExpired = errors.New("the list changed too much while it was read; try again")

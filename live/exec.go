@@ -19,26 +19,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Where the operator puts the pods that enforce, and what it calls them.
+// The names that the operator uses.
 const (
-	// SystemNamespace is where Sluice is installed by default.
+	// SystemNamespace is the namespace in which Sluice is installed by default.
 	SystemNamespace = "sluice-system"
 	dataplane       = "dataplane"
 )
 
-// nodePods selects the pods that enforce on the nodes.
+// nodePods selects the pods that run agent and dataplane on the nodes.
 var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
 
-// ErrNoPod is the error where no pod of Sluice runs that could be asked.
+// ErrNoPod is returned if no pod of Sluice runs in which a command could run.
 var ErrNoPod = errors.New("no running pod of Sluice")
 
-// NodePod is a pod that enforces on a node.
+// NodePod is a pod that runs agent and dataplane on a node.
 type NodePod struct {
 	Node, Namespace, Name string
 }
 
-// NodePods lists the pods of a namespace whose dataplane runs, by node. With
-// nodes it gives those of these nodes, and an error if one of them has none.
+// NodePods lists the pods of a namespace whose dataplane runs, sorted by node. With
+// nodes it lists only the pods of these, and returns an error if one has no pod.
 func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
 	var page corev1.PodList
 	var found []NodePod
@@ -86,9 +86,9 @@ func dataplaneRuns(p *corev1.Pod) bool {
 	})
 }
 
-// Run runs a command beside the dataplane of a pod until it ends or the context
-// does. The command's standard input stays open exactly as long, so that a
-// command that watches it ends as well when the connection breaks.
+// Run runs a command in the dataplane container of a pod until the command or the
+// context ends. The command's standard input stays open for as long, so a command
+// that watches it also ends if the connection breaks.
 func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, stdout, stderr io.Writer) error {
 	last := &lastStatus{}
 	executor, err := c.executor(pod, command, last)

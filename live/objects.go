@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Read reads everything that decides about a flow: all Pods, Namespaces, Nodes
-// and NetworkPolicies. The error names every kind that the caller may not list.
+// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user may not
+// list some of them, the error names them all.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -24,7 +24,7 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 		nodes      corev1.NodeList
 		policies   networkingv1.NetworkPolicyList
 	)
-	refused := refusals{verb: "list"}
+	denied := denials{verb: "list"}
 	for _, kind := range []struct {
 		resource string
 		into     client.ObjectList
@@ -36,26 +36,26 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 		{"pods", &pods, func() { b.addPods(pods.Items) }},
 	} {
 		err := c.list(ctx, kind.into, kind.add)
-		if err := refused.note(kind.resource, err); err != nil {
+		if err := denied.add(kind.resource, err); err != nil {
 			return nil, fmt.Errorf("listing %s: %w", kind.resource, err)
 		}
 	}
-	if err := refused.err(); err != nil {
+	if err := denied.err(); err != nil {
 		return nil, err
 	}
 	return &b.set, nil
 }
 
-// refusals collects what the API server does not let the caller do, so that one
-// message names all of it.
-type refusals struct {
+// denials collects the requests that the API server denies, so that one message
+// names all missing rights.
+type denials struct {
 	verb      string
 	resources []string
 	first     error
 }
 
-// note takes a refusal in, and gives any other error back.
-func (r *refusals) note(resource string, err error) error {
+// add records an error that denies a request. It returns any other error.
+func (r *denials) add(resource string, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return err
 	}
@@ -66,28 +66,28 @@ func (r *refusals) note(resource string, err error) error {
 	return nil
 }
 
-// err says what is missing and how to get it, nil where nothing is.
-func (r *refusals) err() error {
+// err returns an error that names the missing rights, or nil.
+func (r *denials) err() error {
 	if r.first == nil {
 		return nil
 	}
 	return &ForbiddenError{Verb: r.verb, Resources: r.resources, err: r.first}
 }
 
-// ForbiddenError is returned when the caller lacks rights in the cluster.
+// ForbiddenError is returned if the user lacks rights in the cluster.
 type ForbiddenError struct {
 	Verb      string
 	Resources []string
-	// Namespace is the only namespace in which the right is needed, "" where it
-	// is needed in the whole cluster.
+	// Namespace is the only namespace in which the right is needed, or "" if it is
+	// needed in the whole cluster.
 	Namespace string
 	err       error
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
-// Error names the missing rights and the commands that grant exactly these: in
-// one namespace where that is enough.
+// Error names the missing rights and the commands that grant exactly these. It
+// suggests a right in one namespace if that is enough.
 func (e *ForbiddenError) Error() string {
 	role, scope, where := "clusterrole", "", "this cluster"
 	if e.Namespace != "" {
@@ -101,8 +101,8 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
 }
 
-// roleName returns a name that differs between the rights that one command needs
-// one after the other, so that the suggested commands can be run for each.
+// roleName returns the name of the suggested role. A command can lack several
+// rights in a namespace one after the other, so the name depends on the right.
 func (e *ForbiddenError) roleName() string {
 	if e.Namespace == "" {
 		return "sluice-reader"
@@ -110,16 +110,18 @@ func (e *ForbiddenError) roleName() string {
 	return "sluice-" + e.Verb + "-" + strings.ReplaceAll(strings.Join(e.Resources, "-"), "/", "-")
 }
 
-// NotInstalledError says that the cluster does not know Sluice's kinds.
+// NotInstalledError is returned if Sluice's CRDs are not installed in the
+// cluster.
 type NotInstalledError struct{ err error }
 
 func (e *NotInstalledError) Unwrap() error { return e.err }
 
 func (e *NotInstalledError) Error() string {
-	return "this cluster does not know the kinds of policy.sluice.dev: Sluice is not installed in it"
+	return "this cluster does not serve the kinds of policy.sluice.dev: Sluice is not installed in it"
 }
 
-// notInstalled tells an unknown kind from other errors.
+// notInstalled returns a NotInstalledError for an unknown kind, and any other
+// error unchanged.
 func notInstalled(err error) error {
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return &NotInstalledError{err}

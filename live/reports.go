@@ -9,21 +9,22 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Reports is what Sluice says about itself in a cluster.
+// Reports has the status objects of Sluice in a cluster.
 type Reports struct {
-	// Enforcer is nil where nobody asked for enforcement.
+	// Enforcer is nil if the cluster has no Enforcer.
 	Enforcer *v1alpha1.Enforcer
 	Nodes    []v1alpha1.NodeEnforcer
 	Policies []v1alpha1.PolicyStatus
 }
 
-// Reports reads what operator and agents report. The error is a
-// NotInstalledError where the cluster does not know the kinds, and names every
-// kind that the caller may not read.
+// Reports reads the status objects that operator and agents write. The error is a
+// NotInstalledError if the CRDs are not installed. If the user may not list some
+// of the kinds, the error names them all.
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
-	refused := refusals{verb: "list"}
-	// Enforcer is listed as well: only of a list, "not found" means the kind.
+	denied := denials{verb: "list"}
+	// The Enforcer is listed too: the response to a list is "not found" only if the
+	// kind does not exist.
 	var (
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList
@@ -46,11 +47,11 @@ func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	} {
 		resource := kind.resource + "." + v1alpha1.GroupVersion.Group
 		err := c.list(ctx, kind.into, kind.add)
-		if err := refused.note(resource, err); err != nil {
+		if err := denied.add(resource, err); err != nil {
 			return nil, fmt.Errorf("listing %s: %w", resource, notInstalled(err))
 		}
 	}
-	if err := refused.err(); err != nil {
+	if err := denied.err(); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -146,7 +146,7 @@ func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 // checkReference compares a decision with the one of the reference.
 func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress side) {
 	w.Helper()
-	want := reference.Judge(w.objects, f)
+	want := reference.Evaluate(w.objects, f)
 	w.checkSide(f, rule.Egress, egress, want.Egress)
 	w.checkSide(f, rule.Ingress, ingress, want.Ingress)
 }
@@ -172,8 +172,8 @@ func (w *clusterUnderTest) checkPods() {
 	for _, n := range w.nodes {
 		for pod := range n.tree.Pods() {
 			for _, a := range pod.Addresses {
-				out := reference.Judge(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
-				in := reference.Judge(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
+				out := reference.Evaluate(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
+				in := reference.Evaluate(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
 				if pod.EgressIsolated != (len(out.IsolatedBy) > 0) || pod.IngressIsolated != (len(in.IsolatedBy) > 0) {
 					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; in the reference by %v and %v",
 						n.name, pod.Name, a, pod.EgressIsolated, pod.IngressIsolated, out.IsolatedBy, in.IsolatedBy)

@@ -119,7 +119,7 @@ func TestRealisticClusters(t *testing.T) {
 	n := w.nodes[0]
 	for _, f := range r.Flows(1, 500, 0.5) {
 		egress, ingress := n.evaluate(f)
-		want := reference.Judge(w.objects, f)
+		want := reference.Evaluate(w.objects, f)
 		if egress.Reason != rule.Elsewhere {
 			w.checkSide(f, rule.Egress, egress, want.Egress)
 		}

@@ -76,7 +76,7 @@ func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.F
 		if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
-		want := reference.Judge(*objects, f)
+		want := reference.Evaluate(*objects, f)
 		if got.Verdict != want.Verdict.String() {
 			t.Fatalf("%s: %s, want %s\n%s", f, lines.Bytes(), want.Verdict, objects)
 		}

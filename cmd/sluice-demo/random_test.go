@@ -43,7 +43,7 @@ func TestRandomClustersOnTheWire(t *testing.T) {
 			tried := enforced(report, &objects)
 			for _, c := range report.Rounds[0].Connections {
 				f := connectionFlow(t, &c)
-				want := reference.Judge(tried, f)
+				want := reference.Evaluate(tried, f)
 				if got := c.Wire == "connected"; got != (want.Verdict == rule.Allow) {
 					t.Errorf("%s (%s -> %s): %s, want %s", f, c.From, c.To, c.Wire, want.Verdict)
 				}

@@ -75,7 +75,7 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	objects := c.Objects()
 	n, start := 0, time.Now()
 	for time.Since(start) < time.Second/4 {
-		reference.Judge(objects, flows[n%len(flows)])
+		reference.Evaluate(objects, flows[n%len(flows)])
 		n++
 	}
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))

@@ -1,7 +1,7 @@
-// Package cluster makes clusters out of nothing, for tests and benchmarks:
-// Realistic is large and looks like what administrators run, Random is small
-// and as nasty as a handful of names, labels and addresses can be. Both are
-// plain Kubernetes API objects, the same for the same seed.
+// Package cluster generates the API objects of clusters for tests and benchmarks.
+// Realistic generates a large cluster that resembles those in production. Random
+// generates a small one in which names, labels and addresses often collide. The
+// same seed gives the same objects.
 package cluster
 
 import (
@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Objects is all that a verdict depends on. An object in it is never changed
-// in place: whoever changes one puts a changed copy in its place.
+// Objects are the objects that verdicts depend on. They are never changed in
+// place: a change replaces an object with a changed copy.
 type Objects struct {
 	Namespaces []*corev1.Namespace
 	Nodes      []*corev1.Node
@@ -24,15 +24,15 @@ type Objects struct {
 	Policies   []*networkingv1.NetworkPolicy
 }
 
-// Change is one event as a watch would deliver it.
+// Change is one event of a watch.
 type Change struct {
-	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy: its new state, or
-	// its last one when Deleted.
+	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy in its new state, or
+	// in its last state if Deleted.
 	Object  metav1.Object
 	Deleted bool
 }
 
-// Apply makes the change, and shares no slice with copies made before.
+// Apply applies a change. Copies of o that were made before do not change.
 func (o *Objects) Apply(c Change) {
 	switch object := c.Object.(type) {
 	case *corev1.Namespace:
@@ -46,7 +46,8 @@ func (o *Objects) Apply(c Change) {
 	}
 }
 
-// Created lists every object as a creation: namespaces, nodes, pods, policies.
+// Created returns a change for every object: namespaces, then nodes, pods and
+// policies.
 func (o *Objects) Created() []Change {
 	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies))
 	for _, object := range o.Namespaces {
@@ -74,7 +75,7 @@ func replace[T metav1.Object](list []T, object T, deleted bool) []T {
 	return append(rest, object)
 }
 
-// String gives the objects as one line of JSON each.
+// String returns one line of JSON for each object.
 func (o *Objects) String() string {
 	var lines strings.Builder
 	for _, c := range o.Created() {
@@ -83,8 +84,8 @@ func (o *Objects) String() string {
 	return lines.String()
 }
 
-// String gives the change as one line: what becomes of the object, and the
-// object as JSON unless it goes.
+// String returns the change in one line: "delete" and the name of the object, or
+// "set" and the object as JSON.
 func (c Change) String() string {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", c.Object), "*v1.")
 	if c.Deleted {

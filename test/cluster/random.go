@@ -16,23 +16,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Choose returns a number from 0 to n-1, n > 0. Smaller numbers make simpler
-// clusters, so that a shrinking source of numbers ends at a small example.
-// Every choice in this package goes through it: rapid.IntRange and rand.IntN
-// both fit.
+// Choose returns a number from 0 to n-1, where n > 0. Random makes every choice
+// with it, and smaller numbers give simpler clusters. A property test that
+// shrinks its numbers therefore ends with a small example. Both rapid.IntRange
+// and rand.IntN can implement it.
 type Choose func(n int) int
 
-// Random is a small cluster in which everything collides: few names, labels
-// and addresses, shared by many objects. It is never empty of surprises:
-// hostNetwork and finished pods, namespaces that do not exist, two pods with
-// one address, pods with none, policies that the API server would refuse.
+// Random is a small cluster in which many objects share few names, labels and
+// addresses. It has unusual objects as well: hostNetwork pods and finished pods,
+// pods in namespaces that do not exist, pods that share an address or have none,
+// and policies that the API server would reject.
 type Random struct {
 	Objects
 	choose Choose
 	now    int
 }
 
-// NewRandom makes a cluster of up to 4 namespaces, 3 nodes, 12 pods and
+// NewRandom generates a cluster of up to 4 namespaces, 3 nodes, 12 pods and
 // 7 policies.
 func NewRandom(choose Choose) *Random {
 	r := &Random{choose: choose}
@@ -55,8 +55,8 @@ func NewRandom(choose Choose) *Random {
 	return r
 }
 
-// NodeNames are the nodes that pods may be bound to. The last is "", where pods
-// are that are bound to none.
+// NodeNames returns the nodes that pods can be bound to. The last is "", the node
+// of pods that are not bound.
 func NodeNames() []string { return slices.Clone(nodeNames) }
 
 var (
@@ -70,8 +70,8 @@ var (
 	labelKeys      = []string{"app", "tier", "example.com/zone"}
 	labelValues    = []string{"a", "b", ""}
 	phases         = []corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}
-	// Pod addresses are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8; hosts have
-	// their own, and rarely one of the pods'.
+	// Pods have the addresses 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. Hosts
+	// have other addresses, except the last of each list.
 	hosts4   = []string{"192.168.0.1", "192.168.0.2", "192.168.0.3", "10.0.0.8"}
 	hosts6   = []string{"fd01::1", "fd01::2", "fd01::3", "fd00::8"}
 	outside4 = []string{"10.0.0.9", "8.8.8.8", "192.168.0.9", "0.0.0.0", "255.255.255.255"}
@@ -84,12 +84,12 @@ func (r *Random) seldom() bool { return r.choose(8) == 7 }
 
 func pick[T any](choose Choose, list []T) T { return list[choose(len(list))] }
 
-// podKey prefers few places over many pods.
+// podKey returns one of few names, so that pods often have the same name.
 func (r *Random) podKey() (namespace, name string) {
 	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
 }
 
-// policyKey is mostly in a namespace that has pods.
+// policyKey returns the name of a policy, mostly in a namespace that has pods.
 func (r *Random) policyKey() (namespace, name string) {
 	namespace, name = pick(r.choose, namespaceNames), pick(r.choose, policyNames)
 	if len(r.Pods) > 0 && r.often() {
@@ -110,7 +110,7 @@ func (r *Random) labels() map[string]string {
 
 func (r *Random) namespace(name string) *corev1.Namespace {
 	labels := r.labels()
-	if r.half() { // what the API server adds, present or not
+	if r.half() { // the label that the API server adds
 		labels[corev1.LabelMetadataName] = name
 	}
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
@@ -131,7 +131,8 @@ func (r *Random) node(name string) *corev1.Node {
 	return node
 }
 
-// Each pod is created at one of few times, so that ties happen.
+// pod returns a new pod. Its creation time is one of three, so that pods are often
+// equally old.
 func (r *Random) pod(namespace, name string) *corev1.Pod {
 	r.now++
 	pod := &corev1.Pod{
@@ -180,7 +181,8 @@ func (r *Random) containerPorts() []corev1.ContainerPort {
 	return ports
 }
 
-// setAddresses gives the pod one address of either family, of both, or none.
+// setAddresses sets the addresses of a pod: one of each family, one of either
+// family, or none.
 func (r *Random) setAddresses(pod *corev1.Pod) {
 	pod.Status.PodIP, pod.Status.PodIPs, pod.Status.HostIP, pod.Status.HostIPs = "", nil, "", nil
 	four, six := fmt.Sprintf("10.0.0.%d", 1+r.choose(8)), fmt.Sprintf("fd00::%d", 1+r.choose(8))
@@ -209,7 +211,7 @@ func (r *Random) setAddresses(pod *corev1.Pod) {
 	}
 }
 
-// Flow gives a flow of the family (4 or 6), mostly between addresses in use.
+// Flow returns a flow of an IP family, 4 or 6, mostly between addresses of pods.
 func (r *Random) Flow(family int) flow.Flow {
 	f := flow.Flow{
 		Src: r.address(family), Dst: r.address(family),
@@ -247,7 +249,7 @@ func (r *Random) address(family int) netip.Addr {
 	return netip.MustParseAddr(pick(r.choose, used))
 }
 
-// policy makes one that the API server would take, and now and then spoils it.
+// policy returns a new policy. One in eight is invalid.
 func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -270,12 +272,12 @@ func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 		nil,
 	})
 	if r.seldom() {
-		r.spoil(policy)
+		r.invalidate(policy)
 	}
 	return policy
 }
 
-// Seeded chooses at random, the same for the same seed.
+// Seeded returns a random source of choices. The same seed gives the same choices.
 func Seeded(seed uint64) Choose {
 	return rand.New(rand.NewPCG(seed, 0)).IntN
 }

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// cidrs nest, touch, overlap pods, hosts and each other, and some have host
-// bits.
+// cidrs contain or adjoin each other and contain the addresses of pods and hosts.
+// Some have host bits.
 var cidrs = []string{
 	"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/29", "10.0.0.4/30", "10.0.0.5/32", "10.0.0.3/30", "10.0.0.0/31",
 	"192.168.0.0/16", "192.168.0.2/32", "8.8.8.8/32", "0.0.0.0/1", "255.255.255.255/32",
@@ -49,7 +49,8 @@ func (r *Random) expression() metav1.LabelSelectorRequirement {
 	return expression
 }
 
-// namespaceSelector also asks for names, as policies in the wild do.
+// namespaceSelector returns a selector that sometimes selects a namespace by name,
+// as many policies do.
 func (r *Random) namespaceSelector() metav1.LabelSelector {
 	if r.seldom() {
 		return metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: pick(r.choose, namespaceNames)}}
@@ -57,8 +58,8 @@ func (r *Random) namespaceSelector() metav1.LabelSelector {
 	return r.selector()
 }
 
-// rule gives the two halves of a rule. One in four looks a port name up in
-// whoever is inside a block.
+// rule returns the ports and the peers of a rule. One rule in four has a named
+// port and an ipBlock, so that the pods in the block resolve the name.
 func (r *Random) rule() ([]networkingv1.NetworkPolicyPort, []networkingv1.NetworkPolicyPeer) {
 	ports, peers := r.ports(), r.peers()
 	if r.choose(4) == 3 {

@@ -5,9 +5,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Step makes one random thing happen to the cluster and says what: mostly one
-// change, two when an address moves from pod to pod. It returns none when
-// there was nothing for it to happen to.
+// Step applies a random event to the cluster and returns its changes: mostly one,
+// two if an address moves from one pod to another, or none if the cluster has no
+// object for the event.
 func (r *Random) Step() []Change {
 	changes := r.next()
 	for _, c := range changes {
@@ -47,7 +47,7 @@ func (r *Random) next() []Change {
 	case 14:
 		return r.changePod(func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports = r.containerPorts() })
 	default:
-		return r.changePod(func(*corev1.Pod) {}) // delivered again, unchanged
+		return r.changePod(func(*corev1.Pod) {}) // the same state again
 	}
 }
 
@@ -78,8 +78,8 @@ func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
 	return []Change{{Object: namespace}}
 }
 
-// moveAddresses ends one pod and gives its addresses to another, in either
-// order, as a watch may deliver it.
+// moveAddresses deletes one pod and assigns its addresses to another, in either
+// order. A watch can deliver both.
 func (r *Random) moveAddresses() []Change {
 	if len(r.Pods) < 2 {
 		return nil

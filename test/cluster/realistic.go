@@ -14,29 +14,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// LocalNode is the node to compile for in benchmarks.
+// LocalNode is the node for which benchmarks compile.
 const LocalNode = "node-0"
 
-// LocalPods is how many pods LocalNode has, the kubelet's usual limit being
-// 110 and the largest in common use 250.
+// LocalPods is the number of pods on LocalNode. The default limit of the kubelet
+// is 110, and the largest limit in common use is 250.
 const LocalPods = 250
 
-// Size says how large a realistic cluster is.
+// Size is the size of a realistic cluster.
 type Size struct {
-	// Pods counts all but the hostNetwork pod that every node has in addition.
+	// Pods does not count the hostNetwork pod that every node has.
 	Pods, Policies int
-	// Nodes defaults to one for every LocalPods pods.
+	// Nodes is one for every LocalPods pods if it is 0.
 	Nodes int
-	// DualStack gives every pod and node an IPv6 address beside its IPv4 one.
+	// DualStack adds an IPv6 address to every pod and node.
 	DualStack bool
 }
 
-// Realistic is a large cluster as a company with many teams runs it: teams own
-// namespaces, namespaces hold deployments in tiers (web, api, worker, cache,
-// db) of a few replicas, and the replicas are spread over the nodes, LocalPods
-// of them on LocalNode. kube-system has the DNS servers, ingress the ingress
-// controllers, monitoring the scrapers. Pods are made when asked for, so that
-// a cluster of any size costs little until then.
+// Realistic is a large cluster that many teams share. Teams own namespaces. A
+// namespace has deployments of a few replicas in tiers: web, api, worker, cache
+// and db. The replicas are spread over the nodes, with LocalPods of them on
+// LocalNode. The namespaces kube-system, ingress and monitoring have the DNS
+// servers, the ingress controllers and the scrapers. Pods are generated only
+// while Pods is iterated over, so a large cluster uses little memory.
 type Realistic struct {
 	size        Size
 	seed        uint64
@@ -49,7 +49,7 @@ type Realistic struct {
 type namespace struct {
 	name   string
 	labels map[string]string
-	// The namespace's deployments are deployments[first:last].
+	// Its deployments are deployments[first:last].
 	first, last int
 }
 
@@ -57,11 +57,11 @@ type deployment struct {
 	namespace int
 	app, tier string
 	hash      string
-	// Its pods are those with index first to last-1.
+	// Its pods have the indexes first to last-1.
 	first, last int
 }
 
-// The namespaces that every cluster has, before those of the teams.
+// The namespaces that every cluster has come before those of the teams.
 const (
 	kubeSystem = iota
 	ingress
@@ -71,7 +71,7 @@ const (
 
 var (
 	tiers = []string{"web", "api", "worker", "cache", "db"}
-	// tierPorts are the ports that a tier listens on, beside metrics.
+	// tierPorts are the ports of a tier, in addition to the port for metrics.
 	tierPorts = map[string]corev1.ContainerPort{
 		"web":        {Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
 		"api":        {Name: "grpc", ContainerPort: 9000, Protocol: corev1.ProtocolTCP},
@@ -83,7 +83,7 @@ var (
 	environments = []string{"prod", "prod", "staging", "dev"}
 )
 
-// NewRealistic plans a cluster. Equal arguments give equal clusters.
+// NewRealistic plans a cluster. The same arguments give the same cluster.
 func NewRealistic(seed uint64, size Size) *Realistic {
 	size.Nodes = cmp.Or(size.Nodes, max(1, (size.Pods+LocalPods-1)/LocalPods))
 	r := &Realistic{size: size, seed: seed}
@@ -97,8 +97,8 @@ func NewRealistic(seed uint64, size Size) *Realistic {
 	return r
 }
 
-// planNamespaces has a namespace for every ten policies, as long as that
-// leaves it twenty pods.
+// planNamespaces plans a namespace for every ten policies, but not more than one
+// for every twenty pods.
 func (r *Realistic) planNamespaces(random *rand.Rand) {
 	add := func(name string, labels map[string]string) {
 		labels[corev1.LabelMetadataName] = name
@@ -116,8 +116,8 @@ func (r *Realistic) planNamespaces(random *rand.Rand) {
 	}
 }
 
-// planDeployments fills the namespaces in turn. The system namespaces get a
-// share of a hundredth of the pods each, but at least two.
+// planDeployments plans the deployments of each namespace. Each system namespace
+// has one pod in 400, but at least two.
 func (r *Realistic) planDeployments(random *rand.Rand) {
 	next := 0
 	deploy := func(namespace int, app, tier string, replicas int) {
@@ -179,10 +179,10 @@ func (r *Realistic) Nodes() iter.Seq[*corev1.Node] {
 	}
 }
 
-// Policies are all policies. The caller must not change them.
+// Policies returns all policies. The caller must not change them.
 func (r *Realistic) Policies() []*networkingv1.NetworkPolicy { return r.policies }
 
-// Pods yields every pod, a new object each time.
+// Pods yields every pod as a new object.
 func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
 	return func(yield func(*corev1.Pod) bool) {
 		for d := range r.deployments {
@@ -200,7 +200,7 @@ func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
 	}
 }
 
-// Objects makes all of them at once.
+// Objects returns all objects at once.
 func (r *Realistic) Objects() Objects {
 	var objects Objects
 	for ns := range r.Namespaces() {

@@ -6,12 +6,12 @@ import (
 	"net/netip"
 )
 
-// Pods live in 10.0.0.0/8 and fd00:10::/64, each node with a range of its own,
-// nodes in 172.16.0.0/12 and fd00:20::/64.
+// Pods have addresses in 10.0.0.0/8 and fd00:10::/64, with a separate range for
+// each node. Nodes have addresses in 172.16.0.0/12 and fd00:20::/64.
 
 func nodeName(index int) string { return fmt.Sprintf("node-%d", index) }
 
-// locals is how many pods LocalNode has.
+// locals returns the number of pods on LocalNode.
 func (r *Realistic) locals() int {
 	if r.size.Nodes == 1 {
 		return r.size.Pods
@@ -19,8 +19,8 @@ func (r *Realistic) locals() int {
 	return min(LocalPods, r.size.Pods)
 }
 
-// localsBefore counts the pods of LocalNode with a smaller index. They are
-// spread evenly, so that every namespace has its share.
+// localsBefore counts the pods on LocalNode with a smaller index. Their indexes
+// are spread evenly, so that every namespace has some of them.
 func (r *Realistic) localsBefore(index int) int { return index * r.locals() / r.size.Pods }
 
 func (r *Realistic) isLocal(index int) bool {

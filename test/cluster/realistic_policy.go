@@ -16,9 +16,9 @@ type (
 	peers       = []networkingv1.NetworkPolicyPeer
 )
 
-// planPolicies hands out policies to the teams' namespaces in turns: first the
-// defaults, which nine of ten namespaces have, then allowances until all are
-// spent.
+// planPolicies plans the policies of the teams' namespaces, one for each namespace
+// in turn. The first policies of a namespace deny by default, in nine of ten
+// namespaces, and allow DNS and monitoring. The others allow certain connections.
 func (r *Realistic) planPolicies(random *rand.Rand) {
 	teams := len(r.namespaces) - systemNamespaces
 	for i := range r.size.Policies {
@@ -27,7 +27,7 @@ func (r *Realistic) planPolicies(random *rand.Rand) {
 	}
 }
 
-// planPolicy makes a namespace's turn-th policy.
+// planPolicy returns the policy that a namespace gets in a turn.
 func (r *Realistic) planPolicy(random *rand.Rand, ns, turn int) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespaces[ns].name}}
 	open := ns%10 == 9
@@ -102,8 +102,8 @@ func (r *Realistic) planAllowance(random *rand.Rand, policy *networkingv1.Networ
 	}
 }
 
-// offices are one to four outside ranges, some with a hole. One in sixteen is
-// everything but the cluster.
+// offices returns one to four ranges outside the cluster, some with an except. One
+// in sixteen is everything except the cluster.
 func (r *Realistic) offices(random *rand.Rand) peers {
 	var list peers
 	for range 1 + random.IntN(4) {
@@ -146,7 +146,7 @@ func byLabels(namespaces, pods map[string]string) networkingv1.NetworkPolicyPeer
 	return peer
 }
 
-// portList takes names and numbers.
+// portList returns the ports with the given names and numbers.
 func portList(protocol corev1.Protocol, ports ...any) []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort
 	for _, port := range ports {

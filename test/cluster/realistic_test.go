@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-func TestRealisticHasWhatItPromises(t *testing.T) {
+func TestRealisticHasTheRequestedSize(t *testing.T) {
 	for name, size := range map[string]cluster.Size{
 		"one node":   {Pods: 40, Policies: 10},
 		"small":      {Pods: 1000, Policies: 100},
@@ -21,7 +21,7 @@ func TestRealisticHasWhatItPromises(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			objects := cluster.NewRealistic(1, size).Objects()
 			if diff := cmp.Diff(objects, cluster.NewRealistic(1, size).Objects()); diff != "" {
-				t.Errorf("same seed, other cluster:\n%s", diff)
+				t.Errorf("the same seed gives another cluster:\n%s", diff)
 			}
 			if len(objects.Policies) != size.Policies {
 				t.Errorf("policies: got %d, want %d", len(objects.Policies), size.Policies)
@@ -51,18 +51,18 @@ func TestRealisticHasWhatItPromises(t *testing.T) {
 	}
 }
 
-func TestRealisticFlowsAreMixed(t *testing.T) {
+func TestFlowsHaveTheRequestedHitRatio(t *testing.T) {
 	r := cluster.NewRealistic(1, cluster.Size{Pods: 1000, Policies: 300, DualStack: true})
 	objects := r.Objects()
 	for _, ratio := range []float64{0, 0.5, 1} {
 		hits, denied := 0, 0
 		flows := r.Flows(1, 400, ratio)
 		for _, f := range flows {
-			answer := reference.Judge(objects, f)
-			if answer.Egress.Reason == rule.Matched || answer.Ingress.Reason == rule.Matched {
+			decision := reference.Evaluate(objects, f)
+			if decision.Egress.Reason == rule.Matched || decision.Ingress.Reason == rule.Matched {
 				hits++
 			}
-			if answer.Verdict == rule.Deny {
+			if decision.Verdict == rule.Deny {
 				denied++
 			}
 		}
@@ -76,7 +76,7 @@ func TestRealisticFlowsAreMixed(t *testing.T) {
 	}
 }
 
-func TestRandomReachesEveryReason(t *testing.T) {
+func TestRandomFlowsHaveEveryReason(t *testing.T) {
 	reasons := map[rule.Reason]int{}
 	verdicts := map[flow.Protocol]map[rule.Verdict]int{}
 	for seed := range uint64(200) {
@@ -87,13 +87,13 @@ func TestRandomReachesEveryReason(t *testing.T) {
 		for family := 4; family <= 6; family += 2 {
 			for range 20 {
 				f := r.Flow(family)
-				answer := reference.Judge(r.Objects, f)
-				reasons[answer.Egress.Reason]++
-				reasons[answer.Ingress.Reason]++
+				decision := reference.Evaluate(r.Objects, f)
+				reasons[decision.Egress.Reason]++
+				reasons[decision.Ingress.Reason]++
 				if verdicts[f.Protocol] == nil {
 					verdicts[f.Protocol] = map[rule.Verdict]int{}
 				}
-				verdicts[f.Protocol][answer.Verdict]++
+				verdicts[f.Protocol][decision.Verdict]++
 			}
 		}
 	}

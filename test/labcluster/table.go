@@ -150,7 +150,7 @@ func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table
 		for _, to := range ends {
 			for _, target := range targets {
 				for _, f := range flows(from, to, target) {
-					want := reference.Judge(objects, f).Verdict == rule.Allow
+					want := reference.Evaluate(objects, f).Verdict == rule.Allow
 					out = append(out, Cell{From: from.Name, To: to.Name, Target: target, Flow: f, Want: want})
 				}
 			}

@@ -7,7 +7,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// brokenBlock: S60. An except may equal its cidr; then nothing is left.
+// brokenBlock reports whether a block is invalid: S60. An except may equal the
+// cidr, which leaves no address in the block.
 func brokenBlock(block *networkingv1.IPBlock) bool {
 	cidr, ok := parseCIDR(block.CIDR)
 	if !ok {
@@ -22,7 +23,7 @@ func brokenBlock(block *networkingv1.IPBlock) bool {
 	return false
 }
 
-// blockContains: S24, S25. The block is not broken.
+// blockContains reports whether a valid block contains an address: S24, S25.
 func blockContains(block *networkingv1.IPBlock, address netip.Addr) bool {
 	if cidr, _ := parseCIDR(block.CIDR); !cidr.Contains(address) {
 		return false
@@ -35,11 +36,11 @@ func blockContains(block *networkingv1.IPBlock, address netip.Addr) bool {
 	return true
 }
 
-// leadingZero is in front of another digit and behind none.
+// leadingZero matches zeros before the other digits of a number.
 var leadingZero = regexp.MustCompile(`(^|[./])0+([0-9])`)
 
-// parseCIDR drops host bits and the leading zeros of decimal numbers. A mapped
-// IPv4 address is refused: nobody can say which family is meant.
+// parseCIDR parses a CIDR, which may have host bits and leading zeros. An
+// IPv4-mapped IPv6 address is invalid, because its family is ambiguous.
 func parseCIDR(text string) (netip.Prefix, bool) {
 	cidr, err := netip.ParsePrefix(leadingZero.ReplaceAllString(text, "$1$2"))
 	if err != nil || cidr.Addr().Is4In6() {

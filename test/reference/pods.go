@@ -8,9 +8,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// owner finds the pod that has the address, or nil. S09: hostNetwork pods have
-// none of their own. S10: finished pods have none any more; of several that
-// claim one, a running pod comes first, then the newest, then the greatest
+// owner returns the pod that has an address, or nil. S09: hostNetwork pods have no
+// address. S10: finished pods have no address. If several pods have the address,
+// a running pod comes first, then the newest pod, then the pod with the greatest
 // name.
 func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
 	var best *corev1.Pod
@@ -40,9 +40,10 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// isAddressOfNode: S40. What a node's addresses are is said by the node, by
-// its live hostNetwork pods and by the host addresses of all its pods. A pod
-// that is bound to no node has no node of its own.
+// isAddressOfNode reports whether a node has an address: S40. The addresses of a
+// node are those of the Node object, of its hostNetwork pods that have not
+// finished, and the host addresses of all its pods. The node of a pod that is not
+// bound is "", which has no addresses.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false
@@ -96,8 +97,8 @@ func hasAddress(list []string, address netip.Addr) bool {
 	return false
 }
 
-// containerPort resolves a port name: S33. 0 means that the pod has no such
-// port.
+// containerPort returns the number of a named port: S33. It returns 0 if the pod
+// has no such port.
 func containerPort(pod *corev1.Pod, name string, protocol corev1.Protocol) int32 {
 	containers := append([]corev1.Container{}, pod.Spec.Containers...)
 	for _, container := range pod.Spec.InitContainers {

@@ -1,8 +1,8 @@
-// Package reference is the slow and obvious judge: what docs/semantics.md
-// says, read off the API objects anew for every flow. It keeps no index, does
-// nothing early, and shares no code with the packages it judges; only the
-// nouns of dataplane/flow and dataplane/rule are the same, so that answers can
-// be compared. The number before a sentence is a row of docs/semantics.md.
+// Package reference is a slow and simple evaluator, against which tests compare
+// the real one. It evaluates every flow from the API objects, as docs/semantics.md
+// describes. It has no index and no cache, and it shares no code with the packages
+// under test. It uses only the types of dataplane/flow and dataplane/rule, so that
+// decisions can be compared. S and a number refer to a row of docs/semantics.md.
 package reference
 
 import (
@@ -18,43 +18,44 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Answer is the verdict on a flow and both sides it is made of.
-type Answer struct {
+// Decision is the verdict for a flow and both of its sides.
+type Decision struct {
 	Verdict         rule.Verdict
 	Egress, Ingress Side
 }
 
-// Side is the verdict of one end of the flow.
+// Side is the verdict of one end of a flow.
 type Side struct {
 	Verdict rule.Verdict
 	// Reason is NotIsolated, Matched, NoRuleMatched, SameNode, SamePod or
 	// External.
 	Reason rule.Reason
-	// Rules are all that match, by policy and index; the reference knows no
-	// first one. Empty unless Reason is Matched.
+	// Rules are all rules that match, in no particular order. It is empty unless
+	// Reason is Matched.
 	Rules []RuleRef
-	// IsolatedBy names the policies that isolate the pod in this direction,
-	// ascending. Empty unless Reason is Matched or NoRuleMatched.
+	// IsolatedBy has the names of the policies that isolate the pod in this
+	// direction, in ascending order. It is empty unless Reason is Matched or
+	// NoRuleMatched.
 	IsolatedBy []string
 }
 
-// RuleRef names a rule: the policy as "namespace/name" and the rule's place in
-// the policy's list for the direction.
+// RuleRef names a rule by its policy, "namespace/name", and its index in the
+// policy's list for the direction.
 type RuleRef struct {
 	Policy string
 	Index  int
 }
 
-// Judge gives the verdict on a flow between the objects as they are.
-func Judge(objects cluster.Objects, f flow.Flow) Answer {
-	answer := Answer{Egress: judgeEgress(objects, f), Ingress: judgeIngress(objects, f)}
-	if answer.Egress.Verdict == rule.Allow && answer.Ingress.Verdict == rule.Allow {
-		answer.Verdict = rule.Allow
+// Evaluate returns the decision for a flow.
+func Evaluate(objects cluster.Objects, f flow.Flow) Decision {
+	decision := Decision{Egress: evaluateEgress(objects, f), Ingress: evaluateIngress(objects, f)}
+	if decision.Egress.Verdict == rule.Allow && decision.Ingress.Verdict == rule.Allow {
+		decision.Verdict = rule.Allow
 	}
-	return answer
+	return decision
 }
 
-func judgeEgress(objects cluster.Objects, f flow.Flow) Side {
+func evaluateEgress(objects cluster.Objects, f flow.Flow) Side {
 	source := owner(objects.Pods, f.Src)
 	if source == nil || isAddressOfNode(objects, f.Src, source.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
@@ -63,11 +64,11 @@ func judgeEgress(objects cluster.Objects, f flow.Flow) Side {
 	if source == destination { // S41
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
-	// S33: on egress it is the peer whose ports have names.
-	return judgePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
+	// S33: for egress, the peer resolves the names of ports.
+	return evaluatePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
 }
 
-func judgeIngress(objects cluster.Objects, f flow.Flow) Side {
+func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	destination := owner(objects.Pods, f.Dst)
 	if destination == nil || isAddressOfNode(objects, f.Dst, destination.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
@@ -79,11 +80,11 @@ func judgeIngress(objects cluster.Objects, f flow.Flow) Side {
 	if source == destination { // S41
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
-	return judgePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
+	return evaluatePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
 }
 
-// seenFrom finds the pod that has the address, as a node sees it: what the
-// node has itself belongs to no pod.
+// seenFrom returns the pod that has an address from the point of view of a node. An
+// address of the node itself belongs to no pod.
 func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
 	if isAddressOfNode(objects, address, node) {
 		return nil
@@ -91,16 +92,15 @@ func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.
 	return owner(objects.Pods, address)
 }
 
-// end is the other end of a flow as its subject sees it: an address and,
-// perhaps, the pod that has it.
+// end is the other end of a flow. pod is nil if no pod has the address.
 type end struct {
 	address netip.Addr
 	pod     *corev1.Pod
 }
 
-// judgePod judges one direction of one pod. Target is the pod whose port is
-// meant, or nil where that end is no pod.
-func judgePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
+// evaluatePod evaluates one direction of a pod. The pod target has the destination
+// port of the flow. It is nil if the destination is not a pod.
+func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
 	var side Side
 	for _, policy := range objects.Policies {
 		if !isolates(policy, direction) || !selectsSubject(policy, subject) {
@@ -126,9 +126,9 @@ func judgePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, su
 	return side
 }
 
-// isolates reports whether the policy has the direction. S04: without
-// policyTypes it has ingress, and egress if it has an egress rule. S60: with a
-// type that does not exist it has both.
+// isolates reports whether the policy isolates its subjects in a direction. S04: a
+// policy without policyTypes isolates for ingress, and for egress if it has an
+// egress rule. S60: a policy with an unknown type isolates for both.
 func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool {
 	if len(policy.Spec.PolicyTypes) == 0 {
 		return direction == rule.Ingress || len(policy.Spec.Egress) > 0
@@ -150,8 +150,9 @@ func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool
 	return false
 }
 
-// selectsSubject: S03, S07. S60: a requirement that cannot be understood is as
-// good as absent, so that the policy selects rather more than less.
+// selectsSubject reports whether the policy selects a pod: S03, S07. S60: an
+// invalid requirement is ignored, so that the policy selects more pods rather than
+// fewer.
 func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) bool {
 	if namespaceOf(subject) != namespaceOf(policy) {
 		return false
@@ -164,7 +165,8 @@ func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) boo
 	return true
 }
 
-// namespaceOf: S04, what the API server would have filled in.
+// namespaceOf returns the namespace of an object with the default of the API server:
+// S04.
 func namespaceOf(object metav1.Object) string {
 	if object.GetNamespace() == "" {
 		return "default"

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// The policy that documentation of NetworkPolicy explains sentence by
-// sentence: a database with clients of three kinds and one way out.
+// database is the example policy in the Kubernetes documentation: a database with
+// three kinds of clients and one destination.
 const database = `
 podSelector: {matchLabels: {role: db}}
 policyTypes: [Ingress, Egress]
@@ -62,7 +62,7 @@ func databaseCluster(t *testing.T) cluster.Objects {
 	}
 }
 
-func TestJudgeReadsTheDocumentedExample(t *testing.T) {
+func TestEvaluateDocumentedExample(t *testing.T) {
 	objects := databaseCluster(t)
 	const db = "10.1.0.1"
 	tests := map[string]struct {
@@ -71,48 +71,48 @@ func TestJudgeReadsTheDocumentedExample(t *testing.T) {
 		wantEgress  rule.Reason
 		wantIngress rule.Reason
 	}{
-		"frontend of the namespace":    {"10.1.0.2", db, 6379, rule.NotIsolated, rule.Matched},
-		"frontend, another port":       {"10.1.0.2", db, 6380, rule.NotIsolated, rule.NoRuleMatched},
-		"backend":                      {"10.1.0.3", db, 6379, rule.NotIsolated, rule.NoRuleMatched},
-		"pod of the project":           {"10.1.0.4", db, 6379, rule.NotIsolated, rule.Matched},
-		"frontend of elsewhere":        {"10.1.0.5", db, 6379, rule.NotIsolated, rule.NoRuleMatched},
-		"address of the block":         {"172.17.2.1", db, 6379, rule.External, rule.Matched},
-		"address of the except":        {"172.17.1.1", db, 6379, rule.External, rule.NoRuleMatched},
-		"the database's node":          {"192.168.0.1", db, 22, rule.External, rule.SameNode},
-		"another node":                 {"192.168.0.2", db, 6379, rule.External, rule.NoRuleMatched},
-		"the database itself":          {db, db, 1, rule.SamePod, rule.SamePod},
-		"the way out":                  {db, "10.0.0.9", 5978, rule.Matched, rule.External},
-		"the way out, another port":    {db, "10.0.0.9", 5979, rule.NoRuleMatched, rule.External},
-		"the way out, another address": {db, "10.0.1.0", 5978, rule.NoRuleMatched, rule.External},
-		"others among themselves":      {"10.1.0.5", "10.1.0.3", 80, rule.NotIsolated, rule.NotIsolated},
+		"frontend of the namespace":     {"10.1.0.2", db, 6379, rule.NotIsolated, rule.Matched},
+		"frontend, another port":        {"10.1.0.2", db, 6380, rule.NotIsolated, rule.NoRuleMatched},
+		"backend":                       {"10.1.0.3", db, 6379, rule.NotIsolated, rule.NoRuleMatched},
+		"pod of the project":            {"10.1.0.4", db, 6379, rule.NotIsolated, rule.Matched},
+		"frontend of another namespace": {"10.1.0.5", db, 6379, rule.NotIsolated, rule.NoRuleMatched},
+		"address of the block":          {"172.17.2.1", db, 6379, rule.External, rule.Matched},
+		"address of the except":         {"172.17.1.1", db, 6379, rule.External, rule.NoRuleMatched},
+		"the database's node":           {"192.168.0.1", db, 22, rule.External, rule.SameNode},
+		"another node":                  {"192.168.0.2", db, 6379, rule.External, rule.NoRuleMatched},
+		"the database itself":           {db, db, 1, rule.SamePod, rule.SamePod},
+		"the destination":               {db, "10.0.0.9", 5978, rule.Matched, rule.External},
+		"the destination, another port": {db, "10.0.0.9", 5979, rule.NoRuleMatched, rule.External},
+		"another address":               {db, "10.0.1.0", 5978, rule.NoRuleMatched, rule.External},
+		"other pods":                    {"10.1.0.5", "10.1.0.3", 80, rule.NotIsolated, rule.NotIsolated},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := flow.Flow{Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr(tt.dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: tt.port}
-			got := Judge(objects, f)
+			got := Evaluate(objects, f)
 			if got.Egress.Reason != tt.wantEgress || got.Ingress.Reason != tt.wantIngress {
 				t.Errorf("%s: got %s, %s; want %s, %s", f, got.Egress.Reason, got.Ingress.Reason, tt.wantEgress, tt.wantIngress)
 			}
-			refused := tt.wantEgress == rule.NoRuleMatched || tt.wantIngress == rule.NoRuleMatched
-			if (got.Verdict == rule.Deny) != refused {
+			denied := tt.wantEgress == rule.NoRuleMatched || tt.wantIngress == rule.NoRuleMatched
+			if (got.Verdict == rule.Deny) != denied {
 				t.Errorf("%s: verdict %s", f, got.Verdict)
 			}
 			for _, side := range []Side{got.Egress, got.Ingress} {
 				if side.Reason == rule.Matched && (len(side.Rules) != 1 || side.Rules[0] != RuleRef{Policy: "default/test-network-policy"}) {
-					t.Errorf("%s: rules %v, want the policy's only one", f, side.Rules)
+					t.Errorf("%s: rules %v, want the only rule of the policy", f, side.Rules)
 				}
 			}
 		})
 	}
 }
 
-func TestJudgeChangesNothing(t *testing.T) {
+func TestEvaluateDoesNotChangeObjects(t *testing.T) {
 	objects := databaseCluster(t)
 	before := objects.String()
 	f := flow.Flow{Src: netip.MustParseAddr("10.1.0.2"), Dst: netip.MustParseAddr("10.1.0.1"), Protocol: flow.TCP, DstPort: 6379}
-	Judge(objects, f)
+	Evaluate(objects, f)
 	if objects.String() != before {
-		t.Error("judging a flow changed the objects")
+		t.Error("evaluating a flow changed the objects")
 	}
 }
 

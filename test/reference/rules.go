@@ -10,7 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// policyRule is an ingress or an egress rule, which differ in name only.
+// policyRule is an ingress or an egress rule. The two differ only in the names of
+// their fields.
 type policyRule struct {
 	peers []networkingv1.NetworkPolicyPeer
 	ports []networkingv1.NetworkPolicyPort
@@ -30,7 +31,8 @@ func rulesOf(policy *networkingv1.NetworkPolicy, direction rule.Direction) []pol
 	return rules
 }
 
-// broken: S60, one peer or port that cannot be understood breaks the rule.
+// broken reports whether the rule is invalid: S60. One invalid peer or port makes
+// the rule invalid.
 func (r policyRule) broken() bool {
 	for _, peer := range r.peers {
 		if brokenPeer(peer) {
@@ -72,7 +74,8 @@ func brokenPort(port networkingv1.NetworkPolicyPort) bool {
 	return port.EndPort != nil && (*port.EndPort < first || *port.EndPort > 65535)
 }
 
-// allowsPeer: S20 to S25. Namespace is the policy's own.
+// allowsPeer reports whether the rule applies to a peer: S20 to S25. namespace is
+// the namespace of the policy.
 func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
 	if len(r.peers) == 0 {
 		return true
@@ -104,7 +107,8 @@ func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, 
 	return false // S27
 }
 
-// namespaceLabels adds the name, as the API server does for every namespace.
+// namespaceLabels returns the labels of a namespace with the label for its name,
+// which the API server adds.
 func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	labels := map[string]string{}
 	for key, value := range namespace.Labels {
@@ -114,7 +118,7 @@ func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	return labels
 }
 
-// allowsPort: S30 to S36.
+// allowsPort reports whether the rule applies to the port of a flow: S30 to S36.
 func (r policyRule) allowsPort(f flow.Flow, target *corev1.Pod) bool {
 	if len(r.ports) == 0 {
 		return true
@@ -152,7 +156,7 @@ func portMatches(port networkingv1.NetworkPolicyPort, f flow.Flow, target *corev
 	return first <= int32(f.DstPort) && int32(f.DstPort) <= last
 }
 
-// protocolNumber gives 0 for what NetworkPolicy does not know.
+// protocolNumber returns 0 for a protocol that NetworkPolicy does not support.
 func protocolNumber(name corev1.Protocol) flow.Protocol {
 	switch name {
 	case corev1.ProtocolTCP:
@@ -166,8 +170,8 @@ func protocolNumber(name corev1.Protocol) flow.Protocol {
 	}
 }
 
-// validPortName is RFC 6335, section 5.1, in lower case as the API server
-// wants it.
+// validPortName implements RFC 6335, section 5.1, in lower case, which the API
+// server requires.
 func validPortName(name string) bool {
 	if len(name) < 1 || len(name) > 15 {
 		return false

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-var spoiltRequirements = []metav1.LabelSelectorRequirement{
+var invalidRequirements = []metav1.LabelSelectorRequirement{
 	{Key: "app", Operator: metav1.LabelSelectorOpIn},
 	{Key: "app", Operator: metav1.LabelSelectorOpNotIn},
 	{Key: "app", Operator: metav1.LabelSelectorOpExists, Values: []string{"a"}},
@@ -20,7 +20,7 @@ var spoiltRequirements = []metav1.LabelSelectorRequirement{
 	{Key: "app", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"not valid"}},
 }
 
-var spoiltBlocks = []networkingv1.IPBlock{
+var invalidBlocks = []networkingv1.IPBlock{
 	{CIDR: ""},
 	{CIDR: "10.0.0.1"},
 	{CIDR: "10.0.0.0/33"},
@@ -32,7 +32,7 @@ var spoiltBlocks = []networkingv1.IPBlock{
 	{CIDR: "::/0", Except: []string{"::ffff:10.0.0.0/104"}},
 }
 
-func spoiltPorts() []networkingv1.NetworkPolicyPort {
+func invalidPorts() []networkingv1.NetworkPolicyPort {
 	number := func(n int32) *intstr.IntOrString { v := intstr.FromInt32(n); return &v }
 	name := func(s string) *intstr.IntOrString { v := intstr.FromString(s); return &v }
 	end := func(n int32) *int32 { return &n }
@@ -54,16 +54,16 @@ func spoiltPorts() []networkingv1.NetworkPolicyPort {
 	}
 }
 
-// spoil breaks one thing that the API server would have refused.
-func (r *Random) spoil(policy *networkingv1.NetworkPolicy) {
-	requirement := pick(r.choose, spoiltRequirements)
+// invalidate adds one part to a policy that the API server would reject.
+func (r *Random) invalidate(policy *networkingv1.NetworkPolicy) {
+	requirement := pick(r.choose, invalidRequirements)
 	peer := networkingv1.NetworkPolicyPeer{}
 	switch r.choose(8) {
 	case 0:
-		block := pick(r.choose, spoiltBlocks)
+		block := pick(r.choose, invalidBlocks)
 		peer.IPBlock = &block
 	case 1:
-		r.spoilPorts(policy)
+		r.invalidatePorts(policy)
 		return
 	case 2:
 		peer.PodSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{requirement}}
@@ -89,8 +89,8 @@ func (r *Random) spoil(policy *networkingv1.NetworkPolicy) {
 	}
 }
 
-func (r *Random) spoilPorts(policy *networkingv1.NetworkPolicy) {
-	port := pick(r.choose, spoiltPorts())
+func (r *Random) invalidatePorts(policy *networkingv1.NetworkPolicy) {
+	port := pick(r.choose, invalidPorts())
 	if len(policy.Spec.Ingress) > 0 {
 		rule := &policy.Spec.Ingress[r.choose(len(policy.Spec.Ingress))]
 		rule.Ports = append(rule.Ports, port)

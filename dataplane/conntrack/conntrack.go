@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -98,17 +99,32 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	if c.local.contains(f.Src) {
 		return 0
 	}
+	midStream := e.pickedUp || c.marks.Of(e.mark) == c.marks.Either
+	if midStream && isReversed(f) && !c.local.contains(f.Dst) && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Deny {
+		return c.marks.Denied
+	}
 	decision := evaluator.Evaluate(f)
 	switch {
 	case !needsMark(decision.Egress) && !needsMark(decision.Ingress):
 		return 0
 	case decision.Verdict() == rule.Allow:
 		return c.marks.Accepted
-	case (e.pickedUp || c.marks.Of(e.mark) == c.marks.Either) && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Allow:
+	case midStream && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Allow:
 		return c.marks.Either
 	default:
 		return c.marks.Denied
 	}
+}
+
+// firstEphemeralPort is the first port that Linux assigns to clients by default:
+// net.ipv4.ip_local_port_range, Documentation/networking/ip-sysctl.rst.
+const firstEphemeralPort = 32768
+
+// isReversed reports whether the ports of a connection that was picked up show that
+// its entry is reversed: only the destination has an ephemeral port, so the
+// destination is the client. The entry then began with a packet of the server.
+func isReversed(f flow.Flow) bool {
+	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
 }
 
 // needsMark reports whether a side of a flow requires a mark for its connection. It

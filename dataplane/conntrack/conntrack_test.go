@@ -76,6 +76,18 @@ func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uin
 	}
 }
 
+// pickUp creates a TCP connection as connection tracking does for one whose start it
+// did not see.
+func (s *fixture) pickUp(src, dst netip.AddrPort) {
+	s.tb.Helper()
+	const established, liberal, mask = 3, 0x08, 0xff << 8
+	f := timo.NewFlow(unix.IPPROTO_TCP, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, 0)
+	f.ProtoInfo.TCP = &timo.ProtoInfoTCP{State: established, OriginalFlags: mask | liberal, ReplyFlags: mask | liberal}
+	if err := s.other.Create(f); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
 // read returns the mark of each connection by its source port.
 func (s *fixture) read() map[uint16]uint32 {
 	s.tb.Helper()
@@ -158,6 +170,43 @@ func TestReevaluateSetsMarks(t *testing.T) {
 		if s.marks.Of(mark) != 0 || mark != want[port]&^s.marks.Mask {
 			t.Errorf("after Clear: port %d has mark %#x", port, mark)
 		}
+	}
+}
+
+// S50: the ports of a connection that was picked up show which end is the client.
+// Its connection is denied if policies deny it, whichever direction was recorded.
+func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
+	port := netip.MustParseAddrPort
+	for name, tt := range map[string]struct {
+		src, dst string
+		want     uint32
+	}{
+		"denied, recorded from the server":   {"10.0.0.2:81", "10.0.0.1:40000", 0x40},
+		"allowed, recorded from the server":  {"10.0.0.2:80", "10.0.0.1:40000", 0},
+		"denied, recorded from the client":   {"10.0.0.1:40000", "10.0.0.2:81", 0x60},
+		"allowed, recorded from the client":  {"10.0.0.1:40000", "10.0.0.2:80", 0x20},
+		"the pod is the client":              {"10.0.0.2:40000", "10.0.0.1:81", 0},
+		"the pod is the client of this node": {"192.168.126.1:81", "10.0.0.2:40000", 0},
+		"this node is the client of the pod": {"10.0.0.2:81", "192.168.126.1:40000", 0},
+		"two ephemeral ports, from the pod":  {"10.0.0.2:50051", "10.0.0.1:40000", 0},
+		"two well-known ports, from the pod": {"10.0.0.2:81", "10.0.0.1:1023", 0},
+		"the peer's server, to the pod":      {"10.0.0.1:443", "10.0.0.2:40000", 0x60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFixture(t)
+			s.pickUp(port(tt.src), port(tt.dst))
+			e := evaluator{netip.MustParseAddr("10.0.0.2")}
+			if _, err := s.reevaluate(e); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.read()[port(tt.src).Port()]; got != tt.want {
+				t.Errorf("mark %#x, want %#x", got, tt.want)
+			}
+			again, err := s.reevaluate(e)
+			if err != nil || again.Changed() != 0 {
+				t.Errorf("a second walk: %+v, %v; want no change", again, err)
+			}
+		})
 	}
 }
 

@@ -1,9 +1,6 @@
 package engine_test
 
 import (
-	"context"
-	"io"
-	"net"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -11,7 +8,6 @@ import (
 	"time"
 
 	timo "github.com/ti-mo/conntrack"
-	"github.com/vishvananda/netlink"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
@@ -108,58 +104,6 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	if err := lab.Download(conn, 1<<16); err != nil {
 		t.Errorf("a pod's own connection ended with the workers: %v", err)
 	}
-}
-
-// Connection tracking may pick up a connection from a packet of its responder, while
-// no pod is isolated. When it is re-evaluated, it is allowed if policies allow it in
-// either direction.
-func TestPickedUpConnectionIsAllowedInEitherDirection(t *testing.T) {
-	s := newFixture(t, ruleset.Drop, allow)
-	// Pod two opens a connection to pod one, whose server sends when the test says so.
-	a, _ := s.one.Address(like4)
-	var l *net.TCPListener
-	if err := s.one.Do(func() (err error) {
-		l, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 80)))
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	// No pod is isolated yet.
-	s.useGeneration(engine.Generation{Number: 2, Evaluator: evaluator{allow, nil}})
-	client, err := s.two.Dial(ctx, flow.TCP, netip.Addr{}, netip.AddrPortFrom(a, 80))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	if err := s.node.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }); err != nil {
-		t.Fatal(err)
-	}
-	send := func(from, to net.Conn, what string) {
-		t.Helper()
-		_ = to.SetDeadline(time.Now().Add(2 * time.Second))
-		if _, err := from.Write([]byte(what)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(to, make([]byte, len(what))); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-	send(server, client, "picked up")
-	send(client, server, "answered")
-	// Now pod two is isolated for ingress. That does not concern its own connection
-	// to pod one.
-	s.number = 3
-	s.use(deny)
-	send(client, server, "still open")
-	send(server, client, "in both directions")
 }
 
 // Walks end although generations are published faster than a walk takes, and the last

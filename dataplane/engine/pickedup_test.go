@@ -88,7 +88,7 @@ func (c *lostConnection) isDropped(from, to net.Conn, data string) {
 
 // A pod that is isolated for ingress keeps the connections that it has opened, even if
 // connection tracking picks one up from a packet of the other end.
-func TestPickedUpConnectionOfIsolatedClientGoesOn(t *testing.T) {
+func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {
 			s := newFixture(t, ruleset.Drop, allow)
@@ -101,7 +101,7 @@ func TestPickedUpConnectionOfIsolatedClientGoesOn(t *testing.T) {
 }
 
 // S50: a policy that denies a connection ends it, even if connection tracking has
-// picked it up from a packet of the server. S51: it goes on when it is allowed again.
+// picked it up from a packet of the server. S51: it continues when it is allowed again.
 func TestS50PickedUpConnectionToIsolatedServerIsDenied(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestS50PickedUpConnectionToIsolatedServerIsDenied(t *testing.T) {
 			c.isDropped(c.client, c.server, "from the client")
 			s.use(allow)
 			if err := c.send(c.client, c.server, "allowed again", 5*time.Second); err != nil {
-				t.Errorf("the connection does not go on after it is allowed again: %v", err)
+				t.Errorf("the connection does not continue after it is allowed again: %v", err)
 			}
 		})
 	}

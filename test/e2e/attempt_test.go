@@ -31,7 +31,7 @@ type attempt struct {
 
 // want opens the connections of expectations over both families. An end is a
 // pod, node:NAME, outside, or ADDRESS@END for an address of the node or of the
-// world. A destination may also be service:NAME, without a protocol. A denied
+// outside host. A destination may also be service:NAME, without a protocol. A denied
 // connection must not reach a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()

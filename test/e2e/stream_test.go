@@ -100,7 +100,7 @@ func (st *stream) exchange() error {
 	}
 }
 
-var errFlows = errors.New("goes on, want it cut")
+var errFlows = errors.New("data still arrives, want the stream to be cut")
 
 // isCut returns an error if data still arrives.
 func (st *stream) isCut() error {

@@ -209,7 +209,7 @@ func TestRelist(t *testing.T) {
 // relisted reports whether a kind was listed again, according to a log.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, "Lists anew") && strings.Contains(line, kind) {
+		if strings.Contains(line, "Relisting") && strings.Contains(line, kind) {
 			return true
 		}
 	}

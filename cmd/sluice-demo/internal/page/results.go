@@ -31,7 +31,7 @@ func (p *Page) Tables(ends []*topology.End, ports []topology.Port, attempts []*w
 
 // Cost writes how many packets went to user space.
 func (p *Page) Cost(r *wire.Report) {
-	p.Line("  Of %s that came to the node, %s went to user space: those that try to open a flow.",
+	p.Line("  Of %s that came to the node, %s went to user space: the first packets of flows.",
 		Count(r.Packets.All, "packet"), thousands(r.Packets.Queued))
 	if d := r.Download; d != nil {
 		p.Line("  Then %s sent %d MiB to %s over %s: %s, %s to user space.",
@@ -135,8 +135,8 @@ func milliseconds(nanoseconds int64) string {
 // Hint is a command and its purpose.
 type Hint struct{ Purpose, Command string }
 
-// Hints writes the commands for a demo that keeps running: those that enter a
-// network namespace, and others.
+// Hints writes the commands for a demo that keeps running: commands that enter a
+// network namespace, and other commands.
 func (p *Page) Hints(namespaces, others []Hint) {
 	p.Line("\n%s", p.paint(bold, "Everything runs on until you press Ctrl-C"))
 	p.Line("  Look around from another terminal, as root. A shell in the network of:")

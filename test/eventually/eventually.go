@@ -48,10 +48,9 @@ func poll(attempt func(context.Context) error) error {
 	return Poll(ctx, attempt)
 }
 
-// Poll calls attempt every Interval until it returns nil or the context ends. In
-// the second case Poll returns the cause of that end joined with the last error
-// that attempt returned while the context had not ended. It is for code that has
-// no test to fail.
+// Poll calls attempt every Interval until it returns nil or the context ends. If the
+// context ends, Poll returns its cause together with the last error that attempt
+// returned before. Poll is for code that runs outside of tests too.
 func Poll(ctx context.Context, attempt func(context.Context) error) error {
 	interval := time.NewTicker(Interval)
 	defer interval.Stop()

@@ -107,7 +107,8 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromOutside(n.cidrs)
 }
 
-// fromOutside adds routes from the outside through the node.
+// fromOutside adds routes to prefixes to the outside host. They lead through the
+// node.
 func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())

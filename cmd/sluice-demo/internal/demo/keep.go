@@ -92,8 +92,8 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a command that opens a TCP connection which had the result in
-// the last round.
+// attempt returns a command that opens a TCP connection. The connection had the
+// wanted result in the last round.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {

@@ -79,8 +79,8 @@ func (g *group) add(s report.Side, port topology.Port, other peer) {
 	g.lines[i].addNear(s.NearMisses, other)
 }
 
-// merge joins lines with the same reason and peers, and sorts the lines with a
-// rule first.
+// merge joins lines with the same reason and peers, and moves lines that
+// have a rule to the front.
 func (g *group) merge() {
 	var out []groupLine
 	for _, l := range g.lines {

@@ -69,7 +69,7 @@ func TestAgent(t *testing.T) {
 		t.Errorf("opening the tree: %v, want that it does not exist", err)
 	}
 
-	if err := link.Mend(); err != nil {
+	if err := link.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	eventually.NoError(t, func() error { return a.healthy("readyz") })

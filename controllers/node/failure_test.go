@@ -53,7 +53,7 @@ func TestAPIServerUnreachable(t *testing.T) {
 		t.Errorf("generation %d while the API server cannot be reached, want %d", got, before)
 	}
 
-	c.must(t, link.Mend())
+	c.must(t, link.Restore())
 	c.pod(t, "db", "away", "10.5.0.2")
 	web := c.pod(t, "web", "elsewhere", "10.5.0.3")
 	c.policyFor(t, "db", from("web"))
@@ -72,7 +72,7 @@ func TestAPIServerUnreachable(t *testing.T) {
 	if got := a.generation(t); got != kept {
 		t.Errorf("generation %d after the connection was cut, want %d", got, kept)
 	}
-	c.must(t, link.Mend())
+	c.must(t, link.Restore())
 	a.wantVerdict(t, "10.5.0.3", "10.5.0.2", rule.Deny)
 	eventually.NoError(t, func() error { return a.ready("api-server") })
 	if got := a.generation(t); got != kept+1 {

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// moduleFile pins the versions of everything that is built.
+// moduleFile pins the versions of all modules that are built.
 const moduleFile = "hack/kube/go.mod"
 
-// A program is one of the files that envtest looks for.
+// A program is one of the programs that envtest runs.
 type program struct {
-	name        string // of the file
-	packagePath string // of its main package
+	name        string // the name of the file
+	packagePath string // the path of its main package
 }
 
 var programs = []program{
@@ -30,7 +30,7 @@ var programs = []program{
 	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
 }
 
-// assets gives the directory with all programs, and builds what is missing.
+// assets returns the directory with all programs. It builds missing programs.
 func assets() (string, error) {
 	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
 		return directory, nil
@@ -56,9 +56,9 @@ func assets() (string, error) {
 		return directory, nil
 	}
 	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return "", fmt.Errorf("making the cache directory: %w", err)
+		return "", fmt.Errorf("creating the cache directory: %w", err)
 	}
-	// Two builds at once would each take all the time and memory of one.
+	// Two builds at the same time would do all the work twice.
 	unlock, err := lock(filepath.Join(directory, ".lock"))
 	if err != nil {
 		return "", err
@@ -72,22 +72,22 @@ func assets() (string, error) {
 	return directory, nil
 }
 
-// projectRoot gives the folder of the main module's go.mod.
+// projectRoot returns the directory of the main module's go.mod.
 func projectRoot() (string, error) {
 	output, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
-		return "", fmt.Errorf("asking go for the project's folder: %w", err)
+		return "", fmt.Errorf("finding the project's directory with go: %w", err)
 	}
 	file := strings.TrimSpace(string(output))
 	if file == "" || file == os.DevNull {
-		return "", errors.New("no go.mod here: run it in the project's folder")
+		return "", errors.New("there is no go.mod here: run this in the project's directory")
 	}
 	return filepath.Dir(file), nil
 }
 
 var kubernetesRequirement = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v1\.[0-9]+\.[0-9]+\S*)`)
 
-// kubernetesVersion finds the version of k8s.io/kubernetes in a go.mod.
+// kubernetesVersion returns the version of k8s.io/kubernetes in a go.mod.
 func kubernetesVersion(modules []byte) (string, error) {
 	match := kubernetesRequirement.FindSubmatch(modules)
 	if match == nil {
@@ -96,14 +96,14 @@ func kubernetesVersion(modules []byte) (string, error) {
 	return string(match[1]), nil
 }
 
-// directoryName names a build after all that it depends on: the same name never
-// holds two different builds.
+// directoryName returns a name that depends on everything that affects a build, so
+// that different builds have different directories.
 func directoryName(version string, modules []byte) string {
 	sum := sha256.Sum256(fmt.Appendf(modules[:len(modules):len(modules)], "\n%s", runtime.Version()))
 	return fmt.Sprintf("%s-%s-%s-%s", version, runtime.GOOS, runtime.GOARCH, hex.EncodeToString(sum[:4]))
 }
 
-// complete tells whether the directory has every program.
+// complete reports whether the directory has every program.
 func complete(directory string) bool {
 	for _, p := range programs {
 		if !built(directory, p) {
@@ -118,8 +118,8 @@ func built(directory string, p program) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// build makes one program, unless it is there. The file gets its name only when
-// it is whole.
+// build builds a program if it is missing. It renames the file to its final name
+// only when the build has succeeded.
 func build(root, directory, version string, p program) error {
 	if built(directory, p) {
 		return nil
@@ -133,17 +133,17 @@ func build(root, directory, version string, p program) error {
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false", "GOOS=", "GOARCH=")
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
-		return errors.Join(fmt.Errorf("building %s: %w", p.packagePath, err), removeIfThere(unfinished))
+		return errors.Join(fmt.Errorf("building %s: %w", p.packagePath, err), removeIfExists(unfinished))
 	}
 	if err := os.Rename(unfinished, filepath.Join(directory, p.name)); err != nil {
-		return fmt.Errorf("keeping %s: %w", p.name, err)
+		return fmt.Errorf("renaming %s: %w", p.name, err)
 	}
 	fmt.Fprintf(os.Stderr, "built %s in %s\n", p.name, time.Since(began).Round(time.Second))
 	return nil
 }
 
-// linkerFlags sets the version that the API server reports, as a release build
-// does: feature gates and emulation depend on it.
+// linkerFlags returns the flags that set the version of the API server, as in a
+// release build. Feature gates and version emulation depend on it.
 func linkerFlags(version string) string {
 	const variables = "k8s.io/component-base/version."
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
@@ -151,7 +151,7 @@ func linkerFlags(version string) string {
 		variables, version, parts[0], parts[1])
 }
 
-// lock waits until no other process holds the file.
+// lock locks a file. It waits while another process has locked it.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
 	if err != nil {
@@ -163,7 +163,7 @@ func lock(path string) (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-func removeIfThere(path string) error {
+func removeIfExists(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -19,9 +19,9 @@ func pinned(t *testing.T) []byte {
 	return modules
 }
 
-// TestReleasesFit: the modules that stand in for folders of k8s.io/kubernetes are
-// those of its own release, v0.37.2 for v1.37.2.
-func TestReleasesFit(t *testing.T) {
+// TestModulesHaveOneRelease checks that the modules in the staging directory of
+// k8s.io/kubernetes have the version of its release: v0.37.2 for v1.37.2.
+func TestModulesHaveOneRelease(t *testing.T) {
 	version, err := kubernetesVersion(pinned(t))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestReleasesFit(t *testing.T) {
 	want := "v0." + strings.TrimPrefix(version, "v1.")
 	replaced := regexp.MustCompile(`(?m)^\t(k8s\.io/\S+) => (\S+) (v\S+)$`).FindAllStringSubmatch(string(pinned(t)), -1)
 	if len(replaced) < 20 {
-		t.Fatalf("%d modules replaced in %s: the replace block is not understood", len(replaced), moduleFile)
+		t.Fatalf("%d modules replaced in %s: the replace block cannot be parsed", len(replaced), moduleFile)
 	}
 	for _, match := range replaced {
 		if match[1] != match[2] || match[3] != want {
@@ -68,19 +68,19 @@ func TestLinkerFlags(t *testing.T) {
 	}
 }
 
-// TestDirectoryName: another pin is another directory, and the pins stay as they
-// are.
-func TestDirectoryName(t *testing.T) {
+// TestDirectoryNameDependsOnPins checks that other pins give another directory, and
+// that directoryName does not change the pins.
+func TestDirectoryNameDependsOnPins(t *testing.T) {
 	modules := []byte("k8s.io/kubernetes v1.37.2\n")
 	first, second := directoryName("v1.37.2", modules), directoryName("v1.37.2", append(modules, "etcd v4\n"...))
 	if first == second {
-		t.Errorf("both %s", first)
+		t.Errorf("different pins have the same name %s", first)
 	}
 	if !strings.HasPrefix(first, "v1.37.2-linux-") {
 		t.Errorf("%s does not begin with the version and the platform", first)
 	}
 	if first != directoryName("v1.37.2", modules) {
-		t.Error("the same pins have two names")
+		t.Error("the same pins have different names")
 	}
 }
 
@@ -88,11 +88,11 @@ func TestAssetsOverride(t *testing.T) {
 	t.Setenv("KUBEBUILDER_ASSETS", "/somewhere/else")
 	got, err := assets()
 	if err != nil || got != "/somewhere/else" {
-		t.Errorf("got %q and error %v, want what KUBEBUILDER_ASSETS says", got, err)
+		t.Errorf("got %q and error %v, want the value of KUBEBUILDER_ASSETS", got, err)
 	}
 }
 
-// TestComplete: a directory counts only with every program in it.
+// TestComplete checks that a directory is complete only with every program.
 func TestComplete(t *testing.T) {
 	directory := t.TempDir()
 	for _, p := range programs {

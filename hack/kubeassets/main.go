@@ -1,12 +1,12 @@
-// Command kubeassets builds the kube-apiserver and etcd that tests start, from
-// the Go modules that hack/kube/go.mod pins, and prints the directory that has
-// them:
+// Command kubeassets builds the kube-apiserver and the etcd that tests run, from the
+// Go modules that hack/kube/go.mod pins, and prints their directory:
 //
 //	export KUBEBUILDER_ASSETS=$(go run ./hack/kubeassets)
 //
-// The directory is in the user's cache and named after what is in it, so that
-// only the first call builds: 4 minutes on two cores. A KUBEBUILDER_ASSETS that
-// is set already is printed as it is, and nothing is built.
+// The directory is in the user's cache, and its name depends on the pinned versions.
+// Only the first call builds the programs, which takes 4 minutes on two cores. If
+// KUBEBUILDER_ASSETS is set already, the command prints its value and builds
+// nothing.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command lab runs a cluster on this machine until Ctrl-C: `make lab`. With a
-// command behind it, it asks the lab that runs:
+// Command lab runs a cluster on this machine until Ctrl-C (`make lab`), or opens
+// connections in a cluster that runs already:
 //
 //	lab [--nodes N] [--deny Drop|Reject] [--sluice PATH]
 //	lab probe FROM TO PORT[/PROTOCOL]
@@ -29,7 +29,7 @@ func main() {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return
-	case !errors.Is(err, errRefused): // It said so already.
+	case !errors.Is(err, errDenied): // The output shows it already.
 		fmt.Fprintln(os.Stderr, "lab:", err)
 	}
 	os.Exit(1)
@@ -37,11 +37,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "probe" {
-		return askProbe(ctx, args[1:])
+		return requestProbe(ctx, args[1:])
 	}
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	nodes := flags.Int("nodes", 3, "`number` of nodes")
-	deny := flags.String("deny", "Drop", "`Drop|Reject`: how nodes refuse")
+	deny := flags.String("deny", "Drop", "`Drop|Reject`: the action of nodes for denied connections")
 	program := flags.String("sluice", "bin/sluice", "`path` of the binary that nodes run")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,13 +52,13 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	err = serve(ctx, cluster)
-	fmt.Println("\ntaking everything down")
+	fmt.Println("\nstopping")
 	return errors.Join(err, cluster.Close())
 }
 
-// serve says what to try, and answers probes until the context ends.
+// serve prints how to use the cluster, and serves probes until the context ends.
 func serve(ctx context.Context, cluster *labcluster.Cluster) error {
-	server, err := servePlace(cluster)
+	server, err := serveProbes(cluster)
 	if err != nil {
 		return err
 	}
@@ -71,13 +71,13 @@ func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	for _, n := range cluster.Nodes() {
 		fmt.Printf("  %s   agent %d, dataplane %d   sluice status --state-dir %s\n", n.Name(), n.Agent().PID(), n.Dataplane().PID(), n.StateDir())
 	}
-	fmt.Println("\nCtrl-C ends it, and leaves nothing.")
+	fmt.Println("\nCtrl-C stops the cluster and removes all of it.")
 	<-ctx.Done()
 	return nil
 }
 
 const welcome = `
-The cluster runs. In another terminal, as root:
+The cluster runs. You can use it in another terminal, as root:
 
   export KUBECONFIG=%[1]s
   kubectl get nodes,nodeenforcers
@@ -87,7 +87,7 @@ The cluster runs. In another terminal, as root:
   %[2]s probe default/dns default/db 6379
   kubectl delete networkpolicy --all
 
-A pod answers on each of its containerPorts, over TCP, UDP and SCTP. Its nodeName
-is kept, and without one the nodes take turns.
+A pod serves each of its containerPorts, over TCP, UDP or SCTP. A pod with a nodeName
+runs on that node. Other pods are distributed over the nodes in turn.
 
 `

@@ -22,23 +22,24 @@ import (
 )
 
 const (
-	// probeTime is how long silence must last to be a refusal.
+	// probeTime is the time after which a connection without a response counts as
+	// denied.
 	probeTime = 2 * time.Second
-	// headerTime bounds how long a client may take to ask.
+	// headerTime limits how long a client may take to send a request.
 	headerTime = 5 * time.Second
-	// socketName is beside the kubeconfig.
+	// socketName is the name of the socket in the directory of the kubeconfig.
 	socketName = "lab.sock"
 )
 
-// errRefused: a probe was refused.
-var errRefused = errors.New("refused")
+// errDenied is returned if a probe got no connection.
+var errDenied = errors.New("denied")
 
-// outcome is one connection.
+// outcome is the result of one connection.
 type outcome struct{ Address, Result string }
 
-// servePlace answers probes on a socket beside the kubeconfig: only the process
-// that made a pod can open connections from it.
-func servePlace(cluster *labcluster.Cluster) (*http.Server, error) {
+// serveProbes serves requests for probes on a socket in the directory of the
+// kubeconfig. Only the process that created a pod can open connections from it.
+func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	path := filepath.Join(filepath.Dir(cluster.Kubeconfig()), socketName)
 	listener, err := net.Listen("unix", path)
 	if err != nil {
@@ -52,14 +53,14 @@ func servePlace(cluster *labcluster.Cluster) (*http.Server, error) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(out) // Whoever asked may be gone.
+		_ = json.NewEncoder(w).Encode(out) // The client may have closed the connection.
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTime}
-	go func() { _ = server.Serve(listener) }() // It ends with the server's Close.
+	go func() { _ = server.Serve(listener) }() // Close ends it.
 	return server, nil
 }
 
-// probe opens a connection over each family that both ends have.
+// probe opens a connection for each address family that both ends have.
 func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port string) ([]outcome, error) {
 	source, err := end(cluster, from)
 	if err != nil {
@@ -98,7 +99,7 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// end reads NAMESPACE/NAME of a pod, or the name of a node.
+// end parses NAMESPACE/NAME of a pod, or the name of a node.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {
@@ -112,15 +113,15 @@ func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	return labcluster.End{}, fmt.Errorf("%q: want NAMESPACE/NAME of a pod, or the name of a node", text)
 }
 
-// askProbe asks the lab that KUBECONFIG belongs to.
-func askProbe(ctx context.Context, args []string) error {
+// requestProbe requests a probe from the lab to which KUBECONFIG belongs.
+func requestProbe(ctx context.Context, args []string) error {
 	const usage = "want: lab probe FROM TO PORT[/PROTOCOL], such as lab probe default/a default/b 80"
 	if len(args) != 3 {
 		return errors.New(usage)
 	}
 	kubeconfig := os.Getenv("KUBECONFIG")
 	if kubeconfig == "" {
-		return errors.New("KUBECONFIG is not set: set it as the lab said when it started")
+		return errors.New("KUBECONFIG is not set: set it as in the output of the lab")
 	}
 	socket := filepath.Join(filepath.Dir(kubeconfig), socketName)
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -133,7 +134,7 @@ func askProbe(ctx context.Context, args []string) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking the lab of %s: %w", kubeconfig, err)
+		return fmt.Errorf("connecting to the lab of %s: %w", kubeconfig, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -142,13 +143,13 @@ func askProbe(ctx context.Context, args []string) error {
 	}
 	var outcomes []outcome
 	if err := json.NewDecoder(response.Body).Decode(&outcomes); err != nil {
-		return fmt.Errorf("reading the lab's answer: %w", err)
+		return fmt.Errorf("reading the response of the lab: %w", err)
 	}
 	err = nil
 	for _, o := range outcomes {
 		fmt.Printf("%s to %s port %s (%s): %s\n", args[0], args[1], args[2], o.Address, o.Result)
 		if o.Result != lab.Connected.String() {
-			err = errRefused
+			err = errDenied
 		}
 	}
 	return err

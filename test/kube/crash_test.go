@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// hold starts a server, prints where its files are, and waits for its end.
+// hold starts a server, prints the directory of its files, and waits to be killed.
 func hold() {
 	held, err := kube.Start()
 	if err != nil {
@@ -31,9 +31,9 @@ func hold() {
 	select {}
 }
 
-// TestNothingRemainsOfAKilledProcess: etcd, kube-apiserver and their files go
-// with the process that started them.
-func TestNothingRemainsOfAKilledProcess(t *testing.T) {
+// TestServerEndsWithKilledProcess checks that etcd and kube-apiserver end, and that
+// their files are removed, when the process that started them is killed.
+func TestServerEndsWithKilledProcess(t *testing.T) {
 	cmd := process.Self("holder")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -50,26 +50,22 @@ func TestNothingRemainsOfAKilledProcess(t *testing.T) {
 	}
 	folder := strings.TrimSpace(line)
 	if found := users(t, folder); len(found) < 2 {
-		t.Fatalf("of a running server there is %v", found)
+		t.Fatalf("processes of a running server: %v, want etcd and kube-apiserver", found)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	deadline := time.Now().Add(time.Minute)
-	for again := time.NewTicker(10 * time.Millisecond); ; <-again.C {
+	eventually.NoError(t, func() error {
 		_, err := os.Stat(folder)
-		found := users(t, folder)
-		if os.IsNotExist(err) && len(found) == 0 {
-			return
+		if found := users(t, folder); !os.IsNotExist(err) || len(found) > 0 {
+			return fmt.Errorf("directory %s still exists (%w) or is used by %v", folder, err, found)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after a minute %s is there (%v), used by %v", folder, err, found)
-		}
-	}
+		return nil
+	})
 }
 
-// users lists the processes that name a folder in their command line.
+// users lists the processes whose command line contains a directory.
 func users(t *testing.T, folder string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -78,7 +74,7 @@ func users(t *testing.T, folder string) []string {
 	}
 	var out []string
 	for _, path := range paths {
-		// Processes come and go while we look.
+		// A process may have ended in the meantime.
 		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), folder) {
 			out = append(out, strings.ReplaceAll(string(text), "\x00", " "))
 		}

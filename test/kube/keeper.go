@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,17 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// keeper sees to it that nothing of a server outlives this process, also when it
-// is killed. A shell waits at the end of a pipe that only this process holds: the
-// kernel closes it, whatever way the process ends. Then the shell kills the
-// programs that were started, and removes their files.
+// keeper removes everything of a server when this process ends, even if the
+// process is killed. A shell reads from a pipe whose other end only this process
+// has open. The kernel closes that end when the process ends, however it ends. The
+// shell then kills the programs of the server and removes their files.
 //
-//	directory/bin/etcd             writes its process id and becomes the real one
-//	directory/etcd/                data
-//	directory/bin/kube-apiserver   the same
+//	directory/bin/etcd             a script that writes its process ID and executes etcd
+//	directory/etcd/                the data of etcd
+//	directory/bin/kube-apiserver   a script that writes its process ID and executes kube-apiserver
 //	directory/kube-apiserver/      certificates
 type keeper struct {
 	directory string
@@ -28,11 +30,12 @@ type keeper struct {
 	pipe      io.Closer
 }
 
-// programs are what a server consists of.
+// programs are the programs of a server.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// atTheEnd is what the shell does. A process id may be another's by then, so it
-// looks for the folder in the command line: each program has it there.
+// atTheEnd is the script of the shell. Another process may have the process ID by
+// then, so the script kills only processes whose command line contains the
+// directory, as that of each program does.
 const atTheEnd = `
 trap '' INT TERM HUP
 read -r _
@@ -76,7 +79,7 @@ func (k *keeper) fill(assets string) error {
 
 func (k *keeper) watch() error {
 	k.command = exec.Command("/bin/sh", "-c", atTheEnd, k.directory)
-	// Ctrl-C is not for it.
+	// Without its own process group, the shell would get the signal of Ctrl-C too.
 	k.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := k.command.StdinPipe()
 	if err != nil {
@@ -90,7 +93,7 @@ func (k *keeper) folder(name string) string { return filepath.Join(k.directory, 
 
 func (k *keeper) binary(program string) string { return filepath.Join(k.folder("bin"), program) }
 
-// process gives the id of a program.
+// process returns the process ID of a program.
 func (k *keeper) process(program string) (int, error) {
 	text, err := os.ReadFile(k.folder(program + ".pid"))
 	if err != nil {
@@ -98,13 +101,12 @@ func (k *keeper) process(program string) (int, error) {
 	}
 	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("reading the process id of %s: %w", program, err)
+		return 0, fmt.Errorf("reading the process ID of %s: %w", program, err)
 	}
 	return id, nil
 }
 
-// kill ends a program without a chance to do anything, and waits until it is
-// gone.
+// kill kills a program with SIGKILL and waits until it has ended.
 func (k *keeper) kill(program string) error {
 	id, err := k.process(program)
 	if err != nil {
@@ -113,24 +115,17 @@ func (k *keeper) kill(program string) error {
 	if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
 		return err
 	}
-	again := time.NewTicker(killPoll)
-	defer again.Stop()
-	for limit := time.After(startTimeout); ; {
-		select {
-		case <-again.C:
-		case <-limit:
-			return fmt.Errorf("%s is still there %s after it was killed", program, startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return eventually.Poll(ctx, func(context.Context) error {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", id)); !os.IsNotExist(err) {
+			return fmt.Errorf("%s still runs after it was killed", program)
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d", id)); os.IsNotExist(err) {
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
-// killPoll is how often it is looked whether a program is gone.
-const killPoll = 10 * time.Millisecond
-
-// close lets the shell do its work and waits for it.
+// close makes the shell run its script, and waits until it has ended.
 func (k *keeper) close() error {
 	if err := errors.Join(k.pipe.Close(), k.command.Wait()); err != nil {
 		return fmt.Errorf("removing %s: %w", k.directory, err)

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(kube.Main(m, &server))
 }
 
-// TestObjects makes what the reconcilers watch, as an administrator.
+// TestObjects creates the objects that the reconcilers watch, as an administrator.
 func TestObjects(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)
@@ -52,12 +52,12 @@ func TestObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(policy.Spec.PolicyTypes) != 1 {
-		t.Errorf("policyTypes %v: want the API server's default", policy.Spec.PolicyTypes)
+		t.Errorf("policyTypes %v: want the default of the API server", policy.Spec.PolicyTypes)
 	}
 }
 
-// TestStoredPods: what is put into etcd is there for everybody, with its status,
-// and can be changed.
+// TestStoredPods checks that clients can read and change pods that were written
+// directly into etcd.
 func TestStoredPods(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)
@@ -94,7 +94,7 @@ func TestStoredPods(t *testing.T) {
 	}
 }
 
-// TestUser: a user without roles may do nothing.
+// TestUser checks that a user without roles has no rights.
 func TestUser(t *testing.T) {
 	client := server.ClientFor(t, server.User(t, "nobody"))
 	err := client.List(t.Context(), &corev1.PodList{})
@@ -103,8 +103,8 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestLink: what is open ends with a cut, nothing new comes through, and after
-// the mend everything does.
+// TestLink checks that a cut ends open connections and prevents new ones, and that
+// clients can connect again after Restore.
 func TestLink(t *testing.T) {
 	link, config := server.Link(t, server.Config())
 	config.Timeout = 10 * time.Second
@@ -125,17 +125,17 @@ func TestLink(t *testing.T) {
 		t.Errorf("listing over a cut link: %v, want connection refused", err)
 	}
 	if err := server.Client(t).List(t.Context(), &corev1.PodList{}); err != nil {
-		t.Errorf("listing beside the cut link: %v", err)
+		t.Errorf("listing without the link: %v", err)
 	}
-	if err := link.Mend(); err != nil {
+	if err := link.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.List(t.Context(), &corev1.PodList{}); err != nil {
-		t.Errorf("listing over the mended link: %v", err)
+		t.Errorf("listing over the restored link: %v", err)
 	}
 }
 
-// TestGet: a test sees what kubectl prints.
+// TestGet checks the table that a test gets in place of the output of kubectl.
 func TestGet(t *testing.T) {
 	namespace := server.Namespace(t)
 	status := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}
@@ -148,6 +148,6 @@ func TestGet(t *testing.T) {
 	}
 	got = server.Get(t, v1alpha1.GroupVersion.WithResource("policystatuses"), namespace, false, "b")
 	if strings.Contains(got, "\na   ") {
-		t.Errorf("printed what was not asked for:\n%s", got)
+		t.Errorf("printed an object of another name:\n%s", got)
 	}
 }

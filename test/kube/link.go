@@ -12,13 +12,12 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Link is a way to the API server that can be cut, as the network between a node
-// and its control plane can. It carries TCP connections as they are; TLS goes
-// from end to end.
+// Link is a TCP proxy before the API server. It can be cut, like the network
+// between a node and its control plane. It does not terminate TLS.
 type Link struct {
-	address string // that it listens on
+	address string // the address of the link
 	listen  Listen
-	target  string // that the API server listens on
+	target  string // the address of the API server
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -26,8 +25,8 @@ type Link struct {
 	carrying sync.WaitGroup
 }
 
-// Link makes a way to the server of the configuration, and gives the same
-// configuration for clients that take it. It is gone when the test ends.
+// Link starts a link to the server in a configuration, and returns a copy of the
+// configuration for clients of the link. The link is cut when the test ends.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
 	l, through, err := NewLink(config, net.Listen)
@@ -45,15 +44,15 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 // Listen is net.Listen, or the same in another network namespace.
 type Listen func(network, address string) (net.Listener, error)
 
-// NewLink is Link without a test: the caller cuts it at the end. The link begins
-// on 127.0.0.1, wherever the function listens.
+// NewLink is Link without a test. The caller cuts the link at the end. The link
+// listens on 127.0.0.1, in the network namespace of the function listen.
 func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the API server's address: %w", err)
 	}
 	l := &Link{address: "127.0.0.1:0", listen: listen, target: server.Host, open: make(map[net.Conn]struct{})}
-	if err := l.Mend(); err != nil {
+	if err := l.Restore(); err != nil {
 		return nil, nil, err
 	}
 	through := rest.CopyConfig(config)
@@ -61,8 +60,8 @@ func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	return l, through, nil
 }
 
-// Cut ends every connection, and refuses new ones until Mend. A link that is cut
-// stays so.
+// Cut closes every connection and stops listening until Restore. It does nothing
+// if the link is cut already.
 func (l *Link) Cut() error {
 	l.mu.Lock()
 	var err error
@@ -82,8 +81,8 @@ func (l *Link) Cut() error {
 	return nil
 }
 
-// Mend takes connections again, at the same address as before.
-func (l *Link) Mend() error {
+// Restore listens again, at the same address as before.
+func (l *Link) Restore() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener != nil {
@@ -91,14 +90,14 @@ func (l *Link) Mend() error {
 	}
 	listener, err := l.listen("tcp", l.address)
 	if err != nil {
-		return fmt.Errorf("mending the link to the API server: %w", err)
+		return fmt.Errorf("restoring the link to the API server: %w", err)
 	}
 	l.listener, l.address = listener, listener.Addr().String()
 	l.carrying.Go(func() { l.accept(listener) })
 	return nil
 }
 
-// accept carries connections until the listener is closed.
+// accept forwards connections until the listener is closed.
 func (l *Link) accept(listener net.Listener) {
 	for {
 		client, err := listener.Accept()
@@ -107,14 +106,14 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // The client sees that the server is away.
+			_ = client.Close() // The client sees that the server does not run.
 			continue
 		}
 		l.carry(listener, client, server)
 	}
 }
 
-// carry copies both ways until either end closes.
+// carry copies data in both directions until either end closes.
 func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,7 +125,7 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 		l.open[end] = struct{}{}
 		other := ends[1-i]
 		l.carrying.Go(func() {
-			_, _ = io.Copy(end, other) // However it ends, the connection is over.
+			_, _ = io.Copy(end, other) // The connection ends with or without an error.
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, end := range ends {
@@ -141,6 +140,6 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 
 func closeAll(connections []net.Conn) {
 	for _, connection := range connections {
-		_ = connection.Close() // Nothing was carried yet.
+		_ = connection.Close() // No data was forwarded yet.
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Scheme knows the kinds of Kubernetes and our own.
+// Scheme returns a scheme with the kinds of Kubernetes and of this project.
 func Scheme() *runtime.Scheme {
 	known := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(known))
@@ -25,35 +25,35 @@ func Scheme() *runtime.Scheme {
 	return known
 }
 
-// Client gives a client that may do everything and caches nothing.
+// Client returns a client with all rights and without a cache.
 func (s *Server) Client(t testing.TB) client.WithWatch {
 	t.Helper()
 	return s.ClientFor(t, s.environment.Config)
 }
 
-// ClientFor gives a client that may do what the configuration's user may, and
-// caches nothing.
+// ClientFor returns a client with the rights of the user in the configuration, and
+// without a cache.
 func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 	t.Helper()
 	c, err := client.NewWithWatch(config, client.Options{Scheme: Scheme()})
 	if err != nil {
-		t.Fatalf("making a client: %v", err)
+		t.Fatalf("creating a client: %v", err)
 	}
 	return c
 }
 
-// User gives a configuration for clients of a new user, who may do nothing but
-// what roles bound to the name or the groups allow.
+// User creates a user and returns a configuration for its clients. The user has
+// the rights of the roles that are bound to its name or its groups.
 func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, nil)
 	if err != nil {
-		t.Fatalf("making the user %s: %v", name, err)
+		t.Fatalf("creating the user %s: %v", name, err)
 	}
 	return user.Config()
 }
 
-// Kubeconfig writes a kubeconfig file for an administrator and gives its path.
+// Kubeconfig writes a kubeconfig file of an administrator and returns its path.
 func (s *Server) Kubeconfig(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -63,13 +63,13 @@ func (s *Server) Kubeconfig(t testing.TB) string {
 	return path
 }
 
-// Namespace makes a new namespace and gives its name. It stays when the test has
-// ended, since a namespace without its controller never goes.
+// Namespace creates a namespace and returns its name. It remains after the test,
+// because no controller runs that could finish its deletion.
 func (s *Server) Namespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := s.Client(t).Create(t.Context(), namespace); err != nil {
-		t.Fatalf("making a namespace: %v", err)
+		t.Fatalf("creating a namespace: %v", err)
 	}
 	return namespace.Name
 }

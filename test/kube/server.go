@@ -1,5 +1,5 @@
-// Package kube gives the tests of a package a Kubernetes API server of their
-// own: a real kube-apiserver and etcd, with the project's kinds installed.
+// Package kube starts a Kubernetes API server for the tests of a package: a real
+// kube-apiserver and etcd, with the CRDs of this project installed.
 //
 //	var server *kube.Server
 //
@@ -11,10 +11,10 @@
 //		...
 //	}
 //
-// No other part of a control plane runs: nothing schedules or runs Pods,
-// collects garbage or finishes the deletion of a Namespace. Tests of a package
-// share the server, so each makes a namespace of its own, and names cluster-wide
-// objects after itself.
+// No other part of a control plane runs: nothing schedules or runs Pods, collects
+// garbage or finishes the deletion of a Namespace. The tests of a package share
+// the server. Each of them therefore creates a namespace for its objects, and uses
+// unique names for objects without a namespace.
 package kube
 
 import (
@@ -33,18 +33,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// startTimeout is generous: a kube-apiserver takes 5 s on an idle machine, and
-// tests of other packages may run beside it.
+// startTimeout limits how long a server may take to start. A kube-apiserver takes
+// 5 s on an idle machine, but tests of other packages may run at the same time.
 const startTimeout = 2 * time.Minute
 
-// Server is a running kube-apiserver, with its etcd.
+// Server is a running kube-apiserver with its etcd.
 type Server struct {
 	environment *envtest.Environment
 	keeper      *keeper
 }
 
 // Main starts a server, sets *server to it, runs the tests and stops the server.
-// It gives the code for os.Exit.
+// It returns the code for os.Exit.
 func Main(m *testing.M, server **Server) int {
 	code, err := run(m, server)
 	if err != nil {
@@ -71,8 +71,8 @@ func run(m *testing.M, server **Server) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Start starts a server. However this process ends, the server and its files are
-// gone soon after; the caller stops it all the same.
+// Start starts a server. The caller stops it. If this process ends without that,
+// the server ends and its files are removed soon after.
 func Start() (*Server, error) {
 	root, err := ProjectRoot()
 	if err != nil {
@@ -91,10 +91,10 @@ func Start() (*Server, error) {
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
-	// A path that is set here goes before KUBEBUILDER_ASSETS.
+	// These paths take precedence over KUBEBUILDER_ASSETS.
 	environment.ControlPlane.Etcd = &envtest.Etcd{Path: keeper.binary("etcd"), DataDir: keeper.folder("etcd")}
-	// Without a controller that makes service accounts, every Pod would be
-	// refused for want of its namespace's default one.
+	// No controller creates service accounts, so this admission plugin would reject
+	// every Pod because its namespace has no default service account.
 	server := environment.ControlPlane.GetAPIServer()
 	server.Path = keeper.binary("kube-apiserver")
 	server.CertDir = keeper.folder("kube-apiserver")
@@ -114,9 +114,9 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Restart kills the kube-apiserver and starts it anew over the same etcd, at the
-// same address. What watched before has to list again: the new one does not
-// remember what was changed before it.
+// Restart kills the kube-apiserver and starts another one with the same etcd and at
+// the same address. Clients that watched have to relist, because the new server has
+// no history of changes.
 func (s *Server) Restart() error {
 	if err := s.keeper.kill("kube-apiserver"); err != nil {
 		return fmt.Errorf("killing the API server: %w", err)
@@ -126,16 +126,16 @@ func (s *Server) Restart() error {
 		return fmt.Errorf("stopping the API server: %w", err)
 	}
 	if err := server.Start(); err != nil {
-		return fmt.Errorf("starting the API server anew: %w", err)
+		return fmt.Errorf("restarting the API server: %w", err)
 	}
 	return nil
 }
 
-// Pause stops the kube-apiserver where it is, until Resume. Its connections stay
-// open, and nothing is answered.
+// Pause stops the kube-apiserver with SIGSTOP until Resume. Its connections stay
+// open, but it does not respond.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume lets a kube-apiserver that was paused go on.
+// Resume continues a paused kube-apiserver.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
@@ -149,33 +149,33 @@ func (s *Server) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// Folder gives a new folder for the files of whoever uses the server. It goes
-// with the server, however this process ends.
+// Folder creates a directory for files of the caller and returns its path. It is
+// removed with the server, even if this process is killed.
 func (s *Server) Folder(name string) (string, error) {
 	path := filepath.Join(s.keeper.directory, name)
 	if err := os.Mkdir(path, 0o700); err != nil {
-		return "", fmt.Errorf("making a folder beside the API server: %w", err)
+		return "", fmt.Errorf("creating a directory for the API server: %w", err)
 	}
 	return path, nil
 }
 
-// Config gives a configuration for clients that may do everything. The caller
-// may change it.
+// Config returns a configuration for clients with all rights. The caller may change
+// it.
 func (s *Server) Config() *rest.Config {
 	return rest.CopyConfig(s.environment.Config)
 }
 
-// ProjectRoot gives the folder of the project's go.mod.
+// ProjectRoot returns the directory of the project's go.mod.
 func ProjectRoot() (string, error) {
 	file, err := output("", "go", "env", "GOMOD")
 	if err != nil {
-		return "", fmt.Errorf("asking go for the project's folder: %w", err)
+		return "", fmt.Errorf("finding the project's directory with go: %w", err)
 	}
 	return filepath.Dir(file), nil
 }
 
-// assets gives the directory with kube-apiserver and etcd. It builds them if
-// nobody has done that on this machine.
+// assets returns the directory with kube-apiserver and etcd. It builds them if they
+// have not been built on this machine before.
 func assets(root string) (string, error) {
 	directory, err := output(root, "go", "run", "./hack/kubeassets")
 	if err != nil {

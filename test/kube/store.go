@@ -16,13 +16,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 )
 
-// putsAtOnce is how many objects go into etcd in one request, which it bounds at
-// 128 operations and 1.5 MiB.
+// putsAtOnce is the number of objects in one request to etcd. etcd limits requests
+// to 128 operations and 1.5 MiB.
 const putsAtOnce = 64
 
-// StorePods writes pods as they are, status and all, into the server's etcd,
-// where it finds them as if it had written them itself. Nothing is checked or
-// filled in, so that 100,000 take a minute and not eight.
+// StorePods writes pods, including their status, directly into etcd, in the format
+// in which the API server stores them. The pods are not validated and get no
+// defaults, so writing 100,000 of them takes one minute instead of eight.
 func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) error {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -56,7 +56,8 @@ func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) erro
 	return commit()
 }
 
-// The JSON of etcd's gRPC gateway, https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway.
+// These types are the JSON of etcd's gRPC gateway, see
+// https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway.
 type (
 	etcdTransaction struct {
 		Success []etcdOperation `json:"success"`
@@ -64,7 +65,7 @@ type (
 	etcdOperation struct {
 		Put etcdPut `json:"requestPut"`
 	}
-	// Bytes are written in base64.
+	// Package encoding/json writes bytes in base64, as the gateway requires.
 	etcdPut struct {
 		Key   []byte `json:"key"`
 		Value []byte `json:"value"`

@@ -13,13 +13,15 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tableType asks the API server to print, as kubectl does.
+// tableType is the media type with which kubectl requests a table from the API
+// server.
 const tableType = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
-// Get gives what `kubectl get` prints for objects of a resource, such as
-// "nodeenforcers": all of a namespace, or of the cluster if that is empty, or
-// only the named ones. Ages, which depend on when the test runs, are printed as
-// AGE. With wide it is what `kubectl get -o wide` prints.
+// Get returns the output of `kubectl get` for the objects of a resource, such as
+// "nodeenforcers". It includes the objects of a namespace, or of the cluster if the
+// namespace is empty. If there are names, it includes only objects with these.
+// With wide it returns the output of `kubectl get -o wide`. Ages are printed as
+// AGE, because they depend on the time of the test.
 func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespace string, wide bool, names ...string) string {
 	t.Helper()
 	group := resource.GroupVersion()
@@ -29,7 +31,7 @@ func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespa
 	config.NegotiatedSerializer = serializer.NewCodecFactory(Scheme()).WithoutConversion()
 	c, err := rest.RESTClientFor(config)
 	if err != nil {
-		t.Fatalf("making a client: %v", err)
+		t.Fatalf("creating a client: %v", err)
 	}
 	table := &metav1.Table{}
 	err = c.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource.Resource).
@@ -46,7 +48,7 @@ func format(table *metav1.Table, wide bool, names []string) string {
 		wanted[name] = true
 	}
 	var out bytes.Buffer
-	// The padding of kubectl.
+	// kubectl uses this padding.
 	writer := tabwriter.NewWriter(&out, 6, 4, 3, ' ', 0)
 	line := func(cell func(i int) any) {
 		var cells []string

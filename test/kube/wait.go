@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// FreeAddress gives an address that nobody listens on.
+// FreeAddress returns a local address on which no program listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -20,7 +20,7 @@ func FreeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Fetch gives the body of an answer that is 200.
+// Fetch returns the body of a response with status 200.
 func Fetch(url string) (body string, err error) {
 	response, err := http.Get(url)
 	if err != nil {

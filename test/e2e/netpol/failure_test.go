@@ -164,7 +164,7 @@ func TestServerAway(t *testing.T) {
 	}
 	guard.stop()
 	for _, n := range s.cluster.Nodes() {
-		s.must(n.Link().Mend())
+		s.must(n.Link().Restore())
 	}
 	s.must(s.cluster.WaitEnforced(t.Context()))
 	s.check("z/* -> x/* allowed", "y/* -> x/* denied", "*/* -> y/* denied")
@@ -193,7 +193,7 @@ func TestRelist(t *testing.T) {
 	guard := s.guard("z/b", "y/a")
 	s.must(s.cluster.Server().Restart())
 	for _, n := range s.cluster.Nodes() {
-		s.must(n.Link().Mend())
+		s.must(n.Link().Restore())
 	}
 	s.holds("*/* -> x/* allowed", "*/* -> z/* denied", "*/* -> y/a denied", "x/a -> y/d allowed")
 	guard.stop()

@@ -74,7 +74,7 @@ func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local s
 	storePods(b, server, c, func(yield func(*corev1.Pod) bool) {
 		for pod := range objects.Pods() {
 			pod.Spec.NodeName = nodeName(pod.Spec.NodeName)
-			pod.Spec.SchedulerName = labcluster.Nobody
+			pod.Spec.SchedulerName = labcluster.NoScheduler
 			for i := range pod.Spec.Containers {
 				pod.Spec.Containers[i].Image = "none"
 			}

@@ -21,11 +21,11 @@ import (
 const (
 	systemNamespace = "sluice-system"
 	agentAccount    = "sluice-agent"
-	// tokenSeconds is longer than anybody keeps a lab.
+	// tokenSeconds is longer than any lab runs.
 	tokenSeconds = 7 * 24 * 60 * 60
 )
 
-// prepare makes what every cluster has before its nodes.
+// prepare creates the objects that a cluster has before its nodes.
 func (c *Cluster) prepare(ctx context.Context) error {
 	for _, name := range []string{systemNamespace, barrierNamespace} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -49,7 +49,7 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	return c.makeBarrier(ctx)
 }
 
-// apply creates the objects of a file, but what is for kustomize.
+// apply creates the objects in a file, except those of kustomize.
 func (c *Cluster) apply(ctx context.Context, file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -73,8 +73,9 @@ func (c *Cluster) apply(ctx context.Context, file string) error {
 	}
 }
 
-// agentConfig gives the credentials of a node's agent: the token of its service
-// account that is bound to a pod on the node, as a kubelet gives it to the pod.
+// agentConfig returns the configuration of a node's agent. Its token belongs to the
+// agent's service account and is bound to a pod on the node, as a token that a
+// kubelet requests.
 func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: agentAccount}}
 	if err := c.client.Get(ctx, client.ObjectKeyFromObject(account), account); err != nil {
@@ -96,7 +97,7 @@ func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, e
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
 	}}
 	if err := c.client.SubResource("token").Create(ctx, account, request); err != nil {
-		return nil, fmt.Errorf("asking for a token: %w", err)
+		return nil, fmt.Errorf("requesting a token: %w", err)
 	}
 	config := rest.AnonymousClientConfig(c.config)
 	config.BearerToken = request.Status.Token

@@ -22,16 +22,18 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Options say what cluster to make.
+// Options are the options of New.
 type Options struct {
-	// Program is the path of the sluice binary that nodes run. It is static, as in
-	// its image: nothing else is there.
+	// Program is the path of the sluice binary that nodes run. It must be statically
+	// linked, because the container has no other file.
 	Program string
-	// Nodes is how many there are, named node-1, node-2, ... The default is 3.
+	// Nodes is the number of nodes, which are named node-1, node-2 and so on. The
+	// default is 3.
 	Nodes int
-	// Spec is that of the Enforcer whose pods nodes run. Defaults are not filled in.
+	// Spec is the spec of the Enforcer whose pods the nodes run. It gets no defaults.
 	Spec v1alpha1.EnforcerSpec
-	// Log hears what the stand-ins do. The default discards it.
+	// Log is the log of scheduler, kubelet and namespace controller. The default
+	// discards it.
 	Log logr.Logger
 }
 
@@ -45,10 +47,10 @@ type Cluster struct {
 
 	lab   *lab.Lab
 	nodes []*Node
-	// pods are those that run, and the owner of each address.
+	// pods are the running pods.
 	pods *pods
 
-	// widening guards the world's addresses and the nodes' services.
+	// widening guards the addresses of the world and the services of the nodes.
 	widening sync.Mutex
 
 	cancel context.CancelFunc
@@ -56,8 +58,8 @@ type Cluster struct {
 	fault  error
 }
 
-// New starts a cluster and waits until every node enforces. However this process
-// ends, nothing of it stays; the caller closes it all the same.
+// New starts a cluster and waits until every node enforces. The caller closes it. If
+// this process ends without that, the cluster is removed as well.
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -99,14 +101,14 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.WaitEnforced(ctx)
 }
 
-// connect makes the administrator's client and kubeconfig.
+// connect creates the client and the kubeconfig file of the administrator.
 func (c *Cluster) connect() error {
 	c.config = c.server.Config()
-	// Tests make many objects at once.
+	// Tests create many objects at once.
 	c.config.QPS = -1
 	var err error
 	if c.client, err = client.NewWithWatch(c.config, client.Options{Scheme: kube.Scheme()}); err != nil {
-		return fmt.Errorf("making a client: %w", err)
+		return fmt.Errorf("creating a client: %w", err)
 	}
 	folder, err := c.server.Folder("administrator")
 	if err != nil {
@@ -116,7 +118,7 @@ func (c *Cluster) connect() error {
 	return writeKubeconfig(c.kubeconfig, c.config)
 }
 
-// Close takes everything down.
+// Close stops and removes the cluster.
 func (c *Cluster) Close() error {
 	if c.cancel != nil {
 		c.cancel()
@@ -135,26 +137,27 @@ func (c *Cluster) Close() error {
 	return errors.Join(append(errs, c.fault)...)
 }
 
-// Client may do everything and caches nothing.
+// Client returns a client with all rights and without a cache.
 func (c *Cluster) Client() client.WithWatch { return c.client }
 
-// Config is for clients that may do everything. The caller may change it.
+// Config returns a configuration for clients with all rights. The caller may change
+// it.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// SetProgram gives the binary of whatever nodes start from now on, as an upgrade
-// does. What runs goes on with its own.
+// SetProgram sets the binary that nodes start from now on, like an upgrade. Running
+// processes do not change.
 func (c *Cluster) SetProgram(path string) { c.options.Program = path }
 
-// Kubeconfig is the path of a file for kubectl.
+// Kubeconfig returns the path of a kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 
-// Server is the API server.
+// Server returns the API server.
 func (c *Cluster) Server() *kube.Server { return c.server }
 
-// Node gives a node by its number, from 0 on.
+// Node returns a node by its index, counted from 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
-// Nodes gives all nodes.
+// Nodes returns all nodes.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
 // Outside is the host outside of every node. It answers to what addresses it is
@@ -168,7 +171,7 @@ func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	return c.lab.Outside, nil
 }
 
-// AddService makes a service address on every node, as a kube-proxy does.
+// AddService adds a service on every node, as kube-proxy does.
 func (c *Cluster) AddService(service lab.Service) error {
 	c.widening.Lock()
 	defer c.widening.Unlock()
@@ -187,7 +190,7 @@ func (c *Cluster) AddService(service lab.Service) error {
 	return nil
 }
 
-// writeKubeconfig writes what kubectl takes.
+// writeKubeconfig writes a kubeconfig file.
 func writeKubeconfig(path string, config *rest.Config) error {
 	const name = "lab"
 	file := clientcmdapi.NewConfig()
@@ -203,7 +206,7 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return nil
 }
 
-// WriteLogs writes what agents and dataplanes said last.
+// WriteLogs writes the ends of the logs of all agents and dataplanes.
 func (c *Cluster) WriteLogs(to io.Writer) {
 	for _, n := range c.nodes {
 		for _, p := range []*process.Process{n.agent, n.dataplane} {
@@ -214,7 +217,7 @@ func (c *Cluster) WriteLogs(to io.Writer) {
 	}
 }
 
-// projectFile gives the path of a file of the project.
+// projectFile returns the path of a file of the project.
 func projectFile(parts ...string) (string, error) {
 	root, err := kube.ProjectRoot()
 	if err != nil {

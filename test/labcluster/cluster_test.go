@@ -51,8 +51,8 @@ func newPod(name string) *corev1.Pod {
 	}
 }
 
-// TestCluster: ordinary objects make pods that run, and what policies say holds
-// between nodes.
+// TestCluster checks that Pod objects become running pods, and that policies are
+// enforced between nodes.
 func TestCluster(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 2, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -98,7 +98,7 @@ func TestCluster(t *testing.T) {
 	}
 	check()
 	policy := &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "closed"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "isolate"},
 		Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "a"}}},
 	}
 	must(c.Client().Create(ctx, policy))

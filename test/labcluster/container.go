@@ -17,15 +17,15 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// podImage is the image of a node's pod: it stands for the program under test.
+// podImage is the image in a node's pod. The lab runs Options.Program instead.
 const podImage = "sluice:lab"
 
-// capabilities are those that a pod of ours may ask for.
+// capabilities are the capabilities that a pod may add.
 var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN}
 
-// startContainer starts one of a pod's containers as a kubelet does: same
-// command, user, group, capabilities, environment and mounts. Seccomp profiles
-// and limits are not stood in for.
+// startContainer starts a container of a pod as a kubelet does, with its command,
+// user, group, capabilities, environment and mounts. It ignores seccomp profiles
+// and resource limits.
 func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*process.Process, error) {
 	i := slices.IndexFunc(among, func(c corev1.Container) bool { return c.Name == name })
 	if i < 0 {
@@ -50,7 +50,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, name := range s.Capabilities.Add {
 		number, known := capabilities[name]
 		if !known {
-			return nil, fmt.Errorf("capability %s is not known here", name)
+			return nil, fmt.Errorf("capability %s is not supported", name)
 		}
 		out.Capabilities = append(out.Capabilities, number)
 	}
@@ -62,7 +62,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// Nothing else is asked for.
+			// The only reference in the pods is that to the node name.
 			variables[v.Name] = n.Name()
 		}
 	}
@@ -89,7 +89,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	return out, nil
 }
 
-// writeCredentials writes what a kubelet projects into a pod that has a token.
+// writeCredentials writes the files that a kubelet projects into a pod with a token.
 func writeCredentials(folder string, config *rest.Config) error {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err

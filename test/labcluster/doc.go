@@ -1,7 +1,7 @@
-// Package labcluster is a Kubernetes cluster out of what a machine has: a real
-// kube-apiserver and etcd, nodes and pods out of network namespaces, and on each
-// node the agent and the dataplane as they ship: the containers of the operator's
-// pod, with its arguments, users, capabilities and mounts.
+// Package labcluster runs a Kubernetes cluster on one machine: a real kube-apiserver
+// and etcd, nodes and pods in network namespaces, and on each node an agent and a
+// dataplane. These run as in the pods of the operator, with the same arguments,
+// users, capabilities and mounts.
 //
 //	etcd -- kube-apiserver
 //	            |  one link for each node, which can be cut
@@ -13,13 +13,15 @@
 //	   | pods             |            a network namespace each
 //	   +------------------+ ...
 //
-// Three parts of a cluster are stood in for, each as small as it can be: the
-// scheduler (pods without a node are bound in turn), the kubelet (a pod gets a
-// network namespace, addresses of its node's ranges, a server on each of its
-// container ports, and its status) and the controller that empties a namespace.
+// The package has minimal replacements for three parts of a cluster:
 //
-// # Nothing is left behind
+//   - the scheduler, which binds pods to the nodes in turn;
+//   - the kubelet, which gives a pod a network namespace, addresses in the ranges of
+//     its node, a server on each of its container ports, and a status;
+//   - the controller that deletes the objects in a deleted namespace.
 //
-// What package lab says holds here, too. Agents and dataplanes die with this
-// process, and the API server and all files go with it.
+// # Cleanup
+//
+// When this process ends, the kernel removes all network namespaces; see package
+// lab. Agents, dataplanes and the API server end, and all files are removed.
 package labcluster

@@ -16,23 +16,24 @@ import (
 )
 
 const (
-	// enforceTimeout is how long a change may take to be enforced on every node,
-	// on a machine that is busy with other tests.
+	// enforceTimeout limits how long it may take until a change is enforced on every
+	// node, on a machine that runs other tests at the same time.
 	enforceTimeout = time.Minute
-	// barrierInterval is how often the barrier is changed anew. An agent tells of
-	// new policies at once, and of the rest with them.
+	// barrierInterval is the time between two changes of the barrier's policy. An
+	// agent reports new policies at once, and other objects together with them.
 	barrierInterval = 1200 * time.Millisecond
 	enforcePoll     = 25 * time.Millisecond
 )
 
-// The barrier is an object of each kind that means nothing. Events of a kind
-// come in order, so who has its newest change has everything before it.
+// The barrier is one object of each kind that has no effect. Events of a kind are
+// delivered in order, so a node that has the newest change of the barrier also has
+// every earlier change.
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"
-	// Nobody is the scheduler of pods that the stand-ins leave alone, such as the
-	// barrier: they are objects and nothing else.
-	Nobody = "nobody"
+	// NoScheduler is the schedulerName of pods that the scheduler and the kubelet
+	// ignore, such as the barrier. They exist only as objects.
+	NoScheduler = "none"
 )
 
 func barrierPolicy() *networkingv1.NetworkPolicy {
@@ -43,7 +44,7 @@ func barrierPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: barrierNamespace, Name: barrierName},
 		Spec: corev1.PodSpec{
-			SchedulerName: Nobody,
+			SchedulerName: NoScheduler,
 			Containers:    []corev1.Container{{Name: barrierName, Image: barrierName}},
 		},
 	}
@@ -53,7 +54,7 @@ func (c *Cluster) makeBarrier(ctx context.Context) error {
 	return errors.Join(c.client.Create(ctx, barrierPod()), c.client.Create(ctx, barrierPolicy()))
 }
 
-// touch changes the barrier's object of a kind and gives its resource version.
+// touch changes an object of the barrier and returns its resource version.
 func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"touched":"%d"}}}`, time.Now().UnixNano())
 	if err := c.client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch)); err != nil {
@@ -62,7 +63,7 @@ func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, erro
 	return strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 }
 
-// versions are the resource versions that a node's enforcement must contain.
+// versions are the resource versions that a node must enforce.
 type versions struct{ policies, pods, namespaces uint64 }
 
 func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
@@ -76,9 +77,8 @@ func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
 	return v, err
 }
 
-// WaitEnforced waits until every node whose agent runs enforces everything that
-// was written before the call. The word of each node is its NodeEnforcer, so it
-// takes about a second.
+// WaitEnforced waits until every node enforces all changes that were made before the
+// call. It takes about a second, because nodes report it in their NodeEnforcers.
 func (c *Cluster) WaitEnforced(ctx context.Context) error {
 	return c.WaitEnforcedOn(ctx, c.nodes...)
 }
@@ -103,14 +103,14 @@ func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 		case <-ctx.Done():
 			return fmt.Errorf("not enforced within %s: %s: %w", enforceTimeout, late, errors.Join(err, ctx.Err()))
 		case <-again.C:
-			// A write that fails is tried again with the next.
+			// If the write fails, the next tick repeats it.
 			_, _ = c.touch(ctx, barrierPolicy())
 		case <-poll.C:
 		}
 	}
 }
 
-// late names a node that does not enforce what it should, and why.
+// late returns why a node does not enforce the wanted versions yet, or "".
 func (c *Cluster) late(ctx context.Context, want versions, nodes []*Node) (string, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := c.client.List(ctx, &list); err != nil {

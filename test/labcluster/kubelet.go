@@ -18,29 +18,29 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// AddressAnnotation on a Pod asks for its addresses: one of a family or both,
-// with a comma between. They may be any. Without it a pod gets the next free ones
-// of its node's ranges.
+// AddressAnnotation is the annotation of a Pod with its addresses: one address, or
+// one of each family with a comma between them. Any addresses are possible. A pod
+// without the annotation gets the next free addresses in the ranges of its node.
 const AddressAnnotation = "lab.sluice.dev/addresses"
 
-// addressRetry is how soon a pod whose address another one has asks again.
+// addressRetry is the time after which a pod whose address is in use is tried again.
 const addressRetry = 5 * time.Millisecond
 
-// kubelet stands in for the scheduler and for the kubelets of all nodes.
+// kubelet replaces the scheduler and the kubelets of all nodes.
 type kubelet struct {
 	cluster *Cluster
 	client  client.Client
 	turn    atomic.Uint64
 }
 
-// Reconcile brings a pod of the lab in step with its object.
+// Reconcile starts or stops a pod in the lab as its object requires.
 func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var pod corev1.Pod
 	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
 		return reconcile.Result{}, err
 	}
 	running := k.cluster.pods.get(r.NamespacedName)
-	// A pod that is gone has no UID.
+	// If the pod does not exist, its UID is empty.
 	if running != nil && (pod.UID != running.uid || finished(&pod)) {
 		if err := k.remove(r.NamespacedName, running); err != nil {
 			return reconcile.Result{}, err
@@ -48,7 +48,7 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 		running = nil
 	}
 	switch {
-	case pod.UID == "" || pod.Spec.SchedulerName == Nobody:
+	case pod.UID == "" || pod.Spec.SchedulerName == NoScheduler:
 		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil:
 		return reconcile.Result{}, k.end(ctx, &pod, running)
@@ -64,7 +64,7 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// bind gives the pod a node, in turn.
+// bind binds the pod to the next node in turn.
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := k.cluster.nodes[int(k.turn.Add(1)-1)%len(k.cluster.nodes)]
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name()}}
@@ -74,11 +74,11 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// run gives the pod a place and says so in its status.
+// run starts the pod in the lab and updates its status.
 func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, running *runningPod) (reconcile.Result, error) {
 	node := k.cluster.node(pod.Spec.NodeName)
 	if node == nil {
-		return reconcile.Result{}, nil // Somebody else's node.
+		return reconcile.Result{}, nil // The node is not in the lab.
 	}
 	if running == nil {
 		addresses, err := wantedAddresses(pod)
@@ -101,8 +101,8 @@ func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, running *runningPod)
 	return reconcile.Result{}, client.IgnoreNotFound(err)
 }
 
-// end takes the pod's place away, then the object: as with a real one, the
-// address is free a moment before the object goes.
+// end removes the pod from the lab, then its object. As in a real cluster, the
+// address is free shortly before the object is deleted.
 func (k *kubelet) end(ctx context.Context, pod *corev1.Pod, running *runningPod) error {
 	if running != nil {
 		if err := k.remove(client.ObjectKeyFromObject(pod), running); err != nil {
@@ -111,7 +111,7 @@ func (k *kubelet) end(ctx context.Context, pod *corev1.Pod, running *runningPod)
 	}
 	err := k.client.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting at the end: %w", err)
+		return fmt.Errorf("deleting the pod: %w", err)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (k *kubelet) remove(key types.NamespacedName, running *runningPod) error {
 	return nil
 }
 
-// place gives a pod its network namespace and servers.
+// place creates the network namespace and the servers of a pod.
 func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, error) {
 	out := &runningPod{uid: pod.UID, node: n}
 	host := n.host.Host
@@ -162,7 +162,7 @@ func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, erro
 	return out, nil
 }
 
-// setRunning writes the status of a pod that runs.
+// setRunning sets the status of a running pod.
 func setRunning(pod *corev1.Pod, running *runningPod) {
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodRunning
@@ -192,7 +192,7 @@ func setRunning(pod *corev1.Pod, running *runningPod) {
 	}
 }
 
-// wantedAddresses reads the pod's annotation.
+// wantedAddresses parses the annotation of a pod.
 func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	text := pod.Annotations[AddressAnnotation]
 	if text == "" {
@@ -209,7 +209,7 @@ func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// node gives a node by name, nil if the lab has none of it.
+// node returns a node by name, or nil.
 func (c *Cluster) node(name string) *Node {
 	for _, n := range c.nodes {
 		if n.Name() == name {
@@ -219,7 +219,7 @@ func (c *Cluster) node(name string) *Node {
 	return nil
 }
 
-// taken reports whether a pod has one of the addresses.
+// taken reports whether a running pod has one of the addresses.
 func (c *Cluster) taken(addresses []netip.Addr) bool {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// emptyRetry is how soon a namespace is looked at again that is not empty yet.
+// emptyRetry is the time between two checks whether a namespace is empty.
 const emptyRetry = 20 * time.Millisecond
 
-// namespaceEnd stands in for the controller that finishes the deletion of a
-// namespace: it deletes everything in it, waits until that is gone, and lets the
-// namespace go.
+// namespaceEnd replaces the controller that finishes the deletion of a namespace. It
+// deletes the objects in the namespace, waits until they are gone, and removes the
+// finalizer.
 type namespaceEnd struct {
 	client    client.Client
 	objects   metadata.Interface
@@ -35,7 +35,7 @@ func newNamespaceEnd(c client.Client, config *rest.Config) (*namespaceEnd, error
 	}
 	lists, err := finder.ServerPreferredNamespacedResources()
 	if err != nil {
-		return nil, fmt.Errorf("asking for the kinds of objects: %w", err)
+		return nil, fmt.Errorf("listing the kinds of objects: %w", err)
 	}
 	out := &namespaceEnd{client: c}
 	for _, list := range lists {
@@ -53,7 +53,7 @@ func newNamespaceEnd(c client.Client, config *rest.Config) (*namespaceEnd, error
 	return out, err
 }
 
-// Reconcile does what is next for a namespace that is being deleted.
+// Reconcile takes the next step in the deletion of a namespace.
 func (e *namespaceEnd) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var namespace corev1.Namespace
 	if err := e.client.Get(ctx, r.NamespacedName, &namespace); err != nil {

@@ -28,7 +28,7 @@ type Node struct {
 	plugging sync.Mutex
 	services *lab.Services
 
-	// stateDir and credentials are folders that are mounted in the node's pod.
+	// stateDir and credentials are directories that are mounted in the node's pod.
 	stateDir, credentials string
 	link                  *kube.Link
 	apiServer             *rest.Config
@@ -50,7 +50,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.stateDir, err = c.server.Folder(name + "-state"); err != nil {
 		return nil, err
 	}
-	// As a kubelet makes it for a pod (hostPath, DirectoryOrCreate).
+	// A kubelet creates the directory of a hostPath volume with this mode.
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	return n, nil
 }
 
-// registerNode makes the Node object, as a kubelet does.
+// registerNode creates the Node object, as a kubelet does.
 func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:   n.Name(),
@@ -79,44 +79,44 @@ func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	object.Status.Addresses = append(object.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: n.Name()})
 	object.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(110, resource.DecimalSI)}
 	object.Status.Conditions = []corev1.NodeCondition{{
-		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "LabReady", Message: "the lab's stand-in for a kubelet runs",
+		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "LabReady", Message: "the kubelet of the lab runs",
 		LastTransitionTime: metav1.Now(), LastHeartbeatTime: metav1.Now(),
 	}}
 	if err := c.client.Status().Update(ctx, object); err != nil {
 		return err
 	}
-	// The API server marks new nodes, and a controller that does not run here
-	// takes that back.
+	// The API server adds a taint to new nodes. The controller that removes it does
+	// not run here.
 	object.Spec.Taints = nil
 	return c.client.Update(ctx, object)
 }
 
-// Name is the name of the Node object.
+// Name returns the name of the Node object.
 func (n *Node) Name() string { return n.host.Name() }
 
-// Host is the node in the lab.
+// Host returns the node in the lab.
 func (n *Node) Host() *lab.Node { return n.host }
 
-// StateDir is the directory that agent and dataplane share.
+// StateDir returns the directory that agent and dataplane share.
 func (n *Node) StateDir() string { return n.stateDir }
 
-// Link is the agent's way to the API server.
+// Link returns the link between the agent and the API server.
 func (n *Node) Link() *kube.Link { return n.link }
 
-// Agent is the newest agent of the node, Dataplane the newest dataplane.
+// Agent returns the agent that was started last.
 func (n *Node) Agent() *process.Process { return n.agent }
 
-// Dataplane is the newest dataplane of the node.
+// Dataplane returns the dataplane that was started last.
 func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
-// StartAgent starts an agent. The one before must have ended.
+// StartAgent starts an agent. The previous agent must have ended.
 func (n *Node) StartAgent() (err error) {
 	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
 	return err
 }
 
-// StartDataplane starts a dataplane. The one before must have ended: both would
-// listen at the same addresses.
+// StartDataplane starts a dataplane. The previous dataplane must have ended, because
+// both would listen on the same addresses.
 func (n *Node) StartDataplane() (err error) {
 	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err
@@ -136,14 +136,15 @@ func (n *Node) Prepare() error {
 	return nil
 }
 
-// StartUninstall starts what an operator starts on a node whose Enforcer was
-// deleted.
+// StartUninstall starts the process that the operator starts on a node after the
+// Enforcer was deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
 	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 
-// admit gives the node's agent its way to the API server, and what to say there.
+// admit creates the link and the credentials with which the node's agent connects to
+// the API server.
 func (n *Node) admit(ctx context.Context) error {
 	config, err := n.cluster.agentConfig(ctx, n.Name())
 	if err != nil {
@@ -159,7 +160,7 @@ func (n *Node) admit(ctx context.Context) error {
 	return writeCredentials(n.credentials, config)
 }
 
-// listen listens in the node's network.
+// listen listens in the network namespace of the node.
 func (n *Node) listen(network, address string) (listener net.Listener, err error) {
 	err = n.host.Do(func() (err error) {
 		listener, err = net.Listen(network, address)

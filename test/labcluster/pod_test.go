@@ -23,17 +23,18 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/labcluster"
 	"github.com/sluicenet/sluice/test/process"
 )
 
-const patience = time.Minute
+const timeout = time.Minute
 
-// TestPodAsShipped: the processes of a node work with the users, capabilities
-// and files of the pod that ships, and leave nothing but what is of others when
-// they uninstall.
-func TestPodAsShipped(t *testing.T) {
+// TestShippedPod checks that the processes of a node work with the users,
+// capabilities and mounts of the pod that ships, and that uninstalling removes
+// everything except the rules and marks of others.
+func TestShippedPod(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
@@ -93,11 +94,11 @@ func TestPodAsShipped(t *testing.T) {
 	}
 	for _, port := range []int{enforcer.AgentHealthPort, enforcer.DataplaneHealthPort} {
 		for _, path := range []string{"/healthz", "/readyz"} {
-			answers(t, node, port, path)
+			waitOK(t, node, port, path)
 		}
 	}
 	for _, port := range []int{enforcer.AgentMetricsPort, enforcer.DataplaneMetricsPort} {
-		answers(t, node, port, "/metrics")
+		waitOK(t, node, port, "/metrics")
 	}
 	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {
 		t.Errorf("tables %q", out)
@@ -107,7 +108,7 @@ func TestPodAsShipped(t *testing.T) {
 		t.Errorf("connections have marks %#x, want %#x among them", got, othersMark|accepted)
 	}
 
-	// What an operator does on a node whose Enforcer is deleted.
+	// The operator does this on a node after the Enforcer was deleted.
 	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
@@ -120,20 +121,20 @@ func TestPodAsShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers(t, node, enforcer.DataplaneHealthPort, "/readyz")
+	waitOK(t, node, enforcer.DataplaneHealthPort, "/readyz")
 	if diff := cmp.Diff(before, nft(t, node, "-a list ruleset")); diff != "" {
-		t.Errorf("rules of others (-before +after):\n%s", diff)
+		t.Errorf("table of the other program (-before +after):\n%s", diff)
 	}
 	if got := marksOf(t, node); !slices.Contains(got, othersMark) || slices.Contains(got, othersMark|accepted) {
-		t.Errorf("connections have marks %#x, want %#x without ours", got, othersMark)
+		t.Errorf("connections have marks %#x, want %#x without the bit of Sluice", got, othersMark)
 	}
 	if left, err := os.ReadDir(node.StateDir()); err != nil || len(left) > 0 {
-		t.Errorf("left in the state directory: %v, %v", left, err)
+		t.Errorf("the state directory still contains %v, error %v", left, err)
 	}
 	if err := uninstall.Stop(); err != nil {
 		t.Error(err)
 	}
-	// The cluster is closed with its processes running.
+	// Close stops processes that run.
 	for _, start := range []func() error{node.Prepare, node.StartDataplane, node.StartAgent} {
 		if err := start(); err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func TestPodAsShipped(t *testing.T) {
 	}
 }
 
-// statusOf reads what the kernel says about a process.
+// statusOf reads the /proc status of a process.
 func statusOf(t *testing.T, p *process.Process) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
@@ -159,9 +160,9 @@ func statusOf(t *testing.T, p *process.Process) map[string]string {
 	return out
 }
 
-// answers waits until a process on the node's loopback address says that all is
-// well.
-func answers(t *testing.T, node *labcluster.Node, port int, path string) {
+// waitOK waits until a process on the node's loopback address responds with status
+// 200.
+func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -170,29 +171,27 @@ func answers(t *testing.T, node *labcluster.Node, port int, path string) {
 			return c, err
 		},
 	}}
-	last := ""
-	for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	err := eventually.Poll(ctx, func(context.Context) error {
 		response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 		if err != nil {
-			last = err.Error()
-			continue
+			return err
 		}
 		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", response.Status, body)
 		}
-		last = fmt.Sprintf("%s: %s", response.Status, body)
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("port %d does not serve %s: %v\n%s\n%s", port, path, err, node.Agent().Log(), node.Dataplane().Log())
 	}
-	logs := []string{}
-	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
-		logs = append(logs, p.Log())
-	}
-	t.Fatalf("port %d does not answer %s: %s\n%s", port, path, last, strings.Join(logs, "\n"))
 }
 
-// others are rules that a node may have beside ours, with a bit of their own in
-// connection marks.
+// others is a table that another program on the node may have. It uses its own bit
+// in connection marks.
 const others = `
 table inet others {
 	chain forward {
@@ -202,10 +201,10 @@ table inet others {
 }
 `
 
-// othersMark is that bit, accepted ours.
+// othersMark is the bit of that table, accepted the bit of Sluice.
 const othersMark, accepted uint32 = 0x2000, 0x20
 
-// visit connects pod a with pod b. Conntrack remembers it for a while.
+// visit connects pod a to pod b. Conntrack keeps an entry for a while.
 func visit(t *testing.T, c *labcluster.Cluster) {
 	t.Helper()
 	from, err := c.End("default", "a")
@@ -217,14 +216,14 @@ func visit(t *testing.T, c *labcluster.Cluster) {
 		t.Fatal(err)
 	}
 	for _, address := range to.Addresses {
-		got, err := from.Host.Probe(t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), patience)
+		got, err := from.Host.Probe(t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), timeout)
 		if err != nil || got != lab.Connected {
 			t.Fatalf("from a to b: %s, %v", got, err)
 		}
 	}
 }
 
-// marksOf gives the marks of a node's connections.
+// marksOf returns the marks of the connections on a node.
 func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	t.Helper()
 	connections, err := node.Host().Connections()
@@ -237,7 +236,7 @@ func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	return out
 }
 
-// nft gives nft commands on a node: options and one command, or a file's text.
+// nft runs nft on a node, with arguments or with the text of a file.
 func nft(t *testing.T, node *labcluster.Node, commands string) string {
 	t.Helper()
 	cmd := exec.Command("nft", strings.Fields(commands)...)

@@ -8,16 +8,16 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// runningPod is a pod that has a place in the lab.
+// runningPod is a pod that runs in the lab.
 type runningPod struct {
 	uid  types.UID
 	node *Node
-	// pod is nil for one on the host's network.
+	// pod is nil for a pod in the host network.
 	pod     *lab.Pod
 	servers []*lab.Server
 }
 
-// pods are those that run.
+// pods are the running pods.
 type pods struct {
 	mu    sync.Mutex
 	byKey map[types.NamespacedName]*runningPod
@@ -41,7 +41,7 @@ func (p *pods) set(key types.NamespacedName, running *runningPod) {
 	p.byKey[key] = running
 }
 
-// Pod gives the pod's place in the lab, nil if it has none.
+// Pod returns a running pod, or nil if it does not run or is in the host network.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	running := c.pods.get(types.NamespacedName{Namespace: namespace, Name: name})
 	if running == nil {

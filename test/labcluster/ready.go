@@ -7,53 +7,61 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// objectTimeout is how long the stand-ins may take.
+// objectTimeout limits how long the kubelet and the namespace controller may take.
 const objectTimeout = time.Minute
 
 // WaitRunning waits until every pod of a namespace runs.
 func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
-	late := ""
-	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, objectTimeout, true, func(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+	defer cancel()
+	return eventually.Poll(ctx, func(ctx context.Context) error {
 		var list corev1.PodList
 		if err := c.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-			return false, err
+			return fmt.Errorf("listing pods: %w", err)
 		}
 		for i := range list.Items {
-			pod := &list.Items[i]
-			running := c.pods.get(client.ObjectKeyFromObject(pod))
-			if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning || running == nil || running.uid != pod.UID {
-				late = pod.Name
-				return false, nil
+			if pod := &list.Items[i]; !c.runs(pod) {
+				return fmt.Errorf("pod %s/%s does not run", namespace, pod.Name)
 			}
 		}
-		return true, nil
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("waiting for pod %s/%s to run: %w", namespace, late, err)
-	}
-	return nil
 }
 
-// WaitGone waits until objects are gone, or others of the same name are there.
+// runs reports whether a pod runs in the lab and in its status.
+func (c *Cluster) runs(pod *corev1.Pod) bool {
+	running := c.pods.get(client.ObjectKeyFromObject(pod))
+	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && running != nil && running.uid == pod.UID
+}
+
+// WaitGone waits until objects are deleted, or replaced by others of the same name.
 func (c *Cluster) WaitGone(ctx context.Context, objects ...client.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+	defer cancel()
 	for _, object := range objects {
 		uid := object.GetUID()
-		err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, objectTimeout, true, func(ctx context.Context) (bool, error) {
+		err := eventually.Poll(ctx, func(ctx context.Context) error {
 			err := c.client.Get(ctx, client.ObjectKeyFromObject(object), object)
 			switch {
 			case apierrors.IsNotFound(err):
-				return true, nil
-			case err == nil && uid == "":
+				return nil
+			case err != nil:
+				return fmt.Errorf("getting %s: %w", client.ObjectKeyFromObject(object), err)
+			case uid == "":
 				uid = object.GetUID()
 			}
-			return err == nil && object.GetUID() != uid, err
+			if object.GetUID() != uid {
+				return nil
+			}
+			return fmt.Errorf("%s is not deleted", client.ObjectKeyFromObject(object))
 		})
 		if err != nil {
-			return fmt.Errorf("waiting until %s is gone: %w", client.ObjectKeyFromObject(object), err)
+			return err
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// standIn starts the parts of a cluster that the lab stands in for.
+// standIn starts the replacements for scheduler, kubelet and namespace controller.
 func (c *Cluster) standIn() error {
 	mgr, err := manager.New(c.Config(), manager.Options{
 		Scheme:  kube.Scheme(),
@@ -21,27 +21,27 @@ func (c *Cluster) standIn() error {
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {
-		return fmt.Errorf("preparing the stand-ins: %w", err)
+		return fmt.Errorf("preparing the controllers: %w", err)
 	}
-	// Several clusters may be in one process.
+	// A process may run several clusters.
 	again := true
 	options := controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 1}
 	kubelet := &kubelet{cluster: c, client: mgr.GetClient()}
 	if err := builder.ControllerManagedBy(mgr).For(&corev1.Pod{}).WithOptions(options).Complete(kubelet); err != nil {
-		return fmt.Errorf("preparing the kubelet's stand-in: %w", err)
+		return fmt.Errorf("preparing the kubelet: %w", err)
 	}
 	end, err := newNamespaceEnd(c.client, c.Config())
 	if err != nil {
-		return fmt.Errorf("preparing the namespaces' stand-in: %w", err)
+		return fmt.Errorf("preparing the namespace controller: %w", err)
 	}
 	if err := builder.ControllerManagedBy(mgr).For(&corev1.Namespace{}).WithOptions(options).Complete(end); err != nil {
-		return fmt.Errorf("preparing the namespaces' stand-in: %w", err)
+		return fmt.Errorf("preparing the namespace controller: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.ended.Go(func() {
 		if err := mgr.Start(ctx); err != nil {
-			c.fault = fmt.Errorf("running the stand-ins: %w", err)
+			c.fault = fmt.Errorf("running the controllers: %w", err)
 		}
 	})
 	return nil

@@ -21,32 +21,32 @@ import (
 )
 
 const (
-	// allowedTime is how long a connection may take that is to be possible.
+	// allowedTime limits how long an allowed connection may take.
 	allowedTime = 10 * time.Second
-	// refusedTime is how long silence must last to be a refusal. Where refusals
-	// are answered, nobody waits for it.
-	refusedTime = 500 * time.Millisecond
-	// probesAtOnce bounds how many connections are opened together.
+	// deniedTime is the time after which a connection without a response counts as
+	// denied. A rejected connection ends earlier.
+	deniedTime = 500 * time.Millisecond
+	// probesAtOnce limits the number of connections that are opened at the same time.
 	probesAtOnce = 128
 )
 
-// End is who opens connections, and whom they are opened to.
+// End is an end of connections.
 type End struct {
 	Name string
 	Host *lab.Host
-	// Addresses are those to connect from and to. An address of the host's own
-	// choice is never taken.
+	// Addresses are the source and destination addresses of the connections. The
+	// kernel never chooses the source address.
 	Addresses []netip.Addr
 }
 
-// Target is what a connection is opened to.
+// Target is the destination port of a connection.
 type Target struct {
 	// Protocol is TCP, UDP, SCTP, or ICMP for an echo over either family.
 	Protocol flow.Protocol
 	Port     uint16
 }
 
-// String writes a target as TCP/80.
+// String returns the target, such as TCP/80.
 func (t Target) String() string {
 	if !t.Protocol.HasPorts() {
 		return t.Protocol.String()
@@ -54,8 +54,8 @@ func (t Target) String() string {
 	return fmt.Sprintf("%s/%d", t.Protocol, t.Port)
 }
 
-// Cell is one connection: what the policies say, by the word of the reference
-// judge, and what the wire did.
+// Cell is one connection: the verdict of the reference evaluator, and the result of
+// opening the connection.
 type Cell struct {
 	From, To string
 	Target   Target
@@ -64,22 +64,22 @@ type Cell struct {
 	Got      lab.Result
 }
 
-// Agrees reports whether the wire did what the policies say.
+// Agrees reports whether the result agrees with the verdict.
 func (c *Cell) Agrees() bool { return c.Want == (c.Got == lab.Connected) }
 
-// String writes a cell in one line.
+// String returns the cell in one line.
 func (c *Cell) String() string {
-	word := "refused"
+	word := "denied"
 	if c.Want {
 		word = "allowed"
 	}
-	return fmt.Sprintf("%s to %s %s (%s): policies say %s, the wire says %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
+	return fmt.Sprintf("%s to %s %s (%s): the verdict is %s, the result is %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
 }
 
-// Table is every connection from each of some ends to each other, and to itself.
+// Table has the connections from each end to each end, including itself.
 type Table []Cell
 
-// Differences gives the cells in which wire and policies differ.
+// Differences returns the cells in which verdict and result disagree.
 func (t Table) Differences() []string {
 	var out []string
 	for i := range t {
@@ -90,8 +90,8 @@ func (t Table) Differences() []string {
 	return out
 }
 
-// Got gives what the wire did between two ends, and whether it was the same over
-// both families.
+// Got returns the result between two ends, and whether it is the same for both
+// address families.
 func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
 	same = true
 	found := false
@@ -104,7 +104,7 @@ func (t Table) Got(from, to string, target Target) (result lab.Result, same bool
 	return result, found && same
 }
 
-// End gives a pod as an end.
+// End returns the end of a running pod.
 func (c *Cluster) End(namespace, name string) (End, error) {
 	pod := c.Pod(namespace, name)
 	if pod == nil {
@@ -113,7 +113,7 @@ func (c *Cluster) End(namespace, name string) (End, error) {
 	return End{Name: namespace + "/" + name, Host: pod.Host, Addresses: pod.Addresses()}, nil
 }
 
-// Objects lists what verdicts depend on, as the API server has it now.
+// Objects lists the objects that verdicts depend on.
 func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	var out cluster.Objects
 	var namespaces corev1.NamespaceList
@@ -139,7 +139,7 @@ func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	return out, nil
 }
 
-// Plan says what the policies, as they are now, mean for every connection.
+// Plan returns a table with the verdict for every connection.
 func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	objects, err := c.Objects(ctx)
 	if err != nil {
@@ -159,8 +159,8 @@ func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table
 	return out, nil
 }
 
-// flows are the connections from one end to another: one for each pair of
-// addresses of a family.
+// flows returns the connections from one end to another: one for each pair of
+// addresses of the same family.
 func flows(from, to End, target Target) []flow.Flow {
 	var out []flow.Flow
 	for _, src := range from.Addresses {
@@ -181,7 +181,7 @@ func flows(from, to End, target Target) []flow.Flow {
 	return out
 }
 
-// Table plans every connection and opens it.
+// Table plans the table and opens its connections.
 func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	table, err := c.Plan(ctx, ends, targets)
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Tabl
 	return table, c.Open(ctx, table, ends)
 }
 
-// Open opens every connection of a table, perhaps once more.
+// Open opens every connection of a table. It can be called again.
 func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	hosts := map[string]*lab.Host{}
 	for _, e := range ends {
@@ -199,9 +199,10 @@ func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	return table.probe(ctx, hosts)
 }
 
-// probe opens every connection. Raw sockets of one host hear of the refusals of
-// each other's packets to an address, so of the targets over SCTP one is tried
-// after the other.
+// probe opens every connection. The probes of SCTP use raw sockets. Such a socket
+// also receives the ICMP errors for packets that other raw sockets of the host sent
+// to the same address. The targets over SCTP are therefore probed one after the
+// other.
 func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
 	var waves []Target
 	wave := map[Target][]*Cell{}
@@ -231,19 +232,19 @@ func probeAll(ctx context.Context, hosts map[string]*lab.Host, cells []*Cell) er
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
-			patience := refusedTime
+			timeout := deniedTime
 			if c.Want {
-				patience = allowedTime
+				timeout = allowedTime
 			}
-			c.Got, errs[i] = hosts[c.From].Probe(ctx, c.Flow.Protocol, c.Flow.Src, netip.AddrPortFrom(c.Flow.Dst, c.Flow.DstPort), patience)
+			c.Got, errs[i] = hosts[c.From].Probe(ctx, c.Flow.Protocol, c.Flow.Src, netip.AddrPortFrom(c.Flow.Dst, c.Flow.DstPort), timeout)
 		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
 
-// String draws who reaches whom, a block for each target. A cell that differs
-// from what the policies say is marked.
+// String returns the results as one matrix for each target. An exclamation mark
+// stands after results that disagree with the verdict.
 func (t Table) String() string {
 	var names []string
 	blocks := map[string]map[[2]string]string{}

@@ -26,7 +26,7 @@ func TestBlocks(t *testing.T) {
 				s.number, outsideAddress(s, 129), s.number, outsideAddress6(s, 129)))
 			s.holds("near -> x/* allowed", "far -> x/* denied", "far -> y/* allowed")
 		}},
-		"an except is overridden by another policy": {play: func(s *fixture) {
+		"another policy overrides an except": {play: func(s *fixture) {
 			except := `{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [
 				{ipBlock: {cidr: 10.244.0.0/16, except: [$ip4(y/b)/32]}}, {ipBlock: {cidr: "fd00:10:244::/48", except: ["$ip6(y/b)/128"]}}]}]}`
 			s.apply("x/except", except)
@@ -46,7 +46,7 @@ func TestBlocks(t *testing.T) {
 			s.apply("x/out", fmt.Sprintf(`{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 172.20.%d.0/24}}, {ipBlock: {cidr: "fd20:%x::/32"}}], ports: [{port: 80}]}]}`, s.number, s.number))
 			s.holds("x/* -> near TCP 80 allowed", "x/* -> near TCP 81 denied", "x/* -> near UDP 80 denied", "x/* -> y/* denied", "near -> x/* allowed")
 		}},
-		"a block of one family leaves the other closed": {play: func(s *fixture) {
+		"a block of one family allows nothing of the other family": {play: func(s *fixture) {
 			s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}`)
 			s.must(s.cluster.WaitEnforced(s.Context()))
 			s.check("y/* -> x/b allowed")

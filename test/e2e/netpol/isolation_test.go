@@ -51,7 +51,7 @@ func TestIsolation(t *testing.T) {
 			s.apply("y/in", `{podSelector: {matchLabels: {pod: b}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
 			s.holds("x/a -> y/a allowed", "x/a -> y/b denied", "x/a -> z/a denied", "z/a -> y/b allowed")
 		}},
-		"policyTypes Egress makes ingress rules idle": {play: func(s *fixture) {
+		"with policyTypes Egress, ingress rules have no effect": {play: func(s *fixture) {
 			s.apply("x/out", `{podSelector: {}, policyTypes: [Egress], ingress: [{from: [{podSelector: {matchLabels: {pod: none}}}]}]}`)
 			s.holds("y/* -> x/* allowed", "x/* -> */* denied")
 		}},
@@ -59,12 +59,12 @@ func TestIsolation(t *testing.T) {
 			s.apply("x/both", `{podSelector: {matchLabels: {pod: a}}, egress: [{to: [{podSelector: {}}]}]}`)
 			s.holds("*/* -> x/a denied", "x/a -> x/b allowed", "x/a -> y/* denied")
 		}},
-		"replies go out of a pod that may not open": {play: func(s *fixture) {
+		"replies leave a pod that may not open connections": {play: func(s *fixture) {
 			s.apply("x/deny", denyEgress)
 			s.apply("y/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: z}}}]}]}`)
 			s.holds("z/* -> x/* allowed", "y/* -> x/* allowed", "x/* -> y/* denied", "z/* -> y/* allowed", "x/* -> z/* denied")
 		}},
-		"overlapping policies are united": {play: func(s *fixture) {
+		"overlapping policies are combined": {play: func(s *fixture) {
 			s.apply("x/one", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [a, b]}]},
 				ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 			s.apply("x/two", `{podSelector: {matchExpressions: [{key: pod, operator: In, values: [b, c]}]},

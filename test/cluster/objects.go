@@ -1,7 +1,7 @@
 // Package cluster generates the API objects of clusters for tests and benchmarks.
 // Realistic generates a large cluster that resembles those in production. Random
-// generates a small one in which names, labels and addresses often collide. The
-// same seed gives the same objects.
+// generates a small one in which names, labels and addresses often collide. Both
+// always generate the same objects from the same seed.
 package cluster
 
 import (

@@ -277,7 +277,8 @@ func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	return policy
 }
 
-// Seeded returns a random source of choices. The same seed gives the same choices.
+// Seeded returns a random source of choices. The same seed leads to the same
+// choices.
 func Seeded(seed uint64) Choose {
 	return rand.New(rand.NewPCG(seed, 0)).IntN
 }

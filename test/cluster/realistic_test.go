@@ -21,7 +21,7 @@ func TestRealisticHasTheRequestedSize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			objects := cluster.NewRealistic(1, size).Objects()
 			if diff := cmp.Diff(objects, cluster.NewRealistic(1, size).Objects()); diff != "" {
-				t.Errorf("the same seed gives another cluster:\n%s", diff)
+				t.Errorf("the same seed generates another cluster:\n%s", diff)
 			}
 			if len(objects.Policies) != size.Policies {
 				t.Errorf("policies: got %d, want %d", len(objects.Policies), size.Policies)

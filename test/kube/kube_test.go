@@ -96,7 +96,7 @@ func TestStoredPods(t *testing.T) {
 
 // TestUser checks that a user without roles has no rights.
 func TestUser(t *testing.T) {
-	client := server.ClientFor(t, server.User(t, "nobody"))
+	client := server.ClientFor(t, server.User(t, "user-without-roles"))
 	err := client.List(t.Context(), &corev1.PodList{})
 	if !apierrors.IsForbidden(err) {
 		t.Errorf("listing pods without a role: %v, want Forbidden", err)
@@ -135,7 +135,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestGet checks the table that a test gets in place of the output of kubectl.
+// TestGet checks that Get returns the output of `kubectl get`.
 func TestGet(t *testing.T) {
 	namespace := server.Namespace(t)
 	status := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}

@@ -43,7 +43,7 @@ func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 }
 
 // User creates a user and returns a configuration for its clients. The user has
-// the rights of the roles that are bound to its name or its groups.
+// only the rights of the roles that are bound to its name or its groups.
 func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, nil)

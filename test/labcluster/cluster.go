@@ -50,7 +50,7 @@ type Cluster struct {
 	// pods are the running pods.
 	pods *pods
 
-	// widening guards the addresses of the world and the services of the nodes.
+	// widening guards the addresses of the outside host and the services of the nodes.
 	widening sync.Mutex
 
 	cancel context.CancelFunc
@@ -160,8 +160,7 @@ func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 // Nodes returns all nodes.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// Outside is the host outside of every node. It answers to what addresses it is
-// given.
+// Outside adds addresses to the host outside of all nodes, and returns the host.
 func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	c.widening.Lock()
 	defer c.widening.Unlock()

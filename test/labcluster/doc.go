@@ -16,12 +16,13 @@
 // The package has minimal replacements for three parts of a cluster:
 //
 //   - the scheduler, which binds pods to the nodes in turn;
-//   - the kubelet, which gives a pod a network namespace, addresses in the ranges of
-//     its node, a server on each of its container ports, and a status;
+//   - the kubelet, which creates the network namespace of a pod with addresses in the
+//     ranges of its node, starts a server on each container port, and sets the status;
 //   - the controller that deletes the objects in a deleted namespace.
 //
 // # Cleanup
 //
-// When this process ends, the kernel removes all network namespaces; see package
-// lab. Agents, dataplanes and the API server end, and all files are removed.
+// When this process ends, even if it is killed, the kernel removes all network
+// namespaces; see package lab. Agents, dataplanes and the API server end, and all
+// files are removed.
 package labcluster

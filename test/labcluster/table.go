@@ -39,7 +39,7 @@ type End struct {
 	Addresses []netip.Addr
 }
 
-// Target is the destination port of a connection.
+// Target is the protocol and the destination port of a connection.
 type Target struct {
 	// Protocol is TCP, UDP, SCTP, or ICMP for an echo over either family.
 	Protocol flow.Protocol
@@ -244,7 +244,7 @@ func probeAll(ctx context.Context, hosts map[string]*lab.Host, cells []*Cell) er
 }
 
 // String returns the results as one matrix for each target. An exclamation mark
-// stands after results that disagree with the verdict.
+// follows each result that disagrees with the verdict.
 func (t Table) String() string {
 	var names []string
 	blocks := map[string]map[[2]string]string{}

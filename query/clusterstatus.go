@@ -15,10 +15,6 @@ import (
 // maxProblems is the number of problems that the text lists for each kind.
 const maxProblems = 20
 
-// heartbeatLimit is the age of a heartbeat above which its node counts as one that
-// does not enforce.
-const heartbeatLimit = time.Minute
-
 // Reports are the objects in which the operator and the agents report.
 type Reports struct {
 	// Enforcer is nil if the cluster has none.
@@ -96,7 +92,7 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	if s.Heartbeat == nil {
 		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: "its agent has not reported yet"}}
 	}
-	if now.Sub(s.Heartbeat.Time) > heartbeatLimit {
+	if now.Sub(s.Heartbeat.Time) > v1alpha1.HeartbeatTimeout {
 		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: fmt.Sprintf("its agent last reported %s ago", age(now, s.Heartbeat.Time))}}
 	}
 	var problems []Problem

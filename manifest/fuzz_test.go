@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/manifest"
 )
 
-// FuzzRead: no input makes the reader panic, and what it refuses it refuses
-// with faults that name the file.
+// FuzzRead checks that no input makes Read panic, and that every error names the
+// file.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		podYAML, policyYAML, podYAML + "---\n" + policyYAML,
@@ -27,13 +27,13 @@ func FuzzRead(f *testing.F) {
 			set.Snapshot().Policies()
 			return
 		}
-		var faults inventory.Errors
-		if !errors.As(err, &faults) || len(faults) == 0 {
-			t.Fatalf("error %v is not a list of faults", err)
+		var errs inventory.Errors
+		if !errors.As(err, &errs) || len(errs) == 0 {
+			t.Fatalf("error %v is not inventory.Errors", err)
 		}
-		for _, fault := range faults {
-			if !strings.HasPrefix(fault.Error(), manifest.StdinName) {
-				t.Fatalf("fault %q does not name the file", fault)
+		for _, e := range errs {
+			if !strings.HasPrefix(e.Error(), manifest.StdinName) {
+				t.Fatalf("error %q does not name the file", e)
 			}
 		}
 	})

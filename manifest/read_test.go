@@ -52,7 +52,7 @@ spec:
 
 const policyJSON = `{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"%s"},"spec":{"podSelector":{}}}`
 
-// write lays out files under a new directory and gives its path.
+// write writes files to a new directory and returns its path.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,12 +68,12 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// read reads one text as standard input.
+// read reads a text as standard input.
 func read(text string) (*inventory.Set, error) {
 	return manifest.Read([]string{manifest.Stdin}, strings.NewReader(text))
 }
 
-// names lists what was read, one "kind namespace/name" each.
+// names returns "kind namespace/name" for each object.
 func names(s *inventory.Set) []string {
 	var out []string
 	for _, o := range s.Namespaces {
@@ -101,9 +101,9 @@ func TestReadForms(t *testing.T) {
 		"stream":                           {podYAML + "---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
 		"marker with comment":              {"--- # first\n" + podYAML + "--- \n# nothing\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
 		"document end and directive":       {"%YAML 1.1\n---\n" + podYAML + "...\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
-		"windows line ends":                {strings.ReplaceAll(podYAML+"---\n"+policyYAML, "\n", "\r\n"), []string{"Pod default/web", "NetworkPolicy default/db"}},
+		"Windows line breaks":              {strings.ReplaceAll(podYAML+"---\n"+policyYAML, "\n", "\r\n"), []string{"Pod default/web", "NetworkPolicy default/db"}},
 		"byte order mark":                  {"\xef\xbb\xbf" + podYAML, []string{"Pod default/web"}},
-		"content behind the marker":        {"--- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n", []string{"Namespace a"}},
+		"content after the marker":         {"--- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n", []string{"Namespace a"}},
 		"JSON":                             {fmt.Sprintf(policyJSON, "a"), []string{"NetworkPolicy default/a"}},
 		"JSON stream":                      {fmt.Sprintf(policyJSON, "a") + fmt.Sprintf(policyJSON, "b") + "\n", []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
 		"JSON then YAML":                   {fmt.Sprintf(policyJSON, "a") + "\n---\n" + podYAML, []string{"Pod default/web", "NetworkPolicy default/a"}},
@@ -111,8 +111,8 @@ func TestReadForms(t *testing.T) {
 		"List":                             {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Node, metadata: {name: n1}}\n", []string{"Namespace a", "Node n1"}},
 		"List in JSON":                     {`{"apiVersion":"v1","kind":"List","items":[` + fmt.Sprintf(policyJSON, "a") + `,` + fmt.Sprintf(policyJSON, "b") + `]}`, []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
 		"List in a List":                   {"kind: List\nitems:\n- kind: NamespaceList\n  items:\n  - metadata: {name: a}\n", []string{"Namespace a"}},
-		"PodList whose items say no kind":  {`{"kind":"PodList","apiVersion":"v1","items":[` + fmt.Sprintf(bareItem, "a", 1) + `,` + fmt.Sprintf(bareItem, "b", 2) + `]}`, []string{"Pod x/a", "Pod x/b"}},
-		"empty list beside something":      {"kind: PodList\nitems: []\n---\n" + podYAML, []string{"Pod default/web"}},
+		"PodList with items without kind":  {`{"kind":"PodList","apiVersion":"v1","items":[` + fmt.Sprintf(bareItem, "a", 1) + `,` + fmt.Sprintf(bareItem, "b", 2) + `]}`, []string{"Pod x/a", "Pod x/b"}},
+		"empty list and another object":    {"kind: PodList\nitems: []\n---\n" + podYAML, []string{"Pod default/web"}},
 		"null items":                       {"kind: List\nitems: null\n---\n" + podYAML, []string{"Pod default/web"}},
 		"a label that looks like a number": {"apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {1: \"2\"}}\n", []string{"Namespace a"}},
 	}
@@ -220,7 +220,7 @@ func TestReadErrors(t *testing.T) {
 			policy("  podSelector: {}\n  ingress:\n  - form:\n    - podSelector: {}\n"),
 			[]string{`standard input:8: NetworkPolicy default/db: spec.ingress[0].form: unknown field; did you mean "from"?`},
 		},
-		"S61 a field at the wrong place": {
+		"S61 a field in the wrong place": {
 			policy("  podSelector: {}\n  ingress:\n  - podSelector: {}\n"),
 			[]string{"standard input:8: NetworkPolicy default/db: spec.ingress[0].podSelector: unknown field; want one of from, ports"},
 		},
@@ -232,7 +232,7 @@ func TestReadErrors(t *testing.T) {
 			policy("  podSelector: {}\n  egress:\n    to: []\n"),
 			[]string{"standard input:7: NetworkPolicy default/db: spec.egress: is an object, must be a list; begin its entries with a dash"},
 		},
-		"S61 a label that is no string": {
+		"S61 a label that is not a string": {
 			policy("  podSelector:\n    matchLabels:\n      enabled: yes\n"),
 			[]string{"standard input:8: NetworkPolicy default/db: spec.podSelector.matchLabels.enabled: is the boolean true, must be a string; put it in quotes"},
 		},
@@ -244,7 +244,7 @@ func TestReadErrors(t *testing.T) {
 			policy("  podSelector: {}\n  ingress:\n  - ports:\n    - port: 80\n      endPort: 99999999999\n"),
 			[]string{"standard input:10: NetworkPolicy default/db: spec.ingress[0].ports[0].endPort: 99999999999 is too large a number"},
 		},
-		"S61 several faults of one object": {policy("  podSelektor: {}\n  ingress:\n  - ports: 80\n"), []string{
+		"S61 several errors in one object": {policy("  podSelektor: {}\n  ingress:\n  - ports: 80\n"), []string{
 			"standard input:8: NetworkPolicy default/db: spec.ingress[0].ports: is the number 80, must be a list",
 			`standard input:6: NetworkPolicy default/db: spec.podSelektor: unknown field; did you mean "podSelector"?`,
 		}},
@@ -252,21 +252,21 @@ func TestReadErrors(t *testing.T) {
 			`{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"a"},` + "\n" + `"spec":{"podSelector":{},` + "\n" + `"podSelector":{}}}`,
 			[]string{"standard input:2: NetworkPolicy default/a: spec.podSelector: the field is given twice; keep one"},
 		},
-		"S61 no pod address":      {pod("  podIPs:\n  - ip: 10.0.0.1\n  - ip: 10.0.0.300\n"), []string{`standard input:8: Pod default/web: status.podIPs[1].ip: "10.0.0.300" is not an IP address`}},
-		"S61 a pod's wrong type":  {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  hostNetwork: \"yes\"\n", []string{`standard input:6: Pod default/web: spec.hostNetwork: is the string "yes", must be true or false; if it is in quotes, remove them`}},
-		"S61 no container port":   {"apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - ports:\n    - {name: http, containerPort: 80000}\n", []string{"standard input:7: Pod default/web: spec.containers[0].ports[0].containerPort: 80000 is not a port: want 1 to 65535"}},
-		"S61 no node address":     {"apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus:\n  addresses:\n  - {type: InternalIP, address: n.example}\n", []string{`standard input:6: Node n1: status.addresses[0].address: "n.example" is not an IP address`}},
-		"S61 two pods of a name":  {podYAML + "---\n" + strings.Replace(podYAML, "10.0.0.1", "10.0.0.2", 2), []string{"standard input:17: Pod default/web: is in the input twice with different content, first at standard input:1; remove one or rename it"}},
-		"S61 no kind":             {"apiVersion: v1\nmetadata: {name: a}\n", []string{"standard input:1: object default/a: kind: missing; write the kind of the object, such as kind: NetworkPolicy"}},
-		"S61 no apiVersion":       {"kind: NetworkPolicy\nmetadata: {name: a}\n", []string{"standard input:1: NetworkPolicy default/a: apiVersion: missing; write apiVersion: networking.k8s.io/v1"}},
-		"S61 an old apiVersion":   {"apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a}\n", []string{`standard input:1: NetworkPolicy default/a: apiVersion: "extensions/v1beta1" is not served by any supported Kubernetes; write apiVersion: networking.k8s.io/v1`}},
-		"S61 no name":             {"apiVersion: v1\nkind: Namespace\nmetadata:\n  labels: {a: b}\n", []string{"standard input:3: Namespace without a name: metadata.name: missing; give the Namespace a name"}},
-		"S61 an impossible name":  {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is not a valid name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
-		"S61 a scalar":            {"hello\n", []string{"standard input:1: is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)"}},
-		"S61 nothing":             {"", []string{"standard input: is empty; want YAML or JSON with Kubernetes objects"}},
-		"S61 nothing of interest": {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node or NetworkPolicy, only kinds that do not affect policies (such as Service)"}},
-		"S61 UTF-16":              {"\xff\xfek\x00", []string{"standard input: is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}},
-		"S61 an item of a list":   {"kind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: [n1]\n", []string{"standard input:6: Node without a name: metadata.name: is a list, must be a string"}},
+		"S61 an invalid pod address":    {pod("  podIPs:\n  - ip: 10.0.0.1\n  - ip: 10.0.0.300\n"), []string{`standard input:8: Pod default/web: status.podIPs[1].ip: "10.0.0.300" is not an IP address`}},
+		"S61 a wrong type in a pod":     {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  hostNetwork: \"yes\"\n", []string{`standard input:6: Pod default/web: spec.hostNetwork: is the string "yes", must be true or false; if it is in quotes, remove them`}},
+		"S61 an invalid container port": {"apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - ports:\n    - {name: http, containerPort: 80000}\n", []string{"standard input:7: Pod default/web: spec.containers[0].ports[0].containerPort: 80000 is not a port: want 1 to 65535"}},
+		"S61 an invalid node address":   {"apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus:\n  addresses:\n  - {type: InternalIP, address: n.example}\n", []string{`standard input:6: Node n1: status.addresses[0].address: "n.example" is not an IP address`}},
+		"S61 two pods of a name":        {podYAML + "---\n" + strings.Replace(podYAML, "10.0.0.1", "10.0.0.2", 2), []string{"standard input:17: Pod default/web: is in the input twice with different content, first at standard input:1; remove one or rename it"}},
+		"S61 no kind":                   {"apiVersion: v1\nmetadata: {name: a}\n", []string{"standard input:1: object default/a: kind: missing; write the kind of the object, such as kind: NetworkPolicy"}},
+		"S61 no apiVersion":             {"kind: NetworkPolicy\nmetadata: {name: a}\n", []string{"standard input:1: NetworkPolicy default/a: apiVersion: missing; write apiVersion: networking.k8s.io/v1"}},
+		"S61 an old apiVersion":         {"apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a}\n", []string{`standard input:1: NetworkPolicy default/a: apiVersion: "extensions/v1beta1" is not served by any supported Kubernetes; write apiVersion: networking.k8s.io/v1`}},
+		"S61 no name":                   {"apiVersion: v1\nkind: Namespace\nmetadata:\n  labels: {a: b}\n", []string{"standard input:3: Namespace without a name: metadata.name: missing; give the Namespace a name"}},
+		"S61 an impossible name":        {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is not a valid name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
+		"S61 a scalar":                  {"hello\n", []string{"standard input:1: is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)"}},
+		"S61 empty input":               {"", []string{"standard input: is empty; want YAML or JSON with Kubernetes objects"}},
+		"S61 only other kinds":          {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node or NetworkPolicy, only kinds that do not affect policies (such as Service)"}},
+		"S61 UTF-16":                    {"\xff\xfek\x00", []string{"standard input: is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}},
+		"S61 an item of a list":         {"kind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: [n1]\n", []string{"standard input:6: Node without a name: metadata.name: is a list, must be a string"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestLongList(t *testing.T) {
 			}
 		})
 	}
-	t.Run("items that say no kind", func(t *testing.T) {
+	t.Run("items without a kind", func(t *testing.T) {
 		text := "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n"
 		for i := range 1000 {
 			text += fmt.Sprintf("- metadata:\n    name: p%d\n  spec:\n    podSelector: {matchLabels: {app: a%d}}\n    policyTypes: [Egress]\n", i, i)

@@ -15,8 +15,8 @@ func compileCommand() *cobra.Command {
 		Use:   "compile -f DIR --node NAME --state-dir DIR",
 		Short: "Publish the tree of a node without an API server",
 		Long: `Compiles the policies for one node and publishes the tree in the state directory, where
-a running dataplane enforces it. If the manifests have an error, the state
-directory stays as it is.
+a running dataplane enforces it. If the manifests have an error, the
+state directory does not change.
 
 It rejects the state directory of a running agent, because the tree would replace the
 one that the node enforces.`,

@@ -131,9 +131,10 @@ undeploy: dist ## Delete the Enforcer, which cleans the nodes, then everything e
 ##@ Check
 
 .PHONY: lint
-lint: ## Check style and import directions, and that the import rules work
+lint: ## Check style, words and import directions, and that the import rules work
 	$(tool) golangci-lint run ./...
 	cd hack/olm && $(GO) tool -modfile=../tools/go.mod golangci-lint run --build-tags=containers_image_openpgp ./...
+	$(GO) run ./hack/words .
 	$(GO) run ./hack/importrule "$$($(tool) -n golangci-lint)"
 
 .PHONY: vulncheck

@@ -14,7 +14,7 @@ var (
 // to every pod without a status, in the order of the input, and returns the
 // number of those pods. Pods on the host network get no address, nor do pods
 // that come after the IPv4 range is used up. Output that relies on these
-// addresses should say so.
+// addresses should mention it.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

@@ -33,7 +33,7 @@ type Error struct {
 	Object string
 	// Field is the path of the field, such as spec.ingress[0].from[1], or "".
 	Field string
-	// Message says what is wrong and how to fix it.
+	// Message describes the error and how to fix it.
 	Message string
 }
 

@@ -32,7 +32,7 @@ func (s *Set) Notes() []string {
 	return notes
 }
 
-// few joins the first names of a list, and says how many follow.
+// few joins the first names of a list and appends the number of the others.
 func few(names []string) string {
 	if len(names) > namesShown {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesShown], ", "), len(names)-namesShown)

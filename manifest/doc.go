@@ -12,7 +12,7 @@
 // of a policy that the API server accepts, such as a CIDR with a typo, are not
 // errors of Read: package policy reports them as errors of the policy.
 //
-// The values in YAML are those that kubectl reads, because both use version 2 of
+// YAML has the same values as for kubectl, because both use version 2 of
 // the YAML parser. Version 3 parses the text again to find the line of an error.
 // A list in block style is split into its items by lines and decoded in
 // parallel: the parser alone would use one processor.

@@ -12,7 +12,7 @@ import (
 )
 
 // parseYAML parses one YAML document. Only comments may follow it in the text.
-// The values are those that kubectl reads: an unquoted yes is a boolean. The
+// The values are the same as for kubectl: an unquoted yes is a boolean. The
 // error is a syntaxErrors.
 func parseYAML(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
@@ -113,7 +113,7 @@ func explainYAML(message string) string {
 
 // duplicateKeys returns an error for each key that a mapping has twice, and for
 // each merge key that follows a key which it also sets: kubectl then takes the
-// merged value although YAML says that the key overrides it.
+// merged value although in YAML the key overrides it.
 func duplicateKeys(node *yamlv3.Node) syntaxErrors {
 	if node == nil {
 		return nil

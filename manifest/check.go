@@ -196,23 +196,3 @@ func distance(a, b string) int {
 	}
 	return last[len(b)]
 }
-
-// fieldsOf returns the types of a struct's fields by their names in JSON.
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
-	fields := map[string]reflect.Type{}
-	collectFields(t, fields)
-	return fields
-}
-
-func collectFields(t reflect.Type, into map[string]reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && (name == "" || strings.Contains(options, "inline")):
-			collectFields(f.Type, into)
-		case name != "" && name != "-":
-			into[name] = f.Type
-		}
-	}
-}

@@ -53,7 +53,7 @@ func (d *decoder) lineOf(root, p path) int {
 // one item of such a list. jsonError is the error of reading the text as JSON,
 // if it looks like JSON.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
-	raw, err := yamlToJSON(d.text)
+	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
 		d.out.syntax = true
 		d.yamlErrors(err, jsonError)

@@ -167,7 +167,7 @@ func yamlUnits(file string, document chunk, minimum int) []unit {
 // decodeHead decodes a list without its items. It reports whether that is a
 // list.
 func decodeHead(head []byte, list *listObject) bool {
-	raw, err := yamlToJSON(head)
+	raw, err := yamlToJSON(head, "")
 	if err != nil {
 		return false
 	}

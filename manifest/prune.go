@@ -1,0 +1,183 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// readFields are the kinds of which only some fields are read, with the types
+// of those fields. Most fields of a pod in a cluster are not read.
+var readFields = map[string]map[string]reflect.Type{
+	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
+	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
+	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
+}
+
+// headerFields are the fields that are read of an object of any other kind.
+var headerFields = fieldsOf(reflect.TypeFor[header]())
+
+// yamlToJSON converts a YAML document to JSON. To save time it leaves out the
+// fields that are not read. defaultKind is the kind of objects that have none.
+func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
+	v, err := parseYAML(text)
+	if err != nil {
+		return nil, err
+	}
+	out, err := prune(v, defaultKind)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(out)
+}
+
+// fieldCache holds the results of fieldsOf.
+var fieldCache sync.Map
+
+// fieldsOf returns the types of a struct's fields by their names in JSON.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	if fields, ok := fieldCache.Load(t); ok {
+		return fields.(map[string]reflect.Type)
+	}
+	fields := map[string]reflect.Type{}
+	collectFields(t, fields)
+	fieldCache.Store(t, fields)
+	return fields
+}
+
+func collectFields(t reflect.Type, into map[string]reflect.Type) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && (name == "" || strings.Contains(options, "inline")):
+			collectFields(f.Type, into)
+		case name != "" && name != "-":
+			into[name] = f.Type
+		}
+	}
+}
+
+// prune converts an object, or a sequence of objects, to values that package
+// encoding/json can marshal.
+func prune(v any, defaultKind string) (any, error) {
+	if list, ok := v.([]any); ok {
+		return convertList(list, func(item any) (any, error) { return prune(item, defaultKind) })
+	}
+	object, ok := v.(map[any]any)
+	if !ok {
+		return convert(v, nil)
+	}
+	kind, _ := object["kind"].(string)
+	if kind == "" {
+		kind = defaultKind
+	}
+	out := make(map[string]any, len(object))
+	for k, e := range object {
+		name, ok := k.(string)
+		if !ok {
+			return nil, fmt.Errorf("the key %v is not a string", k)
+		}
+		value, keep, err := pruneField(kind, name, e)
+		if err != nil {
+			return nil, err
+		}
+		if keep {
+			out[name] = value
+		}
+	}
+	return out, nil
+}
+
+// pruneField converts one field of an object. keep is false if the field is not
+// read.
+func pruneField(kind, name string, v any) (value any, keep bool, err error) {
+	fields := readFields[kind]
+	switch {
+	case isList(kind) && name == "items":
+		value, err = prune(v, itemKind(kind))
+		return value, true, err
+	case isList(kind), kind == "NetworkPolicy":
+		value, err = convert(v, nil)
+		return value, true, err
+	case fields == nil:
+		fields = headerFields
+	}
+	if fields[name] == nil {
+		return nil, false, nil
+	}
+	value, err = convert(v, fields[name])
+	return value, true, err
+}
+
+// convert converts a value of the YAML parser to one that package encoding/json
+// can marshal. If t is a struct, it leaves out the keys that are not fields of
+// it. If t is nil, it keeps all.
+func convert(v any, t reflect.Type) (any, error) {
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := v.(type) {
+	case []any:
+		var element reflect.Type
+		if t != nil && t.Kind() == reflect.Slice {
+			element = t.Elem()
+		}
+		return convertList(v, func(item any) (any, error) { return convert(item, element) })
+	case map[any]any:
+		return convertMap(v, t)
+	default:
+		return v, nil
+	}
+}
+
+func convertMap(m map[any]any, t reflect.Type) (any, error) {
+	var fields map[string]reflect.Type
+	if t != nil && t.Kind() == reflect.Struct {
+		fields = fieldsOf(t)
+	}
+	out := make(map[string]any, len(m))
+	for k, e := range m {
+		name, err := keyName(k)
+		if err != nil {
+			return nil, err
+		}
+		field := fields[name]
+		if fields != nil && field == nil {
+			continue
+		}
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("the key %q is given twice, with and without quotes; keep one", name)
+		}
+		if out[name], err = convert(e, field); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func convertList(list []any, one func(any) (any, error)) (any, error) {
+	out := make([]any, len(list))
+	for i, item := range list {
+		var err error
+		if out[i], err = one(item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// keyName returns the name that a key has in JSON. In YAML, numbers and booleans
+// can be keys as well.
+func keyName(k any) (string, error) {
+	switch k := k.(type) {
+	case string:
+		return k, nil
+	case int, int64, uint64, float64, bool:
+		return fmt.Sprint(k), nil
+	default:
+		return "", fmt.Errorf("the key %v is not a string", k)
+	}
+}

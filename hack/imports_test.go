@@ -63,8 +63,8 @@ func TestTransitiveImports(t *testing.T) {
 	}
 }
 
-// dependencies returns the packages that the packages of a pattern link,
-// themselves included.
+// dependencies returns the packages that match a pattern and all packages that
+// they link.
 func dependencies(t *testing.T, pattern string) []string {
 	t.Helper()
 	command := exec.Command("go", "list", "-deps", pattern)
@@ -86,8 +86,8 @@ func within(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }
 
-// TestProgramsAreListed checks that every command of the project is either
-// shipped, and so checked above, or known not to be.
+// TestProgramsAreListed fails if there is a new command, so that its author adds it
+// to TestTransitiveImports if it is shipped.
 func TestProgramsAreListed(t *testing.T) {
 	entries, err := os.ReadDir("../cmd")
 	if err != nil {

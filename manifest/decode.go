@@ -38,7 +38,8 @@ func (d *decoder) fail(line int, object, field, message string) {
 	})
 }
 
-// lineOf returns the line in the file of the field p of the object at root.
+// lineOf returns the line number, within the file, of the field at path p in the
+// object at path root.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
 		d.nodes, d.parsed = parseNodes(d.text), true
@@ -71,8 +72,8 @@ func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	d.object(raw, root, itemKind(listKind), 0)
 }
 
-// yamlErrors reports why the text is not valid YAML, or why it is not valid
-// JSON if it is JSON for longer than it is YAML.
+// yamlErrors reports why the text is not valid YAML. If the JSON error is on the same
+// line as the first YAML error or on a later one, it reports the JSON error instead.
 func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	var errs syntaxErrors
 	if !errors.As(err, &errs) {
@@ -87,8 +88,8 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	}
 }
 
-// object decodes one object. root leads to it in the text. defaultKind is its
-// kind if it has none, as in lists that the API server writes.
+// object decodes one object. root is its path in the text. defaultKind is used if
+// the object has no kind, as in lists that the API server writes.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {

@@ -27,7 +27,7 @@ type Reports struct {
 type ClusterStatus struct {
 	TypeMeta
 	Cluster string `json:"cluster"`
-	// Enforced reports whether every node that should enforce does, and every
+	// Enforced reports whether every node that should enforce does so, and every
 	// policy is enforced.
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster has none.
@@ -86,7 +86,7 @@ func (s *ClusterStatus) addProblems(to *ObjectStatus, problems []Problem) {
 	}
 }
 
-// nodeProblems returns the problems of a node, the worst first.
+// nodeProblems returns the problems of a node, worst first.
 func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	s := &n.Status
 	if s.Heartbeat == nil {
@@ -169,7 +169,7 @@ func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.
 // createEnforcer is the command that creates an Enforcer.
 const createEnforcer = `  echo '{"apiVersion":"policy.sluice.dev/v1alpha1","kind":"Enforcer","metadata":{"name":"default"}}' | kubectl create -f -`
 
-// WriteText writes the status for people.
+// WriteText writes the status as human-readable text.
 func (s *ClusterStatus) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	if s.Enforcer == nil {

@@ -112,9 +112,9 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				t.Error("wire and policies agree")
 			}
 			round := r.Rounds[2]
-			// The other rules may also keep a connection of the previous round alive
-			// that a connection of this round continues by chance, because it has the
-			// same source port or is a ping.
+			// More connections may differ: the other rules may also keep alive a
+			// connection of the previous round. If a connection of this round has the
+			// same source port, or is a ping, it can continue that one by chance.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

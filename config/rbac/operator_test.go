@@ -45,8 +45,8 @@ func installOperator(t *testing.T) {
 	})
 }
 
-// TestOperatorMayNot checks that the operator has no rights that it does not need. Its
-// right to run privileged pods on nodes is powerful already.
+// TestOperatorMayNot checks that the operator has no rights that it does not need. One
+// right that it does need is powerful: it can run privileged pods on nodes.
 func TestOperatorMayNot(t *testing.T) {
 	installOperator(t)
 	const roles, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"

@@ -29,7 +29,7 @@ func containerFailures(pods []corev1.Pod) map[string]string {
 	return out
 }
 
-// failureOf returns why a container does not run, "" if it runs or starts.
+// failureOf returns why a container does not run, or "" if it is running or starting.
 func failureOf(c *corev1.ContainerStatus) string {
 	if c.State.Running != nil && c.Ready {
 		return ""
@@ -55,14 +55,14 @@ func lastLine(text string) string {
 // dataplaneContainerName is the container that evaluates packets.
 const dataplaneContainerName = "dataplane"
 
-// starting describes a dataplane that is not ready, and since when it starts.
+// starting describes why a dataplane is not ready. since is the creation time of its
+// pod, or the deletion timestamp if the pod is being replaced.
 type starting struct {
 	text  string
 	since time.Time
 }
 
-// startingDataplanes returns the nodes that have pods but no dataplane that is
-// ready.
+// startingDataplanes returns the nodes that have pods but no ready dataplane.
 func startingDataplanes(pods []corev1.Pod) map[string]starting {
 	out, ready := map[string]starting{}, map[string]bool{}
 	for i := range pods {

@@ -21,7 +21,7 @@ import (
 const (
 	// lintInterval is the minimum time between two runs of lint.
 	lintInterval = time.Second
-	// lintShare bounds lint to one part in lintShare of a processor: after a run,
+	// lintShare limits lint to 1/lintShare of the time of a processor: after a run,
 	// lint pauses for lintShare times the duration of the run.
 	lintShare = 20
 )
@@ -32,7 +32,7 @@ const (
 type findings struct {
 	reader client.Reader
 	log    logr.Logger
-	// changed is set when an object changed since the last run.
+	// changed is set if an object has changed since the last run.
 	changed trigger.Trigger
 
 	mu    sync.Mutex
@@ -51,9 +51,9 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 	return f.found[name], f.known
 }
 
-// run runs lint after changes until the context ends. After each run it calls
-// report with the policies whose findings changed. After the first run it calls
-// report with the result of all instead.
+// run runs lint once, and again whenever objects have changed, until the context ends.
+// After the first run, it calls report with all policies. After each later run, it
+// calls report with the policies whose findings changed.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

@@ -117,9 +117,9 @@ func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, see
 	return false, nil
 }
 
-// retryInterval is the time until the next attempt after a conflict. Without an
-// attempt the status could stay outdated, because the event of the conflicting write
-// may have come already.
+// retryInterval is the time until the next attempt after a conflict. The retry is
+// necessary: if the event of the conflicting write has already been handled, no
+// further event triggers a reconciliation, and the status would stay outdated.
 const retryInterval = 100 * time.Millisecond
 
 // find returns the PolicyStatus of a policy. It creates the object if there is
@@ -162,8 +162,8 @@ func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
 	}}
 }
 
-// remove deletes the PolicyStatus of a deleted policy. The garbage collector
-// would keep one without an owner.
+// remove deletes the PolicyStatus of a deleted policy. The garbage collector does
+// not delete an object without an owner.
 func (r *Reconciler) remove(ctx context.Context, name client.ObjectKey) error {
 	var held v1alpha1.PolicyStatus
 	if err := r.reader.Get(ctx, name, &held); err != nil {

@@ -34,10 +34,10 @@ func New(stateDir string, config Config) *Dataplane {
 	return d
 }
 
-// Run enforces, in the network namespace of the calling thread, until the context
-// ends or a worker fails. It waits for a first tree and changes nothing before.
+// Run enforces trees in the network namespace of the calling thread, until the context
+// ends or a worker fails. It changes nothing until there is a first tree.
 //
-// After Run, call Close. In between, Status still works, so that a server of the
+// Call Close after Run has returned. Status works until then, so that a server of the
 // status can be closed first.
 func (d *Dataplane) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -56,10 +56,10 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready returns a channel that is closed when the dataplane enforces, when it waits
-// for a first tree, or when it has rejected a tree. A process that serves the status
-// must wait for it: until then, another dataplane may be running on this node, and
-// its queues cannot be bound.
+// Ready returns a channel that is closed when the dataplane enforces a tree, waits for
+// a first tree, or has rejected a tree. Wait for it before serving the status: until
+// then, another dataplane may still be running on this node, and the queues that it
+// uses cannot be bound.
 func (d *Dataplane) Ready() <-chan struct{} { return d.ready }
 
 // handle enforces a tree, or rejects it because of an error.
@@ -75,7 +75,7 @@ func (d *Dataplane) handle(ctx context.Context, t *tree.Tree, err error) {
 		err = d.start(ctx, t)
 	}
 	if err != nil {
-		// The process ends and is started again.
+		// The process exits and is restarted.
 		d.stop(err)
 	}
 }
@@ -104,7 +104,7 @@ func (d *Dataplane) start(ctx context.Context, t *tree.Tree) error {
 	return nil
 }
 
-// Status returns the status of now.
+// Status returns the current status.
 func (d *Dataplane) Status() (report.Status, error) {
 	s := statusOf(d.config)
 	if e := d.engine.Load(); e != nil {

@@ -28,7 +28,7 @@ func (p toPort) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
 }
 
-// newWorker returns a worker that has bound no queue. The verdicts that it sends
+// newWorker returns a worker that is not bound to a queue. The verdicts that it sends
 // stay in its socket.
 func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	t.Helper()
@@ -182,8 +182,8 @@ func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	}
 }
 
-// The worker itself allocates nothing for a packet, with or without a subscriber.
-// go-nfqueue is left out.
+// The worker allocates no memory per packet, with or without a subscriber. The test
+// does not run go-nfqueue, so its allocations are not counted.
 func TestNoAllocations(t *testing.T) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		events := NewEvents()
@@ -232,8 +232,8 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// named is an evaluator that resolves names. It reports an error if that happens
-// after it was replaced.
+// named is an evaluator that resolves names. It reports an error if a name is
+// resolved after the evaluator was replaced.
 type named struct {
 	toPort
 	t        *testing.T
@@ -294,7 +294,7 @@ func TestEvents(t *testing.T) {
 			receive(tcp4(81, syn))
 		}
 		events.flush()
-		// The next event has the number of events that were missed before it.
+		// The next event reports how many events were missed before it.
 		all, got, missed := flood, 0, 0
 		for got+missed < all {
 			if len(denied.c) == 0 {

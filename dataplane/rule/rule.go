@@ -1,4 +1,4 @@
-// Package rule has the types between the compiler of policies and the dataplane:
+// Package rule defines the types that the policy compiler and the dataplane share:
 // the rules of one node, in which every selector, named port and default is already
 // resolved to numbers, and the decisions that follow from them. The package does not
 // depend on Kubernetes. The name of a policy is a string that it passes on.
@@ -150,8 +150,8 @@ type Block struct {
 	Excepts []netip.Prefix
 }
 
-// Match is a combination of ports and peers. It matches a flow if Ports has its port
-// and if Any, Classes or Blocks has its peer.
+// Match is a combination of ports and peers. It matches a flow if Ports contains the
+// flow's port, and if Any is set or Classes or Blocks contains the flow's peer.
 type Match struct {
 	// Ports are the matching ports. If it is empty, every port of every protocol
 	// matches, including protocols without ports.
@@ -217,7 +217,7 @@ const (
 // Owner is the owner of an address.
 type Owner struct {
 	Kind OwnerKind
-	// Class is valid only if Kind is RemotePod, then it is not 0, or LocalPod.
+	// Class is valid only if Kind is RemotePod or LocalPod. It is not 0 for a RemotePod.
 	Class Class
 	// Pod is valid only if Kind is LocalPod.
 	Pod PodID

@@ -15,7 +15,7 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// fixture publishes in one state directory and has the tree that was published last.
+// fixture publishes trees to a state directory. tree is the one published last.
 type fixture struct {
 	dir       string
 	publisher *statedir.Publisher

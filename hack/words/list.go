@@ -14,17 +14,17 @@ import (
 
 // A list is the content of words.yaml.
 type list struct {
-	// Skip has the paths that are not checked, with everything below them.
+	// Skip lists the paths that are not checked, including everything below them.
 	Skip []struct{ Path, Why string }
-	// Allow has patterns for text in which every word is allowed.
+	// Allow contains patterns for text in which every word is allowed.
 	Allow []exception
 	Words []*word
 }
 
 // A word is one entry: what to avoid and what to write instead.
 type word struct {
-	// Avoid has regular expressions for whole words, in lower case. A space
-	// matches any white space, also the end of a line.
+	// Avoid contains regular expressions for whole words, in lower case. A
+	// space matches any white space, including a line break.
 	Avoid   []string
 	Instead string
 	// Names means that the entry also applies to the names that Go code
@@ -109,7 +109,7 @@ func compile(expressions ...string) (*regexp.Regexp, error) {
 	return pattern, nil
 }
 
-// check returns the findings in files and folders, by file and line.
+// check returns the findings in files and folders, sorted by file and line.
 func (l *list) check(project fs.FS, paths []string) ([]finding, error) {
 	var found []finding
 	for _, root := range paths {

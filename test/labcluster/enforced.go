@@ -54,7 +54,8 @@ func (c *Cluster) makeBarrier(ctx context.Context) error {
 	return errors.Join(c.client.Create(ctx, barrierPod()), c.client.Create(ctx, barrierPolicy()))
 }
 
-// touch changes an object of the barrier and returns its resource version.
+// touch changes an annotation of a barrier object and returns the object's new
+// resource version.
 func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"touched":"%d"}}}`, time.Now().UnixNano())
 	if err := c.client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch)); err != nil {
@@ -83,7 +84,7 @@ func (c *Cluster) WaitEnforced(ctx context.Context) error {
 	return c.WaitEnforcedOn(ctx, c.nodes...)
 }
 
-// WaitEnforcedOn is WaitEnforced for some nodes.
+// WaitEnforcedOn is like WaitEnforced, but waits only for the given nodes.
 func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 	ctx, cancel := context.WithTimeout(ctx, enforceTimeout)
 	defer cancel()
@@ -110,7 +111,7 @@ func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 	}
 }
 
-// late returns why a node does not enforce the wanted versions yet, or "".
+// late returns why a node does not enforce the wanted versions yet, or "" if all do.
 func (c *Cluster) late(ctx context.Context, want versions, nodes []*Node) (string, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := c.client.List(ctx, &list); err != nil {

@@ -11,7 +11,7 @@ import (
 // encoder encodes one program.
 type encoder struct {
 	program *rule.Program
-	// flatLimit is as in Builder.
+	// flatLimit has the same meaning as in Builder.
 	flatLimit int
 	words     []uint32
 	// entries are the entries of the rules in leaves.
@@ -25,8 +25,9 @@ type encoder struct {
 // matchRef refers to a match of a program, by the indexes of its rule and of the match.
 type matchRef struct{ rule, match int }
 
-// encodeProgram returns the words of a program. It acquires a reference to a name for
-// each occurrence. programNames finds the occurrences again.
+// encodeProgram returns the words of a program. It acquires one reference for each
+// occurrence of a name. To release them, use programNames, which visits the same
+// occurrences.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)

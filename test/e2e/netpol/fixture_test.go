@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// The pods of a fixture are a, b and c in each of the namespaces x, y and z. Pods of
-// one name are on different nodes, and so are pods of one namespace. Each pod has
+// The pods of a fixture are a, b and c in each of the namespaces x, y and z. Pods with
+// the same name are on different nodes, and so are pods in one namespace. Each pod has
 // the label pod=NAME and the ports below. Each namespace has the label ns=NAME.
 var (
 	namespaceNames = []string{"x", "y", "z"}
@@ -92,13 +92,14 @@ func (s *fixture) must(err error) {
 // namespace returns the real name of x, y or z.
 func (s *fixture) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
-// key splits NAMESPACE/NAME and returns the key with the real namespace.
+// key returns the object key for a path such as x/a, with the real name of the
+// namespace.
 func (s *fixture) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod creates a pod like the others, after change has changed it.
+// createPod creates a pod like the others, modified by change.
 func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -152,7 +153,7 @@ func (s *fixture) fill(text string) string {
 	})
 }
 
-// address returns the address of an end that has family 4 or 6.
+// address returns the address of an end in family 4 or 6.
 func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {

@@ -58,14 +58,13 @@ const (
 	// observation is how long connections are observed before other connections
 	// are tried, so that data on its way can arrive.
 	observation = 250 * time.Millisecond
-	// delay is how long after the acknowledgement a packet may arrive that passed
-	// the node before it.
+	// delay is how long after the acknowledgement a packet may still arrive that
+	// passed the node before the acknowledgement.
 	delay = 20 * time.Millisecond
 )
 
 // OpenAll opens the connections of attempts and starts to transfer data. The
-// caller closes them with CloseAll, also when OpenAll returns them together with
-// an error.
+// caller closes them with CloseAll, even if OpenAll also returns an error.
 func OpenAll(ctx context.Context, attempts []*Attempt) ([]*Open, error) {
 	var out []*Open
 	for _, a := range attempts {
@@ -89,7 +88,8 @@ func CloseAll(open []*Open) {
 	}
 }
 
-// ForgetPauses starts the measurement of the longest pause.
+// ForgetPauses resets the longest pause of each connection, so that only later
+// pauses count.
 func ForgetPauses(open []*Open) {
 	for _, o := range open {
 		o.stream.forgetPauses()
@@ -137,8 +137,8 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 
 // PickOpen selects connections to keep open during a change: for each of TCP and
 // UDP, one that the change denies and one that it still allows. before and after
-// are the same connections under the old and the new policies. Without a
-// connection that the change denies, PickOpen selects none for that protocol.
+// are the same connections under the old and the new policies. If the change
+// denies no connection of a protocol, PickOpen selects none for that protocol.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -172,8 +172,8 @@ func deniedScore(a *Attempt) int {
 	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
 }
 
-// allowedScore prefers a connection that the pod which now denies has opened
-// itself, because a policy for ingress must not affect it.
+// allowedScore prefers a connection that the destination of the denied connection
+// has opened itself, because an ingress policy must not affect it.
 func allowedScore(a, denied *Attempt) int {
 	if a.Verdict != rule.Allow {
 		return -1

@@ -10,8 +10,8 @@ import (
 // Report is the result of a demo, as JSON.
 type Report struct {
 	Title string `json:"title"`
-	// Agree reports whether every connection was opened exactly if the policies
-	// allow it, before and after every change.
+	// Agree reports whether, before and after every change, a connection was
+	// opened if and only if the policies allow it.
 	Agree bool            `json:"agree"`
 	Ends  []*topology.End `json:"ends"`
 	Ports []string        `json:"ports"`

@@ -127,7 +127,7 @@ func (s *stream) mark(now time.Time) {
 	s.arrived = make(chan struct{})
 }
 
-// forgetPauses starts the measurement of the longest pause again.
+// forgetPauses resets the longest pause, so that only later pauses count.
 func (s *stream) forgetPauses() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,8 @@ type Policy struct {
 	// ordered by scope and name.
 	Tier     Tier
 	Priority int32
-	// Subject is the set of pods that the policy applies to.
+	// Subject is the set of pods that the policy applies to. Its Namespace is set,
+	// because a NetworkPolicy selects pods of its own namespace only.
 	Subject PodSet
 	// Isolates reports, by rule.Direction, whether the policy isolates its
 	// subjects in that direction.
@@ -115,7 +116,7 @@ type Port struct {
 // End is one end of a connection, for Peer.Matches.
 type End struct {
 	Address netip.Addr
-	// Pod is the pod that has the address, nil if no pod has.
+	// Pod is the pod that has the address, nil if there is none.
 	Pod *Pod
 	// Namespace is the Namespace object of the pod's namespace, nil if there is
 	// none.
@@ -146,12 +147,12 @@ func (p *Policy) UsesNamespaces() bool {
 // is selected too. Pods in the host network and finished pods are never
 // selected.
 func (p *Policy) Selects(pod *Pod) bool {
-	return pod.selectable() && p.Subject.Namespace == pod.Namespace && p.Subject.Pods.Matches(pod.Labels)
+	return pod.selectable() && p.Subject.matches(pod.Namespace, nil, pod.Labels)
 }
 
 // SelectsCohort reports whether the policy applies to the pods of a cohort.
 func (p *Policy) SelectsCohort(c *Cohort) bool {
-	return p.Subject.MatchesNamespace(c.ns.name, c.ns.object) && p.Subject.Pods.Matches(c.key.labels)
+	return p.Subject.matches(c.ns.name, c.ns.object, c.key.labels)
 }
 
 // selectable reports whether a selector can match the pod: the pod is in the
@@ -183,8 +184,7 @@ func (p *Peer) Matches(e *End) bool {
 	case p.Block != nil:
 		return p.Block.Contains(e.Address)
 	default:
-		return e.Pod != nil && e.Pod.selectable() &&
-			p.MatchesNamespace(e.Pod.Namespace, e.Namespace) && p.Pods.Matches(e.Pod.Labels)
+		return e.Pod != nil && e.Pod.selectable() && p.matches(e.Pod.Namespace, e.Namespace, e.Pod.Labels)
 	}
 }
 
@@ -195,6 +195,11 @@ func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 		return s.Namespace == name
 	}
 	return object != nil && s.Namespaces.Matches(object.Labels)
+}
+
+// matches reports whether pods with the given labels in a namespace are in the set.
+func (s *PodSet) matches(namespace string, object *Namespace, l Labels) bool {
+	return s.MatchesNamespace(namespace, object) && s.Pods.Matches(l)
 }
 
 // Contains reports whether an address is in the block and in none of its

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-func testPod(name, node, addr string) Pod {
-	return Pod{Namespace: "shop", Name: name, Node: node, Running: true, Addresses: []netip.Addr{netip.MustParseAddr(addr)}}
+// testPod returns a running pod with address 10.0.0.1.
+func testPod(name, node string) Pod {
+	return Pod{Namespace: "shop", Name: name, Node: node, Running: true, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
 }
 
 // upsert passes a copy, so that the test can change its pod.
@@ -17,8 +18,8 @@ func TestSnapshotOfAnEmptiedClusterIsEmpty(t *testing.T) {
 	s.UpsertNamespace(Namespace{Name: "shop"})
 	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	s.UpsertPolicy(readJSON(t, `{"egress":[{"to":[{"namespaceSelector":{}}]}]}`))
-	upsert(s, testPod("one", "n1", "10.0.0.1"))
-	upsert(s, testPod("two", "n2", "10.0.0.1"))
+	upsert(s, testPod("one", "n1"))
+	upsert(s, testPod("two", "n2"))
 	for _, p := range s.Pods() {
 		s.DeletePod(p.Namespace, p.Name)
 	}
@@ -40,9 +41,9 @@ func TestSnapshotOfAnEmptiedClusterIsEmpty(t *testing.T) {
 
 func TestTheRunningAndNewestPodHasTheAddress(t *testing.T) {
 	s := NewSnapshot()
-	old := testPod("old", "n1", "10.0.0.1")
+	old := testPod("old", "n1")
 	upsert(s, old)
-	moved := testPod("moved", "n1", "10.0.0.1")
+	moved := testPod("moved", "n1")
 	moved.Created = old.Created.Add(1)
 	moved.Running = false
 	upsert(s, moved)

@@ -31,7 +31,7 @@ func Example() {
 	})
 	c := compile.New(s, "one")
 	defer c.Close()
-	print := func(d rule.Delta) {
+	show := func(d rule.Delta) {
 		for _, p := range d.Pods {
 			fmt.Printf("pod %d is %s, ingress program %d\n", p.ID, p.Pod.Name, p.Pod.Ingress)
 		}
@@ -42,13 +42,13 @@ func Example() {
 			fmt.Printf("address %s: local pod %t, class %d\n", a.Addr, a.Owner.Kind == rule.LocalPod, a.Owner.Class)
 		}
 	}
-	print(c.Delta())
+	show(c.Delta())
 	fmt.Println("a pod appears on node two")
 	s.UpsertPod(&policy.Pod{
 		Namespace: "shop", Name: "web", Node: "two", Running: true,
 		Labels: app("web"), Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.1")},
 	})
-	print(c.Delta())
+	show(c.Delta())
 	// Output:
 	// pod 1 is shop/db, ingress program 1
 	// program 1: isolated by [shop/db], 1 rules

@@ -2,19 +2,19 @@ package inventory
 
 import "net/netip"
 
-// BenchmarkIPv4 and BenchmarkIPv6 are the ranges that RFC 2544 and RFC 5180
-// reserve for benchmarks. AssignAddresses uses them because no real host has an
-// address in them.
+// BenchmarkIPv4 and BenchmarkIPv6 are the ranges that RFC 2544 and RFC 5180 reserve
+// for benchmarks. AssignAddresses uses these ranges because no real host should
+// have an address in them.
 var (
 	BenchmarkIPv4 = netip.MustParsePrefix("198.18.0.0/15")
 	BenchmarkIPv6 = netip.MustParsePrefix("2001:2::/48")
 )
 
-// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges
-// to every pod without a status, in the order of the input, and returns the
-// number of those pods. Pods on the host network get no address, nor do pods
-// that come after the IPv4 range is used up. Output that relies on these
-// addresses should mention it.
+// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges to
+// every pod without a status, in the order of the input. It returns the number of
+// pods that received addresses. It assigns no address to pods in the host network,
+// nor to pods after the IPv4 range is exhausted. Callers that print these addresses
+// should mention that the addresses were made up.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

@@ -1,5 +1,5 @@
-// Package inventory holds a set of Kubernetes objects that decide about flows,
-// reduced to the model of package policy, together with the place each object
-// came from. Package manifest reads such a set from files, package live from a
-// running cluster.
+// Package inventory defines a Set: the Kubernetes objects that affect verdicts,
+// converted to the types of package policy, each with the file and line or the
+// cluster that it was read from. Package manifest reads a Set from files, and
+// package live reads a Set from a running cluster.
 package inventory

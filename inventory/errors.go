@@ -5,16 +5,17 @@ import (
 	"strings"
 )
 
-// maxErrorsShown is the number of errors that one message lists.
+// maxErrorsShown is the maximum number of errors that Errors.Error lists.
 const maxErrorsShown = 20
 
-// Origin is the place of an object or an error in the input.
+// Origin is the file and line, or the cluster, that an object or an error comes
+// from.
 type Origin struct {
-	// File is the path as it was given or found, "standard input", or the name
-	// of a cluster.
+	// File is the path of the file as the user specified it or as Read found it in
+	// a directory, "standard input", or the name of a cluster.
 	File string
-	// Line is the line on which the object or the field begins, counted from 1.
-	// 0 means unknown.
+	// Line is the line on which the object or the field begins. The first line is
+	// 1; 0 means that the line is unknown.
 	Line int
 }
 
@@ -29,9 +30,10 @@ func (o Origin) String() string {
 // Error is one error in the input.
 type Error struct {
 	Origin Origin
-	// Object is "Kind namespace/name", or "" if it is unknown.
+	// Object is "Kind namespace/name", or "" if the object is unknown.
 	Object string
-	// Field is the path of the field, such as spec.ingress[0].from[1], or "".
+	// Field is the path of the field, such as spec.ingress[0].from[1], or "" if the
+	// error does not concern a single field.
 	Field string
 	// Message describes the error and how to fix it.
 	Message string
@@ -49,8 +51,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors are all errors in the input, in the order of the input. It is never
-// empty when it is returned as an error.
+// Errors contains all errors in the input, in the order of the input. A function
+// never returns empty Errors as an error.
 type Errors []*Error
 
 // Error lists the first twenty errors, one per line.

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// namesShown is the number of names that one note lists.
+// namesShown is the maximum number of names that one note lists.
 const namesShown = 5
 
-// Notes returns one sentence about each sort of input that is not in the set.
+// Notes returns one sentence for each category of input that the set does not
+// contain, such as objects of other kinds and duplicates.
 func (s *Set) Notes() []string {
 	var notes []string
 	if len(s.Skipped) > 0 {
@@ -32,7 +33,8 @@ func (s *Set) Notes() []string {
 	return notes
 }
 
-// few joins the first names of a list and appends the number of the others.
+// few joins the first names of a list and appends the number of the remaining
+// names.
 func few(names []string) string {
 	if len(names) > namesShown {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesShown], ", "), len(names)-namesShown)

@@ -6,23 +6,26 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Set is a set of objects, each kind in the order of the input. Defaults are
-// filled in. No two objects of a kind have the same namespace and name.
+// Set is a set of objects. The objects of each kind are in the order of the input,
+// and defaults are filled in. Two objects of one kind never have the same namespace
+// and name.
 type Set struct {
 	Pods       []Pod
 	Namespaces []Namespace
 	Nodes      []Node
 	Policies   []Policy
-	// Skipped counts the objects of other kinds, by kind in ascending order.
+	// Skipped contains the number of objects of each other kind, in ascending order
+	// of the kinds.
 	Skipped []Skipped
-	// SkippedFiles are the files of Helm and Kustomize in a directory that
-	// contain no object, such as Chart.yaml.
+	// SkippedFiles are the files of Helm and Kustomize, such as Chart.yaml, that
+	// were found in a directory and contain no Kubernetes object.
 	SkippedFiles []string
-	// Duplicates are the objects that the input contains again, with the same
-	// content. The set has each of them once.
+	// Duplicates are the further copies of objects that the input contains several
+	// times with identical content. The set contains each of these objects once.
 	Duplicates []Duplicate
-	// Invalid lists the addresses and ports of a live cluster's objects that
-	// cannot be parsed and were left out. In files they are errors.
+	// Invalid contains an error for each address or port of a live cluster's
+	// objects that cannot be parsed. The set omits these values. In manifests, such
+	// values are errors of Read.
 	Invalid Errors
 }
 
@@ -30,11 +33,12 @@ type Set struct {
 type Pod struct {
 	policy.Pod
 	Origin Origin
-	// Workload is the name of the Deployment, StatefulSet, DaemonSet or other
-	// controller of the pod, or the pod's own name if it has none.
+	// Workload is the name of the pod's controller, such as a Deployment,
+	// StatefulSet or DaemonSet. It is the pod's own name if the pod has no
+	// controller.
 	Workload string
-	// NoStatus reports whether the object has neither a phase nor an address,
-	// as in a manifest that was written by hand.
+	// NoStatus reports whether the object has neither a phase nor an address, which
+	// is usual for manifests that were written by hand.
 	NoStatus bool
 }
 
@@ -56,24 +60,27 @@ type Policy struct {
 	Origin Origin
 }
 
-// Skipped counts objects of one kind.
+// Skipped is the number of skipped objects of one kind.
 type Skipped struct {
-	// Kind is the kind. The apiVersion follows in parentheses if the kind alone
-	// has the name of one that a Set holds.
+	// Kind is the kind of the skipped objects. The apiVersion follows in
+	// parentheses if a kind of the set has the same name, as for Calico's
+	// NetworkPolicy.
 	Kind  string
 	Count int
 }
 
-// Duplicate is an identical copy of an object in the set.
+// Duplicate is an identical copy of an object that the set already contains.
 type Duplicate struct {
 	// Object is "Kind namespace/name".
 	Object string
-	// Origin is the place of the copy, First that of the object in the set.
+	// Origin is the origin of the copy. First is the origin of the object in the
+	// set.
 	Origin, First Origin
 }
 
-// Snapshot returns a new snapshot that holds every object of the set. The set's
-// pods belong to the snapshot from then on; see policy.Snapshot.UpsertPod.
+// Snapshot returns a new snapshot with all objects of the set. The snapshot takes
+// ownership of the set's pods, so the caller must no longer modify them; see
+// policy.Snapshot.UpsertPod.
 func (s *Set) Snapshot() *policy.Snapshot {
 	var objects policy.Objects
 	for i := range s.Namespaces {
@@ -93,9 +100,9 @@ func (s *Set) Snapshot() *policy.Snapshot {
 	return snapshot
 }
 
-// NamespacesWithoutObject lists the namespaces that contain pods but have no
-// Namespace object in the set, in ascending order. No namespaceSelector matches
-// the pods in them.
+// NamespacesWithoutObject lists, in ascending order, the namespaces that contain
+// pods but have no Namespace object in the set. No namespaceSelector matches the
+// pods of these namespaces, because their labels are unknown.
 func (s *Set) NamespacesWithoutObject() []string {
 	defined := make(map[string]bool, len(s.Namespaces))
 	for i := range s.Namespaces {

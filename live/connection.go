@@ -1,7 +1,7 @@
-// Package live reads from a running cluster, as kubectl does: it uses a
-// kubeconfig file and has the rights of its user. It reads the objects that
-// affect policies and the status objects of Sluice, and runs commands in Sluice's
-// pods. It does not write to the cluster.
+// Package live reads objects from a running cluster. Like kubectl, it uses a
+// kubeconfig file and the rights of the user in this file. It reads the objects
+// that affect policies and the status objects of Sluice, and it runs commands in
+// Sluice's pods. It never creates, changes or deletes an object.
 package live
 
 import (
@@ -22,42 +22,47 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// pageSize is the number of objects in one response of the API server. kubectl
-// uses the same number.
+// pageSize is the maximum number of objects in one response to a list request.
+// kubectl uses the same number.
 const pageSize = 500
 
-// The client limits its requests to the API server to these rates. A list takes
-// one request for every 500 objects.
+// These constants limit the rate of the client's requests to the API server. A list
+// takes one request for every 500 objects.
 const (
 	requestsPerSecond = 50
 	requestsAtOnce    = 100
 )
 
-// ErrNoCluster is returned if there is no configuration for a cluster.
+// ErrNoCluster is returned if the user has neither a kubeconfig file nor a service
+// account.
 var ErrNoCluster = errors.New("there is neither a kubeconfig file nor a service account to reach a cluster with")
 
-// Options select the cluster, as the flags of kubectl with these names do.
+// Options selects a cluster. The fields correspond to the flags --kubeconfig and
+// --context of kubectl.
 type Options struct {
-	// Kubeconfig is the path of a kubeconfig file. The default is the files in
-	// KUBECONFIG, then ~/.kube/config, then the pod's service account.
+	// Kubeconfig is the path of a kubeconfig file. If it is empty, Connect uses the
+	// files in the environment variable KUBECONFIG, then ~/.kube/config, then the
+	// pod's service account.
 	Kubeconfig string
-	// Context is a context of that file. The default is its current context.
+	// Context is the name of a context in the kubeconfig file. If it is empty,
+	// Connect uses the current context of the file.
 	Context string
 }
 
-// Connection is a client of the API server of a cluster.
+// Connection is a client for the API server of one cluster.
 type Connection struct {
-	// Name is the name of the context, or "cluster" if there is no context.
+	// Name is the name of the kubeconfig context, or "cluster" if no context is
+	// used.
 	Name string
-	// Namespace is the current namespace of the context.
+	// Namespace is the default namespace of the context.
 	Namespace string
 
 	config *rest.Config
 	client client.Client
 }
 
-// Connect reads the kubeconfig file. It sends no request to the API server. The
-// error is ErrNoCluster if there is no configuration and the options are empty.
+// Connect reads the kubeconfig file. It does not send a request to the API server.
+// It returns ErrNoCluster if the options are empty and no configuration is found.
 func Connect(o Options) (*Connection, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
@@ -101,8 +106,9 @@ func newScheme() (*runtime.Scheme, error) {
 	return kinds, nil
 }
 
-// newMapper returns a mapper with the kinds that this package reads. Without it,
-// the client would first request the list of all resources.
+// newMapper returns a REST mapper for the kinds that this package reads. Without a
+// mapper, the client would first request the list of all resources from the API
+// server.
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	add := func(group schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
@@ -118,8 +124,9 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind, page by page, as of one resource version.
-// The error is errExpired if the API server no longer has that version.
+// list reads all objects of a kind in pages and calls add after each page. All
+// pages show the state at the same resource version. If the API server discards
+// this version before the last page, list returns errExpired.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}
 	page.ApplyOptions(options)
@@ -139,5 +146,6 @@ func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(
 	}
 }
 
-// errExpired is returned if the cluster changed too much during a list.
+// errExpired is returned if the API server discarded the resource version of a list
+// before all pages were read.
 var errExpired = errors.New("the list changed too much while it was read; try again")

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// The names that the operator uses.
+// These names must agree with the names that the operator uses.
 const (
 	// SystemNamespace is the namespace in which Sluice is installed by default.
 	SystemNamespace = "sluice-system"
@@ -29,7 +29,8 @@ const (
 // nodePods selects the pods that run agent and dataplane on the nodes.
 var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
 
-// ErrNoPod is returned if no pod of Sluice runs in which a command could run.
+// ErrNoPod is returned if no pod of Sluice with a running dataplane exists, so that
+// no command can be run.
 var ErrNoPod = errors.New("no running pod of Sluice")
 
 // NodePod is a pod that runs agent and dataplane on a node.
@@ -37,8 +38,9 @@ type NodePod struct {
 	Node, Namespace, Name string
 }
 
-// NodePods lists the pods of a namespace whose dataplane runs, sorted by node. With
-// nodes it lists only the pods of these, and returns an error if one has no pod.
+// NodePods lists the pods of a namespace whose dataplane is running, sorted by
+// node. If nodes are specified, it lists only the pods of these nodes and returns
+// an error if a node has no such pod.
 func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
 	var page corev1.PodList
 	var found []NodePod
@@ -86,9 +88,10 @@ func dataplaneRuns(p *corev1.Pod) bool {
 	})
 }
 
-// Run runs a command in the dataplane container of a pod until the command or the
-// context ends. The command's standard input stays open for as long, so a command
-// that watches it also ends if the connection breaks.
+// Run runs a command in the dataplane container of a pod until the command ends or
+// the context is canceled. The command's standard input stays open as long as the
+// connection does. A command that reads its standard input can therefore exit when
+// the connection breaks.
 func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, stdout, stderr io.Writer) error {
 	last := &lastStatus{}
 	executor, err := c.executor(pod, command, last)
@@ -102,8 +105,9 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && last.code.Load() == http.StatusForbidden:
-		// The verb create is enough: exec over WebSocket is a GET, which needs the
-		// verb get as well, but the fallback to SPDY is a POST.
+		// The error names only the verb create. Exec over WebSocket is a GET
+		// request, which also requires the verb get, but the executor falls back to
+		// SPDY, which uses POST and requires only create.
 		return &ForbiddenError{Verb: "create", Resources: []string{"pods/exec"}, Namespace: pod.Namespace, err: err}
 	case err != nil:
 		return fmt.Errorf("running %s in pod %s/%s: %w", strings.Join(command, " "), pod.Namespace, pod.Name, err)
@@ -111,22 +115,24 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	return nil
 }
 
-// lastStatus holds the status code of the last response of the API server. The
-// executors return errors without it.
+// lastStatus stores the HTTP status code of the API server's last response. It is
+// needed because the errors of executors do not contain the status code.
 type lastStatus struct{ code atomic.Int64 }
 
-// wrap returns a transport that records the status codes of another one.
+// wrap returns a transport that sends requests through next and records the status
+// codes of the responses in s.
 func (s *lastStatus) wrap(next http.RoundTripper) http.RoundTripper {
 	return statusRecorder{next: next, last: s}
 }
 
-// statusRecorder is a transport that records status codes.
+// statusRecorder is an http.RoundTripper that records the status code of each
+// response.
 type statusRecorder struct {
 	next http.RoundTripper
 	last *lastStatus
 }
 
-// RoundTrip performs a request.
+// RoundTrip sends a request and records the status code of the response.
 func (r statusRecorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := r.next.RoundTrip(request)
 	if err == nil {
@@ -136,7 +142,8 @@ func (r statusRecorder) RoundTrip(request *http.Request) (*http.Response, error)
 }
 
 // executor returns an executor that uses WebSocket, or SPDY if a proxy or the
-// server does not support WebSocket. It records the status of responses in last.
+// server does not support WebSocket. The executor records the status code of each
+// response in last.
 func (c *Connection) executor(pod NodePod, command []string, last *lastStatus) (remotecommand.Executor, error) {
 	config := rest.CopyConfig(c.config)
 	config.Wrap(last.wrap)

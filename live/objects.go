@@ -15,7 +15,7 @@ import (
 )
 
 // Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user may not
-// list some of them, the error names them all.
+// list some of these kinds, the error names all of them.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -46,15 +46,16 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	return &b.set, nil
 }
 
-// denials collects the requests that the API server denies, so that one message
-// names all missing rights.
+// denials collects the requests that the API server denied, so that one error
+// message can name all missing rights.
 type denials struct {
 	verb      string
 	resources []string
 	first     error
 }
 
-// add records an error that denies a request. It returns any other error.
+// add records err if the API server denied the request. It returns any other error
+// unchanged.
 func (r *denials) add(resource string, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return err
@@ -66,7 +67,8 @@ func (r *denials) add(resource string, err error) error {
 	return nil
 }
 
-// err returns an error that names the missing rights, or nil.
+// err returns a ForbiddenError with all missing rights, or nil if no request was
+// denied.
 func (r *denials) err() error {
 	if r.first == nil {
 		return nil
@@ -74,20 +76,21 @@ func (r *denials) err() error {
 	return &ForbiddenError{Verb: r.verb, Resources: r.resources, err: r.first}
 }
 
-// ForbiddenError is returned if the user lacks rights in the cluster.
+// ForbiddenError is returned if the user lacks a right in the cluster.
 type ForbiddenError struct {
 	Verb      string
 	Resources []string
-	// Namespace is the only namespace in which the right is needed, or "" if it is
-	// needed in the whole cluster.
+	// Namespace is the namespace in which the right is needed, or "" if the right
+	// is needed in the whole cluster.
 	Namespace string
 	err       error
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
-// Error names the missing rights and the commands that grant exactly these. It
-// suggests a right in one namespace if that is enough.
+// Error names the missing rights and the kubectl commands with which an
+// administrator can grant exactly these rights. It suggests a Role if Namespace is
+// set, and a ClusterRole otherwise.
 func (e *ForbiddenError) Error() string {
 	role, scope, where := "clusterrole", "", "this cluster"
 	if e.Namespace != "" {
@@ -101,8 +104,10 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
 }
 
-// roleName returns the name of the suggested role. A command can lack several
-// rights in a namespace one after the other, so the name depends on the right.
+// roleName returns the name of the role in the suggested commands. In a namespace,
+// a command can fail for several missing rights one after the other, so the name of
+// a Role contains the right. Otherwise the second command would fail because the
+// Role already exists.
 func (e *ForbiddenError) roleName() string {
 	if e.Namespace == "" {
 		return "sluice-reader"

@@ -9,22 +9,22 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Reports has the status objects of Sluice in a cluster.
+// Reports contains the status objects of Sluice in a cluster.
 type Reports struct {
-	// Enforcer is nil if the cluster has no Enforcer.
+	// Enforcer is nil if the cluster contains no Enforcer.
 	Enforcer *v1alpha1.Enforcer
 	Nodes    []v1alpha1.NodeEnforcer
 	Policies []v1alpha1.PolicyStatus
 }
 
-// Reports reads the status objects that operator and agents write. The error is a
-// NotInstalledError if the CRDs are not installed. If the user may not list some
-// of the kinds, the error names them all.
+// Reports reads the status objects that the operator and the agents write. It
+// returns a NotInstalledError if the CRDs are not installed. If the user may not
+// list some of the kinds, the error names all of them.
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}
-	// The Enforcer is listed too: the response to a list is "not found" only if the
-	// kind does not exist.
+	// Reports lists Enforcers instead of getting the only one, because the API
+	// server responds to a list with "not found" only if the kind does not exist.
 	var (
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList

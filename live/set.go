@@ -9,8 +9,9 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// builder adds objects of the API server to a set. It leaves out addresses and
-// ports that cannot be parsed, as agents do, and lists them in Set.Invalid.
+// builder converts objects from the API server and adds them to a set. Like the
+// agent, it omits addresses and ports that cannot be parsed. It records them in
+// Set.Invalid.
 type builder struct {
 	set    inventory.Set
 	origin inventory.Origin
@@ -40,13 +41,14 @@ func (b *builder) addNodes(list []corev1.Node) {
 
 func (b *builder) addPolicies(list []networkingv1.NetworkPolicy) {
 	for i := range list {
-		// Invalid parts of a policy are among the errors of the policy itself.
+		// The error can be ignored because the policy itself contains the errors of
+		// its invalid parts.
 		p, _ := policy.ReadNetworkPolicy(&list[i])
 		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})
 	}
 }
 
-// invalid records the values of an object that cannot be parsed.
+// invalid records an error for each value of an object that cannot be parsed.
 func (b *builder) invalid(kind string, object metav1.Object, errs []policy.FieldError) {
 	name := inventory.ObjectName(kind, object.GetNamespace(), object.GetName())
 	for _, e := range errs {

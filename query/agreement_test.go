@@ -14,7 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// manifestOf returns objects as lists, as the API server returns them.
+// manifestOf returns objects as JSON lists, in the format in which the API server
+// returns lists.
 func manifestOf(t *testing.T, o *cluster.Objects) string {
 	t.Helper()
 	var b strings.Builder
@@ -37,7 +38,8 @@ func manifestOf(t *testing.T, o *cluster.Objects) string {
 	return b.String()
 }
 
-// linesOf returns flows as EvaluateLines reads them.
+// linesOf formats flows as the JSON lines that EvaluateLines reads, one flow per
+// line.
 func linesOf(flows []flow.Flow) string {
 	var b strings.Builder
 	for _, f := range flows {
@@ -46,8 +48,9 @@ func linesOf(flows []flow.Flow) string {
 	return b.String()
 }
 
-// decisionLine is a line of the output. It is parsed without package query, as
-// other programs parse it.
+// decisionLine is one line that EvaluateLines writes. The test parses the line with
+// its own type, not with types of package query, because other programs that read
+// the output do the same.
 type decisionLine struct {
 	Verdict         string
 	Egress, Ingress struct {
@@ -58,7 +61,8 @@ type decisionLine struct {
 	}
 }
 
-// compareWithReference compares decisions with those of the reference.
+// compareWithReference evaluates flows with a Cluster and with test/reference, and
+// reports each flow for which the two decisions differ.
 func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.Flow) {
 	t.Helper()
 	c := newCluster(t, manifestOf(t, objects))
@@ -106,8 +110,9 @@ func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.F
 	}
 }
 
-// TestDecisionsAgreeWithTheReference evaluates thousands of flows of both families
-// in clusters with many similar objects.
+// TestDecisionsAgreeWithTheReference evaluates thousands of IPv4 and IPv6 flows in
+// clusters with many similar objects, and compares each decision with
+// test/reference.
 func TestDecisionsAgreeWithTheReference(t *testing.T) {
 	const clusters, flowsEach = 40, 2000
 	for seed := range uint64(clusters) {

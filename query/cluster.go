@@ -26,13 +26,13 @@ type Cluster struct {
 	trees    map[string]*tree.Tree
 }
 
-// NewCluster returns a Cluster for the objects of a set. It compiles the tree of
-// a node when the first flow needs it. The caller must call Close.
+// NewCluster returns a Cluster for the objects of a set. The Cluster compiles the
+// tree of a node when the first flow needs the tree. The caller must call Close.
 func NewCluster(set *inventory.Set) *Cluster {
 	return &Cluster{set: set, snapshot: set.Snapshot(), trees: map[string]*tree.Tree{}}
 }
 
-// Close unmaps all trees.
+// Close unmaps the trees of all nodes.
 func (c *Cluster) Close() error {
 	var errs []error
 	for _, t := range c.trees {
@@ -42,8 +42,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// Decision is the decision of both ends' nodes about a flow, with the names of
-// policies and rules. It is the JSON line that EvaluateLines writes.
+// Decision is the combined decision of the source's node and the destination's node
+// about a flow, with the names of policies and rules. EvaluateLines writes each
+// Decision as one JSON line.
 type Decision struct {
 	// Verdict is Allow if both sides allow the flow, otherwise Deny.
 	Verdict string      `json:"verdict"`
@@ -62,8 +63,9 @@ func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	return Decision{Verdict: both(egress, ingress).String(), Egress: egress.named(), Ingress: ingress.named()}, nil
 }
 
-// Verdict returns the verdict about a flow without its reasons, which costs
-// less. Its errors are those of Evaluate.
+// Verdict returns only the verdict about a flow. This is faster than Evaluate,
+// because Verdict does not look up the names of policies and rules. Verdict returns
+// an error in the same cases as Evaluate.
 func (c *Cluster) Verdict(f flow.Flow) (rule.Verdict, error) {
 	egress, ingress, err := c.sides(f)
 	if err != nil {
@@ -76,8 +78,8 @@ func both(egress, ingress evaluatedSide) rule.Verdict {
 	return rule.Decision{Egress: egress.Side, Ingress: ingress.Side}.Verdict()
 }
 
-// evaluatedSide is one side of a decision and the tree that it comes from, nil
-// if the end is not a pod.
+// evaluatedSide is one side of a decision. tree is the tree in which the side was
+// evaluated, or nil if the address of that side does not belong to a pod.
 type evaluatedSide struct {
 	rule.Side
 	tree *tree.Tree
@@ -85,7 +87,7 @@ type evaluatedSide struct {
 
 func (s evaluatedSide) named() report.Side {
 	if s.tree == nil {
-		return report.SideOf(nil, s.Side) // A nil *tree.Tree would be a namer that is not nil.
+		return report.SideOf(nil, s.Side) // An interface with a nil *tree.Tree would not be equal to nil.
 	}
 	return report.SideOf(s.tree, s.Side)
 }
@@ -100,7 +102,8 @@ func (c *Cluster) sides(f flow.Flow) (egress, ingress evaluatedSide, err error) 
 	return egress, ingress, nil
 }
 
-// side evaluates a flow in the tree of one end's node.
+// side evaluates a flow in the tree of one node: the source pod's node for the
+// egress side, and the destination pod's node for the ingress side.
 func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 	external := evaluatedSide{Side: rule.Side{Verdict: rule.Allow, Reason: rule.External}}
 	end := f.Src
@@ -116,7 +119,8 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 		return evaluatedSide{}, err
 	}
 	side := t.Evaluate(f).Side(d)
-	// An address that both a pod and its node have counts as the node's.
+	// If a pod and its node share an address, the tree assigns the address to the
+	// node.
 	if side.Reason == rule.Elsewhere {
 		return external, nil
 	}
@@ -124,8 +128,9 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 }
 
 // NearMisses returns the near misses of a flow in one direction: first the rules
-// that match the peer, then the rules that match the port, each in the order of
-// the policies. There are none unless the reason of that side is NoRuleMatched.
+// that match the peer but not the port, then the rules that match the port but not
+// the peer. Both groups are in the order of the policies. The result is empty
+// unless the reason of that side is NoRuleMatched.
 func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, error) {
 	side, err := c.side(f, d)
 	if err != nil || side.tree == nil {
@@ -134,8 +139,8 @@ func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, er
 	return side.tree.NearMisses(f, d, side.Side), nil
 }
 
-// tree returns the mapped tree of a node. Pods that are not bound to a node have
-// the node "".
+// tree returns the mapped tree of a node, and compiles the tree first if necessary.
+// The empty name stands for the pods that are not bound to a node.
 func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil
@@ -148,9 +153,9 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	return t, nil
 }
 
-// open publishes the tree of a node and maps it, as on a node. It removes the
-// directory for the tree as soon as the tree is mapped, so that a process that is
-// killed later leaves nothing behind.
+// open publishes the tree of a node in a temporary directory and maps the tree, as
+// the dataplane does. It removes the directory as soon as the tree is mapped, so
+// that no file is left even if the process is killed later.
 func (c *Cluster) open(node string) (t *tree.Tree, err error) {
 	stateDir, err := os.MkdirTemp("", "sluice-query-")
 	if err != nil {

@@ -63,8 +63,8 @@ spec:
   - {to: [{podSelector: {matchLabels: {app: db}}}]}
 `
 
-// newCluster returns a cluster of the objects in manifests. When the test ends
-// it checks that the cluster leaves no file behind.
+// newCluster returns a Cluster for the objects in manifests. At the end of the test
+// it checks that the Cluster left no file behind.
 func newCluster(t *testing.T, manifests string) *query.Cluster {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
@@ -88,8 +88,8 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, DstPort: port}
 }
 
-// matched returns a side that a rule allows, of the only policy that isolates the
-// pod.
+// matched returns the expected side for a flow that a rule allows, if the rule's
+// policy is the only policy that isolates the pod.
 func matched(policy string, index int) report.Side {
 	return report.Side{Verdict: "Allow", Reason: "Rule", Policy: &policy, Rule: &index, IsolatedBy: []string{policy}}
 }
@@ -161,7 +161,7 @@ func TestNearMisses(t *testing.T) {
 	}
 }
 
-// header is the beginning of every answer as JSON.
+// header contains the fields with which the JSON form of every answer begins.
 type header struct{ APIVersion, Kind string }
 
 func TestAnswersHaveAnAPIVersionAndAKind(t *testing.T) {

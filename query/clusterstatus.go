@@ -12,53 +12,57 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// maxProblems is the number of problems that the text lists for each kind.
+// maxProblems is the maximum number of problems of nodes, and of problems of
+// policies, that WriteText lists.
 const maxProblems = 20
 
-// Reports are the objects in which the operator and the agents report.
+// Reports contains the objects in which the operator and the agents report the
+// state of a cluster.
 type Reports struct {
-	// Enforcer is nil if the cluster has none.
+	// Enforcer is nil if the cluster contains no Enforcer.
 	Enforcer *v1alpha1.Enforcer
 	Nodes    []v1alpha1.NodeEnforcer
 	Policies []v1alpha1.PolicyStatus
 }
 
-// ClusterStatus is what a cluster enforces, and what it does not.
+// ClusterStatus summarizes which nodes and policies of a cluster are enforced, and
+// lists the problems of the others.
 type ClusterStatus struct {
 	TypeMeta
 	Cluster string `json:"cluster"`
-	// Enforced reports whether every node that should enforce does so, and every
-	// policy is enforced.
+	// Enforced reports whether every policy is enforced and whether every node that
+	// the Enforcer selects enforces its tree.
 	Enforced bool `json:"enforced"`
-	// Enforcer is null if the cluster has none.
+	// Enforcer is null if the cluster contains no Enforcer.
 	Enforcer *EnforcerStatus `json:"enforcer"`
 	Nodes    ObjectStatus    `json:"nodes"`
 	Policies ObjectStatus    `json:"policies"`
 }
 
-// EnforcerStatus is the status of the cluster's Enforcer.
+// EnforcerStatus is the status of the cluster's Enforcer object.
 type EnforcerStatus struct {
 	Nodes      v1alpha1.NodeCounts `json:"nodes"`
 	Conditions []metav1.Condition  `json:"conditions"`
 }
 
-// ObjectStatus is the number of nodes or of policies and their problems.
+// ObjectStatus contains the number of nodes or of policies, and their problems.
 type ObjectStatus struct {
 	Count    int       `json:"count"`
 	Problems []Problem `json:"problems"`
 }
 
-// Problem is a problem of a node or of a policy.
+// Problem is one problem of a node or of a policy.
 type Problem struct {
 	Name string `json:"name"`
-	// Enforced is false if something is not enforced because of the problem.
+	// Enforced is false if the problem prevents the enforcement of a tree or of a
+	// policy.
 	Enforced bool   `json:"enforced"`
 	Reason   string `json:"reason"`
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus sums up the reports of a cluster. The ages of heartbeats count
-// from now.
+// NewClusterStatus summarizes the reports of a cluster. now is the time from which
+// it computes the age of each heartbeat.
 func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),
@@ -86,7 +90,7 @@ func (s *ClusterStatus) addProblems(to *ObjectStatus, problems []Problem) {
 	}
 }
 
-// nodeProblems returns the problems of a node, worst first.
+// nodeProblems returns the problems of a node. The most severe problem comes first.
 func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	s := &n.Status
 	if s.Heartbeat == nil {
@@ -116,8 +120,8 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	return problems
 }
 
-// behind returns a problem if the node has not acknowledged the published
-// generation.
+// behind returns a problem if the node has not acknowledged the generation that its
+// agent published.
 func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	published, acknowledged := n.Status.Published, n.Status.Acknowledged
 	var enforced int64
@@ -131,8 +135,8 @@ func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	return Problem{Name: n.Name, Enforced: true, Reason: "Behind", Message: message}, true
 }
 
-// policyProblems returns the problems of a policy: that it is not enforced, and
-// the findings of lint except notes.
+// policyProblems returns the problems of a policy: one problem if the policy is not
+// enforced, and one for each lint finding of severity error or warning.
 func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
 	name := p.Namespace + "/" + p.Name
 	var problems []Problem
@@ -153,8 +157,8 @@ func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
 	return problems
 }
 
-// conditionProblem returns a problem if a condition does not have the wanted
-// status. A condition that is missing is a problem if it should be True.
+// conditionProblem returns a problem if the status of a condition differs from
+// want. A missing condition is a problem only if want is True.
 func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.ConditionType, want metav1.ConditionStatus) (Problem, bool) {
 	c := meta.FindStatusCondition(conditions, string(kind))
 	switch {
@@ -166,7 +170,8 @@ func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.
 	return Problem{Name: name, Reason: c.Reason, Message: c.Message}, true
 }
 
-// createEnforcer is the command that creates an Enforcer.
+// createEnforcer is the shell command that creates an Enforcer. WriteText suggests
+// the command if the cluster contains no Enforcer.
 const createEnforcer = `  echo '{"apiVersion":"policy.sluice.dev/v1alpha1","kind":"Enforcer","metadata":{"name":"default"}}' | kubectl create -f -`
 
 // WriteText writes the status as human-readable text.

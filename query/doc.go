@@ -1,13 +1,15 @@
-// Package query answers questions about NetworkPolicies: whether a flow is
-// allowed and why (Explanation), which pods can open connections to each other
-// (Matrix), which policies probably do not do what their authors meant
-// (LintReport), and what a node or a cluster enforces (NodeStatus,
-// ClusterStatus).
+// Package query answers questions about NetworkPolicies:
 //
-// Answers are values. WriteText writes an answer for people. The JSON form of
-// an answer has the apiVersion query.sluice.dev/v1alpha1 and a kind.
+//	Explanation               whether a flow is allowed, and why
+//	Matrix                    which pods can open connections to each other
+//	LintReport                which policies probably differ from their author's intent
+//	NodeStatus, ClusterStatus what a node or a cluster enforces
 //
-// A Cluster answers questions about a set of objects. It compiles, publishes
-// and maps the same trees as a node does, and evaluates flows with the same
-// function. A question that cannot be answered is an *InputError.
+// Each answer is a Go value. WriteText formats an answer as human-readable text. In
+// JSON, an answer has the apiVersion query.sluice.dev/v1alpha1 and a kind, such as
+// Explanation.
+//
+// A Cluster answers questions about a set of objects. It compiles, publishes and
+// maps the same trees as a node does, and evaluates flows with the same function.
+// If a question cannot be answered, the error is an *InputError.
 package query

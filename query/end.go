@@ -9,14 +9,14 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// End is one end of a flow: a pod, or an address that no pod has.
+// End is one end of a flow: a pod, or an address that does not belong to a pod.
 type End struct {
-	// Pod is "namespace/name", or "" if no pod has the address.
+	// Pod is "namespace/name", or "" if the address does not belong to a pod.
 	Pod string `json:"pod,omitempty"`
 	// Node is the node that the pod is bound to.
 	Node string `json:"node,omitempty"`
-	// Address is the address that is evaluated. A pod with addresses of both
-	// families has IPv4 here if the other end has IPv4 too.
+	// Address is the address that is evaluated. For a pod with an IPv4 and an IPv6
+	// address, it is the IPv4 address if the other end also has an IPv4 address.
 	Address netip.Addr `json:"address"`
 
 	addresses   []netip.Addr
@@ -24,7 +24,7 @@ type End struct {
 	hostNetwork bool
 }
 
-// String returns the name of the pod, or the address if no pod has it.
+// String returns the name of the pod, or the address if the end is not a pod.
 func (e *End) String() string {
 	switch {
 	case e.Pod != "":
@@ -36,7 +36,8 @@ func (e *End) String() string {
 	}
 }
 
-// details returns the pod with its address and its node.
+// details returns the name of the pod with its address and its node, for the text
+// of an explanation.
 func (e *End) details() string {
 	switch {
 	case e.Pod == "":
@@ -48,7 +49,8 @@ func (e *End) details() string {
 	}
 }
 
-// chooseFamily sets the address of both ends: IPv4 if both have it, else IPv6.
+// chooseFamily sets the Address of both ends to addresses of one family: IPv4 if
+// both ends have an IPv4 address, otherwise IPv6.
 func chooseFamily(from, to *End) error {
 	src, dst, ok := sameFamily(from.addresses, to.addresses)
 	if !ok {
@@ -58,8 +60,9 @@ func chooseFamily(from, to *End) error {
 	return nil
 }
 
-// sameFamily returns one address of each list, both of the same family: IPv4 if
-// both lists have it.
+// sameFamily returns one address from each list. Both addresses are IPv4 if both
+// lists contain an IPv4 address, otherwise both are IPv6. ok is false if the lists
+// have no family in common.
 func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	for _, four := range []bool{true, false} {
 		family := func(a netip.Addr) bool { return a.Is4() == four }
@@ -71,7 +74,8 @@ func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	return netip.Addr{}, netip.Addr{}, false
 }
 
-// parseAddress parses the value of a field. ok is false if it is not an address.
+// parseAddress parses the value of a field. ok is false if the text is not an IP
+// address.
 func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 	a, parseErr := netip.ParseAddr(text)
 	if parseErr == nil && a.Zone() != "" {
@@ -82,10 +86,11 @@ func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 
 const wantEnd = "give a pod (name or namespace/name) or an IP address"
 
-// maxNames is the number of names that a sentence lists.
+// maxNames is the maximum number of names that few lists.
 const maxNames = 5
 
-// few joins names. It counts those after the first five instead of listing them.
+// few joins names with commas. It lists the first five names and appends the number
+// of the remaining names.
 func few(names []string) string {
 	if len(names) > maxNames {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
@@ -93,7 +98,7 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// number returns "1 policy" or "2 policies".
+// number returns a number with its noun, such as "1 policy" or "2 policies".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

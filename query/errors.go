@@ -2,17 +2,18 @@ package query
 
 import "fmt"
 
-// InputError is an error in a question. The message explains what to give instead.
+// InputError is an error in a question, such as an unknown pod. The message
+// explains what the user should specify instead.
 type InputError struct {
-	// Field is the field of the question, such as from or port, or "" if the
-	// error is not about a single field. Value is its value, or "" if the field is
-	// missing.
+	// Field is the field of the question, such as from or port, or "" if the error
+	// does not concern a single field. Value is the value of the field, or "" if
+	// the field is missing.
 	Field, Value string
 	Message      string
 }
 
-// Error returns "FIELD VALUE: MESSAGE", "FIELD is missing: MESSAGE" or, without
-// a field, the message.
+// Error returns "FIELD VALUE: MESSAGE", "FIELD is missing: MESSAGE", or only the
+// message if Field is empty.
 func (e *InputError) Error() string {
 	switch {
 	case e.Field == "":

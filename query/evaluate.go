@@ -9,16 +9,18 @@ import (
 	"io"
 )
 
-// maxFlowLine is the length of the longest line of flows, in bytes.
+// maxFlowLine is the maximum length of an input line of EvaluateLines, in bytes.
 const maxFlowLine = 64 << 10
 
-// outputBuffer is the size of the buffer for JSON lines, in bytes.
+// outputBuffer is the size of the buffer for the decisions that EvaluateLines
+// writes, in bytes.
 const outputBuffer = 256 << 10
 
 // EvaluateLines reads one flow per line and writes one Decision per line, in the
-// same order. It skips empty lines. At a line that is not a flow it stops with an
-// *InputError that names the line; the decisions for the lines before it have been
-// written then. name is the name of the input in such errors.
+// same order. It skips empty lines. If a line is not a flow, EvaluateLines writes
+// the decisions for the lines before that line and returns an *InputError that
+// contains name and the line number. name is the name of the input, such as a file
+// name.
 func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (err error) {
 	w := bufio.NewWriterSize(out, outputBuffer)
 	defer func() {

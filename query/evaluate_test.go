@@ -48,7 +48,7 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
 `
 
-// evaluate returns the lines for flows.
+// evaluate calls EvaluateLines for flows and returns the lines that it writes.
 func evaluate(c *query.Cluster, flows string) (decisions string, err error) {
 	var out strings.Builder
 	err = c.EvaluateLines(strings.NewReader(flows), "flows", &out)

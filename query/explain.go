@@ -9,13 +9,13 @@ import (
 
 // ExplainQuestion is a question about one flow.
 type ExplainQuestion struct {
-	// From and To are the ends of the flow: an IP address, a pod as
-	// namespace/name or name, or the name of a pod's Deployment or other
-	// controller.
+	// From and To are the ends of the flow. Each is an IP address, a pod
+	// (namespace/name or only name), or the name of a workload, such as a
+	// Deployment, which stands for one of the workload's pods.
 	From, To string
 	Target
-	// Namespace is the namespace of pods that are given by name only. If it is
-	// empty, pods of all namespaces are considered.
+	// Namespace is the namespace in which pods without a namespace in their name
+	// are looked up. If it is empty, they are looked up in all namespaces.
 	Namespace string
 }
 
@@ -24,8 +24,8 @@ type Explanation struct {
 	TypeMeta
 	// Verdict is Allow or Deny.
 	Verdict string `json:"verdict"`
-	// Node is the node whose tree evaluated the flow, "" if both ends' nodes
-	// evaluated it.
+	// Node is the node whose tree evaluated both sides of the flow. It is empty if
+	// each side was evaluated in the tree of its own pod's node.
 	Node     string `json:"node,omitempty"`
 	From     End    `json:"from"`
 	To       End    `json:"to"`
@@ -45,8 +45,8 @@ func newExplanation(f flow.Flow, from, to *End) *Explanation {
 	return e
 }
 
-// Explain evaluates one flow and returns the reasons of the decision. If neither
-// end is a pod, no policy is evaluated, which is an *InputError.
+// Explain evaluates one flow and returns the reasons for the decision. It returns
+// an *InputError if neither end is a pod, because no policy applies to such a flow.
 func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	from, err := c.findEnd("from", q.From, q.Namespace)
 	if err != nil {
@@ -81,9 +81,10 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	return e, nil
 }
 
-// ExplainInTree evaluates one flow in the tree of one node. The tree has the names
-// of that node's pods only, and it evaluates only their sides. If neither end is
-// such a pod, that is an *InputError.
+// ExplainInTree evaluates one flow in the tree of one node. The tree contains the
+// names and the rules of this node's pods only, so ExplainInTree evaluates only the
+// sides of these pods. It returns an *InputError if neither end is a pod of this
+// node.
 func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
 	from, err := findInTree(t, "from", q.From, q.Namespace)
 	if err != nil {
@@ -126,8 +127,9 @@ func (e *Explanation) side(d rule.Direction) *report.Side {
 	return &e.Egress
 }
 
-// addTexts adds the texts of all rules that the explanation names. If a rule
-// matches the other end, its text has only the peers that match that end.
+// addTexts adds the text of each rule that the explanation names. If the rule
+// matches the end at the other side of the flow, the text lists only the peers that
+// match this end.
 func (e *Explanation) addTexts(texts *ruleTexts) {
 	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
 		side, other := e.side(direction), &e.To

@@ -9,10 +9,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// maxNearMisses is the number of near misses in the text of one side.
+// maxNearMisses is the maximum number of near misses that the text of one side
+// lists.
 const maxNearMisses = 4
 
-// WriteText writes the explanation for people.
+// WriteText writes the explanation as human-readable text.
 func (e *Explanation) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "%s: %s to %s on %s", verdictText(e.Verdict), &e.From, &e.To, portText(e.Protocol, e.Port))
@@ -28,7 +29,7 @@ func (e *Explanation) WriteText(out io.Writer) error {
 	return nil
 }
 
-// verdictText returns Allowed or Denied.
+// verdictText returns "Allowed" or "Denied" for the beginning of a sentence.
 func verdictText(verdict string) string {
 	if verdict == rule.Allow.String() {
 		return "Allowed"
@@ -36,7 +37,8 @@ func verdictText(verdict string) string {
 	return "Denied"
 }
 
-// portText returns "TCP port 80", or only the protocol if it has no ports.
+// portText returns a text such as "TCP port 80", or only the protocol if the
+// protocol has no ports.
 func portText(protocol string, port *int) string {
 	if port == nil {
 		return protocol
@@ -76,7 +78,8 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	}
 }
 
-// writeExternal writes the side of an end without policies.
+// writeExternal writes the side of an end that no policy can select: an address
+// outside the cluster, a node, or a pod in the host network.
 func writeExternal(w io.Writer, side, is string, end *End) {
 	if end.hostNetwork {
 		fmt.Fprintf(w, "  %s %s: the pod is in its node's network, where no policy applies.\n", side, is)

@@ -9,8 +9,9 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// findEnd returns the end that a field of a question names: an IP address, a pod
-// as namespace/name or name, or a workload, which stands for one of its pods.
+// findEnd returns the end that a field of a question names. text is an IP address,
+// a pod (namespace/name or only name), or a workload. For a workload, findEnd
+// returns one of its pods.
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", wantEnd)
@@ -35,8 +36,8 @@ func (c *Cluster) addressEnd(address netip.Addr) *End {
 	return e
 }
 
-// findPod returns the pod of a name. If no pod has the name, it returns a pod of
-// the workload of that name.
+// findPod returns the pod with the given name. If no such pod exists, it returns a
+// pod of the workload with that name.
 func (c *Cluster) findPod(field, text, namespace string) (*inventory.Pod, error) {
 	name := text
 	if before, after, ok := strings.Cut(text, "/"); ok {
@@ -70,9 +71,9 @@ func (c *Cluster) podsNamed(name, namespace string) []*inventory.Pod {
 	return found
 }
 
-// podsOfWorkloads returns one pod for each namespace that has a workload of the
-// name: its first pod with an address, or its first pod if none has an address.
-// Finished pods do not count.
+// podsOfWorkloads returns one pod from each namespace that contains a workload with
+// the given name: the first pod with an address, or the first pod if no pod has an
+// address. It ignores finished pods.
 func (c *Cluster) podsOfWorkloads(name, namespace string) []*inventory.Pod {
 	var found []*inventory.Pod
 	for i := range c.set.Pods {
@@ -105,8 +106,8 @@ func (c *Cluster) existingPods() string {
 
 func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
 
-// podEnd returns the end for a pod. The error explains why flows of the pod
-// cannot be evaluated.
+// podEnd returns the end for a pod. If flows of the pod cannot be evaluated, for
+// example because the pod has no address, podEnd returns an error with the reason.
 func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	if p.HostNetwork {
 		return c.hostNetworkEnd(field, p)
@@ -130,7 +131,7 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	return e, nil
 }
 
-// hostNetworkEnd returns the end for a pod in the host network, which has the
+// hostNetworkEnd returns the end for a pod in the host network. Such a pod uses the
 // addresses of its node.
 func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports, hostNetwork: true}
@@ -146,8 +147,8 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 	return e, nil
 }
 
-// findInTree returns an end in the tree of one node: a pod of that node, or an
-// address.
+// findInTree returns the end that a field of a question names, using only the tree
+// of one node. text is a pod of that node, or an IP address.
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// ParseFlow parses a flow from a JSON object with src, dst, protocol and port.
-// It ignores other fields.
+// ParseFlow parses a flow from a JSON object with the fields src, dst, protocol and
+// port. It ignores other fields.
 func ParseFlow(line []byte) (flow.Flow, error) {
 	var in struct {
 		Src      string          `json:"src"`
@@ -48,12 +48,12 @@ func ParseFlow(line []byte) (flow.Flow, error) {
 	return newFlow(src, dst, protocol, *in.Port)
 }
 
-// noPort means that no port is given.
+// noPort is the port number of a flow whose port was not specified.
 const noPort = -1
 
-// newFlow returns a flow. It returns an error if the addresses are not of one
-// family, or if a protocol with ports has no port. ICMP becomes ICMPv6 if the
-// addresses are IPv6, and ICMPv6 becomes ICMP if they are IPv4.
+// newFlow returns a flow. It returns an error if src and dst belong to different
+// address families, or if a protocol with ports has no port. It replaces ICMP with
+// ICMPv6 between IPv6 addresses, and ICMPv6 with ICMP between IPv4 addresses.
 func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
 	if src.Is4() != dst.Is4() {
 		return flow.Flow{}, fmt.Errorf("src %s and dst %s: one is IPv4 and the other IPv6; a flow has one family", src, dst)
@@ -88,7 +88,7 @@ func parseFlowAddress(field, text string) (netip.Addr, error) {
 	return addr, nil
 }
 
-// flowSyntax returns an error that shows what a flow looks like.
+// flowSyntax adds an example of a valid flow to the error for an invalid line.
 func flowSyntax(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
@@ -105,16 +105,16 @@ func flowSyntax(err error) error {
 	return fmt.Errorf(`not a flow: %w; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`, err)
 }
 
-// Target is the protocol and the destination port of a question.
+// Target is the protocol and the destination port in a question.
 type Target struct {
-	// Port is a number, or the name of a container port of the destination pod. It
-	// is ignored for protocols without ports.
+	// Port is a port number, or the name of a container port of the destination
+	// pod. Port is ignored if the protocol has no ports.
 	Port string
 	// Protocol is TCP, UDP, SCTP, ICMP or an IP protocol number.
 	Protocol string
 }
 
-// flow returns the flow between two ends.
+// flow returns the flow from one end to the other with this protocol and port.
 func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	protocol, port, err := t.parse(to)
 	if err != nil {
@@ -127,8 +127,9 @@ func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	return f, nil
 }
 
-// parse returns the protocol and the port, or noPort if the protocol has no ports.
-// It looks for port names in the destination, which may be nil.
+// parse returns the protocol and the port number, or noPort if the protocol has no
+// ports. It looks up a port name in the container ports of to. If to is nil, port
+// names are not allowed.
 func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	protocol, err := flow.ParseProtocol(t.Protocol)
 	if err != nil {
@@ -147,7 +148,8 @@ func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	return protocol, port, err
 }
 
-// named returns the number of a named port of the destination.
+// named returns the number of the destination pod's container port with the given
+// name.
 func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
 	if to == nil || len(to.ports) == 0 {
 		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")

@@ -10,8 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// FlowText returns an event as one line, without a newline at the end. If events
-// are missing, a line before it has their number.
+// FlowText formats an event as one line without a trailing newline. If the
+// dataplane skipped events before this event, FlowText inserts a line with their
+// number.
 func FlowText(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {
@@ -45,7 +46,7 @@ func flowEnd(a netip.Addr, port uint16, pod string, ports bool) string {
 	return text
 }
 
-// sideText returns the reason for the verdict of one side.
+// sideText returns the reason for the verdict of one side as text.
 func sideText(d rule.Direction, s *report.Side) string {
 	switch s.Reason {
 	case rule.NotIsolated.String():

@@ -10,8 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// compareGolden compares a text with a golden file. With -update it rewrites the
-// file.
+// compareGolden compares a text with a golden file. With the flag -update it writes
+// the text to the file instead.
 func compareGolden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {

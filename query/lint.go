@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// LintReport has the findings of package lint.
+// LintReport contains the findings of package lint for a set of policies.
 type LintReport struct {
 	TypeMeta
 	// Policies is the number of policies that were checked.
@@ -22,14 +22,14 @@ type LintReport struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Finding is a finding and the place of its policy in the input.
+// Finding is a lint finding with the file and line of the policy that it concerns.
 type Finding struct {
 	lint.Finding
 	Origin string `json:"origin,omitempty"`
 }
 
-// Lint checks the policies of one namespace, or of all if namespace is empty. A
-// namespace that does not exist is an *InputError.
+// Lint checks the policies of one namespace, or of all namespaces if namespace is
+// empty. It returns an *InputError if the namespace does not exist.
 func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 	if namespace != "" {
 		if err := c.checkNamespace(namespace); err != nil {
@@ -67,8 +67,8 @@ func are(names []string) string {
 	return "are " + few(names)
 }
 
-// namespaces lists the namespaces that have an object, a pod or a policy, in
-// ascending order.
+// namespaces lists, in ascending order, all namespaces that have a Namespace object
+// or contain a pod or a policy.
 func (c *Cluster) namespaces() []string {
 	names := map[string]bool{}
 	for i := range c.set.Namespaces {

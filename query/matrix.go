@@ -13,54 +13,59 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// maxMatrixPods is the largest number of pods in a matrix, which evaluates a flow
-// for every pair of them.
+// maxMatrixPods is the maximum number of pods in a matrix. The limit exists because
+// a matrix evaluates a flow for every pair of pods.
 const maxMatrixPods = 3000
 
 // MatrixQuestion is a question about the flows between many ends.
 type MatrixQuestion struct {
-	// Target has a port number; port names are not allowed here.
+	// Target must contain a port number. A port name is not allowed, because each
+	// destination pod can give the name another number.
 	Target
-	// Namespaces are the namespaces whose pods are shown. None means all.
+	// Namespaces are the namespaces whose pods are shown. An empty list means all
+	// namespaces.
 	Namespaces []string
-	// Addresses are addresses outside the cluster that are shown as well.
+	// Addresses are addresses outside the cluster to show in addition to the pods.
 	Addresses []string
 }
 
-// Matrix has the verdicts about the flows from every end to every other end on
-// one port.
+// Matrix contains the verdicts about the flows from every end to every other end on
+// one destination port.
 type Matrix struct {
 	TypeMeta
 	Protocol string `json:"protocol"`
 	// Port is the destination port, null if the protocol has no ports.
 	Port *int        `json:"port"`
 	Ends []MatrixEnd `json:"ends"`
-	// Flows has no entry for ends without an address family in common, and none
-	// from a pod to itself.
+	// Flows contains no entry for two ends without a common address family, and no
+	// entry for a flow from a pod to itself.
 	Flows []MatrixFlow `json:"flows"`
-	// Width is the width of the text in columns. 0 means 120.
+	// Width is the maximum width of the text in columns. 0 means 120.
 	Width int `json:"-"`
 }
 
-// MatrixEnd is a pod, an address, or several pods of one workload that no verdict
-// in the matrix distinguishes.
+// MatrixEnd is one row and column of a matrix: a pod, an address, or a group of
+// pods. A group consists of pods of one workload whose verdicts in the matrix are
+// all the same.
 type MatrixEnd struct {
-	// Name is the name of the pod or the workload, or the address. It is unique.
+	// Name is the unique name of the end: the pod, the address, or the workload
+	// with its number of pods, such as "shop/web (3)".
 	Name string `json:"name"`
-	// Pods are the names of the pods. It is empty for an address.
+	// Pods are the names of the pods. The list is empty for an address.
 	Pods []string `json:"pods,omitempty"`
 }
 
-// MatrixFlow is the verdict about the flows from one end to another, by their names.
-// From and To are equal for flows between the pods of one end.
+// MatrixFlow is the verdict about the flows from one end to another. From and To
+// are the names of the ends. They are equal for flows between the pods of one
+// group.
 type MatrixFlow struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	Verdict string `json:"verdict"`
 }
 
-// Matrix evaluates the flows between all pods that the question selects, except
-// pods in the host network and finished pods.
+// Matrix evaluates the flows between all pods and addresses that the question
+// selects. It omits finished pods and pods in the host network.
 func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	protocol, port, err := q.parse(nil)
 	if err != nil {
@@ -82,15 +87,16 @@ func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	return m, nil
 }
 
-// matrixEnd is a pod or an address before pods are merged.
+// matrixEnd is a pod or an address, before mergePods joins the pods of a workload.
 type matrixEnd struct {
 	name string
-	// workload is "namespace/name", "" for an address.
+	// workload is "namespace/name", or "" for an address.
 	workload  string
 	addresses []netip.Addr
 }
 
-// matrixEnds lists the pods by name, then the addresses.
+// matrixEnds returns the ends of a matrix: first the pods in the order of their
+// names, then the addresses.
 func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 	for _, namespace := range q.Namespaces {
 		if err := c.checkNamespace(namespace); err != nil {
@@ -133,18 +139,19 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 	return !p.HostNetwork && !p.Finished && (len(q.Namespaces) == 0 || slices.Contains(q.Namespaces, p.Pod.Namespace))
 }
 
-// cell is the verdict about the flow from one end to another.
+// cell is the verdict about the flows from one end to another, or notEvaluated.
 type cell byte
 
 const (
-	// notEvaluated: both ends are the same, or have no address family in common.
+	// notEvaluated means that both ends are the same pod or have no common address
+	// family.
 	notEvaluated cell = iota
 	denied
 	allowed
 )
 
-// evaluatePairs evaluates the flow from every end to every other end. The result
-// is indexed by source and destination.
+// evaluatePairs evaluates the flow from every end to every other end. The first
+// index of the result is the source, the second is the destination.
 func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]cell, error) {
 	cells := make([][]cell, len(ends))
 	for i := range ends {
@@ -171,8 +178,8 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 	return cells, nil
 }
 
-// mergePods merges the pods of a workload into one end if no cell distinguishes
-// them.
+// mergePods joins the pods of a workload into one end if all these pods have the
+// same verdicts.
 func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 	members := map[string][]int{}
 	for i, e := range ends {
@@ -181,7 +188,7 @@ func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 		}
 	}
 	var merged []MatrixEnd
-	var first []int // the index of each merged end's first member
+	var first []int // For each end in merged, the index in ends of its first pod.
 	for i, e := range ends {
 		switch group := members[e.workload]; {
 		case len(group) < 2 || !alike(cells, group):
@@ -210,8 +217,9 @@ func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 	return merged, out
 }
 
-// alike reports whether all pods of a group have the same verdicts to and from every
-// other end, and the same verdict to each other.
+// alike reports whether all pods of a group have the same verdicts in both
+// directions with every end outside the group, and whether all flows between pods
+// of the group have the same verdict.
 func alike(cells [][]cell, group []int) bool {
 	inside := make(map[int]bool, len(group))
 	for _, i := range group {
@@ -233,7 +241,7 @@ func alike(cells [][]cell, group []int) bool {
 	return true
 }
 
-// add adds the ends and the verdicts between them.
+// add appends the ends and the verdicts about the flows between them to the matrix.
 func (m *Matrix) add(ends []MatrixEnd, cells [][]cell) {
 	m.Ends = ends
 	for i, row := range cells {
@@ -250,8 +258,8 @@ func (m *Matrix) add(ends []MatrixEnd, cells [][]cell) {
 	}
 }
 
-// comparePods compares names with their trailing numbers as numbers: web-2 comes
-// before web-10.
+// comparePods compares two names. It compares trailing numbers by value, so that
+// web-2 comes before web-10.
 func comparePods(a, b string) int {
 	headA, numberA := trailingNumber(a)
 	headB, numberB := trailingNumber(b)
@@ -266,8 +274,8 @@ func trailingNumber(name string) (head string, number int) {
 	return name, -1
 }
 
-// Validate returns an *InputError if the target of the question is wrong. It needs
-// no objects.
+// Validate returns an *InputError if the protocol or the port of the question is
+// invalid. Commands call it before they read any objects.
 func (q *MatrixQuestion) Validate() error {
 	_, _, err := q.parse(nil)
 	return err

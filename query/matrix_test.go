@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// deployment returns n pods of one Deployment.
+// deployment returns manifests for n pods of one Deployment.
 func deployment(name string, n int, first byte) string {
 	var b strings.Builder
 	for i := range n {
@@ -28,7 +28,7 @@ status: {phase: Running, podIP: 10.%[3]d.0.%[2]d}
 	return b.String()
 }
 
-// matrixText returns the text of a matrix.
+// matrixText evaluates a matrix and returns its text.
 func matrixText(t *testing.T, manifests string, question query.MatrixQuestion) string {
 	t.Helper()
 	m, err := newCluster(t, manifests).Matrix(&question)

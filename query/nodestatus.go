@@ -12,20 +12,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// NodeStatus is what the dataplane of one node enforces.
+// NodeStatus describes the tree that the dataplane of one node enforces and the
+// packets that it evaluated.
 type NodeStatus struct {
 	TypeMeta
 	report.Status
-	// Now is the time from which the text counts the ages.
+	// Now is the time at which WriteText computes ages, such as the age of the
+	// tree.
 	Now time.Time `json:"-"`
 }
 
-// NewNodeStatus returns the status of a node. Its ages count from now.
+// NewNodeStatus returns the status of a node. WriteText computes ages at the time
+// now.
 func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
 	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
 }
 
-// WriteText writes the status for people.
+// WriteText writes the status as human-readable text.
 func (s *NodeStatus) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, s.summary())
@@ -51,7 +54,7 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 	return nil
 }
 
-// summary returns the sentence about the enforced generation.
+// summary returns the sentence that describes which generation is enforced.
 func (s *NodeStatus) summary() string {
 	switch {
 	case s.Generation == 0 && s.Seen == 0:
@@ -69,7 +72,7 @@ func writeLine(w io.Writer, name, format string, args ...any) {
 	fmt.Fprintf(w, "%-17s %s\n", name, fmt.Sprintf(format, args...))
 }
 
-// reevaluated describes the newest walk over open connections.
+// reevaluated describes the latest re-evaluation of open connections.
 func (s *NodeStatus) reevaluated() string {
 	l := s.Reevaluated.Last
 	if l == nil {
@@ -90,7 +93,7 @@ func (s *NodeStatus) writeVerdicts(w io.Writer) {
 	writeSides(w, v.Sides)
 }
 
-// faults lists the packets that could not be decoded.
+// faults lists the number of packets that the dataplane could not decode, by fault.
 func faults(counts map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -102,8 +105,10 @@ func faults(counts map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// writeSides writes a table of the counts of verdicts, without rows that have only
-// zeros. The counts come in pairs of Deny and Allow.
+// writeSides writes a table with the number of Allow and Deny verdicts for each
+// direction, address family and protocol. It omits rows that contain only zeros.
+// sides contains pairs: an entry for Deny, followed by the entry for Allow with the
+// same direction, family and protocol.
 func writeSides(w io.Writer, sides []report.SideCount) {
 	head := false
 	for i := 0; i+1 < len(sides); i += 2 {
@@ -144,8 +149,8 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time from then to now. It is rounded to seconds if it is less than
-// an hour, to minutes if it is less than two days, and otherwise to days.
+// age returns the time from then to now. It rounds ages below one hour to seconds,
+// ages below two days to minutes, and longer ages to days.
 func age(now, then time.Time) string {
 	d := now.Sub(then)
 	const day = 24 * time.Hour

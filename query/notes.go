@@ -7,11 +7,11 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxNotes is the number of policy errors that Notes lists.
+// maxNotes is the maximum number of policy errors that Notes lists.
 const maxNotes = 10
 
-// Notes lists the reasons why verdicts may differ from what a reader of the objects
-// expects.
+// Notes lists properties of the objects because of which a verdict may differ from
+// the user's expectation, such as errors in policies.
 func (c *Cluster) Notes() []string {
 	var notes []string
 	if missing := c.set.NamespacesWithoutObject(); len(missing) > 0 && c.selectsNamespaces() {
@@ -29,7 +29,7 @@ func (c *Cluster) Notes() []string {
 	return append(notes, errors...)
 }
 
-// selectsNamespaces reports whether any policy has a namespaceSelector.
+// selectsNamespaces reports whether any policy contains a namespaceSelector.
 func (c *Cluster) selectsNamespaces() bool {
 	return slices.ContainsFunc(c.snapshot.Policies(), (*policy.Policy).UsesNamespaces)
 }

@@ -19,20 +19,21 @@ type Publication struct {
 	Node       string `json:"node"`
 	Path       string `json:"path"`
 	Generation uint64 `json:"generation"`
-	// Pods is the number of pods in the tree, and IsolatedPods how many of them are
-	// isolated in at least one direction.
+	// Pods is the number of pods in the tree. IsolatedPods is the number of these
+	// pods that are isolated in at least one direction.
 	Pods         int `json:"pods"`
 	IsolatedPods int `json:"isolatedPods"`
-	// Policies is the number of policies of the cluster.
+	// Policies is the number of policies in the cluster.
 	Policies int   `json:"policies"`
 	Bytes    int64 `json:"bytes"`
-	// Seconds is the time for compiling and publishing.
+	// Seconds is the time in seconds that it took to compile and publish the tree.
 	Seconds float64 `json:"seconds"`
 }
 
-// Publish compiles the tree of a node and publishes it in a state directory, where a
-// running dataplane enforces it. The tree of "" has the pods that are not bound to a
-// node. Any other node without an object and without pods is an *InputError.
+// Publish compiles the tree of a node and publishes the tree in a state directory.
+// A dataplane that runs with this directory then enforces the tree. If node is "",
+// the tree contains the pods that are not bound to a node. Publish returns an
+// *InputError for any other node that has neither a Node object nor a pod.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
 		return nil, inputErrorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
@@ -64,7 +65,8 @@ func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) 
 	return publisher.Publish(builder)
 }
 
-// read opens the published tree, as the dataplane does, and counts its pods.
+// read opens the published tree as the dataplane does, and sets the numbers of pods
+// and bytes.
 func (p *Publication) read() error {
 	t, err := tree.Open(p.Path)
 	if err != nil {
@@ -80,7 +82,8 @@ func (p *Publication) read() error {
 	return t.Close()
 }
 
-// nodes lists the nodes that have an object or a pod, in ascending order.
+// nodes lists, in ascending order, all nodes that have a Node object or to which a
+// pod is bound.
 func (c *Cluster) nodes() []string {
 	names := map[string]bool{}
 	for _, n := range c.snapshot.Nodes() {
@@ -94,7 +97,7 @@ func (c *Cluster) nodes() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// WriteText writes the publication as one line.
+// WriteText writes one line that describes the publication.
 func (p *Publication) WriteText(out io.Writer) error {
 	took := time.Duration(p.Seconds * float64(time.Second)).Round(10 * time.Microsecond)
 	_, err := fmt.Fprintf(out, "generation %d for node %q: %d of %s isolated, %s in the cluster; %d bytes in %s; %s\n",

@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// ruleTexts describes rules by their names. A nil *ruleTexts has no
-// policies and describes a rule by its place only.
+// ruleTexts describes rules as text. A nil *ruleTexts contains no policies. It
+// describes a rule only by its position, such as "ingress[0]".
 type ruleTexts struct {
 	policies map[string]*policy.Policy
 	snapshot *policy.Snapshot
@@ -22,8 +22,8 @@ func (c *Cluster) ruleTexts() *ruleTexts {
 	return t
 }
 
-// rule describes a rule in one line. Peers that do not match the other end, if
-// one is given, are left out, unless no peer matches it.
+// rule describes a rule in one line. If other is not nil and at least one peer of
+// the rule matches this end, the text lists only the matching peers.
 func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) string {
 	place := fmt.Sprintf("%s[%d]", d, index)
 	if t == nil {

@@ -11,16 +11,17 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// defaultWidth is the width of a table in columns if none is set.
+// defaultWidth is the width of a table in columns if Matrix.Width is 0.
 const defaultWidth = 120
 
-// table is a matrix as text.
+// table is the matrix in the form in which WriteText needs it.
 type table struct {
 	names []string
-	// cells are indexed by the index of the source and of the destination.
+	// cells is indexed by the source's index in names, then by the destination's
+	// index.
 	cells [][]cell
-	// longest is the length of the longest name, digits that of the largest
-	// number of a line.
+	// longest is the length of the longest name. digits is the number of digits of
+	// the largest row number.
 	longest, digits int
 }
 
@@ -43,9 +44,9 @@ func (m *Matrix) table() *table {
 	return t
 }
 
-// WriteText writes the matrix as a table: with names above the columns, with
-// numbers above them if that is too wide, or as one line per source if that is
-// too wide as well.
+// WriteText writes the matrix as human-readable text. It chooses the first form
+// that fits into the width: a table with a name above each column, or a table with
+// a number above each column. If neither fits, it writes one line per source.
 func (m *Matrix) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "Connections on %s, from rows to columns:\n\n", portText(m.Protocol, m.Port))
@@ -64,7 +65,7 @@ func (m *Matrix) WriteText(out io.Writer) error {
 	return nil
 }
 
-// columns returns the width of all columns with names above them.
+// columns returns the total width of all columns if each has its name above it.
 func (t *table) columns() int {
 	total := 0
 	for _, name := range t.names {
@@ -116,7 +117,7 @@ func (t *table) writeList(w io.Writer) {
 	fmt.Fprintln(w, "\nThe numbers are line numbers. -n NAMESPACE limits the table to fewer pods.")
 }
 
-// destinations lists the ends to which one end may open connections.
+// destinations lists the numbers of the ends to which one end can open connections.
 func (t *table) destinations(from int) string {
 	var numbers []int
 	evaluated := 0
@@ -138,7 +139,7 @@ func (t *table) destinations(from int) string {
 	}
 }
 
-// ranges writes ascending numbers in short: 1-3, 7.
+// ranges formats ascending numbers in short form: 1, 2, 3 and 7 become "1-3, 7".
 func ranges(numbers []int) string {
 	var parts []string
 	for i := 0; i < len(numbers); {

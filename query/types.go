@@ -3,7 +3,7 @@ package query
 // APIVersion is the apiVersion of the JSON form of every answer.
 const APIVersion = "query.sluice.dev/v1alpha1"
 
-// TypeMeta identifies the JSON form of an answer.
+// TypeMeta contains the apiVersion and the kind in the JSON form of an answer.
 type TypeMeta struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`

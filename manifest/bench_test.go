@@ -9,8 +9,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// dumpedPod is a pod as kubectl prints it. Its parameters are a number for the
-// name, the address and the labels.
+// dumpedPod is a template for a pod in the form in which kubectl prints it. Its
+// parameters are the numbers from which the name, the address and the labels are
+// made.
 const dumpedPod = `apiVersion: v1
 kind: Pod
 metadata:
@@ -64,8 +65,8 @@ spec:
   policyTypes: [Ingress]
 `
 
-// dump returns the objects of a cluster in the forms in which kubectl prints
-// them.
+// dump returns the objects of a cluster in each format in which kubectl prints
+// objects, by the name of the format.
 func dump(b *testing.B, pods, policies int) map[string]string {
 	b.Helper()
 	var items []json.RawMessage

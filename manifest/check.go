@@ -12,17 +12,17 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// checker compares a decoded JSON value with the Go type that it should fit, and
-// reports each difference with its path. It runs only after the decoder has
-// returned an error: decoders report only the first wrong type, and its path
-// without indexes.
+// checker compares a decoded JSON value with the Go type into which it should be
+// decoded, and reports each difference with the path of the field. It runs only if
+// the decoder returned an error. Decoders report only the first value of a wrong
+// type, and their path to it contains no indexes.
 type checker struct {
-	// strict makes the checker report fields that the type does not have.
+	// strict makes the checker report fields that the type does not define.
 	strict bool
 	report func(at path, message string)
 }
 
-// check reports each field of raw that does not fit t.
+// check reports each field of raw that cannot be decoded into the type t.
 func (c *checker) check(raw []byte, t reflect.Type) {
 	var value any
 	if kjson.UnmarshalCaseSensitivePreserveInts(raw, &value) != nil {
@@ -86,7 +86,7 @@ func (c *checker) value(v any, t reflect.Type, at path) {
 	}
 }
 
-// custom checks a value of a type that has its own decoder.
+// custom checks a value of a type that implements its own JSON decoding.
 func (c *checker) custom(v any, t reflect.Type, at path) {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -118,12 +118,13 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 	}
 }
 
-// mismatch reports a value of the wrong type.
+// mismatch reports that the value v has another type than want.
 func (c *checker) mismatch(v any, want string, at path) {
 	c.report(at, fmt.Sprintf("is %s, must be %s%s", describe(v), want, fixType(v, want)))
 }
 
-// describe returns a text such as "the number 80".
+// describe returns a description of a JSON value for messages, such as "the number
+// 80".
 func describe(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -139,7 +140,8 @@ func describe(v any) string {
 	}
 }
 
-// fixType returns how to write the value with the right type, or "".
+// fixType returns advice on how to write the value so that it has the right type,
+// or "" if there is none.
 func fixType(v any, want string) string {
 	_, isString := v.(string)
 	_, isList := v.([]any)
@@ -157,7 +159,8 @@ func fixType(v any, want string) string {
 	return ""
 }
 
-// suggest returns the field that was probably meant, or all possible fields.
+// suggest returns advice for an unknown field: the field with the most similar
+// name, or all allowed fields if no name is similar.
 func suggest(got string, fields map[string]reflect.Type) string {
 	names := slices.Sorted(maps.Keys(fields))
 	best, bestDistance := "", 3
@@ -173,8 +176,9 @@ func suggest(got string, fields map[string]reflect.Type) string {
 	return "want one of " + strings.Join(names, ", ")
 }
 
-// distance returns the edit distance of Levenshtein. A swap of two neighbors
-// counts as one edit.
+// distance returns the Levenshtein distance between two names: the number of
+// characters to insert, delete or replace. A swap of two neighboring characters
+// also counts as one edit.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

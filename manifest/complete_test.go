@@ -15,17 +15,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// objectName matches the names of generated objects.
+// objectName matches the unique names of the objects that the generator writes.
 var objectName = regexp.MustCompile(`\bobject-[0-9]+-end\b`)
 
-// generator writes random inputs: sound objects in every form, joined and
-// damaged in many ways.
+// generator writes random inputs. It joins valid objects in various formats, and
+// damages some of the inputs.
 type generator struct {
 	*rand.Rand
 	objects int
 }
 
-// object returns a Namespace or a policy in JSON, on one line or on several.
+// object returns a Namespace or a NetworkPolicy as JSON, on one line or on several
+// lines.
 func (g *generator) object() string {
 	g.objects++
 	spec := ""
@@ -44,7 +45,7 @@ func (g *generator) object() string {
 	return text
 }
 
-// block returns an object in block style.
+// block returns an object as YAML in block style.
 func (g *generator) block() string {
 	text := g.object()
 	var v any
@@ -58,7 +59,8 @@ func (g *generator) block() string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// piece returns one or more objects in one of the forms that manifests have.
+// piece returns one or more objects in a randomly chosen format: one of the formats
+// in which manifests are written.
 func (g *generator) piece() string {
 	switch g.IntN(5) {
 	case 0:
@@ -74,7 +76,7 @@ func (g *generator) piece() string {
 	}
 }
 
-// The generator puts separators between pieces, and noise anywhere.
+// The generator inserts separators between pieces, and noise at random positions.
 var (
 	separators = []string{"\n---\n", "\n---\n", "\n--- \n", "\n...\n---\n", "\n", "", " ", "\r\n---\r\n", "\n...\n", "\r---\r", "\n--- # note\n", "\u0085---\u0085", "\n%YAML 1.1\n---\n", "\n\ufeff---\n"}
 	noise      = []string{"\noops\n", "\nWarning: old\n", "}", "]", "{", "\x00", "\ufeff", "---\n", "...", "\n... x\n", "\t", " ", "\r", "\u0085", "\n%oops\n", ",", "'", "\xff", "\n- ", "\n  ", "\u2028"}
@@ -97,8 +99,8 @@ func (g *generator) text() string {
 	return text
 }
 
-// checkComplete reports whether the text was read without an error. The test
-// fails if the set then lacks an object whose name the text contains.
+// checkComplete reads a text and reports whether there was no error. If there was
+// none, it fails the test if the set lacks an object whose name the text contains.
 func checkComplete(t *testing.T, text string) bool {
 	t.Helper()
 	set, err := read(text)
@@ -128,8 +130,8 @@ func checkComplete(t *testing.T, text string) bool {
 	return true
 }
 
-// TestReadIsComplete checks on random inputs that Read returns every object of
-// the input, or an error.
+// TestReadIsComplete checks with random inputs that Read returns either every
+// object of the input or an error.
 func TestReadIsComplete(t *testing.T) {
 	g := generator{Rand: rand.New(rand.NewPCG(1, 2))}
 	complete := 0
@@ -143,7 +145,8 @@ func TestReadIsComplete(t *testing.T) {
 	}
 }
 
-// FuzzReadIsComplete does the same with inputs that the fuzzer chooses.
+// FuzzReadIsComplete does the same as TestReadIsComplete, with seeds for the
+// generator that the fuzzer chooses.
 func FuzzReadIsComplete(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
 	f.Fuzz(func(t *testing.T, a, b uint64) {
@@ -152,9 +155,10 @@ func FuzzReadIsComplete(f *testing.F) {
 	})
 }
 
-// FuzzReadWholeStream checks on any text that Read accepts it only if an
-// independent parser reads it to its end, as a stream of JSON values or of YAML
-// documents, and that Read returns as many objects as the stream has.
+// FuzzReadWholeStream compares Read with independent parsers. If Read accepts a
+// text, one of the parsers must be able to read the whole text, as a stream of JSON
+// values or of YAML documents. Read and this parser must find the same number of
+// objects.
 func FuzzReadWholeStream(f *testing.F) {
 	for _, seed := range []string{
 		podYAML + "---\n" + policyYAML, "{}\noops", "kind: List\napiVersion: v1\nitems: []\n---\n" + podYAML, "... x\n" + podYAML,
@@ -183,7 +187,8 @@ func FuzzReadWholeStream(f *testing.F) {
 	})
 }
 
-// jsonStream counts the objects in a stream of JSON values.
+// jsonStream returns the number of objects in a stream of JSON values. ok is false
+// if the text is not such a stream.
 func jsonStream(text string) (objects int, ok bool) {
 	decoder := json.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	for {
@@ -199,7 +204,8 @@ func jsonStream(text string) (objects int, ok bool) {
 	}
 }
 
-// yamlStream counts the objects in a stream of YAML documents.
+// yamlStream returns the number of objects in a stream of YAML documents. ok is
+// false if the text is not such a stream.
 func yamlStream(text string) (objects int, ok bool) {
 	decoder := yaml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	for {
@@ -215,7 +221,9 @@ func yamlStream(text string) (objects int, ok bool) {
 	}
 }
 
-// countObjects counts an object, or the objects in a list.
+// countObjects returns the number of objects in a decoded value: 1 for an object
+// that is not a list, or the number of objects in a list and in the lists that it
+// contains.
 func countObjects(v any) int {
 	object, ok := v.(map[string]any)
 	if !ok {

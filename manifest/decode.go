@@ -13,20 +13,21 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxListDepth is the number of lists that may contain each other.
+// maxListDepth is the maximum depth of lists within lists.
 const maxListDepth = 8
 
-// decoder decodes one unit.
+// decoder decodes the objects of one unit.
 type decoder struct {
 	file string
-	// text is the text of the unit. line is its first line in the file.
+	// text is the text of the unit. line is the line of the file on which the text
+	// begins.
 	text []byte
 	line int
-	// nodes is the parsed text, for the lines of errors. It is set when the
-	// first line is needed.
+	// nodes is the text parsed into nodes, from which the line numbers of errors
+	// are read. It is parsed only when the first line number is needed.
 	nodes  *yaml.Node
 	parsed bool
-	// optional reports whether the unit may be something other than a
+	// optional reports whether the unit may contain something other than a
 	// Kubernetes object.
 	optional bool
 	out      decoded
@@ -38,8 +39,8 @@ func (d *decoder) fail(line int, object, field, message string) {
 	})
 }
 
-// lineOf returns the line number, within the file, of the field at path p in the
-// object at path root.
+// lineOf returns the line of a field in the file. root is the path of the object in
+// the text, and p is the path of the field in the object.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
 		d.nodes, d.parsed = parseNodes(d.text), true
@@ -50,9 +51,10 @@ func (d *decoder) lineOf(root, p path) int {
 	return d.line + lineOf(d.nodes, append(root[:len(root):len(root)], p...)) - 1
 }
 
-// yaml decodes a YAML text: a document if listKind is empty, else a sequence of
-// one item of such a list. jsonError is the error of reading the text as JSON,
-// if it looks like JSON.
+// yaml decodes a YAML text. If listKind is empty, the text is a document.
+// Otherwise, it is a sequence with a single item, cut out of a list of this kind.
+// If the text begins like JSON, jsonError is the error that occurred when it was
+// parsed as JSON.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
@@ -72,8 +74,10 @@ func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	d.object(raw, root, itemKind(listKind), 0)
 }
 
-// yamlErrors reports why the text is not valid YAML. If the JSON error is on the same
-// line as the first YAML error or on a later one, it reports the JSON error instead.
+// yamlErrors reports the errors because of which the text is not valid YAML. It
+// reports jsonError instead if the line of jsonError is the same as or after the
+// line of the first YAML error, because then the text was probably meant to be
+// JSON.
 func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	var errs syntaxErrors
 	if !errors.As(err, &errs) {
@@ -88,8 +92,9 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	}
 }
 
-// object decodes one object. root is its path in the text. defaultKind is used if
-// the object has no kind, as in lists that the API server writes.
+// object decodes one object. root is the path of the object in the text.
+// defaultKind is the kind of an object that specifies no kind, because the API
+// server omits the kind of the items in lists such as PodList.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -127,7 +132,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	}
 }
 
-// list decodes the items of a list.
+// list decodes the items of a list. kind is the kind of the list.
 func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	missing := []json.RawMessage{nil}
 	list := listObject{Items: missing}
@@ -147,7 +152,7 @@ func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	}
 }
 
-// known decodes an object of a kind that is read.
+// known decodes an object of one of the kinds that this package reads.
 func (d *decoder) known(raw []byte, root path, kind, name string, origin inventory.Origin) {
 	switch kind {
 	case "Pod":
@@ -165,7 +170,8 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 	case "NetworkPolicy":
 		var o policyObject
 		if d.decode(raw, root, name, &o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
-			// Invalid parts of a policy are among the errors of the policy itself.
+			// The error can be ignored because the policy itself contains the
+			// errors of its invalid parts.
 			p, _ := policy.ReadNetworkPolicy(&o.NetworkPolicy)
 			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
 				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),

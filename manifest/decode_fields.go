@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decode decodes raw and reports whether it fits the type of into. A field that
-// is given twice does not fit. With strict, neither does a field that the type
-// does not have.
+// decode decodes raw into a value and reports whether raw fits the type of this
+// value. It reports an error for each difference. A duplicate field is always an
+// error. A field that the type does not define is an error only if strict is set.
 func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
 	options := []kjson.StrictOption{kjson.DisallowDuplicateFields}
 	if strict {
@@ -31,7 +31,7 @@ func (d *decoder) decode(raw []byte, root path, name string, into any, strict bo
 	return false
 }
 
-// duplicates reports the fields that are given twice.
+// duplicates reports an error for each field that occurs twice.
 func (d *decoder) duplicates(root path, name string, strictErrs []error) {
 	for _, err := range strictErrs {
 		var fieldError kjson.FieldError
@@ -43,8 +43,9 @@ func (d *decoder) duplicates(root path, name string, strictErrs []error) {
 	}
 }
 
-// explain reports each field of raw that does not fit t. err is the error of the
-// JSON decoder. It is reported if explain finds nothing itself.
+// explain reports an error for each field of raw that does not fit the type t. err
+// is the error that the JSON decoder returned. explain reports err only if it finds
+// no such field.
 func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, strict bool, err error) {
 	before := len(d.out.errs)
 	c := checker{strict: strict, report: func(at path, message string) {
@@ -56,8 +57,8 @@ func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, st
 	}
 }
 
-// valid reports the errors of a reader of package policy, and returns whether
-// there are none.
+// valid reports the errors that a function of package policy returned for an
+// object. It returns whether there are none.
 func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	for _, e := range errs {
 		d.fail(d.lineOf(root, parsePath(e.Field)), name, e.Field, e.Message)
@@ -65,8 +66,8 @@ func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	return len(errs) == 0
 }
 
-// named reports invalid names and namespaces, and returns whether both are
-// valid.
+// named reports an error if the name or the namespace of an object is invalid. It
+// returns whether both are valid.
 func (d *decoder) named(root path, object, kind, name, namespace string) bool {
 	before := len(d.out.errs)
 	field := path{}.key("metadata")

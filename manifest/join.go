@@ -10,23 +10,23 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decoded has the objects of one unit.
+// decoded contains the objects and the errors of one unit.
 type decoded struct {
 	pods       []versioned[inventory.Pod]
 	namespaces []versioned[inventory.Namespace]
 	nodes      []versioned[inventory.Node]
 	policies   []versioned[inventory.Policy]
-	// skipped counts the objects of other kinds, by kind.
+	// skipped contains the number of skipped objects of each kind.
 	skipped map[string]int
-	// notObject reports whether the unit is not an object, in a file where that
-	// is allowed.
+	// notObject reports whether the unit contains no Kubernetes object and belongs
+	// to a file in which this is allowed, such as Chart.yaml.
 	notObject bool
 	errs      inventory.Errors
 	// syntax reports whether the unit is not valid YAML.
 	syntax bool
 }
 
-// versioned is an object with its version; see func version.
+// versioned is an object with the string that the function version returns for it.
 type versioned[T any] struct {
 	object  T
 	version string
@@ -39,8 +39,9 @@ func (d *decoded) skip(kind string) {
 	d.skipped[kind]++
 }
 
-// join joins the objects of all units to a set. Several objects of one name are
-// an error, unless they are identical.
+// join adds the objects of all units to a set, in the order of the input. If
+// several objects have the same kind and name, join adds the first. It reports an
+// error for each of the others unless it is identical to the first.
 func join(units []unit, results []decoded, errs inventory.Errors, sources []source) (*inventory.Set, inventory.Errors) {
 	j := joiner{set: &inventory.Set{}, errs: errs, seen: map[string]earlier{}, skipped: map[string]int{}}
 	for i := 0; i < len(units); {
@@ -71,16 +72,17 @@ func join(units []unit, results []decoded, errs inventory.Errors, sources []sour
 type joiner struct {
 	set  *inventory.Set
 	errs inventory.Errors
-	// seen has the first object of each name.
+	// seen contains the first object of each kind and name, by the text that
+	// inventory.ObjectName returns.
 	seen    map[string]earlier
 	skipped map[string]int
 }
 
-// earlier is the first object of a name.
+// earlier is the first object of a kind and name.
 type earlier struct {
 	origin  inventory.Origin
 	version string
-	// content has the fields of the object that affect verdicts.
+	// content contains the fields of the object that affect verdicts or output.
 	content any
 }
 
@@ -116,8 +118,9 @@ func (j *joiner) add(u *unit, d decoded) {
 	}
 }
 
-// first reports whether an object is the first of its name. An identical object
-// is noted, and a different one is an error.
+// first reports whether an object is the first of its kind and name. If it is not,
+// first records a Duplicate if the object is identical to the first one, and an
+// error otherwise.
 func (j *joiner) first(object string, origin inventory.Origin, version string, content any) bool {
 	before, twice := j.seen[object]
 	switch {
@@ -142,7 +145,7 @@ func (j *joiner) others() string {
 	return fmt.Sprintf(", only kinds that do not affect policies (such as %s)", j.set.Skipped[0].Kind)
 }
 
-// podContent has the parts of a pod that affect output.
+// podContent contains the parts of a pod that affect verdicts or output.
 type podContent struct {
 	pod      policy.Pod
 	workload string

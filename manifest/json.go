@@ -10,11 +10,12 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// listFields are the fields of a list.
+// listFields are the names of the fields that a list contains.
 var listFields = []string{"apiVersion", "kind", "metadata", "items"}
 
-// jsonUnits splits a sequence of JSON values into units: one for each value,
-// and one for each item of a list. All of the document must be JSON.
+// jsonUnits splits a sequence of JSON values into units: one unit for each value,
+// or one for each item if the value is a list. It returns an error if any part of
+// the document is not JSON.
 func jsonUnits(file string, document chunk) ([]unit, *inventory.Error) {
 	s := jsonSplitter{file: file, data: document.data, line: document.line}
 	s.decoder = json.NewDecoder(bytes.NewReader(document.data))
@@ -30,13 +31,13 @@ func jsonUnits(file string, document chunk) ([]unit, *inventory.Error) {
 	}
 }
 
-// jsonSplitter reads a sequence of JSON values once, from front to back.
+// jsonSplitter reads a sequence of JSON values in one pass.
 type jsonSplitter struct {
 	file    string
 	data    []byte
 	decoder *json.Decoder
 	units   []unit
-	// line is the line of the byte at index counted.
+	// line is the line of the byte at the index counted. lineAt updates both.
 	line, counted int
 }
 
@@ -46,15 +47,15 @@ func (s *jsonSplitter) skipSpace() int {
 	return len(s.data) - len(bytes.TrimLeft(rest, " \t\r\n"))
 }
 
-// lineAt returns the line of the byte at an index. Indexes must not decrease
-// from call to call.
+// lineAt returns the line of the byte at an index. An index must not be less than
+// the index in the previous call.
 func (s *jsonSplitter) lineAt(index int) int {
 	s.line += bytes.Count(s.data[s.counted:index], []byte("\n"))
 	s.counted = index
 	return s.line
 }
 
-// next reads one value and returns it as a unit.
+// next reads one JSON value and returns a unit that contains it.
 func (s *jsonSplitter) next() (unit, error) {
 	var raw json.RawMessage
 	if err := s.decoder.Decode(&raw); err != nil {
@@ -65,7 +66,7 @@ func (s *jsonSplitter) next() (unit, error) {
 	return unit{file: s.file, json: true, chunk: chunk{data: s.data[start:end], line: s.lineAt(start)}}, nil
 }
 
-// value reads the value that begins at start and appends its units.
+// value reads the JSON value that begins at the index start and appends its units.
 func (s *jsonSplitter) value(start int) error {
 	if s.data[start] != '{' {
 		u, err := s.next()
@@ -89,18 +90,19 @@ func (s *jsonSplitter) value(start int) error {
 	return nil
 }
 
-// jsonObject is an object in case it is a list.
+// jsonObject contains the parts of an object that are needed if the object is a
+// list.
 type jsonObject struct {
 	kind  string
 	items []unit
-	// plain reports whether the object has only the fields of a list, each
-	// once.
+	// plain reports whether the object contains only the fields of a list, and each
+	// field only once.
 	plain bool
 }
 
 func (s *jsonSplitter) object() (jsonObject, error) {
 	object := jsonObject{plain: true}
-	if _, err := s.decoder.Token(); err != nil { // {
+	if _, err := s.decoder.Token(); err != nil { // Read the opening brace.
 		return object, err
 	}
 	seen := map[string]bool{}
@@ -116,11 +118,12 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 			return object, err
 		}
 	}
-	_, err := s.decoder.Token() // }
+	_, err := s.decoder.Token() // Read the closing brace.
 	return object, err
 }
 
-// field reads the value of one field of the object.
+// field reads the value of the field key. It records the value if it is the kind or
+// the items of a list.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {
@@ -134,7 +137,7 @@ func (s *jsonSplitter) field(object *jsonObject, key string) error {
 }
 
 func (s *jsonSplitter) items(object *jsonObject) error {
-	if _, err := s.decoder.Token(); err != nil { // [
+	if _, err := s.decoder.Token(); err != nil { // Read the opening bracket.
 		return err
 	}
 	for s.decoder.More() {
@@ -144,12 +147,13 @@ func (s *jsonSplitter) items(object *jsonObject) error {
 		}
 		object.items = append(object.items, item)
 	}
-	_, err := s.decoder.Token() // ]
+	_, err := s.decoder.Token() // Read the closing bracket.
 	return err
 }
 
-// ignoreType returns nil for a value of the wrong type. The decoder reports it
-// with its field.
+// ignoreType returns nil for the error that a value has the wrong type, and any
+// other error unchanged. The error can be ignored here because the decoder later
+// reports the same value with the path of its field.
 func ignoreType(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
@@ -158,8 +162,8 @@ func ignoreType(err error) error {
 	return err
 }
 
-// jsonError returns the first syntax error in a text that begins on a line of
-// the file.
+// jsonError returns the first syntax error in a text. line is the line of the file
+// on which the text begins.
 func jsonError(file string, text []byte, line int) *inventory.Error {
 	var value json.RawMessage
 	err := json.NewDecoder(bytes.NewReader(text)).Decode(&value)

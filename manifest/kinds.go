@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// apiVersions are the kinds that are read, with their API versions.
+// apiVersions contains the API version of each kind that this package reads.
 var apiVersions = map[string]string{
 	"Pod":           "v1",
 	"Namespace":     "v1",
@@ -19,8 +19,9 @@ func isList(kind string) bool {
 	return kind == "List" || itemKind(kind) != ""
 }
 
-// itemKind returns the kind of the items of a list that have no kind themselves,
-// or "" if each item must have one.
+// itemKind returns the default kind of the items in a list, such as Pod for
+// PodList. It returns "" for other lists, such as List, in which each item must
+// specify its kind.
 func itemKind(list string) string {
 	kind, ok := strings.CutSuffix(list, "List")
 	if _, read := apiVersions[kind]; ok && read {
@@ -29,8 +30,9 @@ func itemKind(list string) string {
 	return ""
 }
 
-// classify reports whether objects of a kind are read. A message means that the
-// kind is probably meant to be one of those, and why it is not.
+// classify reports whether this package reads objects with the given API version
+// and kind. If it does not, but the author probably meant a kind that it reads,
+// message explains the mistake.
 func classify(apiVersion, kind string) (read bool, message string) {
 	want, read := apiVersions[kind]
 	switch {
@@ -51,13 +53,13 @@ func classify(apiVersion, kind string) (read bool, message string) {
 	}
 }
 
-// notInKind reports whether a character cannot be part of a kind.
+// notInKind reports whether a character is not allowed in the name of a kind.
 func notInKind(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }
 
-// misspelled returns a message if a kind differs only in case from one that is
-// read, and belongs to the same API group.
+// misspelled returns a message if the name of a kind differs only in upper and
+// lower case from a kind of the same API group that this package reads.
 func misspelled(apiVersion, kind string) string {
 	for _, right := range slices.Sorted(maps.Keys(apiVersions)) {
 		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right])) {
@@ -67,16 +69,17 @@ func misspelled(apiVersion, kind string) string {
 	return ""
 }
 
-// sameGroup reports whether two API versions belong to the same group. The core
-// group has no name and no slash.
+// sameGroup reports whether two API versions belong to the same API group. API
+// versions of the core group, such as v1, contain no slash.
 func sameGroup(a, b string) bool {
 	groupA, _, namedA := strings.Cut(a, "/")
 	groupB, _, namedB := strings.Cut(b, "/")
 	return namedA == namedB && (!namedA || groupA == groupB)
 }
 
-// skippedName returns the kind of a skipped object, with its API version if the
-// kind has the name of one that is read, such as Calico's NetworkPolicy.
+// skippedName returns the kind of a skipped object. It appends the API version if
+// the kind has the same name as a kind that this package reads, such as Calico's
+// NetworkPolicy.
 func skippedName(apiVersion, kind string) string {
 	if _, read := apiVersions[kind]; read {
 		return fmt.Sprintf("%s (%s)", kind, apiVersion)

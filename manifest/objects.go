@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The types in this file have the fields of pods, nodes and namespaces that
-// affect verdicts. All other fields are ignored, because a dump of a newer
-// cluster has fields that no released type has.
+// The types in this file define only the fields of pods, nodes and namespaces that
+// affect verdicts. All other fields are ignored, because a dump of a newer cluster
+// can contain fields that the released Go types do not define yet.
 
 type metadata struct {
 	Name              string                  `json:"name"`
@@ -31,8 +31,8 @@ func (m *metadata) objectMeta() metav1.ObjectMeta {
 	}
 }
 
-// version identifies one state of one object in a cluster. It is "" if the
-// object does not come from a cluster.
+// version returns a string that identifies one state of one object in a cluster. It
+// returns "" if the object was not read from a cluster.
 func version(uid types.UID, resourceVersion string) string {
 	if uid == "" || resourceVersion == "" {
 		return ""
@@ -40,7 +40,7 @@ func version(uid types.UID, resourceVersion string) string {
 	return string(uid) + "/" + resourceVersion
 }
 
-// header has the fields of every object.
+// header contains the fields that every Kubernetes object has.
 type header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -89,7 +89,7 @@ type nodeObject struct {
 	} `json:"status"`
 }
 
-// listObject is a list of objects.
+// listObject contains the fields of a list of objects.
 type listObject struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -97,15 +97,16 @@ type listObject struct {
 	Items      []json.RawMessage `json:"items"`
 }
 
-// policyObject is a NetworkPolicy with the status that Kubernetes 1.24 to 1.27
-// wrote. The status does not affect verdicts, and later types do not have it.
+// policyObject is a NetworkPolicy with the field status, which Kubernetes 1.24 to
+// 1.27 wrote. The status does not affect verdicts. The field is defined here
+// because later Go types do not define it.
 type policyObject struct {
 	networkingv1.NetworkPolicy `json:",inline"`
 
 	Status json.RawMessage `json:"status"`
 }
 
-// pod returns the fields that were read as the API type.
+// pod returns a corev1.Pod with the fields that were read.
 func (o *podObject) pod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: o.Metadata.objectMeta(),
@@ -134,7 +135,8 @@ func containers(in []container) []corev1.Container {
 	return out
 }
 
-// noStatus reports whether the pod has no status from a cluster.
+// noStatus reports whether the pod has neither a phase nor an address. Every pod
+// that was read from a cluster has a phase.
 func (o *podObject) noStatus() bool {
 	s := &o.Status
 	return s.Phase == "" && s.PodIP == "" && len(s.PodIPs) == 0 && s.HostIP == "" && len(s.HostIPs) == 0
@@ -144,8 +146,8 @@ func (o *nodeObject) node() *corev1.Node {
 	return &corev1.Node{ObjectMeta: o.Metadata.objectMeta(), Status: corev1.NodeStatus{Addresses: o.Status.Addresses}}
 }
 
-// namespace returns the namespace with the label that the API server adds to
-// every namespace.
+// namespace returns a corev1.Namespace with the label kubernetes.io/metadata.name,
+// which the API server adds to every namespace.
 func (o *namespaceObject) namespace() *corev1.Namespace {
 	meta := o.Metadata.objectMeta()
 	meta.Labels = map[string]string{}

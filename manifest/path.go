@@ -7,23 +7,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// step is one step of a path into an object: a key, or an index if key is "".
+// step is one step of a path: a key of a mapping, or an index of a sequence if key
+// is "".
 type step struct {
 	key   string
 	index int
 }
 
-// path leads from an object to one of its fields.
+// path is the sequence of steps from an object to one of its fields.
 type path []step
 
-// key returns the path to a key below p. It does not change p.
+// key returns p extended by a key. It does not modify p.
 func (p path) key(k string) path { return append(p[:len(p):len(p)], step{key: k}) }
 
-// at returns the path to an index below p. It does not change p.
+// at returns p extended by an index. It does not modify p.
 func (p path) at(i int) path { return append(p[:len(p):len(p)], step{index: i}) }
 
-// String formats the path as Kubernetes does: spec.ingress[0].from. Keys that
-// contain dots, slashes or brackets are in brackets:
+// String formats the path as Kubernetes does, such as spec.ingress[0].from. It puts
+// keys that contain dots, slashes or brackets in brackets, such as
 // metadata.labels[example.com/role].
 func (p path) String() string {
 	var b strings.Builder
@@ -42,8 +43,8 @@ func (p path) String() string {
 	return b.String()
 }
 
-// parsePath parses a path that String formatted. It does not support keys in
-// brackets.
+// parsePath parses a path in the format that String returns. It does not support
+// keys in brackets.
 func parsePath(s string) path {
 	var p path
 	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
@@ -56,8 +57,9 @@ func parsePath(s string) path {
 	return p
 }
 
-// lineOf returns the line, counted from 1, on which a field begins. If the field
-// does not exist, it is the line of the nearest field that encloses it.
+// lineOf returns the line on which a field begins, counted from 1. If the field
+// does not exist, lineOf returns the line of the innermost existing field on the
+// path.
 func lineOf(node *yaml.Node, p path) int {
 	line := node.Line
 	for _, s := range p {
@@ -70,7 +72,7 @@ func lineOf(node *yaml.Node, p path) int {
 	return line
 }
 
-// child returns the value at a step below node, and the line of its key.
+// child returns the value that one step leads to, and the line of the value's key.
 func child(node *yaml.Node, s step) (*yaml.Node, int) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

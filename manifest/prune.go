@@ -8,19 +8,20 @@ import (
 	"sync"
 )
 
-// readFields are the kinds of which only some fields are read, with the types
-// of those fields. Most fields of a pod in a cluster are not read.
+// readFields contains, for each kind of which this package reads only some fields,
+// the names and types of these fields. Most fields of a pod in a cluster are not
+// needed.
 var readFields = map[string]map[string]reflect.Type{
 	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
 	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
 	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
 }
 
-// headerFields are the fields that are read of an object of any other kind.
+// headerFields contains the fields that are read from an object of any other kind.
 var headerFields = fieldsOf(reflect.TypeFor[header]())
 
-// yamlToJSON converts a YAML document to JSON. To save time it leaves out the
-// fields that are not read. defaultKind is the kind of objects that have none.
+// yamlToJSON converts a YAML document to JSON. To save time, it omits fields that
+// are not needed. defaultKind is the kind of objects that specify no kind.
 func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
 	v, err := parseYAML(text)
 	if err != nil {
@@ -33,10 +34,11 @@ func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// fieldCache holds the results of fieldsOf.
+// fieldCache contains earlier results of fieldsOf, by struct type.
 var fieldCache sync.Map
 
-// fieldsOf returns the types of a struct's fields by their names in JSON.
+// fieldsOf returns the type of each field of a struct, by the name of the field in
+// JSON.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if fields, ok := fieldCache.Load(t); ok {
 		return fields.(map[string]reflect.Type)
@@ -61,7 +63,7 @@ func collectFields(t reflect.Type, into map[string]reflect.Type) {
 }
 
 // prune converts an object, or a sequence of objects, to values that package
-// encoding/json can marshal.
+// encoding/json can marshal. It omits fields that are not needed.
 func prune(v any, defaultKind string) (any, error) {
 	if list, ok := v.([]any); ok {
 		return convertList(list, func(item any) (any, error) { return prune(item, defaultKind) })
@@ -92,7 +94,7 @@ func prune(v any, defaultKind string) (any, error) {
 }
 
 // pruneField converts one field of an object. keep is false if the field is not
-// read.
+// needed.
 func pruneField(kind, name string, v any) (value any, keep bool, err error) {
 	fields := readFields[kind]
 	switch {
@@ -112,9 +114,9 @@ func pruneField(kind, name string, v any) (value any, keep bool, err error) {
 	return value, true, err
 }
 
-// convert converts a value of the YAML parser to one that package encoding/json
-// can marshal. If t is a struct, it leaves out the keys that are not fields of
-// it. If t is nil, it keeps all.
+// convert converts a value that the YAML parser returned to a value that package
+// encoding/json can marshal. If t is a struct type, convert omits keys that are not
+// fields of t. If t is nil, it keeps all keys.
 func convert(v any, t reflect.Type) (any, error) {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -169,8 +171,8 @@ func convertList(list []any, one func(any) (any, error)) (any, error) {
 	return out, nil
 }
 
-// keyName returns the name that a key has in JSON. In YAML, numbers and booleans
-// can be keys as well.
+// keyName returns the JSON name of a YAML key. In YAML, numbers and booleans can
+// also be keys; the key 80 becomes "80".
 func keyName(k any) (string, error) {
 	switch k := k.(type) {
 	case string:

@@ -13,20 +13,23 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Stdin is the path of standard input, and StdinName is its name in errors.
+// Stdin is the path that stands for standard input. StdinName is the name of
+// standard input in errors.
 const (
 	Stdin     = "-"
 	StdinName = "standard input"
 )
 
-// optionalFiles are the names of files in a directory that belong to Helm or
-// Kustomize. Documents in them that are not Kubernetes objects are skipped.
+// optionalFiles are the names of files that belong to Helm or Kustomize. If Read
+// finds such a file in a directory, the file may contain documents that are not
+// Kubernetes objects; Read skips them.
 var optionalFiles = []string{"Chart.yaml", "values.yaml", "kustomization.yaml", "kustomization.yml"}
 
-// Read reads each path: a file, a directory with all *.yaml, *.yml and *.json
-// files below it except hidden ones, or "-" for stdin. It reads a file only
-// once, even if several paths lead to it. If the input has errors, Read returns
-// all of them as inventory.Errors, and no set.
+// Read reads the objects from each path. A path is a file, a directory, or "-" for
+// stdin. In a directory, Read reads all files *.yaml, *.yml and *.json at any
+// depth, except hidden files. It reads a file only once even if several paths lead
+// to the file. If the input contains errors, Read returns all errors as
+// inventory.Errors and a nil set.
 func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	r := reader{stdin: stdin, seen: map[string]bool{}}
 	if len(paths) == 0 {
@@ -43,19 +46,19 @@ func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	return set, nil
 }
 
-// source is the text of one file.
+// source is one file with its text.
 type source struct {
 	name string
 	data []byte
-	// listed reports whether the file was found in a directory, where it may be
+	// listed reports whether the file was found in a directory. Such a file may be
 	// empty.
 	listed bool
-	// optional reports whether the file may have documents that are not
+	// optional reports whether the file may contain documents that are not
 	// Kubernetes objects.
 	optional bool
 }
 
-// reader collects the files that the paths lead to.
+// reader collects the files for all paths.
 type reader struct {
 	stdin   io.Reader
 	seen    map[string]bool
@@ -95,7 +98,8 @@ func (r *reader) standardInput() {
 	r.sources = append(r.sources, source{name: StdinName, data: data})
 }
 
-// directory reads the files below a directory and returns their number.
+// directory reads all files in a directory and its subdirectories, and returns the
+// number of files.
 func (r *reader) directory(path string) int {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -121,7 +125,7 @@ func (r *reader) directory(path string) int {
 	return count
 }
 
-// file reads the data of a source.
+// file reads the text of a source and adds the source to the list.
 func (r *reader) file(s source) {
 	if target, err := filepath.EvalSymlinks(s.name); err == nil {
 		if abs, err := filepath.Abs(target); err == nil && !r.firstVisit(abs) {
@@ -144,7 +148,8 @@ func (r *reader) firstVisit(key string) bool {
 	return true
 }
 
-// reasonOf returns the message of an error about a file without the path.
+// reasonOf returns the message of an error about a file without the path of the
+// file.
 func reasonOf(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "no such file or directory"

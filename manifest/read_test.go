@@ -52,7 +52,7 @@ spec:
 
 const policyJSON = `{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"%s"},"spec":{"podSelector":{}}}`
 
-// write writes files to a new directory and returns its path.
+// write writes files to a new directory and returns the path of the directory.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,12 +68,12 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// read reads a text as standard input.
+// read calls Read with a text as standard input.
 func read(text string) (*inventory.Set, error) {
 	return manifest.Read([]string{manifest.Stdin}, strings.NewReader(text))
 }
 
-// names returns "kind namespace/name" for each object.
+// names returns "kind namespace/name" for each object of a set.
 func names(s *inventory.Set) []string {
 	var out []string
 	for _, o := range s.Namespaces {

@@ -4,17 +4,17 @@ import (
 	"bytes"
 )
 
-// chunk is a part of a file that is decoded by itself.
+// chunk is a part of a file that can be decoded independently of the rest.
 type chunk struct {
 	data []byte
 	// line is the line of the file on which data begins, counted from 1.
 	line int
 }
 
-// documents splits a file at its YAML document markers, "---" and "...". A
-// marker at the beginning of a line always ends the document: neither a YAML
-// scalar nor a JSON string can contain such a line. Documents that have no
-// content are left out. Directives, such as %YAML, stay with their document.
+// documents splits a file at the YAML document markers "---" and "...". A marker at
+// the beginning of a line always ends the document, because neither a YAML scalar
+// nor a JSON string can contain such a line. documents omits documents without
+// content. Directives, such as %YAML, stay with the document that follows.
 func documents(data []byte) []chunk {
 	var out []chunk
 	start, line, startLine := 0, 1, 1
@@ -39,7 +39,8 @@ func documents(data []byte) []chunk {
 	return out
 }
 
-// lineEnd returns the index after the line break of the line that begins at.
+// lineEnd returns the index after the line break of the line that contains the byte
+// at the index at.
 func lineEnd(data []byte, at int) int {
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return at + i + 1
@@ -54,11 +55,13 @@ func isMarker(line []byte, marker string) bool {
 	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\n' || line[3] == '\r'
 }
 
-// hasContent reports whether data has more than blank lines and comments.
+// hasContent reports whether data contains anything other than blank lines and
+// comments.
 func hasContent(data []byte) bool { return firstContent(data) != 0 }
 
-// isDirectives reports whether data has directives and, apart from blank lines
-// and comments, nothing before them.
+// isDirectives reports whether data begins with a directive, such as %YAML, and
+// contains no marker "---". It ignores blank lines and comments before the
+// directive.
 func isDirectives(data []byte) bool {
 	if firstContent(data) != '%' {
 		return false
@@ -71,8 +74,8 @@ func isDirectives(data []byte) bool {
 	return true
 }
 
-// firstContent returns the first byte that is not white space or part of a
-// comment, or 0 if there is none.
+// firstContent returns the first byte that does not belong to white space or to a
+// comment. It returns 0 if there is no such byte.
 func firstContent(data []byte) byte {
 	for at := 0; at < len(data); at = lineEnd(data, at) {
 		text := bytes.TrimLeft(data[at:lineEnd(data, at)], " \t\r\n")
@@ -83,13 +86,15 @@ func firstContent(data []byte) byte {
 	return 0
 }
 
-// listItems splits a YAML document that is a list in block style, as kubectl
-// prints it, into the document without its items and the items. It looks at
-// lines only, so the caller must check that each part is valid YAML by itself:
-// if a line inside a quoted scalar or a flow collection looks like an item, the
-// part that ends there is not valid. A block scalar cannot contain such a line
-// because its text is indented deeper than the dash. ok is false if the document
-// is not such a list, or shorter than minimum, in bytes.
+// listItems splits a YAML document into its items and the document without the
+// items. The document must be a list in block style, as kubectl prints it. ok is
+// false if the document has another form or is shorter than minimum bytes.
+//
+// listItems only looks at the beginnings of lines, so the caller must check that
+// each part is valid YAML. A line inside a quoted scalar or a flow collection can
+// look like an item. Then the part before this line ends in the middle of the
+// scalar or the collection and is not valid. A block scalar cannot contain such a
+// line, because its text is indented more deeply than the dash of an item.
 func listItems(document chunk, minimum int) (head []byte, items []chunk, ok bool) {
 	if len(document.data) < minimum {
 		return nil, nil, false
@@ -119,14 +124,14 @@ func listItems(document chunk, minimum int) (head []byte, items []chunk, ok bool
 	return head, items, true
 }
 
-// isKey reports whether a line begins a key of the outermost mapping.
+// isKey reports whether a line begins with a key of the outermost mapping.
 func isKey(line []byte) bool {
 	c := line[0]
 	return c != ' ' && c != '-' && c != '#' && c != '\n' && c != '\r' && c != '\t'
 }
 
-// sequence splits a block sequence at the dashes in the column of its first
-// item.
+// sequence splits a block sequence into its items. An item begins at each dash in
+// the same column as the first dash.
 func sequence(data []byte, line int) (items []chunk, ok bool) {
 	column, start := -1, 0
 	for at, n := 0, line; at < len(data); n++ {

@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// FuzzSplitList checks that a list that is split into its items gives the same
-// objects, with the same lines, as the list decoded as a whole.
+// FuzzSplitList checks that a list that is split into its items yields the same
+// objects, with the same line numbers, as the same list decoded as a whole.
 func FuzzSplitList(f *testing.F) {
 	const item = "- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: a\n"
 	for _, items := range []string{

@@ -14,32 +14,34 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// minimumList is the size, in bytes, from which a list is split into its items.
+// minimumList is the minimum size of a list, in bytes, that is split into its
+// items.
 const minimumList = 64 << 10
 
-// unit is one piece of work: a document, a JSON value, or an item of a long
+// unit is the input of one decoder: a document, a JSON value, or an item of a long
 // list.
 type unit struct {
 	file  string
 	chunk chunk
 	// json reports whether the chunk is one JSON value.
 	json bool
-	// listKind is the kind of the list that has the chunk as an item, or "".
+	// listKind is the kind of the list that contains the chunk as an item, or "" if
+	// the chunk is not an item.
 	listKind string
-	// whole is the document that the item was cut out of, or nil. The cut looks
-	// at lines only: if an item is not valid YAML, the document is decoded as a
-	// whole instead.
+	// whole is the document from which the item was cut out, or nil. The document
+	// was cut at line beginnings without parsing it. If an item turns out not to be
+	// valid YAML, the whole document is decoded instead.
 	whole *chunk
-	// jsonError is the error of a document that looks like JSON and is not, or
-	// nil. It may still be YAML.
+	// jsonError is the syntax error of a document that begins like JSON but is not
+	// valid JSON, or nil. Such a document may still be valid YAML.
 	jsonError *inventory.Error
 	// optional reports whether the file may contain documents that are not
 	// Kubernetes objects.
 	optional bool
 }
 
-// decodeSources decodes all files in parallel and joins the results in the
-// order of the input.
+// decodeSources decodes all files in parallel and joins the results in the order of
+// the input.
 func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	var units []unit
 	var errs inventory.Errors
@@ -55,7 +57,8 @@ func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	return join(units, results, errs, sources)
 }
 
-// parallel calls work with 0 to n-1 on all processors.
+// parallel calls work once for each number from 0 to n-1, on all processors, and
+// waits until all calls have returned.
 func parallel(n int, work func(i int)) {
 	var next atomic.Int64
 	var wait sync.WaitGroup
@@ -92,8 +95,8 @@ func split(s source) ([]unit, *inventory.Error) {
 	return units, nil
 }
 
-// documentUnits splits a document into units. A document that begins like JSON
-// can still be YAML in flow style, unless the name of the file ends in .json.
+// documentUnits splits a document into units. A document that begins like JSON may
+// still be YAML in flow style, unless the name of the file ends in .json.
 func (s *source) documentUnits(document chunk) ([]unit, *inventory.Error) {
 	onlyJSON := filepath.Ext(s.name) == ".json"
 	if first := firstContent(document.data); first != '{' && first != '[' && !onlyJSON {
@@ -110,8 +113,8 @@ func (s *source) documentUnits(document chunk) ([]unit, *inventory.Error) {
 	}
 }
 
-// checkText reports text that is not UTF-8, and control characters, which
-// neither YAML nor JSON allows.
+// checkText returns an error if the text is not UTF-8 or contains control
+// characters that neither YAML nor JSON allows.
 func checkText(file string, data []byte) *inventory.Error {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return &inventory.Error{Origin: inventory.Origin{File: file}, Message: "is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}
@@ -134,7 +137,7 @@ func checkText(file string, data []byte) *inventory.Error {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
 
-// invalidUTF8 returns the index of the first byte that is not part of a
+// invalidUTF8 returns the index of the first byte that is not part of a valid UTF-8
 // character.
 func invalidUTF8(data []byte) int {
 	for at := 0; at < len(data); {
@@ -147,8 +150,8 @@ func invalidUTF8(data []byte) int {
 	return len(data)
 }
 
-// yamlUnits splits a list of at least minimum bytes into its items. Any other
-// document is one unit.
+// yamlUnits splits a YAML document into units. It splits a list of at least minimum
+// bytes into its items. Any other document becomes one unit.
 func yamlUnits(file string, document chunk, minimum int) []unit {
 	head, items, ok := listItems(document, minimum)
 	if ok {
@@ -164,8 +167,8 @@ func yamlUnits(file string, document chunk, minimum int) []unit {
 	return []unit{{file: file, chunk: document}}
 }
 
-// decodeHead decodes a list without its items. It reports whether that is a
-// list.
+// decodeHead decodes a document from which listItems removed the items. It reports
+// whether the document is a list.
 func decodeHead(head []byte, list *listObject) bool {
 	raw, err := yamlToJSON(head, "")
 	if err != nil {

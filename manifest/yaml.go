@@ -11,15 +11,15 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// parseYAML parses one YAML document. Only comments may follow it in the text.
-// The values are the same as for kubectl: an unquoted yes is a boolean. The
-// error is a syntaxErrors.
+// parseYAML parses a text that contains one YAML document; only comments may follow
+// the document. It interprets values as kubectl does, so an unquoted yes is a
+// boolean. An error is always of type syntaxErrors.
 func parseYAML(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
 	var duplicates *yaml.TypeError
 	if errors.As(err, &duplicates) {
-		// The strict mode of the parser also rejects a key that overrides one
-		// from a merge key (<<), which is valid.
+		// The strict mode of the parser also rejects a key that overrides a key
+		// from a merge key (<<), although YAML allows this.
 		if errs := duplicateKeys(parseNodes(text)); len(errs) > 0 {
 			return nil, errs
 		}
@@ -47,7 +47,7 @@ func decodeYAML(text []byte, strict bool) (any, error) {
 	return v, nil
 }
 
-// parseNodes parses a text into nodes, which have line numbers. It returns nil
+// parseNodes parses a text into nodes, which contain line numbers. It returns nil
 // if the text is not valid YAML.
 func parseNodes(text []byte) *yamlv3.Node {
 	var document yamlv3.Node
@@ -57,7 +57,8 @@ func parseNodes(text []byte) *yamlv3.Node {
 	return document.Content[0]
 }
 
-// syntaxError is an error in a text. line is counted from 1.
+// syntaxError is an error in a text. line is counted from 1 at the beginning of the
+// text.
 type syntaxError struct {
 	line    int
 	message string
@@ -67,7 +68,7 @@ type syntaxErrors []syntaxError
 
 func (e syntaxErrors) Error() string { return e[0].message }
 
-// yamlErrors adds the lines to an error of the parser.
+// yamlErrors converts an error of the parser to errors with line numbers.
 func yamlErrors(text []byte, err error) syntaxErrors {
 	var out syntaxErrors
 	for message := range strings.Lines(err.Error()) {
@@ -88,8 +89,9 @@ func yamlErrors(text []byte, err error) syntaxErrors {
 	return out
 }
 
-// countsFromZero reports whether the line in an error of the parser is counted
-// from 0. This is so in errors of its grammar, but not in errors of its scanner.
+// countsFromZero reports whether the parser counts the line in an error message
+// from 0. It does so in errors of the grammar, but counts from 1 in errors of the
+// scanner.
 func countsFromZero(message string) bool {
 	for _, start := range []string{"<", "'", "',", "key", "node content"} {
 		if strings.HasPrefix(message, "did not find expected "+start) {
@@ -99,7 +101,8 @@ func countsFromZero(message string) bool {
 	return false
 }
 
-// explainYAML adds to an error of the parser how to fix the text.
+// explainYAML returns the message of a parser error. For common mistakes, it adds
+// how to fix the text.
 func explainYAML(message string) string {
 	switch {
 	case strings.Contains(message, "cannot start any token"):
@@ -111,9 +114,10 @@ func explainYAML(message string) string {
 	}
 }
 
-// duplicateKeys returns an error for each key that a mapping has twice, and for
-// each merge key that follows a key which it also sets: kubectl then takes the
-// merged value although in YAML the key overrides it.
+// duplicateKeys returns an error for each key that a mapping contains twice. It
+// also returns an error for a merge key (<<) that follows a key which it sets too.
+// In that case kubectl uses the merged value, although according to YAML the
+// explicit key overrides it.
 func duplicateKeys(node *yamlv3.Node) syntaxErrors {
 	if node == nil {
 		return nil
@@ -149,8 +153,8 @@ func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
 	return errs
 }
 
-// mergedKeys returns the keys that the value of a merge key sets: those of a
-// mapping, or of each mapping in a sequence.
+// mergedKeys returns the keys that a merge key sets. value is the value of the
+// merge key: a mapping or a sequence of mappings.
 func mergedKeys(value *yamlv3.Node) (names []string) {
 	if value.Kind == yamlv3.AliasNode {
 		value = value.Alias
@@ -172,7 +176,8 @@ func mergedKeys(value *yamlv3.Node) (names []string) {
 	return names
 }
 
-// nodeName returns the name that a key has in JSON, or its text if it has none.
+// nodeName returns the JSON name of a YAML key, or the text of the key if it has no
+// JSON name.
 func nodeName(key *yamlv3.Node) string {
 	const quoted = yamlv3.SingleQuotedStyle | yamlv3.DoubleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
 	var v any

@@ -11,7 +11,7 @@ command -v buildah >/dev/null || fail "buildah is missing. On Debian: apt-get in
 
 export BUILDER=buildah VERSION IMAGE PLATFORMS REVISION SOURCE_DATE_EPOCH
 VERSION=$(cat VERSION)
-REVISION=$(git rev-parse HEAD)
+REVISION=$(git describe --always --abbrev=40 --exclude='*' --dirty)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 PLATFORMS=linux/amd64,linux/arm64
 # buildah stores an image under localhost/ only if its name has no registry.
@@ -66,7 +66,8 @@ files=$(cd "$root" && find . -type f | sort | paste -sd' ')
 size=$(du -sb "$root" | cut -f1)
 [ "$size" -le 60000000 ] || fail "it has $size bytes, want at most 60 MB"
 version=$(buildah run --isolation chroot "$container" -- /sluice --version)
-[[ $version == "sluice $VERSION, "* ]] || fail "sluice --version prints '$version', want version $VERSION"
+[[ $version == "sluice $VERSION, commit ${REVISION:0:12}"* ]] ||
+  fail "sluice --version prints '$version', want version $VERSION and commit $REVISION"
 buildah umount "$container" >/dev/null
 
 PLATFORMS=linux/$arch hack/image.sh archive >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "the archive failed"; }

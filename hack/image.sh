@@ -5,7 +5,7 @@
 #
 # It uses the first of docker, podman and buildah that works; BUILDER selects one.
 # The same commit produces the same image: binaries contain neither paths nor
-# build IDs, and all times are that of the commit.
+# build IDs nor what Go reads from git, and all times are that of the commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ GO=${GO:-go}
 VERSION=${VERSION:-$(cat VERSION)}
 IMAGE=${IMAGE:-sluice:$VERSION}
 PLATFORMS=${PLATFORMS:-linux/$("$GO" env GOARCH)}
-REVISION=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
+REVISION=${REVISION:-$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 context=bin/image
 
@@ -59,8 +59,8 @@ binaries() {
   local platform
   for platform in ${PLATFORMS//,/ }; do
     [ "${platform%%/*}" = linux ] || { echo "PLATFORMS: $platform: must be a list of linux/ARCH, separated by commas" >&2; return 2; }
-    CGO_ENABLED=0 GOOS=linux GOARCH=${platform#linux/} "$GO" build -trimpath \
-      -ldflags "-s -w -buildid= -X main.version=$VERSION" -o "$context/sluice-linux-${platform#linux/}" ./cmd/sluice
+    CGO_ENABLED=0 GOOS=linux GOARCH=${platform#linux/} "$GO" build -trimpath -buildvcs=false \
+      -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.revision=$REVISION" -o "$context/sluice-linux-${platform#linux/}" ./cmd/sluice
   done
   cp LICENSE "$context/LICENSE"
   chmod 0755 "$context"/sluice-*

@@ -4,19 +4,36 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 )
 
 // version is set by the build to the content of VERSION.
 var version = "development"
+
+// revision is set by the build of an image to the output of git describe: the
+// commit, with the suffix -dirty if files were modified since. An image contains
+// no build information from git, so that a copy of the files without a git
+// repository produces the same image.
+var revision string
 
 // describeVersion returns what --version prints: the version, the commit if it is
 // known, the version of Go and the platform.
 func describeVersion() string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
-		text += commit(info.Settings)
+		text += commit(append(settingsOf(revision), info.Settings...))
 	}
 	return fmt.Sprintf("%s, %s, %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// settingsOf returns the settings in which Go would store a revision.
+func settingsOf(revision string) []debug.BuildSetting {
+	hash, modified := strings.CutSuffix(revision, "-dirty")
+	return []debug.BuildSetting{
+		{Key: "vcs.revision", Value: hash},
+		{Key: "vcs.modified", Value: strconv.FormatBool(modified)},
+	}
 }
 
 // commit returns the commit, and whether files were modified since.

@@ -28,6 +28,8 @@ func TestCommit(t *testing.T) {
 		"not known": {nil, ""},
 		"clean":     {[]debug.BuildSetting{revision, {Key: "vcs.modified", Value: "false"}}, ", commit 0123456789ab"},
 		"changed":   {[]debug.BuildSetting{revision, modified}, ", commit 0123456789ab with changes"},
+		"image":     {settingsOf("0123456789abcdef0123"), ", commit 0123456789ab"},
+		"dirty":     {settingsOf("0123456789abcdef0123-dirty"), ", commit 0123456789ab with changes"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// denialTime is how long a connection must get no reply until it counts as
-// denied. It is longer than TCP waits before it sends its first packet again.
+// denialTime is the time after which a connection without a reply counts as denied.
+// It is longer than the time after which TCP repeats its first packet, one second.
 const denialTime = 1200 * time.Millisecond
 
-// attempt is one connection to open.
+// attempt describes one connection that a test opens, with the expected result.
 type attempt struct {
 	stage.Expectation
 	from     *lab.Host
@@ -23,16 +23,17 @@ type attempt struct {
 	src      netip.Addr
 	dst      netip.AddrPort
 	server   *lab.Server
-	// mute reports that the client does not receive the ICMP error of a
-	// rejection. The error describes the packet after the address translation of
-	// a connection that was never confirmed, so nothing translates it back.
+	// mute means that the client does not receive the ICMP error that reports a
+	// rejected packet. The error quotes the packet with its translated address, and
+	// the kernel has no connection with which it could translate the address back.
 	mute bool
 }
 
-// want opens the connections of expectations over both families. An end is a
-// pod, node:NAME, outside, or ADDRESS@END for an address of the node or of the
-// outside host. A destination may also be service:NAME, without a protocol. A denied
-// connection must not reach a server.
+// want opens the connections that the expectations in lines describe, over both
+// address families, and fails the test if a result differs. A source or destination
+// is a pod, node:NAME, outside, or ADDRESS@HOST for one address of a node or of the
+// outside host. A destination can also be service:NAME, without a protocol. want
+// also fails the test if a packet of a denied connection reaches a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt
@@ -77,7 +78,8 @@ func (s *fixture) try(all []attempt) {
 	}
 }
 
-// probe opens a connection and returns what is wrong with the result.
+// probe opens a connection. It returns "" if the result is as expected, and
+// otherwise a message with both results.
 func (s *fixture) probe(a *attempt) string {
 	timeout := limit
 	if !a.Allowed && (s.silent || a.mute) {
@@ -101,7 +103,8 @@ func (s *fixture) probe(a *attempt) string {
 	}
 }
 
-// startServers starts the servers of expectations and opens no connection.
+// startServers starts the servers to which the expectations in lines connect. It
+// opens no connection.
 func (s *fixture) startServers(lines string) {
 	s.t.Helper()
 	for _, e := range stage.Expectations(s.t, lines) {
@@ -109,8 +112,8 @@ func (s *fixture) startServers(lines string) {
 	}
 }
 
-// attempts returns an attempt for each family that both ends have, and starts
-// the servers.
+// attempts returns one attempt for each address family that source and destination
+// have in common, and starts the servers.
 func (s *fixture) attempts(e stage.Expectation) []attempt {
 	s.t.Helper()
 	var out []attempt
@@ -162,12 +165,13 @@ func (s *fixture) toEnd(a *attempt, like netip.Addr) bool {
 	return true
 }
 
-// end is a host with its address of one family.
+// end is the source or the destination of a connection, with its address of one
+// family.
 type end struct {
 	host    *lab.Host
 	address netip.Addr
-	// bound is the source address that the client must use. It is invalid if the
-	// kernel chooses.
+	// bound is the source address that a client must use. If bound is invalid, the
+	// kernel chooses the source address.
 	bound netip.Addr
 }
 
@@ -181,7 +185,7 @@ func (s *fixture) end(text string, like netip.Addr) (end, bool) {
 	return end{host: s.host(text), address: s.address(text, like)}, true
 }
 
-// owner returns the pod that has an address.
+// owner returns the pod with address a.
 func (s *fixture) owner(a netip.Addr) *lab.Host {
 	s.t.Helper()
 	for _, p := range s.pods {

@@ -10,7 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// eachFamily runs a scenario over both families and with both deny actions.
+// eachFamily runs a scenario once for each combination of an address family and a
+// deny action (Drop or Reject).
 func eachFamily(t *testing.T, scenario func(t *testing.T, like netip.Addr, deny string)) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
@@ -30,9 +31,9 @@ func familyName(like netip.Addr) string {
 	return "IPv6"
 }
 
-// A new policy cuts the connections that it denies, in both directions and
-// whichever end opened them, and no others. A connection that is allowed again
-// continues if its ends have not closed it.
+// A new policy cuts exactly the connections that it denies, in both directions and
+// regardless of which end opened them. When a later policy allows a cut connection
+// again, the connection continues unless an end has closed it.
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, nil, "--deny", deny)
@@ -51,7 +52,8 @@ func TestS50S51OpenFlows(t *testing.T) {
 		outOf := open("shop/web -> lab/probe TCP 80", "shop/web -> lab/probe UDP 80", "shop/web -> outside TCP 80", "shop/web -> outside UDP 80")
 		others := open("shop/db -> lab/probe TCP 80", "shop/db -> outside UDP 80", "node:one -> shop/web TCP 8080",
 			"node:one -> shop/web UDP 8080")
-		// After a reset, the next part needs new streams.
+		// With deny action Reject, a cut resets the connections. The next part of the
+		// test then needs new streams.
 		again := func(streams []*stream, lines ...string) []*stream {
 			if deny == "Drop" {
 				s.each("allowed again (S51)", (*stream).goesOn, streams...)
@@ -76,14 +78,14 @@ func TestS50S51OpenFlows(t *testing.T) {
 		s.enforce()
 		outOf = again(outOf, "shop/web -> lab/probe TCP 80", "shop/web -> outside UDP 80")
 
-		// A policy that allows all of it cuts nothing.
+		// A policy that allows all traffic cuts no connection.
 		s.set("shop/all", `{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}`)
 		s.enforce()
 		s.each("under a policy that allows them", (*stream).goesOn, slices.Concat(into, outOf, others)...)
 	})
 }
 
-// The current labels of remote pods and of namespaces decide.
+// Verdicts depend on the current labels of namespaces and of pods on other nodes.
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{
@@ -126,8 +128,8 @@ func TestS52LabelsElsewhere(t *testing.T) {
 	})
 }
 
-// An address that moves to another pod keeps neither its class nor the marks of its
-// connections.
+// When an address moves to another pod, the address loses the labels of the old
+// pod, and the marks of the old pod's connections have no effect.
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{

@@ -1,6 +1,7 @@
-// Package e2e tests a whole node with real packets. Policy objects become a
-// published tree, `sluice dataplane` enforces the tree in a node made of network
-// namespaces, and sockets in pods try which connections can be opened.
+// Package e2e tests a whole node with real packets. A test compiles policy objects
+// into a tree and publishes the tree. `sluice dataplane` enforces the tree on a
+// node made of network namespaces. The test then tries which connections the pods
+// can open.
 //
 //	          outside, 192.168.126.254
 //	         /                      \
@@ -8,9 +9,9 @@
 //	 |    |    |                    |
 //	pods, some of them isolated    pods that are remote for node one
 //
-// The names of rows are their numbers in docs/semantics.md:
+// Tests are named after the rows of docs/semantics.md. This command tests row S33:
 //
 //	go test ./test/e2e -run Semantics/S33
 //
-// Rows about changes are separate tests, such as -run S50.
+// Rows about changes have separate tests, which a pattern such as -run S50 selects.
 package e2e

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// When a dataplane is killed, accepted connections go on, and no new flow is
-// accepted unevaluated. The next dataplane takes over.
+// When a dataplane is killed, the connections that it accepted continue, and no new
+// flow is accepted without evaluation. The next dataplane on the node takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
@@ -33,7 +33,8 @@ func TestKilled(t *testing.T) {
 	unbroken := s.watch(streams)
 	for range 2 {
 		s.plane.Kill()
-		// Without a dataplane, packets are dropped without a reply.
+		// Without a dataplane, nothing rejects packets: they are dropped without a
+		// reply.
 		s.silent = true
 		s.want(`
 			lab/probe -> shop/web TCP 8080 denied
@@ -59,8 +60,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A dataplane that takes over from one with other mark bits never sets a mark that
-// the previous rules could misinterpret.
+// When a dataplane takes over from a killed one that used other mark bits, it never
+// sets a mark that the rules of the killed dataplane could misinterpret.
 func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
@@ -70,7 +71,7 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	var running errgroup.Group
 	running.Go(func() error {
 		for !ended.Load() {
-			// Each datagram is a new flow that is denied.
+			// Each datagram belongs to a new flow, which is denied.
 			c, err := s.unconnected("lab/far", families[0])
 			if err != nil {
 				return err
@@ -95,9 +96,9 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	}
 }
 
-// watch keeps streams busy until its caller calls the returned function, which
-// returns an error if a stream was ever interrupted. Each datagram must get a
-// reply.
+// watch transfers data over all streams until the caller calls the returned
+// function. The returned function returns an error if any stream was interrupted.
+// On UDP streams, each datagram must get a reply.
 func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group
@@ -117,11 +118,12 @@ func (s *fixture) watch(streams []*stream) func() error {
 	}
 }
 
-// With failure policy Closed, a full queue drops packets and counts them. With Open,
-// it accepts them.
+// With failure policy Closed, the kernel drops the packets for which a queue has no
+// room, and the dataplane counts them. With failure policy Open, the kernel accepts
+// them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	// Four times the capacity of a queue.
+	// burst is four times the capacity of a queue.
 	const burst = 4 * 8192
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
@@ -130,7 +132,8 @@ func TestOverflow(t *testing.T) {
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 			s.plane.Pause(t)
-			// Each datagram is denied if it is evaluated, and opens no flow.
+			// Every datagram that a worker evaluates is denied, so no datagram opens a
+			// flow.
 			conn, err := s.host("lab/probe").Dial(t.Context(), flow.UDP, netip.Addr{}, at)
 			s.must(err)
 			defer func() { _ = conn.Close() }()
@@ -146,7 +149,8 @@ func TestOverflow(t *testing.T) {
 				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			// The worker counts the packets of a batch after it has written their verdicts.
+			// The worker writes the verdicts of a batch first and counts the packets
+			// afterwards.
 			eventually.True(t, "the queue is empty and its last batch is counted", func() bool {
 				v := s.plane.status().Verdicts
 				return v.Waiting == 0 && v.Packets == v.Denied
@@ -168,8 +172,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, a flow that was accepted because a queue was full does
-// not go on afterwards, not even by replies alone.
+// With failure policy Open, a flow that was accepted because a queue was full is
+// cut once the worker runs again, even if only replies follow.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
@@ -202,8 +206,8 @@ func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 }
 
 // With failure policy Open, all packets are accepted while no dataplane runs. The
-// next dataplane re-evaluates their connections, with a tree that was published
-// meanwhile.
+// next dataplane re-evaluates the connections that were opened in that time. It
+// uses the newest tree, even if this tree was published while no dataplane ran.
 func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
@@ -232,7 +236,8 @@ func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// At least one packet of each new flow, and none of the accepted ones.
+	// The count includes at least one packet of each of the eight new flows, and no
+	// packet of the flows that were accepted before.
 	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}

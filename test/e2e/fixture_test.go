@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// shop is the cluster of all tests, in the language of test/stage. Addresses are
-// those of the lab.
+// shop describes the cluster of all tests in the language of test/stage. The pods
+// get the addresses that the lab assigns.
 const shop = `
 	- {namespace: shop, labels: {team: shop}}
 	- {namespace: lab, labels: {team: lab}}
@@ -32,7 +32,7 @@ const shop = `
 	- {pod: lab/far, node: two, labels: {app: far}}
 `
 
-// fixture is a cluster of two nodes. Node one runs the dataplane.
+// fixture is a cluster of two nodes. The dataplane runs on node one.
 type fixture struct {
 	t        *testing.T
 	lab      *lab.Lab
@@ -48,7 +48,7 @@ type fixture struct {
 	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *plane
-	// silent reports that denied packets are dropped without a reply.
+	// silent means that the dataplane drops denied packets without a reply.
 	silent bool
 }
 
@@ -58,9 +58,9 @@ type server struct {
 	at       netip.AddrPort
 }
 
-// newFixture makes the cluster with policies, publishes its tree and starts the
-// dataplane with more arguments. Without --deny among them, the dataplane rejects
-// denied packets, so that a client notices at once.
+// newFixture creates the cluster with policies, publishes its tree and starts the
+// dataplane with args as additional arguments. If args does not contain --deny, the
+// dataplane rejects denied packets, so that clients need not wait for a timeout.
 func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
 	s := newCluster(t, policies)
@@ -68,7 +68,7 @@ func newFixture(t *testing.T, policies map[string]string, args ...string) *fixtu
 	return s
 }
 
-// newCluster is newFixture without a dataplane.
+// newCluster does the same as newFixture, but starts no dataplane.
 func newCluster(t *testing.T, policies map[string]string) *fixture {
 	t.Helper()
 	s := &fixture{
@@ -112,8 +112,8 @@ func (s *fixture) must(err error) {
 	}
 }
 
-// addPod adds a pod to the lab and to the snapshot. Without addresses it gets
-// free ones.
+// addPod adds a pod to the lab and to the snapshot. If no addresses are given, the
+// lab assigns free addresses.
 func (s *fixture) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 	s.t.Helper()
 	name := object.Namespace + "/" + object.Name
@@ -128,7 +128,7 @@ func (s *fixture) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 	s.snapshot.UpsertPod(p)
 }
 
-// set adds or changes a policy.
+// set creates a policy, or replaces the spec of an existing policy.
 func (s *fixture) set(name, spec string) {
 	s.t.Helper()
 	read, _ := policy.ReadNetworkPolicy(stage.Policy(s.t, name, spec))
@@ -159,8 +159,8 @@ func (s *fixture) publish() uint64 {
 	return generation
 }
 
-// enforce publishes the next generation and waits until the dataplane enforces
-// it.
+// enforce publishes the next generation and waits until the dataplane enforces the
+// generation.
 func (s *fixture) enforce() {
 	s.t.Helper()
 	s.plane.enforces(s.publish())
@@ -175,12 +175,13 @@ func (s *fixture) start(args ...string) {
 	s.plane.enforces(1)
 }
 
-// serve adds services to node one, one for each line and family:
+// serve adds services to node one. Each line describes one service, which gets an
+// address of each family:
 //
 //	NAME PROTOCOL PORT -> POD PORT [masquerade]
 //
-// A service whose name begins with node has the address of the node. Each other
-// service has its own address.
+// A service whose name begins with "node" gets the address of the node, like a
+// NodePort service. Every other service gets a separate address.
 func (s *fixture) serve(lines string) {
 	s.t.Helper()
 	var err error
@@ -233,7 +234,8 @@ func (s *fixture) pod(name string) *lab.Pod {
 	return p
 }
 
-// host returns the host of an end: a pod, node:NAME or outside.
+// host returns the host that a name in an expectation stands for: a pod, node:NAME
+// or outside.
 func (s *fixture) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {
@@ -245,7 +247,8 @@ func (s *fixture) host(end string) *lab.Host {
 	return s.pod(end).Host
 }
 
-// address returns the address of an end that has the family of like.
+// address returns the address of the host named end that has the same family as
+// like.
 func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)
@@ -255,8 +258,8 @@ func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	return a
 }
 
-// gateway adds addresses to the node's end of a pod's link, as many CNI plugins
-// do.
+// gateway adds addresses to the node's interface of a pod's link. Many CNI plugins
+// do the same with the address of the pod's gateway.
 func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)
@@ -279,8 +282,8 @@ func (s *fixture) gateway(pod string, addresses ...string) {
 	}))
 }
 
-// serverAt returns the server on an address of a host. It starts the server at
-// the first call. It returns nil for ICMP, which the kernel replies to.
+// serverAt returns the server on an address of a host, and starts the server at the
+// first call. It returns nil for ICMP, because the kernel replies to echo requests.
 func (s *fixture) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
 	s.t.Helper()
 	if protocol == flow.ICMP || protocol == flow.ICMPv6 {

@@ -19,15 +19,17 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Many flows are open while trees change. Each is from one of the sockets to one of
-// the ports. Every second port is allowed.
+// The test keeps many flows open while trees change: one flow from each of
+// manySockets sockets to each of manyPorts ports. A policy allows every second
+// port.
 const (
 	manySockets = 100
 	manyPorts   = 100
 	manySwaps   = 100
 	firstPort   = 10000
-	// pace is how often each flow sends a packet. All flows together send 20,000
-	// packets a second, half of which are evaluated.
+	// pace is the time between two packets of one flow. All flows together send
+	// 20,000 packets per second. Half of these packets are denied and therefore
+	// evaluated each time.
 	pace = 500 * time.Millisecond
 )
 
@@ -73,7 +75,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			return nil
 		})
 	}
-	// New connections are opened too while trees change.
+	// In addition, open new connections while trees change.
 	running.Go(func() error {
 		for {
 			select {
@@ -96,11 +98,12 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			}
 		}
 	})
-	// The first packets of all flows are evaluated before trees change.
+	// Change trees only after the first packets of all flows were evaluated.
 	eventually.True(t, "all flows are open", func() bool { return rounds.Load() >= manySockets })
 	begin := time.Now()
 	for i := range manySwaps {
-		// Each tree differs from the others, but not about these flows.
+		// Each tree differs from the previous one, but not in the rules for these
+		// flows.
 		s.label("lab/far", "generation", fmt.Sprint(i))
 		s.set("shop/other", fmt.Sprintf(`{podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {generation: "%d"}}, namespaceSelector: {}}], ports: [{port: %d}]}]}`, i, 20000+i))
 		s.enforce()
@@ -132,7 +135,8 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	}
 }
 
-// unconnected opens a UDP socket of a pod that can send to any address.
+// unconnected opens a UDP socket in a pod. The socket is not connected, so that one
+// socket can send to any address.
 func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {
@@ -142,8 +146,8 @@ func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error
 	return c, err
 }
 
-// round sends a datagram over each flow of a socket. Every datagram of an allowed
-// flow must get a reply, and no datagram of a denied flow.
+// round sends one datagram over each flow of a socket. Datagrams of allowed flows
+// must get a reply, and datagrams of denied flows must get none.
 func (s *fixture) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {

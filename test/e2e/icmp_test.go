@@ -15,7 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// ICMP errors about an allowed flow are accepted, although no rule allows ICMP.
+// ICMP errors about packets of an allowed flow are accepted, although no rule
+// allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -33,8 +34,8 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// The MTU of the link from the outside host to node two is smaller than that of the
-			// pod's own link.
+			// Give the link from the outside host to node two a smaller MTU than the
+			// pod's link, so that a packet that the pod can send is too big on its way.
 			s.must(s.lab.Outside.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
@@ -48,7 +49,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
-			// Errors about earlier packets may still arrive.
+			// The write may still fail because of an ICMP error about an earlier packet.
 			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil
@@ -60,9 +61,10 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
-// An ICMP error is accepted only if it is about packets to its sender. Otherwise a
-// pod could forge errors about any connection of the node. An isolated pod could
-// reach both ends of such a connection that way, and end it.
+// An ICMP error is accepted only if the packet that the error quotes was addressed
+// to the sender of the error. Otherwise a pod could forge errors about any
+// connection of the node. With such errors, an isolated pod could send packets to
+// both ends of a connection and make them close the connection.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -117,14 +119,15 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	}
 	about("isolated", false)
 	own()
-	// A pod that may send every protocol may also send errors.
+	// A pod that is allowed to send packets of all protocols may also send ICMP
+	// errors.
 	s.set("shop/more", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}]}]}`)
 	s.enforce()
 	about("allowed", true)
 	own()
 }
 
-// echo sends a datagram and waits until it comes back.
+// echo sends a datagram and waits until the server has returned the datagram.
 func echo(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
@@ -136,7 +139,8 @@ func echo(conn net.Conn) error {
 	return err
 }
 
-// datagrams opens a UDP socket to port 9 that never sends fragments.
+// datagrams opens a UDP socket that is connected to port 9 of a destination. The
+// kernel never fragments the datagrams of this socket.
 func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()
 	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))
@@ -162,8 +166,8 @@ func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.
 	return conn
 }
 
-// Neighbor discovery is always accepted. Otherwise no host, not even the pod's own
-// node, could reach an isolated pod over IPv6.
+// Neighbor discovery is always accepted. Without neighbor discovery, no host could
+// reach an isolated pod over IPv6, not even the pod's own node.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{

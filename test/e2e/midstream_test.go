@@ -8,12 +8,13 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// onlyProbe isolates shop/web in both directions, except for connections from
-// lab/probe.
+// onlyProbe isolates shop/web in both directions. It allows only connections from
+// lab/probe to port 8080.
 const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 8080}]}]}`
 
-// When connection tracking has lost its entries, a connection continues that is
-// allowed in either orientation.
+// When connection tracking has lost its entries, the node cannot determine which
+// end opened a connection. The connection continues if policies allow either end to
+// open it.
 func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{
@@ -21,8 +22,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 8080}]}]}`,
 		}, "--deny", deny)
 		streams := []*stream{
-			// The server sends most packets, so connection tracking will take it for the
-			// client.
+			// The server sends most packets, so connection tracking will treat the server
+			// as the end that opened the connection.
 			s.open("lab/probe -> shop/web TCP 8080", like),
 			s.open("shop/db -> outside TCP 8080", like),
 			s.open("node:one -> shop/web TCP 8080", like),
@@ -44,8 +45,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A packet from the middle of a stream opens nothing. Neither before nor after it
-// can the denied orientation be opened with the same ports.
+// A packet from the middle of a stream opens no connection. With the ports of such
+// a packet, a denied connection stays denied before and after the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {
@@ -57,7 +58,7 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			s.want(`shop/web -> lab/probe TCP 40000 denied`)
 			server := s.serverAt(s.host("lab/probe"), 6, dst)
 
-			// This is what web would send as a reply if probe had opened the connection.
+			// web would send this packet as a reply if probe had opened the connection.
 			s.sends(src, dst, lab.ACK, 1, 0)
 			for range 2 {
 				s.sends(src, dst, lab.SYN, 0, 1)
@@ -65,15 +66,16 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
 			}
-			// The same is true while a connection exists that probe opened, but that
-			// connection tracking attributes to web.
+			// Connections from web stay denied, too, while connection tracking regards
+			// web as the end that opened a connection, although probe had opened it.
 			alive := s.open("lab/probe -> shop/web TCP 8080", like)
 			s.must(s.nodes["one"].FlushConnections())
 			s.each("flushed", (*stream).goesOn, alive)
 			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
 			s.sends(src, client, lab.SYN, 0, 1)
 
-			// No packet passes with ports that probe could not have used.
+			// Packets from port 8081 are dropped, because no policy allows probe to
+			// connect to this port.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
 			s.sends(other, dst, lab.ACK, 0, 1)
 			s.sends(other, dst, lab.SYN, 0, 1)
@@ -81,8 +83,9 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	}
 }
 
-// sends sends a TCP packet from shop/web that must be evaluated. It checks how often
-// the packet counted as mid-stream and how often it was denied.
+// sends sends a TCP packet from shop/web that the dataplane must evaluate. It fails
+// the test unless the dataplane's counters of mid-stream packets and of denied
+// packets increase by midStream and denied.
 func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts

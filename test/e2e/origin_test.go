@@ -16,10 +16,12 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// toProbe allows pods with app=web to open connections only to pods with app=probe.
+// toProbe isolates pods with the label app=web for egress. It allows connections
+// only to pods with the label app=probe.
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
-// zoned adds the number of a host's interface to a link-local address.
+// zoned returns a link-local address with the index of one of the host's interfaces
+// as its zone.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -58,8 +60,8 @@ func (s *fixture) linkLocal(pod string) (address string) {
 	return address
 }
 
-// delivers reports whether a datagram with a source address reaches a server. The
-// server may not be able to reply to that address.
+// delivers reports whether a datagram from source address src reaches a server. It
+// does not wait for a reply, because the server may be unable to reply to src.
 func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
@@ -69,7 +71,7 @@ func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, s
 	again, deadline := time.NewTicker(denialTime/20), time.After(denialTime)
 	defer again.Stop()
 	for {
-		_, _ = conn.Write([]byte("?")) // It may fail with an ICMP error about the previous packet.
+		_, _ = conn.Write([]byte("?")) // The write may fail with an ICMP error about the previous packet.
 		select {
 		case <-again.C:
 			if server.Served() != before {
@@ -81,14 +83,14 @@ func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, s
 	}
 }
 
-// anywhere returns a server on all addresses of a host.
+// anywhere returns a server that listens on all addresses of a host.
 func (s *fixture) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *lab.Server {
 	s.t.Helper()
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
-// wantLinkLocal tries which connections pods can open from their link-local
-// addresses.
+// wantLinkLocal checks which pods can reach their node from their link-local
+// addresses. The keys of reaches are pods, and the values are the expected results.
 func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
@@ -108,7 +110,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 				case protocol == flow.ICMPv6:
 					got = s.echoes(pod, to.Addr(), want)
 				case protocol == flow.UDP:
-					// The reply may come from another link-local address of the node.
+					// Do not wait for a reply, which may come from another link-local address
+					// of the node.
 					got = s.delivers(s.host(pod), src, to, udp)
 				default:
 					result, err := s.host(pod).Probe(s.t.Context(), protocol, src, to, timeout)
@@ -123,7 +126,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes reports whether an echo request gets a reply.
+// echoes reports whether a pod gets a reply to an echo request. want is the
+// expected result; it determines how long echoes waits.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
@@ -137,14 +141,15 @@ func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	return lab.Echo(echo, to, 56) == nil
 }
 
-// Packets from the link-local address of an egress-isolated pod must not reach its
-// node, except packets that the link needs.
+// An egress-isolated pod must not reach its node from its link-local address,
+// except with the packets that the link needs, such as neighbor discovery.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})
 	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
 
-	// The node may open a connection, and the pod may reply.
+	// The node can open a connection to the pod's link-local address, and the pod can
+	// reply.
 	node := s.nodes["one"].Host
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
 		s.anywhere(s.host("shop/web"), protocol, 9)
@@ -155,7 +160,7 @@ func TestLinkLocalSources(t *testing.T) {
 			t.Errorf("the node's connection to the pod's link-local address by %s: %s", protocol, got)
 		}
 	}
-	// Neighbors can be discovered again.
+	// Neighbor discovery still works after the hosts have forgotten their neighbors.
 	for _, h := range []*lab.Host{node, s.host("shop/web"), s.host("lab/probe")} {
 		s.forgetNeighbours(h)
 	}
@@ -181,8 +186,8 @@ func TestLinkLocalSources(t *testing.T) {
 	s.wantLinkLocal("the other pod isolated", map[string]bool{"shop/web": true, "shop/db": false})
 }
 
-// wantSoonLinks waits until the rules contain the interfaces from which isolated
-// pods send, and no others.
+// wantSoonLinks waits until the set egress-links of table sluice contains only the
+// interface name, which leads to the egress-isolated pods.
 func (s *fixture) wantSoonLinks(name string) {
 	s.t.Helper()
 	want := fmt.Sprintf("elements = { %q }", name)
@@ -191,10 +196,11 @@ func (s *fixture) wantSoonLinks(name string) {
 	})
 }
 
-// forged are addresses that no host has.
+// forged contains an address of each family that belongs to no host.
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
-// takeAddresses allows a pod to send from addresses that are not its own.
+// takeAddresses adds addresses to a pod that the lab did not assign to the pod, so
+// that the pod can send from them.
 func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
@@ -216,7 +222,7 @@ func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged tries whether packets from addresses of the families of src arrive.
+// wantForged checks whether packets with the source addresses src arrive.
 func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
@@ -228,7 +234,8 @@ func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool)
 	}
 }
 
-// An egress-isolated pod cannot use the address of a pod that is not isolated.
+// An egress-isolated pod cannot send from the address of a pod that is not
+// isolated.
 func TestForgedSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})
@@ -244,8 +251,8 @@ func TestForgedSources(t *testing.T) {
 		shop/web -> outside   UDP 80 denied
 		shop/db  -> outside   UDP 80 allowed
 	`)
-	// An address that is routed to the pod belongs to it, even if the tree does not
-	// contain the address.
+	// If the node routes an address to a pod, the pod may send from that address,
+	// even if the tree does not contain the address.
 	s.must(s.nodes["one"].Do(func() error {
 		link, err := netlink.LinkByName(s.pod("shop/web").Interface)
 		if err != nil {
@@ -265,7 +272,7 @@ func TestForgedSources(t *testing.T) {
 	s.wantForged("routed to the pod", "shop/web", "outside", forged, true)
 }
 
-// bridge connects the pods of node one to one bridge, as many CNI plugins do.
+// bridge connects the pods of node one to a single bridge, as many CNI plugins do.
 func (s *fixture) bridge(name string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
@@ -287,7 +294,8 @@ func (s *fixture) bridge(name string) {
 			if err := netlink.LinkSetMaster(link, cni); err != nil {
 				return err
 			}
-			// The addresses of the gateways and the routes to the pods move to the bridge.
+			// Move the addresses of the gateways and the routes to the pods to the
+			// bridge.
 			for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 				addresses, err := netlink.AddrList(link, family)
 				if err != nil {
@@ -328,8 +336,9 @@ func (s *fixture) bridge(name string) {
 	}
 }
 
-// If pods share a link, an isolated pod cannot use an address from beyond that
-// link. Other pods are not affected.
+// Pods on a bridge share one interface of the node. There, an isolated pod cannot
+// send from an address that is not routed to the bridge. Pods that are not isolated
+// can.
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": toProbe})

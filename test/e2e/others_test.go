@@ -15,9 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// others are rules that another program may install on the node. Before ours they
-// set their own bits in packet marks and connection marks. After ours they drop
-// packets that have lost these bits or carry our bits.
+// others contains rules that another program may install on the node. Its chains
+// before Sluice's set the program's own bits in packet marks and connection marks.
+// Its chains after Sluice's drop packets that have lost these bits or that carry
+// Sluice's bits.
 const others = `
 table inet others {
 	set friends {
@@ -57,7 +58,8 @@ table ip sluice {
 }
 `
 
-// othersMark is the bit that others set in connection marks. ourMask is our bits.
+// othersMark is the bit that the rules in others set in connection marks. ourMask
+// contains the bits that Sluice uses.
 const (
 	othersMark uint32 = 0x2000
 	ourMask    uint32 = 0x60
@@ -76,7 +78,7 @@ func (s *fixture) nft(stdin string, args ...string) string {
 	return string(out)
 }
 
-// uninstall runs sluice dataplane --uninstall in node one.
+// uninstall runs `sluice dataplane --uninstall` in node one and returns its output.
 func (s *fixture) uninstall() string {
 	s.t.Helper()
 	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
@@ -88,7 +90,8 @@ func (s *fixture) uninstall() string {
 	return string(out)
 }
 
-// marks returns the marks of all connections of node one that have ports.
+// marks returns the connection marks on node one, by the source address and port of
+// each connection.
 func (s *fixture) marks() map[netip.AddrPort]uint32 {
 	s.t.Helper()
 	all, err := s.nodes["one"].Connections()
@@ -100,8 +103,8 @@ func (s *fixture) marks() map[netip.AddrPort]uint32 {
 	return out
 }
 
-// Marks and rules of other programs stay unchanged while the dataplane runs and
-// after it is uninstalled.
+// Sluice leaves the marks and rules of other programs unchanged, both while the
+// dataplane runs and when it is uninstalled.
 func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{
@@ -114,7 +117,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 		hid TCP 80 -> shop/web 8080 masquerade
 		db  UDP 80 -> shop/db  8080 masquerade
 	`)
-	// The real text, as nft prints it, with handles.
+	// The texts before and after are compared as nft prints them, with handles.
 	before := s.nft("", "-a", "list", "ruleset")
 	s.start()
 
@@ -177,7 +180,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 			t.Errorf("a connection of %s still has mark %#x", address, mark)
 		}
 	}
-	// Connections that were denied are allowed again.
+	// After the uninstallation, connections that policies deny can be opened.
 	s.want(`
 		shop/db  -> service:web       allowed
 		lab/far  -> shop/web TCP 9999 allowed
@@ -188,9 +191,10 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	}
 }
 
-// evaluateHasRules reports whether the table has rules in chain evaluate. The
-// number of repairs alone does not show that a modification was repaired, because
-// the dataplane may repair the previous modification once more.
+// evaluateHasRules reports whether chain evaluate of the table contains rules. A
+// test that removes the rules waits for this condition. The number of repairs is
+// not sufficient, because the dataplane may repair the previous modification a
+// second time.
 func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()
 	var rules []*nftables.Rule
@@ -209,7 +213,7 @@ func (s *fixture) evaluateHasRules() bool {
 	return len(rules) > 0
 }
 
-// repairTime is how long the repair of the rules may take.
+// repairTime limits the time from a modification of the table to its repair.
 const repairTime = 100 * time.Millisecond
 
 // The dataplane reinstalls the table when another program removes or changes it.
@@ -232,7 +236,8 @@ func TestTableIsRepaired(t *testing.T) {
 			})
 			fastest = min(fastest, time.Since(begin))
 		}
-		// The fastest of three repairs counts, because the machine may be busy.
+		// Compare only the fastest of three repairs with the limit, because the machine
+		// may be busy.
 		if fastest > repairTime {
 			t.Errorf("%s: repaired after %s at best, want %s", strings.Join(damage, " "), fastest, repairTime)
 		}

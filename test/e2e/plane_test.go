@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// sluice is the program that the tests run, built once.
+// sluice is the path of the program that the tests run. TestMain builds it once.
 var sluice string
 
 func TestMain(m *testing.M) {
@@ -39,17 +39,17 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// limit is how long a connection may take that is allowed.
+// limit is the time that an allowed connection may take.
 const limit = 10 * time.Second
 
-// plane is a process of `sluice dataplane`, as it runs on a node.
+// plane is a running `sluice dataplane`, started as on a real node.
 type plane struct {
 	*process.Process
 	t        *testing.T
 	stateDir string
 }
 
-// startPlane starts a dataplane. It is stopped at the end of the test.
+// startPlane starts a dataplane and stops it at the end of the test.
 func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *plane {
 	t.Helper()
 	cmd := exec.Command(sluice, append([]string{"dataplane", "--state-dir", stateDir}, args...)...)
@@ -62,9 +62,9 @@ func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *
 	return p
 }
 
-// stop stops the dataplane as a node does when it shuts down. It fails the test
-// if the dataplane failed or logged an error. It does nothing if the dataplane
-// has ended.
+// stop stops the dataplane with SIGTERM, as a node does when it shuts down. It
+// fails the test if the dataplane returned an error or logged one. It does nothing
+// if the dataplane has already ended.
 func (p *plane) stop() {
 	if p.HasEnded() {
 		return

@@ -15,9 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// When a generation is acknowledged, no packet of a flow that it denies passes: not
-// of open flows, in either direction, and not of new flows. Ends that send all the
-// time would detect a single packet.
+// Once the dataplane has acknowledged a generation, no packet passes whose flow the
+// generation denies: no packet of an open flow, in either direction, and no packet
+// of a new flow. The test sends packets all the time, so that a single wrong packet
+// is detected.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -57,7 +58,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				for _, e := range talkers {
 					last = append(last, e.sent.Load())
 				}
-				// The next tree decides about packets that wait in a queue.
+				// Packets that still wait in a queue are evaluated with the next tree.
 				eventually.True(t, "the queues are empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 				for i, e := range talkers {
 					e.permit(last[i])
@@ -81,19 +82,20 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	}
 }
 
-// talker sends consecutive numbers.
+// talker sends consecutive numbers from one socket to another, and counts the
+// numbers that arrive and the numbers that arrive although they must not.
 type talker struct {
 	fixture *fixture
 	name    string
-	// from is the socket of the sender. If it is nil, each number has its own socket
-	// and is a new flow.
+	// from is the socket of the sender. If from is nil, each number is sent from a
+	// new socket, so that each number belongs to a new flow.
 	from *net.UDPConn
 	to   netip.AddrPort
 	// arrives is the socket of the receiver.
 	arrives *net.UDPConn
-	// begun is the number of numbers whose sending began, and sent the last number
-	// that was sent. received is the number of numbers that arrived, and wrong the
-	// number of numbers that must not arrive.
+	// begun is the last number whose sending has begun, and sent the last number
+	// whose sending has succeeded. received counts the numbers that have arrived.
+	// wrong counts the numbers that have arrived although forbidden contains them.
 	begun, sent, received, wrong atomic.Uint64
 
 	mu sync.Mutex
@@ -112,14 +114,15 @@ func (s *fixture) socket(name string, at netip.AddrPort) *net.UDPConn {
 	return c
 }
 
-// forbid declares that numbers sent from now on must not arrive.
+// forbid declares that all numbers that are sent after the call must not arrive.
 func (e *talker) forbid() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends forbid: numbers after the given one may arrive.
+// permit ends the last interval of forbid: numbers greater than after may arrive
+// again.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -2,8 +2,7 @@ package e2e_test
 
 import "testing"
 
-// row is a row of docs/semantics.md that can be tested without a change of the
-// cluster.
+// row is a row of docs/semantics.md that can be tested with a single tree.
 type row struct {
 	policies map[string]string
 	services string
@@ -261,7 +260,7 @@ var rows = map[string]row{
 	},
 }
 
-// TestSemantics tests every row with its own dataplane.
+// TestSemantics tests each row with a separate dataplane.
 func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -275,7 +274,7 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// Probes of the kubelet may come from any address of the node.
+// The kubelet may send its probes from any address of the node.
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{

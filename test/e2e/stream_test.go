@@ -27,11 +27,11 @@ type stream struct {
 	conn     net.Conn
 }
 
-// silence is how long no data may arrive on a stream that is cut.
+// silence is the time without data after which a stream counts as cut.
 const silence = 400 * time.Millisecond
 
-// open opens a stream over one family. The line is an expectation of want without
-// its result.
+// open opens a stream over the address family of like. The line names source,
+// destination, protocol and port like a line of want, but has no result.
 func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
@@ -54,7 +54,8 @@ func (st *stream) begin() error {
 		if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 			return err
 		}
-		// Read the greeting and request more than is ever sent.
+		// Read the greeting of the server, then request more bytes than the test will
+		// ever receive.
 		if _, err := io.ReadFull(st.conn, make([]byte, 1)); err != nil {
 			return err
 		}
@@ -65,14 +66,15 @@ func (st *stream) begin() error {
 	return st.goesOn()
 }
 
-// goesOn returns an error unless the stream transfers data.
+// goesOn transfers data over the stream. It returns an error if no data arrives in
+// time.
 func (st *stream) goesOn() error {
 	if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	var err error
 	if st.protocol == flow.TCP {
-		// Read more than the buffers between the ends can contain.
+		// Read more bytes than the socket buffers of both ends can contain together.
 		_, err = io.CopyN(io.Discard, st.conn, 8<<20)
 	} else {
 		err = st.exchange()
@@ -83,7 +85,7 @@ func (st *stream) goesOn() error {
 	return nil
 }
 
-// exchange sends one datagram and waits until it comes back.
+// exchange sends one datagram and waits until the server has returned the datagram.
 func (st *stream) exchange() error {
 	number := rand.Uint64()
 	if _, err := st.conn.Write(binary.BigEndian.AppendUint64(nil, number)); err != nil {
@@ -102,7 +104,7 @@ func (st *stream) exchange() error {
 
 var errFlows = errors.New("data still arrives, want the stream to be cut")
 
-// isCut returns an error if data still arrives.
+// isCut returns an error if the stream still transfers data.
 func (st *stream) isCut() error {
 	if st.protocol == flow.TCP {
 		return st.isSilent()
@@ -119,7 +121,8 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent empties the buffers, and then expects silence or a reset.
+// isSilent reads the data that is still in the buffers. It returns an error unless
+// the stream then stays silent or reports a reset.
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)
@@ -130,7 +133,7 @@ func (st *stream) isSilent() error {
 		_, err := st.conn.Read(buf)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ECONNRESET), errors.Is(err, io.EOF):
-			// Once a reset has been read, reading returns the end.
+			// The read that follows a reset returns io.EOF.
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", st.name, err)
@@ -140,7 +143,7 @@ func (st *stream) isSilent() error {
 	}
 }
 
-// each calls check for all streams at the same time.
+// each calls check for all streams concurrently.
 func (s *fixture) each(when string, check func(*stream) error, streams ...*stream) {
 	s.t.Helper()
 	var running sync.WaitGroup

@@ -5,13 +5,14 @@ import (
 	"testing"
 )
 
-// outsideAddress and outsideAddress6 return addresses in 172.20.0.0/16 and
-// fd20::/16 that no other fixture has.
+// outsideAddress returns an IPv4 address in 172.20.0.0/16, and outsideAddress6 an
+// IPv6 address in fd20::/16. Both contain the number of the fixture, so that
+// parallel scenarios use different addresses.
 func outsideAddress(s *fixture, last int) string { return fmt.Sprintf("172.20.%d.%d", s.number, last) }
 
 func outsideAddress6(s *fixture, last int) string { return fmt.Sprintf("fd20:%x::%d", s.number, last) }
 
-// TestBlocks tests peers by address.
+// TestBlocks tests peers with an ipBlock.
 func TestBlocks(t *testing.T) {
 	play(t, map[string]scenario{
 		"ingress from a block outside": {play: func(s *fixture) {

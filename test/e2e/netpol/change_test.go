@@ -12,7 +12,8 @@ import (
 
 const fromTeam = `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: one}}}]}]}`
 
-// TestChange changes objects and checks that enforcement follows.
+// TestChange changes objects and checks that the enforced verdicts change
+// accordingly.
 func TestChange(t *testing.T) {
 	play(t, map[string]scenario{
 		"a namespace's label": {play: func(s *fixture) {
@@ -105,7 +106,7 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// otherNode returns a node with another name.
+// otherNode returns the name of a node other than the one named name.
 func (s *fixture) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {
@@ -115,7 +116,7 @@ func (s *fixture) otherNode(name string) string {
 	return ""
 }
 
-// reaches opens one TCP connection and checks the result.
+// reaches opens one TCP connection and fails the test if the result is not want.
 func (s *fixture) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)

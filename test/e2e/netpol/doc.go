@@ -1,6 +1,7 @@
-// Package netpol tests NetworkPolicies in a cluster: a real API server, and three
-// nodes with agent, dataplane and pods. Each scenario has its own namespaces with
-// nine pods. After each step of a scenario, the test opens every connection between
-// all pods. It compares the results with test/reference, and the results that the
-// scenario is about with expectations that were written by hand.
+// Package netpol tests NetworkPolicies in a cluster with a real API server and
+// three nodes, each with an agent, a dataplane and pods. Each scenario creates its
+// own namespaces and nine pods. After each step of a scenario, the test opens every
+// connection between these pods. It compares all results with the evaluator in
+// test/reference. In addition, each scenario lists by hand the results that it is
+// about.
 package netpol

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// newCluster makes a cluster for one test that damages it.
+// newCluster starts a separate cluster for a test that stops or kills parts of it.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
 	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -34,7 +34,8 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 	return c
 }
 
-// guard keeps trying connections that must be denied, until it is stopped.
+// guard repeatedly tries to open connections that policies deny, until stop is
+// called.
 type guard struct {
 	fixture *fixture
 	cancel  context.CancelFunc
@@ -43,8 +44,8 @@ type guard struct {
 	passed  atomic.Uint64
 }
 
-// guard starts to try connections from a pod to TCP port 80 of another pod, over
-// both families.
+// guard starts a guard that connects from one pod to TCP port 80 of another, over
+// both address families.
 func (s *fixture) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -71,11 +72,13 @@ func (s *fixture) guard(from, to string) *guard {
 
 const (
 	denialTime = 200 * time.Millisecond
-	// guardPause leaves processor time to other processes.
+	// guardPause is the pause between two attempts. It leaves processor time to other
+	// processes.
 	guardPause = 2 * time.Millisecond
 )
 
-// stop stops the guard and fails the test if a connection was opened.
+// stop stops the guard. It fails the test if any connection was opened, or if none
+// was tried.
 func (g *guard) stop() {
 	g.fixture.Helper()
 	g.cancel()
@@ -86,8 +89,9 @@ func (g *guard) stop() {
 	}
 }
 
-// TestAgentKilled kills agents repeatedly while policies change. Connections that
-// are denied all the time are never opened, and the final state is enforced.
+// TestAgentKilled kills agents repeatedly while policies change. It checks that
+// connections that every version of the policies denies are never opened, and that
+// the final policies are enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -98,12 +102,12 @@ func TestAgentKilled(t *testing.T) {
 	const rounds = 30
 	kills := 0
 	for round := range rounds {
-		// The policy of the sealed pod stays. Those of all other pods may change.
+		// The policy of x/a stays the same. The policies of all other pods change.
 		s.apply("x/changing", exceptSealed(specs[rand.N(len(specs))]))
 		s.apply("y/changing", specs[rand.N(len(specs))])
 		s.label("z", "round", string(rune('a'+round%26)))
 		node := s.cluster.Node(round % len(s.cluster.Nodes()))
-		// Kill the agent before, while or after it reads everything.
+		// Kill the agent at a random time: before, while or after it reads the objects.
 		wait(rand.N(400 * time.Millisecond))
 		node.Agent().Kill()
 		kills++
@@ -118,18 +122,20 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-// exceptSealed changes a policy so that it selects every pod except x/a.
+// exceptSealed changes the podSelector of a policy from {} to one that selects
+// every pod except x/a.
 func exceptSealed(spec string) string {
 	return `{podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [a]}]}` + spec[len(`{podSelector: {}`):]
 }
 
-// wait waits while other things go on.
+// wait blocks the calling goroutine for a duration.
 func wait(d time.Duration) {
 	<-time.After(d)
 }
 
 // TestServerAway checks that policies stay enforced while no agent can connect to
-// the API server, and that changes made meanwhile are enforced afterwards.
+// the API server. Changes that clients make in that time must be enforced
+// afterwards.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -154,7 +160,8 @@ func TestServerAway(t *testing.T) {
 		}
 		wait(time.Second)
 	}
-	// A new agent cannot connect to the API server and leaves the tree unchanged.
+	// An agent that starts without a connection to the API server must not change the
+	// tree.
 	s.cluster.Node(0).Agent().Kill()
 	s.must(s.cluster.Node(0).StartAgent())
 	wait(2 * time.Second)
@@ -170,12 +177,12 @@ func TestServerAway(t *testing.T) {
 	s.check("z/* -> x/* allowed", "y/* -> x/* denied", "*/* -> y/* denied")
 }
 
-// awayTime is how long the API server cannot be reached.
+// awayTime is the time for which the agents cannot connect to the API server.
 const awayTime = time.Minute
 
-// TestRelist replaces the API server by one that has no history of changes, so that
-// watches must start again with a list. The agents notice objects that were
-// deleted or created meanwhile.
+// TestRelist replaces the API server with one that has no history of changes, so
+// that clients must relist. It checks that the agents notice the objects that were
+// created or deleted while they had no connection.
 func TestRelist(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -206,7 +213,8 @@ func TestRelist(t *testing.T) {
 	}
 }
 
-// relisted reports whether a kind was listed again, according to a log.
+// relisted reports whether the log of an agent shows that the agent relisted a
+// kind.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Relisting") && strings.Contains(line, kind) {
@@ -216,9 +224,10 @@ func relisted(log, kind string) bool {
 	return false
 }
 
-// TestServerStopped stops the process of the API server while its connections are
-// open, as if its machine hung. Policies stay enforced, also by an agent that
-// starts meanwhile, and later changes are enforced.
+// TestServerStopped suspends the process of the API server without closing its
+// connections, as if its machine had stopped responding. It checks that policies
+// stay enforced, even by an agent that starts in that time, and that later changes
+// are enforced.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -244,8 +253,8 @@ func TestServerStopped(t *testing.T) {
 	s.holds("z/* -> x/* allowed", "y/* -> x/* denied")
 }
 
-// TestNamespaceDeleted deletes a namespace with everything in it. Rules of other
-// namespaces that select it then match no pod.
+// TestNamespaceDeleted deletes a namespace with all its objects. Rules in other
+// namespaces that select the deleted namespace must then match no pod.
 func TestNamespaceDeleted(t *testing.T) {
 	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
@@ -256,7 +265,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.must(s.cluster.Client().Delete(t.Context(), namespace))
 	s.must(s.cluster.WaitGone(t.Context(), namespace))
 	s.holds("z/* -> x/* denied", "x/* -> z/* allowed")
-	// Create a namespace with the same name, and nothing in it.
+	// Create an empty namespace with the same name.
 	namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y"), Labels: map[string]string{"ns": "y"}}}
 	s.must(s.cluster.Client().Create(t.Context(), namespace))
 	s.createPod("y/a", func(*corev1.Pod) {})
@@ -264,9 +273,9 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.holds("y/a -> x/a allowed", "y/a -> z/a allowed", "z/a -> y/a allowed")
 }
 
-// TestAddressReused assigns the address of a pod to another pod at once. The new pod
-// does not inherit what the first one was allowed to do, also not on connections
-// that were open.
+// TestAddressReused deletes a pod and immediately assigns its address to another
+// pod. The new pod must not inherit the permissions of the deleted pod, not even on
+// connections that the deleted pod left open.
 func TestAddressReused(t *testing.T) {
 	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
@@ -280,8 +289,9 @@ func TestAddressReused(t *testing.T) {
 			role, outcome = "stranger", "denied"
 		}
 		s.must(s.cluster.Client().Delete(t.Context(), old))
-		// The new pod requests the address while the old pod has it. It gets the
-		// address when it is free, which is often before the old object is deleted.
+		// The new pod requests the address while the old pod still uses it. It gets the
+		// address when the kubelet has removed the old pod, which is often before the
+		// old Pod object is deleted.
 		s.createPod("x/heir", func(p *corev1.Pod) {
 			p.Spec.NodeName = old.Spec.NodeName
 			p.Annotations = map[string]string{labcluster.AddressAnnotation: old.Status.PodIPs[0].IP + "," + old.Status.PodIPs[1].IP}
@@ -293,7 +303,7 @@ func TestAddressReused(t *testing.T) {
 			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
 		}
 		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a denied")
-		// The next round moves the address back.
+		// In the next round, the address moves in the opposite direction.
 		heir := s.pod("x/heir")
 		s.must(s.cluster.Client().Delete(t.Context(), heir))
 		s.createPod("x/b", func(p *corev1.Pod) {

@@ -21,9 +21,10 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// The pods of a fixture are a, b and c in each of the namespaces x, y and z. Pods with
-// the same name are on different nodes, and so are pods in one namespace. Each pod has
-// the label pod=NAME and the ports below. Each namespace has the label ns=NAME.
+// A fixture creates the pods a, b and c in each of the namespaces x, y and z. Pods
+// with the same name run on different nodes, and so do the pods of one namespace.
+// Each pod has the label pod=NAME and the ports in podPorts. Each namespace has the
+// label ns=NAME.
 var (
 	namespaceNames = []string{"x", "y", "z"}
 	podNames       = []string{"a", "b", "c"}
@@ -37,7 +38,7 @@ var (
 	}
 )
 
-// The targets of most scenarios.
+// The protocols and ports to which most scenarios connect.
 var (
 	tcp80  = labcluster.Target{Protocol: flow.TCP, Port: 80}
 	tcp81  = labcluster.Target{Protocol: flow.TCP, Port: 81}
@@ -48,20 +49,21 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// fixtures counts the fixtures, so that each has namespaces with different names.
+// fixtures counts the fixtures. The names of a fixture's namespaces contain its
+// number, so that fixtures do not share namespaces.
 var fixtures atomic.Uint32
 
-// fixture is the namespaces and pods of one scenario.
+// fixture manages the namespaces and pods of one scenario.
 type fixture struct {
 	*testing.T
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside are ends that are not pods.
+	// outside contains the ends of connections that are not pods.
 	outside []labcluster.End
 }
 
-// newFixture creates the namespaces and pods. They are deleted after the test.
+// newFixture creates the namespaces and pods, and deletes them after the test.
 func newFixture(t *testing.T, cluster *labcluster.Cluster, targets ...labcluster.Target) *fixture {
 	t.Helper()
 	if len(targets) == 0 {
@@ -89,17 +91,19 @@ func (s *fixture) must(err error) {
 	}
 }
 
-// namespace returns the real name of x, y or z.
+// namespace returns the name that namespace x, y or z has in the cluster, such as
+// x-7.
 func (s *fixture) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
-// key returns the object key for a path such as x/a, with the real name of the
-// namespace.
+// key returns the object key for a path such as x/a, with the namespace's name in
+// the cluster.
 func (s *fixture) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod creates a pod like the others, modified by change.
+// createPod creates a pod with the labels and ports of the fixture's pods. The
+// function change modifies the object first.
 func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -111,7 +115,7 @@ func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.must(s.cluster.Client().Create(s.Context(), pod))
 }
 
-// deletePod deletes a pod and waits until it is gone.
+// deletePod deletes a pod and waits until the object no longer exists.
 func (s *fixture) deletePod(path string) {
 	s.Helper()
 	pod := s.pod(path)
@@ -126,7 +130,8 @@ func (s *fixture) pod(path string) *corev1.Pod {
 	return pod
 }
 
-// replacePod deletes a pod and creates a changed one with the same name.
+// replacePod deletes a pod and creates a pod with the same name, modified by
+// change.
 func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
@@ -138,8 +143,9 @@ func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.must(s.cluster.WaitRunning(s.Context(), s.key(path).Namespace))
 }
 
-// placeholder matches $x for a real namespace, and $ip4(x/a) and $ip6(x/a) for an
-// address.
+// placeholder matches the placeholders in the spec of a policy: $x stands for the
+// name of namespace x in the cluster, $ip4(x/a) and $ip6(x/a) for the addresses of
+// pod x/a.
 var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
 
 func (s *fixture) fill(text string) string {
@@ -153,7 +159,7 @@ func (s *fixture) fill(text string) string {
 	})
 }
 
-// address returns the address of an end in family 4 or 6.
+// address returns the address of a pod or other end. family is "4" or "6".
 func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
@@ -165,7 +171,7 @@ func (s *fixture) address(name, family string) netip.Addr {
 	return netip.Addr{}
 }
 
-// apply creates or updates a policy.
+// apply creates a policy, or updates an existing one.
 func (s *fixture) apply(path, spec string) {
 	s.Helper()
 	key := s.key(path)
@@ -190,7 +196,7 @@ func (s *fixture) remove(path string) {
 	s.must(s.cluster.Client().Delete(s.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}))
 }
 
-// label sets a label of a pod, or of a namespace; an empty value removes it.
+// label sets a label of a pod or of a namespace. An empty value removes the label.
 func (s *fixture) label(path, label, value string) {
 	s.Helper()
 	text := strconv.Quote(value)
@@ -207,7 +213,8 @@ func (s *fixture) label(path, label, value string) {
 	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
 }
 
-// addOutside adds addresses to the outside host as one more end.
+// addOutside adds addresses to the outside host. Later checks connect from and to
+// these addresses as an end with the given name.
 func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
@@ -229,7 +236,8 @@ func (s *fixture) addOutside(name string, addresses ...string) {
 	s.outside = append(s.outside, end)
 }
 
-// end returns a pod such as x/a, or an end outside.
+// end returns the end with a name: a pod such as x/a, or an end outside the
+// cluster.
 func (s *fixture) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {
@@ -257,17 +265,17 @@ func (s *fixture) ends() []labcluster.End {
 	return append(out, s.outside...)
 }
 
-// holds waits until everything is enforced and opens every connection. The
-// results must agree with test/reference, and with the expectations, which are
-// lines in the language of test/stage. A pattern matches pods other than the
-// other end.
+// holds waits until all nodes enforce the current objects, and then opens every
+// connection. It fails the test unless the results agree with test/reference and
+// with the expectations in want, which are lines in the language of test/stage.
+// Patterns do not match the connection of a pod to itself.
 func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))
 	s.check(want...)
 }
 
-// check is holds without the wait.
+// check does the same as holds, but does not wait.
 func (s *fixture) check(want ...string) {
 	s.Helper()
 	ends := s.ends()
@@ -284,7 +292,7 @@ func (s *fixture) check(want ...string) {
 	}
 }
 
-// compare returns the results that contradict the expectations.
+// compare returns a message for each result that contradicts an expectation.
 func (s *fixture) compare(table labcluster.Table, ends []labcluster.End, lines string) []string {
 	s.Helper()
 	var out []string

@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// lostTime is how long a reply may take before its packet counts as lost.
+	// lostTime is the time after which a packet without a reply counts as lost.
 	lostTime = 10 * time.Second
-	// loadPause leaves processor time to other processes.
+	// loadPause is the pause between two packets. It leaves processor time to other
+	// processes.
 	loadPause = time.Millisecond
 )
 
-// load is traffic in the background.
+// load generates traffic in the background of a test and records the round trips.
 type load struct {
 	fixture *fixture
 	cancel  context.CancelFunc
@@ -54,7 +55,8 @@ func (l *load) add(took time.Duration, err error) {
 	}
 }
 
-// stop stops the load and fails the test if there was a fault.
+// stop stops the load. It fails the test if a round trip failed, or if there was
+// none.
 func (l *load) stop(what string) {
 	l.fixture.Helper()
 	l.cancel()
@@ -68,8 +70,8 @@ func (l *load) stop(what string) {
 	}
 }
 
-// visits keeps opening new connections to TCP port 80 of a pod, over both families.
-// All of them must open, including the last one.
+// visits repeatedly opens new connections to TCP port 80 of a pod, over both
+// address families. Every connection must succeed, including the last one.
 func (s *fixture) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -90,8 +92,9 @@ func (s *fixture) visits(from, to string) *load {
 	return l
 }
 
-// streams keeps a TCP connection and a UDP flow to port 80 of a pod open, over both
-// families, and sends numbered packets. Each is sent once and must get a reply.
+// streams opens a TCP connection and a UDP flow to port 80 of a pod over each
+// address family, and sends numbered packets over them. Each packet is sent only
+// once and must get a reply.
 func (s *fixture) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -135,7 +138,8 @@ func (s *fixture) openStream(from labcluster.End, protocol flow.Protocol, to net
 	return conn
 }
 
-// exchangeUDP sends a number once and waits until it comes back.
+// exchangeUDP sends a number once and waits until the server has returned the
+// number.
 func exchangeUDP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err
@@ -153,8 +157,10 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 	return nil
 }
 
-// exchangeTCP requests one packet of an odd size. A packet was lost if the kernel had
-// to send it again and the other end had not received it before (RFC 2883).
+// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one
+// packet. It returns an error if a packet was lost, which is the case if the kernel
+// repeated a packet and the other end did not report the repetition as a duplicate
+// (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

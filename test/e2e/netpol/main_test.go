@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// theCluster is shared by the scenarios.
+// theCluster is the cluster that the scenarios share.
 var theCluster *labcluster.Cluster
 
-// sluice is the program that nodes run, built once.
+// sluice is the path of the program that the nodes run. TestMain builds it once.
 var sluice string
 
 func TestMain(m *testing.M) {
@@ -42,7 +42,8 @@ func run(m *testing.M) (code int, err error) {
 	if err := build(sluice, "lab"); err != nil {
 		return 1, err
 	}
-	// With Reject, a client notices at once that it was denied.
+	// With deny action Reject, a denied client gets an error at once instead of a
+	// timeout.
 	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		return 1, err
@@ -51,7 +52,7 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// build builds the program with a version.
+// build builds the program with the given version into a file.
 func build(path, version string) error {
 	return process.Build(path, "cmd/sluice", "-ldflags", "-X main.version="+version)
 }

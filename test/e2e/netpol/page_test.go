@@ -18,7 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// The ports of the page's policies, and one that is in none of them.
+// The ports that the policies of the page mention, and SCTP port 1, which none of
+// them mentions.
 var (
 	tcp6379 = labcluster.Target{Protocol: flow.TCP, Port: 6379}
 	tcp5978 = labcluster.Target{Protocol: flow.TCP, Port: 5978}
@@ -26,8 +27,9 @@ var (
 	sctp1   = labcluster.Target{Protocol: flow.SCTP, Port: 1}
 )
 
-// TestPage applies the policies of the Kubernetes NetworkPolicy page unchanged and
-// all at once: the example and the default policies, each in its own namespace.
+// TestPage applies all policies of the Kubernetes documentation page "Network
+// Policies" unchanged: the example, and each default policy in a separate
+// namespace.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	s := &fixture{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
@@ -77,8 +79,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageObjects reads the example of the demo, which has the policies of the page and
-// pods for them. The pods serve every target.
+// pageObjects reads the example of the demo, which contains the policies of the
+// page and pods for them. It changes the pods so that they serve every target.
 func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
@@ -104,7 +106,8 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving returns the pod with ports for every target.
+// serving returns a copy of a pod object whose container ports are the fixture's
+// targets.
 func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod
@@ -119,7 +122,7 @@ func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstr
 	return &unstructured.Unstructured{Object: content}
 }
 
-// create creates an object that is deleted after the test.
+// create creates an object and deletes it after the test.
 func (s *fixture) create(object *unstructured.Unstructured) {
 	s.Helper()
 	err := s.cluster.Client().Create(s.Context(), object)

@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestPorts tests which ports a rule matches.
+// TestPorts tests which protocols and ports a rule matches.
 func TestPorts(t *testing.T) {
 	play(t, map[string]scenario{
 		"by number": {play: func(s *fixture) {

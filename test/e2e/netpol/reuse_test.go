@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// replyTime is how long an expected reply may take.
+	// replyTime is the time within which an expected reply must arrive.
 	replyTime = 5 * time.Second
 	// requestInterval is the time between two requests.
 	requestInterval = 20 * time.Millisecond
-	// silence is how many consecutive requests get no reply on a connection that is
-	// denied.
+	// silence is the number of consecutive requests without a reply after which a
+	// connection counts as cut.
 	silence = 15
 )
 
-// dialUDP opens a socket of a pod with its own port, towards port 80 of an address.
-// For conntrack, another socket with the same port is the same flow.
+// dialUDP opens a UDP socket that sends from the given port of a pod to port 80 of
+// an address. When another socket with the same addresses and ports replaces it,
+// conntrack sees the same flow.
 func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 	s.Helper()
 	end := s.end(from)
@@ -32,12 +33,12 @@ func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn 
 		conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, port)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 80)))
 		return err
 	}))
-	s.Cleanup(func() { _ = conn.Close() }) // The pod may have been deleted.
+	s.Cleanup(func() { _ = conn.Close() }) // Closing can fail if the pod was deleted.
 	return conn
 }
 
-// replied sends one request and reports whether a reply arrived, which may be to an
-// earlier request.
+// replied sends one request and reports whether a reply arrived. The reply may
+// belong to an earlier request.
 func replied(conn *net.UDPConn) bool {
 	if conn.SetReadDeadline(time.Now().Add(requestInterval)) != nil {
 		return false
@@ -46,13 +47,13 @@ func replied(conn *net.UDPConn) bool {
 	buf := make([]byte, 16)
 	_, errRead := conn.Read(buf)
 	if errWrite != nil || errRead != nil {
-		wait(requestInterval) // A rejection arrives at once.
+		wait(requestInterval) // A rejection returns at once, without using up the time.
 		return false
 	}
 	return true
 }
 
-// goesOn fails the test unless an open connection transfers packets.
+// goesOn fails the test unless an open connection gets a reply.
 func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
 	for began := time.Now(); !replied(conn); {
@@ -62,11 +63,11 @@ func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	}
 }
 
-// isCut fails the test if an open connection transfers packets after the packets that
-// are on their way.
+// isCut fails the test if an open connection still gets replies. It ignores replies
+// that were already on the way when isCut was called.
 func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
-	// Packets on their way may still arrive.
+	// Discard a reply that was already on the way.
 	replied(conn)
 	for n := range silence {
 		if replied(conn) {
@@ -75,9 +76,10 @@ func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	}
 }
 
-// TestAddressReusedByOpenConnections deletes a pod that has open connections in both
-// directions. Another pod with its address and its ports continues them. Its own
-// labels decide about them (S53), also when they change (S51).
+// TestAddressReusedByOpenConnections deletes a pod that has open connections in
+// both directions. Another pod with the same address and the same ports continues
+// these connections. Their verdicts must depend on the labels of the new pod (S53),
+// and follow when these labels change (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
 	s := newFixture(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)

@@ -8,14 +8,14 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a test with its own fixture. Before it starts, every pod can connect to
-// every other pod.
+// scenario is a test with its own fixture. It starts without policies, so that
+// every pod can connect to every other pod.
 type scenario struct {
 	targets []labcluster.Target
 	play    func(*fixture)
 }
 
-// play runs scenarios, some of them in parallel.
+// play runs each scenario as a subtest, some of them in parallel.
 func play(t *testing.T, scenarios map[string]scenario) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
@@ -27,8 +27,9 @@ func play(t *testing.T, scenarios map[string]scenario) {
 	}
 }
 
-// cleanup returns the context for calls after the end of a test.
+// cleanup returns a context for calls after the end of a test, when the context of
+// the test is already canceled.
 func cleanup() context.Context { return context.Background() }
 
-// probeTime is how long one connection may take.
+// probeTime is the time that one connection may take.
 const probeTime = 10 * time.Second

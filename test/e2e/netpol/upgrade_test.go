@@ -14,15 +14,16 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade replaces the processes of each node in turn by those of another
-// build, under load.
+// TestUpgrade replaces the processes of one node after the other with processes of
+// another build, while connections are open and new ones are opened.
 func TestUpgrade(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
 	s := newFixture(t, newCluster(t))
-	// Whatever the other policies do, only y can connect to the sealed pod.
+	// This policy stays the same while others change: only pods in y can connect to
+	// x/a.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
@@ -31,15 +32,15 @@ func TestUpgrade(t *testing.T) {
 	s.Run("pods, back to the build before", func(t *testing.T) { s.on(t).replacePods(sluice) })
 }
 
-// on returns the fixture for a subtest.
+// on returns a copy of the fixture for a subtest.
 func (s *fixture) on(t *testing.T) *fixture {
 	part := *s
 	part.T = t
 	return &part
 }
 
-// upgradeAgents checks that there is no wrong verdict and no lost flow while
-// policies change.
+// upgradeAgents replaces the agents while policies change. It checks that no
+// verdict is wrong and that no packet of an accepted flow is lost.
 func (s *fixture) upgradeAgents(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -65,9 +66,9 @@ func (s *fixture) upgradeAgents(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
-// upgradeDataplanes checks that no packet of an accepted flow is lost, that denied
-// connections stay denied, and that new connections only wait until there is a
-// listener.
+// upgradeDataplanes replaces the dataplanes. It checks that no packet of an
+// accepted flow is lost and that denied connections stay denied. New connections
+// may be delayed until the queues have a listener again, but must not fail.
 func (s *fixture) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -84,8 +85,8 @@ func (s *fixture) upgradeDataplanes(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-// replacePods does what an update of a DaemonSet does: the whole pod ends, and a pod
-// of the other build starts with its init container.
+// replacePods does the same as an update of a DaemonSet: it ends the whole pod, and
+// then starts a pod of the other build, beginning with its init container.
 func (s *fixture) replacePods(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -116,7 +117,7 @@ func (s *fixture) stopAll(refused []*guard, allowed, streams *load) {
 	streams.stop("packets of accepted flows")
 }
 
-// runs checks that a process runs a build.
+// runs fails the test unless a process runs the given build of the program.
 func (s *fixture) runs(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
@@ -128,12 +129,13 @@ func (s *fixture) runs(p *process.Process, program string) {
 	}
 }
 
-// listenerTime is how long a node may be without a listener.
+// listenerTime is the longest time for which the queues of a node may have no
+// listener.
 const listenerTime = 30 * time.Second
 
-// watchListener observes the queues of a node. The returned function waits until all
-// of them have lost their listener and have one again, and returns the time
-// between.
+// watchListener observes how many queues of a node have a listener. The returned
+// function waits until the number has decreased and all queues have a listener
+// again. It returns the time between these two events.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)

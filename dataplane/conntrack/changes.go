@@ -9,10 +9,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the number of bytes after which gathered requests are sent.
+// changesSize is the size in bytes at which the collected requests are sent to the kernel.
 const changesSize = 32 << 10
 
-// changes gathers requests that set marks, and sends them together.
+// changes collects requests that set connection marks, and sends many requests with one
+// system call.
 type changes struct {
 	socket *netlink.Socket
 	mask   uint32
@@ -30,11 +31,11 @@ func openChanges(mask uint32) (*changes, error) {
 
 func (c *changes) close() error { return c.socket.Close() }
 
-// discard forgets the requests of a walk that failed.
+// discard drops the collected requests. It is used after a walk has failed.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add sets the state in a connection's mark. The kernel does so at the latest
-// when flush returns.
+// add adds a request that sets the state bits in the mark of a connection. The kernel has
+// carried out the request when flush returns, or earlier.
 func (c *changes) add(e *entry, state uint32) error {
 	c.queue = e.appendMark(c.queue, c.mask, state)
 	if len(c.queue) < changesSize {
@@ -43,9 +44,9 @@ func (c *changes) add(e *entry, state uint32) error {
 	return c.flush()
 }
 
-// flush sends the gathered requests. The kernel carries them out before Send
-// returns, and replies only to the requests that fail. It is not an error if a
-// connection has ended meanwhile.
+// flush sends the collected requests. The kernel carries out the requests before Send
+// returns, and replies only to requests that fail. If a connection has ended in the
+// meantime, flush does not return an error.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {
 		return nil
@@ -60,8 +61,9 @@ func (c *changes) flush() error {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
-			// The kernel dropped replies. Nearly all replies are about connections
-			// that have ended; the next walk finds any other mark that is wrong.
+			// The kernel dropped replies. Nearly all replies report connections that have
+			// ended. If a reply reported another failure, the next walk finds the wrong
+			// mark and corrects it.
 			continue
 		case err != nil:
 			return fmt.Errorf("setting marks: %w", err)
@@ -72,8 +74,8 @@ func (c *changes) flush() error {
 	}
 }
 
-// firstFailure returns the first error of a datagram of replies, except ENOENT:
-// the connection has ended.
+// firstFailure returns the first error in a datagram of replies. It ignores ENOENT, which
+// means that the connection has ended.
 func firstFailure(datagram []byte) error {
 	replies := netlink.ReadMessages(datagram)
 	for replies.Next() {

@@ -1,5 +1,6 @@
 // Package conntrack re-evaluates open connections. It walks the kernel's list of
-// connections and sets the marks that the rules act on.
+// connections and sets the connection marks by which the nftables rules accept or drop
+// packets.
 package conntrack
 
 import (
@@ -13,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// Connections is the connection tracking table of a network namespace. It is not
-// safe for concurrent use.
+// Connections reads and changes the connection tracking table of a network namespace.
+// Connections is not safe for concurrent use.
 type Connections struct {
 	marks   ruleset.Marks
 	dump    *dump
@@ -23,7 +24,7 @@ type Connections struct {
 	entry   entry
 }
 
-// Open connects to the table of the calling thread's network namespace.
+// Open opens the connection tracking table of the calling thread's network namespace.
 func Open(marks ruleset.Marks) (*Connections, error) {
 	c := &Connections{marks: marks}
 	var err error
@@ -39,7 +40,7 @@ func Open(marks ruleset.Marks) (*Connections, error) {
 	return c, nil
 }
 
-// Close closes the sockets. The table keeps its marks.
+// Close closes the sockets. The connections in the kernel keep their marks.
 func (c *Connections) Close() error {
 	err := c.dump.close()
 	if c.changes != nil {
@@ -58,7 +59,7 @@ func (c *Connections) Close() error {
 type Result struct {
 	// Connections is the number of connections in the table.
 	Connections int
-	// Accepted, Denied and Cleared count the marks that changed, by their new state.
+	// Accepted, Denied and Cleared count the changed marks by their new state.
 	Accepted int
 	Denied   int
 	Cleared  int
@@ -69,14 +70,17 @@ type Result struct {
 // Changed returns the number of marks that changed.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// Reevaluate evaluates every connection and corrects its mark. When it returns nil,
-// each connection that existed at the start and still exists has the mark of an
-// evaluator that newest returned since. The mark of a connection without an isolated
-// pod is cleared.
+// Reevaluate evaluates every connection and corrects the connection's mark. During the
+// walk, Reevaluate calls newest about every hundred connections to get the newest
+// evaluator. It uses an evaluator until the next call of newest, or until Reevaluate
+// returns.
 //
-// It calls newest about every hundred connections, and uses an evaluator until it
-// calls newest again or returns. If it returns an error, which it also does when the
-// context ends, some connections were not evaluated.
+// If Reevaluate returns nil, every connection that existed at the start and still exists
+// was marked by an evaluator that newest returned during this call. The mark of a
+// connection between two ends that are not isolated is cleared.
+//
+// Reevaluate returns an error if the context ends or if the walk fails. Then some
+// connections were not evaluated.
 func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() stateFunc {
 		evaluator := newest()
@@ -84,18 +88,18 @@ func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluat
 	})
 }
 
-// Clear clears our bits in all marks.
+// Clear clears Sluice's bits in all connection marks.
 func (c *Connections) Clear() (Result, error) {
 	return c.walk(context.Background(), func() stateFunc {
 		return func(*entry) uint32 { return 0 }
 	})
 }
 
-// state returns the state that a connection's mark must have.
+// state returns the value that Sluice's bits must have in a connection's mark.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
-	// The rules accept the connections that this node opens, from each of its
-	// addresses.
+	// The rules accept all connections that this node opens, so these connections need no
+	// mark. The node may use any of its addresses as the source.
 	if c.local.contains(f.Src) {
 		return 0
 	}
@@ -116,27 +120,28 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	}
 }
 
-// firstEphemeralPort is the first port that Linux assigns to clients by default:
-// net.ipv4.ip_local_port_range, Documentation/networking/ip-sysctl.rst.
+// firstEphemeralPort is the lowest port that Linux assigns to clients by default. See
+// net.ipv4.ip_local_port_range in Documentation/networking/ip-sysctl.rst.
 const firstEphemeralPort = 32768
 
-// isReversed reports whether the ports of a connection that was picked up show that
-// its entry is reversed: only the destination has an ephemeral port, so the
-// destination is the client. The entry then began with a packet of the server.
+// isReversed reports whether the conntrack entry of a picked-up connection is reversed:
+// the server is recorded as the source, because connection tracking first saw a packet
+// from the server. isReversed assumes this if only the destination port is ephemeral. For
+// example, 10.0.0.2:80 -> 10.0.0.1:40000 is reversed.
 func isReversed(f flow.Flow) bool {
 	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
 }
 
-// needsMark reports whether a side of a flow requires a mark for its connection. It
-// does if policies apply to the side. It also does for a pod's connection to itself
-// and for its node's connection to it: without a mark, their packets would be queued
-// again.
+// needsMark reports whether a connection needs a mark because of one side of its flow. A
+// side needs a mark if policies were evaluated for the side. A connection from a pod to
+// itself, or from a node to its own pod, also needs a mark. Without a mark, packets of
+// such a connection would be queued again.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
-		// A denied side requires a mark, whatever its reason.
+		// A denied side needs a mark, whatever its reason.
 		return s.Verdict != rule.Allow
 	}
 }

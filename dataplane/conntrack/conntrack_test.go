@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is a node with connections. The tests create and read them with another
-// implementation of the protocol.
+// fixture is a node with connections. To create and read connections, the tests use a
+// library that implements the protocol independently of this package.
 type fixture struct {
 	tb          testing.TB
 	other       *timo.Conn
@@ -63,8 +63,8 @@ func newFixture(tb testing.TB) *fixture {
 	return s
 }
 
-// add creates a connection. If backend is valid, the destination is translated to
-// it.
+// add creates a connection from src to dst. If backend is valid, the connection's
+// destination is translated from dst to backend.
 func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
 	s.tb.Helper()
 	f := timo.NewFlow(protocol, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, mark)
@@ -76,8 +76,8 @@ func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uin
 	}
 }
 
-// pickUp creates a TCP connection as connection tracking does for one whose start it
-// did not see.
+// pickUp creates a TCP connection in the state that connection tracking uses when it did
+// not see the start of the connection.
 func (s *fixture) pickUp(src, dst netip.AddrPort) {
 	s.tb.Helper()
 	const established, liberal, mask = 3, 0x08, 0xff << 8
@@ -88,7 +88,7 @@ func (s *fixture) pickUp(src, dst netip.AddrPort) {
 	}
 }
 
-// read returns the mark of each connection by its source port.
+// read returns the marks of all connections, by source port.
 func (s *fixture) read() map[uint16]uint32 {
 	s.tb.Helper()
 	flows, err := s.other.Dump(nil)
@@ -106,7 +106,7 @@ func (s *fixture) reevaluate(e evaluator) (conntrack.Result, error) {
 	return s.connections.Reevaluate(context.Background(), func() rule.Evaluator { return e })
 }
 
-// evaluator isolates one pod for ingress and allows port 80 of it.
+// evaluator isolates one pod for ingress, and allows only port 80 of the pod.
 type evaluator struct{ pod netip.Addr }
 
 func (e evaluator) Evaluate(f flow.Flow) rule.Decision {
@@ -138,10 +138,10 @@ func TestReevaluateSetsMarks(t *testing.T) {
 		{unix.IPPROTO_TCP, port("10.0.0.1:5"), port("10.0.0.9:80"), none, 0x21},
 		{unix.IPPROTO_TCP, port("10.0.0.1:6"), port("10.0.0.9:80"), none, 0x40},
 		{unix.IPPROTO_SCTP, port("10.0.0.1:7"), backend, none, 0},
-		// From an address of this node, and from a loopback address.
+		// The source is an address of this node, or a loopback address.
 		{unix.IPPROTO_TCP, port("192.168.126.1:8"), backend, none, 0},
 		{unix.IPPROTO_TCP, port("127.5.5.5:9"), backend, none, 0},
-		// Found in mid-stream, and allowed in the other orientation.
+		// Picked up in mid-stream, and allowed only in the reverse orientation.
 		{unix.IPPROTO_TCP, port("10.0.0.1:10"), backend, none, 0x60},
 		{unix.IPPROTO_TCP, port("[fd00::1]:11"), port("[fd00::2]:80"), none, 0x20},
 	} {
@@ -173,8 +173,9 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// S50: the ports of a connection that was picked up show which end is the client.
-// Its connection is denied if policies deny it, whichever direction was recorded.
+// S50: the ports of a picked-up connection show which end is the client. A connection that
+// policies deny is denied, whichever of its two directions was recorded as the original
+// one.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
@@ -210,7 +211,7 @@ func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	}
 }
 
-// many creates connections to the pod. Every other one is allowed.
+// many creates n connections to the pod. Every second connection is allowed.
 func (s *fixture) many(n int) {
 	s.tb.Helper()
 	pod := netip.MustParseAddr("10.0.0.2")
@@ -220,8 +221,8 @@ func (s *fixture) many(n int) {
 	}
 }
 
-// A canceled walk leaves the kernel's list half read. The next walk reads every
-// connection once.
+// A canceled walk leaves the rest of the kernel's list unread. The next walk must still
+// read every connection exactly once.
 func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
 	s := newFixture(t)
@@ -252,7 +253,7 @@ func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	}
 }
 
-// The memory of a walk does not depend on the number of connections.
+// The memory that a walk uses does not depend on the number of connections.
 func TestReevaluateKeepsNoConnections(t *testing.T) {
 	const n = 10000
 	s := newFixture(t)
@@ -272,8 +273,8 @@ func TestReevaluateKeepsNoConnections(t *testing.T) {
 	}
 }
 
-// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change, as is
-// usual after a change of one policy.
+// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change. This is the
+// usual case after a change of one policy.
 func BenchmarkReevaluate(b *testing.B) {
 	s := newFixture(b)
 	s.many(100000)

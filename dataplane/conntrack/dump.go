@@ -10,23 +10,25 @@ import (
 )
 
 const (
-	// buffers is how many datagrams are read ahead of the evaluation. So the
-	// memory of a walk does not depend on the number of connections.
+	// buffers is the maximum number of datagrams that are read before their connections
+	// are evaluated. This limit keeps the memory of a walk independent of the number of
+	// connections.
 	buffers = 4
-	// receiveSize is the size of a receive buffer in bytes. The kernel sends at
-	// most 32 KiB at once in a dump.
+	// receiveSize is the size of a receive buffer in bytes. During a dump, the kernel
+	// sends datagrams of at most 32 KiB.
 	receiveSize = 64 << 10
-	// receiveTimeout bounds the wait for one datagram. The kernel has the next one
-	// ready when the one before is received, unless it is short of memory.
+	// receiveTimeout limits the wait for one datagram. Normally the wait is short: unless
+	// the kernel is short of memory, the next datagram is ready when the previous one has
+	// been received.
 	receiveTimeout = 5 * time.Second
 )
 
 // dump reads the kernel's list of connections.
 type dump struct {
 	socket *netlink.Socket
-	// sequence is the sequence number of the newest request.
+	// sequence is the sequence number of the latest request.
 	sequence uint32
-	// free has the buffers that are not in use.
+	// free holds the buffers that are not in use.
 	free chan []byte
 }
 
@@ -44,14 +46,14 @@ func openDump() (*dump, error) {
 
 func (d *dump) close() error { return d.socket.Close() }
 
-// read requests all connections and sends the kernel's datagrams to a channel.
-// The receiver returns each buffer with putBack. read returns when the last
-// datagram has been sent. After an error, or when the context has ended, read can
-// be called again and then starts from the beginning.
+// read requests all connections and sends the kernel's datagrams to a channel. The
+// receiver must return each buffer with putBack. read returns after it has sent the last
+// datagram. After an error, or after the context has ended, read can be called again and
+// then starts from the beginning of the list.
 //
-// An earlier read may have left its dump unfinished. The kernel serves one dump
-// of a socket at a time and rejects a request with EBUSY meanwhile, so read
-// receives the rest of the unfinished dump, drops it, and repeats its request.
+// An earlier call of read may have left its dump unfinished. The kernel serves one dump
+// per socket at a time, and rejects a second request with EBUSY. In this case, read
+// receives and discards the rest of the unfinished dump, and then repeats its own request.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err
@@ -108,19 +110,20 @@ func (d *dump) receive(buffer []byte) (int, error) {
 
 func (d *dump) putBack(buffer []byte) { d.free <- buffer[:cap(buffer)] }
 
-// summary is a summary of the headers of a datagram.
+// summary describes the messages in one datagram of a dump.
 type summary struct {
-	// connections is set if the datagram has connections of the newest request.
+	// connections is set if the datagram contains connections of the latest request.
 	connections bool
-	// ended is set at the end of the newest request's dump, otherEnded at the end
-	// of an earlier one. busy is set if the kernel rejected the newest request
-	// because an earlier dump is unfinished.
+	// ended is set if the datagram contains the end of the latest request's dump.
+	// otherEnded is set if the datagram contains the end of an earlier request's dump.
+	// busy is set if the kernel rejected the latest request because an earlier dump is
+	// unfinished.
 	ended, otherEnded, busy bool
-	// interrupted is set if the kernel's list changed while it was read.
+	// interrupted is set if the list of connections changed while the kernel sent it.
 	interrupted bool
 }
 
-// scan reads the headers of a datagram's messages.
+// scan reads the headers of all messages in a datagram.
 func (d *dump) scan(datagram []byte) (s summary, err error) {
 	messages := netlink.ReadMessages(datagram)
 	for messages.Next() {

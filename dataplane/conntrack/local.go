@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// localAddresses are the addresses for which `fib saddr type local` matches in a
-// rule. They are the routes of type local: 127.0.0.0/8, the node's addresses, and
-// the gateway addresses at the node's ends of its pods' links.
+// localAddresses contains the addresses that the nftables expression `fib saddr type
+// local` matches: the destinations of all routes of type local. These are 127.0.0.0/8, the
+// node's addresses, and the gateway addresses at the node's ends of the pod links.
 type localAddresses struct {
 	socket   *netlink.Socket
 	buffer   []byte
@@ -25,8 +25,9 @@ func openLocalAddresses() (*localAddresses, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With this option the kernel sends only the requested table, instead of a
-	// node's thousands of routes. Linux before 4.20 does not have it and sends all.
+	// With this option, the kernel returns only the requested table instead of all routes
+	// of the node, which can be thousands. Linux before 4.20 does not support the option
+	// and returns all routes.
 	_ = socket.SetOption(unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &localAddresses{socket: socket, buffer: make([]byte, receiveSize)}, nil
 }
@@ -45,14 +46,15 @@ func (l *localAddresses) contains(a netip.Addr) bool {
 	return false
 }
 
-// read replaces the addresses with the current ones.
+// read replaces the stored addresses with the current addresses.
 func (l *localAddresses) read() error {
 	l.hosts, l.prefixes = map[netip.Addr]struct{}{}, nil
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		if err := l.socket.Send(localRoutesRequest(family)); err != nil {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
-		// The error is ENOENT if the table does not exist, because no address does.
+		// The kernel returns ENOENT if the table does not exist, because it has no entries
+		// yet.
 		if err := l.socket.Dump(l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
@@ -81,7 +83,7 @@ func (l *localAddresses) addRoute(h netlink.Header, data []byte) error {
 		return nil
 	}
 	bits := int(data[rtmDestinationLength])
-	// A route without a destination attribute has the prefix 0.0.0.0/0 or ::/0.
+	// A route without a destination attribute is a route to 0.0.0.0/0 or ::/0.
 	address := netip.IPv4Unspecified()
 	if data[rtmFamily] == unix.AF_INET6 {
 		address = netip.IPv6Unspecified()

@@ -38,32 +38,34 @@ const (
 	attrTCPFlagsOriginal = 4
 )
 
-// liberal is IP_CT_TCP_FLAG_BE_LIBERAL. Connection tracking sets it for a
-// connection that it picks up (tcp_new in net/netfilter/nf_conntrack_proto_tcp.c).
+// liberal is the flag IP_CT_TCP_FLAG_BE_LIBERAL. Connection tracking sets the flag for a
+// connection that it picks up in mid-stream (tcp_new in
+// net/netfilter/nf_conntrack_proto_tcp.c).
 const liberal = 0x08
 
-// entry is one connection. Its slices point into the buffer that it was parsed
-// from.
+// entry is one connection as the kernel lists it. Its slices point into the buffer that
+// was passed to parse.
 type entry struct {
 	original, reply tuple
 	mark            uint32
-	// pickedUp is set for a TCP connection whose start connection tracking did
-	// not see.
+	// pickedUp is set for a TCP connection if connection tracking did not see its start.
 	pickedUp bool
-	// tupleAttribute and zoneAttribute identify the connection to the kernel.
-	// They are the attributes of the original tuple and of the zone as received.
+	// tupleAttribute and zoneAttribute identify the connection in requests to the kernel.
+	// They contain the attributes of the original tuple and of the zone exactly as the
+	// kernel sent them.
 	tupleAttribute, zoneAttribute []byte
 }
 
-// tuple is one direction of a connection.
+// tuple contains the addresses and ports of one direction of a connection.
 type tuple struct {
 	source, destination         netip.Addr
 	protocol                    flow.Protocol
 	sourcePort, destinationPort uint16
 }
 
-// flow returns the connection as its pods see it: from the original source to
-// the destination after DNAT, which is the source of replies.
+// flow returns the connection as its two pods see it. The source is the source of the
+// original direction. The destination is the source of replies, which is the destination
+// after DNAT.
 func (e *entry) flow() flow.Flow {
 	f := flow.Flow{Src: e.original.source, Dst: e.reply.source, Protocol: e.original.protocol}
 	if f.Protocol.HasPorts() {
@@ -72,7 +74,7 @@ func (e *entry) flow() flow.Flow {
 	return f
 }
 
-// parse reads the attributes of a connection.
+// parse parses the attributes of one connection into e.
 func (e *entry) parse(data []byte) error {
 	*e = entry{}
 	attributes := netlink.ReadAttributes(data)
@@ -157,7 +159,7 @@ func (e *entry) parseProtoInfo(data []byte) error {
 func (e *entry) parseTCP(data []byte) error {
 	attributes := netlink.ReadAttributes(data)
 	for attributes.Next() {
-		// The value is struct nf_ct_tcp_flags: the flags, then a mask.
+		// The value is struct nf_ct_tcp_flags: one byte of flags, then one byte of mask.
 		if attributes.Type == attrTCPFlagsOriginal && len(attributes.Value) > 0 {
 			e.pickedUp = attributes.Value[0]&liberal != 0
 		}
@@ -165,7 +167,7 @@ func (e *entry) parseTCP(data []byte) error {
 	return attributes.Err()
 }
 
-// appendListRequest appends a request for all connections of both families.
+// appendListRequest appends to b a request for all IPv4 and IPv6 connections.
 func appendListRequest(b []byte, sequence uint32) []byte {
 	begin := len(b)
 	b = netlink.Begin(b, netlink.Header{Type: messageGet, Flags: unix.NLM_F_REQUEST | unix.NLM_F_DUMP, Sequence: sequence})
@@ -173,8 +175,8 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends a request that sets the bits of a mask in the connection's
-// mark. The kernel keeps all other bits (ctnetlink_change_mark in
+// appendMark appends to b a request that sets the masked bits of the connection's mark.
+// The kernel keeps all other bits of the mark (ctnetlink_change_mark in
 // net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)

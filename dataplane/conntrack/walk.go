@@ -8,12 +8,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// stateFunc returns the state that our bits of a connection's mark must have.
+// stateFunc returns the value that Sluice's bits must have in a connection's mark.
 type stateFunc func(*entry) uint32
 
-// walk sets our bits of every mark to what a state function returns. It calls
-// next for a state function with each datagram. One goroutine reads the kernel's
-// list, which takes most of the time. This one evaluates what was read before.
+// walk sets Sluice's bits in the mark of every connection to the value that a state
+// function returns. It calls next once for each datagram to get the state function. A
+// separate goroutine reads the kernel's list, which takes most of the time. Meanwhile the
+// calling goroutine evaluates the connections that have already been read.
 func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {
 	begin := time.Now()
 	if err := c.local.read(); err != nil {
@@ -51,7 +52,7 @@ func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, 
 	return r, nil
 }
 
-// update corrects the marks of the connections of one datagram.
+// update corrects the marks of the connections in one datagram.
 func (c *Connections) update(datagram []byte, state stateFunc, r *Result) error {
 	messages := netlink.ReadMessages(datagram)
 	for messages.Next() {

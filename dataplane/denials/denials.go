@@ -1,5 +1,5 @@
-// Package denials logs packets that are not allowed, with the policies that deny
-// them, at a bounded rate: no sender can flood the log.
+// Package denials logs packets that are not allowed, together with the policies that deny
+// them. The rate of log lines is limited, so that no sender can flood the log.
 package denials
 
 import (
@@ -13,9 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Log logs one line for each event until the context ends, at most limit lines in
-// each second. An event that exceeds the limit is counted, and the next line has
-// the count.
+// Log writes one log line for each event until the context ends, but at most limit lines
+// per second. Events above the limit are counted, and the next line reports their number.
 func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Logger) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -39,7 +38,8 @@ func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Lo
 	}
 }
 
-// values returns the keys and values of a log line, without empty values.
+// values returns the keys and values of the log line for an event. Empty values are
+// omitted.
 func values(e *report.Event, omitted uint64) []any {
 	var out []any
 	add := func(key, value string) {

@@ -1,6 +1,6 @@
-// Package flow has the type that every part of Sluice shares: the 5-tuple of a
-// connection, as it is in the first packet after DNAT and before masquerade. The
-// package depends neither on Kubernetes nor on the kernel.
+// Package flow defines the type that every part of Sluice uses for a flow: the 5-tuple of
+// the connection's first packet, after DNAT and before masquerade. The package depends
+// neither on Kubernetes nor on the kernel.
 package flow
 
 import (
@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Protocol is an IP protocol number as assigned by IANA. In IPv6 it is the number
-// that follows the last extension header.
+// Protocol is an IP protocol number as assigned by IANA. For an IPv6 packet, it is the
+// "next header" number in the last extension header.
 type Protocol uint8
 
-// The protocols that have a name in Sluice. Every other protocol is evaluated as a
+// The protocols that have a name in Sluice. Policies treat every other protocol as a
 // protocol without ports.
 const (
 	ICMP   Protocol = 1
@@ -26,12 +26,12 @@ const (
 
 var protocolNames = map[Protocol]string{ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPv6: "ICMPv6", SCTP: "SCTP"}
 
-// HasPorts reports whether rules with ports can match the protocol. These are TCP,
-// UDP and SCTP, the protocols of a NetworkPolicy.
+// HasPorts reports whether policy rules can match ports of the protocol. It returns true
+// for TCP, UDP and SCTP, the protocols that a NetworkPolicy can name.
 func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
 
-// String returns the name of the protocol, or its number if it has no name in
-// Sluice.
+// String returns the name of the protocol, such as "TCP", or its number if Sluice has no
+// name for the protocol.
 func (p Protocol) String() string {
 	if name, ok := protocolNames[p]; ok {
 		return name
@@ -39,8 +39,8 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// ParseProtocol is the inverse of String. It ignores case. The error lists the valid
-// values.
+// ParseProtocol parses the text that String returns, and ignores case. If the text is
+// invalid, the error lists the valid values.
 func ParseProtocol(s string) (Protocol, error) {
 	for p, name := range protocolNames {
 		if strings.EqualFold(s, name) {
@@ -53,23 +53,24 @@ func ParseProtocol(s string) (Protocol, error) {
 	return 0, fmt.Errorf("protocol %q: want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255", s)
 }
 
-// Flow is a connection in its original direction: from the end that opened it to the
-// other end.
+// Flow is a connection in its original direction: from the end that opened the connection
+// to the other end.
 type Flow struct {
-	// Src opened the flow to Dst. Both have the same family and no zone. An
-	// IPv4-mapped IPv6 address counts as an IPv6 address.
+	// Src is the end that opened the connection, and Dst is the other end. Both addresses
+	// must belong to the same family and must have no zone. An IPv4-mapped IPv6 address
+	// counts as an IPv6 address.
 	Src, Dst netip.Addr
 	Protocol Protocol
 	// SrcPort and DstPort are valid only if Protocol.HasPorts returns true.
 	SrcPort, DstPort uint16
 }
 
-// Reverse returns the flow in the opposite direction.
+// Reverse returns the flow from Dst to Src.
 func (f Flow) Reverse() Flow {
 	return Flow{Src: f.Dst, Dst: f.Src, Protocol: f.Protocol, SrcPort: f.DstPort, DstPort: f.SrcPort}
 }
 
-// String returns a text such as "TCP 10.0.0.1:40000 -> 10.0.0.2:80".
+// String formats the flow, for example as "TCP 10.0.0.1:40000 -> 10.0.0.2:80".
 func (f Flow) String() string {
 	if !f.Protocol.HasPorts() {
 		return fmt.Sprintf("%s %s -> %s", f.Protocol, f.Src, f.Dst)

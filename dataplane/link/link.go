@@ -1,5 +1,5 @@
-// Package link finds the network interfaces that lead to a node's pods, from the
-// node's routes.
+// Package link finds the network interfaces that lead to a node's pods. It uses the routes
+// of the node.
 package link
 
 import (
@@ -18,20 +18,20 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// Finder reads routes in the network namespace of the thread that opened it.
+// Finder finds interfaces in the network namespace of the thread that called Open.
 type Finder struct {
 	events *netlink.Socket
 	buffer []byte
-	// mu guards routes, which is nil after Close.
+	// mu guards routes. routes is nil after Close.
 	mu     sync.Mutex
 	routes *rtnl.Handle
 }
 
-// eventSize is the size of a receive buffer for events in bytes. The content of an
-// event is not used, so a longer one may be cut.
+// eventSize is the size of a receive buffer for events in bytes. A longer event is
+// truncated, which does no harm because the content of an event is not used.
 const eventSize = 4096
 
-// Open connects to the kernel. Next reports changes from now on.
+// Open opens a finder. Next reports all changes after this call.
 func Open() (*Finder, error) {
 	routes, err := rtnl.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -45,8 +45,8 @@ func Open() (*Finder, error) {
 	return f, nil
 }
 
-// watchRoutes returns a socket that receives an event for each change of a link,
-// a route or a routing rule.
+// watchRoutes returns a socket that receives an event whenever a link, a route or a
+// routing rule changes.
 func watchRoutes() (*netlink.Socket, error) {
 	s, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -63,7 +63,7 @@ func watchRoutes() (*netlink.Socket, error) {
 	return s, nil
 }
 
-// Close ends Next. Find returns os.ErrClosed from now on. A second Close does
+// Close makes Next return false, and Find return os.ErrClosed. A second call of Close does
 // nothing.
 func (f *Finder) Close() error {
 	f.mu.Lock()
@@ -79,9 +79,9 @@ func (f *Finder) Close() error {
 	return nil
 }
 
-// Next waits until a route or an interface has changed, or may have changed
-// because events were lost. It returns false after Close, and false with an error
-// if it can receive no more events.
+// Next waits until a route or an interface has changed. It also returns true if events
+// were lost, because a lost event may have reported a change. Next returns false and a nil
+// error after Close. It returns false and an error if it can receive no more events.
 func (f *Finder) Next() (bool, error) {
 	_, err := f.events.Receive(f.buffer)
 	switch {
@@ -94,13 +94,14 @@ func (f *Finder) Next() (bool, error) {
 	}
 }
 
-// Find returns the interfaces that lead to pods that are isolated for egress. It
-// takes the addresses of these pods, and the addresses of pods that may use their
-// link-local addresses freely. A pod can be in both lists.
+// Find returns the interfaces that lead to pods that are isolated for egress. isolated
+// contains the addresses of these pods. open contains the addresses of the pods that may
+// use their link-local addresses freely. A pod may occur in both lists.
 //
-// An interface with a route to a gateway leads to other machines, and packets that
-// come in by it can have any source. Find does not return it. So a pod to which
-// only the default route leads does not turn the node's uplink into a pod's link.
+// Find omits every interface with a route to a gateway. Such an interface leads to other
+// machines, so packets that arrive on it can have any source. For example, if only the
+// default route leads to a pod, Find does not treat the node's uplink as the link of the
+// pod.
 func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,8 +129,8 @@ func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
 	return links, nil
 }
 
-// leadingTo returns the interfaces to which the routes of addresses point without
-// a gateway.
+// leadingTo returns the interfaces that the routes to the given addresses use. It ignores
+// routes with a gateway.
 func (f *Finder) leadingTo(addresses []netip.Addr) (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
 	for _, a := range addresses {
@@ -149,7 +150,7 @@ func (f *Finder) leadingTo(addresses []netip.Addr) (map[uint32]struct{}, error) 
 	return out, nil
 }
 
-// uplinks returns the interfaces with a route to a gateway.
+// uplinks returns the interfaces that have a route to a gateway.
 func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
 	every := &rtnl.Route{Table: unix.RT_TABLE_UNSPEC}
@@ -171,8 +172,9 @@ func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	return out, nil
 }
 
-// leadsOn reports whether a route leads to machines behind its interface: it has
-// a gateway or several next hops, or is a default route.
+// leadsOn reports whether a route leads to machines beyond the directly connected network.
+// This is the case if the route has a gateway or several next hops, or if it is a default
+// route.
 func leadsOn(r rtnl.Route) bool {
 	if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Dst == nil {
 		return true

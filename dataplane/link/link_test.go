@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// node is a node with a finder.
+// node is a network namespace that stands for a node, with a finder opened in it.
 type node struct {
 	*lab.Node
 	t      *testing.T
@@ -57,7 +57,7 @@ func (n node) pod(name string) *lab.Pod {
 	return p
 }
 
-// change calls a function with an interface of the node.
+// change calls how with the named interface of the node.
 func (n node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
@@ -101,12 +101,11 @@ func TestFind(t *testing.T) {
 	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
 	n.want("the node's own address", n.Addresses(), nil, ruleset.Links{})
 
-	// The default route applies to the address of a pod that does not exist.
+	// No pod has these addresses, so only the default route matches them.
 	missing := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
 	n.want("a pod without a separate route", missing, nil, ruleset.Links{})
 
-	// A pod's address in the network of an uplink does not turn the uplink into a
-	// pod's link.
+	// An uplink stays an uplink even if its network contains the address of a pod.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)
@@ -122,7 +121,7 @@ func TestFind(t *testing.T) {
 	n.want("a route to the uplink", missing, nil, ruleset.Links{})
 }
 
-// Next reports a new route, and an interface that goes down together with its
+// Next reports that a route was added, and that an interface went down and lost its
 // routes.
 func TestNext(t *testing.T) {
 	n := newNode(t)

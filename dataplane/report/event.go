@@ -5,27 +5,26 @@ import (
 	"time"
 )
 
-// PacketVerdict is the verdict for one packet.
+// PacketVerdict is the verdict for one packet, as an event reports it.
 type PacketVerdict string
 
-// The verdicts for a packet.
+// The possible verdicts for a packet.
 const (
 	Allow PacketVerdict = "Allow"
 	Deny  PacketVerdict = "Deny"
-	// MidStream is the verdict for a packet that the rules accept only if
-	// connection tracking has its connection. See Stats.MidStream.
+	// MidStream means that the rules accept the packet only if the packet's connection is
+	// in the conntrack table. See Stats.MidStream.
 	MidStream PacketVerdict = "MidStream"
-	// Unreadable is the verdict for a packet that could not be decoded. It is
-	// dropped.
+	// Unreadable means that the packet was dropped because it could not be decoded.
 	Unreadable PacketVerdict = "Unreadable"
 )
 
-// Event is the verdict for one packet.
+// Event reports the verdict for one packet.
 type Event struct {
 	Time    time.Time     `json:"time"`
 	Verdict PacketVerdict `json:"verdict"`
-	// Fault is the reason why the packet could not be decoded. If it is set, the
-	// fields below are empty, except for Missed.
+	// Fault is the reason why the packet could not be decoded. If Fault is set, all later
+	// fields except Missed are empty.
 	Fault string `json:"fault,omitempty"`
 
 	Protocol string     `json:"protocol,omitempty"`
@@ -34,16 +33,18 @@ type Event struct {
 	// SrcPort and DstPort are 0 if the protocol has no ports.
 	SrcPort uint16 `json:"srcPort,omitzero"`
 	DstPort uint16 `json:"dstPort,omitzero"`
-	// SrcPod and DstPod are the names of the ends, "namespace/name", if they are
-	// pods of this node.
+	// SrcPod and DstPod are the names of the source and destination pods, in the form
+	// "namespace/name". A name is empty if the address does not belong to a pod of this
+	// node.
 	SrcPod string `json:"srcPod,omitempty"`
 	DstPod string `json:"dstPod,omitempty"`
-	// Egress and Ingress are the sides that this node evaluated.
+	// Egress and Ingress are the sides that this node evaluated. A side that this node did
+	// not evaluate is nil.
 	Egress  *Side `json:"egress,omitempty"`
 	Ingress *Side `json:"ingress,omitempty"`
 
-	// Missed is an upper bound of the number of events that were lost to this
-	// subscriber since the event before. It may count events that the subscriber
-	// did not subscribe to.
+	// Missed is an upper bound for the number of events that this subscriber lost since
+	// the previous event. The number may include events that the subscriber did not
+	// subscribe to.
 	Missed uint64 `json:"missed,omitzero"`
 }

@@ -1,78 +1,80 @@
-// Package report holds the JSON types in which a dataplane reports: its status
-// with its statistics, and one event for each packet that it evaluates.
+// Package report defines the JSON types that a dataplane reports: its status, which
+// includes statistics, and one event for each packet that it evaluates.
 //
-// Everything that reads them, such as the agent, the commands and the metrics,
-// needs only this package and links no netfilter code.
+// Programs that read these reports, such as the agent and the command-line tools, need
+// only this package and do not link netfilter code.
 package report
 
 import "time"
 
-// Status is the state of a dataplane.
+// Status describes the state of a dataplane.
 type Status struct {
-	// Node is the node that the tree in use was built for. It is empty before
-	// the first tree.
+	// Node is the name of the node that the tree in use was compiled for. It is empty
+	// until the dataplane uses a tree.
 	Node string `json:"node"`
-	// Started is when this dataplane started.
+	// Started is the time at which this dataplane started.
 	Started time.Time `json:"started"`
-	// Published is the generation that the state directory names as its current
-	// one. Seen is the newest generation by which new connections are evaluated.
-	// Generation is the acknowledged one: it holds for every packet, also of
-	// connections that were open before it. Each is 0 before the first.
+	// Published is the generation of the current tree in the state directory. Seen is the
+	// newest generation by which new connections are evaluated. Generation is the
+	// acknowledged generation: it is enforced for every packet, including packets of
+	// connections that were open before the generation was published. Each number is 0
+	// until there is such a generation.
 	Published  uint64 `json:"published"`
 	Seen       uint64 `json:"seen"`
 	Generation uint64 `json:"generation"`
-	// Rejected describes the published tree if it cannot be used, otherwise it
-	// is nil.
+	// Rejected describes the published tree if the dataplane cannot use it. Otherwise
+	// Rejected is nil.
 	Rejected *RejectedTree `json:"rejected,omitempty"`
 
-	// Pods is the number of pods in the tree in use. IsolatedPods is how many of
-	// them are isolated in at least one direction.
+	// Pods is the number of pods in the tree in use. IsolatedPods is the number of these
+	// pods that are isolated in at least one direction.
 	Pods         int `json:"pods"`
 	IsolatedPods int `json:"isolatedPods"`
 
-	// Queueing is how the rules queue packets. It is empty while nothing is
-	// enforced.
+	// Queueing is the method by which the rules send packets to queues. It is empty until
+	// the dataplane enforces a tree.
 	Queueing      string `json:"queueing"`
 	QueueBase     uint16 `json:"queueBase"`
 	Queues        uint16 `json:"queues"`
 	FailurePolicy string `json:"failurePolicy"`
 	Deny          string `json:"deny"`
 	MarkMask      uint32 `json:"markMask"`
-	// Repairs counts how often the table was reinstalled because another program
-	// had modified it.
+	// Repairs counts how often the dataplane reinstalled the nftables table because
+	// another program had modified it.
 	Repairs  uint64 `json:"repairs"`
 	Verdicts Stats  `json:"verdicts"`
-	// Unevaluated counts packets of isolated pods that failure policy Open
-	// accepted without a verdict. It counts from the creation of the rules, which
-	// may be before this dataplane started.
+	// Unevaluated counts packets of isolated pods that failure policy Open accepted
+	// without a verdict. The count starts when the rules are created, which may be before
+	// this dataplane started.
 	Unevaluated uint64 `json:"unevaluated"`
-	// Reevaluated is the result of evaluating open connections again.
+	// Reevaluated summarizes the re-evaluation of open connections.
 	Reevaluated Reevaluated `json:"reevaluated"`
 }
 
-// RejectedTree is a published tree that cannot be used.
+// RejectedTree describes a published tree that the dataplane cannot use.
 type RejectedTree struct {
-	// At is when it was rejected, Reason is why.
+	// At is the time of the rejection. Reason is the error that caused the rejection.
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
 }
 
-// Reevaluated sums up the walks over open connections.
+// Reevaluated contains totals over all walks through the open connections.
 type Reevaluated struct {
-	// Walks counts the walks, except for walks that only checked the marks of the
-	// previous walk and changed none. The other numbers are sums over these walks.
+	// Walks counts the walks. It does not count a walk that only checked the marks of the
+	// previous walk and changed no mark. All other numbers are totals over the counted
+	// walks.
 	Walks uint64 `json:"walks"`
-	// Accepted, Denied and Cleared count the marks that changed, by the new mark.
-	// A mark is cleared if no end of the connection is isolated any more.
+	// Accepted, Denied and Cleared count the changed marks by their new state. A mark is
+	// cleared when neither end of the connection is isolated any longer.
 	Accepted uint64        `json:"accepted"`
 	Denied   uint64        `json:"denied"`
 	Cleared  uint64        `json:"cleared"`
 	Took     time.Duration `json:"tookNanoseconds"`
-	// Last is the newest walk. It is nil before the first.
+	// Last is the latest counted walk. It is nil before the first walk.
 	Last *Walk `json:"last,omitempty"`
 }
 
-// Add counts one more walk.
+// Add adds a walk to the totals.
 func (r *Reevaluated) Add(w Walk) {
 	r.Walks++
 	r.Accepted += uint64(w.Accepted)
@@ -82,13 +84,14 @@ func (r *Reevaluated) Add(w Walk) {
 	r.Last = &w
 }
 
-// Walk is one walk over open connections.
+// Walk is the result of one walk through the open connections.
 type Walk struct {
-	// At is when the walk ended.
+	// At is the time at which the walk ended.
 	At time.Time `json:"at"`
-	// Connections is the number of connections that were evaluated.
+	// Connections is the number of connections that the walk evaluated.
 	Connections int `json:"connections"`
-	// Accepted, Denied and Cleared are as in Reevaluated.
+	// Accepted, Denied and Cleared count the changed marks of this walk, as in
+	// Reevaluated.
 	Accepted int `json:"accepted"`
 	Denied   int `json:"denied"`
 	Cleared  int `json:"cleared"`

@@ -2,26 +2,28 @@ package report
 
 import "github.com/sluicenet/sluice/dataplane/rule"
 
-// Side is the one JSON form of a side of a decision.
+// Side is the JSON form of one side of a decision. All JSON output uses this type.
 type Side struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
-	// Policy and Rule identify the rule that decided: the policy as
-	// "namespace/name", and the index of the rule in the policy's list for the
-	// direction. Both are nil if no rule decided.
+	// Policy and Rule identify the rule that decided the verdict. Policy is the name in
+	// the form "namespace/name". Rule is the index of the rule in the policy's ingress or
+	// egress list, starting at 0. Both are nil if no rule decided.
 	Policy *string `json:"policy"`
 	Rule   *int    `json:"rule"`
-	// Text is a short text of the rule that decided, if its policy is at hand.
+	// Text is a short description of the rule that decided. It is empty if the program
+	// that writes the report does not have the policy.
 	Text string `json:"text,omitempty"`
-	// IsolatedBy are the policies that isolate the pod in this direction.
+	// IsolatedBy lists the names of the policies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`
-	// NearMisses are the rules that almost matched, if they were requested.
+	// NearMisses lists the rules that almost matched. It is empty unless near misses were
+	// requested.
 	NearMisses []NearMiss `json:"nearMisses,omitempty"`
 }
 
-// SideOf returns a side with the names that the namer has for it. The side must
-// come from the namer's evaluator. Without a namer, which is nil then, the side
-// has no names.
+// SideOf returns the JSON form of a side of a decision. names resolves the names of
+// policies, and must belong to the evaluator that returned the side. If names is nil, the
+// result contains no names.
 func SideOf(names rule.Namer, s rule.Side) Side {
 	out := Side{Verdict: s.Verdict.String(), Reason: s.Reason.String()}
 	if names == nil {
@@ -39,16 +41,17 @@ type NearMiss struct {
 	// Policy and Rule identify the rule, as in Side.
 	Policy string `json:"policy"`
 	Rule   int    `json:"rule"`
-	// Text is a short text of the rule, if its policy is at hand.
+	// Text is a short description of the rule. It is empty if the program that writes the
+	// report does not have the policy.
 	Text string `json:"text,omitempty"`
-	// Differs is the part that does not match: "peer" or "port".
+	// Differs is the part of the rule that does not match: "peer" or "port".
 	Differs string `json:"differs"`
-	// Ports are the ports at which the rule allows the flow's peer, such as
-	// "TCP 80". They are set only if Differs is "port".
+	// Ports lists the ports at which the rule allows the peer of the flow, for example
+	// "TCP 80". It is set only if Differs is "port".
 	Ports []string `json:"ports,omitempty"`
 }
 
-// NearMissesOf returns the JSON form of near misses.
+// NearMissesOf returns the JSON forms of near misses.
 func NearMissesOf(misses []rule.NearMiss) []NearMiss {
 	var out []NearMiss
 	for _, m := range misses {

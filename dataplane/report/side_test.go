@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// namer names every matched rule shop/web[2].
+// namer resolves every matched rule to rule 2 of policy shop/web.
 type namer struct{}
 
 func (namer) Pod(netip.Addr) (string, bool) { return "", false }

@@ -2,47 +2,51 @@ package report
 
 import "time"
 
-// Stats counts what the workers of a dataplane have done since it started.
+// Stats contains the counters of a dataplane's workers since the dataplane started.
 type Stats struct {
-	// Packets is the number of packets that entered user space, in Batches
-	// batches.
+	// Packets is the number of packets that the kernel passed to user space. Batches is
+	// the number of batches in which the workers read these packets.
 	Packets uint64 `json:"packets"`
 	Batches uint64 `json:"batches"`
-	// Accepted, Denied and MidStream are packets by their verdict. Together with
-	// the sum of Unreadable they are Packets.
+	// Accepted, Denied and MidStream count packets by verdict. Accepted, Denied, MidStream
+	// and all values of Unreadable add up to Packets.
 	Accepted uint64 `json:"accepted"`
 	Denied   uint64 `json:"denied"`
-	// MidStream counts two kinds of packets. A TCP packet that does not open a
-	// connection, and that policies allow only in the opposite direction: it is
-	// accepted if connection tracking did not see the start of the connection,
-	// otherwise dropped. And an ICMP error about a packet, sent to the sender of
-	// that packet: it is accepted if connection tracking has the connection,
-	// otherwise dropped.
+	// MidStream counts two kinds of packets:
+	//
+	//   - TCP packets that do not open a connection, and that policies allow only in the
+	//     reverse direction. The rules accept such a packet if connection tracking did not
+	//     see the start of the connection, and drop it otherwise.
+	//   - ICMP errors that a pod sends about a packet that the pod received. The rules
+	//     accept such an error if the connection of that packet is in the conntrack table,
+	//     and drop the error otherwise.
 	MidStream uint64 `json:"midStream"`
-	// Unreadable counts packets that were dropped because they could not be
-	// decoded, by reason.
+	// Unreadable counts the packets that were dropped because they could not be decoded,
+	// by reason.
 	Unreadable map[string]uint64 `json:"unreadable,omitempty"`
-	// Sides counts the verdicts of local pods, one or two for each packet. It
-	// always has all kinds, in the same order.
+	// Sides counts the verdicts of the sides that belong to local pods. Each packet adds
+	// one or two verdicts. The list always contains every kind of verdict, in the same
+	// order.
 	Sides []SideCount `json:"sides"`
-	// VerdictErrors counts verdicts for which the kernel no longer had a packet.
+	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
+	// packet.
 	VerdictErrors uint64 `json:"verdictErrors"`
-	// QueueDropped counts packets that met a full queue, SocketDropped packets
-	// that met a full socket buffer of a worker. The failure policy decided on
-	// them.
+	// QueueDropped counts packets that arrived at a full queue. SocketDropped counts
+	// packets that did not fit into a worker's full socket buffer. The failure policy
+	// decided whether these packets were accepted or dropped.
 	QueueDropped  uint64 `json:"queueDropped"`
 	SocketDropped uint64 `json:"socketDropped"`
-	// Waiting is the number of packets that wait in the queues now.
+	// Waiting is the number of packets that currently wait in the queues.
 	Waiting uint64 `json:"waiting"`
-	// LookupTimes and BatchTimes are samples of one batch in 64. LookupTimes has
-	// the time of the first evaluation of the batch. BatchTimes has the time from
-	// when the packets of the batch have been read until the kernel has their
-	// verdicts.
+	// LookupTimes and BatchTimes contain the measurements of one batch in 64. LookupTimes
+	// contains the duration of the batch's first evaluation. BatchTimes contains the time
+	// from when the batch has been read until the kernel has received all verdicts of the
+	// batch.
 	LookupTimes Histogram `json:"-"`
 	BatchTimes  Histogram `json:"-"`
 }
 
-// SideCount counts the verdicts of one kind.
+// SideCount is the number of verdicts of one kind.
 type SideCount struct {
 	Direction string `json:"direction"`
 	Family    string `json:"family"`
@@ -53,10 +57,10 @@ type SideCount struct {
 
 // Histogram is a distribution of durations.
 type Histogram struct {
-	// Count is the number of durations, Sum is their sum.
+	// Count is the number of durations. Sum is the sum of all durations.
 	Count uint64
 	Sum   time.Duration
-	// Buckets maps each upper bound to the number of durations that are not
-	// longer.
+	// Buckets maps each upper bound to the number of durations that are less than or equal
+	// to the bound.
 	Buckets map[time.Duration]uint64
 }

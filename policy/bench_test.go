@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// sizes are the clusters of docs/performance.md. The local node has 250 pods in all
-// of them.
+// sizes are the cluster sizes of docs/performance.md. In each cluster, 250 pods run on the
+// node under test.
 var sizes = []cluster.Size{
 	{Pods: 1_000, Policies: 100},
 	{Pods: 10_000, Policies: 1_000},
@@ -31,7 +31,7 @@ func sizeName(s cluster.Size) string {
 	return fmt.Sprintf("pods=%d/policies=%d", s.Pods, s.Policies)
 }
 
-// reduced is a cluster as in the caches of an agent.
+// reduced contains the objects of a cluster in the reduced form that the agent caches.
 type reduced struct {
 	namespaces []policy.Namespace
 	nodes      []policy.Node
@@ -63,7 +63,8 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 	return r
 }
 
-// node is everything on one node from the snapshot to the published file.
+// node contains the state of one node at each stage, from the snapshot to the published
+// file.
 type node struct {
 	snapshot  *policy.Snapshot
 	compiler  *compile.Compiler
@@ -116,8 +117,8 @@ func newPublisher(b *testing.B) *statedir.Publisher {
 	return publisher
 }
 
-// BenchmarkCompile measures the startup of a node, from all objects in memory to
-// the first published tree.
+// BenchmarkCompile measures how long a starting node takes to publish its first tree when
+// all objects are already in memory.
 func BenchmarkCompile(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(sizeName(size), func(b *testing.B) {
@@ -137,8 +138,9 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkPodChange measures a change of one pod's label, from the object to the
-// published file. A local pod gets other programs. A remote pod is a peer at most.
+// BenchmarkPodChange measures the time from the change of one pod's label to the published
+// file. A change to a local pod assigns other programs to the pod. A remote pod can only be
+// a peer in rules.
 func BenchmarkPodChange(b *testing.B) {
 	for _, size := range sizes {
 		objects := reduce(b, size)
@@ -166,8 +168,8 @@ func BenchmarkPodChange(b *testing.B) {
 	}
 }
 
-// resetPeak resets the peak resident set size of the process. See proc(5),
-// clear_refs.
+// resetPeak resets the peak resident set size of the process by writing to
+// /proc/self/clear_refs. See proc(5).
 func resetPeak(b *testing.B) {
 	b.Helper()
 	debug.FreeOSMemory()
@@ -176,8 +178,8 @@ func resetPeak(b *testing.B) {
 	}
 }
 
-// peak returns the peak resident set size in MiB since resetPeak. It includes the
-// objects of the benchmark.
+// peak returns the peak resident set size in MiB since the last call of resetPeak. The
+// result includes the memory of the benchmark's own objects.
 func peak(b *testing.B) float64 {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")

@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// Changes records what changes in a snapshot, as far as the rules of one node
-// can depend on it. An entry can appear more than once, and its object can be
-// gone already. The entries are in no particular order except at the start.
+// Changes records which parts of a snapshot changed since the last Clear, limited to parts
+// that can affect the rules of one node. A list may contain an entry twice or an object
+// that was deleted since. Only the initial entries are ordered; see Track.
 type Changes struct {
-	// Pods are pods of the node that were added, changed or deleted.
+	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
-	// Namespaces are namespaces in which policies changed.
+	// Namespaces lists the namespaces in which policies changed.
 	Namespaces []*TrackedNamespace
-	// Cohorts are cohorts that appeared or are gone, and those whose namespace
-	// changed its labels.
+	// Cohorts lists the cohorts that appeared or disappeared, and the cohorts of each
+	// namespace whose labels changed.
 	Cohorts []*Cohort
-	// Addresses are addresses whose owner may have changed.
+	// Addresses lists the addresses whose owner may have changed.
 	Addresses []netip.Addr
 
 	snapshot *Snapshot
 	node     string
 }
 
-// Track starts to record changes for a node. The record starts with the pods of
-// the node, oldest first, and with all addresses of these pods and of the node.
-// Close must be called.
+// Track starts to record changes for a node. The initial record lists the pods of the node,
+// oldest first, and all addresses of these pods and of the node. The caller must call
+// Close.
 func (s *Snapshot) Track(nodeName string) *Changes {
 	c := &Changes{snapshot: s, node: nodeName}
 	if n := s.nodes[nodeName]; n != nil {
@@ -55,7 +55,7 @@ func (c *Changes) Close() {
 	c.snapshot.tracking = slices.DeleteFunc(c.snapshot.tracking, func(o *Changes) bool { return o == c })
 }
 
-// byAge orders pods by the age of their cohort and their index in it.
+// byAge orders pods by the age of their cohort and, within a cohort, by index.
 func byAge(p, q *TrackedPod) int {
 	return cmp.Or(cmp.Compare(p.cohort.number, q.cohort.number), cmp.Compare(p.index, q.index))
 }

@@ -2,43 +2,44 @@ package policy
 
 import "encoding/binary"
 
-// Cohort is the live pods of one namespace that have equal labels and equal
-// named ports. No selector and no port name distinguishes them, so it is enough
-// to match selectors against cohorts.
+// Cohort groups the live pods of one namespace that have equal labels and equal named
+// ports. A selector or a port name matches either all pods of a cohort or none. It is
+// therefore enough to match selectors against cohorts instead of pods.
 type Cohort struct {
 	ns *TrackedNamespace
-	// number orders cohorts by age.
+	// number increases with each new cohort, so that it orders cohorts by age.
 	number uint64
 	key    cohortKey
 	ports  ContainerPorts
 	pods   []*TrackedPod
-	// index is the index of the cohort in its namespace, -1 once it is gone.
+	// index is the position of the cohort in TrackedNamespace.ordered, or -1 after the
+	// cohort lost its last pod.
 	index int
 }
 
-// cohortKey is what the pods of one cohort have in common.
+// cohortKey contains the properties that all pods of one cohort share.
 type cohortKey struct {
 	labels Labels
-	// ports are the encoded named ports.
+	// ports contains the encoded named ports. See appendPortFields.
 	ports string
 }
 
-// Namespace returns the namespace of the pods.
+// Namespace returns the namespace that contains the pods of the cohort.
 func (c *Cohort) Namespace() *TrackedNamespace { return c.ns }
 
-// Labels returns the labels of the pods.
+// Labels returns the labels that all pods of the cohort share.
 func (c *Cohort) Labels() Labels { return c.key.labels }
 
-// Ports returns the named ports of the pods.
+// Ports returns the named ports that all pods of the cohort share.
 func (c *Cohort) Ports() ContainerPorts { return c.ports }
 
-// Pods returns the pods.
+// Pods returns the pods of the cohort.
 func (c *Cohort) Pods() []*TrackedPod { return c.pods }
 
 // Gone reports whether the cohort has lost its last pod.
 func (c *Cohort) Gone() bool { return c.index < 0 }
 
-// join adds a live pod to its cohort.
+// join adds a live pod to the cohort that matches its labels and ports.
 func (s *Snapshot) join(p *TrackedPod) {
 	var buf [256]byte
 	ports := appendPortFields(buf[:0], p.Ports)
@@ -55,7 +56,7 @@ func (s *Snapshot) join(p *TrackedPod) {
 	c.pods = append(c.pods, p)
 }
 
-// leave removes a pod from its cohort, and the cohort if it is empty then.
+// leave removes a pod from its cohort. It also removes the cohort if no pod is left.
 func (s *Snapshot) leave(p *TrackedPod) {
 	c := p.cohort
 	last := c.pods[len(c.pods)-1]
@@ -75,8 +76,8 @@ func (s *Snapshot) leave(p *TrackedPod) {
 	s.cohortsChanged(c)
 }
 
-// appendPortFields appends named ports so that different lists have different
-// bytes.
+// appendPortFields appends an encoding of named ports. Different lists of ports have
+// different encodings.
 func appendPortFields(to []byte, ports ContainerPorts) []byte {
 	for _, port := range ports {
 		to = append(appendField(to, port.Name), byte(port.Protocol))

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// A delta has no key twice, and after every delta all references are valid, as
-// rule.Delta guarantees.
+// A delta must not contain a key twice, and after every delta all references must be valid.
+// rule.Delta guarantees both.
 func TestDeltasAreConsistent(t *testing.T) {
 	histories := rapid.Custom(drawHistory)
 	rapid.Check(t, func(t *rapid.T) {
@@ -39,7 +39,7 @@ func TestDeltasAreConsistent(t *testing.T) {
 	})
 }
 
-// follower has the sum of the deltas of a node.
+// follower accumulates the deltas of a node.
 type follower struct {
 	compiler  *compile.Compiler
 	addresses map[string]rule.Owner

@@ -1,5 +1,5 @@
-// Package policy defines what policies mean. It is the only place where
-// selectors, ports, address blocks and defaults are interpreted.
+// Package policy defines the meaning of policies. Only this package interprets selectors,
+// ports, address blocks and defaults.
 //
 // Policy is the model of a policy. ReadNetworkPolicy reads a NetworkPolicy into
 // it. A Snapshot holds the objects of a cluster that policies depend on:
@@ -7,6 +7,6 @@
 // the rules of one node, and package lint finds policies that probably do not do
 // what their authors meant.
 //
-// The package does no I/O and reads no clock: the same objects always mean the
-// same.
+// The package does no I/O and does not read the clock. Equal objects always have the same
+// meaning.
 package policy

@@ -21,7 +21,8 @@ func read(text string) *policy.Policy {
 	return p
 }
 
-// The model has the defaults of the API server, and each rule describes itself.
+// ReadNetworkPolicy fills in the defaults of the API server. Each rule of the result
+// describes itself as text.
 func ExampleReadNetworkPolicy() {
 	p := read(`
 metadata: {name: db, namespace: shop}
@@ -44,8 +45,8 @@ spec:
 	// ingress[0] from pods app=web in namespace shop or 192.0.2.0/24 except 192.0.2.1/32 on TCP 5432
 }
 
-// A part that cannot be understood fails closed: the rule with the invalid CIDR
-// allows nothing, and the policy still isolates its pods.
+// A part of a policy that cannot be understood fails closed. In this example, the rule with
+// the invalid CIDR allows nothing, and the policy still isolates its pods.
 func ExampleReadNetworkPolicy_errors() {
 	p := read(`
 metadata: {name: db, namespace: shop}
@@ -83,8 +84,8 @@ spec: {podSelector: {matchLabels: {app: db}}}
 	// false
 }
 
-// A snapshot finds the pod behind an address, so that peers can be matched
-// against it.
+// A snapshot finds the pod that an address belongs to, so that peers can be matched against
+// the pod.
 func ExampleSnapshot_End() {
 	s := policy.NewSnapshot()
 	s.Load(policy.Objects{

@@ -2,7 +2,7 @@ package policy
 
 import "fmt"
 
-// FieldError is a part of an object that cannot be understood.
+// FieldError describes a part of an object that cannot be understood.
 type FieldError struct {
 	// Field is the path of the part, such as spec.ingress[0].from[1].ipBlock.cidr.
 	Field string
@@ -16,7 +16,7 @@ func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 // FieldErrors are the errors of one object, in the order of its fields.
 type FieldErrors []FieldError
 
-// Err returns the first error, nil if there is none.
+// Err returns the first error, or nil if the list is empty.
 func (e FieldErrors) Err() error {
 	if len(e) == 0 {
 		return nil
@@ -28,15 +28,15 @@ func (e *FieldErrors) add(field, format string, args ...any) {
 	*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// fieldPath is the path of a field that is written out only if it is needed,
-// since most objects have no errors.
+// fieldPath is the path of a field. The path is converted to text only when an error needs
+// it, because most objects have no errors.
 type fieldPath struct {
-	// parent is the path of the object that holds the list.
+	// parent is the path of the object that contains the list.
 	parent string
-	// list and index are an entry of a list, such as from[1]. list may be empty.
+	// list and index identify an entry of a list, such as from[1]. list may be empty.
 	list  string
 	index int
-	// child is a field of that entry. It may be empty.
+	// child is the name of a field of that entry. child may be empty.
 	child string
 }
 

@@ -10,18 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Labels is an immutable set of labels. Equal sets are == and share memory,
-// because the pods of a Deployment all have the same labels. The zero value is
-// the empty set.
+// Labels is an immutable set of labels. Equal sets compare equal with == and share memory,
+// because the pods of a Deployment all have the same labels. The zero value is the empty
+// set.
 type Labels struct {
-	// fields has the keys in ascending order, each followed by its value. See
-	// appendField.
+	// fields contains the keys in ascending order. Each key is followed by its value. See
+	// appendField for the encoding.
 	fields unique.Handle[string]
 }
 
 var _ labels.Labels = Labels{}
 
-// LabelsOf returns the labels of a map.
+// LabelsOf returns the labels in a map.
 func LabelsOf(in map[string]string) Labels {
 	if len(in) == 0 {
 		return Labels{}
@@ -39,7 +39,7 @@ func LabelsOf(in map[string]string) Labels {
 	return Labels{unique.Make(string(fields))}
 }
 
-// All returns the labels, sorted by key.
+// All returns an iterator over the labels, sorted by key.
 func (l Labels) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		if l == (Labels{}) {
@@ -56,7 +56,7 @@ func (l Labels) All() iter.Seq2[string, string] {
 	}
 }
 
-// Lookup returns the value of a label and whether the set has the label.
+// Lookup returns the value of a label and reports whether the set contains the label.
 func (l Labels) Lookup(label string) (value string, exists bool) {
 	for key, value := range l.All() {
 		if key == label {
@@ -66,19 +66,19 @@ func (l Labels) Lookup(label string) (value string, exists bool) {
 	return "", false
 }
 
-// Has reports whether the set has a label.
+// Has reports whether the set contains a label.
 func (l Labels) Has(label string) bool {
 	_, exists := l.Lookup(label)
 	return exists
 }
 
-// Get returns the value of a label, "" if the set does not have the label.
+// Get returns the value of a label, or "" if the set does not contain the label.
 func (l Labels) Get(label string) string {
 	value, _ := l.Lookup(label)
 	return value
 }
 
-// Map returns the labels as a new map, nil for the empty set.
+// Map returns the labels as a new map, or nil for the empty set.
 func (l Labels) Map() map[string]string {
 	if l == (Labels{}) {
 		return nil
@@ -86,7 +86,7 @@ func (l Labels) Map() map[string]string {
 	return maps.Collect(l.All())
 }
 
-// With returns a set in which one label is added or has another value.
+// With returns a copy of the set in which one label is added or replaced.
 func (l Labels) With(label, value string) Labels {
 	all := maps.Collect(l.All())
 	all[label] = value
@@ -96,19 +96,22 @@ func (l Labels) With(label, value string) Labels {
 // String returns the labels in the syntax of kubectl, such as app=web,tier=front.
 func (l Labels) String() string { return labels.Set(l.Map()).String() }
 
-// appendField appends the length of a text and the text, so that different lists
-// of texts have different bytes. For example, app and web are 3app3web.
+// appendField appends the length of a text, followed by the text, so that different lists
+// of texts have different encodings. For example, app and web are encoded as 3app3web,
+// where 3 is a single byte.
 func appendField(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// cutField cuts the first text that appendField appended.
+// cutField returns the first text of an encoding by appendField, and the rest of the
+// encoding.
 func cutField(fields string) (text, rest string) {
 	size, rest := cutNumber(fields)
 	return rest[:size], rest[size:]
 }
 
-// cutNumber cuts the first number that binary.AppendUvarint appended.
+// cutNumber returns the first number of an encoding by binary.AppendUvarint, and the rest
+// of the encoding.
 func cutNumber(fields string) (n int, rest string) {
 	for i := 0; ; i++ {
 		n |= int(fields[i]&0x7f) << (7 * i)

@@ -20,9 +20,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// ReadNetworkPolicy returns what a NetworkPolicy means, with the defaults of
-// the API server. It always returns a policy. The errors are those in
-// Policy.Errors. A part that cannot be understood fails closed:
+// ReadNetworkPolicy converts a NetworkPolicy to the model and fills in the defaults of the
+// API server. It always returns a policy. The returned errors are also in Policy.Errors. A
+// part that cannot be understood fails closed:
 //
 //   - a rule with such a part is invalid and allows nothing;
 //   - a requirement of the podSelector with such a part is left out, so that the
@@ -56,8 +56,8 @@ type networkPolicyReader struct {
 	errors FieldErrors
 }
 
-// policyTypes returns the directions that the policy isolates. Without
-// policyTypes these are ingress and, if there are egress rules, egress.
+// policyTypes returns the directions that the policy isolates. If policyTypes is not set,
+// the policy isolates ingress and, if it has egress rules, egress.
 func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
 	if len(spec.PolicyTypes) == 0 {
 		return [2]bool{rule.Ingress: true, rule.Egress: len(spec.Egress) > 0}
@@ -95,7 +95,8 @@ func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, pee
 	return out
 }
 
-// ruleFields are the paths of the first rules, which nearly all policies share.
+// ruleFields contains the paths of the first 8 rules of each direction, so that nearly all
+// policies share these strings.
 var ruleFields = func() (out [2][8]string) {
 	for d := range out {
 		for i := range out[d] {
@@ -112,8 +113,8 @@ func ruleField(d rule.Direction, index int) string {
 	return fmt.Sprintf("spec.%s[%d]", d, index)
 }
 
-// selector reads a selector. Requirements that cannot be understood are left
-// out, and valid is false then.
+// selector reads a label selector. It skips requirements that cannot be understood and then
+// returns valid as false.
 func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out Selector, valid bool) {
 	valid = true
 	var requirements []Requirement
@@ -148,8 +149,8 @@ var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
 	metav1.LabelSelectorOpDoesNotExist: selection.DoesNotExist,
 }
 
-// port reads an entry of a rule's ports. It returns the zero value if the entry
-// cannot be understood.
+// port reads an entry of a rule's ports. It returns the zero value if the entry cannot be
+// understood.
 func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
 	protocol := flow.TCP
 	if in.Protocol != nil {
@@ -200,7 +201,7 @@ func (r *networkPolicyReader) portNumber(at fieldPath, protocol flow.Protocol, i
 	return Port{Protocol: protocol, First: uint16(first), Last: uint16(last)}
 }
 
-// peer reads an entry of a rule's from or to.
+// peer reads an entry of a rule's from or to list.
 func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyPeer) Peer {
 	switch {
 	case in.IPBlock != nil && (in.PodSelector != nil || in.NamespaceSelector != nil):
@@ -227,8 +228,8 @@ func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyP
 	return out
 }
 
-// block reads an ipBlock. Parts that cannot be understood are left out, and
-// valid is false then.
+// block reads an ipBlock. It skips parts that cannot be understood and then returns valid
+// as false.
 func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out *Block, valid bool) {
 	prefix, err := ParseCIDR(in.CIDR)
 	if err != nil {
@@ -252,10 +253,10 @@ func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out
 	return out, valid
 }
 
-// ParseCIDR parses the CIDR of a policy and masks it. It accepts host bits and
-// leading zeros, because earlier API servers accepted them and keep them in
-// stored objects. It returns an error for an IPv4-mapped prefix, which would
-// match no address.
+// ParseCIDR parses a CIDR in a policy and clears the host bits. It accepts host bits and
+// leading zeros, because earlier API servers accepted them and stored objects may still
+// contain them. It returns an error for an IPv4-mapped prefix, which would match no
+// address.
 func ParseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
@@ -269,8 +270,7 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr, bits), nil
 }
 
-// protocolOf converts a protocol that has ports. The default is TCP, as in the API
-// server.
+// protocolOf converts the protocol of a port. As in the API server, the default is TCP.
 func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
 	switch p {
 	case corev1.ProtocolTCP, "":

@@ -2,23 +2,22 @@ package policy
 
 import "net/netip"
 
-// node is what the snapshot has of one node: its Node object and the pods that
-// are bound to it.
+// node contains the addresses of one node, and the pods that are bound to the node.
 type node struct {
 	name   string
 	object *Node
 	pods   map[*TrackedPod]struct{}
-	// addresses counts the objects that show an address to be the node's.
+	// addresses counts, for each address of the node, the objects that list the address.
 	addresses map[netip.Addr]int
 }
 
-// UpsertNode sets the addresses of a node.
+// UpsertNode adds a node or updates its addresses.
 func (s *Snapshot) UpsertNode(in Node) {
 	s.setNodeObject(s.node(in.Name), &in)
 }
 
-// DeleteNode removes a Node object. Addresses that the pods of the node show to
-// be the node's stay as long as these pods.
+// DeleteNode removes a Node object. An address that pods of the node list as an address of
+// the node stays until the last of these pods is deleted.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {
@@ -28,7 +27,7 @@ func (s *Snapshot) DeleteNode(name string) {
 	s.dropNodeIfEmpty(n)
 }
 
-// IsNodeAddress reports whether an address belongs to a node itself.
+// IsNodeAddress reports whether an address belongs to the node itself.
 func (s *Snapshot) IsNodeAddress(nodeName string, a netip.Addr) bool {
 	n := s.nodes[nodeName]
 	return n != nil && n.addresses[a] > 0
@@ -49,9 +48,9 @@ func (s *Snapshot) setNodeObject(n *node, object *Node) {
 	}
 }
 
-// eachNodeAddress calls f with every address that a pod shows to be the address
-// of its node: status.hostIPs, and for a pod in the host network also its own
-// addresses. A pod that is not bound to a node shows none.
+// eachNodeAddress calls f with every address that the Pod object lists for its node:
+// status.hostIPs and, if the pod is in the host network, the addresses of the pod. If the
+// pod is not bound to a node, eachNodeAddress does not call f.
 func (p *TrackedPod) eachNodeAddress(f func(netip.Addr)) {
 	if p.Node == "" {
 		return

@@ -11,21 +11,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Pod is a Pod, reduced to what policies depend on.
+// Pod contains the fields of a Pod object that policies depend on.
 type Pod struct {
 	Namespace, Name, UID string
 	Labels               Labels
-	// Node is the node that the pod is bound to, "" if it is not bound yet.
+	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound
+	// yet.
 	Node string
-	// Addresses are status.podIPs, HostAddresses status.hostIPs.
+	// Addresses contains status.podIPs. HostAddresses contains status.hostIPs.
 	Addresses, HostAddresses []netip.Addr
-	// Ports are the named ports in the order in which a name is resolved: those
-	// of containers, then those of init containers with restartPolicy Always.
+	// Ports contains the named ports in the order in which a name is resolved: first the
+	// ports of containers, then the ports of init containers with restartPolicy Always.
 	Ports ContainerPorts
-	// HostNetwork reports that the pod has the addresses of its node. No selector
-	// matches such a pod.
+	// HostNetwork reports whether the pod is in the host network and so uses the addresses
+	// of its node. No selector matches such a pod.
 	HostNetwork bool
-	// Running reports phase Running, Finished phase Succeeded or Failed.
+	// Running reports whether the phase is Running. Finished reports whether the phase is
+	// Succeeded or Failed.
 	Running, Finished bool
 	Created           time.Time
 }
@@ -40,21 +42,21 @@ type ContainerPort struct {
 	Number   uint16
 }
 
-// Namespace is a Namespace, reduced to what policies depend on.
+// Namespace contains the fields of a Namespace object that policies depend on.
 type Namespace struct {
 	Name   string
 	Labels Labels
 }
 
-// Node is a Node, reduced to what policies depend on.
+// Node contains the fields of a Node object that policies depend on.
 type Node struct {
 	Name string
-	// Addresses are those of type InternalIP and ExternalIP.
+	// Addresses contains the addresses of type InternalIP and ExternalIP.
 	Addresses []netip.Addr
 }
 
-// ReadPod reads a Pod. The errors name the fields that are not an address or not
-// a port. These fields are left out.
+// ReadPod converts a Pod object. It skips fields that do not contain a valid address or
+// port, and returns an error for each.
 func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	var r podReader
 	p := &Pod{
@@ -82,10 +84,11 @@ func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	return p, r.errors
 }
 
-// podReader reads the parts of one Pod.
+// podReader converts the parts of one Pod object and collects the errors.
 type podReader struct{ errors FieldErrors }
 
-// addresses joins the singular field and the list, which normally repeats it.
+// addresses merges a singular field such as status.podIP with its list status.podIPs. The
+// list normally repeats the singular field.
 func addresses[T any](r *podReader, one, oneField string, many []T, list string, ip func(T) string) []netip.Addr {
 	out := make([]netip.Addr, 0, max(len(many), 1))
 	add := func(s string, at fieldPath) {
@@ -141,13 +144,13 @@ func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPor
 	return out
 }
 
-// ReadNamespace reads a Namespace.
+// ReadNamespace converts a Namespace object.
 func ReadNamespace(in *corev1.Namespace) Namespace {
 	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels)}
 }
 
-// ReadNode reads a Node. The errors name the fields that are not an address.
-// These fields are left out.
+// ReadNode converts a Node object. It skips fields that do not contain a valid address, and
+// returns an error for each.
 func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 	n := Node{Name: in.Name}
 	var errors FieldErrors
@@ -172,11 +175,11 @@ func orDefault(namespace string) string {
 	return namespace
 }
 
-// live reports whether the pod can be a subject or a peer now: it is in the pod
+// live reports whether policies and peers can match the pod now: the pod is in the pod
 // network, has not finished and has an address.
 func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 
-// equal reports whether two states of a pod mean the same to every policy.
+// equal reports whether two states of a pod are the same for every policy.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
 		p.UID == q.UID && p.Created.Equal(q.Created) &&
@@ -184,8 +187,7 @@ func (p *Pod) equal(q *Pod) bool {
 		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }
 
-// Number returns the number of a named port, 0 if there is none of that name and
-// protocol.
+// Number returns the number of a named port, or 0 if no port has that name and protocol.
 func (p ContainerPorts) Number(protocol flow.Protocol, name string) uint16 {
 	for _, port := range p {
 		if port.Protocol == protocol && port.Name == name {

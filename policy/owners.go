@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// owners maps addresses to pods. Several live objects can claim one address, if
-// it was assigned to another pod before the object of its last owner was
-// deleted. Then the pod that is running and newest has the address.
+// owners maps addresses to pods. Several Pod objects can list the same address, if the
+// address was assigned to a new pod before the object of its last owner was deleted. A
+// running pod then takes precedence over other pods, and a newer pod over an older pod.
 type owners struct {
 	one map[netip.Addr]*TrackedPod
-	// many has all claims to an address that has more than one.
+	// many lists all claims to each address that several pods claim.
 	many map[netip.Addr][]*TrackedPod
 }
 
@@ -43,7 +43,7 @@ func (o *owners) release(a netip.Addr, p *TrackedPod) {
 	o.settle(a, slices.DeleteFunc(claims, func(q *TrackedPod) bool { return q == p }))
 }
 
-// settle stores all claims to an address and which of the pods has it.
+// settle stores all claims to an address and selects the pod that owns the address.
 func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	o.one[a] = slices.MaxFunc(claims, precedence)
 	if len(claims) > 1 {
@@ -53,7 +53,7 @@ func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	}
 }
 
-// precedence orders two claims. The stronger one comes last.
+// precedence compares two claims for sorting. The claim that takes precedence sorts last.
 func precedence(p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {

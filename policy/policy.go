@@ -10,25 +10,25 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Policy is the model of a policy: which pods it selects, in which directions it
-// isolates them, and what its rules allow. Defaults are filled in. It is the
-// result of a reader such as ReadNetworkPolicy, and must not be changed.
+// Policy is the model of a policy: which pods it selects, in which directions it isolates
+// them, and what its rules allow. Defaults are filled in. A reader such as
+// ReadNetworkPolicy creates a Policy, and other code must not change it.
 type Policy struct {
-	// Name is the name of the object, Scope its namespace.
+	// Name is the name of the object. Scope is its namespace.
 	Name, Scope string
-	// Tier and Priority order policies. Policies of one tier and priority are
-	// ordered by scope and name.
+	// Tier and Priority define the order of policies. Policies with equal tier and priority
+	// are ordered by scope and name.
 	Tier     Tier
 	Priority int32
-	// Subject is the set of pods that the policy applies to. Its Namespace is set,
-	// because a NetworkPolicy selects pods of its own namespace only.
+	// Subject is the set of pods that the policy applies to. Subject.Namespace is always
+	// set, because a NetworkPolicy only selects pods in its own namespace.
 	Subject PodSet
-	// Isolates reports, by rule.Direction, whether the policy isolates its
-	// subjects in that direction.
+	// Isolates reports, for each rule.Direction, whether the policy isolates its subjects
+	// in that direction.
 	Isolates [2]bool
-	// Ingress and Egress are the rules in the order of the object, including
-	// invalid rules. The rules of a direction that is not isolated have no
-	// effect.
+	// Ingress and Egress contain the rules in the order of the object, including invalid
+	// rules. If the policy does not isolate a direction, the rules of that direction have
+	// no effect.
 	Ingress, Egress []Rule
 	// Errors lists the parts of the object that cannot be understood.
 	Errors FieldErrors
@@ -39,11 +39,12 @@ type Tier uint8
 
 // The tiers, in the order of their evaluation.
 const (
-	// AdminTier has policies of the cluster administrator that come first.
+	// AdminTier contains the policies of the cluster administrator that are evaluated
+	// before all NetworkPolicies.
 	AdminTier Tier = iota
-	// NetworkPolicyTier has every NetworkPolicy.
+	// NetworkPolicyTier contains every NetworkPolicy.
 	NetworkPolicyTier
-	// BaselineTier has policies of the cluster administrator that apply only if no
+	// BaselineTier contains the policies of the cluster administrator that apply only if no
 	// NetworkPolicy isolates the pod.
 	BaselineTier
 )
@@ -52,78 +53,78 @@ const (
 type Rule struct {
 	Direction rule.Direction
 	Action    rule.Action
-	// Invalid reports that a part of the rule cannot be understood. An invalid
-	// rule allows nothing, even if its other parts are valid.
+	// Invalid reports whether a part of the rule cannot be understood. An invalid rule
+	// allows nothing, even if its other parts are valid.
 	Invalid bool
 	// Field is the path of the rule in the object, such as spec.ingress[0].
 	Field string
-	// Peers are the other ends that the rule matches. An empty list means every
-	// peer, in the cluster and outside.
+	// Peers lists the allowed other ends of a connection. An empty list allows every peer,
+	// in the cluster and outside.
 	Peers []Peer
-	// Ports are the destination ports that the rule matches. An empty list means
-	// every protocol and every port.
+	// Ports lists the allowed destination ports. An empty list allows every port of every
+	// protocol.
 	Ports []Port
 }
 
 // PodSet selects pods by namespace and by labels.
 type PodSet struct {
-	// Namespace, if set, is the only namespace whose pods are in the set.
+	// Namespace, if not empty, is the only namespace whose pods are in the set.
 	Namespace string
-	// Namespaces, if Namespace is empty, selects namespaces by the labels of
-	// their Namespace objects. A namespace without an object is not selected.
+	// Namespaces selects namespaces by the labels of their Namespace objects. It is ignored
+	// if Namespace is not empty. A namespace without a Namespace object is not selected.
 	Namespaces Selector
 	// Pods selects pods by their labels.
 	Pods Selector
 }
 
-// Peer is one entry of a rule's from or to: a set of pods, or a block of
+// Peer is one entry of a rule's from or to list: either a set of pods or a block of
 // addresses.
 type Peer struct {
 	PodSet
-	// Block, if not nil, is the peer instead of the set of pods.
+	// Block, if not nil, replaces the set of pods.
 	Block *Block
-	// Invalid reports that a part of the entry cannot be understood. An invalid
-	// peer matches nothing.
+	// Invalid reports whether a part of the entry cannot be understood. An invalid peer
+	// matches nothing.
 	Invalid bool
 }
 
-// Block is an ipBlock: a CIDR without the CIDRs in Except, which are parts of it.
+// Block is an ipBlock: the addresses in CIDR that are in none of the CIDRs in Except.
 type Block struct {
 	CIDR   CIDR
 	Except []CIDR
 }
 
-// CIDR is a CIDR in a policy.
+// CIDR is a CIDR as a policy contains it.
 type CIDR struct {
-	// Prefix is masked.
+	// Prefix is the parsed CIDR with the host bits cleared.
 	Prefix netip.Prefix
-	// Text is the CIDR as written in the object. It may have host bits and
-	// leading zeros.
+	// Text is the CIDR as written in the object. It may contain host bits and leading
+	// zeros.
 	Text string
 }
 
-// Port is one entry of a rule's ports: a range of port numbers, or a name. Each
-// target resolves the name to one of its container ports.
+// Port is one entry of a rule's ports list: either a range of port numbers or a port name.
+// Each target pod resolves the name to one of its own container ports.
 type Port struct {
 	Protocol flow.Protocol
-	// Name, if set, is the name of a container port. First and Last are 0 then.
+	// Name, if not empty, is the name of a container port. First and Last are then 0.
 	Name string
-	// First and Last are the inclusive range. The range from 0 to 65535 is every
-	// port of the protocol.
+	// First and Last are the first and the last port of the range. The range from 0 to
+	// 65535 means every port of the protocol.
 	First, Last uint16
 }
 
-// End is one end of a connection, for Peer.Matches.
+// End describes one end of a connection. Peer.Matches compares peers with it.
 type End struct {
 	Address netip.Addr
-	// Pod is the pod that has the address, nil if there is none.
+	// Pod is the pod that owns the address, or nil if no pod owns it.
 	Pod *Pod
-	// Namespace is the Namespace object of the pod's namespace, nil if there is
-	// none.
+	// Namespace is the Namespace object of the pod's namespace, or nil if the object does
+	// not exist.
 	Namespace *Namespace
 }
 
-// Rules returns the rules of one direction.
+// Rules returns the rules of a direction.
 func (p *Policy) Rules(d rule.Direction) []Rule {
 	if d == rule.Ingress {
 		return p.Ingress
@@ -131,7 +132,7 @@ func (p *Policy) Rules(d rule.Direction) []Rule {
 	return p.Egress
 }
 
-// UsesNamespaces reports whether a rule selects namespaces by their labels.
+// UsesNamespaces reports whether any rule selects namespaces by their labels.
 func (p *Policy) UsesNamespaces() bool {
 	for _, rules := range [...][]Rule{p.Ingress, p.Egress} {
 		for i := range rules {
@@ -143,9 +144,8 @@ func (p *Policy) UsesNamespaces() bool {
 	return false
 }
 
-// Selects reports whether the policy applies to a pod. A pod without an address
-// is selected too. Pods in the host network and finished pods are never
-// selected.
+// Selects reports whether the policy applies to a pod. A pod that has no address yet can be
+// selected. Pods in the host network and finished pods are never selected.
 func (p *Policy) Selects(pod *Pod) bool {
 	return pod.selectable() && p.Subject.matches(pod.Namespace, nil, pod.Labels)
 }
@@ -155,8 +155,8 @@ func (p *Policy) SelectsCohort(c *Cohort) bool {
 	return p.Subject.matches(c.ns.name, c.ns.object, c.key.labels)
 }
 
-// selectable reports whether a selector can match the pod: the pod is in the
-// pod network and has not finished.
+// selectable reports whether a selector can match the pod. It returns false for pods in the
+// host network and for finished pods.
 func (p *Pod) selectable() bool { return !p.HostNetwork && !p.Finished }
 
 // PeerField returns the path of a peer, such as spec.ingress[0].from[1].
@@ -171,12 +171,13 @@ func (r *Rule) PeerField(i int) string {
 // PortField returns the path of a port, such as spec.ingress[0].ports[1].
 func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
 
-// Matches reports whether the rule matches a peer. It does not consider ports.
+// Matches reports whether a peer of the rule matches the end of a connection. It ignores
+// ports.
 func (r *Rule) Matches(peer *End) bool {
 	return !r.Invalid && (len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Matches(peer) }))
 }
 
-// Matches reports whether the peer matches an end of a connection.
+// Matches reports whether the peer matches the end of a connection.
 func (p *Peer) Matches(e *End) bool {
 	switch {
 	case p.Invalid:
@@ -188,8 +189,8 @@ func (p *Peer) Matches(e *End) bool {
 	}
 }
 
-// MatchesNamespace reports whether pods of a namespace can be in the set. The
-// object is nil if there is no Namespace object.
+// MatchesNamespace reports whether the set can contain pods of a namespace. The argument
+// object is nil if the namespace has no Namespace object.
 func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	if s.Namespace != "" {
 		return s.Namespace == name
@@ -197,18 +198,17 @@ func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	return object != nil && s.Namespaces.Matches(object.Labels)
 }
 
-// matches reports whether pods with the given labels in a namespace are in the set.
+// matches reports whether the set contains the pods with the given labels in a namespace.
 func (s *PodSet) matches(namespace string, object *Namespace, l Labels) bool {
 	return s.MatchesNamespace(namespace, object) && s.Pods.Matches(l)
 }
 
-// Contains reports whether an address is in the block and in none of its
-// excepts.
+// Contains reports whether the block contains an address and none of its excepts does.
 func (b *Block) Contains(a netip.Addr) bool {
 	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
 }
 
-// equal reports whether two states of a policy mean the same.
+// equal reports whether two versions of a policy have the same effect.
 func (p *Policy) equal(q *Policy) bool {
 	return p.Tier == q.Tier && p.Priority == q.Priority && p.Subject == q.Subject && p.Isolates == q.Isolates &&
 		slices.EqualFunc(p.Ingress, q.Ingress, Rule.equal) && slices.EqualFunc(p.Egress, q.Egress, Rule.equal) &&
@@ -226,7 +226,8 @@ func (p Peer) equal(q Peer) bool {
 	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
-// Key returns a text that is equal for blocks with equal prefixes.
+// Key returns a string that is equal for two blocks if and only if their prefixes are
+// equal.
 func (b *Block) Key() string {
 	var out strings.Builder
 	out.WriteString(b.CIDR.Prefix.String())
@@ -236,5 +237,5 @@ func (b *Block) Key() string {
 	return out.String()
 }
 
-// EveryPort reports whether the entry is every port of its protocol.
+// EveryPort reports whether the entry matches every port of its protocol.
 func (p Port) EveryPort() bool { return p.Name == "" && p.First == 0 && p.Last == 65535 }

@@ -8,7 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// readJSON returns the policy shop/p with a spec in JSON.
+// readJSON returns a policy named p in namespace shop, with a spec in JSON.
 func readJSON(t testing.TB, spec string) *Policy {
 	t.Helper()
 	in := &networkingv1.NetworkPolicy{}

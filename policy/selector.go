@@ -11,11 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Selector selects objects by their labels: every requirement must hold. Equal
-// selectors are == and share memory. The zero value is an absent selector. It
-// matches every object, as an empty selector does.
+// Selector selects objects whose labels meet every requirement. Equal selectors compare
+// equal with == and share memory. The zero value represents a selector that the object does
+// not contain. Like an empty selector, it matches every object.
 type Selector struct {
-	// encoded has the requirements, sorted by key. See appendRequirement.
+	// encoded contains the requirements, sorted by key. See appendRequirement for the
+	// encoding.
 	encoded unique.Handle[string]
 }
 
@@ -24,11 +25,12 @@ type Requirement struct {
 	Key string
 	// Operator is Equals, In, NotIn, Exists or DoesNotExist.
 	Operator selection.Operator
-	// Values are sorted. Equals has one value, Exists and DoesNotExist have none.
+	// Values is sorted. It contains one value for Equals and none for Exists and
+	// DoesNotExist.
 	Values []string
 }
 
-// operators lists the operators by their encoding.
+// operators lists the operators. The encoding of an operator is its index in this list.
 var operators = [...]selection.Operator{selection.Equals, selection.In, selection.NotIn, selection.Exists, selection.DoesNotExist}
 
 const (
@@ -39,7 +41,8 @@ const (
 	opDoesNotExist
 )
 
-// newSelector returns the selector of valid requirements. It sorts the list.
+// newSelector returns a selector with the given requirements, which must be valid. It sorts
+// the list.
 func newSelector(requirements []Requirement) Selector {
 	for i := range requirements {
 		requirements[i].Values = slices.Compact(slices.Sorted(slices.Values(requirements[i].Values)))
@@ -55,8 +58,8 @@ func newSelector(requirements []Requirement) Selector {
 	return Selector{unique.Make(string(encoded))}
 }
 
-// appendRequirement appends the operator as one byte, the key, the number of
-// values and the values.
+// appendRequirement appends the encoding of a requirement: the operator as one byte, the
+// key, the number of values, and the values.
 func appendRequirement(to []byte, r Requirement) []byte {
 	to = append(to, byte(slices.Index(operators[:], r.Operator)))
 	to = appendField(to, r.Key)
@@ -67,14 +70,14 @@ func appendRequirement(to []byte, r Requirement) []byte {
 	return to
 }
 
-// Present reports whether the selector exists in the object.
+// Present reports whether the object contains the selector.
 func (s Selector) Present() bool { return s != (Selector{}) }
 
-// Empty reports whether the selector has no requirement, so that it matches
-// every object.
+// Empty reports whether the selector has no requirements and therefore matches every
+// object.
 func (s Selector) Empty() bool { return !s.Present() || s.encoded.Value() == "" }
 
-// Matches reports whether every requirement holds for the labels.
+// Matches reports whether the labels meet every requirement.
 func (s Selector) Matches(l Labels) bool {
 	if !s.Present() {
 		return true
@@ -93,9 +96,9 @@ func (s Selector) Matches(l Labels) bool {
 	return true
 }
 
-// meets reports whether a requirement holds for a label. among reports that the
-// label exists and has one of the values of the requirement. NotIn holds for a
-// label that does not exist.
+// meets reports whether a label meets a requirement. exists reports whether the label
+// exists. among reports whether it exists with one of the values of the requirement. A
+// label that does not exist meets NotIn.
 func meets(op byte, exists, among bool) bool {
 	switch op {
 	case opEquals, opIn:
@@ -109,8 +112,8 @@ func meets(op byte, exists, among bool) bool {
 	}
 }
 
-// cutValues cuts the values of a requirement. It reports whether value is one of
-// them.
+// cutValues skips the values of an encoded requirement. It returns the rest of the encoding
+// and reports whether value is one of the skipped values.
 func cutValues(fields, value string) (among bool, rest string) {
 	n, rest := cutNumber(fields)
 	for range n {
@@ -121,7 +124,7 @@ func cutValues(fields, value string) (among bool, rest string) {
 	return among, rest
 }
 
-// Requirements returns the requirements, sorted by key.
+// Requirements returns an iterator over the requirements, sorted by key.
 func (s Selector) Requirements() iter.Seq[Requirement] {
 	return func(yield func(Requirement) bool) {
 		if !s.Present() {
@@ -144,7 +147,8 @@ func (s Selector) Requirements() iter.Seq[Requirement] {
 	}
 }
 
-// Equal returns the value that matchLabels of the selector requires for a label.
+// Equal returns the value that the selector requires for a label by matchLabels. It returns
+// false if the selector contains no such requirement.
 func (s Selector) Equal(label string) (value string, ok bool) {
 	for r := range s.Requirements() {
 		if r.Key == label && r.Operator == selection.Equals {
@@ -154,8 +158,8 @@ func (s Selector) Equal(label string) (value string, ok bool) {
 	return "", false
 }
 
-// String returns the selector in the syntax of kubectl, such as
-// app=web,tier in (a,b). An empty selector is "<none>".
+// String returns the selector in the syntax of kubectl, such as app=web,tier in (a,b). It
+// returns "<none>" for an empty selector.
 func (s Selector) String() string {
 	if s.Empty() {
 		return "<none>"

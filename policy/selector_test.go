@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Package labels of apimachinery defines which labels a selector matches.
+// TestSelectorAgreesWithAPIMachinery compares Selector with package labels of apimachinery,
+// which the API server and its clients use to match labels.
 func TestSelectorAgreesWithAPIMachinery(t *testing.T) {
 	word := rapid.SampledFrom([]string{"a", "b", "example.com/c", "d"})
 	values := rapid.SliceOfN(word, 1, 3)

@@ -16,15 +16,15 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// tester is what testing.T and rapid.T have in common.
+// tester contains the methods that testing.T and rapid.T share.
 type tester interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
 }
 
-// clusterUnderTest is a cluster with one snapshot, and with a compiler and a tree
-// for every node. They are updated by every change.
+// clusterUnderTest is a cluster with one snapshot and, for each node, a compiler and a
+// tree. Each change of the cluster updates all of them.
 type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects
@@ -44,7 +44,7 @@ func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects clust
 	return w
 }
 
-// apply applies a change to the snapshot. publish updates the trees.
+// apply applies a change to the snapshot. It does not update the trees; publish does.
 func (w *clusterUnderTest) apply(c cluster.Change) {
 	w.Helper()
 	w.objects.Apply(c)
@@ -92,7 +92,7 @@ func (w *clusterUnderTest) publish() {
 	}
 }
 
-// close unmaps the trees and ends the compilers.
+// close unmaps the trees and closes the compilers.
 func (w *clusterUnderTest) close() {
 	for _, n := range w.nodes {
 		n.close()
@@ -117,8 +117,8 @@ func (s side) String() string {
 	return s.Reason.String()
 }
 
-// evaluate evaluates a flow on every node. At most one node evaluates each side. A
-// side that no node evaluates is an end outside of the cluster.
+// evaluate evaluates a flow on every node. At most one node evaluates each side. If no node
+// evaluates a side, that end is outside of the cluster.
 func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	w.Helper()
 	external := side{Verdict: rule.Allow, Reason: rule.External}
@@ -143,7 +143,7 @@ func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	return egress, ingress
 }
 
-// checkReference compares a decision with the one of the reference.
+// checkReference compares a decision with the decision of the reference implementation.
 func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress side) {
 	w.Helper()
 	want := reference.Evaluate(w.objects, f)
@@ -163,9 +163,9 @@ func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got 
 	}
 }
 
-// checkPods compares which pods of its node a tree lists as isolated with what the
-// reference has for flows from and to an outside address. The dataplane queues
-// packets of isolated pods only.
+// checkPods compares the pods that each tree lists as isolated with the pods that the
+// reference implementation isolates. The list matters because the dataplane queues only the
+// packets of isolated pods.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}

@@ -63,7 +63,7 @@ func invalidRows() map[string]row {
 			172.16.10.1 -> shop/db TCP 80 | External | Denied by shop/p
 		`},
 	}
-	// Each of these is in the first of two rules. The second rule still works.
+	// Each part is in the first of two rules. The second rule must still take effect.
 	errors := map[string]string{
 		"an invalid cidr":                   `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
 		"a cidr without a length":           `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.1}}]`,
@@ -105,8 +105,8 @@ func invalidRows() map[string]row {
 	return rows
 }
 
-// errorsAreReportedOnce checks the policies and fields. TestFieldErrorsNameFieldAndFix
-// checks the messages.
+// errorsAreReportedOnce checks that each error names its policy and field and is reported
+// once. TestFieldErrorsNameFieldAndFix checks the messages.
 func errorsAreReportedOnce(t *testing.T) {
 	s := newFixture(t, shop,
 		stage.Policy(t, "shop/good", denyAll),

@@ -15,7 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// fixture is a cluster for rows of docs/semantics.md, in the language of test/stage.
+// fixture is a cluster for testing rows of docs/semantics.md. Package test/stage defines
+// the text format of its objects.
 type fixture struct {
 	t testing.TB
 	*clusterUnderTest
@@ -34,7 +35,7 @@ func newFixture(t testing.TB, objects string, policies ...*networkingv1.NetworkP
 	return &fixture{t: t, clusterUnderTest: w}
 }
 
-// pod returns a copy of a pod that may be changed and passed to set.
+// pod returns a copy of a pod. The test may change the copy and pass it to set.
 func (s *fixture) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	for _, p := range s.objects.Pods {
@@ -46,7 +47,7 @@ func (s *fixture) pod(name string) *corev1.Pod {
 	return nil
 }
 
-// edit changes a pod.
+// edit applies a change to a pod of the cluster.
 func (s *fixture) edit(name string, change func(*corev1.Pod)) {
 	s.t.Helper()
 	p := s.pod(name)
@@ -66,12 +67,13 @@ func (s *fixture) remove(o metav1.Object) {
 	s.apply(cluster.Change{Object: o, Deleted: true})
 }
 
-// want publishes and evaluates the flows of expectations such as
+// want publishes the trees, then evaluates flows and compares the decisions with
+// expectations such as
 //
 //	shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/db[0]
 //
-// An end is a pod, node:NAME or an address. Flows between named ends are evaluated
-// over both families.
+// Each end is a pod, node:NAME or an address. A flow between two named ends is evaluated
+// over IPv4 and over IPv6.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	s.publish()
@@ -138,14 +140,14 @@ func (s *fixture) addresses(end string) []netip.Addr {
 	return list
 }
 
-// row is a row that can be tested without a change of the cluster.
+// row is a test of one row of docs/semantics.md whose objects do not change.
 type row struct {
 	objects  string
 	policies map[string]string
 	want     string
 }
 
-// play tests the row twice: with policies that exist from the start, and with
+// play tests the row twice: first with policies that exist from the start, then with
 // policies that are added after everything else was published.
 func (r row) play(t *testing.T) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// shop is two namespaces on two nodes.
+// shop is a cluster with two namespaces on two nodes.
 const shop = `
 	- {namespace: shop, labels: {team: red}}
 	- {namespace: lab, labels: {team: blue}}
@@ -176,8 +176,8 @@ func theCurrentLabelsCount(t *testing.T) {
 	`)
 }
 
-// The classes of earlier labels must not apply to pods that get the same class
-// number later.
+// A class number can be assigned again after a change of labels. The rules for the earlier
+// labels must not apply to the pods that get this number later.
 func earlierLabelsHaveNoEffect(t *testing.T) {
 	s := newFixture(t, `
 		- {namespace: x}

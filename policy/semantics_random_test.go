@@ -14,16 +14,15 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// history is a cluster and its changes. It is drawn completely before the first
-// flow is evaluated, so that rapid can shrink it to the shortest history that
-// fails.
+// history is a cluster, followed by changes of it. All of it is drawn before the first flow
+// is evaluated, so that rapid can shrink it to the shortest history that fails.
 type history struct {
 	start    cluster.Objects
 	chapters []chapter
 }
 
-// chapter has the changes between two publications, and the flows to evaluate
-// after them.
+// chapter contains the changes between two publications, and the flows that are evaluated
+// after the second.
 type chapter struct {
 	changes []cluster.Change
 	flows   []flow.Flow
@@ -53,7 +52,7 @@ func drawHistory(t *rapid.T) history {
 	return h
 }
 
-// GoString returns the text that rapid prints if the test fails.
+// GoString returns the text that rapid prints for a history that fails.
 func (h history) GoString() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "\n%s", &h.start)
@@ -66,9 +65,10 @@ func (h history) GoString() string {
 	return out.String()
 }
 
-// TestRandomClusters compares every decision with the reference, and the trees that
-// were updated by all changes with trees that were compiled at once. For a longer
-// test, run go test ./policy -run TestRandomClusters -rapid.checks=10000.
+// TestRandomClusters compares every decision with the reference implementation. It also
+// compares trees that were updated after each change with trees that were compiled from
+// scratch. For a longer test, run go test ./policy -run TestRandomClusters
+// -rapid.checks=10000.
 func TestRandomClusters(t *testing.T) {
 	dirs := newStateDirs(t)
 	histories := rapid.Custom(drawHistory)
@@ -109,8 +109,8 @@ func compare(t *rapid.T, chapter int, dirs *stateDirs, updated *clusterUnderTest
 	}
 }
 
-// TestRealisticClusters compares a larger cluster with the reference, in which many
-// pods share classes and programs.
+// TestRealisticClusters compares the decisions for a larger cluster with the reference
+// implementation. In this cluster, many pods share classes and programs.
 func TestRealisticClusters(t *testing.T) {
 	r := cluster.NewRealistic(1, cluster.Size{Pods: 600, Policies: 200, DualStack: true})
 	w := newClusterUnderTest(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())

@@ -2,8 +2,8 @@ package policy_test
 
 import "testing"
 
-// TestSemantics tests every row of docs/semantics.md that needs no network, by its
-// number: go test ./policy -run Semantics/S33.
+// TestSemantics tests every row of docs/semantics.md that needs no network. Each subtest is
+// named after the number of its row, for example: go test ./policy -run Semantics/S33.
 func TestSemantics(t *testing.T) {
 	for _, rows := range []map[string]row{isolationRows, peerRows, portRows, alwaysRows, invalidRows()} {
 		for name, r := range rows {
@@ -15,7 +15,8 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// stories are rows that need changes of the cluster.
+// stories contains the tests of those rows that need changes of the cluster. A key starts with
+// the number of the row.
 var stories = map[string]func(*testing.T){
 	"S08 the current labels count":                   theCurrentLabelsCount,
 	"S08 earlier labels have no effect":              earlierLabelsHaveNoEffect,

@@ -10,13 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Snapshot is the state of a cluster, as far as policies depend on it. Objects
-// can be added and deleted one by one and in any order. It is not safe for
-// concurrent use.
+// Snapshot contains the objects of a cluster that policies depend on. Objects can be added
+// and deleted one by one and in any order. A Snapshot is not safe for concurrent use.
 type Snapshot struct {
 	namespaces map[string]*TrackedNamespace
-	// order has the namespaces in the order of their appearance, so that the
-	// same objects in the same order result in the same numbers.
+	// order lists the namespaces in the order in which they appeared. Adding the same
+	// objects in the same order therefore results in the same numbers in the tree.
 	order   []*TrackedNamespace
 	nodes   map[string]*node
 	owners  owners
@@ -25,32 +24,34 @@ type Snapshot struct {
 	tracking []*Changes
 }
 
-// TrackedNamespace is everything in one namespace. It exists while there is
-// anything in it.
+// TrackedNamespace contains the Namespace object, the pods and the policies of one
+// namespace. It exists as long as it contains any of them.
 type TrackedNamespace struct {
 	name string
-	// object is nil unless there is a Namespace object.
+	// object is nil if the namespace has no Namespace object.
 	object   *Namespace
 	pods     map[string]*TrackedPod
 	cohorts  map[cohortKey]*Cohort
 	ordered  []*Cohort
 	policies map[string]*Policy
-	// sorted has the policies in their order. It is nil after a change.
+	// sorted caches the policies in the order of their evaluation. It is nil after a
+	// change.
 	sorted []*Policy
 }
 
-// TrackedPod is a Pod object in a snapshot, through all its states.
+// TrackedPod represents a Pod object in a snapshot. When the object changes, the TrackedPod
+// stays the same and its state is replaced.
 type TrackedPod struct {
-	// Pod is the current state.
+	// Pod is the current state of the object.
 	*Pod
 	ns *TrackedNamespace
-	// cohort is nil unless the pod is live.
+	// cohort is nil if the pod is not live.
 	cohort *Cohort
 	// index is the index of the pod in its cohort.
 	index int
 }
 
-// Objects is a set of objects for Snapshot.Load.
+// Objects contains the objects that Snapshot.Load adds.
 type Objects struct {
 	Namespaces []Namespace
 	Nodes      []Node
@@ -67,7 +68,7 @@ func NewSnapshot() *Snapshot {
 	}
 }
 
-// Load adds or updates objects. See UpsertPod for the ownership of pods.
+// Load adds or updates objects. As with UpsertPod, the snapshot owns the pods afterwards.
 func (s *Snapshot) Load(in Objects) {
 	for _, ns := range in.Namespaces {
 		s.UpsertNamespace(ns)
@@ -83,12 +84,12 @@ func (s *Snapshot) Load(in Objects) {
 	}
 }
 
-// UpsertPod sets the state of a pod. If it means the same as the state before,
-// the call costs a comparison.
+// UpsertPod adds a pod or updates its state. If the new state is the same for every policy,
+// the call only compares the two states.
 //
-// The snapshot owns the pod from now on. The caller must not change it, nor read
-// it while the snapshot is in use, because the snapshot makes equal parts of
-// pods share memory.
+// The snapshot owns the pod from now on. The caller must not change the pod, and must not
+// read it while the snapshot is in use, because the snapshot makes pods share the memory of
+// equal parts.
 func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
@@ -120,7 +121,7 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	s.dropIfEmpty(ns)
 }
 
-// attach adds the state of a pod to the indexes.
+// attach adds a pod in its current state to the indexes.
 func (s *Snapshot) attach(p *TrackedPod) {
 	n := s.node(p.Node)
 	p.Node = n.name
@@ -135,7 +136,7 @@ func (s *Snapshot) attach(p *TrackedPod) {
 	}
 }
 
-// detach removes the state of a pod from the indexes.
+// detach removes a pod in its current state from the indexes.
 func (s *Snapshot) detach(p *TrackedPod) {
 	n := s.node(p.Node)
 	delete(n.pods, p)
@@ -150,8 +151,8 @@ func (s *Snapshot) detach(p *TrackedPod) {
 	s.dropNodeIfEmpty(n)
 }
 
-// UpsertNamespace sets the labels of a namespace. It adds the label that the API
-// server sets on every namespace, kubernetes.io/metadata.name.
+// UpsertNamespace adds a namespace or updates its labels. It adds the label
+// kubernetes.io/metadata.name, which the API server sets on every namespace.
 func (s *Snapshot) UpsertNamespace(in Namespace) {
 	if in.Labels.Get(corev1.LabelMetadataName) != in.Name {
 		in.Labels = in.Labels.With(corev1.LabelMetadataName, in.Name)
@@ -164,8 +165,8 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 	s.cohortsChanged(ns.ordered...)
 }
 
-// DeleteNamespace removes a Namespace object. Pods and policies in the namespace
-// stay until they are deleted. No namespaceSelector matches them any more.
+// DeleteNamespace removes a Namespace object. Pods and policies in the namespace stay until
+// they are deleted, but no namespaceSelector matches them any more.
 func (s *Snapshot) DeleteNamespace(name string) {
 	ns := s.namespaces[name]
 	if ns == nil || ns.object == nil {
@@ -176,8 +177,8 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	s.dropIfEmpty(ns)
 }
 
-// UpsertPolicy sets a policy. If it means the same as the policy before, the
-// call costs a comparison.
+// UpsertPolicy adds or updates a policy. If the new version has the same effect, the call
+// only compares the two versions.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	ns := s.namespace(in.Scope)
 	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
@@ -217,8 +218,8 @@ func (s *Snapshot) dropIfEmpty(ns *TrackedNamespace) {
 	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }
 
-// Owner returns the pod that has an address: the pod is live, and if several
-// objects claim the address, it is the one that is running and newest.
+// Owner returns the live pod that owns an address. If several pods claim the address, a
+// running pod takes precedence over other pods, and a newer pod over an older pod.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	if p := s.owners.of(a); p != nil {
 		return *p.Pod, true
@@ -226,7 +227,7 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	return Pod{}, false
 }
 
-// End returns the end of a connection that has an address.
+// End returns the description of the connection end that has the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
 	if p := s.owners.of(a); p != nil {
@@ -273,8 +274,7 @@ func (s *Snapshot) Nodes() []Node {
 	return out
 }
 
-// Policies returns every policy, in the order of the tiers and, within a tier,
-// by priority, namespace and name.
+// Policies returns every policy, sorted by tier, priority, namespace and name.
 func (s *Snapshot) Policies() []*Policy {
 	var out []*Policy
 	for _, ns := range s.order {
@@ -288,29 +288,30 @@ func inOrder(p, q *Policy) int {
 	return cmp.Or(cmp.Compare(p.Tier, q.Tier), cmp.Compare(p.Priority, q.Priority), cmp.Compare(p.Scope, q.Scope), cmp.Compare(p.Name, q.Name))
 }
 
-// TrackedNamespace returns everything in a namespace, nil if there is nothing.
+// TrackedNamespace returns the contents of a namespace, or nil if the namespace is empty
+// and has no object.
 func (s *Snapshot) TrackedNamespace(name string) *TrackedNamespace { return s.namespaces[name] }
 
-// TrackedNamespaces returns all namespaces in the order of their appearance.
+// TrackedNamespaces returns all namespaces in the order in which they appeared.
 func (s *Snapshot) TrackedNamespaces() []*TrackedNamespace { return s.order }
 
-// TrackedOwner is Owner for a TrackedPod. It returns nil if no pod has the
-// address.
+// TrackedOwner returns the live pod that owns an address, like Owner, as a TrackedPod. It
+// returns nil if no pod owns the address.
 func (s *Snapshot) TrackedOwner(a netip.Addr) *TrackedPod { return s.owners.of(a) }
 
-// OwnedAddresses returns all addresses of live pods.
+// OwnedAddresses returns an iterator over all addresses of live pods.
 func (s *Snapshot) OwnedAddresses() iter.Seq[netip.Addr] { return maps.Keys(s.owners.one) }
 
 // Name returns the name of the namespace.
 func (ns *TrackedNamespace) Name() string { return ns.name }
 
-// Object returns the Namespace object, nil if there is none.
+// Object returns the Namespace object, or nil if it does not exist.
 func (ns *TrackedNamespace) Object() *Namespace { return ns.object }
 
-// Cohorts returns the cohorts of the namespace.
+// Cohorts returns all cohorts of pods in the namespace.
 func (ns *TrackedNamespace) Cohorts() []*Cohort { return ns.ordered }
 
-// Policies returns the policies of the namespace in their order.
+// Policies returns the policies of the namespace in the order of their evaluation.
 func (ns *TrackedNamespace) Policies() []*Policy {
 	if ns.sorted == nil {
 		ns.sorted = slices.SortedFunc(maps.Values(ns.policies), inOrder)
@@ -318,6 +319,6 @@ func (ns *TrackedNamespace) Policies() []*Policy {
 	return ns.sorted
 }
 
-// Cohort returns the cohort of the pod, nil unless the pod is live: it is in the
-// pod network, has not finished and has an address.
+// Cohort returns the cohort of the pod, or nil if the pod is not live. A pod is live if it
+// is in the pod network, has not finished and has an address.
 func (p *TrackedPod) Cohort() *Cohort { return p.cohort }

@@ -5,12 +5,13 @@ import (
 	"testing"
 )
 
-// testPod returns a running pod with address 10.0.0.1.
+// testPod returns a running pod with the address 10.0.0.1.
 func testPod(name, node string) Pod {
 	return Pod{Namespace: "shop", Name: name, Node: node, Running: true, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
 }
 
-// upsert passes a copy, so that the test can change its pod.
+// upsert adds a copy of the pod to the snapshot, so that the test can still change its own
+// pod.
 func upsert(s *Snapshot, pod Pod) { s.UpsertPod(&pod) }
 
 func TestSnapshotOfAnEmptiedClusterIsEmpty(t *testing.T) {

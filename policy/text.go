@@ -10,22 +10,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// The longest lists in the text of a rule.
+// These limits keep the text of a rule short. Longer lists are cut and end with the number
+// of missing entries.
 const (
 	maxPeersInText   = 4
 	maxPortsInText   = 6
 	maxExceptsInText = 5
 )
 
-// String returns the name of the policy: "namespace/name".
+// String returns the namespace and name of the policy in the format "namespace/name".
 func (p *Policy) String() string { return p.Scope + "/" + p.Name }
 
-// String describes the rule in one line: "ingress[0] from pods role=frontend in
+// String describes the rule in one line, such as "ingress[0] from pods role=frontend in
 // namespace default on TCP 6379".
 func (r *Rule) String() string { return r.text(r.Peers, "") }
 
-// StringFor describes the rule for a connection with a known other end. Peers
-// that do not match that end are left out, unless none does.
+// StringFor describes the rule for a connection whose other end is known. It lists only the
+// peers that match that end, or all peers if none matches.
 func (r *Rule) StringFor(end *End) string {
 	var matching []Peer
 	for _, p := range r.Peers {
@@ -61,8 +62,8 @@ func peersText(peers []Peer) string {
 	return strings.Join(parts, " or ")
 }
 
-// String describes the peer: "pods app=web in namespace shop" or "10.0.0.0/8
-// except 10.1.0.0/16".
+// String describes the peer, such as "pods app=web in namespace shop" or "10.0.0.0/8 except
+// 10.1.0.0/16".
 func (p *Peer) String() string {
 	switch {
 	case p.Invalid:
@@ -74,7 +75,7 @@ func (p *Peer) String() string {
 	}
 }
 
-// String describes the set: "pods app=web in namespace shop".
+// String describes the set, such as "pods app=web in namespace shop".
 func (s *PodSet) String() string {
 	pods := "all pods"
 	if !s.Pods.Empty() {
@@ -96,15 +97,15 @@ func (s *PodSet) namespacesText() string {
 	return "namespaces " + s.Namespaces.String()
 }
 
-// only returns the value of a label if the selector requires that value and
-// nothing else.
+// only returns the value that the selector requires for a label. It returns false if the
+// selector does not require a single value for the label, or has other requirements.
 func (s Selector) only(label string) (value string, ok bool) {
 	requirements := slices.Collect(s.Requirements())
 	value, ok = s.Equal(label)
 	return value, ok && len(requirements) == 1
 }
 
-// String describes the block as written in the object.
+// String returns the CIDR and the excepts as written in the object.
 func (b *Block) String() string {
 	if len(b.Except) == 0 {
 		return b.CIDR.Text
@@ -134,8 +135,8 @@ func portsText(ports []Port) string {
 	return strings.Join(parts, " or ")
 }
 
-// String describes the entry with its protocol: "TCP 80", "UDP dns" or "every
-// SCTP port".
+// String describes the entry with its protocol, such as "TCP 80", "UDP dns" or "every SCTP
+// port".
 func (p Port) String() string {
 	switch {
 	case p.Name != "":

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// An address in a block with a port name has its own class. The class is removed with
-// the last program that uses the block. If another program uses the block later, the
-// address gets a class again, although the address did not change.
+// An address in a block that is combined with a port name has its own class. The class is
+// removed together with the last program that uses the block. If another program uses the
+// block later, the address gets a class again, although the address itself did not change.
 func TestClassOfAnAddressIsRemovedWithItsBlock(t *testing.T) {
 	s := policy.NewSnapshot()
 	named := intstr.FromString("http")

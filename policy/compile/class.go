@@ -10,21 +10,22 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// match is one peer that matches a cohort or an address.
+// match records that one peer matches a cohort or an address.
 type match struct {
 	peer *peer
-	// number is the number of the port if the peer has a port name.
+	// number is the port number that the port name of the peer resolves to. It is unused if
+	// the peer has no port name.
 	number uint16
 }
 
-// class is a set of matches that at least one address has.
+// class is a set of matches that at least one address shares.
 type class struct {
 	id      rule.Class
 	key     string
 	matches []match
-	// members are the cohorts whose addresses have the class, except for
-	// addresses in Compiler.byAddress. addresses is the number of addresses in
-	// Compiler.byAddress that have the class.
+	// members lists the cohorts whose addresses are in the class, except for addresses that
+	// Compiler.byAddress lists. addresses is the number of addresses in Compiler.byAddress
+	// that are in the class.
 	members   map[*cohortState]struct{}
 	addresses int
 }
@@ -38,8 +39,8 @@ type cohortState struct {
 	changed bool
 }
 
-// classify updates the classes of cohorts and adds the addresses of those whose
-// class changed to the changed addresses.
+// classify updates the classes of cohorts. If the class of a cohort changed, classify adds
+// the addresses of the cohort to the changed addresses.
 func (c *Compiler) classify() {
 	for _, p := range c.peers.removed {
 		c.forget(p)
@@ -95,7 +96,7 @@ func (c *Compiler) findIn(p *peer, ns *policy.TrackedNamespace) {
 	}
 }
 
-// forget removes a peer that no program uses any more from all matches.
+// forget removes a peer from all matches after the last program stopped using the peer.
 func (c *Compiler) forget(p *peer) {
 	for cl := range p.classes {
 		for st := range cl.members {
@@ -113,7 +114,8 @@ func (c *Compiler) forget(p *peer) {
 	}
 }
 
-// match matches a cohort against all peers. The cohort may be gone.
+// match matches a cohort against all peers. It also accepts a cohort that lost its last
+// pod.
 func (c *Compiler) match(cohort *policy.Cohort) {
 	st := c.states[cohort]
 	if st != nil {
@@ -161,7 +163,7 @@ func (c *Compiler) markChanged(st *cohortState) {
 	}
 }
 
-// reclass sets the class of a cohort according to its matches.
+// reclass sets the class of a cohort from the matches of the cohort.
 func (c *Compiler) reclass(st *cohortState) {
 	next := c.class(st.matches)
 	if len(st.matches) == 0 {
@@ -183,9 +185,8 @@ func (c *Compiler) reclass(st *cohortState) {
 	}
 }
 
-// class returns the class of a set of matches, nil for the empty set. If it
-// creates the class, every program that uses one of the peers must be written
-// again.
+// class returns the class of a set of matches, or nil for the empty set. If class creates a
+// new class, it marks every program that uses one of the peers to be written again.
 func (c *Compiler) class(matches []match) *class {
 	if len(matches) == 0 {
 		return nil
@@ -214,7 +215,7 @@ func (c *Compiler) markProgramsDirty(p *peer) {
 	}
 }
 
-// retireClasses removes the classes that no address has any more.
+// retireClasses removes the classes that no address is in any more.
 func (c *Compiler) retireClasses() {
 	c.classIDs.settle()
 	for _, cl := range c.idle {
@@ -231,8 +232,8 @@ func (c *Compiler) retireClasses() {
 	c.idle = c.idle[:0]
 }
 
-// classOf returns the class of a pod's address: that of its cohort, unless a
-// peer with a block contains the address.
+// classOf returns the class of a pod's address. This is the class of the pod's cohort,
+// unless a peer with a block contains the address.
 func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	st := c.states[p.Cohort()]
 	own := c.blockMatches(p, a)
@@ -252,8 +253,8 @@ func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	return cl.id
 }
 
-// blockMatches returns the matches that an address has in addition to those of
-// its pod.
+// blockMatches returns the matches of an address with peers that have a block, in addition
+// to the matches of the pod.
 func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	var out []match
 	for _, peer := range c.peers.blocks {
@@ -267,7 +268,8 @@ func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	return out
 }
 
-// setAddressClass sets the class that an address has by itself, nil for none.
+// setAddressClass sets the class of a single address, which replaces the class of the pod's
+// cohort. A nil class removes it.
 func (c *Compiler) setAddressClass(a netip.Addr, cl *class) {
 	old := c.byAddress[a]
 	if old == cl {

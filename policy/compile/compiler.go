@@ -11,7 +11,7 @@ import (
 type Compiler struct {
 	snapshot *policy.Snapshot
 	node     string
-	// changes is what Delta has to look at.
+	// changes records which parts of the snapshot changed since the last Delta.
 	changes *policy.Changes
 
 	pods       map[*policy.TrackedPod]*localPod
@@ -20,7 +20,7 @@ type Compiler struct {
 	serial     uint32
 	programs   map[string]*program
 	programIDs ids
-	// dirty are the programs whose rules must be written again.
+	// dirty lists the programs whose rules must be written again.
 	dirty []*program
 
 	peers      peers
@@ -33,14 +33,14 @@ type Compiler struct {
 	sentOwners map[netip.Addr]rule.Owner
 }
 
-// localPod is a live pod of the node with its programs. A program is nil if no
+// localPod is a live pod of the node, together with its programs. A program is nil if no
 // policy isolates the pod in that direction.
 type localPod struct {
 	id       rule.PodID
 	programs [2]*program
 }
 
-// New returns a compiler for a node. It tracks the snapshot until Close.
+// New returns a compiler for a node. The compiler tracks the snapshot until Close.
 func New(s *policy.Snapshot, nodeName string) *Compiler {
 	return &Compiler{
 		snapshot:   s,
@@ -57,12 +57,12 @@ func New(s *policy.Snapshot, nodeName string) *Compiler {
 	}
 }
 
-// Close stops the tracking of the snapshot.
+// Close stops tracking the snapshot.
 func (c *Compiler) Close() { c.changes.Close() }
 
-// Delta returns what changed in the rules of the node since the last call. The
-// first call returns all rules. The programs in a delta are not changed
-// afterwards.
+// Delta returns what changed in the rules of the node since the last call. The first call
+// returns all rules. The compiler does not change the programs of a delta after it returned
+// them.
 func (c *Compiler) Delta() rule.Delta {
 	var d rule.Delta
 	c.podIDs.settle()
@@ -77,9 +77,10 @@ func (c *Compiler) Delta() rule.Delta {
 	return d
 }
 
-// assignOwners adds the new owners of the changed addresses, as far as the rules
-// of the node depend on them. The second time that an address is listed its
-// owner is the one sent, so a Delta has no address twice.
+// assignOwners adds the new owners of the changed addresses to the delta, limited to
+// addresses that affect the rules of the node. The changes can list an address twice.
+// assignOwners skips the second entry because the owner was already sent, so that a delta
+// never contains an address twice.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)
@@ -95,8 +96,9 @@ func (c *Compiler) assignOwners(d *rule.Delta) {
 	}
 }
 
-// owner returns the owner of an address. An address of the node itself belongs
-// to the node even if a pod claims it, because the kernel delivers it there.
+// owner returns the owner of an address. An address of the node itself always belongs to
+// the node, even if a pod claims the address, because the kernel delivers its packets to
+// the node.
 func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	if c.snapshot.IsNodeAddress(c.node, a) {
 		c.setAddressClass(a, nil)
@@ -117,8 +119,8 @@ func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	return rule.Owner{Kind: rule.RemotePod, Class: class}
 }
 
-// ids assigns numbers, from 1. A released number is assigned again only after
-// settle, so that one Delta never uses a number for two things.
+// ids assigns numbers, starting at 1. A released number becomes available again only after
+// settle, so that one delta never uses the same number for two things.
 type ids struct {
 	last           uint32
 	free, released []uint32

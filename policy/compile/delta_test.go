@@ -23,8 +23,8 @@ func selecting(pairs ...string) *metav1.LabelSelector {
 	return s
 }
 
-// ingressFrom returns a policy that isolates app=db in namespace shop and allows
-// peers on TCP 5432.
+// ingressFrom returns a policy that isolates the pods app=db in namespace shop and allows
+// the peers to connect to TCP port 5432.
 func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networkingv1.NetworkPolicy {
 	port := intstr.FromInt32(5432)
 	return &networkingv1.NetworkPolicy{
@@ -44,7 +44,8 @@ func testPod(name, node, addr string, pairs ...string) policy.Pod {
 	}
 }
 
-// upsert passes a copy, so that the test can change its pod.
+// upsert adds a copy of the pod to the snapshot, so that the test can still change its own
+// pod.
 func upsert(s *policy.Snapshot, pod policy.Pod) { s.UpsertPod(&pod) }
 
 func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
@@ -52,8 +53,8 @@ func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
 	s.UpsertPolicy(p)
 }
 
-// shop returns a cluster with one local database and 500 remote pods, half of which
-// are its clients.
+// shop returns a cluster with one local database and 500 remote pods. Half of the remote
+// pods are clients of the database.
 func shop() (*policy.Snapshot, *Compiler) {
 	s := policy.NewSnapshot()
 	s.UpsertNamespace(policy.Namespace{Name: "shop"})

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/policy/compile"
 )
 
-// The first delta has all rules of the node. Later deltas have what changed: here
-// a pod of another node becomes a peer.
+// The first delta contains all rules of the node. A later delta contains only what changed.
+// In this example, a pod on another node becomes a peer.
 func Example() {
 	app := func(name string) policy.Labels { return policy.LabelsOf(map[string]string{"app": name}) }
 	s := policy.NewSnapshot()

@@ -7,50 +7,52 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// peer is a set of pods that the rules of programs refer to. Equal sets are one
-// peer.
+// peer is a set of pods that the rules of programs refer to. Rules that refer to equal sets
+// share one peer.
 type peer struct {
-	// id orders the peers of a class. It is never used again.
+	// id orders the peers of a class. An id is never assigned to a second peer.
 	id  uint32
 	key peerKey
 	// block is nil unless key.block is set.
 	block *policy.Block
-	// programs are the programs that must be written again if classes changes.
+	// programs lists the programs that must be written again if the field classes changes.
 	programs map[*program]struct{}
-	// classes are the classes whose pods match. The value is the number of the
-	// port if the peer has a port name.
+	// classes lists the classes whose pods the peer matches. If the peer has a port name,
+	// the value is the port number that the name resolves to.
 	classes map[*class]uint16
 }
 
 // peerKey defines the pods that a peer matches.
 type peerKey struct {
-	// pods is the set of pods, unless anyPod is set: then the pods of all
-	// namespaces match, even of a namespace without an object.
+	// pods is the set of pods that match. If anyPod is true, pods is ignored and the pods
+	// of all namespaces match, even if a namespace has no Namespace object.
 	pods   policy.PodSet
 	anyPod bool
-	// block, if set, is the key of a block that must contain the address of the
-	// pod. Then pods match by address, not by cohort.
+	// block, if not empty, is the key of a block that must contain the address of the pod.
+	// Such a peer is matched against addresses instead of cohorts.
 	block string
-	// portName, if set, must be a port of the pod for protocol. A match then has
-	// the number of the port.
+	// portName, if not empty, must be a named port of the pod for protocol. The match then
+	// contains the port number.
 	portName string
 	protocol flow.Protocol
 }
 
-// peers are the peers in the rules of all programs. in and across are the peers
-// to match against a cohort: those of one namespace by its name, and the others.
-// Peers with a block are in blocks instead.
+// peers contains the peers in the rules of all programs. in lists the peers of a single
+// namespace by the name of that namespace, and across lists the peers of several
+// namespaces. Both are matched against cohorts. Peers with a block are listed in blocks
+// instead.
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
 	in     map[string][]*peer
 	across []*peer
 	blocks []*peer
-	// added and removed are the changes since the last classify.
+	// added and removed are the peers that were added and removed since the last call of
+	// classify.
 	added, removed []*peer
 }
 
-// get returns the peer with a key. It creates the peer if it does not exist.
+// get returns the peer with the given key. It creates the peer if no such peer exists.
 func (ps *peers) get(key peerKey, block *policy.Block) *peer {
 	p := ps.all[key]
 	if p != nil {
@@ -71,7 +73,8 @@ func (ps *peers) get(key peerKey, block *policy.Block) *peer {
 	return p
 }
 
-// release removes a program from a peer, and the peer if no program is left.
+// release removes a program from a peer. It also removes the peer if no other program uses
+// the peer.
 func (ps *peers) release(p *peer, by *program) {
 	if _, used := p.programs[by]; !used {
 		return
@@ -101,14 +104,15 @@ func (ps *peers) remove(p *peer) {
 	}
 }
 
-// matchesNamespace reports whether pods of a namespace can match.
+// matchesNamespace reports whether the peer can match pods of a namespace.
 func (p *peer) matchesNamespace(ns *policy.TrackedNamespace) bool {
 	return p.key.anyPod || p.key.pods.MatchesNamespace(ns.Name(), ns.Object())
 }
 
-// match reports whether the pods of a cohort match, given that their namespace
-// does. If the peer has a port name, number is the number of that port. If the
-// peer has a block, the address of the pod must be in it too.
+// match reports whether the peer matches the pods of a cohort. The caller has already
+// matched the namespace. If the peer has a port name, number is the number of that port. If
+// the peer has a block, the caller must also check that the block contains the address of
+// the pod.
 func (p *peer) match(c *policy.Cohort) (number uint16, ok bool) {
 	if !p.key.pods.Pods.Matches(c.Labels()) {
 		return 0, false

@@ -11,23 +11,23 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program is everything that decides for local pods in one direction: the
-// policies that isolate them, with the port names of ingress rules resolved.
-// Pods for which all of that is the same share a program.
+// program contains everything that decides for local pods in one direction: the policies
+// that isolate the pods, with the port names of ingress rules resolved to numbers. Pods
+// share a program if all of these are equal.
 type program struct {
 	id       rule.ProgramID
 	key      string
 	policies []*compiledPolicy
-	// ports are those of one of the pods. The port names of the program resolve
-	// to the same numbers for all of them.
+	// ports are the named ports of one of the pods. The port names in the program resolve
+	// to the same numbers for all pods that share the program.
 	ports policy.ContainerPorts
 	// refs is the number of local pods that use the program.
 	refs  int
 	dirty bool
 }
 
-// assignPrograms assigns programs to the local pods that changed, and to those
-// in namespaces whose policies changed.
+// assignPrograms assigns programs to the local pods that changed, and to the local pods in
+// namespaces whose policies changed.
 func (c *Compiler) assignPrograms(d *rule.Delta) {
 	pods := c.changes.Pods
 	for _, ns := range c.changes.Namespaces {
@@ -94,7 +94,7 @@ func (p *program) addRef(n int) {
 	}
 }
 
-// number returns the ID of the program, 0 for no program.
+// number returns the ID of the program, or 0 if the program is nil.
 func (p *program) number() rule.ProgramID {
 	if p == nil {
 		return 0
@@ -102,8 +102,8 @@ func (p *program) number() rule.ProgramID {
 	return p.id
 }
 
-// programFor returns the program of a cohort's pods in a direction, nil if no
-// policy isolates them. It creates the program if it does not exist.
+// programFor returns the program of a cohort's pods in a direction, or nil if no policy
+// isolates the pods. It creates the program if no such program exists.
 func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *program {
 	var policies []*compiledPolicy
 	var buf [256]byte
@@ -142,8 +142,8 @@ func (c *Compiler) newProgram(key string, policies []*compiledPolicy, ports poli
 	return p
 }
 
-// eachPeer calls f with every peer of the rules, with some of them more than
-// once.
+// eachPeer calls f with every peer of the rules. It may call f more than once for the same
+// peer.
 func (p *program) eachPeer(f func(*peer)) {
 	for _, compiled := range p.policies {
 		for i := range compiled.rules {
@@ -181,8 +181,8 @@ func (c *Compiler) retirePrograms(d *rule.Delta) {
 	}
 }
 
-// writePrograms adds the rules of programs that are new or whose peers gained or
-// lost a class.
+// writePrograms adds to the delta the rules of new programs and of programs in which a peer
+// gained or lost a class.
 func (c *Compiler) writePrograms(d *rule.Delta) {
 	for _, p := range c.dirty {
 		if p.dirty {
@@ -214,9 +214,8 @@ func (p *program) write() *rule.Program {
 	return out
 }
 
-// matchNumbers returns the match of a rule for the ports whose numbers are the
-// same for all peers: those with a number, and those with a name that ports
-// resolves.
+// matchNumbers returns the match for those ports of a rule that have the same number for
+// every peer: numbered ports, and named ports that ports resolves.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {
@@ -257,7 +256,7 @@ func (p *peer) matchName() []rule.Match {
 	return out
 }
 
-// portName is a port name of a rule.
+// portName is a port name in a rule, with its protocol.
 type portName struct {
 	protocol flow.Protocol
 	name     string

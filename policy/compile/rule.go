@@ -5,20 +5,22 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// compiledPolicy is one direction of a policy that at least one program uses.
+// compiledPolicy is one direction of a policy, compiled. At least one program uses the
+// policy.
 type compiledPolicy struct {
 	key policyKey
-	// serial distinguishes the states of policies. It is never used again.
+	// serial distinguishes the successive versions of policies. A serial is never assigned
+	// twice.
 	serial uint32
-	// name is "namespace/name".
+	// name has the format "namespace/name".
 	name string
-	// rules are the valid rules.
+	// rules contains the valid rules of the policy.
 	rules []compiledRule
 	// refs is the number of programs that use the policy.
 	refs int
 }
 
-// policyKey identifies one direction of one state of a policy.
+// policyKey identifies one direction of one version of a policy.
 type policyKey struct {
 	policy    *policy.Policy
 	direction rule.Direction
@@ -27,26 +29,26 @@ type policyKey struct {
 // compiledRule is one rule of a policy with its peers resolved.
 type compiledRule struct {
 	action rule.Action
-	// index is the index of the rule in the policy.
+	// index is the index of the rule in the policy, including invalid rules.
 	index int
-	// everyPort reports that the rule lists no ports. Otherwise ports are those
-	// without a name and names are those with one.
+	// everyPort is true if the rule lists no ports. Otherwise ports contains the numbered
+	// ports of the rule, and names contains the named ports.
 	everyPort bool
 	ports     []rule.Ports
 	names     []portName
-	// everyPeer reports that the rule lists no peers. Otherwise a peer is one of
-	// peers or in one of blocks.
+	// everyPeer is true if the rule lists no peers. Otherwise an address matches if it is
+	// in one of peers or in one of blocks.
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
-	// named replaces names in egress rules. It has one peer for every pair of a
-	// peer or block of the rule and a port name, because the destination resolves
-	// the name.
+	// named is used instead of names in egress rules. It contains one peer for every pair
+	// of a port name and a peer or block of the rule, because each destination pod resolves
+	// the name itself.
 	named []*peer
 }
 
-// policy returns one direction of a policy, compiled. The caller must make sure
-// that a program uses it.
+// policy returns one direction of a policy, compiled. The caller must add a program that
+// uses the policy.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]
@@ -92,8 +94,9 @@ func (c *Compiler) rule(index int, in *policy.Rule) compiledRule {
 	return out
 }
 
-// namedPeers returns a peer for every pair of a peer of the rule and a name. A
-// rule without peers has one for every name: a pod in any namespace.
+// namedPeers returns one peer for every pair of a peer in the rule and a port name. For a
+// rule without peers, it returns one peer for each name, which matches pods in any
+// namespace.
 func (c *Compiler) namedPeers(in *policy.Rule, names []portName) (out []*peer) {
 	for _, n := range names {
 		for i := range in.Peers {

@@ -8,20 +8,22 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Check is one thing that lint looks for.
+// Check describes one check that lint runs on all policies.
 type Check struct {
-	// Name is stable. Users and programs refer to the check by it.
+	// Name identifies the check in output. It does not change between releases, because
+	// users and programs refer to it.
 	Name string
-	// Severities lists the possible severities of a finding, most severe first.
+	// Severities lists the severities that a finding of the check can have, most severe
+	// first.
 	Severities []Severity
-	// Doc describes what the check finds, for the table in docs/commands.md.
+	// Doc describes what the check finds. The table in docs/commands.md contains it.
 	Doc string
 
 	run func(*pass)
 }
 
-// checks is the table of checks. Findings in the same place are reported in its
-// order.
+// checks lists all checks. Findings about the same place in a policy are reported in the
+// order of this list.
 var checks = []Check{
 	notUnderstood,
 	noPodSelected,
@@ -43,25 +45,25 @@ var checks = []Check{
 // Checks returns all checks.
 func Checks() []Check { return slices.Clone(checks) }
 
-// pass is one run of one check on all policies.
+// pass is one run of one check on all policies of a cluster.
 type pass struct {
 	*cluster
 	check    string
 	findings []Finding
 }
 
-// place is a field of a policy.
+// place is a field of a policy, to which a finding refers.
 type place struct {
 	*subject
 	field string
 	order position
 }
 
-// position is the place of a field in a policy: the part of the spec, the rule
-// and the entry of the rule.
+// position identifies a field in a policy by numbers, so that findings can be sorted: the
+// part of the spec, the rule, and the entry in the rule.
 type position struct{ part, rule, entry int }
 
-// The parts of a policy, in the order of its findings.
+// The parts of a policy, in the order in which findings are reported.
 const (
 	wholePart = iota
 	subjectPart
@@ -82,18 +84,18 @@ func (p position) compare(q position) int {
 	return slices.Compare([]int{p.part, p.rule, p.entry}, []int{q.part, q.rule, q.entry})
 }
 
-// at returns a place outside the rules of a policy.
+// at returns the place of a field that is not in a rule.
 func (s *subject) at(field string, part int) place {
 	return place{subject: s, field: field, order: position{part: part}}
 }
 
-// in returns the place of a field within this place.
+// in returns the place of a field inside this place.
 func (at place) in(format string, args ...any) place {
 	at.field += fmt.Sprintf(format, args...)
 	return at
 }
 
-// report adds a finding. fix may be empty.
+// report adds a finding about a place. fix may be empty.
 func (p *pass) report(at place, severity Severity, fix, format string, args ...any) {
 	p.findings = append(p.findings, Finding{
 		Severity: severity, Check: p.check, Policy: at.name, Namespace: at.Scope,
@@ -101,7 +103,7 @@ func (p *pass) report(at place, severity Severity, fix, format string, args ...a
 	})
 }
 
-// eachPolicy returns a check that runs f on every policy.
+// eachPolicy returns a check that calls f with every policy.
 func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	return func(p *pass) {
 		for _, s := range p.subjects {
@@ -110,7 +112,7 @@ func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	}
 }
 
-// eachRule returns a check that runs f on every rule of every policy.
+// eachRule returns a check that calls f with every rule of every policy.
 func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	return eachPolicy(func(p *pass, s *subject) {
 		for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
@@ -126,7 +128,7 @@ func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	})
 }
 
-// eachPeer returns a check that runs f on every valid peer of every rule.
+// eachPeer returns a check that calls f with every valid peer of every rule.
 func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Peers {
@@ -137,7 +139,7 @@ func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	})
 }
 
-// eachPort returns a check that runs f on every port of every rule.
+// eachPort returns a check that calls f with every port of every rule.
 func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Ports {
@@ -148,14 +150,14 @@ func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	})
 }
 
-// peer returns the place of a peer of the rule at this place.
+// peer returns the place of a peer in the rule at this place.
 func (at place) peer(r *policy.Rule, i int) place {
 	at.field, at.order.entry = r.PeerField(i), peerEntry+i
 	return at
 }
 
-// eachCIDR returns a check that runs f on every CIDR of every block: the
-// block's own and its excepts.
+// eachCIDR returns a check that calls f with every CIDR of every block: the CIDR of the
+// block, and each except.
 func eachCIDR(f func(*pass, place, policy.CIDR)) func(*pass) {
 	return eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if peer.Block == nil || wholeExcept(peer.Block) >= 0 {

@@ -11,25 +11,25 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// cluster is a snapshot, indexed for the checks.
+// cluster contains the objects of a snapshot, indexed for the checks.
 type cluster struct {
-	// pods has the pods that selectors can match once they have an address, by
-	// namespace.
+	// pods lists, by namespace, the pods that selectors match. Pods without an address are
+	// included because they will get one.
 	pods map[string][]*policy.Pod
-	// withPods are the keys of pods, sorted.
+	// withPods contains the keys of pods, sorted.
 	withPods []string
-	// hostPods has the pods in the host network that have not finished.
+	// hostPods lists, by namespace, the pods in the host network that have not finished.
 	hostPods   map[string][]*policy.Pod
 	namespaces map[string]*policy.Namespace
 	subjects   []*subject
-	// byNamespace has the subjects by the namespace of the policy.
+	// byNamespace lists the subjects by the namespace of their policy.
 	byNamespace map[string][]*subject
 	addresses   []podAddress
-	// anyPod reports whether the snapshot has a pod at all.
+	// anyPod reports whether the snapshot contains any pod.
 	anyPod  bool
 	dnsPods []*policy.Pod
-	// inBlock caches the results of podsInBlock, since policies repeat a few
-	// blocks many times.
+	// inBlock caches the results of podsInBlock, because many policies use the same few
+	// blocks.
 	inBlock map[string][]*policy.Pod
 }
 
@@ -38,7 +38,7 @@ type podAddress struct {
 	pod  *policy.Pod
 }
 
-// subject is a policy with the pods that it selects.
+// subject is a policy, together with the pods that it selects.
 type subject struct {
 	*policy.Policy
 	name string
@@ -47,7 +47,7 @@ type subject struct {
 	dns answer
 }
 
-// answer is the cached result of a yes-or-no question.
+// answer caches the result of a function that returns a bool.
 type answer uint8
 
 const (
@@ -100,7 +100,7 @@ func (c *cluster) addPod(p *policy.Pod) {
 	}
 }
 
-// podsByNamespace returns the pods, sorted by namespace.
+// podsByNamespace returns an iterator over the lists of pods, sorted by namespace.
 func (c *cluster) podsByNamespace() iter.Seq2[string, []*policy.Pod] {
 	return func(yield func(string, []*policy.Pod) bool) {
 		for _, namespace := range c.withPods {
@@ -111,8 +111,8 @@ func (c *cluster) podsByNamespace() iter.Seq2[string, []*policy.Pod] {
 	}
 }
 
-// matchesNamespace reports whether some namespace with an object matches the
-// set.
+// matchesNamespace reports whether the set matches at least one namespace that has a
+// Namespace object.
 func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
 	for name, object := range c.namespaces {
 		if s.MatchesNamespace(name, object) {
@@ -122,7 +122,7 @@ func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
 	return false
 }
 
-// podsOf returns the pods of a set.
+// podsOf returns the pods that a set contains.
 func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	if s.Namespace != "" {
 		return matching(nil, c.pods[s.Namespace], s.Pods)
@@ -136,7 +136,7 @@ func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	return out
 }
 
-// matching appends the pods that a selector matches.
+// matching appends to a list those pods that a selector matches.
 func matching(to, pods []*policy.Pod, selector policy.Selector) []*policy.Pod {
 	for _, pod := range pods {
 		if selector.Matches(pod.Labels) {
@@ -146,7 +146,7 @@ func matching(to, pods []*policy.Pod, selector policy.Selector) []*policy.Pod {
 	return to
 }
 
-// podsInBlock returns the pods that have an address in the block, each once.
+// podsInBlock returns the pods that have an address in the block. Each pod is listed once.
 func (c *cluster) podsInBlock(b *policy.Block) []*policy.Pod {
 	key := b.Key()
 	pods, known := c.inBlock[key]
@@ -174,7 +174,7 @@ func (c *cluster) searchBlock(b *policy.Block) []*policy.Pod {
 	return out
 }
 
-// list names the first pods of a list.
+// list returns the names of the first few pods of a list as text.
 func list(pods []*policy.Pod) string {
 	const shown = 3
 	names := make([]string, 0, shown)

@@ -1,9 +1,9 @@
-// Package lint finds policies that are valid for the API server but probably do
-// not do what their authors meant. Each check has its own file and is listed in
-// the table checks, from which the table in docs/commands.md is generated.
+// Package lint finds policies that the API server accepts but that probably do not do what
+// their authors meant. Each check is in its own file. The table checks lists all checks,
+// and the table in docs/commands.md is generated from it.
 //
-// The checks use the model of package policy only: they never read a policy
-// object. Like package policy, this package does no I/O.
+// The checks read only the model of package policy, never a NetworkPolicy object. Like
+// package policy, this package does no I/O.
 package lint
 
 //go:generate go run ../../hack/lintdocs ../../docs/commands.md

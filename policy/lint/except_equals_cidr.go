@@ -18,8 +18,8 @@ var exceptEqualsCIDR = Check{
 	}),
 }
 
-// wholeExcept returns the index of an except that is the whole block, -1 if
-// there is none. The other checks of blocks skip such a block.
+// wholeExcept returns the index of an except that covers the whole block, or -1 if there is
+// none. The other checks of blocks skip a block with such an except.
 func wholeExcept(b *policy.Block) int {
 	if b == nil {
 		return -1

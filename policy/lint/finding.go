@@ -7,16 +7,17 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Severity states how likely a finding is a mistake.
+// Severity states how likely it is that a finding is a mistake.
 type Severity string
 
 // The severities, most severe first.
 const (
-	// Error is a part of a policy that cannot be understood and allows nothing.
+	// Error marks a part of a policy that cannot be understood and therefore allows
+	// nothing.
 	Error Severity = "error"
-	// Warning is a part that almost certainly does not do what was meant.
+	// Warning marks a part that almost certainly does not do what the author meant.
 	Warning Severity = "warning"
-	// Note is a part that is worth a look and may be intended.
+	// Note marks a part that may be intended but that the author should check.
 	Note Severity = "note"
 )
 
@@ -25,27 +26,27 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	// Check is the name of the check, such as no-pod-selected.
 	Check string `json:"check"`
-	// Policy is "namespace/name". It is empty if the finding is about a
+	// Policy has the format "namespace/name". It is empty if the finding is about a
 	// namespace.
 	Policy string `json:"policy,omitempty"`
-	// Namespace is the namespace of the policy, or the one that the finding is
-	// about.
+	// Namespace is the namespace that contains the policy, or the namespace that the
+	// finding is about.
 	Namespace string `json:"namespace"`
-	// Field is the path in the policy, such as spec.ingress[0].from[1].
+	// Field is the path of the field in the policy, such as spec.ingress[0].from[1].
 	Field string `json:"field,omitempty"`
 	// Message is one sentence that states what was found.
 	Message string `json:"message"`
-	// Fix states what to write instead. It is empty if Message does.
+	// Fix states what to write instead. It is empty if Message contains the fix.
 	Fix string `json:"fix,omitempty"`
 
-	// order is the position of Field in the policy.
+	// order is the position of Field in the policy. Findings are sorted by it.
 	order position
 }
 
-// Run runs all checks on every policy of a snapshot. It returns the findings
-// sorted by namespace and policy and, within a policy, in the order of its
-// spec. While the snapshot has no pod or no namespace, checks that depend on
-// them find nothing, because it is unknown what a selector matches.
+// Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
+// policy and, within a policy, by the order of the fields in the spec. If the snapshot
+// contains no pod or no namespace, the checks that need pods or namespaces find nothing,
+// because the objects that a selector matches are then unknown.
 func Run(s *policy.Snapshot) []Finding {
 	c := newCluster(s)
 	var findings []Finding

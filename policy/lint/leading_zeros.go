@@ -11,8 +11,8 @@ var leadingZeros = Check{
 	Severities: []Severity{Warning},
 	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
-		// The strict parser rejects leading zeros only: the model has no CIDR that
-		// is wrong in another way.
+		// ParsePrefix rejects this CIDR only because of leading zeros. CIDRs with other
+		// errors are not part of the model.
 		if _, err := netip.ParsePrefix(c.Text); err != nil {
 			p.report(at, Warning, "write "+c.Prefix.String(),
 				"%s has leading zeros: Sluice reads it as %s, other programs may read it as octal, and new API servers reject it", c.Text, c.Prefix)

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// shop is a small cluster: a web server and a database in namespace shop, Prometheus
-// in namespace watch, and DNS.
+// shop is a small cluster: a web server and a database in namespace shop, Prometheus in
+// namespace watch, and DNS pods.
 const shop = `
 apiVersion: v1
 kind: Namespace
@@ -61,12 +61,13 @@ spec: {containers: [{ports: [{name: dns, containerPort: 53, protocol: UDP}]}]}
 status: {phase: Running, podIP: 10.0.2.1}
 `
 
-// np returns a policy named p in namespace shop, in YAML.
+// np returns the YAML of a policy named p in namespace shop with the given spec.
 func np(spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {" + spec + "}\n"
 }
 
-// look runs the checks and returns "severity check field" for each finding.
+// look runs all checks on a cluster in YAML. It returns the findings, and a short form
+// "severity check field" of each.
 func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	t.Helper()
 	set, err := manifest.Read([]string{"-"}, strings.NewReader(text))
@@ -163,8 +164,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// An unknown policy type isolates both directions. So the ingress rule works, and all
-// egress is denied.
+// An unknown policy type isolates both directions. The ingress rule therefore takes effect,
+// and all egress is denied.
 func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	got, _ := look(t, shop+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
 	want := []string{"error not-understood spec.policyTypes[0]", "note no-dns spec.egress"}
@@ -173,7 +174,7 @@ func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	}
 }
 
-// A pod that two entries match is counted once.
+// A check counts a pod once, even if two entries match the pod.
 func TestCheckCountsPods(t *testing.T) {
 	tests := map[string]struct{ spec, want string }{
 		"one": {"ingress: [{ports: [{port: web}]}]", `the pod that the policy selects has no TCP port named "web": the entry allows nothing`},
@@ -196,7 +197,7 @@ func TestCheckCountsPods(t *testing.T) {
 	}
 }
 
-// Another policy can allow DNS.
+// no-dns finds nothing if another policy for the same pods allows DNS.
 func TestCheckUnitesPolicies(t *testing.T) {
 	other := strings.Replace(np("podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]"), "name: p,", "name: dns,", 1)
 	got, _ := look(t, shop+other+np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]"))
@@ -205,7 +206,8 @@ func TestCheckUnitesPolicies(t *testing.T) {
 	}
 }
 
-// Without pods and namespaces, checks that depend on them find nothing.
+// If the snapshot contains no pods and no namespaces, the checks that need them find
+// nothing.
 func TestCheckPoliciesAlone(t *testing.T) {
 	got, _ := look(t, np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], ingress: [{}], egress: [{to: [{namespaceSelector: {}}, {podSelector: {matchLabels: {a: b}}}], ports: [{port: sql}]}]"))
 	want := []string{"warning dead-rules spec.ingress", "warning two-dashes spec.egress[0].to[1]", "warning no-dns spec.egress"}

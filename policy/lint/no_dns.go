@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// noDNS finds egress isolation under which pods cannot resolve names: neither
-// the policy nor another one that selects the same pods allows DNS over UDP.
+// noDNS finds policies that isolate pods for egress and leave them unable to resolve names,
+// because neither the policy nor another policy for the same pods allows DNS over UDP.
 var noDNS = Check{
 	Name:       "no-dns",
 	Severities: []Severity{Warning, Note},
@@ -35,21 +35,20 @@ var noDNS = Check{
 
 const (
 	dnsPort = 53
-	// coreDNSPort is the port on which some distributions run CoreDNS behind its
-	// Service.
+	// coreDNSPort is the port on which CoreDNS listens in some distributions. Their Service
+	// maps port 53 to it.
 	coreDNSPort  = 5353
 	dnsNamespace = "kube-system"
 )
 
-// isDNS reports whether a pod has the labels of CoreDNS, the DNS server of the
-// cluster.
+// isDNS reports whether a pod has the labels of CoreDNS, the DNS server of most clusters.
 func isDNS(p *policy.Pod) bool {
 	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
 }
 
-// withoutDNS reports whether some pod of the policy cannot use DNS, and names
-// such pods. While no pods are known, it treats all policies of the namespace as
-// if they selected the same pods.
+// withoutDNS reports whether at least one pod that the policy selects cannot use DNS, and
+// returns the names of such pods. If the snapshot contains no pods, withoutDNS assumes that
+// all policies of the namespace select the same pods.
 func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	if !c.anyPod {
 		return !slices.ContainsFunc(c.byNamespace[s.Scope], c.allowsDNS), "pods"
@@ -64,8 +63,8 @@ func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	return len(found) > 0, list(found)
 }
 
-// otherEgressRules reports whether another policy has egress rules for pods of
-// this one. Then that policy is the one to fix.
+// otherEgressRules reports whether another policy has egress rules for pods that this
+// policy selects. If so, the author should fix that other policy.
 func (c *cluster) otherEgressRules(s *subject) bool {
 	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
 		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
@@ -82,8 +81,8 @@ func dnsFix(s *subject) string {
 	return "allow UDP and TCP port 53 to pods k8s-app=kube-dns in namespace kube-system"
 }
 
-// allowsDNS reports whether some egress rule of a policy allows its pods to use
-// a DNS server.
+// allowsDNS reports whether at least one egress rule of a policy allows connections to a
+// DNS server.
 func (c *cluster) allowsDNS(s *subject) bool {
 	if s.dns == unknown {
 		s.dns = no
@@ -96,15 +95,18 @@ func (c *cluster) allowsDNS(s *subject) bool {
 	return s.dns == yes
 }
 
-// reachesDNS reports whether a peer of the rule can be a DNS server.
+// reachesDNS reports whether at least one peer of the rule can be a DNS server.
 func (c *cluster) reachesDNS(r *policy.Rule) bool {
 	return len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return c.canBeDNS(r, &p) })
 }
 
-// canBeDNS reports whether a peer can be a DNS server. If the DNS pods are
-// known, the peer must match one. Otherwise a rule that has DNS among its ports
-// is taken to be meant for a DNS server, and a rule for all ports must match all
-// pods or the namespace kube-system.
+// canBeDNS reports whether a peer can be a DNS server. The caller has already checked that
+// the ports of the rule include DNS.
+//
+//   - A set of pods must contain a known DNS pod. If the snapshot contains no DNS pod, the
+//     rule must list ports, or the set must include the namespace kube-system.
+//   - A block matches if the rule lists ports. Otherwise the block must contain all
+//     addresses or the address of a known DNS pod.
 func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	switch {
 	case p.Block != nil:
@@ -118,7 +120,7 @@ func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	}
 }
 
-// includesDNS reports whether ports include DNS over a protocol.
+// includesDNS reports whether ports include the DNS port for a protocol.
 func includesDNS(ports []policy.Port, protocol flow.Protocol) bool {
 	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
 		switch {

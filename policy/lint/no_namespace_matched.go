@@ -20,14 +20,14 @@ var noNamespaceMatched = Check{
 	}),
 }
 
-// matchesNoNamespace reports whether the peer has a namespaceSelector that no
-// namespace matches. It is false while no namespaces are known.
+// matchesNoNamespace reports whether the peer has a namespaceSelector that matches no
+// namespace. It returns false if the snapshot contains no namespaces.
 func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
 	return peer.Namespaces.Present() && len(c.namespaces) > 0 && !c.matchesNamespace(&peer.PodSet)
 }
 
-// namespaceFix detects a selector by a label such as name, whose value is the
-// name of a namespace.
+// namespaceFix returns a fix for a namespaceSelector that uses a label such as name, where
+// the value is the name of a namespace.
 func (c *cluster) namespaceFix(peer *policy.Peer) string {
 	fix := "label the namespace, or correct the selector"
 	for _, key := range []string{"name", "namespace"} {

@@ -31,8 +31,8 @@ var noPeerMatched = Check{
 	}),
 }
 
-// peerFix detects a podSelector without a namespaceSelector that was meant for
-// another namespace.
+// peerFix returns a fix for a peer that has a podSelector but no namespaceSelector and
+// probably refers to pods in another namespace.
 func (c *cluster) peerFix(peer *policy.Peer) string {
 	namespace := c.namespaceWith(peer.Pods)
 	if peer.Namespaces.Present() || namespace == "" {
@@ -42,8 +42,8 @@ func (c *cluster) peerFix(peer *policy.Peer) string {
 		namespace, corev1.LabelMetadataName, namespace)
 }
 
-// namespaceWith returns a namespace with pods that the selector matches, "" if
-// there is none or if the selector is empty.
+// namespaceWith returns a namespace that contains pods that the selector matches. It
+// returns "" if no such namespace exists or if the selector is empty.
 func (c *cluster) namespaceWith(selector policy.Selector) string {
 	if selector.Empty() {
 		return ""

@@ -39,8 +39,8 @@ func (p *pass) selectsNothing(s *subject) {
 	}
 }
 
-// selectedHostPod returns a pod in the host network that the policy would
-// select, nil if there is none.
+// selectedHostPod returns a pod that the policy would select if the pod were not in the
+// host network, or nil if there is no such pod.
 func (c *cluster) selectedHostPod(s *subject) *policy.Pod {
 	for _, pod := range c.hostPods[s.Scope] {
 		if s.Subject.Pods.Matches(pod.Labels) {
@@ -50,8 +50,8 @@ func (c *cluster) selectedHostPod(s *subject) *policy.Pod {
 	return nil
 }
 
-// elsewhere returns another namespace with pods that the selector matches, ""
-// if there is none.
+// elsewhere returns another namespace that contains pods that the selector matches, or ""
+// if no such namespace exists.
 func (c *cluster) elsewhere(s *subject) string {
 	for namespace, pods := range c.podsByNamespace() {
 		if namespace != s.Scope && slices.ContainsFunc(pods, func(p *policy.Pod) bool { return s.Subject.Pods.Matches(p.Labels) }) {
@@ -61,8 +61,7 @@ func (c *cluster) elsewhere(s *subject) string {
 	return ""
 }
 
-// similarLabels describes the values that the pods have for the keys of the
-// selector.
+// similarLabels describes which values the pods have for the label keys in the selector.
 func (c *cluster) similarLabels(s *subject) string {
 	firstKey := ""
 	for r := range s.Subject.Pods.Requirements() {

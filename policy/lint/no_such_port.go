@@ -27,7 +27,7 @@ var noSuchPort = Check{
 	}),
 }
 
-// whose describes the pods that define a rule's named ports.
+// whose names the pods that must define the named ports of a rule, for messages.
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"
@@ -35,8 +35,8 @@ func whose(r *policy.Rule) string {
 	return "that the rule's peers match"
 }
 
-// targetsWith returns the pods that define a named port, and how many of them
-// have it. It returns no pods for a port without a name.
+// targetsWith returns the pods that a named port is looked up in, and the number of these
+// pods that define the port. It returns no pods if the port has no name.
 func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (targets []*policy.Pod, with int) {
 	if port.Name == "" {
 		return nil, 0
@@ -50,8 +50,8 @@ func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (ta
 	return targets, with
 }
 
-// targets returns the known pods that can receive the connections of a rule,
-// each once.
+// targets returns the known pods that can receive connections of a rule. Each pod is listed
+// once.
 func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	if r.Direction == rule.Ingress {
 		return s.pods
@@ -83,7 +83,7 @@ func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	return out
 }
 
-// portFix describes what the pods have instead of a named port.
+// portFix describes which ports the pods define instead of the missing named port.
 func portFix(targets []*policy.Pod, port *policy.Port) string {
 	names := map[string]bool{}
 	for _, pod := range targets {

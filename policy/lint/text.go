@@ -13,8 +13,8 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// few joins words with commas. It lists at most five of them: "a, b, c, d, e and 2
-// more".
+// few joins words with commas and shortens lists of more than five words, such as "a, b, c,
+// d, e and 2 more".
 func few(words []string) string {
 	const shown = 5
 	if len(words) > shown {

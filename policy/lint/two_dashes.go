@@ -6,9 +6,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// twoDashes finds adjacent entries with only a namespaceSelector and only a
-// podSelector. Two entries allow pods that match either; the author may have
-// meant one entry with both, which allows pods that match both.
+// twoDashes finds two adjacent entries of a list of peers, where one entry has only a
+// namespaceSelector and the other has only a podSelector. The two entries allow pods that
+// match either selector. The author may have meant a single entry with both selectors,
+// which allows only pods that match both.
 var twoDashes = Check{
 	Name:       "two-dashes",
 	Severities: []Severity{Warning, Note},
@@ -38,9 +39,9 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 		"two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, at.Scope, why)
 }
 
-// suspicion estimates how likely one entry was meant. If the list has only the
-// two entries, this is the well-known mistake. Among other entries they are
-// often a list of allowed clients.
+// suspicion returns how likely it is that the author meant a single entry. If the list
+// contains only the two entries, the finding is probably right, because this mistake is
+// common. If the list contains other entries too, it is often a list of allowed clients.
 func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
 	own := c.namespaces[namespace]
 	if own != nil && namespaces.MatchesNamespace(namespace, own) {

@@ -13,7 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// hold starts a server, prints the directory of its files, and waits to be killed.
+// hold starts a server, prints the directory of the server's files, and waits to be
+// killed.
 func hold() {
 	held, err := kube.Start()
 	if err != nil {
@@ -31,8 +32,8 @@ func hold() {
 	select {}
 }
 
-// TestServerEndsWithKilledProcess checks that etcd and kube-apiserver end, and that
-// their files are removed, when the process that started them is killed.
+// TestServerEndsWithKilledProcess kills a process that has started a server. It
+// checks that etcd and kube-apiserver end and that the server's files are removed.
 func TestServerEndsWithKilledProcess(t *testing.T) {
 	cmd := process.Self("holder")
 	cmd.Stderr = os.Stderr
@@ -65,7 +66,7 @@ func TestServerEndsWithKilledProcess(t *testing.T) {
 	})
 }
 
-// users lists the processes whose command line contains a directory.
+// users returns the processes whose command line contains the path of a directory.
 func users(t *testing.T, folder string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -74,7 +75,7 @@ func users(t *testing.T, folder string) []string {
 	}
 	var out []string
 	for _, path := range paths {
-		// A process may have ended in the meantime.
+		// Ignore errors, because the process may have ended.
 		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), folder) {
 			out = append(out, strings.ReplaceAll(string(text), "\x00", " "))
 		}

@@ -15,10 +15,11 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// keeper removes everything of a server when this process ends, even if the
-// process is killed. A shell reads from a pipe whose other end only this process
-// has open. The kernel closes that end when the process ends, however it ends. The
-// shell then kills the programs of the server and removes their files.
+// keeper stops a server and removes its files when this process ends, even if this
+// process is killed. It starts a shell that reads from a pipe. Only this process
+// has the other end of the pipe open, and the kernel closes that end when this
+// process ends. The shell then kills the server's programs and removes the
+// directory of the server:
 //
 //	directory/bin/etcd             a script that writes its process ID and executes etcd
 //	directory/etcd/                the data of etcd
@@ -30,12 +31,13 @@ type keeper struct {
 	pipe      io.Closer
 }
 
-// programs are the programs of a server.
+// programs lists the programs that make up a server.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// atTheEnd is the script of the shell. Another process may have the process ID by
-// then, so the script kills only processes whose command line contains the
-// directory, as that of each program does.
+// atTheEnd is the script of the shell. Its argument is the server's directory. When
+// it runs, a process ID may already belong to another process. The script therefore
+// kills only processes whose command line contains the directory, because those of
+// etcd and kube-apiserver do.
 const atTheEnd = `
 trap '' INT TERM HUP
 read -r _
@@ -79,7 +81,8 @@ func (k *keeper) fill(assets string) error {
 
 func (k *keeper) watch() error {
 	k.command = exec.Command("/bin/sh", "-c", atTheEnd, k.directory)
-	// Without its own process group, the shell would get the signal of Ctrl-C too.
+	// Run the shell in a separate process group, so that it does not receive the
+	// signal of Ctrl-C.
 	k.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := k.command.StdinPipe()
 	if err != nil {
@@ -106,7 +109,7 @@ func (k *keeper) process(program string) (int, error) {
 	return id, nil
 }
 
-// kill kills a program with SIGKILL and waits until it has ended.
+// kill sends SIGKILL to a program and waits until the program has ended.
 func (k *keeper) kill(program string) error {
 	id, err := k.process(program)
 	if err != nil {
@@ -125,7 +128,8 @@ func (k *keeper) kill(program string) error {
 	})
 }
 
-// close makes the shell run its script, and waits until it has ended.
+// close closes the pipe, so that the shell runs its script, and waits until the
+// shell has ended.
 func (k *keeper) close() error {
 	if err := errors.Join(k.pipe.Close(), k.command.Wait()); err != nil {
 		return fmt.Errorf("removing %s: %w", k.directory, err)

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(kube.Main(m, &server))
 }
 
-// TestObjects creates the objects that the reconcilers watch, as an administrator.
+// TestObjects creates the objects that the reconcilers watch. It uses a client with
+// all rights.
 func TestObjects(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)
@@ -56,8 +57,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// TestStoredPods checks that clients can read and change pods that were written
-// directly into etcd.
+// TestStoredPods checks that clients can read and change pods that StorePods has
+// written directly into etcd.
 func TestStoredPods(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)
@@ -94,7 +95,7 @@ func TestStoredPods(t *testing.T) {
 	}
 }
 
-// TestUser checks that a user without roles has no rights.
+// TestUser checks that a user to whom no role is bound has no rights.
 func TestUser(t *testing.T) {
 	client := server.ClientFor(t, server.User(t, "user-without-roles"))
 	err := client.List(t.Context(), &corev1.PodList{})
@@ -103,7 +104,7 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestLink checks that a cut ends open connections and prevents new ones, and that
+// TestLink checks that Cut ends open connections and prevents new ones, and that
 // clients can connect again after Restore.
 func TestLink(t *testing.T) {
 	link, config := server.Link(t, server.Config())
@@ -135,7 +136,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestGet checks that Get returns the output of `kubectl get`.
+// TestGet checks that Get returns the same output as `kubectl get`.
 func TestGet(t *testing.T) {
 	namespace := server.Namespace(t)
 	status := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}

@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Link is a TCP proxy before the API server. It can be cut, like the network
-// between a node and its control plane. It does not terminate TLS.
+// Link is a TCP proxy between clients and the API server. A test can cut it to
+// simulate a broken network between a node and its control plane. The proxy does
+// not terminate TLS.
 type Link struct {
 	address string // the address of the link
 	listen  Listen
@@ -25,8 +26,9 @@ type Link struct {
 	carrying sync.WaitGroup
 }
 
-// Link starts a link to the server in a configuration, and returns a copy of the
-// configuration for clients of the link. The link is cut when the test ends.
+// Link starts a link to the API server that config names. It also returns a copy of
+// config for clients that connect through the link. The link is cut when the test
+// ends.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
 	l, through, err := NewLink(config, net.Listen)
@@ -41,11 +43,12 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	return l, through
 }
 
-// Listen is net.Listen, or the same in another network namespace.
+// Listen opens a listener, like net.Listen, possibly in another network namespace.
 type Listen func(network, address string) (net.Listener, error)
 
-// NewLink is Link without a test. The caller cuts the link at the end. The link
-// listens on 127.0.0.1, in the network namespace of the function listen.
+// NewLink does the same as Link, but for programs that are not tests. The caller
+// cuts the link at the end. The link listens on 127.0.0.1, in the network namespace
+// in which listen opens listeners.
 func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)
 	if err != nil {
@@ -60,8 +63,8 @@ func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	return l, through, nil
 }
 
-// Cut closes every connection and stops listening until Restore. It does nothing
-// if the link is cut already.
+// Cut closes all connections and stops listening until Restore is called. It does
+// nothing if the link is already cut.
 func (l *Link) Cut() error {
 	l.mu.Lock()
 	var err error
@@ -81,7 +84,7 @@ func (l *Link) Cut() error {
 	return nil
 }
 
-// Restore listens again, at the same address as before.
+// Restore makes a cut link listen again at the same address as before.
 func (l *Link) Restore() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +100,7 @@ func (l *Link) Restore() error {
 	return nil
 }
 
-// accept forwards connections until the listener is closed.
+// accept accepts connections and forwards them until the listener is closed.
 func (l *Link) accept(listener net.Listener) {
 	for {
 		client, err := listener.Accept()
@@ -106,14 +109,15 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // The client sees that the server does not run.
+			_ = client.Close() // To the client, the server looks as if it does not run.
 			continue
 		}
 		l.carry(listener, client, server)
 	}
 }
 
-// carry copies data in both directions until either end closes.
+// carry copies data between two connections, in both directions, until either one
+// closes.
 func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,13 +129,13 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 		l.open[end] = struct{}{}
 		other := ends[1-i]
 		l.carrying.Go(func() {
-			_, _ = io.Copy(end, other) // The connection ends with or without an error.
+			_, _ = io.Copy(end, other) // However copying ends, the connection is closed below.
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, end := range ends {
 				if _, open := l.open[end]; open {
 					delete(l.open, end)
-					_ = end.Close() // The other direction ends with it.
+					_ = end.Close() // This also ends the other direction.
 				}
 			}
 		})
@@ -140,6 +144,6 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 
 func closeAll(connections []net.Conn) {
 	for _, connection := range connections {
-		_ = connection.Close() // No data was forwarded yet.
+		_ = connection.Close() // No data has been forwarded, so the error does not matter.
 	}
 }

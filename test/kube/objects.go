@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Scheme returns a scheme with the kinds of Kubernetes and of this project.
+// Scheme returns a scheme with the Kubernetes kinds and the kinds of this project.
 func Scheme() *runtime.Scheme {
 	known := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(known))
@@ -31,8 +31,8 @@ func (s *Server) Client(t testing.TB) client.WithWatch {
 	return s.ClientFor(t, s.environment.Config)
 }
 
-// ClientFor returns a client with the rights of the user in the configuration, and
-// without a cache.
+// ClientFor returns a client without a cache. The client has the rights of the user
+// in the configuration.
 func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 	t.Helper()
 	c, err := client.NewWithWatch(config, client.Options{Scheme: Scheme()})
@@ -43,7 +43,7 @@ func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 }
 
 // User creates a user and returns a configuration for its clients. The user has
-// only the rights of the roles that are bound to its name or its groups.
+// only the rights of the roles that are bound to its name or to its groups.
 func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, nil)
@@ -53,7 +53,8 @@ func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config 
 	return user.Config()
 }
 
-// Kubeconfig writes a kubeconfig file of an administrator and returns its path.
+// Kubeconfig writes a kubeconfig file for an administrator and returns the path of
+// the file.
 func (s *Server) Kubeconfig(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -63,8 +64,9 @@ func (s *Server) Kubeconfig(t testing.TB) string {
 	return path
 }
 
-// Namespace creates a namespace and returns its name. It remains after the test,
-// because no controller runs that could finish its deletion.
+// Namespace creates a namespace and returns its name. The namespace remains after
+// the test, because the controller that finishes the deletion of namespaces does
+// not run.
 func (s *Server) Namespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}

@@ -33,8 +33,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// startTimeout limits how long a server may take to start. A kube-apiserver takes
-// 5 s on an idle machine, but tests of other packages may run at the same time.
+// startTimeout limits the time that a server may take to start. A kube-apiserver
+// starts in 5 s on an idle machine, but other tests may run at the same time.
 const startTimeout = 2 * time.Minute
 
 // Server is a running kube-apiserver with its etcd.
@@ -43,8 +43,8 @@ type Server struct {
 	keeper      *keeper
 }
 
-// Main starts a server, sets *server to it, runs the tests and stops the server.
-// It returns the code for os.Exit.
+// Main starts a server, stores it in *server, runs the tests and stops the server.
+// It returns the exit code for os.Exit.
 func Main(m *testing.M, server **Server) int {
 	code, err := run(m, server)
 	if err != nil {
@@ -54,8 +54,8 @@ func Main(m *testing.M, server **Server) int {
 	return code
 }
 
-// withoutServer is the environment variable that hack/unit sets: the tests that
-// run do not use the server, and Main does not start it.
+// withoutServer is an environment variable that hack/unit sets when it runs only
+// tests that do not use the server. Main then does not start the server.
 const withoutServer = "SLUICE_TEST_WITHOUT_API_SERVER"
 
 func run(m *testing.M, server **Server) (code int, err error) {
@@ -71,8 +71,8 @@ func run(m *testing.M, server **Server) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Start starts a server. The caller stops it. If this process ends without that,
-// the server ends and its files are removed soon after.
+// Start starts a server. The caller stops it. If this process ends before that, the
+// server ends too, and its files are removed soon afterwards.
 func Start() (*Server, error) {
 	root, err := ProjectRoot()
 	if err != nil {
@@ -91,10 +91,12 @@ func Start() (*Server, error) {
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
-	// These paths take precedence over KUBEBUILDER_ASSETS.
+	// Run the scripts of the keeper. These paths take precedence over
+	// KUBEBUILDER_ASSETS.
 	environment.ControlPlane.Etcd = &envtest.Etcd{Path: keeper.binary("etcd"), DataDir: keeper.folder("etcd")}
-	// No controller creates service accounts, so this admission plugin would reject
-	// every Pod because its namespace has no default service account.
+	// Disable the admission plugin ServiceAccount. No controller creates service
+	// accounts here, so the plugin would reject every Pod: its namespace has no
+	// default service account.
 	server := environment.ControlPlane.GetAPIServer()
 	server.Path = keeper.binary("kube-apiserver")
 	server.CertDir = keeper.folder("kube-apiserver")
@@ -114,8 +116,8 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Restart kills the kube-apiserver and starts another one with the same etcd and at
-// the same address. Clients that watched have to relist, because the new server has
+// Restart kills the kube-apiserver and starts another one at the same address with
+// the same etcd. Clients that watch objects must relist, because the new server has
 // no history of changes.
 func (s *Server) Restart() error {
 	if err := s.keeper.kill("kube-apiserver"); err != nil {
@@ -131,11 +133,11 @@ func (s *Server) Restart() error {
 	return nil
 }
 
-// Pause stops the kube-apiserver with SIGSTOP until Resume. Its connections stay
-// open, but it does not respond.
+// Pause suspends the kube-apiserver with SIGSTOP until Resume is called. The
+// connections of the server stay open, but it does not reply.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume continues a paused kube-apiserver.
+// Resume lets a suspended kube-apiserver continue.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
@@ -149,8 +151,8 @@ func (s *Server) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// Folder creates a directory for files of the caller and returns its path. It is
-// removed with the server, even if this process is killed.
+// Folder creates a directory for the caller's files and returns its path. The
+// directory is removed together with the server, even if this process is killed.
 func (s *Server) Folder(name string) (string, error) {
 	path := filepath.Join(s.keeper.directory, name)
 	if err := os.Mkdir(path, 0o700); err != nil {
@@ -159,13 +161,13 @@ func (s *Server) Folder(name string) (string, error) {
 	return path, nil
 }
 
-// Config returns a configuration for clients with all rights. The caller may change
-// it.
+// Config returns a configuration for clients with all rights. It is a copy that the
+// caller may change.
 func (s *Server) Config() *rest.Config {
 	return rest.CopyConfig(s.environment.Config)
 }
 
-// ProjectRoot returns the directory of the project's go.mod.
+// ProjectRoot returns the directory that contains the project's go.mod.
 func ProjectRoot() (string, error) {
 	file, err := output("", "go", "env", "GOMOD")
 	if err != nil {
@@ -174,8 +176,8 @@ func ProjectRoot() (string, error) {
 	return filepath.Dir(file), nil
 }
 
-// assets returns the directory with kube-apiserver and etcd. It builds them if they
-// have not been built on this machine before.
+// assets returns the directory with the programs kube-apiserver and etcd. If they
+// have not been built on this machine before, assets builds them.
 func assets(root string) (string, error) {
 	directory, err := output(root, "go", "run", "./hack/kubeassets")
 	if err != nil {

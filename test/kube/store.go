@@ -16,13 +16,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 )
 
-// putsAtOnce is the number of objects in one request to etcd. etcd limits requests
-// to 128 operations and 1.5 MiB.
+// putsAtOnce is the number of pods that one request writes to etcd. etcd limits a
+// request to 128 operations and 1.5 MiB.
 const putsAtOnce = 64
 
-// StorePods writes pods, including their status, directly into etcd, in the format
-// in which the API server stores them. The pods are not validated and get no
-// defaults, so writing 100,000 of them takes one minute instead of eight.
+// StorePods writes pods with their status directly into etcd, in the format in
+// which the API server stores them. The API server neither validates these pods nor
+// adds defaults. Writing 100,000 pods therefore takes one minute instead of eight.
 func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) error {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -56,7 +56,7 @@ func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) erro
 	return commit()
 }
 
-// These types are the JSON of etcd's gRPC gateway, see
+// These types describe the JSON of etcd's gRPC gateway. See
 // https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway.
 type (
 	etcdTransaction struct {
@@ -65,7 +65,7 @@ type (
 	etcdOperation struct {
 		Put etcdPut `json:"requestPut"`
 	}
-	// Package encoding/json writes bytes in base64, as the gateway requires.
+	// encoding/json encodes byte slices in base64, which the gateway requires.
 	etcdPut struct {
 		Key   []byte `json:"key"`
 		Value []byte `json:"value"`

@@ -13,15 +13,15 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tableType is the media type with which kubectl requests a table from the API
-// server.
+// tableType is the media type with which kubectl requests objects as a table.
 const tableType = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
-// Get returns the output of `kubectl get` for the objects of a resource, such as
-// "nodeenforcers". It includes the objects of a namespace, or of the cluster if the
-// namespace is empty. If there are names, it includes only objects with these.
-// With wide it returns the output of `kubectl get -o wide`. Ages are printed as
-// AGE, because they depend on the time of the test.
+// Get returns the output that `kubectl get` prints for a resource, such as
+// "nodeenforcers". The output lists the objects in a namespace, or cluster-scoped
+// objects if the namespace is empty. If names are given, it lists only the objects
+// with these names. If wide is true, Get returns the output of `kubectl get -o
+// wide`. Get prints "AGE" instead of each age, because ages depend on the time at
+// which the test runs.
 func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespace string, wide bool, names ...string) string {
 	t.Helper()
 	group := resource.GroupVersion()
@@ -48,7 +48,7 @@ func format(table *metav1.Table, wide bool, names []string) string {
 		wanted[name] = true
 	}
 	var out bytes.Buffer
-	// kubectl uses this padding.
+	// kubectl uses the same padding.
 	writer := tabwriter.NewWriter(&out, 6, 4, 3, ' ', 0)
 	line := func(cell func(i int) any) {
 		var cells []string

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// FreeAddress returns a local address on which no program listens.
+// FreeAddress returns a TCP address on the loopback interface on which no program
+// listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -20,7 +21,8 @@ func FreeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Fetch returns the body of a response with status 200.
+// Fetch requests a URL and returns the body. It returns an error unless the status
+// is 200.
 func Fetch(url string) (body string, err error) {
 	response, err := http.Get(url)
 	if err != nil {

@@ -6,13 +6,13 @@ import (
 	"github.com/ti-mo/conntrack"
 )
 
-// FlushConnections deletes all entries of the host's connection tracking, as
-// conntrack -F does.
+// FlushConnections deletes all connection tracking entries of the host, like
+// `conntrack -F`.
 func (h *Host) FlushConnections() error {
 	return h.tracking("flushing", func(c *conntrack.Conn) error { return c.Flush() })
 }
 
-// Connections lists the entries of the host's connection tracking.
+// Connections returns all connection tracking entries of the host.
 func (h *Host) Connections() ([]conntrack.Flow, error) {
 	var out []conntrack.Flow
 	err := h.tracking("listing", func(c *conntrack.Conn) (err error) {

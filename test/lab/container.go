@@ -13,29 +13,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Container describes a process that sees as much of the machine as a container in
-// the host network: a read-only root file system that contains one program, and
-// only the privileges that are named here.
+// Container describes a process that is as restricted as a container in the host
+// network: its root file system is read-only and contains a single program, and the
+// process has only the privileges that the fields grant.
 type Container struct {
-	// Program is the path on this machine. In the container it is Command[0].
+	// Program is the path of the program on this machine. In the container, the path
+	// of the program is Command[0].
 	Program string
 	Command []string
 	Env     []string
 	User    uint32
 	Group   uint32
-	// Capabilities are numbers from linux/capability.h.
+	// Capabilities contains capability numbers from linux/capability.h.
 	Capabilities []uintptr
-	// Mounts maps paths in the container to folders of this machine.
+	// Mounts maps paths in the container to directories of this machine.
 	Mounts map[string]Mount
 }
 
-// Mount is a folder of this machine.
+// Mount is a directory of this machine that is mounted in a container.
 type Mount struct {
 	Folder   string
 	ReadOnly bool
 }
 
-// Cmd returns the command of the container, to be started by StartContainer.
+// Cmd returns a command that StartContainer can start in the container. The caller
+// can set its standard input and output first.
 func (c *Container) Cmd() *exec.Cmd {
 	return &exec.Cmd{
 		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/",
@@ -45,8 +47,8 @@ func (c *Container) Cmd() *exec.Cmd {
 	}
 }
 
-// StartContainer starts a container in the namespace with the command that Cmd
-// returned. The caller waits until the command ends. The kernel kills it when
+// StartContainer starts a container in the namespace. cmd must be a result of
+// c.Cmd. The caller waits until the command ends. The kernel kills the command when
 // this process ends.
 func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	started := make(chan error)
@@ -57,17 +59,19 @@ func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	return nil
 }
 
-// containerRoot is a folder that every system has (FHS 3.0, 3.12). The root of a
-// container is mounted there in the mount namespace of its thread alone.
+// containerRoot is the mount point of a container's root file system. Every system
+// has this directory (FHS 3.0, section 3.12). The mount is visible only in the
+// mount namespace of the thread that starts the container.
 const containerRoot = "/mnt"
 
-// startContainer prepares a thread, starts the container on it, and ends the thread
-// with the container, because nothing else can run on that thread any more.
+// startContainer changes the namespaces and privileges of its thread, starts the
+// container on the thread, and waits until the container ends. Then the thread ends
+// too, because other goroutines must not run with these namespaces and privileges.
 func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The main thread of a process never ends. It waits here while another thread
-		// is used.
+		// The main thread of a process cannot end. If this goroutine runs on the main
+		// thread, it waits until another thread has done the work.
 		done := make(chan struct{})
 		go func() { defer close(done); n.startContainer(c, cmd, started) }()
 		<-done
@@ -91,8 +95,8 @@ func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- e
 	}
 }
 
-// waitForEnd waits until a process has ended. It leaves the exit status to the
-// parent.
+// waitForEnd waits until a process has ended. It does not reap the process, so that
+// (*exec.Cmd).Wait can still read the exit status.
 func waitForEnd(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -161,14 +165,15 @@ func bind(from, to string) error {
 	return nil
 }
 
-// setReadOnly needs Linux 5.12.
+// setReadOnly makes a mount read-only. It needs Linux 5.12.
 func setReadOnly(path string, flags uint) error {
 	err := unix.MountSetattr(unix.AT_FDCWD, path, flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges limits the capabilities of processes that the thread starts to
-// keep, and prevents them from gaining others.
+// dropPrivileges limits the thread's capability bounding set to keep and sets
+// no_new_privs. Processes that the thread starts therefore cannot gain other
+// capabilities.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {
@@ -176,7 +181,8 @@ func dropPrivileges(keep []uintptr) error {
 		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
-			// The kernel has no capability with this number or a higher one.
+			// The kernel returns this error for the first number after its last
+			// capability.
 			break
 		}
 		if err != nil {

@@ -33,15 +33,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// held describes the lab of a holder process.
+// held describes the lab that a holder process has created.
 type held struct {
 	Inodes   []uint64
 	Process  int
 	StateDir string
 }
 
-// hold makes a lab with everything that a lab can contain, writes its description,
-// and waits.
+// hold creates a lab that contains every kind of resource, writes its description
+// to standard output, and waits to be killed.
 func hold() error {
 	l, err := lab.New()
 	if err != nil {
@@ -168,9 +168,9 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 	return found
 }
 
-// wantReleased waits until each namespace has been gone at least once. It checks
-// each on its own, because the kernel may assign its number to a namespace of a
-// test that runs at the same time.
+// wantReleased waits until the kernel has released each namespace. It checks each
+// inode number separately until the number is unused for the first time, because
+// the kernel may then assign the number to a namespace of a parallel test.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
 	eventually.True(t, "the namespaces are gone", func() bool {

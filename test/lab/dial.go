@@ -14,10 +14,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Dial opens a TCP connection, or a connected UDP socket, from a host. The kernel
-// chooses the source address unless src is valid. The zone of a link-local address
-// is the number of an interface of the host. The error wraps the kernel's errno,
-// or os.ErrDeadlineExceeded if the context ended first.
+// Dial opens a TCP connection or a connected UDP socket from a host. If src is not
+// valid, the kernel chooses the source address. The zone of a link-local address is
+// the index of one of the host's interfaces. The returned error wraps the errno of
+// the kernel, or os.ErrDeadlineExceeded if the context ended first.
 func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	conn, err := h.dial(ctx, protocol, src, dst)
 	if err != nil {
@@ -26,8 +26,8 @@ func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr,
 	return conn, nil
 }
 
-// dial needs the thread of the namespace only to create the socket, so any number
-// of dials can wait at the same time.
+// dial uses the thread of the namespace only to create the socket, so that any
+// number of calls can wait for connections at the same time.
 func (h *Host) dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	var kind int
 	switch protocol {
@@ -74,7 +74,8 @@ func start(fd int, src netip.Addr, dst netip.AddrPort) error {
 	return nil
 }
 
-// finish waits until the socket is connected or has an error.
+// finish waits until a non-blocking socket is connected, or returns the error of
+// the connection.
 func finish(ctx context.Context, file *os.File) error {
 	defer endWith(ctx, file)()
 	raw, err := file.SyscallConn()
@@ -101,8 +102,8 @@ func finish(ctx context.Context, file *os.File) error {
 	return outcome
 }
 
-// endWith interrupts waiting reads and writes when the context ends. The returned
-// function cancels this.
+// endWith makes waiting reads and writes fail when the context ends. The caller
+// cancels this effect with the returned function.
 func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }
@@ -111,7 +112,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
-	// Namespaces have different interface names, so a zone is a number.
+	// The zone is a number, because each namespace has its own interface names.
 	zone, _ := strconv.ParseUint(a.Addr().Zone(), 10, 32)
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(zone)}
 }

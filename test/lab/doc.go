@@ -1,5 +1,5 @@
 // Package lab builds nodes and their pods out of network namespaces, so that tests
-// can send real packets on a machine that has nothing but Linux and root.
+// can send real packets. It needs only Linux and root.
 //
 //	+--------------------- outside ----------------------+
 //	|  lo: any address that exists outside the nodes   |

@@ -11,26 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The default routes of a host point to a gateway, which has the addresses of the
-// other end of its uplink. A node has links of both kinds. The gateways differ,
-// because a kernel does not reply to an ARP request that comes from one of its own
-// addresses.
+// The default route of a host leads to a gateway: to podGateway on a pod, and to
+// nodeGateway on a node. The host at the other end of the link has the gateway's
+// addresses. The IPv4 addresses of the two gateways differ, because a node has
+// links of both kinds, and a kernel does not reply to an ARP request from one of
+// its own addresses.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
 )
 
-// gateway has an address of each family.
+// gateway contains the IPv4 and the IPv6 address of a gateway.
 type gateway [2]netip.Prefix
 
-// uplink is the name of a host's interface to the host above it.
+// uplink is the name of a host's interface that leads to the host above: from a pod
+// to its node, and from a node to the outside host.
 const uplink = "eth0"
 
-// Host is a namespace with addresses: a node, a pod or the outside.
+// Host is a network namespace with addresses. It represents a node, a pod or the
+// outside host.
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
-	// ports is the number of hosts that were ever attached below.
+	// ports counts the hosts that were attached below this host, including removed
+	// ones.
 	ports int
 
 	mu      sync.Mutex
@@ -51,8 +55,8 @@ func (h *Host) Close() {
 // Addresses returns the addresses of the host.
 func (h *Host) Addresses() []netip.Addr { return slices.Clone(h.addresses) }
 
-// Address returns the first address of the host that has the family of like, and
-// whether there is one.
+// Address returns the host's first address of the same family as like. It returns
+// false if the host has no such address.
 func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	for _, a := range h.addresses {
 		if a.Is4() == like.Is4() {
@@ -62,8 +66,8 @@ func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// settings make a host use addresses at once, reply to pings, and accept packets
-// regardless of their source.
+// settings are the network settings of a host: it uses new addresses at once,
+// replies to pings, and accepts packets with any source address.
 var settings = [][2]string{
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -73,7 +77,7 @@ var settings = [][2]string{
 	{"net/ipv6/conf/default/accept_dad", "0"},
 	{"net/ipv6/conf/default/accept_ra", "0"},
 	{"net/ipv4/ping_group_range", "0 2147483647"},
-	// ICMP errors must not wait for a token of the rate limit.
+	// Send ICMP errors without a rate limit.
 	{"net/ipv4/icmp_ratelimit", "0"},
 	{"net/ipv6/icmp/ratelimit", "0"},
 }
@@ -84,7 +88,8 @@ var forwarding = [][2]string{
 	{"net/ipv6/conf/default/forwarding", "1"},
 }
 
-// newHost makes a host without links. If routes is set, it forwards packets.
+// newHost creates a host without links. If routes is true, the host forwards
+// packets.
 func newHost(name string, routes bool) (*Host, error) {
 	ns, err := newNamespace(name)
 	if err != nil {
@@ -115,9 +120,10 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below makes a host under this one: a veth pair, the addresses, and the routes
-// between the two. It also returns the name of the upper end of the pair, which is
-// the kind and a number.
+// below creates a host under this one: the child's namespace, a veth pair, the
+// child's addresses, and the routes between both hosts. It also returns the name of
+// the pair's interface in the upper host, which is kind and a number, such as
+// pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -140,14 +146,15 @@ func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (chi
 	return child, port, nil
 }
 
-// firstPort is the first interface number of a port. It keeps the numbers of ports
-// different from those of uplinks. If both ends of a veth pair have the same
-// number, the kernel takes them for one interface, and may delay its carrier by up
-// to a second (linkwatch_urgent_event in net/core/link_watch.c). Until then its IPv6
-// addresses do not work.
+// firstPort is the index of the first port, a port being the upper interface of a
+// veth pair. It is large enough that ports and uplinks never have the same index.
+// If both ends of a veth pair had the same index, the kernel would treat them as
+// one interface and might delay its carrier by up to a second
+// (linkwatch_urgent_event in net/core/link_watch.c). Without a carrier, the IPv6
+// addresses of the interface do not work.
 const firstPort = 100
 
-// plug makes the veth pair. It runs in the upper host.
+// plug creates the veth pair between two hosts. It must run in the upper host.
 func plug(port string, index, childFD int, by gateway) error {
 	link := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: port, Index: index},
@@ -166,8 +173,8 @@ func plug(port string, index, childFD int, by gateway) error {
 	return nil
 }
 
-// configure adds addresses and default routes to the lower end. It runs in the
-// lower host.
+// configure adds the addresses and the default routes to the uplink. It must run in
+// the lower host.
 func configure(addresses []netip.Addr, by gateway) error {
 	link, err := netlink.LinkByName(uplink)
 	if err != nil {
@@ -198,8 +205,9 @@ func configure(addresses []netip.Addr, by gateway) error {
 	return nil
 }
 
-// route adds routes to prefixes through a port, and through a gateway if one is
-// given. Packets from this host itself get its first address as their source.
+// route adds routes to prefixes through a port and, if gateway is valid, through a
+// gateway. Packets that the host itself sends over these routes have its first
+// address as their source.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)
@@ -224,9 +232,9 @@ func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error 
 	})
 }
 
-// addAddresses disables duplicate address detection, so that an IPv6 address can
-// be used at once. An IPv4 address with link scope is never the source of a packet
-// on another link.
+// addAddresses adds addresses to an interface without duplicate address detection,
+// so that IPv6 addresses can be used at once. If scope is link, the kernel never
+// uses an IPv4 address as the source of packets on other interfaces.
 func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
 	for _, p := range prefixes {
 		addr := &netlink.Addr{IPNet: ipNet(p), Scope: int(scope)}

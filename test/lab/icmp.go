@@ -27,9 +27,9 @@ const (
 )
 
 // DialEcho opens a socket for ICMP or ICMPv6 echo requests (icmp(7),
-// net.ipv4.ping_group_range). The kernel assigns an identifier to each socket, and
-// the kernel of the other end replies. The kernel chooses the source address unless
-// src is valid.
+// net.ipv4.ping_group_range). The kernel assigns an identifier to each socket. The
+// kernel of the destination replies to the requests. If src is not valid, the
+// kernel chooses the source address.
 func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if dst.Is6() {
@@ -53,8 +53,8 @@ func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-// Echo sends one echo request and reads until its reply arrives. The caller sets
-// deadlines.
+// Echo sends one echo request and waits until the reply to this request arrives.
+// The caller sets the deadlines of conn.
 func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	request, reply := byte(echoRequest4), byte(echoReply4)
 	if dst.Is6() {
@@ -79,7 +79,7 @@ func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	}
 }
 
-// probeEcho sends a request repeatedly until a reply arrives.
+// probeEcho repeats an echo request until a reply arrives.
 func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.DialEcho(src, dst)
 	if err != nil {
@@ -100,8 +100,9 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends an ICMP error which reports that the port of dst is closed, as
-// if a datagram from src had arrived there. The host must have the address from.
+// SendUnreachable sends an ICMP error with the content "port unreachable", as if a
+// datagram from src had arrived at dst and dst were closed. The error's source is
+// the address from, which the host must have.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
 	if from.Is6() {
@@ -109,7 +110,8 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	}
 	message = append(message, datagram(src, dst)...)
 	if from.Is4() {
-		// For ICMPv6 the kernel adds the checksum.
+		// The kernel computes the checksum of ICMPv6 messages, but not of ICMP
+		// messages.
 		binary.BigEndian.PutUint16(message[2:], checksum(message))
 	}
 	conn, err := h.dialRaw(protocol, from, src.Addr())
@@ -123,7 +125,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	return nil
 }
 
-// datagram returns an empty UDP packet with its IP header.
+// datagram returns a UDP datagram without payload, with its IP header.
 func datagram(src, dst netip.AddrPort) []byte {
 	const header4, header = 20, 8
 	b := []byte{0x60, 0, 0, 0, 0, header, byte(flow.UDP), 64}

@@ -10,15 +10,16 @@ import (
 
 // Lab is a network of hosts. Some of them are nodes with pods.
 type Lab struct {
-	// Outside is the host outside of every node. It routes packets between nodes, and
-	// has the addresses that AddAddress adds.
+	// Outside is the host outside of all nodes. It routes packets between the nodes.
+	// AddAddress assigns more addresses to it, which then represent hosts outside the
+	// cluster.
 	Outside *Host
 	nodes   []*Node
 }
 
-// New makes a lab without nodes. The outside has 192.168.126.254 and
-// fd00:192:168:126::fe, so that it can exchange packets with every host. The error
-// is ErrNotRoot if the user may not make namespaces.
+// New creates a lab without nodes. The outside host has the addresses
+// 192.168.126.254 and fd00:192:168:126::fe, so that every host can exchange packets
+// with it. New returns ErrNotRoot if the user may not create network namespaces.
 func New() (*Lab, error) {
 	outside, err := newHost("outside", true)
 	if err != nil {
@@ -32,7 +33,7 @@ func New() (*Lab, error) {
 	return l, nil
 }
 
-// AddAddress adds addresses to the outside.
+// AddAddress adds addresses to the outside host.
 func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	err := l.Outside.Do(func() error {
 		lo, err := netlink.LinkByName("lo")
@@ -48,8 +49,8 @@ func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	return nil
 }
 
-// Close removes everything. Resources that processes of the lab still hold are
-// removed when these processes end.
+// Close removes the lab. The kernel removes resources that processes of the lab
+// still use when these processes end.
 func (l *Lab) Close() {
 	for _, n := range l.nodes {
 		n.close()
@@ -61,9 +62,9 @@ func (l *Lab) Close() {
 type Node struct {
 	*Host
 	lab *Lab
-	// port is the name of the node's port in the outside.
+	// port is the name of the interface in the outside host that leads to the node.
 	port string
-	// cidrs are the ranges of the addresses that AddPod assigns.
+	// cidrs contains the ranges from which AddPod assigns addresses.
 	cidrs []netip.Prefix
 	next  []netip.Addr
 	pods  []*Pod
@@ -72,14 +73,14 @@ type Node struct {
 // Pod is a host on a node.
 type Pod struct {
 	*Host
-	// Interface is the name of the node's end of the pod's veth pair.
+	// Interface is the name of the pod's veth interface in the node.
 	Interface string
 	routed    []netip.Prefix
 }
 
-// AddNode makes a node. Without addresses, the N-th node has 192.168.126.N and
-// fd00:192:168:126::N. The ranges of its pods are 10.244.N.0/24 and
-// fd00:10:244:N::/64.
+// AddNode creates a node. If no addresses are given, node number N gets the
+// addresses 192.168.126.N and fd00:192:168:126::N. The pods of node number N get
+// addresses in 10.244.N.0/24 and fd00:10:244:N::/64.
 func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	number := len(l.nodes) + 1
 	if number > 253 {
@@ -99,7 +100,8 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 		netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(number), 0}), 24),
 		netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%d::/64", number)),
 	}}
-	// Leave out the first address of a range, as most CNI plugins do.
+	// Do not assign the first address of a range, which most CNI plugins reserve for
+	// the gateway.
 	for _, c := range n.cidrs {
 		n.next = append(n.next, c.Addr().Next().Next())
 	}
@@ -107,8 +109,8 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromOutside(n.cidrs)
 }
 
-// fromOutside adds routes to prefixes to the outside host. They lead through the
-// node.
+// fromOutside adds routes to the outside host, so that packets to these prefixes go
+// through the node.
 func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())
@@ -122,9 +124,9 @@ func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	return nil
 }
 
-// AddPod adds a pod to the node. Without addresses, the pod gets the next free ones
-// of the node's ranges, IPv4 first. Addresses that are given may be outside of
-// these ranges.
+// AddPod creates a pod on the node. If no addresses are given, the pod gets the
+// next free address of each range, IPv4 first. Given addresses need not be in these
+// ranges.
 func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	if len(addresses) == 0 {
 		var err error
@@ -150,7 +152,7 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	return pod, nil
 }
 
-// allocate returns a free address of each range.
+// allocate returns the next free address of each range.
 func (n *Node) allocate() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for i, c := range n.cidrs {
@@ -171,8 +173,8 @@ func (n *Node) taken(a netip.Addr) bool {
 	return slices.ContainsFunc(n.pods, func(p *Pod) bool { return slices.Contains(p.addresses, a) })
 }
 
-// RemovePod removes a pod. Its interface, addresses and routes are gone when
-// RemovePod returns.
+// RemovePod removes a pod. When RemovePod returns, the pod's interface, addresses
+// and routes are removed too.
 func (n *Node) RemovePod(pod *Pod) error {
 	err := n.Do(func() error {
 		link, err := netlink.LinkByName(pod.Interface)

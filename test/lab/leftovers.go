@@ -20,9 +20,10 @@ func (l *Lab) Inodes() []uint64 {
 	return out
 }
 
-// Leftovers returns the paths of everything in /proc that keeps one of the network
-// namespaces alive: threads in it, and file descriptors and mounts of it, of any
-// process. A namespace without any of these is gone, with its interfaces and rules.
+// Leftovers returns the /proc paths of everything that keeps one of the network
+// namespaces alive: threads in a namespace and open file descriptors of any
+// process, and mounts in the mount namespace of this process. If Leftovers returns
+// nothing, the kernel has removed the namespaces with their interfaces and rules.
 func Leftovers(inodes []uint64) ([]string, error) {
 	links := make([]string, len(inodes))
 	for i, inode := range inodes {
@@ -35,7 +36,8 @@ func Leftovers(inodes []uint64) ([]string, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			// Processes and descriptors may disappear meanwhile.
+			// Ignore errors: processes and descriptors may disappear between the two
+			// calls.
 			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
 				found = append(found, path)
 			}

@@ -15,17 +15,18 @@ import (
 
 // The errors of this package.
 var (
-	// ErrNotRoot means that this user may not make network namespaces.
+	// ErrNotRoot means that the user of this process may not create network
+	// namespaces.
 	ErrNotRoot = errors.New("network namespaces need root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run as root")
-	// ErrClosed means that the namespace was closed.
+	// ErrClosed means that the namespace has been closed.
 	ErrClosed = errors.New("network namespace is closed")
 )
 
-// Namespace is a network namespace with its own thread. It exists until Close, or
-// until the process ends.
+// Namespace is a network namespace with a thread that runs in it. The namespace
+// exists until Close is called or the process ends.
 type Namespace struct {
 	name string
-	// fd refers to the namespace, so that interfaces can be moved into it.
+	// fd refers to the namespace. It is used to move interfaces into the namespace.
 	fd    int
 	inode uint64
 
@@ -35,7 +36,7 @@ type Namespace struct {
 	once  sync.Once
 }
 
-// newNamespace makes a namespace. The name is only for messages.
+// newNamespace creates a namespace. Only messages use the name.
 func newNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name, calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
@@ -46,10 +47,11 @@ func newNamespace(name string) (*Namespace, error) {
 	return n, nil
 }
 
-// live runs calls on one thread in the namespace. The thread is never unlocked, so
-// it ends with the goroutine, and the processes that it started end with it. The
-// main thread of the process is not suitable: the Go runtime parks it forever
-// instead of ending it. So live blocks the main thread while it uses another one.
+// live runs calls on one thread in the namespace. The thread stays locked to the
+// goroutine, so that it ends with the goroutine. The processes that the thread has
+// started are then killed. The main thread of the process is unsuitable, because
+// the Go runtime never ends it. If live starts on the main thread, it therefore
+// waits there while it uses another thread.
 func (n *Namespace) live(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -105,17 +107,17 @@ func openOwnNamespace() (int, error) {
 	return fd, nil
 }
 
-// Name returns the name of the namespace in messages.
+// Name returns the name that messages use for the namespace.
 func (n *Namespace) Name() string { return n.name }
 
-// Inode returns the number that identifies the namespace in /proc/PID/ns/net:
-// "net:[INODE]".
+// Inode returns the inode number of the namespace. The link /proc/PID/ns/net of a
+// process in the namespace contains this number: "net:[INODE]".
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// Do runs a function on a thread in the namespace and waits for it. Calls run one
-// after the other. Sockets that the function opens stay in the namespace and may be
-// used by any goroutine. Goroutines that it starts are not in the namespace. The
-// function must return; it must not call t.Fatal or runtime.Goexit.
+// Do runs call on the thread of the namespace and returns its error. Calls run one
+// after the other. Sockets that call opens stay in the namespace, and any goroutine
+// may use them. Goroutines that call starts do not run in the namespace. call must
+// return; it must not call t.Fatal or runtime.Goexit.
 func (n *Namespace) Do(call func() error) error {
 	var err error
 	ran := make(chan struct{})
@@ -128,21 +130,22 @@ func (n *Namespace) Do(call func() error) error {
 	}
 }
 
-// Start starts a process in the namespace. The kernel kills it when the namespace
-// is closed or this process ends. Until then the caller stops it and waits for it as
-// usual.
+// Start starts a process in the namespace. The caller stops the process and waits
+// for it as usual. The kernel kills the process when the namespace is closed or
+// when this process ends.
 func (n *Namespace) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	// The kernel sends the signal when the starting thread ends, not the starting
-	// process (prctl(2), PR_SET_PDEATHSIG). The thread of the namespace lives as long
-	// as the namespace.
+	// The kernel sends the signal when the thread ends that started the process, not
+	// when the whole parent process ends (prctl(2), PR_SET_PDEATHSIG). The thread of
+	// the namespace exists as long as the namespace.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return n.Do(cmd.Start)
 }
 
-// Sysctl changes a network setting of the namespace, such as net/ipv4/ip_forward.
+// Sysctl changes a network setting in the namespace. An example of a name is
+// net/ipv4/ip_forward.
 func (n *Namespace) Sysctl(name, value string) error {
 	return n.Do(func() error { return sysctl(name, value) })
 }
@@ -155,9 +158,9 @@ func sysctl(name, value string) error {
 	return nil
 }
 
-// Close removes the namespace. The kernel removes its interfaces, rules and
-// connections when the last socket in it is closed. Processes that were started in
-// it are killed.
+// Close closes the namespace and kills the processes that were started in it. The
+// kernel removes the namespace's interfaces, rules and connections when the last
+// socket in the namespace is closed.
 func (n *Namespace) Close() {
 	n.once.Do(func() { close(n.quit) })
 	<-n.done

@@ -18,15 +18,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Result is the result of a probe.
+// Result describes what happened to the packets of a probe.
 type Result uint8
 
 // The results.
 const (
-	// TimedOut means that no reply arrived in time, because something dropped the
-	// packets.
+	// TimedOut means that no reply arrived in time: packets were dropped on the way.
 	TimedOut Result = iota
-	// Connected means that a server at the other end replied.
+	// Connected means that the server replied.
 	Connected
 	// Rejected means that a TCP reset or an ICMP error arrived.
 	Rejected
@@ -44,12 +43,12 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for its reply. For ICMP and ICMPv6
-// it sends echo requests, which every host replies to. Protocols without ports
-// ignore the port. The kernel chooses the source address unless src is valid. If a
-// protocol does not repeat packets, Probe sends three during the timeout. An error
-// means that the lab failed or the context ended. What happened to the packets is
-// in the result.
+// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6
+// it sends echo requests, to which every host replies. For protocols without ports
+// it ignores the port of dst. If src is not valid, the kernel chooses the source
+// address. If the protocol itself does not repeat lost packets, Probe sends three
+// packets during the timeout. The result describes what happened to the packets. An
+// error means that the lab failed or that the context ended.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -69,8 +68,9 @@ func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 	}
 }
 
-// rejections are the errors of connect(2), recv(2) and send(2) after a packet was
-// rejected. EPERM means that the output hook of the host itself dropped it.
+// rejections contains the errors that connect(2), recv(2) and send(2) return after
+// a packet was rejected. The kernel returns EPERM if an output rule on the sending
+// host dropped the packet.
 var rejections = []unix.Errno{
 	unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EPERM, unix.ENOPROTOOPT,
 }
@@ -105,7 +105,8 @@ func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 
 const datagrams = 3
 
-// exchange sends a number repeatedly until it comes back.
+// exchange repeats a random number in datagrams until the server has returned the
+// number.
 func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 	number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	reply := make([]byte, len(number))

@@ -11,19 +11,19 @@ import (
 )
 
 // rawConn is a raw socket (raw(7)) that is connected to an address. It sends and
-// receives the content after the IP header, and reports ICMP errors.
+// receives packets without their IP header, and reports ICMP errors.
 type rawConn struct{ *net.IPConn }
 
-// Read reads one packet without its IP header. The buffer must have room for the
-// header too.
+// Read reads one packet and returns its content without the IP header. The buffer
+// must have room for the header too.
 func (c rawConn) Read(b []byte) (int, error) {
-	// Unlike Read of a net.IPConn, ReadFromIP removes the header.
+	// ReadFromIP removes the IP header, but Read of a net.IPConn does not.
 	n, _, err := c.ReadFromIP(b)
 	return n, err
 }
 
-// dialRaw connects a raw socket. The kernel chooses the source address unless src
-// is valid.
+// dialRaw opens a raw socket and connects it to dst. If src is not valid, the
+// kernel chooses the source address.
 func (h *Host) dialRaw(protocol flow.Protocol, src, dst netip.Addr) (rawConn, error) {
 	var local *net.IPAddr
 	if src.IsValid() {
@@ -48,9 +48,9 @@ func rawNetwork(protocol flow.Protocol, like netip.Addr) string {
 	return fmt.Sprintf("ip6:%d", uint8(protocol))
 }
 
-// Without ports, a protocol does not distinguish clients from servers. The first
-// byte of a packet does, so that two hosts with servers do not reply to each
-// other's replies.
+// In a protocol without ports, every raw socket of a host receives requests and
+// replies alike. The first byte of a packet therefore marks it as a request or a
+// reply. Otherwise two hosts with servers would reply to each other's replies.
 const (
 	request = '?'
 	reply   = '!'
@@ -59,7 +59,7 @@ const (
 // requester is a rawConn that sends requests and receives replies.
 type requester struct{ rawConn }
 
-// Read skips packets that are not replies.
+// Read returns the content of the next reply. It skips other packets.
 func (c requester) Read(b []byte) (int, error) {
 	buf := make([]byte, 1<<11)
 	for {
@@ -81,8 +81,8 @@ func (c requester) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SendRaw sends one packet with the given content after the IP header. It does not
-// wait for a reply.
+// SendRaw sends one packet without waiting for a reply. The packet consists of an
+// IP header, which the kernel adds, and content.
 func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) error {
 	conn, err := h.dialRaw(protocol, netip.Addr{}, dst)
 	if err != nil {
@@ -95,7 +95,8 @@ func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) e
 	return nil
 }
 
-// probeRaw exchanges a number with a server of a protocol without ports.
+// probeRaw sends a number to a server of a protocol without ports and waits until
+// the server has returned the number.
 func (h *Host) probeRaw(ctx context.Context, protocol flow.Protocol, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.dialRaw(protocol, src, dst)
 	if err != nil {
@@ -106,7 +107,7 @@ func (h *Host) probeRaw(ctx context.Context, protocol flow.Protocol, src, dst ne
 	return exchange(ctx, requester{conn}, again)
 }
 
-// echoRaw replies to each request with its content.
+// echoRaw replies to each request with the content of the request.
 func (s *Server) echoRaw(c *net.IPConn) {
 	buf := make([]byte, 1<<16)
 	for {
@@ -119,6 +120,6 @@ func (s *Server) echoRaw(c *net.IPConn) {
 		}
 		s.served.Add(1)
 		buf[0] = reply
-		_, _ = c.WriteToIP(buf[:n], from) // The packet may be rejected. The client notices.
+		_, _ = c.WriteToIP(buf[:n], from) // If the reply is rejected, the client gets no reply.
 	}
 }

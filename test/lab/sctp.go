@@ -14,10 +14,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// For SCTP, the lab exchanges the first two packets of an association over raw
-// sockets, because many kernels have no SCTP. A client sends an INIT chunk, and a
-// server replies with INIT ACK (RFC 9260, sections 3.3.2 and 3.3.3). For connection
-// tracking and rules this is the start of a real association.
+// For SCTP, the lab exchanges only the first two packets of an association, over
+// raw sockets, because many kernels do not support SCTP. A client sends an INIT
+// chunk, and a server replies with an INIT ACK chunk (RFC 9260, sections 3.3.2 and
+// 3.3.3). Connection tracking and rules treat these packets like the start of a
+// real association.
 //
 //	 0                 2                 4 bytes
 //	+-----------------+-----------------+
@@ -38,16 +39,17 @@ const (
 	chunkHeader = 12
 	initLength  = 20
 	initPacket  = chunkHeader + initLength
-	// cookieParameter is the type of the state cookie, which INIT ACK must contain.
+	// cookieParameter is the type of the state cookie, a parameter that INIT ACK must
+	// contain.
 	cookieParameter = 7
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// initChunk is the content of an INIT or INIT ACK.
+// initChunk contains the fields of an INIT or INIT ACK chunk.
 type initChunk struct {
 	source, destination uint16
-	// verification is the receiver's tag, tag the sender's.
+	// verification is the tag of the receiver, and tag the tag of the sender.
 	verification, tag uint32
 	kind              byte
 }
@@ -73,7 +75,8 @@ func (c initChunk) packet() []byte {
 	b = binary.BigEndian.AppendUint16(b, 1)
 	b = binary.BigEndian.AppendUint32(b, c.tag)
 	b = append(b, cookie...)
-	// The checksum is sent with its lowest byte first (RFC 9260, appendix A).
+	// The checksum is in little-endian order, unlike all other fields (RFC 9260,
+	// appendix A).
 	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, castagnoli))
 	return b
 }
@@ -92,7 +95,7 @@ func parseInit(b []byte) (initChunk, bool) {
 	}, true
 }
 
-// probeSCTP sends INIT repeatedly until INIT ACK arrives.
+// probeSCTP repeats INIT until an INIT ACK arrives.
 func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort, again time.Duration) error {
 	conn, err := h.dialRaw(flow.SCTP, src, dst.Addr())
 	if err != nil {
@@ -119,11 +122,13 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 	}
 }
 
-// ephemeralPort returns a port that no server listens on.
+// ephemeralPort returns a random port of the ephemeral range, which servers do not
+// use.
 func ephemeralPort() uint16 { return uint16(32768 + rand.IntN(28000)) }
 
-// await reads until the reply arrives. A raw socket receives every packet of its
-// peer, including packets for other sockets.
+// await reads packets until the reply to the chunk arrives. A raw socket also
+// receives the packets that the peer sends to other sockets; await ignores these
+// packets.
 func (c initChunk) await(conn net.Conn, buf []byte) error {
 	for {
 		n, err := conn.Read(buf)
@@ -136,7 +141,7 @@ func (c initChunk) await(conn net.Conn, buf []byte) error {
 	}
 }
 
-// associate replies with INIT ACK to each INIT for a port.
+// associate replies with INIT ACK to each INIT that a client sends to the port.
 func (s *Server) associate(c *net.IPConn, port uint16) {
 	buf := make([]byte, 1<<10)
 	for {
@@ -150,6 +155,6 @@ func (s *Server) associate(c *net.IPConn, port uint16) {
 		}
 		s.served.Add(1)
 		reply := initChunk{source: port, destination: request.source, verification: request.tag, tag: rand.Uint32() | 1, kind: chunkInitAck}
-		_, _ = c.WriteToIP(reply.packet(), from) // The packet may be rejected. The client notices.
+		_, _ = c.WriteToIP(reply.packet(), from) // If the reply is rejected, the client gets no reply.
 	}
 }

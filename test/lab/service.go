@@ -14,26 +14,29 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// MasqueradeMark is the bit of the packet mark that kube-proxy sets on packets
-// whose source address becomes that of the node (iptablesMasqueradeBit, default 14).
+// MasqueradeMark is the bit of the packet mark with which kube-proxy marks packets
+// whose source address will be replaced with the address of the node
+// (iptablesMasqueradeBit, by default bit 14).
 const MasqueradeMark uint32 = 0x4000
 
-// Service is a virtual address with one backend, as kube-proxy implements it on one
-// node.
+// Service describes a virtual address with one backend. A node implements it as
+// kube-proxy does.
 type Service struct {
-	// Protocol is a protocol with ports.
+	// Protocol must be a protocol with ports.
 	Protocol flow.Protocol
-	// Address is the address that clients connect to. Backend is where their packets
-	// are sent. Both have the same family.
+	// Address is the destination to which clients connect. Backend is the destination
+	// to which the node redirects their packets. Both addresses must be of the same
+	// family.
 	Address, Backend netip.AddrPort
-	// Masquerade replaces the source address of every client by that of the node. The
-	// source address of a backend that connects to itself is always replaced, because
-	// the backend would not reply to itself otherwise.
+	// Masquerade makes the node replace the source address of every client with its
+	// own address. If a backend connects to its own service, its source address is
+	// always replaced, because the backend would not send replies to its own address
+	// through the node.
 	Masquerade bool
 }
 
-// Services translates addresses on a node as the nftables mode of kube-proxy
-// does:
+// Services translates the addresses of services on a node. It creates the same kind
+// of rules as the nftables mode of kube-proxy:
 //
 //	table inet lab-services {
 //	  chain services    { ip daddr A tcp dport P meta mark set meta mark | 0x4000    (where masqueraded)
@@ -49,7 +52,8 @@ type Services struct {
 	chain *nftables.Chain
 }
 
-// NewServices makes the table without services. A node can have one table.
+// NewServices creates the table without any services. A node can have only one such
+// table.
 func (n *Node) NewServices() (*Services, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "lab-services"}
 	s := &Services{node: n, table: table, chain: &nftables.Chain{Table: table, Name: "services"}}
@@ -79,8 +83,8 @@ func (s *Services) base(c *nftables.Conn, name string, hook *nftables.ChainHook,
 	c.AddRule(&nftables.Rule{Table: s.table, Chain: chain, Exprs: rule})
 }
 
-// Add adds a service for the pods of the node, for the node itself, and for every
-// host that sends packets to the service through the node.
+// Add adds a service. Its clients are the pods of the node, the node itself, and
+// all other hosts whose packets to the service pass the node.
 func (s *Services) Add(service Service) error {
 	err := s.change(func(c *nftables.Conn) {
 		matches := service.matches()
@@ -116,13 +120,15 @@ func (s *Services) change(what func(*nftables.Conn)) error {
 	})
 }
 
-// Offsets in network headers in bytes.
+// The offsets of the source and destination addresses in IPv4 and IPv6 headers, in
+// bytes.
 const (
 	sourceOffset4, sourceOffset6           = 12, 8
 	destinationOffset4, destinationOffset6 = 16, 24
 )
 
-// matches returns the expressions of: FAMILY daddr ADDRESS PROTOCOL dport PORT.
+// matches returns the nftables expressions of "FAMILY daddr ADDRESS PROTOCOL dport
+// PORT".
 func (s *Service) matches() []expr.Any {
 	return append(addressIs(s.Address.Addr(), destinationOffset4, destinationOffset6),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},

@@ -8,11 +8,11 @@ import (
 )
 
 // StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux
-// 5.2). It is reached through the file descriptor of this process and is removed
-// with it.
+// 5.2). Other processes reach it through the file descriptor of this process. When
+// this process ends, the kernel removes the directory.
 type StateDir struct{ file *os.File }
 
-// NewStateDir makes an empty directory.
+// NewStateDir creates an empty state directory.
 func NewStateDir() (*StateDir, error) {
 	context, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -32,8 +32,8 @@ func NewStateDir() (*StateDir, error) {
 	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
 }
 
-// Path returns a path for any process of this user. It is valid as long as this
-// process holds the directory.
+// Path returns a path that all processes of this user can open until the directory
+// is closed or this process ends.
 func (s *StateDir) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
 }

@@ -7,14 +7,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// The flags of a TCP packet (RFC 9293, section 3.1).
+// Flags of a TCP packet (RFC 9293, section 3.1).
 const (
 	SYN byte = 0x02
 	ACK byte = 0x10
 )
 
-// SendTCP sends a TCP packet that belongs to no connection. Only its ports and flags
-// are meaningful. The host must have the source address.
+// SendTCP sends a single TCP packet that belongs to no connection. The sequence
+// numbers and the other fields apart from ports and flags have arbitrary values.
+// The host must have the address of src.
 func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	const header, window = 20, 1 << 12
 	b := binary.BigEndian.AppendUint16(nil, src.Port())
@@ -28,7 +29,8 @@ func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	return h.SendRaw(flow.TCP, dst.Addr(), b)
 }
 
-// checksum returns the checksum of RFC 1071 over parts with even lengths.
+// checksum returns the Internet checksum (RFC 1071) of the parts. Each part must
+// have an even length.
 func checksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, part := range parts {

@@ -21,11 +21,12 @@ import (
 const (
 	systemNamespace = "sluice-system"
 	agentAccount    = "sluice-agent"
-	// tokenSeconds is longer than any lab runs.
+	// tokenSeconds is the lifetime of tokens. It is longer than any lab runs.
 	tokenSeconds = 7 * 24 * 60 * 60
 )
 
-// prepare creates the objects that a cluster has before its nodes.
+// prepare creates the objects that must exist before the first node: the
+// namespaces, the role of the agent, and the barrier.
 func (c *Cluster) prepare(ctx context.Context) error {
 	for _, name := range []string{systemNamespace, barrierNamespace} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -49,7 +50,8 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	return c.makeBarrier(ctx)
 }
 
-// apply creates the objects in a file, except those of kustomize.
+// apply creates the objects in a file. It skips Kustomization objects, which the
+// API server does not support.
 func (c *Cluster) apply(ctx context.Context, file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -73,9 +75,9 @@ func (c *Cluster) apply(ctx context.Context, file string) error {
 	}
 }
 
-// agentConfig returns the configuration of a node's agent. Its token belongs to the
-// agent's service account and is bound to a pod on the node, as a token that a
-// kubelet requests.
+// agentConfig returns the client configuration of a node's agent. The token in it
+// is for the service account of the agent and is bound to a pod on the node, like
+// the tokens that a kubelet requests.
 func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: agentAccount}}
 	if err := c.client.Get(ctx, client.ObjectKeyFromObject(account), account); err != nil {

@@ -22,18 +22,19 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Options are the options of New.
+// Options configures New.
 type Options struct {
-	// Program is the path of the sluice binary that nodes run. It must be statically
-	// linked, because the container has no other file.
+	// Program is the path of the sluice binary that runs on the nodes. It must be
+	// statically linked, because the container contains no libraries.
 	Program string
-	// Nodes is the number of nodes, which are named node-1, node-2 and so on. The
-	// default is 3.
+	// Nodes is the number of nodes. The default is 3. The nodes are named node-1,
+	// node-2 and so on.
 	Nodes int
-	// Spec is the spec of the Enforcer whose pods the nodes run. It gets no defaults.
+	// Spec is the spec of the Enforcer from which the pods of the nodes are rendered.
+	// Empty fields are not defaulted.
 	Spec v1alpha1.EnforcerSpec
-	// Log is the log of scheduler, kubelet and namespace controller. The default
-	// discards it.
+	// Log receives the messages of the scheduler, the kubelet and the namespace
+	// controller. By default, these messages are discarded.
 	Log logr.Logger
 }
 
@@ -47,7 +48,7 @@ type Cluster struct {
 
 	lab   *lab.Lab
 	nodes []*Node
-	// pods are the running pods.
+	// pods contains the pods that run in the lab.
 	pods *pods
 
 	// widening guards the addresses of the outside host and the services of the nodes.
@@ -58,8 +59,9 @@ type Cluster struct {
 	fault  error
 }
 
-// New starts a cluster and waits until every node enforces. The caller closes it. If
-// this process ends without that, the cluster is removed as well.
+// New starts a cluster and waits until every node enforces policies. The caller
+// closes the cluster. If this process ends before that, the cluster is removed as
+// well.
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -101,10 +103,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.WaitEnforced(ctx)
 }
 
-// connect creates the client and the kubeconfig file of the administrator.
+// connect creates the cluster's client and the administrator's kubeconfig file.
 func (c *Cluster) connect() error {
 	c.config = c.server.Config()
-	// Tests create many objects at once.
+	// Disable the client's rate limit, because tests create many objects at once.
 	c.config.QPS = -1
 	var err error
 	if c.client, err = client.NewWithWatch(c.config, client.Options{Scheme: kube.Scheme()}); err != nil {
@@ -140,27 +142,27 @@ func (c *Cluster) Close() error {
 // Client returns a client with all rights and without a cache.
 func (c *Cluster) Client() client.WithWatch { return c.client }
 
-// Config returns a configuration for clients with all rights. The caller may change
-// it.
+// Config returns a configuration for clients with all rights. It is a copy that the
+// caller may change.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// SetProgram sets the binary that nodes start from now on, like an upgrade. Running
-// processes do not change.
+// SetProgram sets the binary that the nodes use for the processes they start after
+// the call, like an upgrade. It does not change running processes.
 func (c *Cluster) SetProgram(path string) { c.options.Program = path }
 
-// Kubeconfig returns the path of a kubeconfig file.
+// Kubeconfig returns the path of the administrator's kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 
 // Server returns the API server.
 func (c *Cluster) Server() *kube.Server { return c.server }
 
-// Node returns a node by its index, counted from 0.
+// Node returns the node with index i. The index of node-1 is 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
 // Nodes returns all nodes.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// Outside adds addresses to the host outside of all nodes, and returns the host.
+// Outside adds addresses to the host outside of all nodes and returns this host.
 func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	c.widening.Lock()
 	defer c.widening.Unlock()
@@ -170,7 +172,7 @@ func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	return c.lab.Outside, nil
 }
 
-// AddService adds a service on every node, as kube-proxy does.
+// AddService adds a service on every node. It replaces kube-proxy.
 func (c *Cluster) AddService(service lab.Service) error {
 	c.widening.Lock()
 	defer c.widening.Unlock()
@@ -205,7 +207,7 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return nil
 }
 
-// WriteLogs writes the ends of the logs of all agents and dataplanes.
+// WriteLogs writes the last part of the log of every agent and dataplane.
 func (c *Cluster) WriteLogs(to io.Writer) {
 	for _, n := range c.nodes {
 		for _, p := range []*process.Process{n.agent, n.dataplane} {
@@ -216,7 +218,7 @@ func (c *Cluster) WriteLogs(to io.Writer) {
 	}
 }
 
-// projectFile returns the path of a file of the project.
+// projectFile returns the absolute path of a file of the project.
 func projectFile(parts ...string) (string, error) {
 	root, err := kube.ProjectRoot()
 	if err != nil {

@@ -17,15 +17,16 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// podImage is the image in a node's pod. The lab runs Options.Program instead.
+// podImage is the image name in the pod templates. No image is used: the lab runs
+// Options.Program instead.
 const podImage = "sluice:lab"
 
-// capabilities are the capabilities that a pod may add.
+// capabilities maps the capabilities that a pod may add to their numbers.
 var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN}
 
-// startContainer starts a container of a pod as a kubelet does, with its command,
-// user, group, capabilities, environment and mounts. It ignores seccomp profiles
-// and resource limits.
+// startContainer starts a container of a pod with its command, user, group,
+// capabilities, environment and mounts, as a kubelet does. It ignores seccomp
+// profiles and resource limits.
 func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*process.Process, error) {
 	i := slices.IndexFunc(among, func(c corev1.Container) bool { return c.Name == name })
 	if i < 0 {
@@ -62,7 +63,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// The only reference in the pods is that to the node name.
+			// The pods contain no reference other than spec.nodeName.
 			variables[v.Name] = n.Name()
 		}
 	}
@@ -89,7 +90,8 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	return out, nil
 }
 
-// writeCredentials writes the files that a kubelet projects into a pod with a token.
+// writeCredentials writes the files token, ca.crt and namespace. A kubelet projects
+// the same files into pods that use a service account.
 func writeCredentials(folder string, config *rest.Config) error {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err

@@ -1,7 +1,7 @@
-// Package labcluster runs a Kubernetes cluster on one machine: a real kube-apiserver
-// and etcd, nodes and pods in network namespaces, and on each node an agent and a
-// dataplane. These run as in the pods of the operator, with the same arguments,
-// users, capabilities and mounts.
+// Package labcluster runs a Kubernetes cluster on one machine: a real
+// kube-apiserver with etcd, and nodes and pods in network namespaces. An agent and
+// a dataplane run on each node, with the same arguments, users, capabilities and
+// mounts as in the operator's pods.
 //
 //	etcd -- kube-apiserver
 //	            |  one link for each node, which can be cut

@@ -16,23 +16,26 @@ import (
 )
 
 const (
-	// enforceTimeout limits how long it may take until a change is enforced on every
-	// node, on a machine that runs other tests at the same time.
+	// enforceTimeout limits the time until every node enforces a change. It is long
+	// because other tests may run on the machine at the same time.
 	enforceTimeout = time.Minute
-	// barrierInterval is the time between two changes of the barrier's policy. An
-	// agent reports new policies at once, and other objects together with them.
+	// barrierInterval is the time between two changes of the barrier's policy. Each
+	// change makes the agents report their state: an agent reports changes of
+	// policies at once, but changes of other objects only together with the next
+	// report.
 	barrierInterval = 1200 * time.Millisecond
 	enforcePoll     = 25 * time.Millisecond
 )
 
-// The barrier is one object of each kind that has no effect. Events of a kind are
-// delivered in order, so a node that has the newest change of the barrier also has
-// every earlier change.
+// The barrier consists of one object of each kind, none of which affects a verdict.
+// The API server delivers the events of a kind in order. So when a node has
+// received the newest change of a barrier object, it has received all earlier
+// changes of this kind too.
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"
-	// NoScheduler is the schedulerName of pods that the scheduler and the kubelet
-	// ignore, such as the barrier. They exist only as objects.
+	// NoScheduler is the schedulerName of pods that exist only as objects, such as
+	// the barrier's pod. The lab's scheduler and kubelet ignore them.
 	NoScheduler = "none"
 )
 
@@ -54,8 +57,8 @@ func (c *Cluster) makeBarrier(ctx context.Context) error {
 	return errors.Join(c.client.Create(ctx, barrierPod()), c.client.Create(ctx, barrierPolicy()))
 }
 
-// touch changes an annotation of a barrier object and returns the object's new
-// resource version.
+// touch changes an annotation of a barrier object and returns the new resource
+// version of the object.
 func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"touched":"%d"}}}`, time.Now().UnixNano())
 	if err := c.client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch)); err != nil {
@@ -64,7 +67,8 @@ func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, erro
 	return strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 }
 
-// versions are the resource versions that a node must enforce.
+// versions contains the resource versions, one for each kind, that a node must
+// enforce.
 type versions struct{ policies, pods, namespaces uint64 }
 
 func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
@@ -78,13 +82,14 @@ func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
 	return v, err
 }
 
-// WaitEnforced waits until every node enforces all changes that were made before the
-// call. It takes about a second, because nodes report it in their NodeEnforcers.
+// WaitEnforced waits until every node enforces all changes that were made before
+// the call. It takes about a second, because nodes report what they enforce in
+// their NodeEnforcers.
 func (c *Cluster) WaitEnforced(ctx context.Context) error {
 	return c.WaitEnforcedOn(ctx, c.nodes...)
 }
 
-// WaitEnforcedOn is like WaitEnforced, but waits only for the given nodes.
+// WaitEnforcedOn does the same as WaitEnforced, but only for the given nodes.
 func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 	ctx, cancel := context.WithTimeout(ctx, enforceTimeout)
 	defer cancel()
@@ -104,14 +109,15 @@ func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 		case <-ctx.Done():
 			return fmt.Errorf("not enforced within %s: %s: %w", enforceTimeout, late, errors.Join(err, ctx.Err()))
 		case <-again.C:
-			// If the write fails, the next tick repeats it.
+			// If this write fails, the next tick tries again.
 			_, _ = c.touch(ctx, barrierPolicy())
 		case <-poll.C:
 		}
 	}
 }
 
-// late returns why a node does not enforce the wanted versions yet, or "" if all do.
+// late returns the reason why a node does not enforce the versions in want yet, or
+// "" if all nodes enforce them.
 func (c *Cluster) late(ctx context.Context, want versions, nodes []*Node) (string, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := c.client.List(ctx, &list); err != nil {

@@ -18,29 +18,31 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// AddressAnnotation is the annotation of a Pod with its addresses: one address, or
-// one of each family with a comma between them. Any addresses are possible. A pod
-// without the annotation gets the next free addresses in the ranges of its node.
+// AddressAnnotation is the annotation of a Pod that sets its addresses: one
+// address, or an IPv4 and an IPv6 address with a comma between them. The addresses
+// need not be in the ranges of the node. A pod without the annotation gets the next
+// free addresses of these ranges.
 const AddressAnnotation = "lab.sluice.dev/addresses"
 
-// addressRetry is the time after which a pod whose address is in use is tried again.
+// addressRetry is the time between two attempts to start a pod whose address is
+// still in use.
 const addressRetry = 5 * time.Millisecond
 
-// kubelet replaces the scheduler and the kubelets of all nodes.
+// kubelet replaces the scheduler and all kubelets of a cluster.
 type kubelet struct {
 	cluster *Cluster
 	client  client.Client
 	turn    atomic.Uint64
 }
 
-// Reconcile starts or stops a pod in the lab as its object requires.
+// Reconcile starts or stops a pod in the lab, depending on the Pod object.
 func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var pod corev1.Pod
 	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
 		return reconcile.Result{}, err
 	}
 	running := k.cluster.pods.get(r.NamespacedName)
-	// If the pod does not exist, its UID is empty.
+	// If the Pod object does not exist, pod.UID is empty.
 	if running != nil && (pod.UID != running.uid || finished(&pod)) {
 		if err := k.remove(r.NamespacedName, running); err != nil {
 			return reconcile.Result{}, err
@@ -64,7 +66,7 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// bind binds the pod to the next node in turn.
+// bind assigns a pod to a node, to each node in turn.
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := k.cluster.nodes[int(k.turn.Add(1)-1)%len(k.cluster.nodes)]
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name()}}
@@ -78,7 +80,7 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, running *runningPod) (reconcile.Result, error) {
 	node := k.cluster.node(pod.Spec.NodeName)
 	if node == nil {
-		return reconcile.Result{}, nil // The node is not in the lab.
+		return reconcile.Result{}, nil // The node does not belong to the lab.
 	}
 	if running == nil {
 		addresses, err := wantedAddresses(pod)
@@ -101,8 +103,9 @@ func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, running *runningPod)
 	return reconcile.Result{}, client.IgnoreNotFound(err)
 }
 
-// end removes the pod from the lab, then its object. As in a real cluster, the
-// address is free shortly before the object is deleted.
+// end removes the pod from the lab first, and deletes the Pod object afterwards. As
+// in a real cluster, the address is therefore free shortly before the object is
+// deleted.
 func (k *kubelet) end(ctx context.Context, pod *corev1.Pod, running *runningPod) error {
 	if running != nil {
 		if err := k.remove(client.ObjectKeyFromObject(pod), running); err != nil {
@@ -131,7 +134,7 @@ func (k *kubelet) remove(key types.NamespacedName, running *runningPod) error {
 	return nil
 }
 
-// place creates the network namespace and the servers of a pod.
+// place creates the pod's network namespace and its servers.
 func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, error) {
 	out := &runningPod{uid: pod.UID, node: n}
 	host := n.host.Host
@@ -162,7 +165,7 @@ func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, erro
 	return out, nil
 }
 
-// setRunning sets the status of a running pod.
+// setRunning fills the status of a Pod object for a running pod.
 func setRunning(pod *corev1.Pod, running *runningPod) {
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodRunning
@@ -192,7 +195,7 @@ func setRunning(pod *corev1.Pod, running *runningPod) {
 	}
 }
 
-// wantedAddresses parses the annotation of a pod.
+// wantedAddresses returns the addresses in the pod's AddressAnnotation.
 func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	text := pod.Annotations[AddressAnnotation]
 	if text == "" {
@@ -209,7 +212,7 @@ func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// node returns a node by name, or nil.
+// node returns the node with a name, or nil if there is none.
 func (c *Cluster) node(name string) *Node {
 	for _, n := range c.nodes {
 		if n.Name() == name {
@@ -219,7 +222,7 @@ func (c *Cluster) node(name string) *Node {
 	return nil
 }
 
-// taken reports whether a running pod has one of the addresses.
+// taken reports whether a running pod uses one of the addresses.
 func (c *Cluster) taken(addresses []netip.Addr) bool {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// emptyRetry is the time between two checks whether a namespace is empty.
+// emptyRetry is the time between two checks of whether a namespace is empty.
 const emptyRetry = 20 * time.Millisecond
 
-// namespaceEnd replaces the controller that finishes the deletion of a namespace. It
-// deletes the objects in the namespace, waits until they are gone, and removes the
-// finalizer.
+// namespaceEnd replaces the controller that finishes the deletion of a namespace.
+// It deletes the objects in the namespace, waits until these objects no longer
+// exist, and removes the namespace's finalizer.
 type namespaceEnd struct {
 	client    client.Client
 	objects   metadata.Interface

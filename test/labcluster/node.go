@@ -20,11 +20,11 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Node is a node with its agent and dataplane.
+// Node is a node of the cluster with its agent and its dataplane.
 type Node struct {
 	cluster *Cluster
 	host    *lab.Node
-	// plugging guards the pods of host.
+	// plugging serializes adding and removing pods of host.
 	plugging sync.Mutex
 	services *lab.Services
 
@@ -50,7 +50,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.stateDir, err = c.server.Folder(name + "-state"); err != nil {
 		return nil, err
 	}
-	// A kubelet creates the directory of a hostPath volume with this mode.
+	// A kubelet uses this mode for the directory of a hostPath volume.
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	return n, nil
 }
 
-// registerNode creates the Node object, as a kubelet does.
+// registerNode creates the Node object. On a real node, the kubelet does this.
 func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:   n.Name(),
@@ -85,8 +85,8 @@ func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	if err := c.client.Status().Update(ctx, object); err != nil {
 		return err
 	}
-	// The API server adds a taint to new nodes. The controller that removes it does
-	// not run here.
+	// The API server taints new nodes as not ready. The controller that removes this
+	// taint does not run here.
 	object.Spec.Taints = nil
 	return c.client.Update(ctx, object)
 }
@@ -94,35 +94,35 @@ func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 // Name returns the name of the Node object.
 func (n *Node) Name() string { return n.host.Name() }
 
-// Host returns the node in the lab.
+// Host returns the lab's host that represents the node.
 func (n *Node) Host() *lab.Node { return n.host }
 
-// StateDir returns the directory that agent and dataplane share.
+// StateDir returns the path of the state directory that agent and dataplane share.
 func (n *Node) StateDir() string { return n.stateDir }
 
-// Link returns the link between the agent and the API server.
+// Link returns the TCP proxy through which the agent connects to the API server.
 func (n *Node) Link() *kube.Link { return n.link }
 
-// Agent returns the agent that was started last.
+// Agent returns the agent process that was started last.
 func (n *Node) Agent() *process.Process { return n.agent }
 
-// Dataplane returns the dataplane that was started last.
+// Dataplane returns the dataplane process that was started last.
 func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
-// StartAgent starts an agent. The previous agent must have ended.
+// StartAgent starts an agent. The previous agent must have ended before.
 func (n *Node) StartAgent() (err error) {
 	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
 	return err
 }
 
-// StartDataplane starts a dataplane. The previous dataplane must have ended, because
-// both would listen on the same addresses.
+// StartDataplane starts a dataplane. The previous dataplane must have ended before,
+// because both listen on the same addresses.
 func (n *Node) StartDataplane() (err error) {
 	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err
 }
 
-// Prepare runs the pod's init containers.
+// Prepare runs the init containers of the node's pod.
 func (n *Node) Prepare() error {
 	for _, c := range n.pod.Spec.InitContainers {
 		p, err := n.startContainer(&n.pod, n.pod.Spec.InitContainers, c.Name)
@@ -136,15 +136,15 @@ func (n *Node) Prepare() error {
 	return nil
 }
 
-// StartUninstall starts the process that the operator starts on a node after the
-// Enforcer was deleted.
+// StartUninstall starts the process with which the operator uninstalls a node after
+// the Enforcer was deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
 	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 
-// admit creates the link and the credentials with which the node's agent connects to
-// the API server.
+// admit creates the link to the API server and the credentials that the node's
+// agent uses.
 func (n *Node) admit(ctx context.Context) error {
 	config, err := n.cluster.agentConfig(ctx, n.Name())
 	if err != nil {
@@ -160,7 +160,7 @@ func (n *Node) admit(ctx context.Context) error {
 	return writeCredentials(n.credentials, config)
 }
 
-// listen listens in the network namespace of the node.
+// listen opens a listener in the network namespace of the node.
 func (n *Node) listen(network, address string) (listener net.Listener, err error) {
 	err = n.host.Do(func() (err error) {
 		listener, err = net.Listen(network, address)

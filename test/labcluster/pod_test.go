@@ -32,8 +32,9 @@ import (
 const timeout = time.Minute
 
 // TestShippedPod checks that the processes of a node work with the users,
-// capabilities and mounts of the pod that ships, and that uninstalling removes
-// everything except the rules and marks of others.
+// capabilities and mounts of the pod that the operator creates. It also checks that
+// the uninstallation removes everything except the rules and marks of other
+// programs.
 func TestShippedPod(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -108,7 +109,8 @@ func TestShippedPod(t *testing.T) {
 		t.Errorf("connections have marks %#x, want %#x among them", got, othersMark|accepted)
 	}
 
-	// The operator does this on a node after the Enforcer was deleted.
+	// Stop the processes and start the uninstall process, as the operator does after
+	// the Enforcer was deleted.
 	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
@@ -134,7 +136,7 @@ func TestShippedPod(t *testing.T) {
 	if err := uninstall.Stop(); err != nil {
 		t.Error(err)
 	}
-	// Close stops processes that run.
+	// Start the processes again, so that Close finds running processes.
 	for _, start := range []func() error{node.Prepare, node.StartDataplane, node.StartAgent} {
 		if err := start(); err != nil {
 			t.Fatal(err)
@@ -145,7 +147,7 @@ func TestShippedPod(t *testing.T) {
 	}
 }
 
-// statusOf reads the /proc status of a process.
+// statusOf returns the fields of a process's /proc/PID/status.
 func statusOf(t *testing.T, p *process.Process) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
@@ -160,8 +162,8 @@ func statusOf(t *testing.T, p *process.Process) map[string]string {
 	return out
 }
 
-// waitOK waits until a process on the node's loopback address responds with status
-// 200.
+// waitOK waits until a server on the loopback address of the node replies with HTTP
+// status 200.
 func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
@@ -190,8 +192,8 @@ func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 	}
 }
 
-// others is a table that another program on the node may have. It uses its own bit
-// in connection marks.
+// others is a table as another program on the node may install it. Its rules set a
+// bit in connection marks.
 const others = `
 table inet others {
 	chain forward {
@@ -201,10 +203,12 @@ table inet others {
 }
 `
 
-// othersMark is the bit of that table, accepted the bit of Sluice.
+// othersMark is the bit that table others sets. accepted is the bit that Sluice
+// sets for accepted connections.
 const othersMark, accepted uint32 = 0x2000, 0x20
 
-// visit connects pod a to pod b. Conntrack keeps an entry for a while.
+// visit opens a connection from pod a to pod b. Conntrack keeps its entry for some
+// time.
 func visit(t *testing.T, c *labcluster.Cluster) {
 	t.Helper()
 	from, err := c.End("default", "a")
@@ -223,7 +227,7 @@ func visit(t *testing.T, c *labcluster.Cluster) {
 	}
 }
 
-// marksOf returns the marks of the connections on a node.
+// marksOf returns the marks of all connections on a node.
 func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	t.Helper()
 	connections, err := node.Host().Connections()
@@ -236,7 +240,8 @@ func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	return out
 }
 
-// nft runs nft on a node, with arguments or with the text of a file.
+// nft runs nft on a node and returns its output. commands are the arguments of nft,
+// or the content of a file with commands.
 func nft(t *testing.T, node *labcluster.Node, commands string) string {
 	t.Helper()
 	cmd := exec.Command("nft", strings.Fields(commands)...)

@@ -12,12 +12,12 @@ import (
 type runningPod struct {
 	uid  types.UID
 	node *Node
-	// pod is nil for a pod in the host network.
+	// pod is nil if the pod uses the host network.
 	pod     *lab.Pod
 	servers []*lab.Server
 }
 
-// pods are the running pods.
+// pods contains the running pods by the namespace and name of their objects.
 type pods struct {
 	mu    sync.Mutex
 	byKey map[types.NamespacedName]*runningPod
@@ -41,7 +41,8 @@ func (p *pods) set(key types.NamespacedName, running *runningPod) {
 	p.byKey[key] = running
 }
 
-// Pod returns a running pod, or nil if it does not run or is in the host network.
+// Pod returns a running pod. It returns nil if the pod does not run or uses the
+// host network.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	running := c.pods.get(types.NamespacedName{Namespace: namespace, Name: name})
 	if running == nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// objectTimeout limits how long the kubelet and the namespace controller may take.
+// objectTimeout limits the time in which the kubelet or the namespace controller
+// must bring an object into the expected state.
 const objectTimeout = time.Minute
 
-// WaitRunning waits until every pod of a namespace runs.
+// WaitRunning waits until all pods of a namespace run.
 func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
@@ -33,13 +34,14 @@ func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
 	})
 }
 
-// runs reports whether a pod runs in the lab and in its status.
+// runs reports whether a pod runs in the lab and its status reports this.
 func (c *Cluster) runs(pod *corev1.Pod) bool {
 	running := c.pods.get(client.ObjectKeyFromObject(pod))
 	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && running != nil && running.uid == pod.UID
 }
 
-// WaitGone waits until objects are deleted, or replaced by others of the same name.
+// WaitGone waits until objects are deleted, or replaced with other objects of the
+// same name.
 func (c *Cluster) WaitGone(ctx context.Context, objects ...client.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()

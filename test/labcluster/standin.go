@@ -13,7 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// standIn starts the replacements for scheduler, kubelet and namespace controller.
+// standIn starts the controllers that replace the scheduler, the kubelets and the
+// namespace controller.
 func (c *Cluster) standIn() error {
 	mgr, err := manager.New(c.Config(), manager.Options{
 		Scheme:  kube.Scheme(),
@@ -23,7 +24,7 @@ func (c *Cluster) standIn() error {
 	if err != nil {
 		return fmt.Errorf("preparing the controllers: %w", err)
 	}
-	// A process may run several clusters.
+	// Several clusters in one process use the same controller names.
 	again := true
 	options := controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 1}
 	kubelet := &kubelet{cluster: c, client: mgr.GetClient()}

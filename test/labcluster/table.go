@@ -21,32 +21,32 @@ import (
 )
 
 const (
-	// allowedTime limits how long an allowed connection may take.
+	// allowedTime is the time that an allowed connection may take.
 	allowedTime = 10 * time.Second
-	// deniedTime is the time after which a connection without a response counts as
-	// denied. A rejected connection ends earlier.
+	// deniedTime is the time after which a connection without a reply counts as
+	// denied. Rejected connections end earlier.
 	deniedTime = 500 * time.Millisecond
-	// probesAtOnce limits the number of connections that are opened at the same time.
+	// probesAtOnce limits the number of probes that run at the same time.
 	probesAtOnce = 128
 )
 
-// End is an end of connections.
+// End is a source and destination of the connections in a table.
 type End struct {
 	Name string
 	Host *lab.Host
-	// Addresses are the source and destination addresses of the connections. The
-	// kernel never chooses the source address.
+	// Addresses contains the addresses from which and to which connections are
+	// opened. Each connection sets its source address explicitly.
 	Addresses []netip.Addr
 }
 
 // Target is the protocol and the destination port of a connection.
 type Target struct {
-	// Protocol is TCP, UDP, SCTP, or ICMP for an echo over either family.
+	// Protocol is TCP, UDP, SCTP or ICMP. ICMP stands for ICMPv6 echo requests too.
 	Protocol flow.Protocol
 	Port     uint16
 }
 
-// String returns the target, such as TCP/80.
+// String returns the target in a form such as TCP/80.
 func (t Target) String() string {
 	if !t.Protocol.HasPorts() {
 		return t.Protocol.String()
@@ -54,8 +54,8 @@ func (t Target) String() string {
 	return fmt.Sprintf("%s/%d", t.Protocol, t.Port)
 }
 
-// Cell is one connection: the verdict of the reference evaluator, and the result of
-// opening the connection.
+// Cell describes one connection: its verdict by test/reference, and the result of
+// opening it.
 type Cell struct {
 	From, To string
 	Target   Target
@@ -64,10 +64,10 @@ type Cell struct {
 	Got      lab.Result
 }
 
-// Agrees reports whether the result agrees with the verdict.
+// Agrees reports whether the result of the connection agrees with its verdict.
 func (c *Cell) Agrees() bool { return c.Want == (c.Got == lab.Connected) }
 
-// String returns the cell in one line.
+// String returns a description of the cell in one line.
 func (c *Cell) String() string {
 	word := "denied"
 	if c.Want {
@@ -76,10 +76,10 @@ func (c *Cell) String() string {
 	return fmt.Sprintf("%s to %s %s (%s): the verdict is %s, the result is %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
 }
 
-// Table has the connections from each end to each end, including itself.
+// Table contains the connections from each end to every end, including itself.
 type Table []Cell
 
-// Differences returns the cells in which verdict and result disagree.
+// Differences describes the cells whose result disagrees with the verdict.
 func (t Table) Differences() []string {
 	var out []string
 	for i := range t {
@@ -90,8 +90,8 @@ func (t Table) Differences() []string {
 	return out
 }
 
-// Got returns the result between two ends, and whether it is the same for both
-// address families.
+// Got returns the result of the connection between two ends. It also reports
+// whether the results over both address families are the same.
 func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
 	same = true
 	found := false
@@ -104,7 +104,7 @@ func (t Table) Got(from, to string, target Target) (result lab.Result, same bool
 	return result, found && same
 }
 
-// End returns the end of a running pod.
+// End returns the end that represents a running pod.
 func (c *Cluster) End(namespace, name string) (End, error) {
 	pod := c.Pod(namespace, name)
 	if pod == nil {
@@ -113,7 +113,7 @@ func (c *Cluster) End(namespace, name string) (End, error) {
 	return End{Name: namespace + "/" + name, Host: pod.Host, Addresses: pod.Addresses()}, nil
 }
 
-// Objects lists the objects that verdicts depend on.
+// Objects reads all objects on which verdicts depend.
 func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	var out cluster.Objects
 	var namespaces corev1.NamespaceList
@@ -139,7 +139,8 @@ func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	return out, nil
 }
 
-// Plan returns a table with the verdict for every connection.
+// Plan returns a table that contains the verdict for each connection, but no
+// results.
 func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	objects, err := c.Objects(ctx)
 	if err != nil {
@@ -159,8 +160,8 @@ func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table
 	return out, nil
 }
 
-// flows returns the connections from one end to another: one for each pair of
-// addresses of the same family.
+// flows returns the flows from one end to another: one for each pair of addresses
+// of the same family.
 func flows(from, to End, target Target) []flow.Flow {
 	var out []flow.Flow
 	for _, src := range from.Addresses {
@@ -181,7 +182,7 @@ func flows(from, to End, target Target) []flow.Flow {
 	return out
 }
 
-// Table plans the table and opens its connections.
+// Table returns a table with the verdicts and results of all connections.
 func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	table, err := c.Plan(ctx, ends, targets)
 	if err != nil {
@@ -190,7 +191,8 @@ func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Tabl
 	return table, c.Open(ctx, table, ends)
 }
 
-// Open opens every connection of a table. It can be called again.
+// Open opens all connections of a table and stores their results. A second call
+// replaces the results.
 func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	hosts := map[string]*lab.Host{}
 	for _, e := range ends {
@@ -199,10 +201,10 @@ func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	return table.probe(ctx, hosts)
 }
 
-// probe opens every connection. The probes of SCTP use raw sockets. Such a socket
-// also receives the ICMP errors for packets that other raw sockets of the host sent
-// to the same address. The targets over SCTP are therefore probed one after the
-// other.
+// probe opens all connections of a table. SCTP targets are probed one after the
+// other, because SCTP probes use raw sockets. A raw socket also receives the ICMP
+// errors for packets that other raw sockets of the host have sent to the same
+// address.
 func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
 	var waves []Target
 	wave := map[Target][]*Cell{}
@@ -243,8 +245,8 @@ func probeAll(ctx context.Context, hosts map[string]*lab.Host, cells []*Cell) er
 	return errors.Join(errs...)
 }
 
-// String returns the results as one matrix for each target. An exclamation mark
-// follows each result that disagrees with the verdict.
+// String formats the results as a matrix for each target. An exclamation mark
+// follows each result that disagrees with its verdict.
 func (t Table) String() string {
 	var names []string
 	blocks := map[string]map[[2]string]string{}

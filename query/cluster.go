@@ -87,7 +87,7 @@ type evaluatedSide struct {
 
 func (s evaluatedSide) named() report.Side {
 	if s.tree == nil {
-		return report.SideOf(nil, s.Side) // An interface with a nil *tree.Tree would not be equal to nil.
+		return report.SideOf(nil, s.Side) // An interface with a nil *tree.Tree is not nil.
 	}
 	return report.SideOf(s.tree, s.Side)
 }

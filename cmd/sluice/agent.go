@@ -16,11 +16,11 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
-// gcPercent is the garbage that the agent may hold, in percent of its live memory,
-// unless GOGC is set.
+// gcPercent is the agent's value of GOGC, unless the environment sets GOGC: a
+// garbage collection starts when the heap has grown by 20 % since the last one.
 const gcPercent = 20
 
-// agentFlags are the flags of the agent command.
+// agentFlags are the flags of the command sluice agent.
 type agentFlags struct {
 	daemonFlags
 
@@ -65,17 +65,19 @@ enforces the last published tree. /readyz on the health address reports both.`,
 	return cmd
 }
 
-// addStateDirFlag adds --state-dir for a process of a node.
+// addStateDirFlag adds the flag --state-dir to a command that runs on a node.
 func addStateDirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "state-dir", defaultStateDir, "`directory` of agent and dataplane")
 }
 
-// addKubeconfigFlag adds --kubeconfig for a process that usually runs in a pod.
+// addKubeconfigFlag adds the flag --kubeconfig to a command that usually runs in a
+// pod.
 func addKubeconfigFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default as for kubectl, or a service account)")
 }
 
-// restConfig returns the configuration for connecting to the API server.
+// restConfig returns the client configuration with which a command connects to the
+// API server.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -89,12 +91,12 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// runAgent runs the agent until the context ends.
+// runAgent runs the agent until the context is canceled.
 func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log logr.Logger) error {
 	ctrllog.SetLogger(log)
-	// The agent runs on every node of the cluster. Most of its memory is long-lived
-	// objects, and it produces little garbage, so that collecting garbage earlier
-	// saves memory and costs little processor time.
+	// The agent runs on every node of the cluster, so its memory use matters. Most
+	// of its memory contains long-lived objects, and it produces little garbage.
+	// Frequent garbage collection therefore saves memory and costs little CPU time.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -33,14 +33,15 @@ import (
 )
 
 // TestAgent runs the agent as a process with the credentials of its service
-// account. The agent starts before the API server is reachable, is stopped by a
-// signal, is killed, and is started again.
+// account. The test starts the agent before the API server is reachable, stops it
+// by a signal, kills it, and starts it again after each of these.
 func TestAgent(t *testing.T) {
 	const node = "agent-node"
 	c := server.Client(t)
 	namespace := server.Namespace(t)
 	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
-	// Other tests list all NodeEnforcers.
+	// Delete the NodeEnforcer, because other tests list all NodeEnforcers of the
+	// API server.
 	t.Cleanup(func() {
 		err := c.Delete(context.Background(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
 		if client.IgnoreNotFound(err) != nil {
@@ -106,8 +107,8 @@ func TestAgent(t *testing.T) {
 	a.stop()
 }
 
-// agentAccount installs the agent's role and returns the credentials that the
-// agent's pod on a node gets from the kubelet.
+// agentAccount installs the agent's role. It returns a client configuration with
+// the same credentials that the kubelet of a node passes to the agent's pod.
 func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
@@ -153,7 +154,8 @@ func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	return config
 }
 
-// agentProcess is a `sluice agent` process that can be started several times.
+// agentProcess runs `sluice agent` as a process. The process can be stopped and
+// started again.
 type agentProcess struct {
 	t                          *testing.T
 	kubeconfig, node, stateDir string
@@ -169,7 +171,7 @@ func (a *agentProcess) start() {
 		"--health-address", a.health, "--metrics-address", a.metrics), nil)
 }
 
-// stop stops the agent, which must exit with 0.
+// stop sends a signal to the agent and checks that its exit code is 0.
 func (a *agentProcess) stop() {
 	a.t.Helper()
 	if err := a.Stop(); err != nil {
@@ -182,8 +184,8 @@ func (a *agentProcess) healthy(path string) error {
 	return err
 }
 
-// hasMetrics checks that the agent has exactly the metrics that docs/agent.md
-// documents.
+// hasMetrics checks that the agent serves all metrics that docs/agent.md documents,
+// and no others.
 func (a *agentProcess) hasMetrics() {
 	a.t.Helper()
 	got, err := kube.Fetch("http://" + a.metrics + "/metrics")
@@ -216,8 +218,9 @@ func (a *agentProcess) tree() (*tree.Tree, error) {
 	return tree.Open(statedir.Current(a.stateDir))
 }
 
-// verdict waits until the published tree has the verdict for a connection from
-// outside to the pod, and returns the generation of the tree.
+// verdict waits until the published tree returns the wanted verdict for a
+// connection to the pod from an address outside the cluster. It returns the
+// generation of the tree.
 func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 	a.t.Helper()
 	eventually.NoError(a.t, func() error {

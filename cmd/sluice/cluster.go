@@ -8,8 +8,8 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// clusterFlags are the flags that select a cluster. They have the names that
-// kubectl uses.
+// clusterFlags are the flags that select a cluster. Their names are the same as the
+// names of kubectl's flags.
 type clusterFlags struct {
 	options live.Options
 }
@@ -19,11 +19,12 @@ func (c *clusterFlags) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.options.Context, "context", "", "`name` of a context in the kubeconfig (default the current one)")
 }
 
-// given reports whether a flag selects a cluster.
+// given reports whether the user set a flag that selects a cluster.
 func (c *clusterFlags) given() bool { return c.options != live.Options{} }
 
-// connect returns a connection to the cluster. An error in the kubeconfig is an
-// inputError, except live.ErrNoCluster.
+// connect returns a connection to the selected cluster. It returns
+// live.ErrNoCluster if no cluster is configured, and an inputError for any other
+// error in the kubeconfig.
 func (c *clusterFlags) connect() (*live.Connection, error) {
 	connection, err := live.Connect(c.options)
 	if err != nil && !errors.Is(err, live.ErrNoCluster) {

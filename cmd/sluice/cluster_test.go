@@ -24,7 +24,8 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// kubeconfigOf writes a kubeconfig whose context "here" has a current namespace.
+// kubeconfigOf writes a kubeconfig file and returns its path. The only context of
+// the file has the name "here" and the given namespace.
 func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -42,9 +43,9 @@ func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	return path
 }
 
-// shop creates a namespace in which a policy allows connections from web to db on
-// TCP 5432. It returns the name of the namespace and the path of a dump of the
-// cluster.
+// shop creates a namespace with the pods web and db and a policy that allows
+// connections from web to db on TCP port 5432. It returns the name of the namespace
+// and the path of a dump of the cluster.
 func shop(t *testing.T) (namespace, dump string) {
 	t.Helper()
 	c := server.Client(t)
@@ -94,8 +95,9 @@ func create(t *testing.T, c client.Client, objects ...client.Object) {
 	}
 }
 
-// dumpOf writes the output of `kubectl get pods,namespaces,nodes,networkpolicies -A
-// -o json` to a file and returns its path.
+// dumpOf writes a dump of the cluster to a file and returns the path of the file.
+// The dump is the output of `kubectl get pods,namespaces,nodes,networkpolicies -A
+// -o json`.
 func dumpOf(t *testing.T, c client.Client) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "dump.json")
@@ -121,8 +123,8 @@ func dumpOf(t *testing.T, c client.Client) string {
 	return path
 }
 
-// TestLiveCluster checks that commands print the same for a cluster as for a dump
-// of it.
+// TestLiveCluster checks that commands that read a cluster print the same as
+// commands that read a dump of this cluster.
 func TestLiveCluster(t *testing.T) {
 	namespace, dump := shop(t)
 	kubeconfig := kubeconfigOf(t, server.Config(), namespace)
@@ -160,8 +162,8 @@ func TestLiveCluster(t *testing.T) {
 	})
 }
 
-// The API server accepts any text as the address of a node. Commands leave out an
-// invalid address, as agents do.
+// Commands must omit an address that cannot be parsed, as agents do, because the
+// API server accepts any text as the address of a node.
 func TestLiveClusterWithAnInvalidAddress(t *testing.T) {
 	c := server.Client(t)
 	namespace, _ := shop(t)
@@ -221,7 +223,8 @@ func TestClusterErrors(t *testing.T) {
 	}
 }
 
-// TestClusterStatus checks the summary of what the operator and the agents report.
+// TestClusterStatus checks that sluice status summarizes the objects that the
+// operator and the agents write.
 func TestClusterStatus(t *testing.T) {
 	c := server.Client(t)
 	namespace := server.Namespace(t)

@@ -11,16 +11,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
-// noAddress is the value of an address flag that disables the server.
+// noAddress is the value of an address flag that means that no server is started.
 const noAddress = "0"
 
-// daemonFlags are the flags of all commands that run until a signal ends them.
+// daemonFlags are the flags that all long-running commands share: agent, dataplane
+// and operator.
 type daemonFlags struct {
 	metricsAddress, healthAddress string
 	verbose                       bool
 }
 
-// addFlags adds the flags with their default addresses.
+// addFlags adds the flags to a command, with the given default addresses.
 func (f *daemonFlags) addFlags(cmd *cobra.Command, metricsAddress, healthAddress string) {
 	cmd.Flags().StringVar(&f.metricsAddress, "metrics-address", metricsAddress, "`address` for /metrics; 0 for none")
 	cmd.Flags().StringVar(&f.healthAddress, "health-address", healthAddress, "`address` for /healthz and /readyz; 0 for none")
@@ -32,16 +33,16 @@ func (f *daemonFlags) logger(cmd *cobra.Command) logr.Logger {
 	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
 }
 
-// serverTimeout limits the time for reading the header of a request and for
-// writing a response.
+// serverTimeout is the maximum time for reading the header of a request, and the
+// maximum time for writing a response.
 const serverTimeout = 10 * time.Second
 
-// listener is an address on which a process serves HTTP. A nil *listener does
-// nothing.
+// listener is an address on which a process serves HTTP. The methods of a nil
+// *listener do nothing.
 type listener struct{ net.Listener }
 
-// listen listens on the address of a flag. It returns nil if the address is
-// disabled.
+// listen listens on the address that a flag specifies. It returns nil if the
+// address is empty or "0", which disables the server.
 func listen(flag, address string) (*listener, error) {
 	if address == "" || address == noAddress {
 		return nil, nil
@@ -53,17 +54,18 @@ func listen(flag, address string) (*listener, error) {
 	return &listener{l}, nil
 }
 
-// serve starts to serve HTTP until the listener is closed.
+// serve starts an HTTP server in a new goroutine. The server runs until the
+// listener is closed.
 func (l *listener) serve(handler http.Handler) {
 	if l == nil {
 		return
 	}
 	server := http.Server{Handler: handler, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
-	go func() { _ = server.Serve(l) }() // It always ends with net.ErrClosed.
+	go func() { _ = server.Serve(l) }() // Serve always returns net.ErrClosed here.
 }
 
 func (l *listener) close() {
 	if l != nil {
-		_ = l.Close() // The process does not listen any more, whatever the error.
+		_ = l.Close() // Even if Close returns an error, the process no longer listens.
 	}
 }

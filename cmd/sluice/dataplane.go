@@ -23,14 +23,15 @@ import (
 )
 
 const (
-	// defaultQueueBase is far from 0, where other programs start to number queues.
+	// defaultQueueBase is the first queue number. It is far from 0, because other
+	// programs start to number their queues at 0.
 	defaultQueueBase = 2700
-	// maxDefaultQueues limits the default number of queues. More workers do not
-	// evaluate first packets faster.
+	// maxDefaultQueues limits the default number of queues, because more than 8
+	// workers do not increase the rate at which first packets are evaluated.
 	maxDefaultQueues = 8
 )
 
-// dataplaneFlags are the flags of the dataplane command.
+// dataplaneFlags are the flags of the command sluice dataplane.
 type dataplaneFlags struct {
 	daemonFlags
 
@@ -89,7 +90,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	return cmd
 }
 
-// config returns the configuration that the flags specify.
+// config converts the flags to the configuration of the dataplane.
 func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	c := engine.Config{
 		QueueBase:     f.queueBase,
@@ -120,8 +121,9 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	return c, nil
 }
 
-// runDataplane enforces until the context ends or a worker fails. It changes
-// nothing on the node if it cannot listen on an address.
+// runDataplane runs the dataplane until the context is canceled or a worker fails.
+// It opens all listeners first, so that it changes nothing on the node if an
+// address cannot be used.
 func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Config) error {
 	metricsListener, err := listen("--metrics-address", flags.metricsAddress)
 	if err != nil {
@@ -158,8 +160,8 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	return errors.Join(err, <-served, dataplane.Close())
 }
 
-// serveStatus serves the status of a dataplane from when it is ready until the
-// context ends.
+// serveStatus waits until a dataplane is ready, and then serves its status, flow
+// events and metrics until the context is canceled.
 func serveStatus(
 	ctx context.Context, dataplane *engine.Dataplane, stateDir string, events *queue.Events, metricsListener *listener, health *status.Health,
 ) error {

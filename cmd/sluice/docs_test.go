@@ -12,8 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// elsewhere lists the first lines of blocks of commands that need more than a
-// checkout. Such blocks are not run.
+// elsewhere lists first lines that mark a block of shell commands in the
+// documentation as not runnable in a plain checkout. TestDocs does not run blocks
+// with such a first line.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -22,9 +23,10 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs reads the documentation. It runs the blocks of commands in the project's
-// folder, unless their first line states that they need another place. It checks
-// that the commands and flags in all calls of Sluice exist.
+// TestDocs checks the documentation. It runs each block of shell commands in the
+// top folder of the project, except blocks with a first line from elsewhere. It
+// also checks that each command and flag of sluice that the documentation mentions
+// exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -54,7 +56,8 @@ func checkBlock(t *testing.T, block string) {
 			return
 		}
 	}
-	// lint exits with 1 if there are findings, which is not an error here.
+	// The shell function sluice ignores exit code 1 of lint. This exit code means
+	// that there are findings, which is expected in the documentation.
 	sluice := "sluice() { " + asProgram + "=1 " + executable(t) + ` "$@" || [ "$1-$?" = lint-1 ]; }` + "\n"
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", sluice+block)
 	shell.Dir = "../.."
@@ -74,10 +77,11 @@ func executable(t *testing.T) string {
 	return path
 }
 
-// callOf matches a call of Sluice, up to the end of the shell command.
+// callOf matches a call of sluice in shell commands, up to the end of that command.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
-// checkCalls checks every call of Sluice in a text.
+// checkCalls checks that the commands and flags in every call of sluice in a text
+// exist.
 func checkCalls(t *testing.T, text string) {
 	t.Helper()
 	for _, call := range callOf.FindAllStringSubmatch(text, -1) {
@@ -91,7 +95,8 @@ func checkCalls(t *testing.T, text string) {
 	}
 }
 
-// parses returns an error if the arguments cannot be parsed.
+// parses returns an error if the program does not accept the command or the flags
+// in args.
 func parses(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {
@@ -103,9 +108,9 @@ func parses(root *cobra.Command, args []string) error {
 	return cmd.ParseFlags(rest)
 }
 
-// words splits a command as a shell does, except for syntax that the documentation
-// does not use. It drops ellipses, which stand for omitted arguments, and brackets
-// around optional arguments.
+// words splits a command line into words. It supports only the shell syntax that
+// the documentation uses. It removes ellipses, which stand for omitted arguments,
+// and the brackets around optional arguments.
 func words(text string) []string {
 	var words []string
 	for i, part := range strings.Split(text, "'") {

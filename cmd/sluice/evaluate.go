@@ -59,7 +59,8 @@ func evaluate(cmd *cobra.Command, in *input, flows string) (err error) {
 	return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
 }
 
-// openFlows opens the file of flows and returns its name for messages.
+// openFlows opens the file of the flag --flows, or standard input. It also returns
+// the name of the input for messages.
 func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, string, error) {
 	switch flows {
 	case "":
@@ -77,7 +78,8 @@ func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, stri
 	return f, flows, nil
 }
 
-// closing closes c and keeps the first error.
+// closing closes c. It stores the error of Close in *err unless *err already
+// contains an error.
 func closing(c io.Closer, err *error) {
 	if closeErr := c.Close(); closeErr != nil && *err == nil {
 		*err = closeErr

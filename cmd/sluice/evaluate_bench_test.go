@@ -14,8 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// BenchmarkEvaluate evaluates 100,000 flows with manifests of 5,000 pods and 1,000
-// policies. It includes the time for reading them, as for a user of the command.
+// BenchmarkEvaluate runs sluice evaluate with 100,000 flows and manifests of 5,000
+// pods and 1,000 policies. The measured time includes reading the manifests,
+// because users of the command also wait for that.
 func BenchmarkEvaluate(b *testing.B) {
 	b.Run("pods=5000/policies=1000/flows=100000", func(b *testing.B) {
 		realistic := cluster.NewRealistic(1, cluster.Size{Pods: 5000, Policies: 1000})
@@ -35,7 +36,8 @@ func BenchmarkEvaluate(b *testing.B) {
 	})
 }
 
-// linesOf returns flows as the command reads them.
+// linesOf formats flows as the JSON lines that sluice evaluate reads, one flow per
+// line.
 func linesOf(flows []flow.Flow) string {
 	var b strings.Builder
 	for _, f := range flows {
@@ -44,7 +46,8 @@ func linesOf(flows []flow.Flow) string {
 	return b.String()
 }
 
-// writeYAML writes a cluster as a stream of YAML documents.
+// writeYAML writes the objects of a cluster to a file as a stream of YAML
+// documents.
 func writeYAML(b *testing.B, path string, r *cluster.Realistic) {
 	b.Helper()
 	var text strings.Builder

@@ -12,28 +12,31 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// The exit codes.
+// These are the exit codes of the program.
 const (
 	exitDone       = 0
 	exitFailed     = 1
 	exitWrongInput = 2
 )
 
-// inputError is an error in the input of the user: a flag, a manifest or a flow.
+// inputError is an error in the user's input, such as a flag, a manifest or a flow.
+// Its exit code is 2.
 type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// wrongf returns an inputError. The message explains what to give instead.
+// wrongf returns an inputError. The message explains what the user should specify
+// instead.
 func wrongf(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
 
-// errReported ends a command with exit code 1 and without a message, because its
-// output has the reason, such as the findings of lint.
+// errReported makes a command exit with code 1 without an error message. It is used
+// if the output already contains the reason, such as the findings of lint.
 var errReported = errors.New("see the output")
 
-// exitCode writes the message of an error and returns its exit code.
+// exitCode writes the message of an error to stderr and returns the exit code for
+// the error.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
 	var question *query.InputError
@@ -58,8 +61,8 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// flagMessage returns the message of an error with the name of the flag that set
-// the field.
+// flagMessage returns the message of an error in a question. It replaces the name
+// of the field in the question with the name of the flag, such as --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()
@@ -67,12 +70,13 @@ func flagMessage(e *query.InputError) string {
 	return "--" + e.Error()
 }
 
-// wrongFlag returns the error for a flag that cobra cannot parse.
+// wrongFlag returns an inputError for a flag that cobra cannot parse.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	return wrongf("%w; see %s --help", err, cmd.CommandPath())
 }
 
-// noArguments rejects arguments that are not flags.
+// noArguments returns an inputError if the command line contains arguments other
+// than flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return wrongf("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
@@ -80,7 +84,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unknownCommand runs when the command line has no known command.
+// unknownCommand returns an inputError if the first argument is not the name of a
+// command. It shows the help if there are no arguments.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// flowsFlags are the flags of the flows command.
+// flowsFlags are the flags of the command sluice flows.
 type flowsFlags struct {
 	out       output
 	scope     scopeFlags
@@ -76,16 +76,17 @@ It never slows down the dataplane. It ends with Ctrl-C.`,
 	return cmd
 }
 
-// errEnough ends a command that has shown the wanted number of flows.
+// errEnough is returned by flowWriter.write when the number of flows that --count
+// specifies has been written.
 var errEnough = errors.New("the wanted number of flows has been shown")
 
-// nodeFlows shows the flows of the dataplane of this node.
+// nodeFlows writes the flows that the dataplane of this node evaluates.
 func nodeFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	if flags.withStdin {
 		go func() {
-			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Errors end it as well.
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Treat a read error like the end.
 			cancel()
 		}()
 	}
@@ -99,14 +100,15 @@ func nodeFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	return notRunning(err, stateDir)
 }
 
-// flowWriter writes events as lines.
+// flowWriter writes flow events to out, one line per event.
 type flowWriter struct {
 	flags *flowsFlags
 	out   io.Writer
 	shown uint
 }
 
-// write writes an event. It returns errEnough after the last one.
+// write writes an event. It returns errEnough when the number of flows that --count
+// specifies has been written.
 func (w *flowWriter) write(e *report.Event) error {
 	if n := w.flags.namespace; n != "" && !hasEndIn(e, n) {
 		return nil
@@ -128,8 +130,8 @@ func (w *flowWriter) write(e *report.Event) error {
 	return nil
 }
 
-// hasEndIn reports whether an end of the flow is a pod in the namespace. Events
-// have the names of pods of the dataplane's node only.
+// hasEndIn reports whether the source or the destination of the flow is a pod in
+// the namespace. An event contains pod names only for pods of the dataplane's node.
 func hasEndIn(e *report.Event, namespace string) bool {
 	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
 }

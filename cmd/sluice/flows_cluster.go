@@ -14,12 +14,14 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// endWithStdin is the flag that ends a command in a pod when the connection to it
-// breaks.
+// endWithStdin is the name of a hidden flag that makes sluice flows exit when its
+// standard input ends. kubectl sluice sets this flag when it runs sluice flows in a
+// pod, so that the process exits when the connection to the pod breaks.
 const endWithStdin = "end-with-stdin"
 
-// clusterFlows shows the flows of the nodes of a cluster. If a node fails, it
-// writes the error and continues with the others.
+// clusterFlows writes the flows that the nodes of a cluster evaluate. If the
+// command fails on one node, clusterFlows writes the error and continues with the
+// other nodes.
 func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	connection, err := flags.scope.connectTo(cmd)
 	if err != nil {
@@ -54,7 +56,7 @@ func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	return errors.Join(failed...)
 }
 
-// inPod returns the command that shows the flows of a node in its pod.
+// inPod returns the command line that clusterFlows runs in the pod of each node.
 func (f *flowsFlags) inPod() []string {
 	command := []string{"/sluice", "flows", "--" + endWithStdin, "--output", f.out.String()}
 	if f.denied {
@@ -69,12 +71,14 @@ func (f *flowsFlags) inPod() []string {
 	return command
 }
 
-// mergedLines merges the lines of several nodes into one output. Each line gets
-// the name of its node: in front of text, and as the first field of JSON.
+// mergedLines writes the lines of several nodes to one output and adds the name of
+// the node to each line. In text, the name is at the beginning of the line: "n1
+// 12:00:00.000 Allow ...". In JSON, it is the first field: {"node":"n1",...}.
 type mergedLines struct {
 	out  io.Writer
 	json bool
-	// count is the number of flows after which enough is called. 0 means no limit.
+	// count is the number of flows after which mergedLines calls enough. 0 means no
+	// limit.
 	count  uint
 	enough func()
 
@@ -83,17 +87,19 @@ type mergedLines struct {
 	err   error
 }
 
-// of returns the writer for one node.
+// of returns a writer for the output of one node.
 func (m *mergedLines) of(node string) io.Writer { return &nodeLines{merged: m, node: node} }
 
-// nodeLines splits the output of one node into lines.
+// nodeLines splits the output of one node into lines and passes each line to
+// merged.
 type nodeLines struct {
 	merged *mergedLines
 	node   string
 	rest   []byte
 }
 
-// Write writes the lines that are complete and keeps the rest.
+// Write passes the complete lines to merged and stores the rest until the next
+// call.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {
@@ -119,7 +125,7 @@ func (m *mergedLines) line(node string, line []byte) error {
 	} else {
 		_, m.err = fmt.Fprintf(m.out, "%s  %s\n", node, line)
 	}
-	if bytes.HasPrefix(line, []byte("(")) { // The number of flows that are not shown.
+	if bytes.HasPrefix(line, []byte("(")) { // A number of missed flows, not a flow.
 		return m.err
 	}
 	if m.shown++; m.shown == m.count {

@@ -28,8 +28,9 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// kubelet implements the part of a kubelet that `kubectl exec` needs. The API server
-// sends it a command, and it runs this program with the arguments of the command.
+// kubelet implements the endpoint of a kubelet that `kubectl exec` uses. The API
+// server sends a command to this endpoint. The kubelet runs this test binary as
+// sluice with the arguments of the command.
 type kubelet struct {
 	t        *testing.T
 	stateDir string
@@ -39,7 +40,8 @@ type kubelet struct {
 	commands []string
 }
 
-// newKubelet starts a kubelet for a new node with a pod of Sluice.
+// newKubelet creates a node with a running pod of Sluice and starts a kubelet for
+// this node.
 func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	t.Helper()
 	k := &kubelet{t: t, stateDir: stateDir}
@@ -66,7 +68,8 @@ func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	return k
 }
 
-// ServeHTTP serves /exec/NAMESPACE/POD/CONTAINER?command=... as a kubelet does.
+// ServeHTTP handles requests to /exec/NAMESPACE/POD/CONTAINER?command=... as the
+// real kubelet does.
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Split(r.URL.Path, "/")
 	options, err := remotecommand.NewOptions(r)
@@ -78,7 +81,8 @@ func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		time.Minute, time.Minute, remotecommand.SupportedStreamingProtocols)
 }
 
-// ExecInContainer runs the program with the command's arguments.
+// ExecInContainer runs this test binary as sluice with the arguments of the
+// command.
 func (k *kubelet) ExecInContainer(_ context.Context, _, _, container string, command []string, stdin io.Reader, stdout, stderr io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	k.running.Add(1)
 	defer k.running.Done()
@@ -95,7 +99,7 @@ func (k *kubelet) ExecInContainer(_ context.Context, _, _, container string, com
 		return err
 	}
 	go func() {
-		_, _ = io.Copy(input, stdin) // It ends with the connection.
+		_, _ = io.Copy(input, stdin) // Copy returns when the connection ends.
 		_ = input.Close()
 	}()
 	return cmd.Wait()
@@ -142,7 +146,8 @@ func TestFlowsOfCluster(t *testing.T) {
 			if err := cmd.Wait(); err != nil && signal != os.Kill {
 				t.Errorf("flows: %v", err)
 			}
-			// No process stays behind in a pod, even if the caller is killed.
+			// Wait until no process is running in a pod. This must be the case even
+			// if the caller was killed.
 			for _, k := range kubelets {
 				k.running.Wait()
 			}
@@ -220,8 +225,8 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// forbidden runs a command until it listens or fails. It returns the error message,
-// or "" if the command listens.
+// forbidden runs a command until the command listens or fails. It returns the error
+// message, or "" if the command listens.
 func forbidden(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	notes, err := cmd.StderrPipe()
@@ -240,14 +245,15 @@ func forbidden(t *testing.T, cmd *exec.Cmd) string {
 		}
 		said.WriteString(lines.Text() + "\n")
 	}
-	_ = cmd.Wait() // The output has more information than the exit code.
+	_ = cmd.Wait() // The error message is in the output.
 	return said.String()
 }
 
-// suggested finds the Role that a message suggests.
+// suggested matches a command for creating a Role in an error message.
 var suggested = regexp.MustCompile(`kubectl create (\S+) (\S+) --verb=(\S+) --resource=(\S+) --namespace=(\S+)\n`)
 
-// grant creates the Role that a message suggests and binds it to a user.
+// grant creates the Role that an error message suggests, and binds the Role to a
+// user.
 func grant(t *testing.T, c client.Client, user, message string) {
 	t.Helper()
 	found := suggested.FindAllStringSubmatch(message, -1)

@@ -14,20 +14,21 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// sluice runs the program and returns its exit code and its output.
+// sluice runs the program in this process and returns its exit code and its output.
 func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
 	return sluiceAs("sluice", stdin, args...)
 }
 
-// sluiceAs runs the program under another name.
+// sluiceAs runs the program in this process as if it had been started under the
+// given name.
 func sluiceAs(name, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	code = runAs(name, args, strings.NewReader(stdin), &out, &err)
 	return code, out.String(), err.String()
 }
 
-// transcript runs the program and returns what a terminal shows, with notes before
-// the output.
+// transcript runs the program and returns the text that a terminal shows: the
+// command line, the notes, the output, and the exit code if it is not 0.
 func transcript(args ...string) string {
 	code, stdout, stderr := sluice("", args...)
 	text := "$ sluice " + strings.Join(args, " ") + "\n" + stderr + stdout
@@ -37,9 +38,10 @@ func transcript(args ...string) string {
 	return text
 }
 
-// TestGolden runs explain, matrix and lint with every example from the Kubernetes
-// documentation of NetworkPolicy and the pods of cluster.yaml. It compares their
-// output with testdata/*.golden. The flag -update rewrites these files.
+// TestGolden runs explain, matrix and lint with each example from the page about
+// NetworkPolicy in the Kubernetes documentation, together with the pods of
+// testdata/cluster.yaml. It compares the output with testdata/*.golden. The flag
+// -update rewrites these files.
 func TestGolden(t *testing.T) {
 	explained := map[string][][]string{
 		"test-network-policy": {

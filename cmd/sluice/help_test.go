@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestHelp checks that the help of every command, of the plugin too, fits on a
-// screen and has an example.
+// TestHelp checks that the help of every command of sluice and of the kubectl
+// plugin fits on a screen and contains an example.
 func TestHelp(t *testing.T) {
 	const lines, columns = 40, 100
 	for program, root := range map[string]*cobra.Command{"sluice": rootCommand(), "kubectl-sluice": pluginCommand()} {
-		called := strings.ReplaceAll(program, "-", " ") // kubectl calls it so
+		called := strings.ReplaceAll(program, "-", " ") // Users run the plugin as kubectl sluice.
 		for _, args := range helps(root) {
 			t.Run(strings.Join(append([]string{program}, args...), " "), func(t *testing.T) {
 				code, help, stderr := sluiceAs(program, "", args...)
@@ -41,7 +41,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// helps returns the arguments that print the help of each command.
+// helps returns, for each command, the arguments with which the program prints the
+// help of this command.
 func helps(root *cobra.Command) [][]string {
 	args := [][]string{{"--help"}}
 	for _, c := range root.Commands() {

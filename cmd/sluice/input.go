@@ -13,34 +13,37 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// maxNotes is the number of invalid fields that one run lists.
+// maxNotes is the maximum number of invalid fields that one command lists.
 const maxNotes = 10
 
-// input is the set of objects that a command reads: the -f flag, and for commands
-// that can read a cluster instead, the flags that name the cluster.
+// input reads the objects for a command. The objects come from the files of the
+// flag -f. Some commands can also read a cluster; they have flags that select the
+// cluster.
 type input struct {
 	paths []string
-	// cluster is nil for commands that read files only.
+	// cluster is nil for commands that can only read files.
 	cluster *clusterFlags
-	// namespace is the current namespace of the cluster, "" with files.
+	// namespace is the current namespace of the selected cluster. It is "" if the
+	// objects were read from files.
 	namespace string
 }
 
-// addFlag adds the -f flag.
+// addFlag adds the flag -f to a command.
 func (i *input) addFlag(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&i.paths, "filename", "f", nil,
 		"manifests: a `file`, a directory and everything below it, or - for\nstandard input; repeatable")
 }
 
-// addClusterFlags adds the -f flag and the flags that name a cluster.
+// addClusterFlags adds the flag -f and the flags that select a cluster to a
+// command.
 func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.addFlag(cmd)
 	i.cluster = &clusterFlags{}
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if files or a cluster are given together with a flag that
-// replaces them.
+// none returns an error if the user specified files or a cluster together with
+// another flag that specifies the input.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:
@@ -51,8 +54,8 @@ func (i *input) none(flag string) error {
 	return nil
 }
 
-// read reads the manifests, or the objects of the cluster. It writes notes about
-// everything that it leaves out.
+// read reads the objects from files, or from a cluster if the user specified no
+// files. It writes a note about everything that it omits.
 func (i *input) read(cmd *cobra.Command) (*inventory.Set, error) {
 	switch {
 	case len(i.paths) > 0 && i.cluster != nil && i.cluster.given():
@@ -91,8 +94,8 @@ func (i *input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
-// plannedCluster reads the objects and assigns addresses to pods that have never
-// been in a cluster, so that manifests can be checked before there is one.
+// plannedCluster reads the objects and assigns addresses to pods without a status.
+// It allows users to check manifests before they create the objects in a cluster.
 func (i *input) plannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
 	set, err := i.read(cmd)
 	if err != nil {
@@ -116,7 +119,8 @@ func noteAll(w io.Writer, notes []string) {
 	}
 }
 
-// noteInvalid lists the fields of a cluster's objects that were left out.
+// noteInvalid writes a note for each field of a cluster's objects that was omitted
+// because it is invalid.
 func noteInvalid(w io.Writer, set *inventory.Set) {
 	for i, e := range set.Invalid {
 		if i == maxNotes {
@@ -127,7 +131,7 @@ func noteInvalid(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// number returns "1 pod" or "2 pods".
+// number returns a number with its noun, such as "1 pod" or "2 pods".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -1,8 +1,8 @@
-// Command sluice enforces Kubernetes NetworkPolicies, and answers questions about
+// Command sluice enforces Kubernetes NetworkPolicies and answers questions about
 // them.
 //
-// It exits with 0 if the command succeeded, 1 if it failed, and 2 if its input is
-// wrong.
+// The exit code is 0 if the command succeeded, 1 if it failed, and 2 if the user's
+// input is wrong.
 package main
 
 import (
@@ -19,13 +19,13 @@ func main() {
 	os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs the program under its own name and returns its exit code.
+// run runs the program under the name sluice and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return runAs("sluice", args, stdin, stdout, stderr)
 }
 
-// runAs runs the program and returns its exit code. If its name is that of the
-// kubectl plugin, it runs the plugin.
+// runAs runs the program and returns the exit code. If name is the file name of the
+// kubectl plugin, kubectl-sluice, it runs the commands of the plugin.
 func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,7 +40,7 @@ func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer
 	return exitCode(root.ExecuteContext(ctx), stderr)
 }
 
-// rootCommand returns the program with all its commands.
+// rootCommand returns the root command of sluice with all its subcommands.
 func rootCommand() *cobra.Command {
 	root := newRoot()
 	root.AddCommand(
@@ -58,7 +58,7 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// newRoot returns the program without commands.
+// newRoot returns a root command without subcommands.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
@@ -78,7 +78,8 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// "explian" is two edits away from explain.
+		// cobra suggests a command with at most this edit distance. "explian" has a
+		// distance of 2 from "explain".
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("sluice {{.Version}}\n")
@@ -87,8 +88,9 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 	return root
 }
 
-// endsAtOnce makes a signal end the process at any point of the command, which has
-// nothing to clean up. All other commands end when their context does.
+// endsAtOnce makes SIGINT and SIGTERM end the process immediately while the command
+// runs. It is for commands that have nothing to clean up. Other commands stop when
+// their context is canceled.
 func endsAtOnce(cmd *cobra.Command) *cobra.Command {
 	cmd.PreRun = func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) }
 	return cmd

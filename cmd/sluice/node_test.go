@@ -23,7 +23,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// asProgram is the environment variable that makes this test binary the program.
+// asProgram is an environment variable. If it is set, this test binary behaves as
+// the program sluice instead of running tests.
 const asProgram = "SLUICE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		os.Exit(runAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Unsetenv("KUBERNETES_SERVICE_HOST")
-	os.Setenv("KUBECONFIG", "/does/not/exist") // No test uses the cluster of the user.
+	os.Setenv("KUBECONFIG", "/does/not/exist") // Tests must not use the cluster of the user.
 	os.Exit(kube.Main(m, &server))
 }
 
@@ -43,8 +44,8 @@ func program(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// onNode is a node with the pods default/web and default/db. A dataplane runs on it
-// as a process.
+// onNode is a simulated node with the pods default/web and default/db, on which
+// tests run the dataplane as a process.
 type onNode struct {
 	t        *testing.T
 	node     *lab.Node
@@ -72,7 +73,8 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish publishes the tree of the manifests in two, with both pods on one node.
+// publish publishes the tree for the manifests in the constant two, but with both
+// pods on one node.
 func (n *onNode) publish() {
 	n.t.Helper()
 	text := strings.ReplaceAll(two, "nodeName: n1", "nodeName: n2")
@@ -93,13 +95,14 @@ func (n *onNode) address(pod *lab.Pod, like string) netip.Addr {
 	return a
 }
 
-// dataplane starts the dataplane. If it ends with an error, the test shows its log.
+// dataplane starts the dataplane. If the dataplane exits with an error, the test
+// fails and shows its log.
 func (n *onNode) dataplane(args ...string) {
 	n.t.Helper()
 	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
 }
 
-// status waits for a status that meets a condition.
+// status waits until the dataplane reports a status for which meets returns true.
 func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.Status) {
 	n.t.Helper()
 	eventually.NoError(n.t, func() error {
@@ -119,7 +122,7 @@ func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.
 	return s
 }
 
-// connect opens a TCP connection from web to a port of db.
+// connect opens a TCP connection from the pod web to a port of the pod db.
 func (n *onNode) connect(like string, port uint16) lab.Result {
 	n.t.Helper()
 	r, err := n.web.Probe(n.t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(n.address(n.db, like), port), time.Second)
@@ -129,7 +132,8 @@ func (n *onNode) connect(like string, port uint16) lab.Result {
 	return r
 }
 
-// follow starts sluice flows, waits until it listens, and returns its lines.
+// follow starts sluice flows, waits until the command listens, and returns a
+// scanner for its output.
 func (n *onNode) follow(args ...string) *bufio.Scanner {
 	n.t.Helper()
 	cmd := program(append([]string{"flows", "--state-dir", n.stateDir}, args...)...)
@@ -223,7 +227,7 @@ func TestDataplaneReports(t *testing.T) {
 		}
 	}
 
-	// A tree that cannot be used is rejected.
+	// The dataplane must reject a tree file that it cannot map.
 	if err := os.WriteFile(filepath.Join(n.stateDir, "tree", "2.tree"), []byte("no tree"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +249,7 @@ func TestDataplaneReports(t *testing.T) {
 	}
 }
 
-// event reads the next event.
+// event reads the next event from the output of sluice flows.
 func (n *onNode) event(lines *bufio.Scanner, into *report.Event) {
 	n.t.Helper()
 	if !lines.Scan() {
@@ -256,7 +260,7 @@ func (n *onNode) event(lines *bufio.Scanner, into *report.Event) {
 	}
 }
 
-// metrics reads the metrics from the socket.
+// metrics reads the metrics through the socket in the state directory.
 func (n *onNode) metrics() string {
 	n.t.Helper()
 	conn, err := net.Dial("unix", filepath.Join(n.stateDir, "dataplane.sock"))
@@ -283,7 +287,8 @@ func (n *onNode) metrics() string {
 	return string(text)
 }
 
-// The path of a unix socket has at most 107 bytes.
+// The dataplane cannot create its socket because the path of a Unix socket is
+// limited to 107 bytes.
 func TestDataplaneReportsThatItCannotCreateItsSocket(t *testing.T) {
 	stateDir := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
 	if err := os.Mkdir(stateDir, 0o755); err != nil {

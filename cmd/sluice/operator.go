@@ -16,14 +16,15 @@ import (
 )
 
 const (
-	// imageVariable is the environment variable with the image for the nodes. A flag
-	// overrides it.
+	// imageVariable is the environment variable that specifies the image of the
+	// pods on the nodes. The flag --image overrides it.
 	imageVariable = "SLUICE_IMAGE"
-	// podVariable is the environment variable with the name of the operator's pod.
+	// podVariable is the environment variable that contains the name of the
+	// operator's pod.
 	podVariable = "POD_NAME"
 )
 
-// operatorFlags are the flags of the operator command.
+// operatorFlags are the flags of the command sluice operator.
 type operatorFlags struct {
 	daemonFlags
 
@@ -77,7 +78,7 @@ nothing is left before the Enforcer goes away.`,
 	return cmd
 }
 
-// runOperator runs the operator until the context ends.
+// runOperator runs the operator until the context is canceled.
 func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags, log logr.Logger) error {
 	ctrllog.SetLogger(log)
 	err := operator.Run(ctx, config, operator.Options{

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// output is the -o flag.
+// output is the value of the flag -o: text or json. It implements pflag.Value.
 type output string
 
 const (
@@ -24,10 +24,10 @@ func (o *output) addFlag(cmd *cobra.Command) {
 	cmd.Flags().VarP(o, "output", "o", "output `format`: text or json")
 }
 
-// String returns the format.
+// String returns the name of the format.
 func (o *output) String() string { return string(*o) }
 
-// Set sets the format, which is text or json.
+// Set sets the format. text must be "text" or "json".
 func (o *output) Set(text string) error {
 	switch format := output(text); format {
 	case textOutput, jsonOutput:
@@ -38,17 +38,17 @@ func (o *output) Set(text string) error {
 	}
 }
 
-// Type returns the type of the flag for cobra.
+// Type returns the name of the flag's value in help texts.
 func (*output) Type() string { return "format" }
 
 func (o *output) json() bool { return *o == jsonOutput }
 
-// answer is an answer of package query.
+// answer is an answer of package query, which can be written as text or as JSON.
 type answer interface {
 	WriteText(w io.Writer) error
 }
 
-// write writes an answer in the chosen format.
+// write writes an answer in the format that the flag selects.
 func (o *output) write(cmd *cobra.Command, a answer) error {
 	if o.json() {
 		return writeJSON(cmd.OutOrStdout(), a)
@@ -66,7 +66,8 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// terminalWidth returns the width of w in columns, or 0 if w is not a terminal.
+// terminalWidth returns the width of the terminal in columns, or 0 if w is not a
+// terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -79,7 +80,7 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// progress shows on a terminal what a command is doing. The returned function
+// progress shows what a command is doing if w is a terminal. The returned function
 // clears the line.
 func progress(w io.Writer, what string) (done func()) {
 	if terminalWidth(w) == 0 {

@@ -8,22 +8,24 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// defaultStateDir is the directory that the agent and the dataplane of a node
-// share.
+// defaultStateDir is the default state directory, through which the agent and the
+// dataplane of a node exchange trees and status.
 const defaultStateDir = "/run/sluice"
 
-// scope is the default subject of status and flows: a node or a cluster.
+// scope determines what the commands status and flows show if no flag selects a
+// node or a cluster.
 type scope int
 
 const (
-	// nodeScope is the dataplane of this node. It is the scope of sluice.
+	// nodeScope selects the dataplane of this node. It is the scope of the commands
+	// of sluice.
 	nodeScope scope = iota
-	// clusterScope is the cluster of the kubeconfig. It is the scope of kubectl
-	// sluice.
+	// clusterScope selects the cluster of the kubeconfig. It is the scope of the
+	// commands of kubectl sluice.
 	clusterScope
 )
 
-// scopeFlags are the flags that select this node or a cluster.
+// scopeFlags are the flags that select either this node or a cluster.
 type scopeFlags struct {
 	clusterFlags
 
@@ -39,8 +41,9 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 	f.clusterFlags.addFlags(cmd)
 }
 
-// selectsCluster reports whether a cluster is selected: by the flags or, if no flag
-// decides, by the scope. nodes reports whether nodes of a cluster are given.
+// selectsCluster reports whether a command uses a cluster instead of this node. The
+// scope s decides if no flag does. nodes reports whether the user specified nodes
+// of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.given()
 	if given && f.stateDir != "" {
@@ -49,7 +52,8 @@ func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	return given || s == clusterScope && f.stateDir == "", nil
 }
 
-// nodeDir returns the state directory of this node.
+// nodeDir returns the state directory of this node, as set by the flag or the
+// default.
 func (f *scopeFlags) nodeDir() string {
 	if f.stateDir == "" {
 		return defaultStateDir
@@ -57,7 +61,8 @@ func (f *scopeFlags) nodeDir() string {
 	return f.stateDir
 }
 
-// connectTo returns a connection to the cluster.
+// connectTo returns a connection to the selected cluster. If no cluster is
+// configured, the error names the flags of cmd that select one.
 func (f *scopeFlags) connectTo(cmd *cobra.Command) (*live.Connection, error) {
 	connection, err := f.connect()
 	if errors.Is(err, live.ErrNoCluster) {

@@ -12,11 +12,11 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestStopWhileTheAPIServerIsUnreachable checks that agent and operator end within 3
-// seconds of a signal while they wait for an API server, and that waiting and
-// ending take little processor time.
+// TestStopWhileTheAPIServerIsUnreachable checks that agent and operator exit within
+// 3 seconds of a signal while they wait for an unreachable API server. It also
+// checks that they use less than one second of CPU time.
 func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
-	closed := "127.0.0.1:9" // The discard port.
+	closed := "127.0.0.1:9" // The discard port of this host, where no server listens.
 	for name, test := range map[string]struct {
 		address string
 		args    []string
@@ -58,8 +58,8 @@ func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
 	}
 }
 
-// silentServer returns the address of a server that accepts connections and
-// never answers.
+// silentServer returns the address of a server that accepts connections but never
+// sends any data.
 func silentServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

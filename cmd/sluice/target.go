@@ -6,7 +6,8 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// addTargetFlags adds --port, with its help text, and --protocol.
+// addTargetFlags adds the flags --port and --protocol to a command. port is the
+// help text of --port.
 func addTargetFlags(cmd *cobra.Command, t *query.Target, port string) {
 	cmd.Flags().StringVar(&t.Port, "port", "", port)
 	cmd.Flags().StringVar(&t.Protocol, "protocol", "TCP", "protocol `name` (TCP, UDP, SCTP, ICMP) or number")

@@ -15,9 +15,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// uninstallDataplane removes everything that a dataplane leaves on a node. With a
-// health address it then keeps running, because the operator takes readiness as the
-// proof that nothing is left.
+// uninstallDataplane removes everything that a dataplane leaves on a node. If the
+// user specified a health address, it then keeps running and reports that it is
+// ready. The operator waits for this readiness to learn that nothing is left on the
+// node.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
@@ -35,17 +36,19 @@ func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset
 	return nil
 }
 
-// reportRemoved reports health and readiness until the context ends.
+// reportRemoved responds to liveness and readiness probes until the context is
+// canceled.
 func reportRemoved(ctx context.Context, health *listener) {
 	health.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client is gone.
+		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client hung up.
 	}))
 	<-ctx.Done()
 }
 
-// removeDataplane removes the rules, then the marks, which no rule sets any more,
-// and checks that no mark is left. It removes the files last, because a dataplane
-// that starts would install everything again from them.
+// removeDataplane removes the rules first, so that no rule sets new marks while it
+// removes the marks. Then it checks that no mark is left. It removes the files
+// last, because a dataplane that starts before that would read a tree and install
+// the rules again.
 func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
 	if err := ruleset.Uninstall(); err != nil {
 		return 0, err

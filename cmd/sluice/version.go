@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// version is set by the build to the content of VERSION.
+// version is the version of the program. The build sets it to the content of the
+// file VERSION.
 var version = "development"
 
-// revision is set by the build of an image to the output of git describe: the
-// commit, with the suffix -dirty if files were modified since. An image contains
-// no build information from git, so that a copy of the files without a git
-// repository produces the same image.
+// revision is the commit from which an image was built, with the suffix -dirty if
+// files were modified since that commit. The build of the image sets it to the
+// output of git describe. Go adds no build information from git to an image, so
+// that a copy of the files without a git repository produces the same image.
 var revision string
 
-// describeVersion returns what --version prints: the version, the commit if it is
-// known, the version of Go and the platform.
+// describeVersion returns the text that --version prints: the version, the commit
+// if it is known, the Go version and the platform.
 func describeVersion() string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -27,7 +28,8 @@ func describeVersion() string {
 	return fmt.Sprintf("%s, %s, %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// settingsOf returns the settings in which Go would store a revision.
+// settingsOf returns a revision in the form in which Go stores it in the build
+// settings of a program that was built in a git repository.
 func settingsOf(revision string) []debug.BuildSetting {
 	hash, modified := strings.CutSuffix(revision, "-dirty")
 	return []debug.BuildSetting{
@@ -36,7 +38,8 @@ func settingsOf(revision string) []debug.BuildSetting {
 	}
 }
 
-// commit returns the commit, and whether files were modified since.
+// commit returns the commit from which the program was built. It adds a note if
+// files were modified since that commit.
 func commit(settings []debug.BuildSetting) string {
 	text := ""
 	for _, setting := range settings {

@@ -20,14 +20,14 @@ type Dataplane struct {
 	started  time.Time
 	ready    chan struct{}
 	setReady func()
-	// stop ends Run with an error.
+	// stop makes Run return an error.
 	stop context.CancelCauseFunc
 
 	engine   atomic.Pointer[Engine]
 	rejected atomic.Pointer[report.RejectedTree]
 }
 
-// New returns a dataplane that does nothing until Run is called.
+// New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config) *Dataplane {
 	d := &Dataplane{stateDir: stateDir, config: config, started: time.Now(), ready: make(chan struct{})}
 	d.setReady = sync.OnceFunc(func() { close(d.ready) })
@@ -35,10 +35,11 @@ func New(stateDir string, config Config) *Dataplane {
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context
-// ends or a worker fails. It changes nothing until there is a first tree.
+// ends or a worker fails. Run changes nothing in the kernel before it receives a first
+// tree.
 //
-// Call Close after Run has returned. Status works until then, so that a server of the
-// status can be closed first.
+// Call Close after Run has returned. Status can be called until Close, so the server that
+// serves the status can be closed between Run and Close.
 func (d *Dataplane) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -56,13 +57,13 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready returns a channel that is closed when the dataplane enforces a tree, waits for
-// a first tree, or has rejected a tree. Wait for it before serving the status: until
-// then, another dataplane may still be running on this node, and the queues that it
-// uses cannot be bound.
+// Ready returns a channel that is closed when the dataplane enforces a tree, waits for a
+// first tree, or has rejected a tree. Wait for this channel before serving the status.
+// Before the channel is closed, another dataplane may still run on this node, and then
+// this dataplane cannot bind the queues.
 func (d *Dataplane) Ready() <-chan struct{} { return d.ready }
 
-// handle enforces a tree, or rejects it because of an error.
+// handle enforces a tree. If err is not nil, it rejects the tree instead.
 func (d *Dataplane) handle(ctx context.Context, t *tree.Tree, err error) {
 	if err != nil {
 		d.reject(err)
@@ -80,7 +81,7 @@ func (d *Dataplane) handle(ctx context.Context, t *tree.Tree, err error) {
 	}
 }
 
-// reject records that a tree cannot be used. The current generation stays in use.
+// reject records why a tree cannot be used. The tree in use stays.
 func (d *Dataplane) reject(reason error) {
 	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in use")
 	d.rejected.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
@@ -122,7 +123,7 @@ func (d *Dataplane) Status() (report.Status, error) {
 	return s, nil
 }
 
-// Close ends the workers. The rules stay. Run must have returned.
+// Close ends the workers and leaves the rules installed. Run must have returned before.
 func (d *Dataplane) Close() error {
 	e := d.engine.Load()
 	if e == nil {

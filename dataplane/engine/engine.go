@@ -1,8 +1,8 @@
-// Package engine runs the packet path of one node: the rules, the workers, and the
-// generation of the tree by which they evaluate packets.
+// Package engine runs the packet path of one node. The packet path consists of the
+// nftables rules, the workers, and the tree by which the workers evaluate packets.
 //
-// A Dataplane follows the trees of a state directory. It has an Engine, which
-// enforces one generation after the other.
+// A Dataplane follows the trees of a state directory. It passes each new tree as a
+// Generation to its Engine, which enforces one generation after the other.
 package engine
 
 import (
@@ -23,11 +23,11 @@ import (
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// Config configures how a node enforces.
+// Config configures how a node enforces policies.
 type Config struct {
 	Marks ruleset.Marks
-	// QueueBase is the number of the first queue. Queues is how many consecutive
-	// queues there are.
+	// QueueBase is the number of the first queue. Queues is the number of queues. The
+	// queue numbers are consecutive.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
@@ -42,7 +42,7 @@ type Engine struct {
 	kernel ruleset.Kernel
 	table  *ruleset.Table
 	pool   *queue.Pool
-	// connections are the open connections, which the walker re-evaluates for
+	// connections is the conntrack table. The walker re-evaluates all its connections for
 	// each generation.
 	connections *conntrack.Connections
 	walker      *walker
@@ -56,8 +56,8 @@ type Engine struct {
 	closed       bool
 
 	started time.Time
-	// statusMu guards seen and reevaluated. It is held only to copy them, so that
-	// Status does not wait for Use.
+	// statusMu guards seen and reevaluated. It is locked only while these fields are
+	// copied or set, so that Status does not wait for Use.
 	statusMu    sync.Mutex
 	seen        Generation
 	reevaluated report.Reevaluated
@@ -71,14 +71,14 @@ type Engine struct {
 	repairs  atomic.Uint64
 }
 
-// Start starts to enforce in the network namespace of the calling thread. It opens
-// the queues first and installs the rules second, so that no packet is queued
-// without a worker. Workers give no verdict before the rules are installed: rules
-// that exist already may belong to a dataplane with other marks, which would not
-// understand the marks of the verdict.
+// Start starts to enforce a first generation in the network namespace of the calling
+// thread. It binds the queues before it installs the rules, so that every queued packet
+// has a worker. The workers return no verdict before the rules are installed. The reason
+// is that rules of a previous dataplane may exist, and that these rules may use other mark
+// bits than the workers.
 //
-// The error is ruleset.ErrKernel if the kernel lacks a feature. The generation is
-// not acknowledged yet when Start returns.
+// Start returns ruleset.ErrKernel if the kernel lacks a required feature. When Start
+// returns, the generation is not yet acknowledged.
 func Start(config Config, first Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
@@ -111,7 +111,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 	return e, nil
 }
 
-// install installs the rules. The queues must be open.
+// install installs the rules. The queues must already be bound.
 func (e *Engine) install(first Generation) (err error) {
 	e.connections, err = conntrack.Open(e.config.Marks)
 	if err != nil {
@@ -160,18 +160,18 @@ func (e *Engine) startWalker() {
 	}
 }
 
-// Use enforces another generation from now on, in this order:
+// Use enforces another generation, in this order:
 //
-//  1. The workers evaluate every packet by it. The last batch of the previous
-//     generation has ended.
-//  2. The sets of the rules queue the packets of the pods that it isolates. In the
-//     opposite order, the previous generation would give verdicts for packets of
-//     pods that only the new one isolates.
-//  3. After Use has returned, the walker re-evaluates all open connections by it.
-//     Then the generation is acknowledged: it holds for every packet.
+//  1. The workers switch to the new generation. Use waits until the last batch of the
+//     previous generation has ended.
+//  2. The sets of the rules are updated, so that packets of the newly isolated pods are
+//     queued. If the sets were updated first, the previous generation would evaluate
+//     packets of pods that only the new generation isolates.
+//  3. After Use has returned, the walker re-evaluates all open connections by the new
+//     generation. Then the generation is acknowledged: it is enforced for every packet.
 //
-// After an error the packet path is as strict as before or stricter, and Use may
-// be called with the same generation again.
+// If Use returns an error, the packet path is at least as strict as before. Use may then
+// be called again with the same generation.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -183,7 +183,7 @@ func (e *Engine) Use(g Generation) error {
 	e.seen = g
 	e.statusMu.Unlock()
 	if err := e.table.SetIsolated(g.Isolated); err != nil {
-		// Another program has modified the table. Reinstalling it repairs it.
+		// Another program has modified the table. Reinstall the table to repair it.
 		e.config.Log.Error(err, "changing the isolated pods failed, repairing the rules", "generation", g.Number)
 		if err := e.table.Install(g.Isolated); err != nil {
 			return fmt.Errorf("using generation %d: %w", g.Number, err)
@@ -194,7 +194,8 @@ func (e *Engine) Use(g Generation) error {
 	return nil
 }
 
-// acknowledge is called after a walk for a generation has ended.
+// acknowledge records that a generation is enforced. The walker calls it after a walk for
+// the generation has ended.
 func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.statusMu.Lock()
 	e.reevaluated.Add(walkOf(time.Now(), r))
@@ -204,12 +205,12 @@ func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 		"accepted", r.Accepted, "denied", r.Denied, "cleared", r.Cleared, "took", r.Took)
 }
 
-// Failed returns a channel that receives the error after which the engine no
-// longer enforces correctly. Then close it and start a new one.
+// Failed returns a channel that receives an error when the engine can no longer enforce
+// correctly. The caller must then close the engine and start a new one.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// Close ends the workers. The rules stay: accepted flows continue, and for all
-// other packets the failure policy decides. A second Close does nothing.
+// Close ends the workers and leaves the rules installed. Accepted flows continue, and the
+// failure policy decides about all other packets. A second call of Close does nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed

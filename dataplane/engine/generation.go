@@ -13,26 +13,27 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// Generation is one compiled tree, as the packet path needs it.
+// Generation is a compiled tree in the form that the packet path uses.
 type Generation struct {
-	// Number increases with each tree that is published.
+	// Number is the generation number. It increases with each published tree.
 	Number uint64
-	// Node, Pods and IsolatedPods are for the status.
+	// Node, Pods and IsolatedPods are reported in the status.
 	Node               string
 	Pods, IsolatedPods int
 
 	Evaluator rule.Evaluator
-	// Isolated has the addresses whose packets are queued.
+	// Isolated contains the addresses of isolated pods. Packets from and to these
+	// addresses are queued.
 	Isolated ruleset.Isolated
-	// LinkLocal has the addresses of the pods whose packets from link-local
-	// addresses are allowed.
+	// LinkLocal contains the addresses of the pods that may send any packet from their
+	// link-local addresses.
 	LinkLocal []netip.Addr
-	// Close is called once no packet is evaluated by this generation any more. It
-	// may be nil.
+	// Close is called when no packet is evaluated by this generation any longer. It may be
+	// nil.
 	Close func() error
 }
 
-// GenerationOf returns the generation of a tree. The generation owns the tree.
+// GenerationOf returns a generation for a tree. Closing the generation closes the tree.
 func GenerationOf(t *tree.Tree) Generation {
 	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close}
 	for pod := range t.Pods() {
@@ -53,46 +54,46 @@ func GenerationOf(t *tree.Tree) Generation {
 	return g
 }
 
-// mayUseLink reports whether a pod that is isolated for egress may open
-// connections of every kind to the other end of its link.
+// mayUseLink reports whether a pod that is isolated for egress may open connections with
+// any protocol to the other end of its link.
 func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
-	// No policy can name this protocol with a port, so only a rule for all ports
-	// allows it. 253 is reserved for experiments (RFC 3692).
+	// A rule with ports never matches this protocol, so only a rule for all ports and
+	// protocols allows it. Number 253 is reserved for experiments (RFC 3692).
 	const experimental = 253
 	end := netip.MustParseAddr("fe80::1")
 	i := slices.IndexFunc(addresses, netip.Addr.Is6)
 	if i < 0 {
-		// The pod has no IPv6 address that policies could be evaluated for. What
-		// they allow to an IPv4 link-local address stands in for it.
+		// The pod has no IPv6 address, so policies cannot be evaluated for an IPv6 flow.
+		// Evaluate a flow to an IPv4 link-local address instead.
 		i, end = 0, netip.MustParseAddr("169.254.1.1")
 	}
 	return len(addresses) > 0 &&
 		t.Evaluate(flow.Flow{Src: addresses[i], Dst: end, Protocol: experimental}).Egress.Verdict == rule.Allow
 }
 
-// shared is a reference-counted generation. The workers hold one reference, and
-// each walk over open connections holds one. The last release closes the
-// generation.
+// shared is a reference-counted generation. The workers hold one reference, and each walk
+// through the open connections holds another. When the last reference is released, the
+// generation is closed.
 type shared struct {
 	Generation
 	log        logr.Logger
 	references atomic.Int32
 }
 
-// newShared returns a generation with one reference.
+// newShared returns a shared generation with a reference count of 1.
 func newShared(g Generation, log logr.Logger) *shared {
 	s := &shared{Generation: g, log: log}
 	s.references.Store(1)
 	return s
 }
 
-// acquire adds a reference. The caller must hold one already.
+// acquire adds a reference. The caller must already hold a reference.
 func (s *shared) acquire() *shared {
 	s.references.Add(1)
 	return s
 }
 
-// release removes a reference. It does nothing if s is nil.
+// release removes a reference. If s is nil, release does nothing.
 func (s *shared) release() {
 	if s == nil || s.references.Add(-1) > 0 || s.Close == nil {
 		return

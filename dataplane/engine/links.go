@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linksPause is the shortest time between two reads of the routes while they keep
-// changing. If a read takes long, the pause is ten times its duration.
+// linksPause is the minimum time between two reads of the routes. If a read takes longer
+// than a tenth of linksPause, the pause is ten times the duration of the read.
 const linksPause = 100 * time.Millisecond
 
-// followLinks updates the links of isolated pods in the rules when routes change,
-// until the finder is closed.
+// followLinks updates the sets of links in the rules whenever routes change. It returns
+// when the finder is closed.
 func (e *Engine) followLinks() {
 	ended := make(chan error, 1)
 	e.watching.Go(func() { ended <- forward(e.links.Next, e.linksDue) })
@@ -42,7 +42,7 @@ func (e *Engine) followLinks() {
 	}
 }
 
-// findLinks finds the links of isolated pods and sets them in the rules.
+// findLinks finds the links of isolated pods and updates the sets of links in the rules.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
 	isolated, open := e.now.Isolated.Egress, e.now.LinkLocal

@@ -16,15 +16,16 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// lostConnection is an open TCP connection whose conntrack entry was lost.
-// Connection tracking has picked it up again from a packet of the server, so the
-// new entry is reversed: its original direction is from the server to the client.
+// lostConnection is an open TCP connection whose conntrack entry was deleted. Connection
+// tracking has picked the connection up again from a packet of the server, so the new
+// entry is reversed: its original direction is from the server to the client.
 type lostConnection struct {
 	t              *testing.T
 	client, server net.Conn
 }
 
-// loseConnection opens a connection while no pod is isolated, and loses its entry.
+// loseConnection opens a connection while no pod is isolated, and then deletes the
+// connection's conntrack entry.
 func loseConnection(s *fixture, client, server *lab.Pod, like netip.Addr) *lostConnection {
 	s.t.Helper()
 	a, _ := server.Address(like)
@@ -59,7 +60,8 @@ func loseConnection(s *fixture, client, server *lab.Pod, like netip.Addr) *lostC
 	return c
 }
 
-// send sends data from one end and returns the error of reading it at the other.
+// send sends data from one end of the connection, and returns the error from reading the
+// data at the other end.
 func (c *lostConnection) send(from, to net.Conn, data string, wait time.Duration) error {
 	c.t.Helper()
 	if err := to.SetReadDeadline(time.Now().Add(wait)); err != nil {
@@ -86,8 +88,8 @@ func (c *lostConnection) isDropped(from, to net.Conn, data string) {
 	}
 }
 
-// A pod that is isolated for ingress keeps the connections that it has opened, even if
-// connection tracking picks one up from a packet of the other end.
+// A pod that is isolated for ingress keeps the connections that it opened, even if
+// connection tracking picks up such a connection from a packet of the other end.
 func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {
@@ -100,8 +102,9 @@ func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	}
 }
 
-// S50: a policy that denies a connection ends it, even if connection tracking has
-// picked it up from a packet of the server. S51: it continues when it is allowed again.
+// S50: a policy that denies a connection stops it, even if connection tracking has picked
+// up the connection from a packet of the server. S51: the connection continues when it is
+// allowed again.
 func TestS50PickedUpConnectionToIsolatedServerIsDenied(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {

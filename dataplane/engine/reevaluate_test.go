@@ -26,14 +26,15 @@ func nft(s *fixture, text string) {
 	}
 }
 
-// A connection that a conntrack helper expects inherits the connection mark of its
-// master (init_conntrack in net/netfilter/nf_conntrack_core.c). It must be evaluated
+// A connection that a conntrack helper expects, such as the data connection of FTP,
+// inherits the connection mark of its master connection (init_conntrack in
+// net/netfilter/nf_conntrack_core.c). The workers must evaluate the expected connection
 // nevertheless.
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	s.useGeneration(engine.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
-	// The expectation is for the other direction, as in active FTP.
+	// The server opens the expected connection to the client, as in active FTP.
 	nft(s, `table ip helper {
 	ct expectation e { protocol tcp; dport 9876; timeout 1m; size 12; l3proto ip; }
 	chain c { type filter hook forward priority -10; tcp dport 80 ct expectation set "e"; }
@@ -50,7 +51,7 @@ func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	}
 }
 
-// onlyTo80 allows port 80 only.
+// onlyTo80 allows flows to port 80 only.
 type onlyTo80 struct{}
 
 func (onlyTo80) Evaluate(f flow.Flow) rule.Decision {
@@ -62,7 +63,7 @@ func (onlyTo80) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// onlyToItself allows connections of a pod to itself only.
+// onlyToItself allows only connections from a pod to the same pod.
 type onlyToItself struct{}
 
 func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
@@ -74,8 +75,9 @@ func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// S41: a connection of a pod to itself through its Service continues in the kernel
-// like every accepted flow, after a new generation and without workers.
+// S41: a connection from a pod to itself through its own Service stays accepted in the
+// kernel, like every accepted flow. It continues after a new generation, and without
+// workers.
 func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)
@@ -106,8 +108,8 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	}
 }
 
-// Walks end although generations are published faster than a walk takes, and the last
-// generation decides.
+// Walks end even if generations are published faster than a walk takes, and the last
+// generation decides about all connections.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newFixture(t, ruleset.Drop, allow)

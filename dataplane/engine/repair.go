@@ -6,12 +6,12 @@ import (
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// repairPause is the shortest time between two repairs of the rules. A program that
-// keeps modifying them must not keep this node busy.
+// repairPause is the minimum time between two repairs of the rules. It limits the load on
+// this node if another program modifies the rules again and again.
 const repairPause = 50 * time.Millisecond
 
-// repairChanges repairs the rules when another program modifies them, until the
-// watcher is closed. It also reports the failure of a worker.
+// repairChanges repairs the rules whenever another program modifies them. It returns when
+// the watcher is closed. It also reports the failure of a worker.
 func (e *Engine) repairChanges() {
 	changes, ended := trigger.New(), make(chan error, 1)
 	e.watching.Go(func() { ended <- forward(e.watcher.Next, changes) })
@@ -21,7 +21,8 @@ func (e *Engine) repairChanges() {
 			if err := e.repair(); err != nil {
 				e.fail(err)
 			}
-			// More changes coalesce in the meantime.
+			// Collect further changes during the pause, so that one repair covers them
+			// all.
 			pause := time.NewTimer(repairPause)
 			select {
 			case <-pause.C:
@@ -38,8 +39,8 @@ func (e *Engine) repairChanges() {
 	}
 }
 
-// forward sets a trigger for each change until next reports that there will be no
-// more. It returns the error of next.
+// forward sets a trigger for each change that next reports. When next reports that there
+// will be no more changes, forward returns the error of next.
 func forward(next func() (changed bool, err error), changes trigger.Trigger) error {
 	for {
 		changed, err := next()
@@ -50,8 +51,8 @@ func forward(next func() (changed bool, err error), changes trigger.Trigger) err
 	}
 }
 
-// repair reinstalls the rules. Packets may have passed while the rules were
-// modified, so it also requests a walk over open connections.
+// repair reinstalls the rules. While the rules were modified, packets may have passed
+// without a verdict, so repair also requests a walk through the open connections.
 func (e *Engine) repair() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -68,7 +69,8 @@ func (e *Engine) repair() error {
 	return nil
 }
 
-// fail reports the first failure.
+// fail sends an error to the channel that Failed returns. Errors after the first are
+// dropped.
 func (e *Engine) fail(err error) {
 	if err == nil {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// statusOf returns a status with the fields that come from the configuration.
+// statusOf returns a status that contains only the fields of the configuration.
 func statusOf(c Config) report.Status {
 	return report.Status{
 		QueueBase:     c.QueueBase,
@@ -18,7 +18,7 @@ func statusOf(c Config) report.Status {
 	}
 }
 
-// Status returns the status of now. It does not wait for Use.
+// Status returns the current status. It does not wait for Use.
 func (e *Engine) Status() (report.Status, error) {
 	s := statusOf(e.config)
 	s.Started = e.started
@@ -37,7 +37,7 @@ func (e *Engine) Status() (report.Status, error) {
 	return s, err
 }
 
-// walkOf returns the report of a walk that ended at a time.
+// walkOf returns the report of a walk that ended at the given time.
 func walkOf(at time.Time, r conntrack.Result) report.Walk {
 	return report.Walk{
 		At: at, Connections: r.Connections, Accepted: r.Accepted, Denied: r.Denied, Cleared: r.Cleared, Took: r.Took,

@@ -14,63 +14,61 @@ import (
 )
 
 const (
-	// walkAttempts is how many consecutive walks may fail before the engine
+	// walkAttempts is the number of consecutive failed walks after which the engine
 	// reports a failure.
 	walkAttempts = 8
-	// maxChecks is how many checks may follow a walk that changed marks.
+	// maxChecks is the maximum number of checks after a walk that changed marks.
 	maxChecks = 4
 	// retryPause is the time between a failed walk and the next one.
 	retryPause = 20 * time.Millisecond
 )
 
 // walker re-evaluates open connections, concurrently with the workers and with new
-// generations. It runs one walk after the other while walks are requested.
+// generations. It runs one walk after the other as long as walks are requested.
 //
-// A walk switches to the newest generation about every hundred connections. So it keeps
-// no older generation open for long, and each connection is re-evaluated by a new
-// generation within the duration of one walk. When a walk that began with generation G ends, G
-// is acknowledged, because:
+// During a walk, the walker switches to the newest generation about every hundred
+// connections. So a walk does not keep old generations open for long, and a new generation
+// is applied to each connection within the duration of one walk. When a walk that began
+// with generation G ends, the walker acknowledges G. G is then enforced for every
+// connection, for these reasons:
 //
-//   - The walk began after the workers had given their last verdict by an older
-//     generation, and after the kernel had the sets of G. So every connection whose
-//     mark, or lack of a mark, comes from an older generation existed when the walk
-//     began.
-//   - The walk evaluated each of these connections by G or a newer generation. All
-//     its marks are set before it ends, and before the next walk reads marks.
-//   - The workers evaluated all connections that began later, by G or a newer
-//     generation.
+//   - When the walk began, the workers had returned their last verdict by an older
+//     generation, and the sets of G were in the kernel. So every connection whose mark, or
+//     missing mark, results from an older generation already existed when the walk began.
+//   - The walk evaluated each of these connections by G or a newer generation. All marks
+//     of the walk are set before the walk ends, and before the next walk reads marks.
+//   - The workers evaluated all connections that began later, by G or a newer generation.
 //
-// If a newer generation H arrived during the walk, only some of the connections were
-// evaluated by H. The next walk acknowledges H. So under a constant stream of
-// generations, each walk acknowledges the generation that was the newest when the
-// walk began.
+// If a newer generation H arrives during the walk, the walk evaluates only some of the
+// connections by H. The next walk acknowledges H. So if generations arrive constantly,
+// each walk acknowledges the generation that was the newest when the walk began.
 //
 // If generations arrive faster than walks end, walks without pauses would keep two
-// processors busy. So if a walk was requested during the previous walk, it begins
-// after a pause as long as that walk.
+// processors busy. So if a walk was requested during the previous walk, the new walk
+// begins after a pause that is as long as the previous walk.
 //
-// While a walk still uses G and the workers already use H, both may set the mark of
-// the same connection, in any order. The walk for H begins later and corrects the
-// mark before H is acknowledged.
+// While a walk still uses G and the workers already use H, both may set the mark of the
+// same connection, in any order. The walk for H begins later and corrects the mark before
+// H is acknowledged.
 //
-// The kernel changes a mark with an unlocked read and write. A rule of another
-// program that sets other bits of the same mark at the same moment can undo our
-// change. So after a walk that changed marks, and after a pause, another walk checks
-// them. It is repeated until a check changes no mark, at most maxChecks times. A new
-// generation does not wait for a check: it cancels the check, because its own walk
-// does the same.
+// The kernel changes a mark by a read and a write without a lock. If a rule of another
+// program sets other bits of the same mark at the same moment, the change by the walk can
+// be lost. So after a walk that changed marks, the walker pauses and then runs another
+// walk to check the marks. It repeats the check until a check changes no mark, at most
+// maxChecks times. A new generation cancels a running check instead of waiting for it,
+// because the walk for the new generation also corrects all marks.
 type walker struct {
 	reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
-	// acknowledge is called with the number of a generation and the result of its
-	// walk.
+	// acknowledge is called with the number of a generation and the result of the walk for
+	// this generation.
 	acknowledge func(generation uint64, r conntrack.Result)
 	fail        func(error)
 	log         logr.Logger
 
 	// due is set while a walk is requested.
 	due trigger.Trigger
-	// mu guards newest, which is nil before the first request, and cancelCheck,
-	// which is nil while no check runs.
+	// mu guards newest and cancelCheck. newest is nil before the first request, and
+	// cancelCheck is nil while no check runs.
 	mu          sync.Mutex
 	newest      *shared
 	cancelCheck context.CancelFunc
@@ -80,8 +78,8 @@ func newWalker(log logr.Logger) *walker {
 	return &walker{log: log, due: trigger.New()}
 }
 
-// request requests a walk: for a generation that the workers and the sets use from
-// now on, or one more walk for the generation that they use already.
+// request requests a walk. g is either a new generation that the workers and the sets
+// already use, or the generation of the previous request, to repeat its walk.
 func (w *walker) request(g *shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +117,7 @@ func (w *walker) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case check && w.isDue():
-			// The check may have been canceled, so its error does not count.
+			// The error is ignored because a new request may have canceled the check.
 			continue
 		case err != nil:
 			w.log.Error(err, "re-evaluating open connections failed, will retry")
@@ -144,7 +142,7 @@ func (w *walker) run(ctx context.Context) {
 	}
 }
 
-// walk re-evaluates all connections once and returns how many marks changed. It
+// walk re-evaluates all connections once and returns the number of changed marks. It
 // acknowledges the generation, unless the walk is a check that changed no mark.
 func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -166,9 +164,9 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation that the walk is for, and whether the walk is a
-// check. A check that meets a request becomes the requested walk. Otherwise the next
-// request cancels it.
+// begin returns the generation for the next walk, and whether the walk is a check. If a
+// walk has been requested, a check becomes the requested walk. Otherwise the next request
+// cancels the check.
 func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,14 +181,15 @@ func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillC
 	return w.newest.acquire(), check
 }
 
-// end ends a walk: it can no longer be canceled.
+// end records that a walk has ended and can no longer be canceled.
 func (w *walker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cancelCheck = nil
 }
 
-// switchToNewest releases a generation and acquires the newest one.
+// switchToNewest releases the given generation, and acquires and returns the newest
+// generation.
 func (w *walker) switchToNewest(now *shared) *shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// numbered is an evaluator that records its generation and whether it was closed.
+// numbered is an evaluator that records its generation number and whether the generation
+// was closed.
 type numbered struct {
 	generation uint64
 	closed     bool
@@ -24,22 +25,22 @@ type numbered struct {
 
 func (*numbered) Evaluate(flow.Flow) rule.Decision { return rule.Decision{} }
 
-// table models connection tracking for a walker. For each connection it has the
-// generation that evaluated it last. Generations are published, and connections
-// begin and end, between any two steps of a walk.
+// table models the conntrack table for a walker. It records for each connection which
+// generation evaluated the connection last. Between any two steps of a walk, generations
+// may be published, and connections may begin and end.
 type table struct {
 	t           *rapid.T
 	walker      *walker
 	connections []uint64
 	evaluators  []*numbered
 	inUse       *shared
-	// generations, births and failures are how many generations may still be
-	// published, connections may begin and walks may fail.
+	// generations, births and failures are the numbers of generations that may still be
+	// published, of connections that may still begin, and of walks that may still fail.
 	generations, births, failures int
 	acknowledged                  uint64
 }
 
-// publish does the same as Engine.Use.
+// publish models Engine.Use.
 func (k *table) publish() {
 	j := &numbered{generation: uint64(len(k.evaluators) + 1)}
 	k.evaluators = append(k.evaluators, j)
@@ -75,14 +76,14 @@ func (k *table) change() {
 	}
 }
 
-// ended is the generation of a connection that has ended.
+// ended marks a connection that has ended, in place of a generation number.
 const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")
 
 func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r conntrack.Result, err error) {
-	// The kernel may or may not list connections that begin during the walk. Here
-	// it does not.
+	// The kernel may or may not list connections that begin during the walk. This model
+	// does not list them.
 	list := len(k.connections)
 	for begin := 0; begin < list; {
 		j := newest().(*numbered)
@@ -93,7 +94,8 @@ func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r c
 				k.t.Fatalf("a walk uses generation %d, which is closed", j.generation)
 			}
 			if k.connections[begin] != ended {
-				// Even if a worker has evaluated it by a newer generation.
+				// The walk sets this mark even if a worker has already evaluated the
+				// connection by a newer generation.
 				k.connections[begin] = j.generation
 			}
 		}
@@ -107,7 +109,8 @@ func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r c
 	return r, nil
 }
 
-// acknowledge checks that no connection has a verdict of an older generation.
+// acknowledge checks that no connection has a verdict of a generation older than the
+// acknowledged one.
 func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
 	if generation < k.acknowledged {
 		k.t.Fatalf("generation %d is acknowledged after %d", generation, k.acknowledged)
@@ -120,9 +123,10 @@ func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
 	}
 }
 
-// Generations are published during walks, and walks fail. An acknowledged generation
-// must hold for every connection, no closed generation may be used, the newest must be
-// acknowledged at the end, and all generations must be closed.
+// In this test, generations are published during walks, and walks fail. An acknowledged
+// generation must be enforced for every connection. A closed generation must not be used.
+// At the end, the newest generation must be acknowledged, and all generations must be
+// closed.
 func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWalker(logr.Discard())
@@ -194,8 +198,9 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	})
 }
 
-// Another program that sets other bits of a mark at the same moment can undo our
-// change. So a check follows a walk that changed marks, but not without end.
+// Another program that sets other bits of a mark at the same moment can undo the change of
+// a walk. So the walker checks the marks after a walk that changed marks. The number of
+// checks is limited.
 func TestChangedMarksAreChecked(t *testing.T) {
 	for name, test := range map[string]struct {
 		denied                      []int
@@ -231,8 +236,8 @@ func TestChangedMarksAreChecked(t *testing.T) {
 	}
 }
 
-// A generation waits neither for the check of the previous generation, nor for the
-// pause before that check.
+// The walk for a new generation waits neither for the check of the previous generation nor
+// for the pause before that check.
 func TestNewGenerationCancelsCheck(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"pause": 30 * time.Second, "check": 90 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -267,8 +272,8 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 	}
 }
 
-// While generations arrive every 20 ms, walks take only half of the time. If no walk
-// runs or pauses, the walk for a new generation begins at once.
+// If a generation is published every 20 ms, walks take only half of the time. If no walk
+// or pause is in progress, the walk for a new generation begins at once.
 func TestWalksPause(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (s *fixture) use(ingress verdictFunc) {
 	s.useGeneration(s.generation(ingress))
 }
 
-// useGeneration waits until the generation is acknowledged.
+// useGeneration enforces a generation and waits until it is acknowledged.
 func (s *fixture) useGeneration(g engine.Generation) {
 	s.t.Helper()
 	if err := s.engine.Use(g); err != nil {
@@ -199,8 +199,8 @@ func TestVerdictsOnTheWire(t *testing.T) {
 	}
 }
 
-// After its first packet, no packet of an accepted flow enters user space, not even
-// after a restart.
+// After the first packet of an accepted flow, no packet of the flow enters user space, not
+// even after a restart.
 func TestAcceptedFlowsStayInTheKernel(t *testing.T) {
 	var evaluated atomic.Uint64
 	s := newFixture(t, ruleset.Drop, func(flow.Flow) rule.Verdict { evaluated.Add(1); return rule.Allow })
@@ -240,8 +240,8 @@ func allow(flow.Flow) rule.Verdict { return rule.Allow }
 
 func deny(flow.Flow) rule.Verdict { return rule.Deny }
 
-// S50: once a generation is acknowledged, no packet of a connection that it denies
-// passes, in either direction, no matter how old the connection is.
+// S50: once a generation is acknowledged, no packet of a connection that the generation
+// denies passes the node. This holds in both directions, and for connections of any age.
 func TestOpenConnectionsAreReevaluated(t *testing.T) {
 	for _, how := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
 		for _, like := range []netip.Addr{like4, like6} {
@@ -258,7 +258,7 @@ func TestOpenConnectionsAreReevaluated(t *testing.T) {
 				if err := lab.Download(kept, 1<<20); err != nil {
 					t.Errorf("a connection was cut that every generation allows: %v", err)
 				}
-				// S51: if both ends still have the connection, it continues.
+				// S51: if both ends still have the connection, the connection continues.
 				if how == ruleset.Drop {
 					s.use(allow)
 					extend(t, cut)
@@ -271,7 +271,7 @@ func TestOpenConnectionsAreReevaluated(t *testing.T) {
 	}
 }
 
-// dial opens a connection and reads the greeting.
+// dial opens a connection and reads the server's greeting.
 func (s *fixture) dial(from *lab.Pod, to netip.AddrPort) net.Conn {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
@@ -314,7 +314,7 @@ func TestRulesAreRepaired(t *testing.T) {
 			if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, out)
 			}
-			// Repairs may also count a second repair of the damage before. So probe
+			// Repairs may also count a second repair of the previous damage. So probe
 			// until the damage of this test is repaired.
 			got := lab.Connected
 			for s.status().Repairs == before || got != lab.Rejected {

@@ -6,17 +6,18 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Decision is the result of evaluating a flow: one side for each end.
+// Decision is the result of evaluating a flow. It consists of an egress side and an
+// ingress side.
 type Decision struct {
-	// Egress is the side of the pod that opens the flow, Ingress the side of the
-	// pod that the flow is opened to.
+	// Egress is the side of the pod that opens the flow. Ingress is the side of the pod at
+	// the destination.
 	Egress, Ingress Side
 }
 
-// Verdict returns Allow if both sides allow the flow, otherwise Deny.
+// Verdict returns Allow if both sides allow the flow, and Deny otherwise.
 func (d Decision) Verdict() Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
 
-// Side returns the side of a direction.
+// Side returns the egress side or the ingress side.
 func (d Decision) Side(direction Direction) Side {
 	if direction == Ingress {
 		return d.Ingress
@@ -24,17 +25,17 @@ func (d Decision) Side(direction Direction) Side {
 	return d.Egress
 }
 
-// Side is the verdict for one end of a flow and the reason for it.
+// Side is the verdict for one end of a flow, and the reason for this verdict.
 type Side struct {
 	Verdict Verdict
 	Reason  Reason
-	// Ref identifies the program and the rule that decided. Only the evaluator
-	// that returned the side can resolve it.
+	// Ref identifies the program and the rule that decided. Only the evaluator that
+	// returned the side can resolve Ref.
 	Ref Ref
 }
 
-// Evaluated reports whether policies of this node were evaluated for the side.
-// They are not evaluated for an end that is not a pod of this node.
+// Evaluated reports whether policies of this node were evaluated for the side. It returns
+// false if the end is not a pod of this node.
 func (s Side) Evaluated() bool {
 	switch s.Reason {
 	case NoReason, External, Elsewhere:
@@ -44,62 +45,63 @@ func (s Side) Evaluated() bool {
 	}
 }
 
-// Ref is an opaque reference of an evaluator to one of its programs and a rule
-// in it. The zero value refers to nothing.
+// Ref is an opaque reference to a program of an evaluator and to a rule of this program.
+// The zero value refers to nothing.
 type Ref struct {
 	Program, Rule uint32
 }
 
-// Evaluator evaluates flows. A *tree.Tree is one.
+// Evaluator evaluates flows. *tree.Tree implements Evaluator.
 type Evaluator interface {
-	// Evaluate returns the decision for the first packet of a flow. The packet
-	// path calls it for each packet that enters user space, from all workers at
-	// once: it must not allocate, lock or call the kernel.
+	// Evaluate returns the decision for the first packet of a flow. All workers call
+	// Evaluate concurrently, once for each packet that enters user space. So Evaluate must
+	// not allocate memory, take locks or make system calls.
 	Evaluate(f flow.Flow) Decision
 }
 
-// Namer resolves the names behind the decisions of an evaluator. The sides that
-// it is called with must come from that evaluator. A *tree.Tree is one.
+// Namer resolves the names of pods, and the policies and rules that an evaluator's
+// decisions refer to. Each side that is passed to a Namer must come from the same
+// evaluator. *tree.Tree implements Namer.
 type Namer interface {
-	// Pod returns the name, "namespace/name", of the local pod that has an
-	// address. ok is false if no local pod has it.
+	// Pod returns the name of the local pod with address a, in the form "namespace/name".
+	// ok is false if no local pod has this address.
 	Pod(a netip.Addr) (name string, ok bool)
-	// Rule returns the rule that decided a side: its policy as "namespace/name"
-	// and its index in the policy's list for the direction, from 0. ok is false
-	// unless the side's reason is Matched.
+	// Rule returns the rule that decided a side. policy is the policy's name in the form
+	// "namespace/name". index is the index of the rule in the policy's ingress or egress
+	// list, starting at 0. ok is true only if the side's reason is Matched.
 	Rule(s Side) (policy string, index int, ok bool)
-	// IsolatedBy returns the names of the policies that isolate the pod of a
-	// side, ascending. It returns none unless the side's reason is Matched or
+	// IsolatedBy returns the names of the policies that isolate the pod of a side, in
+	// ascending order. It returns no names unless the side's reason is Matched or
 	// NoRuleMatched.
 	IsolatedBy(s Side) []string
 }
 
-// NearMiss is a rule that would have allowed a denied flow if either its peer or
-// its port had been different.
+// NearMiss is a rule that does not match a denied flow only because of the peer, or only
+// because of the port.
 type NearMiss struct {
-	// Policy is "namespace/name". Index is the rule's index in the policy's list
-	// for the direction, from 0.
+	// Policy is the policy's name in the form "namespace/name". Index is the index of the
+	// rule in the policy's ingress or egress list, starting at 0.
 	Policy string
 	Index  int
-	// Differs is the part of the rule that the flow does not match.
+	// Differs is the part of the rule that does not match the flow.
 	Differs Part
-	// Ports are the ports at which the rule allows the flow's peer, ascending by
-	// protocol and port. They are set only if Differs is PortPart.
+	// Ports lists the ports at which the rule allows the peer of the flow, in ascending
+	// order of protocol and port. It is set only if Differs is PortPart.
 	Ports []Ports
 }
 
-// Part is a part of a rule that a flow is compared with.
+// Part is one of the two parts of a rule that must match a flow.
 type Part uint8
 
 // The parts of a rule.
 const (
-	// PeerPart is the peers that the rule names.
+	// PeerPart is the list of peers of the rule.
 	PeerPart Part = iota
-	// PortPart is the protocols and ports that the rule names.
+	// PortPart is the list of protocols and ports of the rule.
 	PortPart
 )
 
-// String returns the part in lower case, as it is written in JSON.
+// String returns the name of the part in lower case, as it appears in JSON.
 func (p Part) String() string {
 	if p == PortPart {
 		return "port"

@@ -1,12 +1,12 @@
-// Package rule defines the types that the policy compiler and the dataplane share:
-// the rules of one node, in which every selector, named port and default is already
-// resolved to numbers, and the decisions that follow from them. The package does not
-// depend on Kubernetes. The name of a policy is a string that it passes on.
+// Package rule defines the types that the policy compiler and the dataplane share: the
+// rules of one node, and the decisions that are made by these rules. In the rules, every
+// selector, named port and default has already been resolved to numbers. The package does
+// not depend on Kubernetes. It treats the name of a policy as an opaque string.
 //
-// The rules of a node are three tables: the owner of each address (Owner), the
-// programs of each local pod (Pod), and the rules of each program (Program). They are
-// passed on as changes (Delta), so that the work for a changed label of one pod does
-// not depend on the number of pods.
+// The rules of a node consist of three tables: the owner of each address (Owner), the
+// programs of each local pod (Pod), and the rules of each program (Program). The compiler
+// passes changes of these tables (Delta) to the dataplane. So the work that a changed
+// label of one pod causes does not depend on the number of pods.
 package rule
 
 import (
@@ -16,7 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Verdict is whether a flow, or one side of it, is allowed. The zero value is Deny.
+// Verdict states whether a flow, or one side of a flow, is allowed. The zero value is
+// Deny.
 type Verdict uint8
 
 // The two verdicts.
@@ -25,7 +26,7 @@ const (
 	Allow
 )
 
-// String returns the verdict as it is written in output.
+// String returns the name of the verdict as it appears in output.
 func (v Verdict) String() string {
 	if v == Allow {
 		return "Allow"
@@ -33,17 +34,17 @@ func (v Verdict) String() string {
 	return "Deny"
 }
 
-// Direction is the direction of a flow from the point of view of a pod.
+// Direction is the direction of a flow as seen from a pod.
 type Direction uint8
 
-// The directions: Egress for the pod that opens a flow, Ingress for the pod that it
-// is opened to.
+// The two directions. Egress applies to the pod that opens a flow, and Ingress to the pod
+// at the destination.
 const (
 	Egress Direction = iota
 	Ingress
 )
 
-// String returns the direction in lower case, as in the spec of a policy.
+// String returns the name of the direction in lower case, as in the spec of a policy.
 func (d Direction) String() string {
 	if d == Ingress {
 		return "ingress"
@@ -51,32 +52,33 @@ func (d Direction) String() string {
 	return "egress"
 }
 
-// Reason is why a side of a flow has its verdict.
+// Reason states why a side of a flow has its verdict.
 type Reason uint8
 
-// The reasons.
+// The possible reasons.
 const (
 	// NoReason means that the side was not evaluated. Its verdict is Deny.
 	NoReason Reason = iota
 	// NotIsolated means that no policy isolates the pod in this direction.
 	NotIsolated
-	// Matched means that a rule matched. The verdict follows from its action.
+	// Matched means that a rule matched. The action of the rule determines the verdict.
 	Matched
-	// NoRuleMatched means that the pod is isolated and no rule of its policies
-	// matched.
+	// NoRuleMatched means that the pod is isolated, and that no rule of the isolating
+	// policies matched.
 	NoRuleMatched
-	// SameNode means that the flow comes from the pod's own node.
+	// SameNode means that the flow comes from the node on which the pod runs.
 	SameNode
 	// SamePod means that both ends are the same pod.
 	SamePod
-	// External means that the end is not a pod, so no policy applies to it.
+	// External means that this end of the flow is not a pod, so no policy applies.
 	External
-	// Elsewhere means that the end is not a pod of the node that the tree was
-	// compiled for. If it is a pod of another node, that node evaluates this side.
+	// Elsewhere means that this end of the flow is not a pod of the node for which the
+	// tree was compiled. If the end is a pod of another node, the other node evaluates
+	// this side.
 	Elsewhere
 )
 
-// String returns the reason as it is written in output.
+// String returns the name of the reason as it appears in output.
 func (r Reason) String() string {
 	switch r {
 	case NotIsolated:
@@ -98,38 +100,37 @@ func (r Reason) String() string {
 	}
 }
 
-// Action is what a matching rule does with a flow. The rules of a NetworkPolicy
-// only accept. The other actions are for the ordered tiers of a
-// ClusterNetworkPolicy. The zero value is no action.
+// Action is the effect of a matching rule. The rules of a NetworkPolicy always have
+// ActionAccept. The other actions are for the ordered tiers of a ClusterNetworkPolicy. The
+// zero value is not a valid action.
 type Action uint8
 
-// The actions, with the numbers that a tree stores.
+// The actions. The numbers are part of the tree format.
 const (
-	// ActionAccept allows the flow. No later rule is considered.
+	// ActionAccept allows the flow. Later rules are ignored.
 	ActionAccept Action = iota + 1
-	// ActionDeny denies the flow. No later rule is considered.
+	// ActionDeny denies the flow. Later rules are ignored.
 	ActionDeny
-	// ActionPass continues with the next tier. There are no tiers yet, so a
-	// builder rejects it.
+	// ActionPass continues the evaluation with the next tier. Tiers are not implemented
+	// yet, so a builder rejects ActionPass.
 	ActionPass
 )
 
-// Class is the number of a set of addresses that are equal for all rules of this
-// node: the same peer selectors match their pods, and the port names in use resolve
-// to the same ports. Class 0 has the addresses that no peer selector matches.
+// Class is the number of a set of addresses that all rules of this node treat equally. The
+// pods of a class match the same peer selectors, and resolve each port name in use to the
+// same port. Class 0 contains the addresses that no peer selector matches.
 type Class uint32
 
-// Ports is one protocol and an inclusive range of destination ports.
+// Ports is a protocol and an inclusive range of destination ports.
 type Ports struct {
 	// Protocol is an IP protocol number: 6, 17 or 132.
 	Protocol uint8
-	// First and Last are the ends of the range, First <= Last. The range from 0 to
-	// 65535 is every port of the protocol.
+	// First and Last are the first and last port of the range, with First <= Last. The
+	// range 0-65535 means every port of the protocol.
 	First, Last uint16
 }
 
-// String returns the ports in short: "TCP 80", "TCP 8000-8080" or "every TCP
-// port".
+// String returns a short text: "TCP 80", "TCP 8000-8080" or "every TCP port".
 func (p Ports) String() string {
 	protocol := flow.Protocol(p.Protocol)
 	switch {
@@ -142,109 +143,117 @@ func (p Ports) String() string {
 	}
 }
 
-// Block is a CIDR prefix without its excepts. The excepts are inside the prefix, and
-// all are masked. A block matches every address inside it, no matter what owns the
-// address, and no address of the other family.
+// Block is a CIDR prefix without the prefixes in its list of excepts. Every except is
+// inside the prefix, and in all prefixes the host bits are 0. A block matches every
+// address in this range, including addresses of pods and nodes. It matches no address of
+// the other family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix
 }
 
-// Match is a combination of ports and peers. It matches a flow if Ports contains the
-// flow's port, and if Any is set or Classes or Blocks contains the flow's peer.
+// Match is a combination of ports and peers. A flow matches if both conditions are true:
+//
+//   - Ports contains the destination port of the flow.
+//   - Any is set, or Classes contains the class of the peer, or Blocks contains the
+//     address of the peer.
 type Match struct {
-	// Ports are the matching ports. If it is empty, every port of every protocol
-	// matches, including protocols without ports.
+	// Ports lists the matching ports. An empty list matches every port of every protocol,
+	// and also every protocol without ports.
 	Ports []Ports
-	// Any matches every peer, inside and outside the cluster.
+	// Any means that every peer matches, inside and outside the cluster.
 	Any bool
-	// Classes are the matching peer classes, ascending, without class 0.
+	// Classes lists the classes of matching peers in ascending order. It never contains
+	// class 0.
 	Classes []Class
-	// Blocks are the matching address blocks.
+	// Blocks lists the blocks of matching addresses.
 	Blocks []Block
 }
 
-// Rule is one rule of one policy. It matches if any of its matches does.
+// Rule is one rule of one policy. It matches a flow if at least one of its matches does.
 type Rule struct {
 	Action Action
-	// Policy is the policy's name as users write it: "namespace/name".
+	// Policy is the name of the policy in the form "namespace/name".
 	Policy string
-	// Index is the rule's index in the policy's list for the direction, from 0.
+	// Index is the index of the rule in the policy's ingress or egress list, starting at
+	// 0.
 	Index   int
 	Matches []Match
 }
 
-// ProgramID identifies a program within one node. 0 is no program: the pod is not
-// isolated.
+// ProgramID identifies a program within one node. ID 0 means that there is no program,
+// because the pod is not isolated.
 type ProgramID uint32
 
-// Program has all rules for a pod in one direction. It is immutable: a program that
-// changes is replaced as a whole.
+// Program contains all rules for a pod in one direction. A Program is immutable. To change
+// a program, a delta replaces it as a whole.
 type Program struct {
-	// IsolatedBy has the names of the policies that isolate the pod in this
-	// direction, ascending. It is never empty.
+	// IsolatedBy lists the names of the policies that isolate the pod in this direction,
+	// in ascending order. It is never empty.
 	IsolatedBy []string
-	// Rules are the rules in order. The first one that matches decides.
+	// Rules lists the rules in order. The first rule that matches decides.
 	Rules []Rule
 }
 
-// PodID identifies a local pod within one node, from 1.
+// PodID identifies a local pod within one node. IDs start at 1.
 type PodID uint32
 
-// Pod is a pod of this node.
+// Pod is a pod that runs on this node.
 type Pod struct {
-	// Name is "namespace/name".
+	// Name is the name of the pod in the form "namespace/name".
 	Name string
-	// Ingress and Egress are the programs of the pod.
+	// Ingress and Egress are the IDs of the pod's programs.
 	Ingress, Egress ProgramID
 }
 
-// OwnerKind is the kind of an address, from the point of view of this node.
+// OwnerKind classifies the owner of an address from the point of view of this node.
 type OwnerKind uint8
 
-// The kinds of owner. NoOwner is for addresses that no rule of this node refers to:
-// addresses outside the cluster, and pods of other nodes that no selector matches.
+// The kinds of owner. NoOwner applies to addresses that no rule of this node refers to:
+// addresses outside the cluster, and addresses of remote pods that no selector matches.
 const (
 	NoOwner OwnerKind = iota
 	// RemotePod is a pod of another node that at least one peer selector matches.
 	RemotePod
 	// LocalPod is a pod of this node.
 	LocalPod
-	// ThisNode is an address of the node itself.
+	// ThisNode is the owner of the addresses of the node itself.
 	ThisNode
 )
 
-// Owner is the owner of an address.
+// Owner describes the owner of an address.
 type Owner struct {
 	Kind OwnerKind
-	// Class is valid only if Kind is RemotePod or LocalPod. It is not 0 for a RemotePod.
+	// Class is valid only if Kind is RemotePod or LocalPod. For a RemotePod, Class is
+	// never 0.
 	Class Class
 	// Pod is valid only if Kind is LocalPod.
 	Pod PodID
 }
 
-// AddressChange sets the owner of an address, or removes it with NoOwner.
+// AddressChange sets the owner of an address. If the new owner is NoOwner, it removes the
+// address.
 type AddressChange struct {
 	Addr  netip.Addr
 	Owner Owner
 }
 
-// PodChange sets a local pod, or removes it if Pod is nil.
+// PodChange sets a local pod. If Pod is nil, it removes the pod.
 type PodChange struct {
 	ID  PodID
 	Pod *Pod
 }
 
-// ProgramChange sets a program, or removes it if Program is nil.
+// ProgramChange sets a program. If Program is nil, it removes the program.
 type ProgramChange struct {
 	ID      ProgramID
 	Program *Program
 }
 
-// Delta is a change of the rules of one node. All deltas since the beginning, applied
-// in order, result in the current rules. Within one delta, each key occurs at most
-// once and the order does not matter: a reference is resolved after the whole delta
-// has been applied.
+// Delta is a change of the rules of one node. All deltas, applied in order to empty rules,
+// result in the current rules. Within a delta, each key occurs at most once, and the order
+// of the changes does not matter: references are resolved after the whole delta has been
+// applied.
 type Delta struct {
 	Addresses []AddressChange
 	Pods      []PodChange

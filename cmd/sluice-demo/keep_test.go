@@ -16,15 +16,16 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// kept is a demo that keeps running.
+// kept is a running sluice-demo that was started with --keep.
 type kept struct {
 	*exec.Cmd
-	// hints are the commands that it prints, by purpose.
+	// hints contains the commands that the demo printed, by purpose, such as
+	// "status".
 	hints map[string]string
 	out   io.Reader
 }
 
-// keep starts the demo and waits until it has printed all hints.
+// keep starts the demo with --keep and waits until it has printed all hints.
 func keep(t *testing.T) *kept {
 	t.Helper()
 	k := &kept{Cmd: exec.CommandContext(t.Context(), binary, slices.Concat([]string{"--keep"}, brief)...), hints: map[string]string{}}
@@ -40,7 +41,7 @@ func keep(t *testing.T) *kept {
 	return k
 }
 
-// read reads the page up to the last hint.
+// read reads the output of the demo up to the last hint.
 func (k *kept) read() {
 	lines, hints := bufio.NewScanner(k.out), false
 	for k.hints[keeping] == "" && lines.Scan() {
@@ -52,7 +53,7 @@ func (k *kept) read() {
 	}
 }
 
-// stop does what Ctrl-C does.
+// stop sends SIGINT to the demo, as Ctrl-C does, and checks that the demo exits.
 func (k *kept) stop(t *testing.T) {
 	t.Helper()
 	if err := k.Process.Signal(syscall.SIGINT); err != nil {
@@ -64,7 +65,8 @@ func (k *kept) stop(t *testing.T) {
 	}
 }
 
-// shell runs the command of a hint as a user would, followed by more.
+// shell runs the command of a hint in a shell, as a user would. more is appended to
+// the command.
 func (k *kept) shell(t *testing.T, what, more string) string {
 	t.Helper()
 	command := k.hints[what]
@@ -94,7 +96,7 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 			entered[k.shell(t, what, "readlink /proc/self/ns/net")] = true
 		}
 	}
-	// All addresses outside are in one namespace.
+	// All addresses outside the cluster are in the same network namespace.
 	if want := len(inodes); len(entered) != want {
 		t.Errorf("%d namespaces can be entered, want %d", len(entered), want)
 	}
@@ -111,8 +113,8 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 	}
 }
 
-// denial returns the first line of `sluice flows` after deny has opened a
-// connection that is denied.
+// denial runs the hint for `sluice flows`, calls deny, which must open a denied
+// connection, and returns the first line that `sluice flows` writes.
 func (k *kept) denial(t *testing.T, deny func()) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["denied flows"]+" -c 1")
@@ -135,7 +137,8 @@ func (k *kept) denial(t *testing.T, deny func()) string {
 	return out.String()
 }
 
-// A user deletes the policy from the file with the cluster and publishes it.
+// The test does what a user would do: it deletes a policy from the manifests that
+// the demo wrote, and runs the commands of the hints that publish the change.
 func TestPoliciesCanBeChangedDuringKeep(t *testing.T) {
 	k := keep(t)
 	defer k.stop(t)

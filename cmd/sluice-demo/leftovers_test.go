@@ -22,26 +22,28 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stopTime is how long the demo may take to stop.
+// stopTime is the maximum time that the demo may take to stop after a signal.
 const stopTime = 5 * time.Second
 
-// Texts of the page after which a test stops the demo.
+// A test stops the demo when one of these texts appears in its output.
 const (
 	started = "started the dataplane"
 	holding = "that stay open"
 	keeping = "a dataplane that dies"
 )
 
-// brief are the arguments of a short demo.
+// brief contains the arguments for a short run of the demo.
 var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-network-policy.yaml", "--port", "6379", "--port", "6379/UDP", "--timeout", "300ms"}
 
-// The demo is stopped at a time when everything that it ever starts is running.
+// The test stops the demo at various times and checks that no process, network
+// namespace or file is left. At each of these times, the dataplane is running and
+// all network namespaces exist.
 func TestNothingIsLeft(t *testing.T) {
 	for name, test := range map[string]struct {
-		signal syscall.Signal // 0 means that the demo ends by itself
+		signal syscall.Signal // 0 means that the test sends no signal.
 		at     string
 		args   []string
-		want   int // exit code, or -1 if it was killed
+		want   int // The exit code, or -1 if the demo was killed by a signal.
 	}{
 		"end":                       {at: started},
 		"SIGINT":                    {signal: syscall.SIGINT, at: started, want: 1},
@@ -107,8 +109,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// holdings returns the child processes of a process and the namespaces that its
-// threads are in, without the machine's own.
+// holdings returns the child processes of a process and the network namespaces of
+// its threads. It omits the network namespace of the test itself.
 func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	t.Helper()
 	own, err := os.Readlink("/proc/self/ns/net")
@@ -139,8 +141,9 @@ func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	return children, inodes
 }
 
-// machine lists what the machine's own namespace holds that the demo could have
-// touched: links, and tables of rules.
+// machine lists the links and the nftables tables in the network namespace of the
+// test. A test compares the list before and after a run, because the demo must not
+// change this namespace.
 func machine(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -165,8 +168,8 @@ func machine(t *testing.T) []string {
 	return out
 }
 
-// The demo must detect a dataplane that does not work. Without a dataplane, new
-// connections are dropped although the policies allow them.
+// The demo must report a difference if the dataplane does not work. The test kills
+// the dataplane. New connections are then dropped although the policies allow them.
 func TestADeadDataplaneIsAMismatch(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), binary)
 	out, err := cmd.StdoutPipe()

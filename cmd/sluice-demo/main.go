@@ -1,9 +1,9 @@
 // Command sluice-demo enforces NetworkPolicies on real connections between network
-// namespaces, and compares the results with the policies. It needs Linux, root
-// and the program sluice, and no cluster.
+// namespaces, and compares the results with the policies. It requires Linux, root
+// and the program sluice. It does not require a cluster.
 //
-// It exits with 0 if the results agree with the policies on every connection,
-// with 1 if they do not or the demo failed, and with 2 if its input is wrong.
+// The exit code is 0 if the results of all connections agree with the policies, 1
+// if a result differs or the demo failed, and 2 if the user's input is wrong.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 	os.Exit(code)
 }
 
-// flags are the flags of the command.
+// flags are the flags of sluice-demo.
 type flags struct {
 	files   []string
 	ports   []string
@@ -126,7 +126,8 @@ func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
 	return o, err
 }
 
-// readManifests reads the files of -f, or the example.
+// readManifests reads the manifests that the flag -f specifies, or the example if
+// the flag is not set.
 func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
 	var err error
 	if len(f.files) == 0 {
@@ -142,10 +143,11 @@ func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
 	return nil
 }
 
-// maxNotes limits how many problems are listed.
+// maxNotes is the maximum number of policy errors that writeNotes lists.
 const maxNotes = 10
 
-// writeNotes lists what is missing in the manifests or cannot be understood.
+// writeNotes lists missing Namespace objects and invalid parts of policies in the
+// manifests.
 func writeNotes(w io.Writer, set *inventory.Set) {
 	for _, text := range set.Notes() {
 		fmt.Fprintf(w, "note: %s\n", text)
@@ -163,7 +165,8 @@ func writeNotes(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// policyErrors returns the parts of policies that cannot be understood.
+// policyErrors returns the errors of the policies, each with the name of its
+// policy.
 func policyErrors(policies []*policy.Policy) (out []string) {
 	for _, p := range policies {
 		for _, e := range p.Errors {
@@ -173,7 +176,8 @@ func policyErrors(policies []*policy.Policy) (out []string) {
 	return out
 }
 
-// program returns the path of sluice.
+// program returns the absolute path of the program sluice: the value of --sluice,
+// or the file sluice in the directory of sluice-demo.
 func (f *flags) program() (string, error) {
 	path := f.sluice
 	if path == "" {
@@ -206,16 +210,18 @@ func noArguments(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// inputError is an error in the arguments or the manifests.
+// inputError is an error in the user's input: an argument or a manifest.
 type inputError struct{ error }
 
 func wrongInput(err error) error { return inputError{err} }
 
-// errDiffers means that a connection contradicts the policies. The report
-// names it.
+// errDiffers means that the result of at least one connection contradicts the
+// policies. The error contains no details because the output already lists these
+// connections.
 var errDiffers = errors.New("wire and policies differ")
 
-// exitCode prints an error and returns its exit code.
+// exitCode writes the message of an error to stderr and returns the exit code for
+// the error.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
 	switch {

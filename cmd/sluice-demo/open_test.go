@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// The second change of the example isolates default/dns and default/frontend
-// while four connections are open. It must cut a download and a UDP exchange, and
-// leave one of each alone.
+// The second change of the example isolates default/dns and default/frontend while
+// four connections are open. The change must cut one of two downloads and one of
+// two UDP exchanges, and must not affect the other two connections.
 func TestOpenConnectionsUnderAChange(t *testing.T) {
 	r := runJSON(t, "")
 	if open := r.Rounds[1].Open; len(open) != 0 {
@@ -30,8 +30,8 @@ func TestOpenConnectionsUnderAChange(t *testing.T) {
 		if (h.Last == nil) != h.Continues || (h.Pause == nil) == h.Continues {
 			t.Errorf("%s: want either the time of its end or its longest pause", h)
 		}
-		// An ingress policy allows the isolated pod to open connections and to
-		// receive the replies.
+		// The new policy only affects ingress. The isolated pod can still open
+		// connections to other pods and receive their replies.
 		isolated := strings.HasPrefix(h.To, "default/")
 		if isolated == h.Continues {
 			t.Errorf("%s continues: %v", h, h.Continues)
@@ -44,8 +44,9 @@ func TestOpenConnectionsUnderAChange(t *testing.T) {
 	}
 }
 
-// withOtherRules returns a program that installs the rules of another program and
-// then runs sluice.
+// withOtherRules returns the path of a script that installs additional nftables
+// rules and then runs sluice. The rules simulate another program that changes
+// packets or marks.
 func withOtherRules(t *testing.T, rules string) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "dataplane")
@@ -68,7 +69,8 @@ exec %s "$@"
 	return program
 }
 
-// runWithOtherRules runs the example until it ends.
+// runWithOtherRules runs the example with additional nftables rules. It returns the
+// report and the text output of the demo.
 func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string) {
 	t.Helper()
 	set, err := example.Read()
@@ -85,21 +87,25 @@ func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string)
 	return r, out.String()
 }
 
-// The demo must detect open connections that contradict the policies.
+// The demo must report a difference if the result for an open connection
+// contradicts the policies.
 func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		rules string
-		// wrong are the open connections that differ, by protocol and verdict.
+		// wrong contains the open connections whose result must differ, such as
+		// "TCP Deny": the protocol and the verdict of the new policies.
 		wrong []string
 		names string
 	}{
-		// Every packet of an open connection is marked as accepted.
+		// This rule marks every packet of an open connection as accepted, so that a
+		// denied connection is not cut.
 		"never cut": {
 			rules: "ct state established ct mark set ct mark and 0xffffff9f or 0x20",
 			wrong: []string{"TCP Deny", "UDP Deny"},
 			names: "verdict Deny, result: continues",
 		},
-		// The rule drops packets only after the dataplane has acknowledged the change.
+		// This rule starts to drop packets after the dataplane has acknowledged the
+		// change, because fewer than 150 packets are sent before that.
 		"cut though allowed": {
 			rules: "meta l4proto udp ct original packets > 150 drop",
 			wrong: []string{"UDP Allow"},
@@ -112,9 +118,10 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				t.Error("wire and policies agree")
 			}
 			round := r.Rounds[2]
-			// More connections may differ: the other rules may also keep alive a
-			// connection of the previous round. If a connection of this round has the
-			// same source port, or is a ping, it can continue that one by chance.
+			// More connections than those in wrong may differ, because the
+			// additional rules can also keep connections of the previous round
+			// alive. A new connection continues such an old one by chance if it has
+			// the same source port or is a ping.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

@@ -18,7 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// binary is sluice-demo and sluice is sluice, both built once.
+// binary is the path of sluice-demo, and sluice is the path of sluice. TestMain
+// builds both programs once.
 var binary, sluice string
 
 func TestMain(m *testing.M) {
@@ -41,7 +42,7 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
-// runDemo runs the demo until it ends.
+// runDemo runs the demo until it ends and returns its output.
 func runDemo(t *testing.T, stdin string, args ...string) (stdout string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -65,9 +66,10 @@ func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
 	return &r
 }
 
-// expectedByPage is what the Kubernetes page states about its examples. The pods are those
-// of the demo. Later lines are exceptions from earlier ones. The node is always
-// allowed (S40).
+// expectedByPage contains the results that the Kubernetes page on NetworkPolicy
+// describes for its example policies, applied to the pods of the demo. A later line
+// overrides earlier lines for the same connections. Connections from a pod's own
+// node are always allowed (S40).
 const expectedByPage = `
 	any              -> any allowed
 	any              -> default/db            denied
@@ -106,14 +108,16 @@ func TestExampleOnTheWire(t *testing.T) {
 	if r.Packets.Queued == 0 || r.Packets.Queued > r.Packets.All/2 {
 		t.Errorf("%d of %d packets were queued", r.Packets.Queued, r.Packets.All)
 	}
-	// The second packet may arrive before the first one has its verdict.
+	// A second packet can be queued if it arrives before the dataplane has returned
+	// the verdict for the first packet.
 	if d := r.Download; d == nil || d.Packets.Queued > 2 || d.Packets.All < 100*d.Packets.Queued {
 		t.Errorf("download: %+v, want only its first packet queued", d)
 	}
 }
 
-// wantRound compares every result of a round with expectations that were written
-// by hand from the text of the policies. The end node is the node.
+// wantRound compares every result of a round with expected results. The expected
+// results were written by hand from the text of the policies. The name "node" in a
+// line stands for the node.
 func wantRound(t *testing.T, r *wire.Round, lines string) {
 	t.Helper()
 	all := stage.Expectations(t, lines)
@@ -173,8 +177,8 @@ spec:
     ports: [{port: 8000, endPort: 8080}, {port: 53, protocol: UDP}]
 `
 
-// TestPortsAndIPv6OnTheWire uses named ports, a range, UDP, IPv6 blocks and a pod
-// with an address of one family.
+// TestPortsAndIPv6OnTheWire runs the demo with named ports, a port range, UDP, IPv6
+// blocks, and a pod that has an address of only one family.
 func TestPortsAndIPv6OnTheWire(t *testing.T) {
 	r := runJSON(t, ports, "-f", "-")
 	const isolated = `
@@ -229,8 +233,8 @@ spec:
   - from: [{podSelector: {matchLabels: {app: friend}}}]
 `
 
-// A rule for SCTP allows no other protocol. Only rules without ports allow ping
-// (S35, S36).
+// A rule for an SCTP port must not allow UDP or ping. Only a rule without ports
+// allows ping (S35, S36).
 func TestSCTPAndPingOnTheWire(t *testing.T) {
 	r := runJSON(t, protocols, "-f", "-", "--port", "3868/SCTP", "--port", "3868/UDP", "--port", "ping")
 	wantRound(t, r.Rounds[0], `

@@ -1,6 +1,7 @@
-// Package example contains the manifests that sluice-demo uses unless it is
-// given others: the example of the Kubernetes NetworkPolicy page, the default
-// policies of that page, and pods to try them on.
+// Package example contains the manifests that sluice-demo uses if the user
+// specifies no manifests: the example policy from the page about NetworkPolicy in
+// the Kubernetes documentation, the default policies from the same page, and pods
+// to which these policies apply.
 package example
 
 import (
@@ -15,7 +16,7 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-// Title describes the example.
+// Title is the title of the example in the output of sluice-demo.
 const Title = "the example of the Kubernetes NetworkPolicy page"
 
 // Read returns the objects of the example.

@@ -14,15 +14,17 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Change is a change of the cluster while the dataplane runs.
+// Change is a change of the cluster that the demo makes while the dataplane runs.
 type Change struct {
-	// Command is the command that a user would run for it.
+	// Command is the command with which a user would make this change in a cluster.
+	// The demo only prints the command.
 	Command string
 	Apply   func(*policy.Snapshot)
 }
 
-// ExampleChanges returns changes of the example: a pod becomes a frontend, and
-// the namespace default gets a default policy.
+// ExampleChanges returns the changes for the example. The first change adds a label
+// to a pod so that policies treat the pod as a frontend. The second change adds a
+// default policy to the namespace default.
 func ExampleChanges() []Change {
 	deny := &policy.Policy{
 		Scope: "default", Name: "default-deny-ingress", Tier: policy.NetworkPolicyTier,
@@ -41,7 +43,7 @@ func ExampleChanges() []Change {
 	}
 }
 
-// label changes a label of a pod.
+// label sets a label of the pod with the given name.
 func label(s *policy.Snapshot, namespace, name, key, value string) {
 	for _, p := range s.Pods() {
 		if p.Namespace == namespace && p.Name == name {
@@ -51,8 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges deletes the policy that isolates pods in the most denied
-// connections, and applies it again.
+// defaultChanges returns two changes. The first deletes one policy, and the second
+// adds it again. The deleted policy is the policy that isolates a pod in the
+// largest number of denied connections.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -85,7 +88,8 @@ func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	}
 }
 
-// change applies every change and tries all connections after each.
+// change makes one change after the other. After each change it tries all
+// connections again.
 func (d *demo) change(ctx context.Context) error {
 	before := d.report.Rounds[0].Attempts
 	if len(d.Changes) == 0 {
@@ -114,8 +118,9 @@ func (d *demo) change(ctx context.Context) error {
 	return nil
 }
 
-// changed publishes a change while connections are open, and tries all
-// connections.
+// changed publishes one change while some connections are open. Then it tries all
+// connections and returns the results. before contains the results before the
+// change.
 func (d *demo) changed(ctx context.Context, command string, before []*wire.Attempt) (*wire.Round, error) {
 	open, err := d.open(ctx, before)
 	defer func() { wire.CloseAll(open) }()
@@ -143,7 +148,8 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 	return round, nil
 }
 
-// enforce publishes the tree and waits until the dataplane enforces it.
+// enforce publishes the tree and waits until the dataplane enforces the tree. took
+// is the time since published.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error
@@ -159,9 +165,10 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 	return generation, took, err
 }
 
-// open opens connections that stay open during the change: some that the next
-// tree denies, and some that it allows. It opens none if the next tree denies
-// none of the connections that were open before.
+// open opens connections that stay open during the change. The next tree denies
+// some of these connections and allows others. before contains the results before
+// the change. If the next tree denies no connection that could be opened then, open
+// does not open any.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
 	after, err := d.preview()
 	if err != nil {
@@ -187,7 +194,8 @@ func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.O
 	return open, err
 }
 
-// preview evaluates every connection with the tree that is published next.
+// preview evaluates every connection in the next tree before the dataplane receives
+// this tree.
 func (d *demo) preview() (attempts []*wire.Attempt, err error) {
 	if err := d.compile(); err != nil {
 		return nil, err

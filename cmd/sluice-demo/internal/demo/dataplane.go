@@ -14,23 +14,25 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// dataplane is a process of `sluice dataplane`, as it runs on a node.
+// dataplane runs `sluice dataplane` as a process, with the same command as on a
+// real node.
 type dataplane struct {
 	*process.Process
 	stateDir string
 }
 
 const (
-	// startTime is how long the dataplane may take to enforce a tree.
+	// startTime is the maximum time that the dataplane may take to enforce a tree.
 	startTime = 10 * time.Second
-	// stopTime is how long it may take to stop before it is killed.
+	// stopTime is the maximum time that the dataplane may take to stop. After that
+	// the demo kills the process.
 	stopTime = 3 * time.Second
 )
 
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
 	cmd := exec.Command(program, "dataplane", "--state-dir", stateDir)
-	// Ctrl-C in a terminal is sent to the whole process group. The demo stops the
-	// dataplane itself, so the dataplane gets its own group.
+	// The dataplane runs in its own process group. Otherwise Ctrl-C in a terminal
+	// would also stop the dataplane, before the demo does so itself.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p, err := process.Start("the dataplane", cmd, node.Start)
 	if err != nil {
@@ -39,7 +41,8 @@ func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error
 	return &dataplane{p, stateDir}, nil
 }
 
-// enforces waits until the dataplane enforces a generation.
+// enforces waits until the dataplane enforces a generation and returns the status
+// of the dataplane.
 func (d *dataplane) enforces(ctx context.Context, generation uint64) (s report.Status, err error) {
 	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -64,9 +67,9 @@ func (d *dataplane) enforces(ctx context.Context, generation uint64) (s report.S
 	return s, err
 }
 
-// stop ends the process.
+// stop stops the process, and kills it if it does not stop within stopTime.
 func (d *dataplane) stop() {
 	if !d.HasEnded() {
-		_ = d.StopWithin(stopTime) // The demo has its result; only the end matters.
+		_ = d.StopWithin(stopTime) // The results are complete, so the exit status does not matter.
 	}
 }

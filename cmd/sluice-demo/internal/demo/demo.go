@@ -19,38 +19,41 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// DefaultTimeout is the default of Options.Timeout. It is longer than TCP waits
-// before it sends its first packet again.
+// DefaultTimeout is the default of Options.Timeout. It is longer than the time
+// after which TCP retransmits the first packet of a connection (1 second).
 const DefaultTimeout = 1200 * time.Millisecond
 
-// Options configure a demo.
+// Options configures a run of the demo.
 type Options struct {
-	// Title describes the manifests.
+	// Title describes the manifests in the output.
 	Title string
-	// Set contains the manifests.
+	// Set contains the objects of the manifests.
 	Set *inventory.Set
-	// Ports are the ports to try. An empty list means the ports that policies and
-	// containers name.
+	// Ports are the destination ports to try. An empty list means the ports that
+	// the policies and the containers specify.
 	Ports []topology.Port
-	// Changes happen after the first round. An empty list means that the policy
-	// with the most denied connections is deleted and applied again.
+	// Changes are the changes to make after the first round. If the list is empty,
+	// the demo deletes one policy and adds it again: the policy that isolates a pod
+	// in the largest number of denied connections.
 	Changes []Change
-	// Timeout is how long a connection waits for a reply before it counts as
+	// Timeout is the time after which a connection without a reply counts as
 	// denied. 0 means DefaultTimeout.
 	Timeout time.Duration
-	// Program is the path of the sluice program. The demo runs its dataplane, and
-	// prints commands that use it.
+	// Program is the path of the program sluice. The demo runs `sluice dataplane`,
+	// and prints commands of sluice for the user.
 	Program string
-	// Reported, if not nil, is called with the complete report.
+	// Reported is called with the complete report, unless it is nil.
 	Reported func(*wire.Report) error
-	// Keep leaves everything running after the last round until the context ends.
+	// Keep makes the demo keep everything running after the last round until the
+	// context is canceled.
 	Keep bool
-	// Out is where the page is written. Steps leaves out everything but the steps.
+	// Out receives the text output. If Steps is true, the output contains only the
+	// progress of each step.
 	Out   io.Writer
 	Steps bool
 }
 
-// demo is one run.
+// demo is the state of one run.
 type demo struct {
 	Options
 	page     *page.Page
@@ -63,10 +66,11 @@ type demo struct {
 	report   *wire.Report
 }
 
-// Run runs a demo. It returns an error if the demo could not complete. A
-// connection that contradicts the policies is not an error. The report contains it.
-// The end of the context is an error unless everything is kept running at that
-// time. Nothing is left when Run returns, or when the process is killed.
+// Run runs a demo and returns its report. A connection whose result contradicts the
+// policies is part of the report, not an error. Run returns an error if the demo
+// could not be completed. It also returns an error if the context is canceled,
+// unless Options.Keep is set and all rounds are complete. When Run returns, or when
+// the process is killed, no process, network namespace or file is left.
 func Run(ctx context.Context, o Options) (*wire.Report, error) {
 	d := &demo{Options: o, page: page.New(o.Out), report: &wire.Report{Title: o.Title}}
 	defer d.close()
@@ -102,7 +106,7 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// close removes everything that was started or created.
+// close stops the dataplane and removes the network and the state directory.
 func (d *demo) close() {
 	if d.plane != nil {
 		d.plane.stop()
@@ -165,7 +169,8 @@ func (d *demo) publishFirst(context.Context) error {
 	})
 }
 
-// compile passes what changed in the snapshot to the builder.
+// compile updates the builder of the tree with the changes in the snapshot since
+// the last call.
 func (d *demo) compile() error {
 	if err := d.builder.Apply(d.compiler.Delta()); err != nil {
 		return fmt.Errorf("building the tree: %w", err)
@@ -210,7 +215,8 @@ func (d *demo) firstRound(ctx context.Context) error {
 	return err
 }
 
-// round evaluates every connection with the published tree, and opens it.
+// round evaluates every connection in the published tree, then opens every
+// connection and returns the results. command is the change before the round.
 func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 	attempts := wire.Attempts(d.topology.Ends, d.Ports)
 	if err := wire.Evaluate(current(d.state.Path()), attempts); err != nil {
@@ -233,7 +239,7 @@ func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 	return wire.NewRound(command, attempts), nil
 }
 
-// explain writes the results of the first round.
+// explain writes the results of the first round and the reasons for these results.
 func (d *demo) explain() {
 	if d.Steps {
 		return
@@ -250,7 +256,9 @@ func (d *demo) explain() {
 	p.Cost(d.report)
 }
 
-// conclude ends the page.
+// conclude writes whether the results agree with the policies, and sets
+// Report.Agree. If the results differ, conclude also writes the end of the
+// dataplane's log.
 func (d *demo) conclude() {
 	d.report.Agree = true
 	for _, r := range d.report.Rounds {
@@ -262,5 +270,5 @@ func (d *demo) conclude() {
 	}
 }
 
-// logShown is how many bytes of the dataplane's log the page shows.
+// logShown is the maximum number of bytes of the dataplane's log in the output.
 const logShown = 8 << 10

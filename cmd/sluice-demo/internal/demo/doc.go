@@ -1,11 +1,13 @@
-// Package demo enforces a set of manifests on real connections. It needs Linux
-// and root, and no cluster.
+// Package demo enforces the policies of manifests on real connections. It requires
+// Linux and root. It does not require a cluster.
 //
-// It makes a node and its pods out of network namespaces, publishes the compiled
-// tree, and runs the real dataplane in the node. Then it opens connections from
-// every end to every other end and compares the results with the policies. After
-// that it changes the policies while the dataplane runs, and compares again.
+// The demo creates network namespaces for a node and its pods, publishes the
+// compiled tree, and runs the real dataplane in the namespace of the node. Then it
+// opens connections from every end to every other end and compares the results with
+// the policies. After that it changes the policies while the dataplane runs, and
+// compares the results again.
 //
-// All pods are on one node. Outside of the node there is an address in each
-// ipBlock, one in each except, and one in no block.
+// All pods run on one node. Outside the node, the demo creates one address in each
+// ipBlock, one address in each except of an ipBlock, and one address that is in no
+// ipBlock.
 package demo

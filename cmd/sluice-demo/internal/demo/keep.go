@@ -14,8 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// keep leaves everything running until the context ends, and prints commands for
-// another terminal. If the user kills the dataplane, keep prints what that means.
+// keep prints commands that the user can run in another terminal, and keeps
+// everything running until the context is canceled. If the user kills the
+// dataplane, keep prints how this affects connections.
 func (d *demo) keep(ctx context.Context) error {
 	namespaces, enter, err := d.namespaces()
 	if err != nil {
@@ -37,8 +38,9 @@ func (d *demo) keep(ctx context.Context) error {
 	return nil
 }
 
-// namespaces returns the command that enters the network namespace of each host.
-// The namespaces have no names, so the command names a thread in them.
+// namespaces returns one command per network namespace that enters this namespace.
+// The namespaces have no names, so each command identifies the namespace by a
+// thread that runs in it. enter contains the same commands by host.
 func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
 	enter = map[*lab.Host]string{}
 	for _, e := range d.topology.Ends {
@@ -59,7 +61,7 @@ func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err 
 	return hints, enter, nil
 }
 
-// threadOf returns the ID of the thread in a host's namespace.
+// threadOf returns the ID of the thread that runs in a host's network namespace.
 func threadOf(h *lab.Host) (id int, err error) {
 	err = h.Do(func() error {
 		id = unix.Gettid()
@@ -68,7 +70,8 @@ func threadOf(h *lab.Host) (id int, err error) {
 	return id, err
 }
 
-// commands returns the other commands.
+// commands returns the commands that do not just enter a namespace, such as
+// commands that show the rules, the status and denied flows.
 func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	out := []page.Hint{
 		{Purpose: "the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
@@ -92,8 +95,9 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a command that opens a TCP connection. The connection had the
-// wanted result in the last round.
+// attempt returns a shell command that opens a TCP connection from one pod to
+// another. It selects a connection that had the wanted result in the last round. ok
+// is false if no connection had this result.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {
@@ -103,10 +107,12 @@ func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command str
 	return "", false
 }
 
-// manifestsFile contains the cluster as manifests, in the state directory.
+// manifestsFile is the name of the file in the state directory to which the demo
+// writes the manifests of the cluster.
 const manifestsFile = "cluster.yaml"
 
-// writeManifests writes the cluster to a file that the user can edit.
+// writeManifests writes the manifests of the cluster to a file, so that the user
+// can edit the policies. It returns the path of the file.
 func (d *demo) writeManifests() (path string, err error) {
 	text, err := topology.Manifests(d.topology.Snapshot)
 	if err != nil {

@@ -7,15 +7,17 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// difference is a pair of ends whose mark has changed for some ports.
+// difference is a change of the mark for connections from one end to another. ports
+// are the ports for which the mark changed from was to is.
 type difference struct {
 	from, to *topology.End
 	ports    []topology.Port
 	was, is  mark
 }
 
-// differences compares the results of the same attempts before and after a
-// change.
+// differences returns each change of a mark between the results before and after a
+// change of the policies. before and after must contain the same connections in the
+// same order.
 func differences(before, after []*wire.Attempt) []difference {
 	type pair struct {
 		from, to *topology.End
@@ -50,21 +52,24 @@ func differences(before, after []*wire.Attempt) []difference {
 	return out
 }
 
-// alike reports whether two differences have the same marks and ports.
+// alike reports whether two differences have the same old mark, new mark and ports.
 func (d *difference) alike(o *difference) bool {
 	return d.was == o.was && d.is == o.is && slices.Equal(d.ports, o.ports)
 }
 
-// summary is differences that are alike and have one end in common.
+// summary is a group of differences that are alike and have the same source or the
+// same destination.
 type summary struct {
 	difference
-	// into reports whether the common end is the destination.
+	// into reports whether the differences have the same destination. Otherwise
+	// they have the same source.
 	into   bool
 	others []*topology.End
 }
 
-// summarize joins each difference with those of its destination or those of its
-// source, whichever are more.
+// summarize groups alike differences. Each difference joins the differences with
+// the same destination, or the differences with the same source if there are more
+// of these.
 func summarize(all []difference) []*summary {
 	var out []*summary
 	for i := range all {
@@ -98,8 +103,9 @@ func summarize(all []difference) []*summary {
 	return out
 }
 
-// Differences writes which results changed between two rounds of the same
-// attempts. ports are all ports that were tried.
+// Differences writes how the results changed between two rounds. before and after
+// are the attempts of the two rounds, for the same connections. ports are all ports
+// that were tried.
 func (p *Page) Differences(before, after []*wire.Attempt, ports []topology.Port) {
 	all := differences(before, after)
 	if len(all) == 0 {

@@ -8,13 +8,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// nearLine is a near miss of some of a line's peers.
+// nearLine is a near miss and the peers to which it applies.
 type nearLine struct {
 	report.NearMiss
 	peers []peer
 }
 
-// addNear adds the near misses of a peer.
+// addNear adds the near misses of connections with one peer.
 func (l *groupLine) addNear(all []report.NearMiss, other peer) {
 	for _, n := range all {
 		i := slices.IndexFunc(l.near, func(o nearLine) bool { return equal(o.NearMiss, n) })
@@ -32,10 +32,10 @@ func equal(a, b report.NearMiss) bool {
 	return a.Policy == b.Policy && a.Rule == b.Rule && a.Differs == b.Differs && slices.Equal(a.Ports, b.Ports)
 }
 
-// nearMisses writes which connections would have been allowed: the same peer to
-// another port, and the same port for the peers of a rule that allows none of the
-// ends here. It leaves out a rule that allows some of them, because that rule is
-// already on the page.
+// nearMisses writes which similar connections would be allowed. It writes the ports
+// on which a rule allows the same peer. It also writes the rules that allow the
+// same port but none of the ends of the demo. It omits a rule that allows some of
+// the ends, because the page already shows this rule.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)
@@ -49,7 +49,7 @@ func (p *Page) nearMisses(g *group, l *groupLine) {
 	}
 }
 
-// maxRanges limits the ports of a near miss.
+// maxRanges is the maximum number of port ranges that are written for a near miss.
 const maxRanges = 4
 
 func few(ranges []string) string {
@@ -59,7 +59,8 @@ func few(ranges []string) string {
 	return strings.Join(ranges, ", ")
 }
 
-// usesRule reports whether the rule allowed one of the connections.
+// usesRule reports whether the rule of a near miss allowed one of the connections
+// in the group.
 func (g *group) usesRule(n report.NearMiss) bool {
 	return slices.ContainsFunc(g.lines, func(l groupLine) bool {
 		return l.side.Rule != nil && *l.side.Policy == n.Policy && *l.side.Rule == n.Rule

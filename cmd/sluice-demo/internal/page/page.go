@@ -1,4 +1,5 @@
-// Package page writes the progress and the results of sluice-demo as text.
+// Package page writes the progress and the results of sluice-demo as human-readable
+// text.
 package page
 
 import (
@@ -12,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Page writes steps, which are shown while they run, and text. On a terminal it
-// uses colors and the width of the terminal.
+// Page writes the text output of sluice-demo. It shows the progress of a step while
+// the step runs. On a terminal it uses colors and the width of the terminal.
 type Page struct {
 	w     io.Writer
 	width int
-	// live reports whether a line can be overwritten.
+	// live reports whether the output is a terminal, on which a line can be
+	// overwritten.
 	live, color bool
 }
 
@@ -26,7 +28,7 @@ const (
 	minWidth = 60
 )
 
-// New returns a page that is written to w.
+// New returns a Page that writes to w.
 func New(w io.Writer) *Page {
 	p := &Page{w: w, width: maxWidth}
 	file, ok := w.(*os.File)
@@ -45,7 +47,8 @@ func New(w io.Writer) *Page {
 	return p
 }
 
-// The styles are SGR parameters of ECMA-48.
+// The styles are the parameters of SGR control sequences (ECMA-48), such as 1 for
+// bold.
 const (
 	plain  = ""
 	bold   = "1"
@@ -56,7 +59,7 @@ const (
 	alarm  = "1;97;41"
 )
 
-// paint returns text in a style.
+// paint returns text in a style, or the unchanged text if the page uses no colors.
 func (p *Page) paint(style, text string) string {
 	if !p.color || style == plain {
 		return text
@@ -64,17 +67,18 @@ func (p *Page) paint(style, text string) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-// Line writes a line.
+// Line formats and writes one line.
 func (p *Page) Line(format string, args ...any) {
 	fmt.Fprintln(p.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
-// Heading starts a section.
+// Heading writes an empty line and a heading.
 func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
-// Step runs a step. While it runs, its line is the text doing. Afterwards the
-// line is the text that work returned, with the time that it took. work calls
-// progress to show another text.
+// Step calls work and shows its progress on one line. While work runs, the line
+// contains the text doing, or the text that work last passed to progress.
+// Afterwards the line contains the text that work returned and the time that work
+// took.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {
 	p.Overwrite("  … " + doing)
 	start := time.Now()
@@ -91,14 +95,14 @@ func (p *Page) Step(doing string, work func(progress func(string)) (string, erro
 	return nil
 }
 
-// Overwrite replaces the current line of a terminal.
+// Overwrite replaces the text of the current line if the output is a terminal.
 func (p *Page) Overwrite(text string) {
 	if p.live {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
 	}
 }
 
-// duration returns a rounded duration.
+// duration formats a duration with a precision that is suitable for its size.
 func duration(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -123,7 +127,7 @@ func Count(n uint64, noun string) string {
 	return thousands(n) + " " + noun
 }
 
-// thousands returns a number with thousands separators, such as "1,204".
+// thousands formats a number with thousands separators, such as "1,204".
 func thousands(n uint64) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -132,7 +136,7 @@ func thousands(n uint64) string {
 	return s
 }
 
-// wrap breaks a list into lines of at most width characters.
+// wrap joins items into lines of at most width characters.
 func wrap(items []string, width int) []string {
 	var lines []string
 	for i, item := range items {
@@ -149,7 +153,7 @@ func wrap(items []string, width int) []string {
 	return lines
 }
 
-// fit pads or cuts text to a width.
+// fit pads or truncates text to exactly width characters.
 func fit(text string, width int) string {
 	n := utf8.RuneCountInString(text)
 	if n <= width {

@@ -11,17 +11,17 @@ import (
 // Title writes the title of the page.
 func (p *Page) Title(text string) { p.Line("%s\n", p.paint(bold, text)) }
 
-// Command writes a command that a user would run.
+// Command writes the command with which a user would make a change.
 func (p *Page) Command(command string) { p.Line("  $ %s", p.paint(bold, command)) }
 
-// Notes writes what was left out.
+// Notes writes one note for each part of the manifests that the demo omitted.
 func (p *Page) Notes(notes []string) {
 	for _, note := range notes {
 		p.Line("  %s", p.paint(faint, note))
 	}
 }
 
-// Tables writes a table for each port, with a legend.
+// Tables writes a table of the results for each port, and a legend.
 func (p *Page) Tables(ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) {
 	for _, t := range tables(ends, ports, attempts) {
 		p.table(t, ends)
@@ -29,7 +29,7 @@ func (p *Page) Tables(ends []*topology.End, ports []topology.Port, attempts []*w
 	p.legend()
 }
 
-// Cost writes how many packets went to user space.
+// Cost writes how many packets the kernel passed to user space.
 func (p *Page) Cost(r *wire.Report) {
 	p.Line("  Of %s that came to the node, %s went to user space: the first packets of flows.",
 		Count(r.Packets.All, "packet"), thousands(r.Packets.Queued))
@@ -39,8 +39,8 @@ func (p *Page) Cost(r *wire.Report) {
 	}
 }
 
-// Conclusion writes whether the results agree with the policies, and which do
-// not.
+// Conclusion writes whether the results agree with the policies, and lists the
+// connections whose result differs.
 func (p *Page) Conclusion(r *wire.Report) {
 	attempts, open, differ := 0, 0, 0
 	for _, round := range r.Rounds {
@@ -65,10 +65,11 @@ func (p *Page) Conclusion(r *wire.Report) {
 	}
 }
 
-// maxMismatches limits how many connections are named.
+// maxMismatches is the maximum number of connections that mismatches lists.
 const maxMismatches = 20
 
-// mismatches names the connections that contradict the policies.
+// mismatches lists the connections of a round whose result contradicts the
+// policies.
 func (p *Page) mismatches(r *wire.Round) {
 	shown, attempts := 0, r.Differ
 	for _, o := range r.Open {
@@ -110,16 +111,17 @@ func (p *Page) Open(r *wire.Round) {
 	}
 }
 
-// fateWidth is the width of "continues, longest pause 123.4 ms".
+// fateWidth is the width of the longest text that fate returns, "continues, longest
+// pause 123.4 ms".
 const fateWidth = 33
 
-// fate returns what happened to a connection.
+// fate describes what happened to an open connection when the policies changed.
 func fate(o *wire.Open) string {
 	switch {
 	case o.Continues:
 		return "continues, longest pause " + milliseconds(*o.Pause)
 	case *o.Last < 0 && !o.Allowed():
-		// The connection was cut before its next data was due.
+		// The connection was cut before it could transfer data again.
 		return "silent at once"
 	case *o.Last < 0:
 		return "silent since " + milliseconds(-*o.Last) + " before"
@@ -132,11 +134,12 @@ func milliseconds(nanoseconds int64) string {
 	return fmt.Sprintf("%.1f ms", float64(nanoseconds)/1e6)
 }
 
-// Hint is a command and its purpose.
+// Hint is a command for the user and the purpose of this command.
 type Hint struct{ Purpose, Command string }
 
-// Hints writes the commands for a demo that keeps running: commands that enter a
-// network namespace, and other commands.
+// Hints writes commands that the user can run while the demo keeps running.
+// namespaces are commands that enter a network namespace; others are all other
+// commands.
 func (p *Page) Hints(namespaces, others []Hint) {
 	p.Line("\n%s", p.paint(bold, "Everything runs on until you press Ctrl-C"))
 	p.Line("  Look around from another terminal, as root. A shell in the network of:")

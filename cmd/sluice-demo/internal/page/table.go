@@ -12,11 +12,11 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// mark stands for the connections from one end to another to one port, over both
-// families.
+// mark is a character that shows which connections from one end to another on one
+// port succeed: over both address families, one, or none.
 type mark string
 
-// The marks.
+// These are the characters in the cells of a table.
 const (
 	untried  mark = "-"
 	opens    mark = "✓"
@@ -38,7 +38,9 @@ func (m mark) style() string {
 	}
 }
 
-// markOf returns the mark for the connections over each family.
+// markOf returns the mark for the attempts from one end to another on one port, at
+// most one attempt per address family. open reports whether an attempt counts as
+// successful.
 func markOf(attempts []*wire.Attempt, open func(*wire.Attempt) bool) mark {
 	out := untried
 	for i, c := range attempts {
@@ -62,14 +64,15 @@ func byPolicies(c *wire.Attempt) bool { return c.Verdict == rule.Allow }
 
 func byWire(c *wire.Attempt) bool { return c.Result == lab.Connected }
 
-// table shows which end can connect to which other end, for some ports.
+// table shows, for one or more ports, which ends can connect to which other ends.
 type table struct {
 	ports []topology.Port
-	// attempts are by row, the source, and column, the destination.
+	// attempts is indexed by the source (row), then by the destination (column).
 	attempts [][][]*wire.Attempt
 }
 
-// tables returns a table for each port. Ports with the same marks share a table.
+// tables returns the tables for the given ports. Ports for which all marks are the
+// same share one table.
 func tables(ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) []*table {
 	place := map[*topology.End]int{}
 	for i, e := range ends {
@@ -109,7 +112,8 @@ func (t *table) looksLike(o *table) bool {
 	return true
 }
 
-// key returns the letters that stand for an end: a to z, then aa, ab and so on.
+// key returns the letters that stand for the end with index i in a table: a to z,
+// then aa, ab and so on.
 func key(i int) string {
 	if i < 26 {
 		return string(rune('a' + i))
@@ -117,7 +121,7 @@ func key(i int) string {
 	return key(i/26-1) + key(i%26)
 }
 
-// Ends lists the ends with their letters.
+// Ends lists each end with the letters that stand for it in the tables.
 func (p *Page) Ends(ends []*topology.End) {
 	keys, names := widths(ends)
 	addresses, wide := make([]string, len(ends)), 0
@@ -145,11 +149,13 @@ func widths(ends []*topology.End) (keys, names int) {
 	return keys, min(names, 28)
 }
 
-// between is the number of columns between the two sides of a table.
+// between is the number of columns between the left half and the right half of a
+// table.
 const between = 4
 
-// table writes a table: the verdicts of the policies on the left, the results on
-// the right. If it is too wide, the remaining columns follow below.
+// table writes a table with two halves. The left half shows the verdicts of the
+// policies, and the right half shows the results of the connections. If the table
+// is too wide for the page, the remaining columns follow below.
 func (p *Page) table(t *table, ends []*topology.End) {
 	keys, names := widths(ends)
 	label := 2 + keys + 2 + names + 2
@@ -172,13 +178,14 @@ func (p *Page) table(t *table, ends []*topology.End) {
 	}
 }
 
-// The titles of the two sides.
+// These are the titles above the two halves of a table.
 const (
 	policiesTitle = "the policies"
 	wireTitle     = "the connections"
 )
 
-// row returns the two sides of a row and a note on how many marks differ.
+// row returns the left half and the right half of a row, and a note on how many
+// marks differ between the halves.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0
@@ -199,7 +206,7 @@ func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note stri
 	return policies.String(), results.String(), note
 }
 
-// legend explains the marks that the tables use.
+// legend explains the marks in the tables.
 func (p *Page) legend() {
 	p.Line("\n  %s connects   %s does not   %s %s only IPv4, only IPv6   %s no policy could decide it",
 		p.paint(green, string(opens)), p.paint(red, string(denied)), p.paint(yellow, string(onlyIPv4)), p.paint(yellow, string(onlyIPv6)), p.paint(faint, string(untried)))

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// group is the attempts into or out of one isolated pod.
+// group contains the attempts into or out of one isolated pod.
 type group struct {
 	pod        *topology.End
 	direction  rule.Direction
@@ -20,7 +20,7 @@ type group struct {
 	lines      []groupLine
 }
 
-// groupLine is the attempts of a group with one reason.
+// groupLine contains the attempts of a group that have the same reason.
 type groupLine struct {
 	side  report.Side
 	ports []topology.Port
@@ -28,14 +28,15 @@ type groupLine struct {
 	near  []nearLine
 }
 
-// peer is an end with its address of one family.
+// peer is the end at the other side of an attempt, with the address family of the
+// attempt.
 type peer struct {
 	end  *topology.End
 	ipv4 bool
 }
 
-// groups returns the attempts by isolated pod and direction, and within these by
-// reason and port.
+// groups groups the attempts by isolated pod and direction. Within a group, each
+// line contains the attempts with the same reason.
 func groups(attempts []*wire.Attempt) []*group {
 	var out []*group
 	for _, c := range attempts {
@@ -58,7 +59,7 @@ func groups(attempts []*wire.Attempt) []*group {
 			out[i].add(s, c.Port, peer{other, c.Dst.Is4()})
 		}
 	}
-	// Leave out pods that no policy isolates.
+	// Remove the pods that no policy isolates.
 	out = slices.DeleteFunc(out, func(g *group) bool { return len(g.isolatedBy) == 0 })
 	for _, g := range out {
 		g.merge()
@@ -79,8 +80,8 @@ func (g *group) add(s report.Side, port topology.Port, other peer) {
 	g.lines[i].addNear(s.NearMisses, other)
 }
 
-// merge joins lines with the same reason and peers, and moves lines that
-// have a rule to the front.
+// merge joins lines that have the same reason and the same peers. It moves the
+// lines for which a rule decided to the front.
 func (g *group) merge() {
 	var out []groupLine
 	for _, l := range g.lines {
@@ -100,8 +101,9 @@ func (g *group) merge() {
 	g.lines = out
 }
 
-// Reasons writes the rule or the missing rule behind the results of each isolated
-// pod. A pod can always be reached from its own node; the page states that once.
+// Reasons writes, for each isolated pod, which rules allowed connections and which
+// connections no rule allowed. It states only once that a pod can always be reached
+// from its own node.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
@@ -137,7 +139,8 @@ func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 	p.nearMisses(g, l)
 }
 
-// someOf names ports, or returns "everything" for all ports that were tried.
+// someOf returns the names of ports, or "everything" if ports contains all ports
+// that were tried.
 func someOf(ports, all []topology.Port) string {
 	if len(ports) == len(all) && len(all) > 1 {
 		return "everything"
@@ -145,7 +148,7 @@ func someOf(ports, all []topology.Port) string {
 	return strings.Join(topology.Texts(ports), ", ")
 }
 
-// list writes items after a word.
+// list writes items in one or more lines. The first line begins with word.
 func (p *Page) list(word string, items []string) {
 	for _, line := range wrap(items, p.width-len(word)) {
 		p.Line("%s", p.paint(faint, word+line))
@@ -153,8 +156,9 @@ func (p *Page) list(word string, items []string) {
 	}
 }
 
-// names lists peers. If only a few peers of the group are missing, it lists those
-// instead.
+// names returns the names of peers for a list. If the list would contain nearly all
+// peers of the group, names returns "every end but" and the names of the missing
+// peers.
 func (g *group) names(peers []peer) []string {
 	var all, missing []peer
 	for _, l := range g.lines {
@@ -181,8 +185,9 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns one name for both families of an end. It names the family if
-// the other family is in all but not in peers.
+// peerNames returns the names of peers. An end with two addresses is listed once.
+// The name contains the address family if all contains the end with both families
+// but peers contains it with only one.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {
@@ -200,7 +205,7 @@ func peerNames(peers, all []peer) []string {
 	return out
 }
 
-// because returns the reason as text.
+// because returns the reason for the verdict of a side as text.
 func because(s *report.Side, d rule.Direction) string {
 	switch {
 	case s.Rule != nil && wire.Allows(s):
@@ -214,7 +219,8 @@ func because(s *report.Side, d rule.Direction) string {
 	}
 }
 
-// rank orders lines: decisions of a rule first.
+// rank returns the sort key for a line. Lines for which a rule decided have the
+// highest rank.
 func rank(s *report.Side) int {
 	if s.Rule != nil {
 		return 1

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// networkPolicy returns a NetworkPolicy that means the same as a policy. Invalid
-// rules, which allow nothing, are left out.
+// networkPolicy converts a policy to a NetworkPolicy with the same effect. It omits
+// invalid rules, because they allow nothing.
 func networkPolicy(p *policy.Policy) *networkingv1.NetworkPolicy {
 	out := &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},

@@ -7,21 +7,22 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxOutside limits the number of addresses outside, because each is a row and a
-// column of the tables.
+// maxOutside is the maximum number of addresses outside the cluster. The limit
+// exists because each address adds a row and a column to the tables.
 const maxOutside = 10
 
-// documentation are addresses of the ranges for documentation (RFC 5737, RFC
-// 3849, RFC 9637) in the order of preference. They stand for hosts outside of the
-// cluster.
+// documentation contains addresses from the ranges that are reserved for
+// documentation (RFC 5737, RFC 3849, RFC 9637), in order of preference. The demo
+// uses them for hosts outside the cluster.
 var documentation = []netip.Addr{
 	netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("192.0.2.10"),
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside picks addresses that no pod has: one in each ipBlock, one in each of
-// its excepts, and one of each family that is in no block. left is the number of
-// blocks and excepts beyond maxOutside.
+// outside returns ends with addresses that no pod uses: one address in each
+// ipBlock, one in each except of an ipBlock, and one of each address family that is
+// in no ipBlock. left is the number of blocks and excepts for which there is no
+// end, because maxOutside was reached.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
 	var picked []netip.Addr
@@ -52,7 +53,7 @@ func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End,
 	return ends, left
 }
 
-// blocksOf returns the valid ipBlocks of the policies, each once.
+// blocksOf returns the valid ipBlocks of the policies, without duplicates.
 func blocksOf(policies []*policy.Policy) []*policy.Block {
 	var out []*policy.Block
 	for _, p := range policies {
@@ -75,7 +76,8 @@ func equal(a, b *policy.Block) bool {
 		slices.EqualFunc(a.Except, b.Except, func(a, b policy.CIDR) bool { return a.Prefix == b.Prefix })
 }
 
-// elsewhere returns an end with an address of each family that is in no block.
+// elsewhere returns an end outside all ipBlocks, with one address of each family if
+// possible. It returns nil if there is no such address.
 func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	end := &End{Name: "elsewhere", Kind: KindOutside, Note: "in no ipBlock"}
 	for _, a := range documentation {
@@ -92,9 +94,10 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns a free address that fits: a documentation address if possible,
-// otherwise one at the start of the prefix or of one of its halves, quarters and
-// so on.
+// pick returns an address in the prefix for which fits returns true and that is not
+// in taken. It prefers addresses from documentation. Otherwise it tries addresses
+// at the beginning of the prefix, of its second half, of its second quarter, and so
+// on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {
@@ -108,7 +111,8 @@ func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]
 	return netip.Addr{}, false
 }
 
-// following returns the tenth address after a, the next address, and a itself.
+// following returns the tenth address after a, the first address after a, and a
+// itself.
 func following(a netip.Addr) []netip.Addr {
 	tenth := a
 	for range 10 {
@@ -117,7 +121,8 @@ func following(a netip.Addr) []netip.Addr {
 	return []netip.Addr{tenth, a.Next(), a}
 }
 
-// withBit returns an address with one more bit set. Bit 0 is the first one.
+// withBit returns the address a with one more bit set. Bit 0 is the most
+// significant bit: withBit(10.0.0.0, 8) is 10.128.0.0.
 func withBit(a netip.Addr, bit int) netip.Addr {
 	bytes := a.AsSlice()
 	bytes[bit/8] |= 0x80 >> (bit % 8)
@@ -125,12 +130,12 @@ func withBit(a netip.Addr, bit int) netip.Addr {
 	return out
 }
 
-// reserved are ranges that hosts cannot use.
+// reserved contains ranges of addresses that hosts cannot use.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/32"),
 }
 
-// usable reports whether a host can have the address and be reached at it.
+// usable reports whether a host can use an address and be reached at this address.
 func usable(a netip.Addr) bool {
 	return a.IsValid() && a.IsGlobalUnicast() &&
 		!slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })

@@ -11,23 +11,24 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// maxPorts limits the number of ports that are tried unless the user names ports,
-// because each is tried from every end to every other end.
+// maxPorts is the maximum number of ports that the demo tries if the user specifies
+// no ports. The limit exists because each port is tried from every end to every
+// other end.
 const maxPorts = 8
 
-// Port is a destination port that connections are opened to.
+// Port is a destination port to which the demo opens connections.
 type Port struct {
 	Protocol flow.Protocol
 	Number   uint16
 }
 
-// Ping stands for echo requests: ICMP between IPv4 addresses, ICMPv6 between IPv6
-// addresses.
+// Ping is the Port for echo requests. They use ICMP between IPv4 addresses and
+// ICMPv6 between IPv6 addresses.
 var Ping = Port{Protocol: flow.ICMP}
 
 const pingName = "ping"
 
-// ParsePort parses "80", "53/UDP", "3868/SCTP" or "ping".
+// ParsePort parses a port in a form such as "80", "53/UDP", "3868/SCTP" or "ping".
 func ParsePort(s string) (Port, error) {
 	if strings.EqualFold(s, pingName) {
 		return Ping, nil
@@ -56,9 +57,10 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s %d", p.Protocol, p.Number)
 }
 
-// PortsOf returns the ports that a demo tries: the ports that policies name by
-// number, both ends of their ranges, and the ports of containers, in order, and
-// ping. left is the number of ports beyond maxPorts that are left out.
+// PortsOf returns the ports that a demo tries: the port numbers in policies, the
+// first and last port of each port range, the ports of containers, and ping. The
+// ports are in ascending order, and ping is the last. left is the number of ports
+// that PortsOf omits because of maxPorts.
 func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, in := range set.Policies {
@@ -95,7 +97,7 @@ func add(found map[Port]bool, protocol flow.Protocol, number uint16) {
 	}
 }
 
-// Texts returns the texts of ports.
+// Texts returns the text of each port, as Port.String formats it.
 func Texts(ports []Port) []string {
 	texts := make([]string, len(ports))
 	for i, p := range ports {

@@ -1,6 +1,7 @@
-// Package topology builds the network that sluice-demo opens connections in: one
-// node with all pods of the manifests, and addresses outside of the node for
-// every case that the ipBlocks of the policies can distinguish.
+// Package topology builds the network in which sluice-demo opens connections. The
+// network consists of one node with all pods of the manifests, and of addresses
+// outside the node. The addresses are chosen so that every ipBlock and every except
+// of the policies contains one.
 package topology
 
 import (
@@ -14,44 +15,47 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// NodeName is the name of the node. All pods run on it.
+// NodeName is the name of the only node. All pods run on this node.
 const NodeName = "node"
 
-// End is one end of a connection: a pod, the node, or an address outside.
+// End is one end of a connection: a pod, the node, or an address outside the
+// cluster.
 type End struct {
 	Name string `json:"name"`
 	// Kind is pod, node or outside.
 	Kind      string       `json:"kind"`
 	Addresses []netip.Addr `json:"addresses"`
-	// Note is what a policy can select the end by: labels or an ipBlock.
+	// Note describes how policies can select the end: the labels of a pod, or the
+	// ipBlock of an address.
 	Note string `json:"note,omitempty"`
 
-	// Host is the network namespace with the addresses. All ends outside share
-	// one.
+	// Host is the network namespace in which the addresses exist. All ends outside
+	// the cluster share one network namespace.
 	Host *lab.Host `json:"-"`
 }
 
-// The kinds of end.
+// These are the values of End.Kind.
 const (
 	KindPod     = "pod"
 	KindNode    = "node"
 	KindOutside = "outside"
 )
 
-// Topology is the network and the cluster that it stands for.
+// Topology is the network of the demo and the snapshot of the cluster that the
+// network simulates.
 type Topology struct {
 	Node     *lab.Node
 	Ends     []*End
 	Snapshot *policy.Snapshot
-	// Notes name what was left out, one sentence each.
+	// Notes contains one sentence for each part of the manifests that was omitted.
 	Notes []string
 
 	lab *lab.Lab
 }
 
-// New builds the node, the pods and the outside, and starts a server for each
-// port on each address. The caller closes the topology, also when New returns it
-// together with an error.
+// New creates the network namespaces of the node, the pods and the ends outside,
+// and starts a server for each port on each address. The caller must close the
+// topology even if New also returns an error.
 func New(set *inventory.Set, ports []Port) (*Topology, error) {
 	t := &Topology{}
 	var err error
@@ -71,15 +75,15 @@ func New(set *inventory.Set, ports []Port) (*Topology, error) {
 	return t, t.serve(ports)
 }
 
-// Close removes the network. Nothing is left of it.
+// Close removes all network namespaces and stops all servers.
 func (t *Topology) Close() {
 	if t.lab != nil {
 		t.lab.Close()
 	}
 }
 
-// addPods adds every pod to the snapshot, and a host to the network for each pod
-// with its own address.
+// addPods adds every pod to the snapshot. For each pod with its own address, it
+// also adds a network namespace to the node.
 func (t *Topology) addPods(set *inventory.Set) error {
 	placed := *set
 	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}
@@ -96,7 +100,8 @@ func (t *Topology) addPods(set *inventory.Set) error {
 		pods = append(pods, pod)
 		t.Snapshot.UpsertPod(&pod)
 	}
-	// Pods that have addresses come first, so that the others get free ones.
+	// Pods that already have addresses are added first, so that the other pods
+	// receive addresses that are still free.
 	slices.SortStableFunc(pods, func(a, b policy.Pod) int { return min(len(b.Addresses), 1) - min(len(a.Addresses), 1) })
 	for _, pod := range pods {
 		if err := t.addPod(&pod); err != nil {
@@ -155,14 +160,14 @@ func (t *Topology) addOutside() error {
 	return nil
 }
 
-// serve starts a server on every port of every end. So a connection fails only
-// because it was denied, never because no server listens.
+// serve starts a server on every port of every end. Therefore, a connection cannot
+// fail because no server listens; it fails only if it is denied.
 func (t *Topology) serve(ports []Port) error {
 	for _, e := range t.Ends {
 		for _, a := range e.Addresses {
 			for _, p := range ports {
 				if p == Ping {
-					continue // The kernel replies to echo requests.
+					continue // The kernel replies to echo requests, so no server is needed.
 				}
 				if _, err := e.Host.Serve(p.Protocol, netip.AddrPortFrom(a, p.Number)); err != nil {
 					return err
@@ -173,12 +178,12 @@ func (t *Topology) serve(ports []Port) error {
 	return nil
 }
 
-// Note adds a note.
+// Note appends a note.
 func (t *Topology) Note(format string, args ...any) {
 	t.Notes = append(t.Notes, fmt.Sprintf(format, args...))
 }
 
-// Pods returns the number of pods.
+// Pods returns the number of pods in the network.
 func (t *Topology) Pods() int {
 	n := 0
 	for _, e := range t.Ends {
@@ -189,7 +194,8 @@ func (t *Topology) Pods() int {
 	return n
 }
 
-// Address returns the end's first address of a family, and whether it has one.
+// Address returns the first address of an end in the given family, and whether the
+// end has such an address.
 func (e *End) Address(ipv4 bool) (netip.Addr, bool) {
 	for _, a := range e.Addresses {
 		if a.Is4() == ipv4 {

@@ -12,16 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arrivals reads a TCP connection or a connected UDP socket together with the
-// times at which packets arrived. It uses the timestamps of the kernel
-// (SO_TIMESTAMPNS, for TCP since Linux 4.15), because a busy machine may read a
-// packet long after it arrived.
+// arrivals reads data from a TCP connection or a connected UDP socket together with
+// the time at which each packet arrived. It uses the timestamps of the kernel
+// (SO_TIMESTAMPNS, for TCP since Linux 4.15), because on a busy machine the process
+// may read a packet long after the packet arrived.
 type arrivals struct {
 	raw     syscall.RawConn
 	control []byte
 }
 
-// timestampSize is the size of a struct __kernel_timespec: seconds and nanoseconds.
+// timestampSize is the size of a struct __kernel_timespec in bytes: 8 bytes of
+// seconds and 8 bytes of nanoseconds.
 const timestampSize = 16
 
 func newArrivals(conn net.Conn) (*arrivals, error) {
@@ -41,10 +42,10 @@ func newArrivals(conn net.Conn) (*arrivals, error) {
 	return &arrivals{raw: raw, control: make([]byte, unix.CmsgSpace(timestampSize))}, nil
 }
 
-// read waits for data. It returns when the last of the returned bytes arrived. An
-// error means that no more data will arrive. After an error of the socket that
-// does not end it, such as one from an ICMP message, read returns 0 bytes and no
-// error.
+// read waits for data and returns the time at which the last of the returned bytes
+// arrived. An error means that no more data will arrive. Some errors do not end the
+// socket, such as an error that an ICMP message caused. In this case read returns 0
+// bytes and no error.
 func (a *arrivals) read(buf []byte) (n int, at time.Time, err error) {
 	var control int
 	var failed error
@@ -60,8 +61,8 @@ func (a *arrivals) read(buf []byte) (n int, at time.Time, err error) {
 	}
 	at = time.Now()
 	if arrived, ok := timestamp(a.control[:control]); ok {
-		// The timestamp is wall clock time. Convert it, because times here are
-		// compared by the monotonic clock.
+		// Convert the timestamp from wall clock time to the monotonic clock, with
+		// which this package compares times.
 		at = at.Add(-max(0, time.Duration(at.UnixNano()-arrived.UnixNano())))
 	}
 	return n, at, nil

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// Data that was sent before a moment arrived before it, however late it is read.
-// The kernel starts to add timestamps a little after they were enabled.
+// read must return the time at which the data arrived, even if the data is read
+// later. The test sends data, notes the time, and then reads the data. The arrival
+// time must not be after the noted time. The test repeats this check because the
+// kernel starts to add timestamps a short time after they are enabled.
 func TestArrivalTimesAreThoseOfTheKernel(t *testing.T) {
 	for network, pair := range map[string]func(*testing.T) (from, to net.Conn){"udp": udpPair, "tcp": tcpPair} {
 		t.Run(network, func(t *testing.T) {

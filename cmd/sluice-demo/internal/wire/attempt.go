@@ -1,5 +1,5 @@
 // Package wire opens real connections between the ends of a topology and compares
-// their results with the decisions of the published tree.
+// the results with the decisions of the published tree.
 package wire
 
 import (
@@ -16,31 +16,33 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Attempt is one connection to open: what the policies decide about it and what
-// happened.
+// Attempt is one connection that the demo opens, with the decision of the policies
+// and the result on the wire.
 type Attempt struct {
 	From, To *topology.End
 	Port     topology.Port
 	Src, Dst netip.Addr
 
-	// Verdict, Egress and Ingress are what the policies decide.
+	// Verdict, Egress and Ingress contain the decision of the policies about the
+	// connection.
 	Verdict         rule.Verdict
 	Egress, Ingress report.Side
-	// Result is what happened.
+	// Result describes whether the connection was opened.
 	Result lab.Result
 }
 
-// Agrees reports whether the connection was opened exactly if the policies allow
-// it.
+// Agrees reports whether the result agrees with the verdict: the connection was
+// opened if and only if the policies allow it.
 func (a *Attempt) Agrees() bool { return (a.Verdict == rule.Allow) == (a.Result == lab.Connected) }
 
-// Flow returns the connection as policies see it, without a source port.
+// Flow returns the flow that the policies evaluate. Its source port is 0, because
+// policies do not depend on source ports.
 func (a *Attempt) Flow() flow.Flow {
 	return flow.Flow{Src: a.Src, Dst: a.Dst, Protocol: a.Protocol(), DstPort: a.Port.Number}
 }
 
-// Protocol returns the protocol of the port. For ping it depends on the address
-// family.
+// Protocol returns the IP protocol of the connection. For Ping, the protocol is
+// ICMP or ICMPv6, depending on the address family.
 func (a *Attempt) Protocol() flow.Protocol {
 	if a.Port == topology.Ping && a.Dst.Is6() {
 		return flow.ICMPv6
@@ -48,9 +50,9 @@ func (a *Attempt) Protocol() flow.Protocol {
 	return a.Port.Protocol
 }
 
-// Attempts returns every connection that a policy could decide about: from each
-// end to each other end, one of which is a pod, to each port and over each family
-// that both ends have.
+// Attempts returns all connections to try: from each end to each other end, to each
+// port, and over each address family that both ends have. It omits connections
+// between two ends that are not pods, because no policy applies to them.
 func Attempts(ends []*topology.End, ports []topology.Port) []*Attempt {
 	var out []*Attempt
 	for _, port := range ports {
@@ -73,16 +75,18 @@ func Attempts(ends []*topology.End, ports []topology.Port) []*Attempt {
 }
 
 const (
-	// maxConcurrent limits the connections that are opened at the same time.
+	// maxConcurrent is the maximum number of connections that are being opened at
+	// the same time.
 	maxConcurrent = 1024
-	// openTimeout is how long a connection may take that the policies allow. It is
-	// long so that a busy machine does not look like a difference.
+	// openTimeout is the maximum time for opening a connection that the policies
+	// allow. It is long so that a slow connection on a busy machine is not reported
+	// as a difference.
 	openTimeout = 5 * time.Second
 )
 
-// Try opens all connections and sets their results. A connection that the
-// policies deny counts as denied if it is not open after the given time. Try
-// calls done after each connection, from several goroutines.
+// Try opens all connections and sets their results. A connection that the policies
+// deny counts as denied if it is not open after timeout. Try calls done after each
+// connection, from several goroutines.
 func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)

@@ -9,11 +9,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// Allows reports whether a side allows the connection.
+// Allows reports whether the verdict of a side is Allow.
 func Allows(s *report.Side) bool { return s.Verdict == rule.Allow.String() }
 
-// SameRule reports whether the same rule decided two sides, or no rule for the
-// same reason.
+// SameRule reports whether two sides have the same reason: the same rule decided
+// both, or no rule did.
 func SameRule(a, b *report.Side) bool {
 	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) {
 		return false
@@ -21,9 +21,9 @@ func SameRule(a, b *report.Side) bool {
 	return a.Rule == nil || *a.Policy == *b.Policy && *a.Rule == *b.Rule
 }
 
-// Evaluate opens a tree, the file that the dataplane maps, and sets what it
-// decides about every attempt. All pods are local to the node of the tree, so an
-// end that is not local is not a pod.
+// Evaluate opens a published tree and sets the decision of every attempt. The tree
+// contains all pods, because they all run on the node of the tree. An end that the
+// tree does not contain is therefore not a pod.
 func Evaluate(path string, attempts []*Attempt) error {
 	t, err := tree.Open(path)
 	if err != nil {

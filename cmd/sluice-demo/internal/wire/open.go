@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Open is a connection that was open and transferred data while the policies
+// Open is a connection that was open and transferring data while the policies
 // changed.
 type Open struct {
 	From     string     `json:"from"`
@@ -22,16 +22,17 @@ type Open struct {
 	Dst      netip.Addr `json:"dst"`
 	Protocol string     `json:"protocol"`
 	Port     uint16     `json:"port"`
-	// Verdict is what the new policies decide about it.
+	// Verdict is the verdict of the new policies about the connection.
 	Verdict string `json:"verdict"`
-	// Continues reports whether data arrived after the dataplane had acknowledged the
-	// new policies.
+	// Continues reports whether data still arrived after the dataplane had
+	// acknowledged the new policies.
 	Continues bool `json:"continues"`
-	// Last is when the last data arrived, relative to the publication. It is set
-	// if the connection does not continue.
+	// Last is the time from the publication of the new policies until the last data
+	// arrived. It is negative if the last data arrived before the publication. Last
+	// is set only if the connection does not continue.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
-	// Pause is the longest time without data around the publication. It is set if
-	// the connection continues.
+	// Pause is the longest time without data around the publication. It is set only
+	// if the connection continues.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -55,16 +56,17 @@ func (o *Open) String() string {
 func (o *Open) Allowed() bool { return o.Verdict == rule.Allow.String() }
 
 const (
-	// observation is how long connections are observed before other connections
-	// are tried, so that data on its way can arrive.
+	// observation is the time for which open connections are observed before other
+	// connections are tried. During this time, data that was already sent can
+	// arrive.
 	observation = 250 * time.Millisecond
-	// delay is how long after the acknowledgement a packet may still arrive that
-	// passed the node before the acknowledgement.
+	// delay is the maximum time from the acknowledgement until a packet arrives
+	// that passed the node before the acknowledgement.
 	delay = 20 * time.Millisecond
 )
 
-// OpenAll opens the connections of attempts and starts to transfer data. The
-// caller closes them with CloseAll, even if OpenAll also returns an error.
+// OpenAll opens the connections of attempts and starts to transfer data. The caller
+// must close the connections with CloseAll, even if OpenAll also returns an error.
 func OpenAll(ctx context.Context, attempts []*Attempt) ([]*Open, error) {
 	var out []*Open
 	for _, a := range attempts {
@@ -81,22 +83,23 @@ func OpenAll(ctx context.Context, attempts []*Attempt) ([]*Open, error) {
 	return out, nil
 }
 
-// CloseAll closes connections.
+// CloseAll closes all connections.
 func CloseAll(open []*Open) {
 	for _, o := range open {
 		o.stream.close()
 	}
 }
 
-// ForgetPauses resets the longest pause of each connection, so that only later
-// pauses count.
+// ForgetPauses resets the longest pause of each connection to 0. It is called
+// before a change, so that earlier pauses are not counted.
 func ForgetPauses(open []*Open) {
 	for _, o := range open {
 		o.stream.forgetPauses()
 	}
 }
 
-// Observe waits until data on its way has arrived, and reads the longest pauses.
+// Observe waits until data that was already sent has arrived. Then it stores the
+// longest pause of each connection.
 func Observe(ctx context.Context, open []*Open) error {
 	if len(open) == 0 {
 		return nil
@@ -112,7 +115,8 @@ func Observe(ctx context.Context, open []*Open) error {
 	return nil
 }
 
-// Conclude sets what happened to the connections. enforced is the time from the
+// Conclude determines for each connection whether it continues, and sets the other
+// results. published is the time of the publication. enforced is the time from the
 // publication until the acknowledgement.
 func Conclude(ctx context.Context, open []*Open, published time.Time, enforced time.Duration) error {
 	for _, o := range open {
@@ -135,10 +139,11 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 	return ctx.Err()
 }
 
-// PickOpen selects connections to keep open during a change: for each of TCP and
-// UDP, one that the change denies and one that it still allows. before and after
-// are the same connections under the old and the new policies. If the change
-// denies no connection of a protocol, PickOpen selects none for that protocol.
+// PickOpen selects connections to keep open during a change. For TCP and for UDP,
+// it selects one connection that the new policies deny and one that they allow.
+// before and after contain the same connections with the decisions of the old and
+// of the new policies. If the new policies deny no open connection of a protocol,
+// PickOpen selects no connection of this protocol.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -163,8 +168,10 @@ func PickOpen(before, after []*Attempt) []*Attempt {
 	return slices.Concat(denied, allowed)
 }
 
-// deniedScore prefers connections that a pod opened, and shows both families:
-// IPv4 over TCP and IPv6 over UDP.
+// deniedScore returns the preference for a connection that the new policies deny.
+// It is higher for connections from a pod, for TCP over IPv4, and for UDP over
+// IPv6, so that the demo shows both address families. A negative value excludes the
+// connection.
 func deniedScore(a *Attempt) int {
 	if a.Verdict == rule.Allow {
 		return -1
@@ -172,8 +179,10 @@ func deniedScore(a *Attempt) int {
 	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
 }
 
-// allowedScore prefers a connection that the destination of the denied connection
-// has opened itself, because an ingress policy must not affect it.
+// allowedScore returns the preference for a connection that the new policies allow.
+// It is higher for a connection that the destination of the denied connection
+// opened, because this shows that an ingress policy does not affect connections
+// that the isolated pod opens. A negative value excludes the connection.
 func allowedScore(a, denied *Attempt) int {
 	if a.Verdict != rule.Allow {
 		return -1

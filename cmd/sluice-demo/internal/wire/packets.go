@@ -15,18 +15,19 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Packets counts packets that arrived at the node.
+// Packets contains the numbers of packets that arrived at the node.
 type Packets struct {
-	// All is the number of packets that arrived over the node's links.
+	// All is the number of packets that arrived over the links of the node.
 	All uint64 `json:"all"`
-	// Queued is the number of packets that the kernel passed to user space.
+	// Queued is the number of packets that the kernel passed to user space in an
+	// NFQUEUE queue.
 	Queued uint64 `json:"queued"`
 }
 
-// Minus returns the packets since an earlier count.
+// Minus returns the number of packets that arrived after the earlier count o.
 func (p Packets) Minus(o Packets) Packets { return Packets{p.All - o.All, p.Queued - o.Queued} }
 
-// CountPackets reads the counters of the kernel.
+// CountPackets reads the packet counters of the kernel for the node.
 func CountPackets(node *lab.Node) (Packets, error) {
 	all, err := node.Received()
 	if err != nil {
@@ -40,10 +41,11 @@ func CountPackets(node *lab.Node) (Packets, error) {
 	return Packets{All: all, Queued: n}, err
 }
 
-// queued returns the number of packets that went through all queues of a network
-// namespace. It adds up the last packet ID of each queue, which is the eighth
-// column, id_sequence (seq_show in net/netfilter/nfnetlink_queue.c). IDs start at
-// 1.
+// queued returns the number of packets that went through all NFQUEUE queues of a
+// network namespace. path is the file nfnetlink_queue in /proc. queued adds up the
+// ID of the last packet in each queue, because the kernel numbers the packets of a
+// queue from 1. The ID is in the eighth column, id_sequence (seq_show in
+// net/netfilter/nfnetlink_queue.c).
 func queued(path string) (uint64, error) {
 	const column = 7
 	text, err := os.ReadFile(path)
@@ -65,8 +67,8 @@ func queued(path string) (uint64, error) {
 	return total, nil
 }
 
-// Download is one long connection that a rule allows into a pod that denies
-// other connections.
+// Download contains the measurements of one long download over a connection to an
+// isolated pod. A rule allows this connection, and the pod's policies deny others.
 type Download struct {
 	From    string        `json:"from"`
 	To      string        `json:"to"`
@@ -81,9 +83,11 @@ const (
 	downloadTime = 10 * time.Second
 )
 
-// MeasureDownload downloads over the first attempt that a rule of an isolated pod
-// allowed, and counts the packets. A dataplane without connection marks would
-// have to evaluate all of them. It returns nil if there is no such attempt.
+// MeasureDownload downloads data over the first connection that a rule of an
+// isolated pod allowed, and counts the packets that were queued. It shows that the
+// dataplane evaluates only the first packet; without connection marks it would have
+// to evaluate every packet. MeasureDownload returns nil if no rule allowed a
+// connection.
 func MeasureDownload(ctx context.Context, node *lab.Node, attempts []*Attempt) (*Download, error) {
 	denies := map[*topology.End]bool{}
 	for _, a := range attempts {

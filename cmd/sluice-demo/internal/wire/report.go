@@ -7,41 +7,44 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Report is the result of a demo, as JSON.
+// Report contains the results of a demo. It is also the JSON output of sluice-demo.
 type Report struct {
 	Title string `json:"title"`
-	// Agree reports whether, before and after every change, a connection was
-	// opened if and only if the policies allow it.
+	// Agree reports whether all results of all rounds agree with the policies. A
+	// result agrees if the connection was opened if and only if the policies allow
+	// it.
 	Agree bool            `json:"agree"`
 	Ends  []*topology.End `json:"ends"`
 	Ports []string        `json:"ports"`
-	// Notes name what was left out.
+	// Notes contains one sentence for each part of the manifests that was omitted.
 	Notes []string `json:"notes,omitempty"`
-	// Rounds are the first round, and one round after each change.
+	// Rounds contains the first round and one round after each change.
 	Rounds []*Round `json:"rounds"`
-	// Packets are those of the first round.
+	// Packets contains the numbers of packets during the first round.
 	Packets  Packets   `json:"packets"`
 	Download *Download `json:"download,omitempty"`
 }
 
-// Round is one attempt of every connection.
+// Round contains the results of opening every connection once.
 type Round struct {
-	// Command is the change before the round. It is empty for the first round.
+	// Command is the command for the change before the round. It is empty for the
+	// first round.
 	Command string `json:"command,omitempty"`
-	// Generation is the tree that was enforced. Enforced is the time from its
-	// publication until the dataplane acknowledged it.
+	// Generation is the generation that was enforced during the round. Enforced is
+	// the time from the publication of this generation until the dataplane
+	// acknowledged it.
 	Generation uint64 `json:"generation"`
 	Enforced   int64  `json:"enforcedNanoseconds"`
-	// Differ is the number of connections that contradict the policies.
+	// Differ is the number of connections whose result contradicts the policies.
 	Differ int `json:"differ"`
-	// Open are the connections that were open while the policies changed.
+	// Open contains the connections that were open while the policies changed.
 	Open        []*Open      `json:"openConnections,omitempty"`
 	Connections []Connection `json:"connections"`
 
 	Attempts []*Attempt `json:"-"`
 }
 
-// Connection is an Attempt as JSON.
+// Connection is the JSON form of an Attempt.
 type Connection struct {
 	From     string     `json:"from"`
 	To       string     `json:"to"`
@@ -49,7 +52,7 @@ type Connection struct {
 	Dst      netip.Addr `json:"dst"`
 	Protocol string     `json:"protocol"`
 	Port     uint16     `json:"port"`
-	// Verdict is Allow or Deny. Wire is connected, rejected or timeout.
+	// Verdict is Allow or Deny. Wire is the result: connected, rejected or timeout.
 	Verdict string      `json:"verdict"`
 	Wire    string      `json:"wire"`
 	Agrees  bool        `json:"agrees"`
@@ -57,7 +60,8 @@ type Connection struct {
 	Ingress report.Side `json:"ingress"`
 }
 
-// NewRound returns the round of attempts that have been made.
+// NewRound returns a round with the results of attempts. command is the change
+// before the round.
 func NewRound(command string, attempts []*Attempt) *Round {
 	r := &Round{Command: command, Attempts: attempts}
 	for _, a := range attempts {
@@ -74,7 +78,7 @@ func NewRound(command string, attempts []*Attempt) *Round {
 	return r
 }
 
-// AddOpen adds the connections that were open before the round.
+// AddOpen adds the connections that were open during the change before the round.
 func (r *Round) AddOpen(open []*Open) {
 	r.Open = open
 	for _, o := range open {

@@ -13,36 +13,40 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// stream is a connection that transfers data all the time: a download over TCP,
-// or numbers that the server sends back over UDP.
+// stream is a connection that transfers data continuously. Over TCP, the client
+// downloads data. Over UDP, the client sends numbers and the server sends them
+// back.
 type stream struct {
 	conn net.Conn
 	ends sync.WaitGroup
 	quit context.CancelFunc
 
 	mu sync.Mutex
-	// arrived is closed and replaced when data arrives.
+	// arrived is closed and replaced each time data arrives.
 	arrived chan struct{}
-	// last is when data arrived last.
+	// last is the time at which the latest data arrived.
 	last time.Time
-	// pause is the longest time without data since forgetPauses.
+	// pause is the longest time without data since the last call of forgetPauses.
 	pause time.Duration
 }
 
 const (
-	// interval is how often a stream transfers data. It limits the load, and it is
-	// the precision of the time at which a stream ended.
+	// interval is the time between two transfers of a stream. It limits the load on
+	// the machine and determines how precisely the end of a stream is measured.
 	interval = time.Millisecond
-	// chunk is how much of a download is read in an interval.
+	// chunk is the maximum number of bytes of a download that are read per
+	// interval.
 	chunk = 64 << 10
-	// downloadBuffer is the size of the receive buffer. One read empties it, so
-	// that data is not read long after it arrived.
+	// downloadBuffer is the size of the receive buffer in bytes. It is smaller than
+	// chunk, so that each read empties the buffer and no data waits in it for a
+	// long time.
 	downloadBuffer = chunk / 4
-	// endless is a download size that is never reached.
+	// endless is a download size, in bytes, that no download reaches.
 	endless = 1 << 50
 )
 
-// openStream opens the connection of an attempt and waits for its first data.
+// openStream opens the connection of an attempt and waits until the first data
+// arrives.
 func openStream(ctx context.Context, a *Attempt) (*stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -75,14 +79,15 @@ func openStream(ctx context.Context, a *Attempt) (*stream, error) {
 	return s, nil
 }
 
-// request starts a download. The greeting of the server is its first byte.
+// request starts a download. The server has already sent its greeting, which is the
+// first byte of the stream.
 func request(conn io.Writer) error {
 	_, err := conn.Write(binary.BigEndian.AppendUint64(nil, endless))
 	return err
 }
 
-// receive reads until the connection ends or is closed. It reads up to limit
-// bytes in an interval.
+// receive reads data until the connection ends or is closed. It reads at most limit
+// bytes per interval.
 func (s *stream) receive(running context.Context, arrivals *arrivals, limit int) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
@@ -103,8 +108,9 @@ func (s *stream) receive(running context.Context, arrivals *arrivals, limit int)
 	}
 }
 
-// send sends a number in each interval until the connection is closed. It ignores
-// errors, because a number that was not sent is not sent back either.
+// send sends one number per interval until the connection is closed. It ignores
+// errors: if a number could not be sent, no reply arrives, and receive notices
+// this.
 func (s *stream) send(running context.Context) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
@@ -127,22 +133,23 @@ func (s *stream) mark(now time.Time) {
 	s.arrived = make(chan struct{})
 }
 
-// forgetPauses resets the longest pause, so that only later pauses count.
+// forgetPauses resets the longest pause to 0, so that earlier pauses are not
+// counted.
 func (s *stream) forgetPauses() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pause = 0
 }
 
-// times returns when data arrived last, and the longest pause.
+// times returns the time at which the latest data arrived, and the longest pause.
 func (s *stream) times() (last time.Time, pause time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last, s.pause
 }
 
-// moves waits for data that has not arrived yet. It reports whether data arrived
-// before the context ended.
+// moves waits until new data arrives. It reports whether data arrived before the
+// context was canceled.
 func (s *stream) moves(ctx context.Context) bool {
 	s.mu.Lock()
 	arrived := s.arrived

@@ -26,14 +26,14 @@ const (
 	dataplane       = "dataplane"
 )
 
-// nodePods selects the pods that run agent and dataplane on the nodes.
+// nodePods selects the pods that run the agent and the dataplane on the nodes.
 var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
 
 // ErrNoPod is returned if no pod of Sluice with a running dataplane exists, so that
 // no command can be run.
 var ErrNoPod = errors.New("no running pod of Sluice")
 
-// NodePod is a pod that runs agent and dataplane on a node.
+// NodePod is a pod that runs the agent and the dataplane on a node.
 type NodePod struct {
 	Node, Namespace, Name string
 }

@@ -1,9 +1,9 @@
 // Package manifest reads Kubernetes objects from files, directories and standard
 // input, as kubectl does, so that policies can be checked without a cluster.
 //
-// The input can be a stream of YAML documents or a stream of JSON values. Each of
-// them is an object or a list: List, PodList, NamespaceList, NodeList or
-// NetworkPolicyList. A list can contain further lists. The input can be
+// The input can be a stream of YAML documents or a stream of JSON values. Each
+// document or value is an object or a list: List, PodList, NamespaceList, NodeList
+// or NetworkPolicyList. A list can contain further lists. The input can be
 // hand-written or the output of `kubectl get -o yaml` or `kubectl get -o json`.
 // Package manifest reads the kinds Pod, Namespace, Node and NetworkPolicy
 // (networking.k8s.io/v1). It skips objects of all other kinds and counts them.

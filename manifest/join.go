@@ -22,7 +22,7 @@ type decoded struct {
 	// to a file in which this is allowed, such as Chart.yaml.
 	notObject bool
 	errs      inventory.Errors
-	// syntax reports whether the unit is not valid YAML.
+	// syntax is true if the unit is not valid YAML.
 	syntax bool
 }
 

@@ -52,9 +52,9 @@ type Decision struct {
 	Ingress report.Side `json:"ingress"`
 }
 
-// Evaluate returns the decision about a flow. The reason of a side is never
-// NoReason or Elsewhere. An error means that the tree of a node could not be
-// compiled, published or mapped.
+// Evaluate returns the decision about a flow. It evaluates each side in the tree of
+// that side's own node, so the reason of a side is never NoReason or Elsewhere. It
+// returns an error if the tree of a node cannot be compiled, published or mapped.
 func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	egress, ingress, err := c.sides(f)
 	if err != nil {

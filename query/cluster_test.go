@@ -17,8 +17,9 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// webAndDB is a cluster in which web may reach db, but db accepts connections
-// from web on TCP 5432 only.
+// webAndDB contains the manifests of a cluster with the pods web and db. The egress
+// rule of web allows connections to db on all ports. The ingress rules of db allow
+// connections from web only on TCP port 5432.
 const webAndDB = `
 apiVersion: v1
 kind: Node

@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// twoNodes is a cluster of two nodes with one pod each, and a policy that allows
+// twoNodes contains the manifests of two nodes with one pod each, and a policy that allows
 // connections from web to db on TCP 5432.
 const twoNodes = `
 apiVersion: v1

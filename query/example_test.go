@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// shop is a web server, a database, and a policy that allows connections from the
+// shop contains the manifests of a web server, a database, and a policy that allows connections from the
 // web server to the database on TCP port 5432.
 const shop = `
 apiVersion: v1
@@ -32,7 +32,7 @@ spec:
     ports: [{port: 5432}]
 `
 
-// readShop returns a cluster of the objects in shop.
+// readShop returns a Cluster for the objects in shop.
 func readShop() (*query.Cluster, error) {
 	set, err := manifest.Read([]string{manifest.Stdin}, strings.NewReader(shop))
 	if err != nil {

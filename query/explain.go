@@ -30,7 +30,7 @@ type Explanation struct {
 	From     End    `json:"from"`
 	To       End    `json:"to"`
 	Protocol string `json:"protocol"`
-	// Port is the destination port, null if the protocol has no ports.
+	// Port is the destination port, or null if the protocol has no ports.
 	Port    *int        `json:"port"`
 	Egress  report.Side `json:"egress"`
 	Ingress report.Side `json:"ingress"`

@@ -95,7 +95,7 @@ func (r *LintReport) add(f Finding) {
 	}
 }
 
-// WriteText writes the findings, grouped by policy.
+// WriteText writes the findings as human-readable text, grouped by policy.
 func (r *LintReport) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	for i := range r.Findings {

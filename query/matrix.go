@@ -34,7 +34,7 @@ type MatrixQuestion struct {
 type Matrix struct {
 	TypeMeta
 	Protocol string `json:"protocol"`
-	// Port is the destination port, null if the protocol has no ports.
+	// Port is the destination port, or null if the protocol has no ports.
 	Port *int        `json:"port"`
 	Ends []MatrixEnd `json:"ends"`
 	// Flows contains no entry for two ends without a common address family, and no

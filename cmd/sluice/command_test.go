@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// two is a cluster of two nodes with one pod each, and a policy that allows
+// two contains the manifests of two nodes with one pod each, and a policy that allows
 // connections from web to db on TCP 5432.
 const two = `
 apiVersion: v1

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Classes of protocols. Verdicts are counted by class.
+// Protocol classes. The workers count verdicts by these classes.
 const (
 	countTCP = iota
 	countUDP
@@ -47,7 +47,7 @@ type counters struct {
 	unreadable       [packet.Faults]atomic.Uint64
 	// sides is indexed by direction, family (0 is IPv4), protocol class and verdict.
 	sides [2][2][protocols][2]atomic.Uint64
-	// lookups and batchTimes have the times of samples, see sampled.
+	// lookups and batchTimes contain the durations of sampled batches. See sampled.
 	lookups, batchTimes histogram
 }
 
@@ -65,7 +65,7 @@ func (c *counters) countSide(d rule.Direction, f flow.Flow, s rule.Side) {
 
 var familyNames = [2]string{"IPv4", "IPv6"}
 
-// addTo adds a worker's counters to the sums.
+// addTo adds the counters of a worker to the totals.
 func (c *counters) addTo(s *report.Stats, sides *sideCounts) {
 	s.Packets += c.packets.Load()
 	s.Batches += c.batches.Load()
@@ -94,7 +94,7 @@ func (c *counters) addTo(s *report.Stats, sides *sideCounts) {
 	}
 }
 
-// sideCounts are sums of counters.sides.
+// sideCounts contains totals of counters.sides over all workers.
 type sideCounts [2][2][protocols][2]uint64
 
 // list returns all counts in a fixed order.

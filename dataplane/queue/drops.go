@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// kernelQueues reads the kernel's counters of the queues of a network namespace. The
-// file stays open, because its path refers to the namespace of the thread that
-// opens it.
+// kernelQueues reads the kernel's counters of the queues of a network namespace from a
+// file in /proc. The file is opened once and stays open, because the same path opened by
+// another thread may refer to another network namespace.
 type kernelQueues struct {
 	file *os.File
 }

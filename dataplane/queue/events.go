@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// At most ringSize events are delivered in each flushInterval, about 10,000 in a
-// second. The others are counted as missed.
+// Events are delivered every flushInterval, at most ringSize at a time. This limits the
+// rate to about 10,000 events per second. Events above the limit are counted as missed.
 const (
 	ringSize      = 512
 	flushInterval = 50 * time.Millisecond
@@ -23,29 +23,29 @@ const (
 // Events delivers the workers' verdicts to subscribers, one event for each packet.
 //
 // Without a subscriber, Events costs a worker one atomic read for each batch. With
-// subscribers, a worker puts a record of each event into a ring. It never waits: if
-// the ring is full, the event is lost. A separate goroutine resolves the names of
-// the events later. Pool.Swap waits until it has done so for all events of the
-// evaluator that is replaced.
+// subscribers, a worker puts a record of each event into a ring and never waits. If the
+// ring is full, the event is lost. Later, a separate goroutine resolves the names in the
+// records. Before Pool.Swap returns, the names in all records of the replaced evaluator
+// have been resolved.
 type Events struct {
 	wanted atomic.Uint32
 	ring   chan record
 	missed atomic.Uint64
 
-	// mu guards the fields below. It is also locked while an event is taken from the
-	// ring and its names are resolved.
+	// mu guards the fields below. It is also locked while records are taken from the ring
+	// and their names are resolved.
 	mu          sync.Mutex
 	subscribers map[*subscriber]struct{}
 	stop        chan struct{}
 }
 
-// interest is the events that subscribers want. A larger value includes a smaller
-// one.
+// interest states which events a subscriber wants. The values are ordered: a larger value
+// includes all events of a smaller value.
 type interest = uint32
 
 const (
 	nothing interest = iota
-	// denials is all events whose verdict is not Allow.
+	// denials includes all events whose verdict is not Allow.
 	denials
 	everything
 )
@@ -73,9 +73,9 @@ type subscriber struct {
 	missed   uint64
 }
 
-// Subscribe returns a channel with all events from now on, or only with those whose
-// verdict is not Allow. A subscriber that does not read misses events. stop ends
-// the subscription but does not close the channel.
+// Subscribe returns a channel that receives all later events. If deniedOnly is set, the
+// channel receives only events whose verdict is not Allow. A subscriber that reads too
+// slowly misses events. stop ends the subscription but does not close the channel.
 func (e *Events) Subscribe(deniedOnly bool) (events <-chan report.Event, stop func()) {
 	s := e.subscribe(deniedOnly)
 	return s.c, s.close
@@ -119,7 +119,7 @@ func (e *Events) setInterest() {
 	e.wanted.Store(most)
 }
 
-// demand returns the events that workers must publish. e may be nil.
+// demand returns which events the workers must publish. e may be nil.
 func (e *Events) demand() interest {
 	if e == nil {
 		return nothing
@@ -136,7 +136,7 @@ func (e *Events) publish(r *record) {
 	}
 }
 
-// run flushes the ring at intervals. So a worker does not have to wake a goroutine
+// run flushes the ring at intervals, so that a worker does not have to wake a goroutine
 // for each event.
 func (e *Events) run(stop <-chan struct{}) {
 	again := time.NewTicker(flushInterval)
@@ -151,8 +151,8 @@ func (e *Events) run(stop <-chan struct{}) {
 	}
 }
 
-// flush delivers the events in the ring. When it returns, no event refers to an
-// evaluator that no worker uses any more. e may be nil.
+// flush delivers all events in the ring. When flush returns, no event refers to an
+// evaluator that the workers no longer use. e may be nil.
 func (e *Events) flush() {
 	if e == nil {
 		return
@@ -173,8 +173,8 @@ func (e *Events) flush() {
 	}
 }
 
-// offer delivers an event, or counts it as missed if the subscriber has too many
-// events that it has not read.
+// offer sends an event to the subscriber. If the subscriber's channel is full, offer
+// counts the event as missed.
 func (s *subscriber) offer(event report.Event) {
 	if s.interest == denials && event.Verdict == report.Allow {
 		return
@@ -188,7 +188,7 @@ func (s *subscriber) offer(event report.Event) {
 	}
 }
 
-// event returns the event of a record, with its names.
+// event returns the event for a record, with all names resolved.
 func (r *record) event() report.Event {
 	event := report.Event{Time: r.at, Verdict: r.verdict}
 	if r.verdict == report.Unreadable {
@@ -207,7 +207,8 @@ func (r *record) event() report.Event {
 	return event
 }
 
-// eventSide returns nil for a side that this node did not evaluate.
+// eventSide returns the JSON form of a side, or nil for a side that this node did not
+// evaluate.
 func eventSide(names rule.Namer, s rule.Side) *report.Side {
 	if !s.Evaluated() {
 		return nil

@@ -8,13 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// sampled is how many batches there are for each batch that is timed. Its first
-// lookup is timed, too. So a worker reads the clock four times in 64 batches. If
-// that takes 50 ns and each batch has only one packet, it costs 3 ns per packet.
+// sampled is the sampling interval: a worker measures one batch in 64, and the first
+// lookup of this batch. So a worker reads the clock four times in 64 batches. For example,
+// if a clock read takes 50 ns and each batch contains one packet, sampling costs 3 ns per
+// packet.
 const sampled = 64
 
-// buckets is the number of bounds of a histogram. The first bound is firstBound,
-// each other bound is twice the one before, and the last is 131 ms.
+// buckets is the number of upper bounds of a histogram. The first bound is firstBound.
+// Each later bound is twice the previous bound. The last bound is 131 ms.
 const (
 	buckets    = 20
 	firstBound = 250 * time.Nanosecond
@@ -28,7 +29,7 @@ type histogram struct {
 
 func (h *histogram) observe(d time.Duration) {
 	d = max(d, 0)
-	// i becomes the index of the first bound that is not below d.
+	// Set i to the index of the first bound that is greater than or equal to d.
 	i := bits.Len64(uint64((d + firstBound - 1) / firstBound))
 	if i > 0 && uint64(d) <= uint64(firstBound)<<(i-1) {
 		i--
@@ -37,7 +38,7 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// addTo adds the durations to a sum of histograms.
+// addTo adds the durations of h to a total.
 func (h *histogram) addTo(sum *report.Histogram) {
 	if sum.Buckets == nil {
 		sum.Buckets = make(map[time.Duration]uint64, buckets)

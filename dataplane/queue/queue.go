@@ -27,24 +27,23 @@ import (
 // Config has the parameters of a pool.
 type Config struct {
 	Marks ruleset.Marks
-	// Base is the number of the first queue. There are Queues queues with
-	// consecutive numbers.
+	// Base is the number of the first queue. Queues is the number of queues. The queue
+	// numbers are consecutive.
 	Base, Queues uint16
-	// FailOpen makes the kernel accept packets that find a queue full. Otherwise it
-	// drops them.
+	// FailOpen makes the kernel accept packets that arrive at a full queue. Otherwise the
+	// kernel drops these packets.
 	FailOpen bool
-	// Events receives the verdicts, unless it is nil. It must not be shared with
-	// another pool.
+	// Events receives the verdicts. It may be nil. Two pools must not share one Events.
 	Events *Events
 }
 
 const (
-	// copyRange is the number of bytes of a packet that are copied to user space.
-	// That is more than the headers of a usual packet.
+	// copyRange is the number of bytes of each packet that the kernel copies to user
+	// space. The headers of a usual packet are shorter.
 	copyRange = 256
-	// maxWaiting is the number of packets that a queue can hold.
+	// maxWaiting is the maximum number of packets that wait in a queue.
 	maxWaiting = 8192
-	// unbindTimeout bounds the wait for a worker to unbind its queue.
+	// unbindTimeout limits the wait until a worker has unbound its queue.
 	unbindTimeout = 2 * time.Second
 )
 
@@ -53,8 +52,8 @@ type Pool struct {
 	config Config
 	// evaluator is nil until the first Swap.
 	evaluator atomic.Pointer[rule.Evaluator]
-	// ready is closed by the first Swap, or by Close. Until then the workers keep
-	// the packets of their first batch without a verdict.
+	// ready is closed by the first Swap or by Close. Until then, each worker holds the
+	// packets of its first batch without a verdict.
 	ready     chan struct{}
 	readyOnce sync.Once
 	workers   []*worker
@@ -64,13 +63,13 @@ type Pool struct {
 	close     sync.Once
 }
 
-// ErrTaken is the error if another process has bound a queue. The kernel returns
-// EPERM then, which is also the error for a process without CAP_NET_ADMIN.
+// ErrTaken is returned if another process has bound a queue. In this case the kernel
+// returns EPERM. It also returns EPERM to a process without CAP_NET_ADMIN.
 var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
-// Open binds the queues in the network namespace of the calling thread and starts
-// the workers. If the evaluator is nil, packets wait until the first Swap. The error
-// is ErrTaken, and names the queue, if another process has bound it.
+// Open binds the queues in the network namespace of the calling thread and starts the
+// workers. If evaluator is nil, packets wait until the first Swap. If another process has
+// bound a queue, Open returns an ErrTaken that names the queue.
 func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
@@ -122,7 +121,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	// go-nfqueue always opens a socket. It is replaced by ours.
+	// go-nfqueue always opens its own socket. Replace it with a socket of this package.
 	if err := nf.Con.Close(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -135,9 +134,10 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	return w, nil
 }
 
-// Swap replaces the evaluator. It waits until every batch that began before has
-// ended: its verdicts are carried out, and its events have their names. So the
-// evaluator before is no longer in use when Swap returns.
+// Swap replaces the evaluator. It waits until every batch that began with the previous
+// evaluator has ended, so that the kernel has carried out the batch's verdicts and the
+// names in the batch's events have been resolved. So the previous evaluator is no longer
+// in use when Swap returns.
 func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.evaluator.Store(&evaluator)
 	p.release()
@@ -149,12 +149,13 @@ func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.config.Events.flush()
 }
 
-// Failed returns a channel that receives the error of each worker that fails. Its
-// queue is unbound then, and the failure policy applies to its packets.
+// Failed returns a channel that receives the error of each worker that fails. When a
+// worker has failed, its queue is unbound and the failure policy applies to the packets of
+// this queue.
 func (p *Pool) Failed() <-chan error { return p.failed }
 
-// Stats returns the sums of the workers' counters and of the kernel's counters of
-// the queues.
+// Stats returns the totals of the workers' counters and of the kernel's counters for the
+// queues.
 func (p *Pool) Stats() (report.Stats, error) {
 	var s report.Stats
 	var sides sideCounts
@@ -173,8 +174,8 @@ func (p *Pool) Stats() (report.Stats, error) {
 	return s, err
 }
 
-// Close ends the workers after their current batch and unbinds the queues. The
-// kernel drops the packets that still wait.
+// Close ends the workers after their current batch and unbinds the queues. The kernel
+// drops packets that still wait in the queues.
 func (p *Pool) Close() error {
 	var errs []error
 	p.close.Do(func() {

@@ -19,19 +19,19 @@ import (
 
 // Sizes of a worker's socket.
 const (
-	// batchSize is the maximum number of packets in a batch. They are read with
-	// one system call, and their verdicts are written with one.
+	// batchSize is the maximum number of packets in a batch. A worker reads all packets of
+	// a batch with one system call, and writes all their verdicts with another.
 	batchSize = 64
-	// messageSize is the size in bytes of the buffer for one packet: the packet,
-	// cut to copyRange, and its metadata.
+	// messageSize is the size in bytes of the buffer for one packet and its metadata. The
+	// packet is truncated to copyRange bytes.
 	messageSize = 2048
-	// receiveBuffer is the size in bytes of the kernel's buffer for one worker. A
-	// packet takes about 1 KiB of it.
+	// receiveBuffer is the size in bytes of the kernel's receive buffer for one worker. A
+	// packet uses about 1 KiB of this buffer.
 	receiveBuffer = 16 << 20
 )
 
-// errNoAck is the error if the kernel did not acknowledge a configuration
-// message. It acknowledges before the write returns, so waiting does not help.
+// errNoAck is returned if the kernel did not acknowledge a configuration message. The
+// kernel sends the acknowledgement before the write returns, so waiting longer is useless.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
 // socket is the mdlayher.Socket under go-nfqueue. It reads up to batchSize
@@ -45,8 +45,8 @@ type socket struct {
 	kernel *netlink.Socket
 	raw    syscall.RawConn
 
-	// begin and end are called at the ends of a batch: when its packets have been
-	// read, and when their verdicts have been written.
+	// begin is called when the packets of a batch have been read. end is called when the
+	// verdicts of the batch have been written.
 	begin, end func(packets int)
 	inBatch    bool
 	// rejected is called for each verdict that the kernel rejects.
@@ -58,13 +58,14 @@ type socket struct {
 	count   int
 	err     error
 
-	// unsent has the messages that are to be written before the next read.
+	// unsent contains the messages that must be written before the next read.
 	unsent []byte
 	// awaitsAck is set if the message with sequence number ackSequence in unsent
 	// must be acknowledged.
 	awaitsAck   bool
 	ackSequence uint32
-	// pending are packets that were received before an acknowledgement.
+	// pending contains the packets that were received while waiting for an
+	// acknowledgement.
 	pending []mdlayher.Message
 
 	// The functions are stored so that a batch allocates no closures.
@@ -72,8 +73,8 @@ type socket struct {
 	readOnce       func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// bound is set when the queue is bound. The next acknowledgement then is that
-	// of unbinding it, and closes unbound.
+	// bound is set when the queue is bound. The next acknowledgement is then for unbinding
+	// the queue, and closes unbound.
 	bound       atomic.Bool
 	unbound     chan struct{}
 	unboundOnce sync.Once
@@ -124,8 +125,8 @@ func configureSocket(kernel *netlink.Socket) error {
 			return fmt.Errorf("setting receive buffer: %w", err)
 		}
 	}
-	// A full buffer must not fail a read. The queue counts the packets that found
-	// no room.
+	// A full buffer must not make a read fail. The kernel's queue counters already include
+	// the packets that did not fit into the buffer.
 	if err := kernel.SetOption(unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
 		return fmt.Errorf("setting NETLINK_NO_ENOBUFS: %w", err)
 	}
@@ -189,8 +190,8 @@ func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 	}
 }
 
-// yieldPending yields the packets that were received before an acknowledgement.
-// It does not wait for more packets, because there may be none.
+// yieldPending yields the packets that were received while waiting for an acknowledgement.
+// It does not wait for more packets, because no more packets may arrive.
 func (s *socket) yieldPending(yield func(mdlayher.Message, error) bool) {
 	pending := s.pending
 	s.pending = nil
@@ -202,7 +203,7 @@ func (s *socket) yieldPending(yield func(mdlayher.Message, error) bool) {
 	}
 }
 
-// yieldBatch waits until there is a packet, and yields all packets that are there.
+// yieldBatch waits for a packet and yields all packets that have arrived.
 func (s *socket) yieldBatch(yield func(mdlayher.Message, error) bool) {
 	s.err = nil
 	if err := s.raw.Read(s.read); err != nil {
@@ -236,8 +237,8 @@ func (s *socket) beginBatch(packets int) {
 	s.begin(packets)
 }
 
-// flush writes the unsent messages and ends the batch. The kernel acts on each
-// message before the write returns.
+// flush writes the unsent messages and ends the batch. The kernel carries out the messages
+// before the write returns.
 func (s *socket) flush() error {
 	s.err = nil
 	if len(s.unsent) > 0 {
@@ -254,15 +255,15 @@ func (s *socket) flush() error {
 	return os.NewSyscallError("write", err)
 }
 
-// quickWrite is the size in bytes of about 16 verdicts, for each of which the
-// kernel needs some microseconds. Go's scheduler is not notified of a write of at
-// most this size.
+// quickWrite is the size in bytes of about 16 verdicts. The kernel needs some microseconds
+// for each verdict. A write of at most quickWrite bytes is made without notifying Go's
+// scheduler.
 const quickWrite = 16 * 40
 
-// transmit writes the unsent messages. Before a system call that may take long,
-// Go's scheduler wakes the thread that takes over from blocked ones. If packets
-// arrive one by one, this costs more than the verdict, so a short write is made
-// without notifying the scheduler.
+// transmit writes the unsent messages. Normally Go's scheduler is notified before a system
+// call, and wakes a thread that takes over if the call blocks. If packets arrive one by
+// one, this wakeup costs more than the verdict. So transmit makes a short write without
+// notifying the scheduler.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR
 	for errno == unix.EINTR {
@@ -278,8 +279,8 @@ func (s *socket) transmit(fd uintptr) {
 	}
 }
 
-// receive reads the packets that are there. It does not wait, so Go's scheduler
-// is not notified.
+// receive reads the packets that have arrived. It never blocks, so it does not notify Go's
+// scheduler.
 func (s *socket) receive(fd uintptr) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
@@ -299,7 +300,7 @@ func (s *socket) datagram(i int) []byte {
 	return s.buffer[i*messageSize:][:min(int(s.headers[i].length), messageSize)]
 }
 
-// convert returns the current message in go-nfqueue's type.
+// convert converts the current message to go-nfqueue's message type.
 func convert(m *netlink.Messages) mdlayher.Message {
 	return mdlayher.Message{Header: mdlayher.Header{
 		Length:   uint32(netlink.HeaderSize + len(m.Payload)),
@@ -310,15 +311,15 @@ func convert(m *netlink.Messages) mdlayher.Message {
 	}, Data: m.Payload}
 }
 
-// acknowledgement returns the kernel's reply to the message that was just
-// written. Packets that were received before it are kept for the next read.
+// acknowledgement returns the kernel's reply to the message that was just written. Packets
+// that arrive before the reply are kept for the next read.
 func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	if s.bound.Load() {
 		defer s.unboundOnce.Do(func() { close(s.unbound) })
 	}
 	for {
-		// This read must not depend on the read deadline, which has passed when
-		// the queue is unbound.
+		// Do not use the socket's read methods: their deadline has already passed when the
+		// queue is unbound.
 		if err := s.raw.Control(s.readOnce); err != nil {
 			return mdlayher.Message{}, err
 		}
@@ -331,8 +332,8 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	}
 }
 
-// findAck returns the acknowledgement if the last read has it, and appends the
-// packets of that read to pending.
+// findAck searches the messages of the last read for an acknowledgement and returns it. It
+// appends the packets of that read to pending.
 func (s *socket) findAck() (ack mdlayher.Message, found bool) {
 	for i := range s.count {
 		messages := netlink.ReadMessages(s.datagram(i))

@@ -7,8 +7,8 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// A packet that was received before an acknowledgement is delivered at once, because
-// there may be no further packet to wait for.
+// A packet that is received before an acknowledgement must be delivered at once, because
+// no further packet may arrive.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	begun := false
 	s, err := newSocket(func(int) { begun = true }, func(int) {}, func() {})

@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is a node whose rules queue the packets from pod one to pod two, with a
-// pool that evaluates them.
+// fixture is a node whose rules queue the packets from pod one to pod two. Its pool
+// evaluates these packets.
 type fixture struct {
 	t        *testing.T
 	node     *lab.Node
@@ -124,8 +124,8 @@ func deny() rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
-// blocked is an evaluator that denies every flow once it is released, and waits
-// until then.
+// blocked is an evaluator whose Evaluate waits until release is called, and then denies
+// the flow.
 type blocked struct {
 	// called is closed by the first call of Evaluate.
 	called  chan struct{}
@@ -137,7 +137,7 @@ func newBlocked() *blocked {
 	return &blocked{called: make(chan struct{}), release: make(chan struct{})}
 }
 
-// denyAll is a blocked evaluator that is released already.
+// denyAll returns a blocked evaluator that has already been released.
 func denyAll() *blocked {
 	b := newBlocked()
 	close(b.release)
@@ -150,7 +150,7 @@ func (b *blocked) Evaluate(flow.Flow) rule.Decision {
 	return deny()
 }
 
-// Every packet that finds a queue or a socket buffer full is counted.
+// Every packet that arrives at a full queue or socket buffer is counted.
 func TestDropsAreCounted(t *testing.T) {
 	const packets = 20_000
 	evaluator := newBlocked()
@@ -238,7 +238,8 @@ func TestPacketsWaitForTheFirstEvaluator(t *testing.T) {
 	}
 }
 
-// replaceable is an evaluator that counts the calls after it was replaced.
+// replaceable is an evaluator that counts the calls of Evaluate after it has been
+// replaced.
 type replaceable struct {
 	replaced    atomic.Bool
 	calls, late *atomic.Uint64
@@ -294,8 +295,8 @@ func TestSwapWaitsForBatches(t *testing.T) {
 	}
 }
 
-// If another process has bound a queue, the error names the queue, and the queues
-// that were bound before it are unbound again.
+// If another process has bound a queue, the error names the queue, and the queues that
+// Open has already bound are unbound again.
 func TestOpenWithAQueueThatIsTaken(t *testing.T) {
 	s := newFixture(t, denyAll())
 	config := s.config

@@ -22,18 +22,18 @@ type worker struct {
 	nf     *nfqueue.Nfqueue
 	socket *socket
 
-	// batch is locked from reading the packets of a batch until their verdicts are
-	// carried out.
+	// batch is locked from the time when the packets of a batch have been read until the
+	// kernel has carried out their verdicts.
 	batch sync.Mutex
-	// evaluator is that of the current batch. It is nil if the pool closes before
-	// its first Swap. The packets then stay without a verdict, and the kernel drops
+	// evaluator is the evaluator for the current batch. It is nil if the pool is closed
+	// before the first Swap. In this case the packets get no verdict, and the kernel drops
 	// them when the queue is unbound.
 	evaluator rule.Evaluator
 	decoder   packet.Decoder
-	// interest is which verdicts of the current batch must be published.
+	// interest states which events of the current batch must be published.
 	interest interest
-	// timed is set if the current batch, which began at begun, is a sample.
-	// timeLookup is set until one of its lookups is timed.
+	// timed is set if the current batch is measured. begun is the time at which the batch
+	// began. timeLookup is set until one lookup of the batch has been measured.
 	timed, timeLookup bool
 	begun             time.Time
 
@@ -44,8 +44,8 @@ func (w *worker) begin(int) {
 	if w.pool.evaluator.Load() == nil {
 		<-w.pool.ready
 	}
-	// The evaluator is read after the lock: Swap stores the new one and then waits
-	// for the lock.
+	// Read the evaluator only after locking batch, because Swap stores the new evaluator
+	// first and then waits for the lock.
 	w.batch.Lock()
 	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
 		w.evaluator = *evaluator
@@ -67,8 +67,8 @@ func (w *worker) end(packets int) {
 	w.batch.Unlock()
 }
 
-// evaluatePacket sends the verdict for one packet. It always returns 0, because any
-// other value ends the worker.
+// evaluatePacket sends the verdict for one packet. It always returns 0, because any other
+// return value ends the worker.
 func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 	if a.PacketID == nil {
 		w.counters.verdictErrors.Add(1)
@@ -83,8 +83,8 @@ func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 	}
 	p, fault := w.decoder.Decode(data)
 	if fault != packet.None {
-		// The packet is dropped without a mark, because its headers do not prove
-		// that it belongs to its connection.
+		// Drop the packet without a mark, because an unreadable packet does not prove that
+		// it belongs to its connection.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
 			w.publish(&record{verdict: report.Unreadable, fault: fault})
@@ -92,8 +92,8 @@ func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 		w.send(*a.PacketID, nfqueue.NfDrop)
 		return 0
 	}
-	// The kernel omits a packet mark of 0. A verdict replaces the whole mark, so
-	// the bits of other programs are sent back unchanged.
+	// If the packet mark is 0, the kernel sends no mark. A verdict replaces the whole
+	// mark, so it must include the unchanged bits of other programs.
 	var mark uint32
 	if a.Mark != nil {
 		mark = *a.Mark
@@ -102,7 +102,7 @@ func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 	return 0
 }
 
-// evaluate returns the state for the packet's mark.
+// evaluate returns the value of Sluice's bits in the packet mark.
 func (w *worker) evaluate(p packet.Packet) uint32 {
 	marks := w.pool.config.Marks
 	decision := w.lookup(p.Flow)
@@ -116,9 +116,9 @@ func (w *worker) evaluate(p packet.Packet) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// A mid-stream packet may be a reply on a connection that the other end opened
-	// and that connection tracking lost. An ICMP error may be about a packet of a
-	// connection that is tracked. The rules accept Either in these two cases only.
+	// A mid-stream packet may be a reply on a connection that the other end opened and
+	// that connection tracking lost. An ICMP error may be about a packet of a tracked
+	// connection. The rules accept mark Either only in these two cases.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either
@@ -131,7 +131,7 @@ func (w *worker) evaluate(p packet.Packet) uint32 {
 	return state
 }
 
-// lookup evaluates a flow, and measures the time if the batch is a sample.
+// lookup evaluates a flow. If the batch is a sample, lookup measures the duration.
 func (w *worker) lookup(f flow.Flow) rule.Decision {
 	if !w.timeLookup {
 		return w.evaluator.Evaluate(f)
@@ -143,7 +143,7 @@ func (w *worker) lookup(f flow.Flow) rule.Decision {
 	return decision
 }
 
-// publish adds the time and the evaluator to a record and publishes it.
+// publish sets the time and the evaluator of a record, and publishes the record.
 func (w *worker) publish(r *record) {
 	r.at, r.evaluator = time.Now(), w.evaluator
 	w.pool.config.Events.publish(r)
@@ -157,8 +157,8 @@ func (w *worker) send(id uint32, verdict int, options ...nfqueue.VerdictOption) 
 	}
 }
 
-// fail reports an error of reading packets or of writing verdicts, unless the pool
-// is closing. It returns 1, which ends the worker.
+// fail reports an error from reading packets or writing verdicts, unless the pool is
+// closing. It always returns 1, which ends the worker.
 func (w *worker) fail(ctx context.Context, err error) int {
 	if ctx.Err() == nil {
 		w.pool.failed <- fmt.Errorf("serving queue %d: %w", w.number, err)
@@ -166,8 +166,8 @@ func (w *worker) fail(ctx context.Context, err error) int {
 	return 1
 }
 
-// close waits until the worker has unbound its queue. The pool's context must have
-// been canceled before.
+// close waits until the worker has unbound its queue. The caller must have canceled the
+// pool's context.
 func (w *worker) close() error {
 	select {
 	case <-w.socket.unbound:

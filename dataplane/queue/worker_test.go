@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// toPort is an evaluator that allows flows to one port.
+// toPort is an evaluator that allows only flows to one port.
 type toPort uint16
 
 func (p toPort) Evaluate(f flow.Flow) rule.Decision {
@@ -28,8 +28,8 @@ func (p toPort) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
 }
 
-// newWorker returns a worker that is not bound to a queue. The verdicts that it sends
-// stay in its socket.
+// newWorker returns a worker that is not bound to a queue. Its socket keeps the verdicts
+// that the worker sends, so that a test can read them.
 func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	t.Helper()
 	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
@@ -58,7 +58,7 @@ func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	return w
 }
 
-// tcp4 returns a TCP packet from 10.0.0.1:40000 to 10.0.0.2.
+// tcp4 returns a TCP packet from 10.0.0.1:40000 to the given port of 10.0.0.2.
 func tcp4(port uint16, flags byte) []byte {
 	b := make([]byte, 40)
 	b[0], b[3], b[8], b[9] = 0x45, 40, 64, 6
@@ -69,7 +69,8 @@ func tcp4(port uint16, flags byte) []byte {
 	return b
 }
 
-// unreachable4 returns an ICMP error from 10.0.0.1 about a packet to 10.0.0.LAST.
+// unreachable4 returns an ICMP error from 10.0.0.1 about a packet that was sent to
+// 10.0.0.last.
 func unreachable4(last byte) []byte {
 	b := make([]byte, 56)
 	b[0], b[3], b[8], b[9] = 0x45, 56, 64, 1
@@ -100,7 +101,7 @@ func take(t *testing.T, s *socket) []sent {
 	var out []sent
 	for rest := s.unsent; len(rest) > 0; {
 		length := int(binary.NativeEndian.Uint32(rest))
-		// struct nlmsghdr and struct nfgenmsg come before the attributes.
+		// Skip struct nlmsghdr and struct nfgenmsg, which come before the attributes.
 		attributes, err := netlink.NewAttributeDecoder(rest[16+4 : length])
 		if err != nil {
 			t.Fatal(err)
@@ -182,8 +183,8 @@ func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	}
 }
 
-// The worker allocates no memory per packet, with or without a subscriber. The test
-// does not run go-nfqueue, so its allocations are not counted.
+// The worker allocates no memory per packet, with or without a subscriber. The test does
+// not run go-nfqueue, so allocations by go-nfqueue are not counted.
 func TestNoAllocations(t *testing.T) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		events := NewEvents()
@@ -211,8 +212,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkPacket measures what the worker does for one packet in a batch of one,
-// without go-nfqueue and the kernel.
+// BenchmarkPacket measures the work of a worker for one packet in a batch of one. The
+// measurement does not include go-nfqueue and the kernel.
 func BenchmarkPacket(b *testing.B) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		b.Run(name, func(b *testing.B) {
@@ -232,8 +233,8 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// named is an evaluator that resolves names. It reports an error if a name is
-// resolved after the evaluator was replaced.
+// named is an evaluator that resolves names. It makes the test fail if a name is resolved
+// after the evaluator has been replaced.
 type named struct {
 	toPort
 	t        *testing.T

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Read returns the status of the dataplane of a state directory. The error is
-// ErrNotRunning if there is none.
+// Read returns the status of the dataplane that uses a state directory. It returns
+// ErrNotRunning if no dataplane uses the directory.
 func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	var s report.Status
 	body, err := get(ctx, stateDir, statusPath)
@@ -31,12 +31,13 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	return s, nil
 }
 
-// ErrEnded means that the dataplane ended while its flows were read.
+// ErrEnded is returned if the dataplane ends while its events are being read.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows calls handle for each event from now on, or only for events whose verdict is
-// not Allow. It calls listening once the subscription has started. It returns the error
-// of handle or of the context, ErrNotRunning or ErrEnded.
+// Flows subscribes to the events of a dataplane and calls handle for each of them. If
+// deniedOnly is set, it subscribes only to events whose verdict is not Allow. Flows calls
+// listening once the subscription has started. It returns the error of handle, the error
+// of the context, ErrNotRunning or ErrEnded.
 func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func(), handle func(*report.Event) error) error {
 	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(deniedOnly))
 	if err != nil {
@@ -59,7 +60,8 @@ func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func
 	}
 }
 
-// maxError is how much of an error response is read, in bytes.
+// maxError is the maximum number of bytes that are read from the body of an error
+// response.
 const maxError = 1 << 10
 
 // response is the body of a response. Closing it also closes the connection.
@@ -90,7 +92,7 @@ func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	}
 	answered, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // The caller closes it.
 	if err != nil {
-		// Leave out the URL, whose host is not a real one.
+		// Omit the URL from the error, because its host is only a placeholder.
 		var of *url.Error
 		if errors.As(err, &of) {
 			err = of.Err

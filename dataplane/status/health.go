@@ -12,8 +12,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// stallTime is how long packets may wait while none is evaluated. A packet takes only
-// microseconds. The rest is a margin for overcommitted machines.
+// stallTime is the maximum time for which packets may wait while no packet is evaluated.
+// The evaluation of a packet takes only microseconds. The rest of stallTime is a margin
+// for overloaded machines.
 const stallTime = 5 * time.Second
 
 // Health serves the health checks of a dataplane:
@@ -27,18 +28,19 @@ type Health struct {
 	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
-	// evaluated is the number of packets that were evaluated at time since. It has
-	// been the same since then, and packets have been waiting. since is zero while
-	// no packets wait.
+	// evaluated is the number of evaluated packets at time since. Since then, the number
+	// has not changed, and packets have been waiting. since is the zero time while no
+	// packets wait.
 	evaluated uint64
 	since     time.Time
 	now       func() time.Time
 }
 
-// NewHealth returns the health of a dataplane that is starting.
+// NewHealth returns a Health for a dataplane that is starting.
 func NewHealth() *Health { return &Health{now: time.Now} }
 
-// Follow makes the health depend on a status from now on.
+// Follow sets the function that returns the dataplane's status. The health checks use the
+// function from now on.
 func (h *Health) Follow(status func() (report.Status, error)) { h.source.Store(&status) }
 
 // ServeHTTP implements http.Handler.
@@ -70,7 +72,7 @@ func (h *Health) status() (report.Status, error) {
 	return (*source)()
 }
 
-// alive returns an error if only a restart helps.
+// alive returns an error if the dataplane can recover only by a restart.
 func (h *Health) alive() error {
 	s, err := h.status()
 	if errors.Is(err, errStarting) {

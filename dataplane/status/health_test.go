@@ -54,7 +54,7 @@ func TestReadyWhileEnforcing(t *testing.T) {
 	}
 }
 
-// Waiting packets are not a failure as long as packets are evaluated.
+// As long as packets are evaluated, waiting packets are not a failure.
 func TestAliveUnlessNoWaitingPacketIsEvaluated(t *testing.T) {
 	h := NewHealth()
 	clock := time.Unix(0, 0)

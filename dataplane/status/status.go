@@ -29,17 +29,17 @@ const (
 	deniedParameter = "denied"
 )
 
-// ErrNotRunning means that no dataplane serves its status in this state directory.
+// ErrNotRunning is returned if no dataplane serves its status in the state directory.
 var ErrNotRunning = errors.New("no dataplane is running with this state directory")
 
-// Source is what a server serves.
+// Source provides the data that a server serves.
 type Source struct {
-	// Status returns the status of now.
+	// Status returns the current status.
 	Status func() (report.Status, error)
-	// Events subscribes to the verdicts for packets, to all of them or only to
-	// verdicts other than Allow. It may be nil: then /flows is not served.
+	// Events subscribes to the events of all packets, or, if deniedOnly is set, to events
+	// whose verdict is not Allow. If Events is nil, /flows is not served.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
-	// Metrics serves /metrics. It may be nil: then /metrics is not served.
+	// Metrics serves /metrics. If Metrics is nil, /metrics is not served.
 	Metrics http.Handler
 }
 
@@ -68,7 +68,8 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serving status: %w", err)
 	}
-	// The socket gets another name below. The next dataplane replaces it.
+	// Keep the socket when the listener is closed, because the socket is renamed below.
+	// The next dataplane replaces it.
 	listener.SetUnlinkOnClose(false)
 	if err := errors.Join(os.Chmod(temporary, socketMode), os.Rename(temporary, path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("serving status: %w", err), listener.Close(), os.Remove(temporary))
@@ -90,10 +91,10 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	return s, nil
 }
 
-// Remove removes the sockets of dataplanes that have ended from a state directory.
+// Remove removes the sockets that ended dataplanes left in a state directory.
 func Remove(stateDir string) error {
 	path := statedir.Socket(stateDir)
-	// In addition to the socket, there may be sockets that were not renamed.
+	// There may also be sockets under temporary names that were never renamed.
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {
 		if e := os.Remove(name); !errors.Is(e, os.ErrNotExist) {
@@ -132,7 +133,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	for {
-		// Send the buffered lines, the first time the header.
+		// Send the buffered lines. The first flush sends the HTTP header.
 		if control.Flush() != nil {
 			return
 		}

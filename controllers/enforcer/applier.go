@@ -13,15 +13,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// fieldOwner is the manager of the fields that the operator applies.
+// fieldOwner is the name under which the operator manages the fields that it applies.
 const fieldOwner = "sluice-operator"
 
-// applier applies objects with server-side apply. It remembers the results, so
-// that an object without changes causes no request.
+// applier applies objects with server-side apply. It remembers the result of each request,
+// so that applying an unchanged object again causes no request.
 type applier struct {
 	client client.Client
-	// reader reads the present state of objects, from a cache if one watches
-	// them.
+	// reader reads the current state of objects. It reads from a cache if a cache watches
+	// the object.
 	reader  client.Reader
 	results map[objectKey]result
 }
@@ -31,8 +31,8 @@ type objectKey struct {
 	client.ObjectKey
 }
 
-// result has the fingerprint of what was applied, and of the object that the
-// API server made of it.
+// result contains two fingerprints: of the object that was applied, and of the object that
+// the API server returned.
 type result struct{ wanted, live [sha256.Size]byte }
 
 func newApplier(c client.Client, reader client.Reader) *applier {
@@ -43,8 +43,8 @@ func keyOf(object *unstructured.Unstructured) objectKey {
 	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
 }
 
-// apply makes an object have the wanted fields, and returns the object
-// afterwards. It leaves fields alone that are not in wanted.
+// apply sets the wanted fields of an object and returns the resulting object. It does not
+// change fields that are not in wanted.
 func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := keyOf(wanted)
 	sum, err := fingerprint(wanted)
@@ -74,7 +74,7 @@ func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	return out, nil
 }
 
-// live returns the present state of an object, nil if it does not exist.
+// live returns the current state of an object, or nil if the object does not exist.
 func (a *applier) live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(object.GroupVersionKind())

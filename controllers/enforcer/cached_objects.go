@@ -18,13 +18,13 @@ import (
 // ownedKind is a kind of object that the operator creates for an Enforcer.
 type ownedKind struct {
 	schema.GroupVersionKind
-	// name is the name of the only object of a cluster-scoped kind. It is empty
-	// for namespaced kinds.
+	// name is the name of the object if the kind is cluster-scoped. The operator creates
+	// only one such object. name is empty for namespaced kinds.
 	name string
 }
 
-// ownedKinds returns the kinds that caches watch. ServiceMonitor is missing,
-// because not every cluster has it.
+// ownedKinds returns the kinds that the caches watch. It does not include ServiceMonitor,
+// because not every cluster serves this kind.
 func ownedKinds() []ownedKind {
 	admission := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
 	roles := schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
@@ -39,9 +39,9 @@ func ownedKinds() []ownedKind {
 	}
 }
 
-// CachedObjects returns the options of the caches that the reconciler reads.
-// They watch only what the operator may read. Pods are missing: their cache is
-// shared, see KeepOwnPods.
+// CachedObjects returns the options of the caches that the reconciler reads. The caches
+// watch only objects that the operator may read. Pods are not included, because other
+// reconcilers share the cache of pods; see KeepOwnPods.
 func CachedObjects(namespace string) map[client.Object]cache.ByObject {
 	out := map[client.Object]cache.ByObject{
 		&corev1.Node{}:           {Transform: reduceNode},
@@ -61,8 +61,8 @@ func CachedObjects(namespace string) map[client.Object]cache.ByObject {
 	return out
 }
 
-// KeepOwnPods returns a transform function that keeps pods of the operator's
-// own DaemonSets complete. It applies reduce to all other pods.
+// KeepOwnPods returns a transform function for the shared cache of pods. The function keeps
+// pods of the operator's own DaemonSets complete and applies reduce to all other pods.
 func KeepOwnPods(namespace string, reduce toolscache.TransformFunc) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if pod, ok := in.(*corev1.Pod); ok && pod.Namespace == namespace && isOwnPod(pod) {
@@ -78,8 +78,8 @@ func isOwnPod(pod *corev1.Pod) bool {
 	return pod.Labels[labelName] == appName && (component == componentNode || component == componentUninstall)
 }
 
-// reduceNode keeps the parts of a Node that decide whether it should enforce
-// and whether it is gone.
+// reduceNode keeps only those parts of a Node that decide whether the node should enforce
+// policies and whether the node is gone.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// container returns a container that runs the program with arguments. It can
-// write only to mounted volumes and cannot gain privileges.
+// container returns a container that runs the program with the given arguments. The
+// container can write only to mounted volumes and cannot gain privileges.
 func container(name, image string, user *corev1.SecurityContext, resources *corev1.ResourceRequirements, arguments ...string) corev1.Container {
 	user.RunAsGroup = ptr.To[int64](NodeGroup)
 	user.ReadOnlyRootFilesystem = ptr.To(true)
@@ -20,10 +20,11 @@ func container(name, image string, user *corev1.SecurityContext, resources *core
 	user.Capabilities.Drop = []corev1.Capability{"ALL"}
 	c := corev1.Container{
 		Name: name, Image: image, Command: []string{program}, Args: arguments, SecurityContext: user,
-		// An image that was imported on the node works without a registry.
+		// With this policy, an image that was imported on the node works without a
+		// registry.
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		// The end of the log becomes the termination message, which the status of
-		// the Enforcer shows.
+		// The kubelet copies the end of the log to the termination message, and the
+		// operator copies the termination message to the status of the Enforcer.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
 	if resources != nil {
@@ -42,7 +43,8 @@ func asRoot(capabilities ...corev1.Capability) *corev1.SecurityContext {
 	}
 }
 
-// probe returns an HTTP probe of a process on the node's loopback address.
+// probe returns an HTTP probe of a process that listens on the loopback address of the
+// node.
 func probe(path string, port, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
@@ -52,11 +54,11 @@ func probe(path string, port, period, failures int32) *corev1.Probe {
 	}
 }
 
-// probeSeconds is the timeout of a probe. On a node under load, a response can
-// take seconds.
+// probeSeconds is the timeout of a probe. The timeout is long because a process on a busy
+// node can take seconds to respond.
 const probeSeconds = 5
 
-// Names of ports, which Services and alerts use.
+// Names of ports. Services and alerts refer to ports by these names.
 const (
 	agentMetrics     = "agent-metrics"
 	dataplaneMetrics = "plane-metrics"
@@ -67,10 +69,10 @@ func hostPort(name string, port int32) corev1.ContainerPort {
 	return corev1.ContainerPort{Name: name, ContainerPort: port, HostPort: port, Protocol: corev1.ProtocolTCP}
 }
 
-// dataplaneHealthPort is the health port of the pod that enforces and of the pod
-// that uninstalls. Only one of them can have this host port: the scheduler
-// starts neither of them on a node before the other one has ended, and a process
-// that cannot bind the port exits before it changes anything.
+// dataplaneHealthPort returns the health port of the enforcing pod and of the uninstalling
+// pod. Both use the same host port, so that only one of them can run on a node. The
+// scheduler starts neither pod before the other has ended, and a process that cannot bind
+// the port exits before it changes anything.
 func dataplaneHealthPort() corev1.ContainerPort {
 	port := hostPort(dataplaneHealth, DataplaneHealthPort)
 	port.HostIP = loopback
@@ -83,7 +85,8 @@ const (
 	// tokenPath is the directory where client-go looks for the token of a
 	// service account.
 	tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
-	// tokenSeconds is the lifetime of a token. The kubelet renews it.
+	// tokenSeconds is the lifetime of a token. The kubelet renews the token before it
+	// expires.
 	tokenSeconds = 3600
 )
 
@@ -91,16 +94,17 @@ func stateMount() corev1.VolumeMount {
 	return corev1.VolumeMount{Name: stateVolumeName, MountPath: StateDir}
 }
 
-// stateVolume is a directory of the node. It outlives pods, so a new pod
-// continues with the tree of the previous one.
+// stateVolume returns a volume for a directory of the node. The directory outlives pods, so
+// a new pod continues with the tree of the previous pod.
 func stateVolume() corev1.Volume {
 	return corev1.Volume{Name: stateVolumeName, VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: StateDir, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
 	}}
 }
 
-// tokenVolume has the credentials of the service account. Kubernetes would mount
-// its own volume into every container; this one is mounted into the agent only.
+// tokenVolume returns a volume with the credentials of the service account. Only the agent
+// mounts this volume. The default volume of Kubernetes is disabled because every container
+// would mount it.
 func tokenVolume() corev1.Volume {
 	return corev1.Volume{Name: tokenVolumeName, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{
@@ -116,7 +120,8 @@ func tokenVolume() corev1.Volume {
 	}}}
 }
 
-// resourceRequirements returns nil if the spec does not mention the container.
+// resourceRequirements returns the resources in the spec of a container, or nil if the spec
+// does not contain the container.
 func resourceRequirements(c *v1alpha1.Container) *corev1.ResourceRequirements {
 	if c == nil {
 		return nil

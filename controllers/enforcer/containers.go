@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// containerFailures returns, by node, why a container of the node's pod does not
-// run: the end of its termination message, for example which feature the kernel
-// lacks. With terminationMessagePolicy FallbackToLogsOnError that message is the
-// end of the container's log.
+// containerFailures returns, for each node, why a container of the node's pod does not run.
+// The text is the end of the container's termination message, for example the name of a
+// feature that the kernel lacks. With terminationMessagePolicy FallbackToLogsOnError, the
+// termination message is the end of the log.
 func containerFailures(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {
@@ -45,24 +45,24 @@ func failureOf(c *corev1.ContainerStatus) string {
 	return ""
 }
 
-// lastLine returns the last line that is not empty, at most lineLimit bytes of it.
+// lastLine returns the last non-empty line of a text, cut to lineLimit bytes.
 func lastLine(text string) string {
 	const lineLimit = 512
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return message.Truncate(strings.TrimSpace(lines[len(lines)-1]), lineLimit)
 }
 
-// dataplaneContainerName is the container that evaluates packets.
+// dataplaneContainerName is the name of the container that evaluates packets.
 const dataplaneContainerName = "dataplane"
 
-// starting describes why a dataplane is not ready. since is the creation time of its
-// pod, or the deletion timestamp if the pod is being replaced.
+// starting describes why the dataplane of a node is not ready. since is the creation time
+// of the pod, or the deletion timestamp if the pod is being replaced.
 type starting struct {
 	text  string
 	since time.Time
 }
 
-// startingDataplanes returns the nodes that have pods but no ready dataplane.
+// startingDataplanes returns the nodes whose pod has no ready dataplane, and the reasons.
 func startingDataplanes(pods []corev1.Pod) map[string]starting {
 	out, ready := map[string]starting{}, map[string]bool{}
 	for i := range pods {

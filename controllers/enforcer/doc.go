@@ -1,11 +1,12 @@
-// Package enforcer reconciles the Enforcer: it runs agent and dataplane on the
-// nodes, reports how far the nodes are, and removes everything again.
+// Package enforcer reconciles the Enforcer object. It runs the agent and the dataplane on
+// the selected nodes, reports which nodes enforce policies, and uninstalls everything when
+// the Enforcer is deleted.
 //
 //	Enforcer --> rights, DaemonSet, Service, ServiceMonitor   objects.go, pod.go
 //	         --> status, rolled up from nodes and pods         status.go
 //	         --> nodes that it no longer selects               freeing.go
 //	deleted  --> uninstallation, step by step                  uninstall.go
 //
-// Reconciliation is level-based. Every decision follows from what the API
-// server has, so an operator that restarts continues where it stopped.
+// Reconciliation is level-based. Every decision depends only on objects in the API server,
+// so an operator that restarts continues where it stopped.
 package enforcer

@@ -25,8 +25,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// The API server lets the operator grant the agent only rights that the operator
-// has itself, so it has those of the agent: see controllers/node.
+// The role of the operator includes all rights of the agent (see controllers/node), because
+// the API server lets the operator grant only rights that the operator itself has.
 //
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers/status,verbs=update
@@ -43,21 +43,23 @@ import (
 // +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=sluice-system,resources=servicemonitors,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 
 const (
-	// batchDelay is how long events of nodes are collected for one status.
+	// batchDelay is the time during which events of nodes are collected before one status
+	// is written.
 	batchDelay = time.Second
-	// resyncInterval is the time between two reconciliations without an event. It
-	// finds nodes that stopped reporting.
+	// resyncInterval is the time between two reconciliations without an event. These
+	// reconciliations find nodes that stopped reporting, because a missing report causes no
+	// event.
 	resyncInterval = 10 * time.Second
-	// monitorInterval is the time between two checks of the ServiceMonitor and of
-	// its kind.
+	// monitorInterval is the time between two checks of the ServiceMonitor and of whether
+	// the cluster serves this kind.
 	monitorInterval = time.Minute
 )
 
-// Options configure the reconciler of the Enforcer.
+// Options configures the reconciler of the Enforcer.
 type Options struct {
-	// Namespace has the operator and the objects that it creates.
+	// Namespace is the namespace of the operator and of the objects that it creates.
 	Namespace string
-	// Image is the image of agent and dataplane if the Enforcer names none.
+	// Image is the image of agent and dataplane if the Enforcer specifies no image.
 	Image string
 	Log   logr.Logger
 }
@@ -66,7 +68,7 @@ type Options struct {
 type Reconciler struct {
 	namespace, image string
 
-	// reader reads from the caches, direct from the API server.
+	// reader reads from the caches. direct reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
 	mapper         meta.RESTMapper
@@ -78,8 +80,8 @@ type Reconciler struct {
 	monitors time.Time // the last check of ServiceMonitors
 }
 
-// SetupWithManager adds the reconciler of the Enforcer to a manager. The
-// manager's caches need the options of CachedObjects and KeepOwnPods.
+// SetupWithManager adds the reconciler of the Enforcer to a manager. The caches of the
+// manager must be created with the options of CachedObjects and KeepOwnPods.
 func SetupWithManager(mgr manager.Manager, o Options) error {
 	r := &Reconciler{
 		namespace: o.Namespace, image: o.Image,
@@ -89,7 +91,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	r.owned, r.monitor = newApplier(r.client, r.reader), newApplier(r.client, r.direct)
 	c, err := controller.New("enforcer", mgr, controller.Options{
 		Reconciler: r,
-		// Tests run several operators in one process, one after the other.
+		// Tests run several operators in one process, one after the other, so names repeat.
 		SkipNameValidation: ptr.To(true),
 	})
 	if err != nil {
@@ -103,9 +105,9 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// Reconcile applies the objects of the Enforcer, removes the rules from nodes
-// that it no longer selects, and writes its status. It uninstalls a deleted
-// Enforcer.
+// Reconcile applies the objects of the Enforcer, removes the rules from nodes that the
+// Enforcer no longer selects, and writes the status of the Enforcer. If the Enforcer is
+// being deleted, Reconcile uninstalls it.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	enforcer := &v1alpha1.Enforcer{}
 	if err := r.reader.Get(ctx, request.NamespacedName, enforcer); err != nil {
@@ -131,9 +133,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))
 }
 
-// ignoreOutdated returns nil for an error that means that another client changed
-// the object in the meantime. The event of that change causes the next
-// reconciliation. It returns all other errors.
+// ignoreOutdated returns nil if the error means that another client changed the object in
+// the meantime. That change causes an event, and the event causes the next reconciliation.
+// ignoreOutdated returns all other errors.
 func ignoreOutdated(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
@@ -141,7 +143,7 @@ func ignoreOutdated(err error) error {
 	return err
 }
 
-// addFinalizer keeps the Enforcer, once it is deleted, until it is uninstalled.
+// addFinalizer adds a finalizer, so that a deleted Enforcer exists until it is uninstalled.
 func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
 	before := enforcer.DeepCopy()
 	if !controllerutil.AddFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
@@ -154,8 +156,8 @@ func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforc
 	return nil
 }
 
-// apply applies all objects of the Enforcer. An object that fails does not hold
-// up the others. apply returns the DaemonSet afterwards, nil if there is none.
+// apply applies all objects of the Enforcer. If one object fails, apply continues with the
+// others. It returns the resulting DaemonSet, or nil if there is none.
 func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
 	objects, err := objectsOf(enforcer, r.namespace, r.image)
 	if err != nil {
@@ -172,7 +174,7 @@ func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (da
 	return daemonSet, errors.Join(append(errs, r.applyMonitor(ctx, enforcer))...)
 }
 
-// applyMonitor applies the ServiceMonitor if the cluster has that kind.
+// applyMonitor applies the ServiceMonitor if the cluster serves this kind.
 func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
 	if time.Since(r.monitors) < monitorInterval {
 		return nil
@@ -182,7 +184,7 @@ func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforc
 	}
 	_, err := r.monitor.apply(ctx, withOwner(enforcer, serviceMonitor(r.namespace)))
 	if apierrors.IsNotFound(err) {
-		// The kind was removed after the mapper had cached it.
+		// The kind was removed after the REST mapper had cached it.
 		err = nil
 	}
 	if err == nil {
@@ -191,7 +193,7 @@ func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforc
 	return err
 }
 
-// serviceMonitorsExist reports whether the API server serves ServiceMonitors.
+// serviceMonitorsExist reports whether the API server serves the kind ServiceMonitor.
 func (r *Reconciler) serviceMonitorsExist() (bool, error) {
 	_, err := r.mapper.RESTMapping(serviceMonitorKind.GroupKind(), serviceMonitorKind.Version)
 	switch {
@@ -204,8 +206,8 @@ func (r *Reconciler) serviceMonitorsExist() (bool, error) {
 	return true, nil
 }
 
-// statusAfter returns the status of the Enforcer after its objects were applied
-// with the given error.
+// statusAfter returns the new status of the Enforcer. applyErr is the error from applying
+// the objects of the Enforcer, or nil.
 func statusAfter(enforcer *v1alpha1.Enforcer, seen observation, applyErr error) v1alpha1.EnforcerStatus {
 	status := enforcerStatus(enforcer, seen, now())
 	if applyErr != nil {
@@ -238,8 +240,8 @@ func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstru
 	return seen, nil
 }
 
-// setConditions sets conditions of a new status for the Enforcer. A condition
-// whose status did not change keeps the time of its last transition.
+// setConditions sets conditions in a new status of the Enforcer. If the status of a
+// condition did not change, the condition keeps the time of its last transition.
 func setConditions(enforcer *v1alpha1.Enforcer, status *v1alpha1.EnforcerStatus, conditions ...metav1.Condition) {
 	for _, condition := range conditions {
 		condition.ObservedGeneration = enforcer.Generation
@@ -252,10 +254,11 @@ func setConditions(enforcer *v1alpha1.Enforcer, status *v1alpha1.EnforcerStatus,
 	}
 }
 
-// now returns the time in whole seconds, the precision of metav1.Time in JSON.
+// now returns the current time in whole seconds, because metav1.Time has this precision in
+// JSON.
 func now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
 
-// write writes a status unless it equals the present one.
+// write writes a status unless it equals the current status.
 func (r *Reconciler) write(ctx context.Context, enforcer *v1alpha1.Enforcer, status v1alpha1.EnforcerStatus) error {
 	if equality.Semantic.DeepEqual(enforcer.Status, status) {
 		return nil

@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestEnforcerWithEmptySpec checks that an empty spec is complete, and that the
-// status follows the nodes.
+// TestEnforcerWithEmptySpec checks that an Enforcer with an empty spec works, and that its
+// status reflects the nodes.
 func TestEnforcerWithEmptySpec(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -53,8 +53,8 @@ func TestEnforcerWithEmptySpec(t *testing.T) {
 	f.wantCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded, "create-a: 12 packets found a queue full")
 }
 
-// TestTerminationMessageIsInStatus checks that the status shows why a dataplane
-// ended.
+// TestTerminationMessageIsInStatus checks that the status contains the termination message
+// of a dataplane.
 func TestTerminationMessageIsInStatus(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -69,7 +69,7 @@ func TestTerminationMessageIsInStatus(t *testing.T) {
 		"lacks-a: dataplane ended with code 1: sluice: this kernel lacks NETFILTER_NETLINK_QUEUE")
 }
 
-// TestEveryFieldReachesThePod checks that a changed spec changes the DaemonSet.
+// TestEveryFieldReachesThePod checks that changing the spec changes the DaemonSet.
 func TestEveryFieldReachesThePod(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -101,9 +101,9 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	}
 }
 
-// TestForeignChangesAreRepaired checks that the operator restores objects that
-// others change or delete, keeps fields that it does not manage, and writes nothing
-// while nothing changes.
+// TestForeignChangesAreRepaired checks that the operator restores objects that another
+// client changes or deletes. It also checks that the operator keeps fields that it does not
+// manage, and writes nothing while nothing changes.
 func TestForeignChangesAreRepaired(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)

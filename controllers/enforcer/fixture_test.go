@@ -29,7 +29,7 @@ import (
 
 const testImage = "registry.example/sluice:test"
 
-// asOperator returns a configuration with the service account of the operator.
+// asOperator returns a client configuration that uses the service account of the operator.
 func asOperator() *rest.Config {
 	config := server.Config()
 	config.Impersonate = rest.ImpersonationConfig{
@@ -50,7 +50,7 @@ func installRoles(t *testing.T) {
 	for _, object := range objects {
 		must(t, ignoreExists(admin.Create(t.Context(), object)))
 	}
-	// The authorizer of the API server has a cache of roles.
+	// The API server caches roles, so wait until it applies the new role.
 	c := server.ClientFor(t, asOperator())
 	eventually.NoError(t, func() error { return c.List(t.Context(), &v1alpha1.EnforcerList{}) })
 	eventually.NoError(t, func() error { return c.List(t.Context(), &appsv1.DaemonSetList{}, client.InNamespace(rbac.Namespace)) })
@@ -63,14 +63,15 @@ func ignoreExists(err error) error {
 	return err
 }
 
-// running is a running operator with the rights of its role.
+// running is a running operator with only the rights of its role.
 type running struct {
 	stop func()
 
 	mu sync.Mutex
-	// writes counts the requests other than GET, by method and path.
+	// writes counts the requests other than GET. The key consists of method and path.
 	writes map[string]int
-	// forbidden are the requests that the role does not allow.
+	// forbidden lists the requests that the API server rejected because the role does not
+	// allow them.
 	forbidden []string
 }
 
@@ -95,7 +96,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// written returns the number of writes to paths with a suffix.
+// written returns the number of writes to paths with the given suffix.
 func (r *running) written(suffix string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +143,8 @@ func startOperator(t *testing.T) *running {
 	return r
 }
 
-// fixture is a cluster that is empty when a test starts, and emptied when it ends.
+// fixture is a cluster. A test starts with an empty cluster, and the objects of the test
+// are deleted when it ends.
 type fixture struct {
 	client.WithWatch
 	t *testing.T
@@ -209,7 +211,7 @@ func change[T client.Object](f *fixture, object T, name string, modify func(T)) 
 	})
 }
 
-// waitForDaemonSet waits for a DaemonSet that meets a condition.
+// waitForDaemonSet waits until a DaemonSet meets a condition.
 func (f *fixture) waitForDaemonSet(name string, condition func(*appsv1.DaemonSet) error) *appsv1.DaemonSet {
 	f.t.Helper()
 	object := &appsv1.DaemonSet{}
@@ -225,7 +227,7 @@ func (f *fixture) waitForDaemonSet(name string, condition func(*appsv1.DaemonSet
 
 func exists(*appsv1.DaemonSet) error { return nil }
 
-// wantGone waits until an object does not exist.
+// wantGone waits until an object no longer exists.
 func (f *fixture) wantGone(object client.Object, name string) {
 	f.t.Helper()
 	key := client.ObjectKey{Namespace: object.GetNamespace(), Name: name}
@@ -243,15 +245,15 @@ func (f *fixture) createNode(name string) *corev1.Node {
 	f.t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelOSStable: "linux"}}}
 	must(f.t, f.Create(f.t.Context(), node))
-	// The API server adds a taint to new nodes, which the node lifecycle controller
-	// removes.
+	// The API server adds a taint to new nodes. In a cluster, the node lifecycle controller
+	// removes the taint.
 	node.Spec.Taints = nil
 	must(f.t, f.Update(f.t.Context(), node))
 	f.setReady(node, corev1.ConditionTrue, time.Now())
 	return node
 }
 
-// setReady sets the condition Ready of a node and the time of its last change.
+// setReady sets the condition Ready of a node and the time of its last transition.
 func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, since time.Time) {
 	f.t.Helper()
 	node.Status.Conditions = []corev1.NodeCondition{{
@@ -260,7 +262,7 @@ func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, sin
 	must(f.t, f.Status().Update(f.t.Context(), node))
 }
 
-// reportEnforcing writes a NodeEnforcer as the agent of an enforcing node does,
+// reportEnforcing writes the NodeEnforcer that the agent of an enforcing node would write,
 // with additional conditions.
 func (f *fixture) reportEnforcing(name string, conditions ...metav1.Condition) {
 	f.t.Helper()
@@ -276,8 +278,8 @@ func (f *fixture) reportEnforcing(name string, conditions ...metav1.Condition) {
 	must(f.t, f.Status().Update(f.t.Context(), n))
 }
 
-// setRolledOut writes the status that the DaemonSet controller writes when all
-// pods run the current template.
+// setRolledOut writes the status that the DaemonSet controller writes once all pods run the
+// current template.
 func (f *fixture) setRolledOut(pods int32) {
 	f.t.Helper()
 	eventually.NoError(f.t, func() error {
@@ -293,7 +295,7 @@ func (f *fixture) setRolledOut(pods int32) {
 	})
 }
 
-// createPod creates a pod of a DaemonSet on a node, as its controller does.
+// createPod creates a pod of a DaemonSet on a node, as the DaemonSet controller does.
 func (f *fixture) createPod(daemonSet *appsv1.DaemonSet, node string) *corev1.Pod {
 	f.t.Helper()
 	pod := &corev1.Pod{
@@ -322,7 +324,7 @@ func (f *fixture) deletePod(pod *corev1.Pod) {
 	must(f.t, client.IgnoreNotFound(f.Delete(f.t.Context(), pod, client.GracePeriodSeconds(0))))
 }
 
-// wantCondition waits until a condition of the Enforcer has a status, a reason,
+// wantCondition waits until a condition of the Enforcer has the given status and reason,
 // and a message that contains all words.
 func (f *fixture) wantCondition(kind v1alpha1.ConditionType, status metav1.ConditionStatus, reason v1alpha1.Reason, words ...string) {
 	f.t.Helper()
@@ -359,7 +361,7 @@ func (f *fixture) foreignDaemonSet(name string) *appsv1.DaemonSet {
 	}
 }
 
-// wantService waits for the Service of the metrics.
+// wantService waits until the metrics Service exists.
 func (f *fixture) wantService() {
 	f.t.Helper()
 	eventually.NoError(f.t, func() error {

@@ -18,13 +18,14 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// freeNodes removes the rules from each node that enforced and that the
-// nodeSelector no longer selects. No dataplane evaluates packets on such a node,
-// so with the failure policy Closed its isolated pods could not open connections.
-// freeNodes returns what it waits for, nil if all nodes are done.
+// freeNodes removes the rules from each node that enforced policies and that the
+// nodeSelector no longer selects. The rules must be removed because no dataplane evaluates
+// packets on such a node: with the failure policy Closed, isolated pods could not open
+// connections. freeNodes returns the nodes that it still waits for, or nil if all nodes are
+// done.
 //
-// The state is in the API server only: a node that enforced has a NodeEnforcer,
-// and loses it once its pod has verified that nothing is left.
+// The API server stores all state. A node that enforced policies has a NodeEnforcer, which
+// is deleted once the uninstall pod has verified that nothing is left on the node.
 //
 //  1. The DaemonSet controller ends the node's pod. A running dataplane would
 //     repair the rules.
@@ -33,10 +34,11 @@ import (
 //  3. The NodeEnforcer is deleted.
 //  4. After the last node, the uninstall DaemonSet is deleted.
 //
-// If a node is selected again in the meantime, the uninstall DaemonSet no longer
-// names it, and the DaemonSet controller ends the uninstall pod. Both pods use the
-// same host port (dataplaneHealthPort), so the enforcing pod starts only after
-// that. It installs again what was removed until then.
+// A node may be selected again in the meantime. The uninstall DaemonSet then no longer
+// lists the node, and the DaemonSet controller ends the uninstall pod. Both pods use the
+// same host port (dataplaneHealthPort), so the enforcing pod starts only after the
+// uninstall pod has ended. The dataplane then reinstalls the rules that were already
+// removed.
 func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (*pending, error) {
 	p := &pending{what: "removing the rules from nodes that are no longer selected"}
 	occupied := occupiedNodes(o.pods)
@@ -77,8 +79,8 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// deleteProved deletes the NodeEnforcers of nodes with a proof, and returns the
-// names of these nodes. It adds the other nodes to p.
+// deleteProved deletes the NodeEnforcer of each node with a proof, and returns the names of
+// these nodes. It adds all other nodes to p.
 func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnforcer, proofs proofs, p *pending) (freed []string, err error) {
 	for i := range free {
 		n := &free[i]
@@ -97,18 +99,18 @@ func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnfor
 	return freed, nil
 }
 
-// nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer
-// selects, by name. Taints do not count: they are not about policies and can be
-// temporary, and freeing a node opens its pods. Nodes that are gone are left
-// out, because no pod can run there.
+// nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer selects,
+// sorted by name. A node with a taint is not freed: taints can be temporary and do not
+// express that policies should end, and freeing a node removes the isolation of its pods.
+// Nodes that are gone are not included, because no pod can run there.
 func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1alpha1.NodeEnforcer {
 	return nodeEnforcersOn(o, func(node *corev1.Node) bool {
 		return isLinux(node) && !isGone(node, now) && !selects(spec, node)
 	})
 }
 
-// strandedNodes returns a line for each selected node that keeps its rules while
-// a taint keeps its pod away. The line starts with the name of the node.
+// strandedNodes returns a line for each selected node that still has rules although a taint
+// keeps the pod of the operator off the node. The line starts with the name of the node.
 func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []string {
 	occupied := occupiedNodes(o.pods)
 	taints := map[string]string{}
@@ -126,7 +128,8 @@ func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []
 	return out
 }
 
-// nodeEnforcersOn returns the NodeEnforcers of existing nodes that match, by name.
+// nodeEnforcersOn returns the NodeEnforcers of the existing nodes for which matches returns
+// true, sorted by name.
 func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.NodeEnforcer {
 	matching := map[string]bool{}
 	for i := range o.nodes {
@@ -142,8 +145,8 @@ func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.
 	return out
 }
 
-// occupiedNodes returns the name of a pod for each node that has one. Terminating
-// pods count.
+// occupiedNodes returns, for each node that has a pod, the name of the pod. Terminating
+// pods are included.
 func occupiedNodes(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {
@@ -152,14 +155,15 @@ func occupiedNodes(pods []corev1.Pod) map[string]string {
 	return out
 }
 
-// annotationMadeFrom is the annotation of an uninstall DaemonSet with a hash of
-// everything in it except its nodes.
+// annotationMadeFrom is the annotation of an uninstall DaemonSet that contains a hash of
+// the whole object except its list of nodes. The operator compares the hash to detect
+// outdated objects.
 const annotationMadeFrom = "policy.sluice.dev/made-from"
 
-// uninstallOn returns the DaemonSet of uninstallOf for some nodes only. With its
-// update strategy OnDelete, a change of the list of nodes does not replace the
-// pods on the other nodes. The DaemonSet controller still ends pods on nodes that
-// are no longer named.
+// uninstallOn returns the DaemonSet of uninstallOf, limited to some nodes. The update
+// strategy is OnDelete, so that a change of the list of nodes does not replace the pods on
+// the other nodes. The DaemonSet controller still ends the pods on nodes that are no longer
+// listed.
 func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v1alpha1.NodeEnforcer) (*unstructured.Unstructured, error) {
 	object, err := uninstallOf(enforcer, namespace, image)
 	if err != nil {
@@ -173,7 +177,8 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 	if err != nil {
 		return nil, err
 	}
-	// The API allows one value in each field requirement.
+	// The API allows only one value in each field requirement, so each node needs its own
+	// term.
 	var terms []corev1.NodeSelectorTerm
 	for i := range nodes {
 		terms = append(terms, corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{
@@ -188,10 +193,10 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 	return unstructuredOf(daemonSetKind, daemonSet)
 }
 
-// removeOutdated deletes the uninstall DaemonSet if it differs from the wanted one
-// in more than its nodes, for example in the image, because OnDelete would keep
-// its pods. It reports whether there is such a DaemonSet. The event of its
-// deletion causes the next reconciliation.
+// removeOutdated deletes the uninstall DaemonSet if it differs from the wanted DaemonSet in
+// more than the list of nodes, for example in the image. Updating it is not enough, because
+// OnDelete would keep the old pods. removeOutdated reports whether it found such a
+// DaemonSet. The event of the deletion causes the next reconciliation.
 func (r *Reconciler) removeOutdated(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
 	live, err := r.owned.live(ctx, wanted)
 	if err != nil || live == nil || live.GetAnnotations()[annotationMadeFrom] == wanted.GetAnnotations()[annotationMadeFrom] {

@@ -21,12 +21,12 @@ import (
 
 const uninstallDaemonSet = "sluice-uninstall"
 
-// edge returns a spec that selects the nodes of pool edge.
+// edge returns a spec that selects the nodes with the label pool=edge.
 func edge() v1alpha1.EnforcerSpec {
 	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}}
 }
 
-// enforcingNodes creates nodes of pool edge that have their pod and enforce.
+// enforcingNodes creates nodes in pool edge that each have a pod and enforce policies.
 func (f *fixture) enforcingNodes(names ...string) map[string]*corev1.Pod {
 	f.t.Helper()
 	daemonSet := f.waitForDaemonSet("sluice", exists)
@@ -40,13 +40,13 @@ func (f *fixture) enforcingNodes(names ...string) map[string]*corev1.Pod {
 	return pods
 }
 
-// setPool changes the pool of a node.
+// setPool changes the pool label of a node.
 func (f *fixture) setPool(node, pool string) {
 	f.t.Helper()
 	change(f, &corev1.Node{}, node, func(n *corev1.Node) { n.Labels["pool"] = pool })
 }
 
-// nodesOf returns the nodes on which a DaemonSet runs.
+// nodesOf returns the names of the nodes on which a DaemonSet runs.
 func nodesOf(d *appsv1.DaemonSet) []string {
 	affinity := d.Spec.Template.Spec.Affinity
 	if affinity == nil {
@@ -61,7 +61,8 @@ func nodesOf(d *appsv1.DaemonSet) []string {
 	return out
 }
 
-// wantUninstallOn waits until the uninstall DaemonSet runs on exactly these nodes.
+// wantUninstallOn waits until the uninstall DaemonSet runs on the given nodes and no
+// others.
 func (f *fixture) wantUninstallOn(nodes ...string) *appsv1.DaemonSet {
 	f.t.Helper()
 	return f.waitForDaemonSet(uninstallDaemonSet, func(d *appsv1.DaemonSet) error {
@@ -72,8 +73,8 @@ func (f *fixture) wantUninstallOn(nodes ...string) *appsv1.DaemonSet {
 	})
 }
 
-// neverUninstalled fails the test if the uninstall DaemonSet ever runs on a node. It
-// returns a function that stops the check.
+// neverUninstalled starts a check that fails the test if the uninstall DaemonSet ever runs
+// on a node. It returns a function that stops the check.
 func (f *fixture) neverUninstalled(node string) (end func()) {
 	f.t.Helper()
 	w, err := f.Watch(f.t.Context(), &appsv1.DaemonSetList{}, client.InNamespace(rbac.Namespace))
@@ -99,7 +100,7 @@ func (f *fixture) neverUninstalled(node string) (end func()) {
 	return end
 }
 
-// wantNone fails the test if an object exists.
+// wantNone fails the test immediately if an object exists.
 func (f *fixture) wantNone(object client.Object, name string) {
 	f.t.Helper()
 	key := client.ObjectKey{Namespace: object.GetNamespace(), Name: name}
@@ -112,7 +113,7 @@ func daemonSets() *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: rbac.Namespace}}
 }
 
-// wantEvent waits for an Event with a reason and words in its note.
+// wantEvent waits for an Event with the given reason and with the given words in its note.
 func (f *fixture) wantEvent(reason, words string) {
 	f.t.Helper()
 	eventually.NoError(f.t, func() error {
@@ -129,9 +130,8 @@ func (f *fixture) wantEvent(reason, words string) {
 	})
 }
 
-// TestRelabeledNodeIsFreed checks that the rules are removed from a node that is
-// no longer selected, with an operator that restarts after each step, and that
-// other nodes are not affected.
+// TestRelabeledNodeIsFreed checks that the rules are removed from a node that is no longer
+// selected, and that other nodes are not affected. The operator restarts after each step.
 func TestRelabeledNodeIsFreed(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -146,7 +146,8 @@ func TestRelabeledNodeIsFreed(t *testing.T) {
 	untouched := f.neverUninstalled("free-b")
 
 	f.setPool("free-a", "other")
-	// A terminating pod still repairs its rules.
+	// The dataplane of a terminating pod still repairs its rules, so the uninstallation
+	// must wait.
 	must(t, f.Delete(t.Context(), pods["free-a"]))
 	f.setRolledOut(1)
 	f.wantCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, "on 1 nodes: free-a: sluice-free-a must end first")
@@ -179,9 +180,9 @@ func TestRelabeledNodeIsFreed(t *testing.T) {
 	untouched()
 }
 
-// TestNodeIsSelectedAgain checks that a node that is selected again is no longer
-// uninstalled and keeps its NodeEnforcer, even if its uninstall pod is ready. The
-// other node keeps its uninstall pod.
+// TestNodeIsSelectedAgain checks that the uninstallation of a node stops when the node is
+// selected again, and that the node keeps its NodeEnforcer even if its uninstall pod is
+// ready. The uninstall pod of another node must stay.
 func TestNodeIsSelectedAgain(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -216,8 +217,8 @@ func TestNodeIsSelectedAgain(t *testing.T) {
 	f.wantCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes, "1 of 1 nodes enforce")
 }
 
-// TestImageChangesWhileFreeing checks that uninstall pods are replaced when the
-// Enforcer's image changes: the old image may not start.
+// TestImageChangesWhileFreeing checks that uninstall pods are replaced when the Enforcer
+// specifies another image, because the pods may be unable to start with the old image.
 func TestImageChangesWhileFreeing(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -235,8 +236,8 @@ func TestImageChangesWhileFreeing(t *testing.T) {
 	})
 }
 
-// TestUninstallWhileFreeing checks that an Enforcer that is deleted while a node is
-// freed is uninstalled from every node.
+// TestUninstallWhileFreeing deletes the Enforcer while a node is being freed. It checks
+// that the Enforcer is uninstalled from every node.
 func TestUninstallWhileFreeing(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -264,8 +265,7 @@ func TestUninstallWhileFreeing(t *testing.T) {
 	f.wantNothingLeft()
 }
 
-// TestTaintKeepsRules checks that a taint that evicts the pod does not free the
-// node.
+// TestTaintKeepsRules checks that the rules stay on a node if a taint evicts its pod.
 func TestTaintKeepsRules(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -275,7 +275,7 @@ func TestTaintKeepsRules(t *testing.T) {
 	pods := f.enforcingNodes("taint-a", "taint-b")
 	untouched := f.neverUninstalled("taint-a")
 	f.setTaints("taint-a", corev1.Taint{Key: "maintenance", Value: "disk", Effect: corev1.TaintEffectNoExecute})
-	// Pods of DaemonSets tolerate the taint of kubectl cordon.
+	// Pods of DaemonSets tolerate the taint that kubectl cordon adds.
 	f.setTaints("taint-b", corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	f.deletePod(pods["taint-a"])
 	f.deletePod(pods["taint-b"])

@@ -14,9 +14,9 @@ import (
 // operatorContainer is the name of the operator's container in its pod.
 const operatorContainer = "operator"
 
-// DefaultImage returns the image that nodes run unless the Enforcer names another
-// one: the image in the spec of the operator's own pod. An overlay, OLM or a
-// registry mirror may have changed it.
+// DefaultImage returns the image that nodes run unless the Enforcer specifies another
+// image. The default is the image in the spec of the operator's own pod, because a
+// kustomize overlay, OLM or a registry mirror may have changed the image.
 func DefaultImage(ctx context.Context, config *rest.Config, namespace, name string) (string, error) {
 	reader, err := client.New(config, client.Options{})
 	if err != nil {

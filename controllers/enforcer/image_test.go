@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer"
 )
 
-// TestDefaultImage checks that the operator, with the rights of its role, reads the
-// image of its pod.
+// TestDefaultImage checks that the operator can read the image of its own pod with the
+// rights of its role.
 func TestDefaultImage(t *testing.T) {
 	f := newFixture(t)
 	installRoles(t)

@@ -17,8 +17,7 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// serviceMonitors returns the definition of kind ServiceMonitor without a schema
-// for its fields.
+// serviceMonitors returns a definition of the kind ServiceMonitor that accepts any fields.
 func serviceMonitors() *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -34,8 +33,8 @@ func serviceMonitors() *unstructured.Unstructured {
 	}}
 }
 
-// TestServiceMonitor checks that a cluster with kind ServiceMonitor gets one for
-// the metrics, and that it is deleted with the Enforcer.
+// TestServiceMonitor checks that the operator creates a ServiceMonitor for its metrics if
+// the cluster serves this kind, and deletes it with the Enforcer.
 func TestServiceMonitor(t *testing.T) {
 	f := newFixture(t)
 	definition := serviceMonitors()
@@ -80,12 +79,12 @@ func TestServiceMonitor(t *testing.T) {
 	f.wantGone(monitor, key.Name)
 }
 
-// TestApplyErrorIsInStatus checks that the status shows the error of an object that
-// cannot be applied, and that the other objects are applied.
+// TestApplyErrorIsInStatus checks that the status contains the error of an object that
+// cannot be applied, and that all other objects are applied.
 func TestApplyErrorIsInStatus(t *testing.T) {
 	f := newFixture(t)
-	// A DaemonSet of the same name that selects other pods. Its selector is
-	// immutable.
+	// This DaemonSet has the same name but selects other pods. The operator cannot change
+	// its selector, because selectors are immutable.
 	stranger := f.foreignDaemonSet("sluice")
 	must(t, f.Create(t.Context(), stranger))
 	startOperator(t)

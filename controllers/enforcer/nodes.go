@@ -6,7 +6,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// shouldEnforce reports whether the DaemonSet controller runs a pod on the node.
+// shouldEnforce reports whether the DaemonSet controller would run an enforcing pod on the
+// node.
 func shouldEnforce(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	return isLinux(node) && selects(spec, node) && repellingTaint(spec, node) == nil
 }
@@ -16,7 +17,7 @@ func isLinux(node *corev1.Node) bool {
 	return system == "" || system == string(corev1.Linux)
 }
 
-// selects reports whether a node has all labels of the spec's nodeSelector.
+// selects reports whether a node has all labels in the nodeSelector of the spec.
 func selects(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	for key, value := range spec.NodeSelector {
 		if got, ok := node.Labels[key]; !ok || got != value {
@@ -26,8 +27,8 @@ func selects(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	return true
 }
 
-// repellingTaint returns a taint that keeps the operator's pod off the node, nil
-// if the pod tolerates every taint.
+// repellingTaint returns a taint that keeps the enforcing pod off the node, or nil if the
+// pod tolerates all taints of the node.
 func repellingTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Taint {
 	for i := range node.Spec.Taints {
 		if !tolerated(spec.Tolerations, &node.Spec.Taints[i]) {
@@ -37,8 +38,8 @@ func repellingTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Tain
 	return nil
 }
 
-// daemonTaints are the taints that the DaemonSet controller makes each pod of a
-// DaemonSet in the host network tolerate.
+// daemonTaints lists the taints that every DaemonSet pod in the host network tolerates. The
+// DaemonSet controller adds these tolerations.
 var daemonTaints = map[string]corev1.TaintEffect{
 	corev1.TaintNodeNotReady:           corev1.TaintEffectNoExecute,
 	corev1.TaintNodeUnreachable:        corev1.TaintEffectNoExecute,

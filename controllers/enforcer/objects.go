@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/config/rbac"
 )
 
-// Names of the objects of an Enforcer. config/rbac/agent has the objects of the
-// first two names.
+// Names of the objects of an Enforcer. The objects with the first two names are defined in
+// config/rbac/agent.
 const (
 	agentName     = "sluice-agent"
 	ownNodeName   = "sluice-agent-own-node"
@@ -33,9 +33,8 @@ var (
 	serviceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
-// objectsOf returns the objects of an Enforcer in the order in which they are
-// applied: rights before the pods that need them. The ServiceMonitor is not
-// included.
+// objectsOf returns the objects of an Enforcer in the order in which they are applied: the
+// rights come before the pods that need them. The ServiceMonitor is not included.
 func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
 	out, err := rbac.Agent(namespace)
 	if err != nil {
@@ -52,17 +51,17 @@ func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstruc
 	return out, nil
 }
 
-// withOwner makes the Enforcer the owner of an object, so that the garbage
-// collector deletes both together.
+// withOwner makes the Enforcer the owner of an object, so that the garbage collector
+// deletes the object after the Enforcer.
 func withOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *unstructured.Unstructured {
 	addLabels(object)
 	object.SetOwnerReferences([]metav1.OwnerReference{ownerOf(enforcer)})
 	return object
 }
 
-// uninstallOf returns the DaemonSet that removes what the Enforcer's dataplanes
-// left on the nodes. It has no owner: a foreground deletion of the Enforcer
-// would delete it before it has done its work.
+// uninstallOf returns the DaemonSet that removes everything that the dataplanes of the
+// Enforcer left on the nodes. The DaemonSet has no owner, because a foreground deletion of
+// the Enforcer would otherwise delete the DaemonSet before it has done its work.
 func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
 	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image))
 	if err != nil {
@@ -72,7 +71,7 @@ func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstruc
 	return object, nil
 }
 
-// addLabels adds the labels that all objects of the operator have.
+// addLabels adds the labels that all objects of the operator share.
 func addLabels(object *unstructured.Unstructured) {
 	labels := object.GetLabels()
 	if labels == nil {
@@ -89,10 +88,10 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 	}
 }
 
-// daemonSetOf returns a DaemonSet. It replaces its pods one node after the other,
-// but pods that uninstall on all nodes at once. The rules stay on a node
-// while its pod is replaced. Two pods cannot run on a node at the same time
-// because they use the same host ports.
+// daemonSetOf returns a DaemonSet. Enforcing pods are replaced on one node after the other,
+// and uninstalling pods on all nodes at once. The rules stay on a node while its pod is
+// replaced. Two pods cannot run on a node at the same time because they use the same host
+// ports.
 func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) (*unstructured.Unstructured, error) {
 	maxUnavailable := intstr.FromInt32(1)
 	if component == componentUninstall {
@@ -111,8 +110,8 @@ func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) 
 	})
 }
 
-// unstructuredOf returns an object for server-side apply: without its status and
-// without fields that are not set.
+// unstructuredOf converts an object for server-side apply. The result contains neither the
+// status nor fields that are not set.
 func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -125,7 +124,7 @@ func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstr
 	return out, nil
 }
 
-// typedDaemonSet is the inverse of unstructuredOf for a DaemonSet.
+// typedDaemonSet converts a DaemonSet in the opposite direction of unstructuredOf.
 func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
 	out := &appsv1.DaemonSet{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(in.Object, out); err != nil {
@@ -134,8 +133,8 @@ func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
 	return out, nil
 }
 
-// prune removes fields without a value. The operator would become their manager
-// otherwise.
+// prune removes fields without a value. Otherwise server-side apply would make the operator
+// the manager of these fields.
 func prune(fields map[string]any) {
 	for name, value := range fields {
 		switch v := value.(type) {
@@ -165,17 +164,17 @@ func metricsService(namespace string) *unstructured.Unstructured {
 	return object(serviceKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
 		"clusterIP": corev1.ClusterIPNone,
 		"selector":  asFields(labelsOf(componentNode)),
-		// Metrics of pods that are not ready matter most.
+		// Metrics are most useful while a pod is not ready.
 		"publishNotReadyAddresses": true,
 		"ports":                    []any{port(agentMetrics, AgentMetricsPort), port(dataplaneMetrics, DataplaneMetricsPort)},
 	})
 }
 
-// serviceMonitor returns the object by which the Prometheus operator finds the
-// Service.
+// serviceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
+// metrics Service.
 func serviceMonitor(namespace string) *unstructured.Unstructured {
 	endpoint := func(port string) map[string]any {
-		// Alerts refer to the label "node".
+		// Alerts refer to the label "node", so it must contain the name of the node.
 		return map[string]any{"port": port, "relabelings": []any{map[string]any{
 			"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace",
 		}}}

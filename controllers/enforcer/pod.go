@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Host ports of the pod that enforces. Only the node's kubelet can reach the
-// health ports: they are on the loopback address.
+// Host ports of the enforcing pod. The health ports are on the loopback address, so that
+// only programs on the node, such as the kubelet, can reach them.
 const (
 	AgentMetricsPort     = 9640
 	AgentHealthPort      = 9641
@@ -22,28 +22,28 @@ const (
 )
 
 const (
-	// StateDir is the directory of the node where agent and dataplane exchange
-	// trees and status.
+	// StateDir is the directory on the node in which agent and dataplane exchange trees and
+	// status.
 	StateDir = "/run/sluice"
-	// NodeGroup is the group of both processes. It owns the files that one of them
-	// creates for the other.
+	// NodeGroup is the group ID of agent and dataplane. Files that one process creates for
+	// the other belong to this group.
 	NodeGroup = 65532
-	// agentUser is the user of the agent. It owns the trees and nothing else on the
-	// node.
+	// agentUser is the user ID of the agent. This user owns the trees and no other files on
+	// the node.
 	agentUser = 65532
 
 	loopback = "127.0.0.1"
-	// program is the only file of the image.
+	// program is the path of the program. The image contains no other file.
 	program = "/sluice"
-	// stopSeconds is how long a pod may take to stop. The rules stay, so the pod has
-	// no work to finish.
+	// stopSeconds is the time that a pod may take to stop. It is short because the rules
+	// stay on the node and the pod has no work to finish.
 	stopSeconds = 10
-	// priorityClass makes the scheduler evict other pods, if necessary, to make room
-	// for the pod.
+	// priorityClass allows the scheduler to evict other pods to make room for the enforcing
+	// pod.
 	priorityClass = "system-node-critical"
 )
 
-// Labels of pods and of the other objects.
+// Labels of the pods and of all other objects.
 const (
 	labelName      = "app.kubernetes.io/name"
 	labelComponent = "app.kubernetes.io/component"
@@ -59,9 +59,9 @@ func labelsOf(component string) map[string]string {
 	return map[string]string{labelName: appName, labelComponent: component}
 }
 
-// Pod returns the pod that enforces policies on a node: an agent with a token and
-// without rights on the network, and a dataplane with rights on the network and
-// without a token. The pod runs image unless the Enforcer names another one.
+// Pod returns the pod that enforces policies on a node. The agent has a token but no rights
+// on the network. The dataplane has rights on the network but no token. The pod runs image
+// unless the Enforcer specifies another image.
 func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	spec := &enforcer.Spec
 	image = imageOf(spec, image)
@@ -75,9 +75,9 @@ func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	return pod
 }
 
-// UninstallPod returns the pod that removes from a node what the dataplane of the
-// same Enforcer left there. The pod is ready once it has verified that nothing
-// is left.
+// UninstallPod returns the pod that removes from a node everything that the dataplane of
+// the same Enforcer left there. The pod becomes ready once it has verified that nothing is
+// left.
 func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	spec := &enforcer.Spec
 	arguments := append([]string{
@@ -89,7 +89,8 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount()}
 	uninstall.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 1, 3)
 	pod := podOnHost(spec, componentUninstall)
-	// Nodes that the spec does not select may have enforced before.
+	// The pod also runs on nodes that the spec does not select now, because they may have
+	// enforced policies before.
 	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
 	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	pod.Spec.Containers = []corev1.Container{uninstall}
@@ -103,8 +104,8 @@ func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplate
 		ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(component)},
 		Spec: corev1.PodSpec{
 			HostNetwork: true,
-			// The pod must work without the cluster's DNS. It connects to the API server
-			// by IP address.
+			// The pod must work without the DNS of the cluster. It connects to the API
+			// server by IP address.
 			DNSPolicy:                     corev1.DNSDefault,
 			PriorityClassName:             priorityClass,
 			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
@@ -158,7 +159,8 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 		{Name: stateVolumeName, MountPath: StateDir},
 		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},
 	}
-	// An agent that cannot reach the API server is alive, but not ready.
+	// An agent that cannot reach the API server must not be restarted: it is alive, but not
+	// ready.
 	c.LivenessProbe = probe("/healthz", AgentHealthPort, 10, 6)
 	c.ReadinessProbe = probe("/readyz", AgentHealthPort, 2, 3)
 	return c

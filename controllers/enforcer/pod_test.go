@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// everyField returns a spec that differs from the default in each field.
+// everyField returns a spec in which every field differs from the default.
 func everyField() v1alpha1.EnforcerSpec {
 	return v1alpha1.EnforcerSpec{
 		Image:         "registry.example/mirror/sluice:v1",
@@ -38,8 +38,8 @@ func everyField() v1alpha1.EnforcerSpec {
 	}
 }
 
-// TestPodsMatchGoldenFiles compares the complete pods with golden files. A change of
-// these files is a change of every node.
+// TestPodsMatchGoldenFiles compares the complete pods with golden files. Review changes of
+// these files with care, because they affect every node.
 func TestPodsMatchGoldenFiles(t *testing.T) {
 	plain, full := &v1alpha1.Enforcer{}, &v1alpha1.Enforcer{Spec: everyField()}
 	for name, pod := range map[string]corev1.PodTemplateSpec{
@@ -64,8 +64,8 @@ func TestPodsMatchGoldenFiles(t *testing.T) {
 	}
 }
 
-// TestPodPrivileges checks which privileges a pod must not have. A wrong golden file
-// does not hide them.
+// TestPodPrivileges checks that the pods lack certain privileges. This check also finds
+// privileges that a wrong golden file contains.
 func TestPodPrivileges(t *testing.T) {
 	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: everyField()}, "sluice:test")
 	if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {

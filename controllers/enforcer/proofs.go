@@ -9,17 +9,17 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// pending describes what a step waits for.
+// pending describes the nodes that a step waits for.
 type pending struct {
 	what string
-	// nodes has a line for each node that is waited for. It starts with the name of
-	// the node.
+	// nodes contains a line for each node that the step waits for. Each line starts with
+	// the name of the node.
 	nodes []string
-	// faults are the lines of nodes on which something fails.
+	// faults contains the lines of those nodes on which something fails.
 	faults []string
 }
 
-// orNil returns p with sorted lines, or nil if no node is waited for.
+// orNil returns p with sorted lines, or nil if the step waits for no node.
 func (p *pending) orNil() *pending {
 	if len(p.nodes) == 0 {
 		return nil
@@ -29,7 +29,7 @@ func (p *pending) orNil() *pending {
 	return p
 }
 
-// addUnproved adds a node that has not proved yet that nothing is left on it.
+// addUnproved adds a node that has no proof yet that nothing is left on it.
 func (p *pending) addUnproved(node string, proofs proofs) {
 	failure := proofs.failures[node]
 	if failure != "" {
@@ -38,11 +38,11 @@ func (p *pending) addUnproved(node string, proofs proofs) {
 	p.nodes = append(p.nodes, node+": "+firstNonEmpty(failure, "no proof yet"))
 }
 
-// proofs are the results of uninstall pods, by node. A pod that is ready proves
-// that nothing of a dataplane is left on its node.
+// proofs contains the results of uninstall pods by node. A ready pod proves that nothing of
+// a dataplane is left on its node.
 type proofs struct {
 	proved map[string]bool
-	// failures are the reasons why the pod of a node does not run.
+	// failures contains, for each node, why the uninstall pod does not run.
 	failures map[string]string
 }
 

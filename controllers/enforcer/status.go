@@ -15,22 +15,22 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// observation is the state of the cluster from which the status of an Enforcer is
+// observation contains the state of the cluster from which the status of an Enforcer is
 // computed.
 type observation struct {
-	// daemonSet is nil before it is created.
+	// daemonSet is nil until the DaemonSet has been created.
 	daemonSet *appsv1.DaemonSet
-	// pods are the pods of daemonSet. They show why a dataplane does not run.
+	// pods lists the pods of daemonSet. Their statuses show why a dataplane does not run.
 	pods          []corev1.Pod
 	nodes         []corev1.Node
 	nodeEnforcers []v1alpha1.NodeEnforcer
-	// freeing are the nodes from which rules are being removed, nil if there are
+	// freeing lists the nodes from which rules are being removed. It is nil if there are
 	// none.
 	freeing *pending
 }
 
-// enforcerStatus returns the status of an Enforcer. Conditions whose status does
-// not change keep the time of their last transition.
+// enforcerStatus returns the status of an Enforcer. If the status of a condition does not
+// change, the condition keeps the time of its last transition.
 func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) v1alpha1.EnforcerStatus {
 	r := newRollup(enforcer, o, now)
 	out := v1alpha1.EnforcerStatus{
@@ -46,19 +46,20 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time)
 	return out
 }
 
-// startTimeout is how long the pod of a new node, or a replaced pod, may take to
-// start before the node counts as degraded.
+// startTimeout is the time that a new or replaced pod may take to start. After this time,
+// the node counts as degraded.
 const startTimeout = 2 * time.Minute
 
-// rollup summarizes the nodes. Each line of a list starts with the name of a
-// node, and the lists are sorted.
+// rollup summarizes the nodes. Its lists are sorted, and each line starts with the name of
+// a node.
 type rollup struct {
 	counts v1alpha1.NodeCounts
 	// replacing reports whether the DaemonSet has pods that are not ready.
 	replacing bool
-	// missing are the nodes that do not enforce, faulty those with any fault.
+	// missing lists the nodes that do not enforce policies. faulty lists the nodes with any
+	// fault.
 	missing, faulty []string
-	// freeing are the nodes from which rules are being removed.
+	// freeing lists the nodes from which rules are being removed.
 	freeing *pending
 }
 
@@ -85,7 +86,7 @@ func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) roll
 	return r
 }
 
-// desiredNodes returns the nodes that should enforce, by name.
+// desiredNodes returns the nodes that should enforce policies, sorted by name.
 func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.Node {
 	var out []*corev1.Node
 	for i := range nodes {
@@ -97,8 +98,8 @@ func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.No
 	return out
 }
 
-// add counts a node. The NodeEnforcer and the DaemonSet can be nil. The
-// NodeEnforcer can be older than the node's present pod.
+// add adds a node to the summary. The NodeEnforcer and the DaemonSet may be nil. The
+// NodeEnforcer may be older than the current pod of the node.
 func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, failure string, starting starting, now metav1.Time) {
 	if n == nil {
 		n = &v1alpha1.NodeEnforcer{}
@@ -125,8 +126,8 @@ func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.Daem
 
 func neverReported(n *v1alpha1.NodeEnforcer) bool { return n.Status.Heartbeat == nil }
 
-// startOf returns the earliest time at which a node that does not enforce can
-// have started to.
+// startOf returns the time since which a node could have been enforcing policies. It is
+// used only for nodes that do not enforce yet.
 func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) time.Time {
 	if ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
 		return ready.LastTransitionTime.Time
@@ -140,13 +141,13 @@ func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) t
 // rolling reports whether pods are being replaced because the spec changed.
 func (r *rollup) rolling() bool { return r.replacing || r.counts.UpToDate < r.counts.Desired }
 
-// firstNonEmpty returns the first text that is not empty. There must be one.
+// firstNonEmpty returns the first text that is not empty. At least one text must not be
+// empty.
 func firstNonEmpty(texts ...string) string {
 	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
 }
 
-// faultOf returns the fault that the agent of a node reports, "" if there is
-// none.
+// faultOf returns the fault that the agent of a node reports, or "" if it reports none.
 func faultOf(n *v1alpha1.NodeEnforcer) string {
 	degraded := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionDegraded))
 	if degraded == nil || degraded.Status != metav1.ConditionTrue {
@@ -184,8 +185,8 @@ func (r *rollup) progressing() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
 }
 
-// degraded returns the condition about faulty nodes. A node that is starting is
-// not faulty before startTimeout has passed.
+// degraded returns the condition about faulty nodes. A starting node counts as faulty only
+// after startTimeout has passed.
 func (r *rollup) degraded() metav1.Condition {
 	if len(r.faulty) > 0 {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded,

@@ -17,7 +17,7 @@ var moment = metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(moment.Add(-d)) }
 
-// observed returns the state of a cluster.
+// observed returns an observation of the given objects.
 func observed(d *appsv1.DaemonSet, pods []corev1.Pod, nodes []corev1.Node, enforcers ...v1alpha1.NodeEnforcer) observation {
 	return observation{daemonSet: d, pods: pods, nodes: nodes, nodeEnforcers: enforcers}
 }
@@ -30,7 +30,7 @@ func linux(name string, taints ...corev1.Taint) corev1.Node {
 	}
 }
 
-// reports returns a NodeEnforcer with the given age of its heartbeat.
+// reports returns a NodeEnforcer whose heartbeat has the given age.
 func reports(name string, heartbeat time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
 	beat := ago(heartbeat)
 	n := v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -47,8 +47,7 @@ func is(kind v1alpha1.ConditionType, status metav1.ConditionStatus, message stri
 
 var ready = is(v1alpha1.ConditionReady, metav1.ConditionTrue, "enforcing")
 
-// daemons returns a DaemonSet with the given number of pods that run its current
-// template.
+// daemons returns a DaemonSet. updated is the number of pods that run the current template.
 func daemons(updated, unavailable int32) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Generation: 3, CreationTimestamp: ago(time.Hour)},
@@ -56,7 +55,7 @@ func daemons(updated, unavailable int32) *appsv1.DaemonSet {
 	}
 }
 
-// dataplanePod returns a pod of the DaemonSet.
+// dataplanePod returns a pod of the DaemonSet on the given node.
 func dataplanePod(node string, ready bool) corev1.Pod {
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: ago(10 * time.Second)}, Spec: corev1.PodSpec{NodeName: node}}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{

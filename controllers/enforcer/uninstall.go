@@ -19,13 +19,13 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// NodeGoneTime is how long a node must have been not ready before the
-// uninstallation of a deleted Enforcer no longer waits for it. Kubernetes evicts
-// the pods of such a node after the same time.
+// NodeGoneTime is the time for which a node must have been not ready before the
+// uninstallation stops waiting for the node. Kubernetes evicts the pods of such a node
+// after the same time.
 const NodeGoneTime = 5 * time.Minute
 
-// uninstallation is one pass over the steps of an uninstallation. Its state is in
-// the API server only, so an operator that restarts continues with the same step.
+// uninstallation performs one pass over the steps of an uninstallation. The API server
+// stores all state, so an operator that restarts continues with the same step.
 //
 //  1. The DaemonSet is deleted, and the enforcing pods end.
 //  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of it is
@@ -37,11 +37,12 @@ const NodeGoneTime = 5 * time.Minute
 type uninstallation struct {
 	*Reconciler
 	enforcer *v1alpha1.Enforcer
-	// alive are the nodes that the uninstallation waits for, gone all other nodes.
+	// alive contains the nodes that the uninstallation waits for. gone contains all other
+	// nodes.
 	alive, gone map[string]bool
 }
 
-// uninstall takes the next steps of an uninstallation.
+// uninstall performs the next steps of an uninstallation.
 func (r *Reconciler) uninstall(ctx context.Context, enforcer *v1alpha1.Enforcer) (reconcile.Result, error) {
 	if !controllerutil.ContainsFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
 		return reconcile.Result{}, nil
@@ -77,8 +78,8 @@ func (u *uninstallation) listNodes(ctx context.Context) error {
 	return nil
 }
 
-// isGone reports whether a node has not been ready for NodeGoneTime. A node
-// without the condition is new.
+// isGone reports whether a node has not been ready for NodeGoneTime. A node without the
+// condition Ready is new and not gone.
 func isGone(node *corev1.Node, now time.Time) bool {
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
@@ -88,7 +89,7 @@ func isGone(node *corev1.Node, now time.Time) bool {
 	return false
 }
 
-// stopPods ends agents and dataplanes. A running dataplane would repair the rules.
+// stopPods stops agents and dataplanes, because a running dataplane would repair the rules.
 func (u *uninstallation) stopPods(ctx context.Context) (*pending, error) {
 	if err := u.removeDaemonSet(ctx, daemonSetName); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
 	return r.owned.remove(ctx, object)
 }
 
-// waitForEnd waits for the pods of a component on nodes that are alive.
+// waitForEnd returns the nodes that are alive and still have a pod of a component.
 func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
 	pods, err := u.pods(ctx, component)
 	if err != nil {
@@ -128,8 +129,8 @@ func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, 
 	return pods.Items, nil
 }
 
-// waitForProofs waits until every node that enforced has proved that nothing is
-// left.
+// waitForProofs returns the nodes that enforced policies and have no proof yet that nothing
+// is left on them.
 func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	nodes, err := u.enforcingNodes(ctx)
 	if err != nil || len(nodes) == 0 {
@@ -152,9 +153,9 @@ func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	return p.orNil(), nil
 }
 
-// enforcingNodes returns the nodes with a NodeEnforcer: an agent creates one
-// before it publishes a tree. The list comes from the API server, because a cache
-// can still have objects that were just deleted.
+// enforcingNodes returns the nodes with a NodeEnforcer. An agent creates the NodeEnforcer
+// before it publishes a tree. enforcingNodes reads from the API server, because a cache may
+// still contain deleted objects.
 func (u *uninstallation) enforcingNodes(ctx context.Context) ([]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeEnforcerList"))
@@ -168,7 +169,8 @@ func (u *uninstallation) enforcingNodes(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// deleteNodeEnforcers deletes the NodeEnforcers. Their agents have ended.
+// deleteNodeEnforcers deletes the NodeEnforcers. It must be called after the agents have
+// ended, because an agent would create its NodeEnforcer again.
 func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, error) {
 	nodes, err := u.enforcingNodes(ctx)
 	if err != nil {
@@ -192,8 +194,8 @@ func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, err
 	return nil, nil
 }
 
-// stopUninstallPods ends the pods that uninstalled, so that a new Enforcer finds
-// their host port free.
+// stopUninstallPods ends the uninstall pods, so that their host port is free for the pods
+// of a new Enforcer.
 func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error) {
 	if err := u.removeDaemonSet(ctx, uninstallName); err != nil {
 		return nil, err
@@ -201,7 +203,7 @@ func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error
 	return u.waitForEnd(ctx, componentUninstall, "the uninstalling pods to end")
 }
 
-// finish deletes the other objects and removes the finalizer of the Enforcer.
+// finish deletes the remaining objects and removes the finalizer of the Enforcer.
 func (u *uninstallation) finish(ctx context.Context) error {
 	objects, err := objectsOf(u.enforcer, u.namespace, u.image)
 	if err != nil {
@@ -230,8 +232,8 @@ func (u *uninstallation) finish(ctx context.Context) error {
 	return nil
 }
 
-// report writes to the status what the uninstallation waits for, or the error of
-// its last step.
+// report writes to the status which nodes the uninstallation waits for, or the error of its
+// last step.
 func (u *uninstallation) report(ctx context.Context, p *pending, failed error) error {
 	status := *u.enforcer.Status.DeepCopy()
 	status.ObservedGeneration = u.enforcer.Generation

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer"
 )
 
-// TestUninstall checks all steps of an uninstallation, with an operator that
-// restarts after each.
+// TestUninstall checks all steps of an uninstallation. The operator restarts after each
+// step.
 func TestUninstall(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -79,7 +79,7 @@ func TestUninstall(t *testing.T) {
 	f.wantNothingLeft()
 }
 
-// wantNothingLeft waits until the Enforcer and all objects of it are gone.
+// wantNothingLeft waits until the Enforcer and all its objects are gone.
 func (f *fixture) wantNothingLeft() {
 	f.t.Helper()
 	f.wantGone(&v1alpha1.Enforcer{}, enforcerKey.Name)
@@ -99,8 +99,8 @@ func (f *fixture) wantNothingLeft() {
 	}
 }
 
-// TestUninstallBeforeNodesEnforced checks that nodes that never enforced need no
-// proof, for example because their image does not exist.
+// TestUninstallBeforeNodesEnforced checks that nodes that never enforced policies need no
+// proof. Their image may not exist, so that their uninstall pods could not start.
 func TestUninstallBeforeNodesEnforced(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

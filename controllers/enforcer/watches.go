@@ -20,12 +20,12 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// theEnforcer is the request for the only Enforcer that a cluster can have.
-// Every event leads to it.
+// theEnforcer is the request for the only Enforcer that a cluster can have. Every event
+// queues this request.
 var theEnforcer = reconcile.Request{NamespacedName: types.NamespacedName{Name: v1alpha1.EnforcerName}}
 
-// sources returns the watches of all objects that can change the objects of an
-// Enforcer or its status.
+// sources returns the watches of all objects that affect the objects or the status of an
+// Enforcer.
 func (r *Reconciler) sources(c cache.Cache) []source.Source {
 	out := []source.Source{
 		source.Kind(c, &v1alpha1.Enforcer{}, enqueue[*v1alpha1.Enforcer](0, nil)),
@@ -53,8 +53,9 @@ func isOwnName(name string) bool {
 	return false
 }
 
-// enqueue returns a handler that queues the Enforcer a delay after an event of an
-// object that matters. All events within the delay lead to one reconciliation.
+// enqueue returns a handler that queues the Enforcer after a delay if an event is about an
+// object for which matters returns true. All events within the delay lead to one
+// reconciliation.
 func enqueue[T client.Object](delay time.Duration, matters func(T) bool) handler.TypedEventHandler[T, reconcile.Request] {
 	add := func(object T, q queue) {
 		if matters == nil || matters(object) {

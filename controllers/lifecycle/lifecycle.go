@@ -1,5 +1,5 @@
-// Package lifecycle starts the managers of the agent and of the operator, and
-// bounds how long they take to stop.
+// Package lifecycle runs the managers of the agent and of the operator. It limits the time
+// that they take to stop.
 package lifecycle
 
 import (
@@ -11,13 +11,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// stopTimeout is how long Run waits for a manager after the context has ended. The
-// process must end within 3 seconds of the signal.
+// stopTimeout is the time for which Run waits for a manager after the context has ended. It
+// is below 3 seconds, the time within which the process must exit after a signal.
 const stopTimeout = 2 * time.Second
 
-// Run calls start, which creates a manager and runs it, and returns its error.
-// When the context ends, Run waits for start at most stopTimeout. Creating a
-// manager, for example, cannot be canceled: it waits for the API server.
+// Run calls start, which creates and runs a manager, and returns the error of start. When
+// the context ends, Run waits at most stopTimeout for start to return. The limit is
+// necessary because creating a manager waits for the API server and cannot be canceled.
 func Run(ctx context.Context, log logr.Logger, start func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- start(ctx) }()
@@ -37,11 +37,11 @@ func Run(ctx context.Context, log logr.Logger, start func(context.Context) error
 	}
 }
 
-// NewCache returns a function for manager.Options.NewCache. A manager first
-// waits until its cache has synced. Even when its context ends it waits, in a
-// loop that uses a whole processor (runnableGroup.Start of controller-runtime
-// 0.25). The caches that the function creates therefore count as synced once
-// ctx, the context of the manager, has ended.
+// NewCache returns a function for manager.Options.NewCache. It works around a fault of
+// controller-runtime 0.25: a manager waits until its cache has synced and, if its context
+// ends first, loops at full processor load (see runnableGroup.Start). The caches of
+// NewCache therefore report that they are synced once ctx, the context of the manager, has
+// ended.
 func NewCache(ctx context.Context) cache.NewCacheFunc {
 	return func(config *rest.Config, o cache.Options) (cache.Cache, error) {
 		inner, err := cache.New(config, o)

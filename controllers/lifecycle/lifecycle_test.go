@@ -18,10 +18,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 )
 
-// limit is how long a process may take to stop.
+// limit is the maximum time that a process may take to stop.
 const limit = 3 * time.Second
 
-// wait returns the result of a goroutine that must end within limit.
+// wait returns the result of a goroutine, which must end within limit.
 func wait(t *testing.T, done <-chan error) error {
 	t.Helper()
 	select {
@@ -39,7 +39,7 @@ func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
-	// Port 9, discard, is closed.
+	// Nothing listens on port 9, so the manager cannot connect.
 	mgr, err := manager.New(&rest.Config{Host: "https://127.0.0.1:9"}, manager.Options{
 		NewCache:       lifecycle.NewCache(ctx),
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
@@ -60,8 +60,7 @@ func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	}
 }
 
-// TestRunReturnsWithoutItsManager checks that Run returns although start never
-// does.
+// TestRunReturnsWithoutItsManager checks that Run returns even if start does not.
 func TestRunReturnsWithoutItsManager(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -74,8 +73,8 @@ func TestRunReturnsWithoutItsManager(t *testing.T) {
 	}
 }
 
-// TestRunReturnsTheErrorOfStart checks that Run returns the error of start, before
-// and after the context ends.
+// TestRunReturnsTheErrorOfStart checks that Run returns the error of start, both before and
+// after the context ends.
 func TestRunReturnsTheErrorOfStart(t *testing.T) {
 	failed := errors.New("failed")
 	start := func(context.Context) error { return failed }

@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// The modules that allocations are attributed to.
+// Allocations are counted separately for the packages of the dataplane (ours) and
+// for modules of other projects (theirs).
 const (
 	ours   = "ours"
 	theirs = "theirs"
 )
 
-// allocatedBy returns the number of allocations since the start by module. Ours are
-// made by the packages of the dataplane, directly or in Go's standard library.
+// allocatedBy returns the number of allocations since the start of the process, by
+// module. An allocation in Go's standard library counts for the module that called
+// the library.
 func allocatedBy() map[string]int64 {
-	// The profile contains recent allocations after two collections.
+	// The memory profile contains an allocation only after two garbage collections.
 	runtime.GC()
 	runtime.GC()
 	n, _ := runtime.MemProfile(nil, true)
@@ -28,15 +30,15 @@ func allocatedBy() map[string]int64 {
 	return by
 }
 
-// maker returns the module that made an allocation. It looks at the files, because
-// an inlined function literal of another module has a name of ours. It returns ""
-// for allocations of this package.
+// maker returns the module that made an allocation: ours, theirs, or "" for this
+// package. It looks at file names, because the compiler names a function literal
+// that was inlined from another module after a function of this project.
 func maker(stack []uintptr) string {
 	frames := runtime.CallersFrames(stack)
 	for {
 		frame, more := frames.Next()
 		switch {
-		// Folders of the module cache are named module@version.
+		// In the module cache, a directory name contains the version: module@v1.2.3.
 		case strings.Contains(frame.File, "@v"):
 			return theirs
 		case strings.Contains(filepath.ToSlash(frame.File), "/dataplane/"):

@@ -22,18 +22,20 @@ import (
 )
 
 const (
-	// streamPort is the UDP port of the connection that stays open.
+	// streamPort is the UDP port of the connection that stays open during the
+	// benchmark.
 	streamPort = 7778
-	// silence is how long no packet may arrive until the connection counts as cut.
+	// silence is the time without a packet after which the connection counts as cut.
 	silence = 300 * time.Millisecond
 )
 
-// BenchmarkApply measures how long a change of a policy takes from the API server to
-// the packets. The cluster has 10,000 pods and 1,000 policies on a real API server,
-// and one node that runs agent and dataplane. Both times start when the write to the
-// API server returns. apply ends with the first packet that the policy allows, out
-// of 5,000 datagrams a second, each of a new flow. revoke ends with the last packet
-// of an open connection that the policy denies.
+// BenchmarkApply measures the time from a change of a policy at the API server to
+// its effect on packets. The cluster has 10,000 pods and 1,000 policies on a real
+// API server, and one node that runs agent and dataplane. Both measured times start
+// when the write to the API server returns. The time apply ends with the first
+// packet that the changed policy allows; the benchmark sends 5,000 datagrams a
+// second, each in a new flow. The time revoke ends with the last packet of an open
+// connection that the changed policy denies.
 func BenchmarkApply(b *testing.B) {
 	a := newApplication(b)
 	var applied, revoked []time.Duration
@@ -54,16 +56,17 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// application is a cluster in which a policy alternately allows and denies the
-// connections of a client to a server.
+// application is a cluster with a client, a server, and a policy. The policy
+// alternately allows and denies the connections from the client to the server.
 type application struct {
 	b       *testing.B
 	cluster *labcluster.Cluster
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is when the first new flow arrived since first was 0. last is when a
-	// packet of the open connection arrived last. Both are results of now.
+	// first is the arrival time of the first new flow since first was set to 0. last
+	// is the arrival time of the latest packet of the open connection. Both times are
+	// values of now, in nanoseconds.
 	first, last atomic.Int64
 }
 
@@ -117,7 +120,7 @@ func (a *application) pod(name, node string) *lab.Pod {
 	return a.cluster.Pod(metav1.NamespaceDefault, name)
 }
 
-// isolate creates the policy, which allows nothing at first.
+// isolate creates the policy, which at first allows no connection.
 func (a *application) isolate() {
 	a.b.Helper()
 	a.policy = stage.Policy(a.b, "default/server", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`)
@@ -135,8 +138,8 @@ func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.
 	return now()
 }
 
-// allow returns the time until the first new flow passes, and waits until the open
-// connection continues.
+// allow makes the policy allow the connections. It returns the time until the first
+// new flow passes, and waits until the open connection continues.
 func (a *application) allow() time.Duration {
 	a.b.Helper()
 	a.first.Store(0)
@@ -144,7 +147,7 @@ func (a *application) allow() time.Duration {
 	var wait sync.WaitGroup
 	wait.Go(func() { written = a.write(a.allowed) })
 	deadline := now() + timeout
-	// Send no more datagrams than needed, because each opens a connection.
+	// Send few datagrams at a time, because each one opens a connection.
 	for a.first.Load() == 0 {
 		if now() > deadline {
 			a.b.Fatalf("no datagram came within %s", timeout)
@@ -158,11 +161,13 @@ func (a *application) allow() time.Duration {
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The agent may receive the change before the write returns.
+	// The difference can be negative, because the agent may receive the change before
+	// the write returns.
 	return max(0, time.Duration(a.first.Load())-written)
 }
 
-// forbid returns the time until the last packet of the open connection.
+// forbid makes the policy deny the connections. It returns the time until the last
+// packet of the open connection.
 func (a *application) forbid() time.Duration {
 	a.b.Helper()
 	written := a.write(nil)
@@ -175,7 +180,8 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive records when packets arrive: the first one only, or the last one.
+// receive stores in when the arrival time of a packet: of the latest packet if last
+// is true, and of the first packet otherwise.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, when *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -199,7 +205,7 @@ func (a *application) receive(server *lab.Pod, at netip.AddrPort, when *atomic.I
 	}()
 }
 
-// stream sends a datagram over one connection every millisecond.
+// stream sends a datagram every millisecond, all over one connection.
 func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -214,7 +220,7 @@ func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for i := uint64(0); ; i++ {
-			// An error is an ICMP error about an earlier datagram.
+			// Ignore errors: they are ICMP errors about earlier datagrams.
 			_, _ = conn.Write(binary.BigEndian.AppendUint64(nil, i))
 			select {
 			case <-tick.C:

@@ -14,8 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// role is what a child process does. It reads requests as lines of JSON, replies to
-// each with one line, and ends with its input.
+// role is the function that a child process runs. A role reads requests, one JSON
+// object per line, replies to each request with one line, and returns when its
+// input ends.
 type role func(in *json.Decoder, out *json.Encoder) error
 
 func TestMain(m *testing.M) {
@@ -24,7 +25,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if name == profiledWorker {
-		// This must be set before anything is allocated.
+		// Set the rate before the process allocates memory, so that every allocation is
+		// recorded.
 		runtime.MemProfileRate = 1
 	}
 	roles := map[string]role{
@@ -45,7 +47,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child is a process that has a role in the namespace of a host.
+// child is a process that runs a role in the network namespace of a host.
 type child struct {
 	b   *testing.B
 	cmd *exec.Cmd

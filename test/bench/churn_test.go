@@ -20,19 +20,21 @@ import (
 )
 
 const (
-	// changesPerSecond is how many pods are changed, created or deleted per second.
+	// changesPerSecond is the number of pods that are changed, created or deleted per
+	// second.
 	changesPerSecond = 200
-	// ticks is USER_HZ, the unit of times in /proc/PID/stat.
+	// ticks is the number of clock ticks per second (USER_HZ). Times in
+	// /proc/PID/stat are in clock ticks.
 	ticks = 100
-	// late is the time in seconds after which a publication counts as late. It is a
-	// bucket of the agent's histogram.
+	// late is the delay in seconds above which a publication counts as late. It must
+	// be the bound of a bucket in the agent's histogram.
 	late = "0.1"
 )
 
-// BenchmarkAgentChurn measures an agent while 200 of 10,000 pods change per second
-// for a minute. 1,000 policies select from these pods. It reports the processor
-// time of the agent's process in cores, and the number of events that were published
-// more than 100 ms later.
+// BenchmarkAgentChurn measures an agent for a minute in a cluster with 10,000 pods
+// and 1,000 policies, while 200 pods change per second. It reports the processor
+// time of the agent's process in cores. It also reports the number of events that
+// the agent published more than 100 ms after it had received them.
 func BenchmarkAgentChurn(b *testing.B) {
 	server := startServer(b)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
@@ -50,7 +52,8 @@ func BenchmarkAgentChurn(b *testing.B) {
 	changes := choose(60, 2) * changesPerSecond
 	churn(b, c, objects, changes)
 	took := now() - begun
-	// The last change is published after that, unless it is late.
+	// One second later, the agent has published the last change, unless the change is
+	// late.
 	<-time.After(time.Second)
 	after := agent.work()
 	events := after.events - before.events
@@ -64,10 +67,12 @@ func BenchmarkAgentChurn(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// work is the work of an agent since its start.
+// work contains the processor time and the published events of an agent since its
+// start.
 type work struct {
 	cpu time.Duration
-	// events is the number of published events, inTime the number of events that were not late.
+	// events is the number of published events. inTime is the number of these events
+	// that were not late.
 	events, inTime uint64
 }
 
@@ -77,7 +82,8 @@ func (a *agentProcess) work() (w work) {
 	if err != nil {
 		a.b.Fatal(err)
 	}
-	// The name is in parentheses. After it, utime and stime are fields 14 and 15.
+	// The program's name is in parentheses. utime and stime follow as fields 14 and
+	// 15.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {
@@ -100,7 +106,8 @@ func (a *agentProcess) work() (w work) {
 	return w
 }
 
-// churn changes labels of pods, creates pods and deletes them again.
+// churn changes the labels of pods, creates pods, and deletes the created pods
+// again.
 func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes int) {
 	b.Helper()
 	var known []*corev1.Pod
@@ -111,7 +118,8 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var group errgroup.Group
-	// A slow API server slows the changes down, which changes/s shows.
+	// If the API server is slow, the changes are slower too; the figure changes/s
+	// shows this.
 	group.SetLimit(writers)
 	tick := time.NewTicker(time.Second / changesPerSecond)
 	defer tick.Stop()
@@ -129,8 +137,8 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
 			})
 		default:
-			// Change a label that policies select by. Nearly always its value differs from
-			// the previous one.
+			// Change a label by which policies select pods. The new value nearly always
+			// differs from the previous one.
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, i%50)
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Patch(b.Context(), pod, client.RawPatch(types.MergePatchType, patch)))

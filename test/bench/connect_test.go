@@ -13,21 +13,22 @@ import (
 
 const connectQueue = 100
 
-// maxReset is how many connections there must be for each one that is reset.
+// maxReset limits the share of connections that are reset: one in maxReset.
 const maxReset = 100
 
-// BenchmarkConnect measures new TCP connections (connect, one byte, close) to an
-// isolated pod: how many per second, and how long connect(2) takes at 2,000 per
-// second. It compares them with the same rules whose last rule accepts instead of
-// queueing.
+// BenchmarkConnect measures new TCP connections to an isolated pod. A client
+// connects, transfers one byte and closes. The benchmark reports the number of
+// connections per second, and the duration of connect(2) at 2,000 connections per
+// second. It compares both with the same rules in which the last rule accepts
+// packets instead of queueing them.
 func BenchmarkConnect(b *testing.B) {
 	c := newConnections(b)
 	b.Run("parallel=16", c.race)
 	b.Run("paced=2000/s", c.pace)
 }
 
-// connections is a fixture with a TCP client in the outside host and a server in an
-// isolated pod.
+// connections is a fixture with a TCP client in the outside host and a TCP server
+// in an isolated pod.
 type connections struct {
 	*fixture
 	client *child
@@ -50,8 +51,9 @@ func newConnections(b *testing.B) *connections {
 	return c
 }
 
-// allowedTCP returns an isolated pod of the node and a range of its ports that a pod
-// of another node may connect to.
+// allowedTCP returns an isolated pod of the node, a pod of another node, and a
+// range of ports on which the policies allow connections from the latter to the
+// former.
 func (s *fixture) allowedTCP() tcpConfig {
 	s.b.Helper()
 	const ports = 16
@@ -71,8 +73,9 @@ candidates:
 	return tcpConfig{}
 }
 
-// enforce installs the rules with the queue, or with a rule that accepts instead. It
-// deletes all connection tracking entries.
+// enforce installs the rules. If queue is false, it replaces the rule that queues
+// packets with a rule that accepts them. It also deletes all connection tracking
+// entries.
 func (c *connections) enforce(queue bool) {
 	c.b.Helper()
 	c.install(connectQueue)
@@ -82,7 +85,8 @@ func (c *connections) enforce(queue bool) {
 	c.flushConnections()
 }
 
-// acceptInsteadOfQueue replaces the last rule of chain enqueue.
+// acceptInsteadOfQueue replaces the last rule of chain enqueue, which queues
+// packets, with a rule that accepts them.
 func acceptInsteadOfQueue() error {
 	n, err := nftables.New()
 	if err != nil {
@@ -99,10 +103,11 @@ func acceptInsteadOfQueue() error {
 	return n.Flush()
 }
 
-// ways are the names of what BenchmarkConnect compares.
+// ways names the two variants that BenchmarkConnect compares.
 var ways = [2]string{"sluice", "accept"}
 
-// each runs both ways alternately, after one round to warm up.
+// each measures both variants alternately. It discards the results of the first
+// round, which warms up caches.
 func (c *connections) each(rounds int, r connectRequest, take func(way int, made connected)) {
 	c.b.Helper()
 	for round := range rounds + 1 {

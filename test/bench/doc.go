@@ -1,6 +1,7 @@
-// Package bench measures the packet path with real packets: what a verdict costs,
-// and how much slower connections and streams are. Every result is compared with
-// something simpler on the same path in the same run, in alternating rounds.
+// Package bench measures the packet path with real packets: the cost of a verdict,
+// and how much Sluice slows down connections and streams. Each result is compared
+// with a simpler implementation on the same path. Both are measured in the same
+// run, in alternating rounds.
 //
 //	+-- client --+        +------------ node -------------+        +- outside -+
 //	|  senders   |--veth--|  table inet sluice  --> queue |--veth--|           |
@@ -8,8 +9,9 @@
 //	                                       child process: a worker, or
 //	                                       what it is compared with
 //
-// The process that serves a queue does nothing else, so that its CPU time is known
-// (getrusage(2)). That time contains reading packets, the decision, and the work of
-// the kernel until the verdicts are carried out. Senders are also separate
-// processes, so that garbage collections of other parts do not disturb them.
+// The process that serves a queue does nothing else, so that getrusage(2) returns
+// the processor time of its verdicts. This time includes reading the packets, the
+// decision, and the work of the kernel until it has applied the verdicts. Senders
+// are separate processes too, so that the garbage collections of other processes do
+// not delay them.
 package bench

@@ -9,8 +9,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// dress adds what pods of real clusters contain and no policy refers to. With the
-// managed fields that the API server adds, this is about 6 KiB.
+// dress adds fields that pods of real clusters contain and that no policy refers
+// to. Together with the managed fields that the API server adds, a pod then has
+// about 6 KiB.
 func dress(pod *corev1.Pod) {
 	pod.Annotations = map[string]string{
 		"kubectl.kubernetes.io/default-container": pod.Spec.Containers[0].Name,

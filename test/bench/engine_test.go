@@ -17,13 +17,15 @@ type engineConfig struct {
 	Config   engine.Config
 }
 
-// engineRequest requests a reply when a generation is acknowledged.
+// engineRequest makes the engine's process reply when the given generation is
+// acknowledged.
 type engineRequest struct{ Generation uint64 }
 
-// acknowledged contains the time, by the clock that all processes share.
+// acknowledged contains the time of an acknowledgement, as a value of now. All
+// processes of the machine share this clock.
 type acknowledged struct{ At time.Duration }
 
-// engineRole runs the engine of the dataplane on a state directory.
+// engineRole runs the dataplane's engine on a state directory.
 func engineRole(in *json.Decoder, out *json.Encoder) error {
 	config := engineConfig{Config: engine.Config{Log: logr.Discard()}}
 	if err := in.Decode(&config); err != nil {
@@ -64,7 +66,8 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// now returns the time since the machine was booted.
+// now returns the time since the machine was booted, which is the same in all
+// processes.
 func now() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

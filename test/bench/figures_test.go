@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// once reports whether benchmarks only have to show that they run: -benchtime=1x.
+// once reports whether the flag -benchtime=1x is set. Benchmarks then only need to
+// show that they work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose returns full, or proof if the run only shows that the benchmark works.
+// choose returns proof if the benchmark only needs to show that it works, and full
+// otherwise.
 func choose(full, proof int) int {
 	if once() {
 		return proof
@@ -24,12 +26,13 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// medianRatio returns the median of the ratios of the same rounds.
+// medianRatio returns the median of a[i]/b[i], where i is the number of a round.
 func medianRatio(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x / y })
 }
 
-// medianDifference returns the median of the differences of the same rounds.
+// medianDifference returns the median of a[i]-b[i], where i is the number of a
+// round.
 func medianDifference(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x - y })
 }
@@ -42,14 +45,14 @@ func medianOf(a, b []float64, compare func(x, y float64) float64) float64 {
 	return median(out)
 }
 
-// quantile returns the value in nanoseconds that the given share of the sorted
-// values does not exceed.
+// quantile returns the value, in nanoseconds, that the given share (0 to 1) of the
+// sorted values does not exceed.
 func quantile(sorted []time.Duration, share float64) float64 {
 	return float64(sorted[min(int(share*float64(len(sorted))), len(sorted)-1)])
 }
 
-// report reports a row of figures. It hides the time of the benchmark itself, which
-// means nothing.
+// report reports figures, by unit, as a row with the given name. It sets ns/op to
+// 0, because the duration of the benchmark itself has no meaning.
 func report(b *testing.B, name string, figures map[string]float64) {
 	b.Helper()
 	b.Run(name, func(b *testing.B) {

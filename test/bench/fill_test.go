@@ -14,12 +14,12 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// writers is how many objects are written at the same time.
+// writers is the number of concurrent writes to the API server.
 const writers = 32
 
-// fill creates the objects of a cluster on an API server. Pods of cluster.LocalNode
-// are on the node local. The pods exist only as objects; no process stands for
-// them.
+// fill creates the objects of a cluster on an API server. It binds the pods of
+// cluster.LocalNode to the node named local. The pods exist only as objects; no
+// processes run for them.
 func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local string) {
 	b.Helper()
 	ctx := b.Context()
@@ -86,8 +86,9 @@ func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local s
 	})
 }
 
-// storePods writes pods into the storage of the API server. It creates the first
-// one through the API server, and adds the same fields to the others.
+// storePods writes pods directly into the storage of the API server. It creates
+// only the first pod through the API server, and copies the fields that the API
+// server adds to the other pods.
 func storePods(b *testing.B, server *kube.Server, c client.Client, pods iter.Seq[*corev1.Pod]) {
 	b.Helper()
 	next, stop := iter.Pull(pods)

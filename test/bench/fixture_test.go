@@ -22,7 +22,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is one node of a large cluster.
+// fixture is one node of a large cluster, with its tree and its rules.
 type fixture struct {
 	b       *testing.B
 	lab     *lab.Lab
@@ -32,11 +32,11 @@ type fixture struct {
 	snapshot *policy.Snapshot
 	compiler *compile.Compiler
 	builder  *build.Builder
-	// state is the path of the state directory, which contains the tree of the
-	// cluster.
+	// state is the path of the state directory. It contains the node's tree.
 	state string
 	tree  *tree.Tree
-	// generation contains the pods that are isolated.
+	// generation lists the isolated pods of the tree, from which the rules are
+	// created.
 	generation  engine.Generation
 	config      ruleset.Config
 	connections *timo.Conn
@@ -83,7 +83,7 @@ func newFixture(b *testing.B) *fixture {
 	return s
 }
 
-// publish compiles the cluster for the node and publishes the tree.
+// publish compiles the policies of the cluster for the node and publishes the tree.
 func (s *fixture) publish() {
 	s.b.Helper()
 	s.snapshot = policy.NewSnapshot()
@@ -134,7 +134,7 @@ func (s *fixture) inNode(call func() error) {
 	}
 }
 
-// install installs the rules with one queue.
+// install installs the rules on the node with a single queue.
 func (s *fixture) install(queue uint16) {
 	s.b.Helper()
 	s.inNode(func() error {
@@ -178,7 +178,7 @@ func (s *fixture) swallow(host *lab.Host) {
 	}
 }
 
-// settled waits until a queue is empty.
+// settled waits until no packet waits in a queue.
 func (s *fixture) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(timeout)
@@ -191,7 +191,8 @@ func (s *fixture) settled(queue uint16) {
 			return err
 		})
 		for line := range strings.Lines(string(text)) {
-			// The columns are the queue, the port ID, and the number of waiting packets.
+			// The first three columns are the queue number, the port ID, and the number
+			// of waiting packets.
 			f := strings.Fields(line)
 			if len(f) > 2 && f[0] == strconv.Itoa(int(queue)) && f[2] == "0" {
 				return

@@ -22,17 +22,20 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// settle is how long an agent is left alone before its memory is read. In that time
-// the Go runtime returns the memory that the start needed.
+// settle is the time that an agent is left idle before its memory is measured. In
+// this time, the Go runtime returns the memory to the system that the agent needed
+// only for its start.
 const settle = 20 * time.Second
 
-// agentReady is how long an agent may take to read a cluster.
+// agentReady limits the time that an agent may take to read all objects of a
+// cluster.
 const agentReady = 5 * time.Minute
 
 // BenchmarkAgentMemory measures the resident memory of an agent's process on a real
-// API server, with no pods and with many pods of about 6 KiB. above is what the
-// cluster adds. peak is the maximum, which the start needs. start is the time until
-// the agent has published.
+// API server, first without pods and then with many pods of about 6 KiB each. The
+// figure above is the additional memory with pods. The figure peak is the maximum,
+// which occurs during the start. The figure start is the time until the agent has
+// published its first tree.
 func BenchmarkAgentMemory(b *testing.B) {
 	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}
 	if once() {
@@ -65,8 +68,8 @@ func BenchmarkAgentMemory(b *testing.B) {
 	}
 }
 
-// buildProgram builds sluice. It is static, because the container of a node contains
-// nothing else.
+// buildProgram builds sluice as a static binary, because the container of a node
+// contains no libraries. It returns the path of the binary.
 func buildProgram(b *testing.B) string {
 	b.Helper()
 	ctrllog.SetLogger(logr.Discard())
@@ -91,14 +94,14 @@ func startServer(b *testing.B) *kube.Server {
 	return server
 }
 
-// agentProcess is a `sluice agent` for cluster.LocalNode.
+// agentProcess is a running `sluice agent` for cluster.LocalNode.
 type agentProcess struct {
 	*process.Process
 	b       *testing.B
 	metrics string
 }
 
-// newAgent starts an agent and waits until it has published.
+// newAgent starts an agent and waits until the agent has published a tree.
 func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
 	health := kube.FreeAddress(b)
@@ -119,7 +122,8 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	return a
 }
 
-// settled returns the resident memory in bytes after a pause, and its maximum.
+// settled leaves the agent idle for some time. It then returns the current and the
+// maximum size of the agent's resident memory, in bytes.
 func (a *agentProcess) settled() (resident, peak float64) {
 	a.b.Helper()
 	if !once() {

@@ -25,20 +25,23 @@ import (
 
 const (
 	// openConnections is the number of connections that the node tracks. changing is
-	// how many of them a change of the policy concerns.
+	// the number of these connections whose verdict the changed policy affects.
 	openConnections = 100000
 	changing        = 1000
-	// probePort is the UDP port that is alternately allowed and denied.
+	// probePort is the UDP port to which the policy alternately allows and denies
+	// connections.
 	probePort = 7777
-	// timeout is how long a generation may take to have an effect.
+	// timeout limits the time until a generation has an effect.
 	timeout = 10 * time.Second
 )
 
 // BenchmarkRevoke measures how long a change of one policy takes while the node
-// tracks 100,000 connections of isolated pods, 1,000 of which change. Both times
-// start when the symlink is renamed. One ends with the first verdict by the new
-// tree, seen by 5,000 datagrams a second, each of a new flow. The other ends with
-// the acknowledgement that every connection was re-evaluated.
+// tracks 100,000 connections of isolated pods. The change affects 1,000 of these
+// connections. Both measured times start when the symlink to the tree is renamed.
+// The first time ends with the first verdict of the new tree; to detect this
+// verdict, the benchmark sends 5,000 datagrams a second, each in a new flow. The
+// second time ends with the acknowledgement, when all connections were
+// re-evaluated.
 func BenchmarkRevoke(b *testing.B) {
 	r := newRevocation(b)
 	var verdicts, acknowledgements []time.Duration
@@ -62,15 +65,16 @@ func BenchmarkRevoke(b *testing.B) {
 	}
 }
 
-// revocation is a node with a running engine, and a client whose connections to a
-// server a policy alternately allows and denies.
+// revocation is a node with a running engine, a client, and a server. A policy
+// alternately allows and denies the connections from the client to the server.
 type revocation struct {
 	*fixture
 	policy     *networkingv1.NetworkPolicy
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is when the first datagram arrived since first was 0, a result of now.
+	// first is the arrival time of the first datagram since first was set to 0. It is
+	// a value of now, in nanoseconds.
 	first atomic.Int64
 }
 
@@ -84,7 +88,8 @@ func newRevocation(b *testing.B) *revocation {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// Old probes are deleted soon, so that each probe is a new flow.
+	// Let connection tracking entries expire after 2 s, so that each probe is a new
+	// flow.
 	if err := r.node.Sysctl("net/netfilter/nf_conntrack_udp_timeout", "2"); err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +105,7 @@ func newRevocation(b *testing.B) *revocation {
 	return r
 }
 
-// allowProbes returns the policy that is added and removed.
+// allowProbes returns the policy that change adds and removes.
 func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy {
 	r.b.Helper()
 	pod, ok := r.snapshot.Owner(server)
@@ -119,7 +124,7 @@ func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy 
 	}
 }
 
-// listen records when the first datagram arrives.
+// listen stores the arrival time of the first datagram in r.first.
 func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	r.b.Helper()
 	var conn *net.UDPConn
@@ -142,8 +147,9 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	}()
 }
 
-// open fills the connection tracking of the node with flows of its isolated pods,
-// half of which a rule allows, and with flows to the port that changes.
+// open fills the connection tracking table of the node with flows of its isolated
+// pods. A rule allows half of these flows. open also adds flows to probePort, whose
+// verdict changes.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()
 	const hour = 3600
@@ -169,9 +175,10 @@ func (r *revocation) open(ends tcpConfig) {
 	}
 }
 
-// change publishes a tree with or without the policy. It returns the times from the
-// rename of the symlink to the first datagram, if the policy allows it, and to the
-// acknowledgement.
+// change publishes a tree with the policy if allowed is true, and without it
+// otherwise. It returns two times, both measured from the rename of the symlink:
+// the time until the first datagram arrives, which is meaningful only if allowed is
+// true, and the time until the acknowledgement.
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
@@ -191,7 +198,7 @@ func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duratio
 		r.b.Fatal(err)
 	}
 	r.engine.send(engineRequest{r.generation})
-	// Send no more datagrams than needed, because each opens a connection.
+	// Send few datagrams at a time, because each one opens a connection.
 	for allowed && r.first.Load() == 0 {
 		if now()-begin > timeout {
 			r.b.Fatalf("generation %d: no datagram came within %s", r.generation, timeout)
@@ -203,8 +210,8 @@ func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duratio
 	return time.Duration(r.first.Load()) - begin, done.At - begin
 }
 
-// write writes the tree of this generation and a symlink to it, which only needs to
-// be renamed.
+// write writes the tree of the current generation and a symlink to the tree. To
+// publish the tree, the caller only needs to rename the symlink.
 func (r *revocation) write() (link string) {
 	r.b.Helper()
 	dir := filepath.Join(r.state, "tree")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendConfig contains the flows of datagrams. The host need not have their source
-// addresses.
+// sendConfig contains the flows whose datagrams the child sends. The host need not
+// have the source addresses.
 type sendConfig struct{ Flows []udpFlow }
 
 type udpFlow struct {
@@ -21,13 +21,14 @@ type udpFlow struct {
 	DstPort  uint16
 }
 
-// sendRequest requests datagrams. Each is the first one of a new flow.
+// sendRequest requests datagrams. Each datagram is the first packet of a new flow.
 type sendRequest struct {
 	Count int
-	// PerSecond is the rate. 0 means as fast as possible.
+	// PerSecond is the number of datagrams per second. 0 means as many as possible.
 	PerSecond int
-	// Random sends datagrams independently of each other, as many senders do (a
-	// Poisson process), instead of at even intervals.
+	// Random means that the times between datagrams are random, as if many
+	// independent senders sent them (a Poisson process). Otherwise these times are
+	// equal.
 	Random bool
 }
 
@@ -47,12 +48,14 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&config); err != nil {
 		return err
 	}
-	// With IPPROTO_RAW the sender provides the IP header (raw(7)).
+	// With IPPROTO_RAW, the sender provides the IP header itself (raw(7)), including
+	// the source address.
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return fmt.Errorf("opening raw socket: %w", err)
 	}
-	// Let timers be exact to the nanosecond (prctl(2)).
+	// Set the timer slack of the thread to one nanosecond, so that sleeps end on time
+	// (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("setting timer slack: %w", err)
 	}
@@ -87,7 +90,7 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// waitUntil suspends the thread until a time.
+// waitUntil suspends the thread until time t.
 func waitUntil(t time.Time) {
 	if d := time.Until(t); d > 0 {
 		pause := unix.NsecToTimespec(int64(d))
@@ -95,7 +98,7 @@ func waitUntil(t time.Time) {
 	}
 }
 
-// send sends the datagram with a number.
+// send sends the datagram with the given number.
 func send(fd int, flows []udpFlow, number int) error {
 	f := flows[number%len(flows)]
 	var data [datagramSize]byte

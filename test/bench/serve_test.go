@@ -21,20 +21,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// The roles that serve a queue.
+// The roles of processes that serve a queue.
 const (
-	// worker is a worker of dataplane/queue with a compiled tree.
+	// worker runs a worker of dataplane/queue with a compiled tree.
 	worker = "worker"
-	// profiledWorker is a worker that records all its allocations.
+	// profiledWorker runs a worker and records all its allocations.
 	profiledWorker = "profiled-worker"
-	// bareLoop uses the same system calls as a worker. It accepts every packet, reads
-	// nothing of it and allocates nothing.
+	// bareLoop makes the same system calls as a worker and accepts every packet. It
+	// does not read the packets and allocates no memory.
 	bareLoop = "bare-loop"
-	// plainLoop is go-nfqueue as in its documentation. It accepts every packet.
+	// plainLoop uses the library go-nfqueue as its documentation shows, and accepts
+	// every packet.
 	plainLoop = "plain-loop"
 )
 
-// Settings that all of them share. They are those of dataplane/queue.
+// These settings are the same in all roles. dataplane/queue uses the same values.
 const (
 	copyRange     = 256
 	maxWaiting    = 8192
@@ -47,19 +48,20 @@ type serveConfig struct {
 	Mask     uint32
 }
 
-// usage is what a server has used since its start.
+// usage contains the resources that a server has used since its start.
 type usage struct {
 	Verdicts uint64
-	// CPU is the user and system time of all threads.
+	// CPU is the sum of the user time and the system time of all threads.
 	CPU time.Duration
-	// Allocations is the count of the Go runtime.
+	// Allocations is the number of allocations that the Go runtime has counted.
 	Allocations uint64
-	// AllocatedBy counts allocations by the module that made them, if they are
-	// recorded.
+	// AllocatedBy contains the number of allocations by the module that made them. It
+	// is set only by profiledWorker.
 	AllocatedBy map[string]int64
 }
 
-// serveRole replies to every request with the usage so far.
+// serveRole returns a role that replies to every request with the usage since the
+// start.
 func serveRole(serve func(serveConfig) (verdicts func() uint64, err error)) role {
 	return func(in *json.Decoder, out *json.Encoder) error {
 		var config serveConfig
@@ -148,7 +150,7 @@ func servePlain(config serveConfig) (func() uint64, error) {
 	return verdicts.Load, err
 }
 
-// prepare sets the buffer and the timeout that the socket of a worker has.
+// prepare sets the receive buffer and the timeout of a socket as a worker does.
 func prepare(c *netlink.Conn) error {
 	if err := c.SetOption(netlink.NoENOBUFS, true); err != nil {
 		return err
@@ -167,15 +169,15 @@ func prepare(c *netlink.Conn) error {
 const (
 	batchSize   = 64
 	messageSize = 2048
-	// A netlink header, struct nfgenmsg, and one attribute with struct
-	// nfqnl_msg_verdict_hdr.
+	// verdictSize is the size of a verdict message: a netlink header, struct
+	// nfgenmsg, and one attribute with struct nfqnl_msg_verdict_hdr.
 	verdictSize = 16 + 4 + 4 + 8
-	// numberOffset is the offset of the packet ID in a message. The kernel puts
-	// struct nfqnl_msg_packet_hdr first.
+	// numberOffset is the offset of the packet ID in a message from the kernel. The
+	// packet ID is in struct nfqnl_msg_packet_hdr, which is the first attribute.
 	numberOffset = 16 + 4 + 4
 )
 
-// bare is the bare loop: only the socket calls of dataplane/queue.
+// bare implements bareLoop. It makes only the socket calls of dataplane/queue.
 type bare struct {
 	raw      syscall.RawConn
 	verdicts atomic.Uint64
@@ -187,7 +189,7 @@ type bare struct {
 	failed   bool
 }
 
-// mmsghdr is struct mmsghdr of recvmmsg(2).
+// mmsghdr has the layout of struct mmsghdr in recvmmsg(2).
 type mmsghdr struct {
 	header unix.Msghdr
 	length uint32
@@ -263,7 +265,7 @@ const (
 	commandBind      = 1
 )
 
-// bind binds a queue to a socket, with the settings of a worker.
+// bind binds a socket to a queue with the settings of a worker.
 func bind(c *netlink.Conn, number uint16) error {
 	word := func(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 	for _, attributes := range [][]netlink.Attribute{

@@ -14,14 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the ends of connections. The ports are used in turn, so that
-// there are enough pairs of ports for a run.
+// tcpConfig contains the addresses of client and server and the server's ports. A
+// run opens more connections than one server port has client ports, so the ports
+// are used in turn.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16
 }
 
-// acceptRole accepts connections, reads a byte of each and closes it.
+// acceptRole accepts connections, reads one byte from each, and closes the
+// connection.
 func acceptRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -35,9 +37,10 @@ func acceptRole(in *json.Decoder, out *json.Encoder) error {
 		if err := unix.Bind(fd, sockaddr(config.Server, config.FirstPort+i)); err != nil {
 			return fmt.Errorf("binding port %d: %w", config.FirstPort+i, err)
 		}
-		// Accepted sockets have the same limit. If the byte overtakes the last packet
-		// of the handshake on another processor, the kernel sometimes resets the client
-		// and keeps the end of the server, which then receives nothing.
+		// Accepted sockets inherit this receive timeout. They need it because the
+		// client's byte can overtake the last packet of the handshake on another
+		// processor. The kernel then sometimes resets the client but keeps the server's
+		// socket, which would wait for data forever.
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
 			return fmt.Errorf("setting SO_RCVTIMEO: %w", err)
 		}
@@ -64,8 +67,8 @@ func acceptAll(listener int) {
 	}
 }
 
-// connectRequest requests connections: as many as Parallel threads can open in a
-// time, or Count connections at a rate per second.
+// connectRequest requests new connections: either as many as Parallel threads can
+// open during For, or Count connections at PerSecond connections per second.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration
@@ -76,17 +79,18 @@ type connectRequest struct {
 
 type connected struct {
 	Connections int64
-	// Reset is the number of connections that were reset before their end.
+	// Reset is the number of connections that were reset before they were complete.
 	Reset int64
 	Took  time.Duration
-	// Latencies are the sorted times that connect(2) took. They are only set for
-	// requests with a rate.
+	// Latencies contains the durations of connect(2), sorted. It is set only for
+	// requests with PerSecond.
 	Latencies []time.Duration
 }
 
-// connectRole opens connections: connect, one byte, close. The server closes first
-// and then the client resets the connection, so that neither end has any state left
-// that could affect the next connection between the same ports.
+// connectRole opens connections, transfers one byte over each, and closes them. The
+// server closes first, and the client then resets the connection. Neither end
+// therefore keeps any state that could affect the next connection between the same
+// ports.
 func connectRole(in *json.Decoder, out *json.Encoder) error {
 	c := &connector{}
 	if err := in.Decode(&c.config); err != nil {
@@ -164,14 +168,15 @@ func (c *connector) pace(r connectRequest) (connected, error) {
 	return out, nil
 }
 
-// connect opens one connection and returns the time until it was established.
+// connect opens one connection and returns the duration of connect(2).
 func (c *connector) connect() (time.Duration, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, fmt.Errorf("opening socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// The kernel chooses the port when the destination is known.
+	// Let the kernel choose the source port in connect(2), when it has the
+	// destination, instead of in bind(2).
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}

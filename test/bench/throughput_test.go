@@ -13,21 +13,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// streamRequest requests one stream of large writes. The receiver replies with the
-// number of bytes.
+// streamRequest requests a stream of large writes for a duration. The receiver
+// replies with the number of received bytes.
 type streamRequest struct{ For time.Duration }
 
 type streamed struct {
 	Bytes int64
 	Took  time.Duration
-	// CPU is the processor time of this end.
+	// CPU is the processor time that this end of the stream has used.
 	CPU time.Duration
 }
 
 const chunk = 256 << 10
 
-// sinkRole receives streams and replies with the size and the time of each, from
-// the first byte to the last.
+// sinkRole receives streams. For each stream, it replies with the number of bytes
+// and the time between the first and the last byte.
 func sinkRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -75,7 +75,7 @@ func sinkRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// sourceRole sends streams.
+// sourceRole sends the requested streams.
 func sourceRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -123,7 +123,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
 		return s, fmt.Errorf("shutting down: %w", err)
 	}
-	// The receiver closes the connection when it has received everything.
+	// Wait until the receiver has received everything and closes the connection.
 	if _, err := unix.Read(fd, buffer); err != nil {
 		return s, fmt.Errorf("waiting for the end: %w", err)
 	}
@@ -133,10 +133,12 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 }
 
 // BenchmarkThroughput measures one accepted TCP stream to an isolated pod. It
-// compares the stream with the same path without any table, where connections are
-// not even tracked, and with a table of one rule that makes the kernel track them,
-// as on every node with Services. The CPU time of both ends contains the work of the
-// kernel on the path. It is more stable than the throughput on a busy machine.
+// compares the stream with two others on the same path. The first has no table, so
+// the kernel does not even track connections. The second has a table with one rule
+// that makes the kernel track connections, as on every node with Services. The
+// benchmark also reports the processor time of both ends, which includes the
+// kernel's work on the path. On a busy machine, this time is more stable than the
+// throughput.
 func BenchmarkThroughput(b *testing.B) {
 	s := newFixture(b)
 	config := s.allowedTCP()
@@ -184,8 +186,8 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// track adds or removes a table with one rule, which matches on the state of
-// connections.
+// track adds a table with one rule that matches on the state of connections, which
+// makes the kernel track connections. If wanted is false, track removes the table.
 func track(wanted bool) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -8,11 +8,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// BenchmarkVerdict measures the CPU time of a verdict. A worker decodes the packet,
-// evaluates it with a tree of 10,000 pods and 1,000 policies, and marks it. It is
-// compared with a bare loop that accepts everything by the same system calls, and
-// with unmodified go-nfqueue. Each packet is the first one of a UDP connection that
-// the policies allow, so that the kernel has the same work in all three cases.
+// BenchmarkVerdict measures the processor time of a verdict. A worker decodes a
+// packet, evaluates it with a tree of 10,000 pods and 1,000 policies, and sets its
+// mark. The benchmark compares the worker with a bare loop, which makes the same
+// system calls and accepts every packet, and with unmodified go-nfqueue. Each
+// packet is the first packet of a UDP connection that the policies allow, so that
+// the kernel does the same work in all three cases.
 func BenchmarkVerdict(b *testing.B) {
 	s := newFixture(b)
 	client, err := s.node.AddPod("client")
@@ -53,7 +54,7 @@ type load struct {
 	rounds int
 }
 
-// allowedUDP returns UDP flows of isolated pods that a rule allows.
+// allowedUDP returns UDP flows that a rule allows, with an isolated pod at one end.
 func (s *fixture) allowedUDP() []udpFlow {
 	s.b.Helper()
 	seen := map[udpFlow]bool{}
@@ -72,7 +73,8 @@ func (s *fixture) allowedUDP() []udpFlow {
 	return flows
 }
 
-// run lets one server serve its queue and returns what it used.
+// run sends packets to the queue of one server and returns the resources that the
+// server has used for them.
 func (v *verdicts) run(s server, r sendRequest) usage {
 	v.b.Helper()
 	v.install(s.queue)
@@ -96,7 +98,8 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 	}
 }
 
-// ownAllocations returns the allocations of a worker per packet, by module.
+// ownAllocations returns the number of allocations per packet of a worker, by
+// module.
 func (v *verdicts) ownAllocations() map[string]float64 {
 	v.b.Helper()
 	profiled := v.servers[len(v.servers)-1]
@@ -111,10 +114,11 @@ func (v *verdicts) ownAllocations() map[string]float64 {
 
 func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
 	cost, allocations := map[string][]float64{}, map[string][]float64{}
-	// The first round warms up.
+	// Discard the first round, which warms up caches.
 	for round := range l.rounds + 1 {
 		for i := range 3 {
-			// Each server is first, second and third equally often.
+			// Rotate the order, so that each server runs first, second and third equally
+			// often.
 			s := v.servers[(round+i)%3]
 			u := v.run(s, l.send)
 			if round > 0 {

@@ -1,7 +1,7 @@
 // Package cluster generates the API objects of clusters for tests and benchmarks.
-// Realistic generates a large cluster that resembles those in production. Random
-// generates a small one in which names, labels and addresses often collide. Both
-// always generate the same objects from the same seed.
+// Realistic generates a large cluster that resembles production clusters. Random
+// generates a small cluster in which names, labels and addresses often collide. The
+// same seed always generates the same objects.
 package cluster
 
 import (
@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Objects are the objects that verdicts depend on. They are never changed in
-// place: a change replaces an object with a changed copy.
+// Objects contains the objects that verdicts depend on. The objects are never
+// modified in place: a change replaces an object with a modified copy.
 type Objects struct {
 	Namespaces []*corev1.Namespace
 	Nodes      []*corev1.Node
@@ -24,15 +24,15 @@ type Objects struct {
 	Policies   []*networkingv1.NetworkPolicy
 }
 
-// Change is one event of a watch.
+// Change represents one event of a watch.
 type Change struct {
-	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy in its new state, or
-	// in its last state if Deleted.
+	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy. It has the state after
+	// the change, or the last state before the deletion if Deleted is true.
 	Object  metav1.Object
 	Deleted bool
 }
 
-// Apply applies a change. Copies of o that were made before do not change.
+// Apply applies a change to o. It does not affect earlier copies of o.
 func (o *Objects) Apply(c Change) {
 	switch object := c.Object.(type) {
 	case *corev1.Namespace:
@@ -46,8 +46,8 @@ func (o *Objects) Apply(c Change) {
 	}
 }
 
-// Created returns a change for every object: namespaces, then nodes, pods and
-// policies.
+// Created returns a change for the creation of every object: namespaces first, then
+// nodes, pods and policies.
 func (o *Objects) Created() []Change {
 	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies))
 	for _, object := range o.Namespaces {
@@ -84,8 +84,8 @@ func (o *Objects) String() string {
 	return lines.String()
 }
 
-// String returns the change in one line: "delete" and the name of the object, or
-// "set" and the object as JSON.
+// String returns the change in one line: "delete" and the object's name, or "set"
+// and the object as JSON.
 func (c Change) String() string {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", c.Object), "*v1.")
 	if c.Deleted {

@@ -17,15 +17,15 @@ import (
 )
 
 // Choose returns a number from 0 to n-1, where n > 0. Random makes every choice
-// with it, and smaller numbers give simpler clusters. A property test that
-// shrinks its numbers therefore ends with a small example. Both rapid.IntRange
-// and rand.IntN can implement it.
+// with this function. Smaller numbers lead to simpler clusters, so a property test
+// that shrinks the numbers finds a small example. rapid.IntRange and rand.IntN can
+// both implement Choose.
 type Choose func(n int) int
 
-// Random is a small cluster in which many objects share few names, labels and
-// addresses. It has unusual objects as well: hostNetwork pods and finished pods,
-// pods in namespaces that do not exist, pods that share an address or have none,
-// and policies that the API server would reject.
+// Random is a small cluster in which many objects share a few names, labels and
+// addresses. It also contains unusual objects: hostNetwork pods, finished pods,
+// pods in namespaces that do not exist, pods that share an address, pods without an
+// address, and policies that the API server would reject.
 type Random struct {
 	Objects
 	choose Choose
@@ -55,8 +55,8 @@ func NewRandom(choose Choose) *Random {
 	return r
 }
 
-// NodeNames returns the nodes that pods can be bound to. The last is "", the node
-// of pods that are not bound.
+// NodeNames returns the names of the nodes to which pods can be bound. The last
+// name is "", which is the node name of pods that are not bound.
 func NodeNames() []string { return slices.Clone(nodeNames) }
 
 var (
@@ -70,8 +70,9 @@ var (
 	labelKeys      = []string{"app", "tier", "example.com/zone"}
 	labelValues    = []string{"a", "b", ""}
 	phases         = []corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}
-	// Pods have the addresses 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. Hosts
-	// have other addresses, except the last of each list.
+	// The addresses of pods are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. The
+	// addresses of hosts are different, except for the last one in each list, which a
+	// pod can have too.
 	hosts4   = []string{"192.168.0.1", "192.168.0.2", "192.168.0.3", "10.0.0.8"}
 	hosts6   = []string{"fd01::1", "fd01::2", "fd01::3", "fd00::8"}
 	outside4 = []string{"10.0.0.9", "8.8.8.8", "192.168.0.9", "0.0.0.0", "255.255.255.255"}
@@ -84,12 +85,14 @@ func (r *Random) seldom() bool { return r.choose(8) == 7 }
 
 func pick[T any](choose Choose, list []T) T { return list[choose(len(list))] }
 
-// podKey returns one of few names, so that pods often have the same name.
+// podKey returns a random namespace and name for a pod. The choice is small, so
+// that pods often have the same name.
 func (r *Random) podKey() (namespace, name string) {
 	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
 }
 
-// policyKey returns the name of a policy, mostly in a namespace that has pods.
+// policyKey returns a random namespace and name for a policy. The namespace usually
+// contains pods.
 func (r *Random) policyKey() (namespace, name string) {
 	namespace, name = pick(r.choose, namespaceNames), pick(r.choose, policyNames)
 	if len(r.Pods) > 0 && r.often() {
@@ -110,7 +113,7 @@ func (r *Random) labels() map[string]string {
 
 func (r *Random) namespace(name string) *corev1.Namespace {
 	labels := r.labels()
-	if r.half() { // the label that the API server adds
+	if r.half() { // The API server adds this label.
 		labels[corev1.LabelMetadataName] = name
 	}
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
@@ -131,8 +134,8 @@ func (r *Random) node(name string) *corev1.Node {
 	return node
 }
 
-// pod returns a new pod. Its creation time is one of three, so that pods are often
-// equally old.
+// pod returns a new pod. Its creation time is one of three times, so that pods are
+// often equally old.
 func (r *Random) pod(namespace, name string) *corev1.Pod {
 	r.now++
 	pod := &corev1.Pod{
@@ -181,8 +184,8 @@ func (r *Random) containerPorts() []corev1.ContainerPort {
 	return ports
 }
 
-// setAddresses sets the addresses of a pod: one of each family, one of either
-// family, or none.
+// setAddresses sets the addresses of a pod: one IPv4 and one IPv6 address, only one
+// of the two, or none.
 func (r *Random) setAddresses(pod *corev1.Pod) {
 	pod.Status.PodIP, pod.Status.PodIPs, pod.Status.HostIP, pod.Status.HostIPs = "", nil, "", nil
 	four, six := fmt.Sprintf("10.0.0.%d", 1+r.choose(8)), fmt.Sprintf("fd00::%d", 1+r.choose(8))
@@ -211,7 +214,8 @@ func (r *Random) setAddresses(pod *corev1.Pod) {
 	}
 }
 
-// Flow returns a flow of an IP family, 4 or 6, mostly between addresses of pods.
+// Flow returns a random flow of IP family 4 or 6. Most flows are between addresses
+// of pods.
 func (r *Random) Flow(family int) flow.Flow {
 	f := flow.Flow{
 		Src: r.address(family), Dst: r.address(family),
@@ -249,7 +253,7 @@ func (r *Random) address(family int) netip.Addr {
 	return netip.MustParseAddr(pick(r.choose, used))
 }
 
-// policy returns a new policy. One in eight is invalid.
+// policy returns a random new policy. One policy in eight is invalid.
 func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -277,7 +281,7 @@ func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	return policy
 }
 
-// Seeded returns a random source of choices. The same seed leads to the same
+// Seeded returns a Choose function. Functions with the same seed make the same
 // choices.
 func Seeded(seed uint64) Choose {
 	return rand.New(rand.NewPCG(seed, 0)).IntN

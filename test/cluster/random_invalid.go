@@ -54,7 +54,8 @@ func invalidPorts() []networkingv1.NetworkPolicyPort {
 	}
 }
 
-// invalidate adds one part to a policy that the API server would reject.
+// invalidate adds a part to a policy, such as a peer or a port, that the API server
+// would reject.
 func (r *Random) invalidate(policy *networkingv1.NetworkPolicy) {
 	requirement := pick(r.choose, invalidRequirements)
 	peer := networkingv1.NetworkPolicyPeer{}

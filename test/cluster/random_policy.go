@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// cidrs contain or adjoin each other and contain the addresses of pods and hosts.
-// Some have host bits.
+// cidrs contains blocks that contain each other or adjoin each other. They contain
+// the addresses of pods and hosts. Some blocks have host bits, such as 10.0.0.3/30.
 var cidrs = []string{
 	"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/29", "10.0.0.4/30", "10.0.0.5/32", "10.0.0.3/30", "10.0.0.0/31",
 	"192.168.0.0/16", "192.168.0.2/32", "8.8.8.8/32", "0.0.0.0/1", "255.255.255.255/32",
@@ -49,8 +49,8 @@ func (r *Random) expression() metav1.LabelSelectorRequirement {
 	return expression
 }
 
-// namespaceSelector returns a selector that sometimes selects a namespace by name,
-// as many policies do.
+// namespaceSelector returns a random selector. It sometimes selects one namespace
+// by its name label, as many policies do.
 func (r *Random) namespaceSelector() metav1.LabelSelector {
 	if r.seldom() {
 		return metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: pick(r.choose, namespaceNames)}}
@@ -58,8 +58,9 @@ func (r *Random) namespaceSelector() metav1.LabelSelector {
 	return r.selector()
 }
 
-// rule returns the ports and the peers of a rule. One rule in four has a named
-// port and an ipBlock, so that the pods in the block resolve the name.
+// rule returns the ports and the peers of a random rule. One rule in four has both
+// a named port and an ipBlock, so that the name is resolved for the pods in the
+// block.
 func (r *Random) rule() ([]networkingv1.NetworkPolicyPort, []networkingv1.NetworkPolicyPeer) {
 	ports, peers := r.ports(), r.peers()
 	if r.choose(4) == 3 {

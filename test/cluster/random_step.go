@@ -5,9 +5,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Step applies a random event to the cluster and returns its changes: mostly one,
-// two if an address moves from one pod to another, or none if the cluster has no
-// object for the event.
+// Step applies a random event to the cluster and returns the changes. There is
+// usually one change. There are two if an address moves from one pod to another,
+// and none if the cluster has no object to which the event applies.
 func (r *Random) Step() []Change {
 	changes := r.next()
 	for _, c := range changes {
@@ -47,7 +47,7 @@ func (r *Random) next() []Change {
 	case 14:
 		return r.changePod(func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports = r.containerPorts() })
 	default:
-		return r.changePod(func(*corev1.Pod) {}) // the same state again
+		return r.changePod(func(*corev1.Pod) {}) // The pod stays in the same state.
 	}
 }
 
@@ -78,8 +78,9 @@ func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
 	return []Change{{Object: namespace}}
 }
 
-// moveAddresses deletes one pod and assigns its addresses to another, in either
-// order. A watch can deliver both.
+// moveAddresses deletes one pod and assigns its addresses to another pod. The
+// deletion is the first or the second change, because a watch can deliver both
+// orders.
 func (r *Random) moveAddresses() []Change {
 	if len(r.Pods) < 2 {
 		return nil

@@ -14,29 +14,31 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// LocalNode is the node for which benchmarks compile.
+// LocalNode is the node whose trees the benchmarks compile.
 const LocalNode = "node-0"
 
-// LocalPods is the number of pods on LocalNode. The default limit of the kubelet
-// is 110, and the largest limit in common use is 250.
+// LocalPods is the number of pods on LocalNode. The kubelet allows 110 pods per
+// node by default; the largest limit in common use is 250.
 const LocalPods = 250
 
 // Size is the size of a realistic cluster.
 type Size struct {
-	// Pods does not count the hostNetwork pod that every node has.
+	// Pods is the number of pods without the hostNetwork pods. Every node runs one
+	// hostNetwork pod in addition.
 	Pods, Policies int
-	// Nodes is one for every LocalPods pods if it is 0.
+	// Nodes is the number of nodes. 0 means one node for every LocalPods pods.
 	Nodes int
-	// DualStack adds an IPv6 address to every pod and node.
+	// DualStack adds an IPv6 address to each pod and node.
 	DualStack bool
 }
 
-// Realistic is a large cluster that many teams share. Teams own namespaces. A
-// namespace has deployments of a few replicas in tiers: web, api, worker, cache
-// and db. The replicas are spread over the nodes, with LocalPods of them on
-// LocalNode. The namespaces kube-system, ingress and monitoring have the DNS
-// servers, the ingress controllers and the scrapers. Pods are generated only
-// while Pods is iterated over, so a large cluster uses little memory.
+// Realistic is a large cluster that many teams share. Each team owns namespaces.
+// Each of these namespaces contains deployments with a few replicas in the tiers
+// web, api, worker, cache and db. The replicas are spread over the nodes; LocalNode
+// runs LocalPods of them. The namespaces kube-system, ingress and monitoring
+// contain the DNS servers, the ingress controllers and the scrapers. To save
+// memory, the method Pods generates each pod only when the iteration reaches the
+// pod.
 type Realistic struct {
 	size        Size
 	seed        uint64
@@ -49,7 +51,7 @@ type Realistic struct {
 type namespace struct {
 	name   string
 	labels map[string]string
-	// Its deployments are deployments[first:last].
+	// The namespace contains deployments[first:last].
 	first, last int
 }
 
@@ -57,11 +59,12 @@ type deployment struct {
 	namespace int
 	app, tier string
 	hash      string
-	// Its pods have the indexes first to last-1.
+	// The deployment's pods have the indexes first to last-1.
 	first, last int
 }
 
-// The namespaces that every cluster has come before those of the teams.
+// The system namespaces, which every cluster contains. They precede the namespaces
+// of the teams.
 const (
 	kubeSystem = iota
 	ingress
@@ -71,7 +74,8 @@ const (
 
 var (
 	tiers = []string{"web", "api", "worker", "cache", "db"}
-	// tierPorts are the ports of a tier, in addition to the port for metrics.
+	// tierPorts contains the container port of each tier. Each pod also has a port
+	// for metrics.
 	tierPorts = map[string]corev1.ContainerPort{
 		"web":        {Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
 		"api":        {Name: "grpc", ContainerPort: 9000, Protocol: corev1.ProtocolTCP},
@@ -83,7 +87,7 @@ var (
 	environments = []string{"prod", "prod", "staging", "dev"}
 )
 
-// NewRealistic plans a cluster. The same arguments give the same cluster.
+// NewRealistic plans a cluster. The same arguments always lead to the same cluster.
 func NewRealistic(seed uint64, size Size) *Realistic {
 	size.Nodes = cmp.Or(size.Nodes, max(1, (size.Pods+LocalPods-1)/LocalPods))
 	r := &Realistic{size: size, seed: seed}
@@ -97,8 +101,8 @@ func NewRealistic(seed uint64, size Size) *Realistic {
 	return r
 }
 
-// planNamespaces plans a namespace for every ten policies, but not more than one
-// for every twenty pods.
+// planNamespaces plans one namespace for every ten policies, but at most one for
+// every twenty pods.
 func (r *Realistic) planNamespaces(random *rand.Rand) {
 	add := func(name string, labels map[string]string) {
 		labels[corev1.LabelMetadataName] = name
@@ -117,7 +121,7 @@ func (r *Realistic) planNamespaces(random *rand.Rand) {
 }
 
 // planDeployments plans the deployments of each namespace. Each system namespace
-// has one pod in 400, but at least two.
+// gets one in 400 pods, but at least two pods.
 func (r *Realistic) planDeployments(random *rand.Rand) {
 	next := 0
 	deploy := func(namespace int, app, tier string, replicas int) {
@@ -179,7 +183,7 @@ func (r *Realistic) Nodes() iter.Seq[*corev1.Node] {
 	}
 }
 
-// Policies returns all policies. The caller must not change them.
+// Policies returns all policies. The caller must not modify them.
 func (r *Realistic) Policies() []*networkingv1.NetworkPolicy { return r.policies }
 
 // Pods yields every pod as a new object.
@@ -200,7 +204,7 @@ func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
 	}
 }
 
-// Objects returns all objects at once.
+// Objects returns all objects of the cluster at once, including all pods.
 func (r *Realistic) Objects() Objects {
 	var objects Objects
 	for ns := range r.Namespaces() {

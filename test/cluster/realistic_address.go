@@ -11,7 +11,7 @@ import (
 
 func nodeName(index int) string { return fmt.Sprintf("node-%d", index) }
 
-// locals returns the number of pods on LocalNode.
+// locals returns the number of pods on LocalNode, without its hostNetwork pod.
 func (r *Realistic) locals() int {
 	if r.size.Nodes == 1 {
 		return r.size.Pods
@@ -19,8 +19,9 @@ func (r *Realistic) locals() int {
 	return min(LocalPods, r.size.Pods)
 }
 
-// localsBefore counts the pods on LocalNode with a smaller index. Their indexes
-// are spread evenly, so that every namespace has some of them.
+// localsBefore returns the number of pods on LocalNode whose index is smaller than
+// the given one. The indexes of these pods are spread evenly, so that every
+// namespace has some pods on LocalNode.
 func (r *Realistic) localsBefore(index int) int { return index * r.locals() / r.size.Pods }
 
 func (r *Realistic) isLocal(index int) bool {

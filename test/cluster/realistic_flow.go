@@ -13,21 +13,22 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// traffic generates flows in one Realistic cluster.
+// traffic generates flows between the pods of a Realistic cluster.
 type traffic struct {
 	*Realistic
 	random *rand.Rand
 	locals []podRef
-	// seen caches the namespaces that the selector of a peer matches.
+	// seen caches the indexes of the namespaces that a peer's selector matches.
 	seen map[*metav1.LabelSelector][]int
 }
 
 type podRef struct{ deployment, index int }
 
-// Flows returns n flows with a pod of LocalNode at one end. A share of hitRatio, 0
-// to 1, matches a rule of a policy that selects that pod. The other flows have
-// random pods and ports, or come from outside. Most of these are denied if the
-// namespace has a policy that denies by default.
+// Flows returns n flows that have a pod of LocalNode at one end. hitRatio, from 0
+// to 1, is the share of flows that match a rule of a policy that selects this pod.
+// The other flows have random pods and ports, or come from outside the cluster.
+// Most of these other flows are denied if the namespace has a policy that denies by
+// default.
 func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	t := &traffic{Realistic: r, random: rand.New(rand.NewPCG(seed, 2)), seen: map[*metav1.LabelSelector][]int{}}
 	for d, dep := range r.deployments {
@@ -41,7 +42,7 @@ func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	for len(flows) < n {
 		local := t.locals[t.random.IntN(len(t.locals))]
 		if t.random.Float64() < hitRatio {
-			for range 16 { // A pod can have no rules, and a rule no peers.
+			for range 16 { // Try again, because a pod may have no rules, or a rule no peers.
 				if f, ok := t.hit(local); ok {
 					flows = append(flows, f)
 					break
@@ -80,7 +81,8 @@ func (t *traffic) hit(local podRef) (flow.Flow, bool) {
 	return t.follow(local, rule.To, rule.Ports, false)
 }
 
-// follow returns a flow that the rule allows.
+// follow returns a flow of the local pod that the rule with these peers and ports
+// allows.
 func (t *traffic) follow(local podRef, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, ingress bool) (flow.Flow, bool) {
 	peer := &peers[t.random.IntN(len(peers))]
 	target := &t.deployments[local.deployment]
@@ -146,7 +148,7 @@ func (t *traffic) miss(local podRef) flow.Flow {
 
 func (t *traffic) ephemeral() uint16 { return uint16(32768 + t.random.IntN(28232)) }
 
-// matching returns a pod that the peer selects.
+// matching returns a pod that the peer selects. It returns false if it finds none.
 func (t *traffic) matching(peer *networkingv1.NetworkPolicyPeer, local podRef) (podRef, bool) {
 	namespaces := []int{t.deployments[local.deployment].namespace}
 	if peer.NamespaceSelector != nil {
@@ -200,7 +202,7 @@ func hasLabels(labels, want map[string]string) bool {
 	return true
 }
 
-// inside returns an address that is in the block and in none of its excepts.
+// inside returns an address in the block that is in none of the block's excepts.
 func (t *traffic) inside(block *networkingv1.IPBlock) netip.Addr {
 	prefix := netip.MustParsePrefix(block.CIDR)
 	for {

@@ -17,8 +17,8 @@ type (
 )
 
 // planPolicies plans the policies of the teams' namespaces, one for each namespace
-// in turn. The first policies of a namespace deny by default, in nine of ten
-// namespaces, and allow DNS and monitoring. The others allow certain connections.
+// in turn. In nine of ten namespaces, the first policies deny by default and then
+// allow DNS and monitoring. All other policies allow certain connections.
 func (r *Realistic) planPolicies(random *rand.Rand) {
 	teams := len(r.namespaces) - systemNamespaces
 	for i := range r.size.Policies {
@@ -27,7 +27,7 @@ func (r *Realistic) planPolicies(random *rand.Rand) {
 	}
 }
 
-// planPolicy returns the policy that a namespace gets in a turn.
+// planPolicy returns the policy number turn of a namespace.
 func (r *Realistic) planPolicy(random *rand.Rand, ns, turn int) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespaces[ns].name}}
 	open := ns%10 == 9
@@ -102,8 +102,8 @@ func (r *Realistic) planAllowance(random *rand.Rand, policy *networkingv1.Networ
 	}
 }
 
-// offices returns one to four ranges outside the cluster, some with an except. One
-// in sixteen is everything except the cluster.
+// offices returns one to four address ranges outside the cluster, some of them with
+// an except. One result in sixteen is everything except the cluster instead.
 func (r *Realistic) offices(random *rand.Rand) peers {
 	var list peers
 	for range 1 + random.IntN(4) {
@@ -146,7 +146,7 @@ func byLabels(namespaces, pods map[string]string) networkingv1.NetworkPolicyPeer
 	return peer
 }
 
-// portList returns the ports with the given names and numbers.
+// portList returns policy ports with the given names and numbers.
 func portList(protocol corev1.Protocol, ports ...any) []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort
 	for _, port := range ports {

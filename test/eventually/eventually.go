@@ -1,6 +1,5 @@
-// Package eventually waits, up to a limit, for conditions that another
-// goroutine, another process or the kernel brings about. Tests use it instead of
-// sleeping.
+// Package eventually waits for a condition that another goroutine, another process
+// or the kernel will fulfill, up to a time limit. Tests use it instead of sleeping.
 package eventually
 
 import (
@@ -11,15 +10,15 @@ import (
 )
 
 const (
-	// Limit is how long True and NoError wait. It is long because tests of other
-	// packages may run on the same machine at the same time.
+	// Limit is the time after which True and NoError fail. It is long because tests
+	// of other packages may run on the same machine at the same time.
 	Limit = time.Minute
 	// Interval is the time between two evaluations of a condition.
 	Interval = 5 * time.Millisecond
 )
 
-// True waits until condition returns true. It fails the test at once when Limit
-// has passed. The description completes the sentence "timed out waiting until".
+// True waits until condition returns true. After Limit, it fails the test at once.
+// The message is "timed out after 1m0s waiting until", followed by the description.
 func True(t testing.TB, description string, condition func() bool) {
 	t.Helper()
 	holds := func(context.Context) error {
@@ -33,8 +32,8 @@ func True(t testing.TB, description string, condition func() bool) {
 	}
 }
 
-// NoError waits until attempt returns nil. When Limit has passed, it fails the
-// test at once with the last error.
+// NoError waits until attempt returns nil. After Limit, it fails the test at once
+// with the last error of attempt.
 func NoError(t testing.TB, attempt func() error) {
 	t.Helper()
 	if err := poll(func(context.Context) error { return attempt() }); err != nil {
@@ -48,9 +47,9 @@ func poll(attempt func(context.Context) error) error {
 	return Poll(ctx, attempt)
 }
 
-// Poll calls attempt every Interval until it returns nil or the context ends. If the
-// context ends, Poll returns its cause together with the last error that attempt
-// returned before. Poll is for code that runs outside of tests too.
+// Poll calls attempt every Interval until attempt returns nil or the context ends.
+// If the context ends, Poll returns the cause of its end together with the last
+// error of attempt. Programs other than tests can use Poll too.
 func Poll(ctx context.Context, attempt func(context.Context) error) error {
 	interval := time.NewTicker(Interval)
 	defer interval.Stop()

@@ -1,5 +1,5 @@
-// Package process runs the programs that tests need: it starts a process, keeps
-// the end of its output, and stops or kills it.
+// Package process runs programs for tests. It starts a process, keeps the last part
+// of the process's output, and stops or kills the process.
 //
 //	dataplane, err := process.Start("dataplane", exec.Command(sluice, "dataplane"), node.Start)
 //	...
@@ -23,14 +23,14 @@ import (
 )
 
 const (
-	// StopTime is how long a process may take to stop after SIGTERM before Stop
-	// kills it.
+	// StopTime is the time that a process may take to end after SIGTERM. After this
+	// time, Stop kills the process.
 	StopTime = 10 * time.Second
-	// logSize is the number of bytes of output that are kept.
+	// logSize is the number of bytes of output that a Process keeps.
 	logSize = 1 << 20
 )
 
-// Process is a started process.
+// Process is a process that Start has started.
 type Process struct {
 	name  string
 	cmd   *exec.Cmd
@@ -38,12 +38,12 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. The name is for messages. The function start starts
-// the command somewhere else than here, such as Start of a lab.Node; nil means
-// (*exec.Cmd).Start. The log gets standard output and standard error, except
-// where the caller has set its own writer.
+// Start starts a command. Messages contain the name. The function start starts the
+// command in a certain place; an example is the method Start of a lab.Node. If
+// start is nil, Start uses (*exec.Cmd).Start. Standard output and standard error go
+// to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
 //
-// The caller stops or kills the process, or waits until it ends.
+// The caller must stop the process, kill it, or wait until it ends.
 func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
 	p := &Process{name: name, cmd: cmd, log: tail{size: logSize}, ended: make(chan struct{})}
 	if cmd.Stdout == nil {
@@ -59,14 +59,15 @@ func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, e
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	go func() {
-		_ = cmd.Wait() // The result is in cmd.ProcessState.
+		_ = cmd.Wait() // cmd.ProcessState contains the result.
 		close(p.ended)
 	}()
 	return p, nil
 }
 
-// MustStart is Start for a test. At the end of the test it stops the process
-// unless it has ended, and reports the error of Stop.
+// MustStart does the same as Start for a test. At the end of the test, it stops the
+// process unless the process has ended, and fails the test if Stop returns an
+// error.
 func MustStart(t testing.TB, name string, cmd *exec.Cmd, start func(*exec.Cmd) error) *Process {
 	t.Helper()
 	p, err := Start(name, cmd, start)
@@ -103,16 +104,16 @@ func (p *Process) HasEnded() bool {
 	}
 }
 
-// State returns how the process ended. It waits until then.
+// State waits until the process has ended and returns its exit state.
 func (p *Process) State() *os.ProcessState {
 	<-p.ended
 	return p.cmd.ProcessState
 }
 
-// Log returns the last mebibyte of the output.
+// Log returns the last mebibyte of the process's output.
 func (p *Process) Log() string { return p.log.text() }
 
-// Signal sends a signal.
+// Signal sends a signal to the process.
 func (p *Process) Signal(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		return fmt.Errorf("sending %s to %s: %w", s, p.name, err)
@@ -120,8 +121,8 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Wait waits until the process ends by itself. It returns an error with the log
-// unless the exit code is 0.
+// Wait waits until the process ends by itself. If the exit code is not 0, it
+// returns an error that contains the log.
 func (p *Process) Wait() error {
 	if state := p.State(); !state.Success() {
 		return fmt.Errorf("%s failed (%s):\n%s", p.name, state, p.Log())
@@ -131,21 +132,21 @@ func (p *Process) Wait() error {
 
 // Kill ends the process with SIGKILL and waits until it has ended.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // The only error means that the process has ended.
+	_ = p.cmd.Process.Kill() // Kill returns an error only if the process has ended.
 	<-p.ended
 }
 
-// Stop ends the process with SIGTERM and waits until it has ended. It returns an
-// error with the log if the process had already ended, if its exit code is not
-// 0, or if it was killed because it took longer than StopTime.
+// Stop ends the process with SIGTERM and waits until the process has ended. It
+// returns an error that contains the log if the process had already ended, if the
+// exit code is not 0, or if the process took longer than StopTime and was killed.
 func (p *Process) Stop() error { return p.StopWithin(StopTime) }
 
-// StopWithin is Stop with a limit other than StopTime.
+// StopWithin does the same as Stop, but with another limit than StopTime.
 func (p *Process) StopWithin(limit time.Duration) error {
 	if p.HasEnded() {
 		return fmt.Errorf("%s ended before it was stopped (%s):\n%s", p.name, p.cmd.ProcessState, p.Log())
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // The only error means that the process has ended.
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // Signal returns an error only if the process has ended.
 	select {
 	case <-p.ended:
 		return p.Wait()
@@ -155,8 +156,8 @@ func (p *Process) StopWithin(limit time.Duration) error {
 	}
 }
 
-// Pause stops all threads of the process until Resume. The kernel keeps its
-// sockets and memory.
+// Pause suspends all threads of the process until Resume is called. The kernel
+// keeps the process's sockets and memory.
 func (p *Process) Pause(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
@@ -170,7 +171,7 @@ func (p *Process) Pause(t testing.TB) {
 	eventually.NoError(t, p.allThreadsStopped)
 }
 
-// Resume lets a paused process continue.
+// Resume lets a suspended process continue.
 func (p *Process) Resume(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -185,7 +186,8 @@ func (p *Process) allThreadsStopped() error {
 	}
 	for _, path := range paths {
 		stat, err := os.ReadFile(path)
-		// The state follows the name, which is in parentheses. T means stopped.
+		// The state follows the program's name, which is in parentheses. "T" means
+		// stopped.
 		_, state, _ := strings.Cut(string(stat), ") ")
 		if err == nil && !strings.HasPrefix(state, "T") {
 			return fmt.Errorf("a thread of %s is not stopped: %s", p.name, stat)

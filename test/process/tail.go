@@ -6,15 +6,14 @@ import (
 	"sync"
 )
 
-// tail keeps the last size bytes that are written to it. It is safe for
-// concurrent use.
+// tail is a writer that keeps the last size bytes. It is safe for concurrent use.
 type tail struct {
 	size int
 	mu   sync.Mutex
 	buf  bytes.Buffer
 }
 
-// Write never fails.
+// Write appends bytes to the tail. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -25,7 +24,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text returns the kept bytes without surrounding white space.
+// text returns the kept bytes without leading and trailing white space.
 func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// brokenBlock reports whether a block is invalid: S60. An except may equal the
-// cidr, which leaves no address in the block.
+// brokenBlock reports whether a block is invalid (S60). An except that equals the
+// cidr is valid; the block then contains no address.
 func brokenBlock(block *networkingv1.IPBlock) bool {
 	cidr, ok := parseCIDR(block.CIDR)
 	if !ok {
@@ -23,7 +23,7 @@ func brokenBlock(block *networkingv1.IPBlock) bool {
 	return false
 }
 
-// blockContains reports whether a valid block contains an address: S24, S25.
+// blockContains reports whether a valid block contains an address (S24, S25).
 func blockContains(block *networkingv1.IPBlock, address netip.Addr) bool {
 	if cidr, _ := parseCIDR(block.CIDR); !cidr.Contains(address) {
 		return false
@@ -36,11 +36,13 @@ func blockContains(block *networkingv1.IPBlock, address netip.Addr) bool {
 	return true
 }
 
-// leadingZero matches zeros before the other digits of a number.
+// leadingZero matches the leading zeros of a decimal number in an address or prefix
+// length.
 var leadingZero = regexp.MustCompile(`(^|[./])0+([0-9])`)
 
-// parseCIDR parses a CIDR, which may have host bits and leading zeros. An
-// IPv4-mapped IPv6 address is invalid, because its family is ambiguous.
+// parseCIDR parses a CIDR. Host bits and leading zeros are allowed, such as in
+// 010.0.0.5/8. IPv4-mapped IPv6 addresses are invalid, because their family is
+// ambiguous.
 func parseCIDR(text string) (netip.Prefix, bool) {
 	cidr, err := netip.ParsePrefix(leadingZero.ReplaceAllString(text, "$1$2"))
 	if err != nil || cidr.Addr().Is4In6() {

@@ -8,10 +8,10 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// owner returns the pod that has an address, or nil. S09: hostNetwork pods have no
-// address. S10: finished pods have no address. If several pods have the address,
-// a running pod comes first, then the newest pod, then the pod with the greatest
-// name.
+// owner returns the pod to which an address belongs, or nil. No address belongs to
+// a hostNetwork pod (S09) or to a finished pod (S10). If several pods have the
+// address, owner prefers a running pod, then the newest pod, then the pod with the
+// greatest name.
 func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
 	var best *corev1.Pod
 	for _, pod := range pods {
@@ -40,10 +40,10 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// isAddressOfNode reports whether a node has an address: S40. The addresses of a
-// node are those of the Node object, of its hostNetwork pods that have not
-// finished, and the host addresses of all its pods. The node of a pod that is not
-// bound is "", which has no addresses.
+// isAddressOfNode reports whether an address belongs to a node (S40). The addresses
+// of a node are the addresses in the Node object, the addresses of the node's
+// unfinished hostNetwork pods, and the host addresses of all its pods. A pod that
+// is not bound has the node "", to which no address belongs.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false
@@ -97,8 +97,8 @@ func hasAddress(list []string, address netip.Addr) bool {
 	return false
 }
 
-// containerPort returns the number of a named port: S33. It returns 0 if the pod
-// has no such port.
+// containerPort returns the number of a named port (S33), or 0 if the pod has no
+// such port.
 func containerPort(pod *corev1.Pod, name string, protocol corev1.Protocol) int32 {
 	containers := append([]corev1.Container{}, pod.Spec.Containers...)
 	for _, container := range pod.Spec.InitContainers {

@@ -1,8 +1,9 @@
-// Package reference is a slow and simple evaluator, against which tests compare
-// the real one. It evaluates every flow from the API objects, as docs/semantics.md
-// describes. It has no index and no cache, and it shares no code with the packages
-// under test. It uses only the types of dataplane/flow and dataplane/rule, so that
-// decisions can be compared. S and a number refer to a row of docs/semantics.md.
+// Package reference is a slow and simple evaluator with which tests compare the
+// real one. It evaluates every flow from the API objects, as docs/semantics.md
+// describes. It has neither an index nor a cache. It shares no code with the
+// packages under test, except the types of dataplane/flow and dataplane/rule, so
+// that decisions can be compared. In comments, S and a number refer to a row of
+// docs/semantics.md.
 package reference
 
 import (
@@ -18,29 +19,28 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Decision is the verdict for a flow and both of its sides.
+// Decision contains the verdict for a flow, with both of its sides.
 type Decision struct {
 	Verdict         rule.Verdict
 	Egress, Ingress Side
 }
 
-// Side is the verdict of one end of a flow.
+// Side contains the verdict of the egress or the ingress side of a flow.
 type Side struct {
 	Verdict rule.Verdict
-	// Reason is NotIsolated, Matched, NoRuleMatched, SameNode, SamePod or
-	// External.
+	// Reason is NotIsolated, Matched, NoRuleMatched, SameNode, SamePod or External.
 	Reason rule.Reason
-	// Rules are all rules that match, in no particular order. It is empty unless
+	// Rules contains all rules that match, in no particular order. It is empty unless
 	// Reason is Matched.
 	Rules []RuleRef
-	// IsolatedBy has the names of the policies that isolate the pod in this
+	// IsolatedBy contains the names of the policies that isolate the pod in this
 	// direction, in ascending order. It is empty unless Reason is Matched or
 	// NoRuleMatched.
 	IsolatedBy []string
 }
 
-// RuleRef names a rule by its policy, "namespace/name", and its index in the
-// policy's list for the direction.
+// RuleRef refers to a rule by the policy, as "namespace/name", and the index of the
+// rule in the policy's list for the direction.
 type RuleRef struct {
 	Policy string
 	Index  int
@@ -64,7 +64,7 @@ func evaluateEgress(objects cluster.Objects, f flow.Flow) Side {
 	if source == destination { // S41
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
-	// S33: for egress, the peer resolves the names of ports.
+	// For egress, the names of ports are resolved on the destination pod (S33).
 	return evaluatePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
 }
 
@@ -83,8 +83,8 @@ func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	return evaluatePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
 }
 
-// seenFrom returns the pod that has an address from the point of view of a node. An
-// address of the node itself belongs to no pod.
+// seenFrom returns the pod to which an address belongs from the point of view of a
+// node. The addresses of the node itself belong to no pod.
 func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
 	if isAddressOfNode(objects, address, node) {
 		return nil
@@ -92,14 +92,15 @@ func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.
 	return owner(objects.Pods, address)
 }
 
-// end is the other end of a flow. pod is nil if no pod has the address.
+// end is the other end of a flow. pod is nil if the address belongs to no pod.
 type end struct {
 	address netip.Addr
 	pod     *corev1.Pod
 }
 
-// evaluatePod evaluates one direction of a pod. The pod target has the destination
-// port of the flow. It is nil if the destination is not a pod.
+// evaluatePod evaluates one direction of a pod. target is the pod at the
+// destination of the flow, on which named ports are resolved. It is nil if the
+// destination is not a pod.
 func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
 	var side Side
 	for _, policy := range objects.Policies {
@@ -126,9 +127,10 @@ func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction,
 	return side
 }
 
-// isolates reports whether the policy isolates its subjects in a direction. S04: a
+// isolates reports whether the policy isolates its subjects in a direction. A
 // policy without policyTypes isolates for ingress, and for egress if it has an
-// egress rule. S60: a policy with an unknown type isolates for both.
+// egress rule (S04). A policy with an unknown type isolates for both directions
+// (S60).
 func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool {
 	if len(policy.Spec.PolicyTypes) == 0 {
 		return direction == rule.Ingress || len(policy.Spec.Egress) > 0
@@ -150,9 +152,9 @@ func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool
 	return false
 }
 
-// selectsSubject reports whether the policy selects a pod: S03, S07. S60: an
-// invalid requirement is ignored, so that the policy selects more pods rather than
-// fewer.
+// selectsSubject reports whether the policy selects a pod (S03, S07). An invalid
+// requirement of the selector is ignored, so that the policy selects more pods
+// rather than fewer (S60).
 func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) bool {
 	if namespaceOf(subject) != namespaceOf(policy) {
 		return false
@@ -165,8 +167,8 @@ func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) boo
 	return true
 }
 
-// namespaceOf returns the namespace of an object with the default of the API server:
-// S04.
+// namespaceOf returns the namespace of an object. An empty namespace means
+// "default", as for the API server (S04).
 func namespaceOf(object metav1.Object) string {
 	if object.GetNamespace() == "" {
 		return "default"

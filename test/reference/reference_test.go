@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// database is the example policy in the Kubernetes documentation: a database with
-// three kinds of clients and one destination.
+// database is based on the example policy in the Kubernetes documentation. It
+// isolates a database, which has three kinds of clients and one destination.
 const database = `
 podSelector: {matchLabels: {role: db}}
 policyTypes: [Ingress, Egress]

@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// policyRule is an ingress or an egress rule. The two differ only in the names of
-// their fields.
+// policyRule is an ingress rule or an egress rule. In the API, these two types
+// differ only in the names of their fields.
 type policyRule struct {
 	peers []networkingv1.NetworkPolicyPeer
 	ports []networkingv1.NetworkPolicyPort
@@ -31,8 +31,8 @@ func rulesOf(policy *networkingv1.NetworkPolicy, direction rule.Direction) []pol
 	return rules
 }
 
-// broken reports whether the rule is invalid: S60. One invalid peer or port makes
-// the rule invalid.
+// broken reports whether the rule is invalid (S60). A single invalid peer or port
+// makes the rule invalid.
 func (r policyRule) broken() bool {
 	for _, peer := range r.peers {
 		if brokenPeer(peer) {
@@ -74,8 +74,8 @@ func brokenPort(port networkingv1.NetworkPolicyPort) bool {
 	return port.EndPort != nil && (*port.EndPort < first || *port.EndPort > 65535)
 }
 
-// allowsPeer reports whether the rule applies to a peer: S20 to S25. namespace is
-// the namespace of the policy.
+// allowsPeer reports whether one of the rule's peers matches the other end of a
+// flow (S20 to S25). namespace is the namespace of the policy.
 func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
 	if len(r.peers) == 0 {
 		return true
@@ -107,8 +107,8 @@ func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, 
 	return false // S27
 }
 
-// namespaceLabels returns the labels of a namespace with the label for its name,
-// which the API server adds.
+// namespaceLabels returns the labels of a namespace, including the label with its
+// name, which the API server adds.
 func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	labels := map[string]string{}
 	for key, value := range namespace.Labels {
@@ -118,7 +118,8 @@ func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	return labels
 }
 
-// allowsPort reports whether the rule applies to the port of a flow: S30 to S36.
+// allowsPort reports whether one of the rule's ports matches the protocol and port
+// of a flow (S30 to S36).
 func (r policyRule) allowsPort(f flow.Flow, target *corev1.Pod) bool {
 	if len(r.ports) == 0 {
 		return true
@@ -156,7 +157,8 @@ func portMatches(port networkingv1.NetworkPolicyPort, f flow.Flow, target *corev
 	return first <= int32(f.DstPort) && int32(f.DstPort) <= last
 }
 
-// protocolNumber returns 0 for a protocol that NetworkPolicy does not support.
+// protocolNumber returns the number of a protocol, or 0 if NetworkPolicy does not
+// support the protocol.
 func protocolNumber(name corev1.Protocol) flow.Protocol {
 	switch name {
 	case corev1.ProtocolTCP:
@@ -170,8 +172,8 @@ func protocolNumber(name corev1.Protocol) flow.Protocol {
 	}
 }
 
-// validPortName implements RFC 6335, section 5.1, in lower case, which the API
-// server requires.
+// validPortName reports whether a name is a service name by RFC 6335, section 5.1,
+// in lower case. The API server requires this form.
 func validPortName(name string) bool {
 	if len(name) < 1 || len(name) > 15 {
 		return false

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// requirement is a condition on a label. An entry of matchLabels is an In with one
-// value.
+// requirement is a condition on a label. An entry of matchLabels becomes an In
+// requirement with one value.
 type requirement struct {
 	key      string
 	operator metav1.LabelSelectorOperator
@@ -27,7 +27,7 @@ func requirementsOf(selector *metav1.LabelSelector) []requirement {
 	return requirements
 }
 
-// matches reports whether labels meet the requirement: S07.
+// matches reports whether labels meet the requirement (S07).
 func (q requirement) matches(labels map[string]string) bool {
 	value, present := labels[q.key]
 	switch q.operator {
@@ -44,7 +44,7 @@ func (q requirement) matches(labels map[string]string) bool {
 	}
 }
 
-// broken reports whether the API server would reject the requirement: S60.
+// broken reports whether the API server would reject the requirement (S60).
 func (q requirement) broken() bool {
 	if !validLabelKey(q.key) {
 		return true
@@ -82,7 +82,8 @@ var (
 	dnsName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// validLabelKey reports whether a key is a name, or a DNS name, a slash and a name.
+// validLabelKey reports whether a key is a valid label key: a name, optionally
+// after a DNS name and a slash.
 func validLabelKey(key string) bool {
 	prefix, name, prefixed := strings.Cut(key, "/")
 	if !prefixed {

@@ -1,4 +1,4 @@
-// Package stage is the language in which tests describe a cluster and the
+// Package stage implements the language in which tests describe a cluster and the
 // connections that its policies allow.
 //
 // Objects are a list in YAML, one object for each entry:

@@ -10,27 +10,28 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Any is the pattern that matches every end.
+// Any is the pattern that matches the name of every source and destination.
 const Any = "any"
 
-// Expectation is one line.
+// Expectation describes one line of expectations.
 type Expectation struct {
-	// Line is the text of the line, for messages.
+	// Line is the text of the line, which messages quote.
 	Line string
-	// From and To are names or patterns.
+	// From and To are names of a source and a destination, or patterns.
 	From, To string
-	// EveryProtocol reports that the line names no protocol.
+	// EveryProtocol means that the line names no protocol and stands for every
+	// protocol and port.
 	EveryProtocol bool
 	Protocol      flow.Protocol
 	// Port is 0 for a protocol without ports.
 	Port uint16
-	// Allowed is the result, unless Egress and Ingress are set.
+	// Allowed is the expected result. It is unused if Egress and Ingress are set.
 	Allowed bool
 	// Egress and Ingress are the expected reasons of the two sides.
 	Egress, Ingress string
 }
 
-// Expectations parses lines. It skips empty lines.
+// Expectations parses expectations, one per line. It skips empty lines.
 func Expectations(t testing.TB, lines string) []Expectation {
 	t.Helper()
 	var out []Expectation
@@ -68,7 +69,8 @@ func parseExpectation(line string) (Expectation, error) {
 	return e, e.parseProtocol(fields[3:])
 }
 
-// parseResult parses the last field and removes it.
+// parseResult parses the result at the end of the fields and removes it from the
+// fields.
 func (e *Expectation) parseResult(fields *[]string) error {
 	last := len(*fields) - 1
 	if last < 0 || (*fields)[last] != "allowed" && (*fields)[last] != "denied" {
@@ -101,14 +103,15 @@ func (e *Expectation) parseProtocol(fields []string) error {
 	return nil
 }
 
-// Matches reports whether the expectation is about connections between two ends
-// over a protocol and port.
+// Matches reports whether the expectation applies to connections between two ends
+// over the given protocol and port.
 func (e *Expectation) Matches(from, to string, protocol flow.Protocol, port uint16) bool {
 	return Match(e.From, from) && Match(e.To, to) && (e.EveryProtocol || e.Protocol == protocol && e.Port == port)
 }
 
-// Last returns the last expectation that matches. It is for tests that write
-// exceptions after the rule. It fails the test if there is none.
+// Last returns the last expectation that applies to a connection. Tests use it to
+// write a general expectation first and exceptions after it. If no expectation
+// applies, Last fails the test.
 func Last(t testing.TB, all []Expectation, from, to string, protocol flow.Protocol, port uint16) Expectation {
 	t.Helper()
 	for i := len(all) - 1; i >= 0; i-- {

@@ -14,24 +14,25 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// entry is an object in YAML. Exactly one of Namespace, Policy, Pod and Node is
-// set, except that Node also names the node of a pod.
+// entry represents one object in YAML. Exactly one of Namespace, Policy, Pod and
+// Node is set, except that an entry with Pod may set Node too, to name the node of
+// the pod.
 type entry struct {
 	Namespace string
 	Node      *string
 	Pod       string
 	Policy    string
 	Labels    map[string]string
-	// Ports are container ports as NAME:NUMBER or NAME:NUMBER/PROTOCOL.
+	// Ports contains container ports in the form NAME:NUMBER or NAME:NUMBER/PROTOCOL.
 	Ports []string
 	Spec  networkingv1.NetworkPolicySpec
 }
 
-// DefaultNode is the node of a pod whose entry names none.
+// DefaultNode is the node of each pod whose entry names no node.
 const DefaultNode = "one"
 
-// Objects parses objects. The n-th pod runs and has the addresses 10.0.0.n and
-// fd00::n. The n-th node has 192.168.0.n and fd01::n.
+// Objects parses a list of objects. Pod number n is running and has the addresses
+// 10.0.0.n and fd00::n. Node number n has the addresses 192.168.0.n and fd01::n.
 func Objects(t testing.TB, text string) cluster.Objects {
 	t.Helper()
 	var entries []entry
@@ -41,7 +42,7 @@ func Objects(t testing.TB, text string) cluster.Objects {
 	var out cluster.Objects
 	for _, e := range entries {
 		if e.Labels == nil {
-			e.Labels = map[string]string{} // Tests add labels.
+			e.Labels = map[string]string{} // Tests may add labels.
 		}
 		switch {
 		case e.Namespace != "":
@@ -59,7 +60,8 @@ func Objects(t testing.TB, text string) cluster.Objects {
 	return out
 }
 
-// Policy returns a policy with a spec in YAML. The name is NAMESPACE/NAME.
+// Policy returns a policy with the given spec in YAML. name has the form
+// NAMESPACE/NAME.
 func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	p := policyOf(name, networkingv1.NetworkPolicySpec{})
@@ -69,7 +71,8 @@ func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
 	return p
 }
 
-// spaces replaces tabs, which Go code is indented with and YAML does not allow.
+// spaces replaces tabs with spaces. Go code is indented with tabs, which YAML does
+// not allow.
 func spaces(text string) string { return strings.ReplaceAll(text, "\t", "  ") }
 
 func policyOf(name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
@@ -117,7 +120,7 @@ func containerPorts(t testing.TB, e *entry) []corev1.ContainerPort {
 	return out
 }
 
-// SetAddresses replaces the addresses in the status of a pod.
+// SetAddresses replaces the IP addresses in the status of a pod.
 func SetAddresses(pod *corev1.Pod, addresses ...string) {
 	pod.Status.PodIP, pod.Status.PodIPs = "", nil
 	for _, address := range addresses {

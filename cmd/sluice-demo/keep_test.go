@@ -53,7 +53,8 @@ func (k *kept) read() {
 	}
 }
 
-// stop sends SIGINT to the demo, as Ctrl-C does, and checks that the demo exits.
+// stop sends SIGINT to the demo, as Ctrl-C does, and checks that the exit code is
+// 0.
 func (k *kept) stop(t *testing.T) {
 	t.Helper()
 	if err := k.Process.Signal(syscall.SIGINT); err != nil {

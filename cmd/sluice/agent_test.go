@@ -34,7 +34,7 @@ import (
 
 // TestAgent runs the agent as a process with the credentials of its service
 // account. The test starts the agent before the API server is reachable, stops it
-// by a signal, kills it, and starts it again after each of these.
+// by a signal, starts it again, kills it, and starts it once more.
 func TestAgent(t *testing.T) {
 	const node = "agent-node"
 	c := server.Client(t)

@@ -167,8 +167,8 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 
 // open opens connections that stay open during the change. The next tree denies
 // some of these connections and allows others. before contains the results before
-// the change. If the next tree denies no connection that
-// succeeded in the last round, open opens no connections.
+// the change. If the next tree denies no connection that succeeded in the last
+// round, open opens no connections.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
 	after, err := d.preview()
 	if err != nil {

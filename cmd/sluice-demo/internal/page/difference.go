@@ -16,8 +16,7 @@ type difference struct {
 }
 
 // differences returns each change of a mark between the results before and after a
-// change of the policies. before and after must contain the same connections in the
-// same order.
+// change of the policies. before and after must contain the same connections.
 func differences(before, after []*wire.Attempt) []difference {
 	type pair struct {
 		from, to *topology.End

@@ -156,8 +156,8 @@ func (p *Page) list(word string, items []string) {
 	}
 }
 
-// names returns the names of peers for a list. If the list would contain nearly all
-// peers of the group, names returns "every end but" and the names of the missing
+// names returns the names of peers for a list. If only a few peers of the group are
+// not in the list, names returns "every end but" and the names of the missing
 // peers.
 func (g *group) names(peers []peer) []string {
 	var all, missing []peer

@@ -59,7 +59,8 @@ func (p Port) String() string {
 
 // PortsOf returns the ports that a demo tries: the port numbers in policies, the
 // first and last port of each port range, the ports of containers, and ping. The
-// ports are in ascending order, and ping is the last. left is the number of ports
+// ports are sorted by protocol and number, and ping is the last. If there are no
+// such ports, PortsOf returns TCP port 80 and ping. left is the number of ports
 // that PortsOf omits because of maxPorts.
 func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}

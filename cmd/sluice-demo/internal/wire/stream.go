@@ -109,8 +109,8 @@ func (s *stream) receive(running context.Context, arrivals *arrivals, limit int)
 }
 
 // send sends one number per interval until the connection is closed. It ignores
-// errors: if a number could not be sent, no reply arrives, and receive notices
-// this.
+// errors: if a number could not be sent, no reply arrives either, so the stream
+// pauses.
 func (s *stream) send(running context.Context) {
 	next := time.NewTicker(interval)
 	defer next.Stop()

@@ -124,7 +124,7 @@ func deny() rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
-// blocked is an evaluator whose Evaluate waits until release is called, and then denies
+// blocked is an evaluator whose Evaluate waits until release is closed, and then denies
 // the flow.
 type blocked struct {
 	// called is closed by the first call of Evaluate.

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A rule is a list of expressions that share registers: one loads a value, the next
-// compares it, the last acts. Each function below returns the expressions of the nft
-// text in its comment. All of them use register 1.
+// A rule is a list of expressions that share registers. Usually, one expression loads a
+// value into a register, the next compares the value, and the last acts. Each function
+// below returns the expressions for the nft text in its comment. All functions use
+// register 1.
 
 const register = 1
 
@@ -69,8 +70,8 @@ func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
 
-// setConnectionMark: ct mark set ct mark & ~MASK | BITS. For a packet without a
-// connection, loading the mark ends the rule.
+// setConnectionMark: ct mark set ct mark & ~MASK | BITS. If a packet has no connection,
+// the kernel stops evaluating the rule at this statement.
 func setConnectionMark(mask, bits uint32) expressions {
 	return expressions{
 		&expr.Ct{Key: expr.CtKeyMARK, Register: register},
@@ -172,8 +173,8 @@ func sourceIsLocal() expressions {
 }
 
 // sourceHasNoReversePath: fib saddr . iif oif missing. It matches if no route to the
-// source leads to the interface by which the packet came in. The kernel does not
-// accept it in a chain that is reachable from the output hook.
+// source address leads to the interface on which the packet arrived. The kernel rejects
+// this expression in chains that are reachable from the output hook.
 func sourceHasNoReversePath() expressions {
 	return expressions{
 		&expr.Fib{Register: register, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true, ResultOIF: true},
@@ -211,8 +212,8 @@ func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// hasInputInterface: iif != 0. It matches every packet that came in by an interface,
-// but no packet in the output hook, which has no input interface.
+// hasInputInterface: iif != 0. It matches every packet that arrived on an interface. In
+// the output hook it matches no packet.
 func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
@@ -253,9 +254,9 @@ func rejectProhibited() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: rejectAdminProhibited}
 }
 
-// queueTo: queue to BASE-LAST. The kernel chooses the queue by a hash of the
-// addresses, so that packets between two addresses stay in order. Both ways of
-// queueing lead to the same kernel code.
+// queueTo: queue to BASE-LAST. The kernel selects the queue by a hash of the addresses, so
+// that packets between the same two addresses stay in order. The queue expression and the
+// NFQUEUE target use the same kernel code.
 func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	if how == QueueExpression {
 		e := &expr.Queue{Num: base, Total: count}
@@ -275,6 +276,6 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
 }
 
-// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h: accept packets while no process
-// has bound the queue.
+// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h. With this flag, the kernel accepts
+// packets while no process has bound the queue.
 const xtQueueBypass = 1

@@ -2,14 +2,14 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// An ICMP error quotes a packet of the connection that it is about. Connection
-// tracking relates the error to that connection, whatever its sender. So a pod
-// that is isolated for egress could send forged errors to both ends of every
-// connection that this node tracks. Therefore the policies of the pod decide about
-// the errors that it sends, except for errors about packets that were sent to it.
+// An ICMP error quotes a packet of a connection. Connection tracking relates the error to
+// this connection, no matter who sent the error. So a pod that is isolated for egress
+// could send forged errors to both ends of every connection that this node tracks.
+// Therefore an error from such a pod is evaluated by the policies of the pod, except if
+// the error quotes a packet that was sent to the pod.
 
-// errorRules queues the ICMP errors that need a verdict. Errors about a denied
-// connection need none, because a later rule drops them.
+// errorRules returns the rules that queue the ICMP errors that need a verdict. An error
+// about a denied connection is not queued, because a later rule drops it.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), returnToCaller()),
@@ -21,7 +21,7 @@ func (c Config) errorRules() []expressions {
 	return append(rules, isolatedErrorsTo(enqueue, nil)...)
 }
 
-// isolatedErrorsTo sends ICMP errors from pods that are isolated for egress to a
+// isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a
 // chain.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
@@ -30,9 +30,9 @@ func isolatedErrorsTo(chain string, of expressions) []expressions {
 	}
 }
 
-// settleErrorRules carries out the verdict for an ICMP error. It does not mark the
-// connection, because the verdict applies to the sender of the error, not to the
-// connection that the error is about. It drops rather than rejects, because a reply
+// settleErrorRules returns the rules that carry out the verdict for an ICMP error. They do
+// not mark the connection, because the verdict is about the sender of the error and not
+// about the connection. They drop a denied error instead of rejecting it, because a reply
 // to an ICMP error is not permitted.
 func (c Config) settleErrorRules() []expressions {
 	m := c.Marks

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// A transaction that the kernel rejects leaves the netlink connection usable.
+// After the kernel has rejected a transaction, the netlink connection can still be used.
 func TestInstallAfterARejectedTransaction(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
@@ -31,7 +31,7 @@ func TestInstallAfterARejectedTransaction(t *testing.T) {
 	}
 }
 
-// Install succeeds while other programs change the table all the time.
+// Install succeeds even while other programs change the table constantly.
 func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
@@ -72,8 +72,7 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 	}
 }
 
-// A table with another configuration is replaced by one with the current
-// configuration.
+// Install replaces a table that was installed with another configuration.
 func TestInstallOverAnotherConfiguration(t *testing.T) {
 	h := host(t)
 	c := config(t, ruleset.Drop)
@@ -92,8 +91,8 @@ func TestInstallOverAnotherConfiguration(t *testing.T) {
 	}
 }
 
-// Install removes objects that another program added to our table, or that have the
-// name of one of ours but another shape. They could deny or accept packets.
+// Install removes objects that another program added to the table, or that have the name
+// of a Sluice object but another type or hook. Such objects could accept or drop packets.
 func TestInstallRemovesForeignObjects(t *testing.T) {
 	h := host(t)
 	install(t, h, config(t, ruleset.Drop))

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrKernel is the error if the kernel lacks a feature that Sluice needs.
+// ErrKernel is returned if the kernel lacks a feature that Sluice needs.
 var ErrKernel = errors.New("this kernel cannot enforce")
 
-// Queueing is how a rule sends packets to a queue.
+// Queueing is the method by which a rule sends packets to a queue.
 type Queueing string
 
-// The two ways. A kernel has one, both or neither.
+// The two methods. A kernel may support one of them, both or neither.
 const (
 	// QueueExpression is the queue expression of nftables: CONFIG_NFT_QUEUE.
 	QueueExpression Queueing = "queue expression"
@@ -25,21 +25,23 @@ const (
 	QueueTarget Queueing = "NFQUEUE target"
 )
 
-// Kernel has the features of the running kernel in the caller's network namespace.
+// Kernel lists the supported features of the running kernel, as detected in the caller's
+// network namespace.
 type Kernel struct {
 	Queueing Queueing
 }
 
-// feature is something that the table needs. Only a kernel that has it accepts the
-// rule. missing describes it in an error.
+// feature is a kernel feature that the table needs. The kernel accepts the rule only if it
+// supports the feature. missing is the description for an error.
 type feature struct {
 	rule    expressions
 	missing string
 }
 
-// FindKernel detects the kernel's features. For each it sends a transaction that
-// adds a rule and removes it again, so that no rule remains and no packet meets
-// one. The error is ErrKernel with all features that are missing.
+// FindKernel detects the features of the kernel. For each feature, it sends a transaction
+// that adds a rule and removes the rule again, so no rule remains and no packet is
+// affected. If features are missing, FindKernel returns an ErrKernel that lists all of
+// them.
 func FindKernel() (Kernel, error) {
 	if err := try(nil); err != nil {
 		if errors.Is(err, unix.EPERM) {
@@ -70,9 +72,8 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
-// try returns an error if the kernel does not accept a rule. The table of the rule
-// has no base chain, because the kernel drops queued packets when a base chain is
-// removed.
+// try returns an error if the kernel rejects a rule. It uses a table without base chains,
+// because the kernel drops queued packets when a base chain is removed.
 func try(rule expressions) error {
 	c, err := nftables.New()
 	if err != nil {

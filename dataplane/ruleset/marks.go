@@ -5,26 +5,27 @@ import (
 	"math/bits"
 )
 
-// DefaultMask is a pair of bits that, to our knowledge, no other component uses in
-// packet marks or connection marks.
+// DefaultMask selects two mark bits that, to our knowledge, no other component uses,
+// neither in packet marks nor in connection marks.
 const DefaultMask uint32 = 0x60
 
-// Marks are the values of Sluice's two bits in the packet mark and in the
-// connection mark. All other bits belong to other programs.
+// Marks defines the values of the two mark bits that Sluice uses in packet marks and in
+// connection marks. All other bits belong to other programs.
 //
-// In a packet mark, the bits carry a worker's verdict from the queue to the next
-// chain. In a connection mark, they store the verdict for the connection. If both
-// bits are clear, there is no verdict.
+// In a packet mark, the two bits carry a worker's verdict from the queue to the next
+// chain. In a connection mark, they store the verdict for the connection. For the mask
+// 0x60, Accepted is 0x20, Denied is 0x40, and Either is 0x60. If both bits are 0, there is
+// no verdict.
 type Marks struct {
-	// Mask is both bits.
+	// Mask selects both bits.
 	Mask uint32
-	// Accepted is the lower bit. The flow is allowed in its original direction.
+	// Accepted is the lower bit: the flow is allowed in its original direction.
 	Accepted uint32
-	// Denied is the higher bit. The flow is denied.
+	// Denied is the higher bit: the flow is denied.
 	Denied uint32
-	// Either is both bits. Connection tracking picked the TCP connection up without
-	// its start, and the flow is allowed in at least one of its two orientations.
-	// The connection may continue, but a new SYN does not use this verdict.
+	// Either is both bits: connection tracking picked up the TCP connection in mid-stream,
+	// and policies allow the flow in at least one of its two directions. The connection
+	// may continue, but a new SYN is evaluated again.
 	Either uint32
 }
 
@@ -37,8 +38,8 @@ func MarksOf(mask uint32) (Marks, error) {
 	return Marks{Mask: mask, Accepted: low, Denied: mask &^ low, Either: mask}, nil
 }
 
-// Of returns our bits of a mark.
+// Of returns the two bits of Sluice in a mark.
 func (m Marks) Of(mark uint32) uint32 { return mark & m.Mask }
 
-// Set returns a mark with our bits replaced and all other bits unchanged.
+// Set returns the mark with the two bits of Sluice replaced and all other bits unchanged.
 func (m Marks) Set(mark, state uint32) uint32 { return mark&^m.Mask | state&m.Mask }

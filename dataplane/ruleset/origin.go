@@ -2,18 +2,18 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// Policies identify a pod by its addresses. These rules drop packets that come in
-// by an interface of a pod that is isolated for egress and have a source that does
-// not belong there.
+// Policies identify a pod by its addresses. So the source address of a packet from an
+// egress-isolated pod must not be forged. The rules below drop a packet that arrives on an
+// interface of such a pod if the source address does not belong to this interface.
 
-// originRules drops packets whose source is not routed to the interface by which
-// they came in.
+// originRules returns the rules that drop a packet if its source is not routed to the
+// interface on which the packet arrived.
 func (c Config) originRules() []expressions {
 	rules := []expressions{
 		append(neighbourDiscovery(), returnToCaller()),
-		// A multicast packet of this node loops back to it by the interface that it
-		// went out by. Any other incoming packet with a source of this node is
-		// forged. For IPv4, the kernel drops such packets while routing.
+		// A multicast packet that this node sends loops back on the same interface. Any
+		// other arriving packet with a source address of this node is forged. For IPv4,
+		// the kernel already drops forged packets during routing.
 		append(join(family(unix.NFPROTO_IPV4), sourceIsLocal()), returnToCaller()),
 		append(join(toMulticast(), sourceIsLocal()), returnToCaller()),
 		append(join(inputInterfaceIn(closedLinks), sourceIsLinkLocal()), goTo(linkLocal)),
@@ -24,8 +24,8 @@ func (c Config) originRules() []expressions {
 	return rules
 }
 
-// linkLocalRules denies packets from the link-local address of a pod that is
-// isolated for egress, except for the protocols that the link itself needs.
+// linkLocalRules returns the rules that deny packets from the link-local address of an
+// egress-isolated pod, except for the protocols that the link itself needs.
 func linkLocalRules() []expressions {
 	return []expressions{
 		append(listenerDiscovery(), returnToCaller()),

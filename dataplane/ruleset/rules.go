@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chain is a chain with its rules. Only a base chain has a hook and a priority.
+// chain is an nftables chain with its rules. hook and priority are set only for a base
+// chain.
 type chain struct {
 	name     string
 	hook     *nftables.ChainHook
@@ -25,15 +26,15 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 	return out
 }
 
-// Priorities of the base chains. Each hook has two chains, because a packet that
+// Priorities of the base chains. Each hook has two base chains, because a packet that
 // returns from a queue continues at the next base chain of the hook.
 //
-// In the forward and output hooks, the priority is after DNAT (-100), IPVS (-98)
-// and the filters of other programs (0). Masquerade comes later, in postrouting.
+// In the forward and output hooks, the first chain runs after DNAT (-100), IPVS (-98) and
+// the filters of other programs (0). Masquerade runs later, in the postrouting hook.
 //
-// In the input hook, the priority is after IPVS (98 and 99), which takes packets to
-// service addresses and sends them to their backend through output. Only there is
-// the backend known.
+// In the input hook, the first chain runs after IPVS (98 and 99). IPVS takes packets to
+// service addresses and sends them through the output hook to a backend. The backend is
+// selected only then, so such packets must not be evaluated in the input hook.
 const (
 	priority      = 10
 	priorityInput = 110

@@ -14,15 +14,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// set is a set of the table. Its keys are in the given byte order.
+// set is an nftables set of the table. order is the byte order of its keys.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
 	order   binaryutil.ByteOrder
 }
 
-// addressSet is a set of addresses of one family. A packet is looked up in it by the
-// field at an offset of its IP header.
+// addressSet is a set of addresses of one family. A rule looks up the address at the given
+// offset of a packet's IP header in this set.
 type addressSet struct {
 	set
 	family         byte
@@ -30,8 +30,8 @@ type addressSet struct {
 	direction      rule.Direction
 }
 
-// The pods that policies isolate. For egress, a packet is looked up by its source,
-// for ingress by its destination.
+// The addresses of isolated pods. A packet is looked up by its source address in the
+// egress sets, and by its destination address in the ingress sets.
 var (
 	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress}
 	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress}
@@ -56,32 +56,32 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks)
 }
 
-// hasFamilyOf reports whether an address has the set's family.
+// hasFamilyOf reports whether an address belongs to the family of the set.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
 	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
 }
 
-// Isolated has the addresses of this node's pods that policies isolate, by
-// direction. Only packets from or to them are queued. It may contain duplicates.
+// Isolated contains the addresses of this node's isolated pods, by direction. Only packets
+// from or to these addresses are queued. The lists may contain duplicates.
 type Isolated struct {
 	Egress, Ingress []netip.Addr
 }
 
-// Links has indexes of this node's interfaces.
+// Links contains indexes of interfaces of this node.
 type Links struct {
-	// Egress has the interfaces that lead to at least one pod that is isolated for
-	// egress. A packet that comes in by one of them must have a source whose route
-	// leads back to it.
+	// Egress contains the interfaces that lead to at least one egress-isolated pod. A
+	// packet that arrives on such an interface must have a source address that is routed
+	// to the same interface.
 	Egress []uint32
-	// Closed has the interfaces of Egress on which link-local addresses are
-	// restricted, because none of them leads to a pod that may use its link-local
+	// Closed is the subset of Egress on which link-local addresses are restricted. An
+	// interface belongs to Closed if it leads to no pod that may use its link-local
 	// address freely.
 	Closed []uint32
 }
 
-// content has the keys of each set, by the set's name, as the kernel encodes them.
+// content contains the keys of each set in the kernel's encoding, by the name of the set.
 type content map[string]map[string]struct{}
 
 func contentOf(i Isolated, l Links) content {
@@ -107,13 +107,14 @@ func contentOf(i Isolated, l Links) content {
 	return out
 }
 
-// hasShapeOf reports whether a set in the kernel has the type and flags of ours.
+// hasShapeOf reports whether a set in the kernel has the type and flags that s requires.
 func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
 
-// readContent returns the content of our sets in the kernel, and the sets of the
-// table that are not ours: they have another name or another shape.
+// readContent returns the content of Sluice's sets in the kernel. foreign contains all
+// other sets in the table: sets with an unknown name, and sets with a known name but
+// another type or other flags.
 func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
 	out = content{}
 	all, err := c.GetSets(t)
@@ -140,12 +141,12 @@ func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*n
 	return out, foreign, nil
 }
 
-// elementsPerMessage keeps the list of elements in a message below 64 KiB, the
-// maximum length of a netlink attribute.
+// elementsPerMessage limits the number of elements in a message, so that the list of
+// elements stays below 64 KiB, the maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds to the transaction the elements to delete and to add, so that the
-// sets change from one content to another.
+// change adds element deletions and additions to the transaction, so that the content of
+// the sets changes from one content to the other.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		set := s.of(t)
@@ -163,7 +164,7 @@ func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	return nil
 }
 
-// difference returns the keys of a that b does not have, in ascending order.
+// difference returns the keys that a contains and b does not contain, in ascending order.
 func difference(a, b map[string]struct{}) []nftables.SetElement {
 	var out []nftables.SetElement
 	for _, key := range slices.Sorted(maps.Keys(a)) {

@@ -10,10 +10,11 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// otherVerdict is a table that sets the verdict "allowed in the other orientation
-// only" on packets of established connections, between our chains output and
-// output-settle. Of chains with equal priority, the kernel runs the newest first.
-// This chain is added before ours, so it runs after ours.
+// otherVerdict is a table whose chain marks packets of established connections with the
+// verdict "allowed in the other orientation only". The chain must run between the chains
+// output and output-settle of Sluice. If chains have the same priority, the kernel runs
+// the newest chain first. The test adds this chain before the chains of Sluice, so this
+// chain runs after output.
 const otherVerdict = `table inet verdict {
 	chain output {
 		type filter hook output priority 10; policy accept;
@@ -22,7 +23,8 @@ const otherVerdict = `table inet verdict {
 }
 `
 
-// A connection whose start was seen is evaluated in its own orientation only.
+// If connection tracking saw the start of a connection, the connection is evaluated only
+// in its own orientation.
 func TestSettleAcceptsTheOtherOrientationOnlyInMidStream(t *testing.T) {
 	h := host(t)
 	nft(t, h, otherVerdict, "-f", "-")
@@ -35,8 +37,8 @@ func TestSettleAcceptsTheOtherOrientationOnlyInMidStream(t *testing.T) {
 	}
 }
 
-// roundTrip opens a connection inside the host and echoes a byte over it. It returns
-// the first error. A reset can fail any of the steps.
+// roundTrip opens a connection inside the host, sends a byte and reads the byte back. It
+// returns the first error. A TCP reset can make any of these steps fail.
 func roundTrip(t *testing.T, h *lab.Host, address string) error {
 	t.Helper()
 	var server net.Listener

@@ -1,10 +1,10 @@
-// Package ruleset manages the nftables table `inet sluice`. Its rules accept, drop
-// or queue a node's packets, and carry out the verdicts of the workers.
-// docs/packet-path.md explains them one by one.
+// Package ruleset manages the nftables table `inet sluice`. The rules in this table
+// accept, drop or queue a node's packets, and carry out the verdicts of the workers.
+// docs/packet-path.md explains each rule.
 //
-// When a base chain is removed, the kernel drops every packet that waits in any
-// queue of the network namespace. So base chains are created once and stay until
-// Uninstall. Everything else changes in one transaction.
+// When a base chain is removed, the kernel drops all packets that wait in any queue of the
+// network namespace. So base chains are created once and stay until Uninstall. All other
+// changes are made in single transactions.
 package ruleset
 
 import (
@@ -20,14 +20,14 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape is the error if the table exists and one of our chains in it has
-// another hook or priority, which cannot be changed in place.
+// ErrForeignShape is returned if the table exists and one of its base chains has another
+// hook or priority than expected. Neither can be changed in place.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 
-// Deny is what happens to a denied packet.
+// Deny states what the rules do with a denied packet.
 type Deny string
 
-// The ways to deny. In both cases the packet is discarded.
+// The two ways to deny. In both cases the packet is discarded.
 const (
 	// Drop sends nothing to the sender, which waits for its own timeout.
 	Drop Deny = "Drop"
@@ -36,53 +36,52 @@ const (
 	Reject Deny = "Reject"
 )
 
-// FailurePolicy is what happens to packets that need a verdict while no worker can
+// FailurePolicy states what happens to packets that need a verdict while no worker can
 // evaluate them.
 type FailurePolicy string
 
-// The failure policies. Accepted connections continue with both.
+// The failure policies. With both, accepted connections continue.
 const (
-	// FailClosed drops the packets. Isolated pods have no new flows until a worker
-	// is running.
+	// FailClosed drops the packets. Isolated pods get no new flows until a worker runs.
 	FailClosed FailurePolicy = "Closed"
-	// FailOpen accepts each packet without marking its connection. So the flow is
-	// evaluated once a worker is running.
+	// FailOpen accepts the packets but does not mark their connections. So the flow is
+	// evaluated as soon as a worker runs.
 	FailOpen FailurePolicy = "Open"
 )
 
 // Config has the parameters of the rules. The zero value is not valid.
 type Config struct {
 	Marks Marks
-	// QueueBase is the number of the first queue. There are Queues queues with
-	// consecutive numbers.
+	// QueueBase is the number of the first queue. Queues is the number of queues. The
+	// queue numbers are consecutive.
 	QueueBase, Queues uint16
 	FailurePolicy     FailurePolicy
 	Deny              Deny
 	Queueing          Queueing
-	// WithoutReversePath omits the lookups of the reverse path, which some kernels
-	// before Linux 6.1 do not accept outside of prerouting.
+	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
+	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
 }
 
-// Table is the table in the network namespace of the thread that opened it. It
-// is safe for concurrent use.
+// Table manages the nftables table in the network namespace of the thread that called
+// Open. It is safe for concurrent use.
 type Table struct {
 	mu     sync.Mutex
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed is set once the table is installed. now is then the content of its
-	// sets.
+	// installed is set when the table has been installed. From then on, now is the content
+	// of the sets.
 	installed bool
 	now       content
 	isolated  Isolated
 	links     Links
-	// port is the netlink port of conn. Events with this port are about our own
-	// changes.
+	// port is the netlink port of conn. It identifies events about changes that this Table
+	// made.
 	port uint32
 }
 
-// Open connects to the kernel and changes nothing.
+// Open connects to the kernel. It changes nothing.
 func Open(config Config) (*Table, error) {
 	t := &Table{table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}
 	var err error
@@ -104,9 +103,9 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// Install creates the table, or corrects it if it exists, in one transaction: a
-// packet meets either the old table or the new one. Existing base chains are kept,
-// so that packets in queues are not dropped.
+// Install creates the table, or corrects an existing table, in one transaction. So each
+// packet is processed either by the old table or by the new one. Existing base chains are
+// kept, so that the kernel does not drop queued packets.
 func (t *Table) Install(isolated Isolated) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,13 +120,13 @@ func (t *Table) Install(isolated Isolated) error {
 	}
 }
 
-// installAttempts is the maximum number of attempts of Install. An attempt reads the
-// table first, and its transaction can fail if another program has changed the
-// table since. The errors do not distinguish this case from others.
+// installAttempts is the maximum number of attempts by Install. An attempt first reads the
+// table. If another program changes the table after this read, the transaction can fail.
+// The kernel's errors do not distinguish this case from others.
 const installAttempts = 16
 
-// ReversePath reports whether the kernel accepts lookups of the reverse path, by
-// which forged sources are found. It is valid after Install.
+// ReversePath reports whether the rules look up the reverse path, which finds forged
+// source addresses. The result is valid only after Install.
 func (t *Table) ReversePath() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,7 +166,7 @@ func (t *Table) install(isolated Isolated) error {
 	return nil
 }
 
-// SetIsolated replaces the isolated pods in one transaction. Install must come
+// SetIsolated replaces the isolated addresses in one transaction. Install must be called
 // first.
 func (t *Table) SetIsolated(isolated Isolated) error {
 	t.mu.Lock()
@@ -175,8 +174,8 @@ func (t *Table) SetIsolated(isolated Isolated) error {
 	return t.commit(t.now, isolated, t.links)
 }
 
-// SetLinks replaces the interfaces that lead to isolated pods, in one transaction.
-// Before Install, it sets the interfaces that Install starts with.
+// SetLinks replaces the interfaces that lead to isolated pods in one transaction. If it is
+// called before Install, Install uses these interfaces.
 func (t *Table) SetLinks(links Links) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -199,16 +198,16 @@ func (t *Table) commit(from content, isolated Isolated, links Links) error {
 	return nil
 }
 
-// foreign has the objects that another program added to our table, or that have the
-// name of one of ours but another shape.
+// foreign contains the objects in the table that do not belong to Sluice, or that have the
+// name of a Sluice object but another type or hook.
 type foreign struct {
 	chains  []*nftables.Chain
 	sets    []*nftables.Set
 	objects []nftables.Obj
 }
 
-// remove adds the removal of foreign objects to the transaction. It removes all
-// rules first, because an object that a rule refers to cannot be removed.
+// remove adds the removal of foreign objects to the transaction. It first removes all
+// rules, because the kernel does not remove an object to which a rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -225,8 +224,8 @@ func (t *Table) remove(f foreign) {
 	}
 }
 
-// read returns the content of our sets, and the objects in the table that are not
-// ours. Both are empty if there is no table.
+// read returns the content of Sluice's sets and the foreign objects in the table. Both are
+// empty if the table does not exist.
 func (t *Table) read() (content, foreign, error) {
 	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
 	if errors.Is(err, unix.ENOENT) {
@@ -247,10 +246,10 @@ func (t *Table) read() (content, foreign, error) {
 	return now, f, err
 }
 
-// foreignChains returns the chains in our table that are not ours. The error is
-// ErrForeignShape if one of our chains has another hook or priority. If another
-// program adds or removes chains meanwhile, the result may be wrong, and then the
-// transaction fails.
+// foreignChains returns the chains in the table that do not belong to Sluice. It returns
+// ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another
+// program adds or removes chains during the call, the result may be wrong. In this case
+// the transaction fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
@@ -276,9 +275,9 @@ func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	return out, nil
 }
 
-// Uninstall removes the table and verifies that it is gone. The kernel drops the
-// packets that wait in any queue of the network namespace. It is not an error if
-// there was no table.
+// Uninstall removes the table and verifies that the table no longer exists. The kernel
+// drops all packets that wait in any queue of the network namespace. If there is no table,
+// Uninstall returns nil.
 func Uninstall() error {
 	c, err := nftables.New()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unevaluatedCounter is the name of the counter of packets that FailOpen accepts
+// unevaluatedCounter is the name of the nftables counter for packets that FailOpen accepts
 // without a verdict.
 const unevaluatedCounter = "unevaluated"
 
@@ -18,17 +18,16 @@ func counterNamed(name string) expr.Any {
 	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name}
 }
 
-// Unevaluated returns the number of packets of isolated pods that failure policy
-// FailOpen accepted without a verdict, because no worker was running or a queue was
-// full. The counter is kept across restarts of the dataplane, as long as the table
-// has this policy.
+// Unevaluated returns the number of packets of isolated pods that FailOpen accepted
+// without a verdict, because no worker ran or because a queue was full. The counter keeps
+// its value when the dataplane restarts, as long as the failure policy stays FailOpen.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
 		return 0, nil // The table has no counter.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A request for one object fails if it does not exist.
+	// A request for a single object would fail if the object does not exist.
 	objects, err := t.conn.GetObjects(t.table)
 	if err != nil {
 		return 0, fmt.Errorf("reading counter %s: %w", unevaluatedCounter, err)
@@ -41,7 +40,7 @@ func (t *Table) Unevaluated() (packets uint64, err error) {
 	return 0, nil
 }
 
-// foreignObjects returns the stateful objects in our table that are not ours.
+// foreignObjects returns the stateful objects in the table that do not belong to Sluice.
 func (t *Table) foreignObjects() ([]nftables.Obj, error) {
 	all, err := t.conn.GetNamedObjects(t.table)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// eventSize is the size of a receive buffer for events in bytes. The kernel
-// sends at most a page of events at once (NLMSG_GOODSIZE, at most 8 KiB).
+// eventSize is the size in bytes of a receive buffer for events. The kernel sends at most
+// one page of events at once (NLMSG_GOODSIZE, at most 8 KiB).
 const eventSize = 32 << 10
 
-// Watcher reports changes to a table that other programs make.
+// Watcher reports changes that other programs make to a table.
 type Watcher struct {
 	socket *netlink.Socket
 	table  *Table
 	buffer []byte
 }
 
-// Watch returns a watcher in the network namespace of the calling thread. It
-// reports changes from now on.
+// Watch returns a watcher in the network namespace of the calling thread. The watcher
+// reports all changes after this call.
 func (t *Table) Watch() (*Watcher, error) {
 	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -35,9 +35,9 @@ func (t *Table) Watch() (*Watcher, error) {
 	return &Watcher{socket: socket, table: t, buffer: make([]byte, eventSize)}, nil
 }
 
-// Next waits until another program has changed the table, or may have changed it
-// because events were lost. It returns false after Close, and false with an error
-// if it can receive no more events.
+// Next waits until another program has changed the table. It also returns true if events
+// were lost, because a lost event may have reported a change. Next returns false and a nil
+// error after Close. It returns false and an error if it can receive no more events.
 func (w *Watcher) Next() (bool, error) {
 	for {
 		n, err := w.socket.Receive(w.buffer)
@@ -55,7 +55,7 @@ func (w *Watcher) Next() (bool, error) {
 	}
 }
 
-// Close ends Next.
+// Close makes Next return false.
 func (w *Watcher) Close() error {
 	if err := w.socket.Close(); err != nil {
 		return fmt.Errorf("closing the watch of rules: %w", err)
@@ -63,8 +63,8 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// changedBy reports whether a datagram has an event about our table that another
-// program caused. It does so, too, if the datagram cannot be read to its end.
+// changedBy reports whether a datagram contains an event about a change of the table by
+// another program. It also returns true if the datagram is malformed.
 func (t *Table) changedBy(datagram []byte) bool {
 	events := netlink.ReadMessages(datagram)
 	for events.Next() {
@@ -75,8 +75,8 @@ func (t *Table) changedBy(datagram []byte) bool {
 	return events.Err() != nil
 }
 
-// concerns reports whether an event is about our table and from another program.
-// The header has the port of the socket that requested the change. The first
+// concerns reports whether an event is about the table and was caused by another program.
+// The port in the header identifies the socket that requested the change. The first
 // attribute of every object is the name of its table.
 func (t *Table) concerns(h netlink.Header, payload []byte) bool {
 	if h.Port == t.port || h.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || h.Type&0xff == unix.NFT_MSG_NEWGEN {

@@ -19,15 +19,15 @@ type Fault uint8
 const (
 	// None: the packet was decoded.
 	None Fault = iota
-	// Truncated: the packet, or the part of it that was copied, ends within a header.
+	// Truncated: the packet, or its copied part, ends within a header.
 	Truncated
 	// Version: the packet is neither IPv4 nor IPv6.
 	Version
 	// Network: an IP header is inconsistent.
 	Network
-	// Fragment: the packet is a fragment but not the first one, so it has no ports.
-	// Connection tracking reassembles fragments before packets are queued, so this
-	// packet bypassed it.
+	// Fragment: the packet is a fragment other than the first, so it contains no ports.
+	// Connection tracking reassembles fragments before packets are queued, so such a
+	// packet has bypassed connection tracking.
 	Fragment
 	// Transport: the TCP, UDP or SCTP header is inconsistent.
 	Transport
@@ -46,15 +46,15 @@ func (f Fault) String() string {
 	return "unknown"
 }
 
-// Packet is the part of a packet that a verdict depends on.
+// Packet contains the properties of a packet that determine its verdict.
 type Packet struct {
 	// Flow is the packet's flow, from its sender to its receiver.
 	Flow flow.Flow
 	// MidStream is set for a TCP packet that does not open a connection, because it
 	// is not a SYN without ACK. Either end may have opened the connection.
 	MidStream bool
-	// OwnError is set for an ICMP error about a packet that was sent to the sender of
-	// the error. It is not set for an error about a packet that the sender forwarded.
+	// OwnError is set for an ICMP error about a packet that was addressed to the sender of
+	// the error. It is not set for an error about a packet that the sender only forwarded.
 	OwnError bool
 }
 
@@ -69,8 +69,8 @@ type Decoder struct {
 	truncated truncation
 }
 
-// truncation ignores the layers' report that a packet is longer than the part of it
-// that was copied, which is not a fault.
+// truncation ignores the decoders' report that only a part of the packet was copied,
+// because a partial copy is not a fault.
 type truncation struct{}
 
 // SetTruncated implements gopacket.DecodeFeedback.
@@ -93,12 +93,12 @@ const (
 	fragmentOffset6 = 0xfff8
 )
 
-// Decode decodes a packet that starts with its IP header. The packet may be
-// truncated after its transport header. If the Fault is not None, the Packet is the
-// zero value.
+// Decode decodes a packet that starts with an IP header. The packet may be truncated
+// anywhere after its transport header. If the returned Fault is not None, the Packet is
+// the zero value.
 //
-// Decode does not recover from panics. The decoders of gopacket that it uses check
-// every length before they use it, and Decode is tested and fuzzed for that.
+// Decode does not recover from panics. It relies on gopacket's decoders to check every
+// length before use. Tests and a fuzz test verify that Decode does not panic.
 func (d *Decoder) Decode(data []byte) (p Packet, fault Fault) {
 	if len(data) == 0 {
 		return Packet{}, Truncated

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AgentLock marks a state directory as that of a running agent.
+// AgentLock is a lock that shows that an agent uses a state directory.
 type AgentLock struct {
 	directory *os.File
 }
 
-// LockAgent marks a state directory as that of a running agent until the lock
-// is closed or the process ends, whichever is first. It creates the directory
-// if there is none. Several agents may hold the lock at the same time, as they
-// do while one replaces the other.
+// LockAgent locks a state directory to show that an agent uses it. The lock is held until
+// it is closed or the process ends. LockAgent creates the directory if necessary. Several
+// agents may hold the lock at the same time, for example while a new agent replaces an old
+// one.
 //
-// The lock is an open file description lock on the directory itself. It leaves
-// no file behind, and it needs only the right to read the directory.
+// The lock is an open file description lock on the directory itself. It leaves no file
+// behind, and requires only read permission on the directory.
 func LockAgent(stateDir string) (*AgentLock, error) {
 	if err := makeDir(stateDir); err != nil {
 		return nil, fmt.Errorf("marking the state directory as an agent's: %w", err)
@@ -36,11 +36,11 @@ func LockAgent(stateDir string) (*AgentLock, error) {
 	return &AgentLock{directory}, nil
 }
 
-// Close removes the mark.
+// Close releases the lock.
 func (l *AgentLock) Close() error { return l.directory.Close() }
 
-// AgentAlive reports whether an agent is running with a state directory. It
-// takes no lock, so it cannot be mistaken for an agent.
+// AgentAlive reports whether an agent uses a state directory. It only queries the lock and
+// never holds it, so a concurrent call does not mistake the caller for an agent.
 func AgentAlive(stateDir string) (bool, error) {
 	directory, err := os.Open(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,7 +50,8 @@ func AgentAlive(stateDir string) (bool, error) {
 		return false, fmt.Errorf("looking for an agent: %w", err)
 	}
 	defer func() { _ = directory.Close() }()
-	// The kernel returns the lock that a writer would wait for, or F_UNLCK.
+	// The kernel returns a lock that conflicts with a write lock, or F_UNLCK if there is
+	// none.
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
 		return false, fmt.Errorf("looking for an agent in %s: %w", stateDir, err)

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Published returns the generation of the current tree of a state directory, from
-// its file name. It does not open the tree. It returns 0 if no tree is published
-// yet.
+// Published returns the generation of the current tree in a state directory. It reads the
+// generation from the file name and does not open the tree. It returns 0 if no tree has
+// been published yet.
 func Published(stateDir string) (uint64, error) {
 	target, err := os.Readlink(Current(stateDir))
 	if errors.Is(err, fs.ErrNotExist) {

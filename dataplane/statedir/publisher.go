@@ -16,8 +16,8 @@ import (
 // directory, also in different processes: a lock serializes them.
 type Publisher struct {
 	dir string
-	// last is the highest generation that this publisher has published. It counts
-	// even if the files are removed.
+	// last is the highest generation that this publisher has published. Later generations
+	// are higher even if the files have been removed.
 	last uint64
 }
 
@@ -84,7 +84,7 @@ func (p *Publisher) locked(f func() error) error {
 	return f()
 }
 
-// write writes a tree and makes it the current one.
+// write writes a tree file and makes the tree the current one.
 func (p *Publisher) write(b *build.Builder, generation uint64) error {
 	image, err := b.Encode(generation)
 	if err != nil {
@@ -129,8 +129,8 @@ func (p *Publisher) removePartial() error {
 	return errors.Join(errs...)
 }
 
-// removeOld removes the given trees, except the one that was current before. If a
-// tree cannot be removed, the next publication tries again.
+// removeOld removes the given trees, but keeps the tree that was current before. If a tree
+// cannot be removed, the next publication tries again.
 func (p *Publisher) removeOld(current uint64, all []uint64) {
 	for _, g := range all {
 		if g != current {
@@ -139,8 +139,8 @@ func (p *Publisher) removeOld(current uint64, all []uint64) {
 	}
 }
 
-// generations returns the generation that the symlink names, or 0 if it names
-// none, and the generations of all files.
+// generations returns the generation that the symlink refers to, or 0 if there is none. It
+// also returns the generations of all tree files.
 func (p *Publisher) generations() (current uint64, all []uint64, err error) {
 	target, err := os.Readlink(filepath.Join(p.dir, currentName))
 	if err == nil {

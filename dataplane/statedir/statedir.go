@@ -1,12 +1,13 @@
-// Package statedir is the state directory, in which an agent and a dataplane of a
-// node meet. The agent publishes trees in it and the dataplane watches it:
+// Package statedir manages the state directory, through which the agent and the dataplane
+// of a node exchange trees. The agent publishes trees in the directory, and the dataplane
+// watches the directory:
 //
 //	DIR/tree/<generation>.tree   the trees
-//	DIR/tree/current             a symlink to the current one
+//	DIR/tree/current             a symlink to the current tree
 //	DIR/dataplane.sock           the socket of the dataplane
 //
-// A publication is one atomic rename of DIR/tree/current. A tree is never changed
-// once it has its name.
+// A publication is one atomic rename of DIR/tree/current. The file of a tree is never
+// changed after it has received its final name.
 package statedir
 
 import (
@@ -33,7 +34,7 @@ const (
 const (
 	fileMode = 0o644
 	dirMode  = 0o755
-	// sharedDirMode lets the group of a directory write in it.
+	// sharedDirMode lets the group of a directory create and remove files in it.
 	sharedDirMode = 0o775
 )
 
@@ -63,9 +64,9 @@ func generationOf(name string) (generation uint64, ok bool) {
 	return generation, err == nil && treeName(generation) == name
 }
 
-// Share prepares a state directory for a publisher that runs as another user of
-// this process's group: DIR/tree belongs to that group and is writable for it. If
-// this user owns the directory, it needs no privilege.
+// Share prepares a state directory for a publisher that runs as another user but in the
+// group of this process. It sets the group of DIR/tree to this group and makes DIR/tree
+// writable for the group. If this process owns the directory, it needs no privilege.
 func Share(stateDir string) error {
 	dir := treesDir(stateDir)
 	for _, path := range []string{stateDir, dir} {
@@ -81,8 +82,8 @@ func Share(stateDir string) error {
 	return nil
 }
 
-// Remove removes all trees of a state directory, and the other files that
-// publishers create there. If there are more files, it leaves them and
+// Remove removes all trees from a state directory, and all other files that publishers
+// create there. If the directory contains other files, Remove keeps these files and
 // returns an error.
 func Remove(stateDir string) error {
 	p := &Publisher{dir: treesDir(stateDir)}
@@ -118,7 +119,7 @@ func removeIfExists(path string) error {
 	return nil
 }
 
-// makeDir creates a directory that everyone may read, whatever the umask is.
+// makeDir creates a directory that everyone may read, regardless of the umask.
 func makeDir(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil
@@ -129,7 +130,8 @@ func makeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
-// flock locks a file. It waits for other holders unless how has unix.LOCK_NB.
+// flock locks a file. It waits until other processes release the lock, unless how contains
+// unix.LOCK_NB.
 func flock(file *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// OpenCurrent opens the current tree of a state directory. The error is
-// fs.ErrNotExist if no tree is published yet.
+// OpenCurrent opens the current tree of a state directory. It returns fs.ErrNotExist if no
+// tree has been published yet.
 func OpenCurrent(stateDir string) (*tree.Tree, error) {
 	link := Current(stateDir)
 	for {
@@ -33,7 +33,7 @@ func OpenCurrent(stateDir string) (*tree.Tree, error) {
 	}
 }
 
-// resolve returns the path that a symlink with a target refers to.
+// resolve returns the path that a symlink refers to. target is the content of the symlink.
 func resolve(link, target string) string {
 	if filepath.IsAbs(target) {
 		return target
@@ -88,12 +88,11 @@ type watch struct {
 	notify   *fsnotify.Watcher
 	stateDir string
 	handle   func(*tree.Tree, error)
-	// watched is the directory that is watched: DIR/tree, or the nearest existing
-	// directory above it.
+	// watched is the directory that is currently watched: DIR/tree or its nearest existing
+	// parent directory.
 	watched     string
 	watchedInfo fs.FileInfo
-	// target and targetInfo describe the symlink whose tree was delivered or
-	// rejected last.
+	// target and targetInfo describe the symlink at the latest delivery or rejection.
 	target     string
 	targetInfo fs.FileInfo
 }
@@ -119,7 +118,8 @@ func (w *watch) follow() error {
 		} else if err != nil {
 			return err
 		}
-		// Check again: the next directory may have been created before this watch.
+		// Check again, because the next directory may have been created before this watch
+		// started.
 		w.watched, w.watchedInfo = dir, info
 	}
 }
@@ -138,9 +138,9 @@ func (w *watch) deliver() {
 	link := Current(w.stateDir)
 	var info fs.FileInfo
 	var target string
-	// Read the symlink and its information until both belong together. Otherwise
-	// the tree of a symlink that is replaced in between would be delivered now, and
-	// again with the event of the replacement.
+	// Read the symlink and its file information until both belong to the same symlink.
+	// Otherwise, if the symlink is replaced between the two reads, its tree would be
+	// delivered now and again when the event of the replacement arrives.
 	for consistent := false; !consistent; {
 		before, err := os.Lstat(link)
 		if err != nil {
@@ -154,18 +154,19 @@ func (w *watch) deliver() {
 		}
 		consistent = os.SameFile(before, info) && before.ModTime().Equal(info.ModTime())
 	}
-	// A new symlink may have the inode of an old one, but not its modification time.
+	// A new symlink may have the same inode as an old one, but its modification time
+	// differs.
 	if target == w.target && w.targetInfo != nil && os.SameFile(info, w.targetInfo) && info.ModTime().Equal(w.targetInfo.ModTime()) {
 		return
 	}
 	if target == "" {
-		// It is not a symlink, so OpenCurrent returns an error.
+		// The current tree is not a symlink, so OpenCurrent returns an error.
 		w.target, w.targetInfo = target, info
 		w.handle(OpenCurrent(w.stateDir))
 		return
 	}
-	// Open the tree of exactly this symlink. A newer symlink has its own event,
-	// which would deliver its tree a second time.
+	// Open the tree of exactly this symlink. A newer symlink causes its own event, and
+	// that event would deliver the same tree again.
 	t, err := tree.Open(resolve(link, target))
 	if errors.Is(err, fs.ErrNotExist) {
 		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {

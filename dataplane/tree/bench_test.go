@@ -69,8 +69,9 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown returns how many times slower the reference implementation is.
-// It measures for a quarter of a second, at least one flow.
+// slowdown returns the ratio between the time of the reference implementation and the time
+// of the tree for one evaluation. It measures the reference for a quarter of a second, but
+// at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
 	n, start := 0, time.Now()
@@ -81,8 +82,8 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodMatched returns a delta with 250 local pods, two programs for each of them,
-// and otherwise remote pods. A selector matches every pod, which is the worst case for
+// everyPodMatched returns a delta with 250 local pods. Each local pod has two programs,
+// and all other pods are remote. A selector matches every pod, which is the worst case for
 // the size of a tree.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta

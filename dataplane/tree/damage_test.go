@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// smallDelta has at least one of each kind of record of a tree.
+// smallDelta contains at least one record of each kind in a tree.
 func smallDelta() rule.Delta {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return rule.Delta{
@@ -54,7 +54,7 @@ func smallDelta() rule.Delta {
 	}
 }
 
-// smallFlows are flows that together reach every part of the tree of smallDelta.
+// smallFlows contains flows that together reach every part of the tree of smallDelta.
 func smallFlows() []flow.Flow {
 	var flows []flow.Flow
 	ends := parseAll(netip.MustParseAddr, "10.0.0.1", "fd00::1", "10.0.0.2", "10.0.1.1", "fd00:1::1", "192.168.0.1", "172.16.1.1", "172.17.0.1", "fd07::1", "1.1.1.1")
@@ -178,7 +178,7 @@ func TestForgedTreeIsHarmless(t *testing.T) {
 	}
 }
 
-// A search in a table without a free slot would not end.
+// In a table without a free slot, a search for a missing address would never end.
 func TestFullTableIsRejected(t *testing.T) {
 	for name, table := range map[string]struct{ section, width int }{"IPv4": {2, 2}, "IPv6": {3, 5}} {
 		t.Run(name, func(t *testing.T) {

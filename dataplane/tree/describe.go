@@ -8,7 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// name returns a copy of a name, which stays valid after the tree is closed.
+// name returns a copy of a name. The copy stays valid after the tree is closed.
 func (t *Tree) name(number uint32) string {
 	if !t.isName(number) {
 		return ""
@@ -50,8 +50,8 @@ func (t *Tree) IsolatedBy(s rule.Side) []string {
 type Pod struct {
 	// Name is "namespace/name".
 	Name string
-	// Addresses are the addresses of the pod in no particular order. A pod may have
-	// none yet.
+	// Addresses lists the addresses of the pod in no particular order. It may be empty,
+	// because a new pod may not have an address yet.
 	Addresses []netip.Addr
 	// EgressIsolated and IngressIsolated report whether a policy isolates the pod in
 	// that direction.

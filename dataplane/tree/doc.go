@@ -1,11 +1,11 @@
-// Package tree has the rules of one node as one immutable file. The file is mapped
-// into memory, and packets are evaluated directly on the mapping.
+// Package tree reads the rules of one node from an immutable file. Open maps the file into
+// memory, and Tree.Evaluate evaluates flows directly on the mapping.
 //
-// Package build builds a tree change by change, package statedir publishes it, Open
-// maps it and Tree.Evaluate evaluates a flow. Everything is decided when the tree is
-// built; an evaluation only walks the tree.
+// Package build encodes a tree from changes to the rules, and package statedir publishes
+// it. All selectors, ports and priorities are resolved when the tree is built, so an
+// evaluation only searches the tree.
 //
-// The file is flat and position-independent; docs/tree-format.md draws it. Open
-// checks every offset and count once. So an evaluation on any file that Open accepts
-// ends, and reads only inside the mapping.
+// The file is flat and position-independent. docs/tree-format.md shows the layout. Open
+// checks every offset and count once. So an evaluation of any file that Open accepts
+// always ends and never reads outside the mapping.
 package tree

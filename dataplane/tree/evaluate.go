@@ -13,7 +13,7 @@ var (
 	_ rule.Namer     = (*Tree)(nil)
 )
 
-// end is one end of a flow: its address, and what the tree has about the address.
+// end is one end of a flow: its address, and the data about this address in the tree.
 type end struct {
 	address format.Address
 	is4     bool
@@ -24,8 +24,8 @@ type end struct {
 	endpoint []uint32
 }
 
-// Evaluate implements rule.Evaluator. A side whose pod is not a pod of this node
-// is allowed, with reason Elsewhere.
+// Evaluate implements rule.Evaluator. If a side belongs to a pod of another node, Evaluate
+// allows this side with reason Elsewhere.
 func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	src, dst := t.find(f.Src), t.find(f.Dst)
 	elsewhere := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
@@ -78,7 +78,7 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates a program for a peer at a port.
+// evaluate evaluates a program for a peer and a port.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -95,7 +95,8 @@ func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.
 	return side
 }
 
-// leafAt returns the offset of the leaf for a port, from the port table at an offset.
+// leafAt returns the offset of the leaf for a port. offset is the offset of the port
+// table.
 func leafAt(p []uint32, offset, port uint32) uint32 {
 	n := p[offset]
 	table := p[offset+1 : offset+1+2*n]
@@ -111,11 +112,11 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 	return table[n+low]
 }
 
-// decide returns the entry of the rule that decides for a peer, which is the first
-// matching rule of the program, or 0 if no rule matches.
+// decide returns the entry of the rule that decides for a peer. This is the first rule of
+// the program that matches. If no rule matches, decide returns 0.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// Subtracting 1 makes 0, no entry, the largest number.
+	// Subtracting 1 turns entry 0, which means no rule, into the largest number.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
@@ -124,7 +125,7 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	return best + 1
 }
 
-// decideAt returns the deciding entry of one leaf, minus 1.
+// decideAt returns the entry of the deciding rule in one leaf, minus 1.
 func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[format.LeafEvery] - 1
 	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {

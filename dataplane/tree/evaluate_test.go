@@ -82,7 +82,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// The zero value of a decision denies.
+// The zero value of a decision means Deny.
 func TestZeroDecisionDenies(t *testing.T) {
 	if v := (rule.Decision{}).Verdict(); v != rule.Deny {
 		t.Errorf("got %s", v)
@@ -150,8 +150,9 @@ func TestNearMisses(t *testing.T) {
 	}
 }
 
-// Every near miss is also one of the naive implementation. If the naive implementation
-// has near misses by port, and no rule denies, there is at least one.
+// Every near miss that the tree returns is also a near miss of the naive implementation.
+// If the naive implementation finds near misses by port and no rule denies, the tree
+// returns at least one near miss by port.
 func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	s := newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -8,12 +8,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the rules that would have allowed a side of a flow that no
-// rule matched: first the rules that allow the same peer at other ports or
-// protocols, then the rules that allow other peers at the same port, each in the
-// order of the policies. If several rules allow the same traffic, only the first
-// is returned. There are none unless the side's reason is NoRuleMatched. The side
-// must come from this tree and belong to the flow.
+// NearMisses returns the rules that nearly allowed a side of a flow that no rule matched.
+// The first rules in the list allow the same peer at other ports or protocols. The other
+// rules allow other peers at the same port. Both groups are in the order of the policies.
+// If several rules allow the same traffic, only the first of these rules is returned.
+//
+// The list is empty unless the side's reason is NoRuleMatched. The side must come from
+// this tree and belong to the flow.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Reason != rule.NoRuleMatched {
 		return nil
@@ -87,7 +88,8 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	return t.misses(program, rule.PeerPart, found)
 }
 
-// misses returns the near misses of rules, given by number with their ports.
+// misses returns the near misses for a set of rules. ports maps the number of each rule to
+// the ports of the near miss.
 func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// The errors of Open, in addition to those of the file system.
+// Errors that Open returns in addition to errors of the file system.
 var (
 	// ErrCorrupt means that the file is not a tree, or a damaged or incomplete one.
 	ErrCorrupt = errors.New("corrupt tree")
@@ -42,23 +42,24 @@ type Tree struct {
 	programs       []uint32
 }
 
-// Counts has the sizes of a tree.
+// Counts contains the numbers of records in a tree.
 type Counts struct {
-	// Pods is the number of local pods, LocalAddresses of their addresses.
+	// Pods is the number of local pods. LocalAddresses is the number of their addresses.
 	Pods, LocalAddresses int
-	// Addresses is the number of addresses with an owner: a local pod, a remote pod
-	// or the node.
+	// Addresses is the number of addresses whose owner is a local pod, a remote pod or the
+	// node.
 	Addresses int
-	// Programs is the number of programs, Rules the number of all their rules.
+	// Programs is the number of programs. Rules is the total number of rules in all
+	// programs.
 	Programs, Rules int
 }
 
-// Open maps a tree and verifies all of it. The error names the file and is
-// ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
+// Open maps a tree into memory and verifies the whole tree. The error names the file and
+// is ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
 //
-// The file of a tree must not be changed: reading a page that was cut off a mapped
-// file raises SIGBUS. So a publisher writes a new file under a name that no reader
-// opens, and renames it.
+// The file of a tree must never be changed. If a mapped file is truncated, reading a
+// removed page raises SIGBUS. So a publisher writes a new file under a temporary name that
+// no reader opens, and then renames the file.
 func Open(path string) (*Tree, error) {
 	t := &Tree{path: path}
 	if err := t.open(); err != nil {
@@ -154,8 +155,8 @@ func (t *Tree) read() error {
 	return nil
 }
 
-// Close unmaps the tree. The caller must make sure that the tree is no longer used.
-// It is not an error to close it twice.
+// Close unmaps the tree. The caller must make sure that the tree is no longer in use. A
+// second call of Close does nothing.
 func (t *Tree) Close() error {
 	if t.mapping == nil {
 		return nil
@@ -174,7 +175,7 @@ func (t *Tree) Generation() uint64 { return t.generation }
 // Size returns the size of the file in bytes.
 func (t *Tree) Size() int64 { return int64(len(t.mapping)) }
 
-// Counts returns the sizes of the tree.
+// Counts returns the numbers of records in the tree.
 func (t *Tree) Counts() Counts { return t.counts }
 
 // Node returns the name of the node that the tree was built for.

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// verify checks every offset, count and reference of the sections, so that readers
-// do not have to.
+// verify checks every offset, count and reference in the sections, so that later reads
+// need no checks.
 func (t *Tree) verify() error {
 	if err := t.verifyNames(); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (t *Tree) verifyNames() error {
 
 func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t.names)/2) }
 
-// verifyPrograms returns the offsets of the programs, ascending. Offset 0 stands for
-// no program and is one of them.
+// verifyPrograms returns the offsets of the programs in ascending order. The result
+// includes offset 0, which means no program.
 func (t *Tree) verifyPrograms() ([]uint32, error) {
 	if len(t.programs) < format.Alignment {
 		return nil, errors.New("no programs section")
@@ -156,14 +156,15 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	return nil
 }
 
-// programVerifier verifies one program after another. Parts of a program may be
-// shared. Each part is verified only once, so that the work is proportional to the
-// size of the file.
+// programVerifier verifies programs, one after the other. Several references may share a
+// part of a program. Each part is verified only once, so that the work is proportional to
+// the size of the file.
 type programVerifier struct {
 	tree  *Tree
 	words []uint32
 	rules []uint32
-	// marks has a bit for each kind of part that starts at a word and was verified.
+	// marks contains one byte per word. Each bit of the byte stands for a kind of part,
+	// and is set after a part of this kind that starts at the word has been verified.
 	marks []uint8
 	// regions are the other parts that were verified.
 	regions map[region]struct{}
@@ -174,7 +175,8 @@ const (
 	markPage
 )
 
-// region is a part of which the same words may be referenced with different lengths.
+// region identifies a part by offset and length, because different references may give the
+// same words different lengths.
 type region struct {
 	kind          uint8
 	offset, count uint32
@@ -194,7 +196,7 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked marks a part of the program and reports whether it was not marked before.
+// unmarked sets a mark and reports whether the mark was not set before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
@@ -272,7 +274,7 @@ func (v *programVerifier) portTable(offset uint32) error {
 	return nil
 }
 
-// leaf verifies a leaf and the leaves that are searched with it.
+// leaf verifies a leaf and all leaves that are linked from it.
 func (v *programVerifier) leaf(offset uint32) error {
 	for number := 1; ; number++ {
 		leaf, err := v.part("leaf", offset, format.LeafWords)
@@ -357,7 +359,7 @@ func (v *programVerifier) intervals(kind uint8, offset, count uint32) error {
 	return v.entries(words[starts:])
 }
 
-// entries verifies that each entry is 0 or has the action of its rule.
+// entries verifies that each entry is either 0 or contains the action of its rule.
 func (v *programVerifier) entries(entries []uint32) error {
 	for _, entry := range entries {
 		if entry == 0 {

@@ -1,5 +1,5 @@
-// Package build builds trees. A Builder follows the rules of one node change by
-// change, and encodes them as an image that becomes the file of a tree.
+// Package build builds trees. A Builder applies changes to the rules of one node, and
+// encodes the current rules as an image, from which a publisher writes the file of a tree.
 package build
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Builder follows the rules of one node and encodes them as trees. Programs that a
-// delta does not change keep their encoding. A Builder is not safe for concurrent use.
+// Builder stores the rules of one node and encodes them as trees. It reuses the encoding
+// of programs that a delta does not change. A Builder is not safe for concurrent use.
 type Builder struct {
 	names      names
 	ipv4, ipv6 addressTable
 	programs   map[rule.ProgramID]*builtProgram
 	pods       map[rule.PodID]*builtPod
 
-	// podAt and endpoints are the records of the tree. Free records between them are
-	// reused.
+	// podAt and endpoints are the records of the tree, including free records. New pods
+	// and addresses reuse the free records.
 	podAt         []*builtPod
 	endpoints     []builtEndpoint
 	freePods      []uint32
@@ -27,15 +27,16 @@ type Builder struct {
 
 	flatLimit int
 
-	// programWords is the programs section as it was last encoded. It is valid until
-	// programsChanged.
+	// programWords is the latest encoding of the programs section. It is valid unless
+	// programsChanged is set.
 	programWords    []uint32
 	programsChanged bool
 }
 
 type builtProgram struct {
 	words []uint32
-	// uses is how often pods refer to the program, counted by direction.
+	// uses is the number of references from pods to the program. A pod that uses the
+	// program for both directions counts twice.
 	uses int
 	// offset in the programs section.
 	offset uint32
@@ -50,16 +51,16 @@ type builtPod struct {
 	uses int
 }
 
-// builtEndpoint is an address of a local pod. The record is free if its address is the
-// zero Addr.
+// builtEndpoint is an address of a local pod. If the address is the zero Addr, the record
+// is free.
 type builtEndpoint struct {
 	addr  netip.Addr
 	class rule.Class
 	pod   rule.PodID
 }
 
-// New returns a builder for a node that has no rules yet. Every tree has the name of
-// the node.
+// New returns a builder for a node without rules. Every tree that it encodes contains the
+// name of the node.
 func New(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
@@ -74,9 +75,9 @@ func New(node string) *Builder {
 // DefaultFlatLimit.
 func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
-// Apply applies a delta. If the delta is invalid, or invalid together with the current
-// rules, it is rejected as a whole: the error names the program, pod or address, and
-// the builder is unchanged. It is not an error to remove something that does not
+// Apply applies a delta. If the delta is invalid, or conflicts with the current rules,
+// Apply rejects the whole delta: it returns an error that names the program, pod or
+// address, and leaves the builder unchanged. A delta may remove something that does not
 // exist.
 func (b *Builder) Apply(d rule.Delta) error {
 	if err := b.check(d); err != nil {
@@ -180,8 +181,8 @@ func (b *Builder) reserve(changes []rule.AddressChange) {
 			more6++
 		}
 	}
-	// A smaller delta may mostly change addresses that are in the table already,
-	// which need no space.
+	// A small delta may mostly change addresses that are already in the table. These
+	// addresses need no space.
 	if more4 > b.ipv4.used {
 		b.ipv4.reserve(more4)
 	}

@@ -20,7 +20,7 @@ type Image struct {
 	words uint64
 }
 
-// padding is what sections are padded with.
+// padding contains the zero bytes that are written after sections.
 var padding [format.Alignment * format.WordSize]byte
 
 // Encode encodes the rules as a tree of a generation.
@@ -62,8 +62,7 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	return image, nil
 }
 
-// bytes returns everything after the header: the sections, each followed by its
-// padding.
+// bytes returns everything after the header: each section, followed by its padding.
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
@@ -97,8 +96,8 @@ func (i *Image) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// encodePrograms encodes the programs in the order of their IDs. No program has offset
-// 0, which stands for no program.
+// encodePrograms encodes the programs in the order of their IDs. No program is placed at
+// offset 0, because offset 0 means "no program".
 func (b *Builder) encodePrograms() error {
 	if !b.programsChanged {
 		return nil

@@ -9,21 +9,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// span is an inclusive range of addresses of one family, with the entry of the rule
-// that has the range.
+// span is an inclusive range of addresses of one family, with the entry of the rule that
+// matches this range.
 type span struct {
 	first, last format.Address
 	entry       uint32
 }
 
-// step is the first address of an interval with the same entry. The interval ends
-// before the next step.
+// step is the first address of an interval in which all addresses have the same entry. The
+// interval ends before the next step.
 type step struct {
 	first format.Address
 	entry uint32
 }
 
-// appendSpans appends the parts of a block that are outside of its excepts.
+// appendSpans appends the parts of a block that are not covered by the block's excepts.
 func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	is4 := b.Prefix.Addr().Is4()
 	excepts := slices.SortedFunc(slices.Values(b.Excepts), func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
@@ -48,7 +48,8 @@ func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	return append(spans, span{first: first, last: end, entry: entry})
 }
 
-// next returns the address after a, or false if a is the last of its family.
+// next returns the address after a. It returns false if a is the last address of its
+// family.
 func next(a format.Address, is4 bool) (format.Address, bool) {
 	if is4 {
 		return format.Address{Lo: a.Lo + 1}, a.Lo < 1<<32-1
@@ -71,7 +72,8 @@ func last(p netip.Prefix) format.Address {
 	return a
 }
 
-// before returns the address before one that is not the first.
+// before returns the address before a. The caller makes sure that a is not the first
+// address.
 func before(a format.Address) format.Address {
 	if a.Lo == 0 {
 		a.Hi--
@@ -80,9 +82,9 @@ func before(a format.Address) format.Address {
 	return a
 }
 
-// flatten turns spans of one family, which may overlap, into ascending steps. The
-// entry of an address is the lowest entry of the spans that contain it, or 0 if there
-// is none.
+// flatten converts spans of one family, which may overlap, to steps in ascending order. If
+// several spans contain an address, the lowest entry applies. If no span contains an
+// address, its entry is 0.
 func flatten(spans []span, is4 bool) []step {
 	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
 	var (

@@ -106,9 +106,9 @@ func edgesOf(ranges []portRange) []edge {
 }
 
 // isFlat reports whether flat leaves stay within the limit. Leaves with the same set of
-// matches are stored once, so each set counts once. A set is identified by the sum of
-// the hashes of its matches. After 100 times as many
-// steps as the limit, isFlat returns false.
+// matches are stored once, so each set counts once. isFlat identifies a set by the sum of
+// the hashes of its matches. To bound its own work, isFlat returns false after 100 times
+// as many steps as the limit.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
 	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)
@@ -154,7 +154,8 @@ func hash(ref matchRef) uint64 {
 	return x ^ x>>31
 }
 
-// flatLeaves returns a leaf for each interval, which has all matches with its ports.
+// flatLeaves returns one leaf for each interval. The leaf contains all matches whose ports
+// include the interval.
 func (e *encoder) flatLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	var refs []matchRef
 	edges, out := edgesOf(ranges), make([]uint32, 0, len(firsts))
@@ -179,10 +180,10 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves returns a leaf for each interval. It builds a binary tree over the
-// intervals and adds each range to the few nodes that together cover it, at most two
-// for each level. The leaves of an interval are those of the nodes above it, linked by
-// LeafNext. So n matches need space for n log n matches.
+// sharedLeaves returns one leaf for each interval. It builds a binary tree over the
+// intervals, and adds each range to the few nodes that together cover the range, at most
+// two nodes per level. The leaf of an interval is followed, through LeafNext, by the
+// leaves of the nodes above it. So n matches need space proportional to n log n.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
 	var add func(node, low, high, first, end int, ref matchRef)

@@ -14,10 +14,10 @@ type encoder struct {
 	// flatLimit has the same meaning as in Builder.
 	flatLimit int
 	words     []uint32
-	// entries are the entries of the rules in leaves.
+	// entries are the entries of the rules, as they are stored in leaves.
 	entries []uint32
-	// placed has the offset of each part, by its bytes. leaves has the offset of
-	// each leaf, by its matches and the next leaf.
+	// placed maps the bytes of each part to the offset of the part. leaves maps the
+	// matches and the next leaf of each leaf to the offset of the leaf.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
@@ -26,8 +26,8 @@ type encoder struct {
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. It acquires one reference for each
-// occurrence of a name. To release them, use programNames, which visits the same
-// occurrences.
+// occurrence of a name in the program. To release these references, call release for every
+// number that programNames visits.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
@@ -63,8 +63,9 @@ func programNames(words []uint32, f func(number uint32)) {
 	}
 }
 
-// leaf encodes a leaf with the given matches, which must be in order, and returns its
-// offset. next is the offset of the next leaf, which is encoded already, or 0.
+// leaf encodes a leaf with the given matches, which must be in order, and returns the
+// offset of the leaf. next is the offset of the next leaf, which must already be encoded,
+// or 0.
 func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	key := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+8*len(refs)), next)
 	for _, ref := range refs {
@@ -82,7 +83,7 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	for _, ref := range refs {
 		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
-			// No match after this one can decide.
+			// A match after this one cannot decide.
 			leaf[format.LeafEvery] = entry
 			break
 		}

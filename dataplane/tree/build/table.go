@@ -2,7 +2,7 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// addressTable is an address table that can be changed.
+// addressTable is an address table that the builder can change.
 type addressTable struct {
 	is4   bool
 	width int
@@ -45,7 +45,7 @@ func (t *addressTable) at(i int) format.Address {
 	return format.AddressFrom(s)
 }
 
-// find returns the slot of an address, or the free slot that it would be added to.
+// find returns the slot that contains an address, or the free slot for adding it.
 func (t *addressTable) find(a format.Address) (i int, found bool) {
 	mask := t.slots() - 1
 	for i = t.home(a); ; i = (i + 1) & mask {
@@ -103,8 +103,8 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 	s[4] = value
 }
 
-// remove frees a slot. It moves later addresses forward, so that no search ends at the
-// free slot before it finds its address.
+// remove frees a slot. It then moves later addresses to earlier slots, so that a search
+// for such an address does not end at the free slot.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {

@@ -51,19 +51,19 @@ const (
 // Alignment is the alignment of sections and programs: a cache line of 64 bytes.
 const Alignment = 16
 
-// An address table is a hash table with open addressing. Its slots hold an address
-// and a value. The number of slots is a power of two, and at most four fifths of
-// them are used. An address is in the first slot, starting at the one that its hash
-// names, that was free when it was added. Value 0 marks a free slot, which ends a
-// search.
+// An address table is a hash table with open addressing. Each slot contains an address and
+// a value. The number of slots is a power of two, and at most four fifths of the slots are
+// used. The hash of an address selects a slot. If this slot is in use, the address is in
+// the next slot that was free when the address was added. A slot with value 0 is free and
+// ends a search.
 const (
 	SlotWords4 = 2 // address, value
 	SlotWords6 = 5 // four words of address, value
 	MinSlots   = 8
 )
 
-// The value of a slot has the kind of owner in its low bits, and above them the
-// class of a remote pod or the number of an endpoint.
+// The value of a slot contains the kind of owner in its low bits. The bits above contain
+// the class of a remote pod or the number of an endpoint.
 const (
 	OwnerRemote   = 1
 	OwnerLocal    = 2
@@ -122,8 +122,9 @@ const (
 	PortTables = 4
 )
 
-// The words of a leaf. A leaf has the deciding entry for each peer: one entry for
-// every peer, one for each class, and one for each interval of addresses.
+// The words of a leaf. A leaf contains the deciding entry for each peer: one entry that
+// applies to every peer, one entry for each class, and one entry for each interval of
+// addresses.
 const (
 	LeafEvery     = 0
 	LeafDirectory = 1 // two words: offset and number of pages
@@ -132,8 +133,8 @@ const (
 	LeafNext      = 7 // offset of a leaf that is searched as well and has a lower offset; 0 is none
 	LeafWords     = 8
 
-	// MaxLeaves is the largest number of leaves that are searched for one port:
-	// one for each level of a binary tree over all ports.
+	// MaxLeaves is the maximum number of leaves that a lookup of one port searches: one
+	// leaf for each level of a binary tree over all 65536 ports.
 	MaxLeaves = 17
 
 	// PageClasses is the number of classes in a page of entries.
@@ -141,9 +142,9 @@ const (
 	PageBits    = 5
 )
 
-// An entry has the action of a rule in its low bits and the number of the rule in
-// the program above. Entry 0 is no rule. Of two other entries, the smaller one
-// belongs to the rule that comes first.
+// An entry contains the action of a rule in its low bits. The bits above contain the
+// number of the rule in the program. Entry 0 means no rule. The smaller of two other
+// entries belongs to the earlier rule.
 const (
 	ActionBits = 8
 	ActionMask = 1<<ActionBits - 1
@@ -159,8 +160,8 @@ func BytesOf(words []uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(words)*WordSize)
 }
 
-// WordsOf returns the memory of bytes as words. The bytes must be aligned to a word.
-// Bytes after the last whole word are left out.
+// WordsOf returns the memory of bytes as words. The bytes must be aligned to a word. Bytes
+// after the last whole word are ignored.
 func WordsOf(bytes []byte) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(bytes))), len(bytes)/WordSize)
 }

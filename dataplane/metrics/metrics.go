@@ -1,5 +1,5 @@
-// Package metrics exports the status of a dataplane as Prometheus metrics. Each
-// scrape reads the status; the package itself counts nothing.
+// Package metrics exports the status of a dataplane as Prometheus metrics. Each scrape
+// reads the current status. The package keeps no counters.
 package metrics
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Handler serves the metrics of a dataplane, of this process and of its Go
-// runtime.
+// Handler returns a handler that serves the metrics of a dataplane, of this process and of
+// the Go runtime.
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
@@ -27,7 +27,7 @@ func Handler(status func() (report.Status, error)) http.Handler {
 
 const prefix = "sluice_dataplane_"
 
-// family is one metric.
+// family describes one metric.
 type family struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
@@ -53,7 +53,7 @@ type collector struct {
 	lookups, batches, walks                      *prometheus.Desc
 }
 
-// newCollector returns a collector of the metrics of a dataplane.
+// newCollector returns a collector for the metrics of a dataplane.
 func newCollector(status func() (report.Status, error)) prometheus.Collector {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	return &collector{

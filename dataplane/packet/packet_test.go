@@ -54,14 +54,14 @@ func serialize(t testing.TB, parts ...gopacket.SerializableLayer) []byte {
 	return b.Bytes()
 }
 
-// extensions returns a packet with IPv6 extension headers, given as bytes, before a
-// transport header.
+// extensions returns a packet whose IPv6 extension headers are the bytes in raw, followed
+// by a transport header.
 func extensions(t testing.TB, first layers.IPProtocol, raw []byte, transport gopacket.SerializableLayer) []byte {
 	t.Helper()
 	return serialize(t, ip6(first), gopacket.Payload(append(raw, serialize(t, transport)...)))
 }
 
-// error4 returns an ICMP message about a packet that was sent to an address.
+// error4 returns an ICMP error about a packet that was sent to the given address.
 func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
 	t.Helper()
 	about := ip4(layers.IPProtocolUDP)
@@ -194,7 +194,8 @@ func TestDecode(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var d packet.Decoder
-			// Another packet first: a decoder keeps no state between packets.
+			// Decode another packet first, because a decoder must keep no state between
+			// packets.
 			d.Decode(serialize(t, ip4(layers.IPProtocolTCP), tcp(ack)))
 			got, fault := d.Decode(test.data)
 			if fault != test.wantFault {
@@ -221,7 +222,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
-// seeds returns one packet for each kind of header.
+// seeds returns packets that together contain every kind of header.
 func seeds(t testing.TB) [][]byte {
 	t.Helper()
 	options := ip4(layers.IPProtocolTCP)
@@ -238,10 +239,10 @@ func seeds(t testing.TB) [][]byte {
 	}
 }
 
-// Decode does not recover, so a panic of a decoder would end the dataplane. This
-// test decodes every packet that differs from a seed in one byte, cut at every
-// length. It uses one decoder for all of them, because gopacket's layers keep slices
-// of the packet before.
+// Decode does not recover from panics, so a panic of a decoder would end the dataplane.
+// This test changes one byte of each seed at a time, truncates the result to every length,
+// and decodes it. It uses one decoder for all packets, because gopacket's layers keep
+// slices of the previous packet.
 func TestDecodeDoesNotPanic(t *testing.T) {
 	var d packet.Decoder
 	for _, seed := range seeds(t) {

@@ -89,11 +89,11 @@ func (c Config) chains() []chain {
 	}...)
 }
 
-// countingChains returns the chains that count the packets that FailOpen accepts
-// without a verdict. The kernel does not count them. Such a packet continues at the
-// next base chain of the hook, as do packets that the chains evaluate and enqueue
-// accept. So these chains repeat the conditions of evaluate and enqueue, and count
-// the packets that those would have queued.
+// countingChains returns the chains that count the packets that FailOpen accepts without a
+// verdict, because the kernel does not count these packets. Such a packet continues at the
+// next base chain of the hook. So does a packet that the chains evaluate and enqueue
+// accept. To distinguish the two, the counting chains repeat the conditions of evaluate
+// and enqueue, and count only packets that evaluate and enqueue would have queued.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -109,11 +109,11 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// evaluateRules returns the rules that decide by the marks, and that find the
-// packets to queue. The rules in first come before those about marks, the rules in
-// more come after them. All of them are in one chain: if they were in two, and
-// another program emptied the first, accepted connections would be evaluated as if
-// they were new.
+// evaluateRules returns the rules that act on the marks and then select the packets to
+// queue. The rules in first precede the rules about marks, and the rules in more follow
+// them. All rules are in one chain. If they were in two chains and another program emptied
+// the first, packets of accepted connections would be evaluated as if they were first
+// packets.
 func (c Config) evaluateRules(first, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
@@ -131,8 +131,8 @@ func (c Config) evaluateRules(first, more []expressions) []expressions {
 	return slices.Concat(cleared, first, marked, c.acceptedRules(), more, isolatedTo(enqueue))
 }
 
-// acceptedRules accepts packets that need no verdict, of connections that are
-// marked neither as accepted nor as denied.
+// acceptedRules returns the rules that accept packets without a verdict on connections
+// that are marked neither as accepted nor as denied.
 func (c Config) acceptedRules() []expressions {
 	m := c.Marks
 	return []expressions{
@@ -145,7 +145,7 @@ func (c Config) acceptedRules() []expressions {
 	}
 }
 
-// isolatedTo sends packets from or to isolated pods to a chain.
+// isolatedTo returns rules that send packets from or to isolated pods to a chain.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
 	for _, s := range addressSets {
@@ -154,7 +154,8 @@ func isolatedTo(chain string) []expressions {
 	return rules
 }
 
-// enqueueRules queues the packets from or to isolated pods that need a verdict.
+// enqueueRules returns the rules that queue packets from or to isolated pods if the
+// packets need a verdict.
 func (c Config) enqueueRules() []expressions {
 	return []expressions{
 		append(neighbourDiscovery(), accept()),
@@ -166,9 +167,9 @@ func (c Config) enqueueRules() []expressions {
 	}
 }
 
-// settleRules moves a verdict from the packet to its connection. A statement that
-// sets the connection mark ends the rule for a packet without a connection, so that
-// statement is the last one of a separate rule.
+// settleRules returns the rules that copy a verdict from a packet to its connection. If a
+// packet has no connection, the kernel stops evaluating a rule at a statement that sets
+// the connection mark. So this statement is the last one of a separate rule.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
@@ -195,7 +196,7 @@ func (c Config) settleRules() []expressions {
 	}
 }
 
-// denyRules drops or rejects a packet.
+// denyRules returns the rules that drop or reject a packet, as configured.
 func (c Config) denyRules() []expressions {
 	if c.Deny == Drop {
 		return []expressions{{drop()}}

@@ -21,8 +21,8 @@ type Publisher struct {
 	last uint64
 }
 
-// NewPublisher prepares a state directory: it creates DIR/tree and removes the
-// partial files of a publisher that was interrupted.
+// NewPublisher prepares a state directory. It creates DIR/tree and removes the partial
+// files that an interrupted publisher left.
 func NewPublisher(stateDir string) (*Publisher, error) {
 	p := &Publisher{dir: treesDir(stateDir)}
 	err := p.locked(func() error { return p.removePartial() })
@@ -32,12 +32,12 @@ func NewPublisher(stateDir string) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish writes the rules of the builder as the next generation and makes it the
-// current one with an atomic rename: a reader that opens DIR/tree/current gets
-// either the previous tree or this one, and always a complete file. Generations
-// continue after the highest one in the directory. The previous tree stays for
-// readers that are about to open it; older trees are removed. After an error the
-// current tree is unchanged.
+// Publish writes the rules of the builder as the next generation, and makes this tree the
+// current one by an atomic rename. So a reader that opens DIR/tree/current gets either the
+// previous tree or the new tree, and always a complete file. The new generation is higher
+// than every generation in the directory. The previous tree is kept for readers that are
+// about to open it, and older trees are removed. If Publish returns an error, the current
+// tree is unchanged.
 func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	err = p.locked(func() error {
 		current, all, err := p.generations()

@@ -45,7 +45,7 @@ func wantFiles(t testing.TB, stateDir, current string, want ...string) {
 	}
 }
 
-// twoPods are the rules of a node with two pods, the first of them isolated for
+// twoPods returns the rules of a node with two pods. The first pod is isolated for
 // ingress.
 func twoPods() rule.Delta {
 	return rule.Delta{
@@ -210,7 +210,7 @@ func TestReadersDuringPublications(t *testing.T) {
 					t.Errorf("generation %d after %d", g, last)
 				}
 				last = g
-				// The generations have two and three pods in turn.
+				// The generations alternate between two and three pods.
 				if pods := tr.Counts().Pods; pods != 2+int(g+1)%2 {
 					t.Errorf("generation %d has %d pods", g, pods)
 				}

@@ -56,7 +56,8 @@ func next(t *testing.T, deliveries <-chan delivery) delivery {
 	}
 }
 
-// wantGeneration waits for a generation. Older ones may be delivered first.
+// wantGeneration waits until a generation is delivered. Older generations may be delivered
+// first.
 func wantGeneration(t *testing.T, deliveries <-chan delivery, want uint64) {
 	t.Helper()
 	for {
@@ -87,16 +88,15 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 		mustPublish(t, p, b, g)
 		wantGeneration(t, deliveries, g)
 	}
-	// Trees that are published while no delivery is taken are skipped, but not the
-	// newest one.
+	// While the test takes no deliveries, Watch skips trees, but never the newest one.
 	for g := uint64(20); g < 120; g++ {
 		mustPublish(t, p, b, g)
 	}
 	wantGeneration(t, deliveries, 119)
 }
 
-// Each tree is delivered at most once, also if the symlink is replaced while Watch
-// reads it: a dataplane re-evaluates all open connections for each delivery.
+// Watch delivers each tree at most once, even if the symlink is replaced while Watch reads
+// it. A second delivery would make a dataplane re-evaluate all open connections again.
 func TestWatchDeliversNoTreeTwice(t *testing.T) {
 	const last = 2000
 	dir, b := t.TempDir(), build.New("node")

@@ -9,13 +9,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// tester is the common part of testing.TB and rapid.T.
+// tester contains the methods that testing.TB and rapid.T have in common.
 type tester interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// fixture publishes trees to a state directory. tree is the one published last.
+// fixture publishes trees in a state directory. tree is the tree that was published last.
 type fixture struct {
 	dir       string
 	publisher *statedir.Publisher
@@ -27,7 +27,7 @@ func newFixture(t testing.TB) *fixture {
 	return newFixtureIn(t, t.TempDir())
 }
 
-// newFixtureOnTmpfs returns a fixture in memory, where a state directory usually is.
+// newFixtureOnTmpfs returns a fixture on tmpfs, where a state directory usually is.
 func newFixtureOnTmpfs(t testing.TB) *fixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "sluice-tree-")
@@ -55,8 +55,8 @@ func (s *fixture) close() {
 	}
 }
 
-// publish publishes the rules of the builder. The tree that it returns is valid until
-// the next call.
+// publish publishes the rules of the builder. The returned tree is valid until the next
+// call of publish.
 func (s *fixture) publish(t tester, b *build.Builder) *tree.Tree {
 	t.Helper()
 	generation, err := s.publisher.Publish(b)

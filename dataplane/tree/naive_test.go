@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// naive is a slow and obvious implementation: the rules of a node in maps, which it
-// evaluates one by one.
+// naive is a slow and obvious implementation. It stores the rules of a node in maps and
+// compares a flow with one rule after the other.
 type naive struct {
 	addresses map[netip.Addr]rule.Owner
 	pods      map[rule.PodID]rule.Pod
@@ -57,7 +57,7 @@ func (n *naive) everything() rule.Delta {
 	return d
 }
 
-// explained is one side of a decision, with the names behind it.
+// explained is one side of a decision with the names of the policies and the rule.
 type explained struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason

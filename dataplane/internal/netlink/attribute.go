@@ -8,7 +8,7 @@ const attributeHeaderSize = 4
 // typeMask removes NLA_F_NESTED and NLA_F_NET_BYTEORDER from a type.
 const typeMask = 0x3fff
 
-// Attributes reads a list of attributes:
+// Attributes is a reader for a list of attributes:
 //
 //	attributes := netlink.ReadAttributes(payload)
 //	for attributes.Next() {
@@ -21,18 +21,19 @@ const typeMask = 0x3fff
 type Attributes struct {
 	// Type is the type of the current attribute without flags.
 	Type uint16
-	// Value is the current attribute without header and padding, Raw with both.
+	// Value is the value of the current attribute. Raw also includes the header and the
+	// padding.
 	Value, Raw []byte
 
 	rest []byte
 	err  error
 }
 
-// ReadAttributes returns a reader before the first attribute of a list.
+// ReadAttributes returns a reader that is positioned before the first attribute of a list.
 func ReadAttributes(list []byte) Attributes { return Attributes{rest: list} }
 
-// Next moves to the next attribute. It returns false at the end of the list and
-// after an error.
+// Next advances to the next attribute. It returns false at the end of the list and after
+// an error.
 func (a *Attributes) Next() bool {
 	if len(a.rest) == 0 {
 		return false
@@ -53,19 +54,19 @@ func (a *Attributes) Next() bool {
 	return true
 }
 
-// Err returns the error that ended the reading, if any.
+// Err returns the error that stopped the reader, or nil.
 func (a *Attributes) Err() error { return a.err }
 
-// Fail ends the reading with an error of the caller, such as one in a nested
-// list. It does nothing if err is nil.
+// Fail stops the reader with an error of the caller, for example an error in a nested
+// list. If err is nil, Fail does nothing.
 func (a *Attributes) Fail(err error) {
 	if err != nil {
 		a.err, a.rest = err, nil
 	}
 }
 
-// Uint8 returns the current value. A value of another size ends the reading with
-// ErrMalformed, as in Uint16 and Uint32.
+// Uint8 returns the value of the current attribute. If the value has another size, Uint8
+// stops the reader with ErrMalformed. Uint16 and Uint32 do the same.
 func (a *Attributes) Uint8() uint8 {
 	if !a.hasSize(1) {
 		return 0
@@ -73,7 +74,7 @@ func (a *Attributes) Uint8() uint8 {
 	return a.Value[0]
 }
 
-// Uint16 returns the current value, which is in network byte order.
+// Uint16 returns the value of the current attribute, which must be in network byte order.
 func (a *Attributes) Uint16() uint16 {
 	if !a.hasSize(2) {
 		return 0
@@ -81,7 +82,7 @@ func (a *Attributes) Uint16() uint16 {
 	return binary.BigEndian.Uint16(a.Value)
 }
 
-// Uint32 returns the current value, which is in network byte order.
+// Uint32 returns the value of the current attribute, which must be in network byte order.
 func (a *Attributes) Uint32() uint32 {
 	if !a.hasSize(4) {
 		return 0
@@ -97,7 +98,7 @@ func (a *Attributes) hasSize(size int) bool {
 	return true
 }
 
-// AppendAttribute appends an attribute with its padding.
+// AppendAttribute appends to b an attribute with its padding.
 func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	begin := len(b)
 	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeaderSize+len(value)))
@@ -105,7 +106,7 @@ func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	return pad(append(b, value...), begin)
 }
 
-// AppendUint32 appends an attribute whose value is v in network byte order.
+// AppendUint32 appends to b an attribute whose value is v in network byte order.
 func AppendUint32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, attributeHeaderSize+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)

@@ -47,7 +47,8 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// Another implementation reads what this one writes, and the other way around.
+// Another netlink implementation reads messages that this package writes, and this package
+// reads messages that the other implementation writes.
 func TestMessageIsThatOfAnotherImplementation(t *testing.T) {
 	other := mdlayher.Message{
 		Header: mdlayher.Header{Length: 20, Type: 3 << 8, Flags: mdlayher.Request, Sequence: 7, PID: 9},
@@ -206,8 +207,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 
 const attributeHeader = 4 // The size of struct nlattr.
 
-// No message or attribute extends beyond the input, and each takes at least the size
-// of its header, so that reading ends.
+// No message or attribute extends beyond the input. Each one takes at least the size of
+// its header, so that reading always ends.
 func FuzzRead(f *testing.F) {
 	valid := netlink.Begin(nil, netlink.Header{Type: 1})
 	valid = netlink.End(netlink.AppendAttribute(netlink.AppendUint32(valid, 1, 2), 3, []byte("abc")), 0)

@@ -7,25 +7,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMalformed is the error of a message or an attribute whose length cannot be
-// true, or whose value has the wrong size for its type.
+// ErrMalformed is returned for a message or an attribute with an impossible length, or
+// with a value of the wrong size for its type.
 var ErrMalformed = errors.New("malformed netlink message")
 
 // HeaderSize is the size of struct nlmsghdr in bytes.
 const HeaderSize = 16
 
-// Header is struct nlmsghdr without the length.
+// Header is struct nlmsghdr without its length field.
 type Header struct {
 	Type, Flags uint16
-	// Sequence is chosen by the sender of a request. The kernel repeats it in its
-	// replies.
+	// Sequence is a number that the sender of a request chooses. The kernel copies it to
+	// the replies.
 	Sequence uint32
-	// Port identifies a socket (nlmsg_pid). A reply or an event carries the port
-	// of the socket whose request caused it.
+	// Port identifies a socket (nlmsg_pid). In a reply or an event, Port identifies the
+	// socket whose request caused the message.
 	Port uint32
 }
 
-// Messages reads the messages of one datagram:
+// Messages is a reader for the messages of one datagram:
 //
 //	messages := netlink.ReadMessages(datagram)
 //	for messages.Next() {
@@ -33,7 +33,7 @@ type Header struct {
 //	}
 //	return messages.Err()
 type Messages struct {
-	// Header and Payload are those of the current message.
+	// Header and Payload belong to the current message.
 	Header  Header
 	Payload []byte
 
@@ -41,11 +41,11 @@ type Messages struct {
 	err  error
 }
 
-// ReadMessages returns a reader before the first message of a datagram.
+// ReadMessages returns a reader that is positioned before the first message of a datagram.
 func ReadMessages(datagram []byte) Messages { return Messages{rest: datagram} }
 
-// Next moves to the next message. It returns false at the end of the datagram
-// and after an error. Less than a header at the end of a datagram is ignored.
+// Next advances to the next message. It returns false at the end of the datagram and after
+// an error. If the datagram ends with fewer bytes than a header, Next ignores these bytes.
 func (m *Messages) Next() bool {
 	if len(m.rest) < HeaderSize {
 		return false
@@ -66,11 +66,11 @@ func (m *Messages) Next() bool {
 	return true
 }
 
-// Err returns the error that ended the reading, if any.
+// Err returns the error that stopped the reader, or nil.
 func (m *Messages) Err() error { return m.err }
 
-// Errno returns the error code of a message of type NLMSG_ERROR or NLMSG_DONE.
-// It is 0 in an acknowledgement and at the end of a dump that succeeded.
+// Errno returns the error code of a message of type NLMSG_ERROR or NLMSG_DONE. The code is
+// 0 in an acknowledgement and at the end of a successful dump.
 func Errno(payload []byte) unix.Errno {
 	if len(payload) < 4 {
 		return unix.EBADMSG
@@ -79,8 +79,8 @@ func Errno(payload []byte) unix.Errno {
 	return unix.Errno(-int32(binary.NativeEndian.Uint32(payload)))
 }
 
-// Begin appends the header of a message. The payload is appended next, then End
-// completes the message.
+// Begin appends the header of a message to b. The caller then appends the payload and
+// calls End to complete the message.
 func Begin(b []byte, h Header) []byte {
 	b = binary.NativeEndian.AppendUint32(b, 0)
 	b = binary.NativeEndian.AppendUint16(b, h.Type)
@@ -89,18 +89,19 @@ func Begin(b []byte, h Header) []byte {
 	return binary.NativeEndian.AppendUint32(b, h.Port)
 }
 
-// End sets the length of the message that begins at an offset of b, and pads it.
+// End sets the length of the message that begins at offset begin of b, and appends the
+// padding.
 func End(b []byte, begin int) []byte {
 	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))
 	return pad(b, begin)
 }
 
-// NetfilterHeaderSize is the size of struct nfgenmsg in bytes. The payload of
-// every netfilter message begins with it.
+// NetfilterHeaderSize is the size of struct nfgenmsg in bytes. The payload of every
+// netfilter message begins with this struct.
 const NetfilterHeaderSize = 4
 
-// AppendNetfilterHeader appends struct nfgenmsg with resource 0. The family is
-// one of unix.AF_*.
+// AppendNetfilterHeader appends to b a struct nfgenmsg with resource ID 0. family is one
+// of unix.AF_*.
 func AppendNetfilterHeader(b []byte, family uint8) []byte {
 	return append(b, family, unix.NFNETLINK_V0, 0, 0)
 }

@@ -10,19 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket is a netlink socket. It belongs to the network namespace of the thread
-// that opened it. One goroutine may send, one may receive, and any may close it.
+// Socket is a netlink socket in the network namespace of the thread that called Open. One
+// goroutine may send while another receives. Any goroutine may close the socket.
 type Socket struct {
 	file *os.File
 	raw  syscall.RawConn
 	port uint32
 }
 
-// Open opens a socket that receives replies from the kernel only. The protocol
-// is one of unix.NETLINK_*.
+// Open opens a socket that receives messages only from the kernel. protocol is one of
+// unix.NETLINK_*.
 func Open(protocol int) (*Socket, error) {
-	// The descriptor does not block, so that Go's poller waits for it: Close and
-	// deadlines end a Receive.
+	// The descriptor is non-blocking, so that Go's poller waits for data. Then Close and
+	// deadlines can interrupt Receive.
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink socket: %w", err)
@@ -38,12 +38,13 @@ func Open(protocol int) (*Socket, error) {
 	return s, nil
 }
 
-// bind lets the kernel choose a port, and connects the socket to the kernel.
+// bind binds the socket to a port that the kernel chooses, and connects the socket to the
+// kernel.
 func bind(fd int) (port uint32, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("binding netlink socket: %w", err)
 	}
-	// Without this, other processes could send to the socket.
+	// If the socket were not connected, other processes could send messages to it.
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("connecting netlink socket: %w", err)
 	}
@@ -61,11 +62,11 @@ func bind(fd int) (port uint32, err error) {
 // Port returns the port that the kernel chose for the socket.
 func (s *Socket) Port() uint32 { return s.port }
 
-// Raw returns access to the descriptor, for system calls that Socket does not
-// offer.
+// Raw returns access to the descriptor, for system calls that Socket does not provide.
 func (s *Socket) Raw() syscall.RawConn { return s.raw }
 
-// Join subscribes to multicast groups. Events from now on are received.
+// Join subscribes the socket to multicast groups. The socket receives all later events of
+// these groups.
 func (s *Socket) Join(groups ...uint32) error {
 	for _, group := range groups {
 		if err := s.SetOption(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group)); err != nil {
@@ -75,7 +76,7 @@ func (s *Socket) Join(groups ...uint32) error {
 	return nil
 }
 
-// SetOption sets a socket option to an integer.
+// SetOption sets a socket option to an integer value.
 func (s *Socket) SetOption(level, option, value int) error {
 	var err error
 	if e := s.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) }); e != nil {
@@ -84,7 +85,8 @@ func (s *Socket) SetOption(level, option, value int) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// Send sends one or more messages. The kernel acts on them before Send returns.
+// Send sends one or more messages. The kernel carries out the messages before Send
+// returns.
 func (s *Socket) Send(messages []byte) error {
 	var err error
 	e := s.raw.Write(func(fd uintptr) bool {
@@ -99,16 +101,16 @@ func (s *Socket) Send(messages []byte) error {
 	return os.NewSyscallError("write", err)
 }
 
-// Receive waits for a datagram and returns its size. A datagram that is larger
-// than the buffer is cut, and its last message is malformed.
+// Receive waits for a datagram and returns its size. A datagram that is larger than the
+// buffer is truncated, so that its last message is malformed.
 //
-// The error is unix.ENOBUFS if the kernel dropped events because they came
-// faster than they were received, os.ErrClosed after Close and
-// os.ErrDeadlineExceeded after a deadline.
+// Receive returns unix.ENOBUFS if the kernel dropped events because they were not received
+// fast enough. It returns os.ErrClosed after Close, and os.ErrDeadlineExceeded after a
+// deadline.
 func (s *Socket) Receive(buffer []byte) (int, error) { return s.receive(buffer, true) }
 
-// TryReceive is Receive but does not wait. The error is unix.EAGAIN if no
-// datagram is there.
+// TryReceive works like Receive but does not wait. It returns unix.EAGAIN if no datagram
+// has arrived.
 func (s *Socket) TryReceive(buffer []byte) (int, error) { return s.receive(buffer, false) }
 
 func (s *Socket) receive(buffer []byte, wait bool) (n int, err error) {
@@ -124,8 +126,8 @@ func (s *Socket) receive(buffer []byte, wait bool) (n int, err error) {
 	return max(n, 0), os.NewSyscallError("read", err)
 }
 
-// rawError returns os.ErrClosed for an error of a RawConn that is not about a
-// deadline. RawConn has an unexported error for a closed file.
+// rawError converts an error of a RawConn. It returns os.ErrClosed for every error except
+// an exceeded deadline, because the error of a RawConn for a closed file is not exported.
 func rawError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
@@ -133,22 +135,22 @@ func rawError(err error) error {
 	return fmt.Errorf("%w: %w", os.ErrClosed, err)
 }
 
-// SetDeadline sets the time after which sending and receiving fail.
+// SetDeadline sets the time after which calls of Send and Receive fail.
 func (s *Socket) SetDeadline(t time.Time) error { return s.file.SetDeadline(t) }
 
-// SetReadDeadline sets the time after which receiving fails.
+// SetReadDeadline sets the time after which Receive fails.
 func (s *Socket) SetReadDeadline(t time.Time) error { return s.file.SetReadDeadline(t) }
 
-// SetWriteDeadline sets the time after which sending fails.
+// SetWriteDeadline sets the time after which Send fails.
 func (s *Socket) SetWriteDeadline(t time.Time) error { return s.file.SetWriteDeadline(t) }
 
-// Close closes the socket and ends a Receive that waits.
+// Close closes the socket and interrupts a waiting Receive.
 func (s *Socket) Close() error { return s.file.Close() }
 
-// Dump reads the reply to a dump request to its end and calls each with every
-// message. After an error of each it reads the rest of the reply without further
-// calls, so that the socket can be used again. The error is ErrInterrupted if
-// the kernel's list changed while it was read.
+// Dump receives the complete reply to a dump request and calls each for every message. If
+// each returns an error, Dump receives the rest of the reply without calling each again,
+// so that the socket can be used for further requests. Dump returns ErrInterrupted if the
+// kernel's list changed while the kernel sent it.
 func (s *Socket) Dump(buffer []byte, each func(h Header, payload []byte) error) error {
 	var failed error
 	for {
@@ -178,6 +180,6 @@ func (s *Socket) Dump(buffer []byte, each func(h Header, payload []byte) error) 
 	}
 }
 
-// ErrInterrupted reports that the list behind a dump changed while the kernel
-// sent it (NLM_F_DUMP_INTR), so that entries may be missing.
+// ErrInterrupted is returned if a list changed while the kernel sent a dump of the list
+// (NLM_F_DUMP_INTR), so that the dump may lack entries.
 var ErrInterrupted = errors.New("the kernel's list changed while it was read")

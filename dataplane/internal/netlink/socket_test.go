@@ -31,7 +31,7 @@ func TestDumpListsInterfaces(t *testing.T) {
 	s := open(t)
 	buffer := make([]byte, 64<<10)
 	stop := errors.New("stop")
-	// The error of the first call must not leave messages behind for the second.
+	// After an error in the first call, no messages must remain for the second call.
 	for _, want := range []error{stop, nil} {
 		if err := s.Send(listLinks()); err != nil {
 			t.Fatal(err)

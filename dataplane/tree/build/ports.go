@@ -7,15 +7,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// DefaultFlatLimit limits the size of flat leaves. In a port table with flat
-// leaves, each leaf holds all matches of its ports, which is the fastest to search.
-// The limit is on the matches of all leaves of a port table, where a match counts
+// DefaultFlatLimit is the default limit for flat leaves. In a port table with flat leaves,
+// each leaf contains all matches of its ports. Such a table is the fastest to search. The
+// limit applies to the number of matches in all leaves of a port table. A match counts
 // once for each of its peers.
 //
-// Nearly all programs stay below the limit. But n rules with overlapping port
-// ranges have n intervals with up to n matches each, so a short policy could fill
-// the memory of a node. Above the limit, a match is in leaves that several
-// intervals share.
+// Nearly all programs stay below the limit. But n rules with overlapping port ranges
+// result in n intervals with up to n matches each, so a short policy could fill the memory
+// of a node. Above the limit, the builder stores matches in leaves that several intervals
+// share.
 const DefaultFlatLimit = 1 << 16
 
 // portRange is a range of ports of one match, from first up to but not including end.

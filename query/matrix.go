@@ -11,6 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/query/internal/grid"
 )
 
 // maxMatrixPods is the maximum number of pods in a matrix. The limit exists because
@@ -139,23 +140,12 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 	return !p.HostNetwork && !p.Finished && (len(q.Namespaces) == 0 || slices.Contains(q.Namespaces, p.Pod.Namespace))
 }
 
-// cell is the verdict about the flows from one end to another, or notEvaluated.
-type cell byte
-
-const (
-	// notEvaluated means that both ends are the same pod or have no common address
-	// family.
-	notEvaluated cell = iota
-	denied
-	allowed
-)
-
 // evaluatePairs evaluates the flow from every end to every other end. The first
 // index of the result is the source, the second is the destination.
-func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]cell, error) {
-	cells := make([][]cell, len(ends))
+func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]grid.Cell, error) {
+	cells := make([][]grid.Cell, len(ends))
 	for i := range ends {
-		cells[i] = make([]cell, len(ends))
+		cells[i] = make([]grid.Cell, len(ends))
 		for j := range ends {
 			src, dst, ok := sameFamily(ends[i].addresses, ends[j].addresses)
 			if i == j || !ok {
@@ -169,9 +159,9 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 			if err != nil {
 				return nil, err
 			}
-			cells[i][j] = denied
+			cells[i][j] = grid.Denied
 			if verdict == rule.Allow {
-				cells[i][j] = allowed
+				cells[i][j] = grid.Allowed
 			}
 		}
 	}
@@ -180,7 +170,7 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 
 // mergePods joins the pods of a workload into one end if all these pods have the
 // same verdicts.
-func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
+func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cell) {
 	members := map[string][]int{}
 	for i, e := range ends {
 		if e.workload != "" {
@@ -205,7 +195,7 @@ func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 			merged, first = append(merged, end), append(first, i)
 		}
 	}
-	out := make([][]cell, len(first))
+	out := make([][]grid.Cell, len(first))
 	for i, from := range first {
 		for j, to := range first {
 			if i == j && len(merged[i].Pods) > 1 {
@@ -220,7 +210,7 @@ func mergePods(ends []matrixEnd, cells [][]cell) ([]MatrixEnd, [][]cell) {
 // alike reports whether all pods of a group have the same verdicts in both
 // directions with every end outside the group, and whether all flows between pods
 // of the group have the same verdict.
-func alike(cells [][]cell, group []int) bool {
+func alike(cells [][]grid.Cell, group []int) bool {
 	inside := make(map[int]bool, len(group))
 	for _, i := range group {
 		inside[i] = true
@@ -242,15 +232,15 @@ func alike(cells [][]cell, group []int) bool {
 }
 
 // add appends the ends and the verdicts about the flows between them to the matrix.
-func (m *Matrix) add(ends []MatrixEnd, cells [][]cell) {
+func (m *Matrix) add(ends []MatrixEnd, cells [][]grid.Cell) {
 	m.Ends = ends
 	for i, row := range cells {
 		for j, c := range row {
-			if c == notEvaluated {
+			if c == grid.NotEvaluated {
 				continue
 			}
 			verdict := rule.Deny
-			if c == allowed {
+			if c == grid.Allowed {
 				verdict = rule.Allow
 			}
 			m.Flows = append(m.Flows, MatrixFlow{From: ends[i].Name, To: ends[j].Name, Verdict: verdict.String()})

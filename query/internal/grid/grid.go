@@ -1,0 +1,147 @@
+// Package grid writes the verdicts about the flows between many ends as text.
+package grid
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Cell is the verdict about the flows from one end to another, or NotEvaluated.
+type Cell byte
+
+const (
+	// NotEvaluated means that both ends are the same pod or have no common address
+	// family.
+	NotEvaluated Cell = iota
+	Denied
+	Allowed
+)
+
+// Grid contains the names of the ends and the verdicts between them.
+type Grid struct {
+	names []string
+	// cells is indexed by the source's index in names, then by the destination's
+	// index.
+	cells [][]Cell
+	// longest is the length of the longest name. digits is the number of digits of
+	// the largest row number.
+	longest, digits int
+}
+
+// New returns a grid. The first index of cells is the source, the second the
+// destination, in the order of names.
+func New(names []string, cells [][]Cell) *Grid {
+	g := &Grid{names: names, cells: cells, digits: len(strconv.Itoa(len(names)))}
+	for _, name := range names {
+		g.longest = max(g.longest, len(name))
+	}
+	return g
+}
+
+// Write writes the first form that fits into the width: a table with a name above
+// each column, or a table with a number above each column. If neither fits, it
+// writes one line per source.
+func (g *Grid) Write(w io.Writer, width int) {
+	switch {
+	case g.longest+g.columns() <= width:
+		g.writeNamed(w)
+	case g.digits+1+g.longest+len(g.names)*(g.digits+1) <= width:
+		g.writeNumbered(w)
+	default:
+		g.writeList(w)
+	}
+}
+
+// columns returns the total width of all columns if each has its name above ig.
+func (g *Grid) columns() int {
+	total := 0
+	for _, name := range g.names {
+		total += 2 + columnWidth(name)
+	}
+	return total
+}
+
+func columnWidth(name string) int { return max(len(name), len("yes")) }
+
+var words = map[Cell]string{NotEvaluated: ".", Denied: "no", Allowed: "yes"}
+
+func (g *Grid) writeNamed(w io.Writer) {
+	row := func(head string, text func(j int) string) {
+		line := fmt.Sprintf("%-*s", g.longest, head)
+		for j, name := range g.names {
+			line += fmt.Sprintf("  %-*s", columnWidth(name), text(j))
+		}
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
+	row("", func(j int) string { return g.names[j] })
+	for i, name := range g.names {
+		row(name, func(j int) string { return words[g.cells[i][j]] })
+	}
+}
+
+var marks = map[Cell]string{NotEvaluated: ".", Denied: "-", Allowed: "+"}
+
+func (g *Grid) writeNumbered(w io.Writer) {
+	fmt.Fprintf(w, "%*s", g.digits+1+g.longest, "")
+	for j := range g.names {
+		fmt.Fprintf(w, " %*d", g.digits, j+1)
+	}
+	fmt.Fprintln(w)
+	for i, name := range g.names {
+		fmt.Fprintf(w, "%*d %-*s", g.digits, i+1, g.longest, name)
+		for j := range g.names {
+			fmt.Fprintf(w, " %*s", g.digits, marks[g.cells[i][j]])
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "\n+ allowed, - denied, . not evaluated (the same pod, or no address family in common)")
+}
+
+func (g *Grid) writeList(w io.Writer) {
+	for i, name := range g.names {
+		fmt.Fprintf(w, "%*d %-*s  allowed to %s\n", g.digits, i+1, g.longest, name, g.destinations(i))
+	}
+	fmt.Fprintln(w, "\nThe numbers are line numbers. -n NAMESPACE limits the table to fewer pods.")
+}
+
+// destinations lists the numbers of the ends to which one end can open connections.
+func (g *Grid) destinations(from int) string {
+	var numbers []int
+	evaluated := 0
+	for j, c := range g.cells[from] {
+		if c != NotEvaluated {
+			evaluated++
+		}
+		if c == Allowed {
+			numbers = append(numbers, j+1)
+		}
+	}
+	switch {
+	case len(numbers) == 0:
+		return "none"
+	case len(numbers) == evaluated:
+		return "all"
+	default:
+		return ranges(numbers)
+	}
+}
+
+// ranges formats ascending numbers in short form: 1, 2, 3 and 7 become "1-3, 7".
+func ranges(numbers []int) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		j := i
+		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(numbers[i])
+		if j > i {
+			part += "-" + strconv.Itoa(numbers[j])
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	return strings.Join(parts, ", ")
+}

@@ -25,28 +25,28 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Options configure an agent.
+// Options configures an agent.
 type Options struct {
-	// Node is the name of the node's Node object.
+	// Node is the name of the Node object of the node on which the agent runs.
 	Node string
-	// StateDir is the directory that agent and dataplane share.
+	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
-	// MetricsAddress is the address of /metrics, by default ":8080".
-	// HealthAddress is the address of /healthz and /readyz, by default none. "0"
-	// disables a server.
+	// MetricsAddress is the listen address of /metrics; the default is ":8080".
+	// HealthAddress is the listen address of /healthz and /readyz; by default these are not
+	// served. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
-	// Registry registers the metrics of the agent. MetricsAddress serves the
-	// metrics of controller-runtime's registry.
+	// Registry registers the metrics of the agent. MetricsAddress serves the registry of
+	// controller-runtime.
 	Registry prometheus.Registerer
 }
 
-// startTime is the time after which memory that only startup needed is returned to
-// the operating system. The first tree is published by then.
+// startTime is the time after which the agent returns unused memory to the operating
+// system. Only startup needs this memory, and the first tree is usually published by then.
 const startTime = 5 * time.Second
 
-// Run keeps the node's tree up to date until the context ends. While the API
-// server cannot be reached, also at startup, it waits.
+// Run keeps the tree of the node up to date until the context ends. While the API server
+// cannot be reached, also at startup, Run waits.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	lock, err := statedir.LockAgent(o.StateDir)
 	if err != nil {
@@ -77,7 +77,7 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-// agent has the parts of a running agent.
+// agent contains the parts of a running agent.
 type agent struct {
 	Options
 	metrics    *metrics
@@ -105,8 +105,7 @@ func newAgent(o Options) (*agent, error) {
 	return a, nil
 }
 
-// addControllers adds the reconcilers of all kinds and the loops of the agent to a
-// manager.
+// addControllers adds to a manager the reconcilers of all kinds and the loops of the agent.
 func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 	var loaders []loader
 	for _, k := range []interface {
@@ -127,7 +126,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 	return newProblemReporter(mgr.GetClient(), a.Node, a.Log.WithName("problems")).addTo(mgr)
 }
 
-// publish publishes trees until the context ends, once all objects are loaded.
+// publish waits until all objects are loaded, then publishes trees until the context ends.
 func (a *agent) publish(ctx context.Context, loaders []loader) error {
 	for _, l := range loaders {
 		if err := l.load(ctx); err != nil {
@@ -179,8 +178,7 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// unlessDone returns the error, or nil if the context has ended and is the cause
-// of the error.
+// unlessDone returns err, or nil if the context has ended and caused the error.
 func unlessDone(ctx context.Context, err error) error {
 	select {
 	case <-ctx.Done():

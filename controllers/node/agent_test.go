@@ -38,8 +38,8 @@ type agent struct {
 	stop     func()
 }
 
-// start runs an agent until the test ends or stop is called. Its health server is
-// running when start returns.
+// start starts an agent and returns when its health server is running. The agent runs until
+// the test ends or stop is called.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
@@ -91,8 +91,8 @@ func (a *agent) ready(check string) error {
 	return nil
 }
 
-// metric returns the value of a counter or gauge, or the number of samples of a
-// histogram. label is the value of its first label, empty for a metric without labels.
+// metric returns the value of a counter or gauge, or the number of samples of a histogram.
+// label is the value of the metric's first label. It is empty for a metric without labels.
 func (a *agent) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := a.registry.Gather()
@@ -149,7 +149,7 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	})
 }
 
-// cluster creates objects in a namespace of one test.
+// cluster creates the objects of one test in its own namespace.
 type cluster struct {
 	client.WithWatch
 	namespace string
@@ -177,7 +177,8 @@ func (c *cluster) pod(t *testing.T, name, nodeName, address string) *corev1.Pod 
 	return pod
 }
 
-// policyFor creates a policy with ingress rules for the pods of one app.
+// policyFor creates a policy that selects the pods of one app and has the given ingress
+// rules.
 func (c *cluster) policyFor(t *testing.T, app string, rules ...networkingv1.NetworkPolicyIngressRule) *networkingv1.NetworkPolicy {
 	t.Helper()
 	np := &networkingv1.NetworkPolicy{
@@ -199,17 +200,18 @@ func appIs(app string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 }
 
-// from allows ingress from the pods of one app.
+// from returns an ingress rule that allows connections from the pods of one app.
 func from(app string) networkingv1.NetworkPolicyIngressRule {
 	selector := appIs(app)
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &selector}}}
 }
 
-// fromNamespaces allows ingress from all pods of the namespaces with a label.
+// fromNamespaces returns an ingress rule that allows connections from all pods in the
+// namespaces with the given label.
 func fromNamespaces(key, value string) networkingv1.NetworkPolicyIngressRule {
 	selector := metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &selector}}}
 }
 
-// now deletes a pod without waiting for a kubelet.
+// now is an option that deletes a pod at once. Without it, a deletion waits for a kubelet.
 var now = client.GracePeriodSeconds(0)

@@ -14,31 +14,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// changes is the source of the controller of one kind. It queues the key of each
-// object that changes, but not of the objects that the cache starts with: these are
-// loaded in one step. It also counts the objects, and it records which changes are
-// not reconciled yet and since when.
+// changes is the event source for the controller of one kind. It queues the key of each
+// object that changes. It does not queue the objects of the first list, because the agent
+// loads them in one step. It also counts the objects, and records which changes no
+// reconciler has taken yet and when their events arrived.
 type changes struct {
 	kind     kind
 	informer toolscache.SharedIndexInformer
 	metrics  *metrics
-	// delivered is closed when the informer has delivered all objects that the cache
-	// started with.
+	// delivered is closed when the informer has delivered all objects of the first list.
 	delivered chan struct{}
 
 	mu sync.Mutex
-	// waiting has the objects with events that no reconciler has taken yet.
+	// waiting contains the objects with events that no reconciler has taken yet.
 	waiting map[types.NamespacedName]waitingChange
-	// newest is the newest resource version of any event.
+	// newest is the highest resource version among all delivered events.
 	newest uint64
-	// undelivered has the versions in the cache whose events the informer has not
-	// delivered yet, if they are newer than the field newest. A watch delivers events
-	// in the order of versions, so newest is enough there. A list delivers events in
-	// any order, but the cache has the complete list before the first event.
+	// undelivered contains the resource versions above newest that the cache has already
+	// stored, but whose events the informer has not delivered yet. It is needed for lists:
+	// the cache stores a complete list first, and the informer then delivers the events in
+	// any order. For watches, newest is enough, because a watch delivers events in the
+	// order of versions.
 	undelivered map[uint64]struct{}
 }
 
-// waitingChange is the first event of an object that no reconciler has taken yet.
+// waitingChange describes the first event of an object that no reconciler has taken yet.
 type waitingChange struct {
 	at      time.Time
 	version uint64
@@ -46,12 +46,12 @@ type waitingChange struct {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// undeliveredIndex is the name of an index that is always empty. The cache calls the
-// function of an index for each object that it stores.
+// undeliveredIndex is the name of an index that is always empty. It serves as a hook: the
+// cache calls the function of each index whenever it stores an object.
 const undeliveredIndex = "undelivered"
 
-// newChanges returns the source of a kind's changes. The informer must not have
-// started yet.
+// newChanges returns the event source for a kind. The caller must not have started the
+// informer.
 func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*changes, error) {
 	c := &changes{kind: k, informer: informer, metrics: m, delivered: make(chan struct{}), waiting: map[types.NamespacedName]waitingChange{}}
 	return c, informer.AddIndexers(toolscache.Indexers{undeliveredIndex: func(stored any) ([]string, error) {
@@ -60,10 +60,10 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 	}})
 }
 
-// store records an object that the cache stores. The cache calls it again for
-// objects that it had before. Nothing is recorded before the first event, or before
-// the first list is known to be empty: the informer delivers only the last of
-// several versions from that time.
+// store records an object that the cache stores. The cache may call it again with an object
+// that it stored before. Before the first event, store records nothing, unless the first
+// list is known to be empty: of several versions from that time, the informer delivers only
+// the last one.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
@@ -77,7 +77,7 @@ func (c *changes) store(object client.Object) {
 	c.undelivered[version] = struct{}{}
 }
 
-// allDelivered reports whether delivered is closed.
+// allDelivered reports whether the channel delivered is closed.
 func (c *changes) allDelivered() bool {
 	select {
 	case <-c.delivered:
@@ -87,7 +87,7 @@ func (c *changes) allDelivered() bool {
 	}
 }
 
-// Start makes the informer deliver its events to the queue.
+// Start registers a handler with the informer that delivers events to the queue.
 func (c *changes) Start(ctx context.Context, q queue) error {
 	registration, err := c.informer.AddEventHandler(handler{c, q})
 	if err != nil {
@@ -101,13 +101,13 @@ func (c *changes) Start(ctx context.Context, q queue) error {
 	return nil
 }
 
-// handler processes the events of an informer. Calls are serialized.
+// handler processes the events of an informer. The informer serializes the calls.
 type handler struct {
 	*changes
 	queue queue
 }
 
-// OnAdd is called once for each new object.
+// OnAdd processes a new object. The informer calls it once for each new object.
 func (h handler) OnAdd(added any, first bool) {
 	object := added.(client.Object)
 	h.metrics.objects.WithLabelValues(string(h.kind)).Inc()
@@ -117,7 +117,8 @@ func (h handler) OnAdd(added any, first bool) {
 	}
 }
 
-// OnUpdate is called for each change, and for each object after a relist.
+// OnUpdate processes a changed object. The informer also calls it for each object after a
+// relist.
 func (h handler) OnUpdate(before, after any) {
 	object := after.(client.Object)
 	if before.(client.Object).GetResourceVersion() == object.GetResourceVersion() {
@@ -127,9 +128,10 @@ func (h handler) OnUpdate(before, after any) {
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// OnDelete is called once for each deleted object.
+// OnDelete processes a deleted object. The informer calls it once for each deleted object.
 func (h handler) OnDelete(deleted any) {
-	// If an object is missing in a relist, only its last known version is available.
+	// If a relist shows that an object is missing, only the last known version is
+	// available.
 	if unseen, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
 		deleted = unseen.Obj
 	}
@@ -139,8 +141,8 @@ func (h handler) OnDelete(deleted any) {
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// record records an event. Events of the first list do not wait for a reconciler,
-// because their objects are loaded.
+// record records an event. For events of the first list, it does not add the object to
+// waiting, because the agent loads these objects in one step.
 func (c *changes) record(object client.Object, initial bool) {
 	now := time.Now()
 	key, version := keyOf(object), versionOf(object)
@@ -156,8 +158,8 @@ func (c *changes) record(object client.Object, initial bool) {
 	}
 }
 
-// take returns the time of the first event of an object since the previous call. It
-// must be called before the object is read.
+// take returns the time of the first event of an object since the previous call of take.
+// The caller must call take before it reads the object.
 func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,10 +168,9 @@ func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	return change.at, ok
 }
 
-// contained returns a resource version up to which every change of the kind has been
-// taken. Keys are not taken in the order of versions, and after a list events are
-// not delivered in that order, so the result is older than the oldest version that
-// waits or is not delivered.
+// contained returns a resource version up to which the reconcilers have taken every change
+// of the kind. Keys may be taken in any order, and events of a list may be delivered in any
+// order. The result is therefore below the lowest version that is waiting or not delivered.
 func (c *changes) contained() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,18 +184,20 @@ func (c *changes) contained() uint64 {
 	return out
 }
 
-// atMostLast returns the version, or the last version from the API server if that is
-// older. After its store was restored from a backup, an API server reuses versions,
-// and versions from before the restore are no longer comparable.
+// atMostLast returns the lower of two versions: the argument, and the last version that the
+// API server sent. The limit matters after the store of an API server was restored from a
+// backup: the API server then reuses versions, and versions from before the restore are no
+// longer comparable.
 //
-// The informer records the last version just after it delivers the event, so a
-// result can be too old for a moment. Callers call the method repeatedly.
+// The informer records the last version shortly after it delivers the event, so the result
+// can be too low for a moment. The callers call the method repeatedly.
 func (c *changes) atMostLast(version uint64) uint64 {
 	last, _ := strconv.ParseUint(c.informer.LastSyncResourceVersion(), 10, 64)
 	return min(version, last)
 }
 
-// versionOf returns the resource version of an object, 0 if it has none.
+// versionOf returns the resource version of an object, or 0 if the object has no valid
+// version.
 func versionOf(object client.Object) uint64 {
 	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 	return version

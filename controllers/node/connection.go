@@ -12,23 +12,24 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// connection tracks whether the API server responds to the caches. It observes
-// their requests and makes no requests itself, because additional requests of all
-// nodes would burden an API server that is already in trouble.
+// connection tracks whether the API server responds to the requests of the caches. It only
+// observes these requests. It makes no requests itself, because additional requests from
+// all nodes would burden an API server that is already in trouble.
 //
-// If a server stops responding without closing its connections, the HTTP/2 pings of
-// the client fail, within 45 s by default.
+// If a server stops responding without closing its connections, the HTTP/2 pings of the
+// client detect this within 45 s by default.
 type connection struct {
 	log     logr.Logger
 	metrics *metrics
 
 	mu sync.Mutex
-	// succeeded reports, by kind, whether the last request succeeded.
+	// succeeded reports, for each kind, whether the last request succeeded.
 	succeeded map[kind]bool
-	// lists counts the responses with all objects of a kind.
+	// lists counts, for each kind, the responses that contain all objects of the kind.
 	lists map[kind]int
-	// failure is the reason of the first request that failed, since its time. It is
-	// nil while the requests of all kinds succeed, and before the first request.
+	// failure is the first error since the requests of all kinds last succeeded, and since
+	// is the time of that error. failure is nil while all requests succeed, and before the
+	// first request.
 	failure error
 	since   time.Time
 }
@@ -37,13 +38,12 @@ func newConnection(log logr.Logger, m *metrics) *connection {
 	return &connection{log: log, metrics: m, succeeded: map[kind]bool{}, lists: map[kind]int{}}
 }
 
-// wrap returns a transport that observes the requests of another one.
+// wrap returns a transport that sends requests with next and observes their results.
 func (c *connection) wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }
 
-// watchedTransport records the results of requests for the kinds that the agent
-// watches.
+// watchedTransport records the results of requests for those kinds that the agent watches.
 type watchedTransport struct {
 	connection *connection
 	next       http.RoundTripper
@@ -69,7 +69,7 @@ func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, err
 	return response, err
 }
 
-// WrappedRoundTripper returns the inner transport, as client-go requires.
+// WrappedRoundTripper returns the inner transport. client-go requires this method.
 func (t *watchedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func kindOfRequest(request *http.Request) (kind, bool) {
@@ -84,14 +84,14 @@ func kindOfRequest(request *http.Request) (kind, bool) {
 	return "", false
 }
 
-// isList reports whether a request returns all objects of a kind: a list, or a
-// watch with initial events.
+// isList reports whether the response to a request contains all objects of a kind. This is
+// true for a list and for a watch with initial events.
 func isList(request *http.Request) bool {
 	query := request.URL.Query()
 	return query.Get("watch") != "true" || query.Get("sendInitialEvents") == "true"
 }
 
-// listed records a response with all objects of a kind.
+// listed records a response that contains all objects of a kind.
 func (c *connection) listed(k kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,7 @@ func (c *connection) responded(k kind) {
 	c.failure = nil
 }
 
-// complete reports whether the last requests of all kinds succeeded.
+// complete reports whether the last request of every kind succeeded.
 func (c *connection) complete() bool {
 	for _, k := range kindsByPath {
 		if !c.succeeded[k] {
@@ -136,7 +136,8 @@ func (c *connection) complete() bool {
 	return true
 }
 
-// check is a readiness check: the last requests of all kinds succeeded.
+// check is a readiness check. It returns an error unless the last request of every kind
+// succeeded.
 func (c *connection) check(*http.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

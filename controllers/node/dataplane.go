@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	// firstPoll is the time from a publication to the first read of the dataplane's
-	// status: the dataplane needs some time to map the tree. While the publication is
-	// not acknowledged, each further interval is twice as long as the previous one,
-	// up to maxPoll.
+	// firstPoll is the time between a publication and the first read of the dataplane's
+	// status, because the dataplane needs some time to map the tree. While the dataplane
+	// has not acknowledged the publication, each interval is twice as long as the previous
+	// interval, up to maxPoll.
 	firstPoll = 20 * time.Millisecond
 	maxPoll   = 5 * time.Second
 	// pollTimeout limits the duration of one read.
 	pollTimeout = 2 * time.Second
 )
 
-// dataplane polls the status of the node's dataplane. The dataplane is another
-// process, so it may start and end at any time.
+// dataplane polls the status of the node's dataplane process, which may start and end at
+// any time.
 type dataplane struct {
 	stateDir string
 	metrics  *metrics
 	log      logr.Logger
-	// publications is set after newest has changed.
+	// publications is set after the field newest has changed.
 	publications trigger.Trigger
 
 	mu sync.Mutex
-	// newest is the newest publication, with generation 0 before the first.
+	// newest is the newest publication. Its generation is 0 before the first publication.
 	newest publication
-	// last is the newest status, nil if the dataplane does not respond.
+	// last is the newest status, or nil if the dataplane does not respond.
 	last *report.Status
 }
 
@@ -43,7 +43,7 @@ func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
 	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published records a publication.
+// published records a publication, so that run polls until the dataplane acknowledges it.
 func (d *dataplane) published(p publication) {
 	d.mu.Lock()
 	d.newest = p
@@ -57,7 +57,7 @@ func (d *dataplane) newestPublication() publication {
 	return d.newest
 }
 
-// run polls until the context ends.
+// run polls the dataplane until the context ends.
 func (d *dataplane) run(ctx context.Context) error {
 	var newest publication
 	acknowledged := uint64(0)
@@ -93,7 +93,7 @@ func (d *dataplane) run(ctx context.Context) error {
 	}
 }
 
-// poll reads the status of the dataplane. It returns nil if the dataplane does not
+// poll reads the status of the dataplane once. It returns nil if the dataplane does not
 // respond.
 func (d *dataplane) poll(ctx context.Context) *report.Status {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
@@ -117,7 +117,7 @@ func (d *dataplane) poll(ctx context.Context) *report.Status {
 	return now
 }
 
-// status returns the newest status, nil if the dataplane does not respond.
+// status returns the newest status, or nil if the dataplane does not respond.
 func (d *dataplane) status() *report.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,16 +9,17 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// PodRead returns the parts of a Pod that the cache keeps.
+// PodRead returns the parts of a Pod that the cache keeps, and the error about parts that
+// cannot be read.
 func PodRead(in *corev1.Pod) (pod *policy.Pod, fault error) {
 	kept := podRead(in)
 	return kept.pod, kept.fault
 }
 
-// Changes is the source of one kind's changes.
+// Changes exports the event source of one kind for tests.
 type Changes = changes
 
-// NewPodChanges returns the source of the changes of Pods.
+// NewPodChanges returns the event source for Pods.
 func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -30,11 +31,12 @@ func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 // Delivered is closed when the informer has delivered all objects of its first list.
 func (c *changes) Delivered() <-chan struct{} { return c.delivered }
 
-// Take takes the change of an object, as a reconciler does.
+// Take takes the change of an object, as a reconciler would.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 
-// Contained returns the version that a new tree contains.
+// Contained returns the newest resource version that a new tree would contain.
 func (c *changes) Contained() uint64 { return c.contained() }
 
-// AtMostLast returns the version that a status reports for a contained version.
+// AtMostLast returns the version that a status reports if a tree contains the given
+// version.
 func (c *changes) AtMostLast(version uint64) uint64 { return c.atMostLast(version) }

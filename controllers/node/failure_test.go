@@ -20,7 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// publishEmpty publishes a tree, as an earlier agent did, and returns its generation.
+// publishEmpty publishes an empty tree, as an earlier agent could have, and returns its
+// generation.
 func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	t.Helper()
 	publisher, err := statedir.NewPublisher(stateDir)
@@ -36,8 +37,9 @@ func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	return last
 }
 
-// TestAPIServerUnreachable checks that the tree on disk stays while the API server
-// cannot be reached, at startup and later, and that the agent continues afterwards.
+// TestAPIServerUnreachable checks that the tree on disk stays while the API server cannot
+// be reached, both at startup and later. It also checks that the agent continues when the
+// API server returns.
 func TestAPIServerUnreachable(t *testing.T) {
 	c := newCluster(t)
 	dir := t.TempDir()
@@ -83,8 +85,8 @@ func TestAPIServerUnreachable(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedBeforeSync checks that nothing is published while one kind of
-// objects cannot be listed.
+// TestNothingIsPublishedBeforeSync checks that the agent publishes nothing while it cannot
+// list the objects of one kind.
 func TestNothingIsPublishedBeforeSync(t *testing.T) {
 	c := newCluster(t)
 	c.pod(t, "db", "sync", "10.6.0.2")
@@ -115,8 +117,8 @@ func TestNothingIsPublishedBeforeSync(t *testing.T) {
 	}
 }
 
-// role creates a role that may read some resources, and binds it to the user of the
-// same name.
+// role creates a role that may read some resources, and binds it to the user that has the
+// same name as the role.
 func (c *cluster) role(t *testing.T, name string, resources ...string) {
 	t.Helper()
 	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRole{
@@ -138,7 +140,7 @@ func (c *cluster) bind(t *testing.T, role, user string) {
 	}))
 }
 
-// unready returns an error if a readiness check has none.
+// unready returns an error if a readiness check succeeded, and nil if it failed.
 func unready(err error) error {
 	if err == nil {
 		return errors.New("ready")
@@ -146,8 +148,8 @@ func unready(err error) error {
 	return nil
 }
 
-// TestRestartDuringManyChanges checks that an agent that stops during many changes,
-// and its successor, publish few trees and that the last one is correct.
+// TestRestartDuringManyChanges stops an agent during many changes and starts another. It
+// checks that both publish few trees and that the last tree is correct.
 func TestRestartDuringManyChanges(t *testing.T) {
 	const changes = 200
 	c := newCluster(t)
@@ -191,7 +193,8 @@ func TestRestartDuringManyChanges(t *testing.T) {
 	}
 }
 
-// TestChangesAreBatched checks that many simultaneous changes lead to few trees.
+// TestChangesAreBatched checks that the agent publishes few trees for many simultaneous
+// changes.
 func TestChangesAreBatched(t *testing.T) {
 	const changes = 200
 	c := newCluster(t)

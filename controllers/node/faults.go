@@ -5,8 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// faults records the objects of one kind that cannot be read completely. The mutex
-// of the state guards it.
+// faults records the objects of one kind that cannot be read completely. The mutex of the
+// state guards this record.
 type faults struct {
 	kind    kind
 	log     logr.Logger
@@ -18,8 +18,8 @@ func newFaults(k kind, log logr.Logger, m *metrics) *faults {
 	return &faults{kind: k, log: log, metrics: m, known: map[types.NamespacedName]string{}}
 }
 
-// set logs the fault of an object unless it was logged before. fault is nil if the
-// object can be read completely.
+// set records the fault of an object, and logs the fault unless it was logged before. fault
+// is nil if the object can be read completely.
 func (f *faults) set(key types.NamespacedName, fault error) {
 	if fault == nil {
 		f.forget(key)
@@ -33,7 +33,7 @@ func (f *faults) set(key types.NamespacedName, fault error) {
 	f.log.Error(fault, "Object cannot be read completely: the parts in the error are ignored", "kind", f.kind, "object", key.String())
 }
 
-// forget removes the fault of an object.
+// forget removes the fault of a deleted object.
 func (f *faults) forget(key types.NamespacedName) {
 	if _, ok := f.known[key]; !ok {
 		return

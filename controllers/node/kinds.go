@@ -19,7 +19,7 @@ const (
 	kindNode      kind = "Node"
 )
 
-// kindsByPath has the kinds by the end of their path in the API.
+// kindsByPath maps the last part of an API path to the kind of the objects.
 var kindsByPath = map[string]kind{
 	"/apis/networking.k8s.io/v1/networkpolicies": kindPolicy,
 	"/api/v1/pods":       kindPod,
@@ -27,9 +27,9 @@ var kindsByPath = map[string]kind{
 	"/api/v1/nodes":      kindNode,
 }
 
-// restMapper returns a mapper for the kinds that the agent reads and writes. The
-// usual mapper would request them from the API server, which may not be reachable
-// at startup.
+// restMapper returns a REST mapper for the kinds that the agent reads and writes. The
+// default mapper of controller-runtime would request these kinds from the API server, which
+// may not be reachable at startup.
 func restMapper() meta.RESTMapper {
 	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventVersion, v1alpha1.GroupVersion})

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the metrics of the agent itself. controller-runtime has metrics of
+// metrics contains the metrics of the agent itself. controller-runtime adds the metrics of
 // queues and reconcilers.
 type metrics struct {
 	objects, unreadable, connected            *prometheus.GaugeVec
@@ -17,8 +17,8 @@ type metrics struct {
 	lists                                     *prometheus.CounterVec
 }
 
-// latencies are the buckets of histograms, in seconds. They cover the shortest and
-// the longest publication.
+// latencies contains the histogram buckets, in seconds. They cover the shortest and the
+// longest expected publication.
 var latencies = []float64{.0005, .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10}
 
 // newMetrics registers the agent's metrics.
@@ -68,7 +68,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// publish records a publication and the times of the events that led to it.
+// publish records a publication, and the times of the events whose changes it contains.
 func (m *metrics) publish(p publication, events []time.Time) {
 	m.generation.Set(float64(p.generation))
 	m.size.Set(float64(p.size))

@@ -22,29 +22,31 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
 
 const (
-	// checkStatusInterval is the time between two computations of the status, and so
-	// the minimum time between two writes. There can be 50 generations in a second.
+	// checkStatusInterval is the time between two computations of the status. It is also
+	// the minimum time between two writes, because an agent can publish 50 generations per
+	// second.
 	checkStatusInterval = time.Second
-	// heartbeatInterval is the time between two writes if only counters and resource
-	// versions changed, or nothing. Each write is a heartbeat. Up to a fifth of the
-	// interval is added at random, so that nodes do not write at the same time.
+	// heartbeatInterval is the time between two writes if nothing changed except counters
+	// and resource versions. Each write is a heartbeat. Up to a fifth of the interval is
+	// added at random, so that the nodes do not all write at the same time.
 	heartbeatInterval = 10 * time.Second
 	// writeTimeout limits the duration of a write.
 	writeTimeout = 5 * time.Second
 )
 
-// statusWriter writes the node's NodeEnforcer. It is the only writer.
+// statusWriter writes the NodeEnforcer of the node. No other program writes this object.
 type statusWriter struct {
 	node string
-	// cache has the Node. direct reads the NodeEnforcer, which no cache watches: the
-	// cache would have the NodeEnforcers of all nodes.
+	// cache reads the Node object. direct reads the NodeEnforcer from the API server. A
+	// cache of NodeEnforcers would contain the objects of all nodes.
 	cache  client.Reader
 	direct client.Reader
 	client client.Client
 	source func() (v1alpha1.NodeEnforcerStatus, error)
 	log    logr.Logger
 
-	// current is the object after the last read or write, nil if it is unknown.
+	// current is the object after the last read or write, or nil if the current object is
+	// unknown.
 	current *v1alpha1.NodeEnforcer
 	// due is the time of the next heartbeat.
 	due time.Time
@@ -57,7 +59,7 @@ func (w *statusWriter) run(ctx context.Context) error {
 	failed := false
 	for {
 		if err := w.update(ctx); err != nil && ctx.Err() == nil {
-			// The object may differ from the last known one.
+			// After an error, the object in the API server may differ from current.
 			w.current = nil
 			w.postpone()
 			if !failed {
@@ -79,7 +81,7 @@ func (w *statusWriter) postpone() {
 	w.due = time.Now().Add(heartbeatInterval + rand.N(heartbeatInterval/5))
 }
 
-// update writes the status if it changed or if a heartbeat is due.
+// update writes the status if it has changed or if a heartbeat is due.
 func (w *statusWriter) update(ctx context.Context) error {
 	if w.current == nil && time.Now().Before(w.due) {
 		return nil
@@ -116,8 +118,8 @@ func (w *statusWriter) update(ctx context.Context) error {
 	return nil
 }
 
-// find reads the NodeEnforcer, or creates it. Without a Node object there is no
-// NodeEnforcer, because the garbage collector would not delete it.
+// find reads or creates the NodeEnforcer. It creates none if the Node object does not
+// exist, because the garbage collector would not delete a NodeEnforcer without an owner.
 func (w *statusWriter) find(ctx context.Context) error {
 	key := client.ObjectKey{Name: w.node}
 	var owner corev1.Node
@@ -142,9 +144,9 @@ func (w *statusWriter) find(ctx context.Context) error {
 	return nil
 }
 
-// setStatus replaces a status. Conditions whose status does not change keep the time
-// of their last transition. The publication of an earlier agent stays until this one
-// has published.
+// setStatus replaces a status. If the status of a condition does not change, the condition
+// keeps the time of its last transition. The publication of an earlier agent stays in the
+// status until this agent has published a tree.
 func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus) {
 	if from.Published == nil {
 		from.Published, from.Tree, from.Pods, from.Policies = to.Published, to.Tree, to.Pods, to.Policies
@@ -163,9 +165,9 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	to.Conditions = conditions
 }
 
-// changed reports whether two statuses differ in more than counters and resource
-// versions of pods and namespaces. An acknowledged version of policies is a change
-// even without a new generation, which happens if a policy selects no pod on the
+// changed reports whether two statuses differ in more than counters and resource versions
+// of pods and namespaces. A newer acknowledged version of policies counts as a change even
+// if the generation is the same. This happens if the changed policy selects no pod on the
 // node.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
@@ -186,7 +188,7 @@ func policies(g *v1alpha1.Generation) string {
 	return g.Contains.NetworkPolicies
 }
 
-// resourceVersions converts versions to the type of the API.
+// resourceVersions converts resource versions to the type of the API.
 func resourceVersions(contains map[kind]uint64) v1alpha1.ResourceVersions {
 	text := func(k kind) string {
 		if contains[k] == 0 {

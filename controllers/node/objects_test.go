@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// TestPolicies checks that the tree follows a policy that is created, changed and
+// TestPolicies checks that the agent updates the tree when a policy is created, changed and
 // deleted.
 func TestPolicies(t *testing.T) {
 	c := newCluster(t)
@@ -40,8 +40,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestPods checks that the tree follows the labels, addresses and phases of pods,
-// also when a new pod reuses an address at once.
+// TestPods checks that the agent updates the tree when labels, addresses and phases of pods
+// change, and when a new pod immediately reuses an address.
 func TestPods(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "pods", t.TempDir())
@@ -65,8 +65,8 @@ func TestPods(t *testing.T) {
 	a.wantVerdict(t, "10.2.0.4", "10.2.0.2", rule.Deny)
 }
 
-// TestNamespacesAndNodes checks that the tree follows the labels of namespaces and
-// the addresses of nodes.
+// TestNamespacesAndNodes checks that the agent updates the tree when the labels of
+// namespaces and the addresses of nodes change.
 func TestNamespacesAndNodes(t *testing.T) {
 	c, other := newCluster(t), newCluster(t)
 	a := start(t, server.Config(), "nodes", t.TempDir())
@@ -84,7 +84,8 @@ func TestNamespacesAndNodes(t *testing.T) {
 	c.must(t, c.Update(t.Context(), &namespace))
 	a.wantVerdict(t, "10.3.0.3", "10.3.0.2", rule.Deny)
 
-	// Connections from a pod's own node are always allowed.
+	// Connections from the pod's own node are always allowed. This address does not belong
+	// to the node yet.
 	a.wantVerdict(t, "192.0.2.1", "10.3.0.2", rule.Deny)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "nodes"}}
 	c.must(t, c.Create(t.Context(), node))

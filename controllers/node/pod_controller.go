@@ -12,7 +12,7 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// pods applies Pods to the state.
+// pods returns the resource that applies Pods to the state.
 func pods() resource[*readPod] {
 	return resource[*readPod]{
 		kind:   kindPod,
@@ -25,18 +25,19 @@ func pods() resource[*readPod] {
 	}
 }
 
-// readPod is a Pod in the cache: the pod of package policy, and the metadata that
-// caches and queues need. An agent has every pod of the cluster in memory, and a
-// corev1.Pod with only these fields would take four times as much.
+// readPod is the form in which the cache stores a Pod: the pod of package policy, and the
+// metadata that caches and queues need. The form saves memory, because an agent caches
+// every pod of the cluster, and a corev1.Pod with only these fields would take four times
+// as much.
 type readPod struct {
 	metav1.ObjectMeta
-	// pod is part of the snapshot. The mutex of the state guards it.
+	// pod is shared with the snapshot. The mutex of the state guards it.
 	pod *policy.Pod
-	// fault has the parts of the Pod that could not be read and are ignored.
+	// fault describes the parts of the Pod that could not be read and are ignored.
 	fault error
 }
 
-// podRead returns the readPod of a Pod.
+// podRead converts a Pod.
 func podRead(in *corev1.Pod) *readPod {
 	pod, errors := policy.ReadPod(in)
 	return &readPod{
@@ -46,10 +47,11 @@ func podRead(in *corev1.Pod) *readPod {
 	}
 }
 
-// GetObjectKind returns an empty kind, because a readPod is never written to the API.
+// GetObjectKind returns an empty kind. This is enough because a readPod is never sent to
+// the API server.
 func (p *readPod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
-// DeepCopyObject returns a copy. The parts that both share never change.
+// DeepCopyObject returns a copy. The copy shares the parts that never change.
 func (p *readPod) DeepCopyObject() runtime.Object {
 	out := *p
 	return &out

@@ -34,18 +34,18 @@ const (
 	maxEventName = 253
 )
 
-// problemReporter writes one Event for each generation of a policy with problems. The
-// name of the Event is a hash of the generation and the problems. So the agents of
-// all nodes, also after a restart, create the same Event: the first agent succeeds,
-// and the others find that it exists.
+// problemReporter writes one Event for each generation of a policy with problems. The name
+// of the Event is a hash of the generation and the problems, so that the agents of all
+// nodes, also after a restart, create an Event with the same name. The first agent
+// succeeds, and the API server reports to the others that the Event exists.
 //
-// It is a separate controller, so that a slow request for an Event does not delay
+// The reporter is a separate controller, so that a slow request for an Event does not delay
 // the enforcement of policies.
 type problemReporter struct {
 	client client.Client
 	node   string
 	log    logr.Logger
-	// reported has the name of the last Event of each policy with problems.
+	// reported contains, for each policy with problems, the name of its last Event.
 	reported map[types.NamespacedName]string
 }
 
@@ -81,7 +81,8 @@ func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Reque
 	return reconcile.Result{}, r.report(ctx, &np.ObjectMeta, problems)
 }
 
-// report writes an Event with the problems of a policy, unless it was written before.
+// report writes an Event about the problems of a policy, unless it has already written this
+// Event.
 func (r *problemReporter) report(ctx context.Context, np *metav1.ObjectMeta, problems []policy.FieldError) error {
 	key := types.NamespacedName{Namespace: np.Namespace, Name: np.Name}
 	if len(problems) == 0 {
@@ -97,7 +98,7 @@ func (r *problemReporter) report(ctx context.Context, np *metav1.ObjectMeta, pro
 	case err == nil:
 		r.log.Info("Policy has problems", "policy", key.String(), "problems", event.Note)
 	case apierrors.IsAlreadyExists(err),
-		// The namespace is being deleted, and its Events with it.
+		// The namespace is being deleted, together with its Events.
 		apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 	default:
 		return fmt.Errorf("writing an Event on policy %s: %w", key, err)

@@ -19,12 +19,13 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestOneEventForEachGenerationWithProblems checks that two agents, of which one
-// restarts, write one Event for each generation of a policy with a problem.
+// TestOneEventForEachGenerationWithProblems runs two agents and restarts one of them. It
+// checks that together they write one Event for each generation of a policy with a problem.
 func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	c := newCluster(t)
 	dir := t.TempDir()
-	// Early versions of Kubernetes accepted policies that current versions reject.
+	// The test needs a policy that current versions of Kubernetes reject and early versions
+	// accepted.
 	config := server.Config()
 	config.Wrap(replacing("203.0.113.0/24", "203.0.113.0/99"))
 	// This policy exists before the agents start.
@@ -35,7 +36,7 @@ func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	second := start(t, config, "problems-2", t.TempDir())
 
 	c.policyFor(t, "db-2")
-	// The later policy is enforced, so the earlier one has been reconciled.
+	// Once the later policy is enforced, the earlier policy has been reconciled too.
 	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)
 	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Deny)
 	c.wantEvents(t, np, 1)
@@ -49,7 +50,7 @@ func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	c.must(t, c.Update(t.Context(), np))
 	c.wantEvents(t, np, 2)
 
-	// A generation without a problem causes no Event, and earlier Events stay.
+	// A generation without a problem causes no Event, and earlier Events remain.
 	np.Spec.Ingress = nil
 	c.must(t, c.Update(t.Context(), np))
 	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{fromBlock("203.0.113.0/24")}
@@ -57,8 +58,8 @@ func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	c.wantEvents(t, np, 3)
 }
 
-// TestEventsDoNotDelayPolicies checks that policies are enforced while the API server
-// does not respond to a request for an Event.
+// TestEventsDoNotDelayPolicies checks that policies are enforced even while the API server
+// does not respond to a request to create an Event.
 func TestEventsDoNotDelayPolicies(t *testing.T) {
 	c := newCluster(t)
 	config := server.Config()
@@ -90,7 +91,8 @@ func TestEventsDoNotDelayPolicies(t *testing.T) {
 	c.wantEvents(t, np, 1)
 }
 
-// wantEvents waits until the namespace has a number of Events, all about one policy.
+// wantEvents waits until the namespace contains the given number of Events and all of them
+// are about one policy.
 func (c *cluster) wantEvents(t *testing.T, np *networkingv1.NetworkPolicy, want int) {
 	t.Helper()
 	eventually.NoError(t, func() error {
@@ -119,8 +121,8 @@ func fromBlock(cidr string) networkingv1.NetworkPolicyIngressRule {
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}}}
 }
 
-// TestUnreadablePartOfPod checks that a part of a pod that cannot be read is reported,
-// and that the other parts and other objects are applied.
+// TestUnreadablePartOfPod checks that the agent reports a part of a pod that it cannot
+// read, and applies the other parts and other objects.
 func TestUnreadablePartOfPod(t *testing.T) {
 	c := newCluster(t)
 	config := server.Config()
@@ -180,7 +182,7 @@ func (b *replacingBody) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	if len(b.rest) > 0 {
-		// The next read returns the error again.
+		// Ignore the error here, because the next read returns it again.
 		err = nil
 	}
 	return n, err

@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// publishInterval is the minimum time between two publications: a burst of
-	// changes becomes a few trees.
+	// publishInterval is the minimum time between two publications. It limits the number of
+	// trees during a burst of changes.
 	publishInterval = 20 * time.Millisecond
-	// retryInterval is the time until the next attempt after a failed publication if
-	// nothing changes.
+	// retryInterval is the time between a failed publication and the next attempt if
+	// nothing changes in between.
 	retryInterval = time.Second
-	// maxPending is the maximum number of event times that wait for a publication,
-	// which may fail for a long time. The oldest ones are kept because they show the
-	// longest delays.
+	// maxPending is the maximum number of event times that are kept until the next
+	// publication, because publications may fail for a long time. If there are more, the
+	// oldest are kept, because they show the longest delays.
 	maxPending = 4096
-	// checkInterval is the time between two checks of the published tree while
-	// nothing changes.
+	// checkInterval is the time between two checks of the published tree if nothing
+	// changes.
 	checkInterval = 10 * time.Second
-	// remembered is the number of publications whose contents are kept. A dataplane
-	// can be behind by some publications.
+	// remembered is the number of publications whose contents are kept. It is above 1
+	// because the dataplane can be several publications behind.
 	remembered = 64
 )
 
-// publisher publishes trees after changes of the state. One goroutine runs it.
+// publisher publishes a tree after changes of the state. One goroutine runs the publisher.
 // Other goroutines may use only the fields that mu guards.
 type publisher struct {
 	state    *state
@@ -43,23 +43,23 @@ type publisher struct {
 	path     string
 	metrics  *metrics
 	log      logr.Logger
-	// published is called after each publication. It must not block.
+	// published is a function that is called after each publication. It must not block.
 	published func(publication)
 
 	builder *build.Builder
-	// unpublished reports whether the builder has changes that are not in the
-	// published tree. pending has the times of the events that led to them.
+	// unpublished reports whether the builder contains changes that are not in the
+	// published tree. pending contains the times of the events that caused these changes.
 	pending     []time.Time
 	unpublished bool
-	// fault is the text of the last error that was logged.
+	// fault is the text of the last logged error. It prevents repeated log lines.
 	fault string
 
 	// mu guards the fields below.
 	mu   sync.Mutex
 	last publication
 	err  error
-	// earlier has the publications before the last one, by generation modulo
-	// remembered.
+	// earlier contains the publications before the last one. The index is the generation
+	// modulo remembered.
 	earlier [remembered]publication
 }
 
@@ -67,11 +67,11 @@ type publisher struct {
 type publication struct {
 	generation uint64
 	at         time.Time
-	// took is the duration of compiling and publishing the tree.
+	// took is the time that compiling and publishing the tree took.
 	took time.Duration
-	// size is in bytes.
+	// size is the size of the tree in bytes.
 	size int64
-	// contains has, for each kind, the newest resource version in the tree.
+	// contains maps each kind to the newest resource version that the tree contains.
 	contains map[kind]uint64
 }
 
@@ -88,14 +88,14 @@ func newPublisher(s *state, stateDir string, m *metrics, log logr.Logger) (*publ
 		metrics:  m,
 		log:      log,
 		builder:  build.New(s.node),
-		// The first tree is published even if it is empty, because the tree on disk
-		// has the rules of an earlier agent.
+		// The first tree is published even if it is empty, because the tree on disk may
+		// contain the rules of an earlier agent.
 		unpublished: true,
 	}, nil
 }
 
-// run publishes until the context ends: the first change at once, further changes
-// after publishInterval.
+// run publishes trees until the context ends. It publishes the first change at once and
+// further changes after publishInterval.
 func (p *publisher) run(ctx context.Context) error {
 	for {
 		pause := time.NewTimer(publishInterval)
@@ -120,9 +120,10 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 }
 
-// checkPublished makes step publish the tree again if another program removed it,
-// because a dataplane that starts would find none. A tree with a higher generation
-// is from another agent that has newer objects, so it stays.
+// checkPublished makes step publish the tree again if another program removed the tree,
+// because a starting dataplane would find no tree. If the tree on disk has a higher
+// generation, another agent with newer objects published it, so checkPublished leaves that
+// tree in place.
 func (p *publisher) checkPublished() {
 	if p.unpublished {
 		return
@@ -137,7 +138,7 @@ func (p *publisher) checkPublished() {
 	}
 }
 
-// step publishes the changes since the previous step, if there are any.
+// step publishes the changes since the previous step. It does nothing if there are none.
 func (p *publisher) step() {
 	err := p.publish()
 	p.mu.Lock()
@@ -158,7 +159,7 @@ func (p *publisher) publish() error {
 	began := time.Now()
 	step := p.state.step()
 	if step.delta.Empty() && !p.unpublished {
-		// The newer objects do not change the published tree.
+		// The snapshot contains newer objects, but they do not change the published tree.
 		p.mu.Lock()
 		p.last.contains = step.contains
 		p.mu.Unlock()
@@ -184,8 +185,8 @@ func (p *publisher) publish() error {
 	return nil
 }
 
-// record records a publication and reports it to the metrics, the log and the
-// dataplane's poller.
+// record records a publication and reports it to the metrics, the log, and the poller of
+// the dataplane's status.
 func (p *publisher) record(now publication) {
 	p.metrics.publish(now, p.pending)
 	p.unpublished, p.pending = false, nil
@@ -197,16 +198,16 @@ func (p *publisher) record(now publication) {
 	p.published(now)
 }
 
-// lastPublication returns the last publication of this agent, with generation 0
-// before the first.
+// lastPublication returns the last publication of this agent. Its generation is 0 before
+// the first publication.
 func (p *publisher) lastPublication() publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
 }
 
-// containedBy returns the newest resource versions in a generation. It returns nil
-// if the generation is too old or if an earlier agent published it.
+// containedBy returns the newest resource versions that a generation contains. It returns
+// nil if the generation is too old or if an earlier agent published it.
 func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,7 +219,7 @@ func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
 	return nil
 }
 
-// check is a readiness check: the last publication succeeded.
+// check is a readiness check. It returns an error if the last publication failed.
 func (p *publisher) check(*http.Request) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

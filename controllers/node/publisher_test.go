@@ -28,9 +28,9 @@ func testPublisher(t *testing.T, s *state, dir string) *publisher {
 	return p
 }
 
-// TestMissingTreeIsPublishedAgain checks that a tree that was removed is published
-// again, with a higher generation, although nothing changes. A tree with a higher
-// generation than the agent's own stays.
+// TestMissingTreeIsPublishedAgain checks that the agent publishes a removed tree again with
+// a higher generation, even if nothing changes. A tree with a higher generation than the
+// agent's own tree must stay.
 func TestMissingTreeIsPublishedAgain(t *testing.T) {
 	dir := t.TempDir()
 	current := filepath.Join(dir, "tree", "current")
@@ -74,15 +74,15 @@ func TestMissingTreeIsPublishedAgain(t *testing.T) {
 	}
 }
 
-// TestPendingEventsAreBounded checks that changes use bounded memory while no tree can
-// be written, and that a tree is published as soon as possible.
+// TestPendingEventsAreBounded checks that the agent uses bounded memory for changes while
+// no tree can be written, and that it publishes a tree as soon as this is possible again.
 func TestPendingEventsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	s := newState("full")
 	p := testPublisher(t, s, dir)
 	published := 0
 	p.published = func(publication) { published++ }
-	// A file in place of the directory makes writing fail, also for root.
+	// A file in place of the directory makes writes fail, even for root.
 	trees := filepath.Join(dir, "tree")
 	if err := os.Remove(trees); err != nil {
 		t.Fatal(err)

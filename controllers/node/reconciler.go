@@ -17,13 +17,13 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// resource is a kind that the agent watches, with the functions that apply its
-// objects to the snapshot. T is the type of the objects in the cache.
+// resource describes a kind that the agent watches, and contains the functions that apply
+// its objects to the snapshot. T is the type of the objects in the cache.
 type resource[T client.Object] struct {
 	kind kind
-	// object is an empty object of the type in the API.
+	// object is an empty object of the API type.
 	object client.Object
-	// upsert applies an object. The error has the parts of the object that could not
+	// upsert applies an object. The error describes the parts of the object that could not
 	// be read and are ignored.
 	upsert func(*policy.Snapshot, T) error
 	remove func(*policy.Snapshot, types.NamespacedName)
@@ -55,8 +55,8 @@ func (r *reconciler[T]) Reconcile(_ context.Context, request reconcile.Request) 
 	})
 }
 
-// load waits until the informer has delivered all objects that the cache started
-// with, and applies them. Later changes are queued.
+// load waits until the informer has delivered all objects of the first list, and then
+// applies these objects. Later changes are queued.
 func (r *reconciler[T]) load(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -82,19 +82,19 @@ type loader interface {
 	load(context.Context) error
 }
 
-// syncTimeout is how long a controller waits for its first objects, in effect
-// without limit. While the API server cannot be reached, the agent waits, and the
-// tree on disk remains enforced.
+// syncTimeout is the time that a controller waits for its first objects. It is so long that
+// it is no limit in practice: while the API server cannot be reached, the agent must keep
+// waiting, and the tree on disk remains enforced.
 const syncTimeout = 365 * 24 * time.Hour
 
 // controllerOptions returns the options of every controller of an agent.
 func controllerOptions() controller.Options {
-	// Tests run agents of several nodes in one process, so names repeat.
+	// Tests run the agents of several nodes in one process, so controller names repeat.
 	skip := true
 	return controller.Options{CacheSyncTimeout: syncTimeout, SkipNameValidation: &skip}
 }
 
-// add adds a reconciler of the kind to a manager.
+// add adds a reconciler for the resource to a manager.
 func (r resource[T]) add(ctx context.Context, a *agent, mgr manager.Manager) (loader, error) {
 	c, err := r.changes(ctx, mgr.GetCache(), a.metrics)
 	if err != nil {
@@ -116,8 +116,8 @@ func (r resource[T]) add(ctx context.Context, a *agent, mgr manager.Manager) (lo
 	return out, nil
 }
 
-// changes returns the source of the kind's changes. Reconcilers read from the
-// store of its informer: the cache's own reader cannot return a readPod.
+// changes returns the event source of the kind. Reconcilers read from the store of its
+// informer, because the reader of the cache cannot return a readPod.
 func (r resource[T]) changes(ctx context.Context, c cache.Cache, m *metrics) (*changes, error) {
 	informer, err := c.GetInformer(ctx, r.object, cache.BlockUntilSynced(false))
 	if err != nil {

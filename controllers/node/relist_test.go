@@ -21,12 +21,12 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// lists returns one list after the other. Each watch ends with "resource expired",
-// except the last one, which has no events.
+// lists is an API server that returns the given lists one after the other. Each watch fails
+// with "resource expired", except the last watch, which stays open without events.
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
-	// again is closed to allow the second list.
+	// again is closed to let the server return the second list.
 	again chan struct{}
 }
 
@@ -60,7 +60,8 @@ func listOf(version string, versions ...string) *corev1.PodList {
 	return out
 }
 
-// steppedQueue sends each queued request to queued and then waits for goOn.
+// steppedQueue sends each queued request to the channel queued and then waits for the
+// channel goOn.
 type steppedQueue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
 	queued chan reconcile.Request
@@ -73,7 +74,8 @@ func (q steppedQueue) Add(request reconcile.Request) {
 	<-q.goOn
 }
 
-// watchPods returns the changes of a script's pods, after the first list was delivered.
+// watchPods returns the changes of the pods in a script. It returns after the first list
+// was delivered.
 func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	t.Helper()
 	informer := cache.NewSharedIndexInformer(
@@ -99,12 +101,13 @@ func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	return c
 }
 
-// TestContainedDuringRelist checks that versions count as contained only after their
-// events. A list has its objects in the order of their names, so here the first event
-// has the newest version.
+// TestContainedDuringRelist checks that a version counts as contained only after its event.
+// A list contains its objects in the order of their names. In this test, the first event
+// therefore has the newest version.
 func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
-	// Objects of the first list are not queued, so goOn is not needed for them.
+	// The test does not need goOn for the first list, because objects of that list are not
+	// queued.
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
 	c := watchPods(t, script, queue)
 	if got := c.Contained(); got != 3 {
@@ -113,7 +116,8 @@ func TestContainedDuringRelist(t *testing.T) {
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken and taken are the results before and after the object is taken.
+		// untaken is the result before the object is taken, and taken is the result
+		// afterwards.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
 		request := <-queue.queued
@@ -131,8 +135,8 @@ func TestContainedDuringRelist(t *testing.T) {
 	}
 }
 
-// TestContainedDuringRelistAfterEmptyList is TestContainedDuringRelist for a kind
-// whose first list is empty.
+// TestContainedDuringRelistAfterEmptyList is a variant of TestContainedDuringRelist in
+// which the first list is empty.
 func TestContainedDuringRelistAfterEmptyList(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3"), listOf("11", "9", "5")}, again: make(chan struct{})}
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
@@ -148,9 +152,9 @@ func TestContainedDuringRelistAfterEmptyList(t *testing.T) {
 	}
 }
 
-// TestContainedAfterRestore checks versions after the store of the API server was
-// restored from a backup. New objects then have lower versions than contained ones
-// and must not count as contained.
+// TestContainedAfterRestore checks versions after the store of the API server was restored
+// from a backup. New objects then have lower versions than objects from before the restore.
+// The contained version must therefore become lower too.
 func TestContainedAfterRestore(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("900", "700", "800"), listOf("500", "400", "450")}, again: make(chan struct{})}
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}

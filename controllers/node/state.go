@@ -12,21 +12,21 @@ import (
 	"github.com/sluicenet/sluice/policy/compile"
 )
 
-// state is the state of the cluster as far as policies depend on it, and the
-// changes of it that are not published yet.
+// state contains the objects that policies depend on, and the changes that are not
+// published yet.
 type state struct {
 	node string
 	// changed is set after each change.
 	changed trigger.Trigger
 
-	// kinds has the changes of each kind. It is complete before the reconcilers
+	// kinds contains the event sources of all kinds. It is complete before the reconcilers
 	// start.
 	kinds []*changes
 
 	mu       sync.Mutex
 	snapshot *policy.Snapshot
 	compiler *compile.Compiler
-	// waiting has the times of events whose changes are not in a delta yet.
+	// waiting contains the times of events whose changes are not in a delta yet.
 	waiting []time.Time
 }
 
@@ -40,19 +40,19 @@ func newState(node string) *state {
 	}
 }
 
-// load calls change, which reads objects and applies them to the snapshot. Calls
-// are serialized.
+// load calls change, which reads objects and applies them to the snapshot. load serializes
+// these calls.
 func (s *state) load(change func(*policy.Snapshot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.snapshot)
 }
 
-// apply is load for one changed object of a kind.
+// apply calls change like load does, for one changed object of a kind.
 func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
 	s.mu.Lock()
-	// The change counts as applied from here on: no other goroutine sees the
-	// snapshot before it is.
+	// The change may count as applied before it is, because other goroutines cannot access
+	// the snapshot until then.
 	if at, ok := c.take(key); ok {
 		s.waiting = append(s.waiting, at)
 	}
@@ -62,13 +62,13 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
-// step has the changes since the previous step.
+// step contains the changes since the previous step.
 type step struct {
-	// delta has the changes of the node's rules.
+	// delta contains the changes of the node's rules.
 	delta rule.Delta
-	// events has the times of the events that led to the delta.
+	// events contains the times of the events that caused the changes in delta.
 	events []time.Time
-	// contains has, for each kind, the newest resource version in the snapshot.
+	// contains maps each kind to the newest resource version in the snapshot.
 	contains map[kind]uint64
 }
 
@@ -84,8 +84,8 @@ func (s *state) step() step {
 	return out
 }
 
-// atMostLast returns the versions that a tree contains, but no version newer than
-// the last one from the API server. See changes.atMostLast.
+// atMostLast limits each version that a tree contains to the last version that the API
+// server sent. See changes.atMostLast.
 func (s *state) atMostLast(contains map[kind]uint64) map[kind]uint64 {
 	out := make(map[kind]uint64, len(contains))
 	for _, c := range s.kinds {
@@ -94,7 +94,7 @@ func (s *state) atMostLast(contains map[kind]uint64) map[kind]uint64 {
 	return out
 }
 
-// restart makes the next delta contain all rules of the node.
+// restart resets the compiler, so that the next delta contains all rules of the node.
 func (s *state) restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

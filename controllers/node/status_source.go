@@ -15,22 +15,22 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// statusSource computes the status of the node.
+// statusSource computes the status of the node's NodeEnforcer.
 type statusSource struct {
 	stateDir   string
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
 
-	// counted is the generation in which pods and policies were counted.
+	// counted is the generation for which pods and policies were counted.
 	counted  uint64
 	pods     v1alpha1.PodCounts
 	policies int32
-	// before is the last status of the dataplane, nil until it responds.
+	// before is the last status of the dataplane, or nil until the dataplane responds.
 	before *report.Status
-	// repaired and dropped report whether these counters are higher in before than in
-	// the status ahead of it. The node's status is computed more often than the
-	// dataplane's status is read.
+	// repaired and dropped report whether these two counters increased between the last two
+	// statuses of the dataplane. They are stored because the node's status is computed more
+	// often than the dataplane's status is read.
 	repaired, dropped bool
 	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
@@ -64,7 +64,7 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 	return out, nil
 }
 
-// count counts the pods and policies in the published tree.
+// count counts the pods and the policies in the published tree.
 func (s *statusSource) count() error {
 	t, err := tree.Open(statedir.Current(s.stateDir))
 	if err != nil {
@@ -80,7 +80,8 @@ func (s *statusSource) count() error {
 		if len(pod.Addresses) == 0 {
 			continue
 		}
-		// No pod has the unspecified address, so only the policies of this pod apply.
+		// No pod has the unspecified address as its own address, so only the policies of
+		// this pod apply.
 		here, other := pod.Addresses[0], netip.IPv4Unspecified()
 		if here.Is6() {
 			other = netip.IPv6Unspecified()
@@ -97,14 +98,14 @@ func (s *statusSource) count() error {
 	return t.Close()
 }
 
-// describe adds the status of the dataplane.
+// describe adds the status of the dataplane to the status of the node.
 func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Status) {
 	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
 		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
 	}
 	if s.acknowledged != nil {
-		// The acknowledged generation is usually older than the published one while
-		// there are more generations than statuses.
+		// While generations are published faster than statuses are read, the acknowledged
+		// generation is usually older than the published generation.
 		if contains := s.publisher.containedBy(uint64(s.acknowledged.Number)); contains != nil {
 			s.acknowledged.Contains = resourceVersions(s.publisher.state.atMostLast(contains))
 		}
@@ -122,7 +123,7 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *repor
 		return
 	}
 	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
-	// These are the texts in the dataplane's status.
+	// The dataplane uses these texts in its status.
 	switch running.Queueing {
 	case "queue expression":
 		out.Kernel.Queueing = v1alpha1.QueueExpression
@@ -169,9 +170,10 @@ func (s *statusSource) syncedCondition() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "all objects are watched")
 }
 
-// degradedCondition compares the counters in the last two statuses of the dataplane.
-// The condition is True while a counter increases. Counts in the first status are
-// from the time before this agent, so they are not an increase.
+// degradedCondition returns the condition Degraded. It compares the counters in the last
+// two statuses of the dataplane, and returns True while a counter increases. The counts in
+// the first status do not count as an increase, because they are from the time before this
+// agent started.
 func (s *statusSource) degradedCondition(running *report.Status) metav1.Condition {
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)

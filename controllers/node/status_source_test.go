@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// TestDegradedWhileCountersIncrease checks that counts from before the agent started
+// TestDegradedWhileCountersIncrease checks that counts from before the start of the agent
 // do not make the node degraded, and that later increases do.
 func TestDegradedWhileCountersIncrease(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
@@ -38,8 +38,8 @@ func TestDegradedWhileCountersIncrease(t *testing.T) {
 	}
 }
 
-// TestDegradedBetweenStatuses checks that the condition does not change between two
-// statuses of the dataplane. The condition is computed more often.
+// TestDegradedBetweenStatuses checks that the condition stays the same if it is computed
+// several times between two statuses of the dataplane.
 func TestDegradedBetweenStatuses(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
 	for i, dropped := range []uint64{7, 8, 9} {
@@ -57,7 +57,7 @@ func TestDegradedBetweenStatuses(t *testing.T) {
 	}
 }
 
-// TestPublishingFailedIsInBothConditions checks the conditions of a node whose tree
+// TestPublishingFailedIsInBothConditions checks both conditions of a node on which the tree
 // cannot be written.
 func TestPublishingFailedIsInBothConditions(t *testing.T) {
 	m, err := newMetrics(prometheus.NewRegistry())

@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestNodeEnforcer checks that the node's object shows the published and the
-// acknowledged generation, also after other clients changed or deleted it.
+// TestNodeEnforcer checks that the NodeEnforcer shows the published and the acknowledged
+// generation, even after other clients changed or deleted the object.
 func TestNodeEnforcer(t *testing.T) {
 	c := newCluster(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "status"}}
@@ -33,7 +33,8 @@ func TestNodeEnforcer(t *testing.T) {
 	np := c.policyFor(t, "db")
 	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
 	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
-		// The first tree can contain the policy before its event was processed.
+		// The first tree may contain the policy before the event of the policy was
+		// processed.
 		return errors.Join(published(a, s), contains(s, np), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
 	})
 	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {
@@ -99,7 +100,7 @@ func TestNodeEnforcer(t *testing.T) {
 }
 
 // wantStatus waits until the status of the node meets a condition, and returns the
-// object.
+// NodeEnforcer.
 func (a *agent) wantStatus(t *testing.T, c *cluster, condition func(*v1alpha1.NodeEnforcerStatus) error) *v1alpha1.NodeEnforcer {
 	t.Helper()
 	var got v1alpha1.NodeEnforcer

@@ -1,3 +1,3 @@
-// Package operator starts the controllers that run once per cluster: those of
-// packages enforcer and policystatus, in one manager.
+// Package operator runs the controllers of packages enforcer and policystatus in one
+// manager. They run once per cluster.
 package operator

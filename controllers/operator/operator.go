@@ -29,21 +29,23 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=events,verbs=create;patch
 
-// Options configure an operator.
+// Options configures an operator.
 type Options struct {
-	// Namespace has the operator and the objects that it creates.
+	// Namespace is the namespace of the operator and of the objects that it creates.
 	Namespace string
-	// Image is the image of agent and dataplane if the Enforcer names none.
+	// Image is the image of agent and dataplane if the Enforcer specifies no image.
 	Image string
-	// LeaderElection makes only one of several operators work at a time.
+	// LeaderElection enables leader election, so that only one of several operators works
+	// at a time.
 	LeaderElection bool
-	// MetricsAddress is the address of /metrics, HealthAddress that of /healthz
-	// and /readyz, for example ":8080". "0" disables a server.
+	// MetricsAddress is the listen address of /metrics, and HealthAddress is the listen
+	// address of /healthz and /readyz. An example is ":8080". The value "0" disables a
+	// server.
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
 }
 
-// lease is the name of the Lease for leader election.
+// lease is the name of the Lease object for leader election.
 const lease = "sluice-operator"
 
 // Run runs the controllers until the context ends, or until another operator
@@ -77,11 +79,12 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-// readyTimeout is how long a readiness check waits for caches.
+// readyTimeout is the time that a readiness check waits for caches to sync.
 const readyTimeout = time.Second
 
-// cachesReady returns the readiness check of an operator: its caches have synced.
-// An operator that is not the leader watches nothing, so it is ready.
+// cachesReady returns a readiness check that succeeds once the caches have synced. An
+// operator that is not the leader watches nothing, so for that operator the check succeeds
+// at once.
 func cachesReady(mgr manager.Manager) healthz.Checker {
 	return func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
@@ -101,7 +104,8 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		}
 	}
 	config = rest.CopyConfig(config)
-	// Priority and fairness of the API server limits the requests instead.
+	// The client does not limit its requests, because API priority and fairness limits them
+	// on the server.
 	config.QPS = -1
 	return manager.New(config, manager.Options{
 		Scheme:                        scheme,
@@ -117,7 +121,7 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// cacheOptions returns the options of the caches that both controllers share.
+// cacheOptions returns the options of the caches that the two controllers share.
 func cacheOptions(namespace string) cache.Options {
 	byObject := enforcer.CachedObjects(namespace)
 	for object, options := range policystatus.CachedObjects() {
@@ -125,7 +129,7 @@ func cacheOptions(namespace string) cache.Options {
 		case *corev1.Pod:
 			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
 		case *v1alpha1.NodeEnforcer:
-			// The enforcer's options are the same.
+			// Package enforcer returns the same options for this kind.
 			continue
 		}
 		byObject[object] = options

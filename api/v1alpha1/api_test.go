@@ -20,7 +20,8 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// enforcer returns an Enforcer with a spec in YAML, as a user writes it.
+// enforcer returns an Enforcer with the given name and with a spec in YAML, as a user would
+// write it.
 func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
@@ -36,7 +37,8 @@ func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
 	return object
 }
 
-// TestEnforcerDefaults checks the defaults that the API server adds to empty specs.
+// TestEnforcerDefaults checks the defaults that the API server adds to specs with missing
+// fields.
 func TestEnforcerDefaults(t *testing.T) {
 	want := map[string]any{
 		"failurePolicy": "Closed",
@@ -67,7 +69,7 @@ func TestEnforcerDefaults(t *testing.T) {
 			case *unstructured.Unstructured:
 				stored = object
 			default:
-				// Create has filled the typed object from the response.
+				// Create has filled the typed object from the response of the API server.
 				content, err := yaml.Marshal(object)
 				if err != nil {
 					t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// compare compares a text with the golden file of that name.
+// compare compares a text with the golden file that has the given name.
 func compare(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
@@ -40,8 +40,8 @@ func compare(t *testing.T, name, got string) {
 	}
 }
 
-// columns compares the output of `kubectl get` with golden files, with and without
-// -o wide.
+// columns compares the output of `kubectl get`, with and without -o wide, with golden
+// files.
 func columns(t *testing.T, resource, namespace string, names ...string) {
 	t.Helper()
 	kind := v1alpha1.GroupVersion.WithResource(resource)

@@ -7,17 +7,17 @@ import (
 // ConditionType is the type of a condition.
 type ConditionType string
 
-// Reason is the reason of a condition: one stable word for programs. The message of
-// the condition is for people.
+// Reason is the reason of a condition: one word that does not change between releases, so
+// that programs can compare it. The message of the condition explains it to users.
 type Reason string
 
-// FinalizerUninstall keeps a deleted Enforcer until its nodes have proved that
-// nothing of it is left on them.
+// FinalizerUninstall is the finalizer of an Enforcer. It keeps a deleted Enforcer until its
+// nodes have proved that nothing of Sluice is left on them.
 const FinalizerUninstall = "policy.sluice.dev/uninstall"
 
 // Conditions of an Enforcer.
 const (
-	// ConditionAvailable is True while every node that should enforce does.
+	// ConditionAvailable is True while all nodes that should enforce policies do so.
 	ConditionAvailable ConditionType = "Available"
 	// ConditionProgressing is True while some nodes do not run the current spec yet,
 	// or while rules are being removed from nodes.
@@ -26,8 +26,8 @@ const (
 
 // Conditions of a NodeEnforcer.
 const (
-	// ConditionReady is True while policies are enforced on the node: the dataplane
-	// responds and has acknowledged a generation.
+	// ConditionReady is True while the node enforces policies. This requires that the
+	// dataplane responds and has acknowledged a generation.
 	ConditionReady ConditionType = "Ready"
 	// ConditionSynced is True while the published generation is up to date with the
 	// API server. It is False while the API server cannot be reached. The published
@@ -35,14 +35,14 @@ const (
 	ConditionSynced ConditionType = "Synced"
 )
 
-// ConditionDegraded of an Enforcer or a NodeEnforcer is True while something does
-// not work as expected. Policies may be enforced nevertheless.
+// ConditionDegraded is True while something does not work as expected on a node. Enforcers
+// and NodeEnforcers have this condition. Policies may be enforced even while it is True.
 const ConditionDegraded ConditionType = "Degraded"
 
 // Conditions of a PolicyStatus.
 const (
-	// ConditionEnforced is True while every node that needs the policy enforces its
-	// current version.
+	// ConditionEnforced is True while every node that needs the policy enforces the current
+	// version of the policy.
 	ConditionEnforced ConditionType = "Enforced"
 	// ConditionUnderstood is False while a part of the policy is invalid. That part
 	// allows nothing.
@@ -54,9 +54,9 @@ const (
 
 // Reasons of an Enforcer's conditions.
 const (
-	// ReasonAllNodes: every node that should enforce does, with the current spec.
+	// ReasonAllNodes: all nodes that should enforce policies do so, with the current spec.
 	ReasonAllNodes Reason = "AllNodes"
-	// ReasonNodesMissing: a node that should enforce does not.
+	// ReasonNodesMissing: a node that should enforce policies does not.
 	ReasonNodesMissing Reason = "NodesMissing"
 	// ReasonNoNodes: the spec selects no node.
 	ReasonNoNodes Reason = "NoNodes"
@@ -65,13 +65,13 @@ const (
 	// ReasonFreeingNodes: rules are being removed from nodes that the nodeSelector no
 	// longer selects.
 	ReasonFreeingNodes Reason = "FreeingNodes"
-	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not
-	// enforce, or rules could not be removed from a node that is no longer selected.
+	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not enforce
+	// policies, or rules could not be removed from a node that is no longer selected.
 	ReasonNodesDegraded Reason = "NodesDegraded"
 	// ReasonApplyFailed: the API server rejected an object that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"
-	// ReasonUninstalling: the Enforcer is deleted. The message has what the
-	// uninstallation waits for.
+	// ReasonUninstalling: the Enforcer is being deleted. The message names the nodes or
+	// objects that the uninstallation waits for.
 	ReasonUninstalling Reason = "Uninstalling"
 )
 
@@ -79,15 +79,15 @@ const (
 const (
 	// ReasonEnforcing: the dataplane has acknowledged the published generation.
 	ReasonEnforcing Reason = "Enforcing"
-	// ReasonWaitingForDataplane: the dataplane enforces an earlier generation than the
-	// published one, or none.
+	// ReasonWaitingForDataplane: the dataplane enforces no generation yet, or an earlier
+	// generation than the published one.
 	ReasonWaitingForDataplane Reason = "WaitingForDataplane"
 	// ReasonNoDataplane: the dataplane of the node does not respond. Its rules stay:
 	// open connections continue, and the failure policy decides about new flows.
 	ReasonNoDataplane Reason = "NoDataplane"
 	// ReasonWatching: the agent watches all objects that it needs.
 	ReasonWatching Reason = "Watching"
-	// ReasonNotSyncedYet: the agent has started and not read all objects yet. The
+	// ReasonNotSyncedYet: the agent has started but has not read all objects yet. The
 	// published generation remains enforced.
 	ReasonNotSyncedYet Reason = "NotSyncedYet"
 	// ReasonAPIServerUnreachable: the agent cannot reach the API server. The published
@@ -96,7 +96,7 @@ const (
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"
-	// ReasonPacketsDropped: packets found a queue full.
+	// ReasonPacketsDropped: packets were dropped because a queue was full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
 	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane
 	// repaired them.
@@ -109,22 +109,22 @@ const (
 	ReasonEnforcedEverywhere Reason = "EnforcedEverywhere"
 	// ReasonNoPodSelected: the policy selects no pod, so no node needs it.
 	ReasonNoPodSelected Reason = "NoPodSelected"
-	// ReasonWaitingForNodes: a node still enforces an earlier version.
+	// ReasonWaitingForNodes: a node still enforces an earlier version of the policy.
 	ReasonWaitingForNodes Reason = "WaitingForNodes"
 	// ReasonNodesNotEnforcing: a node that needs the policy has no working agent or
 	// dataplane.
 	ReasonNodesNotEnforcing Reason = "NodesNotEnforcing"
 	// ReasonNotUnderstood: a part of the policy is invalid and allows nothing.
 	ReasonNotUnderstood Reason = "NotUnderstood"
-	// ReasonFindings: status.findings has the findings.
+	// ReasonFindings: lint found something. The findings are in status.findings.
 	ReasonFindings Reason = "Findings"
 )
 
-// ReasonAsExpected is the reason of a condition without a problem.
+// ReasonAsExpected is the reason of a condition that reports no problem.
 const ReasonAsExpected Reason = "AsExpected"
 
-// NewCondition returns a condition for meta.SetStatusCondition, which sets the time
-// of the last transition.
+// NewCondition returns a condition without a transition time. meta.SetStatusCondition sets
+// this time.
 func NewCondition(kind ConditionType, status metav1.ConditionStatus, reason Reason, message string) metav1.Condition {
 	return metav1.Condition{Type: string(kind), Status: status, Reason: string(reason), Message: message}
 }

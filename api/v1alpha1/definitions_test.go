@@ -13,7 +13,7 @@ import (
 
 const definitions = "../../config/crd"
 
-// definition has the parts of a custom resource definition that these tests check.
+// definition contains the parts of a custom resource definition that these tests check.
 type definition struct {
 	Spec struct {
 		Group    string
@@ -54,9 +54,8 @@ func definitionFiles(t *testing.T) []string {
 	return files
 }
 
-// TestFieldsAreDocumented checks that each field has a description for `kubectl
-// explain`, and that the description of each optional field of a spec has the
-// default.
+// TestFieldsAreDocumented checks that each field has a description for `kubectl explain`,
+// and that the description of each optional field in a spec states the default.
 func TestFieldsAreDocumented(t *testing.T) {
 	for _, file := range definitionFiles(t) {
 		var d definition
@@ -76,7 +75,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 }
 
-// walk visits the fields below a field, each with its path.
+// walk calls visit with a field and with all fields below it, each with its path.
 func walk(path string, p property, visit func(path string, p property)) {
 	for name, child := range p.Properties {
 		visit(path+"."+name, child)
@@ -87,7 +86,7 @@ func walk(path string, p property, visit func(path string, p property)) {
 	}
 }
 
-// TestDefinitionsAreListed checks that the kustomization and PROJECT list all
+// TestDefinitionsAreListed checks that the kustomization and the file PROJECT list all
 // generated definitions.
 func TestDefinitionsAreListed(t *testing.T) {
 	var files, kinds []string

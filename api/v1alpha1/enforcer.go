@@ -4,11 +4,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// EnforcerName is the name of the Enforcer. A cluster can have only one.
+// EnforcerName is the name of the Enforcer. A cluster can contain only one Enforcer.
 const EnforcerName = "default"
 
-// Enforcer configures how NetworkPolicies are enforced on the nodes of this
-// cluster. A cluster has at most one Enforcer, and its name is "default".
+// Enforcer configures how the nodes of this cluster enforce NetworkPolicies. A cluster has
+// at most one Enforcer, and its name is "default".
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -28,12 +28,11 @@ type Enforcer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec configures enforcement. Every field has a default, so an empty spec is
-	// complete.
+	// spec configures enforcement. Every field has a default, so an empty spec is valid.
 	// +kubebuilder:default={}
 	// +optional
 	Spec EnforcerSpec `json:"spec,omitempty"`
-	// status is the progress of the cluster.
+	// status reports how many nodes enforce policies and whether there are problems.
 	// +optional
 	Status EnforcerStatus `json:"status,omitempty"`
 }
@@ -57,61 +56,62 @@ type EnforcerSpec struct {
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// failurePolicy decides about new flows of isolated pods while no worker of the
-	// node can evaluate them. Closed drops them, Open accepts them. Open connections
+	// failurePolicy decides about new flows of isolated pods while no worker of the node
+	// can evaluate them. Closed drops these flows, and Open accepts them. Open connections
 	// continue in both cases. Default: Closed.
 	// +kubebuilder:default=Closed
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
-	// denyAction is what happens to denied packets. Drop discards them, so clients
-	// wait until they time out. Reject also returns a TCP reset or an ICMP error.
-	// Default: Drop.
+	// denyAction determines what happens to denied packets. Drop discards them, so clients
+	// wait until they time out. Reject discards them and returns a TCP reset or an ICMP
+	// error. Default: Drop.
 	// +kubebuilder:default=Drop
 	// +optional
 	DenyAction DenyAction `json:"denyAction,omitempty"`
 
-	// queues are the kernel queues in which the first packets of flows wait for their
-	// verdict.
+	// queues configures the kernel queues in which the first packets of flows wait for
+	// their verdict.
 	// +kubebuilder:default={}
 	// +optional
 	Queues Queues `json:"queues,omitempty"`
 
-	// markMask has the two bits of the packet mark and of the connection mark that
-	// Sluice uses, in hexadecimal. No other program on the nodes may use these bits.
-	// Sluice does not change the other bits. Default: 0x60.
+	// markMask selects the two bits of the packet mark and of the connection mark that
+	// Sluice uses, in hexadecimal. No other program on the nodes may use these bits. Sluice
+	// does not change the other bits. Default: 0x60.
 	// +kubebuilder:default="0x60"
 	// +kubebuilder:validation:MaxLength=10
 	// +kubebuilder:validation:XValidation:rule="self.matches('^0x(0*[1248]0*[1248]0*|0*[3569aAcC]0*)$')",message="markMask needs exactly two bits out of 32: write them in hexadecimal, such as \"0x60\" or \"0x30000\""
 	// +optional
 	MarkMask string `json:"markMask,omitempty"`
 
-	// nodeSelector restricts enforcement to nodes with all of these labels. No policy
-	// is enforced on other nodes. If a node is no longer selected, its rules are
-	// removed. Default: every Linux node.
+	// nodeSelector restricts enforcement to the nodes that have all of these labels. No
+	// policy is enforced on other nodes. When a node is no longer selected, the rules are
+	// removed from the node. Default: every Linux node.
 	// +kubebuilder:validation:MaxProperties=32
 	// +mapType=atomic
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations are the tolerations of the pod that enforces on a node. On a node with
-	// a taint that this pod does not tolerate, other pods may run without enforcement,
-	// so by default the pod tolerates every taint. If a later taint evicts the pod, the
-	// rules on the node stay unchanged. Default: [{operator: Exists}].
+	// tolerations are the tolerations of the pod that enforces policies on a node. If this
+	// pod does not tolerate a taint, other pods may run on the tainted node without
+	// enforcement. By default, the pod therefore tolerates every taint. If a taint is added
+	// later and evicts the pod, the rules on the node stay unchanged. Default: [{operator:
+	// Exists}].
 	// +kubebuilder:default={{operator: Exists}}
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 
-	// agent configures the container that compiles policies. It has no rights on the
-	// network. Default: requests of 20m cpu and 64Mi memory.
+	// agent configures the container that compiles policies. This container has no rights
+	// on the network. Default: requests of 20m cpu and 64Mi memory.
 	// +kubebuilder:default={resources: {requests: {cpu: "20m", memory: "64Mi"}}}
 	// +optional
 	Agent *Container `json:"agent,omitempty"`
 
-	// dataplane configures the container that evaluates packets. It has no access to
-	// the API server. Default: requests of 50m cpu and 32Mi memory.
+	// dataplane configures the container that evaluates packets. This container has no
+	// access to the API server. Default: requests of 50m cpu and 32Mi memory.
 	// +kubebuilder:default={resources: {requests: {cpu: "50m", memory: "32Mi"}}}
 	// +optional
 	Dataplane *Container `json:"dataplane,omitempty"`
@@ -122,33 +122,33 @@ type EnforcerSpec struct {
 	DenialLog DenialLog `json:"denialLog,omitempty"`
 }
 
-// FailurePolicy decides about new flows that no worker can evaluate.
+// FailurePolicy decides about new flows of isolated pods that no worker can evaluate.
 //
 // +kubebuilder:validation:Enum=Closed;Open
 type FailurePolicy string
 
 // The failure policies.
 const (
-	// FailClosed drops them.
+	// FailClosed drops these flows.
 	FailClosed FailurePolicy = "Closed"
-	// FailOpen accepts them.
+	// FailOpen accepts these flows.
 	FailOpen FailurePolicy = "Open"
 )
 
-// DenyAction is what happens to denied packets.
+// DenyAction determines what happens to denied packets.
 //
 // +kubebuilder:validation:Enum=Drop;Reject
 type DenyAction string
 
 // The deny actions.
 const (
-	// DenyDrop discards them.
+	// DenyDrop discards denied packets.
 	DenyDrop DenyAction = "Drop"
-	// DenyReject discards them and returns a TCP reset or an ICMP error.
+	// DenyReject discards denied packets and returns a TCP reset or an ICMP error.
 	DenyReject DenyAction = "Reject"
 )
 
-// Queues are consecutive NFQUEUE numbers, each with one worker.
+// Queues configures a range of consecutive NFQUEUE numbers. Each queue has one worker.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + self.count <= 65536",message="queues end at number 65535: lower base or count, so that base + count is at most 65536"
 type Queues struct {
@@ -170,7 +170,7 @@ type Queues struct {
 
 // DenialLog limits what a node logs about denied flows.
 type DenialLog struct {
-	// linesPerSecond is the maximum number of lines that one node logs in a second, 0
+	// linesPerSecond is the maximum number of lines that one node logs per second, from 0
 	// to 10000. 0 disables the log. Denied flows beyond the limit are only counted.
 	// Default: 10.
 	// +kubebuilder:default=10
@@ -180,20 +180,21 @@ type DenialLog struct {
 	LinesPerSecond *int32 `json:"linesPerSecond,omitempty"`
 }
 
-// EnforcerStatus is the progress of the cluster with the spec.
+// EnforcerStatus reports how many nodes enforce policies and whether there are problems.
 type EnforcerStatus struct {
 	// observedGeneration is the metadata.generation of the Enforcer that this status
 	// describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// nodes has the numbers of nodes.
+	// nodes counts the nodes that should enforce policies, that do, and that are up to
+	// date.
 	// +optional
 	Nodes NodeCounts `json:"nodes,omitempty"`
 
-	// conditions are Available (every node that should enforce does), Progressing (the
-	// nodes do not all run the current spec yet) and Degraded (a node does not work as
-	// expected).
+	// conditions are Available (all nodes that should enforce policies do so), Progressing
+	// (some nodes do not run the current spec yet, or rules are being removed from nodes)
+	// and Degraded (a node does not work as expected).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -201,13 +202,13 @@ type EnforcerStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// NodeCounts counts the nodes of a cluster.
+// NodeCounts contains numbers of nodes.
 type NodeCounts struct {
-	// desired is the number of nodes that should enforce: the nodeSelector selects
-	// them, and the tolerations match their taints.
+	// desired is the number of nodes that should enforce policies. The nodeSelector selects
+	// these nodes, and the tolerations match their taints.
 	// +kubebuilder:validation:Minimum=0
 	Desired int32 `json:"desired"`
-	// ready is the number of these nodes that enforce.
+	// ready is the number of these nodes that enforce policies.
 	// +kubebuilder:validation:Minimum=0
 	Ready int32 `json:"ready"`
 	// upToDate is the number of these nodes that run the current spec.

@@ -1,11 +1,11 @@
-// Package v1alpha1 has the kinds of the API group policy.sluice.dev:
+// Package v1alpha1 defines the kinds of the API group policy.sluice.dev:
 //
 //	Enforcer      configures enforcement; users write it, one per cluster
 //	NodeEnforcer  reports what one node enforces; the node's agent writes it
 //	PolicyStatus  reports where a NetworkPolicy is enforced; the operator writes it
 //
-// The conditions follow the Kubernetes API conventions. conditions.go has their
-// types and reasons.
+// The conditions follow the Kubernetes API conventions. The file conditions.go defines
+// their types and reasons.
 //
 // +kubebuilder:object:generate=true
 // +groupName=policy.sluice.dev
@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The custom resource definitions and the deep copies are generated from the types.
+// The custom resource definitions and the deep copy functions are generated from the types.
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen object crd paths=. output:crd:artifacts:config=../../config/crd/bases
 
 // GroupVersion is the group and version of the kinds.

@@ -8,14 +8,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// HeartbeatTimeout is the age from which the status of a node no longer counts.
-// Agents write at least every 12 seconds; the rest is a margin for a busy API
-// server and for clocks that differ. An agent that lost the API server leaves
-// its dataplane enforcing, but what the dataplane enforces is then unknown.
+// HeartbeatTimeout is the age from which the status of a node is considered outdated.
+// Agents write at least every 12 seconds. The rest is a margin for a busy API server and
+// for clocks that differ. If an agent cannot reach the API server, its dataplane continues
+// to enforce policies, but the NodeEnforcer no longer shows which generation.
 const HeartbeatTimeout = time.Minute
 
-// NotEnforcing returns why the node is not known to enforce policies, or "" if
-// it is known to.
+// NotEnforcing returns why the node is not known to enforce policies, or "" if the node is
+// known to enforce policies.
 func (n *NodeEnforcer) NotEnforcing(now time.Time) string {
 	ready := meta.FindStatusCondition(n.Status.Conditions, string(ConditionReady))
 	switch {
@@ -29,8 +29,8 @@ func (n *NodeEnforcer) NotEnforcing(now time.Time) string {
 	return ""
 }
 
-// stale reports whether the status is older than HeartbeatTimeout. A status
-// without a heartbeat was not written by an agent.
+// stale reports whether the status is older than HeartbeatTimeout. A status without a
+// heartbeat is also stale, because an agent always writes a heartbeat.
 func (n *NodeEnforcer) stale(now time.Time) bool {
 	return n.Status.Heartbeat == nil || now.Sub(n.Status.Heartbeat.Time) > HeartbeatTimeout
 }

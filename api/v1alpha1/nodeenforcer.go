@@ -4,9 +4,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// NodeEnforcer reports what one node enforces. It has the name of its Node, and the
-// Node owns it. Only the agent of the node writes it: after a change, and otherwise
-// every 10 to 12 seconds.
+// NodeEnforcer reports what one node enforces. The NodeEnforcer has the same name as its
+// Node object, which owns it. Only the agent of the node writes the NodeEnforcer: after
+// each change, and otherwise every 10 to 12 seconds.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -32,7 +32,7 @@ type NodeEnforcer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// status is what the node enforces.
+	// status reports what the node enforces.
 	// +optional
 	Status NodeEnforcerStatus `json:"status,omitempty"`
 }
@@ -46,12 +46,12 @@ type NodeEnforcerList struct {
 	Items           []NodeEnforcer `json:"items"`
 }
 
-// NodeEnforcerStatus is what a node enforces.
+// NodeEnforcerStatus reports what a node enforces.
 type NodeEnforcerStatus struct {
-	// heartbeat is the time at which the agent wrote this status, by the clock of the
-	// node. While the agent can reach the API server, it writes at least every 12
-	// seconds. If the status is older than 60 seconds, the node counts as not
-	// enforcing. Absent before the first write.
+	// heartbeat is the time at which the agent wrote this status, by the clock of the node.
+	// While the agent can reach the API server, it writes the status at least every 12
+	// seconds. If the status is older than 60 seconds, the node counts as not enforcing
+	// policies. Absent before the first write.
 	// +optional
 	Heartbeat *metav1.Time `json:"heartbeat,omitempty"`
 
@@ -60,13 +60,13 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Published *Generation `json:"published,omitempty"`
 
-	// acknowledged is the newest generation that the dataplane enforces: no packet of a
-	// connection that it denies passes this node, however old the connection is.
-	// Absent before the first acknowledgement.
+	// acknowledged is the newest generation that the dataplane enforces. No packet of a
+	// connection that this generation denies passes the node, even if the connection was
+	// opened earlier. Absent before the first acknowledgement.
 	// +optional
 	Acknowledged *Generation `json:"acknowledged,omitempty"`
 
-	// pods has the numbers of pods on this node, in the published generation.
+	// pods contains the numbers of pods on this node, in the published generation.
 	// +optional
 	Pods PodCounts `json:"pods,omitempty"`
 
@@ -80,25 +80,25 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Tree *Tree `json:"tree,omitempty"`
 
-	// verdicts has the numbers of first packets by verdict, since the dataplane started.
+	// verdicts counts the first packets of flows by verdict, since the dataplane started.
 	// +optional
 	Verdicts Verdicts `json:"verdicts,omitempty"`
 
-	// queueDrops is the number of packets that found a queue or its socket full, since
-	// the dataplane started. The failure policy decided about them.
+	// queueDrops is the number of packets that no worker received because a queue or its
+	// socket was full, since the dataplane started. The failure policy decided about these
+	// packets.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	QueueDrops int64 `json:"queueDrops"`
 
-	// connectionsReevaluated is the number of open connections for which a new
-	// generation had another verdict than the previous one, since the dataplane
-	// started.
+	// connectionsReevaluated is the number of open connections whose verdict changed
+	// because of a new generation, since the dataplane started.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ConnectionsReevaluated int64 `json:"connectionsReevaluated"`
 
-	// kernel has the features of the node's kernel that are in use. Absent until the
-	// dataplane has responded.
+	// kernel describes the features of the node's kernel that the dataplane uses. Absent
+	// until the dataplane has responded.
 	// +optional
 	Kernel *Kernel `json:"kernel,omitempty"`
 
@@ -112,21 +112,23 @@ type NodeEnforcerStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Generation is one compiled state of the policies. The numbers of a node's
-// generations increase, also across restarts.
+// Generation describes one compiled state of the policies. The numbers of a node's
+// generations always increase, even across restarts.
 type Generation struct {
 	// number is the number of the generation, at least 1.
 	// +kubebuilder:validation:Minimum=1
 	Number int64 `json:"number"`
-	// time is the time of publication or acknowledgement.
+	// time is the time at which the generation was published or acknowledged.
 	Time metav1.MicroTime `json:"time"`
-	// contains has the resource versions of the objects from which it was compiled.
+	// contains lists the resource versions of the objects from which the generation was
+	// compiled.
 	Contains ResourceVersions `json:"contains"`
 }
 
-// ResourceVersions has, for each kind, the newest metadata.resourceVersion that is
-// contained. An object is contained in its current version if its resourceVersion is
-// not newer. Resource versions compare as decimal numbers.
+// ResourceVersions contains, for each kind, the newest metadata.resourceVersion that a
+// generation contains. A generation contains the current version of an object if the
+// resourceVersion of the object is not newer than this value. Resource versions are
+// compared as decimal numbers.
 type ResourceVersions struct {
 	// networkPolicies is the newest contained version of a NetworkPolicy.
 	// +kubebuilder:validation:MaxLength=32
@@ -142,7 +144,7 @@ type ResourceVersions struct {
 	Namespaces string `json:"namespaces,omitempty"`
 }
 
-// PodCounts has numbers of pods on a node. Pods in the host network do not count,
+// PodCounts contains numbers of pods on a node. Pods in the host network are not counted,
 // because policies do not apply to them.
 type PodCounts struct {
 	// local is the number of pods on the node.
@@ -168,7 +170,7 @@ type Tree struct {
 	CompileMicroseconds int64 `json:"compileMicroseconds"`
 }
 
-// Verdicts has numbers of first packets of flows.
+// Verdicts counts the first packets of flows by verdict.
 type Verdicts struct {
 	// allowed is the number of packets that were allowed.
 	// +kubebuilder:validation:Minimum=0
@@ -185,26 +187,26 @@ type Verdicts struct {
 	Unreadable int64 `json:"unreadable"`
 }
 
-// Kernel has the kernel features that are in use.
+// Kernel describes the kernel features that the dataplane uses.
 type Kernel struct {
 	// release is the release of the kernel, for example 6.18.0.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Release string `json:"release,omitempty"`
-	// queueing is how rules pass packets to the queues: QueueExpression is the nftables
-	// expression (CONFIG_NFT_QUEUE), NFQUEUETarget is the xtables target, which works in
-	// nftables through nft_compat.
+	// queueing is the kernel feature with which rules pass packets to the queues.
+	// QueueExpression is the queue expression of nftables (CONFIG_NFT_QUEUE). NFQUEUETarget
+	// is the NFQUEUE target of xtables, which nftables can use through nft_compat.
 	// +optional
 	Queueing Queueing `json:"queueing,omitempty"`
 }
 
-// Queueing is how rules pass packets to the queues.
+// Queueing names the kernel feature with which rules pass packets to the queues.
 //
 // +kubebuilder:validation:Enum=QueueExpression;NFQUEUETarget
 type Queueing string
 
-// The kernel features for queueing. A kernel can have one, both or none of them. The
-// first one is preferred.
+// The kernel features for queueing. A kernel can support one of them, both or none. The
+// dataplane prefers QueueExpression.
 const (
 	// QueueExpression is the queue expression of nftables.
 	QueueExpression Queueing = "QueueExpression"

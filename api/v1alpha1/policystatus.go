@@ -4,9 +4,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// PolicyStatus reports where a NetworkPolicy is enforced and what lint found in it.
-// It has the namespace and the name of its NetworkPolicy, and the NetworkPolicy owns
-// it. Only the operator writes it.
+// PolicyStatus reports where a NetworkPolicy is enforced and what lint found in it. The
+// PolicyStatus has the same namespace and name as its NetworkPolicy, which owns it. Only
+// the operator writes the PolicyStatus.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -26,7 +26,7 @@ type PolicyStatus struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// status is the enforcement status of the NetworkPolicy.
+	// status reports where the NetworkPolicy is enforced.
 	// +optional
 	Status EnforcementStatus `json:"status,omitempty"`
 }
@@ -48,17 +48,17 @@ type EnforcementStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// pods is the number of pods that the policy selects. Pods in the host network and
-	// finished pods do not count.
+	// finished pods are not counted.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Pods int32 `json:"pods"`
 
-	// nodes has the numbers of nodes with selected pods.
+	// nodes counts the nodes with selected pods.
 	// +optional
 	Nodes PolicyNodes `json:"nodes,omitempty"`
 
-	// enforcedSince is the time since which every node that needs the policy enforces
-	// its current version. Absent while a node does not.
+	// enforcedSince is the time since which every node that needs the policy enforces the
+	// current version of the policy. Absent while a node does not enforce that version.
 	// +optional
 	EnforcedSince *metav1.Time `json:"enforcedSince,omitempty"`
 
@@ -67,16 +67,16 @@ type EnforcementStatus struct {
 	// +optional
 	Rules int32 `json:"rules"`
 
-	// findings are the errors in the policy and the findings of lint, most severe
-	// first, at most 16.
+	// findings lists the errors in the policy and the findings of lint, most severe first.
+	// The list contains at most 16 findings.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
 	Findings []Finding `json:"findings,omitempty"`
 
-	// conditions are Enforced (every node that needs the policy enforces its current
-	// version), Understood (no part of the policy is invalid) and LintFindings (lint
-	// found something in the policy).
+	// conditions are Enforced (every node that needs the policy enforces the current
+	// version of the policy), Understood (no part of the policy is invalid) and
+	// LintFindings (lint found something in the policy).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -84,7 +84,7 @@ type EnforcementStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// PolicyNodes has numbers of nodes with pods that a policy selects.
+// PolicyNodes counts the nodes with pods that a policy selects.
 type PolicyNodes struct {
 	// needed is the number of nodes with a pod that the policy selects.
 	// +kubebuilder:validation:Minimum=0
@@ -102,10 +102,12 @@ type Finding struct {
 	// severity is Error (a part is invalid and allows nothing), Warning (a part is very
 	// likely a mistake) or Note (a part may be a mistake).
 	Severity Severity `json:"severity"`
-	// check is the name of the check, for example no-pod-selected. Names do not change.
+	// check is the name of the check, for example no-pod-selected. The names of checks do
+	// not change between releases.
 	// +kubebuilder:validation:MaxLength=64
 	Check string `json:"check"`
-	// field is the path of the part, for example spec.ingress[0].from[1].
+	// field is the path of the part in the NetworkPolicy, for example
+	// spec.ingress[0].from[1].
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Field string `json:"field,omitempty"`

@@ -70,16 +70,16 @@ func (c Config) chains() []chain {
 			[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
 			[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
 		)},
-		// In the output hook a packet has no input interface, and the kernel accepts
-		// no lookup of the reverse path.
+		// In the output hook, a packet has no input interface, and the kernel rejects
+		// rules that look up the reverse path.
 		{name: evaluateSent, rules: c.evaluateRules(nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
 		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
-			// A TCP reset by which this node rejects a packet belongs to the rejected
-			// connection, which may be marked as denied.
+			// When this node rejects a packet, the TCP reset belongs to the rejected
+			// connection, which may be marked as denied. So accept the reset here.
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
@@ -117,11 +117,12 @@ func (c Config) countingChains() []chain {
 func (c Config) evaluateRules(first, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
-		// Our bits of a packet mark are a verdict, which only a worker may set.
+		// Sluice's bits of a packet mark carry a verdict. Clear the bits here, because
+		// only a worker may set them.
 		join(markIsNot(m.Mask, 0), clearMark(m.Mask)),
-		// A connection that a connection tracking helper expects starts with the mark
-		// of its master connection. An ICMP error has the mark of its connection and
-		// keeps it.
+		// A connection that a conntrack helper expects starts with the mark of its master
+		// connection. Clear this mark, so that the connection is evaluated. An ICMP error
+		// shares the mark of the connection that it is about, so keep this mark.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
@@ -138,8 +139,8 @@ func (c Config) acceptedRules() []expressions {
 	return []expressions{
 		append(join(connectionMarkIs(m.Mask, m.Either), tcpNotOpening()), accept()),
 		append(replyDirection(), accept()),
-		// Only ICMP errors. The first packet of a connection that a helper expects is
-		// related, too, and needs a verdict.
+		// Accept only related ICMP errors. The first packet of a connection that a
+		// conntrack helper expects is also related, but needs a verdict.
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
 	}
@@ -159,8 +160,8 @@ func isolatedTo(chain string) []expressions {
 func (c Config) enqueueRules() []expressions {
 	return []expressions{
 		append(neighbourDiscovery(), accept()),
-		// A packet with a source of this node that comes in by an interface is forged.
-		// For IPv4, the kernel drops it while routing. For IPv6, it has no such check.
+		// A packet that arrives on an interface with a source address of this node is
+		// forged. The kernel drops such packets during routing for IPv4, but not for IPv6.
 		append(join(hasInputInterface(), sourceIsLocal()), drop()),
 		append(sourceIsLocal(), accept()),
 		{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)},
@@ -173,8 +174,9 @@ func (c Config) enqueueRules() []expressions {
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// A packet that is allowed in the other orientation only is accepted if it is
-	// the first that connection tracking saw of its connection.
+	// Verdict Either means that a TCP packet may be allowed only in the reverse
+	// orientation. Accept such a packet only if it is the first packet of its connection
+	// that connection tracking has seen.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {
@@ -188,8 +190,8 @@ func (c Config) settleRules() []expressions {
 		join(either, setConnectionMark(m.Mask, m.Either)),
 		append(join(either, clearMark(m.Mask)), accept()),
 		clearMark(m.Mask),
-		// A packet that matches the state of no connection must not cause a reset of
-		// the connection that it appears to belong to.
+		// An invalid packet must not cause a reset of the connection to which it seems to
+		// belong, so drop the packet instead of rejecting it.
 		append(stateIs(expr.CtStateBitINVALID), drop()),
 		setConnectionMark(m.Mask, m.Denied),
 		{goTo(deny)},

@@ -1,5 +1,5 @@
 // Package config_test applies the manifests to a real API server, as an administrator
-// does.
+// would.
 package config_test
 
 import (
@@ -39,7 +39,7 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.texts = append(w.texts, text)
 }
 
-// output runs a program in the directory of the project and returns its output.
+// output runs a program in the root directory of the project and returns its output.
 func output(t *testing.T, program string, arguments ...string) []byte {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
@@ -77,7 +77,7 @@ func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 }
 
 // apply applies objects like `kubectl apply --server-side --validate=strict`. It returns
-// their versions afterwards.
+// the resource versions of the objects afterwards.
 func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client.PatchOption) []string {
 	t.Helper()
 	config := server.Config()
@@ -103,8 +103,8 @@ func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client
 	return versions
 }
 
-// TestInstall applies config/default twice, and then dist/install.yaml. No object may
-// be rejected, there may be no warnings, and only the first call may change objects.
+// TestInstall applies config/default twice, and then dist/install.yaml. The API server must
+// reject no object and return no warnings, and only the first call may change objects.
 func TestInstall(t *testing.T) {
 	objects := decode(t, build(t, "default"))
 	first := apply(t, objects)
@@ -135,7 +135,8 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestBasesCanBeBuiltAlone checks that each base works without the others.
+// TestBasesCanBeBuiltAlone checks that kustomize can build each base without the other
+// bases.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
 	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
@@ -153,7 +154,8 @@ func TestObjectsHavePartOfLabel(t *testing.T) {
 	}
 }
 
-// TestImageOfManifests checks that operator and nodes run the chosen image.
+// TestImageOfManifests checks that the operator and the nodes run the image that the user
+// chose.
 func TestImageOfManifests(t *testing.T) {
 	digest := "@sha256:" + strings.Repeat("0", 64)
 	for image, want := range map[string]string{
@@ -175,7 +177,7 @@ func TestImageOfManifests(t *testing.T) {
 			if got := operator["image"]; got != want {
 				t.Errorf("with image %s, the operator runs %s", image, got)
 			}
-			// Nodes run the image of the operator's pod unless this variable is set.
+			// Nodes run the image of the operator's pod if this variable is not set.
 			for _, variable := range operator["env"].([]any) {
 				if name := variable.(map[string]any)["name"]; name == "SLUICE_IMAGE" {
 					t.Errorf("%s is set", name)

@@ -1,4 +1,4 @@
-// Package prometheus_test checks that alerts and dashboard use only existing metrics.
+// Package prometheus_test checks that alerts and dashboards use only metrics that exist.
 package prometheus_test
 
 import (
@@ -26,12 +26,12 @@ func read(t *testing.T, name string) string {
 	return string(content)
 }
 
-// documented returns the metrics in the tables of the documentation. Tests of the
-// agent and of the dataplane compare these tables with the metrics in the code.
+// documented returns the metrics in the tables of the documentation. Other tests compare
+// these tables with the metrics in the code of agent and dataplane.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
-	// Prometheus creates this metric.
+	// Prometheus itself creates this metric for each target.
 	names := map[string]bool{"up": true}
 	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)").FindAllStringSubmatch(text, -1) {
 		names[match[1]] = true
@@ -39,7 +39,7 @@ func documented(t *testing.T) map[string]bool {
 	return names
 }
 
-// checkExpression parses an expression and checks that its metrics exist.
+// checkExpression parses a PromQL expression and checks that its metrics exist.
 func checkExpression(t *testing.T, where, text string, known map[string]bool) {
 	t.Helper()
 	expression, err := parser.ParseExpr(text)
@@ -96,7 +96,8 @@ func TestAlerts(t *testing.T) {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// A label that the expression aggregates away would be empty.
+			// If the expression aggregates a label away, the label would be empty in the
+			// summary.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
 					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])
@@ -154,8 +155,8 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestEndpointsOfAlertsExist checks that the ports in alerts are ports of the pods on
-// nodes.
+// TestEndpointsOfAlertsExist checks that the ports to which alerts refer are ports of the
+// pods on nodes.
 func TestEndpointsOfAlertsExist(t *testing.T) {
 	ports := map[string]bool{}
 	for _, container := range enforcer.Pod(&v1alpha1.Enforcer{}, "sluice").Spec.Containers {

@@ -34,14 +34,14 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// install creates the objects that give agents their rights.
+// install creates the objects that grant rights to agents.
 func install(t *testing.T) {
 	t.Helper()
 	apply(t, rbac.Agent, func() bool { return may(t, "watch", "networking.k8s.io", "networkpolicies", "") })
 }
 
-// apply creates objects and waits until they have an effect. The authorizer of the
-// API server has a cache of roles.
+// apply creates objects and waits until they have an effect. The wait is necessary because
+// the API server caches roles.
 func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unstructured, error), effective func() bool) {
 	t.Helper()
 	c := server.Client(t)
@@ -68,8 +68,8 @@ func create(t *testing.T, c client.Client, object client.Object) {
 	}
 }
 
-// as returns a client with the token of an agent's pod on a node. With an empty name,
-// the token is not bound to a node.
+// as returns a client that uses the token of an agent's pod on the given node. If node is
+// empty, the token is not bound to a node.
 func as(t *testing.T, node string) client.Client {
 	t.Helper()
 	config := server.Config()
@@ -83,7 +83,7 @@ func as(t *testing.T, node string) client.Client {
 	return server.ClientFor(t, config)
 }
 
-// may reports whether the agent has a right.
+// may reports whether the role of the agent allows a request.
 func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(resource, "/")
@@ -100,8 +100,8 @@ func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	return review.Status.Allowed
 }
 
-// TestAgentMayRead checks that the agent can read, but not write, the kinds from which
-// a tree is compiled.
+// TestAgentMayRead checks that the agent can read, but not write, the kinds that it
+// compiles trees from.
 func TestAgentMayRead(t *testing.T) {
 	install(t)
 	for _, kind := range []struct{ group, resource string }{
@@ -138,8 +138,8 @@ func TestAgentMayReport(t *testing.T) {
 	}
 }
 
-// TestAgentMayNot checks that the agent does not have rights with which a compromised
-// node could take over other nodes.
+// TestAgentMayNot checks that the agent lacks rights with which a compromised node could
+// take over other nodes.
 func TestAgentMayNot(t *testing.T) {
 	install(t)
 	everything := []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
@@ -180,8 +180,8 @@ func TestAgentMayNot(t *testing.T) {
 	}
 }
 
-// TestOwnNodeOnly checks the admission policy alone: the agent has all rights on
-// NodeEnforcers.
+// TestOwnNodeOnly tests the admission policy alone. For this test, the agent gets all
+// rights on NodeEnforcers.
 func TestOwnNodeOnly(t *testing.T) {
 	install(t)
 	admin := server.Client(t)

@@ -16,12 +16,12 @@ import (
 
 const operator = "system:serviceaccount:" + namespace + ":sluice-operator"
 
-// request is a request of the operator.
+// request describes a request of the operator to the API server.
 type request struct {
 	verb, group, resource, namespace, name string
 }
 
-// operatorMay reports whether the operator has the right to make a request.
+// operatorMay reports whether the role of the operator allows a request.
 func operatorMay(t *testing.T, r request) bool {
 	t.Helper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{

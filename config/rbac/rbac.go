@@ -1,8 +1,8 @@
-// Package rbac has the roles of the processes of Sluice. Its tests check which rights
-// the processes have and which they do not have.
+// Package rbac contains the roles of the processes of Sluice. Its tests check both which
+// rights the processes have and which rights they lack.
 //
-// The roles are generated from markers in the code that makes the requests. The
-// dataplane has no role, because it has no credentials.
+// The roles are generated from markers in the code that makes the requests. The dataplane
+// has no role because it has no credentials.
 package rbac
 
 import (
@@ -27,14 +27,14 @@ var manifests embed.FS
 // Namespace is the namespace of the namespaced objects in the manifests.
 const Namespace = "sluice-system"
 
-// Agent returns the objects that give agents in a namespace their rights: service
-// account, role, binding, and the admission policy that restricts each agent to its
-// own node.
+// Agent returns the objects that grant rights to the agents in a namespace: service
+// account, role, binding, and the admission policy that restricts each agent to its own
+// node.
 func Agent(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("agent", namespace)
 }
 
-// Operator returns the objects that give the operator in a namespace its rights.
+// Operator returns the objects that grant rights to the operator in a namespace.
 func Operator(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("operator", namespace)
 }
@@ -51,7 +51,7 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// The admission policy has the namespace in an expression.
+		// The admission policy contains the namespace inside an expression.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

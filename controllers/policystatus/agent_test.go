@@ -20,15 +20,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// startAgent runs an agent, and a status socket that acknowledges each published
-// tree.
+// startAgent starts an agent, and a status socket that stands in for a dataplane and
+// acknowledges each published tree.
 func startAgent(t *testing.T, node string) {
 	t.Helper()
 	stateDir := t.TempDir()
 	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (report.Status, error) {
 		current, err := tree.Open(statedir.Current(stateDir))
 		if err != nil {
-			// No tree is published yet.
+			// The agent has not published a tree yet.
 			return report.Status{Queueing: string(ruleset.QueueExpression)}, nil
 		}
 		defer current.Close()
@@ -51,8 +51,8 @@ func startAgent(t *testing.T, node string) {
 	})
 }
 
-// TestPolicyStatusWithAgents checks with real agents that a changed policy counts as
-// enforced within seconds, also if the change causes no new generation on a node.
+// TestPolicyStatusWithAgents runs real agents. It checks that a changed policy counts as
+// enforced within seconds, even if the change causes no new generation on a node.
 func TestPolicyStatusWithAgents(t *testing.T) {
 	f := newFixture(t)
 	for _, name := range []string{"agent-a", "agent-b"} {
@@ -63,7 +63,8 @@ func TestPolicyStatusWithAgents(t *testing.T) {
 	f.createPod(t, "db", "agent-b", "10.8.0.2")
 	startWriter(t)
 	np := f.createPolicy(t, "db", "db")
-	// This policy isolates the same pods and allows the same peers.
+	// This policy selects the same pods and allows the same peers as the existing policy,
+	// so it causes no new generation.
 	f.createPolicy(t, "again", "db")
 	right := enforced(2, 2, 2, everywhere, "2 of 2 nodes")
 	f.wantStatus(t, "db", right)
@@ -81,8 +82,8 @@ func TestPolicyStatusWithAgents(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("from a change to the status that shows it as enforced: median %s, maximum %s", took[len(took)/2], took[len(took)-1])
-	// Agents write at most once a second. If a change had to wait for the write that
-	// follows every 10 seconds, the median would be higher.
+	// Agents write at most once per second. If the agents reported a change only with their
+	// next heartbeat, after 10 seconds, the median would be higher.
 	if median := took[len(took)/2]; median > 5*time.Second {
 		t.Errorf("half of the changes took longer than %s", median)
 	}

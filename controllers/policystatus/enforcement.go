@@ -11,53 +11,53 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// enforcement records which nodes need which policies, and what each node
-// enforces. An agent writes its status every 10 seconds. Each status is compared
-// here with what policies wait for, and only policies for which the result
-// changes are reconciled.
+// enforcement records which nodes need which policies, and what each node enforces. An
+// agent writes its status at least every 12 seconds. The index compares each status with
+// the versions that policies wait for, and returns only those policies for which the result
+// changed.
 type enforcement struct {
 	mu    sync.Mutex
 	nodes map[string]*nodeState
-	// needed has the nodes that need a policy, sorted.
+	// needed maps each policy to the nodes that need it, sorted.
 	needed map[types.NamespacedName][]string
 }
 
-// nodeState is what a node enforces and what it has to enforce.
+// nodeState contains what a node enforces and what it must enforce.
 type nodeState struct {
-	// enforcer is the newest NodeEnforcer, nil if there is none.
+	// enforcer is the newest NodeEnforcer, or nil if there is none.
 	enforcer *v1alpha1.NodeEnforcer
-	// problem is why the node is not known to enforce, "" if it is known to.
+	// problem describes why the node is not known to enforce policies. It is "" if the node
+	// is known to enforce policies.
 	problem string
-	// contained has the newest versions that the node ever acknowledged. A
-	// restarted agent reports no version for a moment, but what was enforced
-	// before remains enforced.
+	// contained contains the newest versions that the node ever acknowledged. A restarted
+	// agent reports no versions for a short time, but the node still enforces everything
+	// that it enforced before.
 	contained versions
-	// needs are the policies that the node must enforce, with the versions that it
-	// must contain.
+	// needs contains the policies that the node must enforce, with the resource versions
+	// that the node must contain.
 	needs map[types.NamespacedName]versions
-	// behind are the policies of needs whose versions are not contained.
+	// behind contains those policies in needs whose versions the node does not contain yet.
 	behind map[types.NamespacedName]versions
 }
 
-// affected lists policies to reconcile: policies that all nodes enforce now, at
-// once; the others after a delay.
+// affected lists policies to reconcile. The policies in enforced are now enforced on all
+// nodes and are reconciled at once. The policies in lagging are reconciled after a delay.
 type affected struct{ enforced, lagging []types.NamespacedName }
 
 func newEnforcement() *enforcement {
 	return &enforcement{nodes: map[string]*nodeState{}, needed: map[types.NamespacedName][]string{}}
 }
 
-// lag is a node that is not known to enforce the current version of a policy that
-// it needs.
+// lag describes a node that needs a policy but is not known to enforce its current version.
 type lag struct {
 	node string
-	// problem is why the node is not known to enforce anything, "" if it is only
-	// behind.
+	// problem describes why the node is not known to enforce any policy. It is "" if the
+	// node only enforces an earlier version.
 	problem string
 }
 
-// require sets the versions that each node must contain to enforce a policy. It
-// returns the nodes that do not contain them, by name.
+// require sets the versions that each node must contain to enforce a policy. It returns the
+// nodes that do not contain these versions yet, sorted by name.
 func (e *enforcement) require(policy types.NamespacedName, required map[string]versions) []lag {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -103,7 +103,7 @@ func (e *enforcement) release(name string, policy types.NamespacedName) {
 	}
 }
 
-// node returns the state of a node. It creates the state of a new node.
+// node returns the state of a node. It creates an empty state for a new node.
 func (e *enforcement) node(name string) *nodeState {
 	n := e.nodes[name]
 	if n == nil {
@@ -117,10 +117,10 @@ func (e *enforcement) node(name string) *nodeState {
 	return n
 }
 
-// noReport returns the problem of a node without a NodeEnforcer.
+// noReport returns the text of the problem that a node without a NodeEnforcer has.
 func noReport() string { return new(v1alpha1.NodeEnforcer).NotEnforcing(time.Time{}) }
 
-// update records the newest status of a node.
+// update records the newest status of a node and returns the affected policies.
 func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -145,7 +145,8 @@ func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) aff
 	return e.affected(touched)
 }
 
-// remove records that the NodeEnforcer of a node was deleted.
+// remove records that the NodeEnforcer of a node was deleted and returns the affected
+// policies.
 func (e *enforcement) remove(name string) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,7 +163,7 @@ func (e *enforcement) remove(name string) affected {
 	return e.affected(keys(n.needs))
 }
 
-// expire finds the nodes whose agents stopped reporting.
+// expire finds the nodes whose agents stopped reporting and returns the affected policies.
 func (e *enforcement) expire(now time.Time) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -175,7 +176,7 @@ func (e *enforcement) expire(now time.Time) affected {
 	return e.affected(touched)
 }
 
-// setProblem reports whether the problem of the node changed.
+// setProblem sets the problem of the node and reports whether the problem changed.
 func (n *nodeState) setProblem(problem string) bool {
 	if n.problem == problem {
 		return false
@@ -184,7 +185,7 @@ func (n *nodeState) setProblem(problem string) bool {
 	return true
 }
 
-// affected sorts policies by whether all nodes that need them enforce them.
+// affected divides policies by whether all nodes that need them enforce them.
 func (e *enforcement) affected(touched []types.NamespacedName) affected {
 	var out affected
 	for _, policy := range touched {
@@ -209,7 +210,7 @@ func keys(needs map[types.NamespacedName]versions) []types.NamespacedName {
 	return out
 }
 
-// nodeNames returns a text with the names of the first nodes of a list.
+// nodeNames returns the names of the first few nodes in a list as text.
 func nodeNames(lags []lag) string {
 	names := make([]string, 0, len(lags))
 	for _, l := range lags {

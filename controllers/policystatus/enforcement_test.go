@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// acknowledged returns a NodeEnforcer that enforces all objects up to a resource
-// version.
+// acknowledged returns a NodeEnforcer of a node that enforces all objects up to the given
+// resource version.
 func acknowledged(node string, version int) *v1alpha1.NodeEnforcer {
 	now, contained := metav1.Now(), fmt.Sprint(version)
 	return &v1alpha1.NodeEnforcer{
@@ -30,7 +30,7 @@ func named(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "shop", Name: name}
 }
 
-// TestOnlyAffectedPoliciesAreReconciled checks which policies the status of a node
+// TestOnlyAffectedPoliciesAreReconciled checks which policies a new status of a node
 // affects.
 func TestOnlyAffectedPoliciesAreReconciled(t *testing.T) {
 	e, now := newEnforcement(), time.Now()
@@ -99,8 +99,8 @@ func TestNotOlder(t *testing.T) {
 	}
 }
 
-// BenchmarkHeartbeat measures the processing of one status of one of 200 nodes, each
-// of which enforces 2,000 policies.
+// BenchmarkHeartbeat measures how long it takes to process one status in a cluster of 200
+// nodes. Each node enforces 2,000 policies.
 func BenchmarkHeartbeat(b *testing.B) {
 	const nodes, policies = 200, 2000
 	e, now := newEnforcement(), time.Now()

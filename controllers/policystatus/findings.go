@@ -21,18 +21,18 @@ import (
 const (
 	// lintInterval is the minimum time between two runs of lint.
 	lintInterval = time.Second
-	// lintShare limits lint to 1/lintShare of the time of a processor: after a run,
-	// lint pauses for lintShare times the duration of the run.
+	// lintShare limits the processor time of lint to the fraction 1/lintShare. After each
+	// run, lint pauses for lintShare times the duration of the run.
 	lintShare = 20
 )
 
-// findings has the results of lint. Findings about a policy depend on pods and
-// namespaces of the whole cluster, so after a change lint checks all policies
+// findings contains the results of lint. Findings about a policy depend on the pods and
+// namespaces of the whole cluster. After any change, lint therefore checks all policies
 // together.
 type findings struct {
 	reader client.Reader
 	log    logr.Logger
-	// changed is set if an object has changed since the last run.
+	// changed is set when an object changes after a run has started.
 	changed trigger.Trigger
 
 	mu    sync.Mutex
@@ -44,7 +44,7 @@ func newFindings(reader client.Reader, log logr.Logger) *findings {
 	return &findings{reader: reader, log: log, changed: trigger.New()}
 }
 
-// of returns the findings about a policy, and whether lint has run at all.
+// of returns the findings about a policy, and reports whether lint has run at all.
 func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,7 +84,7 @@ func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, r
 	}
 }
 
-// check runs lint and returns the policies whose findings changed.
+// check runs lint once and returns the policies whose findings changed.
 func (f *findings) check(ctx context.Context) ([]types.NamespacedName, error) {
 	snapshot, err := f.snapshot(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (f *findings) check(ctx context.Context) ([]types.NamespacedName, error) {
 	return different, nil
 }
 
-// snapshot reads the cluster from the caches.
+// snapshot returns a snapshot of the objects in the caches.
 func (f *findings) snapshot(ctx context.Context) (*policy.Snapshot, error) {
 	var (
 		namespaces corev1.NamespaceList

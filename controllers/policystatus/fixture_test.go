@@ -25,9 +25,9 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// writer is a running reconciler of PolicyStatus.
+// writer is a running reconciler that writes PolicyStatuses.
 type writer struct {
-	// writes counts the requests that change a PolicyStatus.
+	// writes counts the requests that changed a PolicyStatus.
 	writes atomic.Int64
 	stop   func()
 }
@@ -68,7 +68,7 @@ func startWriter(t *testing.T) *writer {
 	return w
 }
 
-// counter is a transport that counts requests that change a PolicyStatus.
+// counter is a transport that counts the requests that change a PolicyStatus.
 type counter struct {
 	http.RoundTripper
 	writes *atomic.Int64
@@ -81,7 +81,7 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// fixture is a namespace with the objects of one test.
+// fixture is a namespace that contains the objects of one test.
 type fixture struct {
 	client.WithWatch
 	namespace string
@@ -92,7 +92,8 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{WithWatch: server.Client(t), namespace: server.Namespace(t)}
 }
 
-// createPod creates a pod with the label app. The address can be empty.
+// createPod creates a pod that has the given value of the label app. The address may be
+// empty.
 func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -107,7 +108,7 @@ func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod
 	return pod
 }
 
-// createPolicy creates a policy for the pods of one app.
+// createPolicy creates a policy that selects the pods of one app.
 func (f *fixture) createPolicy(t *testing.T, name, app string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	np := &networkingv1.NetworkPolicy{
@@ -123,7 +124,7 @@ func (f *fixture) createPolicy(t *testing.T, name, app string) *networkingv1.Net
 	return np
 }
 
-// node is a node with a NodeEnforcer but without an agent.
+// node is a Node object with a NodeEnforcer that the test writes. No agent is running.
 type node struct {
 	*fixture
 	name       string
@@ -140,7 +141,8 @@ func (f *fixture) createNode(t *testing.T, name string) *node {
 	return &node{fixture: f, name: name}
 }
 
-// acknowledge writes that the node enforces the current version of all objects.
+// acknowledge writes a status in which the node enforces the current version of all
+// objects.
 func (n *node) acknowledge(t *testing.T) {
 	t.Helper()
 	n.generation++
@@ -154,8 +156,8 @@ func (n *node) acknowledge(t *testing.T) {
 	})
 }
 
-// write changes the status of the node. The heartbeat is the current time unless
-// change sets another one.
+// write changes the status of the node. It sets the heartbeat to the current time, unless
+// change sets another time.
 func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	t.Helper()
 	var object v1alpha1.NodeEnforcer
@@ -166,7 +168,8 @@ func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	must(t, n.Status().Update(t.Context(), &object))
 }
 
-// newest returns a resource version that is newer than those of all objects.
+// newest returns a resource version that is newer than the versions of all existing
+// objects.
 func (n *node) newest(t *testing.T) string {
 	t.Helper()
 	var list corev1.PodList
@@ -175,7 +178,7 @@ func (n *node) newest(t *testing.T) string {
 }
 
 // wantStatus waits until the status of a policy meets a condition, and returns the
-// object.
+// PolicyStatus.
 func (f *fixture) wantStatus(t *testing.T, name string, condition func(*v1alpha1.PolicyStatus) error) *v1alpha1.PolicyStatus {
 	t.Helper()
 	var got v1alpha1.PolicyStatus
@@ -192,8 +195,8 @@ func (f *fixture) wantStatus(t *testing.T, name string, condition func(*v1alpha1
 	return &got
 }
 
-// enforced returns a condition for the counts of pods and nodes in a status, and
-// for the condition Enforced.
+// enforced returns a function that compares a status with the expected numbers of pods and
+// nodes and with the expected condition Enforced.
 func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words string) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		s := &p.Status
@@ -211,7 +214,8 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 	}
 }
 
-// changed restricts a condition to statuses of the current generation of a policy.
+// changed returns a function that also requires that the status describes the current
+// generation of a policy.
 func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		if p.Status.ObservedGeneration != np.Generation {

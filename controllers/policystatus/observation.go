@@ -13,19 +13,19 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// observation is the state from which the status of one policy is computed.
+// observation contains the state from which the status of one policy is computed.
 type observation struct {
 	networkPolicy
-	// pods is the number of selected pods.
+	// pods is the number of pods that the policy selects.
 	pods int
-	// nodes is the number of nodes with a selected pod that has an address. lags
-	// are the nodes of them that do not enforce the current version.
+	// nodes is the number of nodes that have a selected pod with an address. lags lists
+	// those nodes that do not enforce the current version of the policy.
 	nodes    int
 	lags     []lag
 	findings []v1alpha1.Finding
 }
 
-// observe reads the state of a policy. held is the present status of the policy.
+// observe reads the state of a policy. held is the current status in the API server.
 func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
@@ -37,14 +37,15 @@ func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alph
 	found, checked := r.findings.of(name)
 	out.findings = convertFindings(np, found)
 	if !checked && held.ObservedGeneration == np.Generation {
-		// The findings of the previous operator hold until the first check.
+		// Keep the findings of the previous operator until lint has run.
 		out.findings = held.Findings
 	}
 	return out, nil
 }
 
-// requirements returns how many pods a policy selects, and what each node with
-// such a pod must contain to enforce the current version of the policy.
+// requirements returns the number of pods that a policy selects. It also returns, for each
+// node with such a pod, what the node must contain to enforce the current version of the
+// policy.
 func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected int, required map[string]versions) {
 	required = map[string]versions{}
 	version := r.revisions.of(np)
@@ -61,17 +62,18 @@ func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected
 	return selected, required
 }
 
-// startTime is how long a restarted operator keeps the statuses of the previous one.
-// After a restart, every change of a pod counts as relevant, so nodes seem to be
-// behind until their agents report the newest versions, within 12 seconds.
+// startTime is the time for which a restarted operator keeps the statuses that the previous
+// operator wrote. A restarted operator cannot distinguish relevant changes of pods from
+// others, so it treats every change as relevant. Nodes therefore seem to be behind until
+// their agents report the newest versions, within 12 seconds.
 const startTime = 15 * time.Second
 
 // remainingStartTime returns how much of startTime is left.
 func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
 
-// onlyBehind reports whether a policy that was enforced seems to be behind on some
-// nodes, although neither the policy nor the number of its pods and nodes changed
-// and all nodes enforce.
+// onlyBehind reports whether a policy that was enforced seems to be behind on some nodes
+// for no other reason than a restart: neither the policy nor the numbers of its pods and
+// nodes changed, and all nodes enforce policies.
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&

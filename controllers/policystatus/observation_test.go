@@ -11,8 +11,9 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// TestSubjectSelectorWithBrokenRequirement checks S60: such a policy isolates the
-// pods that the other requirements match, so their nodes have to enforce it.
+// TestSubjectSelectorWithBrokenRequirement tests row S60 of docs/semantics.md. A policy
+// with an invalid requirement isolates the pods that the other requirements match, so the
+// nodes of these pods must enforce the policy.
 func TestSubjectSelectorWithBrokenRequirement(t *testing.T) {
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db", ResourceVersion: "7"}}
 	np.Spec.PodSelector = metav1.LabelSelector{

@@ -17,8 +17,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// policies is an index of all policies by namespace and name. It is safe for
-// concurrent use.
+// policies indexes all policies by namespace and name. It is safe for concurrent use.
 type policies struct {
 	mu     sync.RWMutex
 	byName map[string]map[string]*policy.Policy
@@ -28,10 +27,10 @@ func newPolicies() *policies {
 	return &policies{byName: map[string]map[string]*policy.Policy{}}
 }
 
-// networkPolicy is the metadata of a NetworkPolicy and what the NetworkPolicy means.
+// networkPolicy contains the metadata of a NetworkPolicy, and its model.
 type networkPolicy struct {
 	*metav1.ObjectMeta
-	// policy includes the errors of the NetworkPolicy.
+	// policy is the model. It includes the errors of the NetworkPolicy.
 	policy *policy.Policy
 }
 
@@ -72,7 +71,7 @@ func (p *policies) all() []types.NamespacedName {
 	return out
 }
 
-// selecting returns the names of the policies that select a pod, sorted.
+// selecting returns the sorted names of the policies that select a pod.
 func (p *policies) selecting(pod *policy.Pod) []types.NamespacedName {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -86,19 +85,20 @@ func (p *policies) selecting(pod *policy.Pod) []types.NamespacedName {
 	return out
 }
 
-// readPod returns what a Pod means. Agents report the parts that cannot be
-// understood.
+// readPod converts a Pod. It ignores parts that cannot be understood, because agents report
+// these parts.
 func readPod(in *corev1.Pod) *policy.Pod {
 	pod, _ := policy.ReadPod(in)
 	return pod
 }
 
-// reachable reports whether a pod runs on a node and has an address. From then on
-// the node has to enforce the policies that select the pod.
+// reachable reports whether a pod is bound to a node and has an address. If so, the node
+// must enforce the policies that select the pod.
 func reachable(pod *policy.Pod) bool { return pod.Node != "" && len(pod.Addresses) > 0 }
 
-// equivalent reports whether the same policies select two states of a pod, and
-// whether the same node enforces them for the same addresses.
+// equivalent reports whether two states of a pod make no difference for enforcement: the
+// same policies select the pod, and the same node enforces these policies for the same
+// addresses.
 func (p *policies) equivalent(before, after *policy.Pod) bool {
 	if before.UID != after.UID || before.Node != after.Node || !slices.Equal(before.Addresses, after.Addresses) ||
 		before.HostNetwork != after.HostNetwork || before.Finished != after.Finished {

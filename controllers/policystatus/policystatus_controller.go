@@ -26,16 +26,17 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses/status,verbs=update
 
-// workers is the number of concurrent reconciliations. A new operator in a cluster
-// with thousands of policies waits for the API server most of the time.
+// workers is the number of concurrent reconciliations. It is above 1 because a new operator
+// in a cluster with thousands of policies spends most of its time waiting for the API
+// server.
 const workers = 4
 
-// Reconciler keeps one PolicyStatus for each NetworkPolicy.
+// Reconciler maintains one PolicyStatus for each NetworkPolicy.
 type Reconciler struct {
-	// reader reads from the caches, direct from the API server.
+	// reader reads from the caches. direct reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
-	// started is the time at which the reconciler started to work.
+	// started is the time at which the reconciler started.
 	started time.Time
 
 	policies    *policies
@@ -44,8 +45,8 @@ type Reconciler struct {
 	findings    *findings
 }
 
-// SetupWithManager adds the reconciler of PolicyStatus to a manager. The manager's
-// caches need the options of CachedObjects.
+// SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the
+// manager must be created with the options of CachedObjects.
 func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	r := &Reconciler{
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
@@ -54,7 +55,7 @@ func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	}
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
-		// Tests run several operators in one process, one after the other.
+		// Tests run several operators in one process, one after the other, so names repeat.
 		SkipNameValidation: ptr.To(true),
 	})
 	if err != nil {
@@ -68,7 +69,7 @@ func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	return nil
 }
 
-// Reconcile brings the PolicyStatus of one policy up to date.
+// Reconcile updates the PolicyStatus of one policy.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var np networkingv1.NetworkPolicy
 	err := r.reader.Get(ctx, request.NamespacedName, &np)
@@ -99,8 +100,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return again, err
 }
 
-// write writes the status of a policy if it changed. It reports whether it must be
-// called again, because another client wrote the object or the cache is behind.
+// write writes the status of a policy if it changed. It reports a conflict if another
+// client wrote the object or if the cache is outdated. The caller must then call write
+// again.
 func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
 	next := held.DeepCopy()
 	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
@@ -122,9 +124,9 @@ func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, see
 // further event triggers a reconciliation, and the status would stay outdated.
 const retryInterval = 100 * time.Millisecond
 
-// find returns the PolicyStatus of a policy. It creates the object if there is
-// none. It returns nil if the policy is about to be deleted, or if the object had
-// to be deleted first.
+// find returns the PolicyStatus of a policy, and creates it if it does not exist. It
+// returns nil if the policy is about to be deleted, or if find had to delete an outdated
+// PolicyStatus first.
 func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.PolicyStatus, error) {
 	held := &v1alpha1.PolicyStatus{}
 	err := r.reader.Get(ctx, nameOf(np), held)
@@ -132,26 +134,26 @@ func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.Poli
 		held = newPolicyStatus(np)
 		err = r.client.Create(ctx, held)
 		if apierrors.IsAlreadyExists(err) {
-			// The cache is behind.
+			// The object exists, but the cache does not contain it yet.
 			err = r.direct.Get(ctx, nameOf(np), held)
 		}
 	}
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
-		// The namespace is being deleted, and the policy with it.
+		// The namespace is being deleted, together with the policy.
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", np.Namespace, np.Name, err)
 	case !metav1.IsControlledBy(held, np):
-		// It belongs to an earlier policy of the same name. The event of its
+		// This PolicyStatus belongs to an earlier policy of the same name. The event of its
 		// deletion causes the next reconciliation.
 		return nil, r.delete(ctx, held)
 	}
 	return held, nil
 }
 
-// newPolicyStatus returns an empty PolicyStatus. Its policy is its owner, so the
-// garbage collector deletes both together.
+// newPolicyStatus returns an empty PolicyStatus. The policy owns the PolicyStatus, so that
+// the garbage collector deletes it after the policy.
 func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
 	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
 		Namespace: np.Namespace, Name: np.Name,
@@ -162,8 +164,8 @@ func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
 	}}
 }
 
-// remove deletes the PolicyStatus of a deleted policy. The garbage collector does
-// not delete an object without an owner.
+// remove deletes the PolicyStatus of a deleted policy. This is necessary because the
+// garbage collector does not delete an object without an owner.
 func (r *Reconciler) remove(ctx context.Context, name client.ObjectKey) error {
 	var held v1alpha1.PolicyStatus
 	if err := r.reader.Get(ctx, name, &held); err != nil {

@@ -24,7 +24,7 @@ const (
 	noPod      = v1alpha1.ReasonNoPodSelected
 )
 
-// TestPolicyStatus follows one policy from its creation to its deletion.
+// TestPolicyStatus checks the status of one policy from its creation to its deletion.
 func TestPolicyStatus(t *testing.T) {
 	f := newFixture(t)
 	a, b := f.createNode(t, "life-a"), f.createNode(t, "life-b")
@@ -50,7 +50,7 @@ func TestPolicyStatus(t *testing.T) {
 	f.wantStatus(t, "db", enforced(3, 2, 0, waiting, "waiting for nodes life-a, life-b; 0 of 2 nodes"))
 	b.acknowledge(t)
 	f.wantStatus(t, "db", enforced(3, 2, 1, waiting, "waiting for node life-a; 1 of 2 nodes"))
-	// Times in a status have whole seconds.
+	// Wait for the next second, because times in a status are in whole seconds.
 	eventually.NoError(t, func() error {
 		if !time.Now().After(first.Status.EnforcedSince.Add(time.Second)) {
 			return errors.New("still in the same second")
@@ -67,7 +67,7 @@ func TestPolicyStatus(t *testing.T) {
 	wantGone(t, f, "db")
 }
 
-// wantGone waits until a policy has no PolicyStatus.
+// wantGone waits until the PolicyStatus of a policy does not exist.
 func wantGone(t *testing.T, f *fixture, name string) {
 	t.Helper()
 	eventually.NoError(t, func() error {
@@ -79,9 +79,9 @@ func wantGone(t *testing.T, f *fixture, name string) {
 	})
 }
 
-// TestNodesThatDoNotEnforceAreNamed checks that the status names a node that loses
-// its dataplane, its agent or its NodeEnforcer, and that the pods on it count until
-// they are deleted.
+// TestNodesThatDoNotEnforceAreNamed checks that the status names a node that loses its
+// dataplane, its agent or its NodeEnforcer. It also checks that the pods on such a node are
+// counted until they are deleted.
 func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f := newFixture(t)
 	a, b := f.createNode(t, "health-a"), f.createNode(t, "health-b")
@@ -104,7 +104,7 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	silent := metav1.NewTime(time.Now().Add(-2 * time.Minute))
 	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &silent })
 	f.wantStatus(t, "db", enforced(2, 2, 1, not, "node health-a: its agent has not reported for more than 1m0s"))
-	// This heartbeat becomes too old while the operator runs.
+	// This heartbeat becomes outdated while the operator runs.
 	soon := metav1.NewTime(time.Now().Add(-55 * time.Second))
 	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &soon })
 	f.wantStatus(t, "db", enforced(2, 2, 2, everywhere, ""))
@@ -119,8 +119,8 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f.wantStatus(t, "db", enforced(0, 0, 0, noPod, ""))
 }
 
-// TestRelevantChangesOfPods checks that a node lags until it contains a new pod, and
-// that changes that are not relevant to policies have no effect.
+// TestRelevantChangesOfPods checks that a node counts as behind until it contains a new
+// pod, and that changes that do not matter to policies have no effect.
 func TestRelevantChangesOfPods(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "pods-a")
@@ -135,7 +135,7 @@ func TestRelevantChangesOfPods(t *testing.T) {
 	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(2, 1, 1, everywhere, ""))
 
-	// The node does not have to contain these changes.
+	// These changes do not matter, so the node does not have to contain them.
 	before := writer.writes.Load()
 	pod.Annotations = map[string]string{"note": "changed"}
 	pod.Labels["irrelevant"] = "changed"
@@ -146,7 +146,8 @@ func TestRelevantChangesOfPods(t *testing.T) {
 	other := f.createPolicy(t, "other", "no-such-app")
 	f.wantStatus(t, other.Name, enforced(0, 0, 0, noPod, ""))
 	last := f.wantStatus(t, "db", enforced(2, 1, 1, everywhere, ""))
-	// The other policy causes one creation and up to two updates.
+	// The other policy causes one request that creates its PolicyStatus, and up to two
+	// updates.
 	if n := writer.writes.Load() - before; n > 3 {
 		t.Errorf("%d writes, want at most 3", n)
 	}
@@ -159,7 +160,7 @@ func TestRelevantChangesOfPods(t *testing.T) {
 	f.wantStatus(t, "db", enforced(1, 1, 1, everywhere, ""))
 }
 
-// withNewCounters returns the node's object with other counters.
+// withNewCounters returns the NodeEnforcer of the node with changed counters.
 func (n *node) withNewCounters(t *testing.T) *v1alpha1.NodeEnforcer {
 	t.Helper()
 	var object v1alpha1.NodeEnforcer
@@ -170,8 +171,8 @@ func (n *node) withNewCounters(t *testing.T) *v1alpha1.NodeEnforcer {
 	return &object
 }
 
-// TestForeignChangesAreRepaired checks that the operator repairs a PolicyStatus that
-// another client changes, deletes or creates.
+// TestForeignChangesAreRepaired checks that the operator repairs a PolicyStatus after
+// another client changed, deleted or created it.
 func TestForeignChangesAreRepaired(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "repair-a")
@@ -199,7 +200,7 @@ func TestForeignChangesAreRepaired(t *testing.T) {
 		t.Error("the deleted object still exists")
 	}
 
-	// A new policy of the same name gets a new PolicyStatus.
+	// A new policy with the same name as a deleted policy gets a new PolicyStatus.
 	must(t, f.Delete(t.Context(), np))
 	np = f.createPolicy(t, "db", "db")
 	a.acknowledge(t)
@@ -214,8 +215,8 @@ func TestForeignChangesAreRepaired(t *testing.T) {
 	wantGone(t, f, "stray")
 }
 
-// TestRestart checks that a restarted operator keeps correct statuses and updates
-// those of policies that changed in the meantime.
+// TestRestart checks that a restarted operator keeps correct statuses, and updates the
+// statuses of policies that changed in the meantime.
 func TestRestart(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "restart-a")
@@ -230,8 +231,8 @@ func TestRestart(t *testing.T) {
 	f.wantStatus(t, "goes", right)
 	writer.stop()
 
-	// The node does not contain this change, and no operator is running that sees
-	// that the change is not relevant.
+	// The node does not contain this change. No operator is running, so no operator can
+	// observe that the change does not matter.
 	pod.Annotations = map[string]string{"note": "changed"}
 	must(t, f.Update(t.Context(), pod))
 	must(t, f.Delete(t.Context(), goes))
@@ -251,8 +252,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestShortLivedPolicies checks that policies that are deleted at once leave no
-// PolicyStatus.
+// TestShortLivedPolicies checks that policies that are deleted right after their creation
+// leave no PolicyStatus.
 func TestShortLivedPolicies(t *testing.T) {
 	f := newFixture(t)
 	startWriter(t)
@@ -274,7 +275,7 @@ func TestShortLivedPolicies(t *testing.T) {
 	})
 }
 
-// TestFindings checks that the status has the findings of lint until the policy is
+// TestFindings checks that the status contains the findings of lint until the policy is
 // fixed.
 func TestFindings(t *testing.T) {
 	f := newFixture(t)
@@ -300,9 +301,9 @@ func TestFindings(t *testing.T) {
 	f.wantStatus(t, "db", has(v1alpha1.ReasonAsExpected, 0))
 }
 
-// TestWritesDoNotGrowWithNodes checks that heartheartbeats of many nodes cause no write,
-// and that a change of one policy causes a number of writes that does not grow with
-// the number of nodes.
+// TestWritesDoNotGrowWithNodes checks that heartbeats of many nodes cause no write. It also
+// checks that the number of writes after a change of one policy does not depend on the
+// number of nodes.
 func TestWritesDoNotGrowWithNodes(t *testing.T) {
 	const nodes, policies, heartbeats = 20, 50, 5
 	f := newFixture(t)
@@ -342,14 +343,14 @@ func TestWritesDoNotGrowWithNodes(t *testing.T) {
 	f.wantStatus(t, last.Name, right)
 	changed := writer.writes.Load() - settled
 	t.Logf("%d writes for %d heartbeats and the change of one policy; enforced seen after %s", changed, heartbeats*nodes, time.Since(began))
-	// One write when it changes, one when all nodes enforce it, and one each second
-	// in between.
+	// One write is expected when the policy changes, one when all nodes enforce it, and one
+	// per second in between.
 	if changed > 8 {
 		t.Errorf("%d writes, want at most 8", changed)
 	}
 }
 
-// TestColumns checks that kubectl prints what the operator writes.
+// TestColumns checks the columns that kubectl prints for an object that the operator wrote.
 func TestColumns(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "columns-a")

@@ -8,13 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
 
-// revisions records, for pods and policies, the resource version of the last
-// change that is relevant for enforcement. Most changes are not, for example
-// those of an annotation or of a probe's result, and no node has to acknowledge
-// them. It is safe for concurrent use.
+// revisions records, for pods and policies, the resource version of the last change that
+// matters for enforcement. Nodes have to acknowledge only such changes. Most changes do not
+// matter, for example a change of an annotation or of a probe's result. revisions is safe
+// for concurrent use.
 type revisions struct {
 	mu sync.Mutex
-	// older has the objects whose newest change is not relevant.
+	// older contains the objects whose newest change does not matter.
 	older map[types.NamespacedName]revision
 }
 
@@ -28,8 +28,8 @@ func newRevisions() *revisions {
 	return &revisions{older: map[types.NamespacedName]revision{}}
 }
 
-// of returns the resource version that a node must contain to enforce the
-// current version of an object.
+// of returns the resource version that a node must contain to enforce the current version
+// of an object.
 func (r *revisions) of(object metav1.Object) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,23 +44,22 @@ func (r *revisions) locked(object metav1.Object) string {
 	return known.version
 }
 
-// keep records that a change of an object was not relevant.
+// keep records that a change of an object does not matter.
 func (r *revisions) keep(before, after metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.older[nameOf(after)] = revision{uid: after.GetUID(), generation: after.GetGeneration(), version: r.locked(before)}
 }
 
-// forget records that a change of an object was relevant, or that the object was
-// deleted.
+// forget records that a change of an object matters, or that the object was deleted.
 func (r *revisions) forget(object metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.older, nameOf(object))
 }
 
-// versions are the newest resource versions of two kinds. An empty version is
-// older than all others.
+// versions contains the newest resource versions of policies and pods. An empty version is
+// older than all other versions.
 type versions struct{ policies, pods string }
 
 // contain reports whether both versions are at least as new as required.
@@ -68,7 +67,7 @@ func (v versions) contain(required versions) bool {
 	return notOlder(v.policies, required.policies) && notOlder(v.pods, required.pods)
 }
 
-// newest returns the newer version of each kind.
+// newest returns, for each kind, the newer of two versions.
 func (v versions) newest(other versions) versions {
 	return versions{policies: newer(v.policies, other.policies), pods: newer(v.pods, other.pods)}
 }
@@ -80,8 +79,8 @@ func newer(a, b string) string {
 	return b
 }
 
-// notOlder reports whether a is at least as new as b. A text that is not a
-// resource version counts as older than every resource version.
+// notOlder reports whether a is at least as new as b. An invalid resource version is
+// treated as older than every valid one.
 func notOlder(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// The limits of a status, as in the custom resource definition.
+// The limits of a status in the custom resource definition.
 const (
 	maxFindings = 16
 	maxField    = 256
 )
 
-// statusOf returns the new status of a policy. Conditions whose status does not
-// change keep the time of their last transition.
+// statusOf returns the new status of a policy. If the status of a condition does not
+// change, the condition keeps the time of its last transition.
 func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) v1alpha1.EnforcementStatus {
 	generation := o.Generation
 	out := v1alpha1.EnforcementStatus{
@@ -95,13 +95,13 @@ func (o *observation) lintFindings() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "lint found nothing")
 }
 
-// notUnderstood is the name of the check for parts of a policy that cannot be
+// notUnderstood is the name of the check that finds parts of a policy that cannot be
 // understood.
 const notUnderstood = "not-understood"
 
-// convertFindings returns the errors of a policy and what lint found in it, most
-// severe first. The errors come from the policy itself, because the findings of
-// lint can be about an older version.
+// convertFindings returns the errors in a policy and the findings of lint, most severe
+// first. The errors are taken from the policy itself, because the findings of lint may be
+// about an older version.
 func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding
 	add := func(severity v1alpha1.Severity, check, field, text string) {

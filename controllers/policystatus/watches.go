@@ -22,19 +22,18 @@ import (
 )
 
 const (
-	// settleDelay delays the reconciliation of a policy whose pods changed, or some
-	// of whose nodes are behind or do not respond. Agents report within a second
-	// what they enforce, so in most cases one status, written after the delay,
-	// covers all changes.
+	// settleDelay is the time between an event and the reconciliation of a policy, if pods
+	// of the policy changed or if some nodes are behind or do not respond. Agents usually
+	// report within one second what they enforce. In most cases, one status after the delay
+	// therefore covers all changes.
 	settleDelay = 1500 * time.Millisecond
-	// expiryInterval is the time between two checks for nodes that stopped
-	// reporting.
+	// expiryInterval is the time between two checks for nodes that stopped reporting.
 	expiryInterval = 5 * time.Second
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// CachedObjects returns the options of the caches that the reconciler reads. They
+// CachedObjects returns the options of the caches that the reconciler reads. The caches
 // keep only the parts of objects from which a PolicyStatus is computed.
 func CachedObjects() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
@@ -46,14 +45,14 @@ func CachedObjects() map[client.Object]cache.ByObject {
 	}
 }
 
-// sources returns the watches of all objects that can change a PolicyStatus.
+// sources returns the watches of all objects that affect a PolicyStatus.
 func (r *Reconciler) sources(c cache.Cache) []source.Source {
 	return []source.Source{
 		source.Kind(c, &networkingv1.NetworkPolicy{}, r.policyEvents()),
 		source.Kind(c, &corev1.Pod{}, r.podEvents()),
 		source.Kind(c, &corev1.Namespace{}, r.namespaceEvents()),
 		source.Kind(c, &v1alpha1.NodeEnforcer{}, r.nodeEvents()),
-		// A PolicyStatus that another client changed or deleted is repaired.
+		// This watch repairs a PolicyStatus that another client changed or deleted.
 		source.Kind(c, &v1alpha1.PolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.PolicyStatus]{}),
 		source.Func(func(ctx context.Context, q queue) error {
 			r.started = time.Now()
@@ -90,7 +89,7 @@ func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Reque
 	}
 }
 
-// podChanged queues the policies that select a pod in any of the given states.
+// podChanged queues the policies that select a pod in at least one of the given states.
 func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
 	r.findings.changed.Set()
 	for _, pod := range states {
@@ -126,7 +125,7 @@ func (r *Reconciler) nodeEvents() handler.TypedFuncs[*v1alpha1.NodeEnforcer, rec
 	}
 }
 
-// watchExpiry looks for nodes that stopped reporting until the context ends.
+// watchExpiry checks for nodes that stopped reporting until the context ends.
 func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
@@ -140,7 +139,7 @@ func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	}
 }
 
-// watchFindings queues policies whose findings change until the context ends.
+// watchFindings queues the policies whose findings change until the context ends.
 func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) {
 	if !c.WaitForCacheSync(ctx) {
 		return

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Pod returns a Pod with only the parts that policies can refer to.
+// Pod returns a Pod that contains only the parts that policies can refer to.
 func Pod(in *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metadata(&in.ObjectMeta),
@@ -28,9 +28,9 @@ func Pod(in *corev1.Pod) *corev1.Pod {
 	}
 }
 
-// containers returns the containers with named ports, because policies can refer to
-// nothing else. It keeps their ports, and the restart policy that marks sidecars among
-// init containers.
+// containers returns only the containers with named ports, because policies can refer to
+// nothing else in a container. It keeps the ports, and the restart policy, which
+// distinguishes sidecars from other init containers.
 func containers(in []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range in {
@@ -47,12 +47,12 @@ func containers(in []corev1.Container) []corev1.Container {
 	return out
 }
 
-// Namespace returns a Namespace with only its labels.
+// Namespace returns a Namespace that contains only its labels.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
 }
 
-// Node returns a Node with only its addresses.
+// Node returns a Node that contains only its addresses.
 func Node(in *corev1.Node) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metadata(&in.ObjectMeta),
@@ -60,7 +60,7 @@ func Node(in *corev1.Node) *corev1.Node {
 	}
 }
 
-// NetworkPolicy returns a NetworkPolicy with only its spec.
+// NetworkPolicy returns a NetworkPolicy that contains only its spec.
 func NetworkPolicy(in *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{ObjectMeta: metadata(&in.ObjectMeta), Spec: in.Spec}
 }
@@ -77,8 +77,8 @@ func metadata(in *metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// labels returns labels whose texts are shared among all objects. The pods of one
-// Deployment have the same labels.
+// labels returns labels whose keys and values share memory among all objects. This saves
+// memory, because the pods of one Deployment have the same labels.
 func labels(in map[string]string) map[string]string {
 	if len(in) == 0 {
 		return nil
@@ -90,5 +90,5 @@ func labels(in map[string]string) map[string]string {
 	return out
 }
 
-// Interned returns an equal text that all callers share, to save memory.
+// Interned returns an equal string that all callers share, to save memory.
 func Interned(s string) string { return unique.Make(s).Value() }

@@ -12,7 +12,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// fullPod returns a Pod with all parts that policies can refer to, and with others.
+// fullPod returns a Pod that contains all parts that policies can refer to, and other
+// parts.
 func fullPod() *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	return &corev1.Pod{
@@ -47,8 +48,8 @@ func fullPod() *corev1.Pod {
 	}
 }
 
-// TestReducedPodMeansTheSame checks that a reduced Pod means the same to policies, and
-// that other parts are removed.
+// TestReducedPodMeansTheSame checks that a reduced Pod has the same meaning for policies,
+// and that other parts are removed.
 func TestReducedPodMeansTheSame(t *testing.T) {
 	kept := reduce.Pod(fullPod())
 	want, errors := policy.ReadPod(fullPod())

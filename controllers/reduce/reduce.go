@@ -1,6 +1,7 @@
-// Package reduce makes caches keep only the parts of objects that policies can refer
-// to. Programs that watch every pod of a cluster need it: managed fields, annotations,
-// volumes, environment variables and conditions are nine tenths of a typical Pod.
+// Package reduce provides functions with which caches keep only the parts of objects that
+// policies can refer to. It saves memory in programs that watch every pod of a cluster:
+// managed fields, annotations, volumes, environment variables and conditions are nine
+// tenths of a typical Pod.
 package reduce
 
 import (
@@ -8,15 +9,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// With returns options for a cache that stores the results of a function instead of
-// objects. The cache returns them without a copy, so they must not be changed.
+// With returns cache options that store the result of reduce instead of each object. The
+// cache returns the stored values without a copy, so callers must not change them.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	share := true
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}
 }
 
-// transform returns values of other types unchanged: tombstones of deleted objects,
-// and objects that are reduced already.
+// transform returns a transform function for a cache. It does not change values of other
+// types, such as tombstones of deleted objects and objects that are already reduced.
 func transform[T, Kept any](reduce func(*T) Kept) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

@@ -35,8 +35,8 @@ const (
 	ConditionSynced ConditionType = "Synced"
 )
 
-// ConditionDegraded is True while something does not work as expected on a node. Enforcers
-// and NodeEnforcers have this condition. Policies may be enforced even while it is True.
+// ConditionDegraded is True while something does not work as expected. Enforcers and
+// NodeEnforcers have this condition. Policies may be enforced even while it is True.
 const ConditionDegraded ConditionType = "Degraded"
 
 // Conditions of a PolicyStatus.
@@ -96,7 +96,7 @@ const (
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"
-	// ReasonPacketsDropped: packets were dropped because a queue was full.
+	// ReasonPacketsDropped: no worker received some packets, because a queue was full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
 	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane
 	// repaired them.

@@ -119,8 +119,7 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 		return evaluatedSide{}, err
 	}
 	side := t.Evaluate(f).Side(d)
-	// If a pod and its node share an address, the tree assigns the address to the
-	// node.
+	// If a pod and its node share an address, the tree assigns the address to the node.
 	if side.Reason == rule.Elsewhere {
 		return external, nil
 	}

@@ -54,8 +54,7 @@ type ObjectStatus struct {
 // Problem is one problem of a node or of a policy.
 type Problem struct {
 	Name string `json:"name"`
-	// Enforced is false if the problem prevents the enforcement of a tree or of a
-	// policy.
+	// Enforced is false if the problem prevents the enforcement of a tree or of a policy.
 	Enforced bool   `json:"enforced"`
 	Reason   string `json:"reason"`
 	Message  string `json:"message"`

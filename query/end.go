@@ -74,8 +74,7 @@ func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	return netip.Addr{}, netip.Addr{}, false
 }
 
-// parseAddress parses the value of a field. ok is false if the text is not an IP
-// address.
+// parseAddress parses the value of a field. ok is false if the text is not an IP address.
 func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 	a, parseErr := netip.ParseAddr(text)
 	if parseErr == nil && a.Zone() != "" {

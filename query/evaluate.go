@@ -12,8 +12,7 @@ import (
 // maxFlowLine is the maximum length of an input line of EvaluateLines, in bytes.
 const maxFlowLine = 64 << 10
 
-// outputBuffer is the size of the buffer for the decisions that EvaluateLines
-// writes, in bytes.
+// outputBuffer is the size of the buffer for the decisions that EvaluateLines writes, in bytes.
 const outputBuffer = 256 << 10
 
 // EvaluateLines reads one flow per line and writes one Decision per line, in the

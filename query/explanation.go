@@ -9,8 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// maxNearMisses is the maximum number of near misses that the text of one side
-// lists.
+// maxNearMisses is the maximum number of near misses that the text of one side lists.
 const maxNearMisses = 4
 
 // WriteText writes the explanation as human-readable text.

@@ -148,8 +148,7 @@ func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	return protocol, port, err
 }
 
-// named returns the number of the destination pod's container port with the given
-// name.
+// named returns the number of the destination pod's container port with the given name.
 func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
 	if to == nil || len(to.ports) == 0 {
 		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")

@@ -23,8 +23,7 @@ type MatrixQuestion struct {
 	// Target must contain a port number. A port name is not allowed, because each
 	// destination pod can give the name another number.
 	Target
-	// Namespaces are the namespaces whose pods are shown. An empty list means all
-	// namespaces.
+	// Namespaces are the namespaces whose pods are shown. An empty list means all namespaces.
 	Namespaces []string
 	// Addresses are addresses outside the cluster to show in addition to the pods.
 	Addresses []string
@@ -168,8 +167,7 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 	return cells, nil
 }
 
-// mergePods joins the pods of a workload into one end if all these pods have the
-// same verdicts.
+// mergePods joins the pods of a workload into one end if all these pods have the same verdicts.
 func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cell) {
 	members := map[string][]int{}
 	for i, e := range ends {

@@ -17,13 +17,11 @@ import (
 type NodeStatus struct {
 	TypeMeta
 	report.Status
-	// Now is the time at which WriteText computes ages, such as the age of the
-	// tree.
+	// Now is the time at which WriteText computes ages, such as the age of the tree.
 	Now time.Time `json:"-"`
 }
 
-// NewNodeStatus returns the status of a node. WriteText computes ages at the time
-// now.
+// NewNodeStatus returns the status of a node. WriteText computes ages at the time now.
 func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
 	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
 }

@@ -65,8 +65,7 @@ func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) 
 	return publisher.Publish(builder)
 }
 
-// read opens the published tree as the dataplane does, and sets the numbers of pods
-// and bytes.
+// read opens the published tree as the dataplane does, and sets the numbers of pods and bytes.
 func (p *Publication) read() error {
 	t, err := tree.Open(p.Path)
 	if err != nil {
@@ -82,8 +81,7 @@ func (p *Publication) read() error {
 	return t.Close()
 }
 
-// nodes lists, in ascending order, all nodes that have a Node object or to which a
-// pod is bound.
+// nodes lists, in ascending order, all nodes that have a Node object or to which a pod is bound.
 func (c *Cluster) nodes() []string {
 	names := map[string]bool{}
 	for _, n := range c.snapshot.Nodes() {

@@ -70,14 +70,12 @@ func addStateDirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "state-dir", defaultStateDir, "`directory` of agent and dataplane")
 }
 
-// addKubeconfigFlag adds the flag --kubeconfig to a command that usually runs in a
-// pod.
+// addKubeconfigFlag adds the flag --kubeconfig to a command that usually runs in a pod.
 func addKubeconfigFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default as for kubectl, or a service account)")
 }
 
-// restConfig returns the client configuration with which a command connects to the
-// API server.
+// restConfig returns the client configuration with which a command connects to the API server.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig

@@ -14,8 +14,7 @@ import (
 // noAddress is the value of an address flag that means that no server is started.
 const noAddress = "0"
 
-// daemonFlags are the flags that all long-running commands share: agent, dataplane
-// and operator.
+// daemonFlags are the flags that all long-running commands share: agent, dataplane and operator.
 type daemonFlags struct {
 	metricsAddress, healthAddress string
 	verbose                       bool
@@ -54,8 +53,7 @@ func listen(flag, address string) (*listener, error) {
 	return &listener{l}, nil
 }
 
-// serve starts an HTTP server in a new goroutine. The server runs until the
-// listener is closed.
+// serve starts an HTTP server in a new goroutine. The server runs until the listener is closed.
 func (l *listener) serve(handler http.Handler) {
 	if l == nil {
 		return

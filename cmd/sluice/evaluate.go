@@ -78,8 +78,7 @@ func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, stri
 	return f, flows, nil
 }
 
-// closing closes c. It stores the error of Close in *err unless *err already
-// contains an error.
+// closing closes c. It stores the error of Close in *err unless *err already contains an error.
 func closing(c io.Closer, err *error) {
 	if closeErr := c.Close(); closeErr != nil && *err == nil {
 		*err = closeErr

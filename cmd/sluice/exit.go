@@ -25,8 +25,7 @@ type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// wrongf returns an inputError. The message explains what the user should specify
-// instead.
+// wrongf returns an inputError. The message explains what the user should specify instead.
 func wrongf(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
@@ -35,8 +34,7 @@ func wrongf(format string, args ...any) error {
 // if the output already contains the reason, such as the findings of lint.
 var errReported = errors.New("see the output")
 
-// exitCode writes the message of an error to stderr and returns the exit code for
-// the error.
+// exitCode writes the message of an error to stderr and returns the exit code for the error.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
 	var question *query.InputError
@@ -75,8 +73,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return wrongf("%w; see %s --help", err, cmd.CommandPath())
 }
 
-// noArguments returns an inputError if the command line contains arguments other
-// than flags.
+// noArguments returns an inputError if the command line contains arguments other than flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return wrongf("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())

@@ -77,8 +77,7 @@ func (f *flowsFlags) inPod() []string {
 type mergedLines struct {
 	out  io.Writer
 	json bool
-	// count is the number of flows after which mergedLines calls enough. 0 means no
-	// limit.
+	// count is the number of flows after which mergedLines calls enough. 0 means no limit.
 	count  uint
 	enough func()
 
@@ -90,16 +89,14 @@ type mergedLines struct {
 // of returns a writer for the output of one node.
 func (m *mergedLines) of(node string) io.Writer { return &nodeLines{merged: m, node: node} }
 
-// nodeLines splits the output of one node into lines and passes each line to
-// merged.
+// nodeLines splits the output of one node into lines and passes each line to merged.
 type nodeLines struct {
 	merged *mergedLines
 	node   string
 	rest   []byte
 }
 
-// Write passes the complete lines to merged and stores the rest until the next
-// call.
+// Write passes the complete lines to merged and stores the rest until the next call.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {

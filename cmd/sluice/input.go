@@ -34,8 +34,7 @@ func (i *input) addFlag(cmd *cobra.Command) {
 		"manifests: a `file`, a directory and everything below it, or - for\nstandard input; repeatable")
 }
 
-// addClusterFlags adds the flag -f and the flags that select a cluster to a
-// command.
+// addClusterFlags adds the flag -f and the flags that select a cluster to a command.
 func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.addFlag(cmd)
 	i.cluster = &clusterFlags{}

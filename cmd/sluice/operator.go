@@ -19,8 +19,7 @@ const (
 	// imageVariable is the environment variable that specifies the image of the
 	// pods on the nodes. The flag --image overrides it.
 	imageVariable = "SLUICE_IMAGE"
-	// podVariable is the environment variable that contains the name of the
-	// operator's pod.
+	// podVariable is the environment variable that contains the name of the operator's pod.
 	podVariable = "POD_NAME"
 )
 

@@ -66,8 +66,7 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// terminalWidth returns the width of the terminal in columns, or 0 if w is not a
-// terminal.
+// terminalWidth returns the width of the terminal in columns, or 0 if w is not a terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -17,8 +17,7 @@ const defaultStateDir = "/run/sluice"
 type scope int
 
 const (
-	// nodeScope selects the dataplane of this node. It is the scope of the commands
-	// of sluice.
+	// nodeScope selects the dataplane of this node. It is the scope of the commands of sluice.
 	nodeScope scope = iota
 	// clusterScope selects the cluster of the kubeconfig. It is the scope of the
 	// commands of kubectl sluice.
@@ -52,8 +51,7 @@ func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	return given || s == clusterScope && f.stateDir == "", nil
 }
 
-// nodeDir returns the state directory of this node, as set by the flag or the
-// default.
+// nodeDir returns the state directory of this node, as set by the flag or the default.
 func (f *scopeFlags) nodeDir() string {
 	if f.stateDir == "" {
 		return defaultStateDir

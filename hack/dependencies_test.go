@@ -1,5 +1,6 @@
 // Package hack_test checks properties of the whole project that linters do not
-// check: dependencies, transitive imports, sizes, and links between pages.
+// check: its dependencies, transitive imports, the sizes of files and packages, and
+// the links between pages.
 package hack_test
 
 import (
@@ -14,15 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDependenciesHaveReasons compares the modules that packages import, tests
-// included, with the table in docs/dependencies.md.
+// TestDependenciesHaveReasons checks that the table in docs/dependencies.md lists
+// exactly the modules that the project's packages and tests import.
 func TestDependenciesHaveReasons(t *testing.T) {
 	if diff := cmp.Diff(imported(t), explained(t)); diff != "" {
 		t.Errorf("docs/dependencies.md must have one line for each module imported, by name (-imported +explained):\n%s", diff)
 	}
 }
 
-// imported returns the modules that the project's packages import, sorted.
+// imported returns the modules that the packages and tests of the project import,
+// sorted.
 func imported(t *testing.T) []string {
 	t.Helper()
 	const imports = `{{range .Imports}}{{println .}}{{end}}{{range .TestImports}}{{println .}}{{end}}{{range .XTestImports}}{{println .}}{{end}}`
@@ -51,7 +53,7 @@ func imported(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// explained returns the first column of the table, sorted.
+// explained returns the modules in the first column of the table, sorted.
 func explained(t *testing.T) []string {
 	t.Helper()
 	rows := regexp.MustCompile("(?m)^\\| `(\\S+)` \\| \\S").FindAllStringSubmatch(read(t, "../docs/dependencies.md"), -1)

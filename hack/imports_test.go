@@ -11,7 +11,8 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// packetModules read and change packets, connections and rules of the kernel.
+// packetModules lists the modules that read or change the packets, connections and
+// rules of the kernel.
 var packetModules = []string{
 	"github.com/florianl/go-nfqueue",
 	"github.com/google/gopacket",
@@ -20,9 +21,10 @@ var packetModules = []string{
 
 var kubernetesModules = []string{"k8s.io", "sigs.k8s.io"}
 
-// TestTransitiveImports checks what packages link. The linter checks the direct
-// imports of each package (.golangci.yml), which a chain of allowed imports
-// could defeat.
+// TestTransitiveImports checks which packages each program links, directly or
+// indirectly. The linter checks only the direct imports of each package
+// (.golangci.yml), so that a chain of allowed imports could link a forbidden
+// package.
 func TestTransitiveImports(t *testing.T) {
 	for _, c := range []struct {
 		reason    string
@@ -63,8 +65,8 @@ func TestTransitiveImports(t *testing.T) {
 	}
 }
 
-// dependencies returns the packages that match a pattern and all packages that
-// they link.
+// dependencies returns the packages that match a pattern and all packages that they
+// link, directly or indirectly.
 func dependencies(t *testing.T, pattern string) []string {
 	t.Helper()
 	command := exec.Command("go", "list", "-deps", pattern)
@@ -81,13 +83,14 @@ func dependencies(t *testing.T, pattern string) []string {
 	return found
 }
 
-// within reports whether a package is root or below it.
+// within reports whether the package name is root or a package below root.
 func within(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }
 
-// TestProgramsAreListed fails if there is a new command, so that its author adds it
-// to TestTransitiveImports if it is shipped.
+// TestProgramsAreListed fails if a command is missing in this test. The author of a
+// new command adds the command here, and to TestTransitiveImports if the command is
+// shipped.
 func TestProgramsAreListed(t *testing.T) {
 	entries, err := os.ReadDir("../cmd")
 	if err != nil {

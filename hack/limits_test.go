@@ -11,22 +11,23 @@ import (
 	"testing"
 )
 
-// Limits of size. Reaching one means that a package has more than one idea:
-// split it instead of raising the limit.
+// The limits of sizes. A package that reaches a limit probably has more than one
+// purpose. Split the package instead of raising the limit.
 const (
 	fileLimit    = 400  // lines of one Go file, tests included
 	packageLimit = 2200 // lines of one package without its tests
 	commandLimit = 1900 // lines of cmd/sluice, which only parses flags and prints
 )
 
-// networkPolicyLimit is the number of files, tests apart, that use the
-// Kubernetes type of a NetworkPolicy: its reader, the caches and the dump.
-// All other code uses policy.Policy, so that nothing interprets a policy twice.
+// networkPolicyLimit is the number of files, without tests, that may use the type
+// NetworkPolicy of the Kubernetes API: the reader of policies, the caches and the
+// dump. All other code uses policy.Policy, so that only the reader interprets a
+// NetworkPolicy.
 const networkPolicyLimit = 8
 
 var networkPolicy = regexp.MustCompile(`\*networkingv1\.NetworkPolicy\b`)
 
-// TestSizes names each file and package that exceeds its limit.
+// TestSizes reports each file and each package that exceeds its limit.
 func TestSizes(t *testing.T) {
 	packages := make(map[string]int)
 	for name, content := range goFiles(t) {
@@ -49,8 +50,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestOneInterpretationOfNetworkPolicies names the files that use the
-// Kubernetes type if there are more than the limit.
+// TestOneInterpretationOfNetworkPolicies fails if more files than the limit use the
+// type NetworkPolicy of the Kubernetes API. It then lists these files.
 func TestOneInterpretationOfNetworkPolicies(t *testing.T) {
 	var users []string
 	for name, content := range goFiles(t) {
@@ -66,8 +67,8 @@ func TestOneInterpretationOfNetworkPolicies(t *testing.T) {
 	}
 }
 
-// goFiles returns the content of all Go files of the project by their path,
-// without generated files.
+// goFiles returns the contents of all Go files of the project except generated
+// ones. The keys are paths.
 func goFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files := make(map[string]string)

@@ -10,11 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// link matches a Markdown link to a file of the project. It does not match links
-// with a scheme, or to an anchor on the same page.
+// link matches a Markdown link to a file of the project. It matches neither a link
+// with a scheme nor a link to an anchor on the same page.
 var link = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
 
-// TestLinksResolve follows every link between the project's pages.
+// TestLinksResolve checks that the target of every link between the project's pages
+// exists.
 func TestLinksResolve(t *testing.T) {
 	for name, content := range pages(t) {
 		for _, match := range link.FindAllStringSubmatch(content, -1) {
@@ -25,8 +26,8 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
-// columns is the width of a page. Tables, code and lines without a space can be
-// wider.
+// columns is the maximum width of a page. Tables, code and lines without a space
+// may be wider.
 const columns = 100
 
 func TestPagesAreWrapped(t *testing.T) {
@@ -47,7 +48,7 @@ func TestPagesAreWrapped(t *testing.T) {
 	}
 }
 
-// pages returns the content of all Markdown files by their path.
+// pages returns the contents of all Markdown files. The keys are paths.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)

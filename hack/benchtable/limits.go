@@ -14,7 +14,7 @@ import (
 //go:embed limits.yaml
 var limitsFile []byte
 
-// limit is an entry of limits.yaml, where the fields are explained.
+// limit is an entry of limits.yaml. The head of limits.yaml explains the fields.
 type limit struct {
 	What       string `json:"what"`
 	Benchmark  string `json:"benchmark"`
@@ -26,7 +26,8 @@ type limit struct {
 	Evidence   string `json:"evidence"`
 }
 
-// errOverLimit means that a result is over its limit. The output names it.
+// errOverLimit means that a result is over its limit. The printed table shows which
+// one.
 var errOverLimit = errors.New("a result is over its limit")
 
 func readLimits(text []byte) ([]limit, error) {
@@ -47,7 +48,7 @@ func readLimits(text []byte) ([]limit, error) {
 	return out, nil
 }
 
-// parse returns a value in the unit of the limit, or a ratio.
+// parse parses a value in the unit of the limit, or a ratio without a unit.
 func (l *limit) parse(text string) (float64, error) {
 	if l.RelativeTo == "" && isTime(l.Unit) {
 		d, err := time.ParseDuration(text)
@@ -56,8 +57,8 @@ func (l *limit) parse(text string) (float64, error) {
 	return strconv.ParseFloat(text, 64)
 }
 
-// measured returns the result that the limit is about. ok is false if it was not
-// measured.
+// measured returns the result that is compared with the limit: a value or a ratio
+// of two values. ok is false if a benchmark that is needed did not run.
 func (l *limit) measured(r *results) (value float64, ok bool) {
 	value, ok = r.value(l.Benchmark, l.Unit)
 	if !ok || l.RelativeTo == "" {
@@ -67,7 +68,8 @@ func (l *limit) measured(r *results) (value float64, ok bool) {
 	return value / reference, ok && reference != 0
 }
 
-// value returns the median of a row.
+// value returns the median of a benchmark's values in a unit. It returns false if
+// there are none.
 func (r *results) value(benchmark, unit string) (float64, bool) {
 	for _, t := range r.tables {
 		for _, row := range t.rows {
@@ -79,7 +81,7 @@ func (r *results) value(benchmark, unit string) (float64, bool) {
 	return 0, false
 }
 
-// text returns a value as it is shown.
+// text formats a value like the values in limits.yaml.
 func (l *limit) text(value float64) string {
 	if l.RelativeTo != "" {
 		return strconv.FormatFloat(value, 'f', 2, 64)
@@ -87,7 +89,7 @@ func (l *limit) text(value float64) string {
 	return cellText(l.Unit, value)
 }
 
-// compare prints a table of the limits whose benchmark was run. It returns
+// compare prints a table with the limits of all benchmarks that ran. It returns
 // errOverLimit if a result is over its limit.
 func compare(w io.Writer, limits []limit, r *results) error {
 	lines := [][]string{{"limit", "", "result", "limit", "recorded", "evidence"}}

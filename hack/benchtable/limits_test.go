@@ -53,7 +53,7 @@ func TestLimitsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// Each limit names a benchmark that exists.
+// Each limit in limits.yaml must name a benchmark that exists.
 func TestLimitsNameBenchmarks(t *testing.T) {
 	limits, err := readLimits(limitsFile)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Command benchtable runs the benchmarks of the project and prints a table for
-// each package, with a row for each benchmark and a column for each quantity. It
-// prints medians if a benchmark was run several times. Then it compares the
-// results with the limits in limits.yaml. With -enforce it exits with 1 if a result
-// is over its limit.
+// Command benchtable runs the project's benchmarks and prints a table for each
+// package, with a row for each benchmark and a column for each quantity. If a
+// benchmark ran several times, the table contains medians. The command then
+// compares the results with the limits in limits.yaml. With -enforce, it exits with
+// status 1 if a result is over its limit.
 //
 //	benchtable [-bench REGEXP] [-benchtime T] [-count N] [-enforce] [PACKAGE...]
 package main
@@ -49,7 +49,7 @@ func run(pattern, duration string, count int, packages []string) error {
 	}
 	command := exec.Command("go", append(args, packages...)...)
 	var output bytes.Buffer
-	// Show the lines at once, because the benchmarks take minutes.
+	// Also show each line at once, because the benchmarks take minutes.
 	command.Stdout = io.MultiWriter(&output, os.Stderr)
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
@@ -64,7 +64,7 @@ func run(pattern, duration string, count int, packages []string) error {
 		return err
 	}
 	if duration == "1x" {
-		return nil // One iteration shows only that a benchmark works.
+		return nil // A single iteration shows only that a benchmark works.
 	}
 	return compare(os.Stdout, limits, &results)
 }

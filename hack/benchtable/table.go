@@ -9,26 +9,27 @@ import (
 	"unicode/utf8"
 )
 
-// results is the output of `go test -bench`.
+// results contains the output of `go test -bench` as one table for each package.
 type results struct {
 	cpu    string
 	tables []*table
 }
 
-// table is the benchmarks of one package.
+// table contains the results of the benchmarks in one package.
 type table struct {
 	name  string
-	units []string // those of go test first, then in the order of their appearance
+	units []string // the units of go test first, the others in the order in which they appear
 	rows  []*row
 }
 
-// row is one benchmark: all values measured, by unit.
+// row contains the results of one benchmark: for each unit, the values of all its
+// runs.
 type row struct {
 	name   string
 	values map[string][]float64
 }
 
-// parse parses the output of go test, which has lines such as
+// parse parses the output of go test. A result is a line such as
 //
 //	BenchmarkLookup/pods=1000-2   8301   143.2 ns/op   0 B/op   0 allocs/op
 func parse(output string) results {
@@ -59,7 +60,7 @@ func parse(output string) results {
 	return r
 }
 
-// add adds the fields of a benchmark line.
+// add adds the values in the fields of a benchmark's line.
 func (t *table) add(fields []string) {
 	row := t.row(benchmarkName(fields[0]))
 	for i := 2; i+1 < len(fields); i += 2 {
@@ -75,7 +76,7 @@ func (t *table) add(fields []string) {
 	}
 }
 
-// sortUnits moves the units of go test to the front.
+// sortUnits moves the units ns/op, B/op and allocs/op to the front.
 func (t *table) sortUnits() {
 	own := []string{"ns/op", "B/op", "allocs/op"}
 	place := func(unit string) int {
@@ -87,7 +88,8 @@ func (t *table) sortUnits() {
 	slices.SortStableFunc(t.units, func(a, b string) int { return place(a) - place(b) })
 }
 
-// benchmarkName removes the prefix "Benchmark" and the number of CPUs at the end.
+// benchmarkName removes the prefix "Benchmark" and the CPU count at the end of a
+// name: "BenchmarkLookup-2" becomes "Lookup".
 func benchmarkName(field string) string {
 	name := strings.TrimPrefix(field, "Benchmark")
 	if i := strings.LastIndexByte(name, '-'); i >= 0 {
@@ -137,8 +139,9 @@ func (t *table) print(w io.Writer) error {
 	return printColumns(w, lines, true)
 }
 
-// printColumns prints lines of cells in columns. The first column is aligned to
-// the left, the others to the right if they are numbers.
+// printColumns prints lines of cells in aligned columns. The first column is
+// aligned to the left. The other columns are aligned to the right if numbers is
+// true.
 func printColumns(w io.Writer, lines [][]string, numbers bool) error {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
@@ -170,7 +173,8 @@ func (r *row) cell(unit string) string {
 	return cellText(unit, median(values))
 }
 
-// cellText returns a value with a unit that is easy to read.
+// cellText formats a value for a cell, in a scale that is easy to read, such as 1.2
+// ms.
 func cellText(unit string, value float64) string {
 	switch {
 	case isTime(unit):
@@ -190,7 +194,7 @@ func isTime(unit string) bool { return strings.HasSuffix(unit, "ns/op") }
 
 func isMemory(unit string) bool { return unit == "B/op" || strings.HasSuffix(unit, "-bytes") }
 
-// heading returns a unit without its scale, which is in each cell.
+// heading returns a unit without its scale, because each cell shows its own scale.
 func heading(unit string) string {
 	switch {
 	case isTime(unit):
@@ -202,8 +206,8 @@ func heading(unit string) string {
 	}
 }
 
-// scaled returns a value with three significant digits in one of the units. Each
-// unit is a thousand times the one before it.
+// scaled formats a value with three significant digits in the most suitable of the
+// units. Each unit is a thousand times the previous one.
 func scaled(value float64, units []string) string {
 	unit := 0
 	for value >= 1000 && unit < len(units)-1 {
@@ -219,7 +223,7 @@ func scaled(value float64, units []string) string {
 	return strconv.FormatFloat(value, 'f', digits, 64) + " " + units[unit]
 }
 
-// median sorts the values in place.
+// median returns the median of the values. It sorts the values in place.
 func median(values []float64) float64 {
 	slices.Sort(values)
 	n := len(values)

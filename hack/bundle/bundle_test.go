@@ -36,7 +36,7 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// objects reads the objects in a file.
+// objects reads all objects in a YAML file.
 func objects(t *testing.T, path string) []*unstructured.Unstructured {
 	t.Helper()
 	out, err := decode(readFile(t, path))
@@ -60,8 +60,8 @@ func nested(t *testing.T, in *unstructured.Unstructured, path ...string) any {
 	return value
 }
 
-// TestPermissionsMatchRoles checks that the operator has the same rights with OLM as
-// with config/rbac.
+// TestPermissionsMatchRoles checks that the bundle grants the operator the same
+// rights as config/rbac.
 func TestPermissionsMatchRoles(t *testing.T) {
 	kinds := map[string]string{"ClusterRole": "clusterPermissions", "Role": "permissions"}
 	want, got := map[string]any{}, map[string]any{}
@@ -82,8 +82,8 @@ func TestPermissionsMatchRoles(t *testing.T) {
 	}
 }
 
-// TestDeploymentMatchesManager checks that the operator runs with OLM as it does with
-// config/manager.
+// TestDeploymentMatchesManager checks that the bundle contains the same deployment
+// of the operator as config/manager.
 func TestDeploymentMatchesManager(t *testing.T) {
 	deployments := nested(t, csv(t), "spec", "install", "spec", "deployments").([]any)
 	if len(deployments) != 1 {
@@ -104,8 +104,8 @@ func TestDeploymentMatchesManager(t *testing.T) {
 	}
 }
 
-// paths adds the paths of all fields of a schema to out. It does not share code with
-// the generator.
+// paths adds the paths of all fields in a schema to out. It shares no code with the
+// generator, so that it can check the generator's result.
 func paths(schema any, path string, out map[string]bool) {
 	fields, ok := schema.(map[string]any)
 	if !ok {
@@ -121,8 +121,8 @@ func paths(schema any, path string, out map[string]bool) {
 	paths(fields["items"], path+"[0]", out)
 }
 
-// TestAllFieldsHaveDescriptors checks that the descriptors cover exactly the fields of
-// each kind's spec and status.
+// TestAllFieldsHaveDescriptors checks that the descriptors of each kind cover all
+// fields of its spec and status, and no other fields.
 func TestAllFieldsHaveDescriptors(t *testing.T) {
 	kinds := nested(t, csv(t), "spec", "customresourcedefinitions", "owned").([]any)
 	names := []string{}
@@ -157,7 +157,8 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 	}
 }
 
-// TestExamplesAreEnforcers checks that each example can be decoded into the Go type.
+// TestExamplesAreEnforcers checks that each example can be decoded into the Go type
+// Enforcer.
 func TestExamplesAreEnforcers(t *testing.T) {
 	var examples []json.RawMessage
 	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil || len(examples) != 2 {
@@ -174,7 +175,8 @@ func TestExamplesAreEnforcers(t *testing.T) {
 	}
 }
 
-// TestVersions checks the versions in the ClusterServiceVersion and its install modes.
+// TestVersions checks the versions and the install modes in the
+// ClusterServiceVersion.
 func TestVersions(t *testing.T) {
 	version := strings.TrimSpace(string(readFile(t, root+"/VERSION")))
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`).MatchString(version) {
@@ -220,8 +222,8 @@ func TestIconIsSVG(t *testing.T) {
 	}
 }
 
-// TestImageOfBundle checks that the labels of the bundle's image equal its annotations
-// and that the files that the image copies exist.
+// TestImageOfBundle checks that the labels of the bundle image equal the
+// annotations of the bundle, and that all files that the image copies exist.
 func TestImageOfBundle(t *testing.T) {
 	var file struct{ Annotations map[string]string }
 	if err := sigsyaml.UnmarshalStrict(readFile(t, bundle+"/metadata/annotations.yaml"), &file); err != nil {
@@ -245,7 +247,8 @@ func TestImageOfBundle(t *testing.T) {
 	}
 }
 
-// TestKindsAreInstallable checks that the bundle has only kinds that OLM installs.
+// TestKindsAreInstallable checks that the bundle contains only kinds that OLM can
+// install.
 func TestKindsAreInstallable(t *testing.T) {
 	names, err := filepath.Glob(bundle + "/manifests/*.yaml")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// described has, for each kind, its name for people and the kinds of objects that
-// belong to one of its objects.
+// described contains, for each kind, the display name and the kinds of the
+// resources that a console shows for an object of this kind.
 var described = map[string]struct {
 	displayName string
 	resources   []string
@@ -22,7 +22,8 @@ var described = map[string]struct {
 	"PolicyStatus": {"Policy Status", []string{"v1 NetworkPolicy"}},
 }
 
-// ownedKind returns the description of a kind with all fields of its spec and status.
+// ownedKind returns the ClusterServiceVersion's entry for a kind. The entry
+// describes all fields of the kind's spec and status.
 func ownedKind(definition *unstructured.Unstructured) (map[string]any, error) {
 	kind, _, err := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	if err != nil {
@@ -66,8 +67,8 @@ func ownedKind(definition *unstructured.Unstructured) (map[string]any, error) {
 	return out, nil
 }
 
-// descriptorsOf returns the descriptors of all fields under a path, also of nested
-// fields. The path of a list item has index 0.
+// descriptorsOf returns the descriptors of all fields below a path, including
+// nested fields. In the path of a list item, the index is 0.
 func descriptorsOf(path string, schema map[string]any) []any {
 	properties, _, _ := unstructured.NestedMap(schema, "properties")
 	var out []any
@@ -89,7 +90,7 @@ func descriptorsOf(path string, schema map[string]any) []any {
 
 const prefix = "urn:alm:descriptor:"
 
-// widget returns the descriptors that choose how a console displays a field.
+// widget returns the descriptors that determine how a console displays a field.
 func widget(path string, field map[string]any) []any {
 	if values, ok := field["enum"].([]any); ok {
 		var out []any
@@ -115,13 +116,14 @@ func widget(path string, field map[string]any) []any {
 	return nil
 }
 
-// sentence returns a description in one line.
+// sentence returns the description in a schema as one line.
 func sentence(schema map[string]any) string {
 	text, _ := schema["description"].(string)
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// title converts the name of a field to a title: failurePolicy to "Failure Policy".
+// title converts the name of a field to a title, such as failurePolicy to "Failure
+// Policy".
 func title(name string) string {
 	var out strings.Builder
 	for i, r := range name {

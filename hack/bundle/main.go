@@ -1,9 +1,10 @@
-// Command bundle generates the OLM bundle (format registry+v1) of the project from
-// config/, so that OLM and kustomize install the same objects.
+// Command bundle generates the OLM bundle (format registry+v1) of the project. It
+// reads config/, so that OLM and kustomize install the same objects.
 //
 //	bundle -root PROJECT
 //
-// The environment variable IMAGE names another image than sluice:VERSION.
+// The environment variable IMAGE sets the image of the operator. The default is
+// sluice:VERSION.
 package main
 
 //go:generate go run . -root ../..
@@ -33,7 +34,7 @@ func main() {
 	}
 }
 
-// run replaces PROJECT/bundle.
+// run generates the bundle and replaces the directory bundle/ of the project.
 func run(root, image string) error {
 	content, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {
@@ -74,7 +75,7 @@ func run(root, image string) error {
 	return nil
 }
 
-// render returns the objects of config/default with an image.
+// render returns the objects of config/default with the given image.
 func render(root, image string) ([]*unstructured.Unstructured, error) {
 	command := exec.Command(filepath.Join(root, "hack/manifests.sh"), image)
 	command.Stderr = os.Stderr

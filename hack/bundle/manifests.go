@@ -18,7 +18,7 @@ const (
 )
 
 // manifests returns the files of bundle/manifests: the ClusterServiceVersion, the
-// definitions, and the objects that OLM installs without changes.
+// CRDs, and the objects that OLM installs unchanged.
 func manifests(root, version, image string, installed, samples []*unstructured.Unstructured) (map[string][]byte, error) {
 	csv, err := base(root)
 	if err != nil {
@@ -27,7 +27,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	csv.SetName(packageName + ".v" + version)
 	csv.SetLabels(map[string]string{
 		"app.kubernetes.io/name": packageName,
-		// The architectures and operating systems of nodes that can run the pods.
+		// The nodes on which the pods can run, by architecture and operating system.
 		"operatorframework.io/arch.amd64": "supported", "operatorframework.io/arch.arm64": "supported",
 		"operatorframework.io/os.linux": "supported",
 	})
@@ -55,7 +55,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 				"name": object.GetName(), "label": object.Object["metadata"].(map[string]any)["labels"], "spec": object.Object["spec"],
 			})
 		case "Namespace":
-			// OLM creates the namespace from this template.
+			// OLM creates the namespace from the template in these annotations.
 			annotations["operatorframework.io/suggested-namespace"] = object.GetName()
 			text, err := json.Marshal(object)
 			if err != nil {
@@ -71,7 +71,8 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 				return nil, err
 			}
 		case "ServiceAccount", "ClusterRoleBinding", "RoleBinding":
-			// OLM creates these from the permissions.
+			// OLM creates these objects itself, from the permissions in the
+			// ClusterServiceVersion.
 		default:
 			object.SetNamespace("")
 			if err := put(files, object, name(object)); err != nil {
@@ -90,7 +91,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	return files, put(files, csv, packageName+".clusterserviceversion.yaml")
 }
 
-// base reads the handwritten part of the ClusterServiceVersion and the icon.
+// base reads the icon and the handwritten part of the ClusterServiceVersion.
 func base(root string) (*unstructured.Unstructured, error) {
 	directory := filepath.Join(root, "config/manifests")
 	text, err := os.ReadFile(filepath.Join(directory, "clusterserviceversion.yaml"))
@@ -114,7 +115,8 @@ func base(root string) (*unstructured.Unstructured, error) {
 	return objects[0], nil
 }
 
-// isBound reports whether a binding binds the role to the operator.
+// isBound reports whether a binding binds the role to the operator's service
+// account.
 func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstructured) bool {
 	return slices.ContainsFunc(installed, func(o *unstructured.Unstructured) bool {
 		name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")
@@ -122,13 +124,14 @@ func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstruct
 	})
 }
 
-// permission returns the rules of a role for the service account of the same name.
+// permission returns a role's rules as a permission of the service account with the
+// same name.
 func permission(role *unstructured.Unstructured) map[string]any {
 	return map[string]any{"serviceAccountName": role.GetName(), "rules": role.Object["rules"]}
 }
 
 // examplesOf returns the samples of the project's kinds in the format of the
-// annotation alm-examples.
+// annotation alm-examples, a JSON list.
 func examplesOf(samples []*unstructured.Unstructured) (string, error) {
 	var own []*unstructured.Unstructured
 	for _, sample := range samples {
@@ -152,7 +155,7 @@ func put(files map[string][]byte, object *unstructured.Unstructured, name string
 	return nil
 }
 
-// name returns the file name of an object that OLM installs without changes.
+// name returns the file name of an object that OLM installs unchanged.
 func name(object *unstructured.Unstructured) string {
 	return object.GetName() + "." + strings.ToLower(object.GetKind()) + ".yaml"
 }

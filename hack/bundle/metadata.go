@@ -9,11 +9,12 @@ import (
 
 const (
 	channel = "alpha"
-	// scorecardImage has the tests that `operator-sdk scorecard` runs.
+	// scorecardImage contains the tests that `operator-sdk scorecard` runs.
 	scorecardImage = "quay.io/operator-framework/scorecard-test:v1.42.0"
 )
 
-// annotations describe the bundle to OLM. They are also the labels of its image.
+// annotations contains the annotations with which OLM recognizes the bundle. The
+// bundle image has the same values as labels.
 var annotations = map[string]string{
 	"operators.operatorframework.io.bundle.mediatype.v1":       "registry+v1",
 	"operators.operatorframework.io.bundle.manifests.v1":       "manifests/",
@@ -25,7 +26,7 @@ var annotations = map[string]string{
 	"operators.operatorframework.io.test.config.v1":            "tests/scorecard/",
 }
 
-// metadata returns the files of the bundle outside manifests/.
+// metadata returns the bundle's files outside manifests/.
 func metadata() map[string][]byte {
 	var notes, labels strings.Builder
 	notes.WriteString("annotations:\n")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// commands runs the commands of the kubectl plugin on the cluster and checks their
-// output.
+// commands runs the commands of the kubectl plugin on the cluster and checks what
+// they print.
 func (c *cluster) commands(ctx context.Context) error {
 	var clientPod, otherPod, serverPod string
 	for app, pod := range map[string]*string{"client": &clientPod, "other": &otherPod, "server": &serverPod} {
@@ -33,7 +33,8 @@ func (c *cluster) commands(ctx context.Context) error {
 	)
 }
 
-// prints runs the plugin and checks that its output contains a word.
+// prints runs the plugin with arguments and returns an error unless the output
+// contains word.
 func (c *cluster) prints(ctx context.Context, word string, arguments ...string) error {
 	shown := "kubectl sluice " + strings.Join(arguments, " ")
 	if c.kubeconfig != "" {
@@ -43,7 +44,7 @@ func (c *cluster) prints(ctx context.Context, word string, arguments ...string) 
 	fmt.Printf("--- %s\n%s\n", shown, out)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && arguments[0] == "lint" {
-		err = nil // Lint may find something in policies that existed before the test.
+		err = nil // lint may report findings in policies that existed before the test.
 	}
 	if err == nil && !strings.Contains(out, word) {
 		err = fmt.Errorf("the output of %s does not contain %q", shown, word)
@@ -51,7 +52,7 @@ func (c *cluster) prints(ctx context.Context, word string, arguments ...string) 
 	return err
 }
 
-// show prints the output of kubectl.
+// show runs kubectl and prints its output.
 func (c *cluster) show(ctx context.Context, arguments ...string) error {
 	out, err := c.kubectl(ctx, "", arguments...)
 	fmt.Printf("--- kubectl %s\n%s\n", strings.Join(arguments, " "), out)
@@ -70,7 +71,7 @@ func (c *cluster) denials(ctx context.Context) error {
 	go func() {
 		followed <- c.prints(ctx, namespace+"/default-deny", "flows", "--denied", "-n", namespace, "-c", "1", "-o", "json")
 	}()
-	// The command needs some time to connect to the nodes, so the flow is repeated.
+	// Repeat the flow, because the command needs some time to connect to the nodes.
 	for {
 		select {
 		case err := <-followed:

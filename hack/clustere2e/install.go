@@ -14,13 +14,13 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// overlay is config/default with another image.
+// overlay is a kustomization that changes the image of config/default.
 const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
 `
 
-// overlay creates a directory for `kubectl apply -k`: config/default with the image
-// under test.
+// overlay creates a directory with a kustomization for `kubectl apply -k`. It
+// consists of config/default with the image under test.
 func (c *cluster) overlay() (directory string, err error) {
 	base, err := filepath.Abs(filepath.Join(c.config, "default"))
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *cluster) overlay() (directory string, err error) {
 	if directory, err = os.MkdirTemp("", "sluice-e2e-"); err != nil {
 		return "", err
 	}
-	// kustomize accepts only relative paths.
+	// kustomize accepts only relative paths to bases.
 	if base, err = filepath.Rel(directory, base); err != nil {
 		return "", err
 	}
@@ -41,7 +41,7 @@ func (c *cluster) overlay() (directory string, err error) {
 	return directory, os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(text), 0o600)
 }
 
-// withOverlay runs kubectl with the overlay.
+// withOverlay runs kubectl with the arguments and the directory of the overlay.
 func (c *cluster) withOverlay(ctx context.Context, arguments ...string) error {
 	directory, err := c.overlay()
 	if err != nil {
@@ -74,7 +74,8 @@ func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	return c.available(ctx)
 }
 
-// available waits until every node that should enforce does, with the current spec.
+// available waits until every node that the Enforcer selects enforces policies with
+// the current spec.
 func (c *cluster) available(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
 		var e v1alpha1.Enforcer
@@ -126,8 +127,9 @@ func (c *cluster) restart(ctx context.Context, what string) error {
 	return err
 }
 
-// disable deletes the Enforcer, which waits until every node has proved that its
-// rules are removed. The policies still exist but are not enforced.
+// disable deletes the Enforcer. The deletion completes when every node has
+// confirmed that its rules are removed. The policies still exist afterwards but are
+// not enforced.
 func (c *cluster) disable(ctx context.Context) error {
 	if _, err := c.kubectl(ctx, "", "delete", "enforcer", v1alpha1.EnforcerName, "--timeout=3m"); err != nil {
 		return err
@@ -160,11 +162,12 @@ func (c *cluster) uninstall(ctx context.Context) error {
 	})
 }
 
-// cleanUp removes the objects that a failed run may have left.
+// cleanUp removes the objects of an earlier run that failed.
 func (c *cluster) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	// This fails if the kind does not exist. Then there is nothing to delete.
+	// The command fails if the kind Enforcer does not exist. Then there are no
+	// Enforcers to delete.
 	_, _ = c.kubectl(ctx, "", "delete", "enforcers", "--all", "--timeout=90s")
 	_, err := c.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
 	return errors.Join(err, c.unmark(ctx), c.withOverlay(ctx, "delete", "--ignore-not-found", "--timeout=90s"))

@@ -11,21 +11,22 @@ import (
 	"time"
 )
 
-// cluster is the cluster under test.
+// cluster is the cluster on which the test runs.
 type cluster struct {
 	kubeconfig     string
 	image, agnhost string
-	// config is the directory of the kustomize bases, plugin the kubectl plugin.
+	// config is the directory with the kustomize bases. plugin is the path of the
+	// kubectl plugin.
 	config, plugin string
 }
 
-// step is one step of the test.
+// step is one named step of the test.
 type step struct {
 	name string
 	do   func(context.Context) error
 }
 
-// stepTimeout limits the duration of a step.
+// stepTimeout limits the duration of each step.
 const stepTimeout = 5 * time.Minute
 
 func (c *cluster) do(ctx context.Context, s step) error {
@@ -41,7 +42,7 @@ func (c *cluster) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// kubectl runs kubectl with standard input and returns its output.
+// kubectl runs kubectl with input as its standard input and returns its output.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
 	if c.kubeconfig != "" {
 		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)
@@ -60,7 +61,7 @@ func output(ctx context.Context, input, program string, arguments ...string) (st
 	return strings.TrimSpace(out.String()), nil
 }
 
-// read decodes the output of kubectl get.
+// read runs `kubectl get` and decodes its output.
 func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	out, err := c.kubectl(ctx, "", append([]string{"get", "-o", "json"}, arguments...)...)
 	if err != nil {
@@ -69,7 +70,7 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until calls attempt until it returns no error or the context ends.
+// until calls attempt repeatedly until attempt returns nil or the context ends.
 func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		err := attempt(ctx)
@@ -84,7 +85,7 @@ func until(ctx context.Context, attempt func(context.Context) error) error {
 	}
 }
 
-// describe prints the state of the cluster after a failure.
+// describe prints the state of the cluster. It is called after a step has failed.
 func (c *cluster) describe() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

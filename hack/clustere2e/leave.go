@@ -8,11 +8,12 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// edge is the label that the Enforcer selects in leaveAndReturn.
+// edge is the node label by which leaveAndReturn makes the Enforcer select nodes.
 const edge = "sluice-e2e/edge"
 
-// leaveAndReturn removes the selected label from all nodes and checks that their rules
-// are removed. With the label, the nodes must enforce again.
+// leaveAndReturn removes the label that the Enforcer selects from all nodes and
+// checks that the nodes remove their rules. It then adds the label again and checks
+// that the nodes enforce policies again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,
@@ -37,8 +38,8 @@ func (c *cluster) unmark(ctx context.Context) error {
 	return err
 }
 
-// selectNodes sets the nodeSelector, in JSON, and waits until the Enforcer is
-// available.
+// selectNodes sets the Enforcer's nodeSelector, given as JSON, and waits until the
+// Enforcer is available.
 func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	patch := fmt.Sprintf(`{"spec": {"nodeSelector": %s}}`, selector)
 	if _, err := c.kubectl(ctx, "", "patch", "enforcer", v1alpha1.EnforcerName, "--type=merge", "-p", patch); err != nil {
@@ -47,8 +48,8 @@ func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	return c.available(ctx)
 }
 
-// freed waits until the nodes are freed: no NodeEnforcer, uninstall DaemonSet or pod
-// exists.
+// freed waits until all nodes are uninstalled: no NodeEnforcer, no uninstall
+// DaemonSet and no pod of Sluice exists.
 func (c *cluster) freed(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
 		for _, arguments := range [][]string{

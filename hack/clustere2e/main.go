@@ -1,12 +1,13 @@
 // Command clustere2e tests an image on a real cluster. It deploys the image as the
-// README describes, checks that policies are enforced during every step of an
-// installation's life, uninstalls it and checks that nothing is left.
+// README describes and performs the steps of an installation's life, from the
+// installation to the uninstallation. During every step, it checks that policies
+// are enforced. At the end, it checks that nothing of Sluice is left.
 //
 //	clustere2e -image IMAGE -agnhost IMAGE [-kubeconfig FILE]
 //
-// It needs kubectl, the rights of an administrator, and nodes that have both images
-// or can pull them. The cluster must not run Sluice yet. The workloads of the test
-// are in namespace sluice-e2e.
+// It needs kubectl, the rights of a cluster administrator, and nodes that already
+// contain both images or can pull them. Sluice must not be installed on the cluster
+// yet. The test creates its workloads in the namespace sluice-e2e.
 package main
 
 import (
@@ -58,7 +59,9 @@ func run() error {
 	return errors.Join(c.runSteps(ctx), c.cleanUp())
 }
 
-// link creates a symlink to the program with the name of a kubectl plugin.
+// link creates a symlink to the sluice program. The symlink has the name of a
+// kubectl plugin, so that kubectl finds the program. link returns the path of the
+// symlink.
 func link(program, directory string) (string, error) {
 	program, err := filepath.Abs(program)
 	if err != nil {
@@ -68,7 +71,7 @@ func link(program, directory string) (string, error) {
 	return plugin, os.Symlink(program, plugin)
 }
 
-// runSteps runs all steps until one fails.
+// runSteps runs the steps in order and stops after the first one that fails.
 func (c *cluster) runSteps(ctx context.Context) error {
 	for _, s := range []step{
 		{"the operator runs", c.install},

@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// namespace has the workloads of the test.
+// namespace is the namespace of the test's workloads.
 const namespace = "sluice-e2e"
 
-// workload is a server behind a Service and two clients.
+// workload contains a server with a Service and two clients.
 const workload = `apiVersion: v1
 kind: Namespace
 metadata: {name: sluice-e2e}
@@ -67,7 +67,8 @@ spec:
       containers: [{name: client, image: AGNHOST, imagePullPolicy: IfNotPresent, command: [/agnhost, pause]}]
 `
 
-// policies isolate all pods and allow the client to connect to one port of the server.
+// policies isolate all pods. They allow only one client to connect to one port of
+// the server.
 const policies = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: default-deny, namespace: sluice-e2e}
@@ -103,11 +104,11 @@ func (c *cluster) deploy(ctx context.Context) error {
 	return nil
 }
 
-// target is an address to which clients connect.
+// target is an address and port to which clients connect.
 type target struct{ at, protocol string }
 
-// targets returns the ports of the service, to which the policies of the backends
-// apply, and the address of a pod.
+// targets returns targets on the ports of the Service, for which the policies of
+// the server pods decide, and a target on the address of a server pod.
 func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err error) {
 	var service corev1.Service
 	err = c.read(ctx, &service, "-n", namespace, "service", "server")
@@ -131,14 +132,14 @@ func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err
 	return target{ip + ":8080", "tcp"}, target{ip + ":8081", "tcp"}, target{ip + ":8082", "udp"}, target{podIP + ":80", "tcp"}, nil
 }
 
-// connect makes a client connect to a target once, with a timeout of 2 s.
+// connect makes a client connect once to a target, with a timeout of 2 s.
 func (c *cluster) connect(ctx context.Context, from string, to target) error {
 	_, err := c.kubectl(ctx, "", "-n", namespace, "exec", "deployment/"+from, "--",
 		"/agnhost", "connect", to.at, "--timeout=2s", "--protocol="+to.protocol)
 	return err
 }
 
-// connectionReset is the result of agnhost connect after a TCP reset.
+// connectionReset is the output of `agnhost connect` after a TCP reset.
 const connectionReset = "REFUSED"
 
 // denied returns an error if a client can connect to a target.
@@ -148,7 +149,7 @@ func (c *cluster) denied(ctx context.Context, from string, to target) error {
 	case err == nil:
 		return fmt.Errorf("%s connected to %s by %s", from, to.at, to.protocol)
 	case strings.Contains(err.Error(), "TIMEOUT"), strings.Contains(err.Error(), connectionReset),
-		// The result of agnhost after an ICMP error.
+		// agnhost prints this after an ICMP error.
 		strings.Contains(err.Error(), "no route to host"):
 		return nil
 	}
@@ -181,10 +182,11 @@ func (c *cluster) isolate(ctx context.Context) error {
 	return c.verdicts(ctx)
 }
 
-// policiesEnforced waits until the condition Enforced of each policy has a value.
+// policiesEnforced waits until the condition Enforced of each policy has the given
+// value.
 func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
-		// The object may not exist yet.
+		// The PolicyStatus object may not exist yet.
 		if err := until(ctx, func(ctx context.Context) error {
 			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name,
 				fmt.Sprintf("--for=condition=Enforced=%t", enforced), "--timeout=10s")
@@ -196,8 +198,8 @@ func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	return nil
 }
 
-// verdicts checks each verdict of the policies once. The policies are enforced, so no
-// verdict may be wrong.
+// verdicts opens each connection once and compares the result with the verdict of
+// the policies. It does not retry, because the policies are already enforced.
 func (c *cluster) verdicts(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
@@ -210,7 +212,8 @@ func (c *cluster) verdicts(ctx context.Context) error {
 	)
 }
 
-// probesSucceed checks the server pods for ten periods of their probes.
+// probesSucceed checks for ten probe periods that the kubelet's probes of the
+// server pods succeed.
 func (c *cluster) probesSucceed(ctx context.Context) error {
 	for range 10 {
 		var pods corev1.PodList
@@ -233,9 +236,10 @@ func (c *cluster) probesSucceed(ctx context.Context) error {
 	return nil
 }
 
-// rejected returns an error unless a denied client gets a reset. It connects to the
-// address of a pod: on a bridge with br_netfilter, the reset of a connection to a
-// service has the source address of the pod, so the client ignores it.
+// rejected returns an error unless a denied client gets a TCP reset. The client
+// connects to the address of a pod rather than to a Service. On a bridge with
+// br_netfilter, the reset of a connection to a Service has the source address of
+// the pod, so the client would ignore the reset.
 func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {
@@ -247,9 +251,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched calls do and checks verdicts repeatedly meanwhile. A denied connection must
-// never succeed. An allowed connection may have to wait while a node has no dataplane.
-// watched prints the longest wait.
+// watched calls do and opens connections repeatedly until do returns. A denied
+// connection must never succeed. An allowed connection may have to wait while a
+// node runs no dataplane. watched prints the longest wait.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Command importrule verifies that the linter enforces the import directions of
+// Command importrule checks that the linter enforces the import directions in
 // docs/architecture.md. It creates a scratch module with the project's linter
-// configuration, writes one file for each import that the linter must report or
-// must not report, and runs the linter.
+// configuration and one file for each import that the linter must or must not
+// report. It then runs the linter on this module and compares the findings.
 //
 //	importrule PATH-OF-GOLANGCI-LINT
 package main
@@ -19,15 +19,15 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// A direction is one import in one folder. With forbidden, the linter must report
-// the import.
+// A direction is an import by a package of one folder. If forbidden is true, the
+// linter must report the import.
 type direction struct {
 	from, to  string
 	forbidden bool
 }
 
-// directions has an import for each rule that allows one, and for each rule that
-// forbids one.
+// directions contains one import for each rule that allows imports, and one for
+// each rule that forbids imports.
 var directions = []direction{
 	{"dataplane/flow", "net/netip", false},
 	{"dataplane/flow", "golang.org/x/sys/unix", true},
@@ -153,14 +153,14 @@ func run(linter string) error {
 	return nil
 }
 
-// file returns the path of the import's file in the scratch module. Each import
-// has a separate package, so that the scratch module has no import cycle.
+// file returns the path of the file in the scratch module that contains the import.
+// Each file is in a separate package, so that the imports form no cycle.
 func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
 }
 
-// write adds the file with the import to the scratch module, and an empty package
-// for the imported path if the path is in this project.
+// write writes the file with the import into the scratch module. If the imported
+// path belongs to this project, write also creates an empty package with this path.
 func (d direction) write(scratch string, i int) error {
 	files := map[string]string{d.file(i): "package from\n\nimport _ \"" + d.to + "\"\n"}
 	if target, ok := strings.CutPrefix(d.to, module+"/"); ok {
@@ -178,8 +178,8 @@ func (d direction) write(scratch string, i int) error {
 	return nil
 }
 
-// lint runs only depguard on the scratch module and returns the files that have
-// a finding.
+// lint runs the linter on the scratch module with depguard as the only check. It
+// returns the files for which the linter reports a finding.
 func lint(scratch, linter string) (map[string]bool, error) {
 	command := exec.Command(linter,
 		"run", "--enable-only=depguard", "--show-stats=false", "--output.json.path=stdout", "./...")

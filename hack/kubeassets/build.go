@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// moduleFile pins the versions of all modules that are built.
+// moduleFile is the go.mod that pins the versions of all modules to build.
 const moduleFile = "hack/kube/go.mod"
 
 // A program is one of the programs that envtest runs.
 type program struct {
-	name        string // the name of the file
-	packagePath string // the path of its main package
+	name        string // the name of the program's file
+	packagePath string // the import path of the program's main package
 }
 
 var programs = []program{
@@ -30,7 +30,8 @@ var programs = []program{
 	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
 }
 
-// assets returns the directory with all programs. It builds missing programs.
+// assets returns the directory that contains all programs. It builds the programs
+// that are missing.
 func assets() (string, error) {
 	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
 		return directory, nil
@@ -58,7 +59,7 @@ func assets() (string, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", fmt.Errorf("creating the cache directory: %w", err)
 	}
-	// Two builds at the same time would do all the work twice.
+	// Hold a lock, because two concurrent builds would do all the work twice.
 	unlock, err := lock(filepath.Join(directory, ".lock"))
 	if err != nil {
 		return "", err
@@ -72,7 +73,7 @@ func assets() (string, error) {
 	return directory, nil
 }
 
-// projectRoot returns the directory of the main module's go.mod.
+// projectRoot returns the directory that contains the main module's go.mod.
 func projectRoot() (string, error) {
 	output, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -87,7 +88,8 @@ func projectRoot() (string, error) {
 
 var kubernetesRequirement = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v1\.[0-9]+\.[0-9]+\S*)`)
 
-// kubernetesVersion returns the version of k8s.io/kubernetes in a go.mod.
+// kubernetesVersion returns the version of k8s.io/kubernetes that a go.mod
+// requires.
 func kubernetesVersion(modules []byte) (string, error) {
 	match := kubernetesRequirement.FindSubmatch(modules)
 	if match == nil {
@@ -96,14 +98,14 @@ func kubernetesVersion(modules []byte) (string, error) {
 	return string(match[1]), nil
 }
 
-// directoryName returns a name that depends on everything that affects a build, so
-// that different builds have different directories.
+// directoryName returns a directory name that depends on everything that affects a
+// build. Different builds therefore have different directories.
 func directoryName(version string, modules []byte) string {
 	sum := sha256.Sum256(fmt.Appendf(modules[:len(modules):len(modules)], "\n%s", runtime.Version()))
 	return fmt.Sprintf("%s-%s-%s-%s", version, runtime.GOOS, runtime.GOARCH, hex.EncodeToString(sum[:4]))
 }
 
-// complete reports whether the directory has every program.
+// complete reports whether the directory contains all programs.
 func complete(directory string) bool {
 	for _, p := range programs {
 		if !built(directory, p) {
@@ -118,8 +120,8 @@ func built(directory string, p program) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// build builds a program if it is missing. It renames the file to its final name
-// only when the build has succeeded.
+// build builds a program if its file is missing. The file gets its final name only
+// after the build has succeeded.
 func build(root, directory, version string, p program) error {
 	if built(directory, p) {
 		return nil
@@ -142,8 +144,8 @@ func build(root, directory, version string, p program) error {
 	return nil
 }
 
-// linkerFlags returns the flags that set the version of the API server, as in a
-// release build. Feature gates and version emulation depend on it.
+// linkerFlags returns the linker flags that set the version of the API server, as
+// in a release build. Feature gates and version emulation depend on this version.
 func linkerFlags(version string) string {
 	const variables = "k8s.io/component-base/version."
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
@@ -151,7 +153,7 @@ func linkerFlags(version string) string {
 		variables, version, parts[0], parts[1])
 }
 
-// lock locks a file. It waits while another process has locked it.
+// lock locks a file. If another process has locked the file, lock waits.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
 	if err != nil {

@@ -1,12 +1,13 @@
-// Command kubeassets builds the kube-apiserver and the etcd that tests run, from the
-// Go modules that hack/kube/go.mod pins, and prints their directory:
+// Command kubeassets builds the kube-apiserver and the etcd that tests start. It
+// builds them from the Go modules that hack/kube/go.mod pins, and prints the
+// directory of the programs:
 //
 //	export KUBEBUILDER_ASSETS=$(go run ./hack/kubeassets)
 //
-// The directory is in the user's cache, and its name depends on the pinned versions.
-// Only the first call builds the programs, which takes 4 minutes on two cores. If
-// KUBEBUILDER_ASSETS is set already, the command prints its value and builds
-// nothing.
+// The directory is in the cache of the user. Its name depends on the pinned
+// versions. Only the first call builds the programs, which takes 4 minutes on two
+// cores. If KUBEBUILDER_ASSETS is already set, the command builds nothing and
+// prints the value of KUBEBUILDER_ASSETS.
 package main
 
 import (

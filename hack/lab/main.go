@@ -56,7 +56,8 @@ func run(ctx context.Context, args []string) error {
 	return errors.Join(err, cluster.Close())
 }
 
-// serve prints how to use the cluster, and serves probes until the context ends.
+// serve prints how to use the cluster. It serves requests for probes until the
+// context ends.
 func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	server, err := serveProbes(cluster)
 	if err != nil {

@@ -22,23 +22,25 @@ import (
 )
 
 const (
-	// probeTime is the time after which a connection without a response counts as
+	// probeTime is the time after which a connection without a reply counts as
 	// denied.
 	probeTime = 2 * time.Second
 	// headerTime limits how long a client may take to send a request.
 	headerTime = 5 * time.Second
-	// socketName is the name of the socket in the directory of the kubeconfig.
+	// socketName is the name of the socket for requests. The socket is in the
+	// directory of the kubeconfig.
 	socketName = "lab.sock"
 )
 
-// errDenied is returned if a probe got no connection.
+// errDenied means that a probe could not open a connection.
 var errDenied = errors.New("denied")
 
-// outcome is the result of one connection.
+// outcome is the result of opening one connection.
 type outcome struct{ Address, Result string }
 
 // serveProbes serves requests for probes on a socket in the directory of the
-// kubeconfig. Only the process that created a pod can open connections from it.
+// kubeconfig. `lab probe` sends such requests, because only the process that has
+// created a pod can open connections from the pod.
 func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	path := filepath.Join(filepath.Dir(cluster.Kubeconfig()), socketName)
 	listener, err := net.Listen("unix", path)
@@ -53,14 +55,14 @@ func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(out) // The client may have closed the connection.
+		_ = json.NewEncoder(w).Encode(out) // This fails if the client has closed the connection.
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTime}
-	go func() { _ = server.Serve(listener) }() // Close ends it.
+	go func() { _ = server.Serve(listener) }() // Serve returns when the server is closed.
 	return server, nil
 }
 
-// probe opens a connection for each address family that both ends have.
+// probe opens one connection for each address family that both ends support.
 func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port string) ([]outcome, error) {
 	source, err := end(cluster, from)
 	if err != nil {
@@ -99,7 +101,7 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// end parses NAMESPACE/NAME of a pod, or the name of a node.
+// end returns the end with a name: NAMESPACE/NAME for a pod, or the name of a node.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {
@@ -113,7 +115,8 @@ func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	return labcluster.End{}, fmt.Errorf("%q: want NAMESPACE/NAME of a pod, or the name of a node", text)
 }
 
-// requestProbe requests a probe from the lab to which KUBECONFIG belongs.
+// requestProbe requests a probe from the running lab whose kubeconfig KUBECONFIG
+// names.
 func requestProbe(ctx context.Context, args []string) error {
 	const usage = "want: lab probe FROM TO PORT[/PROTOCOL], such as lab probe default/a default/b 80"
 	if len(args) != 3 {

@@ -1,5 +1,5 @@
-// Command lintdocs writes the table of lint checks into a page of the documentation,
-// between two comments that mark its place.
+// Command lintdocs writes the table of lint checks into a page of the
+// documentation. Two comments in the page mark the place of the table.
 package main
 
 import (
@@ -39,7 +39,7 @@ func write(path string) error {
 	return os.WriteFile(path, []byte(head+begin+table()+end+tail), 0o644)
 }
 
-// table returns the checks as a Markdown table.
+// table returns a Markdown table that describes the lint checks.
 func table() string {
 	var out strings.Builder
 	out.WriteString("| check | severity | finds |\n|---|---|---|\n")

@@ -12,8 +12,8 @@ import (
 
 const testImage = "registry.example/sluice-bundle:test"
 
-// TestCatalogOffersThisVersion writes the catalog and reads it as OLM does. It checks
-// the version, the kinds and the images.
+// TestCatalogOffersThisVersion writes the catalog and reads it again as OLM does.
+// It checks the version, the kinds and the images in the catalog.
 func TestCatalogOffersThisVersion(t *testing.T) {
 	config, err := catalog(t.Context(), directory, testImage)
 	if err != nil {
@@ -63,7 +63,8 @@ func TestCatalogOffersThisVersion(t *testing.T) {
 	}
 }
 
-// head returns the bundle at the head of the only channel of the only package.
+// head returns the bundle at the head of the catalog's only channel. The catalog
+// must contain a single package.
 func head(t *testing.T, packages model.Model) *model.Bundle {
 	t.Helper()
 	sluice := packages["sluice"]
@@ -77,7 +78,8 @@ func head(t *testing.T, packages model.Model) *model.Bundle {
 	return bundle
 }
 
-// TestDirectoryWithoutBundleIsRejected checks that an empty directory is an error.
+// TestDirectoryWithoutBundleIsRejected checks that catalog returns an error for an
+// empty directory.
 func TestDirectoryWithoutBundleIsRejected(t *testing.T) {
 	if _, err := catalog(t.Context(), t.TempDir(), testImage); err == nil {
 		t.Error("no error for an empty directory")

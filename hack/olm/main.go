@@ -1,10 +1,12 @@
-// Command olm prints a file-based catalog of one bundle in the format that OLM serves:
-// the package, its channel, and the bundle rendered by operator-registry.
+// Command olm prints a file-based catalog with a single bundle, in the format that
+// OLM serves. The catalog contains the package, its channel, and the bundle as
+// operator-registry renders it.
 //
 //	olm -bundle DIRECTORY -image IMAGE
 //
-// Its tests check the bundle with the validators of operator-framework. It is a
-// separate Go module because these packages have many dependencies.
+// The tests of this package check the bundle with the validators of
+// operator-framework. The command is a separate Go module, because the validators
+// have many dependencies.
 package main
 
 import (

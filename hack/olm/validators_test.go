@@ -13,11 +13,11 @@ import (
 
 const directory = "../../bundle"
 
-// kubernetes is the version of Kubernetes in which all APIs of the bundle must exist.
+// kubernetes is the version of Kubernetes that must support all APIs in the bundle.
 const kubernetes = "1.37"
 
-// validators are all validators of operator-framework/api for bundles, except the one
-// for architectures, which pulls the operator's image with docker.
+// validators contains all validators of operator-framework/api for bundles except
+// one. That one checks architectures and needs docker to pull the operator's image.
 var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.OperatorHubV2Validator,
 	validation.StandardCapabilitiesValidator,
@@ -28,7 +28,7 @@ var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.AlphaDeprecatedAPIsValidator,
 )
 
-// expected has the warnings that are accepted, with the reason.
+// expected contains the warnings that are accepted, each with the reason.
 var expected = map[string]string{
 	"NodeEnforcer: provided API should have an example annotation": "agents write it, users do not",
 	"PolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",
@@ -36,8 +36,8 @@ var expected = map[string]string{
 		"name a group and no version, so the validator cannot see that it is events.k8s.io/v1",
 }
 
-// TestValidatorsFindNothing checks that there are no errors and only expected
-// warnings.
+// TestValidatorsFindNothing checks that the validators report no errors and only
+// expected warnings.
 func TestValidatorsFindNothing(t *testing.T) {
 	bundle, err := manifests.GetBundleFromDir(filepath.Join(directory, "manifests"))
 	if err != nil {
@@ -68,7 +68,7 @@ func validate(bundle *manifests.Bundle) []errors.ManifestResult {
 	return validators.Validate(objects...)
 }
 
-// known returns the expected warning that matches a text, "" if there is none.
+// known returns the expected warning that matches a text, or "" if none does.
 func known(text string) string {
 	for part := range expected {
 		if strings.Contains(text, part) {
@@ -78,8 +78,8 @@ func known(text string) string {
 	return ""
 }
 
-// TestValidatorsFindFaults checks that the validators find the faults of an invalid
-// bundle.
+// TestValidatorsFindFaults checks that the validators report the faults of an
+// invalid bundle.
 func TestValidatorsFindFaults(t *testing.T) {
 	for name, spoil := range map[string]func(*manifests.Bundle){
 		"no icon":                 func(b *manifests.Bundle) { b.CSV.Spec.Icon = nil },

@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
-// minWords is the number of words from which a comment on one line counts.
+// minWords is the number of words that a one-line comment needs to be sampled.
 const minWords = 8
 
-// generatorMarker is a line that controller-gen reads.
+// generatorMarker matches a line with a marker for controller-gen, such as
+// +optional.
 var generatorMarker = regexp.MustCompile(`(?m)^\+\S.*$`)
 
-// comments returns the doc comments of a Go file and its longer other comments.
+// comments returns the doc comments of a Go file, and the other comments that are
+// long enough.
 func comments(name string, content []byte) ([]block, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, name, content, parser.ParseComments|parser.SkipObjectResolution)

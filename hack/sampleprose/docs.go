@@ -8,16 +8,16 @@ import (
 var (
 	marker = regexp.MustCompile(`^\s*([-*+]|\d+\.|>)\s+`)
 	rule   = regexp.MustCompile(`^[\s|:-]+$`)
-	// sentenceEnd is the end of a sentence: a full stop, question mark or
-	// exclamation mark before a space and the beginning of the next one.
+	// sentenceEnd matches the end of a sentence: a full stop, a question mark or an
+	// exclamation mark, followed by a space and the beginning of the next sentence.
 	sentenceEnd = regexp.MustCompile("([.?!][)*]*)\\s+([A-Z(`*\\[])")
 )
 
-// minSentence is the number of words from which a table cell or a list item
-// counts as a sentence.
+// minSentence is the number of words that a table cell or a list item needs to
+// count as a sentence.
 const minSentence = 5
 
-// sentences returns the sentences of a Markdown file, without headings and
+// sentences returns the sentences of a Markdown file. It leaves out headings and
 // blocks of code.
 func sentences(name string, content []byte) ([]block, error) {
 	d := document{name: name}
@@ -28,11 +28,12 @@ func sentences(name string, content []byte) ([]block, error) {
 	return d.blocks, nil
 }
 
-// document splits a Markdown file line by line.
+// document collects the blocks of a Markdown file, which it reads line by line.
 type document struct {
 	name   string
 	blocks []block
-	// paragraph is the text of the lines since begin that belong together.
+	// paragraph contains the lines of the current paragraph. begin is the number of
+	// its first line.
 	paragraph []string
 	begin     int
 	inCode    bool
@@ -49,7 +50,7 @@ func (d *document) read(number int, line string) {
 	case trimmed == "", strings.HasPrefix(trimmed, "#"), rule.MatchString(trimmed):
 		d.flush()
 	case len(d.paragraph) == 0 && strings.HasPrefix(line, "    "):
-		// An indented block of code.
+		// Skip indented blocks of code.
 	case strings.HasPrefix(trimmed, "|"):
 		d.flush()
 		for cell := range strings.SplitSeq(strings.ReplaceAll(trimmed, `\|`, "¦"), "|") {
@@ -71,7 +72,7 @@ func (d *document) add(number int, text string) {
 	d.paragraph = append(d.paragraph, text)
 }
 
-// flush splits the paragraph into sentences.
+// flush ends the current paragraph and splits it into sentences.
 func (d *document) flush() {
 	text := strings.Join(d.paragraph, "\n")
 	line := d.begin

@@ -23,7 +23,7 @@ import (
 	"strings"
 )
 
-// A block is a piece of prose and its place.
+// A block is a piece of prose with its file and line.
 type block struct {
 	file  string
 	line  int
@@ -59,8 +59,8 @@ func run(project fs.FS, seed uint64, n int, kind string, output io.Writer) error
 	return nil
 }
 
-// collect reads the blocks of all files with an extension, in the order of
-// their paths.
+// collect reads the blocks of all files with the given extension, in the order of
+// the paths.
 func collect(project fs.FS, extension string, read func(string, []byte) ([]block, error)) ([]block, error) {
 	var all []block
 	err := fs.WalkDir(project, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -84,7 +84,8 @@ func collect(project fs.FS, extension string, read func(string, []byte) ([]block
 	return all, err
 }
 
-// choose returns n blocks in random order, or all if there are fewer.
+// choose returns n random blocks in random order, or all blocks if there are fewer
+// than n.
 func choose(all []block, seed uint64, n int) []block {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b block) int {

@@ -12,21 +12,22 @@ import (
 	"strings"
 )
 
-// testName is the name of a function that `go test` runs by itself. Benchmarks
-// are not among them.
+// testName matches the names of functions that `go test` runs by default. It does
+// not match benchmarks.
 var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
-// tests are the tests of one package, by name.
+// tests contains the names of the tests in one package.
 type tests struct {
-	// free need nothing; need use an environment.
+	// The tests in free need no environment. The tests in need use one.
 	free, need []string
 }
 
-// A graph has the declarations of one package and what they refer to. A method
-// counts as part of its type: a function can only call the method if it, or
-// something that it refers to, refers to the type.
+// A graph contains the declarations of one package and, for each declaration, the
+// names to which it refers. A method counts as part of its type. This is
+// sufficient, because a function that calls a method always refers to the type,
+// directly or through other declarations.
 type graph struct {
-	// environment means that the package itself is one of the environments.
+	// environment means that the package itself is in environments.
 	environment bool
 	refers      map[string]map[string]bool
 	uses        map[string]bool
@@ -41,7 +42,7 @@ func newGraph(environment bool) *graph {
 	}
 }
 
-// add reads the declarations of one file.
+// add adds the declarations in one file to the graph.
 func (g *graph) add(name string, content []byte) error {
 	file, err := parser.ParseFile(token.NewFileSet(), name, content, parser.SkipObjectResolution)
 	if err != nil {
@@ -66,16 +67,16 @@ func (g *graph) add(name string, content []byte) error {
 	return nil
 }
 
-// A scope is what the names in one file can refer to.
+// A scope describes to which declarations the names in one file can refer.
 type scope struct {
-	// test means that the file is a test: only other tests can refer to its
-	// declarations.
+	// test means that the file is a test file. Only other test files can refer to the
+	// declarations in it.
 	test bool
-	// imported has the names of environments.
+	// imported contains the names by which the file refers to environments.
 	imported map[string]bool
 }
 
-// declared returns the name of a declaration in the graph.
+// declared returns the name that the graph uses for a declaration in this file.
 func (s scope) declared(name string) string {
 	if s.test {
 		return "test:" + name
@@ -83,7 +84,7 @@ func (s scope) declared(name string) string {
 	return name
 }
 
-// environmentNames returns the names by which a file refers to environments.
+// environmentNames returns the names under which a file imports environments.
 func environmentNames(file *ast.File) map[string]bool {
 	names := make(map[string]bool)
 	for _, spec := range file.Imports {
@@ -100,7 +101,8 @@ func environmentNames(file *ast.File) map[string]bool {
 	return names
 }
 
-// owner returns the name of a function, or of the type of a method.
+// owner returns the name of a function. For a method, it returns the name of the
+// type.
 func owner(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return d.Name.Name
@@ -136,7 +138,7 @@ func specNames(spec ast.Spec) []string {
 	return nil
 }
 
-// declare adds what a declaration refers to.
+// declare adds a declaration and the names to which it refers.
 func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	name = s.declared(name)
 	if g.refers[name] == nil {
@@ -145,10 +147,11 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	ast.Inspect(declaration, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallExpr:
-			// Main starts the server that tests share, but not for unit.
+			// Skip calls of kube.Main. It starts the API server that tests share, but not
+			// if hack/unit runs the tests.
 			return !isCall(n, "kube", "Main")
 		case *ast.SelectorExpr:
-			// The selected name belongs to a value or to another package.
+			// Ignore the selected name: it belongs to a value or to another package.
 			ast.Inspect(n.X, func(n ast.Node) bool {
 				if x, ok := n.(*ast.Ident); ok {
 					g.refer(name, x.Name, s)
@@ -163,7 +166,7 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	})
 }
 
-// isCall reports whether call calls the function name of a package.
+// isCall reports whether call calls the function with a name in package from.
 func isCall(call *ast.CallExpr, from, name string) bool {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -183,8 +186,9 @@ func (g *graph) refer(from, to string, s scope) {
 	}
 }
 
-// tests returns the tests, sorted by whether they reach an environment. With a
-// TestMain that does, all of them do.
+// tests returns the package's tests, separated into tests that reach an environment
+// and tests that do not. If TestMain reaches an environment, all tests count as
+// reaching one.
 func (g *graph) tests() tests {
 	all := g.environment || slices.Contains(g.functions, "TestMain") && g.reaches("test:TestMain")
 	var found tests

@@ -2,10 +2,10 @@
 //
 //	unit [ARGUMENT OF go test]...
 //
-// It finds them by what the code refers to: a test is left out if it uses one
-// of the packages that make network namespaces or start an API server, directly
-// or through other declarations of its package. So no test needs a mark that
-// could be forgotten. `make test` runs all tests.
+// It analyzes to which declarations the code of each test refers. It leaves out a
+// test that uses a package which creates network namespaces or starts an API
+// server, directly or through other declarations of the test's package. Tests
+// therefore need no marks, which authors could forget. `make test` runs all tests.
 package main
 
 import (
@@ -22,18 +22,19 @@ import (
 
 const module = "github.com/sluicenet/sluice/"
 
-// environments are the packages whose users need root or an API server.
+// environments lists the packages that need root or an API server. Tests that use
+// them need the same.
 var environments = []string{
 	module + "test/kube",
 	module + "test/lab",
 	module + "test/labcluster",
 }
 
-// withoutServer is the environment variable with which test/kube starts no API
-// server before the tests of a package.
+// withoutServer is an environment variable. If it is set, test/kube does not start
+// an API server before the tests of a package.
 const withoutServer = "SLUICE_TEST_WITHOUT_API_SERVER"
 
-// A goPackage is what `go list` prints for a package.
+// A goPackage contains the fields that are read from the output of `go list -json`.
 type goPackage struct {
 	Dir, ImportPath                    string
 	GoFiles, TestGoFiles, XTestGoFiles []string
@@ -91,7 +92,7 @@ func test(arguments []string, packages ...string) error {
 	return command.Run()
 }
 
-// list returns the project's packages that have tests.
+// list returns all packages of the project that contain tests.
 func list() ([]goPackage, error) {
 	command := exec.Command("go", "list", "-json=Dir,ImportPath,GoFiles,TestGoFiles,XTestGoFiles", "./...")
 	command.Stderr = os.Stderr
@@ -114,7 +115,7 @@ func list() ([]goPackage, error) {
 	}
 }
 
-// analyze reads all files of a package and returns its tests.
+// analyze reads all files of a package and returns the package's tests.
 func analyze(p goPackage) (tests, error) {
 	g := newGraph(slices.Contains(environments, p.ImportPath))
 	for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {

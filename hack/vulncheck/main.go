@@ -1,15 +1,16 @@
-// Command vulncheck checks the commands for known vulnerabilities that their code
-// can reach, with govulncheck.
+// Command vulncheck runs govulncheck on the project's commands and reports the
+// known vulnerabilities that their code can reach.
 //
 //	vulncheck [VERSION OF THE DATABASE]
 //
-// The database is the Go module golang.org/x/vulndb, so that it comes from the
-// same proxy as every other module; without a version it is the newest one. If
-// it cannot be downloaded, it checks nothing and prints "NOT CHECKED".
+// The database is the Go module golang.org/x/vulndb, so that it can be downloaded
+// from the same proxy as every other module. Without an argument, the newest
+// version is used. If the database cannot be downloaded, the command checks nothing
+// and prints "NOT CHECKED".
 //
-// A vulnerability in a module fails the check: go.mod selects the version. A
-// vulnerability in the standard library is only reported, because its fix is a
-// newer Go on the machine that builds.
+// A vulnerability in a module fails the check, because go.mod selects the version
+// of the module. A vulnerability in the standard library is only reported, because
+// only a newer Go on the build machine fixes it.
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 	"path/filepath"
 )
 
-// commands are the packages that are checked.
+// commands is the pattern of the packages to check.
 const commands = "./cmd/..."
 
 func main() {
@@ -59,7 +60,8 @@ func run(version string) error {
 	return report(os.Stdout, found)
 }
 
-// A module is what `go mod download` prints.
+// A module contains the fields that are read from the output of `go mod download
+// -json`.
 type module struct {
 	Version, Dir, Error string
 }
@@ -76,16 +78,17 @@ func download(name string) (module, error) {
 	return m, err
 }
 
-// A vulnerability is one that the code can reach.
+// A vulnerability is a known vulnerability that the code can reach.
 type vulnerability struct {
 	id, module, found, fixed string
 }
 
-// standardLibrary is govulncheck's name of the module.
+// standardLibrary is the module name that govulncheck uses for Go's standard
+// library.
 const standardLibrary = "stdlib"
 
-// reached reads govulncheck's output and returns the vulnerabilities whose
-// functions are called, in the order of the output.
+// reached reads the output of govulncheck. It returns the vulnerabilities whose
+// functions the code calls, in the order of the output.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability
@@ -104,7 +107,8 @@ func reached(output io.Reader) ([]vulnerability, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("reading govulncheck's output: %w", err)
 		}
-		// A finding about a package or module that is only required names no function.
+		// A finding without a function means that the code only requires the module or
+		// imports the package.
 		f := message.Finding
 		if f == nil || len(f.Trace) == 0 || f.Trace[0].Function == "" || seen[f.OSV] {
 			continue
@@ -114,7 +118,8 @@ func reached(output io.Reader) ([]vulnerability, error) {
 	}
 }
 
-// report prints the vulnerabilities and returns an error if one is in a module.
+// report prints the vulnerabilities. It returns an error if one of them is in a
+// module other than the standard library.
 func report(output io.Writer, found []vulnerability) error {
 	inModules := 0
 	for _, v := range found {

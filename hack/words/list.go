@@ -14,39 +14,41 @@ import (
 
 // A list is the content of words.yaml.
 type list struct {
-	// Skip lists the paths that are not checked, including everything below them.
+	// Skip lists paths that are not checked. A path includes everything below it.
 	Skip []struct{ Path, Why string }
-	// Allow contains patterns for text in which every word is allowed.
+	// Allow contains exceptions that apply to every word.
 	Allow []exception
 	Words []*word
 }
 
-// A word is one entry: what to avoid and what to write instead.
+// A word is one entry of the list: the expressions to avoid, and the text to write
+// instead.
 type word struct {
-	// Avoid contains regular expressions for whole words, in lower case. A
-	// space matches any white space, including a line break.
+	// Avoid contains regular expressions for whole words, in lower case. A space in
+	// an expression matches any white space, including a line break.
 	Avoid   []string
 	Instead string
-	// Names means that the entry also applies to the names that Go code
-	// declares and to string literals of one word. Their parts are matched as
-	// separate words: readFile is "read file".
+	// Names means that the entry also applies to the names that Go code declares and
+	// to string literals of one word. A name is split into words first: readFile
+	// becomes "read file".
 	Names bool
 	Allow []exception
 
 	pattern *regexp.Regexp
 }
 
-// An exception is a pattern for text around a word in which it is allowed.
+// An exception is a pattern for text in which a word is allowed. The text contains
+// the word and its surroundings.
 type exception struct {
 	Text string
 	Why  string
-	// In limits the exception to these paths and everything below them.
+	// In limits the exception to these paths. A path includes everything below it.
 	In []string
 
 	pattern *regexp.Regexp
 }
 
-// A finding is one word to avoid in one file.
+// A finding is a word to avoid that was found at one place.
 type finding struct {
 	file    string
 	line    int
@@ -91,8 +93,9 @@ func compileExceptions(exceptions []exception) error {
 	return nil
 }
 
-// compile returns a pattern that matches any of the expressions. An expression
-// that ends with a class, such as "own[.,]", need not end at the end of a word.
+// compile returns a pattern that matches any of the expressions as whole words. An
+// expression that ends with a character class, such as "own[.,]", need not end at
+// the end of a word.
 func compile(expressions ...string) (*regexp.Regexp, error) {
 	var alternatives []string
 	for _, e := range expressions {
@@ -109,7 +112,7 @@ func compile(expressions ...string) (*regexp.Regexp, error) {
 	return pattern, nil
 }
 
-// check returns the findings in files and folders, sorted by file and line.
+// check checks files and folders. It returns the findings, sorted by file and line.
 func (l *list) check(project fs.FS, paths []string) ([]finding, error) {
 	var found []finding
 	for _, root := range paths {
@@ -161,12 +164,12 @@ func (l *list) skips(name string) bool {
 	return false
 }
 
-// below reports whether name is folder or a file or folder in it.
+// below reports whether name is folder itself or a path below folder.
 func below(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, folder+"/")
 }
 
-// findings returns the words to avoid in one text of a file.
+// findings returns the findings in one text of a file.
 func (l *list) findings(file string, t text) []finding {
 	var found []finding
 	for _, w := range l.Words {
@@ -188,7 +191,7 @@ func (l *list) findings(file string, t text) []finding {
 	return found
 }
 
-// allowed reports whether an exception covers all of content[at[0]:at[1]].
+// allowed reports whether one of the exceptions covers all of content[at[0]:at[1]].
 func allowed(exceptions []exception, file, content string, at []int) bool {
 	for _, e := range exceptions {
 		if len(e.In) > 0 && !slices.ContainsFunc(e.In, func(folder string) bool { return below(file, folder) }) {

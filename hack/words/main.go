@@ -1,13 +1,13 @@
-// Command words finds words that the project avoids, in everything that a
-// person reads: Go comments, messages and names, Markdown, YAML, shell, golden files
-// and the Makefile. The list with the words to write instead is words.yaml;
-// docs/glossary.md explains them.
+// Command words finds words that the project avoids in everything that people read:
+// Go comments, messages and names, Markdown, YAML, shell scripts, golden files and
+// the Makefile. words.yaml lists the words and what to write instead.
+// docs/glossary.md explains the reasons.
 //
 //	words           print the number of findings for each folder
 //	words PATH...   print the findings in these files and folders
 //
-// It runs from the top folder of the project. It exits with 1 if there are
-// findings, and with 2 if it cannot check.
+// The command must run in the top folder of the project. It exits with status 1 if
+// there are findings, and with status 2 if it cannot check.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"slices"
 )
 
-// errFound means that the check ran and that there are findings.
+// errFound means that the check has found words to avoid.
 var errFound = errors.New("words to avoid found: see docs/glossary.md, and hack/words/words.yaml for exceptions")
 
 func main() {
@@ -66,8 +66,8 @@ func printFindings(output io.Writer, found []finding) {
 	}
 }
 
-// printCounts prints the number of findings for each folder, the largest number
-// first.
+// printCounts prints the number of findings in each folder. The folder with most
+// findings comes first.
 func printCounts(output io.Writer, found []finding) {
 	counts := make(map[string]int)
 	for _, f := range found {

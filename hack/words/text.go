@@ -14,18 +14,19 @@ import (
 	"unicode"
 )
 
-// A text is a piece of a file that a person reads.
+// A text is a part of a file that people read, such as a comment.
 type text struct {
-	// line is the line of the file on which content begins.
+	// line is the number of the line on which content begins.
 	line int
-	// content keeps the line breaks of the file.
+	// content contains the text with the line breaks of the file.
 	content string
-	// name means that content is the parts of a name, such as "read file".
+	// name means that content consists of the words of a name, such as "read file"
+	// for readFile.
 	name bool
 }
 
-// extract returns the texts of a file, none for kinds of files that it does
-// not read.
+// extract returns the texts of a file. It returns none if it does not support the
+// kind of file.
 func extract(project fs.FS, name string) ([]text, error) {
 	read := reader(name)
 	if read == nil {
@@ -58,8 +59,9 @@ func plain(_ string, content []byte) ([]text, error) {
 	return []text{{line: 1, content: string(content)}}, nil
 }
 
-// inlineCode is a part of Markdown that quotes code: its words may be those of
-// a library. Blocks of code stay, because most of them show Sluice's output.
+// inlineCode matches quoted code in Markdown, such as a name in backquotes. Such
+// code is not checked, because its words may come from a library. Blocks of code
+// are checked, because most of them show the output of Sluice.
 var inlineCode = regexp.MustCompile("`[^`\n]+`")
 
 func markdown(_ string, content []byte) ([]text, error) {
@@ -86,7 +88,7 @@ func goTexts(name string, content []byte) ([]text, error) {
 	return s.texts, nil
 }
 
-// source collects the texts of one Go file.
+// source collects the texts of a Go file.
 type source struct {
 	files *token.FileSet
 	texts []text
@@ -107,7 +109,8 @@ func (s *source) comment(group *ast.CommentGroup) {
 	}
 }
 
-// join returns comments on consecutive lines as one text.
+// join returns the comments as texts. It joins comments on consecutive lines to one
+// text.
 func join(files *token.FileSet, comments []*ast.Comment) []text {
 	var blocks []text
 	end := -1
@@ -123,7 +126,7 @@ func join(files *token.FileSet, comments []*ast.Comment) []text {
 	return blocks
 }
 
-// node collects messages and declared names from a syntax tree.
+// node collects the messages and declared names in a node of the syntax tree.
 func (s *source) node(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.ImportSpec:
@@ -186,7 +189,8 @@ func (s *source) tag(tag *ast.BasicLit) {
 	tag.Value = "``"
 }
 
-// literal collects a string: prose if there is a space in it, otherwise a name.
+// literal collects a string literal. A string with a space is prose; any other
+// string is a name.
 func (s *source) literal(l *ast.BasicLit) {
 	t := text{line: s.line(l.Pos()), content: l.Value}
 	if l.Value[0] == '"' {
@@ -202,7 +206,8 @@ func (s *source) literal(l *ast.BasicLit) {
 	s.texts = append(s.texts, t)
 }
 
-// parts returns the words of a name, separated by spaces: readFile is "read file".
+// parts splits a name into words that are separated by spaces, such as readFile
+// into "read file".
 func parts(name string) string {
 	var words bytes.Buffer
 	runes := []rune(name)

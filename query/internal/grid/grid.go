@@ -11,6 +11,7 @@ import (
 // Cell is the verdict about the flows from one end to another, or NotEvaluated.
 type Cell byte
 
+// These are the values of a cell.
 const (
 	// NotEvaluated means that both ends are the same pod or have no common address
 	// family.

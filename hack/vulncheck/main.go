@@ -15,6 +15,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // commands is the pattern of the packages to check.
@@ -88,11 +90,13 @@ type vulnerability struct {
 const standardLibrary = "stdlib"
 
 // reached reads the output of govulncheck. It returns the vulnerabilities whose
-// functions the code calls, in the order of the output.
+// functions the code calls, sorted by module and ID. A vulnerability that is both in
+// the standard library and in a module, such as one of net/http and
+// golang.org/x/net/http2, is returned for each of them.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability
-	seen := make(map[string]bool)
+	seen := make(map[[2]string]bool)
 	decoder := json.NewDecoder(output)
 	for {
 		var message struct {
@@ -103,6 +107,9 @@ func reached(output io.Reader) ([]vulnerability, error) {
 			}
 		}
 		if err := decoder.Decode(&message); errors.Is(err, io.EOF) {
+			slices.SortFunc(found, func(a, b vulnerability) int {
+				return cmp.Or(cmp.Compare(a.module, b.module), cmp.Compare(a.id, b.id))
+			})
 			return found, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("reading govulncheck's output: %w", err)
@@ -110,10 +117,14 @@ func reached(output io.Reader) ([]vulnerability, error) {
 		// A finding without a function means that the code only requires the module or
 		// imports the package.
 		f := message.Finding
-		if f == nil || len(f.Trace) == 0 || f.Trace[0].Function == "" || seen[f.OSV] {
+		if f == nil || len(f.Trace) == 0 || f.Trace[0].Function == "" {
 			continue
 		}
-		seen[f.OSV] = true
+		place := [2]string{f.OSV, f.Trace[0].Module}
+		if seen[place] {
+			continue
+		}
+		seen[place] = true
 		found = append(found, vulnerability{f.OSV, f.Trace[0].Module, f.Trace[0].Version, f.FixedVersion})
 	}
 }

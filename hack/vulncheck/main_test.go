@@ -18,6 +18,12 @@ const output = `
 
 const inModule = `{"finding": {"osv": "GO-3", "trace": [{"module": "example.com/a", "version": "v1.2.3", "function": "F"}]}}`
 
+// inBoth is one vulnerability that is in the standard library and in a module.
+// govulncheck prints its findings in random order.
+const inBoth = `
+{"finding": {"osv": "GO-4", "fixed_version": "v1.26.9", "trace": [{"module": "stdlib", "version": "v1.26.8", "function": "F"}]}}
+{"finding": {"osv": "GO-4", "fixed_version": "v0.2.0", "trace": [{"module": "example.com/b", "version": "v0.1.0", "function": "F"}]}}`
+
 func TestOnlyReachableVulnerabilitiesOfModulesFail(t *testing.T) {
 	for name, c := range map[string]struct {
 		output, want string
@@ -33,6 +39,13 @@ func TestOnlyReachableVulnerabilitiesOfModulesFail(t *testing.T) {
 			inModule,
 			"https://pkg.go.dev/vuln/GO-3 in example.com/a v1.2.3, fixed in no version\n" +
 				"vulncheck: 1 reachable vulnerabilities in modules, 0 in the standard library of this Go\n",
+			true,
+		},
+		"both": {
+			inBoth,
+			"https://pkg.go.dev/vuln/GO-4 in example.com/b v0.1.0, fixed in v0.2.0\n" +
+				"https://pkg.go.dev/vuln/GO-4 in stdlib v1.26.8, fixed in v1.26.9\n" +
+				"vulncheck: 1 reachable vulnerabilities in modules, 1 in the standard library of this Go\n",
 			true,
 		},
 	} {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -69,6 +70,41 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 	}
 	if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
 		t.Errorf("(-fresh +got):\n%s", diff)
+	}
+}
+
+// If another program deletes the table while Install runs, and Install creates it again,
+// the new table must contain the addresses of all isolated pods. Otherwise denied flows are
+// accepted until the next repair.
+func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
+	h := host(t)
+	table := install(t, h, config(t, ruleset.Drop))
+	fresh := list(t, h)
+	// The deletions come at different times after the beginning of Install.
+	const attempts, longest = 100, 5 * time.Millisecond
+	created := 0
+	for i := range attempts {
+		var installing sync.WaitGroup
+		installing.Go(func() {
+			if err := table.Install(isolated); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Duration(i) * longest / attempts)
+		_ = h.Do(ruleset.Uninstall) // It fails if Install creates the table again at once.
+		installing.Wait()
+		if strings.Contains(nft(t, h, "", "list", "tables"), "sluice") {
+			created++
+			if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
+				t.Fatalf("attempt %d (-fresh +got):\n%s", i, diff)
+			}
+		}
+		if err := table.Install(isolated); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if created == 0 {
+		t.Errorf("the table was deleted after Install in all of %d attempts, want some before", attempts)
 	}
 }
 

@@ -112,33 +112,18 @@ func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
 
-// readContent returns the content of Sluice's sets in the kernel. foreign contains all
-// other sets in the table: sets with an unknown name, and sets with a known name but
-// another type or other flags.
-func readContent(c *nftables.Conn, t *nftables.Table) (out content, foreign []*nftables.Set, err error) {
-	out = content{}
-	all, err := c.GetSets(t)
+// foreignSets returns the sets in the table that do not belong to Sluice: sets with an
+// unknown name, and sets with a known name but another type or other flags.
+func (t *Table) foreignSets() ([]*nftables.Set, error) {
+	all, err := t.conn.GetSets(t.table)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing sets: %w", err)
+		return nil, fmt.Errorf("listing sets: %w", err)
 	}
 	ours := sets()
-	for _, have := range all {
+	return slices.DeleteFunc(all, func(have *nftables.Set) bool {
 		i := slices.IndexFunc(ours, func(s set) bool { return s.name == have.Name })
-		if i < 0 || !ours[i].hasShapeOf(have) {
-			foreign = append(foreign, have)
-			continue
-		}
-		s := ours[i]
-		elements, err := c.GetSetElements(s.of(t))
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading set %s: %w", s.name, err)
-		}
-		out[s.name] = make(map[string]struct{}, len(elements))
-		for _, e := range elements {
-			out[s.name][string(e.Key)] = struct{}{}
-		}
-	}
-	return out, foreign, nil
+		return i >= 0 && ours[i].hasShapeOf(have)
+	}), nil
 }
 
 // elementsPerMessage limits the number of elements in a message, so that the list of

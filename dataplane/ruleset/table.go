@@ -134,7 +134,7 @@ func (t *Table) ReversePath() bool {
 }
 
 func (t *Table) install(isolated Isolated) error {
-	before, foreign, err := t.read()
+	foreign, err := t.foreign()
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,9 @@ func (t *Table) install(isolated Isolated) error {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
+		// Add all elements again below, and not only those that are missing now: another
+		// program may remove elements before the transaction starts.
+		t.conn.FlushSet(s.of(t.table))
 	}
 	if t.config.FailurePolicy == FailOpen {
 		// An existing counter keeps its value.
@@ -159,7 +162,7 @@ func (t *Table) install(isolated Isolated) error {
 			t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c.of(t.table), Exprs: r})
 		}
 	}
-	if err := t.commit(before, isolated, t.links); err != nil {
+	if err := t.commit(content{}, isolated, t.links); err != nil {
 		return err
 	}
 	t.installed = true
@@ -224,26 +227,25 @@ func (t *Table) remove(f foreign) {
 	}
 }
 
-// read returns the content of Sluice's sets and the foreign objects in the table. Both are
-// empty if the table does not exist.
-func (t *Table) read() (content, foreign, error) {
+// foreign returns the foreign objects in the table. The result is empty if the table does
+// not exist.
+func (t *Table) foreign() (foreign, error) {
+	var f foreign
 	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
 	if errors.Is(err, unix.ENOENT) {
-		return content{}, foreign{}, nil
+		return f, nil
 	}
 	if err != nil {
-		return nil, foreign{}, fmt.Errorf("finding table inet %s: %w", tableName, err)
+		return f, fmt.Errorf("finding table inet %s: %w", tableName, err)
 	}
-	var f foreign
 	if f.chains, err = t.foreignChains(); err != nil {
-		return nil, foreign{}, err
+		return f, err
 	}
 	if f.objects, err = t.foreignObjects(); err != nil {
-		return nil, foreign{}, err
+		return f, err
 	}
-	now, others, err := readContent(t.conn, t.table)
-	f.sets = others
-	return now, f, err
+	f.sets, err = t.foreignSets()
+	return f, err
 }
 
 // foreignChains returns the chains in the table that do not belong to Sluice. It returns

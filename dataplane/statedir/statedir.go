@@ -1,13 +1,15 @@
 // Package statedir manages the state directory, through which the agent and the dataplane
-// of a node exchange trees. The agent publishes trees in the directory, and the dataplane
-// watches the directory:
+// of a node exchange trees and sandboxes. The agent publishes trees in the directory, and
+// the dataplane watches the directory. In the other direction, the dataplane publishes the
+// pod sandboxes of the node:
 //
 //	DIR/tree/<generation>.tree   the trees
 //	DIR/tree/current             a symlink to the current tree
 //	DIR/dataplane.sock           the socket of the dataplane
+//	DIR/sandboxes.json           the pod sandboxes
 //
-// A publication is one atomic rename of DIR/tree/current. The file of a tree is never
-// changed after it has received its final name.
+// A publication of a tree is one atomic rename of DIR/tree/current. The file of a tree is
+// never changed after it has received its final name.
 package statedir
 
 import (
@@ -27,8 +29,11 @@ const (
 	currentName    = "current"
 	treeSuffix     = ".tree"
 	socketName     = "dataplane.sock"
+	sandboxesName  = "sandboxes.json"
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
+	// partialSandboxes is in the state directory, where only the dataplane can write.
+	partialSandboxes = ".partial.sandboxes.json"
 )
 
 const (
@@ -82,10 +87,15 @@ func Share(stateDir string) error {
 	return nil
 }
 
-// Remove removes all trees from a state directory, and all other files that publishers
-// create there. If the directory contains other files, Remove keeps these files and
-// returns an error.
+// Remove removes all trees and the sandboxes from a state directory, and all other files
+// that publishers create there. If the directory of the trees contains other files, Remove
+// keeps these files and returns an error.
 func Remove(stateDir string) error {
+	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
+		if err := removeIfExists(name); err != nil {
+			return fmt.Errorf("removing sandboxes: %w", err)
+		}
+	}
 	p := &Publisher{dir: treesDir(stateDir)}
 	if _, err := os.Lstat(p.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -54,20 +54,27 @@ func resolve(link, target string) string {
 // Watch returns nil when the context ends, and an error if the directory cannot be
 // watched.
 func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error)) error {
+	d := delivery{stateDir: filepath.Clean(stateDir), handle: handle}
+	return watchDir(ctx, treesDir(d.stateDir), d.deliver)
+}
+
+// watchDir calls changed now, and again each time an entry of a directory changes. While
+// the directory does not exist, changed is called when a directory above it changes.
+func watchDir(ctx context.Context, dir string, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watching %s: %w", stateDir, err)
+		return fmt.Errorf("watching %s: %w", dir, err)
 	}
 	defer notify.Close()
-	w := watch{notify: notify, stateDir: filepath.Clean(stateDir), handle: handle}
+	w := watch{notify: notify, dir: dir}
 	for {
 		if err := w.follow(); err != nil {
-			return fmt.Errorf("watching %s: %w", stateDir, err)
+			return fmt.Errorf("watching %s: %w", dir, err)
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.deliver()
+		changed()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -78,29 +85,26 @@ func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error))
 		case err := <-notify.Errors:
 			// After an overflow, events are lost: check everything again.
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return fmt.Errorf("watching %s: %w", stateDir, err)
+				return fmt.Errorf("watching %s: %w", dir, err)
 			}
 		}
 	}
 }
 
+// watch is the watch of a directory.
 type watch struct {
-	notify   *fsnotify.Watcher
-	stateDir string
-	handle   func(*tree.Tree, error)
-	// watched is the directory that is currently watched: DIR/tree or its nearest existing
+	notify *fsnotify.Watcher
+	dir    string
+	// watched is the directory that is currently watched: dir or its nearest existing
 	// parent directory.
 	watched     string
 	watchedInfo fs.FileInfo
-	// target and targetInfo describe the symlink at the latest delivery or rejection.
-	target     string
-	targetInfo fs.FileInfo
 }
 
-// follow watches DIR/tree, or the nearest existing directory above it.
+// follow watches the directory, or the nearest existing directory above it.
 func (w *watch) follow() error {
 	for {
-		dir := treesDir(w.stateDir)
+		dir := w.dir
 		info, err := os.Stat(dir)
 		for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
 			dir = filepath.Dir(dir)
@@ -133,9 +137,18 @@ func (w *watch) forget() {
 	}
 }
 
+// delivery delivers the current tree of a state directory.
+type delivery struct {
+	stateDir string
+	handle   func(*tree.Tree, error)
+	// target and targetInfo describe the symlink at the latest delivery or rejection.
+	target     string
+	targetInfo fs.FileInfo
+}
+
 // deliver opens the current tree and calls handle if the symlink has changed.
-func (w *watch) deliver() {
-	link := Current(w.stateDir)
+func (d *delivery) deliver() {
+	link := Current(d.stateDir)
 	var info fs.FileInfo
 	var target string
 	// Read the symlink and its file information until both belong to the same symlink.
@@ -156,13 +169,13 @@ func (w *watch) deliver() {
 	}
 	// A new symlink may have the same inode as an old one, but its modification time
 	// differs.
-	if target == w.target && w.targetInfo != nil && os.SameFile(info, w.targetInfo) && info.ModTime().Equal(w.targetInfo.ModTime()) {
+	if target == d.target && d.targetInfo != nil && os.SameFile(info, d.targetInfo) && info.ModTime().Equal(d.targetInfo.ModTime()) {
 		return
 	}
 	if target == "" {
 		// The current tree is not a symlink, so OpenCurrent returns an error.
-		w.target, w.targetInfo = target, info
-		w.handle(OpenCurrent(w.stateDir))
+		d.target, d.targetInfo = target, info
+		d.handle(OpenCurrent(d.stateDir))
 		return
 	}
 	// Open the tree of exactly this symlink. A newer symlink causes its own event, and
@@ -173,6 +186,6 @@ func (w *watch) deliver() {
 			return
 		}
 	}
-	w.target, w.targetInfo = target, info
-	w.handle(t, err)
+	d.target, d.targetInfo = target, info
+	d.handle(t, err)
 }

@@ -1,0 +1,39 @@
+package report
+
+import "net/netip"
+
+// Sandboxes lists the pod sandboxes of a node, as the CNI results on the node describe
+// them.
+type Sandboxes struct {
+	// Available reports whether the CNI results of the node can be read. If it is false,
+	// the list is empty and Reason explains why.
+	Available bool   `json:"available"`
+	Reason    string `json:"reason,omitempty"`
+	// Skipped is the number of CNI results that cannot be used. SkippedReason explains why
+	// one of them cannot be used.
+	Skipped       int    `json:"skipped,omitempty"`
+	SkippedReason string `json:"skippedReason,omitempty"`
+	// Sandboxes is sorted by namespace, name, container ID and interface. At most one
+	// sandbox of a network has a certain address.
+	Sandboxes []Sandbox `json:"sandboxes"`
+}
+
+// Sandbox is a pod sandbox with one network attachment. A pod with several networks has one
+// Sandbox for each of them.
+type Sandbox struct {
+	// Namespace, Name and UID identify the pod. The UID of a static pod is not the UID of
+	// its mirror pod in the API server, but the mirror pod's annotation
+	// kubernetes.io/config.hash.
+	Namespace   string `json:"namespace"`
+	Name        string `json:"name"`
+	UID         string `json:"uid"`
+	ContainerID string `json:"containerID"`
+	// Network is the name of the CNI network. Interface is the pod's interface in its own
+	// network namespace.
+	Network   string `json:"network"`
+	Interface string `json:"interface"`
+	// HostInterface is the node's end of the link to the pod. It is empty if the CNI
+	// plugin does not report it.
+	HostInterface string       `json:"hostInterface,omitempty"`
+	Addresses     []netip.Addr `json:"addresses"`
+}

@@ -1,0 +1,187 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+// Limits of one result.
+const (
+	maxNamespace = 63
+	maxPod       = 253
+	maxUID       = 64
+	maxName      = 128 // of a container or a network
+	maxAddresses = 16
+)
+
+// errNotPod means that a result does not describe an address of a pod. For example, it is
+// the result of a container that Kubernetes does not manage, or of a loopback interface.
+var errNotPod = errors.New("not an address of a pod")
+
+// cached is the part of a file of libcni that this package uses. The format is that of type
+// cachedInfo of libcni 0.7 and later.
+type cached struct {
+	Kind        string     `json:"kind"`
+	ContainerID string     `json:"containerId"`
+	Interface   string     `json:"ifName"`
+	Network     string     `json:"networkName"`
+	Arguments   [][]string `json:"cniArgs"`
+	Result      result     `json:"result"`
+}
+
+// result is a result of CNI version 0.1.0 to 1.1.0. Versions before 0.3.0 have IP4 and IP6,
+// later versions have IPs and Interfaces.
+type result struct {
+	IP4 *legacyIP `json:"ip4"`
+	IP6 *legacyIP `json:"ip6"`
+	IPs []struct {
+		Address string `json:"address"`
+	} `json:"ips"`
+	Interfaces []struct {
+		Name    string `json:"name"`
+		Sandbox string `json:"sandbox"`
+	} `json:"interfaces"`
+}
+
+type legacyIP struct {
+	IP string `json:"ip"`
+}
+
+// cacheKind is the kind of all files in this format.
+const cacheKind = "cniCacheV1"
+
+// Names of the arguments that identify a pod.
+const (
+	argumentNamespace = "K8S_POD_NAMESPACE"
+	argumentName      = "K8S_POD_NAME"
+	argumentUID       = "K8S_POD_UID"
+)
+
+// parse returns the sandbox that the content of a file describes. It returns errNotPod if
+// the file does not describe an address of a pod, and another error if the content is
+// invalid or incomplete.
+func parse(content []byte) (report.Sandbox, error) {
+	var c cached
+	if err := json.Unmarshal(content, &c); err != nil {
+		return report.Sandbox{}, fmt.Errorf("not a CNI result: %w", err)
+	}
+	if c.Kind != cacheKind {
+		return report.Sandbox{}, errNotPod
+	}
+	s := report.Sandbox{ContainerID: c.ContainerID, Network: c.Network, Interface: c.Interface}
+	for _, argument := range c.Arguments {
+		if len(argument) != 2 {
+			continue
+		}
+		switch argument[0] {
+		case argumentNamespace:
+			s.Namespace = argument[1]
+		case argumentName:
+			s.Name = argument[1]
+		case argumentUID:
+			s.UID = argument[1]
+		}
+	}
+	if s.Namespace == "" || s.Name == "" || s.UID == "" {
+		return report.Sandbox{}, errNotPod
+	}
+	var err error
+	if s.Addresses, err = c.Result.addresses(); err != nil {
+		return report.Sandbox{}, err
+	}
+	if len(s.Addresses) == 0 {
+		return report.Sandbox{}, errNotPod
+	}
+	s.HostInterface = c.Result.hostInterface(s.Interface)
+	return s, validate(&s)
+}
+
+// addresses returns the addresses of a result that can be a pod's on a network. It omits
+// loopback, link-local, multicast and unspecified addresses, and duplicates.
+func (r *result) addresses() ([]netip.Addr, error) {
+	var texts []string
+	for _, old := range []*legacyIP{r.IP4, r.IP6} {
+		if old != nil {
+			texts = append(texts, old.IP)
+		}
+	}
+	for _, ip := range r.IPs {
+		texts = append(texts, ip.Address)
+	}
+	if len(texts) > maxAddresses {
+		return nil, fmt.Errorf("%d addresses, want at most %d", len(texts), maxAddresses)
+	}
+	var out []netip.Addr
+	seen := map[netip.Addr]bool{}
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("address: %w", err)
+		}
+		a := prefix.Addr().Unmap()
+		if !seen[a] && a.IsGlobalUnicast() {
+			out = append(out, a)
+		}
+		seen[a] = true
+	}
+	return out, nil
+}
+
+// hostInterface returns the last interface outside the pod, or "" if there is none. The
+// plugins bridge and ptp list the interfaces from the node to the pod, so the last one is
+// the node's end of the pod's link. Some plugins list the pod's own interface without the
+// path of its network namespace, so an interface with the pod's name is ignored.
+func (r *result) hostInterface(own string) string {
+	name := ""
+	for _, i := range r.Interfaces {
+		if i.Sandbox == "" && i.Name != own {
+			name = i.Name
+		}
+	}
+	return name
+}
+
+// validate checks the names of a sandbox.
+func validate(s *report.Sandbox) error {
+	for _, field := range []struct {
+		what, value string
+		limit       int
+		optional    bool
+	}{
+		{"namespace", s.Namespace, maxNamespace, false},
+		{"pod", s.Name, maxPod, false},
+		{"UID", s.UID, maxUID, false},
+		{"container", s.ContainerID, maxName, false},
+		{"network", s.Network, maxName, false},
+		{"interface", s.Interface, unix.IFNAMSIZ - 1, false},
+		{"interface", s.HostInterface, unix.IFNAMSIZ - 1, true},
+	} {
+		if !isName(field.value, field.limit) && (field.value != "" || !field.optional) {
+			return fmt.Errorf("%s %.40q: want 1 to %d letters, digits and the characters . _ - : @", field.what, field.value, field.limit)
+		}
+	}
+	return nil
+}
+
+// isName reports whether s has at least one and at most limit bytes, which are letters,
+// digits or punctuation that names may contain.
+func isName(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '.', c == '_', c == '-', c == ':', c == '@':
+		default:
+			return false
+		}
+	}
+	return true
+}

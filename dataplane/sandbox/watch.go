@@ -1,0 +1,214 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+// Sandbox is a pod sandbox with one network attachment.
+type Sandbox = report.Sandbox
+
+const (
+	// rescanInterval is the interval at which the directory is read without an event. A
+	// rescan finds a replaced directory and interfaces that have disappeared.
+	rescanInterval = 2 * time.Second
+	// pollInterval is the interval at which the directory is read while the kernel cannot
+	// watch it, for example because it does not exist.
+	pollInterval = 100 * time.Millisecond
+	// retryInterval is the interval at which incomplete files are read again.
+	retryInterval = 10 * time.Millisecond
+	// minInterval is the shortest interval between two reads of the directory.
+	minInterval = 2 * time.Millisecond
+)
+
+// events are the changes of the directory that Run waits for. A file counts when its writer
+// has closed it.
+const events = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB |
+	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+
+// eventBuffer is the size of the buffer for events in bytes.
+const eventBuffer = 16 << 10
+
+// Watcher watches the directory of CNI results.
+type Watcher struct {
+	dir directory
+	// links is a socket in the network namespace of the node.
+	links int
+	// notify receives events about watch, which is the watch descriptor of the directory,
+	// or -1. inotify is the file descriptor of notify. os.File.Fd would disable deadlines.
+	notify  *os.File
+	inotify int
+	watch   int
+}
+
+// Open opens a watcher of a directory. The directory does not need to exist. The watcher
+// looks for the interfaces of pods in the network namespace of the calling thread. Call
+// Run, which closes the watcher.
+func Open(dir string) (*Watcher, error) {
+	links, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("watching CNI results: opening a socket: %w", err)
+	}
+	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("watching CNI results: %w", os.NewSyscallError("inotify_init1", err)), unix.Close(links))
+	}
+	w := &Watcher{dir: directory{path: dir}, links: links, inotify: inotify, watch: -1}
+	w.notify = os.NewFile(uintptr(inotify), "inotify")
+	return w, nil
+}
+
+// Run calls handle with the sandboxes, and again each time they change, until the context
+// ends. Then it closes the watcher. A sandbox is reported within a few milliseconds after
+// its file has been written.
+//
+// A sandbox whose host interface does not exist is omitted. Its file is left over, for
+// example from before the node restarted.
+func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes)) {
+	defer unix.Close(w.links)
+	defer w.notify.Close()
+	defer context.AfterFunc(ctx, func() { _ = w.notify.SetReadDeadline(time.Unix(1, 0)) })()
+	var last *report.Sandboxes
+	for {
+		wait := w.follow()
+		now, incomplete := w.list()
+		if last == nil || !reflect.DeepEqual(*last, now) {
+			handle(now)
+			last = &now
+		}
+		if incomplete {
+			wait = retryInterval
+		}
+		if !sleep(ctx, minInterval) || !w.next(ctx, wait) {
+			return
+		}
+	}
+}
+
+// follow watches the directory, which may have been created or replaced. It returns the
+// time after which the directory must be read even without an event.
+func (w *Watcher) follow() time.Duration {
+	// For a directory that is watched already, the kernel returns the same descriptor.
+	watch, err := unix.InotifyAddWatch(w.inotify, w.dir.path, events)
+	if err != nil {
+		watch = -1
+	}
+	if w.watch >= 0 && watch != w.watch {
+		// This fails if the previous directory is gone, because its watch has ended.
+		_, _ = unix.InotifyRmWatch(w.inotify, uint32(w.watch))
+	}
+	if w.watch = watch; watch < 0 {
+		return pollInterval
+	}
+	return rescanInterval
+}
+
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// next waits until the directory changes, but at most for the given time. It returns false
+// when the context ends. The content of an event does not matter, so the loss of events in
+// an overflow does no harm: the overflow is an event, too.
+func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
+	if err := w.notify.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return sleep(ctx, wait)
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	if _, err := w.notify.Read(make([]byte, eventBuffer)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return sleep(ctx, pollInterval)
+	}
+	return ctx.Err() == nil
+}
+
+// list returns the sandboxes that the files describe. It reports whether some files may be
+// incomplete.
+func (w *Watcher) list() (out report.Sandboxes, incomplete bool) {
+	out.Sandboxes = []Sandbox{}
+	names, incomplete, more, err := w.dir.read()
+	if err != nil {
+		out.Reason = err.Error()
+		return out, false
+	}
+	out.Available = true
+	skip := func(reason string) {
+		out.Skipped++
+		out.SkippedReason = reason
+	}
+	if more {
+		skip(fmt.Sprintf("%s contains more than %d files", w.dir.path, maxFiles))
+	}
+	owned := map[attachment]bool{}
+	for _, name := range names {
+		f := w.dir.files[name]
+		switch {
+		case f.err != nil && f.tries >= maxTries:
+			skip(f.err.Error())
+		case f.sandbox != nil && w.exists(f.sandbox.HostInterface):
+			s := *f.sandbox
+			s.Addresses = claim(owned, f.sandbox)
+			if len(s.Addresses) > 0 {
+				out.Sandboxes = append(out.Sandboxes, s)
+			}
+		}
+	}
+	slices.SortFunc(out.Sandboxes, func(a, b Sandbox) int {
+		return cmp.Or(
+			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Network, b.Network),
+		)
+	})
+	return out, incomplete
+}
+
+// attachment is an address on a network. Two networks may use the same addresses.
+type attachment struct {
+	network string
+	address netip.Addr
+}
+
+// claim returns the addresses of a sandbox that no newer sandbox has. A plugin frees an
+// address before libcni removes the file, so the next pod may already have the address.
+func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range s.Addresses {
+		if key := (attachment{s.Network, a}); !owned[key] {
+			owned[key] = true
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// exists reports whether the node has an interface. If it cannot find out, and if the name
+// is empty, it returns true.
+func (w *Watcher) exists(name string) bool {
+	if name == "" {
+		return true
+	}
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return true
+	}
+	return !errors.Is(unix.IoctlIfreq(w.links, unix.SIOCGIFINDEX, request), unix.ENODEV)
+}

@@ -1,0 +1,141 @@
+package statedir
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+const (
+	// sandboxesMode lets only the dataplane write, and only its group read.
+	sandboxesMode = 0o640
+	// sandboxesSize is the largest size of the file in bytes that ReadSandboxes accepts.
+	sandboxesSize = 16 << 20
+)
+
+// Sandboxes returns the path of the file with the pod sandboxes of the node.
+func Sandboxes(stateDir string) string { return filepath.Join(stateDir, sandboxesName) }
+
+// WriteSandboxes publishes the pod sandboxes of the node by an atomic rename. The group of
+// this process may read the file. Several processes may publish at the same time. It
+// creates the state directory if necessary.
+func WriteSandboxes(stateDir string, s report.Sandboxes) error {
+	if err := writeSandboxes(stateDir, s); err != nil {
+		return fmt.Errorf("publishing sandboxes: %w", err)
+	}
+	return nil
+}
+
+func writeSandboxes(stateDir string, s report.Sandboxes) error {
+	content, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := makeDir(stateDir); err != nil {
+		return err
+	}
+	partial := filepath.Join(stateDir, partialSandboxes)
+	file, err := createLocked(partial)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // Also ends the lock.
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := file.Write(append(content, '\n')); err != nil {
+		return err
+	}
+	if err := errors.Join(file.Chown(-1, os.Getegid()), file.Chmod(sandboxesMode)); err != nil {
+		return err
+	}
+	return os.Rename(partial, Sandboxes(stateDir))
+}
+
+// createLocked opens a file that several processes create and rename. It creates the file
+// if necessary, and waits until no other process has it open.
+func createLocked(path string) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(file, unix.LOCK_EX); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		// The process that held the lock has usually renamed the file.
+		mine, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		if now, err := os.Lstat(path); err == nil && os.SameFile(mine, now) {
+			return file, nil
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ReadSandboxes returns the published pod sandboxes of the node. It returns fs.ErrNotExist
+// if the dataplane has not published any yet.
+func ReadSandboxes(stateDir string) (report.Sandboxes, error) {
+	content, err := readSandboxes(stateDir)
+	if err != nil {
+		return report.Sandboxes{}, err
+	}
+	return parseSandboxes(content)
+}
+
+func readSandboxes(stateDir string) ([]byte, error) {
+	file, err := os.Open(Sandboxes(stateDir))
+	if err != nil {
+		return nil, fmt.Errorf("reading sandboxes: %w", err)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, sandboxesSize))
+	if err != nil {
+		return nil, fmt.Errorf("reading sandboxes: %w", err)
+	}
+	return content, nil
+}
+
+func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
+	if err := json.Unmarshal(content, &s); err != nil {
+		return report.Sandboxes{}, fmt.Errorf("reading sandboxes: %w", err)
+	}
+	return s, nil
+}
+
+// WatchSandboxes calls handle with the published pod sandboxes, and again each time they
+// change, one call at a time. If several lists are published during a call, only the newest
+// is delivered. If the file cannot be read, handle is called with the error. If no
+// sandboxes have been published yet, WatchSandboxes waits for them.
+//
+// WatchSandboxes returns nil when the context ends, and an error if the directory cannot be
+// watched.
+func WatchSandboxes(ctx context.Context, stateDir string, handle func(report.Sandboxes, error)) error {
+	var last []byte
+	return watchDir(ctx, filepath.Clean(stateDir), func() {
+		content, err := readSandboxes(stateDir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			last = nil
+			handle(report.Sandboxes{}, err)
+		case !bytes.Equal(content, last):
+			last = content
+			handle(parseSandboxes(content))
+		}
+	})
+}

@@ -114,7 +114,11 @@ func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.F
 // clusters with many similar objects, and compares each decision with
 // test/reference.
 func TestDecisionsAgreeWithTheReference(t *testing.T) {
-	const clusters, flowsEach = 40, 2000
+	const flowsEach = 2000
+	clusters := 40
+	if testing.Short() {
+		clusters = 8
+	}
 	for seed := range uint64(clusters) {
 		t.Run(fmt.Sprintf("random/seed=%d", seed), func(t *testing.T) {
 			random := cluster.NewRandom(cluster.Seeded(seed))

@@ -5,7 +5,8 @@
 // It analyzes to which declarations the code of each test refers. It leaves out a
 // test that uses a package which creates network namespaces or starts an API
 // server, directly or through other declarations of the test's package. Tests
-// therefore need no marks, which authors could forget. `make test` runs all tests.
+// therefore need no marks, which authors could forget. The tests run with -short, so
+// that randomized tests try fewer cases. `make test` runs all tests with all cases.
 package main
 
 import (
@@ -86,7 +87,7 @@ func run(arguments []string) error {
 }
 
 func test(arguments []string, packages ...string) error {
-	command := exec.Command("go", slices.Concat([]string{"test"}, arguments, packages)...)
+	command := exec.Command("go", slices.Concat([]string{"test", "-short"}, arguments, packages)...)
 	command.Env = append(os.Environ(), withoutServer+"=1")
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	return command.Run()

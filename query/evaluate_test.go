@@ -9,44 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/test/cluster"
 )
-
-// twoNodes contains the manifests of two nodes with one pod each, and a policy that allows
-// connections from web to db on TCP 5432.
-const twoNodes = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: default}
----
-apiVersion: v1
-kind: Node
-metadata: {name: n1}
-status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
----
-apiVersion: v1
-kind: Node
-metadata: {name: n2}
-status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec: {nodeName: n1}
-status: {phase: Running, podIPs: [{ip: 10.0.1.1}, {ip: "fd00:1::1"}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: db, labels: {app: db}}
-spec: {nodeName: n2}
-status: {phase: Running, podIPs: [{ip: 10.0.2.1}, {ip: "fd00:2::1"}]}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: db}
-spec:
-  podSelector: {matchLabels: {app: db}}
-  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
-`
 
 // evaluate calls EvaluateLines for flows and returns the lines that it writes.
 func evaluate(c *query.Cluster, flows string) (decisions string, err error) {
@@ -56,7 +20,7 @@ func evaluate(c *query.Cluster, flows string) (decisions string, err error) {
 }
 
 func TestEvaluateLines(t *testing.T) {
-	c := newCluster(t, twoNodes)
+	c := newCluster(t, cluster.TwoNodes)
 	tests := []struct {
 		name, flow, want string
 	}{
@@ -123,7 +87,7 @@ func TestEvaluateLines(t *testing.T) {
 }
 
 func TestEvaluateLinesStopsAtALineThatIsNotAFlow(t *testing.T) {
-	c := newCluster(t, twoNodes)
+	c := newCluster(t, cluster.TwoNodes)
 	const good = `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":5432}` + "\n"
 	tests := map[string]struct{ flow, want string }{
 		"no JSON":           {`10.0.0.1 10.0.0.2`, `not a flow: invalid character '.' after top-level value; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`},

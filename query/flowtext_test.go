@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/test/golden"
 )
 
 func TestFlowText(t *testing.T) {
@@ -35,5 +36,5 @@ func TestFlowText(t *testing.T) {
 		e.Time = at
 		got.WriteString(query.FlowText(&e) + "\n")
 	}
-	compareGolden(t, filepath.Join("testdata", "flowtext.golden"), got.String())
+	golden.Compare(t, filepath.Join("testdata", "flowtext.golden"), got.String())
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/test/cluster"
 )
 
 // deployment returns manifests for n pods of one Deployment.
@@ -43,7 +44,7 @@ func matrixText(t *testing.T, manifests string, question query.MatrixQuestion) s
 }
 
 func TestMatrixMergesPodsThatPoliciesTreatAlike(t *testing.T) {
-	text := twoNodes + deployment("api", 3, 5)
+	text := cluster.TwoNodes + deployment("api", 3, 5)
 	got := matrixText(t, text, query.MatrixQuestion{Target: query.Target{Port: "5432", Protocol: "TCP"}, Addresses: []string{"203.0.113.7"}})
 	want := `Connections on TCP port 5432, from rows to columns:
 
@@ -68,7 +69,7 @@ default/web      yes              yes         .            yes
 func TestMatrixOfManyPods(t *testing.T) {
 	onPort80 := query.MatrixQuestion{Target: query.Target{Port: "80", Protocol: "TCP"}}
 	many := func(n int) string {
-		text := twoNodes
+		text := cluster.TwoNodes
 		for i := range n {
 			text += strings.ReplaceAll(deployment(fmt.Sprintf("app%d", i), 1, byte(10+i)), "{apiVersion: apps/v1, kind: ReplicaSet, name: app", "{apiVersion: apps/v1, kind: Job, name: app")
 		}
@@ -87,7 +88,7 @@ func TestMatrixOfManyPods(t *testing.T) {
 		}
 	})
 	t.Run("JSON", func(t *testing.T) {
-		m, err := newCluster(t, twoNodes).Matrix(&onPort80)
+		m, err := newCluster(t, cluster.TwoNodes).Matrix(&onPort80)
 		if err != nil {
 			t.Fatal(err)
 		}

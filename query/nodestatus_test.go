@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/test/golden"
 )
 
 func TestNodeStatusText(t *testing.T) {
@@ -52,5 +53,5 @@ func TestNodeStatusText(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compareGolden(t, filepath.Join("testdata", "nodestatus.golden"), got.String())
+	golden.Compare(t, filepath.Join("testdata", "nodestatus.golden"), got.String())
 }

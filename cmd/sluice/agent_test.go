@@ -27,6 +27,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/live"
+	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/process"
@@ -86,7 +87,7 @@ func TestAgent(t *testing.T) {
 		return nil
 	})
 	a.hasMetrics()
-	if code, _, stderr := sluice(two, "compile", "-f", "-", "--node", "n1", "--state-dir", a.stateDir); code != exitWrongInput || !strings.Contains(stderr, "an agent is running") {
+	if code, _, stderr := sluice(cluster.TwoNodes, "compile", "-f", "-", "--node", "n1", "--state-dir", a.stateDir); code != exitWrongInput || !strings.Contains(stderr, "an agent is running") {
 		t.Errorf("compile into the agent's state directory: exit %d: %s", code, stderr)
 	}
 	a.stop()

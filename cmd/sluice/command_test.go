@@ -12,44 +12,8 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/test/cluster"
 )
-
-// two contains the manifests of two nodes with one pod each, and a policy that allows
-// connections from web to db on TCP 5432.
-const two = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: default}
----
-apiVersion: v1
-kind: Node
-metadata: {name: n1}
-status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
----
-apiVersion: v1
-kind: Node
-metadata: {name: n2}
-status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec: {nodeName: n1}
-status: {phase: Running, podIPs: [{ip: 10.0.1.1}, {ip: "fd00:1::1"}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: db, labels: {app: db}}
-spec: {nodeName: n2}
-status: {phase: Running, podIPs: [{ip: 10.0.2.1}, {ip: "fd00:2::1"}]}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: db}
-spec:
-  podSelector: {matchLabels: {app: db}}
-  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
-`
 
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
@@ -66,19 +30,19 @@ func TestEvaluate(t *testing.T) {
 		`"egress":{"verdict":"Allow","reason":"NotIsolated","policy":null,"rule":null},` +
 		`"ingress":{"verdict":"Allow","reason":"Rule","policy":"default/db","rule":0,"isolatedBy":["default/db"]}}` + "\n"
 	t.Run("flows from standard input", func(t *testing.T) {
-		code, stdout, stderr := sluice(flow, "evaluate", "-f", writeFile(t, "two.yaml", two), "--flows", "-")
+		code, stdout, stderr := sluice(flow, "evaluate", "-f", writeFile(t, "two.yaml", cluster.TwoNodes), "--flows", "-")
 		if code != exitDone || stderr != "" || stdout != want {
 			t.Errorf("exit %d: %s%s", code, stderr, cmp.Diff(want, stdout))
 		}
 	})
 	t.Run("manifests from standard input", func(t *testing.T) {
-		code, stdout, stderr := sluice(two, "evaluate", "-f", "-", "--flows", writeFile(t, "flows.jsonl", flow))
+		code, stdout, stderr := sluice(cluster.TwoNodes, "evaluate", "-f", "-", "--flows", writeFile(t, "flows.jsonl", flow))
 		if code != exitDone || stderr != "" || stdout != want {
 			t.Errorf("exit %d: %s%s", code, stderr, cmp.Diff(want, stdout))
 		}
 	})
 	t.Run("a line that is not a flow", func(t *testing.T) {
-		code, stdout, stderr := sluice(flow+"{}\n"+flow, "evaluate", "-f", writeFile(t, "two.yaml", two), "--flows", "-")
+		code, stdout, stderr := sluice(flow+"{}\n"+flow, "evaluate", "-f", writeFile(t, "two.yaml", cluster.TwoNodes), "--flows", "-")
 		if code != exitWrongInput || stderr != "standard input:2: src: missing; want an IP address\n" || stdout != want {
 			t.Errorf("exit %d: %s%s", code, stderr, cmp.Diff(want, stdout))
 		}
@@ -86,7 +50,7 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	manifests := writeFile(t, "two.yaml", two)
+	manifests := writeFile(t, "two.yaml", cluster.TwoNodes)
 	broken := writeFile(t, "broken.yaml", "kind: NetworkPolicy\n")
 	tests := map[string]struct {
 		args []string
@@ -135,7 +99,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestCompile(t *testing.T) {
-	manifests := writeFile(t, "two.yaml", two)
+	manifests := writeFile(t, "two.yaml", cluster.TwoNodes)
 	stateDir := t.TempDir()
 	code, stdout, stderr := sluice("", "compile", "-f", manifests, "--node", "n2", "--state-dir", stateDir, "-o", "json")
 	if code != exitDone {
@@ -154,7 +118,7 @@ func TestCompile(t *testing.T) {
 	}
 
 	t.Run("invalid manifests publish nothing", func(t *testing.T) {
-		broken := writeFile(t, "broken.yaml", two+"---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: {podSelectr: {}}\n")
+		broken := writeFile(t, "broken.yaml", cluster.TwoNodes+"---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: {podSelectr: {}}\n")
 		code, _, stderr := sluice("", "compile", "-f", broken, "--node", "n2", "--state-dir", stateDir)
 		if code != exitWrongInput || !strings.Contains(stderr, "NetworkPolicy default/x: spec.podSelectr: unknown field") {
 			t.Errorf("exit %d: %s", code, stderr)
@@ -210,7 +174,7 @@ func TestCompile(t *testing.T) {
 }
 
 func TestNotes(t *testing.T) {
-	text := strings.Replace(two, "kind: Namespace\nmetadata: {name: default}", "kind: Service\nmetadata: {name: default}", 1)
+	text := strings.Replace(cluster.TwoNodes, "kind: Namespace\nmetadata: {name: default}", "kind: Service\nmetadata: {name: default}", 1)
 	text = strings.Replace(text, "podSelector: {matchLabels: {app: web}}}", "namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/99}}", 1)
 	_, _, stderr := sluice(text, "matrix", "-f", "-", "--port", "80")
 	want := `note: skipped kinds that do not affect policies: 1 Service
@@ -223,7 +187,7 @@ note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is 
 }
 
 func TestNoteOfPodsWithoutAddresses(t *testing.T) {
-	text := regexp.MustCompile(`(?m)^status: \{phase.*$`).ReplaceAllString(two, "")
+	text := regexp.MustCompile(`(?m)^status: \{phase.*$`).ReplaceAllString(cluster.TwoNodes, "")
 	flows := writeFile(t, "flows.jsonl", `{"src":"10.0.1.1","dst":"10.0.2.1","protocol":"TCP","port":80}`)
 	_, _, stderr := sluice(text, "evaluate", "-f", "-", "--flows", flows)
 	if want := "note: no pod has an address, so every address is an external one\n"; stderr != want {

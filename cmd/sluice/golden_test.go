@@ -2,17 +2,13 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/sluicenet/sluice/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // sluice runs the program in this process and returns its exit code and its output.
 func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
@@ -89,24 +85,7 @@ func TestGolden(t *testing.T) {
 			got = append(got,
 				transcript(append(append([]string{"matrix"}, manifests...), port...)...),
 				transcript(append([]string{"lint"}, manifests...)...))
-			compareGolden(t, filepath.Join("testdata", name+".golden"), strings.Join(got, "\n"))
+			golden.Compare(t, filepath.Join("testdata", name+".golden"), strings.Join(got, "\n"))
 		})
-	}
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
@@ -73,11 +74,11 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish publishes the tree for the manifests in the constant two, but with both
-// pods on one node.
+// publish publishes the tree for the manifests in cluster.TwoNodes, but with both pods on
+// one node.
 func (n *onNode) publish() {
 	n.t.Helper()
-	text := strings.ReplaceAll(two, "nodeName: n1", "nodeName: n2")
+	text := strings.ReplaceAll(cluster.TwoNodes, "nodeName: n1", "nodeName: n2")
 	for old, pod := range map[string]*lab.Pod{"10.0.1.1": n.web, "fd00:1::1": n.web, "10.0.2.1": n.db, "fd00:2::1": n.db} {
 		text = strings.Replace(text, old, n.address(pod, old).String(), 1)
 	}

@@ -1,8 +1,6 @@
 package enforcer_test
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -14,9 +12,8 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // everyField returns a spec in which every field differs from the default.
 func everyField() v1alpha1.EnforcerSpec {
@@ -50,16 +47,7 @@ func TestPodsMatchGoldenFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := yaml.Marshal(pod)
 			must(t, err)
-			path := filepath.Join("testdata", name+".yaml")
-			if *update {
-				must(t, os.MkdirAll("testdata", 0o755))
-				must(t, os.WriteFile(path, got, 0o644))
-			}
-			want, err := os.ReadFile(path)
-			must(t, err)
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("%s (-want +got); go test -update rewrites it:\n%s", path, diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".yaml"), string(got))
 		})
 	}
 }

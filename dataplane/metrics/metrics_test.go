@@ -3,7 +3,6 @@ package metrics_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,9 +16,8 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func scrape(t *testing.T, status func() (report.Status, error)) *httptest.ResponseRecorder {
 	t.Helper()
@@ -63,23 +61,11 @@ func TestMetricsText(t *testing.T) {
 	if !process {
 		t.Error("no metrics of the process")
 	}
-	path := filepath.Join("testdata", "metrics.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("metrics (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, filepath.Join("testdata", "metrics.golden"), got.String())
 }
 
 func TestEveryMetricIsDocumented(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
+	content, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +74,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want, got []string
-	for line := range strings.Lines(string(golden)) {
+	for line := range strings.Lines(string(content)) {
 		if name, ok := strings.CutPrefix(line, "# HELP "); ok {
 			name, _, _ = strings.Cut(name, " ")
 			want = append(want, name)

@@ -3,7 +3,6 @@ package ruleset_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -15,10 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/golden"
 	"github.com/sluicenet/sluice/test/lab"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // host returns a new network namespace.
 func host(t *testing.T) *lab.Host {
@@ -122,19 +120,7 @@ func TestTableAsNftListsIt(t *testing.T) {
 			h := host(t)
 			install(t, h, c)
 			got := list(t, h)
-			golden := filepath.Join("testdata", name+".nft")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", golden, diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".nft"), got)
 			// nft loads the text and lists the same table again. nft cannot load the
 			// NFQUEUE target, so the rule that queues is removed on both sides.
 			text := strings.ReplaceAll(got, "\t\tqueue to 2700-2703\n", "")
@@ -214,11 +200,11 @@ func TestSetsOfManyElements(t *testing.T) {
 		}
 	}
 	install(t, h, config(t, ruleset.Drop))
-	golden, err := os.ReadFile(filepath.Join("testdata", "Drop.nft"))
+	want, err := os.ReadFile(filepath.Join("testdata", "Drop.nft"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(golden), list(t, h)); diff != "" {
+	if diff := cmp.Diff(string(want), list(t, h)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -135,7 +135,7 @@ func (e *Engine) install(first Generation) (err error) {
 		return err
 	}
 	if err := e.findLinks(); err != nil {
-		e.config.Log.Error(err, "finding the links of isolated pods failed, will retry")
+		e.config.Log.Error(err, "finding the links of pods failed, will retry")
 		e.linksDue.Set()
 	}
 	if err := e.table.Install(first.Isolated); err != nil {

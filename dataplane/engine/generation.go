@@ -22,6 +22,8 @@ type Generation struct {
 	Pods, IsolatedPods int
 
 	Evaluator rule.Evaluator
+	// Addresses contains the addresses of all pods of the node.
+	Addresses []netip.Addr
 	// Isolated contains the addresses of isolated pods. Packets from and to these
 	// addresses are queued.
 	Isolated ruleset.Isolated
@@ -38,6 +40,7 @@ func GenerationOf(t *tree.Tree) Generation {
 	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close}
 	for pod := range t.Pods() {
 		g.Pods++
+		g.Addresses = append(g.Addresses, pod.Addresses...)
 		if pod.EgressIsolated || pod.IngressIsolated {
 			g.IsolatedPods++
 		}

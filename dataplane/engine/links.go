@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/link"
 )
 
 // linksPause is the minimum time between two reads of the routes. If a read takes longer
@@ -28,7 +30,7 @@ func (e *Engine) followLinks() {
 		if err := e.findLinks(); err != nil {
 			// EINTR means that routes changed while they were listed.
 			if !errors.Is(err, unix.EINTR) && !errors.Is(err, os.ErrClosed) {
-				e.config.Log.Error(err, "finding the links of isolated pods failed, will retry")
+				e.config.Log.Error(err, "finding the links of pods failed, will retry")
 			}
 			e.linksDue.Set()
 		}
@@ -42,12 +44,12 @@ func (e *Engine) followLinks() {
 	}
 }
 
-// findLinks finds the links of isolated pods and updates the sets of links in the rules.
+// findLinks finds the links of pods and updates the sets of links in the rules.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
-	isolated, open := e.now.Isolated.Egress, e.now.LinkLocal
+	pods := link.Pods{All: e.now.Addresses, Isolated: e.now.Isolated.Egress, Open: e.now.LinkLocal}
 	e.mu.Unlock()
-	links, err := e.links.Find(isolated, open)
+	links, err := e.links.Find(pods)
 	if err != nil {
 		return err
 	}

@@ -94,60 +94,86 @@ func (f *Finder) Next() (bool, error) {
 	}
 }
 
-// Find returns the interfaces that lead to pods that are isolated for egress. isolated
-// contains the addresses of these pods. open contains the addresses of the pods that may
-// use their link-local addresses freely. A pod may occur in both lists.
+// Pods contains the addresses of the pods of a node. Every address in the other lists is
+// also in All.
+type Pods struct {
+	// All contains the addresses of all pods.
+	All []netip.Addr
+	// Isolated contains the addresses of the pods that are isolated for egress.
+	Isolated []netip.Addr
+	// Open contains the addresses of the pods that may use their link-local addresses
+	// freely. A pod may occur in both Isolated and Open.
+	Open []netip.Addr
+}
+
+// Find returns the interfaces that lead to pods, and the addresses to which a route through
+// such an interface leads directly.
 //
 // Find omits every interface with a route to a gateway. Such an interface leads to other
 // machines, so packets that arrive on it can have any source. For example, if only the
 // default route leads to a pod, Find does not treat the node's uplink as the link of the
 // pod.
-func (f *Finder) Find(isolated, open []netip.Addr) (ruleset.Links, error) {
+func (f *Finder) Find(pods Pods) (ruleset.Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.routes == nil {
 		return ruleset.Links{}, fmt.Errorf("finding links: %w", os.ErrClosed)
 	}
-	if len(isolated) == 0 {
+	if len(pods.All) == 0 {
 		return ruleset.Links{}, nil
-	}
-	egress, err := f.leadingTo(isolated)
-	if err != nil {
-		return ruleset.Links{}, err
 	}
 	uplinks, err := f.uplinks()
 	if err != nil {
 		return ruleset.Links{}, err
 	}
-	maps.DeleteFunc(egress, func(number uint32, _ struct{}) bool { _, up := uplinks[number]; return up })
-	shared, err := f.leadingTo(open)
-	if err != nil {
-		return ruleset.Links{}, err
+	direct := make(map[netip.Addr]uint32, len(pods.All))
+	for _, a := range pods.All {
+		number, err := f.leadingTo(a)
+		if err != nil {
+			return ruleset.Links{}, err
+		}
+		if _, up := uplinks[number]; number != 0 && !up {
+			direct[a] = number
+		}
 	}
-	links := ruleset.Links{Egress: slices.Sorted(maps.Keys(egress))}
-	links.Closed = slices.DeleteFunc(slices.Clone(links.Egress), func(number uint32) bool { _, more := shared[number]; return more })
-	return links, nil
+	egress, open := numbersOf(direct, pods.Isolated), numbersOf(direct, pods.Open)
+	return ruleset.Links{
+		Linked: slices.SortedFunc(maps.Keys(direct), netip.Addr.Compare),
+		Egress: egress,
+		Closed: slices.DeleteFunc(slices.Clone(egress), func(number uint32) bool {
+			_, found := slices.BinarySearch(open, number)
+			return found
+		}),
+	}, nil
 }
 
-// leadingTo returns the interfaces that the routes to the given addresses use. It ignores
-// routes with a gateway.
-func (f *Finder) leadingTo(addresses []netip.Addr) (map[uint32]struct{}, error) {
-	out := map[uint32]struct{}{}
+// numbersOf returns the interfaces that lead to the given addresses, in ascending order
+// and without duplicates.
+func numbersOf(direct map[netip.Addr]uint32, addresses []netip.Addr) []uint32 {
+	var out []uint32
 	for _, a := range addresses {
-		routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &rtnl.RouteGetOptions{FIBMatch: true})
-		if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
-			continue // There is no route, or one of type unreachable, prohibit or blackhole.
-		}
-		if err != nil {
-			return nil, fmt.Errorf("finding the route to %s: %w", a, err)
-		}
-		for _, r := range routes {
-			if r.Type == unix.RTN_UNICAST && r.LinkIndex > 0 && !leadsOn(r) {
-				out[uint32(r.LinkIndex)] = struct{}{}
-			}
+		if number, ok := direct[a]; ok {
+			out = append(out, number)
 		}
 	}
-	return out, nil
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// leadingTo returns the interface that the route to an address uses. It returns 0 if there
+// is no route, or if the route leads through a gateway.
+func (f *Finder) leadingTo(a netip.Addr) (uint32, error) {
+	routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &rtnl.RouteGetOptions{FIBMatch: true})
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
+		return 0, nil // There is no route, or one of type unreachable, prohibit or blackhole.
+	}
+	if err != nil {
+		return 0, fmt.Errorf("finding the route to %s: %w", a, err)
+	}
+	if len(routes) != 1 || routes[0].Type != unix.RTN_UNICAST || leadsOn(routes[0]) {
+		return 0, nil
+	}
+	return uint32(routes[0].LinkIndex), nil
 }
 
 // uplinks returns the interfaces that have a route to a gateway.

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 
 	"github.com/sluicenet/sluice/dataplane/link"
@@ -77,13 +79,15 @@ func (n node) number(name string) (number uint32) {
 	return number
 }
 
+// want checks the links of pods that are isolated for egress and of pods that may use their
+// link-local addresses.
 func (n node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
-	got, err := n.finder.Find(isolated, open)
+	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: isolated, Open: open})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmp.Transformer("nil", func(all []uint32) []uint32 { return append([]uint32{}, all...) })); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		n.t.Errorf("%s (-want +got):\n%s", when, diff)
 	}
 }
@@ -93,12 +97,14 @@ func TestFind(t *testing.T) {
 	a, b := n.pod("a"), n.pod("b")
 	linkA, linkB := n.number(a.Interface), n.number(b.Interface)
 	v4, v6 := a.Addresses()[:1], a.Addresses()[1:]
-	n.want("no pod is isolated", nil, a.Addresses(), ruleset.Links{})
-	n.want("one isolated", a.Addresses(), b.Addresses(), ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
-	n.want("by IPv4 alone", v4, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
-	n.want("by IPv6 alone", v6, nil, ruleset.Links{Egress: []uint32{linkA}, Closed: []uint32{linkA}})
-	n.want("isolated and open", a.Addresses(), a.Addresses(), ruleset.Links{Egress: []uint32{linkA}})
-	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
+	all := []netip.Addr{v4[0], b.Addresses()[0], v6[0], b.Addresses()[1]}
+	n.want("no pod", nil, nil, ruleset.Links{})
+	n.want("no pod is isolated", nil, a.Addresses(), ruleset.Links{Linked: a.Addresses()})
+	n.want("one isolated", a.Addresses(), b.Addresses(), ruleset.Links{Linked: all, Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("by IPv4 alone", v4, nil, ruleset.Links{Linked: v4, Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("by IPv6 alone", v6, nil, ruleset.Links{Linked: v6, Egress: []uint32{linkA}, Closed: []uint32{linkA}})
+	n.want("isolated and open", a.Addresses(), a.Addresses(), ruleset.Links{Linked: a.Addresses(), Egress: []uint32{linkA}})
+	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Linked: all, Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
 	n.want("the node's own address", n.Addresses(), nil, ruleset.Links{})
 
 	// No pod has these addresses, so only the default route matches them.
@@ -140,7 +146,7 @@ func TestNext(t *testing.T) {
 	soon := func(what string, want ruleset.Links) {
 		t.Helper()
 		for deadline := time.After(10 * time.Second); ; {
-			got, err := n.finder.Find(pod.Addresses(), nil)
+			got, err := n.finder.Find(link.Pods{All: pod.Addresses(), Isolated: pod.Addresses()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,7 +170,7 @@ func TestNext(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, err := n.finder.Find(pod.Addresses(), nil); !errors.Is(err, os.ErrClosed) {
+	if _, err := n.finder.Find(link.Pods{All: pod.Addresses()}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Find after Close: %v, want os.ErrClosed", err)
 	}
 }

@@ -85,6 +85,12 @@ func stateIs(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
 }
 
+// stateIsNot: ct state != BITS. It matches if none of the bits is set, also if the packet
+// is invalid or untracked and so has no connection.
+func stateIsNot(bits uint32) expressions {
+	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), equal(native(0))}
+}
+
 // replyDirection: ct direction reply.
 func replyDirection() expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: register}, equal([]byte{1})}
@@ -211,6 +217,15 @@ func fromDHCPClient() expressions {
 func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
+
+// fromLoopback: iif "lo". The index of this interface is 1 in every network namespace. It
+// matches packets that this node sent to itself.
+func fromLoopback() expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, equal(native(loopbackIndex))}
+}
+
+// loopbackIndex is LOOPBACK_IFINDEX of include/net/flow.h.
+const loopbackIndex = 1
 
 // hasInputInterface: iif != 0. It matches every packet that arrived on an interface. In
 // the output hook it matches no packet.

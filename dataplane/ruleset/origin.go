@@ -6,6 +6,26 @@ import "golang.org/x/sys/unix"
 // egress-isolated pod must not be forged. The rules below drop a packet that arrives on an
 // interface of such a pod if the source address does not belong to this interface.
 
+// firstPacketRules returns the rules for packets that do not belong to an established
+// connection. They drop a packet from the address of a pod if the packet did not arrive on
+// the interface to which the address is routed, whether a policy isolates the pod or not.
+// If such a packet were accepted, connection tracking would treat packets of its real
+// sender to the pod as replies. A dropped packet leaves no connection.
+func (c Config) firstPacketRules() []expressions {
+	if c.WithoutReversePath {
+		return nil
+	}
+	rules := []expressions{
+		// A program on this node, such as a transparent proxy, may send from the address
+		// of a pod to an address of this node.
+		append(fromLoopback(), returnToCaller()),
+	}
+	for _, s := range linkedSets {
+		rules = append(rules, append(join(inSet(s), sourceHasNoReversePath()), drop()))
+	}
+	return rules
+}
+
 // originRules returns the rules that drop a packet if its source is not routed to the
 // interface on which the packet arrived.
 func (c Config) originRules() []expressions {

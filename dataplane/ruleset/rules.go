@@ -45,6 +45,7 @@ const (
 	evaluate     = "evaluate"
 	evaluateSent = "evaluate-sent"
 	errorsIn     = "icmp-errors"
+	firstPackets = "first-packets"
 	origin       = "origin"
 	linkLocal    = "link-local"
 	enqueue      = "enqueue"
@@ -65,14 +66,16 @@ func (c Config) chains() []chain {
 		{name: enqueue, rules: c.enqueueRules()},
 		{name: linkLocal, rules: linkLocalRules()},
 		{name: origin, rules: c.originRules()},
+		{name: firstPackets, rules: c.firstPacketRules()},
 		{name: errorsIn, rules: c.errorRules()},
 		{name: evaluate, rules: c.evaluateRules(
 			[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
+			[]expressions{append(stateIsNot(expr.CtStateBitESTABLISHED), jumpTo(firstPackets))},
 			[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
 		)},
 		// In the output hook, a packet has no input interface, and the kernel rejects
 		// rules that look up the reverse path.
-		{name: evaluateSent, rules: c.evaluateRules(nil, nil)},
+		{name: evaluateSent, rules: c.evaluateRules(nil, nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
@@ -98,23 +101,24 @@ func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
 	}
-	rules := append(isolatedErrorsTo(count, stateIs(expr.CtStateBitRELATED)), append(connectionMarkIs(c.Marks.Mask, c.Marks.Accepted), accept()))
+	m := c.Marks
+	rules := append(isolatedErrorsTo(count, stateIs(expr.CtStateBitRELATED)), append(connectionMarkIs(m.Mask, m.Accepted), accept()), c.midStreamRule())
 	return []chain{
 		{name: count, rules: []expressions{
 			append(neighbourDiscovery(), accept()),
 			append(sourceIsLocal(), accept()),
 			{counterNamed(unevaluatedCounter)},
 		}},
-		{name: unevaluated, rules: slices.Concat(rules, c.acceptedRules(), isolatedTo(count))},
+		{name: unevaluated, rules: slices.Concat(rules, unmarkedRules(), isolatedTo(count))},
 	}
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to
-// queue. The rules in first precede the rules about marks, and the rules in more follow
-// them. All rules are in one chain. If they were in two chains and another program emptied
-// the first, packets of accepted connections would be evaluated as if they were first
-// packets.
-func (c Config) evaluateRules(first, more []expressions) []expressions {
+// queue. The rules in first precede the rules about marks. The rules in unmarked follow
+// them, and the rules in more follow the rules about replies. All rules are in one chain.
+// If they were in two chains and another program emptied the first, packets of accepted
+// connections would be evaluated as if they were first packets.
+func (c Config) evaluateRules(first, unmarked, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
 		// Sluice's bits of a packet mark carry a verdict. Clear the bits here, because
@@ -128,16 +132,21 @@ func (c Config) evaluateRules(first, more []expressions) []expressions {
 	marked := []expressions{
 		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
 		append(connectionMarkIs(m.Mask, m.Denied), goTo(deny)),
+		c.midStreamRule(),
 	}
-	return slices.Concat(cleared, first, marked, c.acceptedRules(), more, isolatedTo(enqueue))
+	return slices.Concat(cleared, first, marked, unmarked, unmarkedRules(), more, isolatedTo(enqueue))
 }
 
-// acceptedRules returns the rules that accept packets without a verdict on connections
-// that are marked neither as accepted nor as denied.
-func (c Config) acceptedRules() []expressions {
-	m := c.Marks
+// midStreamRule returns the rule that accepts packets of connections that are marked as
+// accepted in mid-stream.
+func (c Config) midStreamRule() expressions {
+	return append(join(connectionMarkIs(c.Marks.Mask, c.Marks.Either), tcpNotOpening()), accept())
+}
+
+// unmarkedRules returns the rules that accept packets without a verdict on connections
+// without a mark.
+func unmarkedRules() []expressions {
 	return []expressions{
-		append(join(connectionMarkIs(m.Mask, m.Either), tcpNotOpening()), accept()),
 		append(replyDirection(), accept()),
 		// Accept only related ICMP errors. The first packet of a connection that a
 		// conntrack helper expects is also related, but needs a verdict.
@@ -149,7 +158,7 @@ func (c Config) acceptedRules() []expressions {
 // isolatedTo returns rules that send packets from or to isolated pods to a chain.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
-	for _, s := range addressSets {
+	for _, s := range isolatedSets {
 		rules = append(rules, append(inSet(s), goTo(chain)))
 	}
 	return rules

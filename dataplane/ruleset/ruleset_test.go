@@ -72,7 +72,10 @@ var isolated = ruleset.Isolated{
 }
 
 // links has the interface that every network namespace has: lo, with index 1.
-var links = ruleset.Links{Egress: []uint32{1}, Closed: []uint32{1}}
+var links = ruleset.Links{
+	Linked: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::3")},
+	Egress: []uint32{1}, Closed: []uint32{1},
+}
 
 func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	t.Helper()
@@ -141,6 +144,7 @@ func TestInstallRepairsAnExistingTable(t *testing.T) {
 		"nothing":             "",
 		"a set lost elements": "flush set inet sluice ingress4",
 		"a set lost a link":   "flush set inet sluice closed-links",
+		"a set lost a pod":    "flush set inet sluice linked6",
 		"a foreign element":   "add element inet sluice egress4 { 192.0.2.1 }",
 		"a chain lost rules":  "flush chain inet sluice settle",
 		"a foreign rule":      "insert rule inet sluice evaluate accept",

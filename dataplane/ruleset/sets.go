@@ -10,8 +10,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
-
-	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 // set is an nftables set of the table. order is the byte order of its keys.
@@ -27,18 +25,28 @@ type addressSet struct {
 	set
 	family         byte
 	offset, length uint32
-	direction      rule.Direction
 }
 
 // The addresses of isolated pods. A packet is looked up by its source address in the
 // egress sets, and by its destination address in the ingress sets.
 var (
-	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4, rule.Egress}
-	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16, rule.Egress}
-	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4, rule.Ingress}
-	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16, rule.Ingress}
+	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
+	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
+	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4}
+	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16}
 
-	addressSets = []addressSet{egress4, egress6, ingress4, ingress6}
+	egressSets   = []addressSet{egress4, egress6}
+	ingressSets  = []addressSet{ingress4, ingress6}
+	isolatedSets = slices.Concat(egressSets, ingressSets)
+)
+
+// The addresses of pods whose link is known, whether a policy isolates the pod or not. A
+// packet is looked up by its source address. See Links.
+var (
+	linked4 = addressSet{set{"linked4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
+	linked6 = addressSet{set{"linked6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
+
+	linkedSets = []addressSet{linked4, linked6}
 )
 
 // Sets of interfaces, by interface index. See Links.
@@ -50,7 +58,7 @@ var (
 // sets returns all sets of the table.
 func sets() []set {
 	var out []set
-	for _, s := range addressSets {
+	for _, s := range slices.Concat(isolatedSets, linkedSets) {
 		out = append(out, s.set)
 	}
 	return append(out, egressLinks, closedLinks)
@@ -69,8 +77,13 @@ type Isolated struct {
 	Egress, Ingress []netip.Addr
 }
 
-// Links contains indexes of interfaces of this node.
+// Links contains the interfaces of this node that lead to pods, by index, and the pods to
+// which they lead.
 type Links struct {
+	// Linked contains the addresses of the pods to which a route of this node leads
+	// directly. A packet that opens a connection from such an address must arrive on the
+	// interface to which the address is routed. The list may contain duplicates.
+	Linked []netip.Addr
 	// Egress contains the interfaces that lead to at least one egress-isolated pod. A
 	// packet that arrives on such an interface must have a source address that is routed
 	// to the same interface.
@@ -86,15 +99,18 @@ type content map[string]map[string]struct{}
 
 func contentOf(i Isolated, l Links) content {
 	out := content{}
-	for _, s := range addressSets {
-		addresses := i.Egress
-		if s.direction == rule.Ingress {
-			addresses = i.Ingress
-		}
-		out[s.name] = map[string]struct{}{}
-		for _, a := range addresses {
-			if s.hasFamilyOf(a) {
-				out[s.name][string(a.AsSlice())] = struct{}{}
+	for _, part := range []struct {
+		sets      []addressSet
+		addresses []netip.Addr
+	}{
+		{egressSets, i.Egress}, {ingressSets, i.Ingress}, {linkedSets, l.Linked},
+	} {
+		for _, s := range part.sets {
+			out[s.name] = map[string]struct{}{}
+			for _, a := range part.addresses {
+				if s.hasFamilyOf(a) {
+					out[s.name][string(a.AsSlice())] = struct{}{}
+				}
 			}
 		}
 	}

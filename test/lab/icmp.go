@@ -108,7 +108,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	if from.Is6() {
 		protocol, message = flow.ICMPv6, []byte{unreachable6, portUnreachable6, 0, 0, 0, 0, 0, 0}
 	}
-	message = append(message, datagram(src, dst)...)
+	message = append(message, Datagram(src, dst, nil)...)
 	if from.Is4() {
 		// The kernel computes the checksum of ICMPv6 messages, but not of ICMP
 		// messages.
@@ -123,20 +123,4 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 		return fmt.Errorf("sending an ICMP error from %s: %w", h.name, err)
 	}
 	return nil
-}
-
-// datagram returns a UDP datagram without payload, with its IP header.
-func datagram(src, dst netip.AddrPort) []byte {
-	const header4, header = 20, 8
-	b := []byte{0x60, 0, 0, 0, 0, header, byte(flow.UDP), 64}
-	if src.Addr().Is4() {
-		b = []byte{0x45, 0, 0, header4 + header, 0, 0, 0, 0, 64, byte(flow.UDP), 0, 0}
-	}
-	b = append(append(b, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
-	if src.Addr().Is4() {
-		binary.BigEndian.PutUint16(b[10:], checksum(b))
-	}
-	b = binary.BigEndian.AppendUint16(b, src.Port())
-	b = binary.BigEndian.AppendUint16(b, dst.Port())
-	return append(b, 0, header, 0, 0)
 }

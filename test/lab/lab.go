@@ -109,6 +109,9 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromOutside(n.cidrs)
 }
 
+// Port returns the name of the interface in the outside host that leads to the node.
+func (n *Node) Port() string { return n.port }
+
 // fromOutside adds routes to the outside host, so that packets to these prefixes go
 // through the node.
 func (n *Node) fromOutside(prefixes []netip.Prefix) error {

@@ -17,16 +17,7 @@ const (
 // numbers and the other fields apart from ports and flags have arbitrary values.
 // The host must have the address of src.
 func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
-	const header, window = 20, 1 << 12
-	b := binary.BigEndian.AppendUint16(nil, src.Port())
-	b = binary.BigEndian.AppendUint16(b, dst.Port())
-	b = append(b, 0, 0, 1, 0, 0, 0, 2, 0, header/4<<4, flags)
-	b = binary.BigEndian.AppendUint16(b, window)
-	b = append(b, 0, 0, 0, 0)
-	pseudo := append(src.Addr().AsSlice(), dst.Addr().AsSlice()...)
-	pseudo = append(pseudo, 0, byte(flow.TCP), 0, header)
-	binary.BigEndian.PutUint16(b[16:], checksum(pseudo, b))
-	return h.SendRaw(flow.TCP, dst.Addr(), b)
+	return h.SendRaw(flow.TCP, dst.Addr(), segment(src, dst, flags))
 }
 
 // checksum returns the Internet checksum (RFC 1071) of the parts. Each part must

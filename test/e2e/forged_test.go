@@ -1,0 +1,236 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// silentIngress isolates pods with the label app=web for ingress, and allows nothing.
+const silentIngress = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`
+
+// forge sends an IP packet with any addresses to node one. The sender is a pod of the node
+// or the outside host.
+func (s *fixture) forge(from string, packet []byte) {
+	s.t.Helper()
+	out, in := "eth0", "eth0"
+	if from == "outside" {
+		out = s.nodes["one"].Port()
+	} else {
+		in = s.pod(from).Interface
+	}
+	s.must(s.host(from).SendFrame(out, s.hardwareAddress(s.nodes["one"].Host, in), packet))
+}
+
+// hardwareAddress returns the Ethernet address of an interface.
+func (s *fixture) hardwareAddress(h *lab.Host, link string) (address net.HardwareAddr) {
+	s.t.Helper()
+	s.must(h.Do(func() error {
+		l, err := netlink.LinkByName(link)
+		if err == nil {
+			address = l.Attrs().HardwareAddr
+		}
+		return err
+	}))
+	return address
+}
+
+// neverResets makes a host send no TCP resets. Otherwise the host would reset a connection
+// that another host forged in its name.
+func (s *fixture) neverResets(h *lab.Host) {
+	s.t.Helper()
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader("table inet quiet { chain output { type filter hook output priority 0; tcp flags & rst == rst drop; }; }")
+	if err := h.Start(cmd); err != nil {
+		s.t.Fatal(err)
+	}
+	s.must(cmd.Wait())
+}
+
+// answers reports whether a server answers a client that uses the given port.
+func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip.AddrPort, timeout time.Duration) bool {
+	s.t.Helper()
+	answered := false
+	s.must(from.Do(func() error {
+		deadline := time.Now().Add(timeout)
+		d := net.Dialer{Deadline: deadline, LocalAddr: net.UDPAddrFromAddrPort(src)}
+		if protocol == flow.TCP {
+			d.LocalAddr = net.TCPAddrFromAddrPort(src)
+		}
+		conn, err := d.DialContext(s.t.Context(), strings.ToLower(protocol.String()), dst.String())
+		if err != nil {
+			return nil //nolint:nilerr // The server did not answer.
+		}
+		defer func() { _ = conn.Close() }()
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+		if _, err = conn.Write([]byte("hello")); err == nil {
+			_, err = conn.Read(make([]byte, 8))
+		}
+		answered = err == nil
+		return nil
+	}))
+	return answered
+}
+
+// A pod that no policy isolates, or a machine beside the node, sends a packet to itself
+// with the source address of an isolated pod. If connection tracking kept this packet, it
+// would treat the sender's own packets to the pod as replies (S56b).
+func TestS56bForgedBeginnings(t *testing.T) {
+	t.Parallel()
+	for _, deny := range []string{"Drop", "Reject"} {
+		t.Run(deny, func(t *testing.T) {
+			t.Parallel()
+			s := newFixture(t, map[string]string{"shop/web": silentIngress}, "--deny", deny)
+			s.linked("shop/web")
+			port := uint16(40000)
+			for _, from := range []string{"lab/probe", "outside"} {
+				s.neverResets(s.host(from))
+				for _, filter := range []string{"0", "2"} {
+					s.must(s.nodes["one"].Sysctl("net/ipv4/conf/all/rp_filter", filter))
+					for _, like := range families {
+						for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+							port++
+							s.wantForgedBeginning(from, protocol, like, port, fmt.Sprintf("rp_filter %s", filter))
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// wantForgedBeginning checks that a host does not reach shop/web from a port to which it
+// has sent a packet in the name of shop/web, and that it reaches shop/db from this port.
+func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like netip.Addr, port uint16, when string) {
+	s.t.Helper()
+	attacker := netip.AddrPortFrom(s.address(from, like), port)
+	victim := netip.AddrPortFrom(s.address("shop/web", like), 7)
+	open := netip.AddrPortFrom(s.address("shop/db", like), 7)
+	server := s.serverAt(s.host("shop/web"), protocol, victim)
+	s.serverAt(s.host("shop/db"), protocol, open)
+
+	before := server.Served()
+	if protocol == flow.TCP {
+		s.forge(from, lab.Segment(victim, attacker, lab.SYN))
+	} else {
+		s.forge(from, lab.Datagram(victim, attacker, []byte("!")))
+	}
+	if got := s.answers(s.host(from), protocol, attacker, victim, silence); got || server.Served() != before {
+		s.t.Errorf("%s: %s reaches the isolated pod by %s over %s after a forged packet", when, from, protocol, familyName(like))
+	}
+	if !s.answers(s.host(from), protocol, attacker, open, limit) {
+		s.t.Errorf("%s: %s does not reach the pod that is not isolated by %s over %s", when, from, protocol, familyName(like))
+	}
+}
+
+// linked waits until the rules validate packets from a pod's addresses.
+func (s *fixture) linked(pod string) {
+	s.t.Helper()
+	for i, set := range []string{"linked4", "linked6"} {
+		address := s.pod(pod).Addresses()[i].String()
+		eventually.True(s.t, pod+" is in "+set, func() bool {
+			return strings.Contains(s.nft("", "list", "set", "inet", "sluice", set), address)
+		})
+	}
+}
+
+// A host cannot use what policies allow to a local pod by sending in the name of this pod:
+// not a single datagram arrives.
+func TestS56bForgedPeers(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"shop/web": onlyProbeByUDP}, "--deny", "Drop")
+	s.linked("lab/probe")
+	for _, like := range families {
+		src := netip.AddrPortFrom(s.address("lab/probe", like), 41000)
+		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
+		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
+		for _, from := range []string{"shop/db", "outside"} {
+			s.forge(from, lab.Datagram(src, dst, []byte("!")))
+			// The datagram of the real peer is behind the forged one.
+			served := server.Served()
+			if !s.answers(s.host("lab/probe"), flow.UDP, src, dst, limit) {
+				t.Errorf("%s: the peer does not reach the pod", familyName(like))
+			}
+			if got := server.Served() - served; got != 1 {
+				t.Errorf("%s: %d datagrams reached the pod, want that of the peer", familyName(like), got)
+			}
+		}
+	}
+}
+
+const onlyProbeByUDP = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 9, protocol: UDP}]}]}`
+
+// A program of the node that keeps the source address of a pod, such as a transparent
+// proxy, reaches the node's own addresses.
+func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"shop/web": silentIngress})
+	s.linked("shop/db")
+	for _, like := range families {
+		dst := netip.AddrPortFrom(s.address("node:one", like), 9)
+		server := s.serverAt(s.host("node:one"), flow.UDP, dst)
+		packet := lab.Datagram(netip.AddrPortFrom(s.address("shop/db", like), 41000), dst, []byte("!"))
+		s.must(s.nodes["one"].SendFrame("lo", make(net.HardwareAddr, 6), packet))
+		eventually.True(t, "the datagram arrives over "+familyName(like), func() bool { return server.Served() == 1 })
+	}
+}
+
+// untracked disables connection tracking for DNS, as NodeLocal DNSCache does for its own
+// address.
+const untracked = `
+table inet untracked {
+	chain prerouting {
+		type filter hook prerouting priority raw;
+		udp dport 53 notrack
+		udp sport 53 notrack
+	}
+	chain output {
+		type filter hook output priority raw;
+		udp dport 53 notrack
+		udp sport 53 notrack
+	}
+}
+`
+
+// Packets without connection tracking are evaluated one by one, and their sources are
+// validated.
+func TestUntrackedPackets(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t, map[string]string{"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress],
+		ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 53, protocol: UDP}]}],
+		egress: [{to: [{ipBlock: {cidr: 192.168.126.1/32}}, {ipBlock: {cidr: "fd00:192:168:126::1/128"}}, {namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`})
+	s.nft(untracked, "-f", "-")
+	s.start()
+	s.linked("lab/probe")
+	s.want(`
+		shop/web  -> node:one UDP 53 allowed
+		shop/db   -> node:one UDP 53 allowed
+		lab/probe -> shop/web UDP 53 allowed
+		shop/db   -> lab/far  UDP 53 allowed
+		lab/far   -> shop/db  UDP 53 allowed
+		shop/db   -> shop/web UDP 53 denied
+		shop/web  -> lab/far  UDP 53 denied
+	`)
+	for _, like := range families {
+		dst := netip.AddrPortFrom(s.address("shop/web", like), 53)
+		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
+		before := server.Served()
+		s.forge("shop/db", lab.Datagram(netip.AddrPortFrom(s.address("lab/probe", like), 41000), dst, []byte("!")))
+		time.Sleep(silence)
+		if server.Served() != before {
+			t.Errorf("a forged datagram over %s reached the pod", familyName(like))
+		}
+	}
+}

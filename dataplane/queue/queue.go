@@ -102,7 +102,7 @@ func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 // start binds one queue and starts its worker.
 func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	w := &worker{pool: p, number: number}
-	s, err := newSocket(w.begin, w.end, func() { w.counters.verdictErrors.Add(1) })
+	s, err := newSocket(w)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,9 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	}
 	nf.Con = netlink.NewConn(s, s.kernel.Port())
 	w.nf, w.socket = nf, s
-	if err := nf.RegisterWithErrorFunc(ctx, w.evaluatePacket, func(err error) int { return w.fail(ctx, err) }); err != nil {
+	// The socket passes packets to the worker, so go-nfqueue receives none.
+	none := func(nfqueue.Attribute) int { return 0 }
+	if err := nf.RegisterWithErrorFunc(ctx, none, func(err error) int { return w.fail(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.bound.Store(true)

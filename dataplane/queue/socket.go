@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -34,23 +35,34 @@ const (
 // kernel sends the acknowledgement before the write returns, so waiting longer is useless.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
-// socket is the mdlayher.Socket under go-nfqueue. It reads up to batchSize
-// packets with one call of recvmmsg. It keeps the messages that are sent, and
-// writes them with one call before the next read. All of this happens on
+// handler handles the packets that a socket reads. The socket calls it from the goroutine
+// that reads.
+type handler interface {
+	// begin is called when the packets of a batch have been read.
+	begin()
+	// handle is called for each message about a packet. Its payload is valid until the
+	// next batch. The handler appends verdicts to socket.unsent.
+	handle(payload []byte)
+	// end is called when the verdicts of the batch have been written.
+	end()
+	// reject is called for each verdict that the kernel rejected, and for each message
+	// that cannot be read.
+	reject()
+}
+
+// socket is the mdlayher.Socket under go-nfqueue. It reads up to batchSize packets with
+// one call of recvmmsg, and passes them to its handler. It writes the verdicts of the
+// handler with one call before the next read. go-nfqueue receives only acknowledgements
+// and errors, so that nothing is allocated for a packet. All of this happens on
 // go-nfqueue's goroutine; only Close and the deadlines are called from others.
 //
-//	ReceiveIter: write the verdicts | end the batch | wait | read packets | begin a batch | yield each packet
-//	Send, for each packet:            append its verdict
+//	Send:        append a configuration message
+//	ReceiveIter: write the messages | yield the acknowledgement, or, if none is expected:
+//	             wait | read packets | begin a batch | handle each packet | write the verdicts | end the batch | wait | ...
 type socket struct {
-	kernel *netlink.Socket
-	raw    syscall.RawConn
-
-	// begin is called when the packets of a batch have been read. end is called when the
-	// verdicts of the batch have been written.
-	begin, end func(packets int)
-	inBatch    bool
-	// rejected is called for each verdict that the kernel rejects.
-	rejected func()
+	kernel  *netlink.Socket
+	raw     syscall.RawConn
+	handler handler
 
 	headers [batchSize]mmsghdr
 	iovecs  [batchSize]unix.Iovec
@@ -64,9 +76,9 @@ type socket struct {
 	// must be acknowledged.
 	awaitsAck   bool
 	ackSequence uint32
-	// pending contains the packets that were received while waiting for an
+	// pending contains the datagrams that were received while waiting for an
 	// acknowledgement.
-	pending []mdlayher.Message
+	pending [][]byte
 
 	// The functions are stored so that a batch allocates no closures.
 	read, write    func(fd uintptr) bool
@@ -87,7 +99,7 @@ type mmsghdr struct {
 }
 
 // newSocket opens a socket in the network namespace of the calling thread.
-func newSocket(begin, end func(packets int), rejected func()) (*socket, error) {
+func newSocket(h handler) (*socket, error) {
 	kernel, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
@@ -96,13 +108,12 @@ func newSocket(begin, end func(packets int), rejected func()) (*socket, error) {
 		return nil, errors.Join(err, kernel.Close())
 	}
 	s := &socket{
-		kernel:   kernel,
-		raw:      kernel.Raw(),
-		begin:    begin,
-		end:      end,
-		rejected: rejected,
-		buffer:   make([]byte, batchSize*messageSize),
-		unbound:  make(chan struct{}),
+		kernel:  kernel,
+		raw:     kernel.Raw(),
+		handler: h,
+		buffer:  make([]byte, batchSize*messageSize),
+		unsent:  make([]byte, 0, batchSize*verdictSize),
+		unbound: make(chan struct{}),
 	}
 	for i := range s.headers {
 		s.iovecs[i].Base = &s.buffer[i*messageSize]
@@ -171,7 +182,7 @@ func (s *socket) Receive() ([]mdlayher.Message, error) {
 	return out, nil
 }
 
-// ReceiveIter implements mdlayher.Socket. Messages are valid until the next read.
+// ReceiveIter implements mdlayher.Socket. It yields one acknowledgement or one error.
 func (s *socket) ReceiveIter() iter.Seq2[mdlayher.Message, error] { return s.receiveMessage }
 
 func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
@@ -179,86 +190,95 @@ func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 		yield(mdlayher.Message{}, err)
 		return
 	}
-	switch {
-	case s.awaitsAck:
+	if s.awaitsAck {
 		s.awaitsAck = false
 		yield(s.acknowledgement())
-	case len(s.pending) > 0:
-		s.yieldPending(yield)
-	default:
-		s.yieldBatch(yield)
-	}
-}
-
-// yieldPending yields the packets that were received while waiting for an acknowledgement.
-// It does not wait for more packets, because no more packets may arrive.
-func (s *socket) yieldPending(yield func(mdlayher.Message, error) bool) {
-	pending := s.pending
-	s.pending = nil
-	s.beginBatch(len(pending))
-	for _, m := range pending {
-		if !yield(m, nil) {
-			return
-		}
-	}
-}
-
-// yieldBatch waits for a packet and yields all packets that have arrived.
-func (s *socket) yieldBatch(yield func(mdlayher.Message, error) bool) {
-	s.err = nil
-	if err := s.raw.Read(s.read); err != nil {
-		yield(mdlayher.Message{}, err)
 		return
 	}
-	if s.err != nil {
-		yield(mdlayher.Message{}, os.NewSyscallError("recvmmsg", s.err))
-		return
-	}
-	s.beginBatch(s.count)
-	for i := range s.count {
-		messages := netlink.ReadMessages(s.datagram(i))
-		for messages.Next() {
-			// go-nfqueue would end the batch at an error, and leave the packets
-			// behind it without a verdict.
-			if messages.Header.Type == unix.NLMSG_ERROR {
-				s.rejected()
-				continue
-			}
-			if !yield(convert(&messages), nil) {
-				return
-			}
-		}
-	}
+	yield(mdlayher.Message{}, s.serve())
 }
 
-func (s *socket) beginBatch(packets int) {
-	s.count = packets
-	s.inBatch = true
-	s.begin(packets)
-}
-
-// flush writes the unsent messages and ends the batch. The kernel carries out the messages
-// before the write returns.
-func (s *socket) flush() error {
-	s.err = nil
-	if len(s.unsent) > 0 {
-		if err := s.raw.Write(s.write); err != nil {
+// serve handles packets until an error occurs, and returns this error.
+func (s *socket) serve() error {
+	// Do not wait before these packets have been handled, because no further packet may
+	// arrive.
+	if err := s.servePending(); err != nil {
+		return err
+	}
+	for {
+		if err := s.raw.Read(s.read); err != nil {
 			return err
 		}
-		s.unsent = s.unsent[:0]
+		if s.err != nil {
+			return os.NewSyscallError("recvmmsg", s.err)
+		}
+		if err := s.serveBatch(); err != nil {
+			return err
+		}
 	}
-	err := s.err
-	if s.inBatch {
-		s.inBatch = false
-		s.end(s.count)
-	}
-	return os.NewSyscallError("write", err)
 }
 
-// quickWrite is the size in bytes of about 16 verdicts. The kernel needs some microseconds
-// for each verdict. A write of at most quickWrite bytes is made without notifying Go's
+// servePending handles the packets that were received while waiting for an
+// acknowledgement.
+func (s *socket) servePending() error {
+	if len(s.pending) == 0 {
+		return nil
+	}
+	pending := s.pending
+	s.pending = nil
+	s.handler.begin()
+	defer s.handler.end()
+	for _, datagram := range pending {
+		s.handle(datagram)
+	}
+	return s.flush()
+}
+
+// serveBatch handles the packets of the last read.
+func (s *socket) serveBatch() error {
+	s.handler.begin()
+	defer s.handler.end()
+	for i := range s.count {
+		s.handle(s.datagram(i))
+	}
+	return s.flush()
+}
+
+func (s *socket) handle(datagram []byte) {
+	messages := netlink.ReadMessages(datagram)
+	for messages.Next() {
+		switch messages.Header.Type {
+		case typePacket:
+			s.handler.handle(messages.Payload)
+		case unix.NLMSG_ERROR:
+			s.handler.reject()
+		}
+	}
+	if messages.Err() != nil {
+		s.handler.reject()
+	}
+}
+
+// flush writes the unsent messages. The kernel carries out the messages before the write
+// returns.
+func (s *socket) flush() error {
+	if len(s.unsent) == 0 {
+		return nil
+	}
+	if err := s.raw.Write(s.write); err != nil {
+		return err
+	}
+	s.unsent = s.unsent[:0]
+	return os.NewSyscallError("write", s.err)
+}
+
+// verdictSize is the size in bytes of a verdict with a mark.
+const verdictSize = 40
+
+// quickWrite is the size in bytes of 16 verdicts. The kernel needs some microseconds for
+// each verdict. A write of at most quickWrite bytes is made without notifying Go's
 // scheduler.
-const quickWrite = 16 * 40
+const quickWrite = 16 * verdictSize
 
 // transmit writes the unsent messages. Normally Go's scheduler is notified before a system
 // call, and wakes a thread that takes over if the call blocks. If packets arrive one by
@@ -308,7 +328,7 @@ func convert(m *netlink.Messages) mdlayher.Message {
 		Flags:    mdlayher.HeaderFlags(m.Header.Flags),
 		Sequence: m.Header.Sequence,
 		PID:      m.Header.Port,
-	}, Data: m.Payload}
+	}, Data: bytes.Clone(m.Payload)}
 }
 
 // acknowledgement returns the kernel's reply to the message that was just written. Packets
@@ -337,15 +357,15 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 func (s *socket) findAck() (ack mdlayher.Message, found bool) {
 	for i := range s.count {
 		messages := netlink.ReadMessages(s.datagram(i))
+		packets := false
 		for messages.Next() {
-			m := convert(&messages)
-			m.Data = append([]byte(nil), m.Data...)
-			switch {
-			case m.Header.Type == mdlayher.Error && m.Header.Sequence == s.ackSequence:
-				ack, found = m, true
-			case m.Header.Type != mdlayher.Error:
-				s.pending = append(s.pending, m)
+			if messages.Header.Type == unix.NLMSG_ERROR && messages.Header.Sequence == s.ackSequence {
+				ack, found = convert(&messages), true
 			}
+			packets = packets || messages.Header.Type == typePacket
+		}
+		if packets {
+			s.pending = append(s.pending, bytes.Clone(s.datagram(i)))
 		}
 	}
 	return ack, found

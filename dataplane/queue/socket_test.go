@@ -1,28 +1,45 @@
 package queue
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"time"
 
-	"github.com/mdlayher/netlink"
+	mdlayher "github.com/mdlayher/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
+
+// recorder is a handler that records the packets of each batch.
+type recorder struct {
+	begun, ended int
+	payloads     []string
+}
+
+func (r *recorder) begin()                { r.begun++ }
+func (r *recorder) handle(payload []byte) { r.payloads = append(r.payloads, string(payload)) }
+func (r *recorder) end()                  { r.ended++ }
+func (r *recorder) reject()               {}
 
 // A packet that is received before an acknowledgement must be delivered at once, because
 // no further packet may arrive.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
-	begun := false
-	s, err := newSocket(func(int) { begun = true }, func(int) {}, func() {})
+	r := &recorder{}
+	s, err := newSocket(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := s.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	s.pending = []netlink.Message{{Header: netlink.Header{Type: 3 << 8}}}
-	begin := time.Now()
-	got, err := netlink.NewConn(s, s.kernel.Port()).Receive()
-	if err != nil || len(got) != 1 || !begun {
-		t.Errorf("after %s: %d packets, in a batch: %v, error: %v; want one packet in a batch", time.Since(begin), len(got), begun, err)
+	s.pending = [][]byte{netlink.End(append(netlink.Begin(nil, netlink.Header{Type: typePacket}), "packet"...), 0)}
+	_, err = mdlayher.NewConn(s, s.kernel.Port()).Receive()
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v, want %v", err, os.ErrDeadlineExceeded)
+	}
+	if len(r.payloads) != 1 || r.begun != 1 || r.ended != 1 {
+		t.Errorf("%d packets in %d batches of which %d ended, want one packet in a batch", len(r.payloads), r.begun, r.ended)
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/queue"
@@ -319,5 +322,63 @@ func TestOpenWithAQueueThatIsTaken(t *testing.T) {
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Packets cost no allocation in the whole process, which includes go-nfqueue and the
+// runtime.
+func TestNoAllocationsForRealPackets(t *testing.T) {
+	const packets = 20_000
+	s := newFixture(t, denyAll())
+	conn := s.sender(9)
+	send := func(n int) {
+		before := s.stats().Packets
+		data := make([]byte, 4)
+		for i := range n {
+			if _, err := conn.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			// Do not fill the queue. Let some packets arrive one by one.
+			if i%64 == 0 {
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+		eventually.True(t, "every packet has its verdict", func() bool { return s.stats().Packets == before+uint64(n) })
+	}
+	send(1000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	send(packets)
+	runtime.ReadMemStats(&after)
+	// The test itself allocates when it reads the statistics.
+	allocations := float64(after.Mallocs-before.Mallocs) / packets
+	t.Logf("%.4f allocations per packet", allocations)
+	if allocations > 0.01 {
+		t.Errorf("%.4f allocations per packet, want none", allocations)
+	}
+	if st := s.stats(); st.VerdictErrors != 0 || st.Denied != st.Packets {
+		t.Errorf("%+v, want every packet denied", st)
+	}
+}
+
+// A large datagram that the kernel has not segmented yet is one packet with one verdict.
+func TestLargePacketsAreNotSegmented(t *testing.T) {
+	s := newFixture(t, denyAll())
+	conn := s.sender(9)
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, 1000) })
+	if err := errors.Join(err, set); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(make([]byte, 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "the packet has its verdict", func() bool { return s.stats().Denied > 0 })
+	if st := s.stats(); st.Packets != 1 || st.Denied != 1 || st.VerdictErrors != 0 {
+		t.Errorf("%+v, want one packet denied", st)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/florianl/go-nfqueue/v2"
+	"golang.org/x/sys/cpu"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/packet"
@@ -14,9 +15,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// worker serves one queue. All of its methods except close run on go-nfqueue's
-// goroutine.
+// worker serves one queue. It is the handler of its socket. All of its methods except
+// close run on go-nfqueue's goroutine.
 type worker struct {
+	// The padding at both ends keeps two workers in different cache lines, so that no
+	// worker waits for a line that another worker has just written.
+	_      cpu.CacheLinePad
 	pool   *Pool
 	number uint16
 	nf     *nfqueue.Nfqueue
@@ -36,11 +40,15 @@ type worker struct {
 	// began. timeLookup is set until one lookup of the batch has been measured.
 	timed, timeLookup bool
 	begun             time.Time
+	// packets is the number of packets in the current batch.
+	packets uint64
 
 	counters counters
+	_        cpu.CacheLinePad
 }
 
-func (w *worker) begin(int) {
+// begin implements handler.
+func (w *worker) begin() {
 	if w.pool.evaluator.Load() == nil {
 		<-w.pool.ready
 	}
@@ -56,32 +64,34 @@ func (w *worker) begin(int) {
 	}
 }
 
-func (w *worker) end(packets int) {
+// end implements handler.
+func (w *worker) end() {
 	if w.timed {
 		w.timed, w.timeLookup = false, false
 		w.counters.batchTimes.observe(time.Since(w.begun))
 	}
 	w.counters.batches.Add(1)
-	w.counters.packets.Add(uint64(packets))
+	w.counters.packets.Add(w.packets)
+	w.packets = 0
 	w.evaluator = nil
 	w.batch.Unlock()
 }
 
-// evaluatePacket sends the verdict for one packet. It always returns 0, because any other
-// return value ends the worker.
-func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
-	if a.PacketID == nil {
+// reject implements handler.
+func (w *worker) reject() { w.counters.verdictErrors.Add(1) }
+
+// handle implements handler. It appends the verdict for one packet.
+func (w *worker) handle(payload []byte) {
+	w.packets++
+	q, identified := parseQueued(payload)
+	if !identified {
 		w.counters.verdictErrors.Add(1)
-		return 0
+		return
 	}
 	if w.evaluator == nil {
-		return 0
+		return
 	}
-	var data []byte
-	if a.Payload != nil {
-		data = *a.Payload
-	}
-	p, fault := w.decoder.Decode(data)
+	p, fault := w.decoder.Decode(q.content)
 	if fault != packet.None {
 		// Drop the packet without a mark, because an unreadable packet does not prove that
 		// it belongs to its connection.
@@ -89,17 +99,13 @@ func (w *worker) evaluatePacket(a nfqueue.Attribute) int {
 		if w.interest != nothing {
 			w.publish(&record{verdict: report.Unreadable, fault: fault})
 		}
-		w.send(*a.PacketID, nfqueue.NfDrop)
-		return 0
+		w.socket.unsent = appendVerdict(w.socket.unsent, w.number, q.id, verdictDrop)
+		return
 	}
-	// If the packet mark is 0, the kernel sends no mark. A verdict replaces the whole
-	// mark, so it must include the unchanged bits of other programs.
-	var mark uint32
-	if a.Mark != nil {
-		mark = *a.Mark
-	}
-	w.send(*a.PacketID, nfqueue.NfAccept, nfqueue.WithMark(w.pool.config.Marks.Set(mark, w.evaluate(p))))
-	return 0
+	// A verdict replaces the whole mark, so it must include the unchanged bits of other
+	// programs.
+	mark := w.pool.config.Marks.Set(q.mark, w.evaluate(p))
+	w.socket.unsent = appendMarkedVerdict(w.socket.unsent, w.number, q.id, verdictAccept, mark)
 }
 
 // evaluate returns the value of Sluice's bits in the packet mark.
@@ -147,14 +153,6 @@ func (w *worker) lookup(f flow.Flow) rule.Decision {
 func (w *worker) publish(r *record) {
 	r.at, r.evaluator = time.Now(), w.evaluator
 	w.pool.config.Events.publish(r)
-}
-
-// send appends a verdict to the messages that the socket writes at the end of the
-// batch. The kernel reports a rejected verdict with a later read.
-func (w *worker) send(id uint32, verdict int, options ...nfqueue.VerdictOption) {
-	if err := w.nf.SetVerdictWithOption(id, verdict, options...); err != nil {
-		w.counters.verdictErrors.Add(1)
-	}
 }
 
 // fail reports an error from reading packets or writing verdicts, unless the pool is

@@ -5,12 +5,15 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/florianl/go-nfqueue/v2"
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/netlink"
+	mdlayher "github.com/mdlayher/netlink"
+	"golang.org/x/sys/cpu"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -40,18 +43,11 @@ func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	p.release()
 	p.evaluator.Store(&evaluator)
 	w := &worker{pool: p}
-	if w.socket, err = newSocket(w.begin, w.end, func() {}); err != nil {
+	if w.socket, err = newSocket(w); err != nil {
 		t.Fatal(err)
 	}
-	if w.nf, err = nfqueue.Open(&nfqueue.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.nf.Con.Close(); err != nil {
-		t.Fatal(err)
-	}
-	w.nf.Con = netlink.NewConn(w.socket, w.socket.kernel.Port())
 	t.Cleanup(func() {
-		if err := w.nf.Con.Close(); err != nil {
+		if err := w.socket.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -83,10 +79,6 @@ func unreachable4(last byte) []byte {
 const (
 	syn = 2
 	ack = 16
-
-	// Attribute types of linux/netfilter/nfnetlink_queue.h.
-	attributeVerdict = 2 // NFQA_VERDICT_HDR
-	attributeMark    = 3 // NFQA_MARK
 )
 
 // sent is a verdict in a message to the kernel.
@@ -102,7 +94,7 @@ func take(t *testing.T, s *socket) []sent {
 	for rest := s.unsent; len(rest) > 0; {
 		length := int(binary.NativeEndian.Uint32(rest))
 		// Skip struct nlmsghdr and struct nfgenmsg, which come before the attributes.
-		attributes, err := netlink.NewAttributeDecoder(rest[16+4 : length])
+		attributes, err := mdlayher.NewAttributeDecoder(rest[16+4 : length])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,10 +102,10 @@ func take(t *testing.T, s *socket) []sent {
 		var v sent
 		for attributes.Next() {
 			switch attributes.Type() {
-			case attributeVerdict:
+			case attributeVerdictHeader:
 				v.Verdict = binary.BigEndian.Uint32(attributes.Bytes())
 				v.ID = binary.BigEndian.Uint32(attributes.Bytes()[4:])
-			case attributeMark:
+			case attributePacketMark:
 				v.Mark, v.Marked = attributes.Uint32(), true
 			}
 		}
@@ -149,11 +141,9 @@ func TestVerdictKeepsTheMarkBitsOfOtherPrograms(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w.begin(1)
-			if w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &test.data, Mark: test.mark}) != 0 {
-				t.Error("evaluatePacket ended the worker")
-			}
-			w.end(1)
+			w.begin()
+			w.handle(describe(7, test.mark, test.data))
+			w.end()
 			if diff := cmp.Diff([]sent{test.want}, take(t, w.socket)); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
@@ -169,11 +159,11 @@ func reply(b []byte) []byte {
 
 func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	w := newWorker(t, toPort(80), nil)
-	w.begin(3)
-	w.evaluatePacket(nfqueue.Attribute{})
-	w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7))})
-	w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(8)), Payload: &[]byte{}})
-	w.end(3)
+	w.begin()
+	w.handle(netfilterHeader)
+	w.handle(describe(7, nil, nil))
+	w.handle(netlink.AppendAttribute(describe(8, nil, nil), attributePayload, nil))
+	w.end()
 	want := []sent{{ID: 7, Verdict: nfqueue.NfDrop}, {ID: 8, Verdict: nfqueue.NfDrop}}
 	if diff := cmp.Diff(want, take(t, w.socket)); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
@@ -183,27 +173,19 @@ func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	}
 }
 
-// The worker allocates no memory per packet, with or without a subscriber. The test does
-// not run go-nfqueue, so allocations by go-nfqueue are not counted.
+// The worker allocates no memory per packet, from the message that it has read until the
+// message that it writes, with or without a subscriber.
 func TestNoAllocations(t *testing.T) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		events := NewEvents()
 		events.wanted.Store(interest)
 		w := newWorker(t, toPort(80), events)
-		packets := [][]byte{tcp4(80, syn), tcp4(81, syn), tcp4(81, ack), tcp4(80, syn)[:30]}
-		verdict := netlink.Message{Data: make([]byte, 40)}
+		receive := recorded(w.socket, tcp4(80, syn), tcp4(81, syn), tcp4(81, ack), tcp4(80, syn)[:30])
 		n := testing.AllocsPerRun(1000, func() {
-			w.begin(len(packets))
-			for _, data := range packets {
-				p, fault := w.decoder.Decode(data)
-				if fault == packet.None {
-					w.evaluate(p)
-				}
-				if err := w.socket.Send(verdict); err != nil {
-					t.Fatal(err)
-				}
+			receive()
+			if sent := len(w.socket.unsent); sent != 4*verdictSize-8 {
+				t.Fatalf("verdicts of %d bytes, want 3 with a mark and 1 without", sent)
 			}
-			w.end(len(packets))
 			w.socket.unsent = w.socket.unsent[:0]
 		})
 		if n != 0 {
@@ -212,22 +194,46 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+// recorded returns a function that handles a batch as if the kernel had sent the packets.
+func recorded(s *socket, packets ...[]byte) func() {
+	for i, data := range packets {
+		m := netlink.Begin(nil, netlink.Header{Type: typePacket})
+		m = netlink.End(append(m, describe(uint32(i), nil, data)...), 0)
+		s.headers[i].length = uint32(copy(s.buffer[i*messageSize:], m))
+	}
+	return func() {
+		s.handler.begin()
+		for i := range packets {
+			s.handle(s.datagram(i))
+		}
+		s.handler.end()
+	}
+}
+
+// Two workers share no cache line, even if they are neighbors in memory.
+func TestWorkersShareNoCacheLine(t *testing.T) {
+	const line = unsafe.Sizeof(cpu.CacheLinePad{})
+	var workers [2]worker
+	first, second := &workers[0], &workers[1]
+	end := uintptr(unsafe.Pointer(&first.counters)) + unsafe.Sizeof(first.counters)
+	if begin := uintptr(unsafe.Pointer(&second.pool)); begin < end+line {
+		t.Errorf("%d bytes between two workers, want at least %d", begin-end, line)
+	}
+}
+
 // BenchmarkPacket measures the work of a worker for one packet in a batch of one. The
-// measurement does not include go-nfqueue and the kernel.
+// measurement does not include the kernel.
 func BenchmarkPacket(b *testing.B) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		b.Run(name, func(b *testing.B) {
 			events := NewEvents()
 			events.wanted.Store(interest)
 			w := newWorker(b, toPort(80), events)
-			data := tcp4(80, syn)
+			receive := recorded(w.socket, tcp4(80, syn))
 			b.ReportAllocs()
 			for b.Loop() {
-				w.begin(1)
-				if p, fault := w.decoder.Decode(data); fault == packet.None {
-					w.evaluate(p)
-				}
-				w.end(1)
+				receive()
+				w.socket.unsent = w.socket.unsent[:0]
 			}
 		})
 	}
@@ -260,11 +266,11 @@ func TestEvents(t *testing.T) {
 	w := newWorker(t, evaluator, events)
 	w.pool.workers = []*worker{w}
 	receive := func(packets ...[]byte) {
-		w.begin(len(packets))
+		w.begin()
 		for _, data := range packets {
-			w.evaluatePacket(nfqueue.Attribute{PacketID: new(uint32(7)), Payload: &data})
+			w.handle(describe(7, nil, data))
 		}
-		w.end(len(packets))
+		w.end()
 		w.socket.unsent = w.socket.unsent[:0]
 	}
 	receive(tcp4(80, syn))

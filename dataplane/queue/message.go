@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/internal/netlink"
+)
+
+// Types of messages: the subsystem and a constant of linux/netfilter/nfnetlink_queue.h.
+const (
+	typePacket  = unix.NFNL_SUBSYS_QUEUE<<8 | 0 // NFQNL_MSG_PACKET
+	typeVerdict = unix.NFNL_SUBSYS_QUEUE<<8 | 1 // NFQNL_MSG_VERDICT
+)
+
+// Types of attributes: enum nfqnl_attr_type of linux/netfilter/nfnetlink_queue.h.
+const (
+	attributePacketHeader  = 1  // NFQA_PACKET_HDR
+	attributeVerdictHeader = 2  // NFQA_VERDICT_HDR
+	attributePacketMark    = 3  // NFQA_MARK
+	attributeInInterface   = 5  // NFQA_IFINDEX_INDEV
+	attributeOutInterface  = 6  // NFQA_IFINDEX_OUTDEV
+	attributePayload       = 10 // NFQA_PAYLOAD
+)
+
+// Verdicts of linux/netfilter.h.
+const (
+	verdictDrop   = 0 // NF_DROP
+	verdictAccept = 1 // NF_ACCEPT
+)
+
+// queued is a packet that waits in a queue for its verdict. The kernel describes it in
+// nfqnl_build_packet_message of net/netfilter/nfnetlink_queue.c.
+type queued struct {
+	// id identifies the packet in its queue.
+	id uint32
+	// hook is the hook at which the packet was queued: one of unix.NF_INET_*.
+	hook uint8
+	// mark is the packet mark. The kernel omits a mark of 0.
+	mark uint32
+	// inInterface and outInterface are interface indexes. The kernel omits the interface
+	// that a hook does not have. For example, outInterface is 0 at hook input.
+	inInterface, outInterface uint32
+	// content is the packet, beginning with its IP header and truncated to copyRange bytes.
+	// It points into the buffer of the message.
+	content []byte
+}
+
+// parseQueued reads the payload of a message of type typePacket. It reports whether the
+// payload contains the ID of the packet, without which no verdict is possible.
+//
+// If the attributes are malformed, parseQueued returns what precedes the malformed
+// attribute, but no content. The packet is then dropped as unreadable. Otherwise the
+// packet would remain in the queue without a verdict.
+func parseQueued(payload []byte) (q queued, identified bool) {
+	if len(payload) < netlink.NetfilterHeaderSize {
+		return queued{}, false
+	}
+	attributes := netlink.ReadAttributes(payload[netlink.NetfilterHeaderSize:])
+	for attributes.Next() {
+		switch attributes.Type {
+		case attributePacketHeader:
+			// struct nfqnl_msg_packet_hdr: the ID, the EtherType (2 bytes) and the hook.
+			if len(attributes.Value) < 7 {
+				attributes.Fail(netlink.ErrMalformed)
+				break
+			}
+			q.id, q.hook, identified = binary.BigEndian.Uint32(attributes.Value), attributes.Value[6], true
+		case attributePacketMark:
+			q.mark = attributes.Uint32()
+		case attributeInInterface:
+			q.inInterface = attributes.Uint32()
+		case attributeOutInterface:
+			q.outInterface = attributes.Uint32()
+		case attributePayload:
+			q.content = attributes.Value
+		}
+	}
+	if attributes.Err() != nil {
+		q.content = nil
+	}
+	return q, identified
+}
+
+// appendVerdict appends to b a message with the verdict for a packet in a queue. The
+// packet keeps its mark.
+func appendVerdict(b []byte, queue uint16, id, verdict uint32) []byte {
+	begin := len(b)
+	return netlink.End(appendVerdictHeader(b, queue, id, verdict), begin)
+}
+
+// appendMarkedVerdict is appendVerdict with a new packet mark, which replaces the whole
+// mark of the packet.
+func appendMarkedVerdict(b []byte, queue uint16, id, verdict, mark uint32) []byte {
+	begin := len(b)
+	b = appendVerdictHeader(b, queue, id, verdict)
+	return netlink.End(netlink.AppendUint32(b, attributePacketMark, mark), begin)
+}
+
+func appendVerdictHeader(b []byte, queue uint16, id, verdict uint32) []byte {
+	b = netlink.Begin(b, netlink.Header{Type: typeVerdict, Flags: unix.NLM_F_REQUEST})
+	// struct nfgenmsg: its resource ID is the number of the queue.
+	b = append(b, unix.AF_UNSPEC, unix.NFNETLINK_V0, byte(queue>>8), byte(queue))
+	// struct nfqnl_msg_verdict_hdr: the verdict and the ID.
+	var header [8]byte
+	binary.BigEndian.PutUint32(header[:], verdict)
+	binary.BigEndian.PutUint32(header[4:], id)
+	return netlink.AppendAttribute(b, attributeVerdictHeader, header[:])
+}

@@ -1,7 +1,7 @@
-// Package queue evaluates the packets that the kernel queues (NFQUEUE). A pool has
-// one worker for each queue. A worker reads packets in batches with go-nfqueue,
-// evaluates them with a rule.Evaluator, and returns the verdicts to the kernel in
-// two bits of the packet mark.
+// Package queue evaluates the packets that the kernel queues (NFQUEUE). A pool has one
+// worker for each queue. A worker reads packets in batches, evaluates them with a
+// rule.Evaluator, and returns the verdicts to the kernel in two bits of the packet mark.
+// go-nfqueue binds, configures and unbinds the queues.
 //
 // No packet can stall or end a worker. Packets that cannot be decoded are dropped
 // and counted.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
 	"github.com/sluicenet/sluice/test/lab"
@@ -24,22 +23,16 @@ func TestMain(m *testing.M) {
 	if name == "" {
 		os.Exit(m.Run())
 	}
-	if name == profiledWorker {
-		// Set the rate before the process allocates memory, so that every allocation is
-		// recorded.
-		runtime.MemProfileRate = 1
-	}
 	roles := map[string]role{
-		worker:         serveRole(serveTree),
-		profiledWorker: serveRole(serveTree),
-		bareLoop:       serveRole(serveBare),
-		plainLoop:      serveRole(servePlain),
-		"send":         sendRole,
-		"accept":       acceptRole,
-		"connect":      connectRole,
-		"sink":         sinkRole,
-		"source":       sourceRole,
-		"engine":       engineRole,
+		worker:    serveRole(serveTree),
+		bareLoop:  serveRole(serveBare),
+		plainLoop: serveRole(servePlain),
+		"send":    sendRole,
+		"accept":  acceptRole,
+		"connect": connectRole,
+		"sink":    sinkRole,
+		"source":  sourceRole,
+		"engine":  engineRole,
 	}
 	if err := roles[name](json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)); err != nil && !errors.Is(err, io.EOF) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

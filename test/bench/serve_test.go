@@ -25,8 +25,6 @@ import (
 const (
 	// worker runs a worker of dataplane/queue with a compiled tree.
 	worker = "worker"
-	// profiledWorker runs a worker and records all its allocations.
-	profiledWorker = "profiled-worker"
 	// bareLoop makes the same system calls as a worker and accepts every packet. It
 	// does not read the packets and allocates no memory.
 	bareLoop = "bare-loop"
@@ -53,11 +51,8 @@ type usage struct {
 	Verdicts uint64
 	// CPU is the sum of the user time and the system time of all threads.
 	CPU time.Duration
-	// Allocations is the number of allocations that the Go runtime has counted.
+	// Allocations is the number of allocations in the whole process.
 	Allocations uint64
-	// AllocatedBy contains the number of allocations by the module that made them. It
-	// is set only by profiledWorker.
-	AllocatedBy map[string]int64
 }
 
 // serveRole returns a role that replies to every request with the usage since the
@@ -88,9 +83,6 @@ func used(verdicts uint64) usage {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	u.Allocations = memory.Mallocs
-	if runtime.MemProfileRate == 1 {
-		u.AllocatedBy = allocatedBy()
-	}
 	return u
 }
 

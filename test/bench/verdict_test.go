@@ -22,17 +22,16 @@ func BenchmarkVerdict(b *testing.B) {
 	}
 	s.swallow(s.lab.Outside)
 	v := &verdicts{fixture: s, sender: start(b, client.Host, "send", sendConfig{Flows: s.allowedUDP()})}
-	for i, name := range []string{worker, bareLoop, plainLoop, profiledWorker} {
+	for i, name := range []string{worker, bareLoop, plainLoop} {
 		queue := uint16(100 + i)
 		v.servers = append(v.servers, server{name, queue, start(b, s.node.Host, name, serveConfig{queue, s.state, s.config.Marks.Mask})})
 	}
-	own := v.ownAllocations()
 	for _, load := range []load{
 		{"new-flows=20000/s", sendRequest{Count: choose(10000, 2000), PerSecond: 20000, Random: true}, choose(20, 1)},
 		{"new-flows=20000/s-evenly", sendRequest{Count: choose(10000, 2000), PerSecond: 20000}, choose(20, 1)},
 		{"saturated", sendRequest{Count: choose(60000, 10000)}, choose(15, 1)},
 	} {
-		b.Run(load.name, func(b *testing.B) { v.measure(b, load, own) })
+		b.Run(load.name, func(b *testing.B) { v.measure(b, load) })
 	}
 }
 
@@ -87,32 +86,14 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 	if after.Verdicts <= before.Verdicts {
 		v.b.Fatalf("%s returned no verdicts", s.name)
 	}
-	for who := range after.AllocatedBy {
-		after.AllocatedBy[who] -= before.AllocatedBy[who]
-	}
 	return usage{
 		Verdicts:    after.Verdicts - before.Verdicts,
 		CPU:         after.CPU - before.CPU,
 		Allocations: after.Allocations - before.Allocations,
-		AllocatedBy: after.AllocatedBy,
 	}
 }
 
-// ownAllocations returns the number of allocations per packet of a worker, by
-// module.
-func (v *verdicts) ownAllocations() map[string]float64 {
-	v.b.Helper()
-	profiled := v.servers[len(v.servers)-1]
-	v.run(profiled, sendRequest{Count: 20000})
-	u := v.run(profiled, sendRequest{Count: 20000})
-	out := map[string]float64{}
-	for who, n := range u.AllocatedBy {
-		out[who] = float64(n) / float64(u.Verdicts)
-	}
-	return out
-}
-
-func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
+func (v *verdicts) measure(b *testing.B, l load) {
 	cost, allocations := map[string][]float64{}, map[string][]float64{}
 	// Discard the first round, which warms up caches.
 	for round := range l.rounds + 1 {
@@ -128,15 +109,12 @@ func (v *verdicts) measure(b *testing.B, l load, own map[string]float64) {
 		}
 	}
 	for _, name := range []string{worker, bareLoop, plainLoop} {
-		figures := map[string]float64{
+		report(b, name, map[string]float64{
 			"cpu-ns/op":    median(cost[name]),
-			"allocs/op":    median(allocations[name]),
 			"x-bare-loop":  medianRatio(cost[name], cost[bareLoop]),
 			"x-plain-loop": medianRatio(cost[name], cost[plainLoop]),
-		}
-		if name == worker {
-			figures["own-allocs/op"] = math.Round(100*own[ours]) / 100
-		}
-		report(b, name, figures)
+			// Reading the counters allocates a few times per round.
+			"allocations/op": math.Round(100*median(allocations[name])) / 100,
+		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 type kept struct {
 	*exec.Cmd
 	// hints contains the commands that the demo printed, by purpose, such as
-	// "status".
+	// "show the status".
 	hints map[string]string
 	out   io.Reader
 }
@@ -45,7 +45,7 @@ func keep(t *testing.T) *kept {
 func (k *kept) read() {
 	lines, hints := bufio.NewScanner(k.out), false
 	for k.hints[keeping] == "" && lines.Scan() {
-		hints = hints || strings.HasPrefix(lines.Text(), "Everything runs on")
+		hints = hints || strings.HasPrefix(lines.Text(), "Everything keeps running")
 		what, command, found := strings.Cut(strings.TrimSpace(lines.Text()), "  ")
 		if hints && found {
 			k.hints[what] = strings.TrimSpace(command)
@@ -84,10 +84,10 @@ func (k *kept) shell(t *testing.T, what, more string) string {
 func TestTheHintsOfKeepWork(t *testing.T) {
 	k := keep(t)
 	defer k.stop(t)
-	if rules := k.shell(t, "the rules", ""); !strings.Contains(rules, "table inet sluice {") {
+	if rules := k.shell(t, "show the rules", ""); !strings.Contains(rules, "table inet sluice {") {
 		t.Errorf("the rules:\n%s", rules)
 	}
-	if status := k.shell(t, "status", ""); !strings.Contains(status, "generation 3") {
+	if status := k.shell(t, "show the status", ""); !strings.Contains(status, "generation 3") {
 		t.Errorf("status:\n%s", status)
 	}
 	_, inodes := holdings(t, k.Process.Pid)
@@ -102,15 +102,15 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 		t.Errorf("%d namespaces can be entered, want %d", len(entered), want)
 	}
 	denied := k.denial(t, func() {
-		if got := k.shell(t, "one that does not", ""); got != "does not\n" {
-			t.Errorf("one that does not: %s", got)
+		if got := k.shell(t, "a denied connection", ""); got != "not connected\n" {
+			t.Errorf("a denied connection: %s", got)
 		}
 	})
 	if !strings.Contains(denied, "no rule of default/test-network-policy allows it") {
 		t.Errorf("denied flows: %s", denied)
 	}
-	if got := k.shell(t, "a connection that opens", ""); got != "opens\n" {
-		t.Errorf("a connection that opens: %s", got)
+	if got := k.shell(t, "an allowed connection", ""); got != "connected\n" {
+		t.Errorf("an allowed connection: %s", got)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 // connection, and returns the first line that `sluice flows` writes.
 func (k *kept) denial(t *testing.T, deny func()) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["denied flows"]+" -c 1")
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["show denied flows"]+" -c 1")
 	listening, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func (k *kept) denial(t *testing.T, deny func()) string {
 func TestPoliciesCanBeChangedDuringKeep(t *testing.T) {
 	k := keep(t)
 	defer k.stop(t)
-	path := k.hints["the policies: edit"]
+	path := k.hints["edit the policies in"]
 	set, err := manifest.Read([]string{path}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -164,10 +164,10 @@ func TestPoliciesCanBeChangedDuringKeep(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Join(left, "---\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := k.shell(t, "and enforce", ""); !strings.Contains(out, "0 of 4 pods isolated") {
+	if out := k.shell(t, "enforce the edited file", ""); !strings.Contains(out, "0 of 4 pods isolated") {
 		t.Errorf("output of compile: %s", out)
 	}
-	eventually.True(t, "no pod is isolated", func() bool { return k.shell(t, "one that does not", "") == "opens\n" })
+	eventually.True(t, "no pod is isolated", func() bool { return k.shell(t, "a denied connection", "") == "connected\n" })
 }
 
 func TestKeepWritesJSONBeforeItWaits(t *testing.T) {
@@ -188,7 +188,7 @@ func TestKeepWritesJSONBeforeItWaits(t *testing.T) {
 		t.Errorf("report: agree %v, %v", r.Agree, err)
 	}
 	k.read()
-	if k.hints["the rules"] == "" {
+	if k.hints["show the rules"] == "" {
 		t.Errorf("hints on standard error: %v", k.hints)
 	}
 }

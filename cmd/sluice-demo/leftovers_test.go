@@ -22,22 +22,22 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stopTime is the maximum time that the demo may take to stop after a signal.
+// stopTime is the time within which the demo must stop after a signal.
 const stopTime = 5 * time.Second
 
 // A test stops the demo when one of these texts appears in its output.
 const (
 	started = "started the dataplane"
 	holding = "that stay open"
-	keeping = "a dataplane that dies"
+	keeping = "kill the dataplane"
 )
 
 // brief contains the arguments for a short run of the demo.
 var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-network-policy.yaml", "--port", "6379", "--port", "6379/UDP", "--timeout", "300ms"}
 
-// The test stops the demo at various times and checks that no process, network
-// namespace or file is left. At each of these times, the dataplane is running and
-// all network namespaces exist.
+// The test stops the demo at various points and checks that no process, network
+// namespace or file is left. At each of these points, the dataplane is running and all
+// network namespaces exist.
 func TestNothingIsLeft(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal syscall.Signal // 0 means that the test sends no signal.

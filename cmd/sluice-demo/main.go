@@ -53,15 +53,16 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sluice-demo [-f FILE]...",
 		Short: "Enforces policies on real connections between network namespaces",
-		Long: `Sluice-demo makes a node and pods out of network namespaces and starts the real
-dataplane in that node. It opens real connections from every end to every other
-end, and prints the results next to the verdicts of the policies, with the
-reasons. Then it changes the policies and tries again. It needs Linux and root,
-and leaves nothing behind. With --keep it leaves everything running until Ctrl-C
-and prints commands to look around.
+		Long: `Sluice-demo creates network namespaces for a node and its pods, and starts the
+real dataplane on the node. It opens real connections between the pods, the node
+and addresses outside the node, and prints the results next to the verdicts of
+the policies, with the reasons. Then it changes the policies and opens the
+connections again. It needs Linux and root, and leaves nothing behind. With
+--keep, it keeps everything running until Ctrl-C and prints commands with which
+you can look around.
 
-Without -f it uses the example of the Kubernetes NetworkPolicy page. Exit code 0
-means that the results agree with the policies on every connection.`,
+Without -f, it uses the example of the Kubernetes NetworkPolicy page. The exit
+code is 0 if the results of all connections agree with the policies.`,
 		Example: `  sudo sluice-demo
   sudo sluice-demo -f manifests/ --port 443 --port 53/UDP --port ping
   sudo sluice-demo --keep
@@ -72,11 +73,11 @@ means that the results agree with the policies on every connection.`,
 		SilenceErrors: true,
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file`, directory (and below) or - for standard input; repeatable")
-	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all named)")
+	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all that the manifests specify)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", f.timeout, "`time` without a reply after which a connection counts as denied")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "`format`: text or json")
 	cmd.Flags().StringVar(&f.sluice, "sluice", "", "`path` of sluice (default next to sluice-demo)")
-	cmd.Flags().BoolVar(&f.keep, "keep", false, "leave everything running until Ctrl-C, for a look around")
+	cmd.Flags().BoolVar(&f.keep, "keep", false, "keep everything running until Ctrl-C, so that you can look around")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongInput(err) })
 	return cmd
 }
@@ -89,7 +90,7 @@ func run(cmd *cobra.Command, f *flags) error {
 	report, err := demo.Run(cmd.Context(), *o)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted; nothing is left of it")
+		return errors.New("interrupted; everything that the demo created is removed")
 	case err != nil:
 		return err
 	case !report.Agree:
@@ -215,10 +216,9 @@ type inputError struct{ error }
 
 func wrongInput(err error) error { return inputError{err} }
 
-// errDiffers means that the result of at least one connection contradicts the
-// policies. The error contains no details because the output already lists these
-// connections.
-var errDiffers = errors.New("wire and policies differ")
+// errDiffers means that the result of at least one connection contradicts the policies.
+// The error contains no details because the output already lists each such connection.
+var errDiffers = errors.New("results and policies differ")
 
 // exitCode writes the message of an error to stderr and returns the exit code for
 // the error.

@@ -92,8 +92,10 @@ func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string)
 func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		rules string
-		// wrong contains the open connections whose result must differ, such as
-		// "TCP Deny": the protocol and the verdict of the new policies.
+		// wrong contains the open connections whose results must contradict the
+		// policies. Each is described by its protocol and the verdict of the new
+		// policies, such as "TCP Deny". names is the text on the page about these
+		// connections.
 		wrong []string
 		names string
 	}{
@@ -109,19 +111,19 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 		"cut though allowed": {
 			rules: "meta l4proto udp ct original packets > 150 drop",
 			wrong: []string{"UDP Allow"},
-			names: "verdict Allow, result: silent after",
+			names: "verdict Allow, result: last data after",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, page := runWithOtherRules(t, test.rules)
 			if r.Agree {
-				t.Error("wire and policies agree")
+				t.Error("results and policies agree")
 			}
 			round := r.Rounds[2]
-			// More connections than those in wrong may differ, because the
-			// additional rules can also keep connections of the previous round
-			// alive. A new connection continues such an old one by chance if it has
-			// the same source port or is a ping.
+			// The additional rules can also keep connections of the previous round
+			// alive. If a new connection happens to have the source port of such an old
+			// connection, or is a ping, it continues the old one. So other connections
+			// than those in the list wrong can also differ.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}
@@ -130,7 +132,7 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				if h.Agrees == wrong {
 					t.Errorf("%s, %s: agrees: %v", h, h.Verdict, h.Agrees)
 				}
-				if wrong && !strings.Contains(page, fmt.Sprintf("! open while it changed: %s: %s", h, test.names)) {
+				if wrong && !strings.Contains(page, fmt.Sprintf("! open during the change: %s: %s", h, test.names)) {
 					t.Errorf("the page does not name %s:\n%s", h, page)
 				}
 			}

@@ -38,7 +38,7 @@ func TestRandomClustersOnTheWire(t *testing.T) {
 				t.Fatalf("%v\n%s", err, &objects)
 			}
 			if !report.Agree {
-				t.Errorf("wire and policies differ")
+				t.Errorf("results and policies differ")
 			}
 			tried := enforced(report, &objects)
 			for _, c := range report.Rounds[0].Connections {

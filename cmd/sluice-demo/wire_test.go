@@ -61,7 +61,7 @@ func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
 		t.Fatal(err)
 	}
 	if !r.Agree {
-		t.Error("wire and policies differ")
+		t.Error("results and policies differ")
 	}
 	return &r
 }
@@ -115,9 +115,9 @@ func TestExampleOnTheWire(t *testing.T) {
 	}
 }
 
-// wantRound compares every result of a round with expected results. The expected
-// results were written by hand from the text of the policies. The name "node" in a
-// line stands for the node.
+// wantRound compares every result of a round with the expected results in lines, which
+// were written by hand from the text of the policies. The name "node" in a line stands
+// for the node.
 func wantRound(t *testing.T, r *wire.Round, lines string) {
 	t.Helper()
 	all := stage.Expectations(t, lines)
@@ -268,10 +268,10 @@ func TestPageIsReadableWhenPiped(t *testing.T) {
 	for _, want := range []string{
 		"isolated by default/test-network-policy",
 		"allowed by default/test-network-policy, spec.ingress[0]",
-		"no rule lets it in",
+		"no rule allows it",
 		"UDP 53, SCTP 3868, ping",
-		"right peer, wrong port: TCP 6379 would do (default/test-network-policy, spec.ingress[0])",
-		"agree in all",
+		"right peer, wrong port: allowed on TCP 6379 (default/test-network-policy, spec.ingress[0])",
+		"Results and policies agree for all",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not contain %q:\n%s", want, page)

@@ -16,8 +16,8 @@ import (
 
 // Change is a change of the cluster that the demo makes while the dataplane runs.
 type Change struct {
-	// Command is the command with which a user would make this change in a cluster.
-	// The demo only prints the command.
+	// Command is the command with which a user of a cluster would make this change. The
+	// demo prints the command but does not run it.
 	Command string
 	Apply   func(*policy.Snapshot)
 }
@@ -53,9 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first deletes one policy, and the second
-// adds it again. The deleted policy is the policy that isolates a pod in the
-// largest number of denied connections.
+// defaultChanges returns two changes. The first deletes one policy, and the second adds
+// it again. The policy is the one that isolates a pod in the most denied connections.
+// If no connection is denied, defaultChanges returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -99,7 +99,7 @@ func (d *demo) change(ctx context.Context) error {
 		return nil
 	}
 	if !d.Steps {
-		d.page.Heading("When policies change, the dataplane runs on")
+		d.page.Heading("Policies change while the dataplane runs")
 	}
 	for _, c := range d.Changes {
 		d.page.Command(c.Command)
@@ -119,8 +119,8 @@ func (d *demo) change(ctx context.Context) error {
 }
 
 // changed publishes one change while some connections are open. Then it tries all
-// connections and returns the results. before contains the results before the
-// change.
+// connections and returns the results. before contains the attempts of the previous
+// round. command is the command for the change.
 func (d *demo) changed(ctx context.Context, command string, before []*wire.Attempt) (*wire.Round, error) {
 	open, err := d.open(ctx, before)
 	defer func() { wire.CloseAll(open) }()
@@ -148,8 +148,8 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 	return round, nil
 }
 
-// enforce publishes the tree and waits until the dataplane enforces the tree. took
-// is the time since published.
+// enforce publishes the tree and waits until the dataplane enforces the tree. took is
+// the time from published until then.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error
@@ -165,10 +165,10 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 	return generation, took, err
 }
 
-// open opens connections that stay open during the change. The next tree denies
-// some of these connections and allows others. before contains the results before
-// the change. If the next tree denies no connection that succeeded in the last
-// round, open opens no connections.
+// open opens connections that stay open during the change. The next tree denies some of
+// these connections and allows others. before contains the attempts of the previous
+// round. If the next tree denies no connection that succeeded in that round, open opens
+// no connections.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
 	after, err := d.preview()
 	if err != nil {

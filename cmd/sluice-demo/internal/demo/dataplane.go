@@ -22,10 +22,10 @@ type dataplane struct {
 }
 
 const (
-	// startTime is the maximum time that the dataplane may take to enforce a tree.
+	// startTime is the time within which the dataplane must enforce a tree.
 	startTime = 10 * time.Second
-	// stopTime is the maximum time that the dataplane may take to stop. After that
-	// the demo kills the process.
+	// stopTime is the time within which the dataplane must stop. After that the demo
+	// kills the process.
 	stopTime = 3 * time.Second
 )
 

@@ -32,9 +32,9 @@ type Options struct {
 	// Ports are the destination ports to try. An empty list means the ports that
 	// the policies and the containers specify.
 	Ports []topology.Port
-	// Changes are the changes to make after the first round. If the list is empty,
-	// the demo deletes one policy and adds it again: the policy that isolates a pod
-	// in the largest number of denied connections.
+	// Changes are the changes to make after the first round. If the list is empty, the
+	// demo selects a policy that isolates a pod in a denied connection, deletes the
+	// policy, and adds it again.
 	Changes []Change
 	// Timeout is the time after which a connection without a reply counts as
 	// denied. 0 means DefaultTimeout.
@@ -127,7 +127,7 @@ func (d *demo) build(context.Context) error {
 	if len(d.Ports) == 0 {
 		d.Ports, left = topology.PortsOf(d.Set)
 	}
-	err := d.page.Step("making a node and pods out of network namespaces", func(func(string)) (string, error) {
+	err := d.page.Step("creating network namespaces for a node and its pods", func(func(string)) (string, error) {
 		var err error
 		if d.topology, err = topology.New(d.Set, d.Ports); err != nil {
 			return "", err
@@ -135,17 +135,16 @@ func (d *demo) build(context.Context) error {
 		if d.state, err = lab.NewStateDir(); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("made a node and %s out of network namespaces", page.Count(uint64(d.topology.Pods()), "pod")), nil
+		return fmt.Sprintf("created network namespaces for a node and %s", page.Count(uint64(d.topology.Pods()), "pod")), nil
 	})
 	if err != nil {
 		return err
 	}
 	if left > 0 {
-		d.topology.Note("%s that policies or containers name, beyond the first %d, are left out: try them with --port",
-			page.Count(uint64(left), "more port"), len(d.Ports)-1)
+		d.topology.Note("omitted %s that policies or containers specify: select ports with --port", page.Count(uint64(left), "more port"))
 	}
 	if d.topology.Pods() == 0 {
-		return errors.New("the manifests contain no pod that could be started: add Pods, or give no manifests for the example")
+		return errors.New("the manifests contain no pod that could be started: add Pods, or omit -f to use the example")
 	}
 	d.report.Ends, d.report.Notes, d.report.Ports = d.topology.Ends, d.topology.Notes, topology.Texts(d.Ports)
 	return nil
@@ -231,7 +230,7 @@ func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 				progress(fmt.Sprintf("opening %s: %d %%", all, 100*n/int64(len(attempts))))
 			}
 		})
-		return fmt.Sprintf("opened %s, every end to every end, IPv4 and IPv6", all), err
+		return fmt.Sprintf("opened %s between all ends, IPv4 and IPv6", all), err
 	})
 	if err != nil {
 		return nil, err

@@ -30,17 +30,17 @@ func (d *demo) keep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-d.plane.Ended():
-		d.page.Line("\nThe dataplane ended (%s). Its rules stay: accepted connections continue, and isolated pods get no new ones.", d.plane.State())
+		d.page.Line("\nThe dataplane ended (%s). Its rules remain: accepted connections continue, and new ones of isolated pods are dropped.", d.plane.State())
 		<-ctx.Done()
 	}
 	d.page.Overwrite("")
-	d.page.Line("\n  taking everything down")
+	d.page.Line("\n  removing everything")
 	return nil
 }
 
-// namespaces returns one command per network namespace that enters this namespace.
-// The namespaces have no names, so each command identifies the namespace by a
-// thread that runs in it. enter contains the same commands by host.
+// namespaces returns, for each network namespace, a command that enters the namespace.
+// The namespaces have no names, so each command identifies its namespace by a thread
+// that runs in it. enter contains the same commands by host.
 func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
 	enter = map[*lab.Host]string{}
 	for _, e := range d.topology.Ends {
@@ -70,38 +70,39 @@ func threadOf(h *lab.Host) (id int, err error) {
 	return id, err
 }
 
-// commands returns the commands that do not just enter a namespace, such as
-// commands that show the rules, the status and denied flows.
+// commands returns commands that show the rules, the status and the denied flows, open
+// an allowed and a denied connection, publish edited manifests, and kill the dataplane.
+// enter contains, for each host, the command that enters its namespace.
 func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	out := []page.Hint{
-		{Purpose: "the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
-		{Purpose: "status", Command: fmt.Sprintf("%s status --state-dir %s", d.Program, d.state.Path())},
-		{Purpose: "denied flows", Command: fmt.Sprintf("%s flows --denied --state-dir %s", d.Program, d.state.Path())},
+		{Purpose: "show the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
+		{Purpose: "show the status", Command: fmt.Sprintf("%s status --state-dir %s", d.Program, d.state.Path())},
+		{Purpose: "show denied flows", Command: fmt.Sprintf("%s flows --denied --state-dir %s", d.Program, d.state.Path())},
 	}
 	if command, ok := d.attempt(enter, lab.Connected); ok {
-		out = append(out, page.Hint{Purpose: "a connection that opens", Command: command})
+		out = append(out, page.Hint{Purpose: "an allowed connection", Command: command})
 	}
 	if command, ok := d.attempt(enter, lab.TimedOut); ok {
-		out = append(out, page.Hint{Purpose: "one that does not", Command: command})
+		out = append(out, page.Hint{Purpose: "a denied connection", Command: command})
 	}
 	path, err := d.writeManifests()
 	if err != nil {
 		return nil, err
 	}
 	return append(out,
-		page.Hint{Purpose: "the policies: edit", Command: path},
-		page.Hint{Purpose: "and enforce", Command: fmt.Sprintf("%s compile -f %s --node %s --state-dir %s", d.Program, path, topology.NodeName, d.state.Path())},
-		page.Hint{Purpose: "a dataplane that dies", Command: fmt.Sprintf("kill -9 %d", d.plane.PID())},
+		page.Hint{Purpose: "edit the policies in", Command: path},
+		page.Hint{Purpose: "enforce the edited file", Command: fmt.Sprintf("%s compile -f %s --node %s --state-dir %s", d.Program, path, topology.NodeName, d.state.Path())},
+		page.Hint{Purpose: "kill the dataplane", Command: fmt.Sprintf("kill -9 %d", d.plane.PID())},
 	), nil
 }
 
-// attempt returns a shell command that opens a TCP connection from one pod to
-// another. It selects a connection that had the wanted result in the last round. ok
-// is false if no connection had this result.
+// attempt returns a shell command that opens a TCP connection from one pod to another
+// pod, which is isolated for ingress. It selects a connection that had the wanted
+// result in the last round. ok is false if no such connection had this result.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {
-			return fmt.Sprintf("%s timeout 1 bash -c '</dev/tcp/%s/%d' && echo opens || echo does not", enter[a.From.Host], a.Dst, a.Port.Number), true
+			return fmt.Sprintf("%s timeout 1 bash -c '</dev/tcp/%s/%d' && echo connected || echo not connected", enter[a.From.Host], a.Dst, a.Port.Number), true
 		}
 	}
 	return "", false

@@ -7,12 +7,13 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// difference is a change of the mark for connections from one end to another. ports
-// are the ports for which the mark changed from was to is.
+// difference is a change of a mark for connections from one end to another. The mark
+// changed from before to after on each of the ports.
 type difference struct {
 	from, to *topology.End
 	ports    []topology.Port
-	was, is  mark
+	before   mark
+	after    mark
 }
 
 // differences returns each change of a mark between the results before and after a
@@ -33,42 +34,44 @@ func differences(before, after []*wire.Attempt) []difference {
 		}
 		return groups, order
 	}
-	was, order := group(before)
-	is, _ := group(after)
+	old, order := group(before)
+	current, _ := group(after)
 	var out []difference
 	for _, k := range order {
-		a, b := markOf(was[k], byWire), markOf(is[k], byWire)
+		a, b := markOf(old[k], byWire), markOf(current[k], byWire)
 		if a == b {
 			continue
 		}
-		i := slices.IndexFunc(out, func(d difference) bool { return d.from == k.from && d.to == k.to && d.was == a && d.is == b })
+		i := slices.IndexFunc(out, func(d difference) bool { return d.from == k.from && d.to == k.to && d.before == a && d.after == b })
 		if i < 0 {
 			i = len(out)
-			out = append(out, difference{from: k.from, to: k.to, was: a, is: b})
+			out = append(out, difference{from: k.from, to: k.to, before: a, after: b})
 		}
 		out[i].ports = append(out[i].ports, k.port)
 	}
 	return out
 }
 
-// alike reports whether two differences have the same old mark, new mark and ports.
+// alike reports whether two differences have the same marks and the same ports.
 func (d *difference) alike(o *difference) bool {
-	return d.was == o.was && d.is == o.is && slices.Equal(d.ports, o.ports)
+	return d.before == o.before && d.after == o.after && slices.Equal(d.ports, o.ports)
 }
 
 // summary is a group of differences that are alike and have the same source or the
 // same destination.
 type summary struct {
 	difference
-	// into reports whether the differences have the same destination. Otherwise
+	// into reports whether the differences have the same destination. If into is false,
 	// they have the same source.
-	into   bool
+	into bool
+	// others contains the sources of the differences if into is true, otherwise the
+	// destinations.
 	others []*topology.End
 }
 
-// summarize groups alike differences. Each difference joins the differences with
-// the same destination, or the differences with the same source if there are more
-// of these.
+// summarize groups differences that are alike. If more of them have the same source as
+// a difference than the same destination, the difference is grouped by source.
+// Otherwise it is grouped by destination.
 func summarize(all []difference) []*summary {
 	var out []*summary
 	for i := range all {
@@ -103,20 +106,20 @@ func summarize(all []difference) []*summary {
 }
 
 // Differences writes how the results changed between two rounds. before and after
-// are the attempts of the two rounds, for the same connections. ports are all ports
-// that were tried.
+// contain the attempts of the two rounds, for the same connections. ports contains all
+// ports that were tried.
 func (p *Page) Differences(before, after []*wire.Attempt, ports []topology.Port) {
 	all := differences(before, after)
 	if len(all) == 0 {
-		p.Line("    nothing changes on the wire")
+		p.Line("    no result changes")
 		return
 	}
 	for _, s := range summarize(all) {
-		word, end, others := "into", s.to, "             from "
+		word, end, others := "into", s.to, "           from "
 		if !s.into {
-			word, end, others = "out of", s.from, "             to "
+			word, end, others = "out of", s.from, "           to "
 		}
-		p.Line("    %s now %s  %s %s, %s", p.paint(s.was.style(), string(s.was)), p.paint(s.is.style(), string(s.is)),
+		p.Line("    %s → %s  %s %s, %s", p.paint(s.before.style(), string(s.before)), p.paint(s.after.style(), string(s.after)),
 			word, p.paint(bold, end.Name), someOf(s.ports, ports))
 		p.list(others, endNames(s.others))
 	}

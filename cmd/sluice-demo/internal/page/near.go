@@ -14,7 +14,8 @@ type nearLine struct {
 	peers []peer
 }
 
-// addNear adds the near misses of connections with one peer.
+// addNear adds the near misses of a connection between the pod of the group and a peer.
+// Equal near misses of several peers share one nearLine.
 func (l *groupLine) addNear(all []report.NearMiss, other peer) {
 	for _, n := range all {
 		i := slices.IndexFunc(l.near, func(o nearLine) bool { return equal(o.NearMiss, n) })
@@ -32,19 +33,19 @@ func equal(a, b report.NearMiss) bool {
 	return a.Policy == b.Policy && a.Rule == b.Rule && a.Differs == b.Differs && slices.Equal(a.Ports, b.Ports)
 }
 
-// nearMisses writes which similar connections would be allowed. It writes the ports
-// on which a rule allows the same peer. It also writes the rules that allow the
-// same port but none of the ends of the demo. It omits a rule that allows some of
-// the ends, because the page already shows this rule.
+// nearMisses writes the near misses of a line. If a rule allows the same peers on other
+// ports, it writes these ports. If a rule allows other peers on the same port, it
+// writes the rule only if no end of the demo is such a peer. Otherwise the page already
+// shows the connections that the rule allows.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)
 		switch {
 		case len(n.Ports) > 0:
-			p.Line("        right peer, wrong port: %s would do (%s)", few(n.Ports), where)
+			p.Line("        right peer, wrong port: allowed on %s (%s)", few(n.Ports), where)
 			p.list("          ", g.names(n.peers))
 		case !g.usesRule(n.NearMiss):
-			p.Line("        right port, wrong peer: %s lets others through, none of them here", where)
+			p.Line("        right port, wrong peer: %s allows only peers outside this demo", where)
 		}
 	}
 }
@@ -54,7 +55,7 @@ const maxRanges = 4
 
 func few(ranges []string) string {
 	if more := len(ranges) - maxRanges; more > 0 {
-		return fmt.Sprintf("%s or %d more", strings.Join(ranges[:maxRanges], ", "), more)
+		return fmt.Sprintf("%s and %d more", strings.Join(ranges[:maxRanges], ", "), more)
 	}
 	return strings.Join(ranges, ", ")
 }

@@ -140,11 +140,11 @@ func TestReasons(t *testing.T) {
   Into shop/db  isolated by shop/db
     ✓ TCP 5432: allowed by shop/db, spec.ingress[0]
         from shop/web (IPv4), 192.0.2.10
-    ✗ TCP 5432: no rule lets it in
+    ✗ TCP 5432: no rule allows it
         from shop/web (IPv6), elsewhere
-    ✗ UDP 53: no rule lets it in
-        from every end
-  A pod's own node reaches it always: that is where the kubelet's probes come from.
+    ✗ UDP 53: no rule allows it
+        from all ends
+  A pod's own node can always connect to the pod, because the kubelet's probes come from there.
 `, render(80, func(p *Page) { p.Reasons(attempts, ports) }))
 }
 
@@ -166,16 +166,16 @@ func TestNearMisses(t *testing.T) {
   Into shop/db  isolated by shop/db
     ✓ TCP 5432: allowed by shop/db, spec.ingress[0]
         from shop/web (IPv4), 192.0.2.10
-    ✗ TCP 5432: no rule lets it in
+    ✗ TCP 5432: no rule allows it
         from shop/web (IPv6), elsewhere
-    ✗ UDP 53: no rule lets it in
-        from every end
-        right peer, wrong port: TCP 5432 would do (shop/db, spec.ingress[0])
+    ✗ UDP 53: no rule allows it
+        from all ends
+        right peer, wrong port: allowed on TCP 5432 (shop/db, spec.ingress[0])
           shop/web (IPv4)
-        right peer, wrong port: TCP 1, TCP 2, TCP 3, TCP 4 or 2 more would do (shop/db, spec.ingress[1])
+        right peer, wrong port: allowed on TCP 1, TCP 2, TCP 3, TCP 4 and 2 more (shop/db, spec.ingress[1])
           shop/web (IPv4)
-        right port, wrong peer: shop/more, spec.ingress[2] lets others through, none of them here
-  A pod's own node reaches it always: that is where the kubelet's probes come from.
+        right port, wrong peer: shop/more, spec.ingress[2] allows only peers outside this demo
+  A pod's own node can always connect to the pod, because the kubelet's probes come from there.
 `, render(80, func(p *Page) { p.Reasons(attempts, ports) }))
 }
 
@@ -198,22 +198,22 @@ func TestDifferences(t *testing.T) {
 		want           string
 	}{
 		"nothing": {want: `
-    nothing changes on the wire
+    no result changes
 `},
 		"into one": {
 			opened: func(c *wire.Attempt) bool { return c.Port == ports[0] },
 			want: `
-    4 now ✓  into shop/db, TCP 5432
-             from shop/web
-    ✗ now ✓  into shop/db, TCP 5432
-             from elsewhere
+    4 → ✓  into shop/db, TCP 5432
+           from shop/web
+    ✗ → ✓  into shop/db, TCP 5432
+           from elsewhere
 `,
 		},
 		"out of one": {
 			closed: func(c *wire.Attempt) bool { return c.From.Name == "shop/db" },
 			want: `
-    ✓ now ✗  out of shop/db, everything
-             to shop/web, 192.0.2.10, elsewhere
+    ✓ → ✗  out of shop/db, everything
+           to shop/web, 192.0.2.10, elsewhere
 `,
 		},
 		"into one and out of it": {
@@ -221,10 +221,10 @@ func TestDifferences(t *testing.T) {
 				return (c.From.Name == "shop/web" || c.To.Name == "shop/web") && c.Port == ports[1]
 			},
 			want: `
-    ✓ now ✗  into shop/web, UDP 53
-             from shop/db, 192.0.2.10, elsewhere
-    ✓ now ✗  out of shop/web, UDP 53
-             to 192.0.2.10, elsewhere
+    ✓ → ✗  into shop/web, UDP 53
+           from shop/db, 192.0.2.10, elsewhere
+    ✓ → ✗  out of shop/web, UDP 53
+           to 192.0.2.10, elsewhere
 `,
 		},
 	} {
@@ -265,14 +265,14 @@ func TestOpen(t *testing.T) {
 		t.Errorf("%d connections differ, want 2", round.Differ)
 	}
 	wantText(t, `
-    What was open. Times count from the publication; it was acknowledged after 12.3 ms.
-    ✗ silent after 9.8 ms                shop/web downloads from shop/db, TCP 80, IPv4
+    Open connections. Times start at the publication, which was acknowledged after 12.3 ms.
+    ✗ last data after 9.8 ms             shop/web downloads from shop/db, TCP 80, IPv4
     ✓ continues, longest pause 2.0 ms    shop/db exchanges with elsewhere, UDP 80, IPv6
     ✓ continues, longest pause 1.5 ms    elsewhere exchanges with shop/db, UDP 80, IPv6  differs!
-    ✗ silent at once                     shop/web exchanges with shop/db, UDP 80, IPv6
-    ✗ silent since 30.0 ms before        shop/web exchanges with elsewhere, UDP 80, IPv6  differs!
-  ! open while it changed: elsewhere exchanges with shop/db, UDP 80, IPv6: verdict Deny, result: continues, longest pause 1.5 ms
-  ! open while it changed: shop/web exchanges with elsewhere, UDP 80, IPv6: verdict Allow, result: silent since 30.0 ms before
+    ✗ cut at once                        shop/web exchanges with shop/db, UDP 80, IPv6
+    ✗ last data 30.0 ms before           shop/web exchanges with elsewhere, UDP 80, IPv6  differs!
+  ! open during the change: elsewhere exchanges with shop/db, UDP 80, IPv6: verdict Deny, result: continues, longest pause 1.5 ms
+  ! open during the change: shop/web exchanges with elsewhere, UDP 80, IPv6: verdict Allow, result: last data 30.0 ms before
 `, render(80, func(p *Page) {
 		p.Open(round)
 		p.mismatches(round)

@@ -11,7 +11,7 @@ import (
 // Title writes the title of the page.
 func (p *Page) Title(text string) { p.Line("%s\n", p.paint(bold, text)) }
 
-// Command writes the command with which a user would make a change.
+// Command writes the command with which a user of a cluster would make a change.
 func (p *Page) Command(command string) { p.Line("  $ %s", p.paint(bold, command)) }
 
 // Notes writes one note for each part of the manifests that the demo omitted.
@@ -50,13 +50,13 @@ func (p *Page) Conclusion(r *wire.Report) {
 	}
 	all := Count(uint64(attempts), "connection")
 	if open > 0 {
-		all += fmt.Sprintf(", and in %d that were open while policies changed", open)
+		all += fmt.Sprintf(", and for %d open during a change", open)
 	}
 	if differ == 0 {
-		p.Line("\n%s Wire and policies agree in all %s.", p.paint(green, string(opens)), all)
+		p.Line("\n%s Results and policies agree for all %s.", p.paint(green, string(opens)), all)
 		return
 	}
-	p.Line("\n%s Wire and policies differ in %d of %s:", p.paint(red, string(denied)), differ, Count(uint64(attempts+open), "connection"))
+	p.Line("\n%s Results and policies differ for %d of %s:", p.paint(red, string(denied)), differ, Count(uint64(attempts+open), "connection"))
 	for _, round := range r.Rounds {
 		if round.Command != "" && round.Differ > 0 {
 			p.Line("  after %s", round.Command)
@@ -75,7 +75,7 @@ func (p *Page) mismatches(r *wire.Round) {
 	for _, o := range r.Open {
 		if !o.Agrees {
 			attempts--
-			p.Line("  %s open while it changed: %s: verdict %s, result: %s", p.paint(alarm, "!"), o, o.Verdict, fate(o))
+			p.Line("  %s open during the change: %s: verdict %s, result: %s", p.paint(alarm, "!"), o, o.Verdict, fate(o))
 		}
 	}
 	for _, a := range r.Attempts {
@@ -97,7 +97,7 @@ func (p *Page) Open(r *wire.Round) {
 	if len(r.Open) == 0 {
 		return
 	}
-	p.Line("    What was open. Times count from the publication; it was acknowledged after %s.", milliseconds(r.Enforced))
+	p.Line("    Open connections. Times start at the publication, which was acknowledged after %s.", milliseconds(r.Enforced))
 	for _, o := range r.Open {
 		sign, style := denied, red
 		if o.Continues {
@@ -122,11 +122,11 @@ func fate(o *wire.Open) string {
 		return "continues, longest pause " + milliseconds(*o.Pause)
 	case *o.Last < 0 && !o.Allowed():
 		// The connection was cut before it could transfer data again.
-		return "silent at once"
+		return "cut at once"
 	case *o.Last < 0:
-		return "silent since " + milliseconds(-*o.Last) + " before"
+		return "last data " + milliseconds(-*o.Last) + " before"
 	default:
-		return "silent after " + milliseconds(*o.Last)
+		return "last data after " + milliseconds(*o.Last)
 	}
 }
 
@@ -137,14 +137,14 @@ func milliseconds(nanoseconds int64) string {
 // Hint is a command for the user and the purpose of this command.
 type Hint struct{ Purpose, Command string }
 
-// Hints writes commands that the user can run while the demo keeps running.
-// namespaces are commands that enter a network namespace; others are all other
+// Hints writes commands that the user can run while the demo keeps running. namespaces
+// contains the commands that enter a network namespace, and others contains all other
 // commands.
 func (p *Page) Hints(namespaces, others []Hint) {
-	p.Line("\n%s", p.paint(bold, "Everything runs on until you press Ctrl-C"))
-	p.Line("  Look around from another terminal, as root. A shell in the network of:")
+	p.Line("\n%s", p.paint(bold, "Everything keeps running until you press Ctrl-C"))
+	p.Line("  Run these commands in another terminal, as root. To enter the network namespace of:")
 	p.hints(namespaces)
-	p.Line("  More to try:")
+	p.Line("  Other things to try:")
 	p.hints(others)
 }
 

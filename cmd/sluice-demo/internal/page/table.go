@@ -12,11 +12,12 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// mark is a character that shows which connections from one end to another on one
-// port succeed: over both address families, one, or none.
+// mark is the character in a table cell. It describes the connections from one end to
+// another on one port: they succeed over all tried address families, over only one of
+// two, or over none, or none was tried.
 type mark string
 
-// These are the characters in the cells of a table.
+// These are the marks.
 const (
 	untried  mark = "-"
 	opens    mark = "✓"
@@ -64,7 +65,7 @@ func byPolicies(c *wire.Attempt) bool { return c.Verdict == rule.Allow }
 
 func byWire(c *wire.Attempt) bool { return c.Result == lab.Connected }
 
-// table shows, for one or more ports, which ends can connect to which other ends.
+// table contains the attempts on one or more ports that share a table in the output.
 type table struct {
 	ports []topology.Port
 	// attempts is indexed by the source (row), then by the destination (column).
@@ -112,8 +113,8 @@ func (t *table) looksLike(o *table) bool {
 	return true
 }
 
-// key returns the letters that stand for the end with index i in a table: a to z,
-// then aa, ab and so on.
+// key returns the label of the end with index i in a table: a to z, then aa, ab and so
+// on.
 func key(i int) string {
 	if i < 26 {
 		return string(rune('a' + i))
@@ -121,7 +122,7 @@ func key(i int) string {
 	return key(i/26-1) + key(i%26)
 }
 
-// Ends lists each end with the letters that stand for it in the tables.
+// Ends lists each end with its label in the tables.
 func (p *Page) Ends(ends []*topology.End) {
 	keys, names := widths(ends)
 	addresses, wide := make([]string, len(ends)), 0
@@ -184,8 +185,8 @@ const (
 	wireTitle     = "the connections"
 )
 
-// row returns the left half and the right half of a row, and a note on how many
-// marks differ between the halves.
+// row returns the left half and the right half of a row. note states how many marks
+// differ between the halves, and is empty if none differs.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0
@@ -208,6 +209,6 @@ func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note stri
 
 // legend explains the marks in the tables.
 func (p *Page) legend() {
-	p.Line("\n  %s connects   %s does not   %s %s only IPv4, only IPv6   %s no policy could decide it",
+	p.Line("\n  %s connects   %s does not connect   %s only over IPv4   %s only over IPv6   %s not tried",
 		p.paint(green, string(opens)), p.paint(red, string(denied)), p.paint(yellow, string(onlyIPv4)), p.paint(yellow, string(onlyIPv6)), p.paint(faint, string(untried)))
 }

@@ -28,8 +28,8 @@ type groupLine struct {
 	near  []nearLine
 }
 
-// peer is the end at the other side of an attempt, with the address family of the
-// attempt.
+// peer is the end of an attempt that is not the pod of the group, with the address
+// family of the attempt.
 type peer struct {
 	end  *topology.End
 	ipv4 bool
@@ -102,8 +102,8 @@ func (g *group) merge() {
 }
 
 // Reasons writes, for each isolated pod, which rules allowed connections and which
-// connections no rule allowed. It states only once that a pod can always be reached
-// from its own node.
+// connections no rule allowed. For connections from a pod's own node, which are always
+// allowed, it writes only one line about all pods.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
@@ -122,7 +122,7 @@ func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 			}
 		}
 	}
-	p.Line("  A pod's own node reaches it always: that is where the kubelet's probes come from.")
+	p.Line("  A pod's own node can always connect to the pod, because the kubelet's probes come from there.")
 }
 
 func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
@@ -156,8 +156,8 @@ func (p *Page) list(word string, items []string) {
 	}
 }
 
-// names returns the names of peers for a list. If only a few peers of the group are
-// not in the list, names returns "every end but" and the names of the missing
+// names returns the names of peers for a list. If peers contains all or most peers of
+// the group, it returns "all ends", or "all ends except" and the names of the missing
 // peers.
 func (g *group) names(peers []peer) []string {
 	var all, missing []peer
@@ -175,19 +175,19 @@ func (g *group) names(peers []peer) []string {
 	}
 	switch {
 	case len(all) > 1 && len(missing) == 0:
-		return []string{"every end"}
+		return []string{"all ends"}
 	case len(missing) > 0 && 2*len(missing) <= len(peers):
 		out := peerNames(missing, all)
-		out[0] = "every end but " + out[0]
+		out[0] = "all ends except " + out[0]
 		return out
 	default:
 		return peerNames(peers, all)
 	}
 }
 
-// peerNames returns the names of peers. An end with two addresses is listed once.
-// The name contains the address family if all contains the end with both families
-// but peers contains it with only one.
+// peerNames returns the names of peers. An end with two addresses is listed once. all
+// contains the peers of the group. If it contains an end with both address families,
+// but peers contains the end with only one, the name includes the address family.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {
@@ -212,10 +212,8 @@ func because(s *report.Side, d rule.Direction) string {
 		return fmt.Sprintf("allowed by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
 	case s.Rule != nil:
 		return fmt.Sprintf("denied by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
-	case d == rule.Egress:
-		return "no rule lets it out"
 	default:
-		return "no rule lets it in"
+		return "no rule allows it"
 	}
 }
 

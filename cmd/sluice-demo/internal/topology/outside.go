@@ -94,10 +94,10 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address in the prefix for which fits returns true and that is not
-// in taken. It prefers addresses from documentation. Otherwise it tries addresses
-// at the beginning of the prefix, of its second half, of its second quarter, and so
-// on.
+// pick returns an address for which fits returns true, that a host can use, and that is
+// not in taken. fits must return true only for addresses in the prefix within. pick
+// prefers addresses from documentation. Otherwise it tries addresses at the beginning
+// of the prefix, of its second half, of its second quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {
@@ -121,8 +121,8 @@ func following(a netip.Addr) []netip.Addr {
 	return []netip.Addr{tenth, a.Next(), a}
 }
 
-// withBit returns the address a with one more bit set. Bit 0 is the most
-// significant bit: withBit(10.0.0.0, 8) is 10.128.0.0.
+// withBit returns the address a with the given bit set. Bit 0 is the most significant
+// bit: withBit(10.0.0.0, 8) is 10.128.0.0.
 func withBit(a netip.Addr, bit int) netip.Addr {
 	bytes := a.AsSlice()
 	bytes[bit/8] |= 0x80 >> (bit % 8)

@@ -41,7 +41,7 @@ const (
 	KindOutside = "outside"
 )
 
-// Topology is the network of the demo and the snapshot of the cluster that the
+// Topology contains the network of the demo, and the snapshot of the cluster that the
 // network simulates.
 type Topology struct {
 	Node     *lab.Node
@@ -82,8 +82,9 @@ func (t *Topology) Close() {
 	}
 }
 
-// addPods adds every pod to the snapshot. For each pod with its own address, it
-// also adds a network namespace to the node.
+// addPods adds the pods to the snapshot, and adds a network namespace for each of them
+// to the node. It omits pods in the host network and finished pods. For a pod whose
+// addresses all belong to newer pods, it adds no network namespace.
 func (t *Topology) addPods(set *inventory.Set) error {
 	placed := *set
 	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}
@@ -93,7 +94,7 @@ func (t *Topology) addPods(set *inventory.Set) error {
 	for _, p := range set.Pods {
 		pod := p.Pod
 		if pod.HostNetwork || pod.Finished {
-			t.Note("%s/%s is left out: it has no address of its own (%s)", pod.Namespace, pod.Name, whyWithoutAddress(&pod))
+			t.Note("omitted %s/%s: the pod has no address of its own (%s)", pod.Namespace, pod.Name, whyWithoutAddress(&pod))
 			continue
 		}
 		pod.Node, pod.Running, pod.HostAddresses = NodeName, true, nil
@@ -121,7 +122,7 @@ func (t *Topology) addPod(pod *policy.Pod) error {
 		}
 	}
 	if len(own) == 0 && len(pod.Addresses) > 0 {
-		t.Note("%s is left out: a newer pod has its address", name)
+		t.Note("omitted %s: a newer pod has its address", name)
 		return nil
 	}
 	host, err := t.Node.AddPod(name, own...)
@@ -148,7 +149,7 @@ func (t *Topology) addOutside() error {
 	}
 	ends, left := outside(t.Snapshot.Policies(), taken)
 	if left > 0 {
-		t.Note("%d more addresses outside, which other ipBlocks name, are left out", left)
+		t.Note("omitted addresses in %d more ipBlocks and excepts", left)
 	}
 	for _, e := range ends {
 		if err := t.lab.AddAddress(e.Addresses...); err != nil {
@@ -160,8 +161,8 @@ func (t *Topology) addOutside() error {
 	return nil
 }
 
-// serve starts a server on every port of every end. Therefore, a connection cannot
-// fail because no server listens; it fails only if it is denied.
+// serve starts a server on every port of every end. So a connection fails only if it is
+// denied, and never because no server listens.
 func (t *Topology) serve(ports []Port) error {
 	for _, e := range t.Ends {
 		for _, a := range e.Addresses {

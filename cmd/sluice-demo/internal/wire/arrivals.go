@@ -43,9 +43,9 @@ func newArrivals(conn net.Conn) (*arrivals, error) {
 }
 
 // read waits for data and returns the time at which the last of the returned bytes
-// arrived. An error means that no more data will arrive. Some errors do not end the
-// socket, such as an error that an ICMP message caused. In this case read returns 0
-// bytes and no error.
+// arrived. An error means that no more data will arrive. If a system call fails but the
+// socket stays usable, for example because of an ICMP message, read returns 0 bytes and
+// no error.
 func (a *arrivals) read(buf []byte) (n int, at time.Time, err error) {
 	var control int
 	var failed error

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Attempt is one connection that the demo opens, with the decision of the policies
-// and the result on the wire.
+// Attempt is one connection that the demo tries to open, with the decision of the
+// policies and the actual result.
 type Attempt struct {
 	From, To *topology.End
 	Port     topology.Port
@@ -31,8 +31,8 @@ type Attempt struct {
 	Result lab.Result
 }
 
-// Agrees reports whether the result agrees with the verdict: the connection was
-// opened if and only if the policies allow it.
+// Agrees reports whether the result agrees with the verdict. It does if the policies
+// allow the connection and it was opened, or if they deny it and it was not opened.
 func (a *Attempt) Agrees() bool { return (a.Verdict == rule.Allow) == (a.Result == lab.Connected) }
 
 // Flow returns the flow that the policies evaluate. Its source port is 0, because
@@ -84,9 +84,10 @@ const (
 	openTimeout = 5 * time.Second
 )
 
-// Try opens all connections and sets their results. A connection that the policies
-// deny counts as denied if it is not open after timeout. Try calls done after each
-// connection, from several goroutines.
+// Try tries to open all connections and sets their results. Try waits at most for
+// timeout if the policies deny the connection. If they allow it, Try waits at most for
+// the longer one of timeout and openTimeout. Try calls done after each connection, from
+// several goroutines.
 func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)

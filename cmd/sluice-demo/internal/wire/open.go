@@ -31,8 +31,9 @@ type Open struct {
 	// arrived. It is negative if the last data arrived before the publication. Last
 	// is set only if the connection does not continue.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
-	// Pause is the longest time without data around the publication. It is set only
-	// if the connection continues.
+	// Pause is the longest time without data between the calls of ForgetPauses and
+	// Observe, that is, while the policies changed. It is set only if the connection
+	// continues.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -60,8 +61,9 @@ const (
 	// connections are tried. During this time, data that was already sent can
 	// arrive.
 	observation = 250 * time.Millisecond
-	// delay is the maximum time from the acknowledgement until a packet arrives
-	// that passed the node before the acknowledgement.
+	// delay is the maximum time that a packet takes to arrive after it has passed the
+	// node. A packet that passed the node just before the acknowledgement can arrive
+	// this much later.
 	delay = 20 * time.Millisecond
 )
 
@@ -98,8 +100,8 @@ func ForgetPauses(open []*Open) {
 	}
 }
 
-// Observe waits until data that was already sent has arrived. Then it stores the
-// longest pause of each connection.
+// Observe waits for the observation time, so that data that was already sent can
+// arrive. Then it stores the longest pause of each connection.
 func Observe(ctx context.Context, open []*Open) error {
 	if len(open) == 0 {
 		return nil
@@ -139,11 +141,12 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 	return ctx.Err()
 }
 
-// PickOpen selects connections to keep open during a change. For TCP and for UDP,
-// it selects one connection that the new policies deny and one that they allow.
-// before and after contain the same connections with the decisions of the old and
-// of the new policies. If the new policies deny no open connection of a protocol,
-// PickOpen selects no connection of this protocol.
+// PickOpen selects connections to keep open during a change. For TCP and for UDP, it
+// selects one connection that the new policies deny and one that they allow. before and
+// after contain the same connections: before with the decisions and results under the
+// old policies, and after with the decisions of the new policies. If the new policies
+// deny no open connection of a protocol, PickOpen selects no connection of this
+// protocol.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -179,9 +182,9 @@ func deniedScore(a *Attempt) int {
 	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
 }
 
-// allowedScore returns the preference for a connection that the new policies allow.
-// It is higher for a connection that the destination of the denied connection
-// opened, because this shows that an ingress policy does not affect connections
+// allowedScore returns the preference for a connection that the new policies allow. It
+// is higher if the connection was opened by the destination of the denied connection,
+// or leads to its source. This shows that an ingress policy does not affect connections
 // that the isolated pod opens. A negative value excludes the connection.
 func allowedScore(a, denied *Attempt) int {
 	if a.Verdict != rule.Allow {

@@ -24,7 +24,7 @@ type Packets struct {
 	Queued uint64 `json:"queued"`
 }
 
-// Minus returns the number of packets that arrived after the earlier count o.
+// Minus returns the number of packets that arrived between the earlier count o and p.
 func (p Packets) Minus(o Packets) Packets { return Packets{p.All - o.All, p.Queued - o.Queued} }
 
 // CountPackets reads the packet counters of the kernel for the node.
@@ -41,9 +41,9 @@ func CountPackets(node *lab.Node) (Packets, error) {
 	return Packets{All: all, Queued: n}, err
 }
 
-// queued returns the number of packets that went through all NFQUEUE queues of a
-// network namespace. path is the file nfnetlink_queue in /proc. queued adds up the
-// ID of the last packet in each queue, because the kernel numbers the packets of a
+// queued returns the total number of packets that were queued in the NFQUEUE queues of
+// a network namespace. path is the file nfnetlink_queue in /proc. queued adds up the
+// IDs of the last packets of all queues, because the kernel numbers the packets of each
 // queue from 1. The ID is in the eighth column, id_sequence (seq_show in
 // net/netfilter/nfnetlink_queue.c).
 func queued(path string) (uint64, error) {

@@ -10,9 +10,9 @@ import (
 // Report contains the results of a demo. It is also the JSON output of sluice-demo.
 type Report struct {
 	Title string `json:"title"`
-	// Agree reports whether all results of all rounds agree with the policies. A
-	// result agrees if the connection was opened if and only if the policies allow
-	// it.
+	// Agree reports whether all results of all rounds agree with the policies. A result
+	// agrees if the policies allow the connection and it was opened, or if they deny it
+	// and it was not opened.
 	Agree bool            `json:"agree"`
 	Ends  []*topology.End `json:"ends"`
 	Ports []string        `json:"ports"`
@@ -20,7 +20,7 @@ type Report struct {
 	Notes []string `json:"notes,omitempty"`
 	// Rounds contains the first round and one round after each change.
 	Rounds []*Round `json:"rounds"`
-	// Packets contains the numbers of packets during the first round.
+	// Packets contains the numbers of packets that arrived during the first round.
 	Packets  Packets   `json:"packets"`
 	Download *Download `json:"download,omitempty"`
 }

@@ -108,9 +108,9 @@ func (s *stream) receive(running context.Context, arrivals *arrivals, limit int)
 	}
 }
 
-// send sends one number per interval until the connection is closed. It ignores
-// errors: if a number could not be sent, no reply arrives either, so the stream
-// pauses.
+// send sends one number per interval until the connection is closed. It ignores errors,
+// because a number that could not be sent has no reply, so receive already records a
+// pause.
 func (s *stream) send(running context.Context) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
@@ -148,8 +148,8 @@ func (s *stream) times() (last time.Time, pause time.Duration) {
 	return s.last, s.pause
 }
 
-// moves waits until new data arrives. It reports whether data arrived before the
-// context was canceled.
+// moves waits until new data arrives or the context is canceled. It reports whether
+// data arrived.
 func (s *stream) moves(ctx context.Context) bool {
 	s.mu.Lock()
 	arrived := s.arrived

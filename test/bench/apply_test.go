@@ -64,9 +64,9 @@ type application struct {
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is the arrival time of the first new flow since first was set to 0. last
-	// is the arrival time of the latest packet of the open connection. Both times are
-	// values of now, in nanoseconds.
+	// first is the arrival time of the first packet of a new flow after allow set this
+	// field to 0. last is the arrival time of the latest packet of the open connection.
+	// Both times are results of the function now, in nanoseconds.
 	first, last atomic.Int64
 }
 
@@ -139,7 +139,8 @@ func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.
 }
 
 // allow makes the policy allow the connections. It returns the time until the first
-// new flow passes, and waits until the open connection continues.
+// packet of a new flow arrives. Before it returns, it waits until the open connection
+// continues.
 func (a *application) allow() time.Duration {
 	a.b.Helper()
 	a.first.Store(0)
@@ -161,7 +162,7 @@ func (a *application) allow() time.Duration {
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The difference can be negative, because the agent may receive the change before
+	// The difference can be negative, because the agent can receive the change before
 	// the write returns.
 	return max(0, time.Duration(a.first.Load())-written)
 }
@@ -180,9 +181,9 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive stores in when the arrival time of a packet: of the latest packet if last
-// is true, and of the first packet otherwise.
-func (a *application) receive(server *lab.Pod, at netip.AddrPort, when *atomic.Int64, last bool) {
+// receive stores the arrival time of a packet in arrival. If last is true, this is the
+// latest packet, otherwise the first packet after arrival was set to 0.
+func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn
 	a.must(server.Do(func() (err error) {
@@ -197,9 +198,9 @@ func (a *application) receive(server *lab.Pod, at netip.AddrPort, when *atomic.I
 				return
 			}
 			if last {
-				when.Store(int64(now()))
+				arrival.Store(int64(now()))
 			} else {
-				when.CompareAndSwap(0, int64(now()))
+				arrival.CompareAndSwap(0, int64(now()))
 			}
 		}
 	}()

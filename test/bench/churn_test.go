@@ -82,8 +82,8 @@ func (a *agentProcess) work() (w work) {
 	if err != nil {
 		a.b.Fatal(err)
 	}
-	// The program's name is in parentheses. utime and stime follow as fields 14 and
-	// 15.
+	// The second field is the program's name in parentheses. utime and stime are fields
+	// 14 and 15.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {
@@ -118,7 +118,7 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var group errgroup.Group
-	// If the API server is slow, the changes are slower too; the figure changes/s
+	// If the API server is slow, fewer pods change per second. The figure changes/s
 	// shows this.
 	group.SetLimit(writers)
 	tick := time.NewTicker(time.Second / changesPerSecond)

@@ -13,7 +13,7 @@ import (
 
 const connectQueue = 100
 
-// maxReset limits the share of connections that are reset: one in maxReset.
+// At most one in maxReset connections may be reset, otherwise the benchmark fails.
 const maxReset = 100
 
 // BenchmarkConnect measures new TCP connections to an isolated pod. A client
@@ -51,9 +51,10 @@ func newConnections(b *testing.B) *connections {
 	return c
 }
 
-// allowedTCP returns an isolated pod of the node, a pod of another node, and a
-// range of ports on which the policies allow connections from the latter to the
-// former.
+// allowedTCP returns the addresses of a server and of a client, and a range of ports.
+// The server is a pod of this node that is isolated for ingress, and the client is a
+// pod of another node. The policies allow TCP connections from the client to all of
+// these ports of the server.
 func (s *fixture) allowedTCP() tcpConfig {
 	s.b.Helper()
 	const ports = 16

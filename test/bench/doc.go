@@ -7,7 +7,7 @@
 //	|  senders   |--veth--|  table inet sluice  --> queue |--veth--|           |
 //	+------------+        +--------------------------|----+        +-----------+
 //	                                       child process: a worker, or
-//	                                       what it is compared with
+//	                                       a program that it is compared with
 //
 // The process that serves a queue does nothing else, so that getrusage(2) returns
 // the processor time of its verdicts. This time includes reading the packets, the

@@ -21,8 +21,8 @@ type engineConfig struct {
 // acknowledged.
 type engineRequest struct{ Generation uint64 }
 
-// acknowledged contains the time of an acknowledgement, as a value of now. All
-// processes of the machine share this clock.
+// acknowledged contains the time of an acknowledgement, as returned by the function
+// now. All processes of the machine share this clock.
 type acknowledged struct{ At time.Duration }
 
 // engineRole runs the dataplane's engine on a state directory.

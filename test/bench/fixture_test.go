@@ -35,8 +35,8 @@ type fixture struct {
 	// state is the path of the state directory. It contains the node's tree.
 	state string
 	tree  *tree.Tree
-	// generation lists the isolated pods of the tree, from which the rules are
-	// created.
+	// generation contains the addresses of the isolated pods in the tree. install
+	// writes these addresses to the rules.
 	generation  engine.Generation
 	config      ruleset.Config
 	connections *timo.Conn
@@ -157,7 +157,7 @@ func (s *fixture) flushConnections() {
 	}
 }
 
-// swallow makes a host drop every packet that it receives, without a reply.
+// swallow makes a host drop every IPv4 packet that it receives, without a reply.
 func (s *fixture) swallow(host *lab.Host) {
 	s.b.Helper()
 	err := host.Do(func() error {
@@ -178,7 +178,7 @@ func (s *fixture) swallow(host *lab.Host) {
 	}
 }
 
-// settled waits until no packet waits in a queue.
+// settled waits until no packet waits in the given queue.
 func (s *fixture) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(timeout)

@@ -22,19 +22,18 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// settle is the time that an agent is left idle before its memory is measured. In
-// this time, the Go runtime returns the memory to the system that the agent needed
-// only for its start.
+// settle is the time that an agent is left idle before its memory is measured. In this
+// time, the Go runtime returns memory to the system that the agent needed only during
+// startup.
 const settle = 20 * time.Second
 
-// agentReady limits the time that an agent may take to read all objects of a
-// cluster.
+// agentReady is the time within which an agent must read all objects of a cluster.
 const agentReady = 5 * time.Minute
 
-// BenchmarkAgentMemory measures the resident memory of an agent's process on a real
-// API server, first without pods and then with many pods of about 6 KiB each. The
-// figure above is the additional memory with pods. The figure peak is the maximum,
-// which occurs during the start. The figure start is the time until the agent has
+// BenchmarkAgentMemory measures the resident memory of an agent's process on a real API
+// server, first without pods and then with many pods of about 6 KiB each. The figure
+// above-MiB is the additional memory with pods. The figure peak-MiB is the maximum,
+// which occurs during startup. The figure start-s is the time until the agent has
 // published its first tree.
 func BenchmarkAgentMemory(b *testing.B) {
 	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}

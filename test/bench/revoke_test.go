@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// openConnections is the number of connections that the node tracks. changing is
-	// the number of these connections whose verdict the changed policy affects.
+	// openConnections is the number of connections that the node tracks. The change of
+	// the policy changes the verdicts of this many of them: changing.
 	openConnections = 100000
 	changing        = 1000
 	// probePort is the UDP port to which the policy alternately allows and denies
@@ -73,8 +73,8 @@ type revocation struct {
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is the arrival time of the first datagram since first was set to 0. It is
-	// a value of now, in nanoseconds.
+	// first is the arrival time of the first datagram after change set this field to 0.
+	// It is the result of the function now, in nanoseconds.
 	first atomic.Int64
 }
 

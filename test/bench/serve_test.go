@@ -26,14 +26,14 @@ const (
 	// worker runs a worker of dataplane/queue with a compiled tree.
 	worker = "worker"
 	// bareLoop makes the same system calls as a worker and accepts every packet. It
-	// does not read the packets and allocates no memory.
+	// does not decode the packets and allocates no memory.
 	bareLoop = "bare-loop"
 	// plainLoop uses the library go-nfqueue as its documentation shows, and accepts
 	// every packet.
 	plainLoop = "plain-loop"
 )
 
-// These settings are the same in all roles. dataplane/queue uses the same values.
+// These settings of a queue and its socket are the same in all roles and in dataplane/queue.
 const (
 	copyRange     = 256
 	maxWaiting    = 8192

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the addresses of client and server and the server's ports. A
-// run opens more connections than one server port has client ports, so the ports
-// are used in turn.
+// tcpConfig contains the addresses of client and server and the server's ports. A run
+// opens more connections than there are source ports for one server port, so the server
+// ports are used in turn.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16

@@ -19,7 +19,8 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// newCluster starts a separate cluster for a test that stops or kills parts of it.
+// newCluster starts a separate cluster for a test that stops or kills processes of the
+// cluster.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
 	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -89,9 +90,9 @@ func (g *guard) stop() {
 	}
 }
 
-// TestAgentKilled kills agents repeatedly while policies change. It checks that
-// connections that every version of the policies denies are never opened, and that
-// the final policies are enforced.
+// TestAgentKilled kills agents repeatedly while policies change. Some connections are
+// denied by every version of the policies. The test checks that these connections are
+// never opened, and that the final policies are enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -289,9 +290,9 @@ func TestAddressReused(t *testing.T) {
 			role, outcome = "stranger", "denied"
 		}
 		s.must(s.cluster.Client().Delete(t.Context(), old))
-		// The new pod requests the address while the old pod still uses it. It gets the
-		// address when the kubelet has removed the old pod, which is often before the
-		// old Pod object is deleted.
+		// The new pod requests the address while the old pod still uses it. The new pod
+		// gets the address when the kubelet has removed the old pod. This is often
+		// before the old Pod object is deleted.
 		s.createPod("x/heir", func(p *corev1.Pod) {
 			p.Spec.NodeName = old.Spec.NodeName
 			p.Annotations = map[string]string{labcluster.AddressAnnotation: old.Status.PodIPs[0].IP + "," + old.Status.PodIPs[1].IP}

@@ -59,7 +59,7 @@ type fixture struct {
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside contains the ends of connections that are not pods.
+	// outside contains the ends of connections that are outside the cluster.
 	outside []labcluster.End
 }
 
@@ -102,8 +102,8 @@ func (s *fixture) key(path string) client.ObjectKey {
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod creates a pod with the labels and ports of the fixture's pods. The
-// function change modifies the object first.
+// createPod creates a pod with the labels and ports of the fixture's pods. Before the
+// pod is created, the function change can modify the object.
 func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -159,7 +159,7 @@ func (s *fixture) fill(text string) string {
 	})
 }
 
-// address returns the address of a pod or other end. family is "4" or "6".
+// address returns the IPv4 or IPv6 address of an end. family is "4" or "6".
 func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
@@ -275,7 +275,8 @@ func (s *fixture) holds(want ...string) {
 	s.check(want...)
 }
 
-// check does the same as holds, but does not wait.
+// check does the same as holds, but does not wait until the nodes enforce the current
+// objects.
 func (s *fixture) check(want ...string) {
 	s.Helper()
 	ends := s.ends()

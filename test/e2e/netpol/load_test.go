@@ -157,10 +157,9 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 	return nil
 }
 
-// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one
-// packet. It returns an error if a packet was lost, which is the case if the kernel
-// repeated a packet and the other end did not report the repetition as a duplicate
-// (RFC 2883).
+// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet.
+// It returns an error if a packet was lost. If the kernel sent a packet again and the
+// other end did not report it as a duplicate (RFC 2883), the first one was lost.
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -106,8 +106,8 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving returns a copy of a pod object whose container ports are the fixture's
-// targets.
+// serving returns a copy of a pod object. The container ports of the copy are the
+// fixture's targets.
 func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod

@@ -47,13 +47,13 @@ func replied(conn *net.UDPConn) bool {
 	buf := make([]byte, 16)
 	_, errRead := conn.Read(buf)
 	if errWrite != nil || errRead != nil {
-		wait(requestInterval) // A rejection returns at once, without using up the time.
+		wait(requestInterval) // If the request is rejected, Read returns before the deadline.
 		return false
 	}
 	return true
 }
 
-// goesOn fails the test unless an open connection gets a reply.
+// goesOn fails the test unless an open connection gets a reply within replyTime.
 func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
 	for began := time.Now(); !replied(conn); {
@@ -76,10 +76,10 @@ func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	}
 }
 
-// TestAddressReusedByOpenConnections deletes a pod that has open connections in
-// both directions. Another pod with the same address and the same ports continues
-// these connections. Their verdicts must depend on the labels of the new pod (S53),
-// and follow when these labels change (S51).
+// TestAddressReusedByOpenConnections deletes a pod that has open connections in both
+// directions. Another pod with the same address and the same ports continues these
+// connections. Their verdicts must depend on the labels of the new pod (S53), and must
+// change when these labels change (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
 	s := newFixture(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)

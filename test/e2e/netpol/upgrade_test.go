@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade replaces the processes of one node after the other with processes of
-// another build, while connections are open and new ones are opened.
+// TestUpgrade replaces processes with processes of another build, on one node after the
+// other. Meanwhile, some connections are open and the test opens new ones.
 func TestUpgrade(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
@@ -66,9 +66,9 @@ func (s *fixture) upgradeAgents(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
-// upgradeDataplanes replaces the dataplanes. It checks that no packet of an
-// accepted flow is lost and that denied connections stay denied. New connections
-// may be delayed until the queues have a listener again, but must not fail.
+// upgradeDataplanes replaces the dataplanes. It checks that no packet of an accepted
+// flow is lost and that denied connections stay denied. New connections can be delayed
+// until the queues have a listener again, but must not fail.
 func (s *fixture) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -85,8 +85,9 @@ func (s *fixture) upgradeDataplanes(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-// replacePods does the same as an update of a DaemonSet: it ends the whole pod, and
-// then starts a pod of the other build, beginning with its init container.
+// replacePods does the same as a rolling update of the DaemonSet: on each node, it ends
+// the whole pod, and then starts a pod of the other build, beginning with its init
+// container.
 func (s *fixture) replacePods(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -169,8 +170,9 @@ func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	}
 }
 
-// listeners returns the number of queues of a node that have a listener (the
-// instances in net/netfilter/nfnetlink_queue.c).
+// listeners returns the number of queues of a node that have a listener. The kernel
+// writes one line for each of these queues (seq_show in
+// net/netfilter/nfnetlink_queue.c).
 func listeners(n *labcluster.Node) (count int, err error) {
 	err = n.Host().Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Choose returns a number from 0 to n-1, where n > 0. Random makes every choice
-// with this function. Smaller numbers lead to simpler clusters, so a property test
-// that shrinks the numbers finds a small example. rapid.IntRange and rand.IntN can
-// both implement Choose.
+// Choose returns a number from 0 to n-1, where n > 0. Random makes every choice with
+// this function. Smaller numbers lead to simpler clusters. So when a property test
+// shrinks the numbers of a failing run, it finds a small cluster that fails. Choose can
+// be implemented with rapid.IntRange or rand.IntN.
 type Choose func(n int) int
 
 // Random is a small cluster in which many objects share a few names, labels and
@@ -70,9 +70,10 @@ var (
 	labelKeys      = []string{"app", "tier", "example.com/zone"}
 	labelValues    = []string{"a", "b", ""}
 	phases         = []corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}
-	// The addresses of pods are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. The
-	// addresses of hosts are different, except for the last one in each list, which a
-	// pod can have too.
+	// The addresses of pods are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. hosts4 and
+	// hosts6 contain addresses of nodes. Only the last address in each of these two
+	// lists can also be the address of a pod. outside4 and outside6 contain addresses
+	// that belong to neither pods nor nodes.
 	hosts4   = []string{"192.168.0.1", "192.168.0.2", "192.168.0.3", "10.0.0.8"}
 	hosts6   = []string{"fd01::1", "fd01::2", "fd01::3", "fd00::8"}
 	outside4 = []string{"10.0.0.9", "8.8.8.8", "192.168.0.9", "0.0.0.0", "255.255.255.255"}
@@ -85,8 +86,8 @@ func (r *Random) seldom() bool { return r.choose(8) == 7 }
 
 func pick[T any](choose Choose, list []T) T { return list[choose(len(list))] }
 
-// podKey returns a random namespace and name for a pod. The choice is small, so
-// that pods often have the same name.
+// podKey returns a random namespace and name for a pod. There are few combinations, so
+// that a key often belongs to an existing pod.
 func (r *Random) podKey() (namespace, name string) {
 	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
 }
@@ -134,8 +135,8 @@ func (r *Random) node(name string) *corev1.Node {
 	return node
 }
 
-// pod returns a new pod. Its creation time is one of three times, so that pods are
-// often equally old.
+// pod returns a new pod. Its creation time is one of three times, so that pods often
+// have the same creation time.
 func (r *Random) pod(namespace, name string) *corev1.Pod {
 	r.now++
 	pod := &corev1.Pod{

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// cidrs contains blocks that contain each other or adjoin each other. They contain
-// the addresses of pods and hosts. Some blocks have host bits, such as 10.0.0.3/30.
+// cidrs contains blocks that overlap or are adjacent. They contain addresses of pods
+// and nodes. Some blocks have host bits, such as 10.0.0.3/30.
 var cidrs = []string{
 	"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/29", "10.0.0.4/30", "10.0.0.5/32", "10.0.0.3/30", "10.0.0.0/31",
 	"192.168.0.0/16", "192.168.0.2/32", "8.8.8.8/32", "0.0.0.0/1", "255.255.255.255/32",

@@ -78,9 +78,9 @@ func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
 	return []Change{{Object: namespace}}
 }
 
-// moveAddresses deletes one pod and assigns its addresses to another pod. The
-// deletion is the first or the second change, because a watch can deliver both
-// orders.
+// moveAddresses deletes one pod and assigns its addresses to another pod. The deletion
+// is randomly the first or the second change, because a watch can deliver the two
+// events in either order.
 func (r *Random) moveAddresses() []Change {
 	if len(r.Pods) < 2 {
 		return nil

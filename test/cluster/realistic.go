@@ -23,22 +23,21 @@ const LocalPods = 250
 
 // Size is the size of a realistic cluster.
 type Size struct {
-	// Pods is the number of pods without the hostNetwork pods. Every node runs one
-	// hostNetwork pod in addition.
+	// Pods is the number of pods, not counting hostNetwork pods. In addition, every
+	// node runs one hostNetwork pod.
 	Pods, Policies int
-	// Nodes is the number of nodes. 0 means one node for every LocalPods pods.
+	// Nodes is the number of nodes. 0 means one node for every 250 pods (LocalPods).
 	Nodes int
 	// DualStack adds an IPv6 address to each pod and node.
 	DualStack bool
 }
 
-// Realistic is a large cluster that many teams share. Each team owns namespaces.
-// Each of these namespaces contains deployments with a few replicas in the tiers
-// web, api, worker, cache and db. The replicas are spread over the nodes; LocalNode
-// runs LocalPods of them. The namespaces kube-system, ingress and monitoring
-// contain the DNS servers, the ingress controllers and the scrapers. To save
-// memory, the method Pods generates each pod only when the iteration reaches the
-// pod.
+// Realistic is a large cluster that many teams share. Each team owns namespaces. Each
+// of these namespaces contains deployments in the tiers web, api, worker, cache and db,
+// each with a few replicas. The replicas are spread over the nodes. LocalNode runs
+// LocalPods of the cluster's pods. The namespaces kube-system, ingress and monitoring
+// contain the DNS servers, the ingress controllers and the scrapers. To save memory,
+// the iterator that the method Pods returns generates each pod only when it is needed.
 type Realistic struct {
 	size        Size
 	seed        uint64

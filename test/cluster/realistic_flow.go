@@ -18,17 +18,16 @@ type traffic struct {
 	*Realistic
 	random *rand.Rand
 	locals []podRef
-	// seen caches the indexes of the namespaces that a peer's selector matches.
+	// seen caches, for each namespace selector, the indexes of the namespaces that it matches.
 	seen map[*metav1.LabelSelector][]int
 }
 
 type podRef struct{ deployment, index int }
 
-// Flows returns n flows that have a pod of LocalNode at one end. hitRatio, from 0
-// to 1, is the share of flows that match a rule of a policy that selects this pod.
-// The other flows have random pods and ports, or come from outside the cluster.
-// Most of these other flows are denied if the namespace has a policy that denies by
-// default.
+// Flows returns n flows with a pod of LocalNode at one end. hitRatio, from 0 to 1, is
+// the share of flows that match a rule of a policy that selects this pod. The other
+// flows have random pods and ports, or come from outside the cluster. Most of them are
+// denied if the pod's namespace has a policy that denies by default.
 func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	t := &traffic{Realistic: r, random: rand.New(rand.NewPCG(seed, 2)), seen: map[*metav1.LabelSelector][]int{}}
 	for d, dep := range r.deployments {

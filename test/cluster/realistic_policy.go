@@ -16,9 +16,11 @@ type (
 	peers       = []networkingv1.NetworkPolicyPeer
 )
 
-// planPolicies plans the policies of the teams' namespaces, one for each namespace
-// in turn. In nine of ten namespaces, the first policies deny by default and then
-// allow DNS and monitoring. All other policies allow certain connections.
+// planPolicies plans the policies of the teams' namespaces. It adds one policy to each
+// namespace, then a second policy to each, and so on. In nine of ten namespaces, the
+// first policy denies by default. In one of three namespaces, the second policy allows
+// DNS. In every namespace, the third policy allows monitoring. All other policies allow
+// certain connections.
 func (r *Realistic) planPolicies(random *rand.Rand) {
 	teams := len(r.namespaces) - systemNamespaces
 	for i := range r.size.Policies {
@@ -27,7 +29,8 @@ func (r *Realistic) planPolicies(random *rand.Rand) {
 	}
 }
 
-// planPolicy returns the policy number turn of a namespace.
+// planPolicy returns a policy of a namespace. turn is the number of policies that the
+// namespace already has.
 func (r *Realistic) planPolicy(random *rand.Rand, ns, turn int) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespaces[ns].name}}
 	open := ns%10 == 9
@@ -102,8 +105,9 @@ func (r *Realistic) planAllowance(random *rand.Rand, policy *networkingv1.Networ
 	}
 }
 
-// offices returns one to four address ranges outside the cluster, some of them with
-// an except. One result in sixteen is everything except the cluster instead.
+// offices returns one to four blocks of addresses outside the cluster, some of them
+// with an except. One block in sixteen contains all IPv4 addresses except those of the
+// cluster.
 func (r *Realistic) offices(random *rand.Rand) peers {
 	var list peers
 	for range 1 + random.IntN(4) {

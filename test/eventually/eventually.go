@@ -1,5 +1,5 @@
-// Package eventually waits for a condition that another goroutine, another process
-// or the kernel will fulfill, up to a time limit. Tests use it instead of sleeping.
+// Package eventually waits, up to a time limit, for a condition that another goroutine,
+// another process or the kernel will fulfill. Tests use it instead of sleeping.
 package eventually
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// Limit is the time after which True and NoError fail. It is long because tests
-	// of other packages may run on the same machine at the same time.
+	// Limit is the time after which True and NoError fail. It is long because tests of
+	// other packages can run on the same machine at the same time.
 	Limit = time.Minute
 	// Interval is the time between two evaluations of a condition.
 	Interval = 5 * time.Millisecond
@@ -47,9 +47,9 @@ func poll(attempt func(context.Context) error) error {
 	return Poll(ctx, attempt)
 }
 
-// Poll calls attempt every Interval until attempt returns nil or the context ends.
-// If the context ends, Poll returns the cause of its end together with the last
-// error of attempt. Programs other than tests can use Poll too.
+// Poll calls attempt every Interval until attempt returns nil or the context ends. If
+// the context ends first, Poll returns the cause together with the last error that
+// attempt returned before the end. Programs other than tests can use Poll too.
 func Poll(ctx context.Context, attempt func(context.Context) error) error {
 	interval := time.NewTicker(Interval)
 	defer interval.Stop()

@@ -66,7 +66,8 @@ func TestServerEndsWithKilledProcess(t *testing.T) {
 	})
 }
 
-// users returns the processes whose command line contains the path of a directory.
+// users returns the command line of each process whose command line contains the path
+// of the directory.
 func users(t *testing.T, folder string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -34,10 +34,10 @@ type keeper struct {
 // programs lists the programs that make up a server.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// atTheEnd is the script of the shell. Its argument is the server's directory. When
-// it runs, a process ID may already belong to another process. The script therefore
-// kills only processes whose command line contains the directory, because those of
-// etcd and kube-apiserver do.
+// atTheEnd is the script of the shell. Its argument is the server's directory. If a
+// program of the server has already ended, its process ID can belong to another
+// process. The script therefore kills a process only if its command line contains the
+// directory, as the command lines of etcd and kube-apiserver do.
 const atTheEnd = `
 trap '' INT TERM HUP
 read -r _

@@ -46,9 +46,9 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 // Listen opens a listener, like net.Listen, possibly in another network namespace.
 type Listen func(network, address string) (net.Listener, error)
 
-// NewLink does the same as Link, but for programs that are not tests. The caller
-// cuts the link at the end. The link listens on 127.0.0.1, in the network namespace
-// in which listen opens listeners.
+// NewLink does the same as Link, but for programs that are not tests. The caller must
+// cut the link at the end. The link listens on 127.0.0.1, in the network namespace in
+// which the function listen opens listeners.
 func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)
 	if err != nil {
@@ -63,8 +63,8 @@ func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	return l, through, nil
 }
 
-// Cut closes all connections and stops listening until Restore is called. It does
-// nothing if the link is already cut.
+// Cut closes all connections and stops listening. The link stays cut until Restore is
+// called. If the link is already cut, Cut does nothing.
 func (l *Link) Cut() error {
 	l.mu.Lock()
 	var err error
@@ -109,7 +109,7 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // To the client, the server looks as if it does not run.
+			_ = client.Close() // The client then behaves as if the server were not running.
 			continue
 		}
 		l.carry(listener, client, server)
@@ -129,7 +129,7 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 		l.open[end] = struct{}{}
 		other := ends[1-i]
 		l.carrying.Go(func() {
-			_, _ = io.Copy(end, other) // However copying ends, the connection is closed below.
+			_, _ = io.Copy(end, other) // The connections are closed below, with or without an error.
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, end := range ends {

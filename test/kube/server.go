@@ -33,8 +33,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// startTimeout limits the time that a server may take to start. A kube-apiserver
-// starts in 5 s on an idle machine, but other tests may run at the same time.
+// startTimeout is the time within which a server must start. A kube-apiserver starts in
+// 5 s on an idle machine, but other tests can run at the same time.
 const startTimeout = 2 * time.Minute
 
 // Server is a running kube-apiserver with its etcd.
@@ -54,8 +54,8 @@ func Main(m *testing.M, server **Server) int {
 	return code
 }
 
-// withoutServer is an environment variable that hack/unit sets when it runs only
-// tests that do not use the server. Main then does not start the server.
+// withoutServer is an environment variable that hack/unit sets when it runs only tests
+// that do not use the server. If the variable is set, Main does not start the server.
 const withoutServer = "SLUICE_TEST_WITHOUT_API_SERVER"
 
 func run(m *testing.M, server **Server) (code int, err error) {
@@ -71,8 +71,8 @@ func run(m *testing.M, server **Server) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Start starts a server. The caller stops it. If this process ends before that, the
-// server ends too, and its files are removed soon afterwards.
+// Start starts a server. The caller must stop it. If this process ends without stopping
+// the server, the server ends too, and its files are removed soon afterwards.
 func Start() (*Server, error) {
 	root, err := ProjectRoot()
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Container describes a process that is as restricted as a container in the host
+// Container describes a process with the same restrictions as a container in the host
 // network: its root file system is read-only and contains a single program, and the
-// process has only the privileges that the fields grant.
+// process has only the privileges that the fields of Container grant.
 type Container struct {
 	// Program is the path of the program on this machine. In the container, the path
 	// of the program is Command[0].
@@ -47,8 +47,8 @@ func (c *Container) Cmd() *exec.Cmd {
 	}
 }
 
-// StartContainer starts a container in the namespace. cmd must be a result of
-// c.Cmd. The caller waits until the command ends. The kernel kills the command when
+// StartContainer starts a container in the namespace. cmd must be a result of c.Cmd.
+// The caller must wait for the command with cmd.Wait. The kernel kills the command when
 // this process ends.
 func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	started := make(chan error)
@@ -65,7 +65,7 @@ func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 const containerRoot = "/mnt"
 
 // startContainer changes the namespaces and privileges of its thread, starts the
-// container on the thread, and waits until the container ends. Then the thread ends
+// container from the thread, and waits until the container ends. Then the thread ends
 // too, because other goroutines must not run with these namespaces and privileges.
 func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()

@@ -168,9 +168,9 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 	return found
 }
 
-// wantReleased waits until the kernel has released each namespace. It checks each
-// inode number separately until the number is unused for the first time, because
-// the kernel may then assign the number to a namespace of a parallel test.
+// wantReleased waits until the kernel has released each namespace. When an inode number
+// is unused for the first time, wantReleased no longer checks this number, because the
+// kernel can then assign it to a namespace of a parallel test.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
 	eventually.True(t, "the namespaces are gone", func() bool {

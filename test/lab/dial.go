@@ -26,8 +26,8 @@ func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr,
 	return conn, nil
 }
 
-// dial uses the thread of the namespace only to create the socket, so that any
-// number of calls can wait for connections at the same time.
+// dial does the work of Dial. It uses the thread of the namespace only to create the
+// socket, so that any number of calls can wait for connections at the same time.
 func (h *Host) dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	var kind int
 	switch protocol {
@@ -102,8 +102,8 @@ func finish(ctx context.Context, file *os.File) error {
 	return outcome
 }
 
-// endWith makes waiting reads and writes fail when the context ends. The caller
-// cancels this effect with the returned function.
+// endWith makes waiting reads and writes fail when the context ends. If the caller
+// calls stop, the end of the context no longer has this effect.
 func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }
@@ -112,7 +112,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
-	// The zone is a number, because each namespace has its own interface names.
+	// The zone is the index of an interface, not a name, because each namespace has its
+	// own interface names.
 	zone, _ := strconv.ParseUint(a.Addr().Zone(), 10, 32)
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(zone)}
 }

@@ -19,16 +19,17 @@
 //	+--------+  +--------+
 //
 // Everything is routed, as with the CNI plugin ptp: each host has addresses with
-// full-length prefixes and one default route through a link-local gateway. So every
-// packet of a pod passes the forward hook of its node, also between two pods of one
-// node.
+// full-length prefixes and one default route through a link-local gateway. So packets
+// between two pods always pass the forward hook of the nodes, even if both pods run on
+// the same node.
 //
 // # Nothing is left behind
 //
-// The namespaces have no names and no bind mounts. They exist as long as the
-// process that made them holds their file descriptors and threads. The same is true
-// of the state directory, which is a tmpfs that is mounted nowhere. Processes that
-// were started in a namespace are killed with it. So when the process that made a
-// lab ends, however it ends, the kernel removes everything. The machine's own
-// network namespace is never changed.
+// The namespaces have no names and no bind mounts. A namespace exists only as long as
+// the process that created the lab has a thread in the namespace or a file descriptor
+// of it. The state directory is a tmpfs that is mounted nowhere, so it exists only as
+// long as its file descriptor. The kernel kills processes that were started in a
+// namespace when the namespace is closed. So when the process that created a lab ends,
+// for any reason, the kernel removes everything. The machine's own network namespace is
+// never changed.
 package lab

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The default route of a host leads to a gateway: to podGateway on a pod, and to
-// nodeGateway on a node. The host at the other end of the link has the gateway's
-// addresses. The IPv4 addresses of the two gateways differ, because a node has
-// links of both kinds, and a kernel does not reply to an ARP request from one of
-// its own addresses.
+// The default route of a pod leads to podGateway, and the default route of a node leads
+// to nodeGateway. The host at the other end of the link has the gateway's addresses.
+// The IPv4 addresses of the two gateways differ, because a node has links of both
+// kinds: the node itself has the addresses of podGateway, and it receives ARP requests
+// from nodeGateway. A kernel does not reply to an ARP request from one of its own
+// addresses.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
@@ -33,8 +34,8 @@ const uplink = "eth0"
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
-	// ports counts the hosts that were attached below this host, including removed
-	// ones.
+	// ports is the number of hosts that were connected below this host, including
+	// removed ones.
 	ports int
 
 	mu      sync.Mutex
@@ -120,10 +121,9 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below creates a host under this one: the child's namespace, a veth pair, the
-// child's addresses, and the routes between both hosts. It also returns the name of
-// the pair's interface in the upper host, which is kind and a number, such as
-// pod-1.
+// below creates a host under this one: the child's namespace, a veth pair, the child's
+// addresses, and the routes between both hosts. port is the name of the pair's
+// interface in the upper host. It consists of kind and a number, such as pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -146,12 +146,12 @@ func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (chi
 	return child, port, nil
 }
 
-// firstPort is the index of the first port, a port being the upper interface of a
-// veth pair. It is large enough that ports and uplinks never have the same index.
-// If both ends of a veth pair had the same index, the kernel would treat them as
-// one interface and might delay its carrier by up to a second
-// (linkwatch_urgent_event in net/core/link_watch.c). Without a carrier, the IPv6
-// addresses of the interface do not work.
+// firstPort is the interface index of the first port. A port is the upper interface of
+// a veth pair. firstPort is large enough that ports and uplinks never have the same
+// index. If both ends of a veth pair had the same index, the kernel would treat them as
+// one interface and might delay its carrier by up to a second (linkwatch_urgent_event
+// in net/core/link_watch.c). Without a carrier, the IPv6 addresses of the interface do
+// not work.
 const firstPort = 100
 
 // plug creates the veth pair between two hosts. It must run in the upper host.
@@ -232,9 +232,9 @@ func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error 
 	})
 }
 
-// addAddresses adds addresses to an interface without duplicate address detection,
-// so that IPv6 addresses can be used at once. If scope is link, the kernel never
-// uses an IPv4 address as the source of packets on other interfaces.
+// addAddresses adds addresses to an interface without duplicate address detection, so
+// that IPv6 addresses can be used at once. If scope is netlink.SCOPE_LINK, the kernel
+// never uses the IPv4 addresses as the source of packets on other interfaces.
 func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
 	for _, p := range prefixes {
 		addr := &netlink.Addr{IPNet: ipNet(p), Scope: int(scope)}

@@ -100,9 +100,9 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends an ICMP error with the content "port unreachable", as if a
-// datagram from src had arrived at dst and dst were closed. The error's source is
-// the address from, which the host must have.
+// SendUnreachable sends the ICMP error "port unreachable" to the address of src. The
+// error is about a datagram from src to dst, as if no program used the port of dst. The
+// source of the error is the address from, which the host must have.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
 	if from.Is6() {

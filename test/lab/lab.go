@@ -11,8 +11,8 @@ import (
 // Lab is a network of hosts. Some of them are nodes with pods.
 type Lab struct {
 	// Outside is the host outside of all nodes. It routes packets between the nodes.
-	// AddAddress assigns more addresses to it, which then represent hosts outside the
-	// cluster.
+	// AddAddress assigns more addresses to it. These addresses represent hosts outside
+	// the cluster.
 	Outside *Host
 	nodes   []*Node
 }
@@ -49,8 +49,8 @@ func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	return nil
 }
 
-// Close removes the lab. The kernel removes resources that processes of the lab
-// still use when these processes end.
+// Close removes the lab. If processes of the lab are still using a resource, the kernel
+// removes the resource when these processes end.
 func (l *Lab) Close() {
 	for _, n := range l.nodes {
 		n.close()
@@ -176,8 +176,8 @@ func (n *Node) taken(a netip.Addr) bool {
 	return slices.ContainsFunc(n.pods, func(p *Pod) bool { return slices.Contains(p.addresses, a) })
 }
 
-// RemovePod removes a pod. When RemovePod returns, the pod's interface, addresses
-// and routes are removed too.
+// RemovePod removes a pod. When RemovePod returns, the pod's interface, addresses and
+// routes no longer exist.
 func (n *Node) RemovePod(pod *Pod) error {
 	err := n.Do(func() error {
 		link, err := netlink.LinkByName(pod.Interface)

@@ -15,8 +15,8 @@ import (
 
 // The errors of this package.
 var (
-	// ErrNotRoot means that the user of this process may not create network
-	// namespaces.
+	// ErrNotRoot means that this process does not have the capabilities to create
+	// network namespaces.
 	ErrNotRoot = errors.New("network namespaces need root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run as root")
 	// ErrClosed means that the namespace has been closed.
 	ErrClosed = errors.New("network namespace is closed")
@@ -36,7 +36,7 @@ type Namespace struct {
 	once  sync.Once
 }
 
-// newNamespace creates a namespace. Only messages use the name.
+// newNamespace creates a namespace. The name appears only in messages.
 func newNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name, calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
@@ -48,10 +48,10 @@ func newNamespace(name string) (*Namespace, error) {
 }
 
 // live runs calls on one thread in the namespace. The thread stays locked to the
-// goroutine, so that it ends with the goroutine. The processes that the thread has
-// started are then killed. The main thread of the process is unsuitable, because
-// the Go runtime never ends it. If live starts on the main thread, it therefore
-// waits there while it uses another thread.
+// goroutine, so that it ends with the goroutine. When the thread ends, the kernel kills
+// the processes that the thread has started. The main thread of the process is
+// unsuitable, because the Go runtime never ends it. So if live starts on the main
+// thread, it runs itself on another thread and waits until that thread has ended.
 func (n *Namespace) live(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -110,8 +110,8 @@ func openOwnNamespace() (int, error) {
 // Name returns the name that messages use for the namespace.
 func (n *Namespace) Name() string { return n.name }
 
-// Inode returns the inode number of the namespace. The link /proc/PID/ns/net of a
-// process in the namespace contains this number: "net:[INODE]".
+// Inode returns the inode number of the namespace. If a process is in the namespace,
+// the target of its symlink /proc/PID/ns/net contains this number: "net:[INODE]".
 func (n *Namespace) Inode() uint64 { return n.inode }
 
 // Do runs call on the thread of the namespace and returns its error. Calls run one
@@ -137,9 +137,9 @@ func (n *Namespace) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	// The kernel sends the signal when the thread ends that started the process, not
-	// when the whole parent process ends (prctl(2), PR_SET_PDEATHSIG). The thread of
-	// the namespace exists as long as the namespace.
+	// The kernel sends the signal when the thread that started the process ends, not
+	// when the whole parent process ends (prctl(2), PR_SET_PDEATHSIG). Start uses the
+	// thread of the namespace, which runs until the namespace is closed.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return n.Do(cmd.Start)
 }

@@ -43,12 +43,12 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6
-// it sends echo requests, to which every host replies. For protocols without ports
-// it ignores the port of dst. If src is not valid, the kernel chooses the source
-// address. If the protocol itself does not repeat lost packets, Probe sends three
-// packets during the timeout. The result describes what happened to the packets. An
-// error means that the lab failed or that the context ended.
+// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6, it
+// sends echo requests, to which every host replies. For protocols without ports, it
+// ignores the port of dst. If src is not valid, the kernel chooses the source address.
+// TCP sends lost packets again. For other protocols, Probe sends three packets during
+// the timeout. The result describes what happened to the packets. Probe returns an
+// error only if the lab fails or the context ends.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -105,8 +105,8 @@ func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 
 const datagrams = 3
 
-// exchange repeats a random number in datagrams until the server has returned the
-// number.
+// exchange sends a random number in a datagram, repeatedly, until the server has
+// returned the number.
 func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 	number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	reply := make([]byte, len(number))

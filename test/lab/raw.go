@@ -48,9 +48,10 @@ func rawNetwork(protocol flow.Protocol, like netip.Addr) string {
 	return fmt.Sprintf("ip6:%d", uint8(protocol))
 }
 
-// In a protocol without ports, every raw socket of a host receives requests and
-// replies alike. The first byte of a packet therefore marks it as a request or a
-// reply. Otherwise two hosts with servers would reply to each other's replies.
+// In a protocol without ports, every raw socket of a host receives all packets, both
+// requests and replies. The first byte of a packet therefore states whether it is a
+// request or a reply. Otherwise two hosts with servers would reply to each other's
+// replies.
 const (
 	request = '?'
 	reply   = '!'

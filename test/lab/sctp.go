@@ -126,9 +126,8 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 // use.
 func ephemeralPort() uint16 { return uint16(32768 + rand.IntN(28000)) }
 
-// await reads packets until the reply to the chunk arrives. A raw socket also
-// receives the packets that the peer sends to other sockets; await ignores these
-// packets.
+// await reads packets until the reply to the chunk c arrives. It ignores other packets,
+// because a raw socket also receives packets that the peer sends to other sockets.
 func (c initChunk) await(conn net.Conn, buf []byte) error {
 	for {
 		n, err := conn.Read(buf)

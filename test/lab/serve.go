@@ -118,9 +118,9 @@ func (s *Server) converse(c *net.TCPConn) {
 
 const chunkSize = 64 << 10
 
-// Download requests the given number of bytes from a Server over a TCP connection
-// and reads them. The caller must have read the first byte of the connection, and
-// sets the deadlines.
+// Download requests the given number of bytes from a Server over a TCP connection and
+// reads them. Before that, the caller must read the first byte that the server sends,
+// and set the deadlines.
 func Download(conn net.Conn, bytes uint64) error {
 	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, bytes)); err != nil {
 		return fmt.Errorf("requesting %d bytes: %w", bytes, err)

@@ -14,13 +14,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// MasqueradeMark is the bit of the packet mark with which kube-proxy marks packets
-// whose source address will be replaced with the address of the node
-// (iptablesMasqueradeBit, by default bit 14).
+// MasqueradeMark is a bit of the packet mark (iptablesMasqueradeBit of kube-proxy, by
+// default bit 14). kube-proxy sets it in packets whose source address will be replaced
+// with the address of the node.
 const MasqueradeMark uint32 = 0x4000
 
-// Service describes a virtual address with one backend. A node implements it as
-// kube-proxy does.
+// Service describes a virtual address with one backend. A node translates the address
+// in the same way as kube-proxy.
 type Service struct {
 	// Protocol must be a protocol with ports.
 	Protocol flow.Protocol
@@ -28,10 +28,10 @@ type Service struct {
 	// to which the node redirects their packets. Both addresses must be of the same
 	// family.
 	Address, Backend netip.AddrPort
-	// Masquerade makes the node replace the source address of every client with its
-	// own address. If a backend connects to its own service, its source address is
-	// always replaced, because the backend would not send replies to its own address
-	// through the node.
+	// Masquerade makes the node replace the source address of every client with the
+	// address of the node. If a backend connects to its own service, the node always
+	// replaces the source address. Otherwise the backend would send the replies
+	// directly to itself, and the node could not translate them.
 	Masquerade bool
 }
 

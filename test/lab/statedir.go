@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux
-// 5.2). Other processes reach it through the file descriptor of this process. When
+// StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux 5.2).
+// Other processes open it through the file descriptor of this process in /proc. When
 // this process ends, the kernel removes the directory.
 type StateDir struct{ file *os.File }
 
@@ -32,8 +32,8 @@ func NewStateDir() (*StateDir, error) {
 	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
 }
 
-// Path returns a path that all processes of this user can open until the directory
-// is closed or this process ends.
+// Path returns the path of the directory. Other processes of this user can open it
+// until the directory is closed or this process ends.
 func (s *StateDir) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
 }

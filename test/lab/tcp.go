@@ -13,9 +13,9 @@ const (
 	ACK byte = 0x10
 )
 
-// SendTCP sends a single TCP packet that belongs to no connection. The sequence
-// numbers and the other fields apart from ports and flags have arbitrary values.
-// The host must have the address of src.
+// SendTCP sends a single TCP packet without opening a connection. Apart from the ports
+// and the flags, the fields of the TCP header have arbitrary values. The host must have
+// the address of src.
 func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	return h.SendRaw(flow.TCP, dst.Addr(), segment(src, dst, flags))
 }

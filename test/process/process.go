@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// StopTime is the time that a process may take to end after SIGTERM. After this
-	// time, Stop kills the process.
+	// StopTime is the time within which a process must end after SIGTERM. If it does
+	// not, Stop kills the process.
 	StopTime = 10 * time.Second
 	// logSize is the number of bytes of output that a Process keeps.
 	logSize = 1 << 20
@@ -38,10 +38,11 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. Messages contain the name. The function start starts the
-// command in a certain place; an example is the method Start of a lab.Node. If
-// start is nil, Start uses (*exec.Cmd).Start. Standard output and standard error go
-// to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
+// Start starts a command. Log and error messages use name for the process. Start calls
+// the function start to run the command, for example in a network namespace if start is
+// the method Start of a lab.Node. If start is nil, Start uses (*exec.Cmd).Start.
+// Standard output and standard error go to the log, unless the caller has set
+// cmd.Stdout or cmd.Stderr.
 //
 // The caller must stop the process, kill it, or wait until it ends.
 func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
@@ -65,9 +66,9 @@ func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, e
 	return p, nil
 }
 
-// MustStart does the same as Start for a test. At the end of the test, it stops the
-// process unless the process has ended, and fails the test if Stop returns an
-// error.
+// MustStart does the same as Start, and fails the test if the process cannot be
+// started. If the process is still running at the end of the test, MustStart stops it,
+// and fails the test if Stop returns an error.
 func MustStart(t testing.TB, name string, cmd *exec.Cmd, start func(*exec.Cmd) error) *Process {
 	t.Helper()
 	p, err := Start(name, cmd, start)
@@ -121,8 +122,8 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Wait waits until the process ends by itself. If the exit code is not 0, it
-// returns an error that contains the log.
+// Wait waits until the process ends, without stopping it. If the exit code is not 0,
+// Wait returns an error that contains the log.
 func (p *Process) Wait() error {
 	if state := p.State(); !state.Success() {
 		return fmt.Errorf("%s failed (%s):\n%s", p.name, state, p.Log())
@@ -156,8 +157,8 @@ func (p *Process) StopWithin(limit time.Duration) error {
 	}
 }
 
-// Pause suspends all threads of the process until Resume is called. The kernel
-// keeps the process's sockets and memory.
+// Pause suspends all threads of the process until Resume is called or the test ends.
+// The process keeps its sockets and its memory.
 func (p *Process) Pause(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {

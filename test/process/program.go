@@ -25,12 +25,13 @@ func Build(path, folder string, flags ...string) error {
 // roleVariable is the environment variable that contains the role of a test binary.
 const roleVariable = "SLUICE_TEST_ROLE"
 
-// Role returns the role with which Self started this test binary. It returns "" if
-// the binary should run tests. TestMain calls Role first.
+// Role returns the role with which Self started this test binary, or "" if the binary
+// was started to run tests. TestMain must call Role before it runs tests.
 func Role() string { return os.Getenv(roleVariable) }
 
-// Self returns a command that runs this test binary again in a role. A test can
-// thus start a second process without building another program.
+// Self returns a command that runs this test binary again. In the new process, Role
+// returns the given role. A test can thus start a second process without building
+// another program.
 func Self(role string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), roleVariable+"="+role)

@@ -24,7 +24,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text returns the kept bytes without leading and trailing white space.
+// text returns the tail without leading and trailing white space.
 func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

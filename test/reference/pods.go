@@ -40,10 +40,10 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// isAddressOfNode reports whether an address belongs to a node (S40). The addresses
-// of a node are the addresses in the Node object, the addresses of the node's
-// unfinished hostNetwork pods, and the host addresses of all its pods. A pod that
-// is not bound has the node "", to which no address belongs.
+// isAddressOfNode reports whether an address belongs to a node (S40). The addresses of
+// a node are the addresses in the Node object, the addresses of the node's unfinished
+// hostNetwork pods, and the host addresses of all its pods. If a pod is not bound to a
+// node, the name of its node is "", and no address belongs to that node.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false

@@ -1,8 +1,8 @@
-// Package reference is a slow and simple evaluator with which tests compare the
-// real one. It evaluates every flow from the API objects, as docs/semantics.md
-// describes. It has neither an index nor a cache. It shares no code with the
-// packages under test, except the types of dataplane/flow and dataplane/rule, so
-// that decisions can be compared. In comments, S and a number refer to a row of
+// Package reference contains a slow and simple evaluator. Tests compare its decisions
+// with those of the compiled tree. The evaluator reads the API objects for every flow
+// and follows docs/semantics.md. It has neither an index nor a cache. It shares no code
+// with the packages under test, except the types of dataplane/flow and dataplane/rule,
+// so that decisions can be compared. In comments, S and a number refer to a row of
 // docs/semantics.md.
 package reference
 
@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Decision contains the verdict for a flow, with both of its sides.
+// Decision contains the verdict for a flow, and the two sides from which it follows.
 type Decision struct {
 	Verdict         rule.Verdict
 	Egress, Ingress Side
@@ -83,8 +83,8 @@ func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	return evaluatePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
 }
 
-// seenFrom returns the pod to which an address belongs from the point of view of a
-// node. The addresses of the node itself belong to no pod.
+// seenFrom returns the pod to which an address belongs on the given node. An address of
+// the node itself belongs to no pod there, so seenFrom then returns nil.
 func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
 	if isAddressOfNode(objects, address, node) {
 		return nil
@@ -98,9 +98,9 @@ type end struct {
 	pod     *corev1.Pod
 }
 
-// evaluatePod evaluates one direction of a pod. target is the pod at the
-// destination of the flow, on which named ports are resolved. It is nil if the
-// destination is not a pod.
+// evaluatePod evaluates one direction of a pod, the subject. target is the pod at the
+// destination of the flow, with whose ports the names of ports are resolved. It is nil
+// if the destination is not a pod.
 func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
 	var side Side
 	for _, policy := range objects.Policies {
@@ -153,8 +153,8 @@ func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool
 }
 
 // selectsSubject reports whether the policy selects a pod (S03, S07). An invalid
-// requirement of the selector is ignored, so that the policy selects more pods
-// rather than fewer (S60).
+// requirement of the selector is ignored, because it is safer to isolate too many pods
+// than too few (S60).
 func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) bool {
 	if namespaceOf(subject) != namespaceOf(policy) {
 		return false

@@ -74,8 +74,8 @@ func brokenPort(port networkingv1.NetworkPolicyPort) bool {
 	return port.EndPort != nil && (*port.EndPort < first || *port.EndPort > 65535)
 }
 
-// allowsPeer reports whether one of the rule's peers matches the other end of a
-// flow (S20 to S25). namespace is the namespace of the policy.
+// allowsPeer reports whether one of the rule's peers matches the end of a flow that is
+// not the subject (S20 to S25). namespace is the namespace of the policy.
 func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
 	if len(r.peers) == 0 {
 		return true
@@ -172,8 +172,8 @@ func protocolNumber(name corev1.Protocol) flow.Protocol {
 	}
 }
 
-// validPortName reports whether a name is a service name by RFC 6335, section 5.1,
-// in lower case. The API server requires this form.
+// validPortName reports whether a name is a service name as RFC 6335, section 5.1,
+// defines it, but only with lower-case letters. The API server requires this form.
 func validPortName(name string) bool {
 	if len(name) < 1 || len(name) > 15 {
 		return false

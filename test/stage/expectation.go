@@ -19,7 +19,7 @@ type Expectation struct {
 	Line string
 	// From and To are names of a source and a destination, or patterns.
 	From, To string
-	// EveryProtocol means that the line names no protocol and stands for every
+	// EveryProtocol means that the line contains no protocol and applies to every
 	// protocol and port.
 	EveryProtocol bool
 	Protocol      flow.Protocol

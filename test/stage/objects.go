@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// entry represents one object in YAML. Exactly one of Namespace, Policy, Pod and
-// Node is set, except that an entry with Pod may set Node too, to name the node of
-// the pod.
+// entry represents one object in YAML. Exactly one of Namespace, Policy, Pod and Node
+// is set and is the name of the object. As an exception, an entry with Pod can also set
+// Node, which is then the name of the pod's node.
 type entry struct {
 	Namespace string
 	Node      *string
@@ -28,11 +28,12 @@ type entry struct {
 	Spec  networkingv1.NetworkPolicySpec
 }
 
-// DefaultNode is the node of each pod whose entry names no node.
+// DefaultNode is the node of a pod if the entry of the pod does not set a node.
 const DefaultNode = "one"
 
-// Objects parses a list of objects. Pod number n is running and has the addresses
-// 10.0.0.n and fd00::n. Node number n has the addresses 192.168.0.n and fd01::n.
+// Objects parses a list of objects. The pods are running. The n-th pod in the list has
+// the addresses 10.0.0.n and fd00::n, and the n-th node has 192.168.0.n and fd01::n.
+// Numbers start at 1.
 func Objects(t testing.TB, text string) cluster.Objects {
 	t.Helper()
 	var entries []entry

@@ -3,7 +3,7 @@ package policy
 import "encoding/binary"
 
 // Cohort groups the live pods of one namespace that have equal labels and equal named
-// ports. A selector or a port name matches either all pods of a cohort or none. It is
+// ports. Pods whose Pod object is gone are in other cohorts than the other pods. A selector or a port name matches either all pods of a cohort or none. It is
 // therefore enough to match selectors against cohorts instead of pods.
 type Cohort struct {
 	ns *TrackedNamespace
@@ -22,6 +22,8 @@ type cohortKey struct {
 	labels Labels
 	// ports contains the encoded named ports. See appendPortFields.
 	ports string
+	// gone reports whether the Pod objects of the pods are gone.
+	gone bool
 }
 
 // Namespace returns the namespace that contains the pods of the cohort.
@@ -43,10 +45,12 @@ func (c *Cohort) Gone() bool { return c.index < 0 }
 func (s *Snapshot) join(p *TrackedPod) {
 	var buf [256]byte
 	ports := appendPortFields(buf[:0], p.Ports)
-	c := p.ns.cohorts[cohortKey{p.Labels, string(ports)}]
+	box := s.sandboxes.pods[p]
+	gone := box != nil && box.gone
+	c := p.ns.cohorts[cohortKey{p.Labels, string(ports), gone}]
 	if c == nil {
 		s.cohorts++
-		c = &Cohort{ns: p.ns, number: s.cohorts, key: cohortKey{p.Labels, string(ports)}, ports: p.Ports, index: len(p.ns.ordered)}
+		c = &Cohort{ns: p.ns, number: s.cohorts, key: cohortKey{p.Labels, string(ports), gone}, ports: p.Ports, index: len(p.ns.ordered)}
 		p.ns.cohorts[c.key] = c
 		p.ns.ordered = append(p.ns.ordered, c)
 		s.cohortsChanged(c)

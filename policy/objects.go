@@ -14,7 +14,10 @@ import (
 // Pod contains the fields of a Pod object that policies depend on.
 type Pod struct {
 	Namespace, Name, UID string
-	Labels               Labels
+	// StaticUID is the UID by which the kubelet and the container runtime know a static
+	// pod, if this pod is its mirror pod in the API server. Otherwise it is empty.
+	StaticUID string
+	Labels    Labels
 	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound
 	// yet.
 	Node string
@@ -46,6 +49,8 @@ type ContainerPort struct {
 type Namespace struct {
 	Name   string
 	Labels Labels
+	// Terminating reports whether the namespace is being deleted.
+	Terminating bool
 }
 
 // Node contains the fields of a Node object that policies depend on.
@@ -63,6 +68,7 @@ func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 		Namespace:     orDefault(in.Namespace),
 		Name:          in.Name,
 		UID:           string(in.UID),
+		StaticUID:     in.Annotations[corev1.MirrorPodAnnotationKey],
 		Labels:        LabelsOf(in.Labels),
 		Node:          in.Spec.NodeName,
 		Addresses:     addresses(&r, in.Status.PodIP, "status.podIP", in.Status.PodIPs, "podIPs", func(a corev1.PodIP) string { return a.IP }),
@@ -146,7 +152,7 @@ func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPor
 
 // ReadNamespace converts a Namespace object.
 func ReadNamespace(in *corev1.Namespace) Namespace {
-	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels)}
+	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels), Terminating: in.DeletionTimestamp != nil}
 }
 
 // ReadNode converts a Node object. It skips fields that do not contain a valid address, and
@@ -182,7 +188,7 @@ func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 // equal reports whether two states of a pod are the same for every policy.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
-		p.UID == q.UID && p.Created.Equal(q.Created) &&
+		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Created.Equal(q.Created) &&
 		slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.HostAddresses, q.HostAddresses) &&
 		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }

@@ -6,13 +6,14 @@ import (
 	"slices"
 )
 
-// owners maps addresses to pods. Several Pod objects can list the same address, if the
-// address was assigned to a new pod before the object of its last owner was deleted. A
-// running pod then takes precedence over other pods, and a newer pod over an older pod.
+// owners maps addresses to pods. Several pods can claim the same address, if the address was
+// assigned to a new pod before the object of its last owner was deleted.
 type owners struct {
 	one map[netip.Addr]*TrackedPod
 	// many lists all claims to each address that several pods claim.
 	many map[netip.Addr][]*TrackedPod
+	// claimTo returns the kind of a pod's claim to an address.
+	claimTo func(netip.Addr, *TrackedPod) claim
 }
 
 func (o *owners) of(a netip.Addr) *TrackedPod { return o.one[a] }
@@ -45,7 +46,7 @@ func (o *owners) release(a netip.Addr, p *TrackedPod) {
 
 // settle stores all claims to an address and selects the pod that owns the address.
 func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
-	o.one[a] = slices.MaxFunc(claims, precedence)
+	o.one[a] = slices.MaxFunc(claims, func(p, q *TrackedPod) int { return o.precedence(a, p, q) })
 	if len(claims) > 1 {
 		o.many[a] = claims
 	} else {
@@ -53,8 +54,11 @@ func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	}
 }
 
-// precedence compares two claims for sorting. The claim that takes precedence sorts last.
-func precedence(p, q *TrackedPod) int {
+// precedence compares two claims to an address for sorting. The claim that takes precedence
+// sorts last: the claim of a pod with a sandbox, then a claim by status.podIPs, then the
+// claim of a pod that only its sandbox keeps live. Among equal claims, a running pod takes
+// precedence over other pods, and a newer pod over an older pod.
+func (o *owners) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {
 			return 1
@@ -62,6 +66,7 @@ func precedence(p, q *TrackedPod) int {
 		return 0
 	}
 	return cmp.Or(
+		cmp.Compare(o.claimTo(a, p), o.claimTo(a, q)),
 		cmp.Compare(running(p), running(q)),
 		p.Created.Compare(q.Created),
 		cmp.Compare(p.Namespace+"/"+p.Name, q.Namespace+"/"+q.Name),

@@ -20,6 +20,8 @@ type Snapshot struct {
 	nodes   map[string]*node
 	owners  owners
 	cohorts uint64
+	// sandboxes contains the sandboxes of one node.
+	sandboxes sandboxes
 
 	tracking []*Changes
 }
@@ -29,20 +31,25 @@ type Snapshot struct {
 type TrackedNamespace struct {
 	name string
 	// object is nil if the namespace has no Namespace object.
-	object   *Namespace
-	pods     map[string]*TrackedPod
-	cohorts  map[cohortKey]*Cohort
-	ordered  []*Cohort
-	policies map[string]*Policy
+	object *Namespace
+	// pods contains the pods by name. gone contains, by UID, the pods whose Pod object is
+	// gone while they still have a sandbox.
+	pods, gone map[string]*TrackedPod
+	cohorts    map[cohortKey]*Cohort
+	ordered    []*Cohort
+	policies   map[string]*Policy
+	// retained lists deleted policies. See Snapshot.retain.
+	retained []*Policy
 	// sorted caches the policies in the order of their evaluation. It is nil after a
 	// change.
 	sorted []*Policy
 }
 
-// TrackedPod represents a Pod object in a snapshot. When the object changes, the TrackedPod
-// stays the same and its state is replaced.
+// TrackedPod represents a pod in a snapshot. When its Pod object or its sandboxes change,
+// the TrackedPod stays the same and its state is replaced.
 type TrackedPod struct {
-	// Pod is the current state of the object.
+	// Pod is the current state of the pod: the state of the Pod object, changed by the
+	// sandboxes of the pod.
 	*Pod
 	ns *TrackedNamespace
 	// cohort is nil if the pod is not live.
@@ -61,11 +68,13 @@ type Objects struct {
 
 // NewSnapshot returns the snapshot of an empty cluster.
 func NewSnapshot() *Snapshot {
-	return &Snapshot{
+	s := &Snapshot{
 		namespaces: map[string]*TrackedNamespace{},
 		nodes:      map[string]*node{},
-		owners:     owners{one: map[netip.Addr]*TrackedPod{}, many: map[netip.Addr][]*TrackedPod{}},
+		sandboxes:  sandboxes{pods: map[*TrackedPod]*sandboxed{}},
 	}
+	s.owners = owners{one: map[netip.Addr]*TrackedPod{}, many: map[netip.Addr][]*TrackedPod{}, claimTo: s.claimTo}
+	return s
 }
 
 // Load adds or updates objects. As with UpsertPod, the snapshot owns the pods afterwards.
@@ -94,31 +103,42 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
 	p := ns.pods[in.Name]
-	if p == nil {
+	if p != nil && p.UID != in.UID && s.linger(p) {
+		p = nil
+	}
+	switch known := ns.gone[in.sandboxUID()]; {
+	case p == nil && known != nil && known.Name == in.Name:
+		// The object exists after all.
+		delete(ns.gone, in.sandboxUID())
+		p = known
+		ns.pods[in.Name] = p
+	case p == nil:
 		p = &TrackedPod{ns: ns}
 		ns.pods[in.Name] = p
-	} else {
-		if p.equal(in) {
-			in.Node, in.HostAddresses, in.Ports = p.Node, p.HostAddresses, p.Ports
+	case s.objectOf(p).equal(in):
+		in.Node, in.HostAddresses, in.Ports = p.Node, s.objectOf(p).HostAddresses, p.Ports
+		if box := s.sandboxes.pods[p]; box != nil {
+			box.object = in
+		} else {
 			p.Pod = in
-			return
 		}
-		s.detach(p)
+		return
 	}
-	p.Pod = in
-	s.attach(p)
+	s.update(p, in, false)
+	s.settle(ns)
 }
 
-// DeletePod removes a pod.
+// DeletePod removes a pod. A pod that has a sandbox remains live until it has none.
 func (s *Snapshot) DeletePod(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.pods[name] == nil {
 		return
 	}
-	p := ns.pods[name]
-	delete(ns.pods, name)
-	s.detach(p)
-	s.dropIfEmpty(ns)
+	if p := ns.pods[name]; !s.linger(p) {
+		delete(ns.pods, name)
+		s.detach(p)
+	}
+	s.settle(ns)
 }
 
 // attach adds a pod in its current state to the indexes.
@@ -162,7 +182,7 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 		return
 	}
 	ns.object = &in
-	s.cohortsChanged(ns.ordered...)
+	s.namespaceChanged(ns)
 }
 
 // DeleteNamespace removes a Namespace object. Pods and policies in the namespace stay until
@@ -173,8 +193,8 @@ func (s *Snapshot) DeleteNamespace(name string) {
 		return
 	}
 	ns.object = nil
-	s.cohortsChanged(ns.ordered...)
-	s.dropIfEmpty(ns)
+	s.namespaceChanged(ns)
+	s.settle(ns)
 }
 
 // UpsertPolicy adds or updates a policy. If the new version has the same effect, the call
@@ -188,38 +208,46 @@ func (s *Snapshot) UpsertPolicy(in *Policy) {
 	s.policiesChanged(ns)
 }
 
-// DeletePolicy removes a policy.
+// DeletePolicy removes a policy. If the namespace is being deleted, the policy still
+// applies to pods that have a sandbox.
 func (s *Snapshot) DeletePolicy(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.policies[name] == nil {
 		return
 	}
+	s.retain(ns, ns.policies[name])
 	delete(ns.policies, name)
 	s.policiesChanged(ns)
-	s.dropIfEmpty(ns)
+	s.settle(ns)
 }
 
 func (s *Snapshot) namespace(name string) *TrackedNamespace {
 	name = orDefault(name)
 	ns := s.namespaces[name]
 	if ns == nil {
-		ns = &TrackedNamespace{name: name, pods: map[string]*TrackedPod{}, cohorts: map[cohortKey]*Cohort{}, policies: map[string]*Policy{}}
+		ns = &TrackedNamespace{name: name, pods: map[string]*TrackedPod{}, gone: map[string]*TrackedPod{}, cohorts: map[cohortKey]*Cohort{}, policies: map[string]*Policy{}}
 		s.namespaces[name] = ns
 		s.order = append(s.order, ns)
 	}
 	return ns
 }
 
-func (s *Snapshot) dropIfEmpty(ns *TrackedNamespace) {
-	if ns.object != nil || len(ns.pods) > 0 || len(ns.policies) > 0 {
+// settle ends what only the pods of a namespace kept: policies that were deleted together
+// with their namespace, and the namespace itself if it is empty.
+func (s *Snapshot) settle(ns *TrackedNamespace) {
+	if len(ns.retained) > 0 && !s.hasSandboxes(ns) {
+		ns.retained = nil
+		s.policiesChanged(ns)
+	}
+	if ns.object != nil || len(ns.pods) > 0 || len(ns.gone) > 0 || len(ns.policies) > 0 {
 		return
 	}
 	delete(s.namespaces, ns.name)
 	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }
 
-// Owner returns the live pod that owns an address. If several pods claim the address, a
-// running pod takes precedence over other pods, and a newer pod over an older pod.
+// Owner returns the live pod that owns an address. If several pods claim the address, the
+// owner is the pod that comes last in the order of owners.precedence.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	if p := s.owners.of(a); p != nil {
 		return *p.Pod, true

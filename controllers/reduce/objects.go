@@ -47,9 +47,11 @@ func containers(in []corev1.Container) []corev1.Container {
 	return out
 }
 
-// Namespace returns a Namespace that contains only its labels.
+// Namespace returns a Namespace that contains only its labels and the time of its deletion.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
+	out := &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
+	out.DeletionTimestamp = in.DeletionTimestamp
+	return out
 }
 
 // Node returns a Node that contains only its addresses.

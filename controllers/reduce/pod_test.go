@@ -2,6 +2,7 @@ package reduce_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -45,6 +46,18 @@ func fullPod() *corev1.Pod {
 			HostIPs:    []corev1.HostIP{{IP: "192.0.2.1"}},
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 		},
+	}
+}
+
+// TestReducedNamespaceIsTerminating checks that a reduced Namespace has the same meaning for
+// policies.
+func TestReducedNamespaceIsTerminating(t *testing.T) {
+	in := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "shop", Labels: map[string]string{"team": "red"}, DeletionTimestamp: &metav1.Time{Time: time.Unix(1_700_000_000, 0)},
+	}}
+	want, got := policy.ReadNamespace(in), policy.ReadNamespace(reduce.Namespace(in))
+	if got != want || !got.Terminating {
+		t.Errorf("meaning of the reduced namespace: %+v, want %+v", got, want)
 	}
 }
 

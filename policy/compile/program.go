@@ -108,7 +108,7 @@ func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *
 	var policies []*compiledPolicy
 	var buf [256]byte
 	key := append(buf[:0], byte(direction))
-	for _, p := range cohort.Namespace().Policies() {
+	for _, p := range cohort.Policies() {
 		if p.Isolates[direction] && p.SelectsCohort(cohort) {
 			compiled := c.policy(p, direction)
 			policies = append(policies, compiled)

@@ -1,0 +1,224 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Sandbox is a network attachment of a pod's sandbox, as the CNI results of a node describe
+// it. A pod with several networks has one Sandbox for each of them.
+type Sandbox struct {
+	// Namespace, Name and UID identify the pod. For a static pod, UID is Pod.StaticUID of
+	// its mirror pod.
+	Namespace, Name, UID string
+	// Interface is the name of the interface in the network namespace of the pod.
+	Interface string
+	Addresses []netip.Addr
+}
+
+// clusterInterface is the name that container runtimes give to the interface of the pod
+// network. Other networks of a pod have interfaces with other names, such as net1.
+const clusterInterface = "eth0"
+
+// sandboxes contains the sandboxes of one node, and the state of the pods that have one.
+type sandboxes struct {
+	node  string
+	byPod map[sandboxKey][]Sandbox
+	// pods contains the pods of the node to which at least one sandbox gives an address.
+	pods map[*TrackedPod]*sandboxed
+}
+
+type sandboxKey struct{ namespace, name, uid string }
+
+// sandboxed is the state of a pod that does not come from its Pod object alone.
+type sandboxed struct {
+	// object is the state of the Pod object, or its last state if gone is true.
+	object *Pod
+	// addresses contains the addresses of the pod's sandboxes in the pod network.
+	addresses []netip.Addr
+	// gone reports whether the Pod object does not exist any more, or was replaced by the
+	// object of another pod with the same name.
+	gone bool
+}
+
+// SetSandboxes replaces the sandboxes of a node. A snapshot contains the sandboxes of at
+// most one node.
+//
+// The addresses of a pod's sandboxes are addresses of the pod, in addition to
+// status.podIPs. The pod stays live while it has a sandbox, even if the pod has finished or
+// its Pod object is deleted. It then keeps the last labels of the object. A deleted pod
+// that had no sandbox at that time is not known any more.
+func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
+	before := s.sandboxes.byPod
+	s.sandboxes.node, s.sandboxes.byPod = nodeName, map[sandboxKey][]Sandbox{}
+	for _, b := range list {
+		key := sandboxKey{orDefault(b.Namespace), b.Name, b.UID}
+		s.sandboxes.byPod[key] = append(s.sandboxes.byPod[key], b)
+	}
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(s.sandboxes.byPod))
+	slices.SortFunc(keys, sandboxKey.compare)
+	for _, key := range slices.Compact(keys) {
+		if !slices.EqualFunc(before[key], s.sandboxes.byPod[key], Sandbox.equal) {
+			s.sandboxChanged(key)
+		}
+	}
+}
+
+func (k sandboxKey) compare(o sandboxKey) int {
+	return cmp.Or(cmp.Compare(k.namespace, o.namespace), cmp.Compare(k.name, o.name), cmp.Compare(k.uid, o.uid))
+}
+
+func (b Sandbox) equal(o Sandbox) bool {
+	return b.Interface == o.Interface && slices.Equal(b.Addresses, o.Addresses)
+}
+
+// sandboxChanged updates the pod whose sandboxes changed, if the snapshot contains it.
+func (s *Snapshot) sandboxChanged(key sandboxKey) {
+	ns := s.namespaces[key.namespace]
+	if ns == nil {
+		return
+	}
+	if p := ns.gone[key.uid]; p != nil {
+		s.update(p, s.objectOf(p), true)
+	} else if p := ns.pods[key.name]; p != nil && s.objectOf(p).sandboxUID() == key.uid {
+		s.update(p, s.objectOf(p), false)
+	}
+	s.settle(ns)
+}
+
+// LingeringPods returns the number of pods that are live although their Pod object is gone.
+func (s *Snapshot) LingeringPods() int {
+	n := 0
+	for _, box := range s.sandboxes.pods {
+		if box.gone {
+			n++
+		}
+	}
+	return n
+}
+
+// linger keeps a pod whose Pod object is gone while the pod has a sandbox. It reports
+// whether the pod has one.
+func (s *Snapshot) linger(p *TrackedPod) bool {
+	box := s.sandboxes.pods[p]
+	if box == nil {
+		return false
+	}
+	delete(p.ns.pods, p.Name)
+	p.ns.gone[box.object.sandboxUID()] = p
+	s.update(p, box.object, true)
+	return true
+}
+
+// update replaces the state of a pod. If the object of the pod is gone and the pod has no
+// sandbox, update removes the pod.
+func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
+	if p.Pod != nil {
+		s.detach(p)
+	}
+	s.setState(p, object, gone)
+	if gone && s.sandboxes.pods[p] == nil {
+		delete(p.ns.gone, object.sandboxUID())
+		return
+	}
+	s.attach(p)
+}
+
+// setState sets the state of a pod from its Pod object and its sandboxes.
+func (s *Snapshot) setState(p *TrackedPod, object *Pod, gone bool) {
+	addresses := s.sandboxAddresses(object)
+	if addresses == nil {
+		delete(s.sandboxes.pods, p)
+		p.Pod = object
+		return
+	}
+	s.sandboxes.pods[p] = &sandboxed{object: object, addresses: addresses, gone: gone}
+	state := *object
+	state.Finished = false
+	state.Addresses = slices.Clone(addresses)
+	switch {
+	case gone:
+		state.HostAddresses = nil
+	case !object.Finished:
+		for _, a := range object.Addresses {
+			if !slices.Contains(addresses, a) {
+				state.Addresses = append(state.Addresses, a)
+			}
+		}
+	}
+	p.Pod = &state
+}
+
+// objectOf returns the state of a pod's Pod object, without its sandboxes.
+func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
+	if box := s.sandboxes.pods[p]; box != nil {
+		return box.object
+	}
+	return p.Pod
+}
+
+// sandboxAddresses returns the addresses that the sandboxes of a pod have in the pod
+// network, or nil if there are none.
+func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
+	if p.HostNetwork || p.Node == "" || p.Node != s.sandboxes.node {
+		return nil
+	}
+	list := s.sandboxes.byPod[sandboxKey{p.Namespace, p.Name, p.sandboxUID()}]
+	name := podNetworkInterface(list, p.Addresses)
+	var out []netip.Addr
+	for _, b := range list {
+		if b.Interface != name {
+			continue
+		}
+		for _, a := range b.Addresses {
+			if a.IsGlobalUnicast() && !a.Is4In6() && a.Zone() == "" && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+// podNetworkInterface returns the name of the interface by which a pod is attached to the
+// pod network: the interface with an address that status.podIPs contains, or eth0 while
+// there is none. The name is the same for all sandboxes of a pod. A pod has several
+// sandboxes while the runtime replaces one that crashed.
+func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
+	for _, b := range list {
+		if slices.ContainsFunc(b.Addresses, func(a netip.Addr) bool { return slices.Contains(podIPs, a) }) {
+			return b.Interface
+		}
+	}
+	return clusterInterface
+}
+
+// sandboxUID returns the UID by which container runtimes know the pod.
+func (p *Pod) sandboxUID() string { return cmp.Or(p.StaticUID, p.UID) }
+
+// claim is the kind of a pod's claim to an address, in ascending order of precedence.
+type claim int
+
+const (
+	// lastingClaim is the claim of a pod that only its sandbox keeps live.
+	lastingClaim claim = iota
+	// statusClaim is a claim by status.podIPs alone.
+	statusClaim
+	// sandboxClaim is the claim of a pod that has not finished and has a sandbox with the
+	// address.
+	sandboxClaim
+)
+
+func (s *Snapshot) claimTo(a netip.Addr, p *TrackedPod) claim {
+	box := s.sandboxes.pods[p]
+	switch {
+	case box == nil:
+		return statusClaim
+	case box.gone || box.object.Finished:
+		return lastingClaim
+	case slices.Contains(box.addresses, a):
+		return sandboxClaim
+	}
+	return statusClaim
+}

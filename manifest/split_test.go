@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // FuzzSplitList checks that a list that is split into its items yields the same
@@ -31,7 +31,7 @@ func FuzzSplitList(f *testing.F) {
 			if (len(splitErrs) == 0) != (len(wholeErrs) == 0) {
 				t.Fatalf("split: errors %v, whole: errors %v", splitErrs, wholeErrs)
 			}
-			if diff := cmp.Diff(whole, split, cmpopts.EquateComparable(policy.Labels{}, policy.Selector{}), cmpopts.EquateEmpty()); diff != "" && len(wholeErrs) == 0 {
+			if diff := cmp.Diff(whole, split, cmpopts.EquateComparable(label.Set{}, label.Selector{}), cmpopts.EquateEmpty()); diff != "" && len(wholeErrs) == 0 {
 				t.Fatalf("objects (-whole +split):\n%s", diff)
 			}
 		}

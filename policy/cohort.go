@@ -1,6 +1,10 @@
 package policy
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/sluicenet/sluice/policy/label"
+)
 
 // Cohort groups the live pods of one namespace that have equal labels and equal named
 // ports. Pods whose Pod object is gone are in other cohorts than the other pods. A selector or a port name matches either all pods of a cohort or none. It is
@@ -19,7 +23,7 @@ type Cohort struct {
 
 // cohortKey contains the properties that all pods of one cohort share.
 type cohortKey struct {
-	labels Labels
+	labels label.Set
 	// ports contains the encoded named ports. See appendPortFields.
 	ports string
 	// gone reports whether the Pod objects of the pods are gone.
@@ -30,7 +34,7 @@ type cohortKey struct {
 func (c *Cohort) Namespace() *TrackedNamespace { return c.ns }
 
 // Labels returns the labels that all pods of the cohort share.
-func (c *Cohort) Labels() Labels { return c.key.labels }
+func (c *Cohort) Labels() label.Set { return c.key.labels }
 
 // Ports returns the named ports that all pods of the cohort share.
 func (c *Cohort) Ports() ContainerPorts { return c.ports }
@@ -84,7 +88,8 @@ func (s *Snapshot) leave(p *TrackedPod) {
 // different encodings.
 func appendPortFields(to []byte, ports ContainerPorts) []byte {
 	for _, port := range ports {
-		to = append(appendField(to, port.Name), byte(port.Protocol))
+		to = binary.AppendUvarint(to, uint64(len(port.Name)))
+		to = append(append(to, port.Name...), byte(port.Protocol))
 		to = binary.NativeEndian.AppendUint16(to, port.Number)
 	}
 	return to

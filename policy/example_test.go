@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // read reads a NetworkPolicy in YAML.
@@ -74,7 +75,7 @@ func ExamplePolicy_Selects() {
 metadata: {name: db, namespace: shop}
 spec: {podSelector: {matchLabels: {app: db}}}
 `)
-	db := policy.LabelsOf(map[string]string{"app": "db"})
+	db := label.Of(map[string]string{"app": "db"})
 	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "db-0", Labels: db}))
 	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "node-db", Labels: db, HostNetwork: true}))
 	fmt.Println(p.Selects(&policy.Pod{Namespace: "lab", Name: "db-0", Labels: db}))
@@ -89,10 +90,10 @@ spec: {podSelector: {matchLabels: {app: db}}}
 func ExampleSnapshot_End() {
 	s := policy.NewSnapshot()
 	s.Load(policy.Objects{
-		Namespaces: []policy.Namespace{{Name: "shop", Labels: policy.LabelsOf(map[string]string{"team": "red"})}},
+		Namespaces: []policy.Namespace{{Name: "shop", Labels: label.Of(map[string]string{"team": "red"})}},
 		Pods: []*policy.Pod{{
 			Namespace: "shop", Name: "web", Running: true,
-			Labels: policy.LabelsOf(map[string]string{"app": "web"}), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
+			Labels: label.Of(map[string]string{"app": "web"}), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 		}},
 		Policies: []*policy.Policy{read(`
 metadata: {name: db, namespace: lab}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // ReadNetworkPolicy converts a NetworkPolicy to the model and fills in the defaults of the
@@ -115,16 +116,16 @@ func ruleField(d rule.Direction, index int) string {
 
 // selector reads a label selector. It skips requirements that cannot be understood and then
 // returns valid as false.
-func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out Selector, valid bool) {
+func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out label.Selector, valid bool) {
 	valid = true
-	var requirements []Requirement
+	var requirements []label.Requirement
 	add := func(at fieldPath, key string, op selection.Operator, values []string) {
 		if _, err := labels.NewRequirement(key, op, values); err != nil {
 			r.errors.add(at.String(), "%v", err)
 			valid = false
 			return
 		}
-		requirements = append(requirements, Requirement{Key: key, Operator: op, Values: values})
+		requirements = append(requirements, label.Requirement{Key: key, Operator: op, Values: values})
 	}
 	for _, key := range slices.Sorted(maps.Keys(in.MatchLabels)) {
 		add(at.field("matchLabels["+key+"]"), key, selection.Equals, []string{in.MatchLabels[key]})
@@ -139,7 +140,7 @@ func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (
 		}
 		add(at, e.Key, op, e.Values)
 	}
-	return newSelector(requirements), valid
+	return label.NewSelector(requirements), valid
 }
 
 var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // Pod contains the fields of a Pod object that policies depend on.
@@ -17,7 +18,7 @@ type Pod struct {
 	// StaticUID is the UID by which the kubelet and the container runtime know a static
 	// pod, if this pod is its mirror pod in the API server. Otherwise it is empty.
 	StaticUID string
-	Labels    Labels
+	Labels    label.Set
 	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound
 	// yet.
 	Node string
@@ -48,7 +49,7 @@ type ContainerPort struct {
 // Namespace contains the fields of a Namespace object that policies depend on.
 type Namespace struct {
 	Name   string
-	Labels Labels
+	Labels label.Set
 	// Terminating reports whether the namespace is being deleted.
 	Terminating bool
 }
@@ -69,7 +70,7 @@ func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 		Name:          in.Name,
 		UID:           string(in.UID),
 		StaticUID:     in.Annotations[corev1.MirrorPodAnnotationKey],
-		Labels:        LabelsOf(in.Labels),
+		Labels:        label.Of(in.Labels),
 		Node:          in.Spec.NodeName,
 		Addresses:     addresses(&r, in.Status.PodIP, "status.podIP", in.Status.PodIPs, "podIPs", func(a corev1.PodIP) string { return a.IP }),
 		HostAddresses: addresses(&r, in.Status.HostIP, "status.hostIP", in.Status.HostIPs, "hostIPs", func(a corev1.HostIP) string { return a.IP }),
@@ -152,7 +153,7 @@ func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPor
 
 // ReadNamespace converts a Namespace object.
 func ReadNamespace(in *corev1.Namespace) Namespace {
-	return Namespace{Name: in.Name, Labels: LabelsOf(in.Labels), Terminating: in.DeletionTimestamp != nil}
+	return Namespace{Name: in.Name, Labels: label.Of(in.Labels), Terminating: in.DeletionTimestamp != nil}
 }
 
 // ReadNode converts a Node object. It skips fields that do not contain a valid address, and

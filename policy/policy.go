@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // Policy is the model of a policy: which pods it selects, in which directions it isolates
@@ -72,9 +73,9 @@ type PodSet struct {
 	Namespace string
 	// Namespaces selects namespaces by the labels of their Namespace objects. It is ignored
 	// if Namespace is not empty. A namespace without a Namespace object is not selected.
-	Namespaces Selector
+	Namespaces label.Selector
 	// Pods selects pods by their labels.
-	Pods Selector
+	Pods label.Selector
 }
 
 // Peer is one entry of a rule's from or to list: either a set of pods or a block of
@@ -199,7 +200,7 @@ func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 }
 
 // matches reports whether the set contains the pods with the given labels in a namespace.
-func (s *PodSet) matches(namespace string, object *Namespace, l Labels) bool {
+func (s *PodSet) matches(namespace string, object *Namespace, l label.Set) bool {
 	return s.MatchesNamespace(namespace, object) && s.Pods.Matches(l)
 }
 

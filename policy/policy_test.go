@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // readJSON returns a policy named p in namespace shop, with a spec in JSON.
@@ -49,9 +51,9 @@ func TestRuleStringForLeavesOutOtherPeers(t *testing.T) {
 		{"ipBlock":{"cidr":"10.0.0.0/8","except":["10.9.0.0/16"]}},
 		{"namespaceSelector":{"matchLabels":{"team":"red"}}}]}]}`)
 	pod := func(namespace, app string) *Pod {
-		return &Pod{Namespace: namespace, Labels: LabelsOf(map[string]string{"app": app})}
+		return &Pod{Namespace: namespace, Labels: label.Of(map[string]string{"app": app})}
 	}
-	red := &Namespace{Name: "lab", Labels: LabelsOf(map[string]string{"team": "red"})}
+	red := &Namespace{Name: "lab", Labels: label.Of(map[string]string{"team": "red"})}
 	tests := map[string]struct {
 		end     End
 		matches bool
@@ -79,7 +81,7 @@ func TestRuleStringForLeavesOutOtherPeers(t *testing.T) {
 }
 
 func TestPolicySelects(t *testing.T) {
-	web := LabelsOf(map[string]string{"app": "web"})
+	web := label.Of(map[string]string{"app": "web"})
 	tests := map[string]struct {
 		selector string
 		pod      Pod

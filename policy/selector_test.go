@@ -6,6 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"pgregory.net/rapid"
+
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // TestSelectorAgreesWithAPIMachinery compares Selector with package labels of apimachinery,
@@ -36,8 +38,8 @@ func TestSelectorAgreesWithAPIMachinery(t *testing.T) {
 			t.Fatalf("selector %v: valid %v, empty %v, want a valid one, empty %v", in, valid, got.Empty(), want.Empty())
 		}
 		set := rapid.MapOfN(word, rapid.SampledFrom([]string{"", "a", "b", "e", "d"}), 0, 4).Draw(t, "labels")
-		if got.Matches(LabelsOf(set)) != want.Matches(labels.Set(set)) {
-			t.Fatalf("%s matches %v: %v, want %v", got, set, got.Matches(LabelsOf(set)), want.Matches(labels.Set(set)))
+		if got.Matches(label.Of(set)) != want.Matches(labels.Set(set)) {
+			t.Fatalf("%s matches %v: %v, want %v", got, set, got.Matches(label.Of(set)), want.Matches(labels.Set(set)))
 		}
 	})
 }
@@ -68,7 +70,7 @@ func TestSelectorString(t *testing.T) {
 }
 
 func TestEqualSelectorsAreOne(t *testing.T) {
-	read := func(in *metav1.LabelSelector) Selector {
+	read := func(in *metav1.LabelSelector) label.Selector {
 		var r networkPolicyReader
 		s, _ := r.selector(fieldPath{parent: "spec"}, in)
 		return s
@@ -82,7 +84,7 @@ func TestEqualSelectorsAreOne(t *testing.T) {
 	if read(in("a")) == read(in("b")) || read(in("a")) == read(selecting("app", "a")) {
 		t.Error("different selectors are equal")
 	}
-	if (Selector{}) == read(&metav1.LabelSelector{}) {
+	if (label.Selector{}) == read(&metav1.LabelSelector{}) {
 		t.Error("an absent selector equals an empty one")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // These limits keep the text of a rule short. Longer lists are cut and end with the number
@@ -91,7 +92,7 @@ func (s *PodSet) namespacesText() string {
 	if s.Namespaces.Empty() {
 		return "all namespaces"
 	}
-	if name, ok := s.Namespaces.only(corev1.LabelMetadataName); ok {
+	if name, ok := only(s.Namespaces, corev1.LabelMetadataName); ok {
 		return "namespace " + name
 	}
 	return "namespaces " + s.Namespaces.String()
@@ -99,9 +100,9 @@ func (s *PodSet) namespacesText() string {
 
 // only returns the value that the selector requires for a label. It returns false if the
 // selector does not require a single value for the label, or has other requirements.
-func (s Selector) only(label string) (value string, ok bool) {
+func only(s label.Selector, name string) (value string, ok bool) {
 	requirements := slices.Collect(s.Requirements())
-	value, ok = s.Equal(label)
+	value, ok = s.Equal(name)
 	return value, ok && len(requirements) == 1
 }
 

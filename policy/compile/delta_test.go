@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 func selecting(pairs ...string) *metav1.LabelSelector {
@@ -39,7 +40,7 @@ func ingressFrom(name string, peers ...networkingv1.NetworkPolicyPeer) *networki
 func testPod(name, node, addr string, pairs ...string) policy.Pod {
 	return policy.Pod{
 		Namespace: "shop", Name: name, Node: node, Running: true,
-		Labels:    policy.LabelsOf(selecting(pairs...).MatchLabels),
+		Labels:    label.Of(selecting(pairs...).MatchLabels),
 		Addresses: []netip.Addr{netip.MustParseAddr(addr)},
 	}
 }
@@ -109,7 +110,7 @@ func TestDeltaHasOnlyWhatDependsOnTheChange(t *testing.T) {
 			rule.Delta{},
 		},
 		{"another namespace's labels", func() {
-			s.UpsertNamespace(policy.Namespace{Name: "lab", Labels: policy.LabelsOf(map[string]string{"a": "b"})})
+			s.UpsertNamespace(policy.Namespace{Name: "lab", Labels: label.Of(map[string]string{"a": "b"})})
 		}, rule.Delta{}},
 	}
 	for _, tt := range tests {

@@ -7,12 +7,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // The first delta contains all rules of the node. A later delta contains only what changed.
 // In this example, a pod on another node becomes a peer.
 func Example() {
-	app := func(name string) policy.Labels { return policy.LabelsOf(map[string]string{"app": name}) }
+	app := func(name string) label.Set { return label.Of(map[string]string{"app": name}) }
 	s := policy.NewSnapshot()
 	s.Load(policy.Objects{
 		Pods: []*policy.Pod{{

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // cluster contains the objects of a snapshot, indexed for the checks.
@@ -137,7 +138,7 @@ func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 }
 
 // matching appends to a list those pods that a selector matches.
-func matching(to, pods []*policy.Pod, selector policy.Selector) []*policy.Pod {
+func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
 	for _, pod := range pods {
 		if selector.Matches(pod.Labels) {
 			to = append(to, pod)

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
@@ -25,7 +26,7 @@ spec:
 	s := policy.NewSnapshot()
 	s.UpsertPolicy(p)
 	s.UpsertPod(&policy.Pod{
-		Namespace: "shop", Name: "web-0", Labels: policy.LabelsOf(map[string]string{"app": "web"}),
+		Namespace: "shop", Name: "web-0", Labels: label.Of(map[string]string{"app": "web"}),
 		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 	})
 	for _, f := range lint.Run(s) {

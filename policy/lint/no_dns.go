@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // noDNS finds policies that isolate pods for egress and leave them unable to resolve names,
@@ -116,7 +117,7 @@ func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	case len(r.Ports) > 0:
 		return true
 	default:
-		return p.Namespaces.Present() && p.Namespaces.Matches(policy.LabelsOf(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
+		return p.Namespaces.Present() && p.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 var noPeerMatched = Check{
@@ -44,7 +45,7 @@ func (c *cluster) peerFix(peer *policy.Peer) string {
 
 // namespaceWith returns a namespace that contains pods that the selector matches. It
 // returns "" if no such namespace exists or if the selector is empty.
-func (c *cluster) namespaceWith(selector policy.Selector) string {
+func (c *cluster) namespaceWith(selector label.Selector) string {
 	if selector.Empty() {
 		return ""
 	}

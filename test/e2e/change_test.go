@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/test/stage"
 )
 
@@ -107,7 +108,7 @@ func TestS52LabelsElsewhere(t *testing.T) {
 				"a namespace's label",
 				func() { s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab"}) },
 				func() {
-					s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab", Labels: policy.LabelsOf(map[string]string{"team": "lab"})})
+					s.snapshot.UpsertNamespace(policy.Namespace{Name: "lab", Labels: label.Of(map[string]string{"team": "lab"})})
 				},
 			},
 		} {

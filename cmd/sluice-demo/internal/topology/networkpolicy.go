@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // networkPolicy converts a policy to a NetworkPolicy with the same effect. It omits
@@ -80,7 +81,7 @@ var operators = map[selection.Operator]metav1.LabelSelectorOperator{
 	selection.Exists: metav1.LabelSelectorOpExists, selection.DoesNotExist: metav1.LabelSelectorOpDoesNotExist,
 }
 
-func labelSelector(s policy.Selector) (out metav1.LabelSelector) {
+func labelSelector(s label.Selector) (out metav1.LabelSelector) {
 	for r := range s.Requirements() {
 		if r.Operator == selection.Equals {
 			if out.MatchLabels == nil {

@@ -1,4 +1,4 @@
-package policy
+package label
 
 import (
 	"maps"
@@ -16,14 +16,14 @@ func TestLabels(t *testing.T) {
 	sets := rapid.MapOfN(text, text, 0, 40)
 	rapid.Check(t, func(t *rapid.T) {
 		in, other, key := sets.Draw(t, "in"), sets.Draw(t, "other"), text.Draw(t, "key")
-		got := LabelsOf(in)
+		got := Of(in)
 		if !maps.Equal(got.Map(), in) {
 			t.Fatalf("%q became %q", in, got.Map())
 		}
-		if same := got == LabelsOf(other); same != maps.Equal(in, other) {
+		if same := got == Of(other); same != maps.Equal(in, other) {
 			t.Fatalf("%q and %q are equal: %t", in, other, same)
 		}
-		if got != LabelsOf(maps.Clone(in)) {
+		if got != Of(maps.Clone(in)) {
 			t.Fatalf("%q does not equal the set of an equal map", in)
 		}
 		var keys []string

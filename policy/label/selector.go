@@ -1,4 +1,4 @@
-package policy
+package label
 
 import (
 	"cmp"
@@ -41,9 +41,9 @@ const (
 	opDoesNotExist
 )
 
-// newSelector returns a selector with the given requirements, which must be valid. It sorts
+// NewSelector returns a selector with the given requirements, which must be valid. It sorts
 // the list.
-func newSelector(requirements []Requirement) Selector {
+func NewSelector(requirements []Requirement) Selector {
 	for i := range requirements {
 		requirements[i].Values = slices.Compact(slices.Sorted(slices.Values(requirements[i].Values)))
 	}
@@ -78,7 +78,7 @@ func (s Selector) Present() bool { return s != (Selector{}) }
 func (s Selector) Empty() bool { return !s.Present() || s.encoded.Value() == "" }
 
 // Matches reports whether the labels meet every requirement.
-func (s Selector) Matches(l Labels) bool {
+func (s Selector) Matches(l Set) bool {
 	if !s.Present() {
 		return true
 	}

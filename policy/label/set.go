@@ -1,4 +1,4 @@
-package policy
+package label
 
 import (
 	"encoding/binary"
@@ -10,21 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Labels is an immutable set of labels. Equal sets compare equal with == and share memory,
+// Set is an immutable set of labels. Equal sets compare equal with == and share memory,
 // because the pods of a Deployment all have the same labels. The zero value is the empty
 // set.
-type Labels struct {
+type Set struct {
 	// fields contains the keys in ascending order. Each key is followed by its value. See
 	// appendField for the encoding.
 	fields unique.Handle[string]
 }
 
-var _ labels.Labels = Labels{}
+var _ labels.Labels = Set{}
 
-// LabelsOf returns the labels in a map.
-func LabelsOf(in map[string]string) Labels {
+// Of returns the labels in a map.
+func Of(in map[string]string) Set {
 	if len(in) == 0 {
-		return Labels{}
+		return Set{}
 	}
 	var few [16]string
 	var buf [512]byte
@@ -36,16 +36,16 @@ func LabelsOf(in map[string]string) Labels {
 	for _, key := range keys {
 		fields = appendField(appendField(fields, key), in[key])
 	}
-	return Labels{unique.Make(string(fields))}
+	return Set{unique.Make(string(fields))}
 }
 
 // All returns an iterator over the labels, sorted by key.
-func (l Labels) All() iter.Seq2[string, string] {
+func (s Set) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		if l == (Labels{}) {
+		if s == (Set{}) {
 			return
 		}
-		for rest := l.fields.Value(); rest != ""; {
+		for rest := s.fields.Value(); rest != ""; {
 			var key, value string
 			key, rest = cutField(rest)
 			value, rest = cutField(rest)
@@ -57,8 +57,8 @@ func (l Labels) All() iter.Seq2[string, string] {
 }
 
 // Lookup returns the value of a label and reports whether the set contains the label.
-func (l Labels) Lookup(label string) (value string, exists bool) {
-	for key, value := range l.All() {
+func (s Set) Lookup(label string) (value string, exists bool) {
+	for key, value := range s.All() {
 		if key == label {
 			return value, true
 		}
@@ -67,34 +67,34 @@ func (l Labels) Lookup(label string) (value string, exists bool) {
 }
 
 // Has reports whether the set contains a label.
-func (l Labels) Has(label string) bool {
-	_, exists := l.Lookup(label)
+func (s Set) Has(label string) bool {
+	_, exists := s.Lookup(label)
 	return exists
 }
 
 // Get returns the value of a label, or "" if the set does not contain the label.
-func (l Labels) Get(label string) string {
-	value, _ := l.Lookup(label)
+func (s Set) Get(label string) string {
+	value, _ := s.Lookup(label)
 	return value
 }
 
 // Map returns the labels as a new map, or nil for the empty set.
-func (l Labels) Map() map[string]string {
-	if l == (Labels{}) {
+func (s Set) Map() map[string]string {
+	if s == (Set{}) {
 		return nil
 	}
-	return maps.Collect(l.All())
+	return maps.Collect(s.All())
 }
 
 // With returns a copy of the set in which one label is added or replaced.
-func (l Labels) With(label, value string) Labels {
-	all := maps.Collect(l.All())
+func (s Set) With(label, value string) Set {
+	all := maps.Collect(s.All())
 	all[label] = value
-	return LabelsOf(all)
+	return Of(all)
 }
 
 // String returns the labels in the syntax of kubectl, such as app=web,tier=front.
-func (l Labels) String() string { return labels.Set(l.Map()).String() }
+func (s Set) String() string { return labels.Set(s.Map()).String() }
 
 // appendField appends the length of a text, followed by the text, so that different lists
 // of texts have different encodings. For example, app and web are encoded as 3app3web,

@@ -33,6 +33,10 @@ const (
 	// API server. It is False while the API server cannot be reached. The published
 	// generation then remains enforced.
 	ConditionSynced ConditionType = "Synced"
+	// ConditionPodsKnownEarly is True while the node knows the addresses of new pods before
+	// their first containers start, and knows until when a deleted pod uses its addresses.
+	// Otherwise it learns both from the API server.
+	ConditionPodsKnownEarly ConditionType = "PodsKnownEarly"
 )
 
 // ConditionDegraded is True while something does not work as expected. Enforcers and
@@ -96,6 +100,16 @@ const (
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"
+	// ReasonCNIResults: the addresses of new pods are read from the CNI results of the
+	// node.
+	ReasonCNIResults Reason = "CNIResults"
+	// ReasonNoCNIResults: the CNI results of the node cannot be read.
+	ReasonNoCNIResults Reason = "NoCNIResults"
+	// ReasonUnusableCNIResults: some CNI results of the node cannot be used.
+	ReasonUnusableCNIResults Reason = "UnusableCNIResults"
+	// ReasonNoSandboxes: the dataplane has not published the pod sandboxes of the node, or
+	// the agent cannot read them.
+	ReasonNoSandboxes Reason = "NoSandboxes"
 	// ReasonPacketsDropped: no worker received some packets, because a queue was full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
 	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane

@@ -103,8 +103,9 @@ type NodeEnforcerStatus struct {
 	Kernel *Kernel `json:"kernel,omitempty"`
 
 	// conditions are Ready (policies are enforced on this node), Synced (the published
-	// generation is up to date with the API server) and Degraded (the node does not
-	// work as expected).
+	// generation is up to date with the API server), Degraded (the node does not work as
+	// expected) and PodsKnownEarly (the addresses of new pods are known before the pods
+	// start).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

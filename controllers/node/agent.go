@@ -82,6 +82,7 @@ type agent struct {
 	Options
 	metrics    *metrics
 	state      *state
+	sandboxes  *sandboxes
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
@@ -97,6 +98,7 @@ func newAgent(o Options) (*agent, error) {
 		dataplane:  newDataplane(o.StateDir, m, o.Log.WithName("dataplane")),
 		connection: newConnection(o.Log.WithName("connection"), m),
 	}
+	a.sandboxes = newSandboxes(a.state, o.StateDir, m, o.Log.WithName("sandboxes"))
 	a.publisher, err = newPublisher(a.state, o.StateDir, m, o.Log.WithName("publisher"))
 	if err != nil {
 		return nil, err
@@ -118,7 +120,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 		loaders = append(loaders, l)
 	}
 	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
-	for _, run := range []manager.RunnableFunc{publish, a.dataplane.run, a.statusWriter(mgr).run} {
+	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.statusWriter(mgr).run} {
 		if err := mgr.Add(run); err != nil {
 			return err
 		}
@@ -133,13 +135,14 @@ func (a *agent) publish(ctx context.Context, loaders []loader) error {
 			return unlessDone(ctx, fmt.Errorf("loading objects: %w", err))
 		}
 	}
+	a.sandboxes.load()
 	timer := time.AfterFunc(startTime, debug.FreeOSMemory)
 	defer timer.Stop()
 	return a.publisher.run(ctx)
 }
 
 func (a *agent) statusWriter(mgr manager.Manager) *statusWriter {
-	source := &statusSource{stateDir: a.StateDir, publisher: a.publisher, dataplane: a.dataplane, connection: a.connection}
+	source := &statusSource{stateDir: a.StateDir, publisher: a.publisher, sandboxes: a.sandboxes, dataplane: a.dataplane, connection: a.connection}
 	return &statusWriter{
 		node: a.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
 		source: source.status, log: a.Log.WithName("status"),

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
 // agent is a running agent.
 type agent struct {
+	node     string
 	stateDir string
 	health   string
 	registry *prometheus.Registry
@@ -42,7 +43,7 @@ type agent struct {
 // the test ends or stop is called.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
-	a := &agent{stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
+	a := &agent{node: name, stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
 	log := funcr.New(func(prefix, args string) {
 		if testing.Verbose() {
 			fmt.Fprintln(os.Stderr, prefix, args)

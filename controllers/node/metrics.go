@@ -13,6 +13,7 @@ type metrics struct {
 	objects, unreadable, connected            *prometheus.GaugeVec
 	event, took, acknowledgement              prometheus.Histogram
 	generation, acknowledged, size, dataplane prometheus.Gauge
+	sandboxes, lingering                      prometheus.Gauge
 	failures                                  prometheus.Counter
 	lists                                     *prometheus.CounterVec
 }
@@ -47,6 +48,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		acknowledged:    gauge("acknowledged_generation", "Generation that the dataplane enforces, from its last status."),
 		size:            gauge("tree_bytes", "Size of the newest tree in bytes."),
 		dataplane:       gauge("dataplane_up", "1 while the dataplane responds on its socket, else 0."),
+		sandboxes:       gauge("sandboxes", "Network attachments of pod sandboxes on the node, from its CNI results."),
+		lingering:       gauge("lingering_pods", "Pods without a Pod object that stay isolated because they have a sandbox."),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "sluice", Subsystem: "agent", Name: "publication_failures_total", Help: "Publications that failed.",
 		}),
@@ -61,7 +64,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.objects, m.unreadable, m.connected, m.event, m.took, m.acknowledgement,
-		m.generation, m.acknowledged, m.size, m.dataplane, m.failures, m.lists,
+		m.generation, m.acknowledged, m.size, m.dataplane, m.sandboxes, m.lingering, m.failures, m.lists,
 	} {
 		errs = append(errs, registry.Register(c))
 	}

@@ -158,6 +158,7 @@ func (p *publisher) step() {
 func (p *publisher) publish() error {
 	began := time.Now()
 	step := p.state.step()
+	p.metrics.lingering.Set(float64(step.lingering))
 	if step.delta.Empty() && !p.unpublished {
 		// The snapshot contains newer objects, but they do not change the published tree.
 		p.mu.Lock()

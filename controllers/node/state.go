@@ -62,6 +62,15 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
+// setSandboxes replaces the pod sandboxes of the node.
+func (s *state) setSandboxes(list []policy.Sandbox) {
+	s.mu.Lock()
+	s.waiting = append(s.waiting, time.Now())
+	s.snapshot.SetSandboxes(s.node, list)
+	s.mu.Unlock()
+	s.changed.Set()
+}
+
 // step contains the changes since the previous step.
 type step struct {
 	// delta contains the changes of the node's rules.
@@ -70,13 +79,15 @@ type step struct {
 	events []time.Time
 	// contains maps each kind to the newest resource version in the snapshot.
 	contains map[kind]uint64
+	// lingering is the number of pods that only their sandbox keeps in the snapshot.
+	lingering int
 }
 
 // step returns the changes since the previous call.
 func (s *state) step() step {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := step{delta: s.compiler.Delta(), events: s.waiting, contains: map[kind]uint64{}}
+	out := step{delta: s.compiler.Delta(), events: s.waiting, contains: map[kind]uint64{}, lingering: s.snapshot.LingeringPods()}
 	s.waiting = nil
 	for _, c := range s.kinds {
 		out.contains[c.kind] = c.contained()

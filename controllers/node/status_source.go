@@ -19,6 +19,7 @@ import (
 type statusSource struct {
 	stateDir   string
 	publisher  *publisher
+	sandboxes  *sandboxes
 	dataplane  *dataplane
 	connection *connection
 
@@ -60,6 +61,7 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 	out.Acknowledged = s.acknowledged
 	out.Conditions = []metav1.Condition{
 		readyCondition(&out, running), s.syncedCondition(), s.degradedCondition(running),
+		s.sandboxes.condition(),
 	}
 	return out, nil
 }

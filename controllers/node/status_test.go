@@ -105,7 +105,7 @@ func (a *agent) wantStatus(t *testing.T, c *cluster, condition func(*v1alpha1.No
 	t.Helper()
 	var got v1alpha1.NodeEnforcer
 	eventually.NoError(t, func() error {
-		if err := c.Get(t.Context(), client.ObjectKey{Name: "status"}, &got); err != nil {
+		if err := c.Get(t.Context(), client.ObjectKey{Name: a.node}, &got); err != nil {
 			return err
 		}
 		return errors.Join(condition(&got.Status), conditionIs(&got.Status, v1alpha1.ConditionSynced, v1alpha1.ReasonWatching))

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// sandboxes applies to the state the pod sandboxes that the dataplane publishes in the
+// state directory.
+type sandboxes struct {
+	stateDir string
+	state    *state
+	metrics  *metrics
+	log      logr.Logger
+	// loaded is closed after the first read.
+	loaded chan struct{}
+
+	// mu guards the fields below.
+	mu sync.Mutex
+	// published is true after the dataplane published sandboxes. last contains the newest
+	// sandboxes, and err the error if the newest ones cannot be read.
+	published bool
+	last      report.Sandboxes
+	err       error
+}
+
+func newSandboxes(s *state, stateDir string, m *metrics, log logr.Logger) *sandboxes {
+	return &sandboxes{state: s, stateDir: stateDir, metrics: m, log: log, loaded: make(chan struct{})}
+}
+
+// load applies the sandboxes that the dataplane has published by now, so that the first
+// tree contains them.
+func (s *sandboxes) load() {
+	if now, err := statedir.ReadSandboxes(s.stateDir); !errors.Is(err, fs.ErrNotExist) {
+		s.set(now, err)
+	}
+	close(s.loaded)
+}
+
+// run applies each list of sandboxes until the context ends.
+func (s *sandboxes) run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.loaded:
+	}
+	return statedir.WatchSandboxes(ctx, s.stateDir, s.set)
+}
+
+// set applies a list of sandboxes. If the list cannot be read, the previous one remains.
+func (s *sandboxes) set(now report.Sandboxes, err error) {
+	s.mu.Lock()
+	if err != nil && (s.err == nil || s.err.Error() != err.Error()) {
+		s.log.Error(err, "The sandboxes of the node cannot be read: the agent continues with the previous ones")
+	}
+	s.err = err
+	if err == nil {
+		s.published, s.last = true, now
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return
+	}
+	list := make([]policy.Sandbox, 0, len(now.Sandboxes))
+	for _, in := range now.Sandboxes {
+		list = append(list, policy.Sandbox{Namespace: in.Namespace, Name: in.Name, UID: in.UID, Interface: in.Interface, Addresses: in.Addresses})
+	}
+	s.metrics.sandboxes.Set(float64(len(list)))
+	s.state.setSandboxes(list)
+}
+
+// condition returns the condition PodsKnownEarly.
+func (s *sandboxes) condition() metav1.Condition {
+	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionPodsKnownEarly, status, reason, message)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoSandboxes, s.err.Error())
+	case !s.published:
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNoSandboxes, "the dataplane has not published the sandboxes of the node yet")
+	case !s.last.Available:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, s.last.Reason)
+	case s.last.Skipped > 0:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonUnusableCNIResults, s.last.SkippedReason)
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonCNIResults, "the addresses of new pods are read from the CNI results of the node")
+}

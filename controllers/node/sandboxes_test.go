@@ -1,0 +1,195 @@
+package node_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/test/eventually"
+)
+
+// startingPod creates a pod that is bound to a node and has no address yet.
+func (c *cluster) startingPod(t *testing.T, name, nodeName string) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name, Labels: map[string]string{"app": name}},
+		Spec:       corev1.PodSpec{NodeName: nodeName, Containers: []corev1.Container{{Name: "main", Image: "main"}}},
+	}
+	c.must(t, c.Create(t.Context(), pod))
+	return pod
+}
+
+// publish publishes sandboxes as the dataplane does.
+func (a *agent) publish(t *testing.T, list ...report.Sandbox) {
+	t.Helper()
+	if err := statedir.WriteSandboxes(a.stateDir, report.Sandboxes{Available: true, Sandboxes: list}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sandboxOf(pod *corev1.Pod, addresses ...string) report.Sandbox {
+	out := report.Sandbox{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID), Network: "pods", Interface: "eth0"}
+	for _, a := range addresses {
+		out.Addresses = append(out.Addresses, netip.MustParseAddr(a))
+	}
+	return out
+}
+
+func (a *agent) wantLingering(t *testing.T, want float64) {
+	t.Helper()
+	eventually.NoError(t, func() error {
+		if got := a.metric(t, "sluice_agent_lingering_pods", ""); got != want {
+			return fmt.Errorf("%v lingering pods, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+// TestSandboxes checks that a pod is isolated from the publication of its sandbox until the
+// sandbox ends: before the API server knows its address, after a restart of the agent, and
+// after the Pod object was deleted by force.
+func TestSandboxes(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, server.Config(), "sandboxes", t.TempDir())
+	c.policyFor(t, "web")
+	// The sandbox of a pod may be published before its Pod object is known.
+	a.publish(t, report.Sandbox{Namespace: "elsewhere", Name: "x", UID: "x", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.21.0.9")}})
+	web := c.startingPod(t, "web", "sandboxes")
+	a.publish(t, sandboxOf(web, "10.21.0.1", "fd21::1"))
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
+	a.wantVerdict(t, "2001:db8::1", "fd21::1", rule.Deny)
+
+	a.stop()
+	if err := os.RemoveAll(statedir.Current(a.stateDir)); err != nil {
+		t.Fatal(err)
+	}
+	a = start(t, server.Config(), "sandboxes", a.stateDir)
+	eventually.NoError(t, func() error { return a.ready("published") })
+	// The first tree contains the sandboxes.
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
+
+	c.must(t, c.Delete(t.Context(), web, now))
+	a.wantLingering(t, 1)
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
+	// The next pod has the same name and other labels.
+	next := c.startingPod(t, "web", "sandboxes")
+	next.Labels["app"] = "other"
+	c.must(t, c.Update(t.Context(), next))
+	a.publish(t, sandboxOf(web, "10.21.0.1", "fd21::1"), sandboxOf(next, "10.21.0.2"))
+	other := c.policyFor(t, "other")
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.2", rule.Deny)
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
+	c.must(t, c.Delete(t.Context(), other))
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.2", rule.Allow)
+
+	a.publish(t, sandboxOf(next, "10.21.0.2"))
+	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Allow)
+	a.wantLingering(t, 0)
+	if got := a.metric(t, "sluice_agent_sandboxes", ""); got != 1 {
+		t.Errorf("%v sandboxes in the metrics, want 1", got)
+	}
+}
+
+// TestSandboxesOfADeletedNamespace checks that the deletion of a namespace opens no pod
+// that still has a sandbox, if the policies are deleted before the pod.
+func TestSandboxesOfADeletedNamespace(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, server.Config(), "ending", t.TempDir())
+	np := c.policyFor(t, "web")
+	web := c.pod(t, "web", "ending", "10.22.0.1")
+	open := c.pod(t, "open", "ending", "10.22.0.2")
+	a.publish(t, sandboxOf(web, "10.22.0.1"), sandboxOf(open, "10.22.0.2"))
+	a.wantVerdict(t, "192.0.2.1", "10.22.0.1", rule.Deny)
+	var namespace corev1.Namespace
+	namespace.Name = c.namespace
+	c.must(t, c.Delete(t.Context(), &namespace))
+	// The namespace controller deletes the content 5 s after the deletion of the namespace.
+	// A later event in another namespace shows that the agent knows of the deletion.
+	c.must(t, c.Delete(t.Context(), np))
+	c.must(t, c.Delete(t.Context(), web, now))
+	c.must(t, c.Delete(t.Context(), open, now))
+	a.wantLingering(t, 2)
+	a.wantVerdict(t, "192.0.2.1", "10.22.0.1", rule.Deny)
+	a.wantVerdict(t, "192.0.2.1", "10.22.0.2", rule.Allow)
+	a.publish(t)
+	a.wantVerdict(t, "192.0.2.1", "10.22.0.1", rule.Allow)
+}
+
+// TestSandboxesCondition checks that the NodeEnforcer reports whether the node knows pods
+// before they start.
+func TestSandboxesCondition(t *testing.T) {
+	c := newCluster(t)
+	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "results"}}))
+	a := start(t, server.Config(), "results", t.TempDir())
+	want := func(status metav1.ConditionStatus, reason v1alpha1.Reason) {
+		t.Helper()
+		a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
+			i := slices.IndexFunc(s.Conditions, func(c metav1.Condition) bool { return c.Type == string(v1alpha1.ConditionPodsKnownEarly) })
+			if i < 0 || s.Conditions[i].Status != status {
+				return fmt.Errorf("conditions %v, want %s", s.Conditions, status)
+			}
+			return conditionIs(s, v1alpha1.ConditionPodsKnownEarly, reason)
+		})
+	}
+	want(metav1.ConditionUnknown, v1alpha1.ReasonNoSandboxes)
+	write := func(s report.Sandboxes) { t.Helper(); c.must(t, statedir.WriteSandboxes(a.stateDir, s)) }
+	write(report.Sandboxes{Reason: "no such directory"})
+	want(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults)
+	write(report.Sandboxes{Available: true, Skipped: 1, SkippedReason: "too large"})
+	want(metav1.ConditionFalse, v1alpha1.ReasonUnusableCNIResults)
+	web := c.startingPod(t, "web", "results")
+	c.policyFor(t, "web")
+	a.publish(t, sandboxOf(web, "10.23.0.1"))
+	want(metav1.ConditionTrue, v1alpha1.ReasonCNIResults)
+	// If the file is damaged, the previous sandboxes remain.
+	c.must(t, os.WriteFile(statedir.Sandboxes(a.stateDir), []byte("{"), 0o600))
+	want(metav1.ConditionFalse, v1alpha1.ReasonNoSandboxes)
+	a.wantVerdict(t, "192.0.2.1", "10.23.0.1", rule.Deny)
+}
+
+// TestSandboxesArePublishedAtOnce checks the time from a new list of sandboxes until the
+// tree that contains it is current. The pod is known before.
+func TestSandboxesArePublishedAtOnce(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, server.Config(), "latency", t.TempDir())
+	c.policyFor(t, "web")
+	web := c.startingPod(t, "web", "latency")
+	eventually.NoError(t, func() error { return a.ready("published") })
+	a.wantVerdict(t, "192.0.2.1", "10.24.0.1", rule.Allow)
+	var took []time.Duration
+	for i := range 20 {
+		address := netip.AddrFrom4([4]byte{10, 24, 1, byte(i)}).String()
+		time.Sleep(30 * time.Millisecond) // Longer than the minimum time between two publications.
+		before := a.generation(t)
+		began := time.Now()
+		a.publish(t, sandboxOf(web, address))
+		for {
+			if current, err := statedir.Published(a.stateDir); err != nil || current > before {
+				c.must(t, errors.Join(err))
+				break
+			}
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("no tree is published")
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		took = append(took, time.Since(began))
+		a.wantVerdict(t, "192.0.2.1", address, rule.Deny)
+	}
+	slices.Sort(took)
+	t.Logf("from the sandbox to the published tree: median %s, slowest %s", took[len(took)/2], took[len(took)-1])
+	if median := took[len(took)/2]; median > 50*time.Millisecond {
+		t.Errorf("the median is %s, want at most 50 ms", median)
+	}
+}

@@ -52,15 +52,16 @@ type pass struct {
 	findings []Finding
 }
 
-// place is a field of a policy, to which a finding refers.
+// place is the field of a policy that a finding refers to.
 type place struct {
 	*subject
 	field string
 	order position
 }
 
-// position identifies a field in a policy by numbers, so that findings can be sorted: the
-// part of the spec, the rule, and the entry in the rule.
+// position orders the findings of a policy. part is the part of the policy, such as
+// subjectPart; rule is the index of the rule; and entry is the position of a peer or port
+// in the rule.
 type position struct{ part, rule, entry int }
 
 // The parts of a policy, in the order in which findings are reported.
@@ -73,8 +74,8 @@ const (
 	endPart
 )
 
-// peerEntry and portEntry are the positions of the first peer and the first
-// port of a rule.
+// peerEntry and portEntry are the values of position.entry for the first peer and the first
+// port of a rule. All ports therefore sort after all peers.
 const (
 	peerEntry = 1
 	portEntry = 1 << 16
@@ -84,18 +85,21 @@ func (p position) compare(q position) int {
 	return slices.Compare([]int{p.part, p.rule, p.entry}, []int{q.part, q.rule, q.entry})
 }
 
-// at returns the place of a field that is not in a rule.
+// at returns the place of a field that is not in a rule. part is the part of the policy
+// that contains the field.
 func (s *subject) at(field string, part int) place {
 	return place{subject: s, field: field, order: position{part: part}}
 }
 
-// in returns the place of a field inside this place.
+// in returns the place of a field inside this one. It appends the formatted text to the
+// path of the field.
 func (at place) in(format string, args ...any) place {
 	at.field += fmt.Sprintf(format, args...)
 	return at
 }
 
-// report adds a finding about a place. fix may be empty.
+// report adds a finding about a place. format and args are the message. fix is empty if the
+// message already contains the fix.
 func (p *pass) report(at place, severity Severity, fix, format string, args ...any) {
 	p.findings = append(p.findings, Finding{
 		Severity: severity, Check: p.check, Policy: at.name, Namespace: at.Scope,
@@ -103,7 +107,7 @@ func (p *pass) report(at place, severity Severity, fix, format string, args ...a
 	})
 }
 
-// eachPolicy returns a check that calls f with every policy.
+// eachPolicy returns a function for Check.run that calls f with every policy.
 func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	return func(p *pass) {
 		for _, s := range p.subjects {
@@ -112,7 +116,7 @@ func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	}
 }
 
-// eachRule returns a check that calls f with every rule of every policy.
+// eachRule returns a function for Check.run that calls f with every rule of every policy.
 func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	return eachPolicy(func(p *pass, s *subject) {
 		for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
@@ -128,7 +132,8 @@ func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	})
 }
 
-// eachPeer returns a check that calls f with every valid peer of every rule.
+// eachPeer returns a function for Check.run that calls f with every valid peer of every
+// rule.
 func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Peers {
@@ -139,7 +144,7 @@ func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	})
 }
 
-// eachPort returns a check that calls f with every port of every rule.
+// eachPort returns a function for Check.run that calls f with every port of every rule.
 func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Ports {
@@ -150,14 +155,15 @@ func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	})
 }
 
-// peer returns the place of a peer in the rule at this place.
+// peer returns the place of a peer, given its rule and its index. The receiver must be the
+// place of the rule.
 func (at place) peer(r *policy.Rule, i int) place {
 	at.field, at.order.entry = r.PeerField(i), peerEntry+i
 	return at
 }
 
-// eachCIDR returns a check that calls f with every CIDR of every block: the CIDR of the
-// block, and each except.
+// eachCIDR returns a function for Check.run that calls f with the CIDR of every block and
+// with each except of the block. It skips a block if an except covers all of it.
 func eachCIDR(f func(*pass, place, policy.CIDR)) func(*pass) {
 	return eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if peer.Block == nil || wholeExcept(peer.Block) >= 0 {

@@ -14,10 +14,10 @@ import (
 
 // cluster contains the objects of a snapshot, indexed for the checks.
 type cluster struct {
-	// pods lists, by namespace, the pods that selectors match. Pods without an address are
-	// included because they will get one.
+	// pods lists, by namespace, the pods that selectors can match: pods in the pod network
+	// that have not finished. A pod without an address is included because it will get one.
 	pods map[string][]*policy.Pod
-	// withPods contains the keys of pods, sorted.
+	// withPods contains the namespaces that are keys of the field pods, sorted.
 	withPods []string
 	// hostPods lists, by namespace, the pods in the host network that have not finished.
 	hostPods   map[string][]*policy.Pod
@@ -123,7 +123,7 @@ func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
 	return false
 }
 
-// podsOf returns the pods that a set contains.
+// podsOf returns the pods of the cluster that are in a set.
 func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	if s.Namespace != "" {
 		return matching(nil, c.pods[s.Namespace], s.Pods)
@@ -137,7 +137,7 @@ func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	return out
 }
 
-// matching appends to a list those pods that a selector matches.
+// matching appends the pods that the selector matches to a list, and returns the list.
 func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
 	for _, pod := range pods {
 		if selector.Matches(pod.Labels) {
@@ -175,7 +175,7 @@ func (c *cluster) searchBlock(b *policy.Block) []*policy.Pod {
 	return out
 }
 
-// list returns the names of the first few pods of a list as text.
+// list returns the names of up to three pods, such as "a/b, c/d, e/f and 2 more".
 func list(pods []*policy.Pod) string {
 	const shown = 3
 	names := make([]string, 0, shown)

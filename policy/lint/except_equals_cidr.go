@@ -9,7 +9,7 @@ import (
 var exceptEqualsCIDR = Check{
 	Name:       "except-equals-cidr",
 	Severities: []Severity{Warning},
-	Doc:        "an except that leaves nothing of its cidr",
+	Doc:        "an except that covers its whole cidr",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if i := wholeExcept(peer.Block); i >= 0 {
 			p.report(at.in(".ipBlock.except[%d]", i), Warning, "narrow the except, or remove the entry",

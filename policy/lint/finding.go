@@ -17,7 +17,7 @@ const (
 	Error Severity = "error"
 	// Warning marks a part that almost certainly does not do what the author meant.
 	Warning Severity = "warning"
-	// Note marks a part that may be intended but that the author should check.
+	// Note marks a part that is possibly intended but that the author should check.
 	Note Severity = "note"
 )
 
@@ -44,9 +44,9 @@ type Finding struct {
 }
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
-// policy and, within a policy, by the order of the fields in the spec. If the snapshot
-// contains no pod or no namespace, the checks that need pods or namespaces find nothing,
-// because the objects that a selector matches are then unknown.
+// policy and, within a policy, by the order of the fields in the spec. Checks that need
+// pods find nothing if the snapshot contains no pods, because the pods that a selector
+// matches are then unknown. The same applies to namespaces.
 func Run(s *policy.Snapshot) []Finding {
 	c := newCluster(s)
 	var findings []Finding

@@ -11,8 +11,8 @@ var leadingZeros = Check{
 	Severities: []Severity{Warning},
 	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
-		// ParsePrefix rejects this CIDR only because of leading zeros. CIDRs with other
-		// errors are not part of the model.
+		// If ParsePrefix rejects the text, the reason can only be leading zeros: package
+		// policy has already removed CIDRs with other errors.
 		if _, err := netip.ParsePrefix(c.Text); err != nil {
 			p.report(at, Warning, "write "+c.Prefix.String(),
 				"%s has leading zeros: Sluice reads it as %s, other programs may read it as octal, and new API servers reject it", c.Text, c.Prefix)

@@ -66,8 +66,8 @@ func np(spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {" + spec + "}\n"
 }
 
-// look runs all checks on a cluster in YAML. It returns the findings, and a short form
-// "severity check field" of each.
+// look runs all checks on a cluster in YAML. It returns the findings, and for each finding
+// a short text with the severity, the check and the field.
 func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	t.Helper()
 	set, err := manifest.Read([]string{"-"}, strings.NewReader(text))

@@ -16,7 +16,7 @@ import (
 var noDNS = Check{
 	Name:       "no-dns",
 	Severities: []Severity{Warning, Note},
-	Doc:        "egress isolation that forgets DNS, taking all policies of a pod together; a note if all egress is denied",
+	Doc:        "a policy that isolates pods for egress, if neither it nor another policy allows DNS for these pods; a note if all egress is denied",
 	run: eachPolicy(func(p *pass, s *subject) {
 		if !s.Isolates[rule.Egress] {
 			return
@@ -36,8 +36,8 @@ var noDNS = Check{
 
 const (
 	dnsPort = 53
-	// coreDNSPort is the port on which CoreDNS listens in some distributions. Their Service
-	// maps port 53 to it.
+	// coreDNSPort is the port on which CoreDNS listens in some distributions. Their DNS
+	// Service maps port 53 to this port.
 	coreDNSPort  = 5353
 	dnsNamespace = "kube-system"
 )
@@ -47,9 +47,10 @@ func isDNS(p *policy.Pod) bool {
 	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
 }
 
-// withoutDNS reports whether at least one pod that the policy selects cannot use DNS, and
-// returns the names of such pods. If the snapshot contains no pods, withoutDNS assumes that
-// all policies of the namespace select the same pods.
+// withoutDNS reports whether the policy selects a pod that no policy allows to use DNS,
+// apart from DNS servers. It also returns a text that lists these pods. If the snapshot
+// contains no pods, withoutDNS assumes that all policies of the namespace select the same
+// pods, and the text is "pods".
 func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	if !c.anyPod {
 		return !slices.ContainsFunc(c.byNamespace[s.Scope], c.allowsDNS), "pods"
@@ -65,7 +66,8 @@ func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 }
 
 // otherEgressRules reports whether another policy has egress rules for pods that this
-// policy selects. If so, the author should fix that other policy.
+// policy selects. If so, that policy lacks a rule for DNS, and the finding is about it
+// instead of this policy.
 func (c *cluster) otherEgressRules(s *subject) bool {
 	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
 		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
@@ -96,18 +98,20 @@ func (c *cluster) allowsDNS(s *subject) bool {
 	return s.dns == yes
 }
 
-// reachesDNS reports whether at least one peer of the rule can be a DNS server.
+// reachesDNS reports whether at least one peer of the rule can be a DNS server. A rule
+// without peers includes every DNS server.
 func (c *cluster) reachesDNS(r *policy.Rule) bool {
 	return len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return c.canBeDNS(r, &p) })
 }
 
 // canBeDNS reports whether a peer can be a DNS server. The caller has already checked that
-// the ports of the rule include DNS.
+// the ports of the rule include DNS. A rule that lists ports mentions DNS explicitly, so
+// that canBeDNS then needs less evidence:
 //
-//   - A set of pods must contain a known DNS pod. If the snapshot contains no DNS pod, the
-//     rule must list ports, or the set must include the namespace kube-system.
-//   - A block matches if the rule lists ports. Otherwise the block must contain all
-//     addresses or the address of a known DNS pod.
+//   - If the snapshot contains DNS pods, a set of pods must contain one of them. Otherwise
+//     the rule must list ports, or the set must include the namespace kube-system.
+//   - An ipBlock can be a DNS server if the rule lists ports. Otherwise the block must
+//     contain all addresses or the address of a DNS pod.
 func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	switch {
 	case p.Block != nil:
@@ -121,7 +125,8 @@ func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	}
 }
 
-// includesDNS reports whether ports include the DNS port for a protocol.
+// includesDNS reports whether ports include the DNS port for a protocol. An empty list
+// includes every port.
 func includesDNS(ports []policy.Port, protocol flow.Protocol) bool {
 	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
 		switch {

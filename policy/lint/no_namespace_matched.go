@@ -26,8 +26,9 @@ func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
 	return peer.Namespaces.Present() && len(c.namespaces) > 0 && !c.matchesNamespace(&peer.PodSet)
 }
 
-// namespaceFix returns a fix for a namespaceSelector that uses a label such as name, where
-// the value is the name of a namespace.
+// namespaceFix returns a fix for a namespaceSelector that no namespace matches. If the
+// selector requires a label such as name with the name of a namespace as the value, the fix
+// is to use the label kubernetes.io/metadata.name.
 func (c *cluster) namespaceFix(peer *policy.Peer) string {
 	fix := "label the namespace, or correct the selector"
 	for _, key := range []string{"name", "namespace"} {

@@ -13,7 +13,7 @@ import (
 var noPeerMatched = Check{
 	Name:       "no-peer-matched",
 	Severities: []Severity{Warning, Note},
-	Doc:        "a peer that no pod matches; a note if the peer is all pods of a namespace that has none",
+	Doc:        "a peer that no pod matches; a note if the peer selects all pods of namespaces that have no pods",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		byNamespaces := peer.Namespaces.Present()
 		if !p.anyPod || !peer.Pods.Present() || byNamespaces && len(p.namespaces) == 0 ||
@@ -32,8 +32,9 @@ var noPeerMatched = Check{
 	}),
 }
 
-// peerFix returns a fix for a peer that has a podSelector but no namespaceSelector and
-// probably refers to pods in another namespace.
+// peerFix returns a fix for a peer that matches no pod. If the peer has no
+// namespaceSelector and its podSelector matches pods in another namespace, the fix is to
+// add a namespaceSelector.
 func (c *cluster) peerFix(peer *policy.Peer) string {
 	namespace := c.namespaceWith(peer.Pods)
 	if peer.Namespaces.Present() || namespace == "" {

@@ -61,7 +61,8 @@ func (c *cluster) elsewhere(s *subject) string {
 	return ""
 }
 
-// similarLabels describes which values the pods have for the label keys in the selector.
+// similarLabels takes the first label key of the selector that any pod in the policy's
+// namespace has, and describes the values that the pods have for this key.
 func (c *cluster) similarLabels(s *subject) string {
 	firstKey := ""
 	for r := range s.Subject.Pods.Requirements() {

@@ -12,7 +12,7 @@ import (
 var noSuchPort = Check{
 	Name:       "no-such-port",
 	Severities: []Severity{Warning},
-	Doc:        "a named port that none of its pods has",
+	Doc:        "a named port that none of the destination pods defines",
 	run: eachPort(func(p *pass, at place, r *policy.Rule, port *policy.Port) {
 		targets, with := p.targetsWith(at.subject, r, port)
 		switch {
@@ -27,7 +27,8 @@ var noSuchPort = Check{
 	}),
 }
 
-// whose names the pods that must define the named ports of a rule, for messages.
+// whose describes, for a message, the pods in which the named ports of a rule are looked
+// up.
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"
@@ -35,8 +36,8 @@ func whose(r *policy.Rule) string {
 	return "that the rule's peers match"
 }
 
-// targetsWith returns the pods that a named port is looked up in, and the number of these
-// pods that define the port. It returns no pods if the port has no name.
+// targetsWith returns the pods in which a named port is looked up, and how many of them
+// define the port. It returns no pods if the port is a number.
 func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (targets []*policy.Pod, with int) {
 	if port.Name == "" {
 		return nil, 0
@@ -50,8 +51,9 @@ func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (ta
 	return targets, with
 }
 
-// targets returns the known pods that can receive connections of a rule. Each pod is listed
-// once.
+// targets returns the pods of the snapshot that can be destinations of a rule: for ingress,
+// the pods that the policy selects; for egress, the pods that match a peer. Each pod is
+// listed once.
 func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	if r.Direction == rule.Ingress {
 		return s.pods
@@ -83,7 +85,8 @@ func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	return out
 }
 
-// portFix describes which ports the pods define instead of the missing named port.
+// portFix returns a fix for a named port that no target defines. It lists the ports that
+// the targets define.
 func portFix(targets []*policy.Pod, port *policy.Port) string {
 	names := map[string]bool{}
 	for _, pod := range targets {

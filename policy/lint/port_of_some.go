@@ -8,7 +8,7 @@ import (
 var portOfSome = Check{
 	Name:       "port-of-some",
 	Severities: []Severity{Note},
-	Doc:        "a named port that only some of its pods have",
+	Doc:        "a named port that only some of the destination pods define",
 	run: eachPort(func(p *pass, at place, r *policy.Rule, port *policy.Port) {
 		targets, with := p.targetsWith(at.subject, r, port)
 		if with == 0 || with == len(targets) || r.Direction == rule.Egress && len(r.Peers) == 0 {

@@ -5,7 +5,7 @@ import "github.com/sluicenet/sluice/policy"
 var ruleAllowsAll = Check{
 	Name:       "rule-allows-all",
 	Severities: []Severity{Warning},
-	Doc:        "a rule `{}` among other rules, which have no effect then",
+	Doc:        "a rule `{}` in a list with other rules, which then have no effect",
 	run: eachRule(func(p *pass, at place, r *policy.Rule) {
 		if len(r.Peers) == 0 && len(r.Ports) == 0 && len(at.Rules(r.Direction)) > 1 {
 			p.report(at, Warning, "remove the other rules, or add peers or ports to this one",

@@ -13,7 +13,7 @@ import (
 var twoDashes = Check{
 	Name:       "two-dashes",
 	Severities: []Severity{Warning, Note},
-	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow either, where one entry with both may have been meant; a note if the list has more entries",
+	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow pods that match either, if the author probably meant one entry with both; a note if the list has more entries",
 	run: eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := 0; i+1 < len(r.Peers); i++ {
 			namespaces, pods := &r.Peers[i], &r.Peers[i+1]
@@ -39,9 +39,15 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 		"two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, at.Scope, why)
 }
 
-// suspicion returns how likely it is that the author meant a single entry. If the list
-// contains only the two entries, the finding is probably right, because this mistake is
-// common. If the list contains other entries too, it is often a list of allowed clients.
+// suspicion returns the severity of the finding and a text that is appended to its message.
+// The finding is a Warning in these cases:
+//
+//   - The pods of the entry with the podSelector are all included in the other entry.
+//   - No pod matches the entry with the podSelector, but a pod matches both selectors.
+//   - The rule has no other entries.
+//
+// Otherwise the finding is a Note, because a longer list of peers is often intended as a
+// list of separate clients.
 func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
 	own := c.namespaces[namespace]
 	if own != nil && namespaces.MatchesNamespace(namespace, own) {

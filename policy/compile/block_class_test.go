@@ -12,9 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// An address in a block that is combined with a port name has its own class. The class is
-// removed together with the last program that uses the block. If another program uses the
-// block later, the address gets a class again, although the address itself did not change.
+// If a rule combines a block with a port name, the pod addresses in the block are in a
+// class that is separate from the class of the pod's cohort. This class is removed together
+// with the last program that uses the block. If another program uses the block later, the
+// addresses get such a class again, although they did not change.
 func TestClassOfAnAddressIsRemovedWithItsBlock(t *testing.T) {
 	s := policy.NewSnapshot()
 	named := intstr.FromString("http")

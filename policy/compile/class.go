@@ -18,14 +18,15 @@ type match struct {
 	number uint16
 }
 
-// class is a set of matches that at least one address shares.
+// class is a set of matches. It exists as long as at least one address has exactly these
+// matches.
 type class struct {
 	id      rule.Class
 	key     string
 	matches []match
-	// members lists the cohorts whose addresses are in the class, except for addresses that
-	// Compiler.byAddress lists. addresses is the number of addresses in Compiler.byAddress
-	// that are in the class.
+	// members contains the cohorts whose addresses are in the class. Addresses that
+	// Compiler.byAddress contains are an exception: they are in the class that byAddress
+	// assigns to them, and addresses is the number of these addresses in this class.
 	members   map[*cohortState]struct{}
 	addresses int
 }
@@ -36,6 +37,7 @@ type cohortState struct {
 	// matches are sorted by the ID of the peer.
 	matches []match
 	class   *class
+	// changed is true if Compiler.changed lists the cohort.
 	changed bool
 }
 
@@ -62,7 +64,8 @@ func (c *Compiler) classify() {
 	c.changed = c.changed[:0]
 }
 
-// find matches a new peer against all cohorts.
+// find matches a new peer against all cohorts. If the peer has a block, find instead adds
+// the pod addresses in the block to the changed addresses.
 func (c *Compiler) find(p *peer) {
 	if p.block != nil {
 		for a := range c.snapshot.OwnedAddresses() {
@@ -96,7 +99,7 @@ func (c *Compiler) findIn(p *peer, ns *policy.TrackedNamespace) {
 	}
 }
 
-// forget removes a peer from all matches after the last program stopped using the peer.
+// forget removes a peer from all matches after the last program stopped using it.
 func (c *Compiler) forget(p *peer) {
 	for cl := range p.classes {
 		for st := range cl.members {
@@ -114,8 +117,8 @@ func (c *Compiler) forget(p *peer) {
 	}
 }
 
-// match matches a cohort against all peers. It also accepts a cohort that lost its last
-// pod.
+// match matches a cohort against all peers. If the cohort has lost its last pod, no peer
+// matches it.
 func (c *Compiler) match(cohort *policy.Cohort) {
 	st := c.states[cohort]
 	if st != nil {
@@ -186,7 +189,7 @@ func (c *Compiler) reclass(st *cohortState) {
 }
 
 // class returns the class of a set of matches, or nil for the empty set. If class creates a
-// new class, it marks every program that uses one of the peers to be written again.
+// new class, it marks every program that uses one of the matching peers as dirty.
 func (c *Compiler) class(matches []match) *class {
 	if len(matches) == 0 {
 		return nil
@@ -233,7 +236,7 @@ func (c *Compiler) retireClasses() {
 }
 
 // classOf returns the class of a pod's address. This is the class of the pod's cohort,
-// unless a peer with a block contains the address.
+// unless a peer with a block matches the address too.
 func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	st := c.states[p.Cohort()]
 	own := c.blockMatches(p, a)
@@ -253,8 +256,8 @@ func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	return cl.id
 }
 
-// blockMatches returns the matches of an address with peers that have a block, in addition
-// to the matches of the pod.
+// blockMatches returns the matches of a pod's address with peers that have a block. The
+// matches of the pod's cohort are not included.
 func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	var out []match
 	for _, peer := range c.peers.blocks {
@@ -268,8 +271,8 @@ func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	return out
 }
 
-// setAddressClass sets the class of a single address, which replaces the class of the pod's
-// cohort. A nil class removes it.
+// setAddressClass sets the class of a single address, which then takes precedence over the
+// class of the pod's cohort. If cl is nil, the class of the cohort applies again.
 func (c *Compiler) setAddressClass(a netip.Addr, cl *class) {
 	old := c.byAddress[a]
 	if old == cl {

@@ -33,8 +33,8 @@ type Compiler struct {
 	sentOwners map[netip.Addr]rule.Owner
 }
 
-// localPod is a live pod of the node, together with its programs. A program is nil if no
-// policy isolates the pod in that direction.
+// localPod is a live pod of the node. It has one program for each rule.Direction, or nil if
+// no policy isolates the pod in the direction.
 type localPod struct {
 	id       rule.PodID
 	programs [2]*program
@@ -61,8 +61,7 @@ func New(s *policy.Snapshot, nodeName string) *Compiler {
 func (c *Compiler) Close() { c.changes.Close() }
 
 // Delta returns what changed in the rules of the node since the last call. The first call
-// returns all rules. The compiler does not change the programs of a delta after it returned
-// them.
+// returns all rules. The compiler does not change a program that it has returned.
 func (c *Compiler) Delta() rule.Delta {
 	var d rule.Delta
 	c.podIDs.settle()
@@ -77,10 +76,9 @@ func (c *Compiler) Delta() rule.Delta {
 	return d
 }
 
-// assignOwners adds the new owners of the changed addresses to the delta, limited to
-// addresses that affect the rules of the node. The changes can list an address twice.
-// assignOwners skips the second entry because the owner was already sent, so that a delta
-// never contains an address twice.
+// assignOwners adds the changed addresses to the delta if their owner is different from the
+// owner that was sent last. The changes can list an address twice, but a delta contains it
+// once, because its second owner is equal to the owner that was just sent.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)
@@ -97,8 +95,9 @@ func (c *Compiler) assignOwners(d *rule.Delta) {
 }
 
 // owner returns the owner of an address. An address of the node itself always belongs to
-// the node, even if a pod claims the address, because the kernel delivers its packets to
-// the node.
+// the node, even if a pod claims the address, because the kernel delivers packets for this
+// address to the node. A remote pod that no peer matches does not affect the rules, so
+// owner returns NoOwner for its addresses.
 func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	if c.snapshot.IsNodeAddress(c.node, a) {
 		c.setAddressClass(a, nil)

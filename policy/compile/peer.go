@@ -15,10 +15,11 @@ type peer struct {
 	key peerKey
 	// block is nil unless key.block is set.
 	block *policy.Block
-	// programs lists the programs that must be written again if the field classes changes.
+	// programs contains the programs whose rules contain the peer. They must be written
+	// again if the field classes changes.
 	programs map[*program]struct{}
-	// classes lists the classes whose pods the peer matches. If the peer has a port name,
-	// the value is the port number that the name resolves to.
+	// classes contains the classes whose pods the peer matches. If the peer has a port
+	// name, the value is the port number that the name resolves to for these pods.
 	classes map[*class]uint16
 }
 
@@ -31,23 +32,23 @@ type peerKey struct {
 	// block, if not empty, is the key of a block that must contain the address of the pod.
 	// Such a peer is matched against addresses instead of cohorts.
 	block string
-	// portName, if not empty, must be a named port of the pod for protocol. The match then
-	// contains the port number.
+	// portName, if not empty, is the name of a port that the pod must define for protocol.
+	// The match then contains the number of that port.
 	portName string
 	protocol flow.Protocol
 }
 
-// peers contains the peers in the rules of all programs. in lists the peers of a single
-// namespace by the name of that namespace, and across lists the peers of several
-// namespaces. Both are matched against cohorts. Peers with a block are listed in blocks
-// instead.
+// peers contains the peers in the rules of all programs. The map in contains, by namespace,
+// the peers that match pods of one namespace only. The list across contains the peers that
+// can match pods of several namespaces. Both are matched against cohorts. The list blocks
+// contains the peers with a block instead, which are matched against addresses.
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
 	in     map[string][]*peer
 	across []*peer
 	blocks []*peer
-	// added and removed are the peers that were added and removed since the last call of
+	// added and removed list the peers that were added and removed since the last call of
 	// classify.
 	added, removed []*peer
 }

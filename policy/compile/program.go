@@ -11,9 +11,9 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program contains everything that decides for local pods in one direction: the policies
-// that isolate the pods, with the port names of ingress rules resolved to numbers. Pods
-// share a program if all of these are equal.
+// program decides the flows of local pods in one direction. It consists of the policies
+// that isolate the pods, and of the port numbers to which the port names in ingress rules
+// resolve. Pods share a program if their policies and these numbers are equal.
 type program struct {
 	id       rule.ProgramID
 	key      string
@@ -142,7 +142,7 @@ func (c *Compiler) newProgram(key string, policies []*compiledPolicy, ports poli
 	return p
 }
 
-// eachPeer calls f with every peer of the rules. It may call f more than once for the same
+// eachPeer calls f with every peer of the rules. It can call f more than once for the same
 // peer.
 func (p *program) eachPeer(f func(*peer)) {
 	for _, compiled := range p.policies {
@@ -214,8 +214,9 @@ func (p *program) write() *rule.Program {
 	return out
 }
 
-// matchNumbers returns the match for those ports of a rule that have the same number for
-// every peer: numbered ports, and named ports that ports resolves.
+// matchNumbers returns the match of a rule for all ports that have the same number for
+// every peer. These are the numbered ports of the rule, and its named ports that resolve to
+// a number in the argument ports. It returns false if nothing can match.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {
@@ -240,8 +241,8 @@ func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, b
 	return m, len(m.Blocks) > 0 || len(m.Classes) > 0
 }
 
-// matchName returns one match for every number to which the port name resolves
-// among the pods of the peer.
+// matchName returns the matches of a peer with a port name. There is one match for every
+// number to which pods of the peer resolve the name.
 func (p *peer) matchName() []rule.Match {
 	byNumber := map[uint16][]rule.Class{}
 	for cl, number := range p.classes {

@@ -5,12 +5,12 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// compiledPolicy is one direction of a policy, compiled. At least one program uses the
-// policy.
+// compiledPolicy contains the compiled rules of a policy for one direction. At least one
+// program uses it.
 type compiledPolicy struct {
 	key policyKey
-	// serial distinguishes the successive versions of policies. A serial is never assigned
-	// twice.
+	// serial distinguishes versions of policies in the keys of programs. A serial is never
+	// assigned twice.
 	serial uint32
 	// name has the format "namespace/name".
 	name string
@@ -29,7 +29,7 @@ type policyKey struct {
 // compiledRule is one rule of a policy with its peers resolved.
 type compiledRule struct {
 	action rule.Action
-	// index is the index of the rule in the policy, including invalid rules.
+	// index is the index of the rule in the policy. Invalid rules count too.
 	index int
 	// everyPort is true if the rule lists no ports. Otherwise ports contains the numbered
 	// ports of the rule, and names contains the named ports.
@@ -41,14 +41,14 @@ type compiledRule struct {
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
-	// named is used instead of names in egress rules. It contains one peer for every pair
-	// of a port name and a peer or block of the rule, because each destination pod resolves
-	// the name itself.
+	// named is used instead of names in egress rules, because destination pods can resolve
+	// the same name to different numbers. It contains one peer for every pair of a port
+	// name and a peer or block of the rule.
 	named []*peer
 }
 
-// policy returns one direction of a policy, compiled. The caller must add a program that
-// uses the policy.
+// policy returns the compiled rules of a policy for one direction. The caller must use the
+// result in a program, which then counts as a reference.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]
@@ -94,9 +94,9 @@ func (c *Compiler) rule(index int, in *policy.Rule) compiledRule {
 	return out
 }
 
-// namedPeers returns one peer for every pair of a peer in the rule and a port name. For a
-// rule without peers, it returns one peer for each name, which matches pods in any
-// namespace.
+// namedPeers returns one peer for every pair of a peer of the rule and a port name. If the
+// rule has no peers, namedPeers returns one peer for each name, which matches pods in all
+// namespaces.
 func (c *Compiler) namedPeers(in *policy.Rule, names []portName) (out []*peer) {
 	for _, n := range names {
 		for i := range in.Peers {

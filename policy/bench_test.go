@@ -117,8 +117,8 @@ func newPublisher(b *testing.B) *statedir.Publisher {
 	return publisher
 }
 
-// BenchmarkCompile measures how long a starting node takes to publish its first tree when
-// all objects are already in memory.
+// BenchmarkCompile measures how long a node needs to publish its first tree when all
+// objects are already in memory.
 func BenchmarkCompile(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(sizeName(size), func(b *testing.B) {
@@ -138,9 +138,9 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkPodChange measures the time from the change of one pod's label to the published
-// file. A change to a local pod assigns other programs to the pod. A remote pod can only be
-// a peer in rules.
+// BenchmarkPodChange measures the time from the change of one pod's label until the new
+// tree is published. A local pod gets other programs because of the change. A remote pod
+// can only become or cease to be a peer.
 func BenchmarkPodChange(b *testing.B) {
 	for _, size := range sizes {
 		objects := reduce(b, size)
@@ -179,7 +179,7 @@ func resetPeak(b *testing.B) {
 }
 
 // peak returns the peak resident set size in MiB since the last call of resetPeak. The
-// result includes the memory of the benchmark's own objects.
+// result includes the memory of the benchmark's input objects.
 func peak(b *testing.B) float64 {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")

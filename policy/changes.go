@@ -6,18 +6,19 @@ import (
 	"slices"
 )
 
-// Changes records which parts of a snapshot changed since the last Clear, limited to parts
-// that can affect the rules of one node. A list may contain an entry twice or an object
-// that was deleted since. Only the initial entries are ordered; see Track.
+// Changes records which parts of a snapshot changed since the last Clear. It only records
+// parts that can affect the rules of one node. A list can contain the same entry twice, and
+// can contain objects that have been deleted. Only the initial entries of Pods are sorted;
+// see Track.
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
 	// Namespaces lists the namespaces in which policies changed.
 	Namespaces []*TrackedNamespace
-	// Cohorts lists the cohorts that appeared or disappeared, and the cohorts of each
-	// namespace whose labels changed.
+	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of
+	// a namespace if the labels of the namespace changed.
 	Cohorts []*Cohort
-	// Addresses lists the addresses whose owner may have changed.
+	// Addresses lists the addresses whose owner has possibly changed.
 	Addresses []netip.Addr
 
 	snapshot *Snapshot
@@ -25,8 +26,8 @@ type Changes struct {
 }
 
 // Track starts to record changes for a node. The initial record lists the pods of the node,
-// oldest first, and all addresses of these pods and of the node. The caller must call
-// Close.
+// the addresses of these pods, and the addresses of the node. The pods are sorted by the
+// age of their cohorts, oldest first. The caller must call Close.
 func (s *Snapshot) Track(nodeName string) *Changes {
 	c := &Changes{snapshot: s, node: nodeName}
 	if n := s.nodes[nodeName]; n != nil {

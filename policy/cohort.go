@@ -45,7 +45,8 @@ func (c *Cohort) Pods() []*TrackedPod { return c.pods }
 // Gone reports whether the cohort has lost its last pod.
 func (c *Cohort) Gone() bool { return c.index < 0 }
 
-// join adds a live pod to the cohort that matches its labels and ports.
+// join adds a live pod to the cohort with its labels and ports. It creates the cohort if
+// the pod is the first one.
 func (s *Snapshot) join(p *TrackedPod) {
 	var buf [256]byte
 	ports := appendPortFields(buf[:0], p.Ports)

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// A delta must not contain a key twice, and after every delta all references must be valid.
-// rule.Delta guarantees both.
+// rule.Delta guarantees that a delta does not contain a key twice, and that all references
+// are valid after every delta.
 func TestDeltasAreConsistent(t *testing.T) {
 	histories := rapid.Custom(drawHistory)
 	rapid.Check(t, func(t *rapid.T) {
@@ -39,7 +39,7 @@ func TestDeltasAreConsistent(t *testing.T) {
 	})
 }
 
-// follower accumulates the deltas of a node.
+// follower keeps the state that results from all deltas of a node.
 type follower struct {
 	compiler  *compile.Compiler
 	addresses map[string]rule.Owner

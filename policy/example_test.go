@@ -22,8 +22,8 @@ func read(text string) *policy.Policy {
 	return p
 }
 
-// ReadNetworkPolicy fills in the defaults of the API server. Each rule of the result
-// describes itself as text.
+// ReadNetworkPolicy fills in the defaults of the API server. The method String describes a
+// rule as text.
 func ExampleReadNetworkPolicy() {
 	p := read(`
 metadata: {name: db, namespace: shop}
@@ -85,8 +85,7 @@ spec: {podSelector: {matchLabels: {app: db}}}
 	// false
 }
 
-// A snapshot finds the pod that an address belongs to, so that peers can be matched against
-// the pod.
+// End finds the pod that owns an address. Peers can then be matched against the pod.
 func ExampleSnapshot_End() {
 	s := policy.NewSnapshot()
 	s.Load(policy.Objects{

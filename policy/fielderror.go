@@ -13,7 +13,7 @@ type FieldError struct {
 // Error returns the field and the message in one line.
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// FieldErrors are the errors of one object, in the order of its fields.
+// FieldErrors are the errors of one object, in the order in which its fields are read.
 type FieldErrors []FieldError
 
 // Err returns the first error, or nil if the list is empty.
@@ -31,12 +31,14 @@ func (e *FieldErrors) add(field, format string, args ...any) {
 // fieldPath is the path of a field. The path is converted to text only when an error needs
 // it, because most objects have no errors.
 type fieldPath struct {
-	// parent is the path of the object that contains the list.
+	// parent is the path of the object that contains the list or the child.
 	parent string
-	// list and index identify an entry of a list, such as from[1]. list may be empty.
+	// list and index identify an entry of a list, such as from[1]. If the path has no list
+	// entry, list is empty.
 	list  string
 	index int
-	// child is the name of a field of that entry. child may be empty.
+	// child is a field inside the list entry or, if list is empty, inside parent. If the
+	// path ends before it, child is empty.
 	child string
 }
 

@@ -114,8 +114,8 @@ func ruleField(d rule.Direction, index int) string {
 	return fmt.Sprintf("spec.%s[%d]", d, index)
 }
 
-// selector reads a label selector. It skips requirements that cannot be understood and then
-// returns valid as false.
+// selector reads a label selector. It skips requirements that cannot be understood. valid
+// is false if it skipped any.
 func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out label.Selector, valid bool) {
 	valid = true
 	var requirements []label.Requirement
@@ -229,8 +229,8 @@ func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyP
 	return out
 }
 
-// block reads an ipBlock. It skips parts that cannot be understood and then returns valid
-// as false.
+// block reads an ipBlock. It skips excepts that cannot be understood. valid is false if it
+// skipped any or if the CIDR cannot be understood.
 func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out *Block, valid bool) {
 	prefix, err := ParseCIDR(in.CIDR)
 	if err != nil {
@@ -271,7 +271,8 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr, bits), nil
 }
 
-// protocolOf converts the protocol of a port. As in the API server, the default is TCP.
+// protocolOf converts the protocol of a port. If the protocol is not set, it is TCP, as in
+// the API server.
 func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
 	switch p {
 	case corev1.ProtocolTCP, "":

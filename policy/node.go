@@ -7,7 +7,7 @@ type node struct {
 	name   string
 	object *Node
 	pods   map[*TrackedPod]struct{}
-	// addresses counts, for each address of the node, the objects that list the address.
+	// addresses contains, for each address of the node, the number of objects that list it.
 	addresses map[netip.Addr]int
 }
 
@@ -16,8 +16,8 @@ func (s *Snapshot) UpsertNode(in Node) {
 	s.setNodeObject(s.node(in.Name), &in)
 }
 
-// DeleteNode removes a Node object. An address that pods of the node list as an address of
-// the node stays until the last of these pods is deleted.
+// DeleteNode removes a Node object. If pods on the node also list an address of the node,
+// the address still belongs to the node until the last of these pods is deleted.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {

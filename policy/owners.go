@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// owners maps addresses to pods. Several pods can claim the same address, if the address was
-// assigned to a new pod before the object of its last owner was deleted.
+// owners maps addresses to pods. Several pods can claim the same address if the address was
+// assigned to a new pod before the object of its previous owner was deleted.
 type owners struct {
+	// one contains the pod that owns each address.
 	one map[netip.Addr]*TrackedPod
-	// many lists all claims to each address that several pods claim.
+	// many lists all pods that claim an address, for each address that several pods claim.
 	many map[netip.Addr][]*TrackedPod
 	// claimTo returns the kind of a pod's claim to an address.
 	claimTo func(netip.Addr, *TrackedPod) claim

@@ -24,8 +24,8 @@ type Policy struct {
 	// Subject is the set of pods that the policy applies to. Subject.Namespace is always
 	// set, because a NetworkPolicy only selects pods in its own namespace.
 	Subject PodSet
-	// Isolates reports, for each rule.Direction, whether the policy isolates its subjects
-	// in that direction.
+	// Isolates reports, for each rule.Direction, whether the policy isolates the pods in
+	// Subject in this direction.
 	Isolates [2]bool
 	// Ingress and Egress contain the rules in the order of the object, including invalid
 	// rules. If the policy does not isolate a direction, the rules of that direction have
@@ -59,8 +59,8 @@ type Rule struct {
 	Invalid bool
 	// Field is the path of the rule in the object, such as spec.ingress[0].
 	Field string
-	// Peers lists the allowed other ends of a connection. An empty list allows every peer,
-	// in the cluster and outside.
+	// Peers lists the allowed sources of an ingress rule, or the allowed destinations of an
+	// egress rule. An empty list allows every peer, inside and outside the cluster.
 	Peers []Peer
 	// Ports lists the allowed destination ports. An empty list allows every port of every
 	// protocol.
@@ -99,7 +99,7 @@ type Block struct {
 type CIDR struct {
 	// Prefix is the parsed CIDR with the host bits cleared.
 	Prefix netip.Prefix
-	// Text is the CIDR as written in the object. It may contain host bits and leading
+	// Text is the CIDR as written in the object. It can contain host bits and leading
 	// zeros.
 	Text string
 }
@@ -172,8 +172,8 @@ func (r *Rule) PeerField(i int) string {
 // PortField returns the path of a port, such as spec.ingress[0].ports[1].
 func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
 
-// Matches reports whether a peer of the rule matches the end of a connection. It ignores
-// ports.
+// Matches reports whether the rule matches the peer of a connection. It ignores ports. An
+// invalid rule matches no peer.
 func (r *Rule) Matches(peer *End) bool {
 	return !r.Invalid && (len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Matches(peer) }))
 }
@@ -204,7 +204,8 @@ func (s *PodSet) matches(namespace string, object *Namespace, l label.Set) bool 
 	return s.MatchesNamespace(namespace, object) && s.Pods.Matches(l)
 }
 
-// Contains reports whether the block contains an address and none of its excepts does.
+// Contains reports whether an address is in the CIDR of the block and in none of its
+// excepts.
 func (b *Block) Contains(a netip.Addr) bool {
 	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
 }
@@ -227,8 +228,8 @@ func (p Peer) equal(q Peer) bool {
 	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
-// Key returns a string that is equal for two blocks if and only if their prefixes are
-// equal.
+// Key returns a string that identifies the addresses of the block. Two blocks have the same
+// key if and only if their CIDRs and their excepts have equal prefixes.
 func (b *Block) Key() string {
 	var out strings.Builder
 	out.WriteString(b.CIDR.Prefix.String())

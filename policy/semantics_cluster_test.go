@@ -24,7 +24,7 @@ type tester interface {
 }
 
 // clusterUnderTest is a cluster with one snapshot and, for each node, a compiler and a
-// tree. Each change of the cluster updates all of them.
+// tree. The method apply changes the snapshot, and publish updates all trees.
 type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects
@@ -47,7 +47,7 @@ func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects clust
 	return w
 }
 
-// apply applies a change to the snapshot. It does not update the trees; publish does.
+// apply applies a change to the snapshot. The trees do not change until the next publish.
 func (w *clusterUnderTest) apply(c cluster.Change) {
 	w.Helper()
 	w.objects.Apply(c)
@@ -121,7 +121,7 @@ func (s side) String() string {
 }
 
 // evaluate evaluates a flow on every node. At most one node evaluates each side. If no node
-// evaluates a side, that end is outside of the cluster.
+// evaluates a side, the source (egress) or destination (ingress) is outside the cluster.
 func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	w.Helper()
 	external := side{Verdict: rule.Allow, Reason: rule.External}
@@ -169,9 +169,9 @@ func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got 
 	}
 }
 
-// checkPods compares the pods that each tree lists as isolated with the pods that the
-// reference implementation isolates. The list matters because the dataplane queues only the
-// packets of isolated pods.
+// checkPods checks that each tree lists exactly the pods of its node that the reference
+// implementation isolates. The list matters because the dataplane queues only the packets
+// of isolated pods.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}

@@ -63,7 +63,8 @@ func invalidRows() map[string]row {
 			172.16.10.1 -> shop/db TCP 80 | External | Denied by shop/p
 		`},
 	}
-	// Each part is in the first of two rules. The second rule must still take effect.
+	// Each invalid part is in the first of two rules. The second rule must still take
+	// effect.
 	errors := map[string]string{
 		"an invalid cidr":                   `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
 		"a cidr without a length":           `from: [{namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.1}}]`,
@@ -105,8 +106,8 @@ func invalidRows() map[string]row {
 	return rows
 }
 
-// errorsAreReportedOnce checks that each error names its policy and field and is reported
-// once. TestFieldErrorsNameFieldAndFix checks the messages.
+// errorsAreReportedOnce checks that every error belongs to the invalid policy, names its
+// field and is reported once. TestFieldErrorsNameFieldAndFix checks the messages.
 func errorsAreReportedOnce(t *testing.T) {
 	s := newFixture(t, shop,
 		stage.Policy(t, "shop/good", denyAll),

@@ -35,7 +35,7 @@ func newFixture(t testing.TB, objects string, policies ...*networkingv1.NetworkP
 	return &fixture{t: t, clusterUnderTest: w}
 }
 
-// pod returns a copy of a pod. The test may change the copy and pass it to set.
+// pod returns a copy of a pod. The test can change the copy and pass it to set.
 func (s *fixture) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	for _, p := range s.objects.Pods {
@@ -68,12 +68,12 @@ func (s *fixture) remove(o metav1.Object) {
 }
 
 // want publishes the trees, then evaluates flows and compares the decisions with
-// expectations such as
+// expectations. Each line contains the flow, its egress side and its ingress side:
 //
 //	shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/db[0]
 //
-// Each end is a pod, node:NAME or an address. A flow between two named ends is evaluated
-// over IPv4 and over IPv6.
+// A source or destination is a pod, node:NAME or an address. If both are names, the flow is
+// evaluated over IPv4 and over IPv6.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	s.publish()
@@ -140,7 +140,7 @@ func (s *fixture) addresses(end string) []netip.Addr {
 	return list
 }
 
-// row is a test of one row of docs/semantics.md whose objects do not change.
+// row is the test of a row of docs/semantics.md for which the objects need not change.
 type row struct {
 	objects  string
 	policies map[string]string
@@ -148,7 +148,7 @@ type row struct {
 }
 
 // play tests the row twice: first with policies that exist from the start, then with
-// policies that are added after everything else was published.
+// policies that are added after the trees of the other objects were published.
 func (r row) play(t *testing.T) {
 	t.Helper()
 	var policies []*networkingv1.NetworkPolicy

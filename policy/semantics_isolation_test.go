@@ -176,8 +176,8 @@ func theCurrentLabelsCount(t *testing.T) {
 	`)
 }
 
-// A class number can be assigned again after a change of labels. The rules for the earlier
-// labels must not apply to the pods that get this number later.
+// When no address is in a class any more, the number of the class can be assigned to
+// another class. Pods in the new class must not match the rules that allowed the old class.
 func earlierLabelsHaveNoEffect(t *testing.T) {
 	s := newFixture(t, `
 		- {namespace: x}
@@ -314,7 +314,7 @@ func anAddressThatMovesCarriesNothingOver(t *testing.T) {
 		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated | NotIsolated
 	`
 	s.want(moved)
-	s.set(old) // The old object is added again, and its pod does not run any more.
+	s.set(old) // The old object is added again, but its pod has failed.
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 	s.want(moved)
 	s.remove(successor)

@@ -25,7 +25,7 @@ type nodeUnderTest struct {
 	tree     *tree.Tree
 }
 
-// stateDirs is a pool of state directories. Tests reuse the directories, because creating
+// stateDirs is a pool of state directories. Tests reuse the directories because creating
 // one takes longer than evaluating all flows of a test.
 type stateDirs struct {
 	root string
@@ -112,7 +112,7 @@ func (n *nodeUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 func (n *nodeUnderTest) side(s rule.Side) side {
 	out := side{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
 	if name, index, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
-		out.Reason = rule.NoReason // The reference never has this reason.
+		out.Reason = rule.NoReason // Makes the comparison with the reference fail.
 	} else if ok {
 		out.Rule = reference.RuleRef{Policy: name, Index: index}
 	}

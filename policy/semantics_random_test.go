@@ -14,15 +14,16 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// history is a cluster, followed by changes of it. All of it is drawn before the first flow
-// is evaluated, so that rapid can shrink it to the shortest history that fails.
+// history is a cluster, followed by changes of the cluster. The test draws the whole
+// history before it evaluates the first flow, so that rapid can shrink it to the shortest
+// history that fails.
 type history struct {
 	start    cluster.Objects
 	chapters []chapter
 }
 
-// chapter contains the changes between two publications, and the flows that are evaluated
-// after the second.
+// chapter contains the changes since the previous publication, and the flows that are
+// evaluated after the changes are published.
 type chapter struct {
 	changes []cluster.Change
 	flows   []flow.Flow

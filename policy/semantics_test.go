@@ -15,8 +15,8 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// stories contains the tests of those rows that need changes of the cluster. A key starts with
-// the number of the row.
+// stories contains the tests of the rows for which the cluster must change during the test.
+// A key starts with the number of the row.
 var stories = map[string]func(*testing.T){
 	"S08 the current labels count":                   theCurrentLabelsCount,
 	"S08 earlier labels have no effect":              earlierLabelsHaveNoEffect,

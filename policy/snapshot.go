@@ -14,8 +14,9 @@ import (
 // and deleted one by one and in any order. A Snapshot is not safe for concurrent use.
 type Snapshot struct {
 	namespaces map[string]*TrackedNamespace
-	// order lists the namespaces in the order in which they appeared. Adding the same
-	// objects in the same order therefore results in the same numbers in the tree.
+	// order lists the namespaces in the order in which they appeared. A compiler follows
+	// this order, so that adding the same objects in the same order results in the same IDs
+	// in the tree.
 	order   []*TrackedNamespace
 	nodes   map[string]*node
 	owners  owners
@@ -46,7 +47,7 @@ type TrackedNamespace struct {
 }
 
 // TrackedPod represents a pod in a snapshot. When its Pod object or its sandboxes change,
-// the TrackedPod stays the same and its state is replaced.
+// the snapshot keeps the TrackedPod and replaces its state.
 type TrackedPod struct {
 	// Pod is the current state of the pod: the state of the Pod object, changed by the
 	// sandboxes of the pod.
@@ -93,8 +94,8 @@ func (s *Snapshot) Load(in Objects) {
 	}
 }
 
-// UpsertPod adds a pod or updates its state. If the new state is the same for every policy,
-// the call only compares the two states.
+// UpsertPod adds a pod or updates its state. If the change affects no policy, the call does
+// not update the indexes of the snapshot.
 //
 // The snapshot owns the pod from now on. The caller must not change the pod, and must not
 // read it while the snapshot is in use, because the snapshot makes pods share the memory of
@@ -197,8 +198,8 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	s.settle(ns)
 }
 
-// UpsertPolicy adds or updates a policy. If the new version has the same effect, the call
-// only compares the two versions.
+// UpsertPolicy adds or updates a policy. If the new version has the same effect as the old
+// one, the snapshot keeps the old one.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	ns := s.namespace(in.Scope)
 	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
@@ -255,7 +256,7 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	return Pod{}, false
 }
 
-// End returns the description of the connection end that has the given address.
+// End describes the end of a connection that has the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
 	if p := s.owners.of(a); p != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // Selector selects objects whose labels meet every requirement. Equal selectors compare
-// equal with == and share memory. The zero value represents a selector that the object does
-// not contain. Like an empty selector, it matches every object.
+// equal with == and share memory. The zero value represents a selector that is not set.
+// Like an empty selector, it matches every object.
 type Selector struct {
 	// encoded contains the requirements, sorted by key. See appendRequirement for the
 	// encoding.
@@ -42,7 +42,8 @@ const (
 )
 
 // NewSelector returns a selector with the given requirements, which must be valid. It sorts
-// the list.
+// the requirements in place, and replaces the values of each with a sorted copy without
+// duplicates.
 func NewSelector(requirements []Requirement) Selector {
 	for i := range requirements {
 		requirements[i].Values = slices.Compact(slices.Sorted(slices.Values(requirements[i].Values)))
@@ -70,7 +71,7 @@ func appendRequirement(to []byte, r Requirement) []byte {
 	return to
 }
 
-// Present reports whether the object contains the selector.
+// Present reports whether the selector is set, even if it is empty.
 func (s Selector) Present() bool { return s != (Selector{}) }
 
 // Empty reports whether the selector has no requirements and therefore matches every
@@ -96,9 +97,9 @@ func (s Selector) Matches(l Set) bool {
 	return true
 }
 
-// meets reports whether a label meets a requirement. exists reports whether the label
-// exists. among reports whether it exists with one of the values of the requirement. A
-// label that does not exist meets NotIn.
+// meets reports whether a label meets a requirement with the operator operators[op]. exists
+// is true if the object has the label. among is true if the object has the label with one
+// of the values of the requirement. An object without the label meets NotIn.
 func meets(op byte, exists, among bool) bool {
 	switch op {
 	case opEquals, opIn:
@@ -147,8 +148,8 @@ func (s Selector) Requirements() iter.Seq[Requirement] {
 	}
 }
 
-// Equal returns the value that the selector requires for a label by matchLabels. It returns
-// false if the selector contains no such requirement.
+// Equal returns the value that matchLabels requires for a label. It returns false if
+// matchLabels does not contain the label.
 func (s Selector) Equal(label string) (value string, ok bool) {
 	for r := range s.Requirements() {
 		if r.Key == label && r.Operator == selection.Equals {

@@ -11,8 +11,8 @@ import (
 )
 
 // Set is an immutable set of labels. Equal sets compare equal with == and share memory,
-// because the pods of a Deployment all have the same labels. The zero value is the empty
-// set.
+// which matters because all pods of a Deployment have the same labels. The zero value is
+// the empty set.
 type Set struct {
 	// fields contains the keys in ascending order. Each key is followed by its value. See
 	// appendField for the encoding.

@@ -13,9 +13,9 @@ import (
 )
 
 // checker compares a decoded JSON value with the Go type into which it should be
-// decoded, and reports each difference with the path of the field. It runs only if
-// the decoder returned an error. Decoders report only the first value of a wrong
-// type, and their path to it contains no indexes.
+// decoded, and reports each difference with the path of the field. It runs only
+// after the decoder returned an error, because that error names only the first
+// value of a wrong type, and the path in it contains no indexes.
 type checker struct {
 	// strict makes the checker report fields that the type does not define.
 	strict bool
@@ -118,7 +118,7 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 	}
 }
 
-// mismatch reports that the value v has another type than want.
+// mismatch reports that a value does not have the type that want describes.
 func (c *checker) mismatch(v any, want string, at path) {
 	c.report(at, fmt.Sprintf("is %s, must be %s%s", describe(v), want, fixType(v, want)))
 }

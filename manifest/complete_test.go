@@ -59,8 +59,7 @@ func (g *generator) block() string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// piece returns one or more objects in a randomly chosen format: one of the formats
-// in which manifests are written.
+// piece returns one or two objects in a randomly chosen format of manifests.
 func (g *generator) piece() string {
 	switch g.IntN(5) {
 	case 0:
@@ -99,8 +98,9 @@ func (g *generator) text() string {
 	return text
 }
 
-// checkComplete reads a text and reports whether there was no error. If there was
-// none, it fails the test if the set lacks an object whose name the text contains.
+// checkComplete returns false if Read returns an error for the text. Otherwise it
+// returns true, and fails the test if the set lacks an object whose name the text
+// contains.
 func checkComplete(t *testing.T, text string) bool {
 	t.Helper()
 	set, err := read(text)
@@ -221,9 +221,9 @@ func yamlStream(text string) (objects int, ok bool) {
 	}
 }
 
-// countObjects returns the number of objects in a decoded value: 1 for an object
-// that is not a list, or the number of objects in a list and in the lists that it
-// contains.
+// countObjects returns the number of objects in a decoded value. A list counts as
+// the objects that it contains, including those in further lists. Any other object
+// counts as 1.
 func countObjects(v any) int {
 	object, ok := v.(map[string]any)
 	if !ok {

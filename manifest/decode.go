@@ -27,8 +27,7 @@ type decoder struct {
 	// are read. It is parsed only when the first line number is needed.
 	nodes  *yaml.Node
 	parsed bool
-	// optional reports whether the unit may contain something other than a
-	// Kubernetes object.
+	// optional is true if the unit does not have to contain a Kubernetes object.
 	optional bool
 	out      decoded
 }
@@ -52,9 +51,9 @@ func (d *decoder) lineOf(root, p path) int {
 }
 
 // yaml decodes a YAML text. If listKind is empty, the text is a document.
-// Otherwise, it is a sequence with a single item, cut out of a list of this kind.
-// If the text begins like JSON, jsonError is the error that occurred when it was
-// parsed as JSON.
+// Otherwise, it is a sequence with a single item, cut out of a list of the kind
+// listKind. jsonError is the syntax error if the text was first parsed as JSON, or
+// nil.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
@@ -74,10 +73,9 @@ func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	d.object(raw, root, itemKind(listKind), 0)
 }
 
-// yamlErrors reports the errors because of which the text is not valid YAML. It
-// reports jsonError instead if the line of jsonError is the same as or after the
-// line of the first YAML error, because then the text was probably meant to be
-// JSON.
+// yamlErrors reports why the text is not valid YAML. If jsonError is on the same
+// line as the first YAML error or on a later line, it reports only jsonError,
+// because the text was then probably meant to be JSON.
 func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	var errs syntaxErrors
 	if !errors.As(err, &errs) {
@@ -92,9 +90,10 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	}
 }
 
-// object decodes one object. root is the path of the object in the text.
-// defaultKind is the kind of an object that specifies no kind, because the API
-// server omits the kind of the items in lists such as PodList.
+// object decodes one object. root is the path of the object in the text. depth is
+// the number of lists in the text that contain it. defaultKind is the kind of an
+// object that specifies no kind: the API server omits the kind of items in lists
+// such as PodList.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {

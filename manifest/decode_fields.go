@@ -12,9 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decode decodes raw into a value and reports whether raw fits the type of this
-// value. It reports an error for each difference. A duplicate field is always an
-// error. A field that the type does not define is an error only if strict is set.
+// decode decodes raw into a value, to which it receives a pointer. If raw does not
+// fit the type of the value, decode reports an error for each difference and
+// returns false. A duplicate field is always an error. A field that the type does
+// not define is an error only if strict is set.
 func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
 	options := []kjson.StrictOption{kjson.DisallowDuplicateFields}
 	if strict {
@@ -57,8 +58,8 @@ func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, st
 	}
 }
 
-// valid reports the errors that a function of package policy returned for an
-// object. It returns whether there are none.
+// valid reports errs, which package policy returned for an object, as errors with
+// lines. It returns whether errs is empty.
 func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	for _, e := range errs {
 		d.fail(d.lineOf(root, parsePath(e.Field)), name, e.Field, e.Message)

@@ -37,7 +37,8 @@ type jsonSplitter struct {
 	data    []byte
 	decoder *json.Decoder
 	units   []unit
-	// line is the line of the byte at the index counted. lineAt updates both.
+	// counted is an index in data, and line is the line that contains this index.
+	// lineAt moves both forward.
 	line, counted int
 }
 
@@ -122,8 +123,8 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 	return object, err
 }
 
-// field reads the value of the field key. It records the value if it is the kind or
-// the items of a list.
+// field reads the value of the field with the name key. It stores the value in
+// object if the field is kind or items.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {
@@ -151,9 +152,9 @@ func (s *jsonSplitter) items(object *jsonObject) error {
 	return err
 }
 
-// ignoreType returns nil for the error that a value has the wrong type, and any
-// other error unchanged. The error can be ignored here because the decoder later
-// reports the same value with the path of its field.
+// ignoreType returns nil if err states that a value has the wrong type, and returns
+// err otherwise. A wrong type can be ignored here because the decoder later reports
+// the same value with the path of its field.
 func ignoreType(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {

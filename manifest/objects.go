@@ -135,8 +135,8 @@ func containers(in []container) []corev1.Container {
 	return out
 }
 
-// noStatus reports whether the pod has neither a phase nor an address. Every pod
-// that was read from a cluster has a phase.
+// noStatus reports whether the pod has neither a phase nor an address. Such a pod
+// was not read from a cluster, because every pod in a cluster has a phase.
 func (o *podObject) noStatus() bool {
 	s := &o.Status
 	return s.Phase == "" && s.PodIP == "" && len(s.PodIPs) == 0 && s.HostIP == "" && len(s.HostIPs) == 0

@@ -72,7 +72,8 @@ func lineOf(node *yaml.Node, p path) int {
 	return line
 }
 
-// child returns the value that one step leads to, and the line of the value's key.
+// child returns the value to which a step leads, and the line of its key or item.
+// It returns nil if the value does not exist.
 func child(node *yaml.Node, s step) (*yaml.Node, int) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

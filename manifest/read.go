@@ -21,7 +21,7 @@ const (
 )
 
 // optionalFiles are the names of files that belong to Helm or Kustomize. If Read
-// finds such a file in a directory, the file may contain documents that are not
+// finds such a file in a directory, the file can contain documents that are not
 // Kubernetes objects; Read skips them.
 var optionalFiles = []string{"Chart.yaml", "values.yaml", "kustomization.yaml", "kustomization.yml"}
 
@@ -50,11 +50,10 @@ func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 type source struct {
 	name string
 	data []byte
-	// listed reports whether the file was found in a directory. Such a file may be
-	// empty.
+	// listed is true if the file was found in a directory. It can then be empty.
 	listed bool
-	// optional reports whether the file may contain documents that are not
-	// Kubernetes objects.
+	// optional is true if the file can contain documents that are not Kubernetes
+	// objects.
 	optional bool
 }
 
@@ -125,7 +124,7 @@ func (r *reader) directory(path string) int {
 	return count
 }
 
-// file reads the text of a source and adds the source to the list.
+// file reads a source and adds it to the list, unless the file was read before.
 func (r *reader) file(s source) {
 	if target, err := filepath.EvalSymlinks(s.name); err == nil {
 		if abs, err := filepath.Abs(target); err == nil && !r.firstVisit(abs) {

@@ -39,8 +39,8 @@ func documents(data []byte) []chunk {
 	return out
 }
 
-// lineEnd returns the index after the line break of the line that contains the byte
-// at the index at.
+// lineEnd returns the index just past the line that contains data[at], including
+// its line break if it has one.
 func lineEnd(data []byte, at int) int {
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return at + i + 1
@@ -86,9 +86,10 @@ func firstContent(data []byte) byte {
 	return 0
 }
 
-// listItems splits a YAML document into its items and the document without the
-// items. The document must be a list in block style, as kubectl prints it. ok is
-// false if the document has another form or is shorter than minimum bytes.
+// listItems splits a YAML document into its items and the head, which is the
+// document without the items. The document must be a list in block style, as
+// kubectl prints it. ok is false if it has another form or is shorter than minimum
+// bytes.
 //
 // listItems only looks at the beginnings of lines, so the caller must check that
 // each part is valid YAML. A line inside a quoted scalar or a flow collection can

@@ -33,10 +33,10 @@ type unit struct {
 	// valid YAML, the whole document is decoded instead.
 	whole *chunk
 	// jsonError is the syntax error of a document that begins like JSON but is not
-	// valid JSON, or nil. Such a document may still be valid YAML.
+	// valid JSON, or nil. Such a document can still be valid YAML.
 	jsonError *inventory.Error
-	// optional reports whether the file may contain documents that are not
-	// Kubernetes objects.
+	// optional is true if the file can contain documents that are not Kubernetes
+	// objects.
 	optional bool
 }
 
@@ -95,7 +95,7 @@ func split(s source) ([]unit, *inventory.Error) {
 	return units, nil
 }
 
-// documentUnits splits a document into units. A document that begins like JSON may
+// documentUnits splits a document into units. A document that begins like JSON can
 // still be YAML in flow style, unless the name of the file ends in .json.
 func (s *source) documentUnits(document chunk) ([]unit, *inventory.Error) {
 	onlyJSON := filepath.Ext(s.name) == ".json"

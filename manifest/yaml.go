@@ -102,7 +102,7 @@ func countsFromZero(message string) bool {
 }
 
 // explainYAML returns the message of a parser error. For common mistakes, it adds
-// how to fix the text.
+// how to fix them.
 func explainYAML(message string) string {
 	switch {
 	case strings.Contains(message, "cannot start any token"):

@@ -11,10 +11,10 @@ var (
 )
 
 // AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges to
-// every pod without a status, in the order of the input. It returns the number of
-// pods that received addresses. It assigns no address to pods in the host network,
-// nor to pods after the IPv4 range is exhausted. Callers that print these addresses
-// should mention that the addresses were made up.
+// every pod without a status, in the order of the input. It skips pods in the host
+// network, and stops when the IPv4 range is exhausted. It returns the number of
+// pods that received addresses. Callers that print these addresses should mention
+// that they were made up.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

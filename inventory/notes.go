@@ -8,8 +8,8 @@ import (
 // namesShown is the maximum number of names that one note lists.
 const namesShown = 5
 
-// Notes returns one sentence for each category of input that the set does not
-// contain, such as objects of other kinds and duplicates.
+// Notes returns one sentence for each category of input that is missing from the
+// set: objects of other kinds, files without objects, and duplicates.
 func (s *Set) Notes() []string {
 	var notes []string
 	if len(s.Skipped) > 0 {

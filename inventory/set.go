@@ -14,18 +14,18 @@ type Set struct {
 	Namespaces []Namespace
 	Nodes      []Node
 	Policies   []Policy
-	// Skipped contains the number of objects of each other kind, in ascending order
-	// of the kinds.
+	// Skipped contains the number of objects of each kind that the set does not
+	// support, sorted by kind.
 	Skipped []Skipped
 	// SkippedFiles are the files of Helm and Kustomize, such as Chart.yaml, that
 	// were found in a directory and contain no Kubernetes object.
 	SkippedFiles []string
-	// Duplicates are the further copies of objects that the input contains several
-	// times with identical content. The set contains each of these objects once.
+	// Duplicates lists the other copies of each object that the input contains more
+	// than once with identical content. The set contains the object once.
 	Duplicates []Duplicate
-	// Invalid contains an error for each address or port of a live cluster's
-	// objects that cannot be parsed. The set omits these values. In manifests, such
-	// values are errors of Read.
+	// Invalid contains an error for each address or port in a live cluster that
+	// cannot be parsed. The set omits these values. If a manifest contains such a
+	// value, manifest.Read returns an error instead of a set.
 	Invalid Errors
 }
 
@@ -101,8 +101,8 @@ func (s *Set) Snapshot() *policy.Snapshot {
 }
 
 // NamespacesWithoutObject lists, in ascending order, the namespaces that contain
-// pods but have no Namespace object in the set. No namespaceSelector matches the
-// pods of these namespaces, because their labels are unknown.
+// pods but have no Namespace object in the set. The labels of such a namespace are
+// unknown, so no namespaceSelector matches its pods.
 func (s *Set) NamespacesWithoutObject() []string {
 	defined := make(map[string]bool, len(s.Namespaces))
 	for i := range s.Namespaces {

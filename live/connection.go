@@ -124,9 +124,10 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind in pages and calls add after each page. All
-// pages show the state at the same resource version. If the API server discards
-// this version before the last page, list returns errExpired.
+// list reads all objects of a kind in pages. It stores each page in the given list
+// object and then calls add. All pages show the state at the same resource version.
+// If the API server discards this version before the last page, list returns
+// errExpired.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}
 	page.ApplyOptions(options)

@@ -29,8 +29,8 @@ const (
 // nodePods selects the pods that run the agent and the dataplane on the nodes.
 var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
 
-// ErrNoPod is returned if no pod of Sluice with a running dataplane exists, so that
-// no command can be run.
+// ErrNoPod is returned if no pod of Sluice with a running dataplane exists. No
+// command can be run without such a pod.
 var ErrNoPod = errors.New("no running pod of Sluice")
 
 // NodePod is a pod that runs the agent and the dataplane on a node.
@@ -38,9 +38,9 @@ type NodePod struct {
 	Node, Namespace, Name string
 }
 
-// NodePods lists the pods of a namespace whose dataplane is running, sorted by
-// node. If nodes are specified, it lists only the pods of these nodes and returns
-// an error if a node has no such pod.
+// NodePods lists the pods with a running dataplane in a namespace, sorted by node.
+// If nodes are specified, it lists only the pods on these nodes and returns an
+// error if one of them has no such pod.
 func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
 	var page corev1.PodList
 	var found []NodePod

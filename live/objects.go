@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user may not
-// list some of these kinds, the error names all of them.
+// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user has no
+// right to list some of these kinds, the error names all of them.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -104,10 +104,10 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
 }
 
-// roleName returns the name of the role in the suggested commands. In a namespace,
-// a command can fail for several missing rights one after the other, so the name of
-// a Role contains the right. Otherwise the second command would fail because the
-// Role already exists.
+// roleName returns the name of the role in the suggested commands. A user can lack
+// several rights in a namespace and receive one error after the other. The name of
+// the Role contains the right, because kubectl create fails if a Role of the same
+// name already exists.
 func (e *ForbiddenError) roleName() string {
 	if e.Namespace == "" {
 		return "sluice-reader"

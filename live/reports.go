@@ -18,8 +18,8 @@ type Reports struct {
 }
 
 // Reports reads the status objects that the operator and the agents write. It
-// returns a NotInstalledError if the CRDs are not installed. If the user may not
-// list some of the kinds, the error names all of them.
+// returns a NotInstalledError if the CRDs are not installed. If the user has no
+// right to list some of the kinds, the error names all of them.
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}

@@ -119,7 +119,8 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 		return evaluatedSide{}, err
 	}
 	side := t.Evaluate(f).Side(d)
-	// If a pod and its node share an address, the tree assigns the address to the node.
+	// If a pod and its node share an address, the tree assigns the address to the
+	// node, to which no policy applies.
 	if side.Reason == rule.Elsewhere {
 		return external, nil
 	}
@@ -128,8 +129,8 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 
 // NearMisses returns the near misses of a flow in one direction: first the rules
 // that match the peer but not the port, then the rules that match the port but not
-// the peer. Both groups are in the order of the policies. The result is empty
-// unless the reason of that side is NoRuleMatched.
+// the peer. Both groups are in the order of the policies. If the reason in this
+// direction is not NoRuleMatched, the result is empty.
 func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, error) {
 	side, err := c.side(f, d)
 	if err != nil || side.tree == nil {

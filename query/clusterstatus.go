@@ -25,13 +25,13 @@ type Reports struct {
 	Policies []v1alpha1.PolicyStatus
 }
 
-// ClusterStatus summarizes which nodes and policies of a cluster are enforced, and
-// lists the problems of the others.
+// ClusterStatus summarizes whether nodes enforce their trees and whether policies
+// are enforced, and lists the problems of nodes and policies.
 type ClusterStatus struct {
 	TypeMeta
 	Cluster string `json:"cluster"`
-	// Enforced reports whether every policy is enforced and whether every node that
-	// the Enforcer selects enforces its tree.
+	// Enforced reports whether every node that the Enforcer selects enforces a
+	// tree, and whether every policy is enforced.
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster contains no Enforcer.
 	Enforcer *EnforcerStatus `json:"enforcer"`
@@ -60,8 +60,8 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus summarizes the reports of a cluster. now is the time from which
-// it computes the age of each heartbeat.
+// NewClusterStatus summarizes the reports of a cluster. The age of a heartbeat is
+// its age at the time now.
 func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),

@@ -11,5 +11,5 @@
 //
 // A Cluster answers questions about a set of objects. It compiles, publishes and
 // maps the same trees as a node does, and evaluates flows with the same function.
-// If a question cannot be answered, the error is an *InputError.
+// If a question is invalid, the error is an *InputError.
 package query

@@ -17,9 +17,8 @@ const outputBuffer = 256 << 10
 
 // EvaluateLines reads one flow per line and writes one Decision per line, in the
 // same order. It skips empty lines. If a line is not a flow, EvaluateLines writes
-// the decisions for the lines before that line and returns an *InputError that
-// contains name and the line number. name is the name of the input, such as a file
-// name.
+// the decisions for the previous lines, and returns an *InputError with the name of
+// the input (such as a file name) and the line number.
 func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (err error) {
 	w := bufio.NewWriterSize(out, outputBuffer)
 	defer func() {

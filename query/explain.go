@@ -127,9 +127,8 @@ func (e *Explanation) side(d rule.Direction) *report.Side {
 	return &e.Egress
 }
 
-// addTexts adds the text of each rule that the explanation names. If the rule
-// matches the end at the other side of the flow, the text lists only the peers that
-// match this end.
+// addTexts adds the text of each rule in the explanation. If peers of the rule
+// match the other end of the flow, the text lists only these peers.
 func (e *Explanation) addTexts(texts *ruleTexts) {
 	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
 		side, other := e.side(direction), &e.To

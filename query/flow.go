@@ -128,8 +128,8 @@ func (t *Target) flow(from, to *End) (flow.Flow, error) {
 }
 
 // parse returns the protocol and the port number, or noPort if the protocol has no
-// ports. It looks up a port name in the container ports of to. If to is nil, port
-// names are not allowed.
+// ports. It looks up a port name in the container ports of the destination. If the
+// argument to is nil, a port name is an error.
 func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	protocol, err := flow.ParseProtocol(t.Protocol)
 	if err != nil {
@@ -148,7 +148,8 @@ func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	return protocol, port, err
 }
 
-// named returns the number of the destination pod's container port with the given name.
+// named returns the number of the destination's container port that has the name
+// t.Port.
 func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
 	if to == nil || len(to.ports) == 0 {
 		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")

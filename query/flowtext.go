@@ -11,8 +11,7 @@ import (
 )
 
 // FlowText formats an event as one line without a trailing newline. If the
-// dataplane skipped events before this event, FlowText inserts a line with their
-// number.
+// dataplane skipped events before this event, a line with their number comes first.
 func FlowText(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {

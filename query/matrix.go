@@ -20,10 +20,11 @@ const maxMatrixPods = 3000
 
 // MatrixQuestion is a question about the flows between many ends.
 type MatrixQuestion struct {
-	// Target must contain a port number. A port name is not allowed, because each
-	// destination pod can give the name another number.
+	// Target must contain a port number. A port name is not allowed, because
+	// destination pods can resolve the same name to different numbers.
 	Target
-	// Namespaces are the namespaces whose pods are shown. An empty list means all namespaces.
+	// Namespaces are the namespaces whose pods are in the matrix. An empty list
+	// means all namespaces.
 	Namespaces []string
 	// Addresses are addresses outside the cluster to show in addition to the pods.
 	Addresses []string
@@ -45,8 +46,8 @@ type Matrix struct {
 }
 
 // MatrixEnd is one row and column of a matrix: a pod, an address, or a group of
-// pods. A group consists of pods of one workload whose verdicts in the matrix are
-// all the same.
+// pods. A group consists of the pods of one workload, if all of them have the same
+// verdicts in the matrix.
 type MatrixEnd struct {
 	// Name is the unique name of the end: the pod, the address, or the workload
 	// with its number of pods, such as "shop/web (3)".

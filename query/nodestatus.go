@@ -17,7 +17,8 @@ import (
 type NodeStatus struct {
 	TypeMeta
 	report.Status
-	// Now is the time at which WriteText computes ages, such as the age of the tree.
+	// Now is the time at which WriteText computes ages, such as the age of a
+	// rejection.
 	Now time.Time `json:"-"`
 }
 

@@ -55,7 +55,7 @@ func (g *Grid) Write(w io.Writer, width int) {
 	}
 }
 
-// columns returns the total width of all columns if each has its name above ig.
+// columns returns the total width of all columns if each has its name above it.
 func (g *Grid) columns() int {
 	total := 0
 	for _, name := range g.names {

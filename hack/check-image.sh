@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# Builds the image twice with buildah and checks its properties: it runs as a
-# non-root user, contains only the binary and the license, is small, has both
-# platforms, and the same files produce the same image in any folder and under
-# any image name. Needs buildah and root.
+# Builds the image twice with buildah and checks these properties:
+#
+#  - It runs as a non-root user.
+#  - It contains only the binary and the license.
+#  - It has at most 60 MB.
+#  - It supports both platforms.
+#  - The same files produce the same image in any folder and under any image name.
+#
+# Needs buildah and root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +19,8 @@ VERSION=$(cat VERSION)
 REVISION=$(git describe --always --abbrev=40 --exclude='*' --dirty)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 PLATFORMS=linux/amd64,linux/arm64
-# buildah stores an image under localhost/ only if its name has no registry.
+# The two builds have different kinds of names, because buildah stores an image
+# under localhost/ only if its name has no registry.
 plain=sluice-check:$VERSION
 with_registry=registry.example:5000/team/sluice-check:$VERSION
 # Separate storage for layers, removed at the end.

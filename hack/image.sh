@@ -4,13 +4,13 @@
 #                        which `ctr images import`, `docker load` and `podman load` read
 #
 # It uses the first of docker, podman and buildah that works; BUILDER selects one.
-# The same commit produces the same image: binaries contain neither paths nor
-# build IDs nor what Go reads from git, and all times are that of the commit.
+# The same commit produces the same image: binaries contain neither paths nor build
+# IDs nor data that Go reads from git, and all times are the time of the commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Debian installs the helpers of buildah in /usr/sbin, and Go is often installed
-# in /usr/local/go: not every PATH has these folders.
+# Debian installs the helpers of buildah in /usr/sbin, and Go is often installed in
+# /usr/local/go. Not every PATH contains these folders.
 PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 GO=${GO:-go}
 VERSION=${VERSION:-$(cat VERSION)}
@@ -43,8 +43,9 @@ pick() {
   return 1
 }
 
-# On an overlay file system, which cannot contain another overlay, buildah and
-# podman store full copies of layers. Set STORAGE_DRIVER=overlay to override this.
+# An overlay file system cannot contain another overlay. On such a file system,
+# buildah and podman store full copies of layers instead (driver vfs). Set
+# STORAGE_DRIVER=overlay to override this.
 if [ "$(stat -f -c %T /)" = overlayfs ]; then export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}; fi
 # The Dockerfile has no RUN instruction, so builds do not need an isolation that
 # requires privileges.

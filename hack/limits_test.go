@@ -19,8 +19,8 @@ const (
 	commandLimit = 1900 // lines of cmd/sluice, which only parses flags and prints
 )
 
-// networkPolicyLimit is the number of files, without tests, that may use the type
-// NetworkPolicy of the Kubernetes API: the reader of policies, the caches and the
+// networkPolicyLimit is the maximum number of files that use the type NetworkPolicy
+// of the Kubernetes API, not counting tests: the reader of policies, the caches and the
 // dump. All other code uses policy.Policy, so that only the reader interprets a
 // NetworkPolicy.
 const networkPolicyLimit = 8

@@ -27,7 +27,7 @@ func TestLinksResolve(t *testing.T) {
 }
 
 // columns is the maximum width of a page. Tables, code and lines without a space
-// may be wider.
+// can be wider.
 const columns = 100
 
 func TestPagesAreWrapped(t *testing.T) {

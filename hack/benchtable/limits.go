@@ -26,8 +26,8 @@ type limit struct {
 	Evidence   string `json:"evidence"`
 }
 
-// errOverLimit means that a result is over its limit. The printed table shows which
-// one.
+// errOverLimit means that a result is above its maximum or below its minimum. The
+// printed table marks each of these results with OVER.
 var errOverLimit = errors.New("a result is over its limit")
 
 func readLimits(text []byte) ([]limit, error) {
@@ -90,7 +90,7 @@ func (l *limit) text(value float64) string {
 }
 
 // compare prints a table with the limits of all benchmarks that ran. It returns
-// errOverLimit if a result is over its limit.
+// errOverLimit if a result violates its limit.
 func compare(w io.Writer, limits []limit, r *results) error {
 	lines := [][]string{{"limit", "", "result", "limit", "recorded", "evidence"}}
 	over := false

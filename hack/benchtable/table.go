@@ -60,7 +60,7 @@ func parse(output string) results {
 	return r
 }
 
-// add adds the values in the fields of a benchmark's line.
+// add adds the values of one line of output, which is split into fields.
 func (t *table) add(fields []string) {
 	row := t.row(benchmarkName(fields[0]))
 	for i := 2; i+1 < len(fields); i += 2 {

@@ -115,8 +115,8 @@ func base(root string) (*unstructured.Unstructured, error) {
 	return objects[0], nil
 }
 
-// isBound reports whether a binding binds the role to the operator's service
-// account.
+// isBound reports whether a ClusterRoleBinding binds the role. The only binding in
+// config/default is the binding of the operator's service account.
 func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstructured) bool {
 	return slices.ContainsFunc(installed, func(o *unstructured.Unstructured) bool {
 		name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")

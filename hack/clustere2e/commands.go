@@ -44,7 +44,7 @@ func (c *cluster) prints(ctx context.Context, word string, arguments ...string) 
 	fmt.Printf("--- %s\n%s\n", shown, out)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && arguments[0] == "lint" {
-		err = nil // lint may report findings in policies that existed before the test.
+		err = nil // lint can report findings in policies that existed before the test.
 	}
 	if err == nil && !strings.Contains(out, word) {
 		err = fmt.Errorf("the output of %s does not contain %q", shown, word)

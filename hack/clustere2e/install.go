@@ -19,8 +19,8 @@ const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
 `
 
-// overlay creates a directory with a kustomization for `kubectl apply -k`. It
-// consists of config/default with the image under test.
+// overlay creates a directory with a kustomization for `kubectl apply -k`. The
+// kustomization is config/default with the image under test.
 func (c *cluster) overlay() (directory string, err error) {
 	base, err := filepath.Abs(filepath.Join(c.config, "default"))
 	if err != nil {

@@ -49,7 +49,8 @@ func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 }
 
 // freed waits until all nodes are uninstalled: no NodeEnforcer, no uninstall
-// DaemonSet and no pod of Sluice exists.
+// DaemonSet and no pod of Sluice on a node exists. It then waits until no policy is
+// enforced.
 func (c *cluster) freed(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
 		for _, arguments := range [][]string{

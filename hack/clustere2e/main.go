@@ -1,13 +1,14 @@
 // Command clustere2e tests an image on a real cluster. It deploys the image as the
 // README describes and performs the steps of an installation's life, from the
-// installation to the uninstallation. During every step, it checks that policies
-// are enforced. At the end, it checks that nothing of Sluice is left.
+// installation to the uninstallation. It checks that policies are enforced, even while
+// the configuration changes and while the pods on nodes restart. At the end, it checks
+// that nothing of Sluice is left.
 //
 //	clustere2e -image IMAGE -agnhost IMAGE [-kubeconfig FILE]
 //
-// It needs kubectl, the rights of a cluster administrator, and nodes that already
-// contain both images or can pull them. Sluice must not be installed on the cluster
-// yet. The test creates its workloads in the namespace sluice-e2e.
+// It needs kubectl, the rights of a cluster administrator, and nodes that contain both
+// images or can pull them. The test fails if Sluice is already installed on the
+// cluster. The test creates its workloads in the namespace sluice-e2e.
 package main
 
 import (

@@ -107,8 +107,9 @@ func (c *cluster) deploy(ctx context.Context) error {
 // target is an address and port to which clients connect.
 type target struct{ at, protocol string }
 
-// targets returns targets on the ports of the Service, for which the policies of
-// the server pods decide, and a target on the address of a server pod.
+// targets returns one target for each port of the Service, and one for the address
+// of a server pod. The policies of the server pods apply to connections to all of
+// them.
 func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err error) {
 	var service corev1.Service
 	err = c.read(ctx, &service, "-n", namespace, "service", "server")
@@ -186,7 +187,8 @@ func (c *cluster) isolate(ctx context.Context) error {
 // value.
 func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
-		// The PolicyStatus object may not exist yet.
+		// Repeat the wait, because it fails while the PolicyStatus object does not
+		// exist.
 		if err := until(ctx, func(ctx context.Context) error {
 			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name,
 				fmt.Sprintf("--for=condition=Enforced=%t", enforced), "--timeout=10s")
@@ -251,9 +253,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched calls do and opens connections repeatedly until do returns. A denied
-// connection must never succeed. An allowed connection may have to wait while a
-// node runs no dataplane. watched prints the longest wait.
+// watched opens connections repeatedly while it runs the function do. A denied
+// connection must never succeed. An allowed connection can be delayed while a node
+// runs no dataplane. watched prints the longest delay.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	// probeTime is the time after which a connection without a reply counts as
 	// denied.
 	probeTime = 2 * time.Second
-	// headerTime limits how long a client may take to send a request.
+	// headerTime is the time within which a client must send the header of a request.
 	headerTime = 5 * time.Second
 	// socketName is the name of the socket for requests. The socket is in the
 	// directory of the kubeconfig.
@@ -62,7 +62,7 @@ func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	return server, nil
 }
 
-// probe opens one connection for each address family that both ends support.
+// probe opens one connection to each address of the destination.
 func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port string) ([]outcome, error) {
 	source, err := end(cluster, from)
 	if err != nil {
@@ -115,8 +115,9 @@ func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	return labcluster.End{}, fmt.Errorf("%q: want NAMESPACE/NAME of a pod, or the name of a node", text)
 }
 
-// requestProbe requests a probe from the running lab whose kubeconfig KUBECONFIG
-// names.
+// requestProbe sends a request for a probe to the running lab. It finds the lab by
+// the environment variable KUBECONFIG, which contains the path of the lab's
+// kubeconfig.
 func requestProbe(ctx context.Context, args []string) error {
 	const usage = "want: lab probe FROM TO PORT[/PROTOCOL], such as lab probe default/a default/b 80"
 	if len(args) != 3 {

@@ -18,7 +18,8 @@ var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
 // tests contains the names of the tests in one package.
 type tests struct {
-	// The tests in free need no environment. The tests in need use one.
+	// free lists the tests that use no environment, and need lists the tests that
+	// use one. See environments.
 	free, need []string
 }
 
@@ -27,7 +28,7 @@ type tests struct {
 // sufficient, because a function that calls a method always refers to the type,
 // directly or through other declarations.
 type graph struct {
-	// environment means that the package itself is in environments.
+	// environment means that environments lists the package itself.
 	environment bool
 	refers      map[string]map[string]bool
 	uses        map[string]bool
@@ -166,7 +167,7 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	})
 }
 
-// isCall reports whether call calls the function with a name in package from.
+// isCall reports whether a call expression calls the named function of a package.
 func isCall(call *ast.CallExpr, from, name string) bool {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {

@@ -90,9 +90,9 @@ type vulnerability struct {
 const standardLibrary = "stdlib"
 
 // reached reads the output of govulncheck. It returns the vulnerabilities whose
-// functions the code calls, sorted by module and ID. A vulnerability that is both in
-// the standard library and in a module, such as one of net/http and
-// golang.org/x/net/http2, is returned for each of them.
+// functions the code calls, sorted by module and ID. Some vulnerabilities are in
+// the standard library and in a module, for example in net/http and in
+// golang.org/x/net/http2. reached returns such a vulnerability for each of them.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability

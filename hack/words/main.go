@@ -66,8 +66,8 @@ func printFindings(output io.Writer, found []finding) {
 	}
 }
 
-// printCounts prints the number of findings in each folder. The folder with most
-// findings comes first.
+// printCounts prints the number of findings in each folder. The folder with the
+// most findings comes first.
 func printCounts(output io.Writer, found []finding) {
 	counts := make(map[string]int)
 	for _, f := range found {

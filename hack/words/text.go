@@ -60,7 +60,7 @@ func plain(_ string, content []byte) ([]text, error) {
 }
 
 // inlineCode matches quoted code in Markdown, such as a name in backquotes. Such
-// code is not checked, because its words may come from a library. Blocks of code
+// code is not checked, because its words can come from a library. Blocks of code
 // are checked, because most of them show the output of Sluice.
 var inlineCode = regexp.MustCompile("`[^`\n]+`")
 

@@ -11,10 +11,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// enforcement records which nodes need which policies, and what each node enforces. An
-// agent writes its status at least every 12 seconds. The index compares each status with
-// the versions that policies wait for, and returns only those policies for which the result
-// changed.
+// enforcement records which nodes need which policies, and what each node enforces. A node
+// needs a policy if the policy selects a pod with an address on the node. An agent writes
+// its status at least every 12 seconds. update compares each status with the versions that
+// policies wait for, and returns only the policies for which the result changed.
 type enforcement struct {
 	mu    sync.Mutex
 	nodes map[string]*nodeState
@@ -26,8 +26,8 @@ type enforcement struct {
 type nodeState struct {
 	// enforcer is the newest NodeEnforcer, or nil if there is none.
 	enforcer *v1alpha1.NodeEnforcer
-	// problem describes why the node is not known to enforce policies. It is "" if the node
-	// is known to enforce policies.
+	// problem describes why the node does not enforce policies, or why this is unknown. It
+	// is "" if the node enforces policies.
 	problem string
 	// contained contains the newest versions that the node ever acknowledged. A restarted
 	// agent reports no versions for a short time, but the node still enforces everything
@@ -48,16 +48,17 @@ func newEnforcement() *enforcement {
 	return &enforcement{nodes: map[string]*nodeState{}, needed: map[types.NamespacedName][]string{}}
 }
 
-// lag describes a node that needs a policy but is not known to enforce its current version.
+// lag describes a node that needs a policy but is not known to enforce the current version
+// of the policy.
 type lag struct {
 	node string
-	// problem describes why the node is not known to enforce any policy. It is "" if the
-	// node only enforces an earlier version.
+	// problem describes why it is unknown whether the node enforces policies at all. It is
+	// "" if the node enforces policies, but still an earlier version of this one or none.
 	problem string
 }
 
 // require sets the versions that each node must contain to enforce a policy. It returns the
-// nodes that do not contain these versions yet, sorted by name.
+// nodes that do not contain these versions yet or have another problem, sorted by name.
 func (e *enforcement) require(policy types.NamespacedName, required map[string]versions) []lag {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,7 +186,8 @@ func (n *nodeState) setProblem(problem string) bool {
 	return true
 }
 
-// affected divides policies by whether all nodes that need them enforce them.
+// affected divides policies into enforced and lagging policies. A policy is enforced if all
+// nodes that need it enforce it.
 func (e *enforcement) affected(touched []types.NamespacedName) affected {
 	var out affected
 	for _, policy := range touched {
@@ -210,7 +212,7 @@ func keys(needs map[types.NamespacedName]versions) []types.NamespacedName {
 	return out
 }
 
-// nodeNames returns the names of the first few nodes in a list as text.
+// nodeNames returns a text with the names of the first few nodes in a list.
 func nodeNames(lags []lag) string {
 	names := make([]string, 0, len(lags))
 	for _, l := range lags {

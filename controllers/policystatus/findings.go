@@ -32,7 +32,7 @@ const (
 type findings struct {
 	reader client.Reader
 	log    logr.Logger
-	// changed is set when an object changes after a run has started.
+	// changed is set when an object changes. It triggers the next run.
 	changed trigger.Trigger
 
 	mu    sync.Mutex
@@ -52,8 +52,8 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 }
 
 // run runs lint once, and again whenever objects have changed, until the context ends.
-// After the first run, it calls report with all policies. After each later run, it
-// calls report with the policies whose findings changed.
+// After the first run, it calls report with the policies that the function all returns.
+// After each later run, it calls report with the policies whose findings changed.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

@@ -92,8 +92,8 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{WithWatch: server.Client(t), namespace: server.Namespace(t)}
 }
 
-// createPod creates a pod that has the given value of the label app. The address may be
-// empty.
+// createPod creates a pod that has the given value of the label app. If address is empty,
+// the pod does not run yet.
 func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -124,7 +124,7 @@ func (f *fixture) createPolicy(t *testing.T, name, app string) *networkingv1.Net
 	return np
 }
 
-// node is a Node object with a NodeEnforcer that the test writes. No agent is running.
+// node is a node without an agent. The test itself writes the NodeEnforcer of the node.
 type node struct {
 	*fixture
 	name       string
@@ -168,7 +168,7 @@ func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	must(t, n.Status().Update(t.Context(), &object))
 }
 
-// newest returns a resource version that is newer than the versions of all existing
+// newest returns a resource version that is at least as new as the versions of all existing
 // objects.
 func (n *node) newest(t *testing.T) string {
 	t.Helper()
@@ -214,8 +214,8 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 	}
 }
 
-// changed returns a function that also requires that the status describes the current
-// generation of a policy.
+// changed returns a function that checks that a status describes the current generation of
+// a policy, and that the function right returns no error.
 func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		if p.Status.ObservedGeneration != np.Generation {

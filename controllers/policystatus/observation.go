@@ -63,17 +63,17 @@ func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected
 }
 
 // startTime is the time for which a restarted operator keeps the statuses that the previous
-// operator wrote. A restarted operator cannot distinguish relevant changes of pods from
-// others, so it treats every change as relevant. Nodes therefore seem to be behind until
-// their agents report the newest versions, within 12 seconds.
+// operator wrote. The restarted operator cannot determine whether the last change of a pod
+// was relevant for policies, so it treats the change as relevant. Nodes therefore seem to
+// be behind until their agents report the newest versions, within 12 seconds.
 const startTime = 15 * time.Second
 
 // remainingStartTime returns how much of startTime is left.
 func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
 
-// onlyBehind reports whether a policy that was enforced seems to be behind on some nodes
-// for no other reason than a restart: neither the policy nor the numbers of its pods and
-// nodes changed, and all nodes enforce policies.
+// onlyBehind reports whether some nodes seem to be behind only because the operator was
+// restarted. It assumes this if the policy was enforced before, if neither the policy nor
+// the numbers of its pods and nodes changed, and if all nodes enforce policies.
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&

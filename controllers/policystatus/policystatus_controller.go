@@ -101,8 +101,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 }
 
 // write writes the status of a policy if it changed. It reports a conflict if another
-// client wrote the object or if the cache is outdated. The caller must then call write
-// again.
+// client wrote the object or if the cache is outdated. The caller must then requeue the
+// request, so that the next reconciliation reads the object again.
 func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
 	next := held.DeepCopy()
 	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})

@@ -80,8 +80,8 @@ func wantGone(t *testing.T, f *fixture, name string) {
 }
 
 // TestNodesThatDoNotEnforceAreNamed checks that the status names a node that loses its
-// dataplane, its agent or its NodeEnforcer. It also checks that the pods on such a node are
-// counted until they are deleted.
+// dataplane, its agent or its NodeEnforcer. The pods on such a node must be counted until
+// they are deleted.
 func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f := newFixture(t)
 	a, b := f.createNode(t, "health-a"), f.createNode(t, "health-b")

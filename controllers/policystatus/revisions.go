@@ -14,7 +14,8 @@ import (
 // for concurrent use.
 type revisions struct {
 	mu sync.Mutex
-	// older contains the objects whose newest change does not matter.
+	// older contains the objects whose newest change does not matter, with the version of
+	// the last change that matters.
 	older map[types.NamespacedName]revision
 }
 
@@ -51,7 +52,8 @@ func (r *revisions) keep(before, after metav1.Object) {
 	r.older[nameOf(after)] = revision{uid: after.GetUID(), generation: after.GetGeneration(), version: r.locked(before)}
 }
 
-// forget records that a change of an object matters, or that the object was deleted.
+// forget records that the newest change of an object matters, or that the object was
+// deleted.
 func (r *revisions) forget(object metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

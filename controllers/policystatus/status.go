@@ -100,7 +100,7 @@ func (o *observation) lintFindings() metav1.Condition {
 const notUnderstood = "not-understood"
 
 // convertFindings returns the errors in a policy and the findings of lint, most severe
-// first. The errors are taken from the policy itself, because the findings of lint may be
+// first. The errors are taken from the policy itself, because the findings of lint can be
 // about an older version.
 func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding

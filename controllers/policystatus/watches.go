@@ -125,7 +125,8 @@ func (r *Reconciler) nodeEvents() handler.TypedFuncs[*v1alpha1.NodeEnforcer, rec
 	}
 }
 
-// watchExpiry checks for nodes that stopped reporting until the context ends.
+// watchExpiry regularly checks for nodes that stopped reporting. It returns when the
+// context ends.
 func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
@@ -139,7 +140,7 @@ func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	}
 }
 
-// watchFindings queues the policies whose findings change until the context ends.
+// watchFindings queues each policy whose findings change. It returns when the context ends.
 func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) {
 	if !c.WaitForCacheSync(ctx) {
 		return

@@ -16,8 +16,9 @@ import (
 const stopTimeout = 2 * time.Second
 
 // Run calls start, which creates and runs a manager, and returns the error of start. When
-// the context ends, Run waits at most stopTimeout for start to return. The limit is
-// necessary because creating a manager waits for the API server and cannot be canceled.
+// the context ends, Run waits at most stopTimeout for start to return, and then returns nil
+// so that the process can exit. The limit is necessary because creating a manager waits for
+// the API server and cannot be canceled.
 func Run(ctx context.Context, log logr.Logger, start func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- start(ctx) }()

@@ -18,7 +18,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 )
 
-// limit is the maximum time that a process may take to stop.
+// limit is the time within which a process must stop.
 const limit = 3 * time.Second
 
 // wait returns the result of a goroutine, which must end within limit.

@@ -20,7 +20,7 @@ func Truncate(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit-len(more)], "") + more
 }
 
-// Join joins the first three texts of a list and appends the number of remaining texts.
+// Join joins the first three texts of a list. If there are more, it appends their number.
 func Join(all []string, separator string) string {
 	const shown = 3
 	if len(all) <= shown {

@@ -29,8 +29,8 @@ func Pod(in *corev1.Pod) *corev1.Pod {
 }
 
 // containers returns only the containers with named ports, because policies can refer to
-// nothing else in a container. It keeps the ports, and the restart policy, which
-// distinguishes sidecars from other init containers.
+// nothing else in a container. Of these containers, it keeps the named ports and the
+// restart policy, which distinguishes sidecars from other init containers.
 func containers(in []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range in {
@@ -47,14 +47,15 @@ func containers(in []corev1.Container) []corev1.Container {
 	return out
 }
 
-// Namespace returns a Namespace that contains only its labels and the time of its deletion.
+// Namespace returns a Namespace that contains only the time of its deletion, and the names,
+// versions and labels in its metadata.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {
 	out := &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
 	out.DeletionTimestamp = in.DeletionTimestamp
 	return out
 }
 
-// Node returns a Node that contains only its addresses.
+// Node returns a Node that contains only its reduced metadata and its addresses.
 func Node(in *corev1.Node) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metadata(&in.ObjectMeta),
@@ -62,7 +63,8 @@ func Node(in *corev1.Node) *corev1.Node {
 	}
 }
 
-// NetworkPolicy returns a NetworkPolicy that contains only its spec.
+// NetworkPolicy returns a NetworkPolicy that contains only its reduced metadata and its
+// spec.
 func NetworkPolicy(in *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{ObjectMeta: metadata(&in.ObjectMeta), Spec: in.Spec}
 }
@@ -92,5 +94,6 @@ func labels(in map[string]string) map[string]string {
 	return out
 }
 
-// Interned returns an equal string that all callers share, to save memory.
+// Interned returns a string that is equal to s. All equal strings that it returns share
+// memory.
 func Interned(s string) string { return unique.Make(s).Value() }

@@ -9,8 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// With returns cache options that store the result of reduce instead of each object. The
-// cache returns the stored values without a copy, so callers must not change them.
+// With returns cache options that store the result of the function reduce instead of the
+// object. The cache returns the stored values without a copy, so callers must not change
+// them.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	share := true
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}

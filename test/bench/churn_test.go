@@ -106,8 +106,8 @@ func (a *agentProcess) work() (w work) {
 	return w
 }
 
-// churn changes the labels of pods, creates pods, and deletes the created pods
-// again.
+// churn changes the labels of random pods, creates copies of random pods, and deletes
+// random pods of the cluster.
 func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes int) {
 	b.Helper()
 	var known []*corev1.Pod
@@ -132,7 +132,7 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 			pod.Spec.Containers[0].Image = "none"
 			group.Go(func() error { return c.Create(b.Context(), pod) })
 		case 9:
-			// The pod may have been deleted already.
+			// Ignore NotFound, because an earlier deletion can have chosen the same pod.
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
 			})

@@ -41,7 +41,7 @@ func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	for len(flows) < n {
 		local := t.locals[t.random.IntN(len(t.locals))]
 		if t.random.Float64() < hitRatio {
-			for range 16 { // Try again, because a pod may have no rules, or a rule no peers.
+			for range 16 { // Try other pods, because some pods have no rules, and some rules match no peer.
 				if f, ok := t.hit(local); ok {
 					flows = append(flows, f)
 					break

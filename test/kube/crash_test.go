@@ -76,7 +76,7 @@ func users(t *testing.T, folder string) []string {
 	}
 	var out []string
 	for _, path := range paths {
-		// Ignore errors, because the process may have ended.
+		// Ignore errors, because the process can end before its file is read.
 		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), folder) {
 			out = append(out, strings.ReplaceAll(string(text), "\x00", " "))
 		}

@@ -21,9 +21,9 @@ type Tag struct {
 	ID uint16
 }
 
-// SendFrame sends an Ethernet frame with an IP packet through an interface (packet(7)). The
-// kernel of this host neither routes nor filters the packet, so it may have any addresses.
-// The first tag is the outermost.
+// SendFrame sends an Ethernet frame with an IP packet through an interface (packet(7)).
+// The kernel of this host neither routes nor filters the packet, so it can have any
+// addresses. The first tag is the outermost.
 func (h *Host) SendFrame(link string, to net.HardwareAddr, packet []byte, tags ...Tag) error {
 	err := h.Do(func() error {
 		out, err := net.InterfaceByName(link)

@@ -17,9 +17,9 @@ type Lab struct {
 	nodes   []*Node
 }
 
-// New creates a lab without nodes. The outside host has the addresses
-// 192.168.126.254 and fd00:192:168:126::fe, so that every host can exchange packets
-// with it. New returns ErrNotRoot if the user may not create network namespaces.
+// New creates a lab without nodes. The outside host has the addresses 192.168.126.254
+// and fd00:192:168:126::fe, so that every host can exchange packets with it. New
+// returns ErrNotRoot if this process is not allowed to create network namespaces.
 func New() (*Lab, error) {
 	outside, err := newHost("outside", true)
 	if err != nil {

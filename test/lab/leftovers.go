@@ -36,8 +36,8 @@ func Leftovers(inodes []uint64) ([]string, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			// Ignore errors: processes and descriptors may disappear between the two
-			// calls.
+			// Ignore errors, because processes and descriptors can disappear between
+			// the two calls.
 			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
 				found = append(found, path)
 			}

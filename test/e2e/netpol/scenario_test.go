@@ -31,5 +31,5 @@ func play(t *testing.T, scenarios map[string]scenario) {
 // the test is already canceled.
 func cleanup() context.Context { return context.Background() }
 
-// probeTime is the time that one connection may take.
+// probeTime is the time within which the result of one connection must be known.
 const probeTime = 10 * time.Second

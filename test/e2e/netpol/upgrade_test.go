@@ -130,8 +130,8 @@ func (s *fixture) runs(p *process.Process, program string) {
 	}
 }
 
-// listenerTime is the longest time for which the queues of a node may have no
-// listener.
+// listenerTime is the time within which all queues of a node must have a listener
+// again.
 const listenerTime = 30 * time.Second
 
 // watchListener observes how many queues of a node have a listener. The returned

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arrivals reads data from a TCP connection or a connected UDP socket together with
-// the time at which each packet arrived. It uses the timestamps of the kernel
-// (SO_TIMESTAMPNS, for TCP since Linux 4.15), because on a busy machine the process
-// may read a packet long after the packet arrived.
+// arrivals reads data from a TCP connection or a connected UDP socket together with the
+// time at which each packet arrived. It uses the timestamps of the kernel
+// (SO_TIMESTAMPNS, for TCP since Linux 4.15), because on a busy machine the process can
+// read a packet long after the packet arrived.
 type arrivals struct {
 	raw     syscall.RawConn
 	control []byte

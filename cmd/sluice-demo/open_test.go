@@ -122,8 +122,8 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 			round := r.Rounds[2]
 			// The additional rules can also keep connections of the previous round
 			// alive. If a new connection happens to have the source port of such an old
-			// connection, or is a ping, it continues the old one. So other connections
-			// than those in the list wrong can also differ.
+			// connection, or is a ping, it continues the old one. So the results of
+			// connections that are not in the list wrong can differ, too.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

@@ -11,8 +11,8 @@ import (
 // show that they work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose returns proof if the benchmark only needs to show that it works, and full
-// otherwise.
+// choose returns the argument proof if the benchmark only needs to show that it works,
+// otherwise the argument full.
 func choose(full, proof int) int {
 	if once() {
 		return proof

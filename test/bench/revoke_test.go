@@ -24,14 +24,14 @@ import (
 )
 
 const (
-	// openConnections is the number of connections that the node tracks. The change of
-	// the policy changes the verdicts of this many of them: changing.
+	// openConnections is the number of connections that the node tracks. changing is
+	// the number of those among them whose verdict depends on the changed policy.
 	openConnections = 100000
 	changing        = 1000
 	// probePort is the UDP port to which the policy alternately allows and denies
 	// connections.
 	probePort = 7777
-	// timeout limits the time until a generation has an effect.
+	// timeout is the time within which a generation must have an effect.
 	timeout = 10 * time.Second
 )
 
@@ -147,9 +147,9 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	}()
 }
 
-// open fills the connection tracking table of the node with flows of its isolated
-// pods. A rule allows half of these flows. open also adds flows to probePort, whose
-// verdict changes.
+// open fills the connection tracking table of the node with flows of its isolated pods.
+// A rule allows half of these flows. open also adds flows to probePort. The verdict of
+// these flows depends on the changed policy.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()
 	const hour = 3600

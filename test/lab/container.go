@@ -171,9 +171,9 @@ func setReadOnly(path string, flags uint) error {
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges limits the thread's capability bounding set to keep and sets
-// no_new_privs. Processes that the thread starts therefore cannot gain other
-// capabilities.
+// dropPrivileges removes all capabilities that are not in keep from the thread's
+// capability bounding set, and sets no_new_privs. Processes that the thread starts
+// therefore cannot gain other capabilities.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {

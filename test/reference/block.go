@@ -7,8 +7,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// brokenBlock reports whether a block is invalid (S60). An except that equals the
-// cidr is valid; the block then contains no address.
+// brokenBlock reports whether a block is invalid (S60). An except that equals the cidr
+// is valid. Such a block contains no address.
 func brokenBlock(block *networkingv1.IPBlock) bool {
 	cidr, ok := parseCIDR(block.CIDR)
 	if !ok {

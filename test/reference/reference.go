@@ -92,15 +92,15 @@ func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.
 	return owner(objects.Pods, address)
 }
 
-// end is the other end of a flow. pod is nil if the address belongs to no pod.
+// end is an end of a flow. pod is nil if the address belongs to no pod.
 type end struct {
 	address netip.Addr
 	pod     *corev1.Pod
 }
 
 // evaluatePod evaluates one direction of a pod, the subject. target is the pod at the
-// destination of the flow, with whose ports the names of ports are resolved. It is nil
-// if the destination is not a pod.
+// destination of the flow, or nil if the destination is not a pod. The names of ports
+// in rules are resolved to ports of the target.
 func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
 	var side Side
 	for _, policy := range objects.Policies {

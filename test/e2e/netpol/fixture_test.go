@@ -236,7 +236,7 @@ func (s *fixture) addOutside(name string, addresses ...string) {
 	s.outside = append(s.outside, end)
 }
 
-// end returns the end with a name: a pod such as x/a, or an end outside the
+// end returns the end with the given name: a pod such as x/a, or an end outside the
 // cluster.
 func (s *fixture) end(name string) labcluster.End {
 	s.Helper()

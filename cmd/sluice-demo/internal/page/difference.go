@@ -69,9 +69,9 @@ type summary struct {
 	others []*topology.End
 }
 
-// summarize groups differences that are alike. If more of them have the same source as
-// a difference than the same destination, the difference is grouped by source.
-// Otherwise it is grouped by destination.
+// summarize groups alike differences by destination or by source. For each difference,
+// it counts the alike differences with the same destination and those with the same
+// source, and chooses the larger group.
 func summarize(all []difference) []*summary {
 	var out []*summary
 	for i := range all {

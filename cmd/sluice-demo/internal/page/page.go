@@ -76,9 +76,9 @@ func (p *Page) Line(format string, args ...any) {
 func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
 // Step calls work and shows its progress on one line. While work runs, the line
-// contains the text doing, or the text that work last passed to progress.
-// Afterwards the line contains the text that work returned and the time that work
-// took.
+// contains the value of doing, or the text that work last passed to its argument
+// progress. Afterwards the line contains the text that work returned and the time that
+// work took.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {
 	p.Overwrite("  … " + doing)
 	start := time.Now()

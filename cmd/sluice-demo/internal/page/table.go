@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// mark is the character in a table cell. It describes the connections from one end to
-// another on one port: they succeed over all tried address families, over only one of
-// two, or over none, or none was tried.
+// mark is the character in a table cell. It summarizes the connections from one end to
+// another on one port, of which there is at most one per address family: all succeed,
+// only the one over IPv4 or over IPv6 succeeds, none succeeds, or none was tried.
 type mark string
 
 // These are the marks.

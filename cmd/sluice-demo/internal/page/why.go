@@ -80,8 +80,8 @@ func (g *group) add(s report.Side, port topology.Port, other peer) {
 	g.lines[i].addNear(s.NearMisses, other)
 }
 
-// merge joins lines that have the same reason and the same peers. It moves the
-// lines for which a rule decided to the front.
+// merge joins lines that have the same reason and the same peers. It sorts the lines so
+// that those with a deciding rule come first.
 func (g *group) merge() {
 	var out []groupLine
 	for _, l := range g.lines {
@@ -148,7 +148,7 @@ func someOf(ports, all []topology.Port) string {
 	return strings.Join(topology.Texts(ports), ", ")
 }
 
-// list writes items in one or more lines. The first line begins with word.
+// list writes items in one or more lines. The first line begins with the given word.
 func (p *Page) list(word string, items []string) {
 	for _, line := range wrap(items, p.width-len(word)) {
 		p.Line("%s", p.paint(faint, word+line))
@@ -217,8 +217,7 @@ func because(s *report.Side, d rule.Direction) string {
 	}
 }
 
-// rank returns the sort key for a line. Lines for which a rule decided have the
-// highest rank.
+// rank returns the sort key for a line. Lines with a deciding rule have the highest rank.
 func rank(s *report.Side) int {
 	if s.Rule != nil {
 		return 1

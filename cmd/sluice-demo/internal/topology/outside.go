@@ -19,9 +19,9 @@ var documentation = []netip.Addr{
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside returns ends with addresses that no pod uses: one address in each
-// ipBlock, one in each except of an ipBlock, and one of each address family that is
-// in no ipBlock. left is the number of blocks and excepts for which there is no
+// outside returns ends with addresses that no pod uses: one address in each ipBlock,
+// one address in each except of an ipBlock, and, for each address family, one address
+// that is in no ipBlock. left is the number of blocks and excepts for which there is no
 // end, because maxOutside was reached.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
@@ -111,8 +111,8 @@ func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]
 	return netip.Addr{}, false
 }
 
-// following returns the tenth address after a, the first address after a, and a
-// itself.
+// following returns the tenth address after the address a, the first address after it,
+// and a itself.
 func following(a netip.Addr) []netip.Addr {
 	tenth := a
 	for range 10 {

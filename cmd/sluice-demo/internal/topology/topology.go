@@ -22,7 +22,7 @@ const NodeName = "node"
 // cluster.
 type End struct {
 	Name string `json:"name"`
-	// Kind is pod, node or outside.
+	// Kind is KindPod, KindNode or KindOutside.
 	Kind      string       `json:"kind"`
 	Addresses []netip.Addr `json:"addresses"`
 	// Note describes how policies can select the end: the labels of a pod, or the

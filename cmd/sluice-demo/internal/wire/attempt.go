@@ -84,10 +84,10 @@ const (
 	openTimeout = 5 * time.Second
 )
 
-// Try tries to open all connections and sets their results. Try waits at most for
-// timeout if the policies deny the connection. If they allow it, Try waits at most for
-// the longer one of timeout and openTimeout. Try calls done after each connection, from
-// several goroutines.
+// Try tries to open all connections and sets their results. If the policies deny a
+// connection, Try waits at most for timeout. If they allow it, Try waits at most for
+// timeout or openTimeout, whichever is longer. Try calls done after each connection,
+// from several goroutines.
 func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)

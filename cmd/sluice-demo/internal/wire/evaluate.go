@@ -12,8 +12,8 @@ import (
 // Allows reports whether the verdict of a side is Allow.
 func Allows(s *report.Side) bool { return s.Verdict == rule.Allow.String() }
 
-// SameRule reports whether two sides have the same reason. If rules decided the sides,
-// it also compares these rules.
+// SameRule reports whether two sides have the same reason. If rules decided both sides,
+// they must be the same rule.
 func SameRule(a, b *report.Side) bool {
 	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) {
 		return false

@@ -7,8 +7,9 @@ import (
 )
 
 // Cohort groups the live pods of one namespace that have equal labels and equal named
-// ports. Pods whose Pod object is gone are in other cohorts than the other pods. A selector or a port name matches either all pods of a cohort or none. It is
-// therefore enough to match selectors against cohorts instead of pods.
+// ports. Pods whose Pod objects are gone are in separate cohorts. A selector or a port name
+// matches either all pods of a cohort or none. It is therefore enough to match selectors
+// against cohorts instead of pods.
 type Cohort struct {
 	ns *TrackedNamespace
 	// number increases with each new cohort, so that it orders cohorts by age.

@@ -15,8 +15,8 @@ import (
 // Pod contains the fields of a Pod object that policies depend on.
 type Pod struct {
 	Namespace, Name, UID string
-	// StaticUID is the UID by which the kubelet and the container runtime know a static
-	// pod, if this pod is its mirror pod in the API server. Otherwise it is empty.
+	// StaticUID is the UID that the kubelet and the container runtime use for a static pod,
+	// if this pod is its mirror pod in the API server. Otherwise it is empty.
 	StaticUID string
 	Labels    label.Set
 	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound

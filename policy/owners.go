@@ -57,8 +57,8 @@ func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 
 // precedence compares two claims to an address for sorting. The claim that takes precedence
 // sorts last: the claim of a pod with a sandbox, then a claim by status.podIPs, then the
-// claim of a pod that only its sandbox keeps live. Among equal claims, a running pod takes
-// precedence over other pods, and a newer pod over an older pod.
+// claim of a pod that is live only because it has a sandbox. Among equal claims, a running
+// pod takes precedence over other pods, and a newer pod over an older pod.
 func (o *owners) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {

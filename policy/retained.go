@@ -2,14 +2,15 @@ package policy
 
 import "slices"
 
-// maxRetained limits the memory for deleted policies of one namespace.
+// maxRetained is the maximum number of deleted policies that are kept for one namespace. It
+// limits the memory for them.
 const maxRetained = 1000
 
-// retain keeps a policy that is deleted with its namespace. The policy still applies to the
-// pods of the namespace while at least one of them has a sandbox, because the deletion of a
-// namespace must not open the pods in it before they have ended. Kubernetes 1.34 and later
-// delete the policies of a namespace after its pods, but earlier versions delete them in
-// any order, and the containers of a force-deleted pod outlive the Pod object.
+// retain keeps a policy that is deleted together with its namespace. The policy still
+// applies to the pods of the namespace while at least one of them has a sandbox, because
+// pods must remain isolated until they have ended. Kubernetes 1.34 and later delete the
+// policies of a namespace after its pods, but earlier versions delete them in any order,
+// and the containers of a force-deleted pod outlive the Pod object.
 func (s *Snapshot) retain(ns *TrackedNamespace, p *Policy) {
 	if !ns.active() && len(ns.retained) < maxRetained && s.hasSandboxes(ns) {
 		ns.retained = append(ns.retained, p)

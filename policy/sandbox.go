@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// Sandbox is a network attachment of a pod's sandbox, as the CNI results of a node describe
-// it. A pod with several networks has one Sandbox for each of them.
+// Sandbox is an attachment of a pod's sandbox to one network, as the CNI results of a node
+// describe it. The sandbox is the environment that the container runtime creates for the
+// containers of the pod. A pod with several networks has one Sandbox for each network.
 type Sandbox struct {
 	// Namespace, Name and UID identify the pod. For a static pod, UID is Pod.StaticUID of
 	// its mirror pod.
@@ -26,13 +27,14 @@ const clusterInterface = "eth0"
 type sandboxes struct {
 	node  string
 	byPod map[sandboxKey][]Sandbox
-	// pods contains the pods of the node to which at least one sandbox gives an address.
+	// pods contains the pods of the node that have at least one sandbox with an address.
 	pods map[*TrackedPod]*sandboxed
 }
 
 type sandboxKey struct{ namespace, name, uid string }
 
-// sandboxed is the state of a pod that does not come from its Pod object alone.
+// sandboxed describes a pod whose state depends on its sandboxes in addition to its Pod
+// object.
 type sandboxed struct {
 	// object is the state of the Pod object, or its last state if gone is true.
 	object *Pod
@@ -48,8 +50,8 @@ type sandboxed struct {
 //
 // The addresses of a pod's sandboxes are addresses of the pod, in addition to
 // status.podIPs. The pod stays live while it has a sandbox, even if the pod has finished or
-// its Pod object is deleted. It then keeps the last labels of the object. A deleted pod
-// that had no sandbox at that time is not known any more.
+// its Pod object is deleted. It then keeps the last labels of the object. If a pod has no
+// sandbox when its object is deleted, the snapshot removes the pod.
 func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 	before := s.sandboxes.byPod
 	s.sandboxes.node, s.sandboxes.byPod = nodeName, map[sandboxKey][]Sandbox{}
@@ -99,8 +101,8 @@ func (s *Snapshot) LingeringPods() int {
 	return n
 }
 
-// linger keeps a pod whose Pod object is gone while the pod has a sandbox. It reports
-// whether the pod has one.
+// linger handles the deletion of a Pod object. If the pod has a sandbox, linger keeps the
+// pod as a lingering pod. It reports whether it kept the pod.
 func (s *Snapshot) linger(p *TrackedPod) bool {
 	box := s.sandboxes.pods[p]
 	if box == nil {
@@ -182,9 +184,9 @@ func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 }
 
 // podNetworkInterface returns the name of the interface by which a pod is attached to the
-// pod network: the interface with an address that status.podIPs contains, or eth0 while
-// there is none. The name is the same for all sandboxes of a pod. A pod has several
-// sandboxes while the runtime replaces one that crashed.
+// pod network: the interface with an address that status.podIPs contains, or eth0 if no
+// interface has such an address. The name is the same for all sandboxes of a pod. A pod has
+// several sandboxes while the runtime replaces one that crashed.
 func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	for _, b := range list {
 		if slices.ContainsFunc(b.Addresses, func(a netip.Addr) bool { return slices.Contains(podIPs, a) }) {
@@ -194,14 +196,14 @@ func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	return clusterInterface
 }
 
-// sandboxUID returns the UID by which container runtimes know the pod.
+// sandboxUID returns the UID that the container runtime uses for the pod.
 func (p *Pod) sandboxUID() string { return cmp.Or(p.StaticUID, p.UID) }
 
 // claim is the kind of a pod's claim to an address, in ascending order of precedence.
 type claim int
 
 const (
-	// lastingClaim is the claim of a pod that only its sandbox keeps live.
+	// lastingClaim is the claim of a pod that is live only because it has a sandbox.
 	lastingClaim claim = iota
 	// statusClaim is a claim by status.podIPs alone.
 	statusClaim

@@ -30,8 +30,8 @@ type clusterUnderTest struct {
 	objects  cluster.Objects
 	snapshot *policy.Snapshot
 	nodes    []*nodeUnderTest
-	// sandboxed reports whether the snapshot contains sandboxes. The reference evaluates
-	// only API objects.
+	// sandboxed reports whether the snapshot contains sandboxes. If so, decisions are not
+	// compared with the reference, because the reference evaluates only API objects.
 	sandboxed bool
 }
 

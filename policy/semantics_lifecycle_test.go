@@ -28,7 +28,8 @@ func (s *fixture) sandboxes(list ...policy.Sandbox) {
 	s.snapshot.SetSandboxes("one", list)
 }
 
-// starting changes a pod to a pod with a UID that has no address yet.
+// starting returns a change that sets the UID of a pod and makes it a starting pod, which
+// has no address yet.
 func starting(uid string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.UID = types.UID(uid)
@@ -48,8 +49,8 @@ const (
 	webDenied = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`
 )
 
-// aPodIsKnownByItsSandbox applies the events that make a pod known, in every order. Only
-// the pod and its sandbox together make the address known.
+// An address belongs to a pod as soon as the snapshot contains the pod and its sandbox, in
+// any order, even if status.podIPs does not list the address yet.
 func aPodIsKnownByItsSandbox(t *testing.T) {
 	web := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "w1"}}
 	box := sandbox(web, "10.9.0.1", "fd09::1")
@@ -67,7 +68,7 @@ func aPodIsKnownByItsSandbox(t *testing.T) {
 			step(s)
 		}
 		s.want(isolated)
-		// status.podIPs confirms the address later, and the labels may change before.
+		// The labels can change before status.podIPs lists the address.
 		s.edit("shop/web", func(p *corev1.Pod) { p.Labels["app"] = "other" })
 		s.want(`10.9.0.1 -> shop/db TCP 5432 | NotIsolated | NotIsolated`)
 		s.edit("shop/web", func(p *corev1.Pod) {
@@ -122,8 +123,8 @@ func onlyTheSandboxOfThePodCounts(t *testing.T) {
 	s.want(isolated)
 }
 
-// The attachment with an address of status.podIPs is the one to the pod network, whatever
-// the name of its interface is.
+// The attachment with an address of status.podIPs is the attachment to the pod network,
+// regardless of the name of its interface.
 func anAttachmentWithAPodIPIsTheOneToThePodNetwork(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -250,7 +251,7 @@ func aLingeringPodHasTheLastClaim(t *testing.T) {
 	}
 }
 
-// The rules of other pods still match the last labels of a lingering pod as a peer.
+// A lingering pod is still a peer: the rules of other pods match its last labels.
 func aLingeringPodIsAPeer(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/db", fromRedWeb))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -299,7 +300,8 @@ func deletedNamespacesOpenNoPod(t *testing.T) {
 	}
 }
 
-// While the namespace exists, a deleted policy has no effect on lingering pods either.
+// A policy that is deleted while its namespace exists has no effect any more, not even on
+// lingering pods.
 func aDeletedPolicyHasNoEffect(t *testing.T) {
 	deny := stage.Policy(t, "shop/web", webDenied)
 	s := newFixture(t, shop, deny)

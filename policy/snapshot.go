@@ -109,7 +109,7 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	}
 	switch known := ns.gone[in.sandboxUID()]; {
 	case p == nil && known != nil && known.Name == in.Name:
-		// The object exists after all.
+		// The pod lingered because its object seemed to be gone, but the object exists.
 		delete(ns.gone, in.sandboxUID())
 		p = known
 		ns.pods[in.Name] = p
@@ -233,8 +233,8 @@ func (s *Snapshot) namespace(name string) *TrackedNamespace {
 	return ns
 }
 
-// settle ends what only the pods of a namespace kept: policies that were deleted together
-// with their namespace, and the namespace itself if it is empty.
+// settle removes the state of a namespace that is not needed any more: the retained
+// policies if no pod has a sandbox, and the namespace itself if it is empty.
 func (s *Snapshot) settle(ns *TrackedNamespace) {
 	if len(ns.retained) > 0 && !s.hasSandboxes(ns) {
 		ns.retained = nil

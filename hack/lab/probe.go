@@ -101,7 +101,7 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// end returns the end with a name: NAMESPACE/NAME for a pod, or the name of a node.
+// end returns the pod with the name NAMESPACE/NAME, or the node with the given name.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {

@@ -103,7 +103,7 @@ func environmentNames(file *ast.File) map[string]bool {
 }
 
 // owner returns the name of a function. For a method, it returns the name of the
-// type.
+// type to which the method belongs.
 func owner(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return d.Name.Name

@@ -58,8 +58,8 @@ func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, st
 	}
 }
 
-// valid reports errs, which package policy returned for an object, as errors with
-// lines. It returns whether errs is empty.
+// valid reports the errors that package policy found in an object, and adds the
+// line of each. It returns whether there are none.
 func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	for _, e := range errs {
 		d.fail(d.lineOf(root, parsePath(e.Field)), name, e.Field, e.Message)

@@ -53,7 +53,7 @@ type Decision struct {
 }
 
 // Evaluate returns the decision about a flow. It evaluates each side in the tree of
-// that side's own node, so the reason of a side is never NoReason or Elsewhere. It
+// the node of that side's pod, so the reason is never NoReason or Elsewhere. It
 // returns an error if the tree of a node cannot be compiled, published or mapped.
 func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	egress, ingress, err := c.sides(f)

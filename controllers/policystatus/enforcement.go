@@ -13,8 +13,9 @@ import (
 
 // enforcement records which nodes need which policies, and what each node enforces. A node
 // needs a policy if the policy selects a pod with an address on the node. An agent writes
-// its status at least every 12 seconds. update compares each status with the versions that
-// policies wait for, and returns only the policies for which the result changed.
+// its status at least every 12 seconds. The method update compares each status with the
+// versions that policies wait for, and returns only the policies for which the result
+// changed.
 type enforcement struct {
 	mu    sync.Mutex
 	nodes map[string]*nodeState
@@ -53,7 +54,8 @@ func newEnforcement() *enforcement {
 type lag struct {
 	node string
 	// problem describes why it is unknown whether the node enforces policies at all. It is
-	// "" if the node enforces policies, but still an earlier version of this one or none.
+	// "" if the node enforces policies, but not yet the current version of this policy: it
+	// enforces an earlier version or none.
 	problem string
 }
 

@@ -21,8 +21,8 @@ import (
 const (
 	// lintInterval is the minimum time between two runs of lint.
 	lintInterval = time.Second
-	// lintShare limits the processor time of lint to the fraction 1/lintShare. After each
-	// run, lint pauses for lintShare times the duration of the run.
+	// lintShare limits lint to 1/lintShare of the time of one processor. After each run,
+	// lint pauses for lintShare times the duration of the run.
 	lintShare = 20
 )
 

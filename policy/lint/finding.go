@@ -39,7 +39,7 @@ type Finding struct {
 	// Fix states what to write instead. It is empty if Message contains the fix.
 	Fix string `json:"fix,omitempty"`
 
-	// order is the position of Field in the policy. Findings are sorted by it.
+	// order is the position of Field in the policy. It orders the findings of a policy.
 	order position
 }
 

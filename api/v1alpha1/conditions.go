@@ -33,9 +33,10 @@ const (
 	// API server. It is False while the API server cannot be reached. The published
 	// generation then remains enforced.
 	ConditionSynced ConditionType = "Synced"
-	// ConditionPodsKnownEarly is True while the node knows the addresses of new pods before
-	// their first containers start, and knows until when a deleted pod uses its addresses.
-	// Otherwise it learns both from the API server.
+	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has
+	// the addresses of a new pod before its first container starts, and can detect when a
+	// deleted pod no longer uses its addresses. Otherwise the agent depends on the API
+	// server for both.
 	ConditionPodsKnownEarly ConditionType = "PodsKnownEarly"
 )
 

@@ -57,7 +57,7 @@ func (a *agent) wantLingering(t *testing.T, want float64) {
 }
 
 // TestSandboxes checks that a pod is isolated from the publication of its sandbox until the
-// sandbox ends: before the API server knows its address, after a restart of the agent, and
+// sandbox ends: before the API server has its address, after a restart of the agent, and
 // after the Pod object was deleted by force.
 func TestSandboxes(t *testing.T) {
 	c := newCluster(t)
@@ -115,7 +115,7 @@ func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	namespace.Name = c.namespace
 	c.must(t, c.Delete(t.Context(), &namespace))
 	// The namespace controller deletes the content 5 s after the deletion of the namespace.
-	// A later event in another namespace shows that the agent knows of the deletion.
+	// A later event in another namespace shows that the agent has processed the deletion.
 	c.must(t, c.Delete(t.Context(), np))
 	c.must(t, c.Delete(t.Context(), web, now))
 	c.must(t, c.Delete(t.Context(), open, now))
@@ -126,8 +126,8 @@ func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.22.0.1", rule.Allow)
 }
 
-// TestSandboxesCondition checks that the NodeEnforcer reports whether the node knows pods
-// before they start.
+// TestSandboxesCondition checks that the NodeEnforcer reports whether the node has the
+// addresses of pods before the pods start.
 func TestSandboxesCondition(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "results"}}))

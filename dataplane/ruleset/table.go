@@ -144,8 +144,8 @@ func (t *Table) install(isolated Isolated) error {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
-		// Add all elements again below, and not only those that are missing now: another
-		// program may remove elements before the transaction starts.
+		// The transaction adds all elements again, not only the elements that are missing
+		// now, because another program can remove elements before the transaction starts.
 		t.conn.FlushSet(s.of(t.table))
 	}
 	if t.config.FailurePolicy == FailOpen {

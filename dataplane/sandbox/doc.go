@@ -7,8 +7,8 @@
 //	/var/lib/cni/results/NETWORK-CONTAINER-INTERFACE
 //
 // The file contains the pod's namespace, name, UID and addresses. So a program on the node
-// can know the addresses of a pod before the pod sends its first packet, and long before
-// the API server knows them. libcni removes the file after it has removed the pod from the
+// can read the addresses of a pod before the pod sends its first packet, and long before
+// the API server has them. libcni removes the file after it has removed the pod from the
 // network.
 //
 // The files are input from another program. The package reads only regular files that

@@ -84,7 +84,7 @@ func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip
 	return answered
 }
 
-// A pod that no policy isolates, or a machine beside the node, sends a packet to itself
+// A pod that no policy isolates, or a machine on the node network, sends a packet to itself
 // with the source address of an isolated pod. If connection tracking kept this packet, it
 // would treat the sender's own packets to the pod as replies (S56b).
 func TestS56bForgedBeginnings(t *testing.T) {

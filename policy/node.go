@@ -7,6 +7,8 @@ type node struct {
 	name   string
 	object *Node
 	pods   map[*TrackedPod]struct{}
+	// waiting contains the pods of the node for which Snapshot.waits returns true.
+	waiting map[*TrackedPod]struct{}
 	// addresses contains, for each address of the node, the number of objects that list it.
 	addresses map[netip.Addr]int
 }
@@ -14,6 +16,7 @@ type node struct {
 // UpsertNode adds a node or updates its addresses.
 func (s *Snapshot) UpsertNode(in Node) {
 	s.setNodeObject(s.node(in.Name), &in)
+	s.settleAnnounced(in.Name)
 }
 
 // DeleteNode removes a Node object. If pods on the node also list an address of the node,
@@ -25,6 +28,7 @@ func (s *Snapshot) DeleteNode(name string) {
 	}
 	s.setNodeObject(n, nil)
 	s.dropNodeIfEmpty(n)
+	s.settleAnnounced(name)
 }
 
 // IsNodeAddress reports whether an address belongs to the node itself.
@@ -81,7 +85,7 @@ func (s *Snapshot) dropNodeAddress(n *node, a netip.Addr) {
 func (s *Snapshot) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, pods: map[*TrackedPod]struct{}{}, addresses: map[netip.Addr]int{}}
+		n = &node{name: name, pods: map[*TrackedPod]struct{}{}, waiting: map[*TrackedPod]struct{}{}, addresses: map[netip.Addr]int{}}
 		s.nodes[name] = n
 	}
 	return n

@@ -24,6 +24,9 @@ type Pod struct {
 	Node string
 	// Addresses contains status.podIPs. HostAddresses contains status.hostIPs.
 	Addresses, HostAddresses []netip.Addr
+	// Announced reports whether status.podIPs is empty and Addresses contains the addresses
+	// that the network plugin announced in an annotation of the Pod.
+	Announced bool
 	// Ports contains the named ports in the order in which a name is resolved: first the
 	// ports of containers, then the ports of init containers with restartPolicy Always.
 	Ports ContainerPorts
@@ -59,6 +62,8 @@ type Node struct {
 	Name string
 	// Addresses contains the addresses of type InternalIP and ExternalIP.
 	Addresses []netip.Addr
+	// PodRanges contains spec.podCIDRs.
+	PodRanges []netip.Prefix
 }
 
 // ReadPod converts a Pod object. It skips fields that do not contain a valid address or
@@ -172,6 +177,14 @@ func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 		}
 		n.Addresses = append(n.Addresses, addr)
 	}
+	for i, text := range in.Spec.PodCIDRs {
+		r, err := netip.ParsePrefix(text)
+		if err != nil {
+			errors.add(fmt.Sprintf("spec.podCIDRs[%d]", i), "%q is not a CIDR", text)
+			continue
+		}
+		n.PodRanges = append(n.PodRanges, r)
+	}
 	return n, errors
 }
 
@@ -189,7 +202,7 @@ func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 // equal reports whether two states of a pod are the same for every policy.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
-		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Created.Equal(q.Created) &&
+		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Announced == q.Announced && p.Created.Equal(q.Created) &&
 		slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.HostAddresses, q.HostAddresses) &&
 		slices.Equal(p.Ports, q.Ports) && p.Labels == q.Labels
 }

@@ -25,8 +25,12 @@ const clusterInterface = "eth0"
 
 // sandboxes contains the sandboxes of one node, and the state of the pods that have one.
 type sandboxes struct {
-	node  string
-	byPod map[sandboxKey][]Sandbox
+	node string
+	// available reports whether the sandboxes of the node are known.
+	available bool
+	byPod     map[sandboxKey][]Sandbox
+	// addresses contains the addresses of all sandboxes.
+	addresses map[netip.Addr]bool
 	// pods contains the pods of the node that have at least one sandbox with an address.
 	pods map[*TrackedPod]*sandboxed
 }
@@ -45,8 +49,8 @@ type sandboxed struct {
 	gone bool
 }
 
-// SetSandboxes replaces the sandboxes of a node. A snapshot contains the sandboxes of at
-// most one node.
+// SetSandboxes replaces the sandboxes of a node. A nil list means that they are not known.
+// A snapshot contains the sandboxes of at most one node.
 //
 // The addresses of a pod's sandboxes are addresses of the pod, in addition to
 // status.podIPs. The pod stays live while it has a sandbox, even if the pod has finished or
@@ -54,10 +58,14 @@ type sandboxed struct {
 // sandbox when its object is deleted, the snapshot removes the pod.
 func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 	before := s.sandboxes.byPod
-	s.sandboxes.node, s.sandboxes.byPod = nodeName, map[sandboxKey][]Sandbox{}
+	s.sandboxes.node, s.sandboxes.available = nodeName, list != nil
+	s.sandboxes.byPod, s.sandboxes.addresses = map[sandboxKey][]Sandbox{}, map[netip.Addr]bool{}
 	for _, b := range list {
 		key := sandboxKey{orDefault(b.Namespace), b.Name, b.UID}
 		s.sandboxes.byPod[key] = append(s.sandboxes.byPod[key], b)
+		for _, a := range b.Addresses {
+			s.sandboxes.addresses[a] = true
+		}
 	}
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(s.sandboxes.byPod))
 	slices.SortFunc(keys, sandboxKey.compare)
@@ -65,6 +73,13 @@ func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 		if !slices.EqualFunc(before[key], s.sandboxes.byPod[key], Sandbox.equal) {
 			s.sandboxChanged(key)
 		}
+	}
+	names := map[string]struct{}{}
+	for p := range s.announced {
+		names[p.Node] = struct{}{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		s.settleAnnounced(name)
 	}
 }
 
@@ -123,6 +138,7 @@ func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
 	s.setState(p, object, gone)
 	if gone && s.sandboxes.pods[p] == nil {
 		delete(p.ns.gone, object.sandboxUID())
+		delete(s.announced, p)
 		return
 	}
 	s.attach(p)
@@ -130,21 +146,26 @@ func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
 
 // setState sets the state of a pod from its Pod object and its sandboxes.
 func (s *Snapshot) setState(p *TrackedPod, object *Pod, gone bool) {
+	delete(s.sandboxes.pods, p)
+	delete(s.announced, p)
 	addresses := s.sandboxAddresses(object)
-	if addresses == nil {
-		delete(s.sandboxes.pods, p)
+	switch {
+	case addresses == nil && object.Announced:
+		p.Pod = s.announcing(p, object)
+		return
+	case addresses == nil:
 		p.Pod = object
 		return
 	}
 	s.sandboxes.pods[p] = &sandboxed{object: object, addresses: addresses, gone: gone}
 	state := *object
-	state.Finished = false
+	state.Finished, state.Announced = false, false
 	state.Addresses = slices.Clone(addresses)
 	switch {
 	case gone:
 		state.HostAddresses = nil
 	case !object.Finished:
-		for _, a := range object.Addresses {
+		for _, a := range object.podIPs() {
 			if !slices.Contains(addresses, a) {
 				state.Addresses = append(state.Addresses, a)
 			}
@@ -158,6 +179,9 @@ func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 	if box := s.sandboxes.pods[p]; box != nil {
 		return box.object
 	}
+	if object := s.announced[p]; object != nil {
+		return object
+	}
 	return p.Pod
 }
 
@@ -168,7 +192,7 @@ func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 		return nil
 	}
 	list := s.sandboxes.byPod[sandboxKey{p.Namespace, p.Name, p.sandboxUID()}]
-	name := podNetworkInterface(list, p.Addresses)
+	name := podNetworkInterface(list, p.podIPs())
 	var out []netip.Addr
 	for _, b := range list {
 		if b.Interface != name {
@@ -196,6 +220,14 @@ func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	return clusterInterface
 }
 
+// podIPs returns the addresses in the status of the pod.
+func (p *Pod) podIPs() []netip.Addr {
+	if p.Announced {
+		return nil
+	}
+	return p.Addresses
+}
+
 // sandboxUID returns the UID that the container runtime uses for the pod.
 func (p *Pod) sandboxUID() string { return cmp.Or(p.StaticUID, p.UID) }
 
@@ -203,8 +235,10 @@ func (p *Pod) sandboxUID() string { return cmp.Or(p.StaticUID, p.UID) }
 type claim int
 
 const (
+	// announcedClaim is the claim of a pod that announces the address in an annotation.
+	announcedClaim claim = iota
 	// lastingClaim is the claim of a pod that is live only because it has a sandbox.
-	lastingClaim claim = iota
+	lastingClaim
 	// statusClaim is a claim by status.podIPs alone.
 	statusClaim
 	// sandboxClaim is the claim of a pod that has not finished and has a sandbox with the
@@ -215,6 +249,8 @@ const (
 func (s *Snapshot) claimTo(a netip.Addr, p *TrackedPod) claim {
 	box := s.sandboxes.pods[p]
 	switch {
+	case s.announced[p] != nil:
+		return announcedClaim
 	case box == nil:
 		return statusClaim
 	case box.gone || box.object.Finished:

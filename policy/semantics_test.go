@@ -35,6 +35,8 @@ var stories = map[string]func(*testing.T){
 	"S54 an attachment with a pod IP":                anAttachmentWithAPodIPIsTheOneToThePodNetwork,
 	"S54 a sandbox is replaced":                      aSandboxIsReplaced,
 	"S54 an address is reused at once":               anAddressThatIsReusedAtOnce,
+	"S54 an announced address":                       anAnnouncedAddress,
+	"S54 an announcement takes no address":           anAnnouncementTakesNoAddress,
 	"S56a isolation ends with the sandbox":           isolationEndsWithTheSandbox,
 	"S56a a lingering pod has the last claim":        aLingeringPodHasTheLastClaim,
 	"S56a a lingering pod is a peer":                 aLingeringPodIsAPeer,

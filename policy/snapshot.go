@@ -23,6 +23,8 @@ type Snapshot struct {
 	cohorts uint64
 	// sandboxes contains the sandboxes of one node.
 	sandboxes sandboxes
+	// announced contains the state of each Pod object that announces addresses.
+	announced map[*TrackedPod]*Pod
 
 	tracking []*Changes
 }
@@ -73,6 +75,7 @@ func NewSnapshot() *Snapshot {
 		namespaces: map[string]*TrackedNamespace{},
 		nodes:      map[string]*node{},
 		sandboxes:  sandboxes{pods: map[*TrackedPod]*sandboxed{}},
+		announced:  map[*TrackedPod]*Pod{},
 	}
 	s.owners = owners{one: map[netip.Addr]*TrackedPod{}, many: map[netip.Addr][]*TrackedPod{}, claimTo: s.claimTo}
 	return s
@@ -120,13 +123,23 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 		in.Node, in.HostAddresses, in.Ports = p.Node, s.objectOf(p).HostAddresses, p.Ports
 		if box := s.sandboxes.pods[p]; box != nil {
 			box.object = in
+		} else if s.announced[p] != nil {
+			s.announced[p] = in
 		} else {
 			p.Pod = in
 		}
 		return
 	}
+	before := in.Node
+	if p.Pod != nil {
+		before = p.Node
+	}
 	s.update(p, in, false)
 	s.settle(ns)
+	s.settleAnnounced(in.Node)
+	if before != in.Node {
+		s.settleAnnounced(before)
+	}
 }
 
 // DeletePod removes a pod. A pod that has a sandbox remains live until it has none.
@@ -135,11 +148,14 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	if ns == nil || ns.pods[name] == nil {
 		return
 	}
-	if p := ns.pods[name]; !s.linger(p) {
+	p := ns.pods[name]
+	if !s.linger(p) {
 		delete(ns.pods, name)
 		s.detach(p)
+		delete(s.announced, p)
 	}
 	s.settle(ns)
+	s.settleAnnounced(p.Node)
 }
 
 // attach adds a pod in its current state to the indexes.
@@ -147,6 +163,9 @@ func (s *Snapshot) attach(p *TrackedPod) {
 	n := s.node(p.Node)
 	p.Node = n.name
 	n.pods[p] = struct{}{}
+	if s.waits(p) {
+		n.waiting[p] = struct{}{}
+	}
 	p.eachNodeAddress(func(a netip.Addr) { s.addNodeAddress(n, a) })
 	if p.live() {
 		s.join(p)
@@ -161,6 +180,7 @@ func (s *Snapshot) attach(p *TrackedPod) {
 func (s *Snapshot) detach(p *TrackedPod) {
 	n := s.node(p.Node)
 	delete(n.pods, p)
+	delete(n.waiting, p)
 	p.eachNodeAddress(func(a netip.Addr) { s.dropNodeAddress(n, a) })
 	if p.cohort != nil {
 		for _, a := range p.Addresses {

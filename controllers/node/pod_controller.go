@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/controllers/announced"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -40,6 +41,10 @@ type readPod struct {
 // podRead converts a Pod.
 func podRead(in *corev1.Pod) *readPod {
 	pod, errors := policy.ReadPod(in)
+	if len(pod.Addresses) == 0 {
+		pod.Addresses = announced.Addresses(in.Annotations)
+		pod.Announced = len(pod.Addresses) > 0
+	}
 	return &readPod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: in.Name, UID: in.UID, ResourceVersion: in.ResourceVersion},
 		pod:        pod,

@@ -71,7 +71,10 @@ func (s *sandboxes) set(now report.Sandboxes, err error) {
 	if err != nil {
 		return
 	}
-	list := make([]policy.Sandbox, 0, len(now.Sandboxes))
+	var list []policy.Sandbox
+	if now.Available {
+		list = make([]policy.Sandbox, 0, len(now.Sandboxes))
+	}
 	for _, in := range now.Sandboxes {
 		list = append(list, policy.Sandbox{Namespace: in.Namespace, Name: in.Name, UID: in.UID, Interface: in.Interface, Addresses: in.Addresses})
 	}

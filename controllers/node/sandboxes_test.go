@@ -193,3 +193,24 @@ func TestSandboxesArePublishedAtOnce(t *testing.T) {
 		t.Errorf("the median is %s, want at most 50 ms", median)
 	}
 }
+
+// TestAnnouncedAddress checks that an address in an annotation of a network plugin counts,
+// until another pod of the node could be the one that has it.
+func TestAnnouncedAddress(t *testing.T) {
+	c := newCluster(t)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "announced"}, Spec: corev1.NodeSpec{PodCIDR: "10.25.0.0/24", PodCIDRs: []string{"10.25.0.0/24"}}}
+	c.must(t, c.Create(t.Context(), node))
+	a := start(t, server.Config(), "announced", t.TempDir())
+	c.policyFor(t, "web")
+	web := c.startingPod(t, "web", "announced")
+	web.Annotations = map[string]string{"cni.projectcalico.org/podIPs": "10.25.0.5/32"}
+	c.must(t, c.Update(t.Context(), web))
+	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Deny)
+	other := c.startingPod(t, "other", "announced")
+	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Allow)
+	c.must(t, c.Delete(t.Context(), other, now))
+	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Deny)
+	// With CNI results, the node knows better.
+	a.publish(t)
+	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Allow)
+}

@@ -62,7 +62,8 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
-// setSandboxes replaces the pod sandboxes of the node.
+// setSandboxes replaces the pod sandboxes of the node. The list is nil if they are not
+// known.
 func (s *state) setSandboxes(list []policy.Sandbox) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, time.Now())

@@ -55,10 +55,12 @@ func Namespace(in *corev1.Namespace) *corev1.Namespace {
 	return out
 }
 
-// Node returns a Node that contains only its reduced metadata and its addresses.
+// Node returns a Node that contains only its reduced metadata, its addresses and its pod
+// ranges.
 func Node(in *corev1.Node) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metadata(&in.ObjectMeta),
+		Spec:       corev1.NodeSpec{PodCIDRs: in.Spec.PodCIDRs},
 		Status:     corev1.NodeStatus{Addresses: in.Status.Addresses},
 	}
 }

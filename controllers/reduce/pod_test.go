@@ -1,6 +1,7 @@
 package reduce_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -58,6 +59,20 @@ func TestReducedNamespaceIsTerminating(t *testing.T) {
 	want, got := policy.ReadNamespace(in), policy.ReadNamespace(reduce.Namespace(in))
 	if got != want || !got.Terminating {
 		t.Errorf("meaning of the reduced namespace: %+v, want %+v", got, want)
+	}
+}
+
+// TestReducedNodeHasItsPodRanges checks that a reduced Node has the same meaning for
+// policies.
+func TestReducedNodeHasItsPodRanges(t *testing.T) {
+	in := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24", "fd00::/64"}},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}},
+	}
+	want, _ := policy.ReadNode(in)
+	got, _ := policy.ReadNode(reduce.Node(in))
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || len(got.PodRanges) != 2 {
+		t.Errorf("meaning of the reduced node (-full +reduced):\n%s", diff)
 	}
 }
 

@@ -49,6 +49,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"agent":         map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
 		"dataplane":     map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
 		"denialLog":     map[string]any{"linesPerSecond": int64(10)},
+		"cniResults":    "/var/lib/cni/results",
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
 	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
@@ -131,6 +132,13 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"unknown resource":         {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
 		"negative resource":        {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
 		"too many log lines":       {name, "{denialLog: {linesPerSecond: 1000000}}", "spec.denialLog.linesPerSecond", "less than or equal to 10000"},
+		"relative CNI results":     {name, "{cniResults: var/lib/cni}", "spec.cniResults", "absolute path"},
+		"CNI results in the root":  {name, "{cniResults: /}", "spec.cniResults", "absolute path"},
+		"CNI results above":        {name, "{cniResults: /var/../etc}", "spec.cniResults", "absolute path"},
+		"CNI results with a colon": {name, "{cniResults: '/var/lib:/etc'}", "spec.cniResults", "absolute path"},
+		"CNI results of ours":      {name, "{cniResults: /run/sluice/tree}", "spec.cniResults", "directory of Sluice"},
+		"CNI results of kernel":    {name, "{cniResults: /proc}", "spec.cniResults", "of the kernel"},
+		"long CNI results":         {name, "{cniResults: /" + strings.Repeat("a", 256) + "}", "spec.cniResults", "Too long"},
 	}
 	c := server.Client(t)
 	for test, tt := range tests {
@@ -156,6 +164,8 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"last queue":             "{queues: {base: 65535, count: 1}}",
 		"first queue":            "{queues: {base: 0, count: 256}}",
 		"no log":                 "{denialLog: {linesPerSecond: 0}}",
+		"no CNI results":         `{cniResults: ""}`,
+		"other CNI results":      "{cniResults: /var/lib/rancher/k3s/..cni/results.d}",
 		"equal limit":            "{agent: {resources: {requests: {memory: 1Gi, cpu: 1}, limits: {memory: 1024Mi}}}}",
 		"integers":               "{dataplane: {resources: {requests: {cpu: 1, memory: 1000000}, limits: {cpu: 2}}}}",
 		"one node":               "{nodeSelector: {kubernetes.io/hostname: a}, tolerations: []}",

@@ -120,6 +120,19 @@ type EnforcerSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	DenialLog DenialLog `json:"denialLog,omitempty"`
+
+	// cniResults is the directory of the nodes in which the container runtime stores CNI
+	// results, as an absolute path. A CNI result contains the addresses of a new pod before
+	// the first container of the pod starts, so policies apply to the pod from its first
+	// packet. Only the dataplane reads the directory. An empty path disables this, and then
+	// new pods become known when their addresses are in the API server. Default:
+	// /var/lib/cni/results.
+	// +kubebuilder:default="/var/lib/cni/results"
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^(/[^/:[:space:][:cntrl:]]+)+$') && !self.matches('/[.][.]?(/|$)')",message="cniResults is an absolute path without colons, white space, \".\" and \"..\": write it as in \"/var/lib/cni/results\""
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/(run/sluice|sluice|proc|sys|dev)(/|$)')",message="cniResults is not a directory of Sluice or of the kernel: write the directory in which the container runtime stores CNI results"
+	// +optional
+	CNIResults *string `json:"cniResults,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.

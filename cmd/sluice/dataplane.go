@@ -18,6 +18,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/sandbox"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
 )
@@ -42,6 +43,7 @@ type dataplaneFlags struct {
 	deny          string
 	markMask      string
 	denialLog     uint16
+	cniResults    string
 	prepare       bool
 	uninstall     bool
 }
@@ -84,6 +86,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
+	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become known later")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
 	flags.addFlags(cmd, noAddress, noAddress)
@@ -97,6 +100,7 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		Queues:        f.queues,
 		FailurePolicy: ruleset.FailurePolicy(f.failurePolicy),
 		Deny:          ruleset.Deny(f.deny),
+		CNIResults:    f.cniResults,
 		Log:           log,
 	}
 	if f.prepare && f.uninstall {

@@ -80,8 +80,9 @@ func dataplaneHealthPort() corev1.ContainerPort {
 }
 
 const (
-	stateVolumeName = "state"
-	tokenVolumeName = "token"
+	stateVolumeName   = "state"
+	resultsVolumeName = "cni-results"
+	tokenVolumeName   = "token"
 	// tokenPath is the directory where client-go looks for the token of a
 	// service account.
 	tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -99,6 +100,14 @@ func stateMount() corev1.VolumeMount {
 func stateVolume() corev1.Volume {
 	return corev1.Volume{Name: stateVolumeName, VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: StateDir, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
+	}}
+}
+
+// resultsVolume returns a volume for the directory of CNI results. The kubelet creates the
+// directory on a node that does not have it, so that the pod starts on every node.
+func resultsVolume(dir string) corev1.Volume {
+	return corev1.Volume{Name: resultsVolumeName, VolumeSource: corev1.VolumeSource{
+		HostPath: &corev1.HostPathVolumeSource{Path: dir, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
 	}}
 }
 

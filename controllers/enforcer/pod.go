@@ -25,6 +25,9 @@ const (
 	// StateDir is the directory on the node in which agent and dataplane exchange trees and
 	// status.
 	StateDir = "/run/sluice"
+	// defaultCNIResults is the directory on the node in which the container runtime stores
+	// CNI results, unless the Enforcer specifies another directory.
+	defaultCNIResults = "/var/lib/cni/results"
 	// NodeGroup is the group ID of agent and dataplane. Files that one process creates for
 	// the other belong to this group.
 	NodeGroup = 65532
@@ -72,6 +75,9 @@ func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	pod.Spec.InitContainers = []corev1.Container{prepare}
 	pod.Spec.Containers = []corev1.Container{agentContainer(spec, image), dataplaneContainer(spec, image)}
 	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume()}
+	if dir := cniResults(spec); dir != "" {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, resultsVolume(dir))
+	}
 	return pod
 }
 
@@ -167,8 +173,9 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 }
 
 func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
+	results := cniResults(spec)
 	arguments := append([]string{
-		"dataplane", "--state-dir", StateDir,
+		"dataplane", "--state-dir", StateDir, "--cni-results", results,
 		"--metrics-address", address("", DataplaneMetricsPort), "--health-address", address(loopback, DataplaneHealthPort),
 	}, markArguments(spec)...)
 	argument := func(flag, value string) {
@@ -184,9 +191,18 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort), dataplaneHealthPort()}
 	c.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	if results != "" {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: resultsVolumeName, MountPath: results, ReadOnly: true})
+	}
 	c.LivenessProbe = probe("/healthz", DataplaneHealthPort, 10, 3)
 	c.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 2, 3)
 	return c
+}
+
+// cniResults returns the directory on the node in which the container runtime stores CNI
+// results, or "" if the dataplane must not read it.
+func cniResults(spec *v1alpha1.EnforcerSpec) string {
+	return ptr.Deref(spec.CNIResults, defaultCNIResults)
 }
 
 func markArguments(spec *v1alpha1.EnforcerSpec) []string {

@@ -2,6 +2,7 @@ package enforcer_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,7 +32,8 @@ func everyField() v1alpha1.EnforcerSpec {
 		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
 			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
 		}},
-		DenialLog: v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
+		DenialLog:  v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
+		CNIResults: ptr.To("/var/lib/other-cni/results"),
 	}
 }
 
@@ -49,6 +51,18 @@ func TestPodsMatchGoldenFiles(t *testing.T) {
 			must(t, err)
 			golden.Compare(t, filepath.Join("testdata", name+".yaml"), string(got))
 		})
+	}
+}
+
+// TestNoCNIResults checks that the dataplane has no access to CNI results if the Enforcer
+// turns them off.
+func TestNoCNIResults(t *testing.T) {
+	spec := v1alpha1.EnforcerSpec{CNIResults: ptr.To("")}
+	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: spec}, "sluice:test")
+	text, err := yaml.Marshal(pod)
+	must(t, err)
+	if got := string(text); strings.Contains(got, "/var/lib") || !strings.Contains(got, "- --cni-results\n    - \"\"\n") {
+		t.Errorf("got a pod that reads CNI results:\n%s", got)
 	}
 }
 
@@ -79,6 +93,9 @@ func TestPodPrivileges(t *testing.T) {
 		token := false
 		for _, mount := range c.VolumeMounts {
 			token = token || mount.Name == "token"
+			if mount.Name == "cni-results" && (c.Name != "dataplane" || !mount.ReadOnly) {
+				t.Errorf("%s has the CNI results, read-only: %v", c.Name, mount.ReadOnly)
+			}
 		}
 		if token != (c.Name == "agent") {
 			t.Errorf("%s has a token: %v", c.Name, token)

@@ -23,6 +23,10 @@ type Dataplane struct {
 	// stop makes Run return an error.
 	stop context.CancelCauseFunc
 
+	// sandboxReason and skippedReason are the reasons that were logged last. Only the
+	// goroutine that publishes sandboxes uses them.
+	sandboxReason, skippedReason string
+
 	engine   atomic.Pointer[Engine]
 	rejected atomic.Pointer[report.RejectedTree]
 }
@@ -36,14 +40,19 @@ func New(stateDir string, config Config) *Dataplane {
 
 // Run enforces trees in the network namespace of the calling thread, until the context
 // ends or a worker fails. Run changes nothing in the kernel before it receives a first
-// tree.
+// tree. It publishes the pod sandboxes of the node from the beginning.
 //
 // Call Close after Run has returned. Status can be called until Close, so the server that
 // serves the status can be closed between Run and Close.
 func (d *Dataplane) Run(ctx context.Context) error {
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	d.stop = stop
+	if err := d.followSandboxes(ctx, &publishing); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(statedir.Current(d.stateDir)); errors.Is(err, os.ErrNotExist) {
 		d.config.Log.Info("waiting for a first tree; packets are not affected before", "stateDir", d.stateDir)
 		d.setReady()

@@ -33,7 +33,10 @@ type Config struct {
 	Deny              ruleset.Deny
 	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
-	Log    logr.Logger
+	// CNIResults is the directory in which the container runtime stores CNI results, or
+	// "" if the dataplane must not read them.
+	CNIResults string
+	Log        logr.Logger
 }
 
 // Engine enforces one generation after the other.

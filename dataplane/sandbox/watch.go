@@ -19,6 +19,9 @@ import (
 // Sandbox is a pod sandbox with one network attachment.
 type Sandbox = report.Sandbox
 
+// DefaultDir is the directory in which libcni stores CNI results by default.
+const DefaultDir = "/var/lib/cni/results"
+
 const (
 	// rescanInterval is the interval at which the directory is read without an event. A
 	// rescan finds a replaced directory and interfaces that have disappeared.
@@ -71,11 +74,12 @@ func Open(dir string) (*Watcher, error) {
 
 // Run calls handle with the sandboxes, and again each time they change, until the context
 // ends. Then it closes the watcher. A sandbox is reported within a few milliseconds after
-// its file has been written.
+// its file has been written. If handle returns an error, Run calls it again with the next
+// read of the directory, at the latest after some seconds.
 //
 // A sandbox whose host interface does not exist is omitted. Its file is left over, for
 // example from before the node restarted.
-func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes)) {
+func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) {
 	defer unix.Close(w.links)
 	defer w.notify.Close()
 	defer context.AfterFunc(ctx, func() { _ = w.notify.SetReadDeadline(time.Unix(1, 0)) })()
@@ -84,8 +88,9 @@ func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes)) {
 		wait := w.follow()
 		now, incomplete := w.list()
 		if last == nil || !reflect.DeepEqual(*last, now) {
-			handle(now)
-			last = &now
+			if last = &now; handle(now) != nil {
+				last = nil
+			}
 		}
 		if incomplete {
 			wait = retryInterval

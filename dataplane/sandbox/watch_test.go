@@ -66,11 +66,12 @@ func run(t *testing.T, dir string, d *deliveries) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
-		w.Run(ctx, func(s report.Sandboxes) {
+		w.Run(ctx, func(s report.Sandboxes) error {
 			select {
 			case d.c <- s:
 			case <-ctx.Done():
 			}
+			return nil
 		})
 		close(ended)
 	}()

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/process"
 )
@@ -82,8 +83,11 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 			return nil, fmt.Errorf("there is no volume %s", m.Name)
 		}
 		folder := n.credentials
-		if pod.Spec.Volumes[i].HostPath != nil {
-			folder = n.stateDir
+		if path := pod.Spec.Volumes[i].HostPath; path != nil {
+			folder = n.cniResults
+			if path.Path == enforcer.StateDir {
+				folder = n.stateDir
+			}
 		}
 		out.Mounts[m.MountPath] = lab.Mount{Folder: folder, ReadOnly: m.ReadOnly}
 	}

@@ -28,11 +28,12 @@ type Node struct {
 	plugging sync.Mutex
 	services *lab.Services
 
-	// stateDir and credentials are directories that are mounted in the node's pod.
-	stateDir, credentials string
-	link                  *kube.Link
-	apiServer             *rest.Config
-	pod                   corev1.PodTemplateSpec
+	// stateDir, cniResults and credentials are directories that are mounted in the node's
+	// pod.
+	stateDir, cniResults, credentials string
+	link                              *kube.Link
+	apiServer                         *rest.Config
+	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
 }
@@ -52,6 +53,9 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	}
 	// A kubelet uses this mode for the directory of a hostPath volume.
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
+		return nil, err
+	}
+	if n.cniResults, err = c.server.Folder(name + "-cni-results"); err != nil {
 		return nil, err
 	}
 	n.pod = enforcer.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
@@ -99,6 +103,10 @@ func (n *Node) Host() *lab.Node { return n.host }
 
 // StateDir returns the path of the state directory that agent and dataplane share.
 func (n *Node) StateDir() string { return n.stateDir }
+
+// CNIResults returns the path of the directory that represents /var/lib/cni/results of the
+// node.
+func (n *Node) CNIResults() string { return n.cniResults }
 
 // Link returns the TCP proxy through which the agent connects to the API server.
 func (n *Node) Link() *kube.Link { return n.link }

@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// deltaOf returns the rules of LocalNode in a realistic cluster.
+// deltaOf returns the rules for LocalNode in a realistic cluster, as one delta.
 func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
@@ -45,7 +45,7 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 }
 
 // BenchmarkEvaluate evaluates flows of the 250 pods of one node. Half of the flows are
-// drawn so that a rule allows them, the others at random.
+// generated from rules that allow them. The other flows are random.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
@@ -69,9 +69,9 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown returns the ratio between the time of the reference implementation and the time
-// of the tree for one evaluation. It measures the reference for a quarter of a second, but
-// at least one flow.
+// slowdown returns the time that the reference implementation needs for one evaluation,
+// divided by the time that the tree needs (evaluation). It measures the reference for a
+// quarter of a second, and for at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
 	n, start := 0, time.Now()
@@ -82,9 +82,9 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodMatched returns a delta with 250 local pods. Each local pod has two programs,
-// and all other pods are remote. A selector matches every pod, which is the worst case for
-// the size of a tree.
+// everyPodMatched returns a delta with 250 local pods that have two programs each. All
+// other pods are remote. Every pod is in a class, as if a selector matched it. This is
+// the worst case for the size of a tree.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250
@@ -125,7 +125,7 @@ func manyRules(seed int) *rule.Program {
 	return p
 }
 
-// BenchmarkApply applies all rules of a node at once.
+// BenchmarkApply measures Apply for a delta that contains all rules of a node.
 func BenchmarkApply(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
@@ -140,7 +140,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkPublish changes the class of one remote pod and publishes the tree.
+// BenchmarkPublish measures the time to change the class of one remote pod and to publish
+// the tree.
 func BenchmarkPublish(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
@@ -170,7 +171,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen maps and verifies a large tree.
+// BenchmarkOpen measures the time to map and verify a large tree.
 func BenchmarkOpen(b *testing.B) {
 	builder, s := build.New("node"), newFixtureOnTmpfs(b)
 	if err := builder.Apply(everyPodMatched(100000, true)); err != nil {

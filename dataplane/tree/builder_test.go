@@ -104,7 +104,7 @@ func TestRemovingWhatDoesNotExistIsNoError(t *testing.T) {
 	}
 }
 
-// An address table loses no address when it shrinks and grows again.
+// An address table still contains every address after it has shrunk and grown again.
 func TestAddressTableShrinksAndGrows(t *testing.T) {
 	b, s, rules := build.New("node"), newFixture(t), newNaive()
 	local := func(n int) netip.Addr {

@@ -88,7 +88,7 @@ func smallTree(t testing.TB) []byte {
 
 const checksumAt, checkedFrom = 16, 20
 
-// repair corrects the checksum.
+// repair updates the checksum of a changed file.
 func repair(file []byte) {
 	if len(file) >= checkedFrom {
 		sum := crc32.Checksum(file[checkedFrom:], crc32.MakeTable(crc32.Castagnoli))
@@ -96,7 +96,7 @@ func repair(file []byte) {
 	}
 }
 
-// use calls every method of a tree.
+// use evaluates flows and calls all methods that read the sections of a tree.
 func use(t *tree.Tree, flows []flow.Flow) {
 	for _, f := range flows {
 		d := t.Evaluate(f)
@@ -143,8 +143,8 @@ func TestTruncatedTreeIsRejected(t *testing.T) {
 	wantRejected(t, "longer", path, tr, err, tree.ErrCorrupt)
 }
 
-// sparsely returns the distance between two changed places of a tree. With -short, fewer
-// places are changed.
+// sparsely returns the distance between the positions at which a test changes a file.
+// With -short, the distance is larger, so that fewer positions are tested.
 func sparsely(distance int) int {
 	if testing.Short() {
 		return 11 * distance

@@ -8,7 +8,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// name returns a copy of a name. The copy stays valid after the tree is closed.
+// name returns the name with the given number, or "" if no name has this number. The
+// result is a copy, so it stays valid after the tree is closed.
 func (t *Tree) name(number uint32) string {
 	if !t.isName(number) {
 		return ""
@@ -26,7 +27,8 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	return policy, index, true
 }
 
-// ruleOf returns the policy and the index of a rule of the program at an offset.
+// ruleOf returns the policy and the index of a rule. program is the offset of the rule's
+// program, and number is the number of the rule in this program.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
@@ -50,11 +52,11 @@ func (t *Tree) IsolatedBy(s rule.Side) []string {
 type Pod struct {
 	// Name is "namespace/name".
 	Name string
-	// Addresses lists the addresses of the pod in no particular order. It may be empty,
-	// because a new pod may not have an address yet.
+	// Addresses lists the addresses of the pod in no particular order. It is empty if the
+	// pod does not have an address yet.
 	Addresses []netip.Addr
-	// EgressIsolated and IngressIsolated report whether a policy isolates the pod in
-	// that direction.
+	// EgressIsolated reports whether a policy isolates the pod for egress, and
+	// IngressIsolated whether a policy isolates it for ingress.
 	EgressIsolated, IngressIsolated bool
 }
 

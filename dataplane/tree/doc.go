@@ -6,6 +6,6 @@
 // evaluation only searches the tree.
 //
 // The file is flat and position-independent. docs/tree-format.md shows the layout. Open
-// checks every offset and count once. So an evaluation of any file that Open accepts
-// always ends and never reads outside the mapping.
+// checks every offset and count once. Therefore, evaluating a flow with any file that
+// Open accepts always terminates and never reads outside the mapping.
 package tree

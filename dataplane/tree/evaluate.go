@@ -24,8 +24,8 @@ type end struct {
 	endpoint []uint32
 }
 
-// Evaluate implements rule.Evaluator. If a side belongs to a pod of another node, Evaluate
-// allows this side with reason Elsewhere.
+// Evaluate implements rule.Evaluator. If the address of a side does not belong to a pod
+// of this node, Evaluate allows this side with reason Elsewhere.
 func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	src, dst := t.find(f.Src), t.find(f.Dst)
 	elsewhere := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
@@ -57,7 +57,7 @@ func tableAndPort(f flow.Flow) (table int, port uint32) {
 	return table, uint32(f.DstPort)
 }
 
-// find looks an address up.
+// find returns the data that the tree contains about an address.
 func (t *Tree) find(a netip.Addr) end {
 	e := end{address: format.AddressOf(a), is4: a.Is4()}
 	var value uint32
@@ -78,7 +78,9 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates a program for a peer and a port.
+// evaluate returns the verdict and reason of the program at an offset, for a peer and a
+// port. table is the index of the port table. Offset 0 means that the pod is not
+// isolated.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -95,8 +97,8 @@ func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.
 	return side
 }
 
-// leafAt returns the offset of the leaf for a port. offset is the offset of the port
-// table.
+// leafAt returns the offset of the leaf for a port. p is the program, and offset is the
+// offset of the port table in the program.
 func leafAt(p []uint32, offset, port uint32) uint32 {
 	n := p[offset]
 	table := p[offset+1 : offset+1+2*n]
@@ -112,11 +114,13 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 	return table[n+low]
 }
 
-// decide returns the entry of the rule that decides for a peer. This is the first rule of
-// the program that matches. If no rule matches, decide returns 0.
+// decide returns the entry of the first rule in program p that matches a peer, or 0 if no
+// rule matches. It searches the leaf at the given offset and all leaves that are linked
+// from it.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// Subtracting 1 turns entry 0, which means no rule, into the largest number.
+	// decideAt subtracts 1 from each entry, so that entry 0, which means no rule, becomes
+	// the largest number. The minimum is then the entry of the earliest rule.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
@@ -125,7 +129,7 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	return best + 1
 }
 
-// decideAt returns the entry of the deciding rule in one leaf, minus 1.
+// decideAt returns the entry of the first rule in leaf l that matches a peer, minus 1.
 func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[format.LeafEvery] - 1
 	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {
@@ -143,8 +147,8 @@ func decideAt(p, l []uint32, peer *end) uint32 {
 	return best
 }
 
-// interval4 returns the entry of the last of n intervals that starts at or before an
-// address, or 0 if there is none.
+// interval4 searches n intervals for the last one that starts at or before address a, and
+// returns its entry. If every interval starts after a, interval4 returns 0.
 func interval4(p []uint32, n, a uint32) uint32 {
 	low, high := uint32(0), n
 	for low < high {

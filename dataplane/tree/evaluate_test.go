@@ -151,8 +151,8 @@ func TestNearMisses(t *testing.T) {
 }
 
 // Every near miss that the tree returns is also a near miss of the naive implementation.
-// If the naive implementation finds near misses by port and no rule denies, the tree
-// returns at least one near miss by port.
+// If the naive implementation finds near misses by port, and the program contains no deny
+// rule, the tree returns at least one near miss by port.
 func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	s := newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -11,8 +11,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// Builds the tree of a node with one isolated pod, publishes it in a state directory
-// and evaluates two flows, as the dataplane does with first packets.
+// This example builds the tree of a node with one isolated pod, publishes it in a state
+// directory and evaluates two flows. The dataplane evaluates the first packet of each
+// flow in the same way.
 func Example() {
 	pod, peer := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.1")
 	builder := build.New("node-1")

@@ -10,8 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// naive is a slow and obvious implementation. It stores the rules of a node in maps and
-// compares a flow with one rule after the other.
+// naive is a slow but obvious implementation of evaluation, with which the tests compare
+// a tree. It stores the rules of a node in maps and compares a flow with one rule after
+// the other.
 type naive struct {
 	addresses map[netip.Addr]rule.Owner
 	pods      map[rule.PodID]rule.Pod
@@ -115,8 +116,8 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns the accepting rules that match the peer, with their ports, and
-// the accepting rules that match the port.
+// nearMisses returns the accepting rules that match the peer, with their ports (byPort),
+// and the accepting rules that match the port of the flow (byPeer).
 func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
 		if r.Action != rule.ActionAccept {

@@ -8,13 +8,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the rules that nearly allowed a side of a flow that no rule matched.
-// The first rules in the list allow the same peer at other ports or protocols. The other
-// rules allow other peers at the same port. Both groups are in the order of the policies.
-// If several rules allow the same traffic, only the first of these rules is returned.
+// NearMisses returns the near misses of a denied side: the rules that allow the same peer
+// at other ports or protocols, followed by the rules that allow other peers at the same
+// port. Each of these two groups is in the order of the rules in the program. If several
+// rules allow the same traffic, NearMisses returns only the first of them.
 //
-// The list is empty unless the side's reason is NoRuleMatched. The side must come from
-// this tree and belong to the flow.
+// The list is empty unless the side's reason is NoRuleMatched. The side must be the
+// result of evaluating the flow with this tree for the given direction.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Reason != rule.NoRuleMatched {
 		return nil
@@ -26,7 +26,7 @@ func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []
 	return append(t.nearPorts(s.Ref.Program, &peer), t.nearPeers(s.Ref.Program, f)...)
 }
 
-// nearPorts returns the rules that allow the peer at other ports.
+// nearPorts returns the rules that allow the peer at other ports or protocols.
 func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
 	ports := map[uint32][]rule.Ports{}
@@ -48,7 +48,8 @@ func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	return t.misses(program, rule.PortPart, ports)
 }
 
-// appendPorts appends a range, or extends the last range if both are adjacent.
+// appendPorts appends a range to a list. If the range directly follows the last range of
+// the list, appendPorts extends the last range instead.
 func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	if n := len(list); n > 0 && list[n-1].Protocol == p.Protocol && int(list[n-1].Last)+1 == int(p.First) {
 		list[n-1].Last = p.Last
@@ -88,8 +89,8 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	return t.misses(program, rule.PeerPart, found)
 }
 
-// misses returns the near misses for a set of rules. ports maps the number of each rule to
-// the ports of the near miss.
+// misses returns a near miss for each rule number in ports, in ascending order. ports
+// maps the number of a rule to the ports of its near miss.
 func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {

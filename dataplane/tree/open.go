@@ -15,7 +15,7 @@ import (
 
 // Errors that Open returns in addition to errors of the file system.
 var (
-	// ErrCorrupt means that the file is not a tree, or a damaged or incomplete one.
+	// ErrCorrupt means that the file is not a tree, or that it is damaged or incomplete.
 	ErrCorrupt = errors.New("corrupt tree")
 	// ErrVersion means that the tree has a format that this build cannot read.
 	ErrVersion = errors.New("unknown tree format")
@@ -24,15 +24,15 @@ var (
 	ErrByteOrder = errors.New("tree of a machine with the other byte order")
 )
 
-// Tree is an open tree. All its methods except Close may be called concurrently. None
-// may be called after Close.
+// Tree is an open tree. All methods except Close are safe for concurrent use. After
+// Close, only Close may be called again.
 type Tree struct {
 	path       string
 	mapping    []byte
 	generation uint64
 	counts     Counts
 
-	// The following are the sections, which point into the mapping.
+	// The remaining fields are the sections of the file. They point into the mapping.
 	names          []uint32
 	nameBytes      []byte
 	ipv4, ipv6     []uint32
@@ -54,12 +54,12 @@ type Counts struct {
 	Programs, Rules int
 }
 
-// Open maps a tree into memory and verifies the whole tree. The error names the file and
-// is ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
+// Open maps a tree into memory and verifies the whole tree. An error names the file and
+// wraps ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
 //
 // The file of a tree must never be changed. If a mapped file is truncated, reading a
-// removed page raises SIGBUS. So a publisher writes a new file under a temporary name that
-// no reader opens, and then renames the file.
+// removed page raises SIGBUS. Therefore, a publisher writes a new file under a temporary
+// name that no reader opens, and then renames the file.
 func Open(path string) (*Tree, error) {
 	t := &Tree{path: path}
 	if err := t.open(); err != nil {

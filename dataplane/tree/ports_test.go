@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// overlapping returns a program with n rules. Each rule has a different address and a
-// range from a different first port up to the last port. So there are n intervals of ports
-// with up to n addresses each.
+// overlapping returns a program with n rules. Rule i allows the address peerOf(i) at all
+// ports from 1+2*i. The port ranges overlap, so there are n intervals of ports with up to
+// n addresses each.
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
 	for i := range n {
@@ -31,7 +31,7 @@ func overlapping(n int) rule.Delta {
 	}
 }
 
-// peerOf returns the address that rule i allows.
+// peerOf returns the address that rule i of overlapping allows.
 func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
 
 // The size of a tree must be proportional to the number of rules, not to its square,

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// There are only a few values, so that random rules overlap.
+// These lists are short, so that random rules overlap.
 var (
 	addresses = parseAll(netip.MustParseAddr,
 		"10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.127", "10.0.0.128", "10.0.0.255", "10.0.1.0", "0.0.0.0", "255.255.255.255", "192.168.7.7",

@@ -45,8 +45,8 @@ func (t *Tree) verifyNames() error {
 
 func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t.names)/2) }
 
-// verifyPrograms returns the offsets of the programs in ascending order. The result
-// includes offset 0, which means no program.
+// verifyPrograms verifies all programs and returns their offsets in ascending order. The
+// result also contains offset 0, which means no program.
 func (t *Tree) verifyPrograms() ([]uint32, error) {
 	if len(t.programs) < format.Alignment {
 		return nil, errors.New("no programs section")
@@ -90,7 +90,8 @@ func (t *Tree) verifyPods(programs []uint32) error {
 	return nil
 }
 
-// knownPrograms checks the egress and ingress program of a record.
+// knownPrograms verifies the first two words of a record: the offsets of the egress
+// program and of the ingress program.
 func knownPrograms(programs, record []uint32) error {
 	for _, offset := range record[:2] {
 		if _, ok := slices.BinarySearch(programs, offset); !ok {
@@ -156,17 +157,18 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	return nil
 }
 
-// programVerifier verifies programs, one after the other. Several references may share a
-// part of a program. Each part is verified only once, so that the work is proportional to
-// the size of the file.
+// programVerifier verifies programs, one after the other. A program can contain several
+// references to the same part. Each part is verified only once, so that the work is
+// proportional to the size of the file.
 type programVerifier struct {
 	tree  *Tree
 	words []uint32
 	rules []uint32
-	// marks contains one byte per word. Each bit of the byte stands for a kind of part,
-	// and is set after a part of this kind that starts at the word has been verified.
+	// marks contains one byte for each word of the program. Each bit of the byte
+	// represents a kind of part. The bit is set after a part of this kind that starts at
+	// the word has been visited.
 	marks []uint8
-	// regions are the other parts that were verified.
+	// regions contains the visited parts of the other kinds.
 	regions map[region]struct{}
 }
 
@@ -175,8 +177,8 @@ const (
 	markPage
 )
 
-// region identifies a part by offset and length, because different references may give the
-// same words different lengths.
+// region identifies a part by offset and length, because two references can have the same
+// offset and different lengths.
 type region struct {
 	kind          uint8
 	offset, count uint32
@@ -188,7 +190,7 @@ const (
 	regionIPv6
 )
 
-// begin prepares the verifier for a program.
+// begin prepares the verifier for a program that consists of the given words.
 func (v *programVerifier) begin(words []uint32) {
 	v.words = words
 	v.marks = slices.Grow(v.marks[:0], len(words))[:len(words)]
@@ -196,21 +198,24 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a mark and reports whether the mark was not set before.
+// unmarked sets a mark of the word at an offset. It reports whether the mark was not set
+// before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
 	return !seen
 }
 
-// first reports whether the region has not been verified yet.
+// first records a region. It reports whether the region was not recorded before.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}
 	return !seen
 }
 
-// part returns count words at an offset after the head of the program.
+// part returns count words of the program, starting at an offset. If some of these words
+// belong to the head of the program or are outside of the program, part returns an error
+// that names the part as what.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
 	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
 		return nil, fmt.Errorf("%s at %d with %d words is outside of the program", what, offset, count)
@@ -359,7 +364,8 @@ func (v *programVerifier) intervals(kind uint8, offset, count uint32) error {
 	return v.entries(words[starts:])
 }
 
-// entries verifies that each entry is either 0 or contains the action of its rule.
+// entries verifies that each entry is either 0 or the number and the action of an
+// existing rule.
 func (v *programVerifier) entries(entries []uint32) error {
 	for _, entry := range entries {
 		if entry == 0 {

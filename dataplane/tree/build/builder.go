@@ -18,13 +18,15 @@ type Builder struct {
 	programs   map[rule.ProgramID]*builtProgram
 	pods       map[rule.PodID]*builtPod
 
-	// podAt and endpoints are the records of the tree, including free records. New pods
-	// and addresses reuse the free records.
+	// podAt and endpoints contain the pod and endpoint records of the tree, by number. A
+	// free record is nil in podAt, or has the zero Addr in endpoints. freePods and
+	// freeEndpoints list the numbers of free records, which new pods and addresses reuse.
 	podAt         []*builtPod
 	endpoints     []builtEndpoint
 	freePods      []uint32
 	freeEndpoints []uint32
 
+	// flatLimit is explained at DefaultFlatLimit.
 	flatLimit int
 
 	// programWords is the latest encoding of the programs section. It is valid unless
@@ -38,7 +40,7 @@ type builtProgram struct {
 	// uses is the number of references from pods to the program. A pod that uses the
 	// program for both directions counts twice.
 	uses int
-	// offset in the programs section.
+	// offset is the position of the program in the programs section, in words.
 	offset uint32
 }
 
@@ -59,8 +61,8 @@ type builtEndpoint struct {
 	pod   rule.PodID
 }
 
-// New returns a builder for a node without rules. Every tree that it encodes contains the
-// name of the node.
+// New returns a builder for the named node. The builder contains no rules yet. Every tree
+// that it encodes contains the name of the node.
 func New(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
@@ -71,14 +73,14 @@ func New(node string) *Builder {
 	return b
 }
 
-// SetFlatLimit changes the flat limit of the programs that are added later. See
+// SetFlatLimit sets the flat limit for programs that are added or replaced later. See
 // DefaultFlatLimit.
 func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
 // Apply applies a delta. If the delta is invalid, or conflicts with the current rules,
 // Apply rejects the whole delta: it returns an error that names the program, pod or
-// address, and leaves the builder unchanged. A delta may remove something that does not
-// exist.
+// address, and leaves the builder unchanged. It is not an error to remove something that
+// does not exist.
 func (b *Builder) Apply(d rule.Delta) error {
 	if err := b.check(d); err != nil {
 		return fmt.Errorf("applying delta: %w", err)
@@ -123,8 +125,8 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 	old.words = words
 }
 
-// addUses adds to the uses of a program. It does nothing if the program was just
-// removed.
+// addUses adds n to the number of uses of a program. It does nothing if the program does
+// not exist, because its ID is 0 or because the same delta removed it.
 func (b *Builder) addUses(id rule.ProgramID, n int) {
 	if p := b.programs[id]; p != nil {
 		p.uses += n
@@ -169,7 +171,8 @@ func (b *Builder) removePod(id rule.PodID) {
 	b.freePods = append(b.freePods, p.number)
 }
 
-// reserve grows the address tables once for all addresses of a delta.
+// reserve grows an address table once for all addresses that a large delta adds, so that
+// the table is not resized repeatedly.
 func (b *Builder) reserve(changes []rule.AddressChange) {
 	var more4, more6 int
 	for _, c := range changes {
@@ -181,8 +184,8 @@ func (b *Builder) reserve(changes []rule.AddressChange) {
 			more6++
 		}
 	}
-	// A small delta may mostly change addresses that are already in the table. These
-	// addresses need no space.
+	// Do not reserve space for a small delta: most of its addresses can already be in the
+	// table, and such addresses need no space.
 	if more4 > b.ipv4.used {
 		b.ipv4.reserve(more4)
 	}

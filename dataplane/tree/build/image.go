@@ -20,10 +20,11 @@ type Image struct {
 	words uint64
 }
 
-// padding contains the zero bytes that are written after sections.
+// padding contains the zero bytes that are written after a section up to the next
+// multiple of format.Alignment.
 var padding [format.Alignment * format.WordSize]byte
 
-// Encode encodes the rules as a tree of a generation.
+// Encode encodes the current rules as the tree with the given generation.
 func (b *Builder) Encode(generation uint64) (*Image, error) {
 	b.names.encode()
 	if err := b.encodePrograms(); err != nil {
@@ -62,7 +63,7 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	return image, nil
 }
 
-// bytes returns everything after the header: each section, followed by its padding.
+// bytes iterates over everything after the header: each section, followed by its padding.
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
@@ -73,7 +74,7 @@ func (i *Image) bytes() iter.Seq[[]byte] {
 	}
 }
 
-// Size returns the size in bytes.
+// Size returns the size of the encoded tree in bytes.
 func (i *Image) Size() int64 { return int64(i.words) * format.WordSize }
 
 // WriteTo implements io.WriterTo. It writes the tree section by section.

@@ -16,8 +16,8 @@ type span struct {
 	entry       uint32
 }
 
-// step is the first address of an interval in which all addresses have the same entry. The
-// interval ends before the next step.
+// step is the start of an interval in which all addresses have the same entry. The
+// interval ends before the first address of the next step.
 type step struct {
 	first format.Address
 	entry uint32
@@ -82,9 +82,9 @@ func before(a format.Address) format.Address {
 	return a
 }
 
-// flatten converts spans of one family, which may overlap, to steps in ascending order. If
-// several spans contain an address, the lowest entry applies. If no span contains an
-// address, its entry is 0.
+// flatten converts spans of one family, which can overlap, to steps in ascending order.
+// If several spans contain an address, the lowest of their entries applies to the
+// address. If no span contains an address, the entry of the address is 0.
 func flatten(spans []span, is4 bool) []step {
 	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
 	var (
@@ -105,7 +105,8 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// closeSpans closes the spans that end before the given address, or all spans.
+	// closeSpans closes the open spans that end before the address until, or all open
+	// spans if all is set. It adds a step after each closed span.
 	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)

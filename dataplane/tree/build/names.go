@@ -2,8 +2,8 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// names assigns numbers to strings and counts the references to each. words and bytes
-// are the encoded sections.
+// names assigns a number to each string and counts the references to the string. words
+// and bytes are the sections of the tree, as updated by encode.
 type names struct {
 	numbers map[string]uint32
 	all     []name
@@ -38,8 +38,8 @@ func (n *names) acquire(text string) uint32 {
 	return number
 }
 
-// release removes a reference. The number of a string without references may be
-// reused.
+// release removes a reference to the string with the given number. After the last
+// reference has been removed, the number can be assigned to another string.
 func (n *names) release(number uint32) {
 	entry := &n.all[number]
 	if entry.references--; entry.references > 0 {

@@ -7,25 +7,28 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// DefaultFlatLimit is the default limit for flat leaves. In a port table with flat leaves,
-// each leaf contains all matches of its ports. Such a table is the fastest to search. The
-// limit applies to the number of matches in all leaves of a port table. A match counts
-// once for each of its peers.
+// DefaultFlatLimit is the default flat limit: the maximum size of a port table with flat
+// leaves. The size is the number of matches in all leaves, where a match counts as 1 plus
+// the number of its classes, blocks and excepts.
 //
-// Nearly all programs stay below the limit. But n rules with overlapping port ranges
-// result in n intervals with up to n matches each, so a short policy could fill the memory
-// of a node. Above the limit, the builder stores matches in leaves that several intervals
-// share.
+// A flat leaf contains all matches that apply to an interval of ports, so a lookup reads
+// only one leaf. But n rules with overlapping port ranges result in n intervals with up
+// to n matches each, so a short policy could fill the memory of a node. If the size
+// exceeds the flat limit, the builder instead stores matches in leaves that several
+// intervals share, and a lookup reads several leaves. Nearly all programs stay below the
+// limit.
 const DefaultFlatLimit = 1 << 16
 
-// portRange is a range of ports of one match, from first up to but not including end.
+// portRange is a range of ports that a match contains, from first up to but not including
+// end.
 type portRange struct {
 	ref        matchRef
 	first, end uint32
 }
 
-// portTable encodes a port table and returns its offset. Its intervals are the ranges
-// of ports between the ends of all matches, each with its leaf.
+// portTable encodes the port table with the given index and returns its offset. A new
+// interval starts at each port at which a range of a match starts, and at each first port
+// after a range. Adjacent intervals with the same leaf become one interval.
 func (e *encoder) portTable(table int) uint32 {
 	ranges := e.portRanges(table)
 	firsts := []uint32{0}
@@ -52,8 +55,8 @@ func (e *encoder) portTable(table int) uint32 {
 	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
 }
 
-// portRanges returns the ranges of all matches, one match after the other. The ranges
-// of one match are neither overlapping nor adjacent.
+// portRanges returns the ranges of all matches for a port table, one match after the
+// other. The ranges of one match neither overlap nor adjoin each other.
 func (e *encoder) portRanges(table int) []portRange {
 	var out []portRange
 	for i := range e.program.Rules {
@@ -88,7 +91,8 @@ func merged(ranges []portRange) []portRange {
 	return out
 }
 
-// edge is the first port of a range of a match, or the first port after it.
+// edge is the first port of a range if open is set, and the first port after a range
+// otherwise.
 type edge struct {
 	port uint32
 	ref  matchRef
@@ -105,10 +109,11 @@ func edgesOf(ranges []portRange) []edge {
 	return edges
 }
 
-// isFlat reports whether flat leaves stay within the limit. Leaves with the same set of
-// matches are stored once, so each set counts once. isFlat identifies a set by the sum of
-// the hashes of its matches. To bound its own work, isFlat returns false after 100 times
-// as many steps as the limit.
+// isFlat reports whether a port table with flat leaves stays within the flat limit (see
+// DefaultFlatLimit). firsts are the first ports of its intervals. Intervals with the same
+// set of matches share a leaf, so isFlat counts each set once. It identifies a set by the
+// sum of the hashes of its matches. To limit its own running time, isFlat stops and
+// returns false after 100 x flatLimit steps.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
 	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)
@@ -134,7 +139,7 @@ func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	return true
 }
 
-// peers returns the number of entries that a match adds to a leaf.
+// peers returns the size of a match as counted by the flat limit. See DefaultFlatLimit.
 func (e *encoder) peers(ref matchRef) int {
 	m := &e.program.Rules[ref.rule].Matches[ref.match]
 	n := 1 + len(m.Classes) + len(m.Blocks)
@@ -144,8 +149,8 @@ func (e *encoder) peers(ref matchRef) int {
 	return n
 }
 
-// hash returns a hash of a match (splitmix64), so that different sets of matches have
-// different sums with high probability.
+// hash returns a hash of a match, computed with splitmix64. Different sets of matches
+// have different sums of hashes with high probability.
 func hash(ref matchRef) uint64 {
 	x := uint64(ref.rule)<<32 + uint64(ref.match) + 1
 	x *= 0x9e3779b97f4a7c15
@@ -154,8 +159,8 @@ func hash(ref matchRef) uint64 {
 	return x ^ x>>31
 }
 
-// flatLeaves returns one leaf for each interval. The leaf contains all matches whose ports
-// include the interval.
+// flatLeaves returns the offset of one leaf for each interval. The leaf contains all
+// matches whose ports include the interval.
 func (e *encoder) flatLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	var refs []matchRef
 	edges, out := edgesOf(ranges), make([]uint32, 0, len(firsts))
@@ -180,10 +185,11 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves returns one leaf for each interval. It builds a binary tree over the
-// intervals, and adds each range to the few nodes that together cover the range, at most
-// two nodes per level. The leaf of an interval is followed, through LeafNext, by the
-// leaves of the nodes above it. So n matches need space proportional to n log n.
+// sharedLeaves returns the offset of one leaf for each interval. It builds a segment
+// tree, which is a binary tree over the intervals, and adds each range to the few nodes
+// that together cover the range, at most two nodes per level. LeafNext links the leaf of
+// an interval to the leaves of the nodes above it. Therefore, n ranges need space
+// proportional to n log n.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
 	var add func(node, low, high, first, end int, ref matchRef)

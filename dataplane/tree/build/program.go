@@ -11,23 +11,25 @@ import (
 // encoder encodes one program.
 type encoder struct {
 	program *rule.Program
-	// flatLimit has the same meaning as in Builder.
+	// flatLimit is explained at DefaultFlatLimit.
 	flatLimit int
 	words     []uint32
-	// entries are the entries of the rules, as they are stored in leaves.
+	// entries contains the entry of each rule in the form in which leaves store it.
 	entries []uint32
-	// placed maps the bytes of each part to the offset of the part. leaves maps the
-	// matches and the next leaf of each leaf to the offset of the leaf.
+	// placed and leaves contain the offsets of encoded parts, so that equal parts are
+	// stored once. The key of placed is the content of a part. The key of leaves consists
+	// of the offset of a leaf's next leaf and of the leaf's matches.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
 
-// matchRef refers to a match of a program, by the indexes of its rule and of the match.
+// matchRef refers to a match by the index of the rule in the program and the index of the
+// match in the rule.
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. It acquires one reference for each
-// occurrence of a name in the program. To release these references, call release for every
-// number that programNames visits.
+// occurrence of a policy name in the program. To release these references, pass the words
+// and names.release to programNames.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
@@ -50,7 +52,8 @@ func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	return slices.Clip(e.words)
 }
 
-// programNames calls f for each occurrence of a name in a program.
+// programNames calls f for each occurrence of a policy name in a program. number is the
+// number of the name.
 func programNames(words []uint32, f func(number uint32)) {
 	at := format.ProgramBody
 	for range words[format.ProgramIsolated] {
@@ -83,7 +86,7 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	for _, ref := range refs {
 		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
-			// A match after this one cannot decide.
+			// This match contains every peer, so no later match can decide.
 			leaf[format.LeafEvery] = entry
 			break
 		}
@@ -119,14 +122,16 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	if next == 0 {
 		at = e.place(leaf)
 	} else {
-		// Do not reuse an equal part: the next leaf must have a lower offset.
+		// Do not reuse an equal part, because its offset could be below the offset of the
+		// next leaf. A leaf must come after its next leaf.
 		e.words = append(e.words, leaf...)
 	}
 	e.leaves[string(key)] = at
 	return at
 }
 
-// intervals encodes steps: all first addresses, then all entries.
+// intervals encodes steps as their first addresses, followed by their entries. It returns
+// the offset and the number of steps.
 func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	if len(steps) == 0 {
 		return 0, 0

@@ -45,7 +45,8 @@ func (t *addressTable) at(i int) format.Address {
 	return format.AddressFrom(s)
 }
 
-// find returns the slot that contains an address, or the free slot for adding it.
+// find returns the slot that contains an address. If no slot contains the address, find
+// returns the free slot in which to store it.
 func (t *addressTable) find(a format.Address) (i int, found bool) {
 	mask := t.slots() - 1
 	for i = t.home(a); ; i = (i + 1) & mask {
@@ -104,11 +105,12 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 }
 
 // remove frees a slot. It then moves later addresses to earlier slots, so that a search
-// for such an address does not end at the free slot.
+// for one of them does not end at the free slot.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {
-		// The address at j may move to i only if i is not before its home.
+		// The address at j may move to slot i only if i is not before its home, the slot
+		// at which a search for the address starts.
 		if home := t.home(t.at(j)); (j-home)&mask >= (j-i)&mask {
 			copy(t.slot(i), t.slot(j))
 			i = j

@@ -33,7 +33,8 @@ func (a Address) Addr(is4 bool) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// Compare returns -1, 0 or 1 for a below, equal to or above b.
+// Compare returns -1 if a is less than b, 0 if both are equal, and 1 if a is greater than
+// b.
 func (a Address) Compare(b Address) int {
 	if c := cmp.Compare(a.Hi, b.Hi); c != 0 {
 		return c
@@ -41,7 +42,8 @@ func (a Address) Compare(b Address) int {
 	return cmp.Compare(a.Lo, b.Lo)
 }
 
-// Words returns the address as it is stored in a tree, the high word first.
+// Words returns the address as it is stored in a tree: four words, the most significant
+// one first.
 func (a Address) Words() [4]uint32 {
 	return [4]uint32{uint32(a.Hi >> 32), uint32(a.Hi), uint32(a.Lo >> 32), uint32(a.Lo)}
 }
@@ -68,11 +70,11 @@ func Hash6(a Address) uint32 {
 	return uint32(x >> 32)
 }
 
-// Shift returns the number of bits to shift a 32-bit hash to the right to get the
-// number of a slot.
+// Shift returns the number of bits by which a 32-bit hash is shifted right to select one
+// of the given number of slots.
 func Shift(slots int) uint8 { return uint8(33 - bits.Len(uint(slots))) }
 
-// PortTable returns the port table for a protocol.
+// PortTable returns the index of the port table for a protocol, for example PortsTCP.
 func PortTable(p flow.Protocol) int {
 	switch p {
 	case flow.TCP:

@@ -1,5 +1,5 @@
-// Package format is the layout of a tree's file, which package build writes and
-// package tree reads. docs/tree-format.md draws it.
+// Package format defines the layout of the file of a tree, which package build writes and
+// package tree reads. docs/tree-format.md contains a diagram of the layout.
 //
 // A file is a sequence of words: uint32 in the byte order of the machine. Offsets,
 // lengths and counts are in words unless stated otherwise.
@@ -31,55 +31,57 @@ const (
 	Magic         = "SLUICETR"
 	Version       = 2
 	ByteOrderMark = 0x01020304
-	// OtherOrder is ByteOrderMark as a machine of the other byte order writes it.
+	// OtherOrder is the value that a program reads if the file was written on a machine
+	// with the opposite byte order.
 	OtherOrder = 0x04030201
 )
 
 // The sections in the order of the file. Each starts at the first multiple of
 // Alignment after the end of the previous one.
 const (
-	SectionNames     = iota // {first byte, number of bytes} of each name; name 0 is the node's
+	SectionNames     = iota // {first byte, number of bytes} of each name; name 0 is the name of the node
 	SectionNameBytes        // the bytes of the names
 	SectionIPv4             // hash table of IPv4 addresses
 	SectionIPv6             // hash table of IPv6 addresses
 	SectionEndpoints        // the addresses of local pods
 	SectionPods             // the local pods
-	SectionPrograms         // the programs that decide about local pods
+	SectionPrograms         // the programs that decide the flows of local pods
 	Sections
 )
 
 // Alignment is the alignment of sections and programs: a cache line of 64 bytes.
 const Alignment = 16
 
-// An address table is a hash table with open addressing. Each slot contains an address and
-// a value. The number of slots is a power of two, and at most four fifths of the slots are
-// used. The hash of an address selects a slot. If this slot is in use, the address is in
-// the next slot that was free when the address was added. A slot with value 0 is free and
-// ends a search.
+// An address table is a hash table with open addressing and linear probing. Each slot
+// contains an address and a value. The number of slots is a power of two, and at most
+// four fifths of the slots are used. The hash of an address selects the slot at which a
+// search for the address starts. The search continues with the next slot, and after the
+// last slot with the first one, until it finds the address or a free slot. A slot with
+// value 0 is free.
 const (
 	SlotWords4 = 2 // address, value
 	SlotWords6 = 5 // four words of address, value
 	MinSlots   = 8
 )
 
-// The value of a slot contains the kind of owner in its low bits. The bits above contain
-// the class of a remote pod or the number of an endpoint.
+// The low OwnerBits bits of a value contain the kind of owner. The bits above contain the
+// class of a remote pod, or the number of the endpoint of a local pod.
 const (
 	OwnerRemote   = 1
 	OwnerLocal    = 2
 	OwnerThisNode = 3
 	OwnerBits     = 2
 	OwnerMask     = 1<<OwnerBits - 1
-	// MaxClass is the largest class that fits above the kind.
+	// MaxClass is the largest class that fits into the bits above the kind of owner.
 	MaxClass = 1<<(32-OwnerBits) - 1
 )
 
 // The words of an endpoint, which is one address of a local pod.
 const (
-	EndpointClass    = 0 // the class, and in its low OwnerBits bits the family: 0 unused record, 1 IPv4, 2 IPv6
+	EndpointClass    = 0 // low OwnerBits bits: 0 for an unused record, 1 for IPv4, 2 for IPv6; bits above: class
 	EndpointPod      = 1 // number of the pod
-	EndpointPrograms = 2 // two words: egress and ingress program, 0 if not isolated
-	EndpointAddress  = 4 // four words, the high one first; an IPv4 address is in the last
+	EndpointPrograms = 2 // two words: offsets of the egress and ingress program, 0 if not isolated
+	EndpointAddress  = 4 // four words, most significant first; an IPv4 address is in the last word
 	EndpointWords    = 8
 
 	EndpointIPv4 = 1
@@ -88,7 +90,7 @@ const (
 
 // The words of a pod.
 const (
-	PodName     = 0 // number of its name, NoName if the record is unused
+	PodName     = 0 // number of the pod's name, NoName if the record is unused
 	PodPrograms = 1 // two words, as in an endpoint
 	PodWords    = 4
 
@@ -98,8 +100,8 @@ const (
 // The words of a program. Offsets inside a program count from its first word.
 const (
 	ProgramLength   = 0 // including padding
-	ProgramIsolated = 1 // number of policies that isolate; their names start at ProgramBody
-	ProgramRules    = 2 // number of rules; they follow the names of the isolating policies
+	ProgramIsolated = 1 // number of isolating policies; the numbers of their names start at ProgramBody
+	ProgramRules    = 2 // number of rules; the rules follow the names of the isolating policies
 	ProgramPorts    = 3 // PortTables words: offsets of the port tables
 	ProgramBody     = ProgramPorts + PortTables
 )
@@ -112,8 +114,9 @@ const (
 	RuleWords  = 3
 )
 
-// The port tables of a program, by protocol. A port table has a length n, the first
-// ports of n intervals, and the offsets of the leaves of these intervals.
+// The indexes of the port tables of a program, by protocol. A port table consists of a
+// count n, then the first ports of n intervals in ascending order, and then the offsets
+// of the leaves of these intervals.
 const (
 	PortsTCP   = 0
 	PortsUDP   = 1
@@ -122,15 +125,15 @@ const (
 	PortTables = 4
 )
 
-// The words of a leaf. A leaf contains the deciding entry for each peer: one entry that
-// applies to every peer, one entry for each class, and one entry for each interval of
-// addresses.
+// The words of a leaf. A leaf contains entries (see ActionBits) for the peers of the
+// rules: one entry for all peers, one for each class, and one for each interval of
+// addresses. Of the entries that apply to a peer, the smallest one other than 0 decides.
 const (
 	LeafEvery     = 0
 	LeafDirectory = 1 // two words: offset and number of pages
 	LeafIPv4      = 3 // two words: offset and number of intervals
 	LeafIPv6      = 5 // two words: offset and number of intervals
-	LeafNext      = 7 // offset of a leaf that is searched as well and has a lower offset; 0 is none
+	LeafNext      = 7 // offset of the next leaf to search, lower than the offset of this leaf; 0 means none
 	LeafWords     = 8
 
 	// MaxLeaves is the maximum number of leaves that a lookup of one port searches: one
@@ -142,9 +145,9 @@ const (
 	PageBits    = 5
 )
 
-// An entry contains the action of a rule in its low bits. The bits above contain the
-// number of the rule in the program. Entry 0 means no rule. The smaller of two other
-// entries belongs to the earlier rule.
+// The low ActionBits bits of an entry contain the action of a rule. The bits above
+// contain the number of the rule in the program. Entry 0 means that no rule matches. If
+// two entries are not 0, the smaller one belongs to the earlier rule.
 const (
 	ActionBits = 8
 	ActionMask = 1<<ActionBits - 1
@@ -152,16 +155,16 @@ const (
 	MaxRules = 1 << (32 - ActionBits)
 )
 
-// Castagnoli is the table of the checksum.
+// Castagnoli is the CRC-32C table for the checksum of a file.
 var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// BytesOf returns the memory of words as bytes.
+// BytesOf returns a view of words as bytes. Both share the same memory.
 func BytesOf(words []uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(words)*WordSize)
 }
 
-// WordsOf returns the memory of bytes as words. The bytes must be aligned to a word. Bytes
-// after the last whole word are ignored.
+// WordsOf returns a view of bytes as words. Both share the same memory. The bytes must be
+// aligned to a word. Bytes after the last whole word are ignored.
 func WordsOf(bytes []byte) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(bytes))), len(bytes)/WordSize)
 }

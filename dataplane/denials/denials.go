@@ -1,5 +1,6 @@
-// Package denials logs packets that are not allowed, together with the policies that deny
-// them. The rate of log lines is limited, so that no sender can flood the log.
+// Package denials logs packets that were not allowed, together with the policies that
+// denied them. It limits the rate of log lines, so that a sender of packets cannot flood
+// the log.
 package denials
 
 import (
@@ -14,7 +15,8 @@ import (
 )
 
 // Log writes one log line for each event until the context ends, but at most limit lines
-// per second. Events above the limit are counted, and the next line reports their number.
+// per second. Events above this limit are only counted, and the next line reports the
+// number of omitted events.
 func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Logger) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -38,8 +40,9 @@ func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Lo
 	}
 }
 
-// values returns the keys and values of the log line for an event. Empty values are
-// omitted.
+// values returns the keys and values of the log line for an event. It leaves out keys
+// with empty values. omitted is the number of events without a log line since the
+// previous line.
 func values(e *report.Event, omitted uint64) []any {
 	var out []any
 	add := func(key, value string) {

@@ -1,6 +1,6 @@
-// Package flow defines the type that every part of Sluice uses for a flow: the 5-tuple of
-// the connection's first packet, after DNAT and before masquerade. The package depends
-// neither on Kubernetes nor on the kernel.
+// Package flow defines the type that every part of Sluice uses for a flow. A flow is the
+// 5-tuple of a connection's first packet, after DNAT and before masquerade. The package
+// depends neither on Kubernetes nor on the kernel.
 package flow
 
 import (
@@ -11,7 +11,8 @@ import (
 )
 
 // Protocol is an IP protocol number as assigned by IANA. For an IPv6 packet, it is the
-// "next header" number in the last extension header.
+// "next header" number of the last extension header, or of the IPv6 header if there are
+// no extension headers.
 type Protocol uint8
 
 // The protocols that have a name in Sluice. Policies treat every other protocol as a
@@ -27,7 +28,7 @@ const (
 var protocolNames = map[Protocol]string{ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPv6: "ICMPv6", SCTP: "SCTP"}
 
 // HasPorts reports whether policy rules can match ports of the protocol. It returns true
-// for TCP, UDP and SCTP, the protocols that a NetworkPolicy can name.
+// for TCP, UDP and SCTP, which are the protocols that a NetworkPolicy can specify.
 func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
 
 // String returns the name of the protocol, such as "TCP", or its number if Sluice has no
@@ -39,8 +40,8 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// ParseProtocol parses the text that String returns, and ignores case. If the text is
-// invalid, the error lists the valid values.
+// ParseProtocol parses a name or number in the form that String returns. It ignores case.
+// If the text is invalid, the error lists the valid values.
 func ParseProtocol(s string) (Protocol, error) {
 	for p, name := range protocolNames {
 		if strings.EqualFold(s, name) {

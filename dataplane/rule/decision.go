@@ -25,7 +25,8 @@ func (d Decision) Side(direction Direction) Side {
 	return d.Egress
 }
 
-// Side is the verdict for one end of a flow, and the reason for this verdict.
+// Side is the verdict for one end of a flow, and the reason for this verdict. The end is
+// the source of the flow for the egress side, and the destination for the ingress side.
 type Side struct {
 	Verdict Verdict
 	Reason  Reason
@@ -34,8 +35,8 @@ type Side struct {
 	Ref Ref
 }
 
-// Evaluated reports whether policies of this node were evaluated for the side. It returns
-// false if the end is not a pod of this node.
+// Evaluated reports whether the policies of this node were evaluated for the side. It
+// returns false if this end of the flow is not a pod of this node.
 func (s Side) Evaluated() bool {
 	switch s.Reason {
 	case NoReason, External, Elsewhere:
@@ -59,9 +60,9 @@ type Evaluator interface {
 	Evaluate(f flow.Flow) Decision
 }
 
-// Namer resolves the names of pods, and the policies and rules that an evaluator's
-// decisions refer to. Each side that is passed to a Namer must come from the same
-// evaluator. *tree.Tree implements Namer.
+// Namer returns the names of pods, and the names of the policies and rules to which the
+// sides of decisions refer. Each side that is passed to a Namer must come from the
+// evaluator that belongs to this Namer. *tree.Tree implements both interfaces.
 type Namer interface {
 	// Pod returns the name of the local pod with address a, in the form "namespace/name".
 	// ok is false if no local pod has this address.
@@ -76,8 +77,8 @@ type Namer interface {
 	IsolatedBy(s Side) []string
 }
 
-// NearMiss is a rule that does not match a denied flow only because of the peer, or only
-// because of the port.
+// NearMiss is a rule that allows nearly the same traffic as a denied flow: the rule
+// matches either the port but not the peer, or the peer but not the port.
 type NearMiss struct {
 	// Policy is the policy's name in the form "namespace/name". Index is the index of the
 	// rule in the policy's ingress or egress list, starting at 0.
@@ -95,9 +96,9 @@ type Part uint8
 
 // The parts of a rule.
 const (
-	// PeerPart is the list of peers of the rule.
+	// PeerPart is the part with the peers of the rule.
 	PeerPart Part = iota
-	// PortPart is the list of protocols and ports of the rule.
+	// PortPart is the part with the protocols and ports of the rule.
 	PortPart
 )
 

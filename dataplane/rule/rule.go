@@ -1,12 +1,13 @@
 // Package rule defines the types that the policy compiler and the dataplane share: the
-// rules of one node, and the decisions that are made by these rules. In the rules, every
-// selector, named port and default has already been resolved to numbers. The package does
-// not depend on Kubernetes. It treats the name of a policy as an opaque string.
+// rules of one node, and the decisions that result from these rules. The compiler has
+// already replaced every selector, named port and default in the rules with numbers. The
+// package does not depend on Kubernetes. It treats the name of a policy as an opaque
+// string.
 //
 // The rules of a node consist of three tables: the owner of each address (Owner), the
 // programs of each local pod (Pod), and the rules of each program (Program). The compiler
-// passes changes of these tables (Delta) to the dataplane. So the work that a changed
-// label of one pod causes does not depend on the number of pods.
+// passes changes of these tables (Delta) to the dataplane. Therefore, when the labels of
+// a pod change, the amount of work does not depend on the number of pods.
 package rule
 
 import (
@@ -34,7 +35,7 @@ func (v Verdict) String() string {
 	return "Deny"
 }
 
-// Direction is the direction of a flow as seen from a pod.
+// Direction is the direction of a flow from the point of view of a pod.
 type Direction uint8
 
 // The two directions. Egress applies to the pod that opens a flow, and Ingress to the pod
@@ -116,9 +117,10 @@ const (
 	ActionPass
 )
 
-// Class is the number of a set of addresses that all rules of this node treat equally. The
-// pods of a class match the same peer selectors, and resolve each port name in use to the
-// same port. Class 0 contains the addresses that no peer selector matches.
+// Class is the number of a set of addresses that all rules of this node treat in the same
+// way. The pods of a class match the same peer selectors, and each port name that the
+// rules use is the same port number on all of them. Class 0 contains the addresses that
+// no peer selector matches.
 type Class uint32
 
 // Ports is a protocol and an inclusive range of destination ports.
@@ -143,10 +145,10 @@ func (p Ports) String() string {
 	}
 }
 
-// Block is a CIDR prefix without the prefixes in its list of excepts. Every except is
-// inside the prefix, and in all prefixes the host bits are 0. A block matches every
-// address in this range, including addresses of pods and nodes. It matches no address of
-// the other family.
+// Block is a CIDR prefix from which the prefixes in Excepts are excluded. Every except is
+// inside the prefix. The host bits of all prefixes are 0. A block matches every address
+// in this range, including addresses of pods and nodes. It matches no address of the
+// other IP family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix
@@ -170,7 +172,8 @@ type Match struct {
 	Blocks []Block
 }
 
-// Rule is one rule of one policy. It matches a flow if at least one of its matches does.
+// Rule is one rule of one policy. The rule matches a flow if at least one of its matches
+// does.
 type Rule struct {
 	Action Action
 	// Policy is the name of the policy in the form "namespace/name".
@@ -238,22 +241,22 @@ type AddressChange struct {
 	Owner Owner
 }
 
-// PodChange sets a local pod. If Pod is nil, it removes the pod.
+// PodChange adds or replaces a local pod. If Pod is nil, it removes the pod.
 type PodChange struct {
 	ID  PodID
 	Pod *Pod
 }
 
-// ProgramChange sets a program. If Program is nil, it removes the program.
+// ProgramChange adds or replaces a program. If Program is nil, it removes the program.
 type ProgramChange struct {
 	ID      ProgramID
 	Program *Program
 }
 
-// Delta is a change of the rules of one node. All deltas, applied in order to empty rules,
-// result in the current rules. Within a delta, each key occurs at most once, and the order
-// of the changes does not matter: references are resolved after the whole delta has been
-// applied.
+// Delta is a change of the rules of one node. Applying all deltas in order to an empty
+// set of rules results in the current rules. A delta contains at most one change for each
+// address, pod and program. The order of the changes in a delta does not matter, because
+// references are resolved after the whole delta has been applied.
 type Delta struct {
 	Addresses []AddressChange
 	Pods      []PodChange

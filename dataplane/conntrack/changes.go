@@ -9,10 +9,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the size in bytes at which the collected requests are sent to the kernel.
+// changesSize is the size in bytes at which collected requests are sent to the kernel.
 const changesSize = 32 << 10
 
-// changes collects requests that set connection marks, and sends many requests with one
+// changes collects requests that set connection marks, and sends many of them with one
 // system call.
 type changes struct {
 	socket *netlink.Socket
@@ -31,11 +31,12 @@ func openChanges(mask uint32) (*changes, error) {
 
 func (c *changes) close() error { return c.socket.Close() }
 
-// discard drops the collected requests. It is used after a walk has failed.
+// discard removes the collected requests. A new walk calls it first, because a failed
+// walk can leave requests.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add adds a request that sets the state bits in the mark of a connection. The kernel has
-// carried out the request when flush returns, or earlier.
+// add collects a request that sets Sluice's bits in the mark of a connection to state. It
+// calls flush when enough requests have been collected.
 func (c *changes) add(e *entry, state uint32) error {
 	c.queue = e.appendMark(c.queue, c.mask, state)
 	if len(c.queue) < changesSize {
@@ -44,9 +45,9 @@ func (c *changes) add(e *entry, state uint32) error {
 	return c.flush()
 }
 
-// flush sends the collected requests. The kernel carries out the requests before Send
-// returns, and replies only to requests that fail. If a connection has ended in the
-// meantime, flush does not return an error.
+// flush sends the collected requests. The kernel carries out all requests before the
+// system call returns, and replies only to requests that fail. It is not an error if a
+// connection has ended in the meantime.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {
 		return nil
@@ -61,9 +62,9 @@ func (c *changes) flush() error {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
-			// The kernel dropped replies. Nearly all replies report connections that have
-			// ended. If a reply reported another failure, the next walk finds the wrong
-			// mark and corrects it.
+			// The kernel dropped replies because the socket buffer was full. Nearly all
+			// replies report that a connection has ended. If a lost reply reported
+			// another failure, the next walk finds the wrong mark and corrects it.
 			continue
 		case err != nil:
 			return fmt.Errorf("setting marks: %w", err)

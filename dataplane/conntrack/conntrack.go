@@ -1,6 +1,6 @@
-// Package conntrack re-evaluates open connections. It walks the kernel's list of
-// connections and sets the connection marks by which the nftables rules accept or drop
-// packets.
+// Package conntrack re-evaluates open connections after a change of the rules. It reads
+// the connection tracking table of the kernel and corrects the connection marks. The
+// nftables rules accept or drop the packets of a connection by its mark.
 package conntrack
 
 import (
@@ -55,11 +55,12 @@ func (c *Connections) Close() error {
 	return nil
 }
 
-// Result is the result of a walk.
+// Result describes a walk, which is one pass over the connection tracking table.
 type Result struct {
-	// Connections is the number of connections in the table.
+	// Connections is the number of connections that were read from the table.
 	Connections int
-	// Accepted, Denied and Cleared count the changed marks by their new state.
+	// Accepted, Denied and Cleared are the numbers of connections whose mark changed, by
+	// the new mark. Accepted includes the mark ruleset.Marks.Either.
 	Accepted int
 	Denied   int
 	Cleared  int
@@ -70,17 +71,16 @@ type Result struct {
 // Changed returns the number of marks that changed.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// Reevaluate evaluates every connection and corrects the connection's mark. During the
-// walk, Reevaluate calls newest about every hundred connections to get the newest
-// evaluator. It uses an evaluator until the next call of newest, or until Reevaluate
-// returns.
+// Reevaluate evaluates every connection and corrects its mark. It calls newest for each
+// datagram of about a hundred connections, to get the newest evaluator. It uses an
+// evaluator until the next call of newest, or until Reevaluate returns.
 //
-// If Reevaluate returns nil, every connection that existed at the start and still exists
-// was marked by an evaluator that newest returned during this call. The mark of a
-// connection between two ends that are not isolated is cleared.
+// If Reevaluate returns no error, an evaluator that newest returned during this call has
+// evaluated every connection that existed at the start and still exists. Reevaluate
+// clears the mark of a connection if neither of its ends is isolated.
 //
-// Reevaluate returns an error if the context ends or if the walk fails. Then some
-// connections were not evaluated.
+// Reevaluate returns an error if the context ends or if the walk fails. In this case,
+// some connections have not been evaluated.
 func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() stateFunc {
 		evaluator := newest()
@@ -95,11 +95,11 @@ func (c *Connections) Clear() (Result, error) {
 	})
 }
 
-// state returns the value that Sluice's bits must have in a connection's mark.
+// state returns the correct value of Sluice's bits in the mark of a connection.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
-	// The rules accept all connections that this node opens, so these connections need no
-	// mark. The node may use any of its addresses as the source.
+	// The nftables rules accept all connections that this node opens, so these
+	// connections need no mark. The node can use any of its addresses as the source.
 	if c.local.contains(f.Src) {
 		return 0
 	}
@@ -124,18 +124,19 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 // net.ipv4.ip_local_port_range in Documentation/networking/ip-sysctl.rst.
 const firstEphemeralPort = 32768
 
-// isReversed reports whether the conntrack entry of a picked-up connection is reversed:
-// the server is recorded as the source, because connection tracking first saw a packet
-// from the server. isReversed assumes this if only the destination port is ephemeral. For
-// example, 10.0.0.2:80 -> 10.0.0.1:40000 is reversed.
+// isReversed reports whether the conntrack entry of a picked-up connection is probably
+// reversed. In a reversed entry, the source is the server, because a packet from the
+// server was the first packet that connection tracking saw. isReversed returns true if
+// only the destination port is ephemeral. For example, 10.0.0.2:80 -> 10.0.0.1:40000 is
+// reversed.
 func isReversed(f flow.Flow) bool {
 	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
 }
 
-// needsMark reports whether a connection needs a mark because of one side of its flow. A
-// side needs a mark if policies were evaluated for the side. A connection from a pod to
-// itself, or from a node to its own pod, also needs a mark. Without a mark, packets of
-// such a connection would be queued again.
+// needsMark reports whether one side of a flow requires a mark on the connection. This is
+// the case if policies isolate the pod of the side. A connection from a pod to itself, or
+// from a node to its own pod, also requires a mark. Without a mark, packets of such
+// connections would be queued again.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:

@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is a node with connections. To create and read connections, the tests use a
-// library that implements the protocol independently of this package.
+// fixture is a node with connections. The tests create and read connections with a
+// library that implements the netlink protocol independently of this package.
 type fixture struct {
 	tb          testing.TB
 	other       *timo.Conn
@@ -76,8 +76,8 @@ func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uin
 	}
 }
 
-// pickUp creates a TCP connection in the state that connection tracking uses when it did
-// not see the start of the connection.
+// pickUp creates a TCP connection in the state that connection tracking assigns to a
+// connection that it picks up in mid-stream.
 func (s *fixture) pickUp(src, dst netip.AddrPort) {
 	s.tb.Helper()
 	const established, liberal, mask = 3, 0x08, 0xff << 8
@@ -173,9 +173,11 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// S50: the ports of a picked-up connection show which end is the client. A connection that
-// policies deny is denied, whichever of its two directions was recorded as the original
-// one.
+// S50: the entry of a picked-up connection can be reversed, so that its source is the
+// server. The ports show which end is the client. A connection with a reversed entry is
+// denied if policies deny it from the client to the server. A connection whose entry is
+// not reversed is marked as Either (0x60) if policies deny it but allow the opposite
+// direction.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
@@ -221,8 +223,8 @@ func (s *fixture) many(n int) {
 	}
 }
 
-// A canceled walk leaves the rest of the kernel's list unread. The next walk must still
-// read every connection exactly once.
+// A canceled walk does not read the rest of the table. The next walk must still read
+// every connection exactly once.
 func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
 	s := newFixture(t)
@@ -253,7 +255,7 @@ func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	}
 }
 
-// The memory that a walk uses does not depend on the number of connections.
+// The memory that a walk allocates does not depend on the number of connections.
 func TestReevaluateKeepsNoConnections(t *testing.T) {
 	const n = 10000
 	s := newFixture(t)

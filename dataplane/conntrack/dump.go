@@ -10,25 +10,26 @@ import (
 )
 
 const (
-	// buffers is the maximum number of datagrams that are read before their connections
-	// are evaluated. This limit keeps the memory of a walk independent of the number of
+	// buffers is the maximum number of datagrams that have been read but not yet
+	// evaluated. This limit keeps the memory of a walk independent of the number of
 	// connections.
 	buffers = 4
 	// receiveSize is the size of a receive buffer in bytes. During a dump, the kernel
 	// sends datagrams of at most 32 KiB.
 	receiveSize = 64 << 10
-	// receiveTimeout limits the wait for one datagram. Normally the wait is short: unless
-	// the kernel is short of memory, the next datagram is ready when the previous one has
-	// been received.
+	// receiveTimeout limits the wait for one datagram. The wait is normally short,
+	// because the kernel prepares the next datagram when it delivers the previous one. It
+	// is longer only if the kernel is short of memory.
 	receiveTimeout = 5 * time.Second
 )
 
-// dump reads the kernel's list of connections.
+// dump reads the connection tracking table of the kernel, which the kernel sends in many
+// datagrams.
 type dump struct {
 	socket *netlink.Socket
 	// sequence is the sequence number of the latest request.
 	sequence uint32
-	// free holds the buffers that are not in use.
+	// free contains the buffers that are not in use.
 	free chan []byte
 }
 
@@ -47,13 +48,14 @@ func openDump() (*dump, error) {
 func (d *dump) close() error { return d.socket.Close() }
 
 // read requests all connections and sends the kernel's datagrams to a channel. The
-// receiver must return each buffer with putBack. read returns after it has sent the last
-// datagram. After an error, or after the context has ended, read can be called again and
-// then starts from the beginning of the list.
+// receiver must return each buffer by calling putBack. read returns after it has sent the
+// last datagram. After an error, or after the context has ended, read can be called
+// again. It then starts from the beginning of the table.
 //
-// An earlier call of read may have left its dump unfinished. The kernel serves one dump
-// per socket at a time, and rejects a second request with EBUSY. In this case, read
-// receives and discards the rest of the unfinished dump, and then repeats its own request.
+// If an earlier call of read failed, its dump can be unfinished. The kernel sends only
+// one dump per socket at a time, and rejects a second request with EBUSY. In this case,
+// read receives and discards the rest of the unfinished dump, and then repeats its own
+// request.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err
@@ -114,12 +116,13 @@ func (d *dump) putBack(buffer []byte) { d.free <- buffer[:cap(buffer)] }
 type summary struct {
 	// connections is set if the datagram contains connections of the latest request.
 	connections bool
-	// ended is set if the datagram contains the end of the latest request's dump.
-	// otherEnded is set if the datagram contains the end of an earlier request's dump.
-	// busy is set if the kernel rejected the latest request because an earlier dump is
-	// unfinished.
+	// ended is set if the datagram contains the end of the dump for the latest request.
+	// otherEnded is set if the datagram contains the end of a dump for an earlier
+	// request. busy is set if the kernel rejected the latest request because an earlier
+	// dump is unfinished.
 	ended, otherEnded, busy bool
-	// interrupted is set if the list of connections changed while the kernel sent it.
+	// interrupted is set if the table changed while the kernel sent it, so that
+	// connections can be missing from the dump.
 	interrupted bool
 }
 

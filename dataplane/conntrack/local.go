@@ -25,9 +25,9 @@ func openLocalAddresses() (*localAddresses, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With this option, the kernel returns only the requested table instead of all routes
-	// of the node, which can be thousands. Linux before 4.20 does not support the option
-	// and returns all routes.
+	// With this option, the kernel returns only routes of the requested table. Without
+	// it, the kernel returns all routes of the node, which can be thousands. Linux before
+	// 4.20 does not support the option, but addRoute ignores the additional routes.
 	_ = socket.SetOption(unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &localAddresses{socket: socket, buffer: make([]byte, receiveSize)}, nil
 }
@@ -53,8 +53,8 @@ func (l *localAddresses) read() error {
 		if err := l.socket.Send(localRoutesRequest(family)); err != nil {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
-		// The kernel returns ENOENT if the table does not exist, because it has no entries
-		// yet.
+		// The kernel returns ENOENT if the table does not exist because it has never
+		// contained a route.
 		if err := l.socket.Dump(l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
@@ -70,7 +70,8 @@ const (
 	rtmType              = 7
 )
 
-// localRoutesRequest returns a request for the routes of table local.
+// localRoutesRequest returns a request for the routes of one family in the table named
+// local.
 func localRoutesRequest(family byte) []byte {
 	var message [unix.SizeofRtMsg]byte
 	message[rtmFamily], message[rtmTable] = family, unix.RT_TABLE_LOCAL

@@ -43,12 +43,13 @@ const (
 // net/netfilter/nf_conntrack_proto_tcp.c).
 const liberal = 0x08
 
-// entry is one connection as the kernel lists it. Its slices point into the buffer that
-// was passed to parse.
+// entry is one connection in the connection tracking table. Its slices point into the
+// buffer that was passed to parse.
 type entry struct {
 	original, reply tuple
 	mark            uint32
-	// pickedUp is set for a TCP connection if connection tracking did not see its start.
+	// pickedUp is set for a TCP connection that connection tracking picked up in
+	// mid-stream, without seeing its start.
 	pickedUp bool
 	// tupleAttribute and zoneAttribute identify the connection in requests to the kernel.
 	// They contain the attributes of the original tuple and of the zone exactly as the
@@ -63,9 +64,9 @@ type tuple struct {
 	sourcePort, destinationPort uint16
 }
 
-// flow returns the connection as its two pods see it. The source is the source of the
-// original direction. The destination is the source of replies, which is the destination
-// after DNAT.
+// flow returns the connection from the point of view of its two pods. The source is the
+// source of the original direction. The destination is the source of replies, which is
+// the destination after DNAT.
 func (e *entry) flow() flow.Flow {
 	f := flow.Flow{Src: e.original.source, Dst: e.reply.source, Protocol: e.original.protocol}
 	if f.Protocol.HasPorts() {
@@ -175,9 +176,9 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends to b a request that sets the masked bits of the connection's mark.
-// The kernel keeps all other bits of the mark (ctnetlink_change_mark in
-// net/netfilter/nf_conntrack_netlink.c).
+// appendMark appends to b a request that sets the bits selected by mask in the
+// connection's mark to bits. The kernel keeps all other bits of the mark
+// (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)
 	family := uint8(unix.AF_INET)

@@ -8,13 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// stateFunc returns the value that Sluice's bits must have in a connection's mark.
+// stateFunc returns the correct value of Sluice's bits in the mark of a connection.
 type stateFunc func(*entry) uint32
 
-// walk sets Sluice's bits in the mark of every connection to the value that a state
-// function returns. It calls next once for each datagram to get the state function. A
-// separate goroutine reads the kernel's list, which takes most of the time. Meanwhile the
-// calling goroutine evaluates the connections that have already been read.
+// walk reads all connections. For each one, it sets Sluice's bits in the mark to the
+// value that a state function returns. walk calls next once for each datagram to get the
+// state function. A separate goroutine reads the table from the kernel, which takes most
+// of the time. Meanwhile, the calling goroutine evaluates the connections that have
+// already been read.
 func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {
 	begin := time.Now()
 	if err := c.local.read(); err != nil {

@@ -5,7 +5,8 @@ import "encoding/binary"
 // attributeHeaderSize is the size of struct nlattr in bytes.
 const attributeHeaderSize = 4
 
-// typeMask removes NLA_F_NESTED and NLA_F_NET_BYTEORDER from a type.
+// typeMask selects the bits of an attribute type without the flags NLA_F_NESTED and
+// NLA_F_NET_BYTEORDER.
 const typeMask = 0x3fff
 
 // Attributes is a reader for a list of attributes:
@@ -19,7 +20,8 @@ const typeMask = 0x3fff
 //	}
 //	return attributes.Err()
 type Attributes struct {
-	// Type is the type of the current attribute without flags.
+	// Type is the type of the current attribute without the flags NLA_F_NESTED and
+	// NLA_F_NET_BYTEORDER.
 	Type uint16
 	// Value is the value of the current attribute. Raw also includes the header and the
 	// padding.
@@ -57,16 +59,17 @@ func (a *Attributes) Next() bool {
 // Err returns the error that stopped the reader, or nil.
 func (a *Attributes) Err() error { return a.err }
 
-// Fail stops the reader with an error of the caller, for example an error in a nested
-// list. If err is nil, Fail does nothing.
+// Fail stops the reader and sets the error that Err returns, for example after an error
+// in a nested list. If err is nil, Fail does nothing.
 func (a *Attributes) Fail(err error) {
 	if err != nil {
 		a.err, a.rest = err, nil
 	}
 }
 
-// Uint8 returns the value of the current attribute. If the value has another size, Uint8
-// stops the reader with ErrMalformed. Uint16 and Uint32 do the same.
+// Uint8 returns the value of the current attribute. If the value does not have the size
+// of the integer, Uint8, Uint16 and Uint32 stop the reader with ErrMalformed and return
+// 0.
 func (a *Attributes) Uint8() uint8 {
 	if !a.hasSize(1) {
 		return 0
@@ -106,7 +109,7 @@ func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	return pad(append(b, value...), begin)
 }
 
-// AppendUint32 appends to b an attribute whose value is v in network byte order.
+// AppendUint32 appends to b an attribute with the value v in network byte order.
 func AppendUint32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, attributeHeaderSize+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)

@@ -47,8 +47,8 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// Another netlink implementation reads messages that this package writes, and this package
-// reads messages that the other implementation writes.
+// Messages of this package can be read by another netlink implementation, and messages of
+// the other implementation can be read by this package.
 func TestMessageIsThatOfAnotherImplementation(t *testing.T) {
 	other := mdlayher.Message{
 		Header: mdlayher.Header{Length: 20, Type: 3 << 8, Flags: mdlayher.Request, Sequence: 7, PID: 9},
@@ -207,8 +207,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 
 const attributeHeader = 4 // The size of struct nlattr.
 
-// No message or attribute extends beyond the input. Each one takes at least the size of
-// its header, so that reading always ends.
+// No message or attribute extends beyond the input. Each one is at least as long as its
+// header, so reading always ends.
 func FuzzRead(f *testing.F) {
 	valid := netlink.Begin(nil, netlink.Header{Type: 1})
 	valid = netlink.End(netlink.AppendAttribute(netlink.AppendUint32(valid, 1, 2), 3, []byte("abc")), 0)

@@ -1,10 +1,9 @@
-// Package netlink reads and writes the netlink protocol: messages, attributes,
-// and sockets that receive from the kernel.
+// Package netlink implements the netlink protocol: it encodes and decodes messages and
+// attributes, and provides sockets for the communication with the kernel.
 //
-// Messages and attributes are read in place, without a copy and without an
-// allocation, because a table of connections has up to a million entries. Slices
-// that a reader returns point into the buffer that it reads, and are valid until
-// the buffer is used again.
+// Messages and attributes are decoded in place, without copies and without allocations,
+// because a connection table can have a million entries. Slices that a reader returns
+// point into the buffer that it reads, and are valid until the buffer is used again.
 //
 //	message                     attribute
 //	+--------------------+      +------------+----------+
@@ -18,6 +17,6 @@
 //	| a multiple of 4    |
 //	+--------------------+
 //
-// Integers of both headers are in the machine's byte order. Netfilter's
-// attributes hold integers in network byte order.
+// Integers in both headers have the byte order of the machine. Integers in netfilter
+// attributes have network byte order.
 package netlink

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMalformed is returned for a message or an attribute with an impossible length, or
-// with a value of the wrong size for its type.
+// ErrMalformed is returned if the length of a message or an attribute is impossible, or
+// if a value has the wrong size for its type.
 var ErrMalformed = errors.New("malformed netlink message")
 
 // HeaderSize is the size of struct nlmsghdr in bytes.
@@ -20,8 +20,8 @@ type Header struct {
 	// Sequence is a number that the sender of a request chooses. The kernel copies it to
 	// the replies.
 	Sequence uint32
-	// Port identifies a socket (nlmsg_pid). In a reply or an event, Port identifies the
-	// socket whose request caused the message.
+	// Port is the port of a socket (nlmsg_pid). In a reply or an event, it is the port of
+	// the socket whose request caused the message.
 	Port uint32
 }
 
@@ -44,8 +44,9 @@ type Messages struct {
 // ReadMessages returns a reader that is positioned before the first message of a datagram.
 func ReadMessages(datagram []byte) Messages { return Messages{rest: datagram} }
 
-// Next advances to the next message. It returns false at the end of the datagram and after
-// an error. If the datagram ends with fewer bytes than a header, Next ignores these bytes.
+// Next advances to the next message. It returns false at the end of the datagram and
+// after an error. Next ignores bytes at the end of the datagram that are too few for a
+// header.
 func (m *Messages) Next() bool {
 	if len(m.rest) < HeaderSize {
 		return false
@@ -69,8 +70,8 @@ func (m *Messages) Next() bool {
 // Err returns the error that stopped the reader, or nil.
 func (m *Messages) Err() error { return m.err }
 
-// Errno returns the error code of a message of type NLMSG_ERROR or NLMSG_DONE. The code is
-// 0 in an acknowledgement and at the end of a successful dump.
+// Errno returns the error code in the payload of a message of type NLMSG_ERROR or
+// NLMSG_DONE. The code is 0 in an acknowledgement and at the end of a successful dump.
 func Errno(payload []byte) unix.Errno {
 	if len(payload) < 4 {
 		return unix.EBADMSG
@@ -79,8 +80,8 @@ func Errno(payload []byte) unix.Errno {
 	return unix.Errno(-int32(binary.NativeEndian.Uint32(payload)))
 }
 
-// Begin appends the header of a message to b. The caller then appends the payload and
-// calls End to complete the message.
+// Begin appends the header of a message to b. The caller then appends the payload, and
+// calls End to set the length in the header and to add the padding.
 func Begin(b []byte, h Header) []byte {
 	b = binary.NativeEndian.AppendUint32(b, 0)
 	b = binary.NativeEndian.AppendUint16(b, h.Type)

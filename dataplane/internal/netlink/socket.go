@@ -21,8 +21,8 @@ type Socket struct {
 // Open opens a socket that receives messages only from the kernel. protocol is one of
 // unix.NETLINK_*.
 func Open(protocol int) (*Socket, error) {
-	// The descriptor is non-blocking, so that Go's poller waits for data. Then Close and
-	// deadlines can interrupt Receive.
+	// The descriptor is non-blocking, so that the Go runtime waits for data. Close and
+	// deadlines can then interrupt Receive.
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink socket: %w", err)
@@ -39,7 +39,7 @@ func Open(protocol int) (*Socket, error) {
 }
 
 // bind binds the socket to a port that the kernel chooses, and connects the socket to the
-// kernel.
+// kernel. It returns the port.
 func bind(fd int) (port uint32, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("binding netlink socket: %w", err)
@@ -65,8 +65,8 @@ func (s *Socket) Port() uint32 { return s.port }
 // Raw returns access to the descriptor, for system calls that Socket does not provide.
 func (s *Socket) Raw() syscall.RawConn { return s.raw }
 
-// Join subscribes the socket to multicast groups. The socket receives all later events of
-// these groups.
+// Join subscribes the socket to multicast groups. From then on, the socket receives all
+// events of these groups.
 func (s *Socket) Join(groups ...uint32) error {
 	for _, group := range groups {
 		if err := s.SetOption(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group)); err != nil {
@@ -101,12 +101,12 @@ func (s *Socket) Send(messages []byte) error {
 	return os.NewSyscallError("write", err)
 }
 
-// Receive waits for a datagram and returns its size. A datagram that is larger than the
-// buffer is truncated, so that its last message is malformed.
+// Receive waits for a datagram and returns its size. If the datagram is larger than the
+// buffer, the rest is lost, and the last message in the buffer is malformed.
 //
-// Receive returns unix.ENOBUFS if the kernel dropped events because they were not received
-// fast enough. It returns os.ErrClosed after Close, and os.ErrDeadlineExceeded after a
-// deadline.
+// Receive returns unix.ENOBUFS if the kernel dropped messages because the socket's
+// receive buffer was full. It returns os.ErrClosed after Close, and
+// os.ErrDeadlineExceeded after the deadline has passed.
 func (s *Socket) Receive(buffer []byte) (int, error) { return s.receive(buffer, true) }
 
 // TryReceive works like Receive but does not wait. It returns unix.EAGAIN if no datagram
@@ -126,8 +126,9 @@ func (s *Socket) receive(buffer []byte, wait bool) (n int, err error) {
 	return max(n, 0), os.NewSyscallError("read", err)
 }
 
-// rawError converts an error of a RawConn. It returns os.ErrClosed for every error except
-// an exceeded deadline, because the error of a RawConn for a closed file is not exported.
+// rawError converts an error of a RawConn. It returns an exceeded deadline unchanged and
+// converts every other error to os.ErrClosed, because the error for a closed file is not
+// exported.
 func rawError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
@@ -147,11 +148,12 @@ func (s *Socket) SetWriteDeadline(t time.Time) error { return s.file.SetWriteDea
 // Close closes the socket and interrupts a waiting Receive.
 func (s *Socket) Close() error { return s.file.Close() }
 
-// Dump receives the complete reply to a dump request and calls each for every message. If
-// each returns an error, Dump receives the rest of the reply without calling each again,
-// so that the socket can be used for further requests. Dump returns ErrInterrupted if the
-// kernel's list changed while the kernel sent it.
-func (s *Socket) Dump(buffer []byte, each func(h Header, payload []byte) error) error {
+// Dump receives the complete reply to a dump request and calls handle for each message.
+// If handle returns an error, Dump receives the rest of the reply without calling handle
+// again, so that the socket can be used for further requests, and then returns the error.
+// Dump returns ErrInterrupted if the listed objects changed while the kernel sent the
+// reply.
+func (s *Socket) Dump(buffer []byte, handle func(h Header, payload []byte) error) error {
 	var failed error
 	for {
 		n, err := s.Receive(buffer)
@@ -171,7 +173,7 @@ func (s *Socket) Dump(buffer []byte, each func(h Header, payload []byte) error) 
 				return failed
 			}
 			if failed == nil {
-				failed = each(messages.Header, messages.Payload)
+				failed = handle(messages.Header, messages.Payload)
 			}
 		}
 		if err := messages.Err(); err != nil {
@@ -180,6 +182,6 @@ func (s *Socket) Dump(buffer []byte, each func(h Header, payload []byte) error) 
 	}
 }
 
-// ErrInterrupted is returned if a list changed while the kernel sent a dump of the list
-// (NLM_F_DUMP_INTR), so that the dump may lack entries.
+// ErrInterrupted is returned if the listed objects changed while the kernel sent a dump
+// (NLM_F_DUMP_INTR), so that entries can be missing from the dump.
 var ErrInterrupted = errors.New("the kernel's list changed while it was read")

@@ -31,7 +31,8 @@ func TestDumpListsInterfaces(t *testing.T) {
 	s := open(t)
 	buffer := make([]byte, 64<<10)
 	stop := errors.New("stop")
-	// After an error in the first call, no messages must remain for the second call.
+	// The first call of Dump ends with an error. The second call must not receive
+	// messages of the first reply.
 	for _, want := range []error{stop, nil} {
 		if err := s.Send(listLinks()); err != nil {
 			t.Fatal(err)

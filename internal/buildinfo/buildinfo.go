@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Describe returns the version, the commit if it is known, the version of Go and
+// Describe returns a text with the version, the commit if it is known, the Go version and
 // the platform.
 //
-// The revision is the output of git describe: the commit, with the suffix -dirty
-// if files were modified since. If it is empty, Describe uses what Go read from
-// git when it built the program.
+// revision is the output of git describe: the commit, with the suffix -dirty if files
+// were modified after the commit. If revision is empty, Describe uses the commit that the
+// go command recorded in the program.
 func Describe(version, revision string) string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -23,7 +23,7 @@ func Describe(version, revision string) string {
 	return fmt.Sprintf("%s, %s, %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// settingsOf returns the settings in which Go would store a revision.
+// settingsOf returns the build settings that the go command would record for a revision.
 func settingsOf(revision string) []debug.BuildSetting {
 	hash, modified := strings.CutSuffix(revision, "-dirty")
 	return []debug.BuildSetting{
@@ -32,7 +32,8 @@ func settingsOf(revision string) []debug.BuildSetting {
 	}
 }
 
-// commit returns the commit, and whether files were modified since.
+// commit returns a text with the commit, and with "with changes" if files were modified
+// after the commit. The text is empty if the commit is unknown.
 func commit(settings []debug.BuildSetting) string {
 	text := ""
 	for _, setting := range settings {

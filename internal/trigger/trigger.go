@@ -1,11 +1,11 @@
-// Package trigger provides a signal that wakes one goroutine. Several signals before the
-// goroutine wakes count as one.
+// Package trigger provides a signal that wakes one goroutine. Signals that are sent
+// before the goroutine wakes are combined into one.
 package trigger
 
-// Trigger notifies a goroutine that there is work to do. Any number of goroutines may call
-// Set, and one goroutine receives from the channel that C returns. Set never blocks.
-// Several calls of Set before the next receive count as one call. So a receiver that reads
-// the current state after each receive does not miss a change.
+// Trigger notifies a goroutine that there is work to do. Any number of goroutines may
+// call Set, and one goroutine receives from the channel that C returns. Set never blocks.
+// Several calls of Set before the next receive count as one. Therefore, a receiver that
+// reads the current state after each receive does not miss a change.
 //
 // Copies of a Trigger share the same signal. The zero value never sends a signal, so
 // create a Trigger with New.

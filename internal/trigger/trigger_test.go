@@ -79,7 +79,7 @@ func TestZeroTriggerNeverFires(t *testing.T) {
 func Example() {
 	changed := trigger.New()
 	changed.Set()
-	changed.Set() // Coalesced with the first.
+	changed.Set() // Combined with the first call.
 	<-changed.C()
 	fmt.Println("work to do")
 	// Output: work to do

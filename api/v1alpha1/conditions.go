@@ -101,6 +101,9 @@ const (
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"
+	// ReasonBridgesUnfiltered: frames between the pods of a bridge bypass the rules. Either
+	// br_netfilter is off, or the rules cannot drop frames with a VLAN tag.
+	ReasonBridgesUnfiltered Reason = "BridgesUnfiltered"
 	// ReasonCNIResults: the addresses of new pods are read from the CNI results of the
 	// node.
 	ReasonCNIResults Reason = "CNIResults"

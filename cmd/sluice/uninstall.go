@@ -29,7 +29,7 @@ func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset
 	if err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "removed: the table inet sluice, the marks of %d connections, the trees in %s; nothing is left\n", cleared, flags.stateDir)
+	fmt.Fprintf(cmd.OutOrStdout(), "removed: the tables inet sluice and bridge sluice, the marks of %d connections, the trees in %s; nothing is left\n", cleared, flags.stateDir)
 	if health != nil {
 		reportRemoved(cmd.Context(), health)
 	}

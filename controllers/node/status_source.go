@@ -1,13 +1,16 @@
 package node
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -150,12 +153,20 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 	case number(s.Acknowledged) == 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane does not enforce any generation yet")
+	case running.Bridges != nil && len(running.Bridges.Disabled) > 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBridgesUnfiltered, unfiltered(running.Bridges))
 	case number(s.Acknowledged) < number(s.Published):
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane enforces an earlier generation")
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing,
 		"the dataplane enforces the published generation")
+}
+
+// unfiltered describes which settings of br_netfilter are missing.
+func unfiltered(b *report.Bridges) string {
+	return fmt.Sprintf("policies are not enforced between the pods of %s: load br_netfilter and set to 1: %s",
+		message.Join(b.Names, ", "), strings.Join(b.Disabled, ", "))
 }
 
 func (s *statusSource) syncedCondition() metav1.Condition {
@@ -193,6 +204,9 @@ func (s *statusSource) degradedCondition(running *report.Status) metav1.Conditio
 		return degraded(v1alpha1.ReasonPublishingFailed, err.Error())
 	}
 	switch {
+	case running != nil && running.Bridges != nil && running.Bridges.TaggedFrames != "":
+		return degraded(v1alpha1.ReasonBridgesUnfiltered, fmt.Sprintf("VLAN-tagged frames between the pods of %s are not dropped: %s",
+			message.Join(running.Bridges.Names, ", "), running.Bridges.TaggedFrames))
 	case s.dropped:
 		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
 	case s.repaired:

@@ -79,3 +79,29 @@ func TestPublishingFailedIsInBothConditions(t *testing.T) {
 		}
 	}
 }
+
+// TestBridgesThatBypassTheRules checks that a node does not claim to enforce policies while
+// packets or frames between the pods of a bridge bypass the rules.
+func TestBridgesThatBypassTheRules(t *testing.T) {
+	s := &statusSource{publisher: &publisher{}}
+	for name, c := range map[string]struct {
+		bridges         *report.Bridges
+		ready, degraded v1alpha1.Reason
+		status          metav1.ConditionStatus
+	}{
+		"no bridge":     {nil, v1alpha1.ReasonEnforcing, v1alpha1.ReasonAsExpected, metav1.ConditionTrue},
+		"filtered":      {&report.Bridges{Names: []string{"cni0"}}, v1alpha1.ReasonEnforcing, v1alpha1.ReasonAsExpected, metav1.ConditionTrue},
+		"br_netfilter":  {&report.Bridges{Names: []string{"cni0"}, Disabled: []string{"net.bridge.bridge-nf-call-iptables"}}, v1alpha1.ReasonBridgesUnfiltered, v1alpha1.ReasonAsExpected, metav1.ConditionFalse},
+		"tagged frames": {&report.Bridges{Names: []string{"cni0"}, TaggedFrames: "no bridge tables"}, v1alpha1.ReasonEnforcing, v1alpha1.ReasonBridgesUnfiltered, metav1.ConditionTrue},
+	} {
+		running := &report.Status{Bridges: c.bridges}
+		generation := &v1alpha1.Generation{Number: 1}
+		ready := readyCondition(&v1alpha1.NodeEnforcerStatus{Published: generation, Acknowledged: generation}, running)
+		if ready.Reason != string(c.ready) || ready.Status != c.status {
+			t.Errorf("%s: Ready is %s (%s), want %s (%s)", name, ready.Status, ready.Reason, c.status, c.ready)
+		}
+		if degraded := s.degradedCondition(running); degraded.Reason != string(c.degraded) {
+			t.Errorf("%s: Degraded has reason %s, want %s", name, degraded.Reason, c.degraded)
+		}
+	}
+}

@@ -59,11 +59,12 @@ type Engine struct {
 	closed       bool
 
 	started time.Time
-	// statusMu guards seen and reevaluated. It is locked only while these fields are
-	// copied or set, so that Status does not wait for Use.
+	// statusMu guards seen, reevaluated and bridges. It is locked only while these fields
+	// are copied or set, so that Status does not wait for Use.
 	statusMu    sync.Mutex
 	seen        Generation
 	reevaluated report.Reevaluated
+	bridges     bridges
 
 	links    *link.Finder
 	linksDue trigger.Trigger

@@ -44,14 +44,15 @@ func (e *Engine) followLinks() {
 	}
 }
 
-// findLinks finds the links of pods and updates the sets of links in the rules.
+// findLinks finds the links of pods and updates the rules that depend on them.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
-	pods := link.Pods{All: e.now.Addresses, Isolated: e.now.Isolated.Egress, Open: e.now.LinkLocal}
+	pods := link.Pods{All: e.now.Addresses, Isolated: e.now.Isolated, Open: e.now.LinkLocal}
 	e.mu.Unlock()
 	links, err := e.links.Find(pods)
 	if err != nil {
 		return err
 	}
-	return e.table.SetLinks(links)
+	e.setBridges(links.Bridges)
+	return e.table.SetLinks(links.Links)
 }

@@ -29,6 +29,7 @@ func (e *Engine) Status() (report.Status, error) {
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
 	s.Reevaluated = e.reevaluated
 	e.statusMu.Unlock()
+	s.Bridges = e.bridgesStatus()
 	var err error
 	if s.Verdicts, err = e.pool.Stats(); err != nil {
 		return s, err

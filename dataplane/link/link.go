@@ -99,59 +99,75 @@ func (f *Finder) Next() (bool, error) {
 type Pods struct {
 	// All contains the addresses of all pods.
 	All []netip.Addr
-	// Isolated contains the addresses of the pods that are isolated for egress.
-	Isolated []netip.Addr
+	// Isolated contains the addresses of the isolated pods, by direction.
+	Isolated ruleset.Isolated
 	// Open contains the addresses of the pods that may use their link-local addresses
 	// freely. A pod may occur in both Isolated and Open.
 	Open []netip.Addr
 }
 
+// Links contains the interfaces that lead to pods.
+type Links struct {
+	ruleset.Links
+	// Bridges contains the bridges that lead to isolated pods, in the order of their
+	// indexes.
+	Bridges []Bridge
+}
+
 // Find returns the interfaces that lead to pods, and the addresses to which a route through
 // such an interface leads directly.
 //
-// Find omits every interface with a route to a gateway. Such an interface leads to other
-// machines, so packets that arrive on it can have any source. For example, if only the
-// default route leads to a pod, Find does not treat the node's uplink as the link of the
-// pod.
-func (f *Finder) Find(pods Pods) (ruleset.Links, error) {
+// Except for Bridges, Find omits every interface with a route to a gateway. Such an
+// interface leads to other machines, so packets that arrive on it can have any source. For
+// example, if only the default route leads to a pod, Find does not treat the node's uplink
+// as the link of the pod.
+func (f *Finder) Find(pods Pods) (Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.routes == nil {
-		return ruleset.Links{}, fmt.Errorf("finding links: %w", os.ErrClosed)
+		return Links{}, fmt.Errorf("finding links: %w", os.ErrClosed)
 	}
 	if len(pods.All) == 0 {
-		return ruleset.Links{}, nil
-	}
-	uplinks, err := f.uplinks()
-	if err != nil {
-		return ruleset.Links{}, err
+		return Links{}, nil
 	}
 	direct := make(map[netip.Addr]uint32, len(pods.All))
 	for _, a := range pods.All {
 		number, err := f.leadingTo(a)
 		if err != nil {
-			return ruleset.Links{}, err
+			return Links{}, err
 		}
-		if _, up := uplinks[number]; number != 0 && !up {
+		if number != 0 {
 			direct[a] = number
 		}
 	}
-	egress, open := numbersOf(direct, pods.Isolated), numbersOf(direct, pods.Open)
-	return ruleset.Links{
-		Linked: slices.SortedFunc(maps.Keys(direct), netip.Addr.Compare),
-		Egress: egress,
-		Closed: slices.DeleteFunc(slices.Clone(egress), func(number uint32) bool {
-			_, found := slices.BinarySearch(open, number)
-			return found
-		}),
+	bridges, err := f.bridges(numbersOf(direct, pods.Isolated.Egress, pods.Isolated.Ingress))
+	if err != nil {
+		return Links{}, err
+	}
+	uplinks, err := f.uplinks()
+	if err != nil {
+		return Links{}, err
+	}
+	maps.DeleteFunc(direct, func(_ netip.Addr, number uint32) bool { _, up := uplinks[number]; return up })
+	egress, open := numbersOf(direct, pods.Isolated.Egress), numbersOf(direct, pods.Open)
+	return Links{
+		Links: ruleset.Links{
+			Linked: slices.SortedFunc(maps.Keys(direct), netip.Addr.Compare),
+			Egress: egress,
+			Closed: slices.DeleteFunc(slices.Clone(egress), func(number uint32) bool {
+				_, found := slices.BinarySearch(open, number)
+				return found
+			}),
+		},
+		Bridges: bridges,
 	}, nil
 }
 
 // numbersOf returns the interfaces that lead to the given addresses, in ascending order
 // and without duplicates.
-func numbersOf(direct map[netip.Addr]uint32, addresses []netip.Addr) []uint32 {
+func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32 {
 	var out []uint32
-	for _, a := range addresses {
+	for _, a := range slices.Concat(addresses...) {
 		if number, ok := direct[a]; ok {
 			out = append(out, number)
 		}

@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -83,11 +85,11 @@ func (n node) number(name string) (number uint32) {
 // link-local addresses.
 func (n node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
-	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: isolated, Open: open})
+	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Isolated{Egress: isolated}, Open: open})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+	if diff := cmp.Diff(link.Links{Links: want}, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		n.t.Errorf("%s (-want +got):\n%s", when, diff)
 	}
 }
@@ -110,6 +112,18 @@ func TestFind(t *testing.T) {
 	// No pod has these addresses, so only the default route matches them.
 	missing := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
 	n.want("a pod without a separate route", missing, nil, ruleset.Links{})
+
+	// A plugin may route its pods through a gateway on their link. Then packets of other
+	// machines can arrive on this link.
+	gatewayed := n.pod("c")
+	n.change(gatewayed.Interface, func(l netlink.Link) error {
+		_, dst, err := net.ParseCIDR("10.244.1.128/25")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Gw: net.IPv4(169, 254, 9, 9), Flags: unix.RTNH_F_ONLINK})
+	})
+	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
 	// An uplink stays an uplink even if its network contains the address of a pod.
 	n.change("eth0", func(l netlink.Link) error {
@@ -146,7 +160,7 @@ func TestNext(t *testing.T) {
 	soon := func(what string, want ruleset.Links) {
 		t.Helper()
 		for deadline := time.After(10 * time.Second); ; {
-			got, err := n.finder.Find(link.Pods{All: pod.Addresses(), Isolated: pod.Addresses()})
+			got, err := n.finder.Find(link.Pods{All: pod.Addresses(), Isolated: ruleset.Isolated{Egress: pod.Addresses()}})
 			if err != nil {
 				t.Fatal(err)
 			}

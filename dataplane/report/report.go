@@ -47,6 +47,9 @@ type Status struct {
 	// without a verdict. The count starts when the rules are created, which may be before
 	// this dataplane started.
 	Unevaluated uint64 `json:"unevaluated"`
+	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
+	// are none.
+	Bridges *Bridges `json:"bridges,omitempty"`
 	// Reevaluated summarizes the re-evaluation of open connections.
 	Reevaluated Reevaluated `json:"reevaluated"`
 }
@@ -56,6 +59,18 @@ type RejectedTree struct {
 	// At is the time of the rejection. Reason is the error that caused the rejection.
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
+}
+
+// Bridges describes the bridges to which isolated pods of a node are connected, and the
+// packets between the pods of a bridge that policies do not affect.
+type Bridges struct {
+	Names []string `json:"names"`
+	// Disabled lists the settings of br_netfilter that must be 1 and are not. Without them,
+	// packets between the pods of a bridge bypass the rules.
+	Disabled []string `json:"disabled,omitempty"`
+	// TaggedFrames is the reason why frames with a VLAN tag between the pods of a bridge are
+	// not dropped. It is empty if they are dropped.
+	TaggedFrames string `json:"taggedFrames,omitempty"`
 }
 
 // Reevaluated contains totals over all walks through the open connections.

@@ -26,6 +26,15 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 	return out
 }
 
+// hasShapeOf reports whether a chain in the kernel has the hook and priority that c
+// requires. Neither can be changed in place.
+func (c chain) hasShapeOf(have *nftables.Chain) bool {
+	if c.hook == nil || have.Hooknum == nil {
+		return c.hook == nil && have.Hooknum == nil
+	}
+	return *have.Hooknum == *c.hook && have.Priority != nil && *have.Priority == c.priority
+}
+
 // Priorities of the base chains. Each hook has two base chains, because a packet that
 // returns from a queue continues at the next base chain of the hook.
 //

@@ -115,10 +115,16 @@ func contentOf(i Isolated, l Links) content {
 		}
 	}
 	for name, links := range map[string][]uint32{egressLinks.name: l.Egress, closedLinks.name: l.Closed} {
-		out[name] = map[string]struct{}{}
-		for _, number := range links {
-			out[name][string(binary.NativeEndian.AppendUint32(nil, number))] = struct{}{}
-		}
+		out[name] = keysOf(links)
+	}
+	return out
+}
+
+// keysOf returns the keys of a set of interfaces.
+func keysOf(links []uint32) map[string]struct{} {
+	out := make(map[string]struct{}, len(links))
+	for _, number := range links {
+		out[string(binary.NativeEndian.AppendUint32(nil, number))] = struct{}{}
 	}
 	return out
 }
@@ -150,16 +156,22 @@ const elementsPerMessage = 1000
 // the sets changes from one content to the other.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
-		set := s.of(t)
-		for gone := range slices.Chunk(difference(from[s.name], to[s.name]), elementsPerMessage) {
-			if err := c.SetDeleteElements(set, gone); err != nil {
-				return fmt.Errorf("deleting from set %s: %w", s.name, err)
-			}
+		if err := s.change(c, t, from[s.name], to[s.name]); err != nil {
+			return err
 		}
-		for added := range slices.Chunk(difference(to[s.name], from[s.name]), elementsPerMessage) {
-			if err := c.SetAddElements(set, added); err != nil {
-				return fmt.Errorf("adding to set %s: %w", s.name, err)
-			}
+	}
+	return nil
+}
+
+func (s set) change(c *nftables.Conn, t *nftables.Table, from, to map[string]struct{}) error {
+	for gone := range slices.Chunk(difference(from, to), elementsPerMessage) {
+		if err := c.SetDeleteElements(s.of(t), gone); err != nil {
+			return fmt.Errorf("deleting from set %s: %w", s.name, err)
+		}
+	}
+	for added := range slices.Chunk(difference(to, from), elementsPerMessage) {
+		if err := c.SetAddElements(s.of(t), added); err != nil {
+			return fmt.Errorf("adding to set %s: %w", s.name, err)
 		}
 	}
 	return nil

@@ -1,5 +1,6 @@
 // Package ruleset manages the nftables table `inet sluice`. The rules in this table
-// accept, drop or queue a node's packets, and carry out the verdicts of the workers.
+// accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
+// node with isolated pods on a bridge, it also manages the table `bridge sluice`.
 // docs/packet-path.md explains each rule.
 //
 // When a base chain is removed, the kernel drops all packets that wait in any queue of the
@@ -76,6 +77,9 @@ type Table struct {
 	now       content
 	isolated  Isolated
 	links     Links
+	// bridged is set while the bridge table is installed. ports is the content of its set.
+	bridged bool
+	ports   []uint32
 	// port is the netlink port of conn. It identifies events about changes that this Table
 	// made.
 	port uint32
@@ -111,6 +115,9 @@ func (t *Table) Install(isolated Isolated) error {
 	defer t.mu.Unlock()
 	for attempt := 1; ; attempt++ {
 		err := t.install(isolated)
+		if err == nil && t.bridged {
+			err = t.installBridge(t.ports)
+		}
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			t.config.WithoutReversePath = true
 		}
@@ -231,12 +238,9 @@ func (t *Table) remove(f foreign) {
 // not exist.
 func (t *Table) foreign() (foreign, error) {
 	var f foreign
-	_, err := t.conn.ListTableOfFamily(tableName, nftables.TableFamilyINet)
-	if errors.Is(err, unix.ENOENT) {
-		return f, nil
-	}
-	if err != nil {
-		return f, fmt.Errorf("finding table inet %s: %w", tableName, err)
+	exists, err := hasTable(t.conn, t.table)
+	if !exists || err != nil {
+		return f, err
 	}
 	if f.chains, err = t.foreignChains(); err != nil {
 		return f, err
@@ -268,32 +272,23 @@ func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 			out = append(out, have)
 			continue
 		}
-		c := ours[i]
-		if (have.Hooknum == nil) != (c.hook == nil) ||
-			c.hook != nil && (*have.Hooknum != *c.hook || have.Priority == nil || *have.Priority != c.priority) {
+		if c := ours[i]; !c.hasShapeOf(have) {
 			return nil, fmt.Errorf("%w: chain %s", ErrForeignShape, c.name)
 		}
 	}
 	return out, nil
 }
 
-// Uninstall removes the table and verifies that the table no longer exists. The kernel
-// drops all packets that wait in any queue of the network namespace. If there is no table,
-// Uninstall returns nil.
+// Uninstall removes the tables and verifies that they no longer exist. The kernel drops all
+// packets that wait in any queue of the network namespace. If there is no table, Uninstall
+// returns nil.
 func Uninstall() error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("opening nftables: %w", err)
 	}
-	if _, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet); errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	c.DelTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("removing table inet %s: %w", tableName, err)
-	}
-	if _, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet); !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing table inet %s: it still exists (%w)", tableName, err)
-	}
-	return nil
+	return errors.Join(
+		removeTable(c, &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}),
+		removeTable(c, bridgeTable),
+	)
 }

@@ -75,14 +75,17 @@ func (t *Table) changedBy(datagram []byte) bool {
 	return events.Err() != nil
 }
 
-// concerns reports whether an event is about the table and was caused by another program.
+// concerns reports whether an event is about a table of Sluice and was caused by another program.
 // The port in the header identifies the socket that requested the change. The first
 // attribute of every object is the name of its table.
 func (t *Table) concerns(h netlink.Header, payload []byte) bool {
 	if h.Port == t.port || h.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || h.Type&0xff == unix.NFT_MSG_NEWGEN {
 		return false
 	}
-	if len(payload) < netlink.NetfilterHeaderSize || payload[0] != uint8(nftables.TableFamilyINet) {
+	if len(payload) < netlink.NetfilterHeaderSize {
+		return false
+	}
+	if family := nftables.TableFamily(payload[0]); family != nftables.TableFamilyINet && family != nftables.TableFamilyBridge {
 		return false
 	}
 	attributes := netlink.ReadAttributes(payload[netlink.NetfilterHeaderSize:])

@@ -1,0 +1,109 @@
+package link_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/vishvananda/netlink"
+
+	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// add adds an interface to the node.
+func (n node) add(l netlink.Link) {
+	n.t.Helper()
+	if err := n.Do(func() error { return netlink.LinkAdd(l) }); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// enslave makes an interface a port of a bridge.
+func (n node) enslave(name, bridge string) {
+	n.t.Helper()
+	n.change(name, func(port netlink.Link) error {
+		l, err := netlink.LinkByName(bridge)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetMaster(port, l)
+	})
+}
+
+// connect connects a pod to a bridge, and routes the addresses of the pod to the bridge.
+func (n node) connect(pod *lab.Pod, bridge string) {
+	n.t.Helper()
+	n.enslave(pod.Interface, bridge)
+	n.change(bridge, func(l netlink.Link) error {
+		for _, a := range pod.Addresses() {
+			dst, err := netlink.ParseIPNet(netip.PrefixFrom(a, a.BitLen()).String())
+			if err != nil {
+				return err
+			}
+			if err := netlink.RouteReplace(&netlink.Route{Dst: dst, LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (n node) wantBridges(when string, isolated ruleset.Isolated, want ...link.Bridge) {
+	n.t.Helper()
+	got, err := n.finder.Find(link.Pods{All: append(isolated.Egress, isolated.Ingress...), Isolated: isolated})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Bridges, cmpopts.EquateEmpty()); diff != "" {
+		n.t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+func TestFindBridges(t *testing.T) {
+	n := newNode(t)
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0"}}
+	n.add(bridge)
+	n.change("cni0", netlink.LinkSetUp)
+	a, b, routed := n.pod("a"), n.pod("b"), n.pod("routed")
+	n.connect(a, "cni0")
+	n.connect(b, "cni0")
+	// A virtual machine, and a veth pair that leads to another bridge of the node.
+	n.add(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "vm"}, Mode: netlink.TUNTAP_MODE_TAP})
+	n.add(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "patch"}, PeerName: "patch-peer"})
+	n.enslave("vm", "cni0")
+	n.enslave("patch", "cni0")
+
+	want := link.Bridge{Name: "cni0", Ports: []uint32{n.number(a.Interface), n.number(b.Interface)}}
+	n.wantBridges("isolated for egress", ruleset.Isolated{Egress: a.Addresses()}, want)
+	n.wantBridges("isolated for ingress", ruleset.Isolated{Ingress: a.Addresses()[:1]}, want)
+	n.wantBridges("a routed pod is isolated", ruleset.Isolated{Ingress: routed.Addresses()})
+
+	// A bridge with an uplink of the node is still a bridge.
+	n.change("cni0", func(l netlink.Link) error {
+		dst, err := netlink.ParseIPNet("198.51.100.0/24")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{Dst: dst, LinkIndex: l.Attrs().Index, Gw: a.Addresses()[0].AsSlice()})
+	})
+	n.wantBridges("with a gateway", ruleset.Isolated{Egress: a.Addresses()}, want)
+}
+
+// The kernels of test machines may lack CONFIG_BRIDGE_VLAN_FILTERING, so this test makes up
+// the answer of the kernel.
+func TestBridgesThatHandleVLANs(t *testing.T) {
+	on, off := true, false
+	links := []netlink.Link{
+		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "on", Index: 1}, VlanFiltering: &on},
+		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "off", Index: 2}, VlanFiltering: &off},
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: 3, MasterIndex: 1}},
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: 4, MasterIndex: 2}},
+	}
+	want := []link.Bridge{{Name: "on", Ports: []uint32{3}, VLANs: true}, {Name: "off", Ports: []uint32{4}}}
+	if diff := cmp.Diff(want, link.BridgesAmong(links, []uint32{1, 2})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,4 @@
+package link
+
+// BridgesAmong is exported to tests.
+var BridgesAmong = bridgesAmong

@@ -96,7 +96,8 @@ type nodeLines struct {
 	rest   []byte
 }
 
-// Write passes the complete lines to merged and stores the rest until the next call.
+// Write passes complete lines to merged and keeps an incomplete last line for
+// later.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {
@@ -122,7 +123,7 @@ func (m *mergedLines) line(node string, line []byte) error {
 	} else {
 		_, m.err = fmt.Fprintf(m.out, "%s  %s\n", node, line)
 	}
-	if bytes.HasPrefix(line, []byte("(")) { // A number of missed flows, not a flow.
+	if bytes.HasPrefix(line, []byte("(")) { // This line is a number of missed flows.
 		return m.err
 	}
 	if m.shown++; m.shown == m.count {

@@ -74,8 +74,8 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish publishes the tree for the manifests in cluster.TwoNodes, but with both pods on
-// one node.
+// publish compiles the manifests in cluster.TwoNodes, with both pods moved to one
+// node, and publishes the tree.
 func (n *onNode) publish() {
 	n.t.Helper()
 	text := strings.ReplaceAll(cluster.TwoNodes, "nodeName: n1", "nodeName: n2")
@@ -97,7 +97,7 @@ func (n *onNode) address(pod *lab.Pod, like string) netip.Addr {
 }
 
 // dataplane starts the dataplane. If the dataplane exits with an error, the test
-// fails and shows its log.
+// fails and shows the log of the dataplane.
 func (n *onNode) dataplane(args ...string) {
 	n.t.Helper()
 	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
@@ -123,7 +123,8 @@ func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.
 	return s
 }
 
-// connect opens a TCP connection from the pod web to a port of the pod db.
+// connect opens a TCP connection from the pod web to a port of the pod db. It uses
+// the address family of the address like.
 func (n *onNode) connect(like string, port uint16) lab.Result {
 	n.t.Helper()
 	r, err := n.web.Probe(n.t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(n.address(n.db, like), port), time.Second)

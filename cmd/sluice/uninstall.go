@@ -17,8 +17,8 @@ import (
 
 // uninstallDataplane removes everything that a dataplane leaves on a node. If the
 // user specified a health address, it then keeps running and reports that it is
-// ready. The operator waits for this readiness to learn that nothing is left on the
-// node.
+// ready. The operator waits for this report, which means that nothing is left on
+// the node.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
@@ -44,10 +44,9 @@ func reportRemoved(ctx context.Context, health *listener) {
 	<-ctx.Done()
 }
 
-// removeDataplane removes the rules first, so that no rule sets new marks while it
-// removes the marks. Then it checks that no mark is left. It removes the files
-// last, because a dataplane that starts before that would read a tree and install
-// the rules again.
+// removeDataplane first removes the rules, so that no rule sets a mark after the
+// marks were removed. It checks that no new marks appear, which would mean that a
+// dataplane is running, before it removes the files that a dataplane needs.
 func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
 	if err := ruleset.Uninstall(); err != nil {
 		return 0, err

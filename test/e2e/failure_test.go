@@ -14,8 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// When a dataplane is killed, the connections that it accepted continue, and no new
-// flow is accepted without evaluation. The next dataplane on the node takes over.
+// When a dataplane with failure policy Closed is killed, the connections that it
+// accepted continue, and new flows that need a verdict are dropped. The next
+// dataplane on the node takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
@@ -118,12 +119,12 @@ func (s *fixture) watch(streams []*stream) func() error {
 	}
 }
 
-// With failure policy Closed, the kernel drops the packets for which a queue has no
-// room, and the dataplane counts them. With failure policy Open, the kernel accepts
-// them.
+// If a queue is full, failure policy Closed drops further packets, and the
+// dataplane counts them. Failure policy Open accepts them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	// burst is four times the capacity of a queue.
+	// burst is the number of datagrams that the test sends: four times the capacity
+	// of a queue.
 	const burst = 4 * 8192
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
@@ -149,8 +150,8 @@ func TestOverflow(t *testing.T) {
 				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			// The worker writes the verdicts of a batch first and counts the packets
-			// afterwards.
+			// The worker writes the verdicts of a batch before it counts the
+			// packets of the batch.
 			eventually.True(t, "the queue is empty and its last batch is counted", func() bool {
 				v := s.plane.status().Verdicts
 				return v.Waiting == 0 && v.Packets == v.Denied
@@ -172,8 +173,9 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, a flow that was accepted because a queue was full is
-// cut once the worker runs again, even if only replies follow.
+// With failure policy Open, packets are accepted while a queue is full. A flow that
+// was accepted in this way is cut once the worker runs again, even if all further
+// packets of the flow are replies.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
@@ -236,8 +238,8 @@ func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// The count includes at least one packet of each of the eight new flows, and no
-	// packet of the flows that were accepted before.
+	// The count includes at least one packet of each of the eight new flows, but no
+	// packets of the flows that were open before the dataplane was killed.
 	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}

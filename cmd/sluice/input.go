@@ -41,8 +41,8 @@ func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if the user specified files or a cluster. flag is another
-// flag that specifies the input, which cannot be combined with them.
+// none returns an error if the user specified files or a cluster although flag
+// already specifies the input of the command.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:

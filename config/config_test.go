@@ -53,7 +53,7 @@ func output(t *testing.T, program string, arguments ...string) []byte {
 	return out
 }
 
-// build returns the objects that kustomize builds from a base, as YAML.
+// build returns the output of kustomize for a base.
 func build(t *testing.T, base string) []byte {
 	t.Helper()
 	return output(t, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", filepath.Join("config", base))
@@ -103,8 +103,8 @@ func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client
 	return versions
 }
 
-// TestInstall applies config/default twice, and then dist/install.yaml. The API server
-// must accept all objects without warnings. Applying them again must not change them.
+// TestInstall applies config/default twice, and then dist/install.yaml. The API server must
+// reject no object and return no warnings, and only the first call may change objects.
 func TestInstall(t *testing.T) {
 	objects := decode(t, build(t, "default"))
 	first := apply(t, objects)
@@ -135,7 +135,8 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestBasesCanBeBuiltAlone checks that kustomize can build each base separately.
+// TestBasesCanBeBuiltAlone checks that kustomize can build each base without the other
+// bases.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
 	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13} {
 		if objects := decode(t, build(t, base)); len(objects) != want {

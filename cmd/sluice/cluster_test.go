@@ -43,9 +43,9 @@ func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	return path
 }
 
-// shop creates a namespace with the pods web, db and other, and a policy that
-// allows connections from web to db on TCP port 5432. It returns the name of the
-// namespace and the path of a dump of the cluster.
+// shop creates a namespace with the pods web and db and a policy that allows
+// connections from web to db on TCP port 5432. It returns the name of the namespace
+// and the path of a dump of the cluster.
 func shop(t *testing.T) (namespace, dump string) {
 	t.Helper()
 	c := server.Client(t)
@@ -123,8 +123,8 @@ func dumpOf(t *testing.T, c client.Client) string {
 	return path
 }
 
-// TestLiveCluster checks that commands print the same output for a cluster as for a
-// dump of this cluster.
+// TestLiveCluster checks that commands that read a cluster print the same as
+// commands that read a dump of this cluster.
 func TestLiveCluster(t *testing.T) {
 	namespace, dump := shop(t)
 	kubeconfig := kubeconfigOf(t, server.Config(), namespace)

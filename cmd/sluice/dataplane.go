@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"net/http"
 	"runtime"
 	"strconv"
 	"sync"
@@ -56,6 +54,10 @@ func dataplaneCommand() *cobra.Command {
 		Long: `Enforces the newest tree of the state directory in the network namespace in which it is
 started. It installs the nftables table "inet sluice", evaluates the packets in its
 queues, and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
+
+If a dataplane already runs on the node, the new one takes over from it without a gap, and
+the old one waits until it is stopped or the new one ends. So that both have queues, a
+dataplane reserves two ranges of N+1 queue numbers for --queues N.
 
 The rules stay installed when it ends: accepted connections continue, and the failure
 policy decides about all others. --uninstall removes the rules and the marks. To change the
@@ -112,8 +114,8 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	if c.Deny != ruleset.Drop && c.Deny != ruleset.Reject {
 		return c, wrongf("--deny %s: want %s or %s", f.deny, ruleset.Drop, ruleset.Reject)
 	}
-	if f.queues == 0 || int(f.queueBase)+int(f.queues)-1 > math.MaxUint16 {
-		return c, wrongf("--queues %d: want 1 to %[3]d with --queue-base %[2]d", f.queues, f.queueBase, math.MaxUint16-int(f.queueBase)+1)
+	if !(ruleset.Queues{Base: f.queueBase, Count: f.queues}).Fit() {
+		return c, wrongf("--queues %d: want at least 1, and two ranges of one more from --queue-base %d that end at 65535", f.queues, f.queueBase)
 	}
 	mask, err := strconv.ParseUint(f.markMask, 0, 32)
 	if err != nil {
@@ -126,21 +128,12 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 }
 
 // runDataplane runs the dataplane until the context is canceled or a worker fails.
-// It opens all listeners first, so that it changes nothing on the node if an
-// address cannot be used.
 func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Config) error {
-	metricsListener, err := listen("--metrics-address", flags.metricsAddress)
-	if err != nil {
-		return err
-	}
-	defer metricsListener.close()
 	healthListener, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
 		return err
 	}
 	defer healthListener.close()
-	health := status.NewHealth()
-	healthListener.serve(health)
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup
@@ -151,38 +144,15 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		defer stop()
 		logging.Go(func() { denials.Log(ending, events, int(flags.denialLog), config.Log.WithName("denials")) })
 	}
-	dataplane := engine.New(flags.stateDir, config)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	served := make(chan error, 1)
-	go func() {
-		defer stop()
-		served <- serveStatus(ctx, dataplane, flags.stateDir, config.Events, metricsListener, health)
-	}()
-	err = dataplane.Run(ctx)
-	stop()
-	return errors.Join(err, <-served, dataplane.Close())
-}
-
-// serveStatus waits until a dataplane is ready, and then serves its status, flow
-// events and metrics until the context is canceled.
-func serveStatus(
-	ctx context.Context, dataplane *engine.Dataplane, stateDir string, events *queue.Events, metricsListener *listener, health *status.Health,
-) error {
-	select {
-	case <-dataplane.Ready():
-	case <-ctx.Done():
-		return nil
+	endpoints := &status.Endpoints{StateDir: flags.stateDir, MetricsAddress: flags.metricsAddress, Log: config.Log.WithName("endpoints")}
+	if endpoints.MetricsAddress == noAddress {
+		endpoints.MetricsAddress = ""
 	}
-	source := status.Source{Status: dataplane.Status, Events: events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", source.Metrics)
-	metricsListener.serve(mux)
+	defer endpoints.Close()
+	dataplane := engine.New(flags.stateDir, config, endpoints)
+	endpoints.Source = status.Source{Status: dataplane.Status, Events: config.Events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
+	health := status.NewHealth()
 	health.Follow(dataplane.Status)
-	server, err := status.Serve(stateDir, source)
-	if err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return server.Close()
+	healthListener.serve(health)
+	return errors.Join(dataplane.Run(ctx), dataplane.Close())
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// elsewhere lists comments that mark a block of shell commands in the documentation
-// as not runnable in a plain checkout. TestDocs does not run blocks that begin with
-// one of these lines.
+// elsewhere lists first lines that mark a block of shell commands in the
+// documentation as not runnable in a plain checkout. TestDocs does not run blocks
+// with such a first line.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -23,10 +23,10 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs checks the documentation. In the root directory of the project, it runs
-// each block of shell commands, except blocks that begin with a line from
-// elsewhere. It also checks that each command and flag of sluice that the
-// documentation mentions exists.
+// TestDocs checks the documentation. It runs each block of shell commands in the
+// top folder of the project, except blocks with a first line from elsewhere. It
+// also checks that each command and flag of sluice that the documentation mentions
+// exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -77,8 +77,7 @@ func executable(t *testing.T) string {
 	return path
 }
 
-// callOf matches a call of sluice in a block of shell commands, from the name of
-// the program to the end of the command.
+// callOf matches a call of sluice in shell commands, up to the end of that command.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
 // checkCalls checks that the commands and flags in every call of sluice in a text

@@ -59,8 +59,8 @@ func evaluate(cmd *cobra.Command, in *input, flows string) (err error) {
 	return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
 }
 
-// openFlows opens the file that --flows specifies, or standard input if the flag is
-// "-". It also returns the name of the input for messages.
+// openFlows opens the file of the flag --flows, or standard input. It also returns
+// the name of the input for messages.
 func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, string, error) {
 	switch flows {
 	case "":

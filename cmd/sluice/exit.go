@@ -59,8 +59,8 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// flagMessage returns the message of e. If the message begins with the name of a
-// field, flagMessage adds "--", because each field has the name of its flag.
+// flagMessage returns the message of an error in a question. It replaces the name
+// of the field in the question with the name of the flag, such as --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()

@@ -86,7 +86,7 @@ func nodeFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	defer cancel()
 	if flags.withStdin {
 		go func() {
-			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // A read error also ends the input.
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Treat a read error like the end.
 			cancel()
 		}()
 	}

@@ -96,8 +96,7 @@ type nodeLines struct {
 	rest   []byte
 }
 
-// Write passes complete lines to merged and keeps an incomplete last line for
-// later.
+// Write passes the complete lines to merged and stores the rest until the next call.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {
@@ -123,7 +122,7 @@ func (m *mergedLines) line(node string, line []byte) error {
 	} else {
 		_, m.err = fmt.Fprintf(m.out, "%s  %s\n", node, line)
 	}
-	if bytes.HasPrefix(line, []byte("(")) { // This line is a number of missed flows.
+	if bytes.HasPrefix(line, []byte("(")) { // A number of missed flows, not a flow.
 		return m.err
 	}
 	if m.shown++; m.shown == m.count {

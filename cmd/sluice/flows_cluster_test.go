@@ -28,9 +28,9 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// kubelet is a fake kubelet. The API server forwards the commands of `kubectl exec`
-// to its endpoint. For each command, it runs this test binary as sluice with the
-// arguments of the command.
+// kubelet implements the endpoint of a kubelet that `kubectl exec` uses. The API
+// server sends a command to this endpoint. The kubelet runs this test binary as
+// sluice with the arguments of the command.
 type kubelet struct {
 	t        *testing.T
 	stateDir string
@@ -40,8 +40,8 @@ type kubelet struct {
 	commands []string
 }
 
-// newKubelet creates a node with a running pod of Sluice, and starts a kubelet for
-// the node.
+// newKubelet creates a node with a running pod of Sluice and starts a kubelet for
+// this node.
 func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	t.Helper()
 	k := &kubelet{t: t, stateDir: stateDir}
@@ -146,8 +146,8 @@ func TestFlowsOfCluster(t *testing.T) {
 			if err := cmd.Wait(); err != nil && signal != os.Kill {
 				t.Errorf("flows: %v", err)
 			}
-			// Wait until no process is running in a pod. Processes in pods must
-			// exit even if the command that started them was killed.
+			// Wait until no process is running in a pod. This must be the case even
+			// if the caller was killed.
 			for _, k := range kubelets {
 				k.running.Wait()
 			}
@@ -225,8 +225,8 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// forbidden runs sluice flows until it reports that it is listening, or fails. It
-// returns the error message, or "" if the command is listening.
+// forbidden runs a command until the command listens or fails. It returns the error
+// message, or "" if the command listens.
 func forbidden(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	notes, err := cmd.StderrPipe()
@@ -245,7 +245,7 @@ func forbidden(t *testing.T, cmd *exec.Cmd) string {
 		}
 		said.WriteString(lines.Text() + "\n")
 	}
-	_ = cmd.Wait() // The output contains the error message.
+	_ = cmd.Wait() // The error message is in the output.
 	return said.String()
 }
 

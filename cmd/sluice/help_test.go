@@ -41,8 +41,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// helps returns the arguments that print the help of the program, and the arguments
-// that print the help of each of its commands.
+// helps returns, for each command, the arguments with which the program prints the
+// help of this command.
 func helps(root *cobra.Command) [][]string {
 	args := [][]string{{"--help"}}
 	for _, c := range root.Commands() {

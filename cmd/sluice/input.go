@@ -41,8 +41,8 @@ func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if the user specified files or a cluster although flag
-// already specifies the input of the command.
+// none returns an error if the user specified files or a cluster together with
+// another flag that specifies the input.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:

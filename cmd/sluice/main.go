@@ -78,8 +78,8 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// This is the maximum edit distance of the commands that cobra suggests.
-		// For example, "explian" has a distance of 2 from "explain".
+		// cobra suggests a command with at most this edit distance. "explian" has a
+		// distance of 2 from "explain".
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("sluice {{.Version}}\n")

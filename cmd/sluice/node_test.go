@@ -74,8 +74,8 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish compiles the manifests in cluster.TwoNodes, with both pods moved to one
-// node, and publishes the tree.
+// publish publishes the tree for the manifests in cluster.TwoNodes, but with both pods on
+// one node.
 func (n *onNode) publish() {
 	n.t.Helper()
 	text := strings.ReplaceAll(cluster.TwoNodes, "nodeName: n1", "nodeName: n2")
@@ -97,7 +97,7 @@ func (n *onNode) address(pod *lab.Pod, like string) netip.Addr {
 }
 
 // dataplane starts the dataplane. If the dataplane exits with an error, the test
-// fails and shows the log of the dataplane.
+// fails and shows its log.
 func (n *onNode) dataplane(args ...string) {
 	n.t.Helper()
 	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
@@ -123,8 +123,7 @@ func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.
 	return s
 }
 
-// connect opens a TCP connection from the pod web to a port of the pod db. It uses
-// the address family of the address like.
+// connect opens a TCP connection from the pod web to a port of the pod db.
 func (n *onNode) connect(like string, port uint16) lab.Result {
 	n.t.Helper()
 	r, err := n.web.Probe(n.t.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(n.address(n.db, like), port), time.Second)
@@ -297,21 +296,20 @@ func TestDataplaneReportsThatItCannotCreateItsSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := sluice("", "dataplane", "--state-dir", stateDir)
-	if code != exitFailed || !strings.Contains(stderr, "sluice: serving status: listen unix "+stateDir) {
+	if code != exitFailed || !strings.Contains(stderr, "listen unix "+stateDir) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
 
 func TestMetricsAddress(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	var taken net.Listener
+	waits := newOnNode(t)
+	if err := waits.node.Do(func() (err error) { taken, err = net.Listen("tcp", "127.0.0.1:9464"); return err }); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	code, _, stderr := sluice("", "dataplane", "--state-dir", t.TempDir(), "--metrics-address", taken.Addr().String())
-	if code != exitFailed || !strings.Contains(stderr, "listening on --metrics-address") {
-		t.Errorf("exit %d: %s, want a message that the address is in use", code, stderr)
-	}
+	waits.dataplane("--metrics-address", "127.0.0.1:9464")
+	waits.status("a status although the address is in use", func(*report.Status) bool { return true })
 
 	n := newOnNode(t)
 	n.dataplane("--metrics-address", ":9464")

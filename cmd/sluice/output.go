@@ -43,7 +43,7 @@ func (*output) Type() string { return "format" }
 
 func (o *output) json() bool { return *o == jsonOutput }
 
-// answer is a result of package query. It can be written as text or as JSON.
+// answer is an answer of package query, which can be written as text or as JSON.
 type answer interface {
 	WriteText(w io.Writer) error
 }

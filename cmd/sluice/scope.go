@@ -40,9 +40,9 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 	f.clusterFlags.addFlags(cmd)
 }
 
-// selectsCluster reports whether a command uses a cluster instead of this node. If
-// no flag selects either of them, the scope s does. nodes is true if the user set
-// --node.
+// selectsCluster reports whether a command uses a cluster instead of this node. The
+// scope s decides if no flag does. nodes reports whether the user specified nodes
+// of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.given()
 	if given && f.stateDir != "" {
@@ -51,7 +51,7 @@ func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	return given || s == clusterScope && f.stateDir == "", nil
 }
 
-// nodeDir returns the value of --state-dir, or the default state directory.
+// nodeDir returns the state directory of this node, as set by the flag or the default.
 func (f *scopeFlags) nodeDir() string {
 	if f.stateDir == "" {
 		return defaultStateDir

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/handover"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -17,16 +18,24 @@ import (
 
 // uninstallDataplane removes everything that a dataplane leaves on a node. If the
 // user specified a health address, it then keeps running and reports that it is
-// ready. The operator waits for this report, which means that nothing is left on
-// the node.
+// ready. The operator waits for this readiness to learn that nothing is left on the
+// node.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
 		return err
 	}
 	defer health.close()
-	cleared, err := removeDataplane(flags.stateDir, marks)
+	// The operator does not end a running dataplane in this way, because the node may have
+	// been selected again.
+	lock, err := handover.Seize(cmd.Context(), flags.stateDir, health == nil, func() {
+		flags.logger(cmd).Info("waiting: a dataplane is running on this node", "stateDir", flags.stateDir)
+	})
 	if err != nil {
+		return fmt.Errorf("uninstalling: %w", err)
+	}
+	cleared, err := removeDataplane(flags.stateDir, marks)
+	if err = errors.Join(err, lock.Remove()); err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "removed: the tables inet sluice and bridge sluice, the marks of %d connections, the trees in %s; nothing is left\n", cleared, flags.stateDir)
@@ -44,9 +53,10 @@ func reportRemoved(ctx context.Context, health *listener) {
 	<-ctx.Done()
 }
 
-// removeDataplane first removes the rules, so that no rule sets a mark after the
-// marks were removed. It checks that no new marks appear, which would mean that a
-// dataplane is running, before it removes the files that a dataplane needs.
+// removeDataplane removes the rules first, so that no rule sets new marks while it
+// removes the marks. Then it checks that no mark is left. It removes the files
+// last, because a dataplane that starts before that would read a tree and install
+// the rules again.
 func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
 	if err := ruleset.Uninstall(); err != nil {
 		return 0, err

@@ -96,7 +96,8 @@ func TestAlerts(t *testing.T) {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// A label that the expression aggregates away would be empty in the summary.
+			// If the expression aggregates a label away, the label would be empty in the
+			// summary.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
 					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])
@@ -147,7 +148,7 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("%s has no target", panel.Title)
 		}
 		for _, target := range panel.Targets {
-			// Grafana replaces these variables before it sends a query.
+			// Grafana replaces its variables.
 			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
 			checkExpression(t, panel.Title, text, known)
 		}

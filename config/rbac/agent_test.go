@@ -34,8 +34,7 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// install creates the objects that grant rights to agents, and waits until the rights are
-// effective.
+// install creates the objects that grant rights to agents.
 func install(t *testing.T) {
 	t.Helper()
 	apply(t, rbac.Agent, func() bool { return may(t, "watch", "networking.k8s.io", "networkpolicies", "") })
@@ -101,8 +100,8 @@ func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	return review.Status.Allowed
 }
 
-// TestAgentMayRead checks that the agent can read, but not write, the kinds of objects
-// from which it compiles trees.
+// TestAgentMayRead checks that the agent can read, but not write, the kinds that it
+// compiles trees from.
 func TestAgentMayRead(t *testing.T) {
 	install(t)
 	for _, kind := range []struct{ group, resource string }{
@@ -181,8 +180,8 @@ func TestAgentMayNot(t *testing.T) {
 	}
 }
 
-// TestOwnNodeOnly tests the admission policy without the restrictions of the agent's
-// role: in this test, the agent has all rights on NodeEnforcers.
+// TestOwnNodeOnly tests the admission policy alone. For this test, the agent gets all
+// rights on NodeEnforcers.
 func TestOwnNodeOnly(t *testing.T) {
 	install(t)
 	admin := server.Client(t)

@@ -45,8 +45,8 @@ func installOperator(t *testing.T) {
 	})
 }
 
-// TestOperatorMayNot checks that the operator has only rights that it needs. One of these
-// rights is powerful: the operator can run privileged pods on nodes.
+// TestOperatorMayNot checks that the operator has no rights that it does not need. One
+// right that it does need is powerful: it can run privileged pods on nodes.
 func TestOperatorMayNot(t *testing.T) {
 	installOperator(t)
 	const roles, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -99,8 +99,7 @@ func TestOperatorMayNot(t *testing.T) {
 }
 
 // TestOperatorCannotEscalate checks that the operator can write the agent's role, but
-// cannot add rights to this role that it does not have itself. It also checks that the
-// operator cannot bind another role to agents.
+// cannot add a right that it does not have itself or bind another role to agents.
 func TestOperatorCannotEscalate(t *testing.T) {
 	installOperator(t)
 	config := server.Config()

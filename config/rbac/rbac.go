@@ -1,5 +1,5 @@
-// Package rbac contains the roles of Sluice's processes. Its tests check which rights the
-// processes have and which rights they lack.
+// Package rbac contains the roles of the processes of Sluice. Its tests check both which
+// rights the processes have and which rights they lack.
 //
 // The roles are generated from markers in the code that makes the requests. The dataplane
 // has no role because it has no credentials.
@@ -51,8 +51,7 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// Replace the namespace in the text, because the admission policy contains it
-		// inside an expression.
+		// The admission policy contains the namespace inside an expression.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

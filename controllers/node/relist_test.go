@@ -101,10 +101,9 @@ func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	return c
 }
 
-// TestContainedDuringRelist checks that, during a relist, Contained stays below the
-// version of every changed object that has not been taken yet. The informer delivers the
-// objects of a list in the order of their names. In this test, object a with version 9 is
-// therefore delivered before object c with version 5.
+// TestContainedDuringRelist checks that a version counts as contained only after its event.
+// A list contains its objects in the order of their names. In this test, the first event
+// therefore has the newest version.
 func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
 	// The test does not need goOn for the first list, because objects of that list are not
@@ -117,8 +116,8 @@ func TestContainedDuringRelist(t *testing.T) {
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken is the wanted result before the change of the object is taken, and
-		// taken is the wanted result afterwards.
+		// untaken is the result before the object is taken, and taken is the result
+		// afterwards.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
 		request := <-queue.queued

@@ -75,9 +75,9 @@ func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 // datagram of about a hundred connections, to get the newest evaluator. It uses an
 // evaluator until the next call of newest, or until Reevaluate returns.
 //
-// If Reevaluate returns no error, every connection that existed at the start and still
-// exists has the mark that follows from an evaluator that newest returned during this
-// call. Reevaluate clears the mark of a connection if neither of its ends is isolated.
+// If Reevaluate returns no error, an evaluator that newest returned during this call has
+// evaluated every connection that existed at the start and still exists. Reevaluate
+// clears the mark of a connection if neither of its ends is isolated.
 //
 // Reevaluate returns an error if the context ends or if the walk fails. In this case,
 // some connections have not been evaluated.

@@ -11,15 +11,31 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/internal/trigger"
 )
+
+// Endpoints serve what the dataplane with the lock on the table reports. Their methods are
+// called one at a time.
+type Endpoints interface {
+	// Acquired is called when this dataplane has got the lock. What only one process of
+	// the node can bind, such as an address, is bound now.
+	Acquired() error
+	// Settled is called when this dataplane has taken over from its predecessor, whose
+	// status is replaced now.
+	Settled() error
+	// Yielded is called before this dataplane gives the lock to a successor. It releases
+	// what Acquired has bound.
+	Yielded()
+	// Replaced is called when a successor has taken over.
+	Replaced()
+}
 
 // Dataplane enforces the newest tree of a state directory.
 type Dataplane struct {
-	stateDir string
-	config   Config
-	started  time.Time
-	ready    chan struct{}
-	setReady func()
+	stateDir  string
+	config    Config
+	endpoints Endpoints
+	started   time.Time
 	// stop makes Run return an error.
 	stop context.CancelCauseFunc
 
@@ -27,37 +43,49 @@ type Dataplane struct {
 	// goroutine that publishes sandboxes uses them.
 	sandboxReason, skippedReason string
 
-	engine   atomic.Pointer[Engine]
+	// mu serializes changes of engine and waiting.
+	mu     sync.Mutex
+	engine atomic.Pointer[Engine]
+	// waiting is the newest tree if there is no engine yet. arrived is set when there is
+	// one.
+	waiting *tree.Tree
+	arrived trigger.Trigger
+
 	rejected atomic.Pointer[report.RejectedTree]
+	standby  atomic.Bool
 }
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
-func New(stateDir string, config Config) *Dataplane {
-	d := &Dataplane{stateDir: stateDir, config: config, started: time.Now(), ready: make(chan struct{})}
-	d.setReady = sync.OnceFunc(func() { close(d.ready) })
-	return d
+func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
+	return &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context
 // ends or a worker fails. Run changes nothing in the kernel before it receives a first
 // tree. It publishes the pod sandboxes of the node from the beginning.
 //
-// Call Close after Run has returned. Status can be called until Close, so the server that
-// serves the status can be closed between Run and Close.
+// If another dataplane of the node enforces, Run takes over from it. If another dataplane
+// takes over from this one, Run waits until the other one ends, and then takes over again.
+//
+// Call Close after Run has returned. Status can be called until Close.
 func (d *Dataplane) Run(ctx context.Context) error {
-	var publishing sync.WaitGroup
-	defer publishing.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	d.stop = stop
-	if err := d.followSandboxes(ctx, &publishing); err != nil {
+	defer stop(nil)
+	if err := d.followSandboxes(ctx, &running); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(statedir.Current(d.stateDir)); errors.Is(err, os.ErrNotExist) {
 		d.config.Log.Info("waiting for a first tree; packets are not affected before", "stateDir", d.stateDir)
-		d.setReady()
 	}
-	if err := statedir.Watch(ctx, d.stateDir, func(t *tree.Tree, err error) { d.handle(ctx, t, err) }); err != nil {
+	running.Go(func() {
+		if err := statedir.Watch(ctx, d.stateDir, d.handle); err != nil {
+			stop(err)
+		}
+	})
+	if err := d.lead(ctx); err != nil {
 		return err
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -66,42 +94,50 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready returns a channel that is closed when the dataplane enforces a tree, waits for a
-// first tree, or has rejected a tree. Wait for this channel before serving the status.
-// Before the channel is closed, another dataplane may still run on this node, and then
-// this dataplane cannot bind the queues.
-func (d *Dataplane) Ready() <-chan struct{} { return d.ready }
-
 // handle enforces a tree. If err is not nil, it rejects the tree instead.
-func (d *Dataplane) handle(ctx context.Context, t *tree.Tree, err error) {
+func (d *Dataplane) handle(t *tree.Tree, err error) {
 	if err != nil {
 		d.reject(err)
 		return
 	}
 	d.rejected.Store(nil)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if e := d.engine.Load(); e != nil {
-		err = e.Use(GenerationOf(t))
-	} else {
-		err = d.start(ctx, t)
+		if err := e.Use(GenerationOf(t)); err != nil {
+			// The process exits and is restarted.
+			d.stop(err)
+		}
+		return
 	}
-	if err != nil {
-		// The process exits and is restarted.
-		d.stop(err)
+	if d.waiting != nil {
+		if err := d.waiting.Close(); err != nil {
+			d.config.Log.Error(err, "closing a tree that was replaced before it was used")
+		}
 	}
+	d.waiting = t
+	d.arrived.Set()
 }
 
 // reject records why a tree cannot be used. The tree in use stays.
 func (d *Dataplane) reject(reason error) {
 	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in use")
 	d.rejected.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
-	d.setReady()
 }
 
-func (d *Dataplane) start(ctx context.Context, t *tree.Tree) error {
-	e, err := Start(d.config, GenerationOf(t))
-	if err != nil {
-		return errors.Join(err, t.Close())
+// open opens an engine for the tree that waits. It returns nil if no tree has arrived yet,
+// and queue.ErrTaken if no range of queues is free.
+func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.engine.Load(); e != nil || d.waiting == nil {
+		return e, nil
 	}
+	e, err := Open(d.config, GenerationOf(d.waiting))
+	if err != nil {
+		return nil, err
+	}
+	d.waiting = nil
 	d.engine.Store(e)
 	go func() {
 		select {
@@ -110,8 +146,7 @@ func (d *Dataplane) start(ctx context.Context, t *tree.Tree) error {
 		case <-ctx.Done():
 		}
 	}()
-	d.setReady()
-	return nil
+	return e, nil
 }
 
 // Status returns the current status.
@@ -123,7 +158,7 @@ func (d *Dataplane) Status() (report.Status, error) {
 			return s, err
 		}
 	}
-	s.Started, s.Rejected = d.started, d.rejected.Load()
+	s.Started, s.Rejected, s.Standby = d.started, d.rejected.Load(), d.standby.Load()
 	var err error
 	s.Published, err = statedir.Published(d.stateDir)
 	if err != nil && s.Rejected == nil {
@@ -134,6 +169,11 @@ func (d *Dataplane) Status() (report.Status, error) {
 
 // Close ends the workers and leaves the rules installed. Run must have returned before.
 func (d *Dataplane) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting != nil {
+		return d.waiting.Close()
+	}
 	e := d.engine.Load()
 	if e == nil {
 		return nil

@@ -26,8 +26,9 @@ import (
 // Config configures how a node enforces policies.
 type Config struct {
 	Marks ruleset.Marks
-	// QueueBase is the number of the first queue. Queues is the number of queues. The
-	// queue numbers are consecutive.
+	// QueueBase is the number of the first queue of the first of two ranges, and Queues is
+	// the number of queues with a worker in each range. See ruleset.Queues. An engine uses
+	// the range that is free when it starts.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
@@ -39,12 +40,19 @@ type Config struct {
 	Log        logr.Logger
 }
 
+// ranges returns both ranges of queues of the node.
+func (c *Config) ranges() [2]ruleset.Queues {
+	return ruleset.Queues{Base: c.QueueBase, Count: c.Queues}.Ranges()
+}
+
 // Engine enforces one generation after the other.
+//
+// While a dataplane is replaced, two engines exist on a node. Both serve their own queues,
+// but only one of them writes the nftables table: the one that called TakeTable, until it
+// calls Yield.
 type Engine struct {
 	config Config
 	kernel ruleset.Kernel
-	table  *ruleset.Table
-	pool   *queue.Pool
 	// connections is the conntrack table. The walker re-evaluates all its connections for
 	// each generation.
 	connections *conntrack.Connections
@@ -52,19 +60,28 @@ type Engine struct {
 	stopWalks   context.CancelFunc
 	walking     sync.WaitGroup
 
-	// mu guards now and closed, and serializes Use, repair and Close.
-	mu           sync.Mutex
-	now          *shared
-	acknowledged atomic.Uint64
-	closed       bool
+	// mu guards now, writes, serves and closed, and serializes Use, repair and Close.
+	mu  sync.Mutex
+	now *shared
+	// writes is set while this engine may write the table. serves is set when the workers
+	// return verdicts.
+	writes, serves bool
+	acknowledged   atomic.Uint64
+	closed         bool
 
 	started time.Time
-	// statusMu guards seen, reevaluated and bridges. It is locked only while these fields
-	// are copied or set, so that Status does not wait for Use.
+	// statusMu guards the fields below. It is locked only while these fields are copied or
+	// set, so that Status does not wait for Use.
 	statusMu    sync.Mutex
 	seen        Generation
 	reevaluated report.Reevaluated
 	bridges     bridges
+	// table is nil before the first TakeTable. queues is the range of pool.
+	table  *ruleset.Table
+	pool   *queue.Pool
+	queues ruleset.Queues
+	// acknowledgement is closed at the first acknowledgement after TakeTable.
+	acknowledgement chan struct{}
 
 	links    *link.Finder
 	linksDue trigger.Trigger
@@ -76,60 +93,50 @@ type Engine struct {
 }
 
 // Start starts to enforce a first generation in the network namespace of the calling
-// thread. It binds the queues before it installs the rules, so that every queued packet
-// has a worker. The workers return no verdict before the rules are installed. The reason
-// is that rules of a previous dataplane may exist, and that these rules may use other mark
-// bits than the workers.
-//
-// Start returns ruleset.ErrKernel if the kernel lacks a required feature. When Start
-// returns, the generation is not yet acknowledged.
+// thread, on a node without another engine. When Start returns, the generation is not yet
+// acknowledged. Start returns the errors of Open and TakeTable.
 func Start(config Config, first Generation) (*Engine, error) {
+	e, err := Open(config, first)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.TakeTable(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.Reevaluate()
+	return e, nil
+}
+
+// Open returns an engine in the network namespace of the calling thread. The engine binds a
+// free range of queues, so that every packet has a worker as soon as the rules send it
+// there. The workers return no verdict before TakeTable. The reason is that the rules of a
+// previous dataplane may exist, and that these rules may use other mark bits than the
+// workers.
+//
+// Open returns ruleset.ErrKernel if the kernel lacks a required feature, and
+// queue.ErrTaken if both ranges are bound.
+func Open(config Config, first Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		config: config, kernel: kernel, now: newShared(first, config.Log), seen: first, started: time.Now(),
-		failed: make(chan error, 1), linksDue: trigger.New(),
+		failed: make(chan error, 1), linksDue: trigger.New(), acknowledgement: make(chan struct{}),
 	}
-	e.pool, err = queue.Open(queue.Config{
-		Marks:    config.Marks,
-		Base:     config.QueueBase,
-		Queues:   config.Queues,
-		FailOpen: config.FailurePolicy == ruleset.FailOpen,
-		Events:   config.Events,
-	}, nil)
-	if err != nil {
+	if err := e.bind(); err != nil {
 		return nil, err
 	}
-	if err := e.install(first); err != nil {
-		return nil, errors.Join(err, e.closeParts())
-	}
-	e.pool.Swap(first.Evaluator)
-	e.startWalker()
-	e.walker.request(e.now)
-	e.watching.Go(e.repairChanges)
-	e.watching.Go(e.followLinks)
-	config.Log.Info("enforcing", "generation", first.Number, "queueBase", config.QueueBase, "queues", config.Queues,
-		"queueing", kernel.Queueing, "failurePolicy", config.FailurePolicy, "deny", config.Deny)
 	return e, nil
 }
 
 // install installs the rules. The queues must already be bound.
-func (e *Engine) install(first Generation) (err error) {
+func (e *Engine) install(first *Generation) (err error) {
 	e.connections, err = conntrack.Open(e.config.Marks)
 	if err != nil {
 		return err
 	}
-	e.table, err = ruleset.Open(ruleset.Config{
-		Marks:         e.config.Marks,
-		QueueBase:     e.config.QueueBase,
-		Queues:        e.config.Queues,
-		FailurePolicy: e.config.FailurePolicy,
-		Deny:          e.config.Deny,
-		Queueing:      e.kernel.Queueing,
-	})
-	if err != nil {
+	if err := e.openTable(); err != nil {
 		return err
 	}
 	if e.watcher, err = e.table.Watch(); err != nil {
@@ -138,7 +145,7 @@ func (e *Engine) install(first Generation) (err error) {
 	if e.links, err = link.Open(); err != nil {
 		return err
 	}
-	if err := e.findLinks(); err != nil {
+	if err := e.setLinks(first); err != nil {
 		e.config.Log.Error(err, "finding the links of pods failed, will retry")
 		e.linksDue.Set()
 	}
@@ -150,18 +157,6 @@ func (e *Engine) install(first Generation) (err error) {
 			"a pod that forges its source address is treated as the pod that owns the address")
 	}
 	return nil
-}
-
-// startWalker starts the walker, which re-evaluates open connections.
-func (e *Engine) startWalker() {
-	var ctx context.Context
-	ctx, e.stopWalks = context.WithCancel(context.Background())
-	e.walker = newWalker(e.config.Log)
-	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
-	e.walking.Go(func() { e.walker.run(ctx) })
-	if e.config.FailurePolicy == ruleset.FailOpen {
-		e.walking.Go(func() { e.followUnevaluated(ctx) })
-	}
 }
 
 // Use enforces another generation, in this order:
@@ -176,16 +171,23 @@ func (e *Engine) startWalker() {
 //
 // If Use returns an error, the packet path is at least as strict as before. Use may then
 // be called again with the same generation.
+//
+// While this engine does not write the table, Use makes only step 1.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.now
-	e.pool.Swap(g.Evaluator)
+	if e.serves {
+		e.pool.Swap(g.Evaluator)
+	}
 	e.now = newShared(g, e.config.Log)
 	before.release()
 	e.statusMu.Lock()
 	e.seen = g
 	e.statusMu.Unlock()
+	if !e.writes {
+		return nil
+	}
 	if err := e.table.SetIsolated(g.Isolated); err != nil {
 		// Another program has modified the table. Reinstall the table to repair it.
 		e.config.Log.Error(err, "changing the isolated pods failed, repairing the rules", "generation", g.Number)
@@ -203,8 +205,13 @@ func (e *Engine) Use(g Generation) error {
 func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.statusMu.Lock()
 	e.reevaluated.Add(walkOf(time.Now(), r))
-	e.statusMu.Unlock()
 	e.acknowledged.Store(generation)
+	select {
+	case <-e.acknowledgement:
+	default:
+		close(e.acknowledgement)
+	}
+	e.statusMu.Unlock()
 	e.config.Log.V(1).Info("generation is acknowledged", "generation", generation, "connections", r.Connections,
 		"accepted", r.Accepted, "denied", r.Denied, "cleared", r.Cleared, "took", r.Took)
 }
@@ -223,30 +230,10 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
-	err := e.closeParts()
-	e.now.release()
-	return err
-}
-
-func (e *Engine) closeParts() error {
-	var err error
-	if e.watcher != nil {
-		err = e.watcher.Close()
-	}
-	if e.links != nil {
-		err = errors.Join(err, e.links.Close())
-	}
-	e.watching.Wait()
-	if e.walker != nil {
-		e.stopWalks()
-		e.walking.Wait()
-	}
-	err = errors.Join(err, e.pool.Close())
+	err := errors.Join(e.Yield(), e.pool.Close())
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}
-	if e.connections != nil {
-		err = errors.Join(err, e.connections.Close())
-	}
+	e.now.release()
 	return err
 }

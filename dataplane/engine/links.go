@@ -47,9 +47,15 @@ func (e *Engine) followLinks() {
 // findLinks finds the links of pods and updates the rules that depend on them.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
-	pods := link.Pods{All: e.now.Addresses, Isolated: e.now.Isolated, Open: e.now.LinkLocal}
+	g := e.now.Generation
 	e.mu.Unlock()
-	links, err := e.links.Find(pods)
+	return e.setLinks(&g)
+}
+
+// setLinks finds the links of the pods of a generation and updates the sets of links in the
+// rules.
+func (e *Engine) setLinks(g *Generation) error {
+	links, err := e.links.Find(link.Pods{All: g.Addresses, Isolated: g.Isolated, Open: g.LinkLocal})
 	if err != nil {
 		return err
 	}

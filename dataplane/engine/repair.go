@@ -56,7 +56,7 @@ func forward(next func() (changed bool, err error), changes trigger.Trigger) err
 func (e *Engine) repair() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	if !e.writes {
 		return nil
 	}
 	begin := time.Now()

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/status"
 )
 
 const cniResult = `{"kind":"cniCacheV1","containerId":"c1","ifName":"eth0","networkName":"pods",
@@ -29,7 +30,7 @@ func runDataplane(t *testing.T, cniResults string) (stateDir string) {
 	stateDir = filepath.Join(t.TempDir(), "state")
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	d := engine.New(stateDir, engine.Config{CNIResults: cniResults, Log: logr.Discard()})
+	d := engine.New(stateDir, engine.Config{CNIResults: cniResults, Log: logr.Discard()}, &status.Endpoints{StateDir: stateDir})
 	go func() { ended <- d.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()

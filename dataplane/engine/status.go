@@ -27,14 +27,15 @@ func (e *Engine) Status() (report.Status, error) {
 	s.Repairs = e.repairs.Load()
 	e.statusMu.Lock()
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
-	s.Reevaluated = e.reevaluated
+	s.Reevaluated, s.QueueBase = e.reevaluated, e.queues.Base
+	pool, table := e.pool, e.table
 	e.statusMu.Unlock()
 	s.Bridges = e.bridgesStatus()
 	var err error
-	if s.Verdicts, err = e.pool.Stats(); err != nil {
+	if s.Verdicts, err = pool.Stats(); err != nil || table == nil {
 		return s, err
 	}
-	s.Unevaluated, err = e.table.Unevaluated()
+	s.Unevaluated, err = table.Unevaluated()
 	return s, err
 }
 

@@ -60,7 +60,9 @@ type Pool struct {
 	cancel    context.CancelFunc
 	kernel    *kernelQueues
 	failed    chan error
-	close     sync.Once
+	// unbind and close make the second call of Unbind or Close do nothing.
+	unbind, close sync.Once
+	unbound       atomic.Bool
 }
 
 // ErrTaken is returned if another process has bound a queue. In this case the kernel
@@ -167,7 +169,7 @@ func (p *Pool) Stats() (report.Stats, error) {
 	s.Sides = sides.list()
 	queues, err := p.kernel.read()
 	for _, q := range queues {
-		if q.number >= uint64(p.config.Base) && q.number < uint64(p.config.Base)+uint64(p.config.Queues) {
+		if p.owns(q.number) {
 			s.Waiting += q.waiting
 			s.QueueDropped += q.queueDropped
 			s.SocketDropped += q.userDropped
@@ -176,18 +178,28 @@ func (p *Pool) Stats() (report.Stats, error) {
 	return s, err
 }
 
-// Close ends the workers after their current batch and unbinds the queues. The kernel
-// drops packets that still wait in the queues.
-func (p *Pool) Close() error {
+// Unbind ends the workers after their current batch and unbinds the queues. The kernel
+// drops packets that still wait in the queues. Stats may still be called.
+func (p *Pool) Unbind() error {
 	var errs []error
-	p.close.Do(func() {
+	p.unbind.Do(func() {
+		p.unbound.Store(true)
 		p.cancel()
 		p.release()
 		for _, w := range p.workers {
 			errs = append(errs, w.close())
 		}
 		p.config.Events.flush()
-		errs = append(errs, p.kernel.close())
 	})
 	return errors.Join(errs...)
+}
+
+// Unbound reports whether Unbind has been called.
+func (p *Pool) Unbound() bool { return p.unbound.Load() }
+
+// Close unbinds the queues and closes the pool.
+func (p *Pool) Close() error {
+	err := p.Unbind()
+	p.close.Do(func() { err = errors.Join(err, p.kernel.close()) })
+	return err
 }

@@ -22,9 +22,8 @@ func (r *recorder) handle(payload []byte) { r.payloads = append(r.payloads, stri
 func (r *recorder) end()                  { r.ended++ }
 func (r *recorder) reject()               {}
 
-// While the socket waits for an acknowledgement, it can receive packets. It must deliver
-// these packets without waiting for another packet, because possibly no other packet
-// arrives.
+// A packet that is received before an acknowledgement must be delivered at once, because
+// no further packet may arrive.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	r := &recorder{}
 	s, err := newSocket(r)

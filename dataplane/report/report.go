@@ -26,6 +26,10 @@ type Status struct {
 	// Rejected is nil.
 	Rejected *RejectedTree `json:"rejected,omitempty"`
 
+	// Standby is set while the dataplane waits for the end of another dataplane of the node
+	// that enforces and cannot hand over, for example because it is of an older version.
+	Standby bool `json:"standby,omitempty"`
+
 	// Pods is the number of pods in the tree in use. IsolatedPods is the number of these
 	// pods that are isolated in at least one direction.
 	Pods         int `json:"pods"`

@@ -212,9 +212,8 @@ type Pod struct {
 // OwnerKind classifies the owner of an address from the point of view of this node.
 type OwnerKind uint8
 
-// The kinds of owner. NoOwner means that the tree contains no entry for the address.
-// These are addresses outside the cluster, addresses of other nodes, and addresses of
-// remote pods that no peer selector matches.
+// The kinds of owner. NoOwner applies to addresses that no rule of this node refers to:
+// addresses outside the cluster, and addresses of remote pods that no selector matches.
 const (
 	NoOwner OwnerKind = iota
 	// RemotePod is a pod of another node that at least one peer selector matches.

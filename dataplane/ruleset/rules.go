@@ -164,8 +164,7 @@ func unmarkedRules() []expressions {
 	}
 }
 
-// isolatedTo returns rules that go to a chain if the source of a packet is a pod that is
-// isolated for egress, or if the destination is a pod that is isolated for ingress.
+// isolatedTo returns rules that send packets from or to isolated pods to a chain.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
 	for _, s := range isolatedSets {

@@ -107,6 +107,15 @@ func (t *Table) Close() error {
 	return nil
 }
 
+// SetQueues sets the queues of the next Install. Until then, no other method may change the
+// table.
+func (t *Table) SetQueues(q Queues) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.config.QueueBase, t.config.Queues = q.Base, q.Count
+	t.installed = false
+}
+
 // Install creates the table, or corrects an existing table, in one transaction. So each
 // packet is processed either by the old table or by the new one. Existing base chains are
 // kept, so that the kernel does not drop queued packets.

@@ -126,7 +126,7 @@ func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 // watched.
 func WatchSandboxes(ctx context.Context, stateDir string, handle func(report.Sandboxes, error)) error {
 	var last []byte
-	return watchDir(ctx, filepath.Clean(stateDir), func() {
+	return watchDir(ctx, filepath.Clean(stateDir), nil, func() {
 		content, err := readSandboxes(stateDir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -7,6 +7,8 @@
 //	DIR/tree/current             a symlink to the current tree
 //	DIR/dataplane.sock           the socket of the dataplane
 //	DIR/sandboxes.json           the pod sandboxes
+//	DIR/dataplane.lock           its lock is the right to write the nftables table
+//	DIR/handover.sock            the socket on which a dataplane asks another one for this right
 //
 // A publication of a tree is one atomic rename of DIR/tree/current. The file of a tree is
 // never changed after it has received its final name.
@@ -30,6 +32,8 @@ const (
 	treeSuffix     = ".tree"
 	socketName     = "dataplane.sock"
 	sandboxesName  = "sandboxes.json"
+	lockName       = "dataplane.lock"
+	handoverName   = "handover.sock"
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
 	// partialSandboxes is in the state directory, where only the dataplane can write.
@@ -56,6 +60,13 @@ func Tree(stateDir string, generation uint64) string {
 
 // Socket returns the path of the dataplane's socket.
 func Socket(stateDir string) string { return filepath.Join(stateDir, socketName) }
+
+// Lock returns the path of the file whose lock is the right to write the nftables table.
+func Lock(stateDir string) string { return filepath.Join(stateDir, lockName) }
+
+// HandoverSocket returns the path of the socket on which the dataplane that holds the lock
+// accepts requests of its successor.
+func HandoverSocket(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
 

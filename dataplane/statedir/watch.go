@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -55,12 +56,19 @@ func resolve(link, target string) string {
 // watched.
 func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error)) error {
 	d := delivery{stateDir: filepath.Clean(stateDir), handle: handle}
-	return watchDir(ctx, treesDir(d.stateDir), d.deliver)
+	again := time.NewTicker(checkInterval)
+	defer again.Stop()
+	return watchDir(ctx, treesDir(d.stateDir), again.C, d.deliver)
 }
 
-// watchDir calls changed now, and again each time an entry of a directory changes. While
-// the directory does not exist, changed is called when a directory above it changes.
-func watchDir(ctx context.Context, dir string, changed func()) error {
+// checkInterval is the time between two checks of the current tree without an event. If
+// DIR/tree is removed and created again, fsnotify can lose the watch on it.
+const checkInterval = time.Second
+
+// watchDir calls changed now, and again each time an entry of a directory changes or the
+// channel again receives. While the directory does not exist, changed is called when a
+// directory above it changes.
+func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", dir, err)
@@ -78,6 +86,7 @@ func watchDir(ctx context.Context, dir string, changed func()) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-again:
 		case event := <-notify.Events:
 			if event.Name == w.watched && (event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename)) {
 				w.forget()

@@ -21,7 +21,8 @@ const stallTime = 5 * time.Second
 //
 //	GET /healthz   fails if packets wait and workers evaluate none of them
 //	GET /readyz    fails while no generation is enforced, or while the published tree
-//	               cannot be used
+//	               cannot be used; succeeds while this dataplane waits for the end of a
+//	               dataplane that enforces and cannot hand over
 //
 // It is not ready before Follow is called.
 type Health struct {
@@ -104,6 +105,10 @@ func (h *Health) ready() error {
 	switch {
 	case err != nil:
 		return err
+	case s.Standby:
+		// The other dataplane enforces, and this one takes over when it ends. If this one
+		// were not ready, a rollout would not end the other one.
+		return nil
 	case s.Rejected != nil:
 		return fmt.Errorf("the published tree cannot be used; generation %d stays in use: %s", s.Generation, s.Rejected.Reason)
 	case s.Generation == 0 && s.Published == 0:

@@ -19,8 +19,8 @@ type end struct {
 	is4     bool
 	kind    uint32
 	class   uint32
-	// endpoint is the record of the address if the address belongs to a local pod, and
-	// nil otherwise.
+	// endpoint is the record of the address if it belongs to a local pod, otherwise
+	// nil.
 	endpoint []uint32
 }
 

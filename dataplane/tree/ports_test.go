@@ -34,8 +34,8 @@ func overlapping(n int) rule.Delta {
 // peerOf returns the address that rule i of overlapping allows.
 func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
 
-// The size of a tree must not grow with the square of the number of rules, and each rule
-// must match exactly its address and ports.
+// The size of a tree must be proportional to the number of rules, not to its square,
+// and each rule must match exactly its address and ports.
 func TestTreeOfOverlappingRulesIsSmall(t *testing.T) {
 	const rules = 8_000
 	delta, b, s := overlapping(rules), build.New("node"), newFixture(t)

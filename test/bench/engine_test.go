@@ -25,6 +25,14 @@ type engineRequest struct{ Generation uint64 }
 // now. All processes of the machine share this clock.
 type acknowledged struct{ At time.Duration }
 
+// noEndpoints are the endpoints of a dataplane that serves nothing.
+type noEndpoints struct{}
+
+func (noEndpoints) Acquired() error { return nil }
+func (noEndpoints) Settled() error  { return nil }
+func (noEndpoints) Yielded()        {}
+func (noEndpoints) Replaced()       {}
+
 // engineRole runs the dataplane's engine on a state directory.
 func engineRole(in *json.Decoder, out *json.Encoder) error {
 	config := engineConfig{Config: engine.Config{Log: logr.Discard()}}
@@ -33,13 +41,8 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	dataplane, ended := engine.New(config.StateDir, config.Config), make(chan error, 1)
+	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)
 	go func() { ended <- errors.Join(dataplane.Run(ctx), dataplane.Close()) }()
-	select {
-	case <-dataplane.Ready():
-	case err := <-ended:
-		return err
-	}
 	again := time.NewTicker(500 * time.Microsecond)
 	defer again.Stop()
 	for request := (engineRequest{1}); ; {

@@ -103,8 +103,8 @@ func (s *fixture) probe(a *attempt) string {
 	}
 }
 
-// startServers starts the servers for the destinations of the expectations in
-// lines. It opens no connection.
+// startServers starts the servers to which the expectations in lines connect. It
+// opens no connection.
 func (s *fixture) startServers(lines string) {
 	s.t.Helper()
 	for _, e := range stage.Expectations(s.t, lines) {
@@ -112,8 +112,8 @@ func (s *fixture) startServers(lines string) {
 	}
 }
 
-// attempts returns one attempt for each address family that both source and
-// destination support. It also starts the servers for these attempts.
+// attempts returns one attempt for each address family that source and destination
+// have in common, and starts the servers.
 func (s *fixture) attempts(e stage.Expectation) []attempt {
 	s.t.Helper()
 	var out []attempt
@@ -165,7 +165,8 @@ func (s *fixture) toEnd(a *attempt, like netip.Addr) bool {
 	return true
 }
 
-// end is the source or the destination of a connection, with one of its addresses.
+// end is the source or the destination of a connection, with its address of one
+// family.
 type end struct {
 	host    *lab.Host
 	address netip.Addr
@@ -184,7 +185,7 @@ func (s *fixture) end(text string, like netip.Addr) (end, bool) {
 	return end{host: s.host(text), address: s.address(text, like)}, true
 }
 
-// owner returns the host of the pod with address a.
+// owner returns the pod with address a.
 func (s *fixture) owner(a netip.Addr) *lab.Host {
 	s.t.Helper()
 	for _, p := range s.pods {

@@ -14,9 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// When a dataplane with failure policy Closed is killed, the connections that it
-// accepted continue, and new flows that need a verdict are dropped. The next
-// dataplane on the node takes over.
+// When a dataplane is killed, the connections that it accepted continue, and no new
+// flow is accepted without evaluation. The next dataplane on the node takes over.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
@@ -119,12 +118,12 @@ func (s *fixture) watch(streams []*stream) func() error {
 	}
 }
 
-// If a queue is full, failure policy Closed drops further packets, and the
-// dataplane counts them. Failure policy Open accepts them.
+// With failure policy Closed, the kernel drops the packets for which a queue has no
+// room, and the dataplane counts them. With failure policy Open, the kernel accepts
+// them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	// burst is the number of datagrams that the test sends: four times the capacity
-	// of a queue.
+	// burst is four times the capacity of a queue.
 	const burst = 4 * 8192
 	for _, failure := range []string{"Closed", "Open"} {
 		t.Run(failure, func(t *testing.T) {
@@ -150,8 +149,8 @@ func TestOverflow(t *testing.T) {
 				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			// The worker writes the verdicts of a batch before it counts the
-			// packets of the batch.
+			// The worker writes the verdicts of a batch first and counts the packets
+			// afterwards.
 			eventually.True(t, "the queue is empty and its last batch is counted", func() bool {
 				v := s.plane.status().Verdicts
 				return v.Waiting == 0 && v.Packets == v.Denied
@@ -173,9 +172,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, packets are accepted while a queue is full. A flow that
-// was accepted in this way is cut once the worker runs again, even if all further
-// packets of the flow are replies.
+// With failure policy Open, a flow that was accepted because a queue was full is
+// cut once the worker runs again, even if only replies follow.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
@@ -238,8 +236,8 @@ func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// The count includes at least one packet of each of the eight new flows, but no
-	// packets of the flows that were open before the dataplane was killed.
+	// The count includes at least one packet of each of the eight new flows, and no
+	// packet of the flows that were accepted before.
 	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// shop describes the cluster that all tests use, in the language of test/stage. The
-// lab assigns addresses to the pods.
+// shop describes the cluster of all tests in the language of test/stage. The pods
+// get the addresses that the lab assigns.
 const shop = `
 	- {namespace: shop, labels: {team: shop}}
 	- {namespace: lab, labels: {team: lab}}
@@ -58,10 +58,9 @@ type server struct {
 	at       netip.AddrPort
 }
 
-// newFixture creates the cluster with the given policies, publishes its tree and
-// starts the dataplane. args are additional arguments of the dataplane. If they do
-// not contain --deny, the dataplane rejects denied packets, so that clients need
-// not wait for a timeout.
+// newFixture creates the cluster with policies, publishes its tree and starts the
+// dataplane with args as additional arguments. If args does not contain --deny, the
+// dataplane rejects denied packets, so that clients need not wait for a timeout.
 func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
 	s := newCluster(t, policies)
@@ -160,7 +159,8 @@ func (s *fixture) publish() uint64 {
 	return generation
 }
 
-// enforce publishes the next generation and waits until the dataplane enforces it.
+// enforce publishes the next generation and waits until the dataplane enforces the
+// generation.
 func (s *fixture) enforce() {
 	s.t.Helper()
 	s.plane.enforces(s.publish())
@@ -234,8 +234,8 @@ func (s *fixture) pod(name string) *lab.Pod {
 	return p
 }
 
-// host returns the host with a name from an expectation: the name of a pod,
-// node:NAME or outside.
+// host returns the host that a name in an expectation stands for: a pod, node:NAME
+// or outside.
 func (s *fixture) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {
@@ -247,8 +247,8 @@ func (s *fixture) host(end string) *lab.Host {
 	return s.pod(end).Host
 }
 
-// address returns an address of a host. end is the name of the host, as for method
-// host. The address has the same family as like.
+// address returns the address of the host named end that has the same family as
+// like.
 func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)
@@ -258,8 +258,8 @@ func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	return a
 }
 
-// gateway adds addresses to the node's end of the link between the node and a pod.
-// Many CNI plugins assign the address of the pod's gateway to this interface.
+// gateway adds addresses to the node's interface of a pod's link. Many CNI plugins
+// do the same with the address of the pod's gateway.
 func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)
@@ -282,9 +282,8 @@ func (s *fixture) gateway(pod string, addresses ...string) {
 	}))
 }
 
-// serverAt returns the server on an address of a host. The first call for an
-// address starts the server. For ICMP, serverAt returns nil, because the kernel
-// replies to echo requests.
+// serverAt returns the server on an address of a host, and starts the server at the
+// first call. It returns nil for ICMP, because the kernel replies to echo requests.
 func (s *fixture) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
 	s.t.Helper()
 	if protocol == flow.ICMP || protocol == flow.ICMPv6 {

@@ -19,9 +19,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// TestManyFlowsAndSwaps keeps many flows open: one flow from each of manySockets
-// sockets to each of manyPorts ports. A policy allows every second port. Meanwhile,
-// the test changes the tree manySwaps times.
+// The test keeps many flows open while trees change: one flow from each of
+// manySockets sockets to each of manyPorts ports. A policy allows every second
+// port.
 const (
 	manySockets = 100
 	manyPorts   = 100
@@ -98,7 +98,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			}
 		}
 	})
-	// Change the tree only after the first packets of all flows were evaluated.
+	// Change trees only after the first packets of all flows were evaluated.
 	eventually.True(t, "all flows are open", func() bool { return rounds.Load() >= manySockets })
 	begin := time.Now()
 	for i := range manySwaps {
@@ -135,8 +135,8 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	}
 }
 
-// unconnected opens a UDP socket in a pod. The socket is not connected, so that it
-// can send datagrams to any address.
+// unconnected opens a UDP socket in a pod. The socket is not connected, so that one
+// socket can send to any address.
 func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {

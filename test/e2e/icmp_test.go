@@ -15,8 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// ICMP errors about packets of an allowed flow are accepted, even if no rule allows
-// ICMP.
+// ICMP errors about packets of an allowed flow are accepted, although no rule
+// allows ICMP.
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -34,9 +34,8 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// Give the link from the outside host to node two a smaller MTU than
-			// the pod's link. Packets of 1400 bytes then fit the pod's link but not
-			// this link.
+			// Give the link from the outside host to node two a smaller MTU than the
+			// pod's link, so that a packet that the pod can send is too big on its way.
 			s.must(s.lab.Outside.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
@@ -50,8 +49,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
-			// The write can still fail because of an ICMP error about an earlier
-			// packet.
+			// The write may still fail because of an ICMP error about an earlier packet.
 			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil
@@ -63,10 +61,10 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
-// An ICMP error from an isolated pod is accepted only if the packet that the error
-// quotes was sent to this pod. If all ICMP errors were accepted, the pod could
-// forge errors about any connection of the node, send them to both ends of the
-// connection and thereby close it.
+// An ICMP error is accepted only if the packet that the error quotes was addressed
+// to the sender of the error. Otherwise a pod could forge errors about any
+// connection of the node. With such errors, an isolated pod could send packets to
+// both ends of a connection and make them close the connection.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -121,8 +119,8 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	}
 	about("isolated", false)
 	own()
-	// If policies allow the pod to send packets of all protocols, its ICMP errors
-	// are accepted, too.
+	// A pod that is allowed to send packets of all protocols may also send ICMP
+	// errors.
 	s.set("shop/more", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}]}]}`)
 	s.enforce()
 	about("allowed", true)

@@ -22,8 +22,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 8080}]}]}`,
 		}, "--deny", deny)
 		streams := []*stream{
-			// The server sends most packets of this stream, so connection tracking
-			// will treat the server as the end that opened the connection.
+			// The server sends most packets, so connection tracking will treat the server
+			// as the end that opened the connection.
 			s.open("lab/probe -> shop/web TCP 8080", like),
 			s.open("shop/db -> outside TCP 8080", like),
 			s.open("node:one -> shop/web TCP 8080", like),
@@ -45,8 +45,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// An accepted mid-stream packet does not allow the sender to open a connection: a
-// SYN with the same addresses and ports is denied before and after this packet.
+// A packet from the middle of a stream opens no connection. With the ports of such
+// a packet, a denied connection stays denied before and after the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {
@@ -66,16 +66,15 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
 			}
-			// Open a connection from probe and flush connection tracking, which
-			// then treats web as the end that opened the connection. A SYN from web
-			// must still be denied.
+			// Connections from web stay denied, too, while connection tracking regards
+			// web as the end that opened a connection, although probe had opened it.
 			alive := s.open("lab/probe -> shop/web TCP 8080", like)
 			s.must(s.nodes["one"].FlushConnections())
 			s.each("flushed", (*stream).goesOn, alive)
 			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
 			s.sends(src, client, lab.SYN, 0, 1)
 
-			// Packets from port 8081 are denied, because no policy allows probe to
+			// Packets from port 8081 are dropped, because no policy allows probe to
 			// connect to this port.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
 			s.sends(other, dst, lab.ACK, 0, 1)
@@ -85,8 +84,8 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 }
 
 // sends sends a TCP packet from shop/web that the dataplane must evaluate. It fails
-// the test unless the counter of mid-stream packets increases by midStream and the
-// counter of denied packets increases by denied.
+// the test unless the dataplane's counters of mid-stream packets and of denied
+// packets increase by midStream and denied.
 func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts

@@ -15,10 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// others contains rules as another program could install them on the node. The
-// chains that run before Sluice's chains set bits of this program in packet marks
-// and connection marks. The chains that run after Sluice's chains drop packets that
-// have lost these bits, and packets that carry Sluice's bits.
+// others contains rules that another program may install on the node. Its chains
+// before Sluice's set the program's own bits in packet marks and connection marks.
+// Its chains after Sluice's drop packets that have lost these bits or that carry
+// Sluice's bits.
 const others = `
 table inet others {
 	set friends {
@@ -65,7 +65,7 @@ const (
 	ourMask    uint32 = 0x60
 )
 
-// nft runs nft in node one and returns its output.
+// nft runs nft in node one.
 func (s *fixture) nft(stdin string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command("nft", args...)
@@ -117,8 +117,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 		hid TCP 80 -> shop/web 8080 masquerade
 		db  UDP 80 -> shop/db  8080 masquerade
 	`)
-	// The test compares the ruleset before Sluice starts with the ruleset after
-	// Sluice is uninstalled, as text from nft with handles.
+	// The texts before and after are compared as nft prints them, with handles.
 	before := s.nft("", "-a", "list", "ruleset")
 	s.start()
 
@@ -181,7 +180,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 			t.Errorf("a connection of %s still has mark %#x", address, mark)
 		}
 	}
-	// Without Sluice, connections that the policies deny can be opened.
+	// After the uninstallation, connections that policies deny can be opened.
 	s.want(`
 		shop/db  -> service:web       allowed
 		lab/far  -> shop/web TCP 9999 allowed
@@ -192,9 +191,9 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	}
 }
 
-// evaluateHasRules reports whether the chain evaluate of Sluice's table contains
-// rules. A test that removes rules must wait for this, in addition to waiting for a
-// higher number of repairs: the dataplane can repair the previous modification a
+// evaluateHasRules reports whether chain evaluate of the table contains rules. A
+// test that removes the rules waits for this condition. The number of repairs is
+// not sufficient, because the dataplane may repair the previous modification a
 // second time.
 func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()
@@ -214,7 +213,7 @@ func (s *fixture) evaluateHasRules() bool {
 	return len(rules) > 0
 }
 
-// repairTime is the maximum time from a modification of the table to its repair.
+// repairTime limits the time from a modification of the table to its repair.
 const repairTime = 100 * time.Millisecond
 
 // The dataplane reinstalls the table when another program removes or changes it.
@@ -237,8 +236,8 @@ func TestTableIsRepaired(t *testing.T) {
 			})
 			fastest = min(fastest, time.Since(begin))
 		}
-		// Compare only the fastest of three repairs with the limit, because a busy
-		// machine can delay some of them.
+		// Compare only the fastest of three repairs with the limit, because the machine
+		// may be busy.
 		if fastest > repairTime {
 			t.Errorf("%s: repaired after %s at best, want %s", strings.Join(damage, " "), fastest, repairTime)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// The fragments of a packet are evaluated together, as one packet.
+// Fragmented packets are evaluated as one packet.
 func TestFragments(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -60,9 +60,8 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// Only the node itself can send packets from its addresses to an isolated pod on
-// this node (S40). Packets from other hosts with these source addresses must not
-// reach the pod.
+// Only the pod's own node can send to an isolated pod from an address of that node
+// (S40). Packets from other hosts with this source address must not reach the pod.
 func TestS40ForgedNodeAddress(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/deny": denyAll})

@@ -39,7 +39,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// limit is the maximum time that a test waits for an allowed connection.
+// limit is the time that an allowed connection may take.
 const limit = 10 * time.Second
 
 // plane is a running `sluice dataplane`, started as on a real node.
@@ -62,9 +62,9 @@ func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *
 	return p
 }
 
-// stop stops the dataplane with SIGTERM, as a node does when it shuts down. The
-// test fails if the dataplane exits with an error or has logged one. If the
-// dataplane has already ended, stop does nothing.
+// stop stops the dataplane with SIGTERM, as a node does when it shuts down. It
+// fails the test if the dataplane returned an error or logged one. It does nothing
+// if the dataplane has already ended.
 func (p *plane) stop() {
 	if p.HasEnded() {
 		return

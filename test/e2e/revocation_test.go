@@ -15,10 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// After the dataplane has acknowledged a generation, no packet passes if the
-// generation denies its flow. This applies to packets of open flows, in both
-// directions, and to packets of new flows. The test sends packets all the time, so
-// that it detects a single wrong packet.
+// Once the dataplane has acknowledged a generation, no packet passes whose flow the
+// generation denies: no packet of an open flow, in either direction, and no packet
+// of a new flow. The test sends packets all the time, so that a single wrong packet
+// is detected.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -58,8 +58,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				for _, e := range talkers {
 					last = append(last, e.sent.Load())
 				}
-				// Wait until the queues are empty, because packets in a queue are
-				// evaluated with the newest tree, and the next tree allows them.
+				// Packets that still wait in a queue are evaluated with the next tree.
 				eventually.True(t, "the queues are empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 				for i, e := range talkers {
 					e.permit(last[i])
@@ -83,8 +82,8 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	}
 }
 
-// talker sends consecutive numbers from one socket to another. It counts the
-// numbers that arrive, and separately the numbers that must not arrive but do.
+// talker sends consecutive numbers from one socket to another, and counts the
+// numbers that arrive and the numbers that arrive although they must not.
 type talker struct {
 	fixture *fixture
 	name    string
@@ -122,8 +121,8 @@ func (e *talker) forbid() {
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the interval that the last call of forbid began: numbers greater than
-// after may arrive again.
+// permit ends the last interval of forbid: numbers greater than after may arrive
+// again.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -274,7 +274,7 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// The kubelet can send its probes from any address of the node.
+// The kubelet may send its probes from any address of the node.
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{

@@ -30,8 +30,8 @@ type stream struct {
 // silence is the time without data after which a stream counts as cut.
 const silence = 400 * time.Millisecond
 
-// open opens a stream over the address family of like. line has the form of a line
-// of want, but without the result.
+// open opens a stream over the address family of like. The line names source,
+// destination, protocol and port like a line of want, but has no result.
 func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
@@ -74,8 +74,7 @@ func (st *stream) goesOn() error {
 	}
 	var err error
 	if st.protocol == flow.TCP {
-		// Read more bytes than the socket buffers of both ends can contain
-		// together, so that some of them must be sent now.
+		// Read more bytes than the socket buffers of both ends can contain together.
 		_, err = io.CopyN(io.Discard, st.conn, 8<<20)
 	} else {
 		err = st.exchange()
@@ -110,7 +109,7 @@ func (st *stream) isCut() error {
 	if st.protocol == flow.TCP {
 		return st.isSilent()
 	}
-	// Try three times, because the first failure can be a delayed ICMP error.
+	// The first failure may be a delayed ICMP error.
 	for range 3 {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err

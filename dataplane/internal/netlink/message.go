@@ -71,8 +71,7 @@ func (m *Messages) Next() bool {
 func (m *Messages) Err() error { return m.err }
 
 // Errno returns the error code in the payload of a message of type NLMSG_ERROR or
-// NLMSG_DONE. The code is 0 in an acknowledgement and at the end of a successful dump. If
-// the payload is too short, Errno returns EBADMSG.
+// NLMSG_DONE. The code is 0 in an acknowledgement and at the end of a successful dump.
 func Errno(payload []byte) unix.Errno {
 	if len(payload) < 4 {
 		return unix.EBADMSG

@@ -109,7 +109,7 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {
-		// The address at j can move to slot i only if i is not before its home, the slot
+		// The address at j may move to slot i only if i is not before its home, the slot
 		// at which a search for the address starts.
 		if home := t.home(t.at(j)); (j-home)&mask >= (j-i)&mask {
 			copy(t.slot(i), t.slot(j))

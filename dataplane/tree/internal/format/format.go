@@ -151,7 +151,7 @@ const (
 const (
 	ActionBits = 8
 	ActionMask = 1<<ActionBits - 1
-	// MaxRules is the maximum number of rules in a program.
+	// MaxRules is the largest number of rules in a program.
 	MaxRules = 1 << (32 - ActionBits)
 )
 

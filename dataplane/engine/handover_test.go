@@ -1,0 +1,340 @@
+package engine_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/handover"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+const (
+	// gap is the longest time that a connection may take during a hand-over, on a machine
+	// that does nothing else.
+	gap = 100 * time.Millisecond
+	// loadFactor is how much longer a connection may take than the slowest connection
+	// without hand-overs, if the machine is busy.
+	loadFactor = 4
+)
+
+// A series of hand-overs loses no packet of an allowed connection, delays none for long, and
+// lets no denied packet pass.
+func TestHandOver(t *testing.T) {
+	for _, policy := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
+		t.Run(string(policy), func(t *testing.T) {
+			p := newPlane(t)
+			p.config.FailurePolicy = policy
+			p.handOvers(10, 400)
+		})
+	}
+}
+
+// handOvers measures a number of hand-overs under load.
+func (p *plane) handOvers(number, perSecond int) {
+	t := p.t
+	old := p.start("dataplane 0", nil)
+	p.enforces(old)
+	control := p.startLoad(perSecond)
+	time.Sleep(2 * time.Second)
+	without := control.end()
+	load := p.startLoad(perSecond)
+	begin := time.Now()
+	for i := range number {
+		next := p.start(fmt.Sprintf("dataplane %d", i+1), nil)
+		p.enforces(next)
+		must(t, old.Stop())
+		old = next
+	}
+	took := time.Since(begin)
+	with := load.end()
+	must(t, old.Stop())
+	t.Logf("without hand-overs: %s", without)
+	t.Logf("%d hand-overs in %s: %s", number, took, with)
+	if limit := max(gap, loadFactor*without.slowest); with.slowest > limit {
+		t.Errorf("a connection took %s, want at most %s", with.slowest, limit)
+	}
+	if with.lost > without.lost || with.repeated > without.repeated || with.passed > 0 || with.opened == 0 {
+		t.Errorf("want no lost packet, and no denied connection that passes")
+	}
+}
+
+// BenchmarkHandOver measures hand-overs at 2,000 connections per second. Run it with
+// -benchtime 50x.
+func BenchmarkHandOver(b *testing.B) {
+	newPlane(b).handOvers(b.N, 2000)
+}
+
+// steps are steps at which a dataplane may end. Each is the text of a log line.
+type steps struct{ successor, predecessor []string }
+
+var (
+	allSteps = steps{
+		successor: []string{
+			"asking for the table", "the predecessor has yielded", "taking the table", "enforcing",
+			"asking the predecessor to drain", "re-evaluating", "generation is acknowledged",
+		},
+		predecessor: []string{"stopped writing the table", "yielded to another", "draining the queues", "drained the queues"},
+	}
+	someSteps = steps{successor: []string{"taking the table", "enforcing"}, predecessor: []string{"yielded to another"}}
+)
+
+// If either dataplane is killed at any step of a hand-over, the other one enforces. At no
+// time does a denied packet pass.
+func TestHandOverKilled(t *testing.T) {
+	for policy, steps := range map[ruleset.FailurePolicy]steps{ruleset.FailClosed: allSteps, ruleset.FailOpen: someSteps} {
+		p := newPlane(t)
+		p.config.FailurePolicy = policy
+		for _, step := range steps.successor {
+			t.Run(string(policy)+", successor while "+step, func(t *testing.T) {
+				old := p.start("old", nil)
+				p.enforces(old)
+				next := p.start("new", func(c *dataplaneConfig) { c.Killed = step })
+				<-next.Ended()
+				p.enforcesAfterKill(t, old)
+			})
+			t.Run(string(policy)+", predecessor while the successor is "+step, func(t *testing.T) {
+				old := p.start("old", nil)
+				p.enforces(old)
+				next := p.start("new", func(c *dataplaneConfig) { c.Stopped = step })
+				eventually.NoError(t, func() error { return stopped(next) })
+				old.Kill()
+				must(t, next.Signal(syscall.SIGCONT))
+				p.enforcesAfterKill(t, next)
+			})
+		}
+		for _, step := range steps.predecessor {
+			t.Run(string(policy)+", predecessor while "+step, func(t *testing.T) {
+				old := p.start("old", func(c *dataplaneConfig) { c.Killed = step })
+				p.enforces(old)
+				next := p.start("new", nil)
+				<-old.Ended()
+				p.enforcesAfterKill(t, next)
+			})
+		}
+	}
+}
+
+// enforcesAfterKill checks that a dataplane enforces, evaluates packets, and repairs the
+// rules. Then it kills the dataplane.
+func (p *plane) enforcesAfterKill(t *testing.T, r *running) {
+	t.Helper()
+	outer := p.t
+	p.t = t
+	defer func() { p.t = outer }()
+	p.apply(p.delta())
+	p.enforces(r)
+	p.check(t)
+	before := p.enforces(r).Repairs
+	p.nft(t, "flush", "chain", "inet", "sluice", "enqueue")
+	eventually.NoError(t, func() error {
+		if s := p.enforces(r); s.Repairs == before {
+			return fmt.Errorf("not repaired: %+v", s)
+		}
+		return nil
+	})
+	p.check(t)
+	r.Kill()
+}
+
+// check opens an allowed connection and tries a denied one.
+func (p *plane) check(t *testing.T) {
+	t.Helper()
+	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+		for at, want := range map[netip.AddrPort]lab.Result{p.allowed: lab.Connected, p.refused: lab.TimedOut} {
+			server, err := p.two.Serve(protocol, at)
+			must(t, err)
+			timeout := 5 * time.Second
+			if want == lab.TimedOut {
+				timeout = 300 * time.Millisecond
+			}
+			got, err := p.one.Probe(t.Context(), protocol, netip.Addr{}, at, timeout)
+			must(t, err)
+			if got != want {
+				t.Errorf("%s to %s: %s, want %s", protocol, at, got, want)
+			}
+			server.Close()
+		}
+	}
+}
+
+func (p *plane) nft(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("nft", args...)
+	var out []byte
+	if err := p.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	return string(out)
+}
+
+// stopped returns an error unless a process is suspended.
+func stopped(r *running) error {
+	if r.HasEnded() {
+		return fmt.Errorf("%s ended: %s", r.Name(), r.Log())
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
+	if err != nil || !strings.Contains(string(text), ") T ") {
+		return fmt.Errorf("%s is not suspended: %s (%v)", r.Name(), text, err)
+	}
+	return nil
+}
+
+// Packets that wait in the queues of the predecessor get their verdict from it.
+func TestHandOverWhilePacketsWait(t *testing.T) {
+	p := newPlane(t)
+	old := p.start("old", func(c *dataplaneConfig) { c.Stopped = "stopped writing the table" })
+	p.enforces(old)
+	server, err := p.two.Serve(flow.UDP, p.allowed)
+	must(t, err)
+	denied, err := p.two.Serve(flow.UDP, p.refused)
+	must(t, err)
+	next := p.start("new", nil)
+	eventually.NoError(t, func() error { return stopped(old) })
+	const packets = 200
+	var conns []net.Conn
+	for range packets {
+		for _, to := range []netip.AddrPort{p.allowed, p.refused} {
+			conn, err := p.one.Dial(t.Context(), flow.UDP, netip.Addr{}, to)
+			must(t, err)
+			defer func() { _ = conn.Close() }()
+			if _, err := conn.Write([]byte("?")); err != nil {
+				t.Fatal(err)
+			}
+			if to == p.allowed {
+				conns = append(conns, conn)
+			}
+		}
+	}
+	if n := server.Served(); n > 0 {
+		t.Fatalf("%d packets passed while the predecessor was suspended", n)
+	}
+	must(t, old.Signal(syscall.SIGCONT))
+	for i, conn := range conns {
+		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("packet %d of %d is lost: %v", i, packets, err)
+		}
+	}
+	p.enforces(next)
+	if n := denied.Served(); n > 0 {
+		t.Errorf("%d denied packets passed", n)
+	}
+}
+
+// A dataplane without hand-over keeps the table until it ends. The next one is ready, so
+// that a rollout ends the old one, and does not change the rules before.
+func TestHandOverFromOldVersion(t *testing.T) {
+	p := newPlane(t)
+	old := p.start("old", func(c *dataplaneConfig) { c.Engine = true })
+	p.enforces(old)
+	next := p.start("new", nil)
+	eventually.NoError(t, func() error {
+		if !strings.Contains(next.Log(), "another program has bound queues") {
+			return fmt.Errorf("the new dataplane does not wait:\n%s", next.Log())
+		}
+		return nil
+	})
+	p.check(t)
+	if s := p.enforces(old); s.Repairs != 0 {
+		t.Errorf("the old dataplane had to repair the rules %d times", s.Repairs)
+	}
+	must(t, old.Stop())
+	p.enforces(next)
+	p.check(t)
+}
+
+// A dataplane that does not respond keeps its queues until it is killed.
+func TestHandOverFromHungDataplane(t *testing.T) {
+	p := newPlane(t)
+	old := p.start("old", nil)
+	p.enforces(old)
+	old.Pause(t)
+	next := p.start("new", nil)
+	eventually.NoError(t, func() error {
+		if !strings.Contains(next.Log(), "does not yield") {
+			return fmt.Errorf("the new dataplane does not wait:\n%s", next.Log())
+		}
+		return nil
+	})
+	old.Kill()
+	p.enforces(next)
+	p.check(t)
+}
+
+// A dataplane with other queues or other mark bits takes over, and no denied packet passes.
+func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
+	p := newPlane(t)
+	old := p.start("0", nil)
+	p.enforces(old)
+	load := p.startLoad(200)
+	for i, change := range []func(*dataplaneConfig){
+		func(c *dataplaneConfig) { c.Mask = 0x600 },
+		func(c *dataplaneConfig) { c.Mask, c.Queues = 0x600, 4 },
+		func(c *dataplaneConfig) { c.Base, c.Queues = 101, 1 },
+		func(*dataplaneConfig) {},
+	} {
+		next := p.start(fmt.Sprint(i+1), change)
+		p.enforces(next)
+		must(t, old.Stop())
+		old = next
+	}
+	f := load.end()
+	t.Log(f)
+	if f.passed > 0 {
+		t.Error("denied packets passed")
+	}
+}
+
+// Uninstalling works while a dataplane enforces and another one waits. Neither installs the
+// rules again before a tree is published.
+func TestUninstallWhileTwoRun(t *testing.T) {
+	p := newPlane(t)
+	idle := p.start("idle", nil)
+	p.enforces(idle)
+	active := p.start("active", nil)
+	p.enforces(active)
+	must(t, p.node.Do(func() error {
+		lock, err := handover.Seize(t.Context(), p.state.Path(), true, nil)
+		if err != nil {
+			return err
+		}
+		if err := ruleset.Uninstall(); err != nil {
+			return err
+		}
+		if err := statedir.Remove(p.state.Path()); err != nil {
+			return err
+		}
+		return lock.Remove()
+	}))
+	eventually.NoError(t, func() error {
+		if !strings.Contains(active.Log()+idle.Log(), "the trees have been removed") {
+			return fmt.Errorf("no dataplane waits for a tree:\n%s", active.Log())
+		}
+		return nil
+	})
+	if out := p.nft(t, "list", "ruleset"); out != "" {
+		t.Errorf("after the uninstallation there are rules:\n%s", out)
+	}
+	var err error
+	p.trees, err = statedir.NewPublisher(p.state.Path())
+	must(t, err)
+	p.apply(p.delta())
+	eventually.NoError(t, func() error {
+		if !strings.Contains(p.nft(t, "list", "ruleset"), "table inet sluice") {
+			return fmt.Errorf("not installed again:\n%s\n%s", idle.Log(), active.Log())
+		}
+		return nil
+	})
+	p.check(t)
+}

@@ -1,0 +1,399 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/handover"
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+)
+
+const (
+	// lockInterval is the time between two attempts to take the lock on the table.
+	lockInterval = 10 * time.Millisecond
+	// askInterval is the time between two attempts to ask for the table.
+	askInterval = 5 * time.Second
+	// settleTime is the time after which the dataplane with the lock reports its own
+	// status, even if its predecessor has not drained its queues yet or no generation has
+	// been acknowledged.
+	settleTime = 2 * time.Second
+	// drainTime limits the time in which waiting packets are served before the queues are
+	// unbound.
+	drainTime = 10 * time.Second
+	// abandonTime is the time after which a dataplane that has yielded gives up its queues
+	// if its successor has ended and a third dataplane has the table.
+	abandonTime = 2 * time.Second
+)
+
+// term is the time in which this dataplane holds the lock on the table.
+type term struct {
+	lock *handover.Lock
+	// predecessor is nil if no other dataplane has yielded.
+	predecessor *handover.Predecessor
+}
+
+// lead takes the table and yields it to successors until the context ends.
+//
+//	start -> acquire: bind queues, take the lock, or ask its holder to yield
+//	      -> hold:    install rules, let the predecessor drain, re-evaluate, enforce
+//	      -> pass:    yield to a successor, drain
+//	      -> acquire: wait until the successor ends
+func (d *Dataplane) lead(ctx context.Context) error {
+	for first := true; ; first = false {
+		t, err := d.acquire(ctx, first)
+		if t == nil {
+			return err
+		}
+		successor, err := d.hold(ctx, t, first)
+		if successor == nil {
+			return errors.Join(err, t.lock.Release())
+		}
+		if err := errors.Join(err, d.pass(ctx, t, successor)); err != nil {
+			return err
+		}
+	}
+}
+
+// step logs a step of a hand-over.
+func (d *Dataplane) step(what string) { d.config.Log.V(1).Info("hand-over: " + what) }
+
+// acquire waits until this process has the lock on the table. If ask is set, and there is a
+// tree to enforce, it asks the holder to yield. It returns nil when the context ends.
+func (d *Dataplane) acquire(ctx context.Context, ask bool) (*term, error) {
+	a := acquisition{Dataplane: d, lock: handover.NewLock(d.stateDir), ask: ask, began: time.Now()}
+	again := time.NewTicker(lockInterval)
+	defer again.Stop()
+	for {
+		t, err := a.try(ctx)
+		if t != nil || err != nil {
+			d.standby.Store(false)
+			if err != nil {
+				err = errors.Join(err, a.lock.Release())
+			}
+			return t, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, a.lock.Release()
+		}
+	}
+}
+
+// acquisition is the state of acquire.
+type acquisition struct {
+	*Dataplane
+	lock  *handover.Lock
+	ask   bool
+	began time.Time
+	// nextAsk is the time of the next request to the holder of the table.
+	nextAsk time.Time
+	// reported is the last text that was logged about the reason to wait.
+	reported string
+}
+
+// try returns nil if the table cannot be taken yet.
+func (a *acquisition) try(ctx context.Context) (*term, error) {
+	e := a.engine.Load()
+	vacate := false
+	if a.ask {
+		var err error
+		if e, err = a.open(ctx); errors.Is(err, queue.ErrTaken) {
+			vacate = true
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	locked, err := a.lock.Take()
+	switch {
+	case err != nil:
+		return nil, err
+	case locked:
+		return a.withoutPredecessor(e)
+	case !a.ask:
+		return nil, errors.Join(a.lock.EndTurn(), a.abandon(ctx, e))
+	case !a.lock.Turn() || e == nil && !vacate || time.Now().Before(a.nextAsk):
+		return nil, nil
+	}
+	a.step("asking for the table")
+	predecessor, err := handover.Ask(ctx, a.stateDir, handover.Request{MarkMask: a.config.Marks.Mask, Vacate: vacate})
+	if err != nil {
+		a.nextAsk = time.Now().Add(askInterval)
+		return nil, errors.Join(a.wait(e, "another dataplane of this node has the lock on the table and does not yield it: "+err.Error()))
+	}
+	a.step("the predecessor has yielded")
+	if locked, err = a.lock.Take(); err != nil || !locked {
+		return nil, errors.Join(err, predecessor.Close())
+	}
+	return &term{a.lock, predecessor}, nil
+}
+
+// withoutPredecessor returns the term of a dataplane that got the lock although no other one
+// has yielded it. There may still be a dataplane that does not use the lock: an older
+// version, or one with another state directory. It repairs the rules, so this dataplane must
+// not change them before it ends.
+func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
+	others, err := a.others(e)
+	if err != nil || len(others) == 0 {
+		return &term{lock: a.lock}, err
+	}
+	return nil, a.wait(e, "another program has bound queues of this dataplane; "+
+		"if it is a dataplane that cannot hand over, this one takes over when it ends")
+}
+
+// others returns the numbers of both ranges that are bound by other processes.
+func (a *acquisition) others(e *Engine) ([]uint64, error) {
+	var ranges []ruleset.Queues
+	for _, r := range a.config.ranges() {
+		if e == nil || r != e.boundRange() {
+			ranges = append(ranges, r)
+		}
+	}
+	return queue.Bound(ranges...)
+}
+
+// wait records why the dataplane does not enforce yet.
+func (a *acquisition) wait(e *Engine, reason string) error {
+	others, err := a.others(e)
+	// While packets are sent to the queues of another process, that process enforces.
+	a.standby.Store(len(others) > 0)
+	if a.reported != reason {
+		a.reported = reason
+		a.config.Log.Info("waiting: "+reason, "boundQueues", others)
+	}
+	return err
+}
+
+// abandon unbinds the queues of a dataplane that has yielded, whose successor has ended, and
+// that could not take the table again because a third dataplane has it.
+func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
+	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
+		return nil
+	}
+	return drain(ctx, e)
+}
+
+// drain serves the queues of an engine until they are empty and unbinds them. It unbinds
+// them after drainTime even if packets still wait. If the context ends before, the queues
+// stay bound.
+func drain(ctx context.Context, e *Engine) error {
+	limited, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	err := e.Drain(limited)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	e.config.Log.Error(err, "unbinding the queues")
+	return e.Unbind()
+}
+
+// hold enforces until a successor asks for the table, and returns the successor. It returns
+// nil when the context ends or enforcement fails.
+func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *handover.Successor, err error) {
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := d.endpoints.Acquired(); err != nil {
+		return nil, err
+	}
+	server, err := handover.Serve(d.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	if err := d.forget(first); err != nil {
+		return nil, err
+	}
+	e, successor, err := d.waitForTree(ctx, t, server)
+	if e == nil {
+		return successor, err
+	}
+	d.step("taking the table")
+	if err := e.TakeTable(); err != nil {
+		return nil, err
+	}
+	if err := d.settle(ctx, t, e); err != nil {
+		return nil, err
+	}
+	select {
+	case successor = <-server.Successors():
+	case <-ctx.Done():
+	}
+	return successor, nil
+}
+
+// forget closes the engine of a dataplane that takes the table again if its tree no longer
+// exists, because a process has uninstalled the rules in the meantime.
+func (d *Dataplane) forget(first bool) error {
+	if first {
+		return nil
+	}
+	published, err := statedir.Published(d.stateDir)
+	if err != nil || published > 0 {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.engine.Swap(nil)
+	if e == nil {
+		return nil
+	}
+	d.config.Log.Info("the trees have been removed: waiting for a first tree; packets are not affected before", "stateDir", d.stateDir)
+	return e.Close()
+}
+
+// waitForTree returns an engine when there is a tree. It returns nil if a successor asks for
+// the table before, or if the context ends.
+func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server) (*Engine, *handover.Successor, error) {
+	again := time.NewTicker(lockInterval)
+	defer again.Stop()
+	for settled := false; ; {
+		e, err := d.open(ctx)
+		retry := again.C
+		switch {
+		case e != nil, err != nil && !errors.Is(err, queue.ErrTaken):
+			return e, nil, err
+		case err == nil:
+			retry = nil
+			if !settled {
+				settled = true
+				err = errors.Join(d.endpoints.Settled(), t.lock.EndTurn(), t.close())
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		select {
+		case <-d.arrived.C():
+		case <-retry:
+		case successor := <-server.Successors():
+			return nil, successor, nil
+		case <-ctx.Done():
+			return nil, nil, nil
+		}
+	}
+}
+
+// settle lets the predecessor drain its queues, and then re-evaluates open connections. It
+// returns when a generation has been acknowledged or the context ends.
+func (d *Dataplane) settle(ctx context.Context, t *term, e *Engine) error {
+	drained, predecessor := make(chan error, 1), t.predecessor
+	go func() {
+		if predecessor == nil {
+			drained <- nil
+			return
+		}
+		Barrier()
+		d.step("asking the predecessor to drain its queues")
+		drained <- predecessor.Drain(ctx)
+	}()
+	late := time.NewTimer(settleTime)
+	defer late.Stop()
+	var acknowledged <-chan struct{}
+	for settled := false; ; {
+		select {
+		case err := <-drained:
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := errors.Join(err, t.lock.EndTurn()); err != nil {
+				return err
+			}
+			d.step("re-evaluating open connections")
+			e.Reevaluate()
+			acknowledged = e.Acknowledged()
+		case <-late.C:
+			settled = true
+			if err := d.endpoints.Settled(); err != nil {
+				return err
+			}
+		case <-acknowledged:
+			if settled {
+				return t.close()
+			}
+			return errors.Join(d.endpoints.Settled(), t.close())
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// close ends the connection to the predecessor.
+func (t *term) close() error {
+	if t.predecessor == nil {
+		return nil
+	}
+	p := t.predecessor
+	t.predecessor = nil
+	return p.Close()
+}
+
+// pass yields the table to a successor and drains the queues. It returns when the successor
+// has taken over or has ended.
+func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Successor) error {
+	e := d.engine.Load()
+	var err error
+	if e != nil {
+		err = e.Yield()
+		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
+			// The successor could not use its queues, or would misread the verdicts. So the
+			// failure policy applies until it has installed its rules.
+			err = errors.Join(err, e.Unbind())
+		}
+	}
+	d.step("stopped writing the table")
+	d.endpoints.Yielded()
+	if err := errors.Join(err, t.lock.Release()); err != nil {
+		return errors.Join(err, successor.Close())
+	}
+	d.config.Log.Info("yielded to another dataplane")
+	if successor.Yielded() == nil && d.serveOut(ctx, e, successor) {
+		d.endpoints.Replaced()
+	}
+	return successor.Close()
+}
+
+// serveOut serves the queues until the successor needs them no longer. It reports whether
+// the successor has taken over. If the context ends, the successor still has settleTime to
+// take over.
+func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover.Successor) bool {
+	delayed, cancel := withDelay(ctx, settleTime)
+	defer cancel()
+	select {
+	case <-successor.Drain():
+	case <-successor.Gone():
+		return false
+	case <-delayed.Done():
+		return false
+	}
+	d.step("draining the queues")
+	if e != nil {
+		// If the successor ends now, this process takes the table again, so it keeps its
+		// queues.
+		go func() {
+			select {
+			case <-successor.Gone():
+				cancel()
+			case <-delayed.Done():
+			}
+		}()
+		if err := drain(delayed, e); err != nil {
+			d.config.Log.Error(err, "unbinding the queues")
+		}
+	}
+	d.step("drained the queues")
+	_ = successor.Drained() // An error means that the successor has ended.
+	select {
+	case <-successor.Gone():
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// withDelay returns a context that ends some time after another one.
+func withDelay(ctx context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(delay, cancel) })
+	return out, func() { stop(); cancel() }
+}

@@ -1,0 +1,255 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+
+	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/dataplane/tree/build"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/process"
+)
+
+// asDataplane is an environment variable with a dataplaneConfig. If it is set, this test
+// binary runs a dataplane instead of tests.
+const asDataplane = "SLUICE_ENGINE_TEST_DATAPLANE"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(asDataplane); text != "" {
+		if err := enforce(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// dataplaneConfig configures a dataplane that runs as a process.
+type dataplaneConfig struct {
+	StateDir      string
+	Base, Queues  uint16
+	Mask          uint32
+	FailurePolicy ruleset.FailurePolicy
+	// Killed is a step of a hand-over. The process kills itself when it reaches the step.
+	// Stopped is a step at which the process is suspended.
+	Killed, Stopped string
+	// Engine runs only an engine, as versions without hand-over did.
+	Engine bool
+}
+
+func enforce(text string) error {
+	var c dataplaneConfig
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return err
+	}
+	marks, err := ruleset.MarksOf(c.Mask)
+	if err != nil {
+		return err
+	}
+	config := engine.Config{
+		Marks: marks, QueueBase: c.Base, Queues: c.Queues, FailurePolicy: c.FailurePolicy, Deny: ruleset.Drop, Log: c.log(),
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if c.Engine {
+		return c.runEngine(ctx, config)
+	}
+	endpoints := &status.Endpoints{StateDir: c.StateDir, Log: config.Log}
+	defer endpoints.Close()
+	d := engine.New(c.StateDir, config, endpoints)
+	endpoints.Source = status.Source{Status: d.Status}
+	return errors.Join(d.Run(ctx), d.Close())
+}
+
+// runEngine enforces the current tree without the locks of a hand-over.
+func (c *dataplaneConfig) runEngine(ctx context.Context, config engine.Config) error {
+	t, err := statedir.OpenCurrent(c.StateDir)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Start(config, engine.GenerationOf(t))
+	if err != nil {
+		return err
+	}
+	server, err := status.Serve(c.StateDir, status.Source{Status: e.Status})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return errors.Join(server.Close(), e.Close())
+}
+
+// log returns a log on standard error. It kills the process at a step, or suspends it the
+// first time that it reaches a step.
+func (c *dataplaneConfig) log() logr.Logger {
+	self := os.Getpid()
+	suspend := sync.OnceFunc(func() { _ = syscall.Kill(self, syscall.SIGSTOP) })
+	return funcr.New(func(_, args string) {
+		fmt.Fprintln(os.Stderr, args)
+		if c.Killed != "" && strings.Contains(args, c.Killed) {
+			_ = syscall.Kill(self, syscall.SIGKILL)
+			select {}
+		}
+		if c.Stopped != "" && strings.Contains(args, c.Stopped) {
+			suspend()
+		}
+	}, funcr.Options{Verbosity: 1, LogTimestamp: true})
+}
+
+// plane is a node with two pods on which dataplanes run as processes. Pod one sends to pod
+// two, which is isolated for ingress and allows only port 80.
+type plane struct {
+	t                testing.TB
+	node             *lab.Node
+	one, two         *lab.Pod
+	state            *lab.StateDir
+	trees            *statedir.Publisher
+	builder          *build.Builder
+	config           dataplaneConfig
+	allowed, refused netip.AddrPort
+	// started lists the dataplanes in the order in which they were started.
+	started []*running
+}
+
+// running is a dataplane that was started at a time.
+type running struct {
+	*process.Process
+	at time.Time
+}
+
+func newPlane(t testing.TB) *plane {
+	t.Helper()
+	l, err := lab.New()
+	must(t, err)
+	t.Cleanup(l.Close)
+	p := &plane{t: t}
+	p.node, err = l.AddNode("node")
+	must(t, err)
+	for name, pod := range map[string]**lab.Pod{"one": &p.one, "two": &p.two} {
+		*pod, err = p.node.AddPod(name)
+		must(t, err)
+	}
+	p.state, err = lab.NewStateDir()
+	must(t, err)
+	t.Cleanup(func() { must(t, p.state.Close()) })
+	p.trees, err = statedir.NewPublisher(p.state.Path())
+	must(t, err)
+	p.builder = build.New("node")
+	p.apply(p.delta())
+	p.config = dataplaneConfig{StateDir: p.state.Path(), Base: 100, Queues: 2, Mask: ruleset.DefaultMask, FailurePolicy: ruleset.FailClosed}
+	address, _ := p.two.Address(like4)
+	p.allowed, p.refused = netip.AddrPortFrom(address, 80), netip.AddrPortFrom(address, 81)
+	return p
+}
+
+// delta isolates pod two for ingress. Only its port 80 is allowed.
+func (p *plane) delta() rule.Delta {
+	d := rule.Delta{
+		Pods: []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "default/two", Ingress: 1}}},
+		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{IsolatedBy: []string{"default/p"}, Rules: []rule.Rule{{
+			Action: rule.ActionAccept, Policy: "default/p",
+			Matches: []rule.Match{{Any: true, Ports: []rule.Ports{
+				{Protocol: uint8(flow.TCP), First: 80, Last: 80}, {Protocol: uint8(flow.UDP), First: 80, Last: 80},
+			}}},
+		}}}}},
+	}
+	for _, a := range p.two.Addresses() {
+		d.Addresses = append(d.Addresses, rule.AddressChange{Addr: a, Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1}})
+	}
+	return d
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// apply publishes a tree and returns its generation.
+func (p *plane) apply(d rule.Delta) uint64 {
+	p.t.Helper()
+	must(p.t, p.builder.Apply(d))
+	g, err := p.trees.Publish(p.builder)
+	must(p.t, err)
+	return g
+}
+
+// start starts a dataplane. change may change its configuration.
+func (p *plane) start(name string, change func(*dataplaneConfig)) *running {
+	p.t.Helper()
+	config := p.config
+	if change != nil {
+		change(&config)
+	}
+	text, err := json.Marshal(config)
+	must(p.t, err)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), asDataplane+"="+string(text))
+	r := &running{at: time.Now()}
+	r.Process, err = process.Start(name, cmd, p.node.Start)
+	must(p.t, err)
+	p.started = append(p.started, r)
+	p.t.Cleanup(func() {
+		if !r.HasEnded() {
+			r.Kill()
+		}
+		if p.t.Failed() {
+			p.t.Logf("log of %s:\n%s", name, r.Log())
+		}
+	})
+	return r
+}
+
+// enforces waits until the status in the state directory is that of the given dataplane, and
+// says that it enforces the newest generation.
+func (p *plane) enforces(r *running) (s report.Status) {
+	p.t.Helper()
+	eventually.NoError(p.t, func() (err error) {
+		if r.HasEnded() {
+			p.t.Fatalf("%s ended: %s\n%s", r.Name(), r.State(), r.Log())
+		}
+		if s, err = status.Read(p.t.Context(), p.state.Path()); err != nil {
+			return fmt.Errorf("%w\n%s", err, r.Log())
+		}
+		if by := p.by(&s); by != r || s.Generation == 0 || s.Generation < s.Published {
+			return fmt.Errorf("%s has status %+v, want that of %s\n%s", by.Name(), s, r.Name(), r.Log())
+		}
+		return nil
+	})
+	return s
+}
+
+// by returns the dataplane that a status belongs to.
+func (p *plane) by(s *report.Status) *running {
+	for _, r := range slices.Backward(p.started) {
+		if !s.Started.Before(r.at) {
+			return r
+		}
+	}
+	p.t.Fatalf("no dataplane was started at %s", s.Started)
+	return nil
+}

@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+// bind binds a free range of queues. It returns queue.ErrTaken if there is none.
+func (e *Engine) bind() error {
+	var taken error
+	for _, queues := range e.config.ranges() {
+		pool, err := queue.Open(queue.Config{
+			Marks:    e.config.Marks,
+			Base:     queues.Base,
+			Queues:   queues.Count,
+			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
+			Events:   e.config.Events,
+		}, nil)
+		if err == nil {
+			e.statusMu.Lock()
+			e.pool, e.queues = pool, queues
+			e.statusMu.Unlock()
+			return nil
+		}
+		if !errors.Is(err, queue.ErrTaken) {
+			return err
+		}
+		taken = errors.Join(taken, err)
+	}
+	return fmt.Errorf("both ranges of queues are in use: %w", taken)
+}
+
+// TakeTable installs the rules, so that packets wait in the queues of this engine, and lets
+// the workers return verdicts. From then on, the engine repairs the rules. The caller must
+// hold the lock on the table. If the engine has drained its queues, it binds a free range
+// again.
+//
+// When TakeTable returns, open connections are not re-evaluated yet. See Reevaluate.
+func (e *Engine) TakeTable() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pool.Unbound() {
+		before := e.pool
+		e.serves = false
+		if err := e.bind(); err != nil {
+			return err
+		}
+		if err := before.Close(); err != nil {
+			return err
+		}
+	}
+	e.statusMu.Lock()
+	e.acknowledgement = make(chan struct{})
+	e.statusMu.Unlock()
+	if err := e.install(&e.now.Generation); err != nil {
+		return errors.Join(err, e.closeTable())
+	}
+	e.pool.Swap(e.now.Evaluator)
+	e.startWalker()
+	e.walker.request(e.now)
+	e.writes, e.serves = true, true
+	e.watching.Go(e.repairChanges)
+	e.watching.Go(e.followLinks)
+	e.config.Log.Info("enforcing", "generation", e.now.Number, "queueBase", e.queues.Base, "queues", e.queues.Count,
+		"queueing", e.kernel.Queueing, "failurePolicy", e.config.FailurePolicy, "deny", e.config.Deny)
+	return nil
+}
+
+// openTable opens the table, or prepares the open table for the present range of queues.
+func (e *Engine) openTable() error {
+	if e.table != nil {
+		e.table.SetQueues(e.queues)
+		return nil
+	}
+	table, err := ruleset.Open(ruleset.Config{
+		Marks:         e.config.Marks,
+		QueueBase:     e.queues.Base,
+		Queues:        e.queues.Count,
+		FailurePolicy: e.config.FailurePolicy,
+		Deny:          e.config.Deny,
+		Queueing:      e.kernel.Queueing,
+	})
+	if err != nil {
+		return err
+	}
+	e.statusMu.Lock()
+	e.table = table
+	e.statusMu.Unlock()
+	return nil
+}
+
+// startWalker prepares the walker, which re-evaluates open connections. It does not walk
+// before Reevaluate.
+func (e *Engine) startWalker() {
+	e.walker = newWalker(e.config.Log)
+	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
+}
+
+// Reevaluate starts to re-evaluate open connections, and to acknowledge generations. If the
+// engine has replaced another one, that engine must have returned its last verdict.
+func (e *Engine) Reevaluate() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.writes || e.stopWalks != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, e.stopWalks = context.WithCancel(context.Background())
+	e.walking.Go(func() { e.walker.run(ctx) })
+	if e.config.FailurePolicy == ruleset.FailOpen {
+		e.walking.Go(func() { e.followUnevaluated(ctx) })
+	}
+}
+
+// Acknowledged returns a channel that is closed when a generation has been acknowledged
+// after the last TakeTable.
+func (e *Engine) Acknowledged() <-chan struct{} {
+	e.statusMu.Lock()
+	defer e.statusMu.Unlock()
+	return e.acknowledgement
+}
+
+// Yield stops writing the table and changing marks. When it returns, another engine may
+// take the table. The workers continue, and Use still changes their evaluator.
+func (e *Engine) Yield() error {
+	e.mu.Lock()
+	writes := e.writes
+	e.writes = false
+	e.mu.Unlock()
+	if !writes {
+		return nil
+	}
+	return e.closeTable()
+}
+
+// closeTable ends everything that writes the table or reads its changes.
+func (e *Engine) closeTable() error {
+	var err error
+	if e.watcher != nil {
+		err = e.watcher.Close()
+	}
+	if e.links != nil {
+		err = errors.Join(err, e.links.Close())
+	}
+	e.watching.Wait()
+	switch {
+	case e.stopWalks != nil:
+		e.stopWalks()
+		e.walking.Wait()
+	case e.walker != nil:
+		e.walker.close()
+	}
+	if e.connections != nil {
+		err = errors.Join(err, e.connections.Close())
+	}
+	e.watcher, e.links, e.walker, e.stopWalks, e.connections = nil, nil, nil, nil, nil
+	return err
+}
+
+// Drain serves the queues until no packet waits in them, and then unbinds them. Another
+// engine must have taken the table, and no packet may run through the old rules. If the
+// context ends before, Drain returns an error and the queues stay bound.
+func (e *Engine) Drain(ctx context.Context) error { return e.pool.Drain(ctx) }
+
+// Unbind unbinds the queues. The kernel drops the packets that wait.
+func (e *Engine) Unbind() error { return e.pool.Unbind() }
+
+// boundRange returns the range of queues that the engine has bound, or the zero value.
+func (e *Engine) boundRange() ruleset.Queues {
+	if e.pool.Unbound() {
+		return ruleset.Queues{}
+	}
+	return e.queues
+}
+
+// barrierPause is the wait instead of membarrier(2). A packet runs through the rules
+// without interruption, within microseconds.
+const barrierPause = 100 * time.Millisecond
+
+// Barrier waits until every packet that began to run through the previous rules has left
+// them, so that it waits in a queue or has a verdict.
+func Barrier() {
+	// The kernel runs packets through the rules in RCU read-side critical sections, and
+	// MEMBARRIER_CMD_GLOBAL waits for all of these that have begun.
+	const global = 1
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		time.Sleep(barrierPause)
+	}
+}

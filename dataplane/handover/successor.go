@@ -1,0 +1,160 @@
+package handover
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/statedir"
+)
+
+const (
+	socketMode = 0o600
+	// helloTimeout limits the time between a connection and its request.
+	helloTimeout = time.Second
+)
+
+// Server accepts the request of a successor. The dataplane that holds the table runs a
+// server.
+type Server struct {
+	listener   *net.UnixListener
+	successors chan *Successor
+	serving    sync.WaitGroup
+}
+
+// Serve starts a server on the socket of a state directory. It replaces the socket of the
+// previous holder atomically. Only the user of this process can connect.
+func Serve(stateDir string) (*Server, error) {
+	path := statedir.HandoverSocket(stateDir)
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("accepting hand-overs: %w", err)
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("accepting hand-overs: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(temporary, socketMode), os.Rename(temporary, path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("accepting hand-overs: %w", err), listener.Close(), os.Remove(temporary))
+	}
+	s := &Server{listener: listener, successors: make(chan *Successor)}
+	s.serving.Go(s.run)
+	return s, nil
+}
+
+// Successors returns a channel that receives each dataplane that asks for the table. The
+// channel is closed when the server is closed.
+func (s *Server) Successors() <-chan *Successor { return s.successors }
+
+// Close stops accepting requests. Connections of successors stay open.
+func (s *Server) Close() error {
+	err := s.listener.Close()
+	// A successor that is not received any more is told so by the end of its connection.
+	for next := range s.successors {
+		err = errors.Join(err, next.Close())
+	}
+	s.serving.Wait()
+	if err != nil {
+		return fmt.Errorf("closing the hand-over socket: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) run() {
+	defer close(s.successors)
+	for {
+		conn, err := s.listener.AcceptUnix()
+		if err != nil {
+			return
+		}
+		if next := hello(conn); next != nil {
+			s.successors <- next
+		} else {
+			_ = conn.Close()
+		}
+	}
+}
+
+// hello reads the first request of a connection. It returns nil if the request is invalid.
+func hello(conn *net.UnixConn) *Successor {
+	next := &Successor{conn: conn, reader: json.NewDecoder(conn), drain: make(chan struct{}), gone: make(chan struct{})}
+	if !sameUser(conn) || conn.SetReadDeadline(time.Now().Add(helloTimeout)) != nil {
+		return nil
+	}
+	var m message
+	if next.reader.Decode(&m) != nil || m.Verb != verbYield || conn.SetReadDeadline(time.Time{}) != nil {
+		return nil
+	}
+	next.Request = m.Request
+	return next
+}
+
+// sameUser reports whether the other end of a connection is a process of this user.
+func sameUser(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
+		return false
+	}
+	return int(peer.Uid) == os.Geteuid()
+}
+
+// Successor is a dataplane that asks for the table.
+type Successor struct {
+	Request
+
+	conn   net.Conn
+	reader *json.Decoder
+	// drain is closed when the successor asks this process to drain its queues. gone is
+	// closed when the connection has ended.
+	drain, gone chan struct{}
+}
+
+// Yielded tells the successor that this process no longer writes the table. This process
+// must have released the locks.
+func (s *Successor) Yielded() error {
+	if err := s.reply(verbYield); err != nil {
+		return err
+	}
+	go func() {
+		defer close(s.gone)
+		var m message
+		if s.reader.Decode(&m) != nil || m.Verb != verbDrain {
+			return
+		}
+		close(s.drain)
+		_ = s.reader.Decode(&m) // It returns when the connection ends.
+	}()
+	return nil
+}
+
+// Drain returns a channel that is closed when the successor asks this process to drain its
+// queues. Yielded must have been called.
+func (s *Successor) Drain() <-chan struct{} { return s.drain }
+
+// Gone returns a channel that is closed when the successor needs this process no longer,
+// or has ended. Yielded must have been called.
+func (s *Successor) Gone() <-chan struct{} { return s.gone }
+
+// Drained tells the successor that the queues of this process are unbound.
+func (s *Successor) Drained() error { return s.reply(verbDrain) }
+
+func (s *Successor) reply(verb string) error {
+	if err := errors.Join(s.conn.SetWriteDeadline(time.Now().Add(helloTimeout)), json.NewEncoder(s.conn).Encode(reply{Done: verb})); err != nil {
+		return fmt.Errorf("replying to the next dataplane: %w", err)
+	}
+	return nil
+}
+
+// Close ends the hand-over.
+func (s *Successor) Close() error { return s.conn.Close() }

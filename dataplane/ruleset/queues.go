@@ -1,0 +1,32 @@
+package ruleset
+
+// Queues is a range of queue numbers: the queues of the workers, followed by one queue for
+// packets that are held. For example, with Base 2700 and Count 2, the workers serve 2700
+// and 2701, and 2702 holds packets.
+//
+// A node has two ranges, one after the other. While a dataplane is replaced, the old one
+// uses one range and the new one uses the other.
+type Queues struct {
+	// Base is the first number. Count is the number of queues with a worker.
+	Base, Count uint16
+}
+
+// ranges is the number of ranges of a node.
+const ranges = 2
+
+// Hold returns the number of the queue for held packets.
+func (q Queues) Hold() uint16 { return q.Base + q.Count }
+
+// Ranges returns both ranges of a node, of which q is the first.
+func (q Queues) Ranges() [ranges]Queues {
+	return [ranges]Queues{q, {Base: q.Hold() + 1, Count: q.Count}}
+}
+
+// Fit reports whether both ranges consist of valid queue numbers, and whether the workers
+// have at least one queue.
+func (q Queues) Fit() bool { return q.Count > 0 && int(q.Base)+ranges*(int(q.Count)+1) <= 1<<16 }
+
+// Contain reports whether a number belongs to the range.
+func (q Queues) Contain(number uint64) bool {
+	return number >= uint64(q.Base) && number <= uint64(q.Base)+uint64(q.Count)
+}

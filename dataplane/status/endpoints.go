@@ -1,0 +1,128 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// listenInterval is the time between two attempts to listen on the address for metrics.
+	listenInterval = 100 * time.Millisecond
+	// serverTimeout is the maximum time for reading the header of a request for metrics, and
+	// the maximum time for writing the response.
+	serverTimeout = 10 * time.Second
+)
+
+// Endpoints serve the source of the dataplane that holds the lock on the table. Of all
+// dataplanes on a node, only one can listen on the address for metrics and serve the socket
+// of the state directory. Endpoints implement engine.Endpoints.
+type Endpoints struct {
+	StateDir string
+	Source   Source
+	// MetricsAddress is a TCP address. If it is empty, metrics are served only on the
+	// socket.
+	MetricsAddress string
+	Log            logr.Logger
+
+	// server is nil while the socket is not served.
+	server  *Server
+	yielded chan struct{}
+	metrics sync.WaitGroup
+}
+
+// Acquired starts to serve the metrics. While another process uses the address, such as the
+// previous dataplane, it retries in the background.
+func (e *Endpoints) Acquired() error {
+	if e.MetricsAddress == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", e.MetricsAddress)
+	if err != nil && !errors.Is(err, unix.EADDRINUSE) {
+		return fmt.Errorf("listening on the address for metrics: %w", err)
+	}
+	yielded := make(chan struct{})
+	e.yielded = yielded
+	e.metrics.Go(func() {
+		if err != nil {
+			e.Log.Error(err, "The address for metrics is in use, will retry")
+			listener = e.listenAgain(yielded)
+		}
+		if listener != nil {
+			e.serveMetrics(listener, yielded)
+		}
+	})
+	return nil
+}
+
+// listenAgain tries to listen until it succeeds. It returns nil if the dataplane yields
+// before.
+func (e *Endpoints) listenAgain(yielded <-chan struct{}) net.Listener {
+	again := time.NewTicker(listenInterval)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			if listener, err := net.Listen("tcp", e.MetricsAddress); err == nil {
+				return listener
+			}
+		case <-yielded:
+			return nil
+		}
+	}
+}
+
+func (e *Endpoints) serveMetrics(listener net.Listener, yielded <-chan struct{}) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", e.Source.Metrics)
+	server := http.Server{Handler: mux, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
+	e.metrics.Go(func() { _ = server.Serve(listener) }) // It always returns http.ErrServerClosed.
+	<-yielded
+	_ = server.Close() // Even if Close returns an error, the process no longer listens.
+}
+
+// Settled serves the status on the socket. It replaces the socket of the previous dataplane.
+func (e *Endpoints) Settled() error {
+	before := e.server
+	var err error
+	if e.server, err = Serve(e.StateDir, e.Source); err != nil {
+		return err
+	}
+	if before != nil {
+		return before.Close()
+	}
+	return nil
+}
+
+// Yielded stops serving the metrics on the address.
+func (e *Endpoints) Yielded() {
+	if e.yielded != nil {
+		close(e.yielded)
+		e.yielded = nil
+	}
+	e.metrics.Wait()
+}
+
+// Replaced stops serving the status. The socket in the state directory belongs to another
+// dataplane now.
+func (e *Endpoints) Replaced() {
+	if e.server == nil {
+		return
+	}
+	if err := e.server.Close(); err != nil {
+		e.Log.Error(err, "Closing the status")
+	}
+	e.server = nil
+}
+
+// Close stops serving.
+func (e *Endpoints) Close() {
+	e.Yielded()
+	e.Replaced()
+}

@@ -1,0 +1,73 @@
+// Package health serves health checks on a TCP address or a unix socket, and requests
+// them.
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	// unixPrefix starts an address that is the path of a unix socket, for example
+	// "unix:/run/health/agent.sock".
+	unixPrefix = "unix:"
+	// timeout is the maximum time for reading the header of a request, for writing a
+	// response, and for a check.
+	timeout = 5 * time.Second
+	// maxReply is the maximum number of bytes of a reply that are read.
+	maxReply = 4 << 10
+)
+
+// Listen listens on an address. It replaces a socket that an earlier process left at the
+// path of a unix socket.
+func Listen(address string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(address, unixPrefix)
+	if !ok {
+		return net.Listen("tcp", address)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+// Serve serves a handler until the listener is closed.
+func Serve(l net.Listener, handler http.Handler) {
+	server := http.Server{Handler: handler, ReadHeaderTimeout: timeout, WriteTimeout: timeout}
+	_ = server.Serve(l) // It returns when the listener is closed.
+}
+
+// Check requests a path, such as "/readyz", from an address. It returns nil if the check
+// succeeds, and otherwise an error with the reply.
+func Check(ctx context.Context, address, path string) error {
+	network := "tcp"
+	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {
+		network, address = "unix", socket
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", address, err)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", address, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxReply))
+		return fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(text)))
+	}
+	return nil
+}

@@ -107,7 +107,8 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
 	p := ns.pods[in.Name]
-	if p != nil && p.UID != in.UID && s.linger(p) {
+	if p != nil && p.UID != in.UID {
+		s.removePod(p)
 		p = nil
 	}
 	switch known := ns.gone[in.sandboxUID()]; {
@@ -148,13 +149,18 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	if ns == nil || ns.pods[name] == nil {
 		return
 	}
-	p := ns.pods[name]
-	if !s.linger(p) {
-		delete(ns.pods, name)
-		s.detach(p)
-		delete(s.announced, p)
-	}
+	s.removePod(ns.pods[name])
 	s.settle(ns)
+}
+
+// removePod removes a pod whose Pod object is gone, unless the pod has a sandbox.
+func (s *Snapshot) removePod(p *TrackedPod) {
+	if s.linger(p) {
+		return
+	}
+	delete(p.ns.pods, p.Name)
+	s.detach(p)
+	delete(s.announced, p)
 	s.settleAnnounced(p.Node)
 }
 

@@ -24,10 +24,10 @@ func (s *fixture) announce(name string, addresses ...string) {
 	s.snapshot.UpsertPod(pod)
 }
 
-// ranges sets the pod ranges of a node.
-func (s *fixture) ranges(name string, ranges ...string) {
+// ranges sets the pod ranges of node one.
+func (s *fixture) ranges(ranges ...string) {
 	for _, n := range s.objects.Nodes {
-		if n.Name == name {
+		if n.Name == "one" {
 			n = n.DeepCopy()
 			n.Spec.PodCIDRs = ranges
 			s.set(n)
@@ -48,11 +48,11 @@ func anAnnouncedAddress(t *testing.T) {
 		fd09::5  -> shop/db TCP 5432 | External | NotIsolated
 	`
 	s.want(unknown) // The node has no pod ranges.
-	s.ranges("one", "10.9.0.0/24", "fd09::/64")
+	s.ranges("10.9.0.0/24", "fd09::/64")
 	s.want(isolated)
-	s.ranges("one", "10.9.0.0/24")
+	s.ranges("10.9.0.0/24")
 	s.want(`fd09::5 -> shop/db TCP 5432 | External | NotIsolated`)
-	s.ranges("one", "10.9.0.0/24", "fd09::/64")
+	s.ranges("10.9.0.0/24", "fd09::/64")
 	s.want(isolated)
 	// The kubelet confirms the addresses.
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "u-shop/web"; stage.SetAddresses(p, "10.9.0.5", "fd09::5") })
@@ -68,7 +68,7 @@ func anAnnouncedAddress(t *testing.T) {
 	s.remove(node)
 	s.want(unknown)
 	s.set(node)
-	s.ranges("one", "10.9.0.0/24", "fd09::/64")
+	s.ranges("10.9.0.0/24", "fd09::/64")
 	s.want(isolated)
 }
 
@@ -93,7 +93,7 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 		"outside of the pod ranges":          {"10.8.0.5", func(*fixture) {}, "External"},
 		"the first address of the pod range": {"10.9.0.0", func(*fixture) {}, "External"},
 		"the gateway of the pod range":       {"10.9.0.1", func(*fixture) {}, "External"},
-		"an address of the node":             {"192.168.0.1", func(s *fixture) { s.ranges("one", "192.168.0.0/24") }, "External"},
+		"an address of the node":             {"192.168.0.1", func(s *fixture) { s.ranges("192.168.0.0/24") }, "External"},
 		"the sandbox of a pod that is unknown": {"10.9.0.5", func(s *fixture) {
 			p := web(s)
 			p.Name = "other"
@@ -107,7 +107,7 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 		for _, first := range []bool{true, false} {
 			s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 			s.sandboxed = true
-			s.ranges("one", "10.9.0.0/24")
+			s.ranges("10.9.0.0/24")
 			if first {
 				tt.prepare(s)
 			}
@@ -122,7 +122,7 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 	}
 	// The address counts when the other pod has its own.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
-	s.ranges("one", "10.9.0.0/24")
+	s.ranges("10.9.0.0/24")
 	s.announce("shop/web", "10.9.0.5")
 	s.edit("lab/bare", starting("b1"))
 	s.want(`10.9.0.5 -> shop/db TCP 5432 | External | NotIsolated`)

@@ -34,11 +34,21 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 	if r := s.Rejected; r != nil {
 		fmt.Fprintf(w, "REJECTED the tree published as generation %d, %s ago:\n  %s\n", s.Published, age(s.Now, r.At), r.Reason)
 	}
+	if b := s.Bridges; b != nil && len(b.Disabled) > 0 {
+		fmt.Fprintf(w, "NOT ENFORCED between the pods of %s:\n  load br_netfilter, and set to 1: %s\n", strings.Join(b.Names, ", "), strings.Join(b.Disabled, ", "))
+	}
 	fmt.Fprintln(w)
 	writeLine(w, "node", "%s", orNone(s.Node))
 	writeLine(w, "running for", "%s", age(s.Now, s.Started))
 	writeLine(w, "generation", "published %d, acknowledged %d", s.Published, s.Generation)
 	writeLine(w, "pods", "%d, %d of them isolated", s.Pods, s.IsolatedPods)
+	if b := s.Bridges; b != nil {
+		tagged := "dropped"
+		if b.TaggedFrames != "" {
+			tagged = "not dropped: " + b.TaggedFrames
+		}
+		writeLine(w, "bridges", "%s; VLAN-tagged frames are %s", strings.Join(b.Names, ", "), tagged)
+	}
 	writeLine(w, "queueing", "%s, %s", orNone(s.Queueing), queueNumbers(s.QueueBase, s.Queues))
 	writeLine(w, "failure policy", "%s", s.FailurePolicy)
 	writeLine(w, "deny", "%s", s.Deny)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,4 +55,26 @@ func TestNodeStatusText(t *testing.T) {
 		}
 	}
 	golden.Compare(t, filepath.Join("testdata", "nodestatus.golden"), got.String())
+}
+
+func TestNodeStatusOfBridges(t *testing.T) {
+	for _, c := range []struct {
+		bridges report.Bridges
+		want    string
+	}{
+		{report.Bridges{Names: []string{"cni0", "cni1"}}, "bridges           cni0, cni1; VLAN-tagged frames are dropped\n"},
+		{report.Bridges{Names: []string{"cni0"}, TaggedFrames: "no such table"}, "bridges           cni0; VLAN-tagged frames are not dropped: no such table\n"},
+		{
+			report.Bridges{Names: []string{"cni0"}, Disabled: []string{"net.bridge.bridge-nf-call-iptables"}},
+			"NOT ENFORCED between the pods of cni0:\n  load br_netfilter, and set to 1: net.bridge.bridge-nf-call-iptables\n",
+		},
+	} {
+		var got bytes.Buffer
+		if err := query.NewNodeStatus(report.Status{Bridges: &c.bridges}, time.Now()).WriteText(&got); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(got.String(), c.want) {
+			t.Errorf("%+v: want\n%s\nin\n%s", c.bridges, c.want, &got)
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
 // unbridgePause is the time from the moment at which no isolated pod is on a bridge until
@@ -18,7 +21,7 @@ const unbridgePause = 10 * time.Second
 // bridges describes the bridges that lead to isolated pods.
 type bridges struct {
 	found []link.Bridge
-	// err is the reason why tagged frames are not dropped. It is nil if they are.
+	// err is the reason why frames are not validated. It is nil if they are.
 	err error
 	// unused is the time since which there has been no such bridge. It is zero while there
 	// is one.
@@ -27,12 +30,12 @@ type bridges struct {
 	removed bool
 }
 
-// setBridges makes the rules drop the tagged frames that pods send on the given bridges. An
+// setBridges makes the rules validate the frames that pods send on the given bridges. An
 // error is reported in the status. It does not affect the other rules.
 func (e *Engine) setBridges(found []link.Bridge) {
 	b := bridges{found: found}
 	if len(found) > 0 {
-		b.err = e.table.SetPorts(portsOf(found))
+		b.err = e.table.SetBridges(bridgesOf(found, e.sandboxes()))
 	} else {
 		b.unused, b.removed = e.bridges.unused, e.bridges.removed
 		switch {
@@ -45,24 +48,47 @@ func (e *Engine) setBridges(found []link.Bridge) {
 		}
 	}
 	if b.err != nil {
-		e.config.Log.Error(b.err, "dropping VLAN-tagged frames failed, will retry when an interface changes")
+		e.config.Log.Error(b.err, "validating the frames of pods on bridges failed, will retry when an interface changes")
 	}
 	e.statusMu.Lock()
 	e.bridges = b
 	e.statusMu.Unlock()
 }
 
-// portsOf returns the ports on which tagged frames are dropped. If a bridge handles VLANs
-// itself, frames without a tag get one, so tagged frames must not be dropped.
-func portsOf(found []link.Bridge) []uint32 {
-	var out []uint32
+// bridgesOf returns the ports on which frames are validated, and the pods to which they lead
+// according to the sandboxes. If a bridge handles VLANs itself, its pods may send tagged
+// frames, so its ports are omitted.
+func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges {
+	var out ruleset.Bridges
 	for _, b := range found {
-		if !b.VLANs {
-			out = append(out, b.Ports...)
+		if b.VLANs {
+			continue
+		}
+		out.Ports = append(out.Ports, slices.Sorted(maps.Values(b.Ports))...)
+		for _, s := range sandboxes {
+			port, ok := b.Ports[s.HostInterface]
+			if !ok {
+				continue
+			}
+			for _, a := range s.Addresses {
+				if _, ok := slices.BinarySearchFunc(b.Pods, a, netip.Addr.Compare); ok {
+					out.Owners = append(out.Owners, ruleset.Owner{Port: port, Address: a})
+				}
+			}
 		}
 	}
-	slices.Sort(out)
 	return out
+}
+
+// sandboxes returns the pod sandboxes of the node, if they are known.
+func (e *Engine) sandboxes() []report.Sandbox {
+	if e.config.sandboxes == nil {
+		return nil
+	}
+	if s := e.config.sandboxes(); s != nil {
+		return s.Sandboxes
+	}
+	return nil
 }
 
 // bridgeSettings are the settings of br_netfilter that send the packets between the ports of

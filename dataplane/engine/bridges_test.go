@@ -1,16 +1,42 @@
 package engine
 
 import (
-	"slices"
+	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// A bridge that handles VLANs itself adds tags to the frames of its ports.
-func TestPortsOf(t *testing.T) {
-	got := portsOf([]link.Bridge{{Ports: []uint32{7, 3}}, {Ports: []uint32{4}, VLANs: true}, {Ports: []uint32{5}}})
-	if want := []uint32{3, 5, 7}; !slices.Equal(got, want) {
-		t.Errorf("portsOf: %v, want %v", got, want)
+func TestBridgesOf(t *testing.T) {
+	address := netip.MustParseAddr
+	found := []link.Bridge{
+		{
+			Pods:  []netip.Addr{address("10.0.0.1"), address("10.0.0.2"), address("fd00::1")},
+			Ports: map[string]uint32{"veth1": 7, "veth2": 3},
+		},
+		// A bridge that handles VLANs adds tags to the frames of its ports.
+		{Pods: []netip.Addr{address("10.0.1.1")}, Ports: map[string]uint32{"veth3": 4}, VLANs: true},
+	}
+	sandboxes := []report.Sandbox{
+		{HostInterface: "veth1", Addresses: []netip.Addr{address("10.0.0.1"), address("fd00::1")}},
+		// The bridge does not lead to this address, for example because it belongs to
+		// another network.
+		{HostInterface: "veth2", Addresses: []netip.Addr{address("10.9.0.1")}},
+		{HostInterface: "veth3", Addresses: []netip.Addr{address("10.0.1.1")}},
+		// The plugin reports no interface, or one that is not a port.
+		{Addresses: []netip.Addr{address("10.0.0.2")}},
+		{HostInterface: "cni0", Addresses: []netip.Addr{address("10.0.0.2")}},
+	}
+	want := ruleset.Bridges{
+		Ports:  []uint32{3, 7},
+		Owners: []ruleset.Owner{{Port: 7, Address: address("10.0.0.1")}, {Port: 7, Address: address("fd00::1")}},
+	}
+	if diff := cmp.Diff(want, bridgesOf(found, sandboxes), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

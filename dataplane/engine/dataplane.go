@@ -42,6 +42,8 @@ type Dataplane struct {
 	// sandboxReason and skippedReason are the reasons that were logged last. Only the
 	// goroutine that publishes sandboxes uses them.
 	sandboxReason, skippedReason string
+	// sandboxes is nil until the CNI results have been read.
+	sandboxes atomic.Pointer[report.Sandboxes]
 
 	// mu serializes changes of engine and waiting.
 	mu     sync.Mutex
@@ -57,7 +59,9 @@ type Dataplane struct {
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
-	return &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
+	d := &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
+	d.config.sandboxes = d.sandboxes.Load
+	return d
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context

@@ -38,6 +38,10 @@ type Config struct {
 	// "" if the dataplane must not read them.
 	CNIResults string
 	Log        logr.Logger
+
+	// sandboxes returns the pod sandboxes of the node, or nil if they are not known yet. It
+	// may be nil.
+	sandboxes func() *report.Sandboxes
 }
 
 // ranges returns both ranges of queues of the node.

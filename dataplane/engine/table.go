@@ -161,6 +161,9 @@ func (e *Engine) closeTable() error {
 		err = errors.Join(err, e.connections.Close())
 	}
 	e.watcher, e.links, e.walker, e.stopWalks, e.connections = nil, nil, nil, nil, nil
+	e.statusMu.Lock()
+	e.bridges = bridges{}
+	e.statusMu.Unlock()
 	return err
 }
 

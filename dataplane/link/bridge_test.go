@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +15,7 @@ import (
 )
 
 // add adds an interface to the node.
-func (n node) add(l netlink.Link) {
+func (n *node) add(l netlink.Link) {
 	n.t.Helper()
 	if err := n.Do(func() error { return netlink.LinkAdd(l) }); err != nil {
 		n.t.Fatal(err)
@@ -22,7 +23,7 @@ func (n node) add(l netlink.Link) {
 }
 
 // enslave makes an interface a port of a bridge.
-func (n node) enslave(name, bridge string) {
+func (n *node) enslave(name, bridge string) {
 	n.t.Helper()
 	n.change(name, func(port netlink.Link) error {
 		l, err := netlink.LinkByName(bridge)
@@ -34,7 +35,7 @@ func (n node) enslave(name, bridge string) {
 }
 
 // connect connects a pod to a bridge, and routes the addresses of the pod to the bridge.
-func (n node) connect(pod *lab.Pod, bridge string) {
+func (n *node) connect(pod *lab.Pod, bridge string) {
 	n.t.Helper()
 	n.enslave(pod.Interface, bridge)
 	n.change(bridge, func(l netlink.Link) error {
@@ -51,15 +52,24 @@ func (n node) connect(pod *lab.Pod, bridge string) {
 	})
 }
 
-func (n node) wantBridges(when string, isolated ruleset.Isolated, want ...link.Bridge) {
+func (n *node) wantBridges(when string, isolated ruleset.Isolated, want ...link.Bridge) {
 	n.t.Helper()
-	got, err := n.finder.Find(link.Pods{All: append(isolated.Egress, isolated.Ingress...), Isolated: isolated})
+	var all []netip.Addr
+	for _, p := range n.pods {
+		all = append(all, p.Addresses()...)
+	}
+	got, err := n.finder.Find(link.Pods{All: all, Isolated: isolated})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got.Bridges, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got.Bridges, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		n.t.Errorf("%s (-want +got):\n%s", when, diff)
 	}
+}
+
+func sorted(all []netip.Addr) []netip.Addr {
+	slices.SortFunc(all, netip.Addr.Compare)
+	return all
 }
 
 func TestFindBridges(t *testing.T) {
@@ -76,7 +86,9 @@ func TestFindBridges(t *testing.T) {
 	n.enslave("vm", "cni0")
 	n.enslave("patch", "cni0")
 
-	want := link.Bridge{Name: "cni0", Ports: []uint32{n.number(a.Interface), n.number(b.Interface)}}
+	want := link.Bridge{Name: "cni0", Pods: sorted(append(a.Addresses(), b.Addresses()...)), Ports: map[string]uint32{
+		a.Interface: n.number(a.Interface), b.Interface: n.number(b.Interface),
+	}}
 	n.wantBridges("isolated for egress", ruleset.Isolated{Egress: a.Addresses()}, want)
 	n.wantBridges("isolated for ingress", ruleset.Isolated{Ingress: a.Addresses()[:1]}, want)
 	n.wantBridges("a routed pod is isolated", ruleset.Isolated{Ingress: routed.Addresses()})
@@ -99,11 +111,14 @@ func TestBridgesThatHandleVLANs(t *testing.T) {
 	links := []netlink.Link{
 		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "on", Index: 1}, VlanFiltering: &on},
 		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "off", Index: 2}, VlanFiltering: &off},
-		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: 3, MasterIndex: 1}},
-		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: 4, MasterIndex: 2}},
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a", Index: 3, MasterIndex: 1}},
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "b", Index: 4, MasterIndex: 2}},
 	}
-	want := []link.Bridge{{Name: "on", Ports: []uint32{3}, VLANs: true}, {Name: "off", Ports: []uint32{4}}}
-	if diff := cmp.Diff(want, link.BridgesAmong(links, []uint32{1, 2})); diff != "" {
+	want := []link.Bridge{
+		{Name: "on", Ports: map[string]uint32{"a": 3}, VLANs: true},
+		{Name: "off", Ports: map[string]uint32{"b": 4}},
+	}
+	if diff := cmp.Diff(want, link.BridgesAmong(links, []uint32{1, 2}, nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -140,7 +140,7 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 			direct[a] = number
 		}
 	}
-	bridges, err := f.bridges(numbersOf(direct, pods.Isolated.Egress, pods.Isolated.Ingress))
+	bridges, err := f.bridges(direct, pods.Isolated)
 	if err != nil {
 		return Links{}, err
 	}

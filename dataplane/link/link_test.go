@@ -23,18 +23,20 @@ import (
 // node is a network namespace that stands for a node, with a finder opened in it.
 type node struct {
 	*lab.Node
+	// pods contains the pods that were added.
+	pods   []*lab.Pod
 	t      *testing.T
 	finder *link.Finder
 }
 
-func newNode(t *testing.T) node {
+func newNode(t *testing.T) *node {
 	t.Helper()
 	l, err := lab.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	n := node{t: t}
+	n := &node{t: t}
 	if n.Node, err = l.AddNode("one"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,17 +54,18 @@ func newNode(t *testing.T) node {
 	return n
 }
 
-func (n node) pod(name string) *lab.Pod {
+func (n *node) pod(name string) *lab.Pod {
 	n.t.Helper()
 	p, err := n.AddPod(name)
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	n.pods = append(n.pods, p)
 	return p
 }
 
 // change calls how with the named interface of the node.
-func (n node) change(name string, how func(netlink.Link) error) {
+func (n *node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
 		l, err := netlink.LinkByName(name)
@@ -75,7 +78,7 @@ func (n node) change(name string, how func(netlink.Link) error) {
 	}
 }
 
-func (n node) number(name string) (number uint32) {
+func (n *node) number(name string) (number uint32) {
 	n.t.Helper()
 	n.change(name, func(l netlink.Link) error { number = uint32(l.Attrs().Index); return nil })
 	return number
@@ -83,7 +86,7 @@ func (n node) number(name string) (number uint32) {
 
 // want checks the links of pods that are isolated for egress and of pods that may use their
 // link-local addresses.
-func (n node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
+func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
 	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Isolated{Egress: isolated}, Open: open})
 	if err != nil {

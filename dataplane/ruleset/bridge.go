@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -12,23 +13,60 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A bridge forwards frames with a VLAN tag without passing the hooks of IP, and a pod
-// accepts a frame with VLAN number 0 like an untagged frame. So tagged frames would reach
-// pods regardless of policies. The table `bridge sluice` drops the tagged frames that
-// arrive from pods:
+// The table `bridge sluice` validates the frames that pods send on a bridge:
 //
 //	table bridge sluice {
-//	  set ports { type iface_index; }
-//	  chain forward {
-//	    type filter hook forward priority -300; policy accept;
-//	    iif @ports ether type 8021q drop
-//	    iif @ports ether type 8021ad drop
+//	  set ports   { type iface_index; }
+//	  set owned4  { type ipv4_addr; }
+//	  set owned6  { type ipv6_addr; }
+//	  set owners4 { type iface_index . ipv4_addr; }
+//	  set owners6 { type iface_index . ipv6_addr; }
+//	  chain prerouting {
+//	    type filter hook prerouting priority -300; policy accept;
+//	    iif != @ports accept
+//	    ether type 8021q drop
+//	    ether type 8021ad drop
+//	    iif . ip saddr @owners4 accept
+//	    ip saddr @owned4 drop
+//	    iif . ip6 saddr @owners6 accept
+//	    ip6 saddr @owned6 drop
 //	  }
 //	}
+//
+// A bridge forwards frames with a VLAN tag without passing the hooks of IP, and a pod
+// accepts a frame with VLAN number 0 like an untagged frame. So tagged frames would reach
+// pods regardless of policies.
+//
+// In the hooks of IP, all pods of a bridge have the same input interface. Only the hooks of
+// the bridge can distinguish the pods, and so find a packet with the source address of
+// another pod of the bridge.
 
-// ports is the set of the bridge table. It contains the ports from which tagged frames are
-// dropped.
-var ports = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
+// Bridges contains the ports of bridges that lead to isolated pods.
+type Bridges struct {
+	// Ports contains the indexes of the ports whose frames are validated.
+	Ports []uint32
+	// Owners contains the addresses of pods on these bridges whose port is known.
+	Owners []Owner
+}
+
+// Owner is a pod on a bridge. Frames with its address as their source must arrive on its
+// port. If an address has several owners, each of them may use it.
+type Owner struct {
+	Port    uint32
+	Address netip.Addr
+}
+
+// The sets of the bridge table. ports contains the ports, owned4 and owned6 the addresses
+// with an owner, and owners4 and owners6 each port with an address of its pod.
+var (
+	ports   = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
+	owned4  = set{"owned4", nftables.TypeIPAddr, binaryutil.BigEndian}
+	owned6  = set{"owned6", nftables.TypeIP6Addr, binaryutil.BigEndian}
+	owners4 = set{"owners4", nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIPAddr), binaryutil.BigEndian}
+	owners6 = set{"owners6", nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIP6Addr), binaryutil.BigEndian}
+
+	bridgeSets = []set{ports, owned4, owned6, owners4, owners6}
+)
 
 // priorityBridge is before the priority of br_netfilter (0).
 const priorityBridge = -300
@@ -36,13 +74,69 @@ const priorityBridge = -300
 var (
 	bridgeTable = &nftables.Table{Family: nftables.TableFamilyBridge, Name: tableName}
 	bridgeChain = chain{
-		name: "forward", hook: nftables.ChainHookForward, priority: priorityBridge,
+		name: "prerouting", hook: nftables.ChainHookPrerouting, priority: priorityBridge,
 		rules: []expressions{
-			append(join(inputInterfaceIn(ports), etherType(unix.ETH_P_8021Q)), drop()),
-			append(join(inputInterfaceIn(ports), etherType(unix.ETH_P_8021AD)), drop()),
+			append(inputInterfaceNotIn(ports), accept()),
+			append(etherType(unix.ETH_P_8021Q), drop()),
+			append(etherType(unix.ETH_P_8021AD), drop()),
+			append(inputInterfaceAndSourceIn(owners4, unix.ETH_P_IP, sourceOffset4, 4), accept()),
+			append(bridgedSourceIn(owned4, unix.ETH_P_IP, sourceOffset4, 4), drop()),
+			append(inputInterfaceAndSourceIn(owners6, unix.ETH_P_IPV6, sourceOffset6, 16), accept()),
+			append(bridgedSourceIn(owned6, unix.ETH_P_IPV6, sourceOffset6, 16), drop()),
 		},
 	}
 )
+
+// Offsets of the source address in the headers of IPv4 and IPv6.
+const (
+	sourceOffset4 = 12
+	sourceOffset6 = 8
+)
+
+func bridgeContentOf(b Bridges) content {
+	out := content{ports.name: keysOf(b.Ports)}
+	for _, s := range bridgeSets[1:] {
+		out[s.name] = map[string]struct{}{}
+	}
+	for _, o := range b.Owners {
+		owned, owners := owned4, owners4
+		if o.Address.Is6() {
+			owned, owners = owned6, owners6
+		}
+		out[owned.name][string(o.Address.AsSlice())] = struct{}{}
+		out[owners.name][string(append(binary.NativeEndian.AppendUint32(nil, o.Port), o.Address.AsSlice()...))] = struct{}{}
+	}
+	return out
+}
+
+// inputInterfaceNotIn: iif != @SET.
+func inputInterfaceNotIn(s set) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true}}
+}
+
+// protocolIs: meta protocol NUMBER. In a bridge table, it selects the IP version.
+func protocolIs(etherType uint16) expressions {
+	return expressions{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: register}, equal(binary.BigEndian.AppendUint16(nil, etherType))}
+}
+
+// bridgedSourceIn: ip saddr @SET, or ip6 saddr. version is the Ethernet type of IPv4 or
+// IPv6.
+func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
+	return join(protocolIs(version), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Lookup{SourceRegister: register, SetName: s.name},
+	})
+}
+
+// inputInterfaceAndSourceIn: iif . ip saddr @SET, or iif . ip6 saddr. The key of the set is
+// in adjacent registers.
+func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) expressions {
+	return join(protocolIs(version), expressions{
+		&expr.Meta{Key: expr.MetaKeyIIF, Register: unix.NFT_REG32_00},
+		&expr.Payload{DestRegister: unix.NFT_REG32_01, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: s.name},
+	})
+}
 
 // etherType: ether type NUMBER. If a frame is tagged, it compares the type of the outermost
 // tag, even if the network device has removed the tag from the frame.
@@ -53,27 +147,23 @@ func etherType(number uint16) expressions {
 	}
 }
 
-// SetPorts replaces the ports of bridges from which tagged frames are dropped, and creates
-// the bridge table if it does not exist. Only Unbridge removes the table.
-func (t *Table) SetPorts(numbers []uint32) error {
+// SetBridges replaces the content of the bridge table, and creates the table if it does not
+// exist. Only Unbridge and Uninstall remove the table.
+func (t *Table) SetBridges(b Bridges) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.bridged {
-		if slices.Equal(numbers, t.ports) {
-			return nil
-		}
-		if t.commitBridge(t.ports, numbers) == nil {
-			return nil
-		}
-		// Another program has modified the table. Reinstall the table to repair it.
+	to := bridgeContentOf(b)
+	if t.bridged != nil && t.commitBridge(t.bridged, to) == nil {
+		return nil
 	}
-	return t.installBridge(numbers)
+	// There is no table yet, or another program has modified it.
+	return t.installBridge(to)
 }
 
 // installBridge creates the bridge table, or corrects an existing table, in one
 // transaction. If the table contains anything that Sluice did not create, the transaction
 // first deletes the table.
-func (t *Table) installBridge(numbers []uint32) error {
+func (t *Table) installBridge(to content) error {
 	foreign, err := t.bridgeIsForeign()
 	if err != nil {
 		return err
@@ -83,28 +173,32 @@ func (t *Table) installBridge(numbers []uint32) error {
 		t.conn.DelTable(bridgeTable)
 		t.conn.AddTable(bridgeTable)
 	}
-	s, c := ports.of(bridgeTable), bridgeChain.of(bridgeTable)
-	if err := t.conn.AddSet(s, nil); err != nil {
-		return fmt.Errorf("adding set %s: %w", ports.name, err)
+	for _, s := range bridgeSets {
+		if err := t.conn.AddSet(s.of(bridgeTable), nil); err != nil {
+			return fmt.Errorf("adding set %s: %w", s.name, err)
+		}
+		t.conn.FlushSet(s.of(bridgeTable))
 	}
+	c := bridgeChain.of(bridgeTable)
 	t.conn.AddChain(c)
 	t.conn.FlushTable(bridgeTable)
-	t.conn.FlushSet(s)
 	for _, r := range bridgeChain.rules {
 		t.conn.AddRule(&nftables.Rule{Table: bridgeTable, Chain: c, Exprs: r})
 	}
-	return t.commitBridge(nil, numbers)
+	return t.commitBridge(content{}, to)
 }
 
-// commitBridge changes the elements of the set and ends the transaction.
-func (t *Table) commitBridge(from, to []uint32) error {
-	if err := ports.change(t.conn, bridgeTable, keysOf(from), keysOf(to)); err != nil {
-		return err
+// commitBridge changes the elements of the sets and ends the transaction.
+func (t *Table) commitBridge(from, to content) error {
+	for _, s := range bridgeSets {
+		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {
+			return err
+		}
 	}
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("changing table %s: %w", nameOf(bridgeTable), err)
 	}
-	t.bridged, t.ports = true, slices.Clone(to)
+	t.bridged = to
 	return nil
 }
 
@@ -131,7 +225,9 @@ func (t *Table) bridgeIsForeign() (bool, error) {
 		slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
 			return c.Table.Name == tableName && (c.Name != bridgeChain.name || !bridgeChain.hasShapeOf(c))
 		}) ||
-		slices.ContainsFunc(sets, func(s *nftables.Set) bool { return s.Name != ports.name || !ports.hasShapeOf(s) }), nil
+		slices.ContainsFunc(sets, func(have *nftables.Set) bool {
+			return !slices.ContainsFunc(bridgeSets, func(s set) bool { return s.name == have.Name && s.hasShapeOf(have) })
+		}), nil
 }
 
 // Unbridge removes the bridge table. The kernel then drops all packets that wait in any
@@ -139,7 +235,7 @@ func (t *Table) bridgeIsForeign() (bool, error) {
 func (t *Table) Unbridge() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bridged, t.ports = false, nil
+	t.bridged = nil
 	return removeTable(t.conn, bridgeTable)
 }
 

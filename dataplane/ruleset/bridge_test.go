@@ -1,7 +1,9 @@
 package ruleset_test
 
 import (
+	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,9 +14,15 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
+// setPorts sets ports with indexes. The pods 10.0.0.1 and fd00::1 are on the port with index
+// 1.
 func setPorts(t *testing.T, table *ruleset.Table, ports ...uint32) {
 	t.Helper()
-	if err := table.SetPorts(ports); err != nil {
+	owners := []ruleset.Owner{
+		{Port: 1, Address: netip.MustParseAddr("10.0.0.1")},
+		{Port: 1, Address: netip.MustParseAddr("fd00::1")},
+	}
+	if err := table.SetBridges(ruleset.Bridges{Ports: ports, Owners: owners}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -41,10 +49,11 @@ func TestBridgeTable(t *testing.T) {
 		"nothing":              "",
 		"the set is empty":     "flush set bridge sluice ports",
 		"a foreign element":    "add element bridge sluice ports { 7 }",
-		"no rules":             "flush chain bridge sluice forward",
-		"a foreign rule":       "insert rule bridge sluice forward accept",
+		"another owner":        "flush set bridge sluice owners6",
+		"no rules":             "flush chain bridge sluice prerouting",
+		"a foreign rule":       "insert rule bridge sluice prerouting accept",
 		"a foreign chain":      "add chain bridge sluice other { type filter hook input priority 0; }",
-		"another chain":        "delete table bridge sluice; table bridge sluice { chain forward { type filter hook input priority 0; }; }",
+		"another chain":        "delete table bridge sluice; table bridge sluice { chain prerouting { type filter hook input priority 0; }; }",
 		"a foreign set":        "add set bridge sluice other { type mark; }",
 		"a foreign counter":    "add counter bridge sluice c",
 		"the table is gone":    "delete table bridge sluice",
@@ -57,6 +66,16 @@ func TestBridgeTable(t *testing.T) {
 		if diff := cmp.Diff(fresh, listBridge(t, h)); diff != "" {
 			t.Errorf("%s: after the repair (-fresh +got):\n%s", name, diff)
 		}
+	}
+	// The kernel drops the packets in all queues when a base chain is removed, so the repair
+	// of a table without foreign parts keeps the chain.
+	chain := regexp.MustCompile(`chain prerouting \{ # handle \d+`)
+	before := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice"))
+	if err := table.Install(isolated); err != nil {
+		t.Fatal(err)
+	}
+	if after := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice")); after != before || before == "" {
+		t.Errorf("the repair replaced the chain: %q, before %q", after, before)
 	}
 	// The dataplane may change the ports before it learns that another program removed
 	// the table.

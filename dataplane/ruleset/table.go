@@ -77,9 +77,9 @@ type Table struct {
 	now       content
 	isolated  Isolated
 	links     Links
-	// bridged is set while the bridge table is installed. ports is the content of its set.
-	bridged bool
-	ports   []uint32
+	// bridged is the content of the sets of the bridge table, or nil while there is no such
+	// table.
+	bridged content
 	// port is the netlink port of conn. It identifies events about changes that this Table
 	// made.
 	port uint32
@@ -124,8 +124,8 @@ func (t *Table) Install(isolated Isolated) error {
 	defer t.mu.Unlock()
 	for attempt := 1; ; attempt++ {
 		err := t.install(isolated)
-		if err == nil && t.bridged {
-			err = t.installBridge(t.ports)
+		if err == nil && t.bridged != nil {
+			err = t.installBridge(t.bridged)
 		}
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			t.config.WithoutReversePath = true

@@ -3,10 +3,11 @@ package e2e_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -38,36 +39,33 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			arrives := func() bool { return server.Served() > before }
-			if want {
-				eventually.True(s.t, fmt.Sprintf("%s: a frame with tags %x arrives over %s", when, tags, familyName(like)), arrives)
-				continue
+			// The datagram of the node is behind the frame.
+			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
+				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}
-			time.Sleep(silence / 4)
-			if arrives() {
-				s.t.Errorf("%s: a frame with tags %x arrived over %s", when, tags, familyName(like))
+			if got := server.Served()-before > 1; got != want {
+				s.t.Errorf("%s: a frame with tags %x arrives over %s: %t, want %t", when, tags, familyName(like), got, want)
 			}
 		}
 	}
 }
 
 // wantPorts waits until the bridge table contains these ports and no others. Without ports,
-// it waits until the table does not exist.
+// it waits until the table is empty or does not exist.
 func (s *fixture) wantPorts(when string, ports ...string) {
 	s.t.Helper()
 	slices.Sort(ports)
 	var got []string
 	eventually.True(s.t, when+": ports "+strings.Join(ports, ", "), func() bool {
 		got = nil
-		if strings.Contains(s.nft("", "list", "tables"), "table bridge sluice") {
-			_, elements, _ := strings.Cut(s.nft("", "list", "set", "bridge", "sluice", "ports"), "elements = {")
-			for _, name := range strings.Split(elements, `"`) {
-				if strings.HasPrefix(name, "pod-") {
-					got = append(got, name)
-				}
+		_, set, _ := strings.Cut(s.nft("", "list", "ruleset", "bridge"), "set ports {")
+		set, _, _ = strings.Cut(set, "\tset ")
+		for _, name := range strings.Split(set, `"`) {
+			if strings.HasPrefix(name, "pod-") {
+				got = append(got, name)
 			}
-			slices.Sort(got)
 		}
+		slices.Sort(got)
 		return slices.Equal(got, ports)
 	})
 }
@@ -89,7 +87,7 @@ func (s *fixture) bridgedPods() []string {
 func TestTaggedFramesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{})
-	s.bridge("cni0")
+	s.bridge()
 	s.wantTagged("without a dataplane", true)
 	s.start()
 	s.wantTagged("without policies", true)
@@ -139,11 +137,11 @@ func TestTaggedFramesOnABridge(t *testing.T) {
 }
 
 // Without br_netfilter, packets between the pods of a bridge bypass the rules, and the
-// status says so.
+// status contains the setting.
 func TestBridgeWithoutNetfilter(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": silentIngress})
-	s.bridge("cni0")
+	s.bridge()
 	s.must(s.nodes["one"].Sysctl("net/bridge/bridge-nf-call-ip6tables", "0"))
 	s.start()
 	s.wantPorts("isolated", s.bridgedPods()...)
@@ -159,4 +157,77 @@ func TestBridgeWithoutNetfilter(t *testing.T) {
 	want()
 	s.must(s.nodes["one"].Sysctl("net/bridge/bridge-nf-call-iptables", "0"))
 	want("net.bridge.bridge-nf-call-iptables")
+}
+
+// cniResults writes the CNI results of the pods of node one to a directory, as a container
+// runtime does after the plugin bridge has connected them, and returns the directory.
+func (s *fixture) cniResults() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for name, pod := range s.pods {
+		if name == "lab/far" {
+			continue
+		}
+		namespace, short, _ := strings.Cut(name, "/")
+		var ips []string
+		for _, a := range pod.Addresses() {
+			ips = append(ips, fmt.Sprintf(`{"address": "%s/%d"}`, a, a.BitLen()))
+		}
+		content := fmt.Sprintf(`{"kind": "cniCacheV1", "containerId": %q, "ifName": "eth0", "networkName": "pods",
+			"cniArgs": [["K8S_POD_NAMESPACE", %q], ["K8S_POD_NAME", %q], ["K8S_POD_UID", "1"]],
+			"result": {"cniVersion": "1.0.0", "interfaces": [{"name": "cni0"}, {"name": %q}, {"name": "eth0", "sandbox": "/run/netns/x"}], "ips": [%s]}}`,
+			short, namespace, short, pod.Interface, strings.Join(ips, ", "))
+		s.must(os.WriteFile(filepath.Join(dir, "pods-"+short+"-eth0"), []byte(content), 0o600))
+	}
+	return dir
+}
+
+// A pod cannot send from the address of another pod of its bridge if CNI results contain the
+// interfaces of the pods (S56b).
+func TestS56bForgedBeginningsOnABridge(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t, map[string]string{"shop/web": onlyProbeByUDP})
+	s.bridge()
+	s.start("--cni-results", s.cniResults())
+	for i, set := range []string{"owners4", "owners6"} {
+		for _, pod := range []string{"shop/web", "shop/db", "lab/probe"} {
+			want := fmt.Sprintf("%q . %s", s.pod(pod).Interface, s.pod(pod).Addresses()[i])
+			eventually.True(t, want+" is in "+set, func() bool {
+				return strings.Contains(s.nft("", "list", "set", "bridge", "sluice", set), want)
+			})
+		}
+	}
+	s.want(`
+		shop/db   -> shop/web  UDP 9  denied
+		shop/db   -> lab/probe TCP 80 allowed
+		shop/db   -> lab/probe UDP 80 allowed
+		shop/db   -> lab/probe ICMP   allowed
+		lab/probe -> shop/web  UDP 9  allowed
+		shop/web  -> outside   TCP 80 allowed
+		shop/db   -> node:one  TCP 80 allowed
+		node:one  -> shop/web  TCP 80 allowed
+		lab/far   -> shop/db   UDP 80 allowed
+	`)
+	port := uint16(40000)
+	s.neverResets(s.host("shop/db"))
+	for _, like := range families {
+		for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
+			port++
+			s.wantForgedBeginning("shop/db", protocol, like, port, "on a bridge")
+		}
+		// A single datagram in the name of the peer that policies allow.
+		src := netip.AddrPortFrom(s.address("lab/probe", like), 41000)
+		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
+		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
+		before := server.Served()
+		s.must(s.host("shop/db").SendFrame("eth0", s.hardwareAddress(s.host("shop/web"), "eth0"), lab.Datagram(src, dst, []byte("!"))))
+		s.forge("shop/db", lab.Datagram(src, dst, []byte("!")))
+		s.wantOnlyPeer(server, before, src, dst)
+	}
+	// The bridge forwards Ethernet frames as before after the hosts have forgotten their
+	// neighbors.
+	for _, h := range []*lab.Host{s.nodes["one"].Host, s.host("shop/web"), s.host("lab/probe")} {
+		s.forgetNeighbours(h)
+	}
+	s.want(`lab/probe -> shop/web UDP 9 allowed`)
 }

@@ -272,11 +272,11 @@ func TestForgedSources(t *testing.T) {
 	s.wantForged("routed to the pod", "shop/web", "outside", forged, true)
 }
 
-// bridge connects the pods of node one to a single bridge, as many CNI plugins do.
-func (s *fixture) bridge(name string) {
+// bridge connects the pods of node one to the bridge cni0, as many CNI plugins do.
+func (s *fixture) bridge() {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
-		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0"}}
 		if err := netlink.LinkAdd(cni); err != nil {
 			return err
 		}
@@ -342,7 +342,7 @@ func (s *fixture) bridge(name string) {
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": toProbe})
-	s.bridge("cni0")
+	s.bridge()
 	s.start()
 	s.wantSoonLinks("cni0")
 	s.takeAddresses("shop/web", forged...)

@@ -116,6 +116,12 @@ type EnforcerSpec struct {
 	// +optional
 	Dataplane *Container `json:"dataplane,omitempty"`
 
+	// updateStrategy determines how the pod of a node is replaced when this spec or the image
+	// changes.
+	// +kubebuilder:default={}
+	// +optional
+	UpdateStrategy UpdateStrategy `json:"updateStrategy,omitempty"`
+
 	// denialLog limits what the nodes log about denied flows.
 	// +kubebuilder:default={}
 	// +optional
@@ -161,11 +167,12 @@ const (
 	DenyReject DenyAction = "Reject"
 )
 
-// Queues configures a range of consecutive NFQUEUE numbers. Each queue has one worker.
+// Queues configures two ranges of consecutive NFQUEUE numbers. A range has count + 1 numbers.
+// While a dataplane is replaced, the old one uses one range and the new one uses the other.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + self.count <= 65536",message="queues end at number 65535: lower base or count, so that base + count is at most 65536"
+// +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + 2 * self.count <= 65534",message="queues end at number 65535: lower base or count, so that base + 2 * count is at most 65534"
 type Queues struct {
-	// base is the number of the first queue, 0 to 65535. No other program on the node
+	// base is the first number of the first range, 0 to 65535. No other program on the node
 	// may use the same numbers. Most other programs start at 0. Default: 2700.
 	// +kubebuilder:default=2700
 	// +kubebuilder:validation:Minimum=0
@@ -180,6 +187,31 @@ type Queues struct {
 	// +optional
 	Count *int32 `json:"count,omitempty"`
 }
+
+// UpdateStrategy determines how the pod of a node is replaced. Pods are replaced on one node
+// after the other.
+type UpdateStrategy struct {
+	// type is Surge or InPlace. With Surge, the new pod starts while the old pod runs, and
+	// takes over from it without a gap. The node needs room for both pods meanwhile. With
+	// InPlace, the old pod ends before the new pod starts. Until the new pod has started, the
+	// failure policy decides about new flows. Default: Surge.
+	// +kubebuilder:default=Surge
+	// +optional
+	Type UpdateStrategyType `json:"type,omitempty"`
+}
+
+// UpdateStrategyType is a way to replace the pod of a node.
+//
+// +kubebuilder:validation:Enum=Surge;InPlace
+type UpdateStrategyType string
+
+// The ways to replace the pod of a node.
+const (
+	// UpdateSurge starts the new pod first.
+	UpdateSurge UpdateStrategyType = "Surge"
+	// UpdateInPlace ends the old pod first.
+	UpdateInPlace UpdateStrategyType = "InPlace"
+)
 
 // DenialLog limits what a node logs about denied flows.
 type DenialLog struct {

@@ -39,7 +39,9 @@ node, and publishes the tree in the state directory, where a running dataplane e
 it. It needs no privilege on the node.
 
 Until it has read all objects, and while the API server is unavailable, the dataplane
-enforces the last published tree. /readyz on the health address reports both.`,
+enforces the last published tree. /readyz on the health address reports both. The health
+address can be unix:PATH, the path of a socket. If another agent of the node publishes,
+this one waits until it ends, and then publishes at once.`,
 		Example: `  sluice agent --node worker-1 --state-dir /run/sluice
   sluice agent --node worker-1 --kubeconfig ~/.kube/config`,
 		Args: noArguments,

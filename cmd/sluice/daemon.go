@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/sluicenet/sluice/internal/health"
 )
 
 // noAddress is the value of an address flag that means that no server is started.
@@ -32,11 +33,7 @@ func (f *daemonFlags) logger(cmd *cobra.Command) logr.Logger {
 	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
 }
 
-// serverTimeout is the maximum time for reading the header of a request, and the
-// maximum time for writing a response.
-const serverTimeout = 10 * time.Second
-
-// listener is an address on which a process serves HTTP. The methods of a nil
+// listener is an address on which a process serves health checks. The methods of a nil
 // *listener do nothing.
 type listener struct{ net.Listener }
 
@@ -46,7 +43,7 @@ func listen(flag, address string) (*listener, error) {
 	if address == "" || address == noAddress {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := health.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", flag, err)
 	}
@@ -55,11 +52,9 @@ func listen(flag, address string) (*listener, error) {
 
 // serve starts an HTTP server in a new goroutine. The server runs until the listener is closed.
 func (l *listener) serve(handler http.Handler) {
-	if l == nil {
-		return
+	if l != nil {
+		go health.Serve(l, handler)
 	}
-	server := http.Server{Handler: handler, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
-	go func() { _ = server.Serve(l) }() // Serve always returns net.ErrClosed here.
 }
 
 func (l *listener) close() {

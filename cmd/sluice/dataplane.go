@@ -57,7 +57,8 @@ queues, and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
 If a dataplane already runs on the node, the new one takes over from it without a gap, and
 the old one waits until it is stopped or the new one ends. So that both have queues, a
-dataplane reserves two ranges of N+1 queue numbers for --queues N.
+dataplane reserves two ranges of N+1 queue numbers for --queues N. The health address can
+be unix:PATH, the path of a socket.
 
 The rules stay installed when it ends: accepted connections continue, and the failure
 policy decides about all others. --uninstall removes the rules and the marks. To change the
@@ -88,7 +89,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
-	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become known later")
+	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become\nknown later")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
 	flags.addFlags(cmd, noAddress, noAddress)

@@ -54,6 +54,7 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(statusCommand(nodeScope)),
 		flowsCommand(nodeScope),
 		operatorCommand(),
+		endsAtOnce(healthCommand()),
 	)
 	return root
 }

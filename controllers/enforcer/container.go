@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -43,41 +42,51 @@ func asRoot(capabilities ...corev1.Capability) *corev1.SecurityContext {
 	}
 }
 
-// probe returns an HTTP probe of a process that listens on the loopback address of the
-// node.
-func probe(path string, port, period, failures int32) *corev1.Probe {
+// livenessProbe returns a probe that fails if a container must be restarted.
+func livenessProbe(container string, failures int32) *corev1.Probe {
+	p := probe(10, "health", healthAddress(container))
+	p.FailureThreshold = failures
+	return p
+}
+
+// readinessProbe returns a probe that fails while a container does not do its work.
+func readinessProbe(container string, period int32) *corev1.Probe {
+	return probe(period, "health", "--ready", healthAddress(container))
+}
+
+// probe returns a probe that runs the program. The pods of a node share the ports of the
+// node, so a probe of a port could be answered by another pod.
+func probe(period int32, arguments ...string) *corev1.Probe {
 	return &corev1.Probe{
-		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
-			Host: loopback, Path: path, Port: intstr.FromInt32(port), Scheme: corev1.URISchemeHTTP,
-		}},
-		PeriodSeconds: period, FailureThreshold: failures, TimeoutSeconds: probeSeconds,
+		ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: append([]string{program}, arguments...)}},
+		PeriodSeconds: period, FailureThreshold: 3, TimeoutSeconds: probeSeconds,
 	}
+}
+
+// healthDir is the directory in a container in which it serves its health checks.
+const healthDir = "/run/health"
+
+func healthAddress(container string) string { return "unix:" + healthDir + "/" + container + ".sock" }
+
+// healthVolume returns a volume for the health checks of one container. Each pod has its own
+// volume, and so has each container, so that a container can answer only for itself.
+func healthVolume(container string) corev1.Volume {
+	return corev1.Volume{Name: container + "-health", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
+}
+
+func healthMount(container string) corev1.VolumeMount {
+	return corev1.VolumeMount{Name: container + "-health", MountPath: healthDir}
 }
 
 // probeSeconds is the timeout of a probe. The timeout is long because a process on a busy
 // node can take seconds to respond.
 const probeSeconds = 5
 
-// Names of ports. Services and alerts refer to ports by these names.
+// Names of the ports of the Service. Alerts refer to ports by these names.
 const (
 	agentMetrics     = "agent-metrics"
 	dataplaneMetrics = "plane-metrics"
-	dataplaneHealth  = "plane-health"
 )
-
-func hostPort(name string, port int32) corev1.ContainerPort {
-	return corev1.ContainerPort{Name: name, ContainerPort: port, HostPort: port, Protocol: corev1.ProtocolTCP}
-}
-
-// dataplaneHealthPort returns the health port of the enforcing pod and of the uninstalling
-// pod. Both use the same host port, so that only one of them can run on a node. The
-// scheduler starts neither pod before the other has ended, and a process that cannot bind
-// the port exits before it changes anything.
-func dataplaneHealthPort() corev1.ContainerPort {
-	port := hostPort(dataplaneHealth, DataplaneHealthPort)
-	port.HostIP = loopback
-	return port
-}
 
 const (
 	stateVolumeName   = "state"

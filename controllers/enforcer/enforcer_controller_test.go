@@ -29,8 +29,11 @@ func TestEnforcerWithEmptySpec(t *testing.T) {
 		t.Errorf("image %s, want %s, the image of the operator", got, testImage)
 	}
 	want := []string{
-		"dataplane", "--state-dir", "/run/sluice", "--metrics-address", ":9642", "--health-address", "127.0.0.1:9643",
+		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x60", "--failure-policy", "Closed", "--deny", "Drop", "--queue-base", "2700", "--denial-log", "10",
+	}
+	if got := daemonSet.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 1 || got.MaxUnavailable.IntValue() != 0 {
+		t.Errorf("update strategy %+v, want a surge of one pod", got)
 	}
 	if diff := cmp.Diff(want, daemonSet.Spec.Template.Spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)
@@ -84,8 +87,11 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	})
 	spec := after.Spec.Template.Spec
 	want := []string{
-		"dataplane", "--state-dir", "/run/sluice", "--metrics-address", ":9642", "--health-address", "127.0.0.1:9643",
+		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/other-cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0",
+	}
+	if got := after.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 0 || got.MaxUnavailable.IntValue() != 1 {
+		t.Errorf("update strategy %+v, want that a pod ends first", got)
 	}
 	if diff := cmp.Diff(want, spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)

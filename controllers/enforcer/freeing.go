@@ -35,10 +35,10 @@ import (
 //  4. After the last node, the uninstall DaemonSet is deleted.
 //
 // A node may be selected again in the meantime. The uninstall DaemonSet then no longer
-// lists the node, and the DaemonSet controller ends the uninstall pod. Both pods use the
-// same host port (dataplaneHealthPort), so the enforcing pod starts only after the
-// uninstall pod has ended. The dataplane then reinstalls the rules that were already
-// removed.
+// lists the node, and the DaemonSet controller ends the uninstall pod. If the enforcing pod
+// starts before that, the lock on the table orders both: the uninstall pod removes the rules
+// only while no dataplane runs, and the dataplane starts only while no rules are being
+// removed. The dataplane then reinstalls the rules that were already removed.
 func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (*pending, error) {
 	p := &pending{what: "removing the rules from nodes that are no longer selected"}
 	occupied := occupiedNodes(o.pods)

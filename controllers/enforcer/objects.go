@@ -40,7 +40,7 @@ func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstruc
 	if err != nil {
 		return nil, err
 	}
-	daemonSet, err := daemonSetOf(namespace, daemonSetName, componentNode, Pod(enforcer, image))
+	daemonSet, err := daemonSetOf(namespace, daemonSetName, componentNode, Pod(enforcer, image), rollingUpdate(&enforcer.Spec))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,9 @@ func withOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *
 // Enforcer left on the nodes. The DaemonSet has no owner, because a foreground deletion of
 // the Enforcer would otherwise delete the DaemonSet before it has done its work.
 func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
-	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image))
+	all := intstr.FromString("100%")
+	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image),
+		appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all})
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +90,21 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 	}
 }
 
-// daemonSetOf returns a DaemonSet. Enforcing pods are replaced on one node after the other,
-// and uninstalling pods on all nodes at once. The rules stay on a node while its pod is
-// replaced. Two pods cannot run on a node at the same time because they use the same host
-// ports.
-func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) (*unstructured.Unstructured, error) {
-	maxUnavailable := intstr.FromInt32(1)
-	if component == componentUninstall {
-		maxUnavailable = intstr.FromString("100%")
+// rollingUpdate returns how the enforcing pods are replaced, on one node after the other. With
+// Surge, the new pod of a node starts while the old one runs, takes over from it, and is then
+// ready, so that the old one ends. With InPlace, the old pod ends before the new one starts.
+func rollingUpdate(spec *v1alpha1.EnforcerSpec) appsv1.RollingUpdateDaemonSet {
+	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
+	if spec.UpdateStrategy.Type == v1alpha1.UpdateInPlace {
+		return appsv1.RollingUpdateDaemonSet{MaxUnavailable: &one, MaxSurge: &none}
 	}
+	return appsv1.RollingUpdateDaemonSet{MaxUnavailable: &none, MaxSurge: &one}
+}
+
+// daemonSetOf returns a DaemonSet. The rules stay on a node while its pod is replaced.
+func daemonSetOf(
+	namespace, name, component string, pod corev1.PodTemplateSpec, update appsv1.RollingUpdateDaemonSet,
+) (*unstructured.Unstructured, error) {
 	return unstructuredOf(daemonSetKind, &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labelsOf(component)},
 		Spec: appsv1.DaemonSetSpec{
@@ -104,7 +112,7 @@ func daemonSetOf(namespace, name, component string, pod corev1.PodTemplateSpec) 
 			Template: pod,
 			UpdateStrategy: appsv1.DaemonSetUpdateStrategy{
 				Type:          appsv1.RollingUpdateDaemonSetStrategyType,
-				RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &maxUnavailable},
+				RollingUpdate: &update,
 			},
 		},
 	})
@@ -159,7 +167,7 @@ func prune(fields map[string]any) {
 // ports of all nodes.
 func metricsService(namespace string) *unstructured.Unstructured {
 	port := func(name string, number int64) map[string]any {
-		return map[string]any{"name": name, "port": number, "targetPort": name, "protocol": "TCP"}
+		return map[string]any{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
 	}
 	return object(serviceKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
 		"clusterIP": corev1.ClusterIPNone,
@@ -174,10 +182,13 @@ func metricsService(namespace string) *unstructured.Unstructured {
 // metrics Service.
 func serviceMonitor(namespace string) *unstructured.Unstructured {
 	endpoint := func(port string) map[string]any {
-		// Alerts refer to the label "node", so it must contain the name of the node.
-		return map[string]any{"port": port, "relabelings": []any{map[string]any{
-			"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace",
-		}}}
+		return map[string]any{"port": port, "relabelings": []any{
+			// Alerts refer to the label "node", so it must contain the name of the node.
+			map[string]any{"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace"},
+			// While a pod is replaced, a node has two pods with the same address. Without
+			// their names, both are the same target.
+			map[string]any{"regex": "pod", "action": "labeldrop"},
+		}}
 	}
 	return object(serviceMonitorKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
 		"selector":  map[string]any{"matchLabels": asFields(labelsOf(componentNode))},

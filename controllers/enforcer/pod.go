@@ -12,13 +12,13 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Host ports of the enforcing pod. The health ports are on the loopback address, so that
-// only programs on the node, such as the kubelet, can reach them.
+// Ports of the node on which the enforcing pod serves metrics. The pod does not declare them,
+// because the ports of a pod in the host network are host ports, and two pods with the same
+// host ports cannot run on a node. While a pod is replaced, the agent that publishes and the
+// dataplane that enforces listen on them.
 const (
 	AgentMetricsPort     = 9640
-	AgentHealthPort      = 9641
 	DataplaneMetricsPort = 9642
-	DataplaneHealthPort  = 9643
 )
 
 const (
@@ -35,7 +35,6 @@ const (
 	// the node.
 	agentUser = 65532
 
-	loopback = "127.0.0.1"
 	// program is the path of the program. The image contains no other file.
 	program = "/sluice"
 	// stopSeconds is the time that a pod may take to stop. It is short because the rules
@@ -74,7 +73,7 @@ func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	pod.Spec.ServiceAccountName = agentName
 	pod.Spec.InitContainers = []corev1.Container{prepare}
 	pod.Spec.Containers = []corev1.Container{agentContainer(spec, image), dataplaneContainer(spec, image)}
-	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume()}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume(), healthVolume("agent"), healthVolume("dataplane")}
 	if dir := cniResults(spec); dir != "" {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, resultsVolume(dir))
 	}
@@ -88,19 +87,18 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 	spec := &enforcer.Spec
 	arguments := append([]string{
 		"dataplane", "--uninstall", "--state-dir", StateDir,
-		"--health-address", address(loopback, DataplaneHealthPort),
+		"--health-address", healthAddress("uninstall"),
 	}, markArguments(spec)...)
 	uninstall := container("uninstall", imageOf(spec, image), asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
-	uninstall.Ports = []corev1.ContainerPort{dataplaneHealthPort()}
-	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount()}
-	uninstall.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 1, 3)
+	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("uninstall")}
+	uninstall.ReadinessProbe = readinessProbe("uninstall", 1)
 	pod := podOnHost(spec, componentUninstall)
 	// The pod also runs on nodes that the spec does not select now, because they may have
 	// enforced policies before.
 	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
 	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	pod.Spec.Containers = []corev1.Container{uninstall}
-	pod.Spec.Volumes = []corev1.Volume{stateVolume()}
+	pod.Spec.Volumes = []corev1.Volume{stateVolume(), healthVolume("uninstall")}
 	return pod
 }
 
@@ -156,19 +154,19 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
 	c := container("agent", image, user, resourceRequirements(spec.Agent),
 		"agent", "--node", "$(NODE_NAME)", "--state-dir", StateDir,
-		"--metrics-address", address("", AgentMetricsPort), "--health-address", address(loopback, AgentHealthPort))
+		"--metrics-address", address(AgentMetricsPort), "--health-address", healthAddress("agent"))
 	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
 	}}}
-	c.Ports = []corev1.ContainerPort{hostPort(agentMetrics, AgentMetricsPort)}
 	c.VolumeMounts = []corev1.VolumeMount{
 		{Name: stateVolumeName, MountPath: StateDir},
 		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},
+		healthMount("agent"),
 	}
 	// An agent that cannot reach the API server must not be restarted: it is alive, but not
 	// ready.
-	c.LivenessProbe = probe("/healthz", AgentHealthPort, 10, 6)
-	c.ReadinessProbe = probe("/readyz", AgentHealthPort, 2, 3)
+	c.LivenessProbe = livenessProbe("agent", 6)
+	c.ReadinessProbe = readinessProbe("agent", 5)
 	return c
 }
 
@@ -176,7 +174,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	results := cniResults(spec)
 	arguments := append([]string{
 		"dataplane", "--state-dir", StateDir, "--cni-results", results,
-		"--metrics-address", address("", DataplaneMetricsPort), "--health-address", address(loopback, DataplaneHealthPort),
+		"--metrics-address", address(DataplaneMetricsPort), "--health-address", healthAddress("dataplane"),
 	}, markArguments(spec)...)
 	argument := func(flag, value string) {
 		if value != "" {
@@ -189,13 +187,12 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	argument("--queues", number(spec.Queues.Count))
 	argument("--denial-log", number(spec.DenialLog.LinesPerSecond))
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
-	c.Ports = []corev1.ContainerPort{hostPort(dataplaneMetrics, DataplaneMetricsPort), dataplaneHealthPort()}
-	c.VolumeMounts = []corev1.VolumeMount{stateMount()}
+	c.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("dataplane")}
 	if results != "" {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: resultsVolumeName, MountPath: results, ReadOnly: true})
 	}
-	c.LivenessProbe = probe("/healthz", DataplaneHealthPort, 10, 3)
-	c.ReadinessProbe = probe("/readyz", DataplaneHealthPort, 2, 3)
+	c.LivenessProbe = livenessProbe("dataplane", 3)
+	c.ReadinessProbe = readinessProbe("dataplane", 5)
 	return c
 }
 
@@ -219,4 +216,4 @@ func number(n *int32) string {
 	return strconv.Itoa(int(*n))
 }
 
-func address(host string, port int) string { return fmt.Sprintf("%s:%d", host, port) }
+func address(port int) string { return fmt.Sprintf(":%d", port) }

@@ -32,8 +32,9 @@ func everyField() v1alpha1.EnforcerSpec {
 		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
 			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
 		}},
-		DenialLog:  v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
-		CNIResults: ptr.To("/var/lib/other-cni/results"),
+		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
+		CNIResults:     ptr.To("/var/lib/other-cni/results"),
+		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace},
 	}
 }
 

@@ -194,8 +194,7 @@ func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, err
 	return nil, nil
 }
 
-// stopUninstallPods ends the uninstall pods, so that their host port is free for the pods
-// of a new Enforcer.
+// stopUninstallPods ends the uninstall pods.
 func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error) {
 	if err := u.removeDaemonSet(ctx, uninstallName); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -16,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/node/problems"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
@@ -31,9 +32,9 @@ type Options struct {
 	Node string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
-	// MetricsAddress is the listen address of /metrics; the default is ":8080".
+	// MetricsAddress is the listen address of /metrics; by default these are not served.
 	// HealthAddress is the listen address of /healthz and /readyz; by default these are not
-	// served. The value "0" disables a server.
+	// served. The value "0" disables a server. HealthAddress may be "unix:PATH".
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
 	// Registry registers the metrics of the agent. MetricsAddress serves the registry of
@@ -70,11 +71,13 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := a.addControllers(ctx, mgr); err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
-	if err := a.addChecks(mgr); err != nil {
-		return fmt.Errorf("preparing health checks: %w", err)
+	stop, err := a.serveHealth()
+	if err != nil {
+		return err
 	}
+	defer stop()
 	o.Log.Info("Starting", "node", o.Node, "stateDir", o.StateDir, "apiServer", config.Host)
-	return mgr.Start(ctx)
+	return errors.Join(mgr.Start(ctx), a.endLead())
 }
 
 // agent contains the parts of a running agent.
@@ -86,6 +89,8 @@ type agent struct {
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
+	// endLead ends the right to publish.
+	endLead func() error
 }
 
 func newAgent(o Options) (*agent, error) {
@@ -94,7 +99,7 @@ func newAgent(o Options) (*agent, error) {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	a := &agent{
-		Options: o, metrics: m, state: newState(o.Node),
+		Options: o, metrics: m, state: newState(o.Node), endLead: func() error { return nil },
 		dataplane:  newDataplane(o.StateDir, m, o.Log.WithName("dataplane")),
 		connection: newConnection(o.Log.WithName("connection"), m),
 	}
@@ -103,7 +108,7 @@ func newAgent(o Options) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.publisher.published = a.dataplane.published
+	a.publisher.published, a.publisher.reads = a.dataplane.published, a.dataplane.reads
 	return a, nil
 }
 
@@ -120,12 +125,12 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 		loaders = append(loaders, l)
 	}
 	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
-	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.statusWriter(mgr).run} {
+	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.leader(a.statusWriter(mgr).run)} {
 		if err := mgr.Add(run); err != nil {
 			return err
 		}
 	}
-	return newProblemReporter(mgr.GetClient(), a.Node, a.Log.WithName("problems")).addTo(mgr)
+	return problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions())
 }
 
 // publish waits until all objects are loaded, then publishes trees until the context ends.
@@ -149,15 +154,6 @@ func (a *agent) statusWriter(mgr manager.Manager) *statusWriter {
 	}
 }
 
-func (a *agent) addChecks(mgr manager.Manager) error {
-	for name, check := range map[string]healthz.Checker{"published": a.publisher.check, "api-server": a.connection.check} {
-		if err := mgr.AddReadyzCheck(name, check); err != nil {
-			return err
-		}
-	}
-	return mgr.AddHealthzCheck("ping", healthz.Ping)
-}
-
 func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
@@ -171,13 +167,14 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		log.V(1).Info("Watch ended", "reason", err.Error())
 	}
 	return manager.New(config, manager.Options{
-		Scheme:                 scheme,
-		NewCache:               lifecycle.NewCache(ctx),
-		MapperProvider:         func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
-		Cache:                  caches,
-		Logger:                 o.Log,
-		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress: o.HealthAddress,
+		Scheme:         scheme,
+		NewCache:       lifecycle.NewCache(ctx),
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
+		Cache:          caches,
+		Logger:         o.Log,
+		// Two agents can run on a node, so the agent itself serves metrics and health checks.
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
 	})
 }
 

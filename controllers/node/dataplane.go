@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,6 +118,34 @@ func (d *dataplane) poll(ctx context.Context) *report.Status {
 	}
 	d.last = now
 	return now
+}
+
+// errFormat is returned while the running dataplane cannot read the trees of this agent.
+var errFormat = errors.New("waiting for a newer dataplane")
+
+// firstFormat is the only format that dataplanes read whose status lists no formats.
+const firstFormat = 2
+
+// reads returns an errFormat if the running dataplane cannot read a tree format. If no
+// dataplane responds, it returns nil.
+func (d *dataplane) reads(format uint64) error {
+	if s := d.status(); s != nil && slices.Contains(formatsOf(s), format) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pollTimeout)
+	defer cancel()
+	s := d.poll(ctx)
+	if s == nil || slices.Contains(formatsOf(s), format) {
+		return nil
+	}
+	return fmt.Errorf("%w: the running one reads tree formats %v, and this agent publishes format %d", errFormat, formatsOf(s), format)
+}
+
+func formatsOf(s *report.Status) []uint64 {
+	if len(s.TreeFormats) == 0 {
+		return []uint64{firstFormat}
+	}
+	return s.TreeFormats
 }
 
 // status returns the newest status, or nil if the dataplane does not respond.

@@ -54,10 +54,17 @@ type publisher struct {
 	// fault is the text of the last logged error. It prevents repeated log lines.
 	fault string
 
+	// reads is a function that returns an error if the running dataplane cannot read a
+	// format.
+	reads func(format uint64) error
+
 	// mu guards the fields below.
 	mu   sync.Mutex
 	last publication
 	err  error
+	// leads is set when this agent may publish. standsBy is set while the builder is up to
+	// date but this agent may not publish.
+	leads, standsBy bool
 	// earlier contains the publications before the last one. The index is the generation
 	// modulo remembered.
 	earlier [remembered]publication
@@ -173,6 +180,14 @@ func (p *publisher) publish() error {
 		p.state.restart()
 		return fmt.Errorf("building tree: %w", err)
 	}
+	if leads := p.leading(); !leads {
+		// The events are those that the leading agent publishes.
+		p.pending = nil
+		return nil
+	}
+	if err := p.reads(build.Format); err != nil {
+		return err
+	}
 	generation, err := p.out.Publish(p.builder)
 	if err != nil {
 		return err
@@ -184,6 +199,23 @@ func (p *publisher) publish() error {
 	}
 	p.record(now)
 	return nil
+}
+
+// leading reports whether this agent may publish. If not, it records that the builder is up
+// to date.
+func (p *publisher) leading() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.standsBy = !p.leads
+	return p.leads
+}
+
+// lead lets the publisher publish.
+func (p *publisher) lead() {
+	p.mu.Lock()
+	p.leads = true
+	p.mu.Unlock()
+	p.state.changed.Set()
 }
 
 // record records a publication and reports it to the metrics, the log, and the poller of
@@ -227,6 +259,10 @@ func (p *publisher) check(*http.Request) error {
 	switch {
 	case p.err != nil:
 		return p.err
+	case p.standsBy:
+		// All objects are compiled, and another agent of the node publishes. It ends when
+		// this one is ready.
+		return nil
 	case p.last.generation == 0:
 		return errors.New("no tree is published yet: the caches have not synced")
 	}

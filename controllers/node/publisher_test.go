@@ -24,7 +24,8 @@ func testPublisher(t *testing.T, s *state, dir string) *publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.published = func(publication) {}
+	p.published, p.reads = func(publication) {}, func(uint64) error { return nil }
+	p.lead()
 	return p
 }
 

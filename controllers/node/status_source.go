@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -170,6 +171,9 @@ func unfiltered(b *report.Bridges) string {
 }
 
 func (s *statusSource) syncedCondition() metav1.Condition {
+	if err := s.publisher.check(nil); errors.Is(err, errFormat) {
+		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonPublishingFailed, err.Error())
+	}
 	if s.publisher.lastPublication().generation == 0 {
 		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, v1alpha1.ReasonNotSyncedYet,
 			"not all objects have been read yet: the published generation remains enforced")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
 // statusOf returns a status that contains only the fields of the configuration.
@@ -15,6 +16,7 @@ func statusOf(c Config) report.Status {
 		FailurePolicy: string(c.FailurePolicy),
 		Deny:          string(c.Deny),
 		MarkMask:      c.Marks.Mask,
+		TreeFormats:   tree.Formats(),
 	}
 }
 

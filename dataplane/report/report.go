@@ -26,6 +26,9 @@ type Status struct {
 	// Rejected is nil.
 	Rejected *RejectedTree `json:"rejected,omitempty"`
 
+	// TreeFormats lists the versions of the tree format that the dataplane reads. An agent
+	// publishes no other format while the dataplane runs.
+	TreeFormats []uint64 `json:"treeFormats,omitempty"`
 	// Standby is set while the dataplane waits for the end of another dataplane of the node
 	// that enforces and cannot hand over, for example because it is of an older version.
 	Standby bool `json:"standby,omitempty"`

@@ -5,6 +5,7 @@
 //
 //	DIR/tree/<generation>.tree   the trees
 //	DIR/tree/current             a symlink to the current tree
+//	DIR/tree/agent.lock          its lock is the right to publish trees and the node's status
 //	DIR/dataplane.sock           the socket of the dataplane
 //	DIR/sandboxes.json           the pod sandboxes
 //	DIR/dataplane.lock           its lock is the right to write the nftables table
@@ -122,7 +123,7 @@ func (p *Publisher) removeAll() error {
 	if err != nil {
 		return err
 	}
-	names := []string{currentName}
+	names := []string{currentName, leadName}
 	for _, g := range all {
 		names = append(names, treeName(g))
 	}

@@ -89,9 +89,27 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 				folder = n.stateDir
 			}
 		}
+		if volume := &pod.Spec.Volumes[i]; volume.EmptyDir != nil {
+			if folder, err = n.emptyDir(volume.Name); err != nil {
+				return nil, err
+			}
+		}
 		out.Mounts[m.MountPath] = lab.Mount{Folder: folder, ReadOnly: m.ReadOnly}
 	}
 	return out, nil
+}
+
+// emptyDir creates the directory of an emptyDir volume. Each container that the lab starts
+// has its own one, because each belongs to another pod.
+func (n *Node) emptyDir(volume string) (string, error) {
+	n.emptyDirs++
+	folder, err := n.cluster.server.Folder(fmt.Sprintf("%s-%s-%d", n.Name(), volume, n.emptyDirs))
+	if err != nil {
+		return "", err
+	}
+	n.health[volume] = folder
+	// A kubelet lets every user write to such a directory.
+	return folder, os.Chmod(folder, 0o777)
 }
 
 // writeCredentials writes the files token, ca.crt and namespace. A kubelet projects

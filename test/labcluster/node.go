@@ -36,11 +36,15 @@ type Node struct {
 	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
+	// emptyDirs counts the emptyDir volumes. health contains the newest directory of each
+	// volume for health checks.
+	emptyDirs int
+	health    map[string]string
 }
 
 func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	name := fmt.Sprintf("node-%d", len(c.nodes)+1)
-	n := &Node{cluster: c}
+	n := &Node{cluster: c, health: map[string]string{}}
 	var err error
 	if n.host, err = c.lab.AddNode(name); err != nil {
 		return nil, err
@@ -123,8 +127,7 @@ func (n *Node) StartAgent() (err error) {
 	return err
 }
 
-// StartDataplane starts a dataplane. The previous dataplane must have ended before,
-// because both listen on the same addresses.
+// StartDataplane starts a dataplane. If another one runs, the new one takes over from it.
 func (n *Node) StartDataplane() (err error) {
 	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err

@@ -93,9 +93,9 @@ func TestShippedPod(t *testing.T) {
 	if err := errors.Join(c.WaitRunning(ctx, "default"), c.WaitEnforced(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	for _, port := range []int{enforcer.AgentHealthPort, enforcer.DataplaneHealthPort} {
+	for _, container := range []string{"agent", "dataplane"} {
 		for _, path := range []string{"/healthz", "/readyz"} {
-			waitOK(t, node, port, path)
+			waitHealthy(t, node, container, path)
 		}
 	}
 	for _, port := range []int{enforcer.AgentMetricsPort, enforcer.DataplaneMetricsPort} {
@@ -123,7 +123,7 @@ func TestShippedPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitOK(t, node, enforcer.DataplaneHealthPort, "/readyz")
+	waitHealthy(t, node, "uninstall", "/readyz")
 	if diff := cmp.Diff(before, nft(t, node, "-a list ruleset")); diff != "" {
 		t.Errorf("table of the other program (-before +after):\n%s", diff)
 	}
@@ -160,6 +160,17 @@ func statusOf(t *testing.T, p *process.Process) map[string]string {
 		out[key] = strings.Join(strings.Fields(value), " ")
 	}
 	return out
+}
+
+// waitHealthy waits until a health check of a container succeeds.
+func waitHealthy(t *testing.T, node *labcluster.Node, container, path string) {
+	t.Helper()
+	eventually.NoError(t, func() error {
+		if err := node.Health(t.Context(), container, path); err != nil {
+			return fmt.Errorf("%s of %s: %w\n%s\n%s", path, container, err, node.Agent().Log(), node.Dataplane().Log())
+		}
+		return nil
+	})
 }
 
 // waitOK waits until a server on the loopback address of the node replies with HTTP

@@ -1,4 +1,5 @@
-package node
+// Package problems reports problems of NetworkPolicies in Events.
+package problems
 
 import (
 	"context"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -24,8 +26,6 @@ import (
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-var eventVersion = eventsv1.SchemeGroupVersion
-
 const (
 	reportingController = "policy.sluice.dev/agent"
 	problemReason       = "PolicyProblem"
@@ -34,14 +34,14 @@ const (
 	maxEventName = 253
 )
 
-// problemReporter writes one Event for each generation of a policy with problems. The name
+// reporter writes one Event for each generation of a policy with problems. The name
 // of the Event is a hash of the generation and the problems, so that the agents of all
 // nodes, also after a restart, create an Event with the same name. The first agent
 // succeeds, and the API server reports to the others that the Event exists.
 //
 // The reporter is a separate controller, so that a slow request for an Event does not delay
 // the enforcement of policies.
-type problemReporter struct {
+type reporter struct {
 	client client.Client
 	node   string
 	log    logr.Logger
@@ -49,16 +49,13 @@ type problemReporter struct {
 	reported map[types.NamespacedName]string
 }
 
-func newProblemReporter(c client.Client, node string, log logr.Logger) *problemReporter {
-	return &problemReporter{client: c, node: node, log: log, reported: map[types.NamespacedName]string{}}
-}
-
-// addTo adds the reporter to a manager.
-func (r *problemReporter) addTo(mgr manager.Manager) error {
+// Add adds a controller that reports problems to the manager of the agent of a node.
+func Add(mgr manager.Manager, node string, log logr.Logger, options controller.Options) error {
+	r := &reporter{client: mgr.GetClient(), node: node, log: log, reported: map[types.NamespacedName]string{}}
 	err := builder.ControllerManagedBy(mgr).
 		Named("problems").
 		For(&networkingv1.NetworkPolicy{}).
-		WithOptions(controllerOptions()).
+		WithOptions(options).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("problems controller: %w", err)
@@ -67,7 +64,7 @@ func (r *problemReporter) addTo(mgr manager.Manager) error {
 }
 
 // Reconcile reports the problems of a policy. It is retried after an error.
-func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var np networkingv1.NetworkPolicy
 	err := r.client.Get(ctx, request.NamespacedName, &np)
 	switch {
@@ -83,7 +80,7 @@ func (r *problemReporter) Reconcile(ctx context.Context, request reconcile.Reque
 
 // report writes an Event about the problems of a policy, unless it has already written this
 // Event.
-func (r *problemReporter) report(ctx context.Context, np *metav1.ObjectMeta, problems []policy.FieldError) error {
+func (r *reporter) report(ctx context.Context, np *metav1.ObjectMeta, problems []policy.FieldError) error {
 	key := types.NamespacedName{Namespace: np.Namespace, Name: np.Name}
 	if len(problems) == 0 {
 		delete(r.reported, key)
@@ -107,7 +104,7 @@ func (r *problemReporter) report(ctx context.Context, np *metav1.ObjectMeta, pro
 	return nil
 }
 
-func (r *problemReporter) event(np *metav1.ObjectMeta, problems []policy.FieldError) *eventsv1.Event {
+func (r *reporter) event(np *metav1.ObjectMeta, problems []policy.FieldError) *eventsv1.Event {
 	lines := make([]string, 0, len(problems))
 	for _, p := range problems {
 		lines = append(lines, p.Error())
@@ -130,7 +127,7 @@ func (r *problemReporter) event(np *metav1.ObjectMeta, problems []policy.FieldEr
 		Note:                message.Truncate(note, message.Limit),
 		Regarding: corev1.ObjectReference{
 			APIVersion:      networkingv1.SchemeGroupVersion.String(),
-			Kind:            string(kindPolicy),
+			Kind:            "NetworkPolicy",
 			Namespace:       np.Namespace,
 			Name:            np.Name,
 			UID:             np.UID,

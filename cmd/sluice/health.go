@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/internal/health"
+)
+
+// healthCommand returns the command that the kubelet runs to check a container. All pods in
+// the host network share their ports, so a container serves its checks on a unix socket.
+func healthCommand() *cobra.Command {
+	var ready bool
+	cmd := &cobra.Command{
+		Use:   "health ADDRESS",
+		Short: "Check the agent, the dataplane or the operator that listens on a health address",
+		Long: `Requests /healthz, or with --ready /readyz, from the health address of a running agent,
+dataplane or operator. It succeeds if the check does, and otherwise prints the reason.`,
+		Example: `  sluice health unix:/run/health/agent.sock
+  sluice health --ready 127.0.0.1:8081`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "/healthz"
+			if ready {
+				path = "/readyz"
+			}
+			return health.Check(cmd.Context(), args[0], path)
+		},
+	}
+	cmd.Flags().BoolVar(&ready, "ready", false, "check whether it is ready, not only alive")
+	return cmd
+}

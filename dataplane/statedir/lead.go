@@ -1,0 +1,71 @@
+package statedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// leadName is in DIR/tree, because the agent cannot create files in DIR.
+	leadName = "agent.lock"
+	leadMode = 0o600
+	// leadInterval is the time between two attempts to take the lock.
+	leadInterval = 20 * time.Millisecond
+)
+
+// Lead waits until this process is the only agent that may publish in a state directory and
+// report the status of the node. It returns a function that ends this right. The kernel also
+// ends it when the process ends. DIR/tree must exist.
+func Lead(ctx context.Context, stateDir string) (end func() error, err error) {
+	path := filepath.Join(treesDir(stateDir), leadName)
+	again := time.NewTicker(leadInterval)
+	defer again.Stop()
+	for {
+		file, err := lockFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("waiting for the end of another agent: %w", err)
+		}
+		if file != nil {
+			return file.Close, nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// lockFile opens and locks a file. It returns nil if another process holds the lock, or if
+// the file or its directory was removed meanwhile.
+func lockFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, leadMode)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	err = unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &lock)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return nil, file.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	opened, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(opened, now) {
+		return nil, file.Close()
+	}
+	return file, nil
+}

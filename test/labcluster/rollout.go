@@ -1,0 +1,51 @@
+package labcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/internal/health"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/process"
+)
+
+// Health returns the result of a health check of the newest container with a name, as the
+// kubelet gets it from the probe. path is /healthz or /readyz.
+func (n *Node) Health(ctx context.Context, container, path string) error {
+	return health.Check(ctx, "unix:"+filepath.Join(n.health[container+"-health"], container+".sock"), path)
+}
+
+// Rollout replaces the containers of the node's pod, as the DaemonSet controller and the
+// kubelet do for the given strategy. With Surge, the new containers start first, and the old
+// ones are stopped when the new ones are ready.
+func (n *Node) Rollout(ctx context.Context, strategy v1alpha1.UpdateStrategyType) error {
+	old := []*process.Process{n.agent, n.dataplane}
+	if strategy == v1alpha1.UpdateInPlace {
+		if err := stopAll(old); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(n.Prepare(), n.StartDataplane(), n.StartAgent()); err != nil {
+		return err
+	}
+	for _, container := range []string{"agent", "dataplane"} {
+		if err := eventually.Poll(ctx, func(ctx context.Context) error { return n.Health(ctx, container, "/readyz") }); err != nil {
+			return fmt.Errorf("the new %s is not ready: %w\n%s", container, err, n.dataplane.Log())
+		}
+	}
+	if strategy == v1alpha1.UpdateInPlace {
+		return nil
+	}
+	return stopAll(old)
+}
+
+func stopAll(processes []*process.Process) error {
+	var errs []error
+	for _, p := range processes {
+		errs = append(errs, p.Stop())
+	}
+	return errors.Join(errs...)
+}

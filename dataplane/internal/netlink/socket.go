@@ -23,7 +23,16 @@ type Socket struct {
 func Open(protocol int) (*Socket, error) {
 	// The descriptor is non-blocking, so that the Go runtime waits for data. Close and
 	// deadlines can then interrupt Receive.
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	return open(protocol, unix.SOCK_NONBLOCK)
+}
+
+// OpenBlocking opens a socket like Open, but the descriptor is blocking. Waiting for data
+// then blocks a thread, which takes fewer system calls than the poller of the Go runtime.
+// Deadlines fail, and Close does not end a wait. Use Wake instead.
+func OpenBlocking(protocol int) (*Socket, error) { return open(protocol, 0) }
+
+func open(protocol, flags int) (*Socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink socket: %w", err)
 	}
@@ -134,6 +143,12 @@ func rawError(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", os.ErrClosed, err)
+}
+
+// Wake ends a wait for data: it makes the kernel send an acknowledgement with sequence
+// number 0 to the socket. Any goroutine may call Wake.
+func (s *Socket) Wake() error {
+	return s.Send(End(Begin(nil, Header{Type: unix.NLMSG_NOOP, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK}), 0))
 }
 
 // SetDeadline sets the time after which calls of Send and Receive fail.

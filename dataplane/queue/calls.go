@@ -1,0 +1,61 @@
+package queue
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	header unix.Msghdr
+	length uint32
+}
+
+// verdictSize is the size in bytes of a verdict with a mark.
+const verdictSize = 40
+
+// quickWrite is the size in bytes of 16 verdicts. The kernel needs some microseconds for
+// each verdict. A write of at most quickWrite bytes is made without notifying Go's
+// scheduler.
+const quickWrite = 16 * verdictSize
+
+// transmit writes the unsent messages. Normally Go's scheduler is notified before a system
+// call, and wakes a thread that takes over if the call blocks. If packets arrive one by
+// one, this wakeup costs more than the verdict. So transmit makes a short write without
+// notifying the scheduler.
+func (s *socket) transmit(fd uintptr) {
+	errno := unix.EINTR
+	for errno == unix.EINTR {
+		if len(s.unsent) > quickWrite {
+			_, _, errno = unix.Syscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.unsent[0])), uintptr(len(s.unsent)))
+		} else {
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&s.unsent[0])), uintptr(len(s.unsent)))
+		}
+	}
+	s.err = nil
+	if errno != 0 {
+		s.err = errno
+	}
+}
+
+// receive reads the packets that have arrived. With unix.MSG_WAITFORONE, it waits for the
+// first packet. With unix.MSG_DONTWAIT, it does not wait.
+func (s *socket) receive(fd, flags uintptr) {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, flags, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		s.count, s.err = int(n), nil
+		if errno != 0 {
+			s.count, s.err = 0, errno
+		}
+		return
+	}
+}
+
+// datagram returns the i-th datagram of a read.
+func (s *socket) datagram(i int) []byte {
+	return s.buffer[i*messageSize:][:min(int(s.headers[i].length), messageSize)]
+}

@@ -226,10 +226,24 @@ func (s *socket) serve() error {
 		if s.err != nil {
 			return os.NewSyscallError("recvmmsg", s.err)
 		}
+		if s.woken() {
+			continue
+		}
 		if err := s.serveBatch(); err != nil {
 			return err
 		}
 	}
+}
+
+// woken reports whether the last read contains only an acknowledgement that the kernel sent
+// because of Wake.
+func (s *socket) woken() bool {
+	messages := netlink.ReadMessages(s.datagram(0))
+	return s.count == 1 && messages.Next() && isWakeUp(&messages)
+}
+
+func isWakeUp(m *netlink.Messages) bool {
+	return m.Header.Type == unix.NLMSG_ERROR && netlink.Errno(m.Payload) == 0
 }
 
 // servePending handles the packets that were received while waiting for an
@@ -265,7 +279,7 @@ func (s *socket) handle(datagram []byte) {
 		case typePacket:
 			s.handler.handle(messages.Payload)
 		case unix.NLMSG_ERROR:
-			if netlink.Errno(messages.Payload) != 0 {
+			if !isWakeUp(&messages) {
 				s.handler.reject()
 			}
 		}

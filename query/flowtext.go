@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -25,6 +26,12 @@ func FlowText(e *report.Event) string {
 	protocol, err := flow.ParseProtocol(e.Protocol)
 	ports := err == nil && protocol.HasPorts()
 	fmt.Fprintf(&b, "%s %s -> %s", e.Protocol, flowEnd(e.Src, e.SrcPort, e.SrcPod, ports), flowEnd(e.Dst, e.DstPort, e.DstPod, ports))
+	if e.Verdict == report.Unknown {
+		b.WriteString("; the node does not know the pod: the failure policy decided")
+	}
+	if e.Held > 0 {
+		fmt.Fprintf(&b, "; held for %s", max(e.Held.Round(time.Millisecond), time.Millisecond))
+	}
 	if e.Egress != nil {
 		fmt.Fprintf(&b, "; egress: %s", sideText(rule.Egress, e.Egress))
 	}

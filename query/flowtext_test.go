@@ -30,6 +30,8 @@ func TestFlowText(t *testing.T) {
 		{Verdict: report.MidStream, Protocol: "TCP", Src: db4, Dst: web4, SrcPort: 80, DstPort: 40000, DstPod: "default/web", Ingress: isolated},
 		{Verdict: report.Deny, Protocol: "47", Src: web4, Dst: db4, DstPod: "default/db", Ingress: isolated},
 		{Verdict: report.Unreadable, Fault: "truncated"},
+		{Verdict: report.Deny, Protocol: "ICMP", Src: web4, Dst: db4, SrcPod: "default/web", Egress: isolated, Held: 38*time.Millisecond + 1},
+		{Verdict: report.Unknown, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, DstPod: "default/db", Held: 3 * time.Second},
 	}
 	var got strings.Builder
 	for _, e := range events {

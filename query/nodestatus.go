@@ -66,8 +66,10 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 // summary returns the sentence that describes which generation is enforced.
 func (s *NodeStatus) summary() string {
 	switch {
-	case s.Generation == 0 && s.Seen == 0:
+	case s.Generation == 0 && s.Seen == 0 && s.Queueing == "":
 		return "Not enforcing yet: waiting for the first tree. No packet is affected until then."
+	case s.Generation == 0 && s.Seen == 0:
+		return "Not enforcing yet: waiting for the first tree. New connections of pods are held until then."
 	case s.Generation < s.Seen:
 		return fmt.Sprintf("Enforcing generation %d for new connections; open connections are still being re-evaluated.", s.Seen)
 	case s.Published > s.Generation && s.Rejected == nil:
@@ -99,7 +101,27 @@ func (s *NodeStatus) writeVerdicts(w io.Writer) {
 		writeLine(w, "unevaluated", "%d accepted without a verdict since the rules were created (failure policy Open)", s.Unevaluated)
 	}
 	writeLine(w, "queues", "waiting %d, full queue %d, full socket buffer %d", v.Waiting, v.QueueDropped, v.SocketDropped)
+	s.writeHeld(w)
 	writeSides(w, v.Sides)
+}
+
+// writeHeld describes the packets of pods that the dataplane does not know yet.
+func (s *NodeStatus) writeHeld(w io.Writer) {
+	h := &s.Held
+	if h.Limit == 0 {
+		writeLine(w, "unknown pods", "packets are not held")
+		return
+	}
+	writeLine(w, "unknown pods", "holding %d packets, for at most %s; released %d, not of a pod %d", h.Waiting, h.Limit, h.Released, h.NotPods)
+	if failed := h.TimedOut + h.NoAgent + h.OverLimit; failed > 0 {
+		writeLine(w, "", "the failure policy decided: time limit %d, no agent %d, too many %d", h.TimedOut, h.NoAgent, h.OverLimit)
+	}
+	if h.AgentGone {
+		writeLine(w, "", "no agent is running: packets of unknown pods are not held once there is a tree")
+	}
+	if len(h.Learned) > 0 {
+		writeLine(w, "", "interfaces without pods: %s", strings.Join(h.Learned, ", "))
+	}
 }
 
 // faults lists the number of packets that the dataplane could not decode, by fault.

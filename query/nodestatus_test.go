@@ -32,6 +32,10 @@ func TestNodeStatusText(t *testing.T) {
 			},
 			QueueDropped: 9, SocketDropped: 1, Waiting: 2,
 		},
+		Held: report.Held{
+			Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5,
+			Learned: []string{"docker0", "virbr0"}, CNIResults: true, AgentGone: true,
+		},
 		Reevaluated: report.Reevaluated{Walks: 7, Last: &report.Walk{
 			At: now.Add(-90 * time.Second), Connections: 1042, Accepted: 3, Denied: 2, Cleared: 1, Took: 12345678,
 		}},
@@ -44,11 +48,13 @@ func TestNodeStatusText(t *testing.T) {
 		Started: now.Add(-5 * time.Second), QueueBase: 2700, Queues: 1,
 		FailurePolicy: "Open", Deny: "Reject", MarkMask: 0x60,
 	}
+	booted := waiting
+	booted.Queueing, booted.Held = "queue expression", report.Held{Limit: 3 * time.Second}
 	var got bytes.Buffer
 	for _, c := range []struct {
 		name   string
 		status report.Status
-	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}} {
+	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}, {"no tree yet, and packets are held", booted}} {
 		fmt.Fprintf(&got, "## %s\n", c.name)
 		if err := query.NewNodeStatus(c.status, now).WriteText(&got); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -42,6 +43,7 @@ type dataplaneFlags struct {
 	markMask      string
 	denialLog     uint16
 	cniResults    string
+	hold          time.Duration
 	prepare       bool
 	uninstall     bool
 }
@@ -90,6 +92,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become\nknown later")
+	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` for which packets of unknown pods\nare held; 0 for none")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
 	flags.addFlags(cmd, noAddress, noAddress)
@@ -104,6 +107,7 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		FailurePolicy: ruleset.FailurePolicy(f.failurePolicy),
 		Deny:          ruleset.Deny(f.deny),
 		CNIResults:    f.cniResults,
+		Hold:          f.hold,
 		Log:           log,
 	}
 	if f.prepare && f.uninstall {
@@ -117,6 +121,9 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	}
 	if !(ruleset.Queues{Base: f.queueBase, Count: f.queues}).Fit() {
 		return c, wrongf("--queues %d: want at least 1, and two ranges of one more from --queue-base %d that end at 65535", f.queues, f.queueBase)
+	}
+	if f.hold < 0 || f.hold > engine.MaxHold {
+		return c, wrongf("--hold %s: want 0s to %s", f.hold, engine.MaxHold)
 	}
 	mask, err := strconv.ParseUint(f.markMask, 0, 32)
 	if err != nil {

@@ -165,7 +165,7 @@ func TestDataplaneReports(t *testing.T) {
 	n := newOnNode(t)
 	n.dataplane("--deny", "Reject", "--queues", "2")
 	waiting := n.status("a status without a tree", func(*report.Status) bool { return true })
-	if waiting.Generation != 0 || waiting.Queueing != "" {
+	if waiting.Generation != 0 || waiting.Queueing == "" || waiting.Held.Limit != 3*time.Second {
 		t.Errorf("without a tree: %+v", waiting)
 	}
 	n.publish()

@@ -59,6 +59,9 @@ func values(e *report.Event, omitted uint64) []any {
 		add("srcPod", e.SrcPod)
 		add("dstPod", e.DstPod)
 	}
+	if e.Held > 0 {
+		add("held", e.Held.Round(time.Millisecond).String())
+	}
 	addSide := func(direction string, side *report.Side) {
 		if side == nil || side.Verdict == string(report.Allow) {
 			return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/internal/trigger"
@@ -53,6 +54,11 @@ type Dataplane struct {
 	waiting *tree.Tree
 	arrived trigger.Trigger
 
+	// sandboxesMu guards newest, the pod sandboxes of the node, and orders calls of
+	// Engine.SetSandboxes. newest is nil until they have been read.
+	sandboxesMu sync.Mutex
+	newest      *report.Sandboxes
+
 	rejected atomic.Pointer[report.RejectedTree]
 	standby  atomic.Bool
 }
@@ -65,8 +71,9 @@ func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context
-// ends or a worker fails. Run changes nothing in the kernel before it receives a first
-// tree. It publishes the pod sandboxes of the node from the beginning.
+// ends or a worker fails. If there is no tree yet, Run installs the rules without any pod,
+// so that new connections of pods are held until the first tree. It publishes the pod
+// sandboxes of the node from the beginning.
 //
 // If another dataplane of the node enforces, Run takes over from it. If another dataplane
 // takes over from this one, Run waits until the other one ends, and then takes over again.
@@ -81,7 +88,8 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	if err := d.followSandboxes(ctx, &running); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(statedir.Current(d.stateDir)); errors.Is(err, os.ErrNotExist) {
+	running.Go(func() { d.followAgent(ctx) })
+	if !d.hasTree() && d.config.Hold == 0 {
 		d.config.Log.Info("waiting for a first tree; packets are not affected before", "stateDir", d.stateDir)
 	}
 	running.Go(func() {
@@ -142,6 +150,52 @@ func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 		return nil, err
 	}
 	d.waiting = nil
+	return e, d.use(ctx, e)
+}
+
+// hasTree reports whether a tree has been published, whether it can be used or not.
+func (d *Dataplane) hasTree() bool {
+	_, err := os.Lstat(statedir.Current(d.stateDir))
+	return err == nil
+}
+
+// openWithoutTree opens an engine that holds new connections of pods until there is a first
+// tree. It returns nil if there may be a tree. It also returns nil if the rules of an
+// earlier dataplane exist, because these rules are stricter.
+func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
+	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
+		return nil, nil //nolint:nilnil // There is no engine yet.
+	}
+	if exists, err := ruleset.Exists(); err != nil || exists {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting != nil {
+		return nil, nil //nolint:nilnil // The caller opens an engine for this tree.
+	}
+	e, err := Open(d.config, withoutTree())
+	if err != nil {
+		return nil, err
+	}
+	d.config.Log.Info("waiting for a first tree; new connections of pods are held until then", "stateDir", d.stateDir)
+	return e, d.use(ctx, e)
+}
+
+// openFirst opens an engine for the tree that waits, like open. If starting is set, it also
+// opens an engine if there is no tree.
+func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, error) {
+	e, err := d.open(ctx)
+	if e == nil && err == nil && starting {
+		return d.openWithoutTree(ctx)
+	}
+	return e, err
+}
+
+// use makes an engine the engine of the dataplane. The caller must hold mu.
+func (d *Dataplane) use(ctx context.Context, e *Engine) error {
+	d.sandboxesMu.Lock()
+	defer d.sandboxesMu.Unlock()
 	d.engine.Store(e)
 	go func() {
 		select {
@@ -150,7 +204,33 @@ func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 		case <-ctx.Done():
 		}
 	}()
-	return e, nil
+	if d.newest == nil {
+		return nil
+	}
+	return e.SetSandboxes(*d.newest)
+}
+
+// agentInterval is the interval at which the dataplane looks for an agent.
+const agentInterval = time.Second
+
+// followAgent tells the engine whether an agent runs, until the context ends.
+func (d *Dataplane) followAgent(ctx context.Context) {
+	again := time.NewTicker(agentInterval)
+	defer again.Stop()
+	for {
+		alive, err := statedir.AgentAlive(d.stateDir)
+		if err != nil {
+			d.config.Log.V(1).Info("cannot find out whether an agent runs", "reason", err.Error())
+		}
+		if e := d.engine.Load(); e != nil {
+			e.SetAgentGone(!alive && err == nil)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Status returns the current status.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -32,6 +33,9 @@ type Config struct {
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
+	// Hold is the longest time for which packets of unknown pods are held. If it is 0, no
+	// packet is held.
+	Hold time.Duration
 	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
 	// CNIResults is the directory in which the container runtime stores CNI results, or
@@ -84,11 +88,21 @@ type Engine struct {
 	table  *ruleset.Table
 	pool   *queue.Pool
 	queues ruleset.Queues
+	// holder serves the hold queue of the range. It is nil if Config.Hold is 0.
+	holder *hold.Holder
 	// acknowledgement is closed at the first acknowledgement after TakeTable.
 	acknowledgement chan struct{}
 
 	links    *link.Finder
 	linksDue trigger.Trigger
+	// linksMu guards found, the result of the last search for links.
+	linksMu sync.Mutex
+	found   link.Links
+	// named and agentGone are what the holder was told last. mu guards them.
+	named     *report.Sandboxes
+	agentGone bool
+	// untaken is closed when the engine stops writing the table.
+	untaken chan struct{}
 
 	watcher  *ruleset.Watcher
 	watching sync.WaitGroup
@@ -153,7 +167,7 @@ func (e *Engine) install(first *Generation) (err error) {
 		e.config.Log.Error(err, "finding the links of pods failed, will retry")
 		e.linksDue.Set()
 	}
-	if err := e.table.Install(first.Isolated); err != nil {
+	if err := e.table.Install(e.podsOf(first)); err != nil {
 		return err
 	}
 	if !e.table.ReversePath() {
@@ -170,7 +184,8 @@ func (e *Engine) install(first *Generation) (err error) {
 //  2. The sets of the rules are updated, so that packets of the newly isolated pods are
 //     queued. If the sets were updated first, the previous generation would evaluate
 //     packets of pods that only the new generation isolates.
-//  3. After Use has returned, the walker re-evaluates all open connections by the new
+//  3. The held packets of pods that are known now are released.
+//  4. After Use has returned, the walker re-evaluates all open connections by the new
 //     generation. Then the generation is acknowledged: it is enforced for every packet.
 //
 // If Use returns an error, the packet path is at least as strict as before. Use may then
@@ -192,16 +207,21 @@ func (e *Engine) Use(g Generation) error {
 	if !e.writes {
 		return nil
 	}
-	if err := e.table.SetIsolated(g.Isolated); err != nil {
-		// Another program has modified the table. Reinstall the table to repair it.
-		e.config.Log.Error(err, "changing the isolated pods failed, repairing the rules", "generation", g.Number)
-		if err := e.table.Install(g.Isolated); err != nil {
-			return fmt.Errorf("using generation %d: %w", g.Number, err)
-		}
+	if err := e.setPods(&g); err != nil {
+		return fmt.Errorf("using generation %d: %w", g.Number, err)
 	}
-	e.walker.request(e.now)
+	e.setTree(&g)
+	e.requestWalk()
 	e.linksDue.Set()
 	return nil
+}
+
+// requestWalk requests a walk through the open connections, unless there is no tree yet. The
+// caller must hold mu.
+func (e *Engine) requestWalk() {
+	if e.now.Number != 0 {
+		e.walker.request(e.now)
+	}
 }
 
 // acknowledge records that a generation is enforced. The walker calls it after a walk for
@@ -234,7 +254,7 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
-	err := errors.Join(e.Yield(), e.pool.Close())
+	err := errors.Join(e.Yield(), e.closeHolder(), e.pool.Close())
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}

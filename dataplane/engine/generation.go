@@ -24,6 +24,8 @@ type Generation struct {
 	Evaluator rule.Evaluator
 	// Addresses contains the addresses of all pods of the node.
 	Addresses []netip.Addr
+	// Names contains the names of all pods of the node, by address.
+	Names map[netip.Addr]string
 	// Isolated contains the addresses of isolated pods. Packets from and to these
 	// addresses are queued.
 	Isolated ruleset.Isolated
@@ -35,12 +37,27 @@ type Generation struct {
 	Close func() error
 }
 
+// withoutTree is the generation before the first tree. It contains no pods.
+func withoutTree() Generation { return Generation{Evaluator: noTree{}} }
+
+// noTree evaluates flows before the first tree.
+type noTree struct{}
+
+// Evaluate implements rule.Evaluator. It treats both ends as hosts outside the node.
+func (noTree) Evaluate(flow.Flow) rule.Decision {
+	outside := rule.Side{Verdict: rule.Allow, Reason: rule.External}
+	return rule.Decision{Egress: outside, Ingress: outside}
+}
+
 // GenerationOf returns a generation for a tree. Closing the generation closes the tree.
 func GenerationOf(t *tree.Tree) Generation {
-	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close}
+	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close, Names: map[netip.Addr]string{}}
 	for pod := range t.Pods() {
 		g.Pods++
 		g.Addresses = append(g.Addresses, pod.Addresses...)
+		for _, a := range pod.Addresses {
+			g.Names[a] = pod.Name
+		}
 		if pod.EgressIsolated || pod.IngressIsolated {
 			g.IsolatedPods++
 		}

@@ -205,7 +205,7 @@ func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *h
 	if err := d.forget(first); err != nil {
 		return nil, err
 	}
-	e, successor, err := d.waitForTree(ctx, t, server)
+	e, successor, err := d.waitForTree(ctx, t, server, first)
 	if e == nil {
 		return successor, err
 	}
@@ -243,13 +243,14 @@ func (d *Dataplane) forget(first bool) error {
 	return e.Close()
 }
 
-// waitForTree returns an engine when there is a tree. It returns nil if a successor asks for
+// waitForTree returns an engine when there is a tree. If the dataplane has just started, it
+// also returns an engine if there is no tree, unless packets are not held. It returns nil if a successor asks for
 // the table before, or if the context ends.
-func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server) (*Engine, *handover.Successor, error) {
+func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()
 	for settled := false; ; {
-		e, err := d.open(ctx)
+		e, err := d.openFirst(ctx, first)
 		retry := again.C
 		switch {
 		case e != nil, err != nil && !errors.Is(err, queue.ErrTaken):

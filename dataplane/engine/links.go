@@ -60,5 +60,5 @@ func (e *Engine) setLinks(g *Generation) error {
 		return err
 	}
 	e.setBridges(links.Bridges)
-	return e.table.SetLinks(links.Links)
+	return e.setInterfaces(&links)
 }

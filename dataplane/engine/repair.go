@@ -60,11 +60,11 @@ func (e *Engine) repair() error {
 		return nil
 	}
 	begin := time.Now()
-	if err := e.table.Install(e.now.Isolated); err != nil {
+	if err := e.table.Install(e.podsOf(&e.now.Generation)); err != nil {
 		return err
 	}
 	e.repairs.Add(1)
-	e.walker.request(e.now)
+	e.requestWalk()
 	e.config.Log.Info("repaired the rules after another program modified them", "took", time.Since(begin))
 	return nil
 }

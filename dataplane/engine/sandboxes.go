@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -25,7 +26,8 @@ func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGr
 	return nil
 }
 
-// setSandboxes publishes pod sandboxes. If it returns an error, the watcher calls it again.
+// setSandboxes publishes pod sandboxes and passes them to the engine. If it returns an
+// error, the watcher calls it again.
 func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 	log := d.config.Log.WithName("sandboxes")
 	if s.Reason != d.sandboxReason || s.SkippedReason != d.skippedReason {
@@ -48,5 +50,16 @@ func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 	if err != nil {
 		log.Error(err, "the agent does not receive the sandboxes of new pods")
 	}
-	return err
+	return errors.Join(err, d.useSandboxes(s))
+}
+
+// useSandboxes passes the pod sandboxes of the node to the engine.
+func (d *Dataplane) useSandboxes(s report.Sandboxes) error {
+	d.sandboxesMu.Lock()
+	defer d.sandboxesMu.Unlock()
+	d.newest = &s
+	if e := d.engine.Load(); e != nil {
+		return e.SetSandboxes(s)
+	}
+	return nil
 }

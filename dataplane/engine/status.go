@@ -30,8 +30,11 @@ func (e *Engine) Status() (report.Status, error) {
 	e.statusMu.Lock()
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
 	s.Reevaluated, s.QueueBase = e.reevaluated, e.queues.Base
-	pool, table := e.pool, e.table
+	pool, table, holder := e.pool, e.table, e.holder
 	e.statusMu.Unlock()
+	if holder != nil {
+		s.Held = holder.Status()
+	}
 	s.Bridges = e.bridgesStatus()
 	var err error
 	if s.Verdicts, err = pool.Stats(); err != nil || table == nil {

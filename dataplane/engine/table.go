@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -23,9 +24,15 @@ func (e *Engine) bind() error {
 			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
 			Events:   e.config.Events,
 		}, nil)
+		var holder *hold.Holder
+		if err == nil {
+			if holder, err = e.openHolder(queues); err != nil {
+				err = errors.Join(err, pool.Close())
+			}
+		}
 		if err == nil {
 			e.statusMu.Lock()
-			e.pool, e.queues = pool, queues
+			e.pool, e.queues, e.holder = pool, queues, holder
 			e.statusMu.Unlock()
 			return nil
 		}
@@ -64,11 +71,20 @@ func (e *Engine) TakeTable() error {
 	}
 	e.pool.Swap(e.now.Evaluator)
 	e.startWalker()
-	e.walker.request(e.now)
+	e.requestWalk()
 	e.writes, e.serves = true, true
 	e.watching.Go(e.repairChanges)
 	e.watching.Go(e.followLinks)
-	e.config.Log.Info("enforcing", "generation", e.now.Number, "queueBase", e.queues.Base, "queues", e.queues.Count,
+	if e.holder != nil {
+		e.setTree(&e.now.Generation)
+		e.untaken = make(chan struct{})
+		e.watching.Go(e.followHolder)
+	}
+	what := "enforcing"
+	if e.now.Number == 0 {
+		what = "installed the rules"
+	}
+	e.config.Log.Info(what, "generation", e.now.Number, "queueBase", e.queues.Base, "queues", e.queues.Count,
 		"queueing", e.kernel.Queueing, "failurePolicy", e.config.FailurePolicy, "deny", e.config.Deny)
 	return nil
 }
@@ -86,6 +102,7 @@ func (e *Engine) openTable() error {
 		FailurePolicy: e.config.FailurePolicy,
 		Deny:          e.config.Deny,
 		Queueing:      e.kernel.Queueing,
+		Hold:          e.holder != nil,
 	})
 	if err != nil {
 		return err
@@ -116,6 +133,12 @@ func (e *Engine) Reevaluate() {
 	e.walking.Go(func() { e.walker.run(ctx) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnevaluated(ctx) })
+	}
+	if e.now.Number == 0 {
+		// There is no generation to acknowledge.
+		e.statusMu.Lock()
+		close(e.acknowledgement)
+		e.statusMu.Unlock()
 	}
 }
 
@@ -149,7 +172,11 @@ func (e *Engine) closeTable() error {
 	if e.links != nil {
 		err = errors.Join(err, e.links.Close())
 	}
+	if e.untaken != nil {
+		close(e.untaken)
+	}
 	e.watching.Wait()
+	e.untaken = nil
 	switch {
 	case e.stopWalks != nil:
 		e.stopWalks()
@@ -170,10 +197,20 @@ func (e *Engine) closeTable() error {
 // Drain serves the queues until no packet waits in them, and then unbinds them. Another
 // engine must have taken the table, and no packet may run through the old rules. If the
 // context ends before, Drain returns an error and the queues stay bound.
-func (e *Engine) Drain(ctx context.Context) error { return e.pool.Drain(ctx) }
+//
+// Held packets pass the new rules again, which hold them again if their pods are unknown.
+func (e *Engine) Drain(ctx context.Context) error {
+	if e.holder != nil {
+		e.holder.HandOver()
+		if err := e.closeHolder(); err != nil {
+			return err
+		}
+	}
+	return e.pool.Drain(ctx)
+}
 
 // Unbind unbinds the queues. The kernel drops the packets that wait.
-func (e *Engine) Unbind() error { return e.pool.Unbind() }
+func (e *Engine) Unbind() error { return errors.Join(e.closeHolder(), e.pool.Unbind()) }
 
 // boundRange returns the range of queues that the engine has bound, or the zero value.
 func (e *Engine) boundRange() ruleset.Queues {

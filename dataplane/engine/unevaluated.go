@@ -32,7 +32,7 @@ func (e *Engine) followUnevaluated(ctx context.Context) {
 		}
 		last = accepted
 		e.mu.Lock()
-		e.walker.request(e.now)
+		e.requestWalk()
 		e.mu.Unlock()
 	}
 }

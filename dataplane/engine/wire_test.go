@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -33,6 +34,8 @@ type fixture struct {
 	engine   *engine.Engine
 	config   engine.Config
 	number   uint64
+	// known contains the pods of the next generation.
+	known map[netip.Addr]string
 }
 
 // verdictFunc returns the verdict for a flow to pod two.
@@ -86,6 +89,7 @@ func (s *fixture) generation(ingress verdictFunc) engine.Generation {
 		Number:    s.number,
 		Evaluator: evaluator{ingress, s.two.Addresses()},
 		Isolated:  ruleset.Isolated{Ingress: s.two.Addresses()},
+		Names:     maps.Clone(s.known),
 	}
 }
 

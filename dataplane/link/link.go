@@ -112,6 +112,8 @@ type Links struct {
 	// Bridges contains the bridges that lead to isolated pods, in the order of their
 	// indexes.
 	Bridges []Bridge
+	// Interfaces contains all interfaces of the node.
+	Interfaces []Interface
 }
 
 // Find returns the interfaces that lead to pods, and the addresses to which a route through
@@ -126,9 +128,6 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 	defer f.mu.Unlock()
 	if f.routes == nil {
 		return Links{}, fmt.Errorf("finding links: %w", os.ErrClosed)
-	}
-	if len(pods.All) == 0 {
-		return Links{}, nil
 	}
 	direct := make(map[netip.Addr]uint32, len(pods.All))
 	for _, a := range pods.All {
@@ -149,6 +148,10 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 		return Links{}, err
 	}
 	maps.DeleteFunc(direct, func(_ netip.Addr, number uint32) bool { _, up := uplinks[number]; return up })
+	interfaces, err := f.interfaces(uplinks, slices.Collect(maps.Values(direct)))
+	if err != nil {
+		return Links{}, err
+	}
 	egress, open := numbersOf(direct, pods.Isolated.Egress), numbersOf(direct, pods.Open)
 	return Links{
 		Links: ruleset.Links{
@@ -159,7 +162,8 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 				return found
 			}),
 		},
-		Bridges: bridges,
+		Bridges:    bridges,
+		Interfaces: interfaces,
 	}, nil
 }
 

@@ -48,6 +48,7 @@ type collector struct {
 
 	verdicts, packets, unreadable, verdictErrors family
 	waiting, dropped, unevaluated                family
+	held, heldPackets, learned, agentGone        family
 	published, seen, acknowledged, rejected      family
 	reevaluated, repairs, pods, isolated         family
 	lookups, batches, walks                      *prometheus.Desc
@@ -65,6 +66,10 @@ func newCollector(status func() (report.Status, error)) prometheus.Collector {
 		waiting:       newFamily(gauge, "queue_packets", "Packets that wait in the queues for a verdict."),
 		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that met a full queue or a full socket of a worker, so that the failure policy decided on them.", "where"),
 		unevaluated:   newFamily(counter, "unevaluated_packets_total", "Packets of isolated pods that failure policy Open accepted without a verdict, since the rules were created."),
+		held:          newFamily(gauge, "held_packets", "Packets that are held because the pod at one end is not known yet."),
+		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released, not_pod, timed_out, no_agent, over_limit, repeated or unreadable.", "result"),
+		learned:       newFamily(gauge, "learned_interfaces", "Interfaces that were found to lead to no pod."),
+		agentGone:     newFamily(gauge, "agent_gone", "1 while no agent runs on the node, so that packets of unknown pods are not held, otherwise 0."),
 		published:     newFamily(gauge, "generation_published", "Generation of the tree that is published to the state directory, 0 before the first."),
 		seen:          newFamily(gauge, "generation_seen", "Generation of the tree by which new connections are evaluated, 0 before the first."),
 		acknowledged:  newFamily(gauge, "generation_acknowledged", "Generation of the tree that holds for every packet, also of open connections, 0 before the first."),
@@ -83,7 +88,7 @@ func newCollector(status func() (report.Status, error)) prometheus.Collector {
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []family{
 		c.verdicts, c.packets, c.unreadable, c.verdictErrors, c.waiting, c.dropped, c.unevaluated, c.published, c.seen,
-		c.acknowledged, c.rejected, c.reevaluated, c.repairs, c.pods, c.isolated,
+		c.acknowledged, c.rejected, c.reevaluated, c.repairs, c.pods, c.isolated, c.held, c.heldPackets, c.learned, c.agentGone,
 	} {
 		out <- f.desc
 	}
@@ -117,6 +122,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- c.dropped.value(float64(v.QueueDropped), "queue")
 	out <- c.dropped.value(float64(v.SocketDropped), "socket")
 	out <- c.unevaluated.value(float64(s.Unevaluated))
+	if s.Held.Limit > 0 {
+		c.collectHeld(&s.Held, out)
+	}
 	out <- c.published.value(float64(s.Published))
 	out <- c.seen.value(float64(s.Seen))
 	out <- c.acknowledged.value(float64(s.Generation))
@@ -134,6 +142,23 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- c.isolated.value(float64(s.IsolatedPods))
 	out <- histogram(c.lookups, v.LookupTimes)
 	out <- histogram(c.batches, v.BatchTimes)
+}
+
+// collectHeld sends the metrics of held packets.
+func (c *collector) collectHeld(h *report.Held, out chan<- prometheus.Metric) {
+	out <- c.held.value(float64(h.Waiting))
+	for result, n := range map[string]uint64{
+		"released": h.Released, "not_pod": h.NotPods, "timed_out": h.TimedOut, "no_agent": h.NoAgent,
+		"over_limit": h.OverLimit, "repeated": h.Repeated, "unreadable": h.Unreadable,
+	} {
+		out <- c.heldPackets.value(float64(n), result)
+	}
+	out <- c.learned.value(float64(len(h.Learned)))
+	gone := 0.0
+	if h.AgentGone {
+		gone = 1
+	}
+	out <- c.agentGone.value(gone)
 }
 
 func histogram(desc *prometheus.Desc, h report.Histogram) prometheus.Metric {

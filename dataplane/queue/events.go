@@ -37,6 +37,9 @@ type Events struct {
 	mu          sync.Mutex
 	subscribers map[*subscriber]struct{}
 	stop        chan struct{}
+	// released contains the packets that were held and released, until their events are
+	// delivered.
+	released map[flow.Flow]released
 }
 
 // interest states which events a subscriber wants. The values are ordered: a larger value
@@ -58,11 +61,13 @@ type record struct {
 	verdict   report.PacketVerdict
 	fault     packet.Fault
 	evaluator rule.Evaluator
+	// held is the time for which a packet of an unknown pod was held.
+	held time.Duration
 }
 
 // NewEvents returns Events without subscribers.
 func NewEvents() *Events {
-	return &Events{ring: make(chan record, ringSize), subscribers: map[*subscriber]struct{}{}}
+	return &Events{ring: make(chan record, ringSize), subscribers: map[*subscriber]struct{}{}, released: map[flow.Flow]released{}}
 }
 
 // subscriber receives events until it is closed.
@@ -166,6 +171,7 @@ func (e *Events) flush() {
 		}
 		missed := e.missed.Swap(0)
 		event := r.event()
+		event.Held = e.heldFor(&r)
 		for s := range e.subscribers {
 			s.missed += missed
 			s.offer(event)

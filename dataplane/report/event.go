@@ -17,6 +17,9 @@ const (
 	MidStream PacketVerdict = "MidStream"
 	// Unreadable means that the packet was dropped because it could not be decoded.
 	Unreadable PacketVerdict = "Unreadable"
+	// Unknown means that the failure policy decided, because the dataplane does not know the
+	// pod at one end.
+	Unknown PacketVerdict = "Unknown"
 )
 
 // Event reports the verdict for one packet.
@@ -42,6 +45,10 @@ type Event struct {
 	// not evaluate is nil.
 	Egress  *Side `json:"egress,omitempty"`
 	Ingress *Side `json:"ingress,omitempty"`
+
+	// Held is the time for which the packet was held because the dataplane did not know the
+	// pod at one end yet. It is 0 for a packet that was not held.
+	Held time.Duration `json:"heldNanoseconds,omitzero"`
 
 	// Missed is an upper bound for the number of events that this subscriber lost since
 	// the previous event. The number may include events that the subscriber did not

@@ -39,7 +39,7 @@ type Status struct {
 	IsolatedPods int `json:"isolatedPods"`
 
 	// Queueing is the method by which the rules send packets to queues. It is empty until
-	// the dataplane enforces a tree.
+	// the dataplane has installed its rules.
 	Queueing      string `json:"queueing"`
 	QueueBase     uint16 `json:"queueBase"`
 	Queues        uint16 `json:"queues"`
@@ -57,6 +57,8 @@ type Status struct {
 	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
 	// are none.
 	Bridges *Bridges `json:"bridges,omitempty"`
+	// Held describes the packets of pods that the dataplane does not know yet.
+	Held Held `json:"held"`
 	// Reevaluated summarizes the re-evaluation of open connections.
 	Reevaluated Reevaluated `json:"reevaluated"`
 }

@@ -68,7 +68,7 @@ const (
 // chains returns all chains of the table. A chain is listed before the chains that
 // jump to it, so that they can be added in this order.
 func (c Config) chains() []chain {
-	return append(c.countingChains(), []chain{
+	return slices.Concat(c.countingChains(), []chain{
 		{name: deny, rules: c.denyRules()},
 		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
@@ -77,14 +77,11 @@ func (c Config) chains() []chain {
 		{name: origin, rules: c.originRules()},
 		{name: firstPackets, rules: c.firstPacketRules()},
 		{name: errorsIn, rules: c.errorRules()},
-		{name: evaluate, rules: c.evaluateRules(
-			[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
-			[]expressions{append(stateIsNot(expr.CtStateBitESTABLISHED), jumpTo(firstPackets))},
-			[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
-		)},
+	}, c.holdChains(), []chain{
+		{name: evaluate, rules: c.evaluateReceivedRules(c.marksRule(), c.firstPacketsChain())},
 		// In the output hook, a packet has no input interface, and the kernel rejects
 		// rules that look up the reverse path.
-		{name: evaluateSent, rules: c.evaluateRules(nil, nil, nil)},
+		{name: evaluateSent, rules: c.evaluateRules(c.clearRule(), nil, nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
@@ -98,7 +95,7 @@ func (c Config) chains() []chain {
 			{goTo(evaluateSent)},
 		}},
 		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
-	}...)
+	})
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
@@ -122,17 +119,34 @@ func (c Config) countingChains() []chain {
 	}
 }
 
+// evaluateReceivedRules returns the rules that evaluate packets from an interface. The rule
+// bits handles Sluice's bits of the packet mark. The rules jump to chain first for packets
+// that do not belong to an established connection.
+func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
+	return c.evaluateRules(
+		bits,
+		[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
+		[]expressions{append(stateIsNot(expr.CtStateBitESTABLISHED), jumpTo(first))},
+		[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
+	)
+}
+
+// clearRule returns the rule that clears Sluice's bits of a packet mark. The bits carry a
+// verdict, and only a worker may set them.
+func (c Config) clearRule() expressions {
+	return join(markIsNot(c.Marks.Mask, 0), clearMark(c.Marks.Mask))
+}
+
 // evaluateRules returns the rules that act on the marks and then select the packets to
-// queue. The rules in first precede the rules about marks. The rules in unmarked follow
+// queue. The rule bits handles Sluice's bits of the packet mark. The rules in first precede
+// the rules about marks of connections. The rules in unmarked follow
 // them, and the rules in more follow the rules about replies. All rules are in one chain.
 // If they were in two chains and another program emptied the first, packets of accepted
 // connections would be evaluated as if they were first packets.
-func (c Config) evaluateRules(first, unmarked, more []expressions) []expressions {
+func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
-		// Sluice's bits of a packet mark carry a verdict. Clear the bits here, because
-		// only a worker may set them.
-		join(markIsNot(m.Mask, 0), clearMark(m.Mask)),
+		bits,
 		// A connection that a conntrack helper expects starts with the mark of its master
 		// connection. Clear this mark, so that the connection is evaluated. An ICMP error
 		// shares the mark of the connection that it is about, so keep this mark.

@@ -69,12 +69,13 @@ func config(t *testing.T, deny ruleset.Deny) ruleset.Config {
 var isolated = ruleset.Isolated{
 	Egress:  []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
 	Ingress: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")},
+	Known:   []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::1")},
 }
 
 // links has the interface that every network namespace has: lo, with index 1.
 var links = ruleset.Links{
 	Linked: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::3")},
-	Egress: []uint32{1}, Closed: []uint32{1},
+	Egress: []uint32{1}, Closed: []uint32{1}, Uplinks: []uint32{1},
 }
 
 func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
@@ -116,8 +117,12 @@ func TestTableAsNftListsIt(t *testing.T) {
 	open.FailurePolicy = ruleset.FailOpen
 	older := config(t, ruleset.Drop)
 	older.WithoutReversePath = true
+	holding := config(t, ruleset.Drop)
+	holding.Hold = true
+	holdingOpen := open
+	holdingOpen.Hold = true
 	for name, c := range map[string]ruleset.Config{
-		"Drop": config(t, ruleset.Drop), "Reject": config(t, ruleset.Reject), "Open": open, "WithoutReversePath": older,
+		"Drop": config(t, ruleset.Drop), "Reject": config(t, ruleset.Reject), "Open": open, "WithoutReversePath": older, "Hold": holding, "HoldOpen": holdingOpen,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host(t)

@@ -58,10 +58,10 @@ var (
 // sets returns all sets of the table.
 func sets() []set {
 	var out []set
-	for _, s := range slices.Concat(isolatedSets, linkedSets) {
+	for _, s := range slices.Concat(isolatedSets, linkedSets, knownSets) {
 		out = append(out, s.set)
 	}
-	return append(out, egressLinks, closedLinks)
+	return append(out, egressLinks, closedLinks, uplinks)
 }
 
 // hasFamilyOf reports whether an address belongs to the family of the set.
@@ -75,6 +75,10 @@ func (s set) of(t *nftables.Table) *nftables.Set {
 // from or to these addresses are queued. The lists may contain duplicates.
 type Isolated struct {
 	Egress, Ingress []netip.Addr
+	// Known contains the addresses of all pods of this node, isolated or not. With
+	// Config.Hold, first packets from and to other addresses are held, unless the interface
+	// is an uplink.
+	Known []netip.Addr
 }
 
 // Links contains the interfaces of this node that lead to pods, by index, and the pods to
@@ -92,6 +96,8 @@ type Links struct {
 	// interface belongs to Closed if it leads to no pod that may use its link-local
 	// address freely.
 	Closed []uint32
+	// Uplinks contains the interfaces that lead to no pod.
+	Uplinks []uint32
 }
 
 // content contains the keys of each set in the kernel's encoding, by the name of the set.
@@ -103,7 +109,7 @@ func contentOf(i Isolated, l Links) content {
 		sets      []addressSet
 		addresses []netip.Addr
 	}{
-		{egressSets, i.Egress}, {ingressSets, i.Ingress}, {linkedSets, l.Linked},
+		{egressSets, i.Egress}, {ingressSets, i.Ingress}, {linkedSets, l.Linked}, {knownSets, i.Known},
 	} {
 		for _, s := range part.sets {
 			out[s.name] = map[string]struct{}{}
@@ -114,7 +120,9 @@ func contentOf(i Isolated, l Links) content {
 			}
 		}
 	}
-	for name, links := range map[string][]uint32{egressLinks.name: l.Egress, closedLinks.name: l.Closed} {
+	for name, links := range map[string][]uint32{
+		egressLinks.name: l.Egress, closedLinks.name: l.Closed, uplinks.name: append(l.Uplinks[:len(l.Uplinks):len(l.Uplinks)], 0),
+	} {
 		out[name] = keysOf(links)
 	}
 	return out

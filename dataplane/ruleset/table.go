@@ -62,6 +62,8 @@ type Config struct {
 	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
 	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
+	// Hold sends first packets of unknown pods to the hold queue.
+	Hold bool
 }
 
 // Table manages the nftables table in the network namespace of the thread that called
@@ -85,13 +87,19 @@ type Table struct {
 	port uint32
 }
 
+// receiveBuffer is the size in bytes of the buffer for the kernel's replies to one
+// transaction.
+const receiveBuffer = 4 << 20
+
 // Open connects to the kernel. It changes nothing.
 func Open(config Config) (*Table, error) {
 	t := &Table{table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.port = c.PID()
-		return nil
+		// The kernel returns each added rule, and an acknowledgement, before the
+		// transaction ends.
+		return c.SetReadBuffer(receiveBuffer)
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("opening nftables: %w", err)
@@ -286,6 +294,22 @@ func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 		}
 	}
 	return out, nil
+}
+
+// Exists reports whether the table exists in the network namespace of the calling thread.
+func Exists() (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("opening nftables: %w", err)
+	}
+	_, err = c.ListTableOfFamily(tableName, nftables.TableFamilyINet)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("finding table inet %s: %w", tableName, err)
+	}
+	return true, nil
 }
 
 // Uninstall removes the tables and verifies that they no longer exist. The kernel drops all

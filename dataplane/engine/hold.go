@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/hold"
+	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+// Limits of Config.Hold.
+const (
+	DefaultHold = 3 * time.Second
+	MaxHold     = 30 * time.Second
+)
+
+// openHolder starts to serve the hold queue, unless the engine is configured to hold no
+// packets.
+func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
+	if e.config.Hold == 0 {
+		return nil, nil //nolint:nilnil // Without a hold queue, there is no holder.
+	}
+	config := hold.Config{
+		Queue:    queues.Hold(),
+		Marks:    e.config.Marks,
+		Limit:    e.config.Hold,
+		FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
+	}
+	if e.config.Events != nil {
+		config.Events = e.config.Events
+	}
+	holder, err := hold.Open(config)
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: %w", queue.ErrTaken, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.named != nil {
+		holder.SetSandboxes(*e.named)
+	}
+	holder.SetAgentGone(e.agentGone)
+	return holder, nil
+}
+
+// closeHolder ends to serve the hold queue.
+func (e *Engine) closeHolder() error {
+	if e.holder == nil {
+		return nil
+	}
+	return e.holder.Close()
+}
+
+// followHolder updates the set of uplinks when the holder learns that an interface leads to
+// no pod. It also reports the failure of the holder.
+func (e *Engine) followHolder() {
+	for {
+		select {
+		case <-e.holder.Learned():
+			if err := e.setInterfaces(nil); err != nil {
+				e.config.Log.Error(err, "changing the uplinks failed, will retry")
+				e.linksDue.Set()
+			}
+		case err := <-e.holder.Failed():
+			e.fail(err)
+		case <-e.untaken:
+			return
+		}
+	}
+}
+
+// setInterfaces updates the sets of interfaces in the rules. If found is nil, only the learned
+// interfaces have changed.
+func (e *Engine) setInterfaces(found *link.Links) error {
+	e.linksMu.Lock()
+	defer e.linksMu.Unlock()
+	if found != nil {
+		e.found = *found
+	}
+	links := e.found.Links
+	for _, i := range e.found.Interfaces {
+		if i.Uplink {
+			links.Uplinks = append(links.Uplinks, i.Index)
+		}
+	}
+	if e.holder != nil {
+		if found != nil {
+			e.holder.SetLinks(e.found.Interfaces)
+		}
+		links.Uplinks = append(links.Uplinks, e.holder.LearnedLinks()...)
+	}
+	return e.table.SetLinks(links)
+}
+
+// SetSandboxes replaces the sandboxes of the node.
+func (e *Engine) SetSandboxes(s report.Sandboxes) error {
+	if e.holder == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.named = &s
+	e.holder.SetSandboxes(s)
+	if !e.writes {
+		return nil
+	}
+	// An address of the tree may belong to another pod now, so that it is no longer known.
+	return e.setPods(&e.now.Generation)
+}
+
+// SetAgentGone states whether no agent runs that could publish another tree.
+func (e *Engine) SetAgentGone(gone bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.agentGone = gone; e.holder != nil {
+		e.holder.SetAgentGone(gone)
+	}
+}
+
+// setPods updates the sets of addresses in the rules. The caller must hold mu.
+func (e *Engine) setPods(g *Generation) error {
+	if err := e.table.SetIsolated(e.podsOf(g)); err != nil {
+		// Another program has modified the table. Reinstall the table to repair it.
+		e.config.Log.Error(err, "changing the addresses of pods failed, repairing the rules", "generation", g.Number)
+		if err := e.table.Install(e.podsOf(g)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setTree releases the held packets of pods that are known now. It must be called after the
+// sets of addresses in the rules have been updated.
+func (e *Engine) setTree(g *Generation) {
+	if e.holder == nil || g.Number == 0 {
+		return
+	}
+	names := g.Names
+	if names == nil {
+		names = map[netip.Addr]string{}
+	}
+	e.holder.SetTree(names)
+}
+
+// podsOf returns the addresses for the sets of the rules.
+func (e *Engine) podsOf(g *Generation) ruleset.Isolated {
+	pods := g.Isolated
+	if e.holder != nil {
+		disputed := e.holder.Disputed(g.Names)
+		pods.Known = slices.DeleteFunc(slices.Collect(maps.Keys(g.Names)), func(a netip.Addr) bool { return slices.Contains(disputed, a) })
+	}
+	return pods
+}

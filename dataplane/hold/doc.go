@@ -1,0 +1,18 @@
+// Package hold keeps packets of unknown pods without a verdict until the node knows the
+// pod, for a bounded time.
+//
+// When a pod starts to send, the tree in use may not contain the pod yet. The rules then
+// send its packets to the hold queue. A Holder serves this queue. For each address that the
+// tree does not contain, it decides whether the address may belong to a pod:
+//
+//   - The CNI results name the address for the first network of a pod: the packet waits for
+//     a tree that contains the pod.
+//   - The CNI results do not name the address: the packet waits for a moment, because a CNI
+//     result may be about to be written. Then the address does not belong to a pod.
+//   - The node has no CNI results: the packet is released at once.
+//
+// To release a packet, the holder returns the verdict NF_REPEAT, and the kernel applies the
+// rules to the packet again. A mark on the packet keeps the rules from sending the packet to
+// the hold queue again. So only the rules and the workers evaluate packets, and a held packet
+// does not refer to a tree.
+package hold

@@ -1,0 +1,304 @@
+package hold
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+const (
+	// grace is the time for which a packet waits that the CNI results do not name. A CNI
+	// result may be about to be written.
+	grace = 300 * time.Millisecond
+	// maxHeld is the largest number of held packets. maxGrace is the largest number of
+	// packets that wait although nothing shows that they belong to a pod.
+	maxHeld, maxGrace = 1024, 512
+	// maxPerAddress is the largest number of held packets of one unknown address.
+	maxPerAddress = 16
+)
+
+// held is a packet in the hold queue.
+type held struct {
+	// id identifies the packet in the queue.
+	id uint32
+	// mark is the packet mark. The verdict must contain the bits of other programs.
+	mark uint32
+	flow flow.Flow
+	// in and out are the interfaces by which the packet arrived and leaves, or 0.
+	in, out uint32
+	arrived time.Time
+	// until is the time at which the packet must be considered again, if nothing changes
+	// before.
+	until time.Time
+	// forPod is set if the packet waits for a pod, and not only for grace.
+	forPod bool
+	// waitsFor contains the addresses of which the node does not know the pod.
+	waitsFor []netip.Addr
+}
+
+// cause is the reason why a packet leaves the hold queue.
+type cause int
+
+const (
+	// known: the tree in use contains the pods at both ends.
+	known cause = iota
+	// notPod: an unknown address does not belong to a pod.
+	notPod
+	// timedOut: the time limit has passed.
+	timedOut
+	// noAgent: no agent runs that could publish another tree.
+	noAgent
+	// overLimit: too many packets are held.
+	overLimit
+	// repeated: another packet of the same TCP connection is held.
+	repeated
+)
+
+// failed reports whether the failure policy decides about the packet.
+func (c cause) failed() bool { return c == timedOut || c == noAgent || c == overLimit }
+
+// outcome is the verdict for a packet. The packet is either released or dropped.
+type outcome struct {
+	*held
+	release bool
+	cause   cause
+	heldFor time.Duration
+	// first is set if the failure policy decides about the packet, and has not decided about
+	// a packet of the same unknown address recently.
+	first bool
+}
+
+// table decides which packets wait. It is not safe for concurrent use.
+type table struct {
+	node
+	// limit is the time limit for a packet of an unknown pod.
+	limit    time.Duration
+	failOpen bool
+
+	waiting    []*held
+	perAddress map[netip.Addr]int
+	// others contains the addresses that do not belong to a pod. failures contains the
+	// addresses about which the failure policy has decided.
+	others, failures recent
+	// learned contains the interfaces that were found to lead to no pod.
+	learned map[uint32]struct{}
+	counts  report.Held
+}
+
+func newTable(limit time.Duration, failOpen bool) *table {
+	return &table{
+		limit: limit, failOpen: failOpen, perAddress: map[netip.Addr]int{},
+		others: recent{}, failures: recent{}, learned: map[uint32]struct{}{},
+	}
+}
+
+// add decides about a new packet. It returns false if the packet is held.
+func (t *table) add(p *held, now time.Time) (outcome, bool) {
+	p.arrived = now
+	why, waits := t.consider(p, now)
+	switch {
+	case !waits:
+	case p.flow.Protocol == flow.TCP && slices.ContainsFunc(t.waiting, func(h *held) bool { return h.flow == p.flow }):
+		why, waits = repeated, false
+	case !t.hasRoom(p):
+		// If nothing shows that the packet belongs to a pod, treat it as if it does not.
+		why, waits = notPod, false
+		if p.forPod {
+			why = overLimit
+		}
+	}
+	if waits {
+		t.hold(p)
+		return outcome{}, false
+	}
+	return t.end(p, why, now), true
+}
+
+// hasRoom reports whether another packet can be held.
+func (t *table) hasRoom(p *held) bool {
+	limit := maxHeld
+	if !p.forPod {
+		limit = maxGrace
+	}
+	return len(t.waiting) < limit &&
+		!slices.ContainsFunc(p.waitsFor, func(a netip.Addr) bool { return t.perAddress[a] >= maxPerAddress })
+}
+
+func (t *table) hold(p *held) {
+	t.waiting = append(t.waiting, p)
+	for _, a := range p.waitsFor {
+		t.perAddress[a]++
+	}
+}
+
+// update considers all held packets again, in the order in which they arrived. It returns
+// the verdicts for the packets that need not wait any longer. It must be called after each
+// change of the node, and at the time that next returns.
+func (t *table) update(now time.Time) []outcome {
+	before := t.waiting
+	t.waiting = make([]*held, 0, len(before))
+	clear(t.perAddress)
+	var out []outcome
+	for _, p := range before {
+		if why, waits := t.consider(p, now); waits {
+			t.hold(p)
+		} else {
+			out = append(out, t.end(p, why, now))
+		}
+	}
+	t.forgetLearned()
+	return out
+}
+
+// next returns the time at which update must be called if nothing changes before.
+func (t *table) next() (at time.Time, ok bool) {
+	for _, p := range t.waiting {
+		if !ok || p.until.Before(at) {
+			at, ok = p.until, true
+		}
+	}
+	return at, ok
+}
+
+// consider decides whether a packet waits, and otherwise why it does not.
+func (t *table) consider(p *held, now time.Time) (why cause, waits bool) {
+	p.forPod, p.until, p.waitsFor = false, time.Time{}, p.waitsFor[:0]
+	for _, end := range []struct {
+		address netip.Addr
+		link    uint32
+	}{{p.flow.Src, p.in}, {p.flow.Dst, p.out}} {
+		if end.link == 0 || t.isKnown(end.address) || t.links[end.link].Uplink {
+			continue
+		}
+		a := t.considerAddress(end.address, end.link, p.arrived, now)
+		switch {
+		case a.why.failed():
+			return a.why, false
+		case a.until.IsZero():
+			why = a.why
+			continue
+		case p.until.IsZero() || a.until.Before(p.until):
+			p.until = a.until
+		}
+		p.forPod = p.forPod || a.forPod
+		p.waitsFor = append(p.waitsFor, end.address)
+	}
+	return why, len(p.waitsFor) > 0
+}
+
+// answer states what happens to packets of an unknown address. If until is not zero, they
+// wait, at most until that time.
+type answer struct {
+	until  time.Time
+	forPod bool
+	why    cause
+}
+
+// considerAddress decides about packets of an unknown address on an interface that may lead
+// to a pod. arrived is the time at which the packet arrived.
+func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Time) answer {
+	owner, named := t.sandboxes[a]
+	l, exists := t.links[index]
+	_, learned := t.learned[index]
+	switch {
+	case named && owner.first:
+		return t.waitForPod(arrived, now)
+	case named:
+		return answer{why: notPod}
+	case learned:
+		return answer{why: notPod}
+	case !exists, !t.read:
+		// Wait until the interface and the CNI results have been read.
+		return waitUntil(arrived.Add(grace), now)
+	case !t.available:
+		t.learn(index)
+		return answer{why: notPod}
+	case l.ToPod && !l.Shared, t.others.contains(a, now):
+		return answer{why: notPod}
+	}
+	wait := waitUntil(arrived.Add(grace), now)
+	if wait.until.IsZero() {
+		t.others.add(a, now)
+		t.learn(index)
+	}
+	return wait
+}
+
+// waitUntil lets a packet wait that may not belong to a pod.
+func waitUntil(until, now time.Time) answer {
+	if !now.Before(until) {
+		return answer{why: notPod}
+	}
+	return answer{until: until}
+}
+
+// waitForPod lets a packet of a pod wait until the tree contains the pod.
+func (t *table) waitForPod(arrived, now time.Time) answer {
+	until := arrived.Add(t.limit)
+	switch {
+	case t.agentGone && t.known != nil:
+		return answer{why: noAgent}
+	case !now.Before(until):
+		return answer{why: timedOut}
+	}
+	return answer{until: until, forPod: true}
+}
+
+// learn makes an interface an uplink, unless it leads to a pod.
+func (t *table) learn(index uint32) {
+	if t.canLearn(index) {
+		t.learned[index] = struct{}{}
+	}
+}
+
+// forgetLearned removes the interfaces from learned that are gone, that lead to a pod, or
+// that are uplinks anyway.
+func (t *table) forgetLearned() {
+	for index := range t.learned {
+		if !t.canLearn(index) {
+			delete(t.learned, index)
+		}
+	}
+}
+
+// end returns the verdict for a packet that does not wait, and counts it.
+func (t *table) end(p *held, why cause, now time.Time) outcome {
+	o := outcome{held: p, cause: why, heldFor: now.Sub(p.arrived)}
+	switch why {
+	case known:
+		t.counts.Released++
+	case notPod:
+		t.counts.NotPods++
+	case timedOut:
+		t.counts.TimedOut++
+	case noAgent:
+		t.counts.NoAgent++
+	case overLimit:
+		t.counts.OverLimit++
+	case repeated:
+		t.counts.Repeated++
+	}
+	o.release = !why.failed() && why != repeated || why.failed() && t.failOpen
+	if why.failed() {
+		o.first = t.isFirstFailure(p, now)
+	}
+	return o
+}
+
+// isFirstFailure reports whether the failure policy has not decided recently about packets
+// of the unknown addresses of a packet.
+func (t *table) isFirstFailure(p *held, now time.Time) bool {
+	first := false
+	for _, end := range []netip.Addr{p.flow.Src, p.flow.Dst} {
+		if t.isKnown(end) || t.failures.contains(end, now) {
+			continue
+		}
+		if owner, named := t.sandboxes[end]; named && owner.first && t.failures.add(end, now) {
+			first = true
+		}
+	}
+	return first
+}

@@ -1,0 +1,89 @@
+package link
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	rtnl "github.com/vishvananda/netlink"
+)
+
+// Interface describes an interface of the node.
+type Interface struct {
+	Index uint32
+	Name  string
+	// Uplink is set if the interface cannot lead to a pod of this node, or if it has a route
+	// to a gateway.
+	Uplink bool
+	// ToPod is set if a route to a pod leads directly to the interface.
+	ToPod bool
+	// Shared is set if the interface may lead to several pods, as a bridge does.
+	Shared bool
+	// Networks contains the directly connected networks of the interface.
+	Networks []netip.Prefix
+}
+
+// Kinds of interfaces, as the kernel names them in IFLA_INFO_KIND. A physical interface and
+// the loopback interface have no kind, which the netlink library reports as "device".
+var (
+	// outward lists the kinds of interfaces that lead to other machines, or nowhere.
+	outward = map[string]bool{
+		"device": true, "dummy": true, "bond": true, "team": true, "ifb": true,
+		"vxlan": true, "geneve": true, "wireguard": true, "ipip": true, "ip6tnl": true, "sit": true, "gre": true, "gretap": true,
+		"ip6gre": true, "ip6gretap": true, "erspan": true, "ip6erspan": true, "vti": true, "vti6": true, "xfrm": true,
+	}
+	// stacked lists the kinds of interfaces that lead to where their parent leads.
+	stacked = map[string]bool{"vlan": true, "macsec": true}
+	// pairs lists the kinds of interfaces that lead to one network namespace.
+	pairs = map[string]bool{"veth": true, "netkit": true}
+)
+
+// interfaces returns the interfaces of the node. uplinks contains the interfaces with a
+// route to a gateway, and toPods the interfaces to which a route to a pod leads directly.
+func (f *Finder) interfaces(uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
+	links, err := f.routes.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("listing interfaces: %w", err)
+	}
+	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	networks := map[int][]netip.Prefix{}
+	for _, a := range addresses {
+		address, ok := netip.AddrFromSlice(a.IP)
+		if bits, _ := a.Mask.Size(); ok {
+			networks[a.LinkIndex] = append(networks[a.LinkIndex], netip.PrefixFrom(address.Unmap(), bits).Masked())
+		}
+	}
+	byIndex := map[int]rtnl.Link{}
+	for _, l := range links {
+		byIndex[l.Attrs().Index] = l
+	}
+	var out []Interface
+	for _, l := range links {
+		index := uint32(l.Attrs().Index)
+		_, gateway := uplinks[index]
+		out = append(out, Interface{
+			Index: index, Name: l.Attrs().Name, Uplink: gateway || leadsOut(l, byIndex),
+			ToPod: slices.Contains(toPods, index), Shared: !pairs[l.Type()], Networks: networks[l.Attrs().Index],
+		})
+	}
+	return out, nil
+}
+
+// leadsOut reports whether an interface cannot lead to a pod because of its kind.
+func leadsOut(l rtnl.Link, byIndex map[int]rtnl.Link) bool {
+	for range len(byIndex) {
+		if !stacked[l.Type()] {
+			break
+		}
+		parent, ok := byIndex[l.Attrs().ParentIndex]
+		if !ok {
+			// The parent is in another network namespace.
+			return true
+		}
+		l = parent
+	}
+	return outward[l.Type()]
+}

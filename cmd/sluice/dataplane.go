@@ -92,7 +92,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become\nknown later")
-	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` for which packets of unknown pods\nare held; 0 for none")
+	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
 	flags.addFlags(cmd, noAddress, noAddress)

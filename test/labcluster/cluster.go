@@ -54,9 +54,17 @@ type Cluster struct {
 	// widening guards the addresses of the outside host and the services of the nodes.
 	widening sync.Mutex
 
-	cancel context.CancelFunc
-	ended  sync.WaitGroup
-	fault  error
+	// commanding guards commands.
+	commanding sync.Mutex
+	commands   map[string]Command
+
+	// running is canceled by cancel when the cluster is closed.
+	running context.Context
+	cancel  context.CancelFunc
+	ended   sync.WaitGroup
+	// faulting guards fault.
+	faulting sync.Mutex
+	fault    error
 }
 
 // New starts a cluster and waits until every node enforces policies. The caller

@@ -2,6 +2,7 @@ package labcluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,11 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
 )
 
@@ -27,6 +26,10 @@ const AddressAnnotation = "lab.sluice.dev/addresses"
 // addressRetry is the time between two attempts to start a pod whose address is
 // still in use.
 const addressRetry = 5 * time.Millisecond
+
+// forcedGrace is the grace period of a pod whose object was deleted by force. A kubelet
+// uses the same.
+const forcedGrace = time.Second
 
 // kubelet replaces the scheduler and all kubelets of a cluster.
 type kubelet struct {
@@ -41,25 +44,38 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
 		return reconcile.Result{}, err
 	}
-	running := k.cluster.pods.get(r.NamespacedName)
 	// If the Pod object does not exist, pod.UID is empty.
-	if running != nil && (pod.UID != running.uid || finished(&pod)) {
-		if err := k.remove(r.NamespacedName, running); err != nil {
-			return reconcile.Result{}, err
+	for _, running := range k.cluster.pods.named(r.NamespacedName) {
+		switch {
+		case running.uid() == pod.UID && finished(&pod):
+			running.end(time.Now())
+		case running.uid() != pod.UID && !running.isTerminating():
+			// The object was deleted by force. A pod that is terminating already keeps its
+			// grace period.
+			running.end(time.Now().Add(forcedGrace))
 		}
-		running = nil
 	}
+	running := k.cluster.pods.get(pod.UID)
 	switch {
 	case pod.UID == "" || pod.Spec.SchedulerName == NoScheduler:
 		return reconcile.Result{}, nil
+	case pod.DeletionTimestamp != nil && running != nil:
+		// When the pod has ended, its object is deleted. A deletion by force sets the grace
+		// period to 0 just before the object is gone.
+		if *pod.DeletionGracePeriodSeconds > 0 {
+			running.end(pod.DeletionTimestamp.Time)
+		} else if !running.isTerminating() {
+			running.end(time.Now().Add(forcedGrace))
+		}
+		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil:
-		return reconcile.Result{}, k.end(ctx, &pod, running)
-	case finished(&pod):
+		return reconcile.Result{}, k.deleteObject(ctx, &pod)
+	case finished(&pod) || running != nil:
 		return reconcile.Result{}, nil
 	case pod.Spec.NodeName == "":
 		return reconcile.Result{}, k.bind(ctx, &pod)
 	}
-	return k.run(ctx, &pod, running)
+	return k.run(&pod)
 }
 
 func finished(pod *corev1.Pod) bool {
@@ -76,91 +92,43 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// run starts the pod in the lab and updates its status.
-func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, running *runningPod) (reconcile.Result, error) {
+// run starts the pod in the lab.
+func (k *kubelet) run(pod *corev1.Pod) (reconcile.Result, error) {
 	node := k.cluster.node(pod.Spec.NodeName)
 	if node == nil {
 		return reconcile.Result{}, nil // The node does not belong to the lab.
 	}
-	if running == nil {
-		addresses, err := wantedAddresses(pod)
-		if err != nil {
-			return reconcile.Result{}, reconcile.TerminalError(err)
-		}
-		if k.cluster.taken(addresses) {
-			return reconcile.Result{RequeueAfter: addressRetry}, nil
-		}
-		if running, err = node.place(pod, addresses); err != nil {
-			return reconcile.Result{}, err
-		}
-		k.cluster.pods.set(client.ObjectKeyFromObject(pod), running)
+	addresses, err := wantedAddresses(pod)
+	if err != nil {
+		return reconcile.Result{}, reconcile.TerminalError(err)
 	}
-	if pod.Status.Phase == corev1.PodRunning {
-		return reconcile.Result{}, nil
+	if k.cluster.taken(addresses) {
+		return reconcile.Result{RequeueAfter: addressRetry}, nil
 	}
-	setRunning(pod, running)
-	err := k.client.Status().Update(ctx, pod)
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	running, err := node.place(pod, addresses)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	k.cluster.pods.add(running)
+	k.cluster.ended.Go(func() { k.live(k.cluster.running, running) })
+	return reconcile.Result{}, nil
 }
 
-// end removes the pod from the lab first, and deletes the Pod object afterwards. As
-// in a real cluster, the address is therefore free shortly before the object is
-// deleted.
-func (k *kubelet) end(ctx context.Context, pod *corev1.Pod, running *runningPod) error {
-	if running != nil {
-		if err := k.remove(client.ObjectKeyFromObject(pod), running); err != nil {
-			return err
-		}
-	}
-	err := k.client.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting the pod: %w", err)
-	}
-	return nil
-}
-
-func (k *kubelet) remove(key types.NamespacedName, running *runningPod) error {
-	for _, s := range running.servers {
-		s.Close()
-	}
-	if running.pod != nil {
-		running.node.plugging.Lock()
-		defer running.node.plugging.Unlock()
-		if err := running.node.host.RemovePod(running.pod); err != nil {
-			return err
-		}
-	}
-	k.cluster.pods.set(key, nil)
-	return nil
-}
-
-// place creates the pod's network namespace and its servers.
+// place creates the pod's network namespace and its CNI result.
 func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, error) {
-	out := &runningPod{uid: pod.UID, node: n}
-	host := n.host.Host
-	if !pod.Spec.HostNetwork {
-		n.plugging.Lock()
-		defer n.plugging.Unlock()
-		plugged, err := n.host.AddPod(pod.Namespace+"/"+pod.Name, addresses...)
-		if err != nil {
-			return nil, err
-		}
-		out.pod, host = plugged, plugged.Host
+	out := &runningPod{object: pod.DeepCopy(), node: n, terminate: make(chan struct{})}
+	out.killed, out.kill = context.WithCancel(context.Background())
+	if pod.Spec.HostNetwork {
+		return out, nil
 	}
-	for _, container := range pod.Spec.Containers {
-		for _, port := range container.Ports {
-			protocol, err := flow.ParseProtocol(string(port.Protocol))
-			if err != nil {
-				return nil, err
-			}
-			for _, address := range host.Addresses() {
-				server, err := host.Serve(protocol, netip.AddrPortFrom(address, uint16(port.ContainerPort)))
-				if err != nil {
-					return nil, err
-				}
-				out.servers = append(out.servers, server)
-			}
-		}
+	n.plugging.Lock()
+	defer n.plugging.Unlock()
+	var err error
+	if out.pod, err = n.host.AddPod(pod.Namespace+"/"+pod.Name, addresses...); err != nil {
+		return nil, err
+	}
+	if out.cniResult, err = n.writeCNIResult(pod, out.pod); err != nil {
+		return nil, errors.Join(err, n.host.RemovePod(out.pod))
 	}
 	return out, nil
 }
@@ -174,11 +142,7 @@ func setRunning(pod *corev1.Pod, running *runningPod) {
 	for _, a := range running.node.host.Addresses() {
 		pod.Status.HostIPs = append(pod.Status.HostIPs, corev1.HostIP{IP: a.String()})
 	}
-	host := running.node.host.Host
-	if running.pod != nil {
-		host = running.pod.Host
-	}
-	for _, a := range host.Addresses() {
+	for _, a := range running.host().Addresses() {
 		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: a.String()})
 	}
 	pod.Status.HostIP, pod.Status.PodIP = pod.Status.HostIPs[0].IP, pod.Status.PodIPs[0].IP
@@ -226,7 +190,7 @@ func (c *Cluster) node(name string) *Node {
 func (c *Cluster) taken(addresses []netip.Addr) bool {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()
-	for _, running := range c.pods.byKey {
+	for _, running := range c.pods.byUID {
 		if running.pod != nil && has(running.pod.Host, addresses) {
 			return true
 		}

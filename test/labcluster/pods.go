@@ -1,52 +1,132 @@
 package labcluster
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// runningPod is a pod that runs in the lab.
+// runningPod is a pod that runs in the lab, from CNI ADD to CNI DEL.
 type runningPod struct {
-	uid  types.UID
-	node *Node
+	object *corev1.Pod
+	node   *Node
 	// pod is nil if the pod uses the host network.
-	pod     *lab.Pod
+	pod *lab.Pod
+	// cniResult is the path of the pod's CNI result, or "".
+	cniResult string
+
+	// terminate is closed when the pod has to end, and killed is canceled when its grace
+	// period is over.
+	terminate chan struct{}
+	killed    context.Context
+	kill      context.CancelFunc
+
+	// mu guards the fields below.
+	mu      sync.Mutex
 	servers []*lab.Server
+	// terminating is true after terminate was closed. timer calls kill at killAt.
+	terminating bool
+	killAt      time.Time
+	timer       *time.Timer
 }
 
-// pods contains the running pods by the namespace and name of their objects.
+func (r *runningPod) uid() types.UID { return r.object.UID }
+
+// host returns the lab's host in which the containers run.
+func (r *runningPod) host() *lab.Host {
+	if r.pod == nil {
+		return r.node.host.Host
+	}
+	return r.pod.Host
+}
+
+// end starts the termination of the pod, which is killed at the given time at the latest.
+// If the pod is terminating already, an earlier time replaces the previous one.
+func (r *runningPod) end(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !r.terminating:
+		r.terminating, r.killAt = true, at
+		r.timer = time.AfterFunc(time.Until(at), r.kill)
+		close(r.terminate)
+	case at.Before(r.killAt):
+		r.killAt = at
+		r.timer.Reset(time.Until(at))
+	}
+}
+
+func (r *runningPod) isTerminating() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.terminating
+}
+
+// pods contains the running pods. After a Pod was deleted by force, a new pod with the same
+// name may run at the same time as the old one.
 type pods struct {
 	mu    sync.Mutex
-	byKey map[types.NamespacedName]*runningPod
+	byUID map[types.UID]*runningPod
 }
 
-func newPods() *pods { return &pods{byKey: map[types.NamespacedName]*runningPod{}} }
+func newPods() *pods { return &pods{byUID: map[types.UID]*runningPod{}} }
 
-func (p *pods) get(key types.NamespacedName) *runningPod {
+func (p *pods) get(uid types.UID) *runningPod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.byKey[key]
+	return p.byUID[uid]
 }
 
-func (p *pods) set(key types.NamespacedName, running *runningPod) {
+// named returns the running pods with a name.
+func (p *pods) named(key types.NamespacedName) (out []*runningPod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if running == nil {
-		delete(p.byKey, key)
-		return
+	for _, r := range p.byUID {
+		if client.ObjectKeyFromObject(r.object) == key {
+			out = append(out, r)
+		}
 	}
-	p.byKey[key] = running
+	return out
 }
 
-// Pod returns a running pod. It returns nil if the pod does not run or uses the
-// host network.
+func (p *pods) add(r *runningPod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byUID[r.uid()] = r
+}
+
+func (p *pods) remove(r *runningPod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.byUID, r.uid())
+}
+
+// Pod returns a running pod. It returns nil if the pod does not run or uses the host
+// network. It prefers a pod that is not terminating.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
-	running := c.pods.get(types.NamespacedName{Namespace: namespace, Name: name})
-	if running == nil {
+	var found *runningPod
+	for _, r := range c.pods.named(types.NamespacedName{Namespace: namespace, Name: name}) {
+		if found == nil || !r.isTerminating() {
+			found = r
+		}
+	}
+	if found == nil {
 		return nil
 	}
-	return running.pod
+	return found.pod
+}
+
+// failed records an error of a pod. Close returns it.
+func (c *Cluster) failed(r *runningPod, err error) {
+	c.faulting.Lock()
+	defer c.faulting.Unlock()
+	c.fault = errors.Join(c.fault, fmt.Errorf("pod %s: %w", client.ObjectKeyFromObject(r.object), err))
 }

@@ -36,8 +36,7 @@ func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
 
 // runs reports whether a pod runs in the lab and its status reports this.
 func (c *Cluster) runs(pod *corev1.Pod) bool {
-	running := c.pods.get(client.ObjectKeyFromObject(pod))
-	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && running != nil && running.uid == pod.UID
+	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && c.pods.get(pod.UID) != nil
 }
 
 // WaitGone waits until objects are deleted, or replaced with other objects of the

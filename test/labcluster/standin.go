@@ -2,6 +2,7 @@ package labcluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,11 +39,12 @@ func (c *Cluster) standIn() error {
 	if err := builder.ControllerManagedBy(mgr).For(&corev1.Namespace{}).WithOptions(options).Complete(end); err != nil {
 		return fmt.Errorf("preparing the namespace controller: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
+	c.running, c.cancel = context.WithCancel(context.Background())
 	c.ended.Go(func() {
-		if err := mgr.Start(ctx); err != nil {
-			c.fault = fmt.Errorf("running the controllers: %w", err)
+		if err := mgr.Start(c.running); err != nil {
+			c.faulting.Lock()
+			defer c.faulting.Unlock()
+			c.fault = errors.Join(c.fault, fmt.Errorf("running the controllers: %w", err))
 		}
 	})
 	return nil

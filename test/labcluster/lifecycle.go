@@ -1,0 +1,292 @@
+package labcluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/test/lab"
+)
+
+// StatusDelayAnnotation is an annotation of a Pod: the time from the start of the pod's
+// containers until the kubelet writes the pod's addresses to the API server, such as "2s".
+const StatusDelayAnnotation = "lab.sluice.dev/status-delay"
+
+// StartDelayAnnotation is an annotation of a Pod: the time from the CNI result until the
+// first container starts, such as "100ms". A container runtime needs this time to create
+// the container.
+const StartDelayAnnotation = "lab.sluice.dev/start-delay"
+
+// statusRetry is the time between two attempts to write the status of a pod.
+const statusRetry = 20 * time.Millisecond
+
+// Command replaces a program in the containers of the lab. It runs with the network of the
+// pod. The context is canceled when the container is killed. Like a process with number 1
+// that handles no signals, a command does not receive SIGTERM.
+type Command func(ctx context.Context, host *lab.Host, arguments []string) error
+
+// SetCommand sets what containers and hooks do whose command starts with name. The pods of
+// the lab run no other commands, and ignore commands that have not been set.
+func (c *Cluster) SetCommand(name string, command Command) {
+	c.commanding.Lock()
+	defer c.commanding.Unlock()
+	if c.commands == nil {
+		c.commands = map[string]Command{}
+	}
+	c.commands[name] = command
+}
+
+// command returns a function that runs a command, or nil if it has not been set.
+func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error {
+	if len(line) == 0 {
+		return nil
+	}
+	c.commanding.Lock()
+	defer c.commanding.Unlock()
+	run := c.commands[line[0]]
+	if run == nil {
+		return nil
+	}
+	return func(ctx context.Context, host *lab.Host) error { return run(ctx, host, line[1:]) }
+}
+
+// live runs the containers of a pod until the pod is removed.
+func (k *kubelet) live(ctx context.Context, r *runningPod) {
+	defer r.kill()
+	defer context.AfterFunc(ctx, r.kill)()
+	var containers sync.WaitGroup
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		k.start(r, &containers)
+	}()
+	select {
+	case <-r.terminate:
+	case <-ctx.Done():
+	}
+	k.stop(r, started, &containers)
+	if ctx.Err() != nil {
+		return // The lab is being closed, which removes everything.
+	}
+	if err := k.remove(r); err != nil {
+		k.cluster.failed(r, err)
+		return
+	}
+	if err := k.deleteObject(ctx, r.object); err != nil && ctx.Err() == nil {
+		k.cluster.failed(r, err)
+	}
+}
+
+// start runs the init containers one after the other, then starts the containers with
+// their postStart hooks, and writes the status of the pod. It stops early when the pod has
+// to end.
+func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
+	ctx, cancel := context.WithCancel(r.killed)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.terminate:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if !pause(ctx, r.delay(StartDelayAnnotation)) {
+		return
+	}
+	spec := &r.object.Spec
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		sidecar := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		if sidecar {
+			k.startContainer(ctx, r, c, containers, nil)
+		} else if run := k.cluster.command(c.Command); run != nil {
+			if err := run(ctx, r.host()); err != nil && ctx.Err() == nil {
+				k.cluster.failed(r, fmt.Errorf("init container %s: %w", c.Name, err))
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	var main sync.WaitGroup
+	commands := 0
+	for i := range spec.Containers {
+		if k.startContainer(ctx, r, &spec.Containers[i], containers, &main) {
+			commands++
+		}
+	}
+	if !pause(ctx, r.delay(StatusDelayAnnotation)) {
+		return
+	}
+	k.writeStatus(ctx, r, func(pod *corev1.Pod) { setRunning(pod, r) })
+	if spec.RestartPolicy == corev1.RestartPolicyAlways || commands < len(spec.Containers) {
+		return
+	}
+	main.Wait()
+	k.writeStatus(ctx, r, func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded })
+}
+
+// startContainer starts a container: its command, if it has been set, and a server for each
+// port. Then it runs the postStart hook. main counts the running commands. It reports
+// whether the container has a command.
+func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {
+	run := k.cluster.command(c.Command)
+	if run != nil {
+		if main != nil {
+			main.Add(1)
+		}
+		containers.Go(func() {
+			if main != nil {
+				defer main.Done()
+			}
+			if err := run(r.killed, r.host()); err != nil && r.killed.Err() == nil {
+				k.cluster.failed(r, fmt.Errorf("container %s: %w", c.Name, err))
+			}
+		})
+	}
+	if err := r.serve(c); err != nil && ctx.Err() == nil {
+		k.cluster.failed(r, fmt.Errorf("container %s: %w", c.Name, err))
+	}
+	if c.Lifecycle != nil {
+		k.hook(ctx, r, c.Name, c.Lifecycle.PostStart)
+	}
+	return run != nil
+}
+
+// serve starts a server on each port of a container.
+func (r *runningPod) serve(c *corev1.Container) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, port := range c.Ports {
+		protocol, err := flow.ParseProtocol(string(port.Protocol))
+		if err != nil {
+			return err
+		}
+		for _, address := range r.host().Addresses() {
+			server, err := r.host().Serve(protocol, netip.AddrPortFrom(address, uint16(port.ContainerPort)))
+			if err != nil {
+				return err
+			}
+			r.servers = append(r.servers, server)
+		}
+	}
+	return nil
+}
+
+// delay returns the time in an annotation of the pod, or 0.
+func (r *runningPod) delay(annotation string) time.Duration {
+	d, err := time.ParseDuration(r.object.Annotations[annotation])
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
+// hook runs an exec or a sleep handler.
+func (k *kubelet) hook(ctx context.Context, r *runningPod, container string, handler *corev1.LifecycleHandler) {
+	switch {
+	case handler == nil:
+	case handler.Sleep != nil:
+		pause(ctx, time.Duration(handler.Sleep.Seconds)*time.Second)
+	case handler.Exec != nil:
+		run := k.cluster.command(handler.Exec.Command)
+		if run == nil {
+			return
+		}
+		if err := run(ctx, r.host()); err != nil && ctx.Err() == nil {
+			k.cluster.failed(r, fmt.Errorf("hook of container %s: %w", container, err))
+		}
+	}
+}
+
+// stop runs the preStop hooks, stops the servers, and waits until the commands have ended
+// or are killed.
+func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.WaitGroup) {
+	<-started
+	var hooks sync.WaitGroup
+	for i := range r.object.Spec.Containers {
+		if c := &r.object.Spec.Containers[i]; c.Lifecycle != nil {
+			hooks.Go(func() { k.hook(r.killed, r, c.Name, c.Lifecycle.PreStop) })
+		}
+	}
+	hooks.Wait()
+	r.mu.Lock()
+	for _, s := range r.servers {
+		s.Close()
+	}
+	r.mu.Unlock()
+	containers.Wait()
+}
+
+// pause waits for some time. It returns false if the context ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// writeStatus changes the status of a pod's object. It retries until it succeeds, the
+// object is gone, or the context ends.
+func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*corev1.Pod)) {
+	for {
+		var pod corev1.Pod
+		err := k.cluster.client.Get(ctx, client.ObjectKeyFromObject(r.object), &pod)
+		if err == nil && pod.UID == r.uid() {
+			change(&pod)
+			err = k.cluster.client.Status().Update(ctx, &pod)
+		}
+		if err == nil || apierrors.IsNotFound(err) || !pause(ctx, statusRetry) {
+			return
+		}
+	}
+}
+
+// remove removes a pod from the lab: first its link and addresses, then its CNI result, like
+// the DEL of libcni.
+func (k *kubelet) remove(r *runningPod) error {
+	if r.pod != nil {
+		r.node.plugging.Lock()
+		err := r.node.host.RemovePod(r.pod)
+		r.node.plugging.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if r.cniResult != "" {
+		if err := os.Remove(r.cniResult); err != nil {
+			return fmt.Errorf("removing the CNI result: %w", err)
+		}
+	}
+	k.cluster.pods.remove(r)
+	return nil
+}
+
+// deleteObject deletes the object of a pod that has ended, if somebody has requested its
+// deletion.
+func (k *kubelet) deleteObject(ctx context.Context, object *corev1.Pod) error {
+	var pod corev1.Pod
+	if err := k.cluster.client.Get(ctx, client.ObjectKeyFromObject(object), &pod); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if pod.UID != object.UID || pod.DeletionTimestamp == nil {
+		return nil
+	}
+	err := k.cluster.client.Delete(ctx, &pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting the pod: %w", err)
+	}
+	return nil
+}

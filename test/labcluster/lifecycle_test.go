@@ -1,0 +1,191 @@
+package labcluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/test/eventually"
+	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/test/labcluster"
+)
+
+// record is a list of steps in the life of a pod.
+type record struct {
+	mu    sync.Mutex
+	steps []string
+}
+
+func (r *record) add(step string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.steps = append(r.steps, step)
+}
+
+func (r *record) has(steps ...string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.steps, steps) {
+		return fmt.Errorf("steps %q, want %q", r.steps, steps)
+	}
+	return nil
+}
+
+// recorded returns a pod whose containers and hooks record their steps.
+func recorded(name string, grace int64) *corev1.Pod {
+	always := corev1.ContainerRestartPolicyAlways
+	pod := newPod(name)
+	pod.Spec.TerminationGracePeriodSeconds = &grace
+	pod.Spec.InitContainers = []corev1.Container{
+		{Name: "init", Image: "lab", Command: []string{"step", "init"}},
+		{Name: "sidecar", Image: "lab", Command: []string{"forever", "sidecar"}, RestartPolicy: &always},
+	}
+	main := &pod.Spec.Containers[0]
+	main.Command = []string{"forever", "main"}
+	main.Lifecycle = &corev1.Lifecycle{
+		PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"step", "postStart"}}},
+		PreStop:   &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"step", "preStop"}}},
+	}
+	return pod
+}
+
+// TestPodLifecycle checks the order in which the kubelet of the lab adds a pod to the
+// network, writes its CNI result, runs its containers and hooks, and reports its status,
+// and the reverse order.
+func TestPodLifecycle(t *testing.T) {
+	ctx := t.Context()
+	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	node := c.Node(0)
+	var r record
+	key := client.ObjectKey{Namespace: "default", Name: "web"}
+	c.SetCommand("step", func(_ context.Context, host *lab.Host, words []string) error {
+		files, err := os.ReadDir(node.CNIResults())
+		var pod corev1.Pod
+		if words[0] == "postStart" || words[0] == "init" {
+			err = errors.Join(err, c.Client().Get(ctx, key, &pod))
+			if len(files) == 0 || len(pod.Status.PodIPs) > 0 || len(host.Addresses()) == 0 {
+				r.add(fmt.Sprintf("%d CNI results, the API server knows %v", len(files), pod.Status.PodIPs))
+			}
+		}
+		r.add(words[0])
+		return err
+	})
+	c.SetCommand("forever", func(running context.Context, _ *lab.Host, words []string) error {
+		r.add(words[0])
+		<-running.Done()
+		return nil
+	})
+	results := func(want int) error {
+		files, err := os.ReadDir(node.CNIResults())
+		if err == nil && len(files) != want {
+			err = fmt.Errorf("%d CNI results, want %d", len(files), want)
+		}
+		published, errRead := statedir.ReadSandboxes(node.StateDir())
+		if errRead == nil && (len(published.Sandboxes) != want || !published.Available) {
+			errRead = fmt.Errorf("the dataplane publishes %+v, want %d", published, want)
+		}
+		return errors.Join(err, errRead)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := recorded("web", 2)
+	pod.Annotations = map[string]string{labcluster.StartDelayAnnotation: "100ms", labcluster.StatusDelayAnnotation: "200ms"}
+	must(c.Client().Create(ctx, pod))
+	must(c.WaitRunning(ctx, "default"))
+	steps := []string{"init", "sidecar", "main", "postStart"}
+	r.mu.Lock()
+	slices.SortFunc(r.steps[1:min(3, len(r.steps))], strings.Compare) // They start at the same time.
+	slices.Reverse(r.steps[1:min(3, len(r.steps))])
+	r.mu.Unlock()
+	must(r.has(steps...))
+	eventually.NoError(t, func() error { return results(1) })
+	published, err := statedir.ReadSandboxes(node.StateDir())
+	must(err)
+	running := c.Pod("default", "web")
+	if got := published.Sandboxes[0]; got.UID != string(pod.UID) || got.HostInterface != running.Interface || !slices.Equal(got.Addresses, running.Addresses()) {
+		t.Errorf("the dataplane publishes %+v, want UID %s, interface %s and addresses %v", got, pod.UID, running.Interface, running.Addresses())
+	}
+
+	// The containers ignore SIGTERM, so they run until the grace period is over. Until then
+	// the pod keeps its object and its CNI result.
+	must(c.Client().Delete(ctx, pod))
+	eventually.NoError(t, func() error { return r.has(append(steps, "preStop")...) })
+	must(results(1))
+	must(c.Client().Get(ctx, key, pod))
+	must(c.WaitGone(ctx, pod))
+	eventually.NoError(t, func() error { return results(0) })
+
+	// After a deletion by force during the grace period, the object is gone at once, but the
+	// containers run until the grace period is over, also beside a new pod with the same
+	// name.
+	r.steps = nil
+	pod = recorded("web", 4)
+	must(c.Client().Create(ctx, pod))
+	must(c.WaitRunning(ctx, "default"))
+	must(c.Client().Delete(ctx, pod))
+	deleted := time.Now()
+	eventually.NoError(t, func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !slices.Contains(r.steps, "preStop") {
+			return errors.New("no preStop hook")
+		}
+		return nil
+	})
+	old := c.Pod("default", "web")
+	must(c.Client().Delete(ctx, pod, client.GracePeriodSeconds(0)))
+	if err := c.Client().Get(ctx, key, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the object still exists: %v", err)
+	}
+	must(c.Client().Create(ctx, newPod("web")))
+	must(c.WaitRunning(ctx, "default"))
+	if new := c.Pod("default", "web"); new == nil || new == old {
+		t.Error("the new pod does not run beside the old one")
+	}
+	if time.Since(deleted) < 2*time.Second {
+		eventually.NoError(t, func() error { return results(2) })
+	}
+	eventually.NoError(t, func() error { return results(1) })
+	if ran := time.Since(deleted); ran < 2*time.Second {
+		t.Errorf("the containers ended after %v, want about 4 s", ran)
+	}
+
+	// A pod can have no CNI result, and a job ends.
+	job := newPod("job")
+	job.Annotations = map[string]string{labcluster.CNIResultAnnotation: "none"}
+	job.Spec.RestartPolicy = corev1.RestartPolicyNever
+	job.Spec.Containers[0].Command = []string{"step", "job"}
+	must(c.Client().Create(ctx, job))
+	eventually.NoError(t, func() error {
+		if err := c.Client().Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
+			return err
+		}
+		if job.Status.Phase != corev1.PodSucceeded || c.Pod("default", "job") != nil {
+			return fmt.Errorf("phase %s, want that the job has ended", job.Status.Phase)
+		}
+		return results(1)
+	})
+}

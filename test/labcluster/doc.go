@@ -17,7 +17,9 @@
 //
 //   - the scheduler, which binds pods to the nodes in turn;
 //   - the kubelet, which creates the network namespace of a pod with addresses in the
-//     ranges of its node, starts a server on each container port, and sets the status;
+//     ranges of its node, writes its CNI result like libcni, runs init containers, hooks and
+//     commands as far as the test defines them (Cluster.SetCommand), starts a server on each
+//     container port, and sets the status. It honours grace periods and deletions by force;
 //   - the controller that deletes the objects in a deleted namespace.
 //
 // # Cleanup

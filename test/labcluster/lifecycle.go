@@ -274,8 +274,8 @@ func (k *kubelet) remove(r *runningPod) error {
 	return nil
 }
 
-// deleteObject deletes the object of a pod that has ended, if somebody has requested its
-// deletion.
+// deleteObject deletes the object of a pod that has ended, if its deletion was
+// requested.
 func (k *kubelet) deleteObject(ctx context.Context, object *corev1.Pod) error {
 	var pod corev1.Pod
 	if err := k.cluster.client.Get(ctx, client.ObjectKeyFromObject(object), &pod); err != nil {

@@ -83,7 +83,7 @@ func TestPodLifecycle(t *testing.T) {
 		if words[0] == "postStart" || words[0] == "init" {
 			err = errors.Join(err, c.Client().Get(ctx, key, &pod))
 			if len(files) == 0 || len(pod.Status.PodIPs) > 0 || len(host.Addresses()) == 0 {
-				r.add(fmt.Sprintf("%d CNI results, the API server knows %v", len(files), pod.Status.PodIPs))
+				r.add(fmt.Sprintf("%d CNI results, the API server has %v", len(files), pod.Status.PodIPs))
 			}
 		}
 		r.add(words[0])
@@ -139,7 +139,7 @@ func TestPodLifecycle(t *testing.T) {
 	eventually.NoError(t, func() error { return results(0) })
 
 	// After a deletion by force during the grace period, the object is gone at once, but the
-	// containers run until the grace period is over, also beside a new pod with the same
+	// containers run until the grace period is over, even next to a new pod with the same
 	// name.
 	r.steps = nil
 	pod = recorded("web", 4)
@@ -162,8 +162,8 @@ func TestPodLifecycle(t *testing.T) {
 	}
 	must(c.Client().Create(ctx, newPod("web")))
 	must(c.WaitRunning(ctx, "default"))
-	if new := c.Pod("default", "web"); new == nil || new == old {
-		t.Error("the new pod does not run beside the old one")
+	if now := c.Pod("default", "web"); now == nil || now == old {
+		t.Error("the new pod does not run next to the old one")
 	}
 	if time.Since(deleted) < 2*time.Second {
 		eventually.NoError(t, func() error { return results(2) })

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
 const cniResult = `{"kind":"cniCacheV1","containerId":"c1","ifName":"eth0","networkName":"pods",
@@ -25,12 +27,12 @@ const cniResult = `{"kind":"cniCacheV1","containerId":"c1","ifName":"eth0","netw
 
 // runDataplane runs a dataplane without a tree until the test ends, and returns its state
 // directory.
-func runDataplane(t *testing.T, cniResults string) (stateDir string) {
+func runDataplane(t *testing.T, cniResults string, log logr.Logger) (stateDir string) {
 	t.Helper()
 	stateDir = filepath.Join(t.TempDir(), "state")
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	d := engine.New(stateDir, engine.Config{CNIResults: cniResults, Log: logr.Discard()}, &status.Endpoints{StateDir: stateDir})
+	d := engine.New(stateDir, engine.Config{CNIResults: cniResults, Log: log}, &status.Endpoints{StateDir: stateDir})
 	go func() { ended <- d.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
@@ -43,20 +45,18 @@ func runDataplane(t *testing.T, cniResults string) (stateDir string) {
 
 func waitForSandboxes(t *testing.T, stateDir, what string, ok func(report.Sandboxes) bool) {
 	t.Helper()
-	var last string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	eventually.NoError(t, func() error {
 		s, err := statedir.ReadSandboxes(stateDir)
-		if err == nil && ok(s) {
-			return
+		if err == nil && !ok(s) {
+			err = fmt.Errorf("%+v, want %s", s, what)
 		}
-		last = fmt.Sprintf("%+v, %v", s, err)
-	}
-	t.Fatalf("want %s within 10 s, got %s", what, last)
+		return err
+	})
 }
 
 func TestDataplanePublishesSandboxesBeforeTheFirstTree(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results")
-	stateDir := runDataplane(t, results)
+	stateDir := runDataplane(t, results, logr.Discard())
 	waitForSandboxes(t, stateDir, "no directory", func(s report.Sandboxes) bool {
 		return !s.Available && strings.Contains(s.Reason, "no such file or directory")
 	})
@@ -78,18 +78,23 @@ func TestDataplanePublishesSandboxesBeforeTheFirstTree(t *testing.T) {
 }
 
 func TestDataplaneWithoutCNIResults(t *testing.T) {
-	waitForSandboxes(t, runDataplane(t, ""), "no directory", func(s report.Sandboxes) bool {
+	waitForSandboxes(t, runDataplane(t, "", logr.Discard()), "no directory", func(s report.Sandboxes) bool {
 		return !s.Available && s.Reason == "no directory of CNI results is configured"
 	})
 }
 
 // A publication that fails is repeated, even if no sandbox changes.
 func TestDataplanePublishesSandboxesAgain(t *testing.T) {
-	results, stateDir := t.TempDir(), ""
+	results := t.TempDir()
 	if err := os.WriteFile(filepath.Join(results, "a"), []byte(cniResult), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stateDir = runDataplane(t, results)
+	failed := make(chan string, 100)
+	stateDir := runDataplane(t, results, funcr.New(func(_, text string) {
+		if strings.Contains(text, "the agent does not receive") {
+			failed <- text
+		}
+	}, funcr.Options{}))
 	available := func(s report.Sandboxes) bool { return len(s.Sandboxes) == 1 }
 	waitForSandboxes(t, stateDir, "one sandbox", available)
 	// A directory with the name of the temporary file makes the next publication fail.
@@ -101,7 +106,11 @@ func TestDataplanePublishesSandboxesAgain(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(results, "b"), []byte(second), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(200 * time.Millisecond)
+	select {
+	case <-failed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the publication did not fail within 10 s")
+	}
 	waitForSandboxes(t, stateDir, "the previous sandbox", available)
 	if err := os.Remove(partial); err != nil {
 		t.Fatal(err)

@@ -38,8 +38,11 @@ func (n *Node) writeCNIResult(object *corev1.Pod, pod *lab.Pod) (path string, er
 		"kind": "cniCacheV1", "containerId": id, "ifName": podInterface, "networkName": networkName, "netns": netns,
 		"config": base64.StdEncoding.EncodeToString([]byte(`{"cniVersion":"1.0.0","name":"` + networkName + `"}`)),
 		"cniArgs": [][2]string{
-			{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", object.Namespace}, {"K8S_POD_NAME", object.Name},
-			{"K8S_POD_INFRA_CONTAINER_ID", id}, {"K8S_POD_UID", string(object.UID)},
+			{"IgnoreUnknown", "1"},
+			{"K8S_POD_NAMESPACE", object.Namespace},
+			{"K8S_POD_NAME", object.Name},
+			{"K8S_POD_INFRA_CONTAINER_ID", id},
+			{"K8S_POD_UID", string(object.UID)},
 		},
 		"capabilityArgs": map[string]any{"dns": map[string]any{}},
 		"result": map[string]any{

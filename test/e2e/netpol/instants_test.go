@@ -68,7 +68,8 @@ func newInstants(s *fixture) *instants {
 		}
 		connecting.Wait()
 		var object corev1.Pod
-		if err := s.cluster.Client().Get(ctx, s.key("y/"+pod), &object); client.IgnoreNotFound(err) != nil {
+		err = client.IgnoreNotFound(s.cluster.Client().Get(ctx, s.key("y/"+pod), &object))
+		if err != nil {
 			return err
 		}
 		i.mu.Lock()

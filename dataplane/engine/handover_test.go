@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,14 +171,20 @@ func (p *plane) nft(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// stopped returns an error unless a process is suspended.
+// stopped returns an error unless all threads of a process are suspended.
 func stopped(r *running) error {
 	if r.HasEnded() {
 		return fmt.Errorf("%s ended: %s", r.Name(), r.Log())
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
-	if err != nil || !strings.Contains(string(text), ") T ") {
-		return fmt.Errorf("%s is not suspended: %s (%v)", r.Name(), text, err)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", r.PID()))
+	if err != nil {
+		return err
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err == nil && !strings.Contains(string(text), ") T ") {
+			return fmt.Errorf("a thread of %s is not suspended: %s", r.Name(), text)
+		}
 	}
 	return nil
 }

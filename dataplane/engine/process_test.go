@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
@@ -106,7 +108,12 @@ func (c *dataplaneConfig) runEngine(ctx context.Context, config engine.Config) e
 // first time that it reaches a step.
 func (c *dataplaneConfig) log() logr.Logger {
 	self := os.Getpid()
-	suspend := sync.OnceFunc(func() { _ = syscall.Kill(self, syscall.SIGSTOP) })
+	suspend := sync.OnceFunc(func() {
+		// A signal to this thread takes effect before the system call returns.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		_ = unix.Tgkill(self, unix.Gettid(), unix.SIGSTOP)
+	})
 	return funcr.New(func(_, args string) {
 		fmt.Fprintln(os.Stderr, args)
 		if c.Killed != "" && strings.Contains(args, c.Killed) {

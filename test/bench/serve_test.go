@@ -25,8 +25,8 @@ import (
 const (
 	// worker runs a worker of dataplane/queue with a compiled tree.
 	worker = "worker"
-	// bareLoop makes the same system calls as a worker and accepts every packet. It
-	// does not decode the packets and allocates no memory.
+	// bareLoop reads and writes in batches like a worker, waits with Go's poller, and
+	// accepts every packet. It does not decode the packets and allocates no memory.
 	bareLoop = "bare-loop"
 	// plainLoop uses the library go-nfqueue as its documentation shows, and accepts
 	// every packet.
@@ -169,7 +169,8 @@ const (
 	numberOffset = 16 + 4 + 4
 )
 
-// bare implements bareLoop. It makes only the socket calls of dataplane/queue.
+// bare implements bareLoop. It makes only the system calls that a program with
+// Go's poller needs.
 type bare struct {
 	raw      syscall.RawConn
 	verdicts atomic.Uint64

@@ -10,10 +10,10 @@ import (
 
 // BenchmarkVerdict measures the processor time of a verdict. A worker decodes a
 // packet, evaluates it with a tree of 10,000 pods and 1,000 policies, and sets its
-// mark. The benchmark compares the worker with a bare loop, which makes the same
-// system calls and accepts every packet, and with unmodified go-nfqueue. Each
-// packet is the first packet of a UDP connection that the policies allow, so that
-// the kernel does the same work in all three cases.
+// mark. The benchmark compares the worker with a bare loop, which accepts every
+// packet without decoding it, and with unmodified go-nfqueue. Each packet is the
+// first packet of a UDP connection that the policies allow, so that the kernel does
+// the same work in all three cases.
 func BenchmarkVerdict(b *testing.B) {
 	s := newFixture(b)
 	client, err := s.node.AddPod("client")

@@ -100,10 +100,8 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 		netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(number), 0}), 24),
 		netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%d::/64", number)),
 	}}
-	// Do not assign the first address of a range, which most CNI plugins reserve for
-	// the gateway.
 	for _, c := range n.cidrs {
-		n.next = append(n.next, c.Addr().Next().Next())
+		n.next = append(n.next, first(c))
 	}
 	l.nodes = append(l.nodes, n)
 	return n, n.fromOutside(n.cidrs)
@@ -155,21 +153,33 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	return pod, nil
 }
 
-// allocate returns the next free address of each range.
+// allocate returns the next free address of each range. After the last address of a range,
+// it continues with the first one.
 func (n *Node) allocate() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for i, c := range n.cidrs {
 		a := n.next[i]
 		for n.taken(a) {
-			a = a.Next()
+			if a = following(c, a); a == n.next[i] {
+				return nil, fmt.Errorf("no address is left in %s", c)
+			}
 		}
-		if !c.Contains(a) {
-			return nil, fmt.Errorf("no address is left in %s", c)
-		}
-		n.next[i] = a.Next()
+		n.next[i] = following(c, a)
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// first returns the first address of a range that a pod can have. It omits the first
+// address of the range, which most CNI plugins reserve for the gateway.
+func first(c netip.Prefix) netip.Addr { return c.Addr().Next().Next() }
+
+// following returns the address after a in a range, or the first one after the last one.
+func following(c netip.Prefix, a netip.Addr) netip.Addr {
+	if next := a.Next(); c.Contains(next) {
+		return next
+	}
+	return first(c)
 }
 
 func (n *Node) taken(a netip.Addr) bool {

@@ -164,7 +164,7 @@ func (d *Dataplane) hasTree() bool {
 // earlier dataplane exist, because these rules are stricter.
 func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
-		return nil, nil //nolint:nilnil // There is no engine yet.
+		return nil, nil // There is no engine yet.
 	}
 	if exists, err := ruleset.Exists(); err != nil || exists {
 		return nil, err
@@ -172,7 +172,7 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.waiting != nil {
-		return nil, nil //nolint:nilnil // The caller opens an engine for this tree.
+		return nil, nil // The caller opens an engine for this tree.
 	}
 	e, err := Open(d.config, withoutTree())
 	if err != nil {

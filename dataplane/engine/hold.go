@@ -27,7 +27,7 @@ const (
 // packets.
 func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	if e.config.Hold == 0 {
-		return nil, nil //nolint:nilnil // Without a hold queue, there is no holder.
+		return nil, nil // Without a hold queue, there is no holder.
 	}
 	config := hold.Config{
 		Queue:    queues.Hold(),

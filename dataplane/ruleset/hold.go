@@ -1,6 +1,8 @@
 package ruleset
 
 import (
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -59,21 +61,21 @@ func (c Config) holdChains() []chain {
 		append(neighbourDiscovery(), returnToCaller()),
 	}
 	hold := expressions{queueTo(c.Queueing, Queues{Base: c.QueueBase, Count: c.Queues}.Hold(), 1, c.FailurePolicy == FailOpen)}
-	source := append(never[:len(never):len(never)],
+	source := slices.Concat(never, []expressions{
 		append(sourceIsLocal(), returnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{0}, 0xff), returnToCaller()),
 		append(sourceIsLinkLocal(), returnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV6, 8, make([]byte, 16), ones(16)...), returnToCaller()),
 		hold,
-	)
-	destination := append(never[:len(never):len(never)],
+	})
+	destination := slices.Concat(never, []expressions{
 		append(destinationIsNotUnicast(), returnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV4, 16, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
 		append(toMulticast(), returnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV6, 24, []byte{0xfe, 0x80}, 0xff, 0xc0), returnToCaller()),
 		hold,
-	)
+	})
 	return []chain{
 		{name: holdSource, rules: source},
 		{name: holdDestination, rules: destination},

@@ -205,7 +205,7 @@ func (s *fixture) lateAgent(results cniResults, delay time.Duration) {
 	eventually.True(s.t, "the packets of the new pod are held", func() bool {
 		return s.plane.status().Held.Waiting >= attempts
 	})
-	time.Sleep(delay)
+	<-time.After(delay)
 	if len(done) > 0 {
 		s.t.Errorf("delay %s: %d of the new pod's connections were decided before the tree contained it", delay, len(done))
 	}

@@ -181,7 +181,7 @@ func (p *publisher) publish() error {
 		return fmt.Errorf("building tree: %w", err)
 	}
 	if leads := p.leading(); !leads {
-		// The events are those that the leading agent publishes.
+		// The leading agent publishes the changes of these events.
 		p.pending = nil
 		return nil
 	}

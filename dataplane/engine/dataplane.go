@@ -24,7 +24,7 @@ type Endpoints interface {
 	// Settled is called when this dataplane has taken over from its predecessor, whose
 	// status is replaced now.
 	Settled() error
-	// Yielded is called before this dataplane gives the lock to a successor. It releases
+	// Yielded is called before this dataplane releases the lock for a successor. It releases
 	// what Acquired has bound.
 	Yielded()
 	// Replaced is called when a successor has taken over.

@@ -74,8 +74,8 @@ type steps struct{ successor, predecessor []string }
 var (
 	allSteps = steps{
 		successor: []string{
-			"asking for the table", "the predecessor has yielded", "taking the table", "enforcing",
-			"asking the predecessor to drain", "re-evaluating", "generation is acknowledged",
+			"requesting the table", "the predecessor has yielded", "taking the table", "enforcing",
+			"requesting that the predecessor drains", "re-evaluating", "generation is acknowledged",
 		},
 		predecessor: []string{"stopped writing the table", "yielded to another", "draining the queues", "drained the queues"},
 	}

@@ -14,8 +14,8 @@ import (
 const (
 	// lockInterval is the time between two attempts to take the lock on the table.
 	lockInterval = 10 * time.Millisecond
-	// askInterval is the time between two attempts to ask for the table.
-	askInterval = 5 * time.Second
+	// requestInterval is the time between two requests for the table.
+	requestInterval = 5 * time.Second
 	// settleTime is the time after which the dataplane with the lock reports its own
 	// status, even if its predecessor has not drained its queues yet or no generation has
 	// been acknowledged.
@@ -23,7 +23,7 @@ const (
 	// drainTime limits the time in which waiting packets are served before the queues are
 	// unbound.
 	drainTime = 10 * time.Second
-	// abandonTime is the time after which a dataplane that has yielded gives up its queues
+	// abandonTime is the time after which a dataplane that has yielded unbinds its queues
 	// if its successor has ended and a third dataplane has the table.
 	abandonTime = 2 * time.Second
 )
@@ -37,7 +37,7 @@ type term struct {
 
 // lead takes the table and yields it to successors until the context ends.
 //
-//	start -> acquire: bind queues, take the lock, or ask its holder to yield
+//	start -> acquire: bind queues, take the lock, or request it from its holder
 //	      -> hold:    install rules, let the predecessor drain, re-evaluate, enforce
 //	      -> pass:    yield to a successor, drain
 //	      -> acquire: wait until the successor ends
@@ -60,10 +60,11 @@ func (d *Dataplane) lead(ctx context.Context) error {
 // step logs a step of a hand-over.
 func (d *Dataplane) step(what string) { d.config.Log.V(1).Info("hand-over: " + what) }
 
-// acquire waits until this process has the lock on the table. If ask is set, and there is a
-// tree to enforce, it asks the holder to yield. It returns nil when the context ends.
-func (d *Dataplane) acquire(ctx context.Context, ask bool) (*term, error) {
-	a := acquisition{Dataplane: d, lock: handover.NewLock(d.stateDir), ask: ask, began: time.Now()}
+// acquire waits until this process has the lock on the table. If takeOver is set, and there
+// is a tree to enforce, it requests the lock from its holder. It returns nil when the context
+// ends.
+func (d *Dataplane) acquire(ctx context.Context, takeOver bool) (*term, error) {
+	a := acquisition{Dataplane: d, lock: handover.NewLock(d.stateDir), takeOver: takeOver, began: time.Now()}
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()
 	for {
@@ -86,11 +87,11 @@ func (d *Dataplane) acquire(ctx context.Context, ask bool) (*term, error) {
 // acquisition is the state of acquire.
 type acquisition struct {
 	*Dataplane
-	lock  *handover.Lock
-	ask   bool
-	began time.Time
-	// nextAsk is the time of the next request to the holder of the table.
-	nextAsk time.Time
+	lock     *handover.Lock
+	takeOver bool
+	began    time.Time
+	// nextRequest is the time of the next request to the holder of the table.
+	nextRequest time.Time
 	// reported is the last text that was logged about the reason to wait.
 	reported string
 }
@@ -99,7 +100,7 @@ type acquisition struct {
 func (a *acquisition) try(ctx context.Context) (*term, error) {
 	e := a.engine.Load()
 	vacate := false
-	if a.ask {
+	if a.takeOver {
 		var err error
 		if e, err = a.open(ctx); errors.Is(err, queue.ErrTaken) {
 			vacate = true
@@ -113,15 +114,15 @@ func (a *acquisition) try(ctx context.Context) (*term, error) {
 		return nil, err
 	case locked:
 		return a.withoutPredecessor(e)
-	case !a.ask:
+	case !a.takeOver:
 		return nil, errors.Join(a.lock.EndTurn(), a.abandon(ctx, e))
-	case !a.lock.Turn() || e == nil && !vacate || time.Now().Before(a.nextAsk):
+	case !a.lock.Turn() || e == nil && !vacate || time.Now().Before(a.nextRequest):
 		return nil, nil
 	}
-	a.step("asking for the table")
-	predecessor, err := handover.Ask(ctx, a.stateDir, handover.Request{MarkMask: a.config.Marks.Mask, Vacate: vacate})
+	a.step("requesting the table")
+	predecessor, err := handover.RequestTable(ctx, a.stateDir, handover.Request{MarkMask: a.config.Marks.Mask, Vacate: vacate})
 	if err != nil {
-		a.nextAsk = time.Now().Add(askInterval)
+		a.nextRequest = time.Now().Add(requestInterval)
 		return nil, errors.Join(a.wait(e, "another dataplane of this node has the lock on the table and does not yield it: "+err.Error()))
 	}
 	a.step("the predecessor has yielded")
@@ -190,7 +191,7 @@ func drain(ctx context.Context, e *Engine) error {
 	return e.Unbind()
 }
 
-// hold enforces until a successor asks for the table, and returns the successor. It returns
+// hold enforces until a successor requests the table, and returns the successor. It returns
 // nil when the context ends or enforcement fails.
 func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *handover.Successor, err error) {
 	defer func() { err = errors.Join(err, t.close()) }()
@@ -244,8 +245,8 @@ func (d *Dataplane) forget(first bool) error {
 }
 
 // waitForTree returns an engine when there is a tree. If the dataplane has just started, it
-// also returns an engine if there is no tree, unless packets are not held. It returns nil if a successor asks for
-// the table before, or if the context ends.
+// also returns an engine if there is no tree, unless packets are not held. It returns nil if a successor
+// requests the table before, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()
@@ -286,7 +287,7 @@ func (d *Dataplane) settle(ctx context.Context, t *term, e *Engine) error {
 			return
 		}
 		Barrier()
-		d.step("asking the predecessor to drain its queues")
+		d.step("requesting that the predecessor drains its queues")
 		drained <- predecessor.Drain(ctx)
 	}()
 	late := time.NewTimer(settleTime)

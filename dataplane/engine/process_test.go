@@ -232,7 +232,7 @@ func (p *plane) start(name string, change func(*dataplaneConfig)) *running {
 }
 
 // enforces waits until the status in the state directory is that of the given dataplane, and
-// says that it enforces the newest generation.
+// that this dataplane enforces the newest generation.
 func (p *plane) enforces(r *running) (s report.Status) {
 	p.t.Helper()
 	eventually.NoError(p.t, func() (err error) {

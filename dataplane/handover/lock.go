@@ -4,7 +4,7 @@
 // Two locks of the state directory order the dataplanes of a node:
 //
 //   - The dataplane with the lock on the table may write the nftables table.
-//   - The dataplane with the lock on the turn may ask the holder of the table for it. It
+//   - The dataplane with the lock on the turn may request the table from its holder. It
 //     keeps the turn until its predecessor has drained its queues. So the table passes
 //     from one dataplane to one other, even if a third one waits.
 //
@@ -62,7 +62,7 @@ func (l *Lock) Take() (bool, error) {
 // Turn reports whether this process holds the turn.
 func (l *Lock) Turn() bool { return l.turn }
 
-// EndTurn releases the turn, so that another dataplane may ask for the table.
+// EndTurn releases the turn, so that another dataplane may request the table.
 func (l *Lock) EndTurn() error { return l.release(&l.turn, turnByte) }
 
 // Release releases both locks.

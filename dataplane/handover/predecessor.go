@@ -15,13 +15,13 @@ import (
 // Timeout limits the time in which a predecessor must yield.
 const Timeout = 2 * time.Second
 
-// Request describes the dataplane that asks for the table.
+// Request describes the dataplane that requests the table.
 type Request struct {
 	// MarkMask contains the mark bits that its rules use. The verdicts of a predecessor
 	// with other bits would be misread by these rules.
 	MarkMask uint32 `json:"markMask"`
-	// Vacate asks the predecessor to unbind its queues at once, because the successor
-	// could bind none of its own.
+	// Vacate makes the predecessor unbind its queues at once, because the successor found
+	// no free queues.
 	Vacate bool `json:"vacate"`
 }
 
@@ -48,24 +48,24 @@ type Predecessor struct {
 	reader *json.Decoder
 }
 
-// Ask asks the dataplane that holds the table to yield it. It returns an error if no
-// dataplane replies within Timeout. When Ask has returned, the lock on the table is free.
+// RequestTable requests the table from the dataplane that holds it. It returns an error if
+// no dataplane replies within Timeout. When RequestTable has returned, the lock on the table is free.
 // The caller must hold the turn.
-func Ask(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
+func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", statedir.HandoverSocket(stateDir))
 	if err != nil {
-		return nil, fmt.Errorf("asking the running dataplane for the table: %w", err)
+		return nil, fmt.Errorf("requesting the table from the running dataplane: %w", err)
 	}
 	p := &Predecessor{conn: conn, reader: json.NewDecoder(conn)}
 	if err := p.request(ctx, message{Verb: verbYield, Request: r}); err != nil {
-		return nil, errors.Join(fmt.Errorf("asking the running dataplane for the table: %w", err), p.Close())
+		return nil, errors.Join(fmt.Errorf("requesting the table from the running dataplane: %w", err), p.Close())
 	}
 	return p, nil
 }
 
-// Drain asks the predecessor to drain its queues, and waits until it has done so, or has
+// Drain makes the predecessor drain its queues, and waits until it has done so, or has
 // ended. The caller must have replaced the rules, and no packet may run through the old
 // rules. The only error that Drain returns is that of the context.
 func (p *Predecessor) Drain(ctx context.Context) error {

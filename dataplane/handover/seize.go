@@ -11,11 +11,11 @@ import (
 // seizeInterval is the time between two attempts to take the locks.
 const seizeInterval = 20 * time.Millisecond
 
-// Seize takes both locks for a process that uninstalls. If ask is set, a dataplane that has
-// the table is asked to yield it, and Seize returns an error if it does not. Otherwise Seize
-// waits until the dataplane ends, and calls waiting once. If the state directory does not
+// Seize takes both locks for a process that uninstalls. If request is set, Seize
+// requests the table from a dataplane that has it, and returns an error if the dataplane does
+// not yield. Otherwise Seize waits until the dataplane ends, and calls waiting once. If the state directory does not
 // exist, there is nothing to lock.
-func Seize(ctx context.Context, stateDir string, ask bool, waiting func()) (*Lock, error) {
+func Seize(ctx context.Context, stateDir string, request bool, waiting func()) (*Lock, error) {
 	l := NewLock(stateDir)
 	if _, err := os.Stat(stateDir); errors.Is(err, os.ErrNotExist) {
 		return l, nil
@@ -28,8 +28,8 @@ func Seize(ctx context.Context, stateDir string, ask bool, waiting func()) (*Loc
 			return l, err
 		}
 		switch {
-		case ask && l.Turn():
-			predecessor, err := Ask(ctx, stateDir, Request{})
+		case request && l.Turn():
+			predecessor, err := RequestTable(ctx, stateDir, Request{})
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("a dataplane is running and does not yield, stop it first: %w", err), l.Release())
 			}
@@ -40,7 +40,7 @@ func Seize(ctx context.Context, stateDir string, ask bool, waiting func()) (*Loc
 			if err := predecessor.Close(); err != nil {
 				return nil, errors.Join(err, l.Release())
 			}
-		case !ask && !waits:
+		case !request && !waits:
 			waits = true
 			waiting()
 		}

@@ -49,14 +49,14 @@ func Serve(stateDir string) (*Server, error) {
 	return s, nil
 }
 
-// Successors returns a channel that receives each dataplane that asks for the table. The
+// Successors returns a channel that receives each dataplane that requests the table. The
 // channel is closed when the server is closed.
 func (s *Server) Successors() <-chan *Successor { return s.successors }
 
 // Close stops accepting requests. Connections of successors stay open.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	// A successor that is not received any more is told so by the end of its connection.
+	// The end of its connection notifies a successor that is not received any more.
 	for next := range s.successors {
 		err = errors.Join(err, next.Close())
 	}
@@ -109,18 +109,18 @@ func sameUser(conn *net.UnixConn) bool {
 	return int(peer.Uid) == os.Geteuid()
 }
 
-// Successor is a dataplane that asks for the table.
+// Successor is a dataplane that requests the table.
 type Successor struct {
 	Request
 
 	conn   net.Conn
 	reader *json.Decoder
-	// drain is closed when the successor asks this process to drain its queues. gone is
+	// drain is closed when the successor requests that this process drains its queues. gone is
 	// closed when the connection has ended.
 	drain, gone chan struct{}
 }
 
-// Yielded tells the successor that this process no longer writes the table. This process
+// Yielded reports to the successor that this process no longer writes the table. This process
 // must have released the locks.
 func (s *Successor) Yielded() error {
 	if err := s.reply(verbYield); err != nil {
@@ -138,15 +138,15 @@ func (s *Successor) Yielded() error {
 	return nil
 }
 
-// Drain returns a channel that is closed when the successor asks this process to drain its
-// queues. Yielded must have been called.
+// Drain returns a channel that is closed when the successor requests that this process
+// drains its queues. Yielded must have been called.
 func (s *Successor) Drain() <-chan struct{} { return s.drain }
 
 // Gone returns a channel that is closed when the successor needs this process no longer,
 // or has ended. Yielded must have been called.
 func (s *Successor) Gone() <-chan struct{} { return s.gone }
 
-// Drained tells the successor that the queues of this process are unbound.
+// Drained reports to the successor that the queues of this process are unbound.
 func (s *Successor) Drained() error { return s.reply(verbDrain) }
 
 func (s *Successor) reply(verb string) error {

@@ -30,7 +30,7 @@ type Status struct {
 	// publishes no other format while the dataplane runs.
 	TreeFormats []uint64 `json:"treeFormats,omitempty"`
 	// Standby is set while the dataplane waits for the end of another dataplane of the node
-	// that enforces and cannot hand over, for example because it is of an older version.
+	// that enforces and cannot hand over, for example because its version is older.
 	Standby bool `json:"standby,omitempty"`
 
 	// Pods is the number of pods in the tree in use. IsolatedPods is the number of these

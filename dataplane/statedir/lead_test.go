@@ -39,6 +39,6 @@ func TestLead(t *testing.T) {
 		t.Error(err)
 	}
 	if err := statedir.Remove(dir); err != nil {
-		t.Errorf("the lock is in the way of an uninstallation: %v", err)
+		t.Errorf("the lock prevents an uninstallation: %v", err)
 	}
 }

@@ -9,7 +9,7 @@
 //	DIR/dataplane.sock           the socket of the dataplane
 //	DIR/sandboxes.json           the pod sandboxes
 //	DIR/dataplane.lock           its lock is the right to write the nftables table
-//	DIR/handover.sock            the socket on which a dataplane asks another one for this right
+//	DIR/handover.sock            the socket on which a dataplane requests this right
 //
 // A publication of a tree is one atomic rename of DIR/tree/current. The file of a tree is
 // never changed after it has received its final name.

@@ -40,7 +40,7 @@ func (p *plane) handOvers(number, perSecond int) figures {
 	old := p.start("dataplane 0", nil)
 	p.enforces(old)
 	control := p.startLoad(perSecond)
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	without := control.end()
 	load := p.startLoad(perSecond)
 	begin := time.Now()
@@ -206,7 +206,7 @@ func TestHandOverWhilePacketsWait(t *testing.T) {
 		for _, to := range []netip.AddrPort{p.allowed, p.refused} {
 			conn, err := p.one.Dial(t.Context(), flow.UDP, netip.Addr{}, to)
 			must(t, err)
-			defer func() { _ = conn.Close() }()
+			t.Cleanup(func() { _ = conn.Close() })
 			if _, err := conn.Write([]byte("?")); err != nil {
 				t.Fatal(err)
 			}

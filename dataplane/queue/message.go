@@ -10,7 +10,7 @@ import (
 
 // Types of messages: the subsystem and a constant of linux/netfilter/nfnetlink_queue.h.
 const (
-	typePacket  = unix.NFNL_SUBSYS_QUEUE<<8 | 0 // NFQNL_MSG_PACKET
+	typePacket  = unix.NFNL_SUBSYS_QUEUE << 8   // NFQNL_MSG_PACKET, which is 0
 	typeVerdict = unix.NFNL_SUBSYS_QUEUE<<8 | 1 // NFQNL_MSG_VERDICT
 )
 

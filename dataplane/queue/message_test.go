@@ -59,11 +59,13 @@ func TestParseQueued(t *testing.T) {
 		},
 		"unknown attributes": {
 			netlink.AppendAttribute(netlink.AppendAttribute(describe(7, nil, data), 99, []byte{1}), 16383, nil),
-			queued{id: 7, hook: unix.NF_INET_FORWARD, content: data}, true,
+			queued{id: 7, hook: unix.NF_INET_FORWARD, content: data},
+			true,
 		},
 		"interfaces": {
 			netlink.AppendUint32(netlink.AppendUint32(describe(7, nil, data), attributeInInterface, 11), attributeOutInterface, 12),
-			queued{id: 7, hook: unix.NF_INET_FORWARD, inInterface: 11, outInterface: 12, content: data}, true,
+			queued{id: 7, hook: unix.NF_INET_FORWARD, inInterface: 11, outInterface: 12, content: data},
+			true,
 		},
 		"recorded UDP packet": {recordedUDP, queued{id: 1, hook: unix.NF_INET_FORWARD, inInterface: 0x65, outInterface: 0x66, content: recordedUDPContent}, true},
 		"recorded GSO packet": {recordedGSO, queued{id: 1, hook: unix.NF_INET_FORWARD, inInterface: 0x65, outInterface: 0x66, content: recordedGSOContent}, true},

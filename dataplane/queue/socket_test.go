@@ -63,8 +63,8 @@ func TestWaitIsInterrupted(t *testing.T) {
 				_, err := s.Receive()
 				ended <- err
 			}()
-			// Let the goroutine wait.
-			time.Sleep(20 * time.Millisecond)
+			// Let the goroutine wait for a packet.
+			<-time.After(20 * time.Millisecond)
 			if err := interrupt(s); err != nil {
 				t.Fatal(err)
 			}

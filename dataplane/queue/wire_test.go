@@ -340,7 +340,7 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 			}
 			// Do not fill the queue. Let some packets arrive one by one.
 			if i%64 == 0 {
-				time.Sleep(100 * time.Microsecond)
+				<-time.After(100 * time.Microsecond)
 			}
 		}
 		eventually.True(t, "every packet has its verdict", func() bool { return s.stats().Packets == before+uint64(n) })

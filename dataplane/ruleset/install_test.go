@@ -90,7 +90,7 @@ func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(time.Duration(i) * longest / attempts)
+		<-time.After(time.Duration(i) * longest / attempts)
 		_ = h.Do(ruleset.Uninstall) // It fails if Install creates the table again at once.
 		installing.Wait()
 		if strings.Contains(nft(t, h, "", "list", "tables"), "sluice") {

@@ -104,10 +104,10 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
 }
 
-// roleName returns the name of the role in the suggested commands. A user can lack
-// several rights in a namespace and receive one error after the other. The name of
-// the Role contains the right, because kubectl create fails if a Role of the same
-// name already exists.
+// roleName returns the name of the role in the suggested commands. For a right in the
+// whole cluster, it returns a fixed name. A user can lack several rights in a namespace
+// and receive one error after the other. So the name of a Role contains the right,
+// because kubectl create fails if a Role of the same name already exists.
 func (e *ForbiddenError) roleName() string {
 	if e.Namespace == "" {
 		return "sluice-reader"

@@ -156,7 +156,8 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	return queue.Bound(ranges...)
 }
 
-// wait records why the dataplane does not enforce yet.
+// wait records why the dataplane does not enforce yet, and whether another process enforces
+// meanwhile. It does not block. It logs the reason if the reason differs from the last one.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
 	// While packets are sent to the queues of another process, that process enforces.

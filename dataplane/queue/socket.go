@@ -207,7 +207,7 @@ const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	// Do not wait before these packets have been handled, because no further packet may
+	// Handle these packets before waiting, because they can be the last packets that
 	// arrive.
 	if err := s.servePending(); err != nil {
 		return err
@@ -361,7 +361,7 @@ func (s *socket) Close() error {
 
 // interrupt makes serve return os.ErrDeadlineExceeded after the current batch.
 func (s *socket) interrupt() error {
-	// The order matters: serve reads interrupted and then waits.
+	// Set the flag first. Otherwise serve could wake up, find the flag unset, and wait again.
 	s.interrupted.Store(true)
 	return s.kernel.Wake()
 }

@@ -23,7 +23,7 @@ func (r *recorder) end()                  { r.ended++ }
 func (r *recorder) reject()               { r.rejected++ }
 
 // A packet that is received before an acknowledgement must be delivered at once, because
-// no further packet may arrive.
+// it can be the last packet that arrives.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	r := &recorder{}
 	s, err := newSocket(r)

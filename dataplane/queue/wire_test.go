@@ -350,9 +350,9 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	send(packets)
 	runtime.ReadMemStats(&after)
-	// The test itself allocates when it reads the statistics.
 	allocations := float64(after.Mallocs-before.Mallocs) / packets
 	t.Logf("%.4f allocations per packet", allocations)
+	// The limit is not 0, because send itself allocates when it calls s.stats.
 	if allocations > 0.01 {
 		t.Errorf("%.4f allocations per packet, want none", allocations)
 	}

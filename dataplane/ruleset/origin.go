@@ -2,9 +2,9 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// Policies identify a pod by its addresses. So the source address of a packet from an
-// egress-isolated pod must not be forged. The rules below drop a packet that arrives on an
-// interface of such a pod if the source address does not belong to this interface.
+// The dataplane identifies a pod by its addresses. So no other host may open a connection
+// from the address of a pod, and an egress-isolated pod may not use the address of another
+// host. The rules below drop packets with such forged source addresses.
 
 // firstPacketRules returns the rules for packets that do not belong to an established
 // connection. They drop a packet from the address of a pod if the packet did not arrive on

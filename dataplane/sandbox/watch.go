@@ -74,8 +74,8 @@ func Open(dir string) (*Watcher, error) {
 
 // Run calls handle with the sandboxes, and again each time they change, until the context
 // ends. Then it closes the watcher. A sandbox is reported within a few milliseconds after
-// its file has been written. If handle returns an error, Run calls it again with the next
-// read of the directory, at the latest after some seconds.
+// its file has been written. If handle returns an error, Run calls it again after it has
+// next read the directory, which is within a few seconds.
 //
 // A sandbox whose host interface does not exist is omitted. Its file is left over, for
 // example from before the node restarted.

@@ -18,8 +18,8 @@ type match struct {
 	number uint16
 }
 
-// class is a set of matches. It exists as long as at least one address has exactly these
-// matches.
+// class represents the addresses that have exactly the same matches. It exists as long as
+// there is at least one such address.
 type class struct {
 	id      rule.Class
 	key     string

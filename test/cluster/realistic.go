@@ -73,8 +73,8 @@ const (
 
 var (
 	tiers = []string{"web", "api", "worker", "cache", "db"}
-	// tierPorts contains the container port of each tier. Each pod also has a port
-	// for metrics.
+	// tierPorts contains the container port of each tier that has one, and of each
+	// system deployment. Each pod also has a port for metrics.
 	tierPorts = map[string]corev1.ContainerPort{
 		"web":        {Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
 		"api":        {Name: "grpc", ContainerPort: 9000, Protocol: corev1.ProtocolTCP},

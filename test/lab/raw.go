@@ -121,6 +121,7 @@ func (s *Server) echoRaw(c *net.IPConn) {
 		}
 		s.served.Add(1)
 		buf[0] = reply
-		_, _ = c.WriteToIP(buf[:n], from) // If the reply is rejected, the client gets no reply.
+		// Ignore the error: if a rule rejects the reply, the client receives no reply.
+		_, _ = c.WriteToIP(buf[:n], from)
 	}
 }

@@ -13,7 +13,7 @@ import (
 //
 //   - No sandbox has the address, and no pod has it in status.podIPs. If the sandboxes of
 //     the pod's own node are known, announcements of pods on this node never count.
-//   - The address lies in a pod range of the pod's own node, and is not one of the first
+//   - The address is in a pod range of the pod's own node, and is not one of the first
 //     two addresses of the range, which network plugins use for the node itself.
 //   - No other pod of the node announces the address.
 //   - Every other pod of the node has an address in its status, or announces one. Otherwise
@@ -77,7 +77,7 @@ func (s *Snapshot) settleAnnounced(nodeName string) {
 }
 
 // mayAssign reports whether an address can be assigned to a pod of the node: whether it
-// lies in a pod range of the node, after the first two addresses of the range.
+// is in a pod range of the node, after the first two addresses of the range.
 func (n *node) mayAssign(a netip.Addr) bool {
 	if n.object == nil || n.addresses[a] > 0 {
 		return false

@@ -27,7 +27,7 @@ func FlowText(e *report.Event) string {
 	ports := err == nil && protocol.HasPorts()
 	fmt.Fprintf(&b, "%s %s -> %s", e.Protocol, flowEnd(e.Src, e.SrcPort, e.SrcPod, ports), flowEnd(e.Dst, e.DstPort, e.DstPod, ports))
 	if e.Verdict == report.Unknown {
-		b.WriteString("; the node does not know the pod: the failure policy decided")
+		b.WriteString("; a pod is unknown: the failure policy decided")
 	}
 	if e.Held > 0 {
 		fmt.Fprintf(&b, "; held for %s", max(e.Held.Round(time.Millisecond), time.Millisecond))

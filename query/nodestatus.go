@@ -105,7 +105,7 @@ func (s *NodeStatus) writeVerdicts(w io.Writer) {
 	writeSides(w, v.Sides)
 }
 
-// writeHeld describes the packets of pods that the dataplane does not know yet.
+// writeHeld describes the packets of pods that the tree does not contain yet.
 func (s *NodeStatus) writeHeld(w io.Writer) {
 	h := &s.Held
 	if h.Limit == 0 {

@@ -41,15 +41,16 @@ func enforcer(t *testing.T, name, spec string) *unstructured.Unstructured {
 // fields.
 func TestEnforcerDefaults(t *testing.T) {
 	want := map[string]any{
-		"failurePolicy": "Closed",
-		"denyAction":    "Drop",
-		"queues":        map[string]any{"base": int64(2700)},
-		"markMask":      "0x60",
-		"tolerations":   []any{map[string]any{"operator": "Exists"}},
-		"agent":         map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
-		"dataplane":     map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
-		"denialLog":     map[string]any{"linesPerSecond": int64(10)},
-		"cniResults":    "/var/lib/cni/results",
+		"failurePolicy":  "Closed",
+		"denyAction":     "Drop",
+		"queues":         map[string]any{"base": int64(2700)},
+		"markMask":       "0x60",
+		"tolerations":    []any{map[string]any{"operator": "Exists"}},
+		"agent":          map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
+		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
+		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
+		"cniResults":     "/var/lib/cni/results",
+		"updateStrategy": map[string]any{"type": "Surge"},
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
 	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
@@ -161,7 +162,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"two bits in two digits": `{markMask: "0x80000001"}`,
 		"leading zeros":          `{markMask: "0x00018000"}`,
 		"upper case":             `{markMask: "0xA0"}`,
-		"last queue":             "{queues: {base: 65535, count: 1}}",
+		"last queue":             "{queues: {base: 65532, count: 1}}",
 		"first queue":            "{queues: {base: 0, count: 256}}",
 		"no log":                 "{denialLog: {linesPerSecond: 0}}",
 		"no CNI results":         `{cniResults: ""}`,

@@ -213,7 +213,7 @@ func TestAnnouncedAddress(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Allow)
 	c.must(t, c.Delete(t.Context(), other, now))
 	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Deny)
-	// With CNI results, the node knows better.
+	// CNI results take precedence over announced addresses.
 	a.publish(t)
 	a.wantVerdict(t, "192.0.2.1", "10.25.0.5", rule.Allow)
 }

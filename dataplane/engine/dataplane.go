@@ -213,7 +213,7 @@ func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 // agentInterval is the interval at which the dataplane looks for an agent.
 const agentInterval = time.Second
 
-// followAgent tells the engine whether an agent runs, until the context ends.
+// followAgent reports to the engine whether an agent runs, until the context ends.
 func (d *Dataplane) followAgent(ctx context.Context) {
 	again := time.NewTicker(agentInterval)
 	defer again.Stop()

@@ -98,7 +98,7 @@ type Engine struct {
 	// linksMu guards found, the result of the last search for links.
 	linksMu sync.Mutex
 	found   link.Links
-	// named and agentGone are what the holder was told last. mu guards them.
+	// named and agentGone are the last values that the holder received. mu guards them.
 	named     *report.Sandboxes
 	agentGone bool
 	// untaken is closed when the engine stops writing the table.

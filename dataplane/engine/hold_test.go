@@ -40,7 +40,7 @@ func (s *holdFixture) restart(limit time.Duration, failure ruleset.FailurePolicy
 	s.start(ingress)
 	s.name("lab/two", s.two)
 	s.name("lab/one", s.one)
-	s.know("lab/two", s.two, ingress)
+	s.addToTree("lab/two", s.two, ingress)
 }
 
 // name adds a pod to the CNI results.
@@ -54,8 +54,8 @@ func (s *holdFixture) name(pod string, host *lab.Pod) {
 	}
 }
 
-// know adds a pod to the tree.
-func (s *holdFixture) know(pod string, host *lab.Pod, ingress verdictFunc) {
+// addToTree adds a pod to the tree.
+func (s *holdFixture) addToTree(pod string, host *lab.Pod, ingress verdictFunc) {
 	s.t.Helper()
 	for _, a := range host.Addresses() {
 		s.known[a] = pod
@@ -127,7 +127,7 @@ func TestNewPodsAreHeld(t *testing.T) {
 				t.Errorf("before the tree contains the pod: %+v", h)
 			}
 			begin := time.Now()
-			s.know("lab/one", s.one, c.ingress)
+			s.addToTree("lab/one", s.one, c.ingress)
 			for _, b := range begun {
 				if a := <-b; a.result != c.want || a.at.Before(begin) || a.at.Sub(begin) > atOnce {
 					t.Errorf("%s after %s, want %s at once", a.result, a.at.Sub(begin), c.want)
@@ -153,13 +153,13 @@ func TestPacketsToNewPodsAreHeld(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, deny)
 	s.restart(3*time.Second, ruleset.FailClosed, allow)
 	s.known = map[netip.Addr]string{}
-	s.know("lab/one", s.one, allow)
+	s.addToTree("lab/one", s.one, allow)
 	both(func(like netip.Addr, protocol flow.Protocol) {
 		to := s.serve(s.two, protocol, like, nextPort())
 		for _, from := range []*lab.Host{s.one.Host, s.lab.Outside} {
 			begun := s.begin(from, protocol, to)
 			begin := time.Now()
-			s.know("lab/two", s.two, allow)
+			s.addToTree("lab/two", s.two, allow)
 			if a := <-begun; a.result != lab.Connected || a.at.Before(begin) || a.at.Sub(begin) > atOnce {
 				t.Errorf("%s to %s: %s after %s, want it connected at once", protocol, to, a.result, a.at.Sub(begin))
 			}
@@ -229,7 +229,7 @@ func TestUnknownPodsWithoutAnAgent(t *testing.T) {
 		t.Errorf("%s, want it denied", got)
 	}
 	s.engine.SetAgentGone(false)
-	s.know("lab/one", s.one, allow)
+	s.addToTree("lab/one", s.one, allow)
 	if a := <-waiting; a.result != lab.Connected {
 		t.Errorf("the agent is back: %s, want it connected by a repetition", a.result)
 	}

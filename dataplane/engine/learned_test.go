@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// What is not a pod is delayed once, and never again.
+// A host that is not a pod is delayed once, and never again.
 func TestOtherInterfacesAreLearned(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	addresses := []netip.Addr{netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("fd00:172:17::2")}
@@ -64,7 +64,7 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	eventually.True(t, "docker0 is no longer learned", func() bool { return len(s.held().Learned) == 0 })
 	to := s.serve(s.two, flow.TCP, like4, 8000)
 	waiting := s.begin(guest.Host, flow.TCP, to)
-	s.know("lab/guest", guest, allow)
+	s.addToTree("lab/guest", guest, allow)
 	if a := <-waiting; a.result != lab.Connected {
 		t.Errorf("a pod on the bridge: %s", a.result)
 	}

@@ -1,5 +1,5 @@
-// Package hold keeps packets of unknown pods without a verdict until the node knows the
-// pod, for a bounded time.
+// Package hold keeps packets of unknown pods without a verdict, until the tree in use
+// contains the pod or a time limit ends.
 //
 // When a pod starts to send, the tree in use may not contain the pod yet. The rules then
 // send its packets to the hold queue. A Holder serves this queue. For each address that the

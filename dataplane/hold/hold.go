@@ -35,7 +35,7 @@ type held struct {
 	until time.Time
 	// forPod is set if the packet waits for a pod, and not only for grace.
 	forPod bool
-	// waitsFor contains the addresses of which the node does not know the pod.
+	// waitsFor contains the unknown addresses of the packet.
 	waitsFor []netip.Addr
 }
 

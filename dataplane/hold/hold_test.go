@@ -176,7 +176,7 @@ func TestTheFailurePolicyDecidesAfterTheLimit(t *testing.T) {
 	}
 }
 
-// What is not a pod is delayed once, by at most 300 ms.
+// A host that is not a pod is delayed once, by at most 300 ms.
 func TestABridgeWithoutPodsIsLearned(t *testing.T) {
 	b := newBench(t)
 	b.want(b.arrive(tcp(other, outside), docker, eth0), "held")

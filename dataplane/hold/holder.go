@@ -205,7 +205,7 @@ func (h *Holder) Close() error {
 	return nil
 }
 
-// change changes what the table knows, and then considers all held packets again.
+// change applies a change to the table, and then considers all held packets again.
 func (h *Holder) change(apply func(*table)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

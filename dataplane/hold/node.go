@@ -21,7 +21,7 @@ func linksOf(interfaces []link.Interface) Links {
 	return out
 }
 
-// node is what the node knows about its pods.
+// node contains the addresses and interfaces of the pods of the node.
 type node struct {
 	// known contains the addresses of the pods of the tree in use. It is nil before the
 	// first tree.

@@ -57,7 +57,7 @@ type Status struct {
 	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
 	// are none.
 	Bridges *Bridges `json:"bridges,omitempty"`
-	// Held describes the packets of pods that the dataplane does not know yet.
+	// Held describes the packets of pods that the tree in use does not contain yet.
 	Held Held `json:"held"`
 	// Reevaluated summarizes the re-evaluation of open connections.
 	Reevaluated Reevaluated `json:"reevaluated"`

@@ -84,8 +84,8 @@ const probeSeconds = 5
 
 // Names of the ports of the Service. Alerts refer to ports by these names.
 const (
-	agentMetrics     = "agent-metrics"
-	dataplaneMetrics = "plane-metrics"
+	AgentMetrics     = "agent-metrics"
+	DataplaneMetrics = "plane-metrics"
 )
 
 const (

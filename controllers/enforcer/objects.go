@@ -174,7 +174,7 @@ func metricsService(namespace string) *unstructured.Unstructured {
 		"selector":  asFields(labelsOf(componentNode)),
 		// Metrics are most useful while a pod is not ready.
 		"publishNotReadyAddresses": true,
-		"ports":                    []any{port(agentMetrics, AgentMetricsPort), port(dataplaneMetrics, DataplaneMetricsPort)},
+		"ports":                    []any{port(AgentMetrics, AgentMetricsPort), port(DataplaneMetrics, DataplaneMetricsPort)},
 	})
 }
 
@@ -192,7 +192,7 @@ func serviceMonitor(namespace string) *unstructured.Unstructured {
 	}
 	return object(serviceMonitorKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
 		"selector":  map[string]any{"matchLabels": asFields(labelsOf(componentNode))},
-		"endpoints": []any{endpoint(agentMetrics), endpoint(dataplaneMetrics)},
+		"endpoints": []any{endpoint(AgentMetrics), endpoint(DataplaneMetrics)},
 	})
 }
 

@@ -188,8 +188,8 @@ func TestRestartDuringManyChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) > 3 {
-		t.Errorf("%d files in the tree's directory, want current, its tree and the previous tree", len(entries))
+	if len(entries) > 4 {
+		t.Errorf("%d files in the tree's directory, want the agents' lock, current, its tree and the previous tree", len(entries))
 	}
 }
 

@@ -156,12 +156,10 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	return queue.Bound(ranges...)
 }
 
-// wait records why the dataplane does not enforce yet, and whether another process enforces
-// meanwhile. It does not block. It logs the reason if the reason differs from the last one.
+// wait records why the dataplane does not enforce yet. It logs a new reason.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
-	// While packets are sent to the queues of another process, that process enforces.
-	a.standby.Store(len(others) > 0)
+	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces.
 	if a.reported != reason {
 		a.reported = reason
 		a.config.Log.Info("waiting: "+reason, "boundQueues", others)

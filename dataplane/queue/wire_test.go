@@ -333,14 +333,15 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	conn := s.sender(9)
 	send := func(n int) {
 		before := s.stats().Packets
-		data := make([]byte, 4)
+		data, pause := make([]byte, 4), time.NewTicker(100*time.Microsecond)
+		defer pause.Stop()
 		for i := range n {
 			if _, err := conn.Write(data); err != nil {
 				t.Fatal(err)
 			}
 			// Do not fill the queue. Let some packets arrive one by one.
 			if i%64 == 0 {
-				<-time.After(100 * time.Microsecond)
+				<-pause.C
 			}
 		}
 		eventually.True(t, "every packet has its verdict", func() bool { return s.stats().Packets == before+uint64(n) })

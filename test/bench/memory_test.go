@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -112,8 +113,10 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	ctx, cancel := context.WithTimeout(b.Context(), agentReady)
 	defer cancel()
 	err := eventually.Poll(ctx, func(context.Context) error {
-		_, err := kube.Fetch("http://" + health + "/readyz")
-		return err
+		_, ready := kube.Fetch("http://" + health + "/readyz")
+		// The agent serves metrics once it has the right to publish.
+		_, served := kube.Fetch("http://" + a.metrics + "/metrics")
+		return errors.Join(ready, served)
 	})
 	if err != nil {
 		b.Fatalf("the agent is not ready: %v\n%s", err, a.Log())

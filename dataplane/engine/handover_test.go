@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -163,12 +162,7 @@ func (p *plane) check(t *testing.T) {
 
 func (p *plane) nft(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("nft", args...)
-	var out []byte
-	if err := p.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, out)
-	}
-	return string(out)
+	return runNft(t, p.node, "", args...)
 }
 
 // stopped returns an error unless all threads of a process are suspended.
@@ -185,6 +179,14 @@ func stopped(r *running) error {
 		if err == nil && !strings.Contains(string(text), ") T ") {
 			return fmt.Errorf("a thread of %s is not suspended: %s", r.Name(), text)
 		}
+	}
+	return nil
+}
+
+// waits returns an error unless a dataplane has logged the given reason to wait.
+func waits(r *running, reason string) error {
+	if !strings.Contains(r.Log(), reason) {
+		return fmt.Errorf("the new dataplane does not wait:\n%s", r.Log())
 	}
 	return nil
 }
@@ -238,12 +240,7 @@ func TestHandOverFromOldVersion(t *testing.T) {
 	old := p.start("old", func(c *dataplaneConfig) { c.Engine = true })
 	p.enforces(old)
 	next := p.start("new", nil)
-	eventually.NoError(t, func() error {
-		if !strings.Contains(next.Log(), "another program has bound queues") {
-			return fmt.Errorf("the new dataplane does not wait:\n%s", next.Log())
-		}
-		return nil
-	})
+	eventually.NoError(t, func() error { return waits(next, "another program has bound queues") })
 	p.check(t)
 	if s := p.enforces(old); s.Repairs != 0 {
 		t.Errorf("the old dataplane had to repair the rules %d times", s.Repairs)
@@ -260,12 +257,7 @@ func TestHandOverFromHungDataplane(t *testing.T) {
 	p.enforces(old)
 	old.Pause(t)
 	next := p.start("new", nil)
-	eventually.NoError(t, func() error {
-		if !strings.Contains(next.Log(), "does not yield") {
-			return fmt.Errorf("the new dataplane does not wait:\n%s", next.Log())
-		}
-		return nil
-	})
+	eventually.NoError(t, func() error { return waits(next, "does not yield") })
 	old.Kill()
 	p.enforces(next)
 	p.check(t)

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,12 +63,22 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	s.enslave("docker0", guest)
 	s.name("lab/guest", guest)
 	eventually.True(t, "docker0 is no longer learned", func() bool { return len(s.held().Learned) == 0 })
+	// The rules follow the holder a moment later.
+	eventually.True(t, "docker0 is no longer an uplink in the rules", func() bool {
+		return !strings.Contains(s.uplinks(), `"docker0"`)
+	})
 	to := s.serve(s.two, flow.TCP, like4, 8000)
 	waiting := s.begin(guest.Host, flow.TCP, to)
 	s.addToTree("lab/guest", guest, allow)
 	if a := <-waiting; a.result != lab.Connected {
 		t.Errorf("a pod on the bridge: %s", a.result)
 	}
+}
+
+// uplinks returns the set of uplinks in the rules, as nft prints it.
+func (s *holdFixture) uplinks() string {
+	s.t.Helper()
+	return runNft(s.t, s.node, "", "list", "set", "inet", "sluice", "uplinks")
 }
 
 // bridge moves the routes of hosts to a new bridge.

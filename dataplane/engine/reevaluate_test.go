@@ -18,12 +18,19 @@ import (
 
 func nft(s *fixture, text string) {
 	s.t.Helper()
-	cmd := exec.Command("nft", "-f", "-")
+	runNft(s.t, s.node, text, "-f", "-")
+}
+
+// runNft runs nft on a node with a text as its standard input, and returns its output.
+func runNft(t *testing.T, node *lab.Node, text string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(text)
 	var out []byte
-	if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
-		s.t.Fatalf("nft: %v\n%s", err, out)
+	if err := node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
+	return string(out)
 }
 
 // A connection that a conntrack helper expects, such as the data connection of FTP,

@@ -32,10 +32,10 @@ type bridges struct {
 
 // setBridges makes the rules validate the frames that pods send on the given bridges. An
 // error is reported in the status. It does not affect the other rules.
-func (e *Engine) setBridges(found []link.Bridge) {
+func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 	b := bridges{found: found}
 	if len(found) > 0 {
-		b.err = e.table.SetBridges(bridgesOf(found, e.sandboxes()))
+		b.err = e.table.SetBridges(bridgesOf(found, sandboxes))
 	} else {
 		b.unused, b.removed = e.bridges.unused, e.bridges.removed
 		switch {
@@ -78,17 +78,6 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 		}
 	}
 	return out
-}
-
-// sandboxes returns the pod sandboxes of the node, if they are known.
-func (e *Engine) sandboxes() []report.Sandbox {
-	if e.config.sandboxes == nil {
-		return nil
-	}
-	if s := e.config.sandboxes(); s != nil {
-		return s.Sandboxes
-	}
-	return nil
 }
 
 // bridgeSettings are the settings of br_netfilter that send the packets between the ports of

@@ -43,9 +43,6 @@ type Dataplane struct {
 	// sandboxReason and skippedReason are the reasons that were logged last. Only the
 	// goroutine that publishes sandboxes uses them.
 	sandboxReason, skippedReason string
-	// sandboxes is nil until the CNI results have been read.
-	sandboxes atomic.Pointer[report.Sandboxes]
-
 	// mu serializes changes of engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
@@ -54,10 +51,10 @@ type Dataplane struct {
 	waiting *tree.Tree
 	arrived trigger.Trigger
 
-	// sandboxesMu guards newest, the pod sandboxes of the node, and orders calls of
-	// Engine.SetSandboxes. newest is nil until they have been read.
+	// sandboxesMu guards sandboxes, the pod sandboxes of the node, and orders calls of
+	// Engine.SetSandboxes. sandboxes is nil until the CNI results have been read.
 	sandboxesMu sync.Mutex
-	newest      *report.Sandboxes
+	sandboxes   *report.Sandboxes
 
 	rejected atomic.Pointer[report.RejectedTree]
 	standby  atomic.Bool
@@ -65,9 +62,7 @@ type Dataplane struct {
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
-	d := &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
-	d.config.sandboxes = d.sandboxes.Load
-	return d
+	return &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context
@@ -204,10 +199,10 @@ func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 		case <-ctx.Done():
 		}
 	}()
-	if d.newest == nil {
+	if d.sandboxes == nil {
 		return nil
 	}
-	return e.SetSandboxes(*d.newest)
+	return e.SetSandboxes(*d.sandboxes)
 }
 
 // agentInterval is the interval at which the dataplane looks for an agent.

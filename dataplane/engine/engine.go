@@ -42,10 +42,6 @@ type Config struct {
 	// "" if the dataplane must not read them.
 	CNIResults string
 	Log        logr.Logger
-
-	// sandboxes returns the pod sandboxes of the node, or nil if they are not known yet. It
-	// may be nil.
-	sandboxes func() *report.Sandboxes
 }
 
 // ranges returns both ranges of queues of the node.
@@ -68,9 +64,14 @@ type Engine struct {
 	stopWalks   context.CancelFunc
 	walking     sync.WaitGroup
 
-	// mu guards now, writes, serves and closed, and serializes Use, repair and Close.
+	// mu guards now, sandboxes, agentGone, writes, serves and closed, and serializes Use,
+	// repair and Close.
 	mu  sync.Mutex
 	now *shared
+	// sandboxes contains the pod sandboxes of the node. It is nil until they are known.
+	// agentGone is set if no agent runs.
+	sandboxes *report.Sandboxes
+	agentGone bool
 	// writes is set while this engine may write the table. serves is set when the workers
 	// return verdicts.
 	writes, serves bool
@@ -98,9 +99,6 @@ type Engine struct {
 	// linksMu guards found, the result of the last search for links.
 	linksMu sync.Mutex
 	found   link.Links
-	// named and agentGone are the last values that the holder received. mu guards them.
-	named     *report.Sandboxes
-	agentGone bool
 	// untaken is closed when the engine stops writing the table.
 	untaken chan struct{}
 
@@ -163,7 +161,7 @@ func (e *Engine) install(first *Generation) (err error) {
 	if e.links, err = link.Open(); err != nil {
 		return err
 	}
-	if err := e.setLinks(first); err != nil {
+	if err := e.setLinks(first, e.sandboxes); err != nil {
 		e.config.Log.Error(err, "finding the links of pods failed, will retry")
 		e.linksDue.Set()
 	}

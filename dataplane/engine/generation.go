@@ -22,8 +22,6 @@ type Generation struct {
 	Pods, IsolatedPods int
 
 	Evaluator rule.Evaluator
-	// Addresses contains the addresses of all pods of the node.
-	Addresses []netip.Addr
 	// Names contains the names of all pods of the node, by address.
 	Names map[netip.Addr]string
 	// Isolated contains the addresses of isolated pods. Packets from and to these
@@ -54,7 +52,6 @@ func GenerationOf(t *tree.Tree) Generation {
 	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close, Names: map[netip.Addr]string{}}
 	for pod := range t.Pods() {
 		g.Pods++
-		g.Addresses = append(g.Addresses, pod.Addresses...)
 		for _, a := range pod.Addresses {
 			g.Names[a] = pod.Name
 		}

@@ -45,8 +45,8 @@ func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.named != nil {
-		holder.SetSandboxes(*e.named)
+	if e.sandboxes != nil {
+		holder.SetSandboxes(*e.sandboxes)
 	}
 	holder.SetAgentGone(e.agentGone)
 	return holder, nil
@@ -103,15 +103,17 @@ func (e *Engine) setInterfaces(found *link.Links) error {
 
 // SetSandboxes replaces the sandboxes of the node.
 func (e *Engine) SetSandboxes(s report.Sandboxes) error {
-	if e.holder == nil {
-		return nil
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil
 	}
-	e.named = &s
+	e.sandboxes = &s
+	// The rules for pods on bridges depend on the interfaces of the sandboxes.
+	e.linksDue.Set()
+	if e.holder == nil {
+		return nil
+	}
 	e.holder.SetSandboxes(s)
 	if !e.writes {
 		return nil

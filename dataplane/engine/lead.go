@@ -123,7 +123,7 @@ func (a *acquisition) try(ctx context.Context) (*term, error) {
 	predecessor, err := handover.RequestTable(ctx, a.stateDir, handover.Request{MarkMask: a.config.Marks.Mask, Vacate: vacate})
 	if err != nil {
 		a.nextRequest = time.Now().Add(requestInterval)
-		return nil, errors.Join(a.wait(e, "another dataplane of this node has the lock on the table and does not yield it: "+err.Error()))
+		return nil, a.wait(e, "another dataplane of this node has the lock on the table and does not yield it: "+err.Error())
 	}
 	a.step("the predecessor has yielded")
 	if locked, err = a.lock.Take(); err != nil || !locked {
@@ -243,8 +243,8 @@ func (d *Dataplane) forget(first bool) error {
 	return e.Close()
 }
 
-// waitForTree returns an engine when there is a tree. If the dataplane has just started, it
-// also returns an engine if there is no tree, unless packets are not held. It returns nil if a successor
+// waitForTree returns an engine when there is a tree. If the dataplane has just started and
+// holds packets, it also returns an engine if there is no tree. It returns nil if a successor
 // requests the table before, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)

@@ -2,12 +2,15 @@ package engine
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/report"
 )
 
 // linksPause is the minimum time between two reads of the routes. If a read takes longer
@@ -47,18 +50,23 @@ func (e *Engine) followLinks() {
 // findLinks finds the links of pods and updates the rules that depend on them.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
-	g := e.now.Generation
+	g, sandboxes := e.now.Generation, e.sandboxes
 	e.mu.Unlock()
-	return e.setLinks(&g)
+	return e.setLinks(&g, sandboxes)
 }
 
 // setLinks finds the links of the pods of a generation and updates the sets of links in the
-// rules.
-func (e *Engine) setLinks(g *Generation) error {
-	links, err := e.links.Find(link.Pods{All: g.Addresses, Isolated: g.Isolated, Open: g.LinkLocal})
+// rules. sandboxes may be nil.
+func (e *Engine) setLinks(g *Generation, sandboxes *report.Sandboxes) error {
+	all := slices.Collect(maps.Keys(g.Names))
+	links, err := e.links.Find(link.Pods{All: all, Isolated: g.Isolated, Open: g.LinkLocal})
 	if err != nil {
 		return err
 	}
-	e.setBridges(links.Bridges)
+	var list []report.Sandbox
+	if sandboxes != nil {
+		list = sandboxes.Sandboxes
+	}
+	e.setBridges(links.Bridges, list)
 	return e.setInterfaces(&links)
 }

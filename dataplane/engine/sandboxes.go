@@ -41,11 +41,6 @@ func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 			log.Info("CNI results can be read", "directory", d.config.CNIResults)
 		}
 	}
-	d.sandboxes.Store(&s)
-	if e := d.engine.Load(); e != nil {
-		// The rules for pods on bridges depend on the interfaces of the sandboxes.
-		e.linksDue.Set()
-	}
 	err := statedir.WriteSandboxes(d.stateDir, s)
 	if err != nil {
 		log.Error(err, "the agent does not receive the sandboxes of new pods")
@@ -57,7 +52,7 @@ func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 func (d *Dataplane) useSandboxes(s report.Sandboxes) error {
 	d.sandboxesMu.Lock()
 	defer d.sandboxesMu.Unlock()
-	d.newest = &s
+	d.sandboxes = &s
 	if e := d.engine.Load(); e != nil {
 		return e.SetSandboxes(s)
 	}

@@ -112,8 +112,8 @@ const (
 	ActionAccept Action = iota + 1
 	// ActionDeny denies the flow. Later rules are ignored.
 	ActionDeny
-	// ActionPass continues the evaluation with the next tier. Tiers are not implemented
-	// yet, so a builder rejects ActionPass.
+	// ActionPass continues the evaluation with the next tier. A tree has no tiers, so a
+	// builder rejects ActionPass.
 	ActionPass
 )
 

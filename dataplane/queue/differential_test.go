@@ -19,7 +19,8 @@ import (
 // receives from it the messages of a test.
 type otherParser struct {
 	nf       *nfqueue.Nfqueue
-	request  *mdlayher.Message
+	requests chan mdlayher.Message // of the configuration, not acknowledged yet
+	verdicts chan mdlayher.Message
 	messages chan []byte
 	parsed   chan nfqueue.Attribute
 	stop     chan struct{}
@@ -34,7 +35,10 @@ func newOtherParser(t testing.TB) *otherParser {
 	if err := nf.Con.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p := &otherParser{nf: nf, messages: make(chan []byte, 2), parsed: make(chan nfqueue.Attribute, 2), stop: make(chan struct{})}
+	p := &otherParser{
+		nf: nf, requests: make(chan mdlayher.Message, 1), verdicts: make(chan mdlayher.Message, 1),
+		messages: make(chan []byte, 2), parsed: make(chan nfqueue.Attribute, 2), stop: make(chan struct{}),
+	}
 	nf.Con = mdlayher.NewConn(p, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	err = nf.RegisterWithErrorFunc(ctx, func(a nfqueue.Attribute) int { p.parsed <- a; return 0 }, func(error) int { return 1 })
@@ -70,7 +74,14 @@ func (p *otherParser) parse(payload []byte) (a nfqueue.Attribute, ok bool) {
 }
 
 // Send implements mdlayher.Socket.
-func (p *otherParser) Send(m mdlayher.Message) error { p.request = &m; return nil }
+func (p *otherParser) Send(m mdlayher.Message) error {
+	if m.Header.Flags&mdlayher.Acknowledge != 0 {
+		p.requests <- m
+	} else {
+		p.verdicts <- m
+	}
+	return nil
+}
 
 // SendMessages implements mdlayher.Socket.
 func (p *otherParser) SendMessages([]mdlayher.Message) error { return os.ErrInvalid }
@@ -81,11 +92,12 @@ func (p *otherParser) Receive() ([]mdlayher.Message, error) { return nil, os.Err
 // ReceiveIter implements mdlayher.Socket.
 func (p *otherParser) ReceiveIter() iter.Seq2[mdlayher.Message, error] {
 	return func(yield func(mdlayher.Message, error) bool) {
-		if p.request != nil {
-			header := p.request.Header
-			header.Type, p.request = mdlayher.Error, nil
-			yield(mdlayher.Message{Header: header, Data: make([]byte, 4)}, nil)
+		select {
+		case request := <-p.requests:
+			request.Header.Type = mdlayher.Error
+			yield(mdlayher.Message{Header: request.Header, Data: make([]byte, 4)}, nil)
 			return
+		default:
 		}
 		select {
 		case payload := <-p.messages:

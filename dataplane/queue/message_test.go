@@ -141,8 +141,7 @@ func TestVerdictsLikeGoNfqueue(t *testing.T) {
 			if err := p.nf.SetVerdictWithOption(7, test.verdict, test.options...); err != nil {
 				t.Fatal(err)
 			}
-			want := p.request
-			p.request = nil
+			want := <-p.verdicts
 			messages := netlink.ReadMessages(test.ours)
 			if !messages.Next() || messages.Header.Type != uint16(want.Header.Type) || messages.Header.Flags != uint16(want.Header.Flags) {
 				t.Fatalf("header %+v, go-nfqueue: %+v", messages.Header, want.Header)

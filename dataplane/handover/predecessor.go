@@ -49,7 +49,7 @@ type Predecessor struct {
 }
 
 // RequestTable requests the table from the dataplane that holds it. It returns an error if
-// no dataplane replies within Timeout. When RequestTable has returned, the lock on the table is free.
+// no dataplane replies within Timeout. If it returns no error, the lock on the table is free.
 // The caller must hold the turn.
 func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)

@@ -11,10 +11,10 @@ import (
 // seizeInterval is the time between two attempts to take the locks.
 const seizeInterval = 20 * time.Millisecond
 
-// Seize takes both locks for a process that uninstalls. If request is set, Seize
-// requests the table from a dataplane that has it, and returns an error if the dataplane does
-// not yield. Otherwise Seize waits until the dataplane ends, and calls waiting once. If the state directory does not
-// exist, there is nothing to lock.
+// Seize takes both locks for a process that uninstalls. If request is set, and a dataplane
+// has the table, Seize requests the table and returns an error if the dataplane does not
+// yield. If request is not set, Seize calls waiting once and waits until the dataplane ends.
+// If the state directory does not exist, there is nothing to lock.
 func Seize(ctx context.Context, stateDir string, request bool, waiting func()) (*Lock, error) {
 	l := NewLock(stateDir)
 	if _, err := os.Stat(stateDir); errors.Is(err, os.ErrNotExist) {

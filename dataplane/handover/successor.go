@@ -31,18 +31,9 @@ type Server struct {
 // Serve starts a server on the socket of a state directory. It replaces the socket of the
 // previous holder atomically. Only the user of this process can connect.
 func Serve(stateDir string) (*Server, error) {
-	path := statedir.HandoverSocket(stateDir)
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("accepting hand-overs: %w", err)
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	listener, err := statedir.Listen(statedir.HandoverSocket(stateDir), socketMode)
 	if err != nil {
 		return nil, fmt.Errorf("accepting hand-overs: %w", err)
-	}
-	listener.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(temporary, socketMode), os.Rename(temporary, path)); err != nil {
-		return nil, errors.Join(fmt.Errorf("accepting hand-overs: %w", err), listener.Close(), os.Remove(temporary))
 	}
 	s := &Server{listener: listener, successors: make(chan *Successor)}
 	s.serving.Go(s.run)

@@ -1,13 +1,10 @@
 package link
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
 	rtnl "github.com/vishvananda/netlink"
-
-	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
 // Bridge is a bridge that leads to isolated pods.
@@ -25,21 +22,8 @@ type Bridge struct {
 	VLANs bool
 }
 
-// bridges returns the bridges that lead to isolated pods. direct contains the interface
-// that leads to each address.
-func (f *Finder) bridges(direct map[netip.Addr]uint32, isolated ruleset.Isolated) ([]Bridge, error) {
-	numbers := numbersOf(direct, isolated.Egress, isolated.Ingress)
-	if len(numbers) == 0 {
-		return nil, nil
-	}
-	links, err := f.routes.LinkList()
-	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
-	}
-	return bridgesAmong(links, numbers, direct), nil
-}
-
-// bridgesAmong returns the links that are bridges and have one of the given indexes.
+// bridgesAmong returns the links that are bridges and have one of the given indexes. direct
+// contains the interface that leads to each address.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {

@@ -38,13 +38,9 @@ var (
 	pairs = map[string]bool{"veth": true, "netkit": true}
 )
 
-// interfaces returns the interfaces of the node. uplinks contains the interfaces with a
+// interfaces describes the given interfaces of the node. uplinks contains the interfaces with a
 // route to a gateway, and toPods the interfaces to which a route to a pod leads directly.
-func (f *Finder) interfaces(uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
-	links, err := f.routes.LinkList()
-	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
-	}
+func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
 	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)

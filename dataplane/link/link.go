@@ -139,16 +139,17 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 			direct[a] = number
 		}
 	}
-	bridges, err := f.bridges(direct, pods.Isolated)
+	links, err := f.routes.LinkList()
 	if err != nil {
-		return Links{}, err
+		return Links{}, fmt.Errorf("listing interfaces: %w", err)
 	}
+	bridges := bridgesAmong(links, numbersOf(direct, pods.Isolated.Egress, pods.Isolated.Ingress), direct)
 	uplinks, err := f.uplinks()
 	if err != nil {
 		return Links{}, err
 	}
 	maps.DeleteFunc(direct, func(_ netip.Addr, number uint32) bool { _, up := uplinks[number]; return up })
-	interfaces, err := f.interfaces(uplinks, slices.Collect(maps.Values(direct)))
+	interfaces, err := f.interfaces(links, uplinks, slices.Collect(maps.Values(direct)))
 	if err != nil {
 		return Links{}, err
 	}

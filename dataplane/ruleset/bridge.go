@@ -76,7 +76,7 @@ var (
 	bridgeChain = chain{
 		name: "prerouting", hook: nftables.ChainHookPrerouting, priority: priorityBridge,
 		rules: []expressions{
-			append(inputInterfaceNotIn(ports), accept()),
+			append(interfaceNotIn(expr.MetaKeyIIF, ports), accept()),
 			append(etherType(unix.ETH_P_8021Q), drop()),
 			append(etherType(unix.ETH_P_8021AD), drop()),
 			append(inputInterfaceAndSourceIn(owners4, unix.ETH_P_IP, sourceOffset4, 4), accept()),
@@ -85,12 +85,6 @@ var (
 			append(bridgedSourceIn(owned6, unix.ETH_P_IPV6, sourceOffset6, 16), drop()),
 		},
 	}
-)
-
-// Offsets of the source address in the headers of IPv4 and IPv6.
-const (
-	sourceOffset4 = 12
-	sourceOffset6 = 8
 )
 
 func bridgeContentOf(b Bridges) content {
@@ -107,11 +101,6 @@ func bridgeContentOf(b Bridges) content {
 		out[owners.name][string(append(binary.NativeEndian.AppendUint32(nil, o.Port), o.Address.AsSlice()...))] = struct{}{}
 	}
 	return out
-}
-
-// inputInterfaceNotIn: iif != @SET.
-func inputInterfaceNotIn(s set) expressions {
-	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true}}
 }
 
 // protocolIs: meta protocol NUMBER. In a bridge table, it selects the IP version.

@@ -11,8 +11,8 @@ import (
 
 // When a pod starts to send or to receive packets, the tree in use may not contain the pod
 // yet. The rules below send first packets from and to unknown addresses to the hold queue,
-// if the interface may lead to a pod. A released packet carries mark Either. It
-// passes the rules again, but in chain evaluate-released, which holds no packets.
+// if the interface may lead to a pod. A released packet carries mark Either. It passes the
+// rules again, but in chain evaluate-released, which holds no packets.
 
 // Names of the chains that hold packets.
 const (
@@ -27,8 +27,8 @@ const (
 // interfaces include the index 0, so that a packet without an input or output interface is
 // not held.
 var (
-	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
-	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
+	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
 
 	knownSets = []addressSet{known4, known6}
 
@@ -63,17 +63,17 @@ func (c Config) holdChains() []chain {
 	hold := expressions{queueTo(c.Queueing, Queues{Base: c.QueueBase, Count: c.Queues}.Hold(), 1, c.FailurePolicy == FailOpen)}
 	source := slices.Concat(never, []expressions{
 		append(sourceIsLocal(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, 12, []byte{0}, 0xff), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{0}, 0xff), returnToCaller()),
 		append(sourceIsLinkLocal(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV6, 8, make([]byte, 16), ones(16)...), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, sourceOffset6, make([]byte, 16), ones(16)...), returnToCaller()),
 		hold,
 	})
 	destination := slices.Concat(never, []expressions{
 		append(destinationIsNotUnicast(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, 16, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, destinationOffset4, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
 		append(toMulticast(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV6, 24, []byte{0xfe, 0x80}, 0xff, 0xc0), returnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, destinationOffset6, []byte{0xfe, 0x80}, 0xff, 0xc0), returnToCaller()),
 		hold,
 	})
 	return []chain{

@@ -19,6 +19,12 @@ type set struct {
 	order   binaryutil.ByteOrder
 }
 
+// The offsets of the source and destination addresses in IPv4 and IPv6 headers, in bytes.
+const (
+	sourceOffset4, sourceOffset6           = 12, 8
+	destinationOffset4, destinationOffset6 = 16, 24
+)
+
 // addressSet is a set of addresses of one family. A rule looks up the address at the given
 // offset of a packet's IP header in this set.
 type addressSet struct {
@@ -30,10 +36,10 @@ type addressSet struct {
 // The addresses of isolated pods. A packet is looked up by its source address in the
 // egress sets, and by its destination address in the ingress sets.
 var (
-	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
-	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
-	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 16, 4}
-	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 24, 16}
+	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
+	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, destinationOffset4, 4}
+	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, destinationOffset6, 16}
 
 	egressSets   = []addressSet{egress4, egress6}
 	ingressSets  = []addressSet{ingress4, ingress6}
@@ -43,8 +49,8 @@ var (
 // The addresses of pods whose link is known, whether a policy isolates the pod or not. A
 // packet is looked up by its source address. See Links.
 var (
-	linked4 = addressSet{set{"linked4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, 12, 4}
-	linked6 = addressSet{set{"linked6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, 8, 16}
+	linked4 = addressSet{set{"linked4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	linked6 = addressSet{set{"linked6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
 
 	linkedSets = []addressSet{linked4, linked6}
 )

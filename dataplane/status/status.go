@@ -58,21 +58,9 @@ const (
 // Serve starts a server on the socket of a state directory. It replaces the socket of a
 // previous dataplane atomically.
 func Serve(stateDir string, source Source) (*Server, error) {
-	path := statedir.Socket(stateDir)
-	// The process ID makes the name unique on this node.
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("serving status: %w", err)
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	listener, err := statedir.Listen(statedir.Socket(stateDir), socketMode)
 	if err != nil {
 		return nil, fmt.Errorf("serving status: %w", err)
-	}
-	// Keep the socket when the listener is closed, because the socket is renamed below.
-	// The next dataplane replaces it.
-	listener.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(temporary, socketMode), os.Rename(temporary, path)); err != nil {
-		return nil, errors.Join(fmt.Errorf("serving status: %w", err), listener.Close(), os.Remove(temporary))
 	}
 	s := &Server{listener: listener, done: make(chan struct{})}
 	mux := http.NewServeMux()

@@ -1,0 +1,28 @@
+package statedir
+
+import (
+	"errors"
+	"net"
+	"os"
+)
+
+// Listen listens on a unix socket with the given permissions. It replaces a socket of another
+// process atomically, so that clients always find one. When the listener is closed, the
+// socket stays until the next process replaces it. Two processes must not call Listen for
+// the same path at the same time.
+func Listen(path string, mode os.FileMode) (*net.UnixListener, error) {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	// The listener would remove the temporary name.
+	listener.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(temporary, mode), os.Rename(temporary, path)); err != nil {
+		return nil, errors.Join(err, listener.Close(), os.Remove(temporary))
+	}
+	return listener, nil
+}

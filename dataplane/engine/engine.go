@@ -125,9 +125,9 @@ func Start(config Config, first Generation) (*Engine, error) {
 
 // Open returns an engine in the network namespace of the calling thread. The engine binds a
 // free range of queues, so that every packet has a worker as soon as the rules send it
-// there. The workers return no verdict before TakeTable. The reason is that the rules of a
-// previous dataplane may exist, and that these rules may use other mark bits than the
-// workers.
+// there. The workers return no verdict before Serve or TakeTable. The reason is that the
+// rules of a previous dataplane may exist, and that these rules may use other mark bits than
+// the workers.
 //
 // Open returns ruleset.ErrKernel if the kernel lacks a required feature, and
 // queue.ErrTaken if both ranges are bound.

@@ -44,6 +44,17 @@ func (e *Engine) bind() error {
 	return fmt.Errorf("both ranges of queues are in use: %w", taken)
 }
 
+// Serve lets the workers return verdicts before TakeTable installs the rules. Packets that
+// arrive right after the change of the rules then need not wait for the rest of TakeTable. No
+// rule of a previous dataplane may send packets to the queues of this engine, because that
+// rule may use other mark bits.
+func (e *Engine) Serve() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pool.Swap(e.now.Evaluator)
+	e.serves = true
+}
+
 // TakeTable installs the rules, so that packets wait in the queues of this engine, and lets
 // the workers return verdicts. From then on, the engine repairs the rules. The caller must
 // hold the lock on the table. If the engine has drained its queues, it binds a free range

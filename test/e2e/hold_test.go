@@ -151,11 +151,13 @@ func TestNewPod(t *testing.T) {
 		}
 	}
 	agent := s.lockAgent()
-	s.start("--hold", "6s", "--cni-results", results.dir)
+	options := []string{"--hold", "6s", "--cni-results", results.dir}
+	s.start(options...)
 	eventually.True(t, "the CNI results are read", func() bool { return s.plane.status().Held.CNIResults })
 	for _, delay := range []time.Duration{0, 500 * time.Millisecond, 2 * time.Second, 5 * time.Second} {
-		s.lateAgent(results, delay)
+		s.lateAgent(results, "late-"+delay.String(), func() { <-time.After(delay) })
 	}
+	s.lateAgent(results, "handover", func() { s.handOver(options...) })
 	s.must(agent.Close())
 	eventually.True(t, "the dataplane notices that no agent runs", func() bool { return s.plane.status().Held.AgentGone })
 	object := stage.Objects(t, `- {pod: lab/orphan, labels: {app: probe}}`).Pods[0]
@@ -172,14 +174,25 @@ func TestNewPod(t *testing.T) {
 	}
 }
 
-// lateAgent adds an isolated pod that sends at once. The agent publishes it after a delay.
-func (s *fixture) lateAgent(results cniResults, delay time.Duration) {
+// handOver starts a second dataplane, waits until it has taken over, and stops the first one.
+func (s *fixture) handOver(args ...string) {
 	s.t.Helper()
-	name := "late-" + delay.String()
+	first, begin := s.plane, time.Now()
+	s.start(args...)
+	eventually.True(s.t, "the second dataplane takes over", func() bool {
+		now := s.plane.status()
+		return now.Started.After(begin) && now.Generation == now.Published
+	})
+	first.stop()
+}
+
+// lateAgent adds an isolated pod that sends at once. The agent publishes it after meanwhile
+// has returned.
+func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
+	s.t.Helper()
 	pod, err := s.nodes["one"].AddPod("lab/" + name)
 	s.must(err)
 	results.add("lab/"+name, pod)
-	before := s.plane.status().Held
 	type attempt struct {
 		what string
 		got  lab.Result
@@ -205,9 +218,10 @@ func (s *fixture) lateAgent(results cniResults, delay time.Duration) {
 	eventually.True(s.t, "the packets of the new pod are held", func() bool {
 		return s.plane.status().Held.Waiting >= attempts
 	})
-	<-time.After(delay)
-	if len(done) > 0 {
-		s.t.Errorf("delay %s: %d of the new pod's connections were decided before the tree contained it", delay, len(done))
+	meanwhile()
+	before := s.plane.status().Held
+	if before.Waiting < attempts || len(done) > 0 {
+		s.t.Errorf("%s: %d of the new pod's connections were decided before the tree contained it: %+v", name, len(done), before)
 	}
 	object := stage.Objects(s.t, `- {pod: lab/late, labels: {app: late}}`).Pods[0]
 	object.Name = name
@@ -225,10 +239,10 @@ func (s *fixture) lateAgent(results cniResults, delay time.Duration) {
 			want = lab.Rejected
 		}
 		if a.got != want {
-			s.t.Errorf("delay %s, to %s: %s, want %s", delay, a.what, a.got, want)
+			s.t.Errorf("%s, to %s: %s, want %s", name, a.what, a.got, want)
 		}
 	}
 	if held := s.plane.status().Held; held.TimedOut > before.TimedOut || held.Released < before.Released+uint64(attempts) {
-		s.t.Errorf("delay %s: %+v", delay, held)
+		s.t.Errorf("%s: %+v", name, held)
 	}
 }

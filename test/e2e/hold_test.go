@@ -151,7 +151,7 @@ func TestNewPod(t *testing.T) {
 		}
 	}
 	agent := s.lockAgent()
-	options := []string{"--hold", "6s", "--cni-results", results.dir}
+	options := []string{"--hold", "20s", "--cni-results", results.dir}
 	s.start(options...)
 	eventually.True(t, "the CNI results are read", func() bool { return s.plane.status().Held.CNIResults })
 	for _, delay := range []time.Duration{0, 500 * time.Millisecond, 2 * time.Second, 5 * time.Second} {
@@ -206,7 +206,7 @@ func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
 				to := netip.AddrPortFrom(s.address(host, like), 7)
 				s.serverAt(s.host(host), protocol, to)
 				go func() {
-					got, err := pod.Probe(s.t.Context(), protocol, netip.Addr{}, to, 15*time.Second)
+					got, err := pod.Probe(s.t.Context(), protocol, netip.Addr{}, to, 20*time.Second)
 					if err != nil {
 						s.t.Error(err)
 					}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -50,6 +52,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
 		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
 		"cniResults":     "/var/lib/cni/results",
+		"hold":           engine.DefaultHold.String(),
 		"updateStrategy": map[string]any{"type": "Surge"},
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
@@ -139,6 +142,13 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"CNI results with a colon": {name, "{cniResults: '/var/lib:/etc'}", "spec.cniResults", "absolute path"},
 		"CNI results of ours":      {name, "{cniResults: /run/sluice/tree}", "spec.cniResults", "directory of Sluice"},
 		"CNI results of kernel":    {name, "{cniResults: /proc}", "spec.cniResults", "of the kernel"},
+		"hold over the limit":      {name, "{hold: " + (engine.MaxHold + time.Millisecond).String() + "}", "spec.hold", `from 0s to 30s: write it as in "3s"`},
+		"hold of a minute":         {name, "{hold: 1m}", "spec.hold", "from 0s to 30s"},
+		"negative hold":            {name, "{hold: -1s}", "spec.hold", "from 0s to 30s"},
+		"hold without a unit":      {name, "{hold: '3'}", "spec.hold", "from 0s to 30s"},
+		"hold as a number":         {name, "{hold: 3}", "spec.hold", "must be of type string"},
+		"hold of hours":            {name, "{hold: 99999999999h}", "spec.hold", "from 0s to 30s"},
+		"empty hold":               {name, "{hold: ''}", "spec.hold", "from 0s to 30s"},
 		"long CNI results":         {name, "{cniResults: /" + strings.Repeat("a", 256) + "}", "spec.cniResults", "Too long"},
 	}
 	c := server.Client(t)
@@ -167,6 +177,10 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"no log":                 "{denialLog: {linesPerSecond: 0}}",
 		"no CNI results":         `{cniResults: ""}`,
 		"other CNI results":      "{cniResults: /var/lib/rancher/k3s/..cni/results.d}",
+		"no hold":                "{hold: 0s}",
+		"longest hold":           "{hold: " + engine.MaxHold.String() + "}",
+		"longest hold in parts":  "{hold: 29s1000ms}",
+		"half a minute":          "{hold: 0.5m}",
 		"equal limit":            "{agent: {resources: {requests: {memory: 1Gi, cpu: 1}, limits: {memory: 1024Mi}}}}",
 		"integers":               "{dataplane: {resources: {requests: {cpu: 1, memory: 1000000}, limits: {cpu: 2}}}}",
 		"one node":               "{nodeSelector: {kubernetes.io/hostname: a}, tolerations: []}",

@@ -139,6 +139,18 @@ type EnforcerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^/(run/sluice|sluice|proc|sys|dev)(/|$)')",message="cniResults is not a directory of Sluice or of the kernel: write the directory in which the container runtime stores CNI results"
 	// +optional
 	CNIResults *string `json:"cniResults,omitempty"`
+
+	// hold is the longest time for which a node holds the first packets from and to a new
+	// pod until the policies of the pod are enforced, from 0s to 30s. After this time,
+	// failurePolicy decides about the packets. 0s disables holding: then no policy applies
+	// to a new pod until a tree contains the pod. A node without CNI results holds no
+	// packets. Default: 3s.
+	// +kubebuilder:default="3s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,3})?(ms|s|m))+$') && duration(self) <= duration('30s')",message="hold is a duration from 0s to 30s: write it as in \"3s\" or \"500ms\""
+	// +optional
+	Hold *metav1.Duration `json:"hold,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.

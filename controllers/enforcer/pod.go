@@ -186,6 +186,9 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	argument("--queue-base", number(spec.Queues.Base))
 	argument("--queues", number(spec.Queues.Count))
 	argument("--denial-log", number(spec.DenialLog.LinesPerSecond))
+	if spec.Hold != nil {
+		argument("--hold", spec.Hold.Duration.String())
+	}
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	c.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("dataplane")}
 	if results != "" {

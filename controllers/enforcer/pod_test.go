@@ -4,10 +4,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -34,6 +36,7 @@ func everyField() v1alpha1.EnforcerSpec {
 		}},
 		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
 		CNIResults:     ptr.To("/var/lib/other-cni/results"),
+		Hold:           &metav1.Duration{Duration: 1500 * time.Millisecond},
 		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace},
 	}
 }

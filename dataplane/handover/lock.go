@@ -1,22 +1,23 @@
-// Package handover passes the right to write the nftables table from one dataplane of a
-// node to the next one, so that a dataplane can be replaced without a gap.
+// Package handover transfers the right to write the nftables table from the running
+// dataplane of a node, the predecessor, to a new dataplane, the successor. Packets are
+// evaluated without interruption while a dataplane is replaced.
 //
-// Two locks of the state directory order the dataplanes of a node:
+// The state directory has two locks:
 //
-//   - The dataplane with the lock on the table may write the nftables table.
-//   - The dataplane with the lock on the turn may request the table from its holder. It
-//     keeps the turn until its predecessor has drained its queues. So the table passes
-//     from one dataplane to one other, even if a third one waits.
+//   - The table lock. Its holder may write the nftables table.
+//   - The turn lock. Its holder may request the table lock from the process that holds
+//     the table lock. A successor keeps the turn lock until its predecessor has drained
+//     its queues, so that a third dataplane cannot interrupt the hand-over.
 //
-// A process loses its locks when it ends, in whatever way it ends.
+// When a process ends, the kernel releases its locks.
 //
-// A successor sends two requests on a connection to the socket of its predecessor:
+// A successor connects to the socket of its predecessor and sends two requests:
 //
-//	yield    The predecessor stops writing the table and releases the lock on the table.
+//	yield    The predecessor stops writing the table and releases the table lock.
 //	drain    The predecessor serves its queues until they are empty, and unbinds them.
 //
-// If the successor ends, its connection is closed and its locks are released. Then its
-// predecessor takes the table again.
+// If the successor ends before its predecessor, the kernel closes the connection and
+// releases the locks of the successor. The predecessor then takes the table lock again.
 package handover
 
 import (
@@ -29,7 +30,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// The locks are locks on single bytes of one file.
+// Each lock is a lock on one byte of the lock file. The constants are the offsets.
 const (
 	tableByte = iota
 	turnByte
@@ -37,7 +38,8 @@ const (
 
 const lockMode = 0o600
 
-// Lock is a pair of locks of a state directory. It is not safe for concurrent use.
+// Lock represents the table lock and the turn lock of a state directory. It is not safe
+// for concurrent use.
 type Lock struct {
 	stateDir string
 	// file is open while this process holds one of the locks.
@@ -45,12 +47,13 @@ type Lock struct {
 	table, turn bool
 }
 
-// NewLock returns a Lock that is not held.
+// NewLock returns a Lock that holds neither lock.
 func NewLock(stateDir string) *Lock { return &Lock{stateDir: stateDir} }
 
-// Take tries to take the turn and then the table, and reports whether this process holds
-// both. It does not wait. If another process holds the table, this process keeps the turn.
-// If the state directory does not exist yet, Take returns false.
+// Take tries to take the turn lock and then the table lock, and reports whether this
+// process holds both. It does not wait. If another process holds the table lock, this
+// process keeps the turn lock. If the state directory does not exist yet, Take returns
+// false.
 func (l *Lock) Take() (bool, error) {
 	if err := l.take(&l.turn, turnByte); err != nil || !l.turn {
 		return false, err
@@ -59,10 +62,10 @@ func (l *Lock) Take() (bool, error) {
 	return l.table, err
 }
 
-// Turn reports whether this process holds the turn.
+// Turn reports whether this process holds the turn lock.
 func (l *Lock) Turn() bool { return l.turn }
 
-// EndTurn releases the turn, so that another dataplane may request the table.
+// EndTurn releases the turn lock, so that another dataplane may request the table lock.
 func (l *Lock) EndTurn() error { return l.release(&l.turn, turnByte) }
 
 // Release releases both locks.
@@ -70,8 +73,8 @@ func (l *Lock) Release() error {
 	return errors.Join(l.release(&l.table, tableByte), l.release(&l.turn, turnByte))
 }
 
-// Remove removes the file of the locks and then releases the locks. This process must hold
-// both.
+// Remove removes the hand-over socket and the lock file, and then releases both locks.
+// This process must hold both locks.
 func (l *Lock) Remove() error {
 	var err error
 	for _, path := range []string{statedir.HandoverSocket(l.stateDir), statedir.Lock(l.stateDir)} {
@@ -103,8 +106,8 @@ func (l *Lock) take(held *bool, number int64) error {
 			return errors.Join(fmt.Errorf("locking %s: %w", l.file.Name(), err), l.closeUnused())
 		}
 		*held = true
-		// A process that uninstalls removes the file while it holds the locks. A lock on a
-		// removed file has no effect.
+		// An uninstalling process removes the lock file while it holds the locks. A lock
+		// on a removed file excludes no other process.
 		if l.isCurrent() {
 			return nil
 		}
@@ -143,14 +146,14 @@ func (l *Lock) closeUnused() error {
 	return err
 }
 
-// set sets or removes an open file description lock. Such a lock ends with the last
-// descriptor of the open file.
+// set sets or removes an open file description lock. The kernel removes such a lock when
+// the last file descriptor of the open file is closed.
 func (l *Lock) set(kind int16, number int64) error {
 	lock := unix.Flock_t{Type: kind, Start: number, Len: 1}
 	return unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &lock)
 }
 
-// isCurrent reports whether the open file is still the file in the state directory.
+// isCurrent reports whether the open file is still the lock file of the state directory.
 func (l *Lock) isCurrent() bool {
 	opened, err := l.file.Stat()
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Timeout limits the time in which a predecessor must yield.
+// Timeout is the time within which a predecessor must reply to a request to yield.
 const Timeout = 2 * time.Second
 
-// Request describes the dataplane that requests the table.
+// Request describes the dataplane that requests the table lock.
 type Request struct {
-	// MarkMask contains the mark bits that its rules use. The verdicts of a predecessor
-	// with other bits would be misread by these rules.
+	// MarkMask contains the mark bits that the rules of the successor use. If the
+	// predecessor uses other bits, these rules would misread its verdicts.
 	MarkMask uint32 `json:"markMask"`
 	// Vacate makes the predecessor unbind its queues at once, because the successor found
 	// no free queues.
@@ -31,26 +31,27 @@ const (
 	verbDrain = "drain"
 )
 
-// message is a line of JSON on the connection. Request is set only for verbYield.
+// message is a request of the successor, sent as one line of JSON. Request is set only
+// for verbYield.
 type message struct {
 	Verb string `json:"verb"`
 	Request
 }
 
-// reply is the reply to a message. Done repeats the verb.
+// reply is the reply of the predecessor to a message. Done repeats the verb.
 type reply struct {
 	Done string `json:"done"`
 }
 
-// Predecessor is a dataplane that has yielded the table.
+// Predecessor is a connection to a dataplane that has released the table lock.
 type Predecessor struct {
 	conn   net.Conn
 	reader *json.Decoder
 }
 
-// RequestTable requests the table from the dataplane that holds it. It returns an error if
-// no dataplane replies within Timeout. If it returns no error, the lock on the table is free.
-// The caller must hold the turn.
+// RequestTable requests the table lock from the dataplane that holds it. It returns an error
+// if no dataplane replies within Timeout. If it returns no error, the table lock is free.
+// The caller must hold the turn lock.
 func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -65,22 +66,24 @@ func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor
 	return p, nil
 }
 
-// Drain makes the predecessor drain its queues, and waits until it has done so, or has
-// ended. The caller must have replaced the rules, and no packet may run through the old
-// rules. The only error that Drain returns is that of the context.
+// Drain makes the predecessor drain its queues, and waits until the queues are drained or
+// the predecessor has ended. Before the call, the caller must replace the rules and wait
+// until the kernel processes no packet with the old rules. Drain returns an error only if
+// the context ends.
 func (p *Predecessor) Drain(ctx context.Context) error {
-	// An error means that the predecessor has ended. Then the kernel has unbound its
-	// queues.
+	// An error means that the predecessor has ended. In this case the kernel has unbound
+	// the queues.
 	_ = p.request(ctx, message{Verb: verbDrain})
 	return ctx.Err()
 }
 
-// Close ends the hand-over. Until then, the predecessor serves its status.
+// Close closes the connection, which ends the hand-over. Until then, the predecessor keeps
+// serving its status.
 func (p *Predecessor) Close() error { return p.conn.Close() }
 
 // request sends a message and waits for the reply.
 func (p *Predecessor) request(ctx context.Context, m message) error {
-	// A deadline in the past interrupts the connection.
+	// A deadline in the past interrupts reads and writes of the connection.
 	stop := context.AfterFunc(ctx, func() { _ = p.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := json.NewEncoder(p.conn).Encode(m); err != nil {

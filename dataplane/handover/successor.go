@@ -16,11 +16,12 @@ import (
 
 const (
 	socketMode = 0o600
-	// helloTimeout limits the time between a connection and its request.
+	// helloTimeout is the time within which a new connection must send its first request.
+	// It is also the time within which a reply must be written.
 	helloTimeout = time.Second
 )
 
-// Server accepts the request of a successor. The dataplane that holds the table runs a
+// Server accepts requests of successors. The dataplane that holds the table lock runs a
 // server.
 type Server struct {
 	listener   *net.UnixListener
@@ -29,7 +30,7 @@ type Server struct {
 }
 
 // Serve starts a server on the socket of a state directory. It replaces the socket of the
-// previous holder atomically. Only the user of this process can connect.
+// predecessor atomically. Only processes of the same user can connect.
 func Serve(stateDir string) (*Server, error) {
 	listener, err := statedir.Listen(statedir.HandoverSocket(stateDir), socketMode)
 	if err != nil {
@@ -40,14 +41,14 @@ func Serve(stateDir string) (*Server, error) {
 	return s, nil
 }
 
-// Successors returns a channel that receives each dataplane that requests the table. The
-// channel is closed when the server is closed.
+// Successors returns a channel that delivers each dataplane that requests the table lock.
+// The channel is closed when the server is closed.
 func (s *Server) Successors() <-chan *Successor { return s.successors }
 
 // Close stops accepting requests. Connections of successors stay open.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	// The end of its connection notifies a successor that is not received any more.
+	// Closing the connection notifies a successor whose request will not be handled.
 	for next := range s.successors {
 		err = errors.Join(err, next.Close())
 	}
@@ -87,7 +88,8 @@ func hello(conn *net.UnixConn) *Successor {
 	return next
 }
 
-// sameUser reports whether the other end of a connection is a process of this user.
+// sameUser reports whether the other end of a connection is a process that runs as the same
+// user as this process.
 func sameUser(conn *net.UnixConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -100,18 +102,18 @@ func sameUser(conn *net.UnixConn) bool {
 	return int(peer.Uid) == os.Geteuid()
 }
 
-// Successor is a dataplane that requests the table.
+// Successor is a connection from a dataplane that requests the table lock.
 type Successor struct {
 	Request
 
 	conn   net.Conn
 	reader *json.Decoder
-	// drain is closed when the successor requests that this process drains its queues. gone is
+	// drain is closed when the successor requests that this process drain its queues. gone is
 	// closed when the connection has ended.
 	drain, gone chan struct{}
 }
 
-// Yielded reports to the successor that this process no longer writes the table. This process
+// Yielded reports to the successor that this process no longer writes the table. The caller
 // must have released the locks.
 func (s *Successor) Yielded() error {
 	if err := s.reply(verbYield); err != nil {
@@ -124,17 +126,17 @@ func (s *Successor) Yielded() error {
 			return
 		}
 		close(s.drain)
-		_ = s.reader.Decode(&m) // It returns when the connection ends.
+		_ = s.reader.Decode(&m) // Decode returns when the connection ends.
 	}()
 	return nil
 }
 
 // Drain returns a channel that is closed when the successor requests that this process
-// drains its queues. Yielded must have been called.
+// drain its queues. Yielded must have been called.
 func (s *Successor) Drain() <-chan struct{} { return s.drain }
 
-// Gone returns a channel that is closed when the successor needs this process no longer,
-// or has ended. Yielded must have been called.
+// Gone returns a channel that is closed when the successor has closed the connection or
+// has ended. Yielded must have been called.
 func (s *Successor) Gone() <-chan struct{} { return s.gone }
 
 // Drained reports to the successor that the queues of this process are unbound.
@@ -147,5 +149,5 @@ func (s *Successor) reply(verb string) error {
 	return nil
 }
 
-// Close ends the hand-over.
+// Close closes the connection, which ends the hand-over.
 func (s *Successor) Close() error { return s.conn.Close() }

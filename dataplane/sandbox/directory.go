@@ -20,12 +20,12 @@ const (
 	// maxFiles is the largest number of files in the directory. Some runtimes write two
 	// files for each pod.
 	maxFiles = 4096
-	// maxTries is how often an unchanged file is read that cannot be parsed. libcni writes
-	// files in place, so a file may be incomplete.
+	// maxTries is the number of times that an unchanged file is read if it cannot be
+	// parsed. libcni writes files in place, so a file may be incomplete.
 	maxTries = 6
 )
 
-// writableByOthers are the permissions that let users other than the owner write.
+// writableByOthers contains the permission bits that let users other than the owner write.
 const writableByOthers = unix.S_IWGRP | unix.S_IWOTH
 
 // directory is the directory of CNI results. It caches the content of each file.
@@ -56,9 +56,9 @@ func stampOf(s *unix.Stat_t) stamp {
 	return stamp{s.Dev, s.Ino, s.Size, s.Mtim, s.Ctim}
 }
 
-// read reads the files that have changed. It reports whether some files may be
-// incomplete. It returns the names of files, newest first. more is true if the directory
-// contains more files than maxFiles.
+// read updates the cache: it reads the files that have changed. It returns the names of
+// all cached files, most recently modified first. incomplete reports whether some files
+// may be incomplete. more reports whether the directory contains more than maxFiles files.
 func (d *directory) read() (names []string, incomplete, more bool, err error) {
 	handle, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -93,7 +93,7 @@ func (d *directory) read() (names []string, incomplete, more bool, err error) {
 	return names, incomplete, more, nil
 }
 
-// older compares two times.
+// older returns -1 if a is earlier than b, 1 if a is later, and 0 otherwise.
 func older(a, b unix.Timespec) int {
 	x, y := a.Nano(), b.Nano()
 	switch {
@@ -117,10 +117,11 @@ func checkDirectory(handle *os.File) error {
 	return checkOwner(&s)
 }
 
-// checkOwner returns an error if another user could have written a file.
+// checkOwner returns an error if a user other than root and the user of this process can
+// write to a file or directory.
 func checkOwner(s *unix.Stat_t) error {
 	if s.Uid != 0 && int(s.Uid) != os.Geteuid() {
-		return fmt.Errorf("belongs to user %d, want user 0", s.Uid)
+		return fmt.Errorf("owned by user %d, want user 0", s.Uid)
 	}
 	if s.Mode&writableByOthers != 0 {
 		return fmt.Errorf("mode %#o lets other users write", s.Mode&0o7777)
@@ -128,8 +129,8 @@ func checkOwner(s *unix.Stat_t) error {
 	return nil
 }
 
-// update returns the content of a file. It reads the file only if it has changed or may
-// have been incomplete.
+// update returns the content of a file. It reads the file only if the file has changed or
+// may have been incomplete at the last read. exists is false if the file has been removed.
 func (d *directory) update(dir int, name string) (f file, exists bool) {
 	var s unix.Stat_t
 	if err := unix.Fstatat(dir, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {

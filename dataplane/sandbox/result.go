@@ -20,12 +20,12 @@ const (
 	maxAddresses = 16
 )
 
-// errNotPod means that a result does not describe an address of a pod. For example, it is
-// the result of a container that Kubernetes does not manage, or of a loopback interface.
+// errNotPod means that a result contains no address of a pod. For example, the result
+// describes a loopback interface or a container that Kubernetes does not manage.
 var errNotPod = errors.New("not an address of a pod")
 
-// cached is the part of a file of libcni that this package uses. The format is that of type
-// cachedInfo of libcni 0.7 and later.
+// cached contains the fields of a result file that this package uses. libcni 0.7 and later
+// write these files from the type cachedInfo.
 type cached struct {
 	Kind        string     `json:"kind"`
 	ContainerID string     `json:"containerId"`
@@ -53,7 +53,7 @@ type legacyIP struct {
 	IP string `json:"ip"`
 }
 
-// cacheKind is the kind of all files in this format.
+// cacheKind is the value of Kind in all result files.
 const cacheKind = "cniCacheV1"
 
 // Names of the arguments that identify a pod.
@@ -102,8 +102,8 @@ func parse(content []byte) (report.Sandbox, error) {
 	return s, validate(&s)
 }
 
-// addresses returns the addresses of a result that can be a pod's on a network. It omits
-// loopback, link-local, multicast and unspecified addresses, and duplicates.
+// addresses returns the addresses of a result that a pod can have on a network. It omits
+// duplicates, and loopback, link-local, multicast, broadcast and unspecified addresses.
 func (r *result) addresses() ([]netip.Addr, error) {
 	var texts []string
 	for _, old := range []*legacyIP{r.IP4, r.IP6} {
@@ -133,10 +133,11 @@ func (r *result) addresses() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// hostInterface returns the last interface outside the pod, or "" if there is none. The
-// plugins bridge and ptp list the interfaces from the node to the pod, so the last one is
-// the node's end of the pod's link. Some plugins list the pod's own interface without the
-// path of its network namespace, so an interface with the pod's name is ignored.
+// hostInterface returns the name of the last interface outside the pod, or "" if there is
+// none. own is the name of the interface inside the pod. The plugins bridge and ptp list
+// the interfaces in the order from the node to the pod, so the last interface without a
+// sandbox is the node's end of the pod's veth pair. Some plugins list the interface inside
+// the pod without a sandbox, so hostInterface ignores interfaces with the name own.
 func (r *result) hostInterface(own string) string {
 	name := ""
 	for _, i := range r.Interfaces {

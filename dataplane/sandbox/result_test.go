@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Results as libcni writes them, shortened.
+// Shortened result files in the format of libcni.
 const (
 	podArguments = `"cniArgs":[["IgnoreUnknown","1"],["K8S_POD_NAMESPACE","shop"],["K8S_POD_NAME","web-0"],["K8S_POD_INFRA_CONTAINER_ID","c1"],["K8S_POD_UID","6f1d"]]`
 	head         = `{"kind":"cniCacheV1","containerId":"c1","config":"e30=","ifName":"eth0","networkName":"pods","netns":"/var/run/netns/cni-1",` + podArguments + `,"result":`
@@ -25,7 +25,7 @@ const (
 	version03 = head + `{"cniVersion":"0.3.1","interfaces":[{"name":"veth3"}],"ips":[{"version":"4","address":"10.1.0.6/32"}]}}`
 	version02 = head + `{"cniVersion":"0.2.0","ip4":{"ip":"10.1.0.7/24","gateway":"10.1.0.1","routes":[{"dst":"0.0.0.0/0"}]},"ip6":{"ip":"fd00::7/64"},"dns":{}}}`
 	macvlan   = head + `{"cniVersion":"1.0.0","interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"address":"10.1.0.8/24"}]}}`
-	// azure lists the pod's interface without the path of its network namespace.
+	// azure lists the interface inside the pod without the path of the network namespace.
 	azure = head + `{"cniVersion":"0.3.0","interfaces":[{"name":"eth0"}],"ips":[{"version":"4","interface":0,"address":"10.1.0.9/24"}]}}`
 )
 
@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 		"version 0.2": {version02, "10.1.0.7 fd00::7", ""},
 		"macvlan":     {macvlan, "10.1.0.8", ""},
 		"azure":       {azure, "10.1.0.9", ""},
-		"addresses that no pod has on a network": {
+		"addresses that a pod cannot have on a network": {
 			head + `{"ips":[{"address":"169.254.1.1/16"},{"address":"fe80::1/64"},{"address":"127.0.0.1/8"},{"address":"224.0.0.1/4"},{"address":"0.0.0.0/0"},` +
 				`{"address":"255.255.255.255/32"},{"address":"::ffff:10.0.0.1/128"},{"address":"10.0.0.1/24"}]}}`, "10.0.0.1", "",
 		},
@@ -72,10 +72,10 @@ func TestParseRejects(t *testing.T) {
 		"no result":          {head + `null}`, noPod},
 		"another kind":       {strings.Replace(ptp, "cniCacheV1", "cniCacheV9", 1), noPod},
 		"a result of podman": {strings.Replace(ptp, "K8S_POD_UID", "OTHER", 1), noPod},
-		"nothing":            {"", invalid},
+		"empty file":         {"", invalid},
 		"half a result":      {ptp[:len(ptp)/2], invalid},
 		"a list":             {"[]", invalid},
-		"address of words":   {strings.Replace(ptp, "10.1.0.4/24", "somewhere", 1), invalid},
+		"not an address":     {strings.Replace(ptp, "10.1.0.4/24", "somewhere", 1), invalid},
 		"no prefix length":   {strings.Replace(ptp, "10.1.0.4/24", "10.1.0.4", 1), invalid},
 		"namespace":          {strings.Replace(ptp, `"shop"`, `"shop\nevil"`, 1), invalid},
 		"long namespace":     {strings.Replace(ptp, `"shop"`, `"`+strings.Repeat("s", 64)+`"`, 1), invalid},
@@ -94,7 +94,7 @@ func TestParseRejects(t *testing.T) {
 	}
 }
 
-// Whatever a file contains, the result is an error or values within their limits.
+// For any file content, parse returns either an error or values within their limits.
 func FuzzParse(f *testing.F) {
 	for _, content := range []string{ptp, bridge, version03, version02, macvlan, azure, "", "{}", head + "{}}", ptp[:100]} {
 		f.Add([]byte(content))

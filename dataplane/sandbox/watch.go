@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Sandbox is a pod sandbox with one network attachment.
+// Sandbox describes one network attachment of a pod sandbox.
 type Sandbox = report.Sandbox
 
 // DefaultDir is the directory in which libcni stores CNI results by default.
@@ -35,8 +35,8 @@ const (
 	minInterval = 2 * time.Millisecond
 )
 
-// events are the changes of the directory that Run waits for. A file counts when its writer
-// has closed it.
+// events is the set of inotify events that Run waits for. IN_CREATE and IN_MODIFY are
+// absent because Run reads a new file when its writer closes the file.
 const events = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB |
 	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
@@ -46,18 +46,20 @@ const eventBuffer = 16 << 10
 // Watcher watches the directory of CNI results.
 type Watcher struct {
 	dir directory
-	// links is a socket in the network namespace of the node.
+	// links is a socket in the network namespace of the node. It is used to look up
+	// interfaces.
 	links int
-	// notify receives events about watch, which is the watch descriptor of the directory,
-	// or -1. inotify is the file descriptor of notify. os.File.Fd would disable deadlines.
+	// notify is the inotify instance, and inotify is its file descriptor. The descriptor
+	// is stored because os.File.Fd would disable deadlines.
 	notify  *os.File
 	inotify int
-	watch   int
+	// watch is the watch descriptor of the directory, or -1 if the directory is not watched.
+	watch int
 }
 
 // Open opens a watcher of a directory. The directory does not need to exist. The watcher
-// looks for the interfaces of pods in the network namespace of the calling thread. Call
-// Run, which closes the watcher.
+// looks up the interfaces of pods in the network namespace of the calling thread. The
+// caller must call Run, which closes the watcher.
 func Open(dir string) (*Watcher, error) {
 	links, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -73,12 +75,12 @@ func Open(dir string) (*Watcher, error) {
 }
 
 // Run calls handle with the sandboxes, and again each time they change, until the context
-// ends. Then it closes the watcher. A sandbox is reported within a few milliseconds after
-// its file has been written. If handle returns an error, Run calls it again after it has
-// next read the directory, which is within a few seconds.
+// ends. Then it closes the watcher. Run reports a sandbox within a few milliseconds after
+// libcni has written the file. If handle returns an error, Run calls handle again after the
+// next read of the directory, which happens within a few seconds.
 //
-// A sandbox whose host interface does not exist is omitted. Its file is left over, for
-// example from before the node restarted.
+// Run omits a sandbox whose host interface does not exist. Such a file is a leftover, for
+// example from before a restart of the node.
 func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) {
 	defer unix.Close(w.links)
 	defer w.notify.Close()
@@ -104,13 +106,14 @@ func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) 
 // follow watches the directory, which may have been created or replaced. It returns the
 // time after which the directory must be read even without an event.
 func (w *Watcher) follow() time.Duration {
-	// For a directory that is watched already, the kernel returns the same descriptor.
+	// If the directory is already watched, the kernel returns the existing descriptor.
 	watch, err := unix.InotifyAddWatch(w.inotify, w.dir.path, events)
 	if err != nil {
 		watch = -1
 	}
 	if w.watch >= 0 && watch != w.watch {
-		// This fails if the previous directory is gone, because its watch has ended.
+		// The call fails if the previous directory has been deleted, because the kernel has
+		// already removed its watch. The failure is harmless.
 		_, _ = unix.InotifyRmWatch(w.inotify, uint32(w.watch))
 	}
 	if w.watch = watch; watch < 0 {
@@ -131,8 +134,8 @@ func sleep(ctx context.Context, pause time.Duration) bool {
 }
 
 // next waits until the directory changes, but at most for the given time. It returns false
-// when the context ends. The content of an event does not matter, so the loss of events in
-// an overflow does no harm: the overflow is an event, too.
+// if the context ends. The caller reads the whole directory after any event, so no harm is
+// done if the kernel drops events on an overflow: the overflow itself is an event.
 func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	if err := w.notify.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return sleep(ctx, wait)
@@ -146,8 +149,8 @@ func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// list returns the sandboxes that the files describe. It reports whether some files may be
-// incomplete.
+// list returns the sandboxes that the files describe. incomplete reports whether some files
+// may be incomplete.
 func (w *Watcher) list() (out report.Sandboxes, incomplete bool) {
 	out.Sandboxes = []Sandbox{}
 	names, incomplete, more, err := w.dir.read()
@@ -192,8 +195,10 @@ type attachment struct {
 	address netip.Addr
 }
 
-// claim returns the addresses of a sandbox that no newer sandbox has. A plugin frees an
-// address before libcni removes the file, so the next pod may already have the address.
+// claim returns the addresses of s that are not in owned, and adds them to owned. Called
+// for the newest sandbox first, it returns the addresses that no newer sandbox has. A
+// plugin frees an address before libcni removes the file, so while the file of the old pod
+// exists, a new pod may already have the address.
 func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range s.Addresses {
@@ -205,8 +210,8 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 	return out
 }
 
-// exists reports whether the node has an interface. If it cannot find out, and if the name
-// is empty, it returns true.
+// exists reports whether the node has an interface with this name. It returns true if the
+// name is empty or if the lookup fails for another reason.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

@@ -19,8 +19,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/sandbox"
 )
 
-// result returns the content of a file that libcni writes. The pod's namespace is "shop",
-// its network "pods", and its UID and container ID are derived from its name.
+// result returns the content of a result file of libcni. The pod's namespace is "shop", its
+// network is "pods", and its UID and container ID are derived from its name.
 func result(pod, hostInterface string, addresses ...string) []byte {
 	type object = map[string]any
 	var ips, interfaces []object
@@ -49,7 +49,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// watching runs a watcher until the test ends.
+// watching runs a watcher until the test ends, and returns its deliveries.
 func watching(t *testing.T, dir string) *deliveries {
 	t.Helper()
 	d := &deliveries{t, make(chan report.Sandboxes, 10_000)}
@@ -138,7 +138,7 @@ func TestASandboxIsReportedWhileItsFileExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.want("db 10.0.0.2")
-	// A rename into the directory counts as well.
+	// A file that is renamed into the directory is reported as well.
 	outside := filepath.Join(t.TempDir(), "file")
 	write(t, outside, result("late", "", "10.0.0.3"))
 	if err := os.Rename(outside, filepath.Join(dir, "pods-c-late-eth0")); err != nil {
@@ -188,7 +188,7 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 		if _, err := file.Write(part); err != nil {
 			t.Fatal(err)
 		}
-		// Another file makes the watcher read the directory.
+		// Writing and closing another file makes the watcher read the directory.
 		write(t, filepath.Join(dir, fmt.Sprint("pods-c-", i)), result(fmt.Sprint("other-", i), "", fmt.Sprint("10.0.1.", i)))
 		d.until(fmt.Sprint("other-", i), func(s report.Sandboxes) bool {
 			return strings.Contains(strings.Join(textOf(s), " "), fmt.Sprint("other-", i))
@@ -203,7 +203,8 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 			d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 		}
 	default:
-		// The last write may have been complete when the watcher read the directory.
+		// The watcher may have read the complete file with the delivery of the last other
+		// file, which until has consumed.
 		write(t, filepath.Join(dir, "pods-c-last"), result("last", "", "10.0.2.1"))
 		d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 	}
@@ -232,7 +233,8 @@ func TestTheDirectoryMayAppearLaterAndBeReplaced(t *testing.T) {
 	create()
 	write(t, filepath.Join(dir, "a"), result("db", "", "10.0.0.2"))
 	d.want("db 10.0.0.2")
-	// The new directory is in place before the watcher can notice that the old one is gone.
+	// An exchange puts the new directory in place at the moment that the old one leaves, so
+	// the path never stops existing.
 	other := filepath.Join(t.TempDir(), "new")
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
@@ -246,7 +248,8 @@ func TestTheDirectoryMayAppearLaterAndBeReplaced(t *testing.T) {
 	d.want("cache 10.0.0.3", "last 10.0.0.4")
 }
 
-// Files that another user could have written, and files that are not files, are not used.
+// The watcher skips files that another user could have written, invalid files, and entries
+// that are not regular files.
 func TestForgedAndDamagedFilesAreSkipped(t *testing.T) {
 	dir := t.TempDir()
 	forged := result("forged", "", "10.0.0.66")
@@ -299,8 +302,8 @@ func TestADirectoryInWhichOthersCanWriteIsNotUsed(t *testing.T) {
 	d.want("web 10.0.0.1")
 }
 
-// Files of pods that ended without CNI DEL, for example when the node restarted, name
-// interfaces that do not exist any more.
+// If a pod ends without CNI DEL, for example because the node restarted, its file remains
+// and names an interface that no longer exists.
 func TestASandboxWithoutItsHostInterfaceIsOmitted(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), result("stale", "veth-gone", "10.0.0.1"))
@@ -308,7 +311,8 @@ func TestASandboxWithoutItsHostInterfaceIsOmitted(t *testing.T) {
 	watching(t, dir).want("web 10.0.0.2")
 }
 
-// A plugin frees an address before libcni removes the file of the old pod.
+// A plugin frees an address before libcni removes the file of the old pod, so the files of
+// two pods may contain the same address.
 func TestAnAddressBelongsToTheNewestSandbox(t *testing.T) {
 	dir := t.TempDir()
 	files := []struct{ name, pod, network, addresses string }{
@@ -343,7 +347,8 @@ func TestTheNumberOfFilesIsLimited(t *testing.T) {
 	}
 }
 
-// After more events than the kernel's queue holds, the watcher still finds every file.
+// If more events occur than fit into the event queue of the kernel, the watcher still finds
+// every file.
 func TestLostEventsDoNoHarm(t *testing.T) {
 	content, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 	if err != nil {

@@ -26,7 +26,7 @@ type Generation struct {
 	Names map[netip.Addr]string
 	// Isolated contains the addresses of isolated pods. Packets from and to these
 	// addresses are queued.
-	Isolated ruleset.Isolated
+	Isolated ruleset.Addresses
 	// LinkLocal contains the addresses of the pods that may send any packet from their
 	// link-local addresses.
 	LinkLocal []netip.Addr

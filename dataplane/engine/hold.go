@@ -133,7 +133,7 @@ func (e *Engine) SetAgentGone(gone bool) {
 
 // setPods updates the sets of addresses in the rules. The caller must hold mu.
 func (e *Engine) setPods(g *Generation) error {
-	if err := e.table.SetIsolated(e.podsOf(g)); err != nil {
+	if err := e.table.SetAddresses(e.podsOf(g)); err != nil {
 		// Another program has modified the table. Reinstall the table to repair it.
 		e.config.Log.Error(err, "changing the addresses of pods failed, repairing the rules", "generation", g.Number)
 		if err := e.table.Install(e.podsOf(g)); err != nil {
@@ -157,7 +157,7 @@ func (e *Engine) setTree(g *Generation) {
 }
 
 // podsOf returns the addresses for the sets of the rules.
-func (e *Engine) podsOf(g *Generation) ruleset.Isolated {
+func (e *Engine) podsOf(g *Generation) ruleset.Addresses {
 	pods := g.Isolated
 	if e.holder != nil {
 		disputed := e.holder.Disputed(g.Names)

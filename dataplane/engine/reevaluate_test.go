@@ -39,7 +39,7 @@ func runNft(t *testing.T, node *lab.Node, text string, args ...string) string {
 // nevertheless.
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
-	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
+	isolated := ruleset.Addresses{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	s.useGeneration(engine.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
 	// The server opens the expected connection to the client, as in active FTP.
 	nft(s, `table ip helper {
@@ -92,7 +92,7 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	chain pre { type nat hook prerouting priority -100; ip daddr 10.99.0.1 tcp dport 80 dnat to `+a.String()+`:80; }
 	chain post { type nat hook postrouting priority 100; ip saddr `+a.String()+` ip daddr `+a.String()+` masquerade; }
 }`)
-	isolated := ruleset.Isolated{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
+	isolated := ruleset.Addresses{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	use := func(n uint64) {
 		s.useGeneration(engine.Generation{Number: n, Evaluator: onlyToItself{}, Isolated: isolated})
 	}

@@ -88,7 +88,7 @@ func (s *fixture) generation(ingress verdictFunc) engine.Generation {
 	return engine.Generation{
 		Number:    s.number,
 		Evaluator: evaluator{ingress, s.two.Addresses()},
-		Isolated:  ruleset.Isolated{Ingress: s.two.Addresses()},
+		Isolated:  ruleset.Addresses{Ingress: s.two.Addresses()},
 		Names:     maps.Clone(s.known),
 	}
 }

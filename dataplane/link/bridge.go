@@ -12,18 +12,19 @@ type Bridge struct {
 	Name string
 	// Pods contains the addresses of the pods, isolated or not, to which the bridge leads.
 	Pods []netip.Addr
-	// Ports contains the ports that lead to pods, by name, with their indexes: interfaces
-	// of veth pairs whose other interface is in another network namespace. Physical
-	// interfaces, tunnels and the interfaces of virtual machines may carry tagged frames for
-	// other purposes.
+	// Ports contains the indexes of the ports that lead to pods, by the name of the port.
+	// Such a port is an interface of a veth pair whose other interface is in another
+	// network namespace. Ports omits physical interfaces, tunnels and the interfaces of
+	// virtual machines, because they may carry VLAN-tagged frames for other purposes.
 	Ports map[string]uint32
-	// VLANs reports whether the bridge handles VLANs itself (vlan_filtering). Such a bridge
-	// tags the frames of its ports.
+	// VLANs is set if the bridge handles VLANs itself (vlan_filtering). Such a bridge adds
+	// VLAN tags to the frames of its ports.
 	VLANs bool
 }
 
-// bridgesAmong returns the links that are bridges and have one of the given indexes. direct
-// contains the interface that leads to each address.
+// bridgesAmong returns a description of each link that is a bridge and has one of the given
+// indexes. direct contains the index of the interface that leads to each pod, by the
+// address of the pod.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
@@ -50,7 +51,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses to which an interface leads, in ascending order.
+// leadingThrough returns the addresses of the pods to which an interface leads, in
+// ascending order.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

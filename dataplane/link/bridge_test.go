@@ -52,7 +52,7 @@ func (n *node) connect(pod *lab.Pod, bridge string) {
 	})
 }
 
-func (n *node) wantBridges(when string, isolated ruleset.Isolated, want ...link.Bridge) {
+func (n *node) wantBridges(when string, isolated ruleset.Addresses, want ...link.Bridge) {
 	n.t.Helper()
 	var all []netip.Addr
 	for _, p := range n.pods {
@@ -80,7 +80,7 @@ func TestFindBridges(t *testing.T) {
 	a, b, routed := n.pod("a"), n.pod("b"), n.pod("routed")
 	n.connect(a, "cni0")
 	n.connect(b, "cni0")
-	// A virtual machine, and a veth pair that leads to another bridge of the node.
+	// The interface of a virtual machine, and a veth pair with both ends on the node.
 	n.add(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "vm"}, Mode: netlink.TUNTAP_MODE_TAP})
 	n.add(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "patch"}, PeerName: "patch-peer"})
 	n.enslave("vm", "cni0")
@@ -89,11 +89,11 @@ func TestFindBridges(t *testing.T) {
 	want := link.Bridge{Name: "cni0", Pods: sorted(append(a.Addresses(), b.Addresses()...)), Ports: map[string]uint32{
 		a.Interface: n.number(a.Interface), b.Interface: n.number(b.Interface),
 	}}
-	n.wantBridges("isolated for egress", ruleset.Isolated{Egress: a.Addresses()}, want)
-	n.wantBridges("isolated for ingress", ruleset.Isolated{Ingress: a.Addresses()[:1]}, want)
-	n.wantBridges("a routed pod is isolated", ruleset.Isolated{Ingress: routed.Addresses()})
+	n.wantBridges("isolated for egress", ruleset.Addresses{Egress: a.Addresses()}, want)
+	n.wantBridges("isolated for ingress", ruleset.Addresses{Ingress: a.Addresses()[:1]}, want)
+	n.wantBridges("a routed pod is isolated", ruleset.Addresses{Ingress: routed.Addresses()})
 
-	// A bridge with an uplink of the node is still a bridge.
+	// A bridge with a route to a gateway is still in the result.
 	n.change("cni0", func(l netlink.Link) error {
 		dst, err := netlink.ParseIPNet("198.51.100.0/24")
 		if err != nil {
@@ -101,11 +101,11 @@ func TestFindBridges(t *testing.T) {
 		}
 		return netlink.RouteAdd(&netlink.Route{Dst: dst, LinkIndex: l.Attrs().Index, Gw: a.Addresses()[0].AsSlice()})
 	})
-	n.wantBridges("with a gateway", ruleset.Isolated{Egress: a.Addresses()}, want)
+	n.wantBridges("with a gateway", ruleset.Addresses{Egress: a.Addresses()}, want)
 }
 
-// The kernels of test machines may lack CONFIG_BRIDGE_VLAN_FILTERING, so this test makes up
-// the answer of the kernel.
+// The kernel of a test machine may lack CONFIG_BRIDGE_VLAN_FILTERING, so this test uses
+// constructed links instead of links that the kernel returns.
 func TestBridgesThatHandleVLANs(t *testing.T) {
 	on, off := true, false
 	links := []netlink.Link{

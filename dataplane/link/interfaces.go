@@ -12,14 +12,14 @@ import (
 type Interface struct {
 	Index uint32
 	Name  string
-	// Uplink is set if the interface cannot lead to a pod of this node, or if it has a route
-	// to a gateway.
+	// Uplink is set if the kind of the interface excludes that it leads to a pod of this
+	// node, or if a route through the interface has a gateway.
 	Uplink bool
 	// ToPod is set if a route to a pod leads directly to the interface.
 	ToPod bool
 	// Shared is set if the interface may lead to several pods, as a bridge does.
 	Shared bool
-	// Networks contains the directly connected networks of the interface.
+	// Networks contains the networks to which the addresses of the interface belong.
 	Networks []netip.Prefix
 }
 
@@ -32,14 +32,16 @@ var (
 		"vxlan": true, "geneve": true, "wireguard": true, "ipip": true, "ip6tnl": true, "sit": true, "gre": true, "gretap": true,
 		"ip6gre": true, "ip6gretap": true, "erspan": true, "ip6erspan": true, "vti": true, "vti6": true, "xfrm": true,
 	}
-	// stacked lists the kinds of interfaces that lead to where their parent leads.
+	// stacked lists the kinds of interfaces that send their packets through a parent
+	// interface.
 	stacked = map[string]bool{"vlan": true, "macsec": true}
-	// pairs lists the kinds of interfaces that lead to one network namespace.
+	// pairs lists the kinds of interfaces that are connected to exactly one other interface.
 	pairs = map[string]bool{"veth": true, "netkit": true}
 )
 
-// interfaces describes the given interfaces of the node. uplinks contains the interfaces with a
-// route to a gateway, and toPods the interfaces to which a route to a pod leads directly.
+// interfaces returns a description of each link. uplinks contains the indexes of the
+// interfaces with a route to a gateway. toPods contains the indexes of the interfaces to
+// which a route to a pod leads directly.
 func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
 	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)
 	if err != nil {
@@ -68,7 +70,8 @@ func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPo
 	return out, nil
 }
 
-// leadsOut reports whether an interface cannot lead to a pod because of its kind.
+// leadsOut reports whether the kind of an interface excludes that the interface leads to a
+// pod. For a stacked interface, it checks the parent.
 func leadsOut(l rtnl.Link, byIndex map[int]rtnl.Link) bool {
 	for range len(byIndex) {
 		if !stacked[l.Type()] {

@@ -1,5 +1,5 @@
-// Package link finds the network interfaces that lead to a node's pods. It uses the routes
-// of the node.
+// Package link uses the routes of a node to find the network interfaces that lead to the
+// pods of the node.
 package link
 
 import (
@@ -27,8 +27,8 @@ type Finder struct {
 	routes *rtnl.Handle
 }
 
-// eventSize is the size of a receive buffer for events in bytes. A longer event is
-// truncated, which does no harm because the content of an event is not used.
+// eventSize is the size of the receive buffer for events, in bytes. The kernel truncates a
+// longer event. This does no harm, because the content of an event is not used.
 const eventSize = 4096
 
 // Open opens a finder. Next reports all changes after this call.
@@ -63,8 +63,8 @@ func watchRoutes() (*netlink.Socket, error) {
 	return s, nil
 }
 
-// Close makes Next return false, and Find return os.ErrClosed. A second call of Close does
-// nothing.
+// Close closes the finder. It makes Next return false and Find return os.ErrClosed. A second
+// call of Close does nothing.
 func (f *Finder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,9 +79,10 @@ func (f *Finder) Close() error {
 	return nil
 }
 
-// Next waits until a route or an interface has changed. It also returns true if events
-// were lost, because a lost event may have reported a change. Next returns false and a nil
-// error after Close. It returns false and an error if it can receive no more events.
+// Next waits until an interface, a route or a routing rule has changed, and returns true. It
+// also returns true if the kernel dropped events, because a dropped event may have reported
+// a change. After Close, Next returns false and a nil error. If Next cannot receive any more
+// events, it returns false and an error.
 func (f *Finder) Next() (bool, error) {
 	_, err := f.events.Receive(f.buffer)
 	switch {
@@ -94,20 +95,22 @@ func (f *Finder) Next() (bool, error) {
 	}
 }
 
-// Pods contains the addresses of the pods of a node. Every address in the other lists is
-// also in All.
+// Pods contains the addresses of the pods of a node. All must contain every address of the
+// other fields.
 type Pods struct {
 	// All contains the addresses of all pods.
 	All []netip.Addr
-	// Isolated contains the addresses of the isolated pods, by direction.
-	Isolated ruleset.Isolated
+	// Isolated contains the addresses of the isolated pods, by direction. Find ignores the
+	// field Known.
+	Isolated ruleset.Addresses
 	// Open contains the addresses of the pods that may use their link-local addresses
 	// freely. A pod may occur in both Isolated and Open.
 	Open []netip.Addr
 }
 
-// Links contains the interfaces that lead to pods.
+// Links describes the interfaces of a node, and the pods to which they lead.
 type Links struct {
+	// Links is the part that the rules use. Find does not set Uplinks.
 	ruleset.Links
 	// Bridges contains the bridges that lead to isolated pods, in the order of their
 	// indexes.
@@ -116,13 +119,13 @@ type Links struct {
 	Interfaces []Interface
 }
 
-// Find returns the interfaces that lead to pods, and the addresses to which a route through
-// such an interface leads directly.
+// Find returns the interfaces that lead to the given pods, and the addresses of the pods to
+// which a route of the node leads directly.
 //
-// Except for Bridges, Find omits every interface with a route to a gateway. Such an
-// interface leads to other machines, so packets that arrive on it can have any source. For
-// example, if only the default route leads to a pod, Find does not treat the node's uplink
-// as the link of the pod.
+// In Linked, Egress and Closed, Find ignores every interface with a route to a gateway. Such
+// an interface leads to other machines, so packets that arrive on the interface can have any
+// source address. For example, if only the default route leads to a pod, Find does not
+// treat the node's uplink as the link of the pod.
 func (f *Finder) Find(pods Pods) (Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,8 +171,8 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 	}, nil
 }
 
-// numbersOf returns the interfaces that lead to the given addresses, in ascending order
-// and without duplicates.
+// numbersOf returns the indexes of the interfaces that lead to the given addresses, in
+// ascending order and without duplicates.
 func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32 {
 	var out []uint32
 	for _, a := range slices.Concat(addresses...) {
@@ -181,12 +184,13 @@ func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32
 	return slices.Compact(out)
 }
 
-// leadingTo returns the interface that the route to an address uses. It returns 0 if there
-// is no route, or if the route leads through a gateway.
+// leadingTo returns the index of the interface that the route to an address uses. It returns
+// 0 if there is no route, if the route is a default route, or if the route leads through a
+// gateway.
 func (f *Finder) leadingTo(a netip.Addr) (uint32, error) {
 	routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &rtnl.RouteGetOptions{FIBMatch: true})
 	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
-		return 0, nil // There is no route, or one of type unreachable, prohibit or blackhole.
+		return 0, nil // There is no route, or its type is unreachable, prohibit or blackhole.
 	}
 	if err != nil {
 		return 0, fmt.Errorf("finding the route to %s: %w", a, err)
@@ -197,7 +201,8 @@ func (f *Finder) leadingTo(a netip.Addr) (uint32, error) {
 	return uint32(routes[0].LinkIndex), nil
 }
 
-// uplinks returns the interfaces that have a route to a gateway.
+// uplinks returns the indexes of the interfaces through which a route leads to machines
+// beyond the directly connected network.
 func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
 	every := &rtnl.Route{Table: unix.RT_TABLE_UNSPEC}

@@ -20,10 +20,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// node is a network namespace that stands for a node, with a finder opened in it.
+// node is a network namespace that represents a node. The finder is open in this namespace.
 type node struct {
 	*lab.Node
-	// pods contains the pods that were added.
+	// pods contains the pods that method pod has added.
 	pods   []*lab.Pod
 	t      *testing.T
 	finder *link.Finder
@@ -84,11 +84,12 @@ func (n *node) number(name string) (number uint32) {
 	return number
 }
 
-// want checks the links of pods that are isolated for egress and of pods that may use their
-// link-local addresses.
+// want compares the result of Find with the wanted links. isolated contains the addresses
+// of egress-isolated pods. open contains the addresses of pods that may use their
+// link-local addresses freely.
 func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
-	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Isolated{Egress: isolated}, Open: open})
+	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Addresses{Egress: isolated}, Open: open})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestFind(t *testing.T) {
 	missing := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
 	n.want("a pod without a separate route", missing, nil, ruleset.Links{})
 
-	// A plugin may route its pods through a gateway on their link. Then packets of other
+	// A CNI plugin may add a route to a gateway on the link of a pod. Then packets from other
 	// machines can arrive on this link.
 	gatewayed := n.pod("c")
 	n.change(gatewayed.Interface, func(l netlink.Link) error {
@@ -129,7 +130,7 @@ func TestFind(t *testing.T) {
 	})
 	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
-	// An uplink stays an uplink even if its network contains the address of a pod.
+	// An uplink remains an uplink if its network contains the address of a pod.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)
@@ -145,8 +146,8 @@ func TestFind(t *testing.T) {
 	n.want("a route to the uplink", missing, nil, ruleset.Links{})
 }
 
-// Next reports that a route was added, and that an interface went down and lost its
-// routes.
+// Next reports that a route was added, and that an interface went down and its routes were
+// removed.
 func TestNext(t *testing.T) {
 	n := newNode(t)
 	events, ended := trigger.New(), make(chan error, 1)
@@ -164,7 +165,7 @@ func TestNext(t *testing.T) {
 	soon := func(what string, want ruleset.Links) {
 		t.Helper()
 		for deadline := time.After(10 * time.Second); ; {
-			got, err := n.finder.Find(link.Pods{All: pod.Addresses(), Isolated: ruleset.Isolated{Egress: pod.Addresses()}})
+			got, err := n.finder.Find(link.Pods{All: pod.Addresses(), Isolated: ruleset.Addresses{Egress: pod.Addresses()}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -67,7 +67,7 @@ func newFixture(t *testing.T, evaluator rule.Evaluator) *fixture {
 		if err != nil {
 			return err
 		}
-		return errors.Join(table.Install(ruleset.Isolated{Ingress: s.two.Addresses()}), table.Close())
+		return errors.Join(table.Install(ruleset.Addresses{Ingress: s.two.Addresses()}), table.Close())
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -33,15 +33,15 @@ import (
 //	  }
 //	}
 //
-// A bridge forwards frames with a VLAN tag without passing the hooks of IP, and a pod
-// accepts a frame with VLAN number 0 like an untagged frame. So tagged frames would reach
-// pods regardless of policies.
+// The table drops frames with a VLAN tag. A bridge forwards such frames without passing
+// them to the IP hooks, and a pod accepts a frame with VLAN ID 0 like an untagged frame.
+// So tagged frames would reach pods regardless of policies.
 //
-// In the hooks of IP, all pods of a bridge have the same input interface. Only the hooks of
-// the bridge can distinguish the pods, and so find a packet with the source address of
-// another pod of the bridge.
+// The table also drops packets in which a pod uses the source address of another pod of the
+// same bridge. The IP hooks cannot detect these packets, because in these hooks the input
+// interface is the bridge for every pod. In the bridge hooks, it is the port of the pod.
 
-// Bridges contains the ports of bridges that lead to isolated pods.
+// Bridges describes the bridges that lead to isolated pods.
 type Bridges struct {
 	// Ports contains the indexes of the ports whose frames are validated.
 	Ports []uint32
@@ -49,15 +49,17 @@ type Bridges struct {
 	Owners []Owner
 }
 
-// Owner is a pod on a bridge. Frames with its address as their source must arrive on its
-// port. If an address has several owners, each of them may use it.
+// Owner assigns an address to the bridge port of a pod. Packets with this source address
+// must arrive on the port. If an address has several owners, the packets may arrive on the
+// port of any of them.
 type Owner struct {
 	Port    uint32
 	Address netip.Addr
 }
 
-// The sets of the bridge table. ports contains the ports, owned4 and owned6 the addresses
-// with an owner, and owners4 and owners6 each port with an address of its pod.
+// The sets of the bridge table. ports contains Bridges.Ports. owned4 and owned6 contain
+// the addresses that have an owner. owners4 and owners6 contain the pairs of port and
+// address in Bridges.Owners.
 var (
 	ports   = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	owned4  = set{"owned4", nftables.TypeIPAddr, binaryutil.BigEndian}
@@ -68,7 +70,7 @@ var (
 	bridgeSets = []set{ports, owned4, owned6, owners4, owners6}
 )
 
-// priorityBridge is before the priority of br_netfilter (0).
+// priorityBridge makes the chain run before br_netfilter, which has priority 0.
 const priorityBridge = -300
 
 var (
@@ -103,12 +105,12 @@ func bridgeContentOf(b Bridges) content {
 	return out
 }
 
-// protocolIs: meta protocol NUMBER. In a bridge table, it selects the IP version.
+// protocolIs: meta protocol NUMBER. In a bridge table, this match selects the IP version.
 func protocolIs(etherType uint16) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: register}, equal(binary.BigEndian.AppendUint16(nil, etherType))}
 }
 
-// bridgedSourceIn: ip saddr @SET, or ip6 saddr. version is the Ethernet type of IPv4 or
+// bridgedSourceIn: ip saddr @SET, or ip6 saddr @SET. version is the EtherType of IPv4 or
 // IPv6.
 func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
 	return join(protocolIs(version), expressions{
@@ -117,8 +119,8 @@ func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
 	})
 }
 
-// inputInterfaceAndSourceIn: iif . ip saddr @SET, or iif . ip6 saddr. The key of the set is
-// in adjacent registers.
+// inputInterfaceAndSourceIn: iif . ip saddr @SET, or iif . ip6 saddr @SET. The lookup reads
+// the concatenated key from adjacent registers.
 func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) expressions {
 	return join(protocolIs(version), expressions{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: unix.NFT_REG32_00},
@@ -127,8 +129,8 @@ func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) exp
 	})
 }
 
-// etherType: ether type NUMBER. If a frame is tagged, it compares the type of the outermost
-// tag, even if the network device has removed the tag from the frame.
+// etherType: ether type NUMBER. If a frame is tagged, the number is compared with the type of
+// the outermost tag, even if the network device has removed the tag from the frame.
 func etherType(number uint16) expressions {
 	return expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseLLHeader, Offset: 12, Len: 2},
@@ -145,7 +147,7 @@ func (t *Table) SetBridges(b Bridges) error {
 	if t.bridged != nil && t.commitBridge(t.bridged, to) == nil {
 		return nil
 	}
-	// There is no table yet, or another program has modified it.
+	// Either the table does not exist yet, or another program has modified it.
 	return t.installBridge(to)
 }
 
@@ -177,7 +179,8 @@ func (t *Table) installBridge(to content) error {
 	return t.commitBridge(content{}, to)
 }
 
-// commitBridge changes the elements of the sets and ends the transaction.
+// commitBridge adds the changes of the set elements to the transaction and commits the
+// transaction. from is the content of the sets at this point of the transaction.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {
@@ -254,7 +257,7 @@ func removeTable(c *nftables.Conn, t *nftables.Table) error {
 	}
 	exists, err = hasTable(c, t)
 	if exists {
-		err = fmt.Errorf("removing table %s: it still exists", nameOf(t))
+		err = fmt.Errorf("removing table %s: the table still exists", nameOf(t))
 	}
 	return err
 }

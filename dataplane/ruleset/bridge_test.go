@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// setPorts sets ports with indexes. The pods 10.0.0.1 and fd00::1 are on the port with index
-// 1.
+// setPorts sets the ports with the given indexes. The addresses 10.0.0.1 and fd00::1 belong
+// to a pod on the port with index 1.
 func setPorts(t *testing.T, table *ruleset.Table, ports ...uint32) {
 	t.Helper()
 	owners := []ruleset.Owner{
@@ -46,7 +46,7 @@ func TestBridgeTable(t *testing.T) {
 	fresh := listBridge(t, h)
 	golden.Compare(t, filepath.Join("testdata", "Bridge.nft"), fresh)
 	for name, damage := range map[string]string{
-		"nothing":              "",
+		"no damage":            "",
 		"the set is empty":     "flush set bridge sluice ports",
 		"a foreign element":    "add element bridge sluice ports { 7 }",
 		"another owner":        "flush set bridge sluice owners6",
@@ -60,25 +60,25 @@ func TestBridgeTable(t *testing.T) {
 		"both tables are gone": "flush ruleset",
 	} {
 		nft(t, h, damage, "-f", "-")
-		if err := table.Install(isolated); err != nil {
+		if err := table.Install(addresses); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if diff := cmp.Diff(fresh, listBridge(t, h)); diff != "" {
 			t.Errorf("%s: after the repair (-fresh +got):\n%s", name, diff)
 		}
 	}
-	// The kernel drops the packets in all queues when a base chain is removed, so the repair
-	// of a table without foreign parts keeps the chain.
+	// The kernel drops the packets in all queues when a base chain is removed. So if the
+	// table contains no foreign objects, a repair must keep the chain.
 	chain := regexp.MustCompile(`chain prerouting \{ # handle \d+`)
 	before := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice"))
-	if err := table.Install(isolated); err != nil {
+	if err := table.Install(addresses); err != nil {
 		t.Fatal(err)
 	}
 	if after := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice")); after != before || before == "" {
 		t.Errorf("the repair replaced the chain: %q, before %q", after, before)
 	}
-	// The dataplane may change the ports before it learns that another program removed
-	// the table.
+	// The dataplane may change the ports before it has received the event that another
+	// program removed the table.
 	setPorts(t, table, 1, 2)
 	nft(t, h, "delete table bridge sluice", "-f", "-")
 	setPorts(t, table, 1)
@@ -88,7 +88,7 @@ func TestBridgeTable(t *testing.T) {
 	if err := table.Unbridge(); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Install(isolated); err != nil {
+	if err := table.Install(addresses); err != nil {
 		t.Fatal(err)
 	}
 	if got := listBridge(t, h); got != "" {

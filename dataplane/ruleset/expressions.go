@@ -10,9 +10,9 @@ import (
 )
 
 // A rule is a list of expressions that share registers. Usually, one expression loads a
-// value into a register, the next compares the value, and the last acts. Each function
-// below returns the expressions for the nft text in its comment. All functions use
-// register 1.
+// value into a register, the next one compares the value, and the last one issues a
+// verdict. Each function below returns the expressions for the nft text in its comment.
+// Unless noted otherwise, the functions use register 1.
 
 const register = 1
 
@@ -64,7 +64,7 @@ func clearMark(mask uint32) expressions {
 	}
 }
 
-// connectionMarkIs: ct mark & MASK == BITS. It does not match a packet without a
+// connectionMarkIs: ct mark & MASK == BITS. The rule does not match a packet without a
 // connection.
 func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
@@ -80,13 +80,13 @@ func setConnectionMark(mask, bits uint32) expressions {
 	}
 }
 
-// stateIs: ct state BITS. It matches if any of the bits is set.
+// stateIs: ct state BITS. The rule matches if any of the bits is set.
 func stateIs(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
 }
 
-// stateIsNot: ct state != BITS. It matches if none of the bits is set, also if the packet
-// is invalid or untracked and so has no connection.
+// stateIsNot: ct state != BITS. The rule matches if none of the bits is set. It also
+// matches a packet that is invalid or untracked, which has no connection.
 func stateIsNot(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), equal(native(0))}
 }
@@ -156,8 +156,8 @@ func listenerReport2() expressions {
 	return append(icmp6Type(1), equal([]byte{143}))
 }
 
-// icmp6Type: ip6 hoplimit HOPS icmpv6 type. It loads the type, and the caller
-// appends the comparison.
+// icmp6Type: ip6 hoplimit HOPS icmpv6 type. The expressions load the ICMPv6 type into the
+// register, and the caller appends the comparison.
 func icmp6Type(hops byte) expressions {
 	return join(
 		family(unix.NFPROTO_IPV6),
@@ -178,7 +178,7 @@ func sourceIsLocal() expressions {
 	}
 }
 
-// sourceHasNoReversePath: fib saddr . iif oif missing. It matches if no route to the
+// sourceHasNoReversePath: fib saddr . iif oif missing. The rule matches if no route to the
 // source address leads to the interface on which the packet arrived. The kernel rejects
 // this expression in chains that are reachable from the output hook.
 func sourceHasNoReversePath() expressions {
@@ -218,8 +218,8 @@ func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// fromLoopback: iif "lo". The index of this interface is 1 in every network namespace. It
-// matches packets that this node sent to itself.
+// fromLoopback: iif "lo". The rule matches packets that this node sent to itself. The
+// index of the interface lo is 1 in every network namespace.
 func fromLoopback() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, equal(native(loopbackIndex))}
 }
@@ -227,13 +227,14 @@ func fromLoopback() expressions {
 // loopbackIndex is LOOPBACK_IFINDEX of include/net/flow.h.
 const loopbackIndex = 1
 
-// hasInputInterface: iif != 0. It matches every packet that arrived on an interface. In
-// the output hook it matches no packet.
+// hasInputInterface: iif != 0. The rule matches every packet that arrived on an interface.
+// In the output hook, it matches no packet.
 func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
 
-// inSet: ip saddr @SET, or ip daddr, ip6 saddr or ip6 daddr.
+// inSet: ip saddr @SET. Depending on the set, ip daddr, ip6 saddr or ip6 daddr replaces
+// ip saddr.
 func inSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
@@ -245,14 +246,14 @@ func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
 
-// jumpTo: jump CHAIN. Rule processing continues after this rule when the chain
-// returns.
+// jumpTo: jump CHAIN. When CHAIN returns, rule processing continues after this rule.
 func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 
 // returnToCaller: return.
 func returnToCaller() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
-// goTo: goto CHAIN. Rule processing does not return to this chain.
+// goTo: goto CHAIN. When CHAIN returns, rule processing does not continue in the chain that
+// contains this rule.
 func goTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
 
 // rejectWithReset: reject with tcp reset.
@@ -269,9 +270,9 @@ func rejectProhibited() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: rejectAdminProhibited}
 }
 
-// queueTo: queue to BASE-LAST. The kernel selects the queue by a hash of the addresses, so
-// that packets between the same two addresses stay in order. The queue expression and the
-// NFQUEUE target use the same kernel code.
+// queueTo: queue to BASE-LAST, where LAST is BASE + COUNT - 1. The kernel selects the queue
+// by a hash of the addresses, so that packets between the same two addresses stay in
+// order. The queue expression and the NFQUEUE target compute the same hash.
 func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	if how == QueueExpression {
 		e := &expr.Queue{Num: base, Total: count}

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When a pod starts to send or to receive packets, the tree in use may not contain the pod
+// When a pod starts to send or to receive packets, the current tree may not contain the pod
 // yet. The rules below send first packets from and to unknown addresses to the hold queue,
-// if the interface may lead to a pod. A released packet carries mark Either. It passes the
-// rules again, but in chain evaluate-released, which holds no packets.
+// if the interface may lead to a pod. A released packet carries the mark Either and passes
+// through the rules again, this time in chain evaluate-released, which holds no packets.
 
 // Names of the chains that hold packets.
 const (
@@ -23,9 +23,8 @@ const (
 	holdDestination = "hold-destination"
 )
 
-// The addresses of all pods of the tree in use, and the interfaces that lead to no pod. The
-// interfaces include the index 0, so that a packet without an input or output interface is
-// not held.
+// known4 and known6 contain Addresses.Known. uplinks contains Links.Uplinks, and also the
+// index 0, so that a packet without an input or output interface is not held.
 var (
 	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -49,8 +48,8 @@ func (c Config) knownRules() []expressions {
 	return rules
 }
 
-// holdChains returns the chains that hold packets. A chain returns for a packet that is
-// never held.
+// holdChains returns the chains that hold packets. The chains hold-source and
+// hold-destination return if a packet must not be held.
 func (c Config) holdChains() []chain {
 	if !c.Hold {
 		return nil
@@ -80,8 +79,8 @@ func (c Config) holdChains() []chain {
 		{name: holdSource, rules: source},
 		{name: holdDestination, rules: destination},
 		{name: unknownPods, rules: c.knownRules()},
-		// Accept the packet at the end, because this chain is reached with a jump from chain
-		// evaluate, which would continue.
+		// The last rule accepts the packet. Without this rule, chain evaluate, which jumps to
+		// chain marked, would continue.
 		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), expressions{accept()})},
 		{name: marked, rules: []expressions{
 			append(markIs(c.Marks.Mask, c.Marks.Either), goTo(released)),
@@ -108,8 +107,9 @@ func (c Config) marksRule() expressions {
 	return c.clearRule()
 }
 
-// addressIn: ip saddr & MASK == PREFIX, or another address of an IP header, at the given
-// offset. The mask may be shorter than the address.
+// addressIn: ip saddr & MASK == PREFIX. offset and number, which is the family, select the
+// address in the IP header that replaces ip saddr. The mask may be shorter than the
+// address.
 func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
 	return join(family(number), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
@@ -126,8 +126,8 @@ func ones(n int) []byte {
 	return out
 }
 
-// destinationIsNotUnicast: ip daddr fib daddr type != unicast. It matches IPv4 packets to
-// broadcast and multicast addresses, and to addresses of this node.
+// destinationIsNotUnicast: meta nfproto ipv4 fib daddr type != unicast. The rule matches
+// IPv4 packets to broadcast and multicast addresses, and to addresses of this node.
 func destinationIsNotUnicast() expressions {
 	return join(family(unix.NFPROTO_IPV4), expressions{
 		&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
@@ -143,7 +143,8 @@ func interfaceNotIn(key expr.MetaKey, s set) expressions {
 	}
 }
 
-// notInSet: ip saddr != @SET, or ip daddr, ip6 saddr or ip6 daddr.
+// notInSet: ip saddr != @SET. Depending on the set, ip daddr, ip6 saddr or ip6 daddr
+// replaces ip saddr.
 func notInSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},

@@ -3,10 +3,10 @@ package ruleset
 import "golang.org/x/sys/unix"
 
 // An ICMP error quotes a packet of a connection. Connection tracking relates the error to
-// this connection, no matter who sent the error. So a pod that is isolated for egress
-// could send forged errors to both ends of every connection that this node tracks.
-// Therefore an error from such a pod is evaluated by the policies of the pod, except if
-// the error quotes a packet that was sent to the pod.
+// this connection, no matter which host sent the error. So an egress-isolated pod could
+// send forged errors to both ends of every connection that this node tracks. Therefore an
+// error from such a pod is evaluated with the policies of the pod, unless the error quotes
+// a packet that was sent to the pod.
 
 // errorRules returns the rules that queue the ICMP errors that need a verdict. An error
 // about a denied connection is not queued, because a later rule drops it.
@@ -22,7 +22,7 @@ func (c Config) errorRules() []expressions {
 }
 
 // isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a
-// chain.
+// chain. The rules match only packets that the expressions in of match.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
 		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),

@@ -20,10 +20,10 @@ func TestInstallAfterARejectedTransaction(t *testing.T) {
 	fresh := list(t, h)
 	for range 3 {
 		nft(t, h, "", "delete", "table", "inet", "sluice")
-		if err := table.SetIsolated(ruleset.Isolated{}); err == nil {
-			t.Error("SetIsolated without a table: no error")
+		if err := table.SetAddresses(ruleset.Addresses{}); err == nil {
+			t.Error("SetAddresses without a table: no error")
 		}
-		if err := table.Install(isolated); err != nil {
+		if err := table.Install(addresses); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
@@ -54,18 +54,18 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 				}
 				cmd := exec.Command("nft", "-f", "-")
 				cmd.Stdin = strings.NewReader(script)
-				_ = h.Do(cmd.Run) // It fails if another change came first.
+				_ = h.Do(cmd.Run) // The command fails if another change has made it invalid.
 			}
 		})
 	}
 	for i := range 200 {
-		if err := table.Install(ruleset.Isolated{Ingress: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}}); err != nil {
+		if err := table.Install(ruleset.Addresses{Ingress: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}}); err != nil {
 			t.Errorf("installation %d: %v", i, err)
 		}
 	}
 	close(stop)
 	running.Wait()
-	if err := table.Install(isolated); err != nil {
+	if err := table.Install(addresses); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(fresh, list(t, h)); diff != "" {
@@ -73,25 +73,27 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 	}
 }
 
-// If another program deletes the table while Install runs, and Install creates it again,
-// the new table must contain the addresses of all isolated pods. Otherwise denied flows are
-// accepted until the next repair.
+// If another program deletes the table while Install runs, and Install creates a new table,
+// the new table must contain the addresses of all isolated pods. Otherwise denied flows
+// would be accepted until the next repair.
 func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)
-	// The deletions come at different times after the beginning of Install.
+	// Each attempt deletes the table at a different time after Install starts.
 	const attempts, longest = 100, 5 * time.Millisecond
 	created := 0
 	for i := range attempts {
 		var installing sync.WaitGroup
 		installing.Go(func() {
-			if err := table.Install(isolated); err != nil {
+			if err := table.Install(addresses); err != nil {
 				t.Error(err)
 			}
 		})
 		<-time.After(time.Duration(i) * longest / attempts)
-		_ = h.Do(ruleset.Uninstall) // It fails if Install creates the table again at once.
+		// Uninstall fails if Install creates the table again before Uninstall verifies its
+		// removal.
+		_ = h.Do(ruleset.Uninstall)
 		installing.Wait()
 		if strings.Contains(nft(t, h, "", "list", "tables"), "sluice") {
 			created++
@@ -99,12 +101,12 @@ func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 				t.Fatalf("attempt %d (-fresh +got):\n%s", i, diff)
 			}
 		}
-		if err := table.Install(isolated); err != nil {
+		if err := table.Install(addresses); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if created == 0 {
-		t.Errorf("the table was deleted after Install in all of %d attempts, want some before", attempts)
+		t.Errorf("in all of %d attempts, the table was deleted after Install had finished; want some deletions before the end of Install", attempts)
 	}
 }
 

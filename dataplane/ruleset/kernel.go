@@ -16,7 +16,7 @@ var ErrKernel = errors.New("this kernel cannot enforce")
 // Queueing is the method by which a rule sends packets to a queue.
 type Queueing string
 
-// The two methods. A kernel may support one of them, both or neither.
+// The queueing methods. A kernel may support either, both or neither of them.
 const (
 	// QueueExpression is the queue expression of nftables: CONFIG_NFT_QUEUE.
 	QueueExpression Queueing = "queue expression"
@@ -25,23 +25,22 @@ const (
 	QueueTarget Queueing = "NFQUEUE target"
 )
 
-// Kernel lists the supported features of the running kernel, as detected in the caller's
-// network namespace.
+// Kernel describes how the running kernel supports the rules of Sluice.
 type Kernel struct {
 	Queueing Queueing
 }
 
-// feature is a kernel feature that the table needs. The kernel accepts the rule only if it
-// supports the feature. missing is the description for an error.
+// feature is a kernel feature that the table needs. The kernel accepts the rule only if the
+// kernel supports the feature. missing describes the feature in an error.
 type feature struct {
 	rule    expressions
 	missing string
 }
 
-// FindKernel detects the features of the kernel. For each feature, it sends a transaction
-// that adds a rule and removes the rule again, so no rule remains and no packet is
-// affected. If features are missing, FindKernel returns an ErrKernel that lists all of
-// them.
+// FindKernel detects the features of the kernel, in the network namespace of the calling
+// thread. For each feature, it sends a transaction that adds a rule and removes the rule
+// again, so no rule remains and no packet is affected. If features are missing, FindKernel
+// returns an ErrKernel that lists all of them.
 func FindKernel() (Kernel, error) {
 	if err := try(nil); err != nil {
 		if errors.Is(err, unix.EPERM) {
@@ -72,8 +71,8 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
-// try returns an error if the kernel rejects a rule. It uses a table without base chains,
-// because the kernel drops queued packets when a base chain is removed.
+// try returns an error if the kernel rejects a rule. try adds the rule to a table without
+// base chains, because the kernel drops queued packets when a base chain is removed.
 func try(rule expressions) error {
 	c, err := nftables.New()
 	if err != nil {

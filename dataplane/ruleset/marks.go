@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// DefaultMask selects two mark bits that, to our knowledge, no other component uses,
-// neither in packet marks nor in connection marks.
+// DefaultMask selects two mark bits that, to our knowledge, no other component uses in
+// packet marks or in connection marks.
 const DefaultMask uint32 = 0x60
 
 // Marks defines the values of the two mark bits that Sluice uses in packet marks and in
@@ -23,9 +23,11 @@ type Marks struct {
 	Accepted uint32
 	// Denied is the higher bit: the flow is denied.
 	Denied uint32
-	// Either is both bits: connection tracking picked up the TCP connection in mid-stream,
-	// and policies allow the flow in at least one of its two directions. The connection
-	// may continue, but a new SYN is evaluated again.
+	// Either is both bits. In a connection mark, it means that connection tracking picked
+	// up a TCP connection in mid-stream, and that policies allow the connection to be opened
+	// in at least one of the two directions. The connection may continue, but a new SYN is
+	// evaluated again. In the packet mark of a packet from the hold queue, Either means that
+	// the packet has been released.
 	Either uint32
 }
 

@@ -9,8 +9,8 @@ import "golang.org/x/sys/unix"
 // firstPacketRules returns the rules for packets that do not belong to an established
 // connection. They drop a packet from the address of a pod if the packet did not arrive on
 // the interface to which the address is routed, whether a policy isolates the pod or not.
-// If such a packet were accepted, connection tracking would treat packets of its real
-// sender to the pod as replies. A dropped packet leaves no connection.
+// If such a forged packet were accepted, connection tracking would treat packets from the
+// attacker to the pod as replies. A dropped packet creates no connection.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil
@@ -31,9 +31,9 @@ func (c Config) firstPacketRules() []expressions {
 func (c Config) originRules() []expressions {
 	rules := []expressions{
 		append(neighbourDiscovery(), returnToCaller()),
-		// A multicast packet that this node sends loops back on the same interface. Any
-		// other arriving packet with a source address of this node is forged. For IPv4,
-		// the kernel already drops forged packets during routing.
+		// A multicast packet that this node sends can loop back to the node on the same
+		// interface. Any other arriving packet with a source address of this node is
+		// forged. For IPv4, the kernel already drops such forged packets during routing.
 		append(join(family(unix.NFPROTO_IPV4), sourceIsLocal()), returnToCaller()),
 		append(join(toMulticast(), sourceIsLocal()), returnToCaller()),
 		append(join(inputInterfaceIn(closedLinks), sourceIsLinkLocal()), goTo(linkLocal)),
@@ -45,7 +45,8 @@ func (c Config) originRules() []expressions {
 }
 
 // linkLocalRules returns the rules that deny packets from the link-local address of an
-// egress-isolated pod, except for the protocols that the link itself needs.
+// egress-isolated pod, except for multicast listener discovery and DHCPv6. Chain origin has
+// already returned for neighbour discovery.
 func linkLocalRules() []expressions {
 	return []expressions{
 		append(listenerDiscovery(), returnToCaller()),

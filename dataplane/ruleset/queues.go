@@ -1,13 +1,13 @@
 package ruleset
 
 // Queues is a range of queue numbers: the queues of the workers, followed by one queue for
-// packets that are held. For example, with Base 2700 and Count 2, the workers serve 2700
-// and 2701, and 2702 holds packets.
+// held packets. For example, with Base 2700 and Count 2, the workers serve queues 2700 and
+// 2701, and held packets wait in queue 2702.
 //
-// A node has two ranges, one after the other. While a dataplane is replaced, the old one
-// uses one range and the new one uses the other.
+// A node has two adjacent ranges. While a dataplane is being replaced, the old dataplane
+// uses one range and the new dataplane uses the other.
 type Queues struct {
-	// Base is the first number. Count is the number of queues with a worker.
+	// Base is the first queue number. Count is the number of queues that workers serve.
 	Base, Count uint16
 }
 
@@ -22,11 +22,11 @@ func (q Queues) Ranges() [ranges]Queues {
 	return [ranges]Queues{q, {Base: q.Hold() + 1, Count: q.Count}}
 }
 
-// Fit reports whether both ranges consist of valid queue numbers, and whether the workers
-// have at least one queue.
+// Fit reports whether both ranges of a node, of which q is the first, consist of valid
+// queue numbers, and whether the workers have at least one queue.
 func (q Queues) Fit() bool { return q.Count > 0 && int(q.Base)+ranges*(int(q.Count)+1) <= 1<<16 }
 
-// Contain reports whether a number belongs to the range.
+// Contain reports whether a queue number belongs to the range.
 func (q Queues) Contain(number uint64) bool {
 	return number >= uint64(q.Base) && number <= uint64(q.Base)+uint64(q.Count)
 }

@@ -26,8 +26,8 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 	return out
 }
 
-// hasShapeOf reports whether a chain in the kernel has the hook and priority that c
-// requires. Neither can be changed in place.
+// hasShapeOf reports whether the chain have, which was read from the kernel, has the hook
+// and priority that c requires. Neither can be changed in place.
 func (c chain) hasShapeOf(have *nftables.Chain) bool {
 	if c.hook == nil || have.Hooknum == nil {
 		return c.hook == nil && have.Hooknum == nil
@@ -41,9 +41,10 @@ func (c chain) hasShapeOf(have *nftables.Chain) bool {
 // In the forward and output hooks, the first chain runs after DNAT (-100), IPVS (-98) and
 // the filters of other programs (0). Masquerade runs later, in the postrouting hook.
 //
-// In the input hook, the first chain runs after IPVS (98 and 99). IPVS takes packets to
-// service addresses and sends them through the output hook to a backend. The backend is
-// selected only then, so such packets must not be evaluated in the input hook.
+// In the input hook, the first chain runs after IPVS (98 and 99). IPVS selects a backend
+// for each packet to a service address and sends the packet through the output hook. Such
+// a packet must be evaluated in the output hook, where its destination is the backend, and
+// not in the input hook.
 const (
 	priority      = 10
 	priorityInput = 110
@@ -65,8 +66,8 @@ const (
 	count        = "count"
 )
 
-// chains returns all chains of the table. A chain is listed before the chains that
-// jump to it, so that they can be added in this order.
+// chains returns all chains of the table. Each chain precedes the chains that jump to it,
+// so that the chains can be added in this order.
 func (c Config) chains() []chain {
 	return slices.Concat(c.countingChains(), []chain{
 		{name: deny, rules: c.denyRules()},
@@ -87,8 +88,9 @@ func (c Config) chains() []chain {
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
 		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
-			// When this node rejects a packet, the TCP reset belongs to the rejected
-			// connection, which may be marked as denied. So accept the reset here.
+			// When this node rejects a packet, it sends a TCP reset or an ICMP error. The
+			// response belongs to the rejected connection, which may be marked as denied. So
+			// accept the response here.
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
@@ -99,10 +101,11 @@ func (c Config) chains() []chain {
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict, because the kernel does not count these packets. Such a packet continues at the
-// next base chain of the hook. So does a packet that the chains evaluate and enqueue
-// accept. To distinguish the two, the counting chains repeat the conditions of evaluate
-// and enqueue, and count only packets that evaluate and enqueue would have queued.
+// verdict. The kernel does not count these packets. If the kernel accepts a packet because
+// no process serves the queue, the packet continues at the next base chain of the hook.
+// Packets that the chains evaluate and enqueue accept continue there, too. To distinguish
+// them, the counting chains repeat the conditions of evaluate and enqueue, and count only
+// packets that these two chains queue.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -119,9 +122,10 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// evaluateReceivedRules returns the rules that evaluate packets from an interface. The rule
-// bits handles Sluice's bits of the packet mark. The rules jump to chain first for packets
-// that do not belong to an established connection.
+// evaluateReceivedRules returns the rules that evaluate packets that arrived on an
+// interface. bits is the rule that handles Sluice's bits of the packet mark. For packets
+// that do not belong to an established connection, the rules jump to the chain with the
+// name first.
 func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
 	return c.evaluateRules(
 		bits,
@@ -138,18 +142,21 @@ func (c Config) clearRule() expressions {
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to
-// queue. The rule bits handles Sluice's bits of the packet mark. The rules in first precede
-// the rules about marks of connections. The rules in unmarked follow
-// them, and the rules in more follow the rules about replies. All rules are in one chain.
-// If they were in two chains and another program emptied the first, packets of accepted
-// connections would be evaluated as if they were first packets.
+// queue. bits is the rule that handles Sluice's bits of the packet mark. The rules in first
+// come before the rules that match connection marks, and the rules in unmarked come after
+// them. The rules in more come after the rules that accept replies.
+//
+// All rules must be in one chain. If they were split into two chains and another program
+// emptied the first chain, packets of accepted connections would be evaluated as if they
+// were first packets.
 func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressions) []expressions {
 	m := c.Marks
 	cleared := []expressions{
 		bits,
 		// A connection that a conntrack helper expects starts with the mark of its master
-		// connection. Clear this mark, so that the connection is evaluated. An ICMP error
-		// shares the mark of the connection that it is about, so keep this mark.
+		// connection. Clear this mark, so that the new connection is evaluated. Do not
+		// clear the mark for an ICMP error, because the error has the mark of the
+		// connection whose packet it quotes.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
@@ -166,8 +173,8 @@ func (c Config) midStreamRule() expressions {
 	return append(join(connectionMarkIs(c.Marks.Mask, c.Marks.Either), tcpNotOpening()), accept())
 }
 
-// unmarkedRules returns the rules that accept packets without a verdict on connections
-// without a mark.
+// unmarkedRules returns the rules that accept replies and related ICMP errors without a
+// verdict. They apply to packets of connections without a mark.
 func unmarkedRules() []expressions {
 	return []expressions{
 		append(replyDirection(), accept()),
@@ -200,15 +207,16 @@ func (c Config) enqueueRules() []expressions {
 	}
 }
 
-// settleRules returns the rules that copy a verdict from a packet to its connection. If a
-// packet has no connection, the kernel stops evaluating a rule at a statement that sets
-// the connection mark. So this statement is the last one of a separate rule.
+// settleRules returns the rules that carry out the verdict in the packet mark and copy it to
+// the connection mark. If a packet has no connection, the kernel stops evaluating a rule at
+// a statement that sets the connection mark. So each such statement is the last one of a
+// separate rule.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// Verdict Either means that a TCP packet may be allowed only in the reverse
-	// orientation. Accept such a packet only if it is the first packet of its connection
-	// that connection tracking has seen.
+	// The verdict Either means that policies may allow a TCP connection only in the
+	// direction opposite to that of the packet. Accept such a packet only if it is the
+	// first packet of the connection that connection tracking has seen.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {

@@ -29,7 +29,8 @@ func host(t *testing.T) *lab.Host {
 	return l.Outside
 }
 
-// do runs a function in the host's namespace.
+// do calls a function in the host's network namespace. The test fails if the function
+// returns an error.
 func do(t *testing.T, h *lab.Host, call func() error) {
 	t.Helper()
 	if err := h.Do(call); err != nil {
@@ -37,7 +38,7 @@ func do(t *testing.T, h *lab.Host, call func() error) {
 	}
 }
 
-// nft runs the real nft in the host's namespace.
+// nft runs the program nft in the host's network namespace, and returns its output.
 func nft(t *testing.T, h *lab.Host, stdin string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -66,13 +67,13 @@ func config(t *testing.T, deny ruleset.Deny) ruleset.Config {
 	}
 }
 
-var isolated = ruleset.Isolated{
+var addresses = ruleset.Addresses{
 	Egress:  []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
 	Ingress: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")},
 	Known:   []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::1")},
 }
 
-// links has the interface that every network namespace has: lo, with index 1.
+// links contains the only interface that exists in every network namespace: lo, with index 1.
 var links = ruleset.Links{
 	Linked: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::3")},
 	Egress: []uint32{1}, Closed: []uint32{1}, Uplinks: []uint32{1},
@@ -93,14 +94,14 @@ func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	if err := table.SetLinks(links); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Install(isolated); err != nil {
+	if err := table.Install(addresses); err != nil {
 		t.Fatal(err)
 	}
 	return table
 }
 
-// queueLine matches the last rule of chain enqueue in nft's output. nft prints the
-// queue expression, but an empty line for the NFQUEUE target.
+// queueLine matches the last rule of chain enqueue in nft's output. nft prints a queue
+// expression as text, but some versions print an NFQUEUE target as an empty line.
 var queueLine = regexp.MustCompile(`(?m)^\t\t(queue .*|xt target.*|)$`)
 
 // warning matches the line that nft prints above a table with an xtables target.
@@ -129,8 +130,8 @@ func TestTableAsNftListsIt(t *testing.T) {
 			install(t, h, c)
 			got := list(t, h)
 			golden.Compare(t, filepath.Join("testdata", name+".nft"), got)
-			// nft loads the text and lists the same table again. nft cannot load the
-			// NFQUEUE target, so the rule that queues is removed on both sides.
+			// nft must be able to load the text and list the same table again. nft cannot
+			// load the NFQUEUE target, so the test first removes the rule that queues packets.
 			text := strings.ReplaceAll(got, "\t\tqueue to 2700-2703\n", "")
 			other := host(t)
 			nft(t, other, text, "-f", "-")
@@ -146,7 +147,7 @@ func TestInstallRepairsAnExistingTable(t *testing.T) {
 	install(t, h, config(t, ruleset.Reject))
 	fresh := list(t, h)
 	for name, damage := range map[string]string{
-		"nothing":             "",
+		"no damage":           "",
 		"a set lost elements": "flush set inet sluice ingress4",
 		"a set lost a link":   "flush set inet sluice closed-links",
 		"a set lost a pod":    "flush set inet sluice linked6",
@@ -177,7 +178,7 @@ func TestInstallRejectsBaseChainsWithAnotherPriority(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := table.Install(isolated); !errors.Is(err, ruleset.ErrForeignShape) {
+		if err := table.Install(addresses); !errors.Is(err, ruleset.ErrForeignShape) {
 			t.Errorf("Install: %v, want ErrForeignShape", err)
 		}
 		return table.Close()
@@ -199,12 +200,12 @@ func TestUninstallKeepsTheTablesOfOtherPrograms(t *testing.T) {
 func TestSetsOfManyElements(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
-	var many ruleset.Isolated
+	var many ruleset.Addresses
 	for i := range 5000 {
 		many.Ingress = append(many.Ingress, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
 	}
-	for _, want := range []ruleset.Isolated{many, {Ingress: many.Ingress[2500:]}, isolated} {
-		if err := table.SetIsolated(want); err != nil {
+	for _, want := range []ruleset.Addresses{many, {Ingress: many.Ingress[2500:]}, addresses} {
+		if err := table.SetAddresses(want); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set is an nftables set of the table. order is the byte order of its keys.
+// set describes an nftables set. order is the byte order of the keys.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
@@ -33,8 +33,8 @@ type addressSet struct {
 	offset, length uint32
 }
 
-// The addresses of isolated pods. A packet is looked up by its source address in the
-// egress sets, and by its destination address in the ingress sets.
+// The addresses of isolated pods. Rules look up the source address of a packet in the
+// egress sets, and the destination address in the ingress sets.
 var (
 	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -46,8 +46,7 @@ var (
 	isolatedSets = slices.Concat(egressSets, ingressSets)
 )
 
-// The addresses of pods whose link is known, whether a policy isolates the pod or not. A
-// packet is looked up by its source address. See Links.
+// The addresses in Links.Linked. Rules look up the source address of a packet.
 var (
 	linked4 = addressSet{set{"linked4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	linked6 = addressSet{set{"linked6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -55,7 +54,7 @@ var (
 	linkedSets = []addressSet{linked4, linked6}
 )
 
-// Sets of interfaces, by interface index. See Links.
+// The interface indexes in Links.Egress and Links.Closed.
 var (
 	egressLinks = set{"egress-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
@@ -70,58 +69,62 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks, uplinks)
 }
 
-// hasFamilyOf reports whether an address belongs to the family of the set.
+// hasFamilyOf reports whether the set and an address have the same family.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
 	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
 }
 
-// Isolated contains the addresses of this node's isolated pods, by direction. Only packets
-// from or to these addresses are queued. The lists may contain duplicates.
-type Isolated struct {
+// Addresses contains the addresses of this node's pods. The lists may contain duplicates.
+type Addresses struct {
+	// Egress and Ingress contain the addresses of the pods that are isolated for the
+	// direction. Workers evaluate only packets from the addresses in Egress and packets to
+	// the addresses in Ingress.
 	Egress, Ingress []netip.Addr
-	// Known contains the addresses of all pods of this node, isolated or not. With
-	// Config.Hold, first packets from and to other addresses are held, unless the interface
-	// is an uplink.
+	// Known contains the addresses of all pods of this node, isolated or not. If Config.Hold
+	// is set, first packets from and to other addresses are held, unless the interface is
+	// an uplink.
 	Known []netip.Addr
 }
 
-// Links contains the interfaces of this node that lead to pods, by index, and the pods to
-// which they lead.
+// Links describes the interfaces of this node. It identifies interfaces by their indexes.
 type Links struct {
-	// Linked contains the addresses of the pods to which a route of this node leads
-	// directly. A packet that opens a connection from such an address must arrive on the
-	// interface to which the address is routed. The list may contain duplicates.
+	// Linked contains the addresses of the pods, isolated or not, to which a route of this
+	// node leads directly. A packet that opens a connection from such an address must
+	// arrive on the interface to which the address is routed. The list may contain
+	// duplicates.
 	Linked []netip.Addr
 	// Egress contains the interfaces that lead to at least one egress-isolated pod. A
 	// packet that arrives on such an interface must have a source address that is routed
 	// to the same interface.
 	Egress []uint32
-	// Closed is the subset of Egress on which link-local addresses are restricted. An
-	// interface belongs to Closed if it leads to no pod that may use its link-local
-	// address freely.
+	// Closed contains the interfaces of Egress on which pods may use their link-local
+	// addresses only for neighbour discovery, multicast listener discovery and DHCPv6. An
+	// interface belongs to Closed if it leads to no pod that may use its link-local address
+	// freely.
 	Closed []uint32
 	// Uplinks contains the interfaces that lead to no pod.
 	Uplinks []uint32
 }
 
-// content contains the keys of each set in the kernel's encoding, by the name of the set.
+// content contains the keys of the sets in the kernel's encoding. The key of the outer map
+// is the name of a set.
 type content map[string]map[string]struct{}
 
-func contentOf(i Isolated, l Links) content {
+func contentOf(a Addresses, l Links) content {
 	out := content{}
 	for _, part := range []struct {
 		sets      []addressSet
 		addresses []netip.Addr
 	}{
-		{egressSets, i.Egress}, {ingressSets, i.Ingress}, {linkedSets, l.Linked}, {knownSets, i.Known},
+		{egressSets, a.Egress}, {ingressSets, a.Ingress}, {linkedSets, l.Linked}, {knownSets, a.Known},
 	} {
 		for _, s := range part.sets {
 			out[s.name] = map[string]struct{}{}
-			for _, a := range part.addresses {
-				if s.hasFamilyOf(a) {
-					out[s.name][string(a.AsSlice())] = struct{}{}
+			for _, address := range part.addresses {
+				if s.hasFamilyOf(address) {
+					out[s.name][string(address.AsSlice())] = struct{}{}
 				}
 			}
 		}
@@ -134,7 +137,7 @@ func contentOf(i Isolated, l Links) content {
 	return out
 }
 
-// keysOf returns the keys of a set of interfaces.
+// keysOf returns the keys of a set of interfaces in the kernel's encoding.
 func keysOf(links []uint32) map[string]struct{} {
 	out := make(map[string]struct{}, len(links))
 	for _, number := range links {
@@ -143,7 +146,8 @@ func keysOf(links []uint32) map[string]struct{} {
 	return out
 }
 
-// hasShapeOf reports whether a set in the kernel has the type and flags that s requires.
+// hasShapeOf reports whether the set have, which was read from the kernel, has the type and
+// flags that s requires.
 func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }
@@ -162,12 +166,12 @@ func (t *Table) foreignSets() ([]*nftables.Set, error) {
 	}), nil
 }
 
-// elementsPerMessage limits the number of elements in a message, so that the list of
-// elements stays below 64 KiB, the maximum length of a netlink attribute.
+// elementsPerMessage is the maximum number of elements in a message. It keeps the list of
+// elements shorter than 64 KiB, the maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds element deletions and additions to the transaction, so that the content of
-// the sets changes from one content to the other.
+// change adds element deletions and additions to the transaction. They change the content of
+// the sets from the first content to the second.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		if err := s.change(c, t, from[s.name], to[s.name]); err != nil {

@@ -1,11 +1,11 @@
 // Package ruleset manages the nftables table `inet sluice`. The rules in this table
 // accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
-// node with isolated pods on a bridge, it also manages the table `bridge sluice`.
+// node with isolated pods on a bridge, the package also manages the table `bridge sluice`.
 // docs/packet-path.md explains each rule.
 //
 // When a base chain is removed, the kernel drops all packets that wait in any queue of the
-// network namespace. So base chains are created once and stay until Uninstall. All other
-// changes are made in single transactions.
+// network namespace. So base chains are created once and stay until Uninstall. Every other
+// change is a single transaction.
 package ruleset
 
 import (
@@ -21,40 +21,41 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape is returned if the table exists and one of its base chains has another
-// hook or priority than expected. Neither can be changed in place.
+// ErrForeignShape is returned if the table exists and one of its chains has an unexpected
+// hook or priority. Neither can be changed in place.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 
-// Deny states what the rules do with a denied packet.
+// Deny selects how the rules discard a denied packet.
 type Deny string
 
-// The two ways to deny. In both cases the packet is discarded.
+// The two ways to discard a denied packet.
 const (
-	// Drop sends nothing to the sender, which waits for its own timeout.
+	// Drop sends nothing to the sender, so a connection attempt fails only after a timeout.
 	Drop Deny = "Drop"
 	// Reject sends a TCP reset to the sender, or for other protocols the ICMP error
 	// "administratively prohibited".
 	Reject Deny = "Reject"
 )
 
-// FailurePolicy states what happens to packets that need a verdict while no worker can
+// FailurePolicy selects what happens to packets that need a verdict while no worker can
 // evaluate them.
 type FailurePolicy string
 
-// The failure policies. With both, accepted connections continue.
+// The failure policies. With either of them, connections that were accepted before continue.
 const (
-	// FailClosed drops the packets. Isolated pods get no new flows until a worker runs.
+	// FailClosed drops the packets. No new flows from or to isolated pods are possible until
+	// a worker runs.
 	FailClosed FailurePolicy = "Closed"
-	// FailOpen accepts the packets but does not mark their connections. So the flow is
-	// evaluated as soon as a worker runs.
+	// FailOpen accepts the packets but does not mark their connections. As soon as a worker
+	// runs, it evaluates the next packet that the initiator of such a connection sends.
 	FailOpen FailurePolicy = "Open"
 )
 
-// Config has the parameters of the rules. The zero value is not valid.
+// Config contains the parameters of the rules. The zero value is not valid.
 type Config struct {
 	Marks Marks
-	// QueueBase is the number of the first queue. Queues is the number of queues. The
-	// queue numbers are consecutive.
+	// QueueBase is the number of the first queue. Queues is the number of queues that
+	// workers serve. The queue numbers are consecutive.
 	QueueBase, Queues uint16
 	FailurePolicy     FailurePolicy
 	Deny              Deny
@@ -62,7 +63,7 @@ type Config struct {
 	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
 	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
-	// Hold sends first packets of unknown pods to the hold queue.
+	// Hold adds the rules that send first packets of unknown pods to the hold queue.
 	Hold bool
 }
 
@@ -73,17 +74,19 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed is set when the table has been installed. From then on, now is the content
-	// of the sets.
+	// installed is set if the table has been installed with the current config. Then now is
+	// the content of the sets, and addresses is the part of it that Install or SetAddresses
+	// has set.
 	installed bool
 	now       content
-	isolated  Isolated
-	links     Links
+	addresses Addresses
+	// links contains the interfaces of the last SetLinks.
+	links Links
 	// bridged is the content of the sets of the bridge table, or nil while there is no such
 	// table.
 	bridged content
-	// port is the netlink port of conn. It identifies events about changes that this Table
-	// made.
+	// port is the netlink port of conn. Events about changes that this Table made contain
+	// this port.
 	port uint32
 }
 
@@ -97,8 +100,8 @@ func Open(config Config) (*Table, error) {
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.port = c.PID()
-		// The kernel returns each added rule, and an acknowledgement, before the
-		// transaction ends.
+		// The kernel sends a copy of each added rule and an acknowledgement before the
+		// transaction ends, so the buffer must have space for all of them.
 		return c.SetReadBuffer(receiveBuffer)
 	}))
 	if err != nil {
@@ -115,8 +118,8 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// SetQueues sets the queues of the next Install. Until then, no other method may change the
-// table.
+// SetQueues sets the queues that the next Install uses. Between SetQueues and Install, the
+// caller must not call other methods that change the table.
 func (t *Table) SetQueues(q Queues) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,13 +128,14 @@ func (t *Table) SetQueues(q Queues) {
 }
 
 // Install creates the table, or corrects an existing table, in one transaction. So each
-// packet is processed either by the old table or by the new one. Existing base chains are
-// kept, so that the kernel does not drop queued packets.
-func (t *Table) Install(isolated Isolated) error {
+// packet is processed either by the old rules or by the new rules. Existing base chains are
+// kept, so that the kernel does not drop queued packets. If SetBridges has been called,
+// Install then corrects the bridge table in a second transaction.
+func (t *Table) Install(addresses Addresses) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for attempt := 1; ; attempt++ {
-		err := t.install(isolated)
+		err := t.install(addresses)
 		if err == nil && t.bridged != nil {
 			err = t.installBridge(t.bridged)
 		}
@@ -144,9 +148,10 @@ func (t *Table) Install(isolated Isolated) error {
 	}
 }
 
-// installAttempts is the maximum number of attempts by Install. An attempt first reads the
-// table. If another program changes the table after this read, the transaction can fail.
-// The kernel's errors do not distinguish this case from others.
+// installAttempts is the maximum number of attempts that Install makes. An attempt first
+// reads the table. If another program changes the table after this read, the transaction
+// can fail. The error from the kernel does not reveal whether this was the cause, so
+// Install tries again after any error.
 const installAttempts = 16
 
 // ReversePath reports whether the rules look up the reverse path, which finds forged
@@ -157,7 +162,7 @@ func (t *Table) ReversePath() bool {
 	return !t.config.WithoutReversePath
 }
 
-func (t *Table) install(isolated Isolated) error {
+func (t *Table) install(addresses Addresses) error {
 	foreign, err := t.foreign()
 	if err != nil {
 		return err
@@ -168,8 +173,9 @@ func (t *Table) install(isolated Isolated) error {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
-		// The transaction adds all elements again, not only the elements that are missing
-		// now, because another program can remove elements before the transaction starts.
+		// The transaction empties the sets and adds all elements again. It would not be
+		// enough to add the elements that are missing now, because another program can
+		// remove elements before the transaction starts.
 		t.conn.FlushSet(s.of(t.table))
 	}
 	if t.config.FailurePolicy == FailOpen {
@@ -186,23 +192,23 @@ func (t *Table) install(isolated Isolated) error {
 			t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c.of(t.table), Exprs: r})
 		}
 	}
-	if err := t.commit(content{}, isolated, t.links); err != nil {
+	if err := t.commit(content{}, addresses, t.links); err != nil {
 		return err
 	}
 	t.installed = true
 	return nil
 }
 
-// SetIsolated replaces the isolated addresses in one transaction. Install must be called
+// SetAddresses replaces the addresses of pods in one transaction. Install must be called
 // first.
-func (t *Table) SetIsolated(isolated Isolated) error {
+func (t *Table) SetAddresses(addresses Addresses) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.commit(t.now, isolated, t.links)
+	return t.commit(t.now, addresses, t.links)
 }
 
-// SetLinks replaces the interfaces that lead to isolated pods in one transaction. If it is
-// called before Install, Install uses these interfaces.
+// SetLinks replaces the links in one transaction. If SetLinks is called before Install,
+// Install adds these links.
 func (t *Table) SetLinks(links Links) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -210,18 +216,18 @@ func (t *Table) SetLinks(links Links) error {
 		t.links = links
 		return nil
 	}
-	return t.commit(t.now, t.isolated, links)
+	return t.commit(t.now, t.addresses, links)
 }
 
-func (t *Table) commit(from content, isolated Isolated, links Links) error {
-	to := contentOf(isolated, links)
+func (t *Table) commit(from content, addresses Addresses, links Links) error {
+	to := contentOf(addresses, links)
 	if err := change(t.conn, t.table, from, to); err != nil {
 		return err
 	}
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("changing table inet %s: %w", tableName, err)
 	}
-	t.now, t.isolated, t.links = to, isolated, links
+	t.now, t.addresses, t.links = to, addresses, links
 	return nil
 }
 
@@ -233,8 +239,9 @@ type foreign struct {
 	objects []nftables.Obj
 }
 
-// remove adds the removal of foreign objects to the transaction. It first removes all
-// rules, because the kernel does not remove an object to which a rule refers.
+// remove adds the removal of the foreign objects in f to the transaction. If there are any,
+// the transaction first removes all rules, because the kernel does not remove an object to
+// which a rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -271,8 +278,8 @@ func (t *Table) foreign() (foreign, error) {
 
 // foreignChains returns the chains in the table that do not belong to Sluice. It returns
 // ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another
-// program adds or removes chains during the call, the result may be wrong. In this case
-// the transaction fails.
+// program adds or removes chains during the call, the result may be wrong. The transaction
+// that uses the result then fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
@@ -312,9 +319,9 @@ func Exists() (bool, error) {
 	return true, nil
 }
 
-// Uninstall removes the tables and verifies that they no longer exist. The kernel drops all
-// packets that wait in any queue of the network namespace. If there is no table, Uninstall
-// returns nil.
+// Uninstall removes the tables in the network namespace of the calling thread, and verifies
+// that they no longer exist. As a side effect, the kernel drops all packets that wait in any
+// queue of the network namespace. If there are no tables, Uninstall returns nil.
 func Uninstall() error {
 	c, err := nftables.New()
 	if err != nil {

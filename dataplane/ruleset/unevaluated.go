@@ -18,16 +18,17 @@ func counterNamed(name string) expr.Any {
 	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name}
 }
 
-// Unevaluated returns the number of packets of isolated pods that FailOpen accepted
-// without a verdict, because no worker ran or because a queue was full. The counter keeps
-// its value when the dataplane restarts, as long as the failure policy stays FailOpen.
+// Unevaluated returns the number of packets from or to isolated pods that FailOpen accepted
+// without a verdict, because no worker was running or because a queue was full. The counter
+// keeps its value when the dataplane restarts, as long as the failure policy stays FailOpen.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
 		return 0, nil // The table has no counter.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A request for a single object would fail if the object does not exist.
+	// Request all objects, because a request for a single object fails if the object does
+	// not exist.
 	objects, err := t.conn.GetObjects(t.table)
 	if err != nil {
 		return 0, fmt.Errorf("reading counter %s: %w", unevaluatedCounter, err)

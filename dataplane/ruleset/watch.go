@@ -15,7 +15,7 @@ import (
 // one page of events at once (NLMSG_GOODSIZE, at most 8 KiB).
 const eventSize = 32 << 10
 
-// Watcher reports changes that other programs make to a table.
+// Watcher reports changes that other programs make to the tables of Sluice.
 type Watcher struct {
 	socket *netlink.Socket
 	table  *Table
@@ -35,9 +35,10 @@ func (t *Table) Watch() (*Watcher, error) {
 	return &Watcher{socket: socket, table: t, buffer: make([]byte, eventSize)}, nil
 }
 
-// Next waits until another program has changed the table. It also returns true if events
-// were lost, because a lost event may have reported a change. Next returns false and a nil
-// error after Close. It returns false and an error if it can receive no more events.
+// Next waits until another program has changed a table of Sluice, and returns true. It also
+// returns true if the kernel dropped events, because a dropped event may have reported a
+// change. After Close, Next returns false and a nil error. If Next cannot receive any more
+// events, it returns false and an error.
 func (w *Watcher) Next() (bool, error) {
 	for {
 		n, err := w.socket.Receive(w.buffer)
@@ -63,8 +64,8 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// changedBy reports whether a datagram contains an event about a change of the table by
-// another program. It also returns true if the datagram is malformed.
+// changedBy reports whether a datagram contains an event about a change of a table of Sluice
+// by another program. It also returns true if the datagram is malformed.
 func (t *Table) changedBy(datagram []byte) bool {
 	events := netlink.ReadMessages(datagram)
 	for events.Next() {
@@ -75,9 +76,10 @@ func (t *Table) changedBy(datagram []byte) bool {
 	return events.Err() != nil
 }
 
-// concerns reports whether an event is about a table of Sluice and was caused by another program.
-// The port in the header identifies the socket that requested the change. The first
-// attribute of every object is the name of its table.
+// concerns reports whether an event is about a table of Sluice and was caused by another
+// program. The port in the header identifies the socket that requested the change. The
+// name of the table is in the attribute with number 1 (NFTA_TABLE_NAME), for every type of
+// object.
 func (t *Table) concerns(h netlink.Header, payload []byte) bool {
 	if h.Port == t.port || h.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || h.Type&0xff == unix.NFT_MSG_NEWGEN {
 		return false

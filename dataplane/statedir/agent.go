@@ -9,29 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AgentLock is a lock that shows that an agent uses a state directory.
+// AgentLock is a shared lock on a state directory. While an agent holds it, AgentAlive
+// returns true.
 type AgentLock struct {
 	directory *os.File
 }
 
-// LockAgent locks a state directory to show that an agent uses it. The lock is held until
-// it is closed or the process ends. LockAgent creates the directory if necessary. Several
-// agents may hold the lock at the same time, for example while a new agent replaces an old
-// one.
+// LockAgent takes the lock that shows that an agent uses a state directory. The agent holds
+// the lock until it calls Close or ends. LockAgent creates the directory if necessary.
+// Several agents may hold the lock at the same time, for example while a new agent replaces
+// an old one.
 //
-// The lock is an open file description lock on the directory itself. It leaves no file
-// behind, and requires only read permission on the directory.
+// The lock is an open file description lock on the directory itself. So the lock needs no
+// file, and taking it requires only read permission on the directory.
 func LockAgent(stateDir string) (*AgentLock, error) {
 	if err := makeDir(stateDir); err != nil {
-		return nil, fmt.Errorf("marking the state directory as an agent's: %w", err)
+		return nil, fmt.Errorf("locking the state directory for an agent: %w", err)
 	}
 	directory, err := os.Open(stateDir)
 	if err != nil {
-		return nil, fmt.Errorf("marking the state directory as an agent's: %w", err)
+		return nil, fmt.Errorf("locking the state directory for an agent: %w", err)
 	}
 	lock := unix.Flock_t{Type: unix.F_RDLCK}
 	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("marking %s as an agent's: %w", stateDir, err), directory.Close())
+		return nil, errors.Join(fmt.Errorf("locking %s for an agent: %w", stateDir, err), directory.Close())
 	}
 	return &AgentLock{directory}, nil
 }
@@ -39,22 +40,22 @@ func LockAgent(stateDir string) (*AgentLock, error) {
 // Close releases the lock.
 func (l *AgentLock) Close() error { return l.directory.Close() }
 
-// AgentAlive reports whether an agent uses a state directory. It only queries the lock and
-// never holds it, so a concurrent call does not mistake the caller for an agent.
+// AgentAlive reports whether an agent holds the lock of LockAgent. AgentAlive only queries
+// the lock and never takes it, so concurrent calls do not affect each other.
 func AgentAlive(stateDir string) (bool, error) {
 	directory, err := os.Open(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("looking for an agent: %w", err)
+		return false, fmt.Errorf("checking for a running agent: %w", err)
 	}
 	defer func() { _ = directory.Close() }()
-	// The kernel returns a lock that conflicts with a write lock, or F_UNLCK if there is
-	// none.
+	// The kernel overwrites lock with a lock that conflicts with the requested write lock, or
+	// sets its type to F_UNLCK if no lock conflicts.
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
-		return false, fmt.Errorf("looking for an agent in %s: %w", stateDir, err)
+		return false, fmt.Errorf("checking for a running agent in %s: %w", stateDir, err)
 	}
 	return lock.Type != unix.F_UNLCK, nil
 }

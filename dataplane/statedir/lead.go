@@ -12,16 +12,18 @@ import (
 )
 
 const (
-	// leadName is in DIR/tree, because the agent cannot create files in DIR.
+	// leadName is the name of the lock file. The file is in DIR/tree, because the agent
+	// cannot create files in DIR.
 	leadName = "agent.lock"
 	leadMode = 0o600
 	// leadInterval is the time between two attempts to take the lock.
 	leadInterval = 20 * time.Millisecond
 )
 
-// Lead waits until this process is the only agent that may publish in a state directory and
-// report the status of the node. It returns a function that ends this right. The kernel also
-// ends it when the process ends. DIR/tree must exist.
+// Lead waits until this process holds the lock on DIR/tree/agent.lock. Only the agent that
+// holds the lock may publish in the state directory and report the status of the node. Lead
+// returns a function that releases the lock. The kernel also releases the lock when the
+// process ends. DIR/tree must exist.
 func Lead(ctx context.Context, stateDir string) (end func() error, err error) {
 	path := filepath.Join(treesDir(stateDir), leadName)
 	again := time.NewTicker(leadInterval)
@@ -42,8 +44,9 @@ func Lead(ctx context.Context, stateDir string) (end func() error, err error) {
 	}
 }
 
-// lockFile opens and locks a file. It returns nil if another process holds the lock, or if
-// the file or its directory was removed meanwhile.
+// lockFile opens and locks a file, which it creates if necessary. It returns nil if another
+// process holds the lock, if the directory does not exist, or if the file was removed
+// during the call.
 func lockFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, leadMode)
 	if errors.Is(err, os.ErrNotExist) {

@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Only one agent leads, and the next one leads soon after the first one ends.
+// Only one agent can hold the lock, and a waiting agent takes it soon after the first agent
+// releases it.
 func TestLead(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := statedir.NewPublisher(dir); err != nil {
@@ -39,6 +40,6 @@ func TestLead(t *testing.T) {
 		t.Error(err)
 	}
 	if err := statedir.Remove(dir); err != nil {
-		t.Errorf("the lock prevents an uninstallation: %v", err)
+		t.Errorf("removing the state directory fails after Lead: %v", err)
 	}
 }

@@ -17,11 +17,11 @@ func Published(stateDir string) (uint64, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("finding current tree: %w", err)
+		return 0, fmt.Errorf("finding the current tree: %w", err)
 	}
 	g, ok := generationOf(filepath.Base(target))
 	if !ok {
-		return 0, fmt.Errorf("finding current tree: %s is not the name of a tree", target)
+		return 0, fmt.Errorf("finding the current tree: %s is not the name of a tree", target)
 	}
 	return g, nil
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// Publisher publishes trees in a state directory. Several publishers may share a
-// directory, also in different processes: a lock serializes them.
+// Publisher publishes trees in a state directory. Several publishers, in one process or in
+// several, may share a directory, because a lock serializes them.
 type Publisher struct {
 	dir string
-	// last is the highest generation that this publisher has published. Later generations
-	// are higher even if the files have been removed.
+	// last is the highest generation that this publisher has published. The next generation
+	// is higher than last even if the files have been removed.
 	last uint64
 }
 
-// NewPublisher prepares a state directory. It creates DIR/tree and removes the partial
-// files that an interrupted publisher left.
+// NewPublisher returns a publisher for a state directory. It creates DIR/tree and removes
+// the partial files that an interrupted publisher left.
 func NewPublisher(stateDir string) (*Publisher, error) {
 	p := &Publisher{dir: treesDir(stateDir)}
 	err := p.locked(func() error { return p.removePartial() })
@@ -35,8 +35,8 @@ func NewPublisher(stateDir string) (*Publisher, error) {
 // Publish writes the rules of the builder as the next generation, and makes this tree the
 // current one by an atomic rename. So a reader that opens DIR/tree/current gets either the
 // previous tree or the new tree, and always a complete file. The new generation is higher
-// than every generation in the directory. The previous tree is kept for readers that are
-// about to open it, and older trees are removed. If Publish returns an error, the current
+// than every generation in the directory. Publish keeps the previous tree for readers that
+// are about to open it, and removes older trees. If Publish returns an error, the current
 // tree is unchanged.
 func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	err = p.locked(func() error {
@@ -59,13 +59,13 @@ func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("publishing tree in %s: %w", p.dir, err)
+		return 0, fmt.Errorf("publishing a tree in %s: %w", p.dir, err)
 	}
 	return generation, nil
 }
 
-// locked runs f while no other publisher writes to the directory. It creates the
-// directory if necessary.
+// locked calls f while it holds the lock on the directory, so that no other publisher
+// writes to the directory. It creates the directory if necessary.
 func (p *Publisher) locked(f func() error) error {
 	if err := makeDir(filepath.Dir(p.dir)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (p *Publisher) locked(f func() error) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close() // Also ends the lock.
+	defer dir.Close() // Close also releases the lock.
 	if err := flock(dir, unix.LOCK_EX); err != nil {
 		return fmt.Errorf("locking %s: %w", p.dir, err)
 	}
@@ -120,7 +120,8 @@ func writeImage(path string, image *build.Image) error {
 	return errors.Join(err, file.Chmod(fileMode), file.Close())
 }
 
-// removePartial removes files that were not renamed to their final name.
+// removePartial removes the files with temporary names that an interrupted or failed
+// publication left.
 func (p *Publisher) removePartial() error {
 	var errs []error
 	for _, name := range [...]string{partialTree, partialCurrent} {
@@ -129,7 +130,7 @@ func (p *Publisher) removePartial() error {
 	return errors.Join(errs...)
 }
 
-// removeOld removes the given trees, but keeps the tree that was current before. If a tree
+// removeOld removes all given trees except the tree with generation current. If a tree
 // cannot be removed, the next publication tries again.
 func (p *Publisher) removeOld(current uint64, all []uint64) {
 	for _, g := range all {

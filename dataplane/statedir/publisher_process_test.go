@@ -16,11 +16,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// The tests start this test binary again as a process that publishes in a state
-// directory until it is killed or a publication fails.
+// The tests start this test binary as another process. The process publishes trees in a
+// state directory until the test kills it or a publication fails. These environment
+// variables configure the process.
 const (
+	// publishInto contains the path of the state directory.
 	publishInto = "SLUICE_TEST_PUBLISH_INTO"
-	// largestFile is the largest file that the process may write, in bytes.
+	// largestFile contains the size of the largest file that the process may write, in bytes.
 	largestFile = "SLUICE_TEST_LARGEST_FILE"
 )
 

@@ -155,7 +155,8 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 }
 
 func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
-	// A directory that is not empty can neither be removed nor replaced.
+	// At the path of the file, blockedBy creates a directory that is not empty. The
+	// publisher can neither remove nor replace such a directory.
 	blockedBy := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -210,7 +211,8 @@ func TestReadersDuringPublications(t *testing.T) {
 					t.Errorf("generation %d after %d", g, last)
 				}
 				last = g
-				// The generations alternate between two and three pods.
+				// Trees with an even generation have three pods, and trees with an odd
+				// generation have two.
 				if pods := tr.Counts().Pods; pods != 2+int(g+1)%2 {
 					t.Errorf("generation %d has %d pods", g, pods)
 				}

@@ -27,8 +27,8 @@ const (
 func Sandboxes(stateDir string) string { return filepath.Join(stateDir, sandboxesName) }
 
 // WriteSandboxes publishes the pod sandboxes of the node by an atomic rename. The group of
-// this process may read the file. Several processes may publish at the same time. It
-// creates the state directory if necessary.
+// this process may read the file. Several processes may publish at the same time.
+// WriteSandboxes creates the state directory if necessary.
 func WriteSandboxes(stateDir string, s report.Sandboxes) error {
 	if err := writeSandboxes(stateDir, s); err != nil {
 		return fmt.Errorf("publishing sandboxes: %w", err)
@@ -49,7 +49,7 @@ func writeSandboxes(stateDir string, s report.Sandboxes) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close() // Also ends the lock.
+	defer file.Close() // Close also releases the lock.
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
@@ -62,8 +62,8 @@ func writeSandboxes(stateDir string, s report.Sandboxes) error {
 	return os.Rename(partial, Sandboxes(stateDir))
 }
 
-// createLocked opens a file that several processes create and rename. It creates the file
-// if necessary, and waits until no other process has it open.
+// createLocked opens and locks a file that several processes create and rename. It creates
+// the file if necessary, and waits until no other process holds the lock.
 func createLocked(path string) (*os.File, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -73,7 +73,8 @@ func createLocked(path string) (*os.File, error) {
 		if err := flock(file, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		// The process that held the lock has usually renamed the file.
+		// If another process held the lock before, it has usually renamed the file. In this
+		// case, try again with a new file.
 		mine, err := file.Stat()
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
@@ -88,7 +89,7 @@ func createLocked(path string) (*os.File, error) {
 }
 
 // ReadSandboxes returns the published pod sandboxes of the node. It returns fs.ErrNotExist
-// if the dataplane has not published any yet.
+// if the dataplane has not published any sandboxes yet.
 func ReadSandboxes(stateDir string) (report.Sandboxes, error) {
 	content, err := readSandboxes(stateDir)
 	if err != nil {
@@ -118,9 +119,9 @@ func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 }
 
 // WatchSandboxes calls handle with the published pod sandboxes, and again each time they
-// change, one call at a time. If several lists are published during a call, only the newest
-// is delivered. If the file cannot be read, handle is called with the error. If no
-// sandboxes have been published yet, WatchSandboxes waits for them.
+// change, one call at a time. If several lists are published during a call, WatchSandboxes
+// delivers only the newest list. If the file cannot be read, it calls handle with the
+// error. If no sandboxes have been published yet, WatchSandboxes waits for them.
 //
 // WatchSandboxes returns nil when the context ends, and an error if the directory cannot be
 // watched.

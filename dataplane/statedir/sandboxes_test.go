@@ -59,7 +59,7 @@ func TestSandboxesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// A reader gets a complete file, however many processes publish at the same time.
+// A reader always gets a complete file, even if several processes publish at the same time.
 func TestSandboxesArePublishedAtomically(t *testing.T) {
 	dir := t.TempDir()
 	if err := statedir.WriteSandboxes(dir, sandboxesOf("0")); err != nil {
@@ -134,7 +134,8 @@ func TestWatchSandboxesDeliversEachChangeOnce(t *testing.T) {
 	if err := os.WriteFile(statedir.Sandboxes(dir), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The file is read when it is empty, when it is complete, or both times.
+	// os.WriteFile first creates an empty file. The watch may deliver an error for the empty
+	// file, for the complete file, or for both.
 	want("error")
 	for {
 		if err := statedir.WriteSandboxes(dir, sandboxesOf("a", "b", "c")); err != nil {

@@ -1,18 +1,18 @@
 // Package statedir manages the state directory, through which the agent and the dataplane
-// of a node exchange trees and sandboxes. The agent publishes trees in the directory, and
-// the dataplane watches the directory. In the other direction, the dataplane publishes the
-// pod sandboxes of the node:
+// of a node exchange data. The agent publishes trees, and the dataplane watches them. In
+// the other direction, the dataplane publishes the pod sandboxes of the node. The directory
+// DIR contains these files:
 //
 //	DIR/tree/<generation>.tree   the trees
 //	DIR/tree/current             a symlink to the current tree
-//	DIR/tree/agent.lock          its lock is the right to publish trees and the node's status
-//	DIR/dataplane.sock           the socket of the dataplane
+//	DIR/tree/agent.lock          locked by the agent that may publish trees and the status
+//	DIR/dataplane.sock           the socket on which the dataplane serves its status
 //	DIR/sandboxes.json           the pod sandboxes
-//	DIR/dataplane.lock           its lock is the right to write the nftables table
-//	DIR/handover.sock            the socket on which a dataplane requests this right
+//	DIR/dataplane.lock           locked by the dataplane that may write the nftables table
+//	DIR/handover.sock            the socket on which a new dataplane requests this right
 //
-// A publication of a tree is one atomic rename of DIR/tree/current. The file of a tree is
-// never changed after it has received its final name.
+// A tree is published by one atomic rename of DIR/tree/current. A tree file never changes
+// after it has received its final name.
 package statedir
 
 import (
@@ -44,7 +44,7 @@ const (
 const (
 	fileMode = 0o644
 	dirMode  = 0o755
-	// sharedDirMode lets the group of a directory create and remove files in it.
+	// sharedDirMode lets the group of a directory create and remove files in the directory.
 	sharedDirMode = 0o775
 )
 
@@ -65,13 +65,13 @@ func Socket(stateDir string) string { return filepath.Join(stateDir, socketName)
 // Lock returns the path of the file whose lock is the right to write the nftables table.
 func Lock(stateDir string) string { return filepath.Join(stateDir, lockName) }
 
-// HandoverSocket returns the path of the socket on which the dataplane that holds the lock
-// accepts requests of its successor.
+// HandoverSocket returns the path of the socket on which the dataplane that may write the
+// nftables table accepts requests of its successor.
 func HandoverSocket(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
 
-// generationOf is the inverse of treeName.
+// generationOf is the inverse of treeName. ok is false if name is not the name of a tree.
 func generationOf(name string) (generation uint64, ok bool) {
 	number, ok := strings.CutSuffix(name, treeSuffix)
 	if !ok {
@@ -83,7 +83,7 @@ func generationOf(name string) (generation uint64, ok bool) {
 
 // Share prepares a state directory for a publisher that runs as another user but in the
 // group of this process. It sets the group of DIR/tree to this group and makes DIR/tree
-// writable for the group. If this process owns the directory, it needs no privilege.
+// writable for the group. A process that owns the directory needs no capability for this.
 func Share(stateDir string) error {
 	dir := treesDir(stateDir)
 	for _, path := range []string{stateDir, dir} {
@@ -91,17 +91,17 @@ func Share(stateDir string) error {
 			return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
 		}
 	}
-	// The owner of a directory may set its group to any group of the process
-	// (chown(2)).
+	// According to chown(2), the owner of a directory may change its group to any group of
+	// which the owner is a member.
 	if err := errors.Join(os.Chown(dir, -1, os.Getegid()), os.Chmod(dir, sharedDirMode)); err != nil {
 		return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
 	}
 	return nil
 }
 
-// Remove removes all trees and the sandboxes from a state directory, and all other files
-// that publishers create there. If the directory of the trees contains other files, Remove
-// keeps these files and returns an error.
+// Remove removes the trees, the sandboxes and all other files that publishers create in a
+// state directory. If DIR/tree contains any other file, Remove keeps this file and returns
+// an error.
 func Remove(stateDir string) error {
 	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
 		if err := removeIfExists(name); err != nil {
@@ -141,7 +141,7 @@ func removeIfExists(path string) error {
 	return nil
 }
 
-// makeDir creates a directory that everyone may read, regardless of the umask.
+// makeDir creates a directory that every user may read, regardless of the umask.
 func makeDir(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil

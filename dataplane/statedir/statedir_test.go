@@ -15,7 +15,7 @@ import (
 
 func TestShareLetsTheGroupPublish(t *testing.T) {
 	for name, before := range map[string]func(dir string) error{
-		"nothing":                  func(string) error { return nil },
+		"no directory":             func(string) error { return nil },
 		"a directory":              func(dir string) error { return os.Mkdir(dir, 0o755) },
 		"a private tree directory": func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tree"), 0o700) },
 		"a shared directory":       statedir.Share,

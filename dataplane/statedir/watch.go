@@ -21,13 +21,14 @@ func OpenCurrent(stateDir string) (*tree.Tree, error) {
 	for {
 		target, err := os.Readlink(link)
 		if err != nil {
-			return nil, fmt.Errorf("finding current tree: %w", err)
+			return nil, fmt.Errorf("finding the current tree: %w", err)
 		}
 		t, err := tree.Open(resolve(link, target))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
-		// A publisher may have replaced and removed the tree in the meantime.
+		// If a publisher has published another tree and removed this tree since Readlink,
+		// try again.
 		if again, _ := os.Readlink(link); again == target {
 			return nil, err
 		}
@@ -42,15 +43,14 @@ func resolve(link, target string) string {
 	return filepath.Join(filepath.Dir(link), target)
 }
 
-// Watch calls handle with the current tree of a state directory, and again for
-// each tree that is published later, one call at a time. If several trees are
-// published during a call, only the newest is delivered. handle owns the tree and
-// must close it when the tree is no longer in use. A dataplane does so after it
-// has switched to the next tree and the last batch on the old one has ended.
+// Watch calls handle with the current tree of a state directory, and again for each tree
+// that is published later, one call at a time. If several trees are published during a
+// call, Watch delivers only the newest tree. handle owns the tree, and must close it when
+// the tree is no longer in use.
 //
-// If the current tree cannot be opened, handle is called once with a nil tree and
-// the error. The tree that was delivered before stays valid. If there is no tree
-// or no state directory yet, Watch waits for it.
+// If the current tree cannot be opened, Watch calls handle once with a nil tree and the
+// error. The tree that was delivered before stays valid. If there is no tree or no state
+// directory yet, Watch waits for it.
 //
 // Watch returns nil when the context ends, and an error if the directory cannot be
 // watched.
@@ -61,13 +61,14 @@ func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error))
 	return watchDir(ctx, treesDir(d.stateDir), again.C, d.deliver)
 }
 
-// checkInterval is the time between two checks of the current tree without an event. If
-// DIR/tree is removed and created again, fsnotify can lose the watch on it.
+// checkInterval is the time after which Watch checks the current tree even without an
+// event. The check is necessary because fsnotify can lose the watch on DIR/tree when the
+// directory is removed and created again.
 const checkInterval = time.Second
 
-// watchDir calls changed now, and again each time an entry of a directory changes or the
-// channel again receives. While the directory does not exist, changed is called when a
-// directory above it changes.
+// watchDir calls changed immediately, and again each time an entry of a directory changes or
+// the channel again delivers a value. While the directory does not exist, watchDir watches
+// the nearest existing parent directory instead.
 func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -92,7 +93,7 @@ func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed f
 				w.forget()
 			}
 		case err := <-notify.Errors:
-			// After an overflow, events are lost: check everything again.
+			// After an overflow, some events are missing, so continue as after an event.
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watching %s: %w", dir, err)
 			}
@@ -110,7 +111,8 @@ type watch struct {
 	watchedInfo fs.FileInfo
 }
 
-// follow watches the directory, or the nearest existing directory above it.
+// follow starts to watch the directory or, if it does not exist, its nearest existing parent
+// directory.
 func (w *watch) follow() error {
 	for {
 		dir := w.dir
@@ -131,16 +133,17 @@ func (w *watch) follow() error {
 		} else if err != nil {
 			return err
 		}
-		// Check again, because the next directory may have been created before this watch
-		// started.
+		// Check again, because a directory between dir and w.dir may have been created
+		// before the watch on dir started.
 		w.watched, w.watchedInfo = dir, info
 	}
 }
 
-// forget ends the watch on a directory.
+// forget ends the current watch.
 func (w *watch) forget() {
 	if w.watched != "" {
-		// This fails if the directory is gone. Then the watch has ended anyway.
+		// Remove fails if the directory no longer exists. In this case, the watch has
+		// already ended.
 		_ = w.notify.Remove(w.watched)
 		w.watched = ""
 	}
@@ -150,7 +153,7 @@ func (w *watch) forget() {
 type delivery struct {
 	stateDir string
 	handle   func(*tree.Tree, error)
-	// target and targetInfo describe the symlink at the latest delivery or rejection.
+	// target and targetInfo describe the symlink at the last call of handle.
 	target     string
 	targetInfo fs.FileInfo
 }
@@ -160,9 +163,9 @@ func (d *delivery) deliver() {
 	link := Current(d.stateDir)
 	var info fs.FileInfo
 	var target string
-	// Read the symlink and its file information until both belong to the same symlink.
-	// Otherwise, if the symlink is replaced between the two reads, its tree would be
-	// delivered now and again when the event of the replacement arrives.
+	// Read the symlink and its file information until both belong to the same symlink. If
+	// the target of a new symlink were stored with the file information of the old one, the
+	// event about the replacement would deliver the same tree a second time.
 	for consistent := false; !consistent; {
 		before, err := os.Lstat(link)
 		if err != nil {
@@ -176,8 +179,8 @@ func (d *delivery) deliver() {
 		}
 		consistent = os.SameFile(before, info) && before.ModTime().Equal(info.ModTime())
 	}
-	// A new symlink may have the same inode as an old one, but its modification time
-	// differs.
+	// A new symlink may have the same inode number as an earlier symlink, so compare the
+	// modification times as well.
 	if target == d.target && d.targetInfo != nil && os.SameFile(info, d.targetInfo) && info.ModTime().Equal(d.targetInfo.ModTime()) {
 		return
 	}
@@ -187,8 +190,9 @@ func (d *delivery) deliver() {
 		d.handle(OpenCurrent(d.stateDir))
 		return
 	}
-	// Open the tree of exactly this symlink. A newer symlink causes its own event, and
-	// that event would deliver the same tree again.
+	// Open the target of this symlink, even if a newer symlink exists now. The newer symlink
+	// causes its own event. If its tree were delivered now, this event would deliver the
+	// tree a second time.
 	t, err := tree.Open(resolve(link, target))
 	if errors.Is(err, fs.ErrNotExist) {
 		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {

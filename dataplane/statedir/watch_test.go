@@ -88,7 +88,7 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 		mustPublish(t, p, b, g)
 		wantGeneration(t, deliveries, g)
 	}
-	// While the test takes no deliveries, Watch skips trees, but never the newest one.
+	// While the test receives no deliveries, Watch may skip trees, but never the newest tree.
 	for g := uint64(20); g < 120; g++ {
 		mustPublish(t, p, b, g)
 	}
@@ -117,7 +117,7 @@ func TestWatchDeliversNoTreeTwice(t *testing.T) {
 				t.Error(err)
 			}
 			if delivered[len(delivered)-1] == last {
-				// A second delivery would come with the event that is still pending.
+				// Wait for a second delivery, which a pending event could cause.
 				time.AfterFunc(100*time.Millisecond, stop)
 			}
 		})

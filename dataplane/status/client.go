@@ -34,10 +34,12 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 // ErrEnded is returned if the dataplane ends while its events are being read.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows subscribes to the events of a dataplane and calls handle for each of them. If
-// deniedOnly is set, it subscribes only to events whose verdict is not Allow. Flows calls
-// listening once the subscription has started. It returns the error of handle, the error
-// of the context, ErrNotRunning or ErrEnded.
+// Flows subscribes to the events of a dataplane and calls handle for each event. If
+// deniedOnly is true, Flows subscribes only to events whose verdict is not Allow. Flows
+// calls listening after the subscription has started.
+//
+// Flows never returns nil. It returns the error of handle or of the context, ErrNotRunning
+// if no dataplane is running, and ErrEnded if the dataplane ends.
 func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func(), handle func(*report.Event) error) error {
 	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(deniedOnly))
 	if err != nil {
@@ -90,9 +92,9 @@ func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("requesting %s from the dataplane: %w", path, err)
 	}
-	answered, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // The caller closes it.
+	answered, err := (&http.Client{Transport: transport}).Do(request) //nolint:bodyclose // The caller closes the body.
 	if err != nil {
-		// Omit the URL from the error, because its host is only a placeholder.
+		// Omit the URL from the error, because the host in the URL is only a placeholder.
 		var of *url.Error
 		if errors.As(err, &of) {
 			err = of.Err

@@ -20,25 +20,27 @@ const (
 	serverTimeout = 10 * time.Second
 )
 
-// Endpoints serve the source of the dataplane that holds the lock on the table. Of all
-// dataplanes on a node, only one can listen on the address for metrics and serve the socket
-// of the state directory. Endpoints implement engine.Endpoints.
+// Endpoints serve the status and the metrics of a dataplane while it holds the table lock.
+// Only one dataplane of a node can listen on the address for metrics and serve the socket
+// of the state directory at a time. Endpoints implement engine.Endpoints.
 type Endpoints struct {
 	StateDir string
 	Source   Source
-	// MetricsAddress is a TCP address. If it is empty, metrics are served only on the
-	// socket.
+	// MetricsAddress is the TCP address for metrics. If MetricsAddress is empty, metrics are
+	// served only on the socket.
 	MetricsAddress string
 	Log            logr.Logger
 
-	// server is nil while the socket is not served.
-	server  *Server
+	// server serves the socket. It is nil while the socket is not served.
+	server *Server
+	// yielded is closed by Yielded. It is nil while no metrics are served on the address.
 	yielded chan struct{}
+	// metrics waits for the goroutines that serve the metrics on the address.
 	metrics sync.WaitGroup
 }
 
-// Acquired starts to serve the metrics. While another process uses the address, such as the
-// previous dataplane, it retries in the background.
+// Acquired starts to serve the metrics on the address. While another process, such as the
+// previous dataplane, listens on the address, Acquired retries in the background.
 func (e *Endpoints) Acquired() error {
 	if e.MetricsAddress == "" {
 		return nil
@@ -61,8 +63,8 @@ func (e *Endpoints) Acquired() error {
 	return nil
 }
 
-// listenAgain tries to listen until it succeeds. It returns nil if the dataplane yields
-// before.
+// listenAgain tries to listen until it succeeds. It returns nil if the dataplane yields the
+// table lock before.
 func (e *Endpoints) listenAgain(yielded <-chan struct{}) net.Listener {
 	again := time.NewTicker(listenInterval)
 	defer again.Stop()
@@ -82,12 +84,13 @@ func (e *Endpoints) serveMetrics(listener net.Listener, yielded <-chan struct{})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", e.Source.Metrics)
 	server := http.Server{Handler: mux, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
-	e.metrics.Go(func() { _ = server.Serve(listener) }) // It always returns http.ErrServerClosed.
+	e.metrics.Go(func() { _ = server.Serve(listener) }) // Serve returns http.ErrServerClosed after Close.
 	<-yielded
 	_ = server.Close() // Even if Close returns an error, the process no longer listens.
 }
 
-// Settled serves the status on the socket. It replaces the socket of the previous dataplane.
+// Settled starts to serve the status on the socket. It replaces the socket of the previous
+// dataplane.
 func (e *Endpoints) Settled() error {
 	before := e.server
 	var err error
@@ -109,8 +112,8 @@ func (e *Endpoints) Yielded() {
 	e.metrics.Wait()
 }
 
-// Replaced stops serving the status. The socket in the state directory belongs to another
-// dataplane now.
+// Replaced stops serving the status, because the socket in the state directory now belongs
+// to another dataplane.
 func (e *Endpoints) Replaced() {
 	if e.server == nil {
 		return

@@ -20,28 +20,28 @@ const stallTime = 5 * time.Second
 // Health serves the health checks of a dataplane:
 //
 //	GET /healthz   fails if packets wait and workers evaluate none of them
-//	GET /readyz    fails while no generation is enforced, or while the published tree
-//	               cannot be used; succeeds while this dataplane waits for the end of a
-//	               dataplane that enforces and cannot hand over
+//	GET /readyz    fails while no generation is enforced, and while the published tree
+//	               cannot be used; succeeds while this dataplane is on standby because
+//	               another dataplane enforces policies and cannot hand over
 //
-// It is not ready before Follow is called.
+// Until Follow is called, /readyz fails and /healthz succeeds.
 type Health struct {
 	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
-	// evaluated is the number of evaluated packets at time since. Since then, the number
-	// has not changed, and packets have been waiting. since is the zero time while no
-	// packets wait.
+	// since is the time from which on packets have been waiting and none has been evaluated.
+	// It is the zero time while no packets wait. evaluated is the number of packets that had
+	// been evaluated at this time.
 	evaluated uint64
 	since     time.Time
-	now       func() time.Time
+	// now returns the current time. Tests replace it.
+	now func() time.Time
 }
 
 // NewHealth returns a Health for a dataplane that is starting.
 func NewHealth() *Health { return &Health{now: time.Now} }
 
-// Follow sets the function that returns the dataplane's status. The health checks use the
-// function from now on.
+// Follow sets the function from which the health checks read the dataplane's status.
 func (h *Health) Follow(status func() (report.Status, error)) { h.source.Store(&status) }
 
 // ServeHTTP implements http.Handler.
@@ -94,7 +94,7 @@ func (h *Health) alive() error {
 		return nil
 	}
 	if waited := now.Sub(h.since); waited > stallTime {
-		return fmt.Errorf("%d packets wait, and none was evaluated for %s", s.Verdicts.Waiting, waited.Round(time.Second))
+		return fmt.Errorf("%d packets are waiting, and none has been evaluated for %s", s.Verdicts.Waiting, waited.Round(time.Second))
 	}
 	return nil
 }
@@ -106,8 +106,9 @@ func (h *Health) ready() error {
 	case err != nil:
 		return err
 	case s.Standby:
-		// The other dataplane enforces, and this one takes over when it ends. If this one
-		// were not ready, a rollout would not end the other one.
+		// Another dataplane enforces the policies, and this dataplane takes over when the
+		// other one ends. If this dataplane were not ready, a rollout would not stop the
+		// other one.
 		return nil
 	case s.Rejected != nil:
 		return fmt.Errorf("the published tree cannot be used; generation %d stays in use: %s", s.Generation, s.Rejected.Reason)

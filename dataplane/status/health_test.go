@@ -54,7 +54,7 @@ func TestReadyWhileEnforcing(t *testing.T) {
 	}
 }
 
-// As long as packets are evaluated, waiting packets are not a failure.
+// Waiting packets are a failure only if no packet is evaluated for longer than stallTime.
 func TestAliveUnlessNoWaitingPacketIsEvaluated(t *testing.T) {
 	h := NewHealth()
 	clock := time.Unix(0, 0)

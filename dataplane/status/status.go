@@ -1,11 +1,12 @@
-// Package status serves the status of a dataplane to other processes of the node, and
-// reads it. It uses HTTP over a unix socket in the state directory.
+// Package status contains the server and the client for the status of a dataplane. They use
+// HTTP over a unix socket in the state directory.
 //
 //	GET /status            report.Status as JSON
-//	GET /flows?denied=1    a report.Event as a line of JSON for each packet from now on
+//	GET /flows?denied=1    one line of JSON, a report.Event, for each packet evaluated
+//	                       after the request; with denied=1 only if it is not allowed
 //	GET /metrics           metrics for Prometheus
 //
-// Health has the health checks of a dataplane.
+// Health serves the health checks of a dataplane.
 package status
 
 import (
@@ -36,8 +37,9 @@ var ErrNotRunning = errors.New("no dataplane is running with this state director
 type Source struct {
 	// Status returns the current status.
 	Status func() (report.Status, error)
-	// Events subscribes to the events of all packets, or, if deniedOnly is set, to events
-	// whose verdict is not Allow. If Events is nil, /flows is not served.
+	// Events subscribes to the events of packets. If deniedOnly is true, it subscribes only
+	// to events whose verdict is not Allow. The caller ends the subscription with stop. If
+	// Events is nil, /flows is not served.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
 	// Metrics serves /metrics. If Metrics is nil, /metrics is not served.
 	Metrics http.Handler
@@ -74,15 +76,15 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	s.http = http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	go func() {
 		defer close(s.done)
-		_ = s.http.Serve(listener) // It always returns http.ErrServerClosed.
+		_ = s.http.Serve(listener) // Serve returns http.ErrServerClosed after Close.
 	}()
 	return s, nil
 }
 
-// Remove removes the sockets that ended dataplanes left in a state directory.
+// Remove removes the sockets of dataplanes that have ended from a state directory.
 func Remove(stateDir string) error {
 	path := statedir.Socket(stateDir)
-	// There may also be sockets under temporary names that were never renamed.
+	// The pattern also matches sockets that still have a temporary name.
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {
 		if e := os.Remove(name); !errors.Is(e, os.ErrNotExist) {
@@ -105,8 +107,8 @@ func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(now) // An error means that the client is gone.
 }
 
-// flows writes events until the client disconnects or the server is closed. A client
-// that does not read misses events.
+// flows writes events until the client disconnects or the server is closed. If the client
+// reads too slowly, it misses events.
 func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	deniedOnly := false
 	if text := r.URL.Query().Get(deniedParameter); text != "" {
@@ -141,7 +143,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close stops serving. The socket stays, but connections to it fail.
+// Close stops serving. The socket file remains, but connections to it fail.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done

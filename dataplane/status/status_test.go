@@ -22,7 +22,7 @@ func TestReadReturnsTheServedStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The next dataplane replaces the socket while the previous one still runs.
+	// A new dataplane replaces the socket while the previous dataplane is still running.
 	second, err := serve(dir, want)
 	if err != nil {
 		t.Fatal(err)
@@ -49,19 +49,19 @@ func serve(dir string, s report.Status) (*status.Server, error) {
 	return status.Serve(dir, status.Source{Status: func() (report.Status, error) { return s, nil }})
 }
 
-func TestFlowsReturnWhyTheyEnd(t *testing.T) {
+func TestFlowsReturnsAnErrorForEachEnd(t *testing.T) {
 	dir := t.TempDir()
 	follow := func(listening func()) error {
 		return status.Flows(t.Context(), dir, true, listening, func(*report.Event) error { return nil })
 	}
-	if err := follow(func() { t.Error("listening was called without a server of events") }); !errors.Is(err, status.ErrNotRunning) {
+	if err := follow(func() { t.Error("listening was called without a dataplane") }); !errors.Is(err, status.ErrNotRunning) {
 		t.Errorf("without a dataplane: %v, want ErrNotRunning", err)
 	}
 	without, err := serve(dir, report.Status{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := follow(func() { t.Error("listening was called without a server of events") }); err == nil || !strings.Contains(err.Error(), "404") {
+	if err := follow(func() { t.Error("listening was called, but no events are served") }); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("without events: %v, want 404", err)
 	}
 	if err := without.Close(); err != nil {

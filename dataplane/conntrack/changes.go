@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the size in bytes at which collected requests are sent to the kernel.
+// changesSize is the size in bytes from which on the collected requests are sent to the
+// kernel.
 const changesSize = 32 << 10
 
 // changes collects requests that set connection marks, and sends many of them with one
@@ -31,8 +32,8 @@ func openChanges(mask uint32) (*changes, error) {
 
 func (c *changes) close() error { return c.socket.Close() }
 
-// discard removes the collected requests. A new walk calls it first, because a failed
-// walk can leave requests.
+// discard removes the collected requests. A walk calls discard before it adds requests,
+// because a walk that failed can leave requests.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
 // add collects a request that sets Sluice's bits in the mark of a connection to state. It
@@ -46,8 +47,8 @@ func (c *changes) add(e *entry, state uint32) error {
 }
 
 // flush sends the collected requests. The kernel carries out all requests before the
-// system call returns, and replies only to requests that fail. It is not an error if a
-// connection has ended in the meantime.
+// system call returns, and replies only to requests that fail. flush ignores a failure that
+// occurred because the connection has ended.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {
 		return nil

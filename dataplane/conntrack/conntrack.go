@@ -1,6 +1,6 @@
-// Package conntrack re-evaluates open connections after a change of the rules. It reads
-// the connection tracking table of the kernel and corrects the connection marks. The
-// nftables rules accept or drop the packets of a connection by its mark.
+// Package conntrack re-evaluates open connections after the tree has changed. It reads the
+// connection tracking table of the kernel and corrects the connection marks. The nftables
+// rules use the mark of a connection to accept or drop its packets.
 package conntrack
 
 import (
@@ -55,12 +55,13 @@ func (c *Connections) Close() error {
 	return nil
 }
 
-// Result describes a walk, which is one pass over the connection tracking table.
+// Result is the result of a walk. A walk is one pass over the connection tracking table.
 type Result struct {
 	// Connections is the number of connections that were read from the table.
 	Connections int
-	// Accepted, Denied and Cleared are the numbers of connections whose mark changed, by
-	// the new mark. Accepted includes the mark ruleset.Marks.Either.
+	// Accepted, Denied and Cleared are the numbers of connections whose mark was changed to
+	// accepted, to denied and to no mark. Accepted includes changes to
+	// ruleset.Marks.Either.
 	Accepted int
 	Denied   int
 	Cleared  int
@@ -71,13 +72,14 @@ type Result struct {
 // Changed returns the number of marks that changed.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// Reevaluate evaluates every connection and corrects its mark. It calls newest for each
-// datagram of about a hundred connections, to get the newest evaluator. It uses an
+// Reevaluate evaluates every connection and corrects its mark. It calls newest to get the
+// newest evaluator, once for each datagram of about a hundred connections. It uses an
 // evaluator until the next call of newest, or until Reevaluate returns.
 //
 // If Reevaluate returns no error, an evaluator that newest returned during this call has
 // evaluated every connection that existed at the start and still exists. Reevaluate
-// clears the mark of a connection if neither of its ends is isolated.
+// clears the mark of a connection if neither its source nor its destination is isolated for
+// the direction of the connection.
 //
 // Reevaluate returns an error if the context ends or if the walk fails. In this case,
 // some connections have not been evaluated.
@@ -98,8 +100,9 @@ func (c *Connections) Clear() (Result, error) {
 // state returns the correct value of Sluice's bits in the mark of a connection.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
-	// The nftables rules accept all connections that this node opens, so these
-	// connections need no mark. The node can use any of its addresses as the source.
+	// The nftables rules accept all connections that this node opens, so these connections
+	// need no mark. Check all addresses of the node, because the node can use any of them
+	// as the source.
 	if c.local.contains(f.Src) {
 		return 0
 	}
@@ -125,24 +128,24 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 const firstEphemeralPort = 32768
 
 // isReversed reports whether the conntrack entry of a picked-up connection is probably
-// reversed. In a reversed entry, the source is the server, because a packet from the
-// server was the first packet that connection tracking saw. isReversed returns true if
-// only the destination port is ephemeral. For example, 10.0.0.2:80 -> 10.0.0.1:40000 is
-// reversed.
+// reversed. In a reversed entry, the source is the server, because the first packet that
+// connection tracking saw came from the server. isReversed returns true if the destination
+// port is ephemeral and the source port is not. For example, it returns true for
+// 10.0.0.2:80 -> 10.0.0.1:40000.
 func isReversed(f flow.Flow) bool {
 	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
 }
 
-// needsMark reports whether one side of a flow requires a mark on the connection. This is
-// the case if policies isolate the pod of the side. A connection from a pod to itself, or
-// from a node to its own pod, also requires a mark. Without a mark, packets of such
-// connections would be queued again.
+// needsMark reports whether a side of a decision requires a mark on the connection. Without
+// a mark, the rules queue the packets of the connection again. A mark is necessary if
+// policies isolate the pod of the side, and for a connection from a pod to itself or from a
+// node to its own pod.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
-		// A denied side needs a mark, whatever its reason.
+		// A denied side needs a mark for any reason.
 		return s.Verdict != rule.Allow
 	}
 }

@@ -18,8 +18,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is a node with connections. The tests create and read connections with a
-// library that implements the netlink protocol independently of this package.
+// fixture is the network namespace of a node, in which tests create connections. To create
+// and read connections, the tests use a library that implements the netlink protocol
+// independently of this package.
 type fixture struct {
 	tb          testing.TB
 	other       *timo.Conn
@@ -141,7 +142,8 @@ func TestReevaluateSetsMarks(t *testing.T) {
 		// The source is an address of this node, or a loopback address.
 		{unix.IPPROTO_TCP, port("192.168.126.1:8"), backend, none, 0},
 		{unix.IPPROTO_TCP, port("127.5.5.5:9"), backend, none, 0},
-		// Picked up in mid-stream, and allowed only in the reverse orientation.
+		// The mark Either (0x60) means that connection tracking picked up the connection in
+		// mid-stream. Policies allow this connection only in the reverse direction.
 		{unix.IPPROTO_TCP, port("10.0.0.1:10"), backend, none, 0x60},
 		{unix.IPPROTO_TCP, port("[fd00::1]:11"), port("[fd00::2]:80"), none, 0x20},
 	} {
@@ -173,27 +175,27 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// S50: the entry of a picked-up connection can be reversed, so that its source is the
-// server. The ports show which end is the client. A connection with a reversed entry is
-// denied if policies deny it from the client to the server. A connection whose entry is
-// not reversed is marked as Either (0x60) if policies deny it but allow the opposite
-// direction.
+// S50 of docs/semantics.md: the entry of a picked-up connection can be reversed, so that its
+// source is the server. The ports show which end is the client. A connection with a
+// reversed entry is denied if policies deny a connection from the client to the server. A
+// connection whose entry is not reversed is marked as Either (0x60) if policies deny it but
+// allow a connection in the opposite direction.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
 		src, dst string
 		want     uint32
 	}{
-		"denied, recorded from the server":   {"10.0.0.2:81", "10.0.0.1:40000", 0x40},
-		"allowed, recorded from the server":  {"10.0.0.2:80", "10.0.0.1:40000", 0},
-		"denied, recorded from the client":   {"10.0.0.1:40000", "10.0.0.2:81", 0x60},
-		"allowed, recorded from the client":  {"10.0.0.1:40000", "10.0.0.2:80", 0x20},
-		"the pod is the client":              {"10.0.0.2:40000", "10.0.0.1:81", 0},
-		"the pod is the client of this node": {"192.168.126.1:81", "10.0.0.2:40000", 0},
-		"this node is the client of the pod": {"10.0.0.2:81", "192.168.126.1:40000", 0},
-		"two ephemeral ports, from the pod":  {"10.0.0.2:50051", "10.0.0.1:40000", 0},
-		"two well-known ports, from the pod": {"10.0.0.2:81", "10.0.0.1:1023", 0},
-		"the peer's server, to the pod":      {"10.0.0.1:443", "10.0.0.2:40000", 0x60},
+		"denied, source is the server":         {"10.0.0.2:81", "10.0.0.1:40000", 0x40},
+		"allowed, source is the server":        {"10.0.0.2:80", "10.0.0.1:40000", 0},
+		"denied, source is the client":         {"10.0.0.1:40000", "10.0.0.2:81", 0x60},
+		"allowed, source is the client":        {"10.0.0.1:40000", "10.0.0.2:80", 0x20},
+		"the pod is the client":                {"10.0.0.2:40000", "10.0.0.1:81", 0},
+		"the pod is the client of this node":   {"192.168.126.1:81", "10.0.0.2:40000", 0},
+		"this node is the client of the pod":   {"10.0.0.2:81", "192.168.126.1:40000", 0},
+		"two ephemeral ports, source is pod":   {"10.0.0.2:50051", "10.0.0.1:40000", 0},
+		"two well-known ports, source is pod":  {"10.0.0.2:81", "10.0.0.1:1023", 0},
+		"source is the server, pod the client": {"10.0.0.1:443", "10.0.0.2:40000", 0x60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newFixture(t)
@@ -245,7 +247,7 @@ func TestReevaluateAfterACanceledWalk(t *testing.T) {
 		}
 		r, err := s.reevaluate(e)
 		if err != nil || r.Connections != n {
-			t.Fatalf("the walk after it: %+v, %v; want %d connections", r, err, n)
+			t.Fatalf("the walk after the canceled walk: %+v, %v; want %d connections", r, err, n)
 		}
 	}
 	for port, mark := range s.read() {
@@ -275,8 +277,8 @@ func TestReevaluateKeepsNoConnections(t *testing.T) {
 	}
 }
 
-// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change. This is the
-// usual case after a change of one policy.
+// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change, as is usual
+// after a change of one policy.
 func BenchmarkReevaluate(b *testing.B) {
 	s := newFixture(b)
 	s.many(100000)

@@ -17,13 +17,13 @@ const (
 	// receiveSize is the size of a receive buffer in bytes. During a dump, the kernel
 	// sends datagrams of at most 32 KiB.
 	receiveSize = 64 << 10
-	// receiveTimeout limits the wait for one datagram. The wait is normally short,
-	// because the kernel prepares the next datagram when it delivers the previous one. It
-	// is longer only if the kernel is short of memory.
+	// receiveTimeout is the maximum wait for one datagram. The wait is normally short,
+	// because the kernel prepares the next datagram when it delivers the previous one. The
+	// wait is longer only if the kernel is short of memory.
 	receiveTimeout = 5 * time.Second
 )
 
-// dump reads the connection tracking table of the kernel, which the kernel sends in many
+// dump reads the connection tracking table of the kernel. The kernel sends the table in many
 // datagrams.
 type dump struct {
 	socket *netlink.Socket
@@ -49,13 +49,13 @@ func (d *dump) close() error { return d.socket.Close() }
 
 // read requests all connections and sends the kernel's datagrams to a channel. The
 // receiver must return each buffer by calling putBack. read returns after it has sent the
-// last datagram. After an error, or after the context has ended, read can be called
-// again. It then starts from the beginning of the table.
+// last datagram. After an error, or after the context has ended, the caller may call read
+// again, which starts from the beginning of the table.
 //
-// If an earlier call of read failed, its dump can be unfinished. The kernel sends only
-// one dump per socket at a time, and rejects a second request with EBUSY. In this case,
-// read receives and discards the rest of the unfinished dump, and then repeats its own
-// request.
+// If an earlier call of read failed, the kernel may not have sent its whole dump. The kernel
+// sends only one dump per socket at a time, and rejects a second request with EBUSY. In
+// this case, read receives and discards the rest of the earlier dump, and then repeats its
+// own request.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err
@@ -117,11 +117,11 @@ type summary struct {
 	// connections is set if the datagram contains connections of the latest request.
 	connections bool
 	// ended is set if the datagram contains the end of the dump for the latest request.
-	// otherEnded is set if the datagram contains the end of a dump for an earlier
-	// request. busy is set if the kernel rejected the latest request because an earlier
-	// dump is unfinished.
+	// otherEnded is set if the datagram contains the end of a dump for an earlier request.
+	// busy is set if the kernel rejected the latest request because it has not sent the
+	// whole dump for an earlier request.
 	ended, otherEnded, busy bool
-	// interrupted is set if the table changed while the kernel sent it, so that
+	// interrupted is set if the table changed while the kernel sent the dump, so that
 	// connections can be missing from the dump.
 	interrupted bool
 }

@@ -28,7 +28,7 @@ func connection() []byte {
 	}, nil)
 }
 
-func TestConnectionIsReadAsItsPodsSeeIt(t *testing.T) {
+func TestFlowUsesTheDestinationAfterDNAT(t *testing.T) {
 	var e entry
 	if err := e.parse(connection()); err != nil {
 		t.Fatal(err)

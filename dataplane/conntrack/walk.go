@@ -11,11 +11,11 @@ import (
 // stateFunc returns the correct value of Sluice's bits in the mark of a connection.
 type stateFunc func(*entry) uint32
 
-// walk reads all connections. For each one, it sets Sluice's bits in the mark to the
+// walk reads all connections. For each connection, it sets Sluice's bits in the mark to the
 // value that a state function returns. walk calls next once for each datagram to get the
-// state function. A separate goroutine reads the table from the kernel, which takes most
-// of the time. Meanwhile, the calling goroutine evaluates the connections that have
-// already been read.
+// state function. Reading the table from the kernel takes most of the time, so a separate
+// goroutine reads the table. Meanwhile, the calling goroutine evaluates the connections that
+// have already been read.
 func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {
 	begin := time.Now()
 	if err := c.local.read(); err != nil {

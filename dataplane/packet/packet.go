@@ -1,6 +1,6 @@
-// Package packet decodes the first packet of a connection into a flow.Flow. It
-// allocates nothing, and its result does not refer to the bytes of the packet. For a
-// packet that cannot be decoded, it returns a Fault.
+// Package packet decodes the first packet of a connection into a flow.Flow. Decoding
+// allocates nothing, and the result does not refer to the bytes of the packet. For a packet
+// that cannot be decoded, the result is a Fault.
 package packet
 
 import (
@@ -25,8 +25,8 @@ const (
 	Version
 	// Network: an IP header is inconsistent.
 	Network
-	// Fragment: the packet is a fragment other than the first, so it contains no ports.
-	// Connection tracking reassembles fragments before packets are queued, so such a
+	// Fragment: the packet is a fragment other than the first fragment, so it contains no
+	// ports. Connection tracking reassembles fragments before packets are queued, so such a
 	// packet has bypassed connection tracking.
 	Fragment
 	// Transport: the TCP, UDP or SCTP header is inconsistent.
@@ -50,8 +50,9 @@ func (f Fault) String() string {
 type Packet struct {
 	// Flow is the packet's flow, from its sender to its receiver.
 	Flow flow.Flow
-	// MidStream is set for a TCP packet that does not open a connection, because it
-	// is not a SYN without ACK. Either end may have opened the connection.
+	// MidStream is set for a TCP packet that does not open a connection. A packet opens a
+	// connection if its flag SYN is set and its flag ACK is not set. If MidStream is set,
+	// either end may have opened the connection.
 	MidStream bool
 	// OwnError is set for an ICMP error about a packet that was addressed to the sender of
 	// the error. It is not set for an error about a packet that the sender only forwarded.
@@ -69,8 +70,8 @@ type Decoder struct {
 	truncated truncation
 }
 
-// truncation ignores the decoders' report that only a part of the packet was copied,
-// because a partial copy is not a fault.
+// truncation ignores notifications from gopacket's decoders that a packet is truncated.
+// Decode accepts packets that are truncated after the transport header.
 type truncation struct{}
 
 // SetTruncated implements gopacket.DecodeFeedback.
@@ -139,8 +140,8 @@ func (d *Decoder) decode4(data []byte, f *flow.Flow) ([]byte, Fault) {
 
 // decode6 skips the same extension headers as the kernel (ipv6_ext_hdr in
 // net/ipv6/exthdrs_core.c), so that both find the same protocol. It does not use
-// layers.IPv6, which allocates for hop-by-hop options and rejects the length 0 of
-// large packets that are not segmented yet.
+// layers.IPv6, because layers.IPv6 allocates memory for hop-by-hop options, and rejects the
+// length 0 that large packets have before they are segmented.
 func (d *Decoder) decode6(data []byte, f *flow.Flow) ([]byte, Fault) {
 	if len(data) < ip6Header {
 		return nil, Truncated
@@ -167,7 +168,7 @@ func (d *Decoder) decode6(data []byte, f *flow.Flow) ([]byte, Fault) {
 			}
 			next, rest = layers.IPProtocol(rest[0]), rest[fragmentHeader:]
 		case layers.IPProtocolAH:
-			// RFC 4302, 2.2: the length is in units of 4 bytes, minus 2.
+			// RFC 4302, section 2.2: the length is in units of 4 bytes, minus 2.
 			if len(rest) < 2 || len(rest) < (int(rest[1])+2)*authUnit {
 				return nil, Truncated
 			}
@@ -217,11 +218,10 @@ func (d *Decoder) decodeTransport(data []byte, p *Packet) Fault {
 	return None
 }
 
-// firstInformation6 is the lowest type of ICMPv6 that is not an error (RFC 4443,
-// 2.1).
+// firstInformation6 is the lowest ICMPv6 type that is not an error (RFC 4443, section 2.1).
 const firstInformation6 = 128
 
-// isError4 reports whether connection tracking treats a type of ICMP as an error
+// isError4 reports whether connection tracking treats an ICMP type as an error
 // (nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c).
 func isError4(kind byte) bool {
 	switch kind {

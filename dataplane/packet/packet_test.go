@@ -61,7 +61,7 @@ func extensions(t testing.TB, first layers.IPProtocol, raw []byte, transport gop
 	return serialize(t, ip6(first), gopacket.Payload(append(raw, serialize(t, transport)...)))
 }
 
-// error4 returns an ICMP error about a packet that was sent to the given address.
+// error4 returns an ICMP error that quotes a packet to the given address.
 func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
 	t.Helper()
 	about := ip4(layers.IPProtocolUDP)
@@ -144,19 +144,19 @@ func TestDecode(t *testing.T) {
 			data: error4(t, layers.CreateICMPv4TypeCode(3, 3), src4),
 			want: packet.Packet{Flow: icmp4, OwnError: true},
 		},
-		"ICMP error about a packet to another":        {data: error4(t, layers.CreateICMPv4TypeCode(3, 3), dst4), want: packet.Packet{Flow: icmp4}},
+		"ICMP error about a packet to another host":   {data: error4(t, layers.CreateICMPv4TypeCode(3, 3), dst4), want: packet.Packet{Flow: icmp4}},
 		"ICMP echo that looks like an error":          {data: error4(t, layers.CreateICMPv4TypeCode(8, 0), src4), want: packet.Packet{Flow: icmp4}},
 		"ICMP error without the whole inner header":   {data: error4(t, layers.CreateICMPv4TypeCode(11, 0), src4)[:20+8+19], want: packet.Packet{Flow: icmp4}},
 		"ICMPv6 error about the sender's own packet":  {data: error6(t, 1, src6), want: packet.Packet{Flow: icmp6, OwnError: true}},
-		"ICMPv6 error about a packet to another":      {data: error6(t, 2, dst6), want: packet.Packet{Flow: icmp6}},
+		"ICMPv6 error about a packet to another host": {data: error6(t, 2, dst6), want: packet.Packet{Flow: icmp6}},
 		"ICMPv6 echo that looks like an error":        {data: error6(t, 128, src6), want: packet.Packet{Flow: icmp6}},
 		"ICMPv6 error without the whole inner header": {data: error6(t, 1, src6)[:40+8+39], want: packet.Packet{Flow: icmp6}},
 		"unknown protocol": {
 			data: serialize(t, ip4(253)),
 			want: packet.Packet{Flow: flow.Flow{Src: src4, Dst: dst4, Protocol: 253}},
 		},
-		"first fragment has ports": {data: serialize(t, fragment(0, true), udp()), want: packet.Packet{Flow: udp4}},
-		"later fragment has none":  {data: serialize(t, fragment(10, false), gopacket.Payload(make([]byte, 32))), wantFault: packet.Fragment},
+		"first fragment has ports":    {data: serialize(t, fragment(0, true), udp()), want: packet.Packet{Flow: udp4}},
+		"later fragment has no ports": {data: serialize(t, fragment(10, false), gopacket.Payload(make([]byte, 32))), wantFault: packet.Fragment},
 		"hop-by-hop, routing and destination options": {
 			data: extensions(t, layers.IPProtocolIPv6HopByHop, []byte{
 				43, 0, 5, 2, 0, 0, 1, 0,
@@ -181,7 +181,7 @@ func TestDecode(t *testing.T) {
 			data: extensions(t, layers.IPProtocolIPv6Destination, []byte{59, 0, 1, 4, 0, 0, 0, 0}, gopacket.Payload(nil)),
 			want: packet.Packet{Flow: flow.Flow{Src: src6, Dst: dst6, Protocol: 59}},
 		},
-		"nothing":                    {wantFault: packet.Truncated},
+		"empty packet":               {wantFault: packet.Truncated},
 		"cut IPv4 header":            {data: serialize(t, ip4(layers.IPProtocolUDP))[:19], wantFault: packet.Truncated},
 		"cut IPv6 header":            {data: serialize(t, ip6(layers.IPProtocolUDP))[:39], wantFault: packet.Truncated},
 		"cut TCP header":             {data: serialize(t, ip4(layers.IPProtocolTCP), tcp(syn))[:39], wantFault: packet.Truncated},
@@ -239,10 +239,10 @@ func seeds(t testing.TB) [][]byte {
 	}
 }
 
-// Decode does not recover from panics, so a panic of a decoder would end the dataplane.
-// This test changes one byte of each seed at a time, truncates the result to every length,
-// and decodes it. It uses one decoder for all packets, because gopacket's layers keep
-// slices of the previous packet.
+// Decode does not recover from panics, so a panic in a decoder of gopacket would end the
+// dataplane. This test changes one byte of each seed at a time, truncates the changed packet
+// to every length, and decodes it. The test uses one decoder for all packets, because the
+// layers of gopacket keep slices of the previous packet.
 func TestDecodeDoesNotPanic(t *testing.T) {
 	var d packet.Decoder
 	for _, seed := range seeds(t) {

@@ -67,9 +67,8 @@ func (a *Attributes) Fail(err error) {
 	}
 }
 
-// Uint8 returns the value of the current attribute. If the value does not have the size
-// of the integer, Uint8, Uint16 and Uint32 stop the reader with ErrMalformed and return
-// 0.
+// Uint8 returns the value of the current attribute. If the value is not one byte long, Uint8
+// stops the reader with ErrMalformed and returns 0.
 func (a *Attributes) Uint8() uint8 {
 	if !a.hasSize(1) {
 		return 0
@@ -77,7 +76,8 @@ func (a *Attributes) Uint8() uint8 {
 	return a.Value[0]
 }
 
-// Uint16 returns the value of the current attribute, which must be in network byte order.
+// Uint16 returns the value of the current attribute, which must be in network byte order. If
+// the value is not 2 bytes long, Uint16 stops the reader with ErrMalformed and returns 0.
 func (a *Attributes) Uint16() uint16 {
 	if !a.hasSize(2) {
 		return 0
@@ -85,7 +85,8 @@ func (a *Attributes) Uint16() uint16 {
 	return binary.BigEndian.Uint16(a.Value)
 }
 
-// Uint32 returns the value of the current attribute, which must be in network byte order.
+// Uint32 returns the value of the current attribute, which must be in network byte order. If
+// the value is not 4 bytes long, Uint32 stops the reader with ErrMalformed and returns 0.
 func (a *Attributes) Uint32() uint32 {
 	if !a.hasSize(4) {
 		return 0
@@ -101,7 +102,7 @@ func (a *Attributes) hasSize(size int) bool {
 	return true
 }
 
-// AppendAttribute appends to b an attribute with its padding.
+// AppendAttribute appends to b an attribute with the type kind, and its padding.
 func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	begin := len(b)
 	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeaderSize+len(value)))

@@ -1,9 +1,10 @@
-// Package netlink implements the netlink protocol: it encodes and decodes messages and
-// attributes, and provides sockets for the communication with the kernel.
+// Package netlink implements the netlink protocol. It encodes and decodes messages and
+// attributes, and provides sockets to communicate with the kernel.
 //
-// Messages and attributes are decoded in place, without copies and without allocations,
-// because a connection table can have a million entries. Slices that a reader returns
-// point into the buffer that it reads, and are valid until the buffer is used again.
+// The connection tracking table can have a million entries, so messages and attributes are
+// decoded in place, without copies and without allocations. Slices that a reader returns
+// point into the buffer from which they were read, and are valid until the buffer is used
+// again.
 //
 //	message                     attribute
 //	+--------------------+      +------------+----------+

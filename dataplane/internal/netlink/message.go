@@ -20,7 +20,7 @@ type Header struct {
 	// Sequence is a number that the sender of a request chooses. The kernel copies it to
 	// the replies.
 	Sequence uint32
-	// Port is the port of a socket (nlmsg_pid). In a reply or an event, it is the port of
+	// Port is the port of a socket (nlmsg_pid). In a reply or an event, Port is the port of
 	// the socket whose request caused the message.
 	Port uint32
 }

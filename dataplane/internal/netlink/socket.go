@@ -21,14 +21,15 @@ type Socket struct {
 // Open opens a socket that receives messages only from the kernel. protocol is one of
 // unix.NETLINK_*.
 func Open(protocol int) (*Socket, error) {
-	// The descriptor is non-blocking, so that the Go runtime waits for data. Close and
-	// deadlines can then interrupt Receive.
+	// The Go runtime polls a non-blocking descriptor, so that Close and deadlines can
+	// interrupt Receive.
 	return open(protocol, unix.SOCK_NONBLOCK)
 }
 
-// OpenBlocking opens a socket like Open, but the descriptor is blocking. Waiting for data
-// then blocks a thread, which takes fewer system calls than the poller of the Go runtime.
-// Deadlines fail, and Close does not end a wait. Use Wake instead.
+// OpenBlocking opens a socket like Open, but with a blocking descriptor. A goroutine that
+// waits for data then blocks its thread, which takes fewer system calls than the poller of
+// the Go runtime. Calls that set a deadline fail, and Close does not interrupt Receive. Use
+// Wake to interrupt Receive.
 func OpenBlocking(protocol int) (*Socket, error) { return open(protocol, 0) }
 
 func open(protocol, flags int) (*Socket, error) {
@@ -53,7 +54,7 @@ func bind(fd int) (port uint32, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("binding netlink socket: %w", err)
 	}
-	// If the socket were not connected, other processes could send messages to it.
+	// Other processes can send messages to a socket that is not connected.
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("connecting netlink socket: %w", err)
 	}
@@ -145,8 +146,8 @@ func rawError(err error) error {
 	return fmt.Errorf("%w: %w", os.ErrClosed, err)
 }
 
-// Wake ends a wait for data: it makes the kernel send an acknowledgement with sequence
-// number 0 to the socket. Any goroutine may call Wake.
+// Wake makes the kernel send an acknowledgement with sequence number 0 to the socket. This
+// acknowledgement ends a call of Receive that waits for data. Any goroutine may call Wake.
 func (s *Socket) Wake() error {
 	return s.Send(End(Begin(nil, Header{Type: unix.NLMSG_NOOP, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK}), 0))
 }

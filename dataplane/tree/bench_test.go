@@ -82,9 +82,9 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodMatched returns a delta with 250 local pods that have two programs each. All
-// other pods are remote. Every pod is in a class, as if a selector matched it. This is
-// the worst case for the size of a tree.
+// everyPodMatched returns a delta with 250 local pods that have two programs each. All other
+// pods are remote. Every pod has a class, as if a selector matched the pod. This is the
+// worst case for the size of a tree.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250

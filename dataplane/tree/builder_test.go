@@ -104,7 +104,7 @@ func TestRemovingWhatDoesNotExistIsNoError(t *testing.T) {
 	}
 }
 
-// An address table still contains every address after it has shrunk and grown again.
+// An address table still contains every address after the table has shrunk and grown again.
 func TestAddressTableShrinksAndGrows(t *testing.T) {
 	b, s, rules := build.New("node"), newFixture(t), newNaive()
 	local := func(n int) netip.Addr {
@@ -141,7 +141,7 @@ func TestAddressTableShrinksAndGrows(t *testing.T) {
 	}
 }
 
-// The size of a tree depends only on the current rules, not on removed ones.
+// The size of a tree depends only on the current rules, and not on rules that were removed.
 func TestBuilderKeepsNothingThatWasRemoved(t *testing.T) {
 	b, s := build.New("node"), newFixture(t)
 	added := smallDelta()

@@ -27,8 +27,8 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	return policy, index, true
 }
 
-// ruleOf returns the policy and the index of a rule. program is the offset of the rule's
-// program, and number is the number of the rule in this program.
+// ruleOf returns the policy of a rule and the index of the rule in this policy. program is
+// the offset of the rule's program, and number is the number of the rule in this program.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
@@ -55,8 +55,8 @@ type Pod struct {
 	// Addresses lists the addresses of the pod in no particular order. It is empty if the
 	// pod does not have an address yet.
 	Addresses []netip.Addr
-	// EgressIsolated reports whether a policy isolates the pod for egress, and
-	// IngressIsolated whether a policy isolates it for ingress.
+	// EgressIsolated and IngressIsolated report whether a policy isolates the pod for the
+	// direction.
 	EgressIsolated, IngressIsolated bool
 }
 

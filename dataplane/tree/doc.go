@@ -1,11 +1,11 @@
 // Package tree reads the rules of one node from an immutable file. Open maps the file into
 // memory, and Tree.Evaluate evaluates flows directly on the mapping.
 //
-// Package build encodes a tree from changes to the rules, and package statedir publishes
-// it. All selectors, ports and priorities are resolved when the tree is built, so an
-// evaluation only searches the tree.
+// Package build applies changes to the rules and encodes the rules as a tree. Package
+// statedir publishes the tree. All selectors, ports and priorities are resolved when the
+// tree is built, so an evaluation only searches the tree.
 //
 // The file is flat and position-independent. docs/tree-format.md shows the layout. Open
-// checks every offset and count once. Therefore, evaluating a flow with any file that
-// Open accepts always terminates and never reads outside the mapping.
+// checks every offset and count once. Therefore, if Open returns no error for a file, every
+// evaluation with this file terminates and never reads outside the mapping.
 package tree

@@ -78,9 +78,9 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate returns the verdict and reason of the program at an offset, for a peer and a
-// port. table is the index of the port table. Offset 0 means that the pod is not
-// isolated.
+// evaluate returns the side of a decision that a program determines for a peer and a port.
+// program is the offset of the program. Offset 0 means that the pod is not isolated. table
+// is the index of the port table.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -98,7 +98,7 @@ func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.
 }
 
 // leafAt returns the offset of the leaf for a port. p is the program, and offset is the
-// offset of the port table in the program.
+// offset of the port table in p.
 func leafAt(p []uint32, offset, port uint32) uint32 {
 	n := p[offset]
 	table := p[offset+1 : offset+1+2*n]
@@ -119,8 +119,8 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 // from it.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// decideAt subtracts 1 from each entry, so that entry 0, which means no rule, becomes
-	// the largest number. The minimum is then the entry of the earliest rule.
+	// decideAt subtracts 1 from each entry, so that entry 0, which means that no rule
+	// matches, becomes the largest number. The minimum then belongs to the earliest rule.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]

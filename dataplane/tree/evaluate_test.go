@@ -131,7 +131,7 @@ func TestNearMisses(t *testing.T) {
 		},
 		"right port, wrong peer":    {tcp("1.1.1.1", "10.0.0.1", 80), []rule.NearMiss{byPeer(0)}},
 		"right port, wrong address": {tcp("1.1.1.1", "10.0.0.1", 443), []rule.NearMiss{byPeer(1)}},
-		"peer of one, port of another": {
+		"peer of one rule, port of another": {
 			tcp("172.17.0.1", "10.0.0.1", 80),
 			[]rule.NearMiss{byPort(1, rule.Ports{Protocol: 6, First: 443, Last: 443}), byPeer(0)},
 		},

@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// naive is a slow but obvious implementation of evaluation, with which the tests compare
-// a tree. It stores the rules of a node in maps and compares a flow with one rule after
-// the other.
+// naive is a slow but obvious implementation of evaluation. The tests compare its decisions
+// with those of a tree. naive stores the rules of a node in maps, and compares a flow with
+// one rule after the other.
 type naive struct {
 	addresses map[netip.Addr]rule.Owner
 	pods      map[rule.PodID]rule.Pod

@@ -8,13 +8,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the near misses of a denied side: the rules that allow the same peer
-// at other ports or protocols, followed by the rules that allow other peers at the same
-// port. Each of these two groups is in the order of the rules in the program. If several
-// rules allow the same traffic, NearMisses returns only the first of them.
+// NearMisses returns the near misses of a denied side: first the rules that allow the same
+// peer at other ports or protocols, then the rules that allow other peers at the same port.
+// Each of these two groups is in the order of the rules in the program. If several rules
+// allow the same traffic, NearMisses returns only the first of them.
 //
-// The list is empty unless the side's reason is NoRuleMatched. The side must be the
-// result of evaluating the flow with this tree for the given direction.
+// The result is empty unless the reason of s is NoRuleMatched. s must be the side for the
+// given direction in the decision of this tree for the flow.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Reason != rule.NoRuleMatched {
 		return nil

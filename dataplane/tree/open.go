@@ -21,7 +21,7 @@ var (
 	ErrVersion = errors.New("unknown tree format")
 	// ErrByteOrder means that the tree was written on a machine with the other
 	// byte order.
-	ErrByteOrder = errors.New("tree of a machine with the other byte order")
+	ErrByteOrder = errors.New("tree was written on a machine with the other byte order")
 )
 
 // Tree is an open tree. All methods except Close are safe for concurrent use. After
@@ -42,7 +42,7 @@ type Tree struct {
 	programs       []uint32
 }
 
-// Counts contains the numbers of records in a tree.
+// Counts contains the number of records of each kind in a tree.
 type Counts struct {
 	// Pods is the number of local pods. LocalAddresses is the number of their addresses.
 	Pods, LocalAddresses int
@@ -54,12 +54,12 @@ type Counts struct {
 	Programs, Rules int
 }
 
-// Open maps a tree into memory and verifies the whole tree. An error names the file and
-// wraps ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
+// Open maps a tree into memory and verifies the whole tree. An error from Open names the
+// file and wraps ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
 //
-// The file of a tree must never be changed. If a mapped file is truncated, reading a
-// removed page raises SIGBUS. Therefore, a publisher writes a new file under a temporary
-// name that no reader opens, and then renames the file.
+// A tree file must never be changed. If a program truncates a mapped file, reading a removed
+// page raises SIGBUS. Therefore, a publisher writes a new file under a temporary name that
+// no reader opens, and then renames the file.
 func Open(path string) (*Tree, error) {
 	t := &Tree{path: path}
 	if err := t.open(); err != nil {
@@ -126,10 +126,10 @@ func (t *Tree) read() error {
 	}
 	length := uint64(words[format.HeadLength]) | uint64(words[format.HeadLength+1])<<32
 	if uint64(len(t.mapping))%format.WordSize != 0 || length != uint64(len(words)) {
-		return fmt.Errorf("%w: %d bytes, but its header has %d words of %d", ErrCorrupt, len(t.mapping), length, format.WordSize)
+		return fmt.Errorf("%w: %d bytes, but the length in the header is %d words of %d bytes", ErrCorrupt, len(t.mapping), length, format.WordSize)
 	}
 	if sum := crc32.Checksum(t.mapping[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
-		return fmt.Errorf("%w: checksum %08x, but its header has %08x", ErrCorrupt, sum, words[format.HeadChecksum])
+		return fmt.Errorf("%w: checksum %08x, but the checksum in the header is %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
 	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
 	var parts [format.Sections][]uint32
@@ -137,13 +137,13 @@ func (t *Tree) read() error {
 	for section := range parts {
 		offset, count := uint64(words[format.HeadSections+2*section]), uint64(words[format.HeadSections+2*section+1])
 		if offset != at || offset+count > length {
-			return fmt.Errorf("%w: section %d is at %d with %d words, want it at %d", ErrCorrupt, section, offset, count, at)
+			return fmt.Errorf("%w: section %d has %d words at offset %d, want offset %d", ErrCorrupt, section, count, offset, at)
 		}
 		parts[section] = words[offset : offset+count : offset+count]
 		at = format.Aligned(offset + count)
 	}
 	if at != length {
-		return fmt.Errorf("%w: sections end at word %d of %d", ErrCorrupt, at, length)
+		return fmt.Errorf("%w: the sections end at word %d, but the file has %d words", ErrCorrupt, at, length)
 	}
 	t.names, t.nameBytes = parts[format.SectionNames], format.BytesOf(parts[format.SectionNameBytes])
 	t.ipv4, t.ipv6 = parts[format.SectionIPv4], parts[format.SectionIPv6]
@@ -155,8 +155,8 @@ func (t *Tree) read() error {
 	return nil
 }
 
-// Close unmaps the tree. The caller must make sure that the tree is no longer in use. A
-// second call of Close does nothing.
+// Close unmaps the tree. The caller must ensure that the tree is no longer in use. A second
+// call of Close does nothing.
 func (t *Tree) Close() error {
 	if t.mapping == nil {
 		return nil
@@ -169,7 +169,7 @@ func (t *Tree) Close() error {
 	return nil
 }
 
-// Generation returns the number of the tree, which increases with each publication.
+// Generation returns the generation of the tree, which increases with each publication.
 func (t *Tree) Generation() uint64 { return t.generation }
 
 // Size returns the size of the file in bytes.

@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// overlapping returns a program with n rules. Rule i allows the address peerOf(i) at all
-// ports from 1+2*i. The port ranges overlap, so there are n intervals of ports with up to
-// n addresses each.
+// overlapping returns the rules of a node with one pod, whose program has n rules. Rule i
+// allows the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so there
+// are n intervals of ports with up to n addresses each.
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
 	for i := range n {

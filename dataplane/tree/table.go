@@ -2,8 +2,8 @@ package tree
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// find4 returns the value of an IPv4 address in a table of 1<<(32-shift) slots, or 0
-// if it is not in the table.
+// find4 returns the value of an IPv4 address in a table of 1<<(32-shift) slots, or 0 if the
+// table does not contain the address.
 func find4(table []uint32, shift uint8, a uint32) uint32 {
 	mask := uint32(len(table)/format.SlotWords4 - 1)
 	for i := format.Hash4(a) >> (shift & 31); ; i = (i + 1) & mask {

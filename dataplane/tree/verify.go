@@ -33,11 +33,11 @@ func (t *Tree) verify() error {
 
 func (t *Tree) verifyNames() error {
 	if len(t.names) < 2 || len(t.names)%2 != 0 {
-		return errors.New("no table of names")
+		return errors.New("the names section is empty or incomplete")
 	}
 	for i := 0; i < len(t.names); i += 2 {
 		if uint64(t.names[i])+uint64(t.names[i+1]) > uint64(len(t.nameBytes)) {
-			return fmt.Errorf("name %d is outside of the section", i/2)
+			return fmt.Errorf("name %d is outside the section with the bytes of the names", i/2)
 		}
 	}
 	return nil
@@ -72,7 +72,7 @@ func (t *Tree) verifyPrograms() ([]uint32, error) {
 
 func (t *Tree) verifyPods(programs []uint32) error {
 	if len(t.pods)%format.PodWords != 0 {
-		return errors.New("length of pods section is not a multiple of a pod")
+		return errors.New("the length of the pods section is not a multiple of the length of a pod")
 	}
 	for i := 0; i < len(t.pods); i += format.PodWords {
 		pod := t.pods[i : i+format.PodWords]
@@ -80,7 +80,7 @@ func (t *Tree) verifyPods(programs []uint32) error {
 			continue
 		}
 		if !t.isName(pod[format.PodName]) {
-			return fmt.Errorf("pod %d: name %d is unknown", i/format.PodWords, pod[format.PodName])
+			return fmt.Errorf("pod %d: name %d does not exist", i/format.PodWords, pod[format.PodName])
 		}
 		if err := knownPrograms(programs, pod[format.PodPrograms:]); err != nil {
 			return fmt.Errorf("pod %d: %w", i/format.PodWords, err)
@@ -90,12 +90,12 @@ func (t *Tree) verifyPods(programs []uint32) error {
 	return nil
 }
 
-// knownPrograms verifies the first two words of a record: the offsets of the egress
-// program and of the ingress program.
+// knownPrograms returns an error unless the first two words of record, the offsets of the
+// egress program and of the ingress program, occur in programs.
 func knownPrograms(programs, record []uint32) error {
 	for _, offset := range record[:2] {
 		if _, ok := slices.BinarySearch(programs, offset); !ok {
-			return fmt.Errorf("no program at %d", offset)
+			return fmt.Errorf("no program starts at offset %d", offset)
 		}
 	}
 	return nil
@@ -103,7 +103,7 @@ func knownPrograms(programs, record []uint32) error {
 
 func (t *Tree) verifyEndpoints(programs []uint32) error {
 	if len(t.endpoints)%format.EndpointWords != 0 {
-		return errors.New("length of endpoints section is not a multiple of an endpoint")
+		return errors.New("the length of the endpoints section is not a multiple of the length of an endpoint")
 	}
 	for i := 0; i < len(t.endpoints); i += format.EndpointWords {
 		e := t.endpoints[i : i+format.EndpointWords]
@@ -116,7 +116,7 @@ func (t *Tree) verifyEndpoints(programs []uint32) error {
 		}
 		pod := uint64(e[format.EndpointPod]) * format.PodWords
 		if pod >= uint64(len(t.pods)) || t.pods[pod+format.PodName] == format.NoName {
-			return fmt.Errorf("endpoint %d: no pod %d", i/format.EndpointWords, e[format.EndpointPod])
+			return fmt.Errorf("endpoint %d: pod %d does not exist", i/format.EndpointWords, e[format.EndpointPod])
 		}
 		if err := knownPrograms(programs, e[format.EndpointPrograms:]); err != nil {
 			return fmt.Errorf("endpoint %d: %w", i/format.EndpointWords, err)
@@ -129,7 +129,7 @@ func (t *Tree) verifyEndpoints(programs []uint32) error {
 func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	slots := len(table) / width
 	if slots < format.MinSlots || slots&(slots-1) != 0 || len(table)%width != 0 {
-		return fmt.Errorf("%s table of %d words", family, len(table))
+		return fmt.Errorf("%s table: invalid length of %d words", family, len(table))
 	}
 	used := 0
 	for i := 0; i < len(table); i += width {
@@ -144,24 +144,25 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 		case format.OwnerLocal:
 			endpoint := uint64(value>>format.OwnerBits) * format.EndpointWords
 			if endpoint >= uint64(len(t.endpoints)) || t.endpoints[endpoint+format.EndpointClass]&format.OwnerMask == 0 {
-				return fmt.Errorf("%s address at slot %d: no endpoint %d", family, i/width, value>>format.OwnerBits)
+				return fmt.Errorf("%s address in slot %d: endpoint %d does not exist", family, i/width, value>>format.OwnerBits)
 			}
 		default:
-			return fmt.Errorf("%s address at slot %d: unknown kind of owner", family, i/width)
+			return fmt.Errorf("%s address in slot %d: unknown kind of owner", family, i/width)
 		}
 	}
 	if used*5 > slots*4 {
-		return fmt.Errorf("%s table is too full: %d of %d slots", family, used, slots)
+		return fmt.Errorf("%s table is too full: %d of %d slots are in use", family, used, slots)
 	}
 	t.counts.Addresses += used
 	return nil
 }
 
-// programVerifier verifies programs, one after the other. A program can contain several
-// references to the same part. Each part is verified only once, so that the work is
-// proportional to the size of the file.
+// programVerifier verifies programs, one after the other. A program consists of parts, such
+// as leaves, and can contain several references to the same part. Each part is verified
+// only once, so that the work is proportional to the size of the file.
 type programVerifier struct {
-	tree  *Tree
+	tree *Tree
+	// words contains the current program. rules is the part of words with the rules.
 	words []uint32
 	rules []uint32
 	// marks contains one byte for each word of the program. Each bit of the byte
@@ -198,7 +199,7 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a mark of the word at an offset. It reports whether the mark was not set
+// unmarked sets a mark of the word at an offset. It returns true if the mark was not set
 // before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
@@ -206,7 +207,7 @@ func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	return !seen
 }
 
-// first records a region. It reports whether the region was not recorded before.
+// first records a region. It returns true if the region was not recorded before.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}
@@ -214,11 +215,11 @@ func (v *programVerifier) first(r region) bool {
 }
 
 // part returns count words of the program, starting at an offset. If some of these words
-// belong to the head of the program or are outside of the program, part returns an error
-// that names the part as what.
+// belong to the head of the program or are outside the program, part returns an error. what
+// names the part in the error.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
 	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
-		return nil, fmt.Errorf("%s at %d with %d words is outside of the program", what, offset, count)
+		return nil, fmt.Errorf("%s with %d words at offset %d is outside the program", what, count, offset)
 	}
 	return v.words[offset : uint64(offset)+count], nil
 }
@@ -231,7 +232,7 @@ func (v *programVerifier) verify() error {
 	}
 	for _, policy := range policies {
 		if !v.tree.isName(policy) {
-			return fmt.Errorf("policy %d is unknown", policy)
+			return fmt.Errorf("isolating policy: name %d does not exist", policy)
 		}
 	}
 	if v.rules, err = v.part("rules", format.ProgramBody+isolated, uint64(v.words[format.ProgramRules])*format.RuleWords); err != nil {
@@ -239,7 +240,7 @@ func (v *programVerifier) verify() error {
 	}
 	for i := 0; i < len(v.rules); i += format.RuleWords {
 		if !v.tree.isName(v.rules[i+format.RuleName]) {
-			return fmt.Errorf("rule %d: policy %d is unknown", i/format.RuleWords, v.rules[i+format.RuleName])
+			return fmt.Errorf("rule %d: name %d does not exist", i/format.RuleWords, v.rules[i+format.RuleName])
 		}
 		if action := rule.Action(v.rules[i+format.RuleAction]); v.rules[i+format.RuleAction] > format.ActionMask || action != rule.ActionAccept && action != rule.ActionDeny {
 			return fmt.Errorf("rule %d: action %d is unknown", i/format.RuleWords, v.rules[i+format.RuleAction])
@@ -264,7 +265,7 @@ func (v *programVerifier) portTable(offset uint32) error {
 		return err
 	}
 	if n == 0 || table[1] != 0 || table[n] > 65535 {
-		return errors.New("port table does not cover the ports")
+		return errors.New("port table does not cover all ports")
 	}
 	for i := uint64(2); i <= n; i++ {
 		if table[i] <= table[i-1] {
@@ -297,7 +298,7 @@ func (v *programVerifier) leaf(offset uint32) error {
 		case next == 0:
 			return nil
 		case next >= offset || number == format.MaxLeaves:
-			return fmt.Errorf("leaf at %d: the next one is at %d, number %d", offset, next, number+1)
+			return fmt.Errorf("leaf at offset %d: the next leaf is at offset %d and is leaf %d of the lookup; want a lower offset and at most %d leaves", offset, next, number+1, format.MaxLeaves)
 		default:
 			offset = next
 		}
@@ -373,7 +374,7 @@ func (v *programVerifier) entries(entries []uint32) error {
 		}
 		at := uint64(entry>>format.ActionBits) * format.RuleWords
 		if at >= uint64(len(v.rules)) || v.rules[at+format.RuleAction] != entry&format.ActionMask {
-			return fmt.Errorf("entry %#x matches no rule", entry)
+			return fmt.Errorf("entry %#x does not refer to a rule with its action", entry)
 		}
 	}
 	return nil

@@ -1,5 +1,5 @@
 // Package build builds trees. A Builder applies changes to the rules of one node, and
-// encodes the current rules as an image, from which a publisher writes the file of a tree.
+// encodes the current rules as an image. A publisher writes the image to a tree file.
 package build
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Builder stores the rules of one node and encodes them as trees. It reuses the encoding
-// of programs that a delta does not change. A Builder is not safe for concurrent use.
+// Builder stores the rules of one node and encodes them as trees. It encodes a program again
+// only if a delta changes the program. A Builder is not safe for concurrent use.
 type Builder struct {
 	names      names
 	ipv4, ipv6 addressTable
@@ -26,7 +26,7 @@ type Builder struct {
 	freePods      []uint32
 	freeEndpoints []uint32
 
-	// flatLimit is explained at DefaultFlatLimit.
+	// flatLimit is the flat limit for programs. See DefaultFlatLimit.
 	flatLimit int
 
 	// programWords is the latest encoding of the programs section. It is valid unless
@@ -37,8 +37,8 @@ type Builder struct {
 
 type builtProgram struct {
 	words []uint32
-	// uses is the number of references from pods to the program. A pod that uses the
-	// program for both directions counts twice.
+	// uses is the number of references from pods to the program. If a pod uses the program
+	// for both directions, it counts as two references.
 	uses int
 	// offset is the position of the program in the programs section, in words.
 	offset uint32
@@ -61,8 +61,8 @@ type builtEndpoint struct {
 	pod   rule.PodID
 }
 
-// New returns a builder for the named node. The builder contains no rules yet. Every tree
-// that it encodes contains the name of the node.
+// New returns a builder without rules for the named node. Every tree that the builder
+// encodes contains the name of the node.
 func New(node string) *Builder {
 	b := &Builder{
 		names: newNames(), ipv4: newAddressTable(true), ipv6: newAddressTable(false),
@@ -78,9 +78,8 @@ func New(node string) *Builder {
 func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
 // Apply applies a delta. If the delta is invalid, or conflicts with the current rules,
-// Apply rejects the whole delta: it returns an error that names the program, pod or
-// address, and leaves the builder unchanged. It is not an error to remove something that
-// does not exist.
+// Apply returns an error that names the program, pod or address, and leaves the builder
+// unchanged. It is not an error to remove a program, pod or address that does not exist.
 func (b *Builder) Apply(d rule.Delta) error {
 	if err := b.check(d); err != nil {
 		return fmt.Errorf("applying delta: %w", err)
@@ -171,7 +170,7 @@ func (b *Builder) removePod(id rule.PodID) {
 	b.freePods = append(b.freePods, p.number)
 }
 
-// reserve grows an address table once for all addresses that a large delta adds, so that
+// reserve grows each address table once for all addresses that a large delta adds, so that
 // the table is not resized repeatedly.
 func (b *Builder) reserve(changes []rule.AddressChange) {
 	var more4, more6 int
@@ -184,8 +183,8 @@ func (b *Builder) reserve(changes []rule.AddressChange) {
 			more6++
 		}
 	}
-	// Do not reserve space for a small delta: most of its addresses can already be in the
-	// table, and such addresses need no space.
+	// Do not reserve space for a small delta, because most of its addresses may already be in
+	// the table.
 	if more4 > b.ipv4.used {
 		b.ipv4.reserve(more4)
 	}

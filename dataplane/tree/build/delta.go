@@ -94,7 +94,7 @@ func checkAddresses(changes []rule.AddressChange) error {
 		case rule.NoOwner, rule.ThisNode:
 		case rule.RemotePod:
 			if c.Owner.Class == 0 {
-				return fmt.Errorf("address %s: a remote pod in class 0 must have no owner", c.Addr)
+				return fmt.Errorf("address %s: class 0 is not valid for a remote pod, use no owner instead", c.Addr)
 			}
 			fallthrough
 		case rule.LocalPod:
@@ -135,7 +135,7 @@ func checkRule(r *rule.Rule) error {
 	switch r.Action {
 	case rule.ActionAccept, rule.ActionDeny:
 	case rule.ActionPass:
-		return errors.New("action Pass: there are no tiers yet")
+		return errors.New("action Pass is not supported")
 	default:
 		return fmt.Errorf("unknown action %d", r.Action)
 	}
@@ -145,10 +145,10 @@ func checkRule(r *rule.Rule) error {
 	for _, m := range r.Matches {
 		for _, p := range m.Ports {
 			if !flow.Protocol(p.Protocol).HasPorts() {
-				return fmt.Errorf("ports of protocol %s, which has none", flow.Protocol(p.Protocol))
+				return fmt.Errorf("protocol %s has no ports", flow.Protocol(p.Protocol))
 			}
 			if p.First > p.Last {
-				return fmt.Errorf("ports from %d to %d", p.First, p.Last)
+				return fmt.Errorf("invalid range of ports from %d to %d", p.First, p.Last)
 			}
 		}
 		for i, class := range m.Classes {
@@ -174,7 +174,7 @@ func checkBlock(b rule.Block) error {
 			return fmt.Errorf("block %s: except %s: want a masked prefix", b.Prefix, except)
 		}
 		if except.Bits() < b.Prefix.Bits() || !b.Prefix.Contains(except.Addr()) {
-			return fmt.Errorf("block %s: except %s is outside of the block", b.Prefix, except)
+			return fmt.Errorf("block %s: except %s is outside the block", b.Prefix, except)
 		}
 	}
 	return nil

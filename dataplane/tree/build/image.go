@@ -47,7 +47,7 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 		at = format.Aligned(at + uint64(len(words)))
 	}
 	if at >= 1<<32 {
-		return nil, errors.New("encoding tree: more than 16 GiB")
+		return nil, errors.New("encoding the tree: the tree is larger than 16 GiB")
 	}
 	image.words = at
 	copy(format.BytesOf(image.head), format.Magic)
@@ -63,7 +63,8 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	return image, nil
 }
 
-// bytes iterates over everything after the header: each section, followed by its padding.
+// bytes iterates over the content of the file after the header: each section, followed by
+// its padding.
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
@@ -108,7 +109,7 @@ func (b *Builder) encodePrograms() error {
 		total += len(p.words)
 	}
 	if total >= 1<<32 {
-		return errors.New("encoding tree: programs of more than 16 GiB")
+		return errors.New("encoding the tree: the programs are larger than 16 GiB")
 	}
 	b.programWords = make([]uint32, format.Alignment, total)
 	for _, id := range slices.Sorted(maps.Keys(b.programs)) {

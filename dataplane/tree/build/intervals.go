@@ -23,7 +23,7 @@ type step struct {
 	entry uint32
 }
 
-// appendSpans appends the parts of a block that are not covered by the block's excepts.
+// appendSpans appends the parts of a block that the excepts of the block do not cover.
 func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	is4 := b.Prefix.Addr().Is4()
 	excepts := slices.SortedFunc(slices.Values(b.Excepts), func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
@@ -60,7 +60,7 @@ func next(a format.Address, is4 bool) (format.Address, bool) {
 	return a, a != format.Address{}
 }
 
-// last returns the last address of a masked prefix.
+// last returns the last address of a prefix, which must be masked.
 func last(p netip.Prefix) format.Address {
 	a := format.AddressOf(p.Addr())
 	hosts := p.Addr().BitLen() - p.Bits()
@@ -72,8 +72,7 @@ func last(p netip.Prefix) format.Address {
 	return a
 }
 
-// before returns the address before a. The caller makes sure that a is not the first
-// address.
+// before returns the address before a. a must not be the first address of its family.
 func before(a format.Address) format.Address {
 	if a.Lo == 0 {
 		a.Hi--

@@ -2,15 +2,16 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// names assigns a number to each string and counts the references to the string. words
-// and bytes are the sections of the tree, as updated by encode.
+// names assigns a number to each string and counts the references to the string.
 type names struct {
 	numbers map[string]uint32
 	all     []name
 	free    []uint32
 	changed bool
-	words   []uint32
-	bytes   []uint32
+	// words and bytes are the latest encodings of the sections for names. encode updates
+	// them.
+	words []uint32
+	bytes []uint32
 }
 
 type name struct {
@@ -51,7 +52,7 @@ func (n *names) release(number uint32) {
 	n.changed = true
 }
 
-// encode updates words and bytes.
+// encode updates words and bytes if strings have been added or removed.
 func (n *names) encode() {
 	if !n.changed {
 		return

@@ -12,11 +12,11 @@ import (
 // the number of its classes, blocks and excepts.
 //
 // A flat leaf contains all matches that apply to an interval of ports, so a lookup reads
-// only one leaf. But n rules with overlapping port ranges result in n intervals with up
-// to n matches each, so a short policy could fill the memory of a node. If the size
-// exceeds the flat limit, the builder instead stores matches in leaves that several
-// intervals share, and a lookup reads several leaves. Nearly all programs stay below the
-// limit.
+// only one leaf. However, n rules with overlapping port ranges result in n intervals with
+// up to n matches each, so a short policy could fill the memory of a node. If the size
+// exceeds the flat limit, the builder stores matches in leaves that several intervals
+// share. A lookup then reads several leaves. The port tables of nearly all programs stay
+// below the limit.
 const DefaultFlatLimit = 1 << 16
 
 // portRange is a range of ports that a match contains, from first up to but not including
@@ -26,9 +26,9 @@ type portRange struct {
 	first, end uint32
 }
 
-// portTable encodes the port table with the given index and returns its offset. A new
-// interval starts at each port at which a range of a match starts, and at each first port
-// after a range. Adjacent intervals with the same leaf become one interval.
+// portTable encodes the port table with the given index and returns its offset. An interval
+// starts at the first port of each range of a match, and at the first port after each
+// range. Adjacent intervals with the same leaf become one interval.
 func (e *encoder) portTable(table int) uint32 {
 	ranges := e.portRanges(table)
 	firsts := []uint32{0}
@@ -110,10 +110,10 @@ func edgesOf(ranges []portRange) []edge {
 }
 
 // isFlat reports whether a port table with flat leaves stays within the flat limit (see
-// DefaultFlatLimit). firsts are the first ports of its intervals. Intervals with the same
-// set of matches share a leaf, so isFlat counts each set once. It identifies a set by the
-// sum of the hashes of its matches. To limit its own running time, isFlat stops and
-// returns false after 100 x flatLimit steps.
+// DefaultFlatLimit). firsts contains the first port of each interval. Intervals with the
+// same set of matches share a leaf, so isFlat counts each set once. It identifies a set by
+// the sum of the hashes of its matches. To limit its own running time, isFlat stops and
+// returns false after 100*flatLimit steps.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
 	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)
@@ -185,11 +185,10 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves returns the offset of one leaf for each interval. It builds a segment
-// tree, which is a binary tree over the intervals, and adds each range to the few nodes
-// that together cover the range, at most two nodes per level. LeafNext links the leaf of
-// an interval to the leaves of the nodes above it. Therefore, n ranges need space
-// proportional to n log n.
+// sharedLeaves returns the offset of one leaf for each interval. It builds a segment tree, a
+// binary tree over the intervals. It adds each range to the nodes that together cover the
+// range, which are at most two nodes per level. LeafNext links the leaf of an interval to
+// the leaves of the nodes above it. Therefore, n ranges need space proportional to n log n.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
 	var add func(node, low, high, first, end int, ref matchRef)

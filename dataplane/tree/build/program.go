@@ -11,14 +11,14 @@ import (
 // encoder encodes one program.
 type encoder struct {
 	program *rule.Program
-	// flatLimit is explained at DefaultFlatLimit.
+	// flatLimit is the flat limit. See DefaultFlatLimit.
 	flatLimit int
 	words     []uint32
-	// entries contains the entry of each rule in the form in which leaves store it.
+	// entries contains the entry of each rule, as defined at format.ActionBits.
 	entries []uint32
 	// placed and leaves contain the offsets of encoded parts, so that equal parts are
-	// stored once. The key of placed is the content of a part. The key of leaves consists
-	// of the offset of a leaf's next leaf and of the leaf's matches.
+	// stored once. A key of placed is the content of a part. A key of leaves consists of the
+	// offset of the next leaf and the matches of the leaf.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
@@ -27,8 +27,8 @@ type encoder struct {
 // match in the rule.
 type matchRef struct{ rule, match int }
 
-// encodeProgram returns the words of a program. It acquires one reference for each
-// occurrence of a policy name in the program. To release these references, pass the words
+// encodeProgram returns the words of a program. For each occurrence of a policy name in the
+// program, it acquires a reference to the name. To release these references, pass the words
 // and names.release to programNames.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
@@ -86,7 +86,7 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	for _, ref := range refs {
 		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
-			// This match contains every peer, so no later match can decide.
+			// This match includes every peer, so the later matches have no effect.
 			leaf[format.LeafEvery] = entry
 			break
 		}

@@ -2,7 +2,7 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// addressTable is an address table that the builder can change.
+// addressTable is the address table of one family, in the encoding of the tree.
 type addressTable struct {
 	is4   bool
 	width int
@@ -104,8 +104,8 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 	s[4] = value
 }
 
-// remove frees a slot. It then moves later addresses to earlier slots, so that a search
-// for one of them does not end at the free slot.
+// remove frees a slot. It then moves later addresses to earlier slots, so that a search for
+// such an address does not end at the free slot.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {

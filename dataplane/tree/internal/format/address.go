@@ -12,7 +12,7 @@ import (
 // Address is an IP address as a number. For an IPv4 address, Hi is 0.
 type Address struct{ Hi, Lo uint64 }
 
-// AddressOf returns the number of an address.
+// AddressOf converts an address to a number.
 func AddressOf(a netip.Addr) Address {
 	if a.Is4() {
 		b := a.As4()
@@ -42,8 +42,8 @@ func (a Address) Compare(b Address) int {
 	return cmp.Compare(a.Lo, b.Lo)
 }
 
-// Words returns the address as it is stored in a tree: four words, the most significant
-// one first.
+// Words returns the address in the encoding of a tree: four words, the most significant word
+// first.
 func (a Address) Words() [4]uint32 {
 	return [4]uint32{uint32(a.Hi >> 32), uint32(a.Hi), uint32(a.Lo >> 32), uint32(a.Lo)}
 }

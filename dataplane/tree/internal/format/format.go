@@ -1,5 +1,5 @@
-// Package format defines the layout of the file of a tree, which package build writes and
-// package tree reads. docs/tree-format.md contains a diagram of the layout.
+// Package format defines the layout of a tree file. Package build encodes the file, and
+// package tree reads it. docs/tree-format.md contains a diagram of the layout.
 //
 // A file is a sequence of words: uint32 in the byte order of the machine. Offsets,
 // lengths and counts are in words unless stated otherwise.
@@ -18,10 +18,10 @@ const (
 	HeadMagic      = 0 // two words: the bytes of Magic
 	HeadVersion    = 2
 	HeadByteOrder  = 3
-	HeadChecksum   = 4 // CRC-32C of everything from HeadChecked on
+	HeadChecksum   = 4 // CRC-32C of all words from HeadChecked to the end of the file
 	HeadChecked    = 5 // the first word that the checksum covers; always 0
-	HeadGeneration = 6 // two words, the low one first
-	HeadLength     = 8 // two words, the low one first: length of the file in words
+	HeadGeneration = 6 // two words, the low word first
+	HeadLength     = 8 // length of the file in words: two words, the low word first
 	HeadSections   = 10
 	HeadWords      = HeadSections + 2*Sections
 )
@@ -31,13 +31,13 @@ const (
 	Magic         = "SLUICETR"
 	Version       = 2
 	ByteOrderMark = 0x01020304
-	// OtherOrder is the value that a program reads if the file was written on a machine
-	// with the opposite byte order.
+	// OtherOrder is the value of ByteOrderMark if the file was written on a machine with the
+	// other byte order.
 	OtherOrder = 0x04030201
 )
 
-// The sections in the order of the file. Each starts at the first multiple of
-// Alignment after the end of the previous one.
+// The sections in the order of the file. Each section starts at the first multiple of
+// Alignment at or after the end of the previous section.
 const (
 	SectionNames     = iota // {first byte, number of bytes} of each name; name 0 is the name of the node
 	SectionNameBytes        // the bytes of the names
@@ -127,7 +127,8 @@ const (
 
 // The words of a leaf. A leaf contains entries (see ActionBits) for the peers of the
 // rules: one entry for all peers, one for each class, and one for each interval of
-// addresses. Of the entries that apply to a peer, the smallest one other than 0 decides.
+// addresses. Of the entries that apply to a peer, the smallest entry other than 0
+// determines the verdict.
 const (
 	LeafEvery     = 0
 	LeafDirectory = 1 // two words: offset and number of pages

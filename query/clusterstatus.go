@@ -96,7 +96,7 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: "its agent has not reported yet"}}
 	}
 	if now.Sub(s.Heartbeat.Time) > v1alpha1.HeartbeatTimeout {
-		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: fmt.Sprintf("its agent last reported %s ago", age(now, s.Heartbeat.Time))}}
+		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: fmt.Sprintf("its agent last reported %s ago: %s", age(now, s.Heartbeat.Time), n.WithoutAgent())}}
 	}
 	var problems []Problem
 	for _, want := range []struct {

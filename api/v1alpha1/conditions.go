@@ -36,8 +36,13 @@ const (
 	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has
 	// the addresses of a new pod before its first container starts, and can detect when a
 	// deleted pod no longer uses its addresses. Otherwise the agent depends on the API
-	// server for both.
+	// server for both. It is Unknown until the first CNI result of a pod has been read.
 	ConditionPodsKnownEarly ConditionType = "PodsKnownEarly"
+	// ConditionHeldPacketsEvaluated is True while policies decide about the packets of new
+	// pods, because the node holds the packets until a tree contains the pods. It is False
+	// while the node holds no packets, and for 10 minutes after the failure policy decided
+	// about packets of new pods.
+	ConditionHeldPacketsEvaluated ConditionType = "HeldPacketsEvaluated"
 )
 
 // ConditionDegraded is True while something does not work as expected. Enforcers and
@@ -111,9 +116,25 @@ const (
 	ReasonNoCNIResults Reason = "NoCNIResults"
 	// ReasonUnusableCNIResults: some CNI results of the node cannot be used.
 	ReasonUnusableCNIResults Reason = "UnusableCNIResults"
+	// ReasonEmptyCNIResults: the directory of CNI results can be read but contains no pod,
+	// probably because the container runtime uses another directory.
+	ReasonEmptyCNIResults Reason = "EmptyCNIResults"
 	// ReasonNoSandboxes: the dataplane has not published the pod sandboxes of the node, or
 	// the agent cannot read them.
 	ReasonNoSandboxes Reason = "NoSandboxes"
+	// ReasonHolding: packets of new pods are held until policies decide about them.
+	ReasonHolding Reason = "Holding"
+	// ReasonHoldingDisabled: spec.hold of the Enforcer is 0s, so no packet is held.
+	ReasonHoldingDisabled Reason = "HoldingDisabled"
+	// ReasonHoldTimedOut: no tree contained a new pod within the time of spec.hold, so the
+	// failure policy decided about packets of the pod.
+	ReasonHoldTimedOut Reason = "HoldTimedOut"
+	// ReasonTooManyHeldPackets: the limit of held packets was reached, so the failure policy
+	// decided about other packets of new pods.
+	ReasonTooManyHeldPackets Reason = "TooManyHeldPackets"
+	// ReasonNoAgent: no agent was running, so the failure policy decided about packets of
+	// new pods.
+	ReasonNoAgent Reason = "NoAgent"
 	// ReasonPacketsDropped: no worker received some packets, because a queue was full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
 	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane

@@ -22,11 +22,23 @@ func (n *NodeEnforcer) NotEnforcing(now time.Time) string {
 	case ready == nil:
 		return "no agent has reported yet"
 	case n.stale(now):
-		return fmt.Sprintf("its agent has not reported for more than %s", HeartbeatTimeout)
+		return fmt.Sprintf("its agent has not reported for more than %s: %s", HeartbeatTimeout, n.WithoutAgent())
 	case ready.Status != metav1.ConditionTrue:
 		return ready.Message
 	}
 	return ""
+}
+
+// WithoutAgent describes what applies to the pods that start on the node while its agent
+// does not run or cannot reach the API server. No new tree contains these pods.
+func (n *NodeEnforcer) WithoutAgent() string {
+	if c := meta.FindStatusCondition(n.Status.Conditions, string(ConditionHeldPacketsEvaluated)); c != nil {
+		switch Reason(c.Reason) {
+		case ReasonHoldingDisabled, ReasonNoCNIResults, ReasonEmptyCNIResults:
+			return "no policy applies to its new pods"
+		}
+	}
+	return "the failure policy decides about its new pods"
 }
 
 // stale reports whether the status is older than HeartbeatTimeout. A status without a

@@ -104,8 +104,8 @@ type NodeEnforcerStatus struct {
 
 	// conditions are Ready (policies are enforced on this node), Synced (the published
 	// generation is up to date with the API server), Degraded (the node does not work as
-	// expected) and PodsKnownEarly (the addresses of new pods are known before the pods
-	// start).
+	// expected), PodsKnownEarly (the addresses of new pods are known before the pods start)
+	// and HeldPacketsEvaluated (policies decide about the first packets of new pods).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

@@ -276,7 +276,7 @@ func TestClusterStatus(t *testing.T) {
   Available    True   AllNodes: all nodes enforce
 
 1 node, 1 problem:
-  node-a  NoHeartbeat: its agent last reported 3h0m ago
+  node-a  NoHeartbeat: its agent last reported 3h0m ago: the failure policy decides about its new pods
 
 1 policy, 2 problems:
   ` + namespace + `/db  WaitingForNodes: node node-a enforces an older version

@@ -166,7 +166,7 @@ func TestEnforcerStatus(t *testing.T) {
 			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 61*time.Second, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
-				"False NodesMissing a1: its agent has not reported for more than 1m0s", "False AllNodes", "True NodesDegraded a1: its agent has not reported",
+				"False NodesMissing a1: its agent has not reported for more than 1m0s: the failure policy decides about its new pods", "False AllNodes", "True NodesDegraded a1: its agent has not reported",
 			},
 		},
 		"the kernel lacks a feature": {

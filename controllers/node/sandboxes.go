@@ -7,9 +7,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/policy"
@@ -82,22 +80,14 @@ func (s *sandboxes) set(now report.Sandboxes, err error) {
 	s.state.setSandboxes(list)
 }
 
-// condition returns the condition PodsKnownEarly.
-func (s *sandboxes) condition() metav1.Condition {
-	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {
-		return v1alpha1.NewCondition(v1alpha1.ConditionPodsKnownEarly, status, reason, message)
-	}
+// newest returns the newest list of sandboxes, or nil if the dataplane has published none,
+// and the error if a newer list cannot be read.
+func (s *sandboxes) newest() (*report.Sandboxes, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.err != nil:
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoSandboxes, s.err.Error())
-	case !s.published:
-		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNoSandboxes, "the dataplane has not published the sandboxes of the node yet")
-	case !s.last.Available:
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, s.last.Reason)
-	case s.last.Skipped > 0:
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonUnusableCNIResults, s.last.SkippedReason)
+	if !s.published {
+		return nil, s.err
 	}
-	return condition(metav1.ConditionTrue, v1alpha1.ReasonCNIResults, "the addresses of new pods are read from the CNI results of the node")
+	last := s.last
+	return &last, s.err
 }

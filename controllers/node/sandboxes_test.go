@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -139,7 +140,10 @@ func TestSandboxesCondition(t *testing.T) {
 			if i < 0 || s.Conditions[i].Status != status {
 				return fmt.Errorf("conditions %v, want %s", s.Conditions, status)
 			}
-			return conditionIs(s, v1alpha1.ConditionPodsKnownEarly, reason)
+			return errors.Join(
+				conditionIs(s, v1alpha1.ConditionPodsKnownEarly, reason),
+				conditionIs(s, v1alpha1.ConditionHeldPacketsEvaluated, v1alpha1.ReasonNoDataplane),
+			)
 		})
 	}
 	want(metav1.ConditionUnknown, v1alpha1.ReasonNoSandboxes)
@@ -148,6 +152,8 @@ func TestSandboxesCondition(t *testing.T) {
 	want(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults)
 	write(report.Sandboxes{Available: true, Skipped: 1, SkippedReason: "too large"})
 	want(metav1.ConditionFalse, v1alpha1.ReasonUnusableCNIResults)
+	a.publish(t)
+	want(metav1.ConditionUnknown, v1alpha1.ReasonEmptyCNIResults)
 	web := c.startingPod(t, "web", "results")
 	c.policyFor(t, "web")
 	a.publish(t, sandboxOf(web, "10.23.0.1"))

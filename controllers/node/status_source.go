@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/node/newpods"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -27,10 +28,14 @@ type statusSource struct {
 	dataplane  *dataplane
 	connection *connection
 
-	// counted is the generation for which pods and policies were counted.
-	counted  uint64
-	pods     v1alpha1.PodCounts
-	policies int32
+	// counted is the generation for which pods and policies were counted. addressed is the
+	// number of pods with addresses.
+	counted   uint64
+	pods      v1alpha1.PodCounts
+	addressed int
+	policies  int32
+	// newPods computes the conditions about new pods.
+	newPods newpods.Conditions
 	// before is the last status of the dataplane, or nil until the dataplane responds.
 	before *report.Status
 	// repaired and dropped report whether these two counters increased between the last two
@@ -63,10 +68,12 @@ func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
 		s.describe(&out, running)
 	}
 	out.Acknowledged = s.acknowledged
-	out.Conditions = []metav1.Condition{
-		readyCondition(&out, running), s.syncedCondition(), s.degradedCondition(running),
-		s.sandboxes.condition(),
-	}
+	sandboxes, err := s.sandboxes.newest()
+	out.Conditions = append(
+		[]metav1.Condition{readyCondition(&out, running), s.syncedCondition(), s.degradedCondition(running)},
+		s.newPods.At(newpods.Observation{
+			Sandboxes: sandboxes, SandboxesErr: err, AddressedPods: s.addressed, Dataplane: running,
+		}, time.Now())...)
 	return out, nil
 }
 
@@ -76,7 +83,7 @@ func (s *statusSource) count() error {
 	if err != nil {
 		return err
 	}
-	s.counted, s.pods = t.Generation(), v1alpha1.PodCounts{}
+	s.counted, s.pods, s.addressed = t.Generation(), v1alpha1.PodCounts{}, 0
 	policies := map[string]struct{}{}
 	for pod := range t.Pods() {
 		s.pods.Local++
@@ -86,6 +93,7 @@ func (s *statusSource) count() error {
 		if len(pod.Addresses) == 0 {
 			continue
 		}
+		s.addressed++
 		// No pod has the unspecified address as its own address, so only the policies of
 		// this pod apply.
 		here, other := pod.Addresses[0], netip.IPv4Unspecified()

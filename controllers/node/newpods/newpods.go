@@ -1,0 +1,154 @@
+// Package newpods computes the conditions of a NodeEnforcer that are about new pods: whether
+// their addresses are known before they start, and whether policies decide about the packets
+// that the dataplane holds for them.
+package newpods
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+const (
+	// failureWindow is the time for which HeldPacketsEvaluated stays False after the
+	// failure policy decided about a packet.
+	failureWindow = 10 * time.Minute
+	// resultTimeout is the time for which pods may have addresses while the directory of CNI
+	// results is empty. The runtime writes a result before the API server has the address,
+	// but the statuses of pods are also older than their results after the node has booted.
+	resultTimeout = 30 * time.Second
+)
+
+// Observation contains what an agent observes about the new pods of its node.
+type Observation struct {
+	// Sandboxes is the newest list that the dataplane published. It is nil if the dataplane
+	// has published none. SandboxesErr is set if a newer list cannot be read.
+	Sandboxes    *report.Sandboxes
+	SandboxesErr error
+	// AddressedPods is the number of pods of the node that have addresses, without pods in
+	// the host network.
+	AddressedPods int
+	// Dataplane is the newest status of the dataplane, or nil if the dataplane does not
+	// respond. A newer status has another address.
+	Dataplane *report.Status
+}
+
+// Conditions computes the conditions of one node. The zero value is ready to use. Its
+// methods must not be called concurrently.
+type Conditions struct {
+	// found is set after a list contained a sandbox. emptySince is the time since which pods
+	// have addresses although no list contained a sandbox.
+	found      bool
+	emptySince time.Time
+	// before is the previous status of the dataplane. failed contains the time at which each
+	// counter of failures was last seen to increase.
+	before *report.Status
+	failed [len(failures)]time.Time
+}
+
+// failures lists the counters of packets about which the failure policy decided, the most
+// important one first. The message continues the sentence "the failure policy decided about
+// packets of new pods".
+var failures = [...]struct {
+	reason  v1alpha1.Reason
+	count   func(*report.Held) uint64
+	message string
+}{
+	{v1alpha1.ReasonHoldTimedOut, func(h *report.Held) uint64 { return h.TimedOut }, "because no tree contained the pods within the time of spec.hold"},
+	{v1alpha1.ReasonTooManyHeldPackets, func(h *report.Held) uint64 { return h.OverLimit }, "because too many packets were held"},
+	{v1alpha1.ReasonNoAgent, func(h *report.Held) uint64 { return h.NoAgent }, "because no agent was running"},
+}
+
+// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated at a time. The times of
+// successive calls must not decrease.
+func (c *Conditions) At(o Observation, now time.Time) []metav1.Condition {
+	c.observe(o, now)
+	early := c.knownEarly(o, now)
+	return []metav1.Condition{early, c.evaluated(o.Dataplane, early, now)}
+}
+
+// observe records the changes since the previous observation.
+func (c *Conditions) observe(o Observation, now time.Time) {
+	c.found = c.found || o.Sandboxes != nil && len(o.Sandboxes.Sandboxes) > 0
+	switch {
+	case c.found || o.Sandboxes == nil || o.AddressedPods == 0:
+		c.emptySince = time.Time{}
+	case c.emptySince.IsZero():
+		c.emptySince = now
+	}
+	running := o.Dataplane
+	if running == nil || running == c.before {
+		return
+	}
+	// The counters of a dataplane that started long ago may have increased before this
+	// agent observed it.
+	last := running.Held
+	switch {
+	case c.before != nil && c.before.Started.Equal(running.Started):
+		last = c.before.Held
+	case now.Sub(running.Started) < failureWindow:
+		last = report.Held{}
+	}
+	for i, f := range failures {
+		if f.count(&running.Held) > f.count(&last) {
+			c.failed[i] = now
+		}
+	}
+	c.before = running
+}
+
+func (c *Conditions) knownEarly(o Observation, now time.Time) metav1.Condition {
+	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionPodsKnownEarly, status, reason, message)
+	}
+	switch {
+	case o.SandboxesErr != nil:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoSandboxes, o.SandboxesErr.Error())
+	case o.Sandboxes == nil:
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNoSandboxes, "the dataplane has not published the sandboxes of the node yet")
+	case !o.Sandboxes.Available:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, o.Sandboxes.Reason)
+	case o.Sandboxes.Skipped > 0:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonUnusableCNIResults, o.Sandboxes.SkippedReason)
+	case c.found:
+		return condition(metav1.ConditionTrue, v1alpha1.ReasonCNIResults, "the addresses of new pods are read from the CNI results of the node")
+	case !c.emptySince.IsZero() && now.Sub(c.emptySince) > resultTimeout:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonEmptyCNIResults,
+			"the directory of CNI results contains no pod, although pods of the node have addresses: "+
+				"set spec.cniResults of the Enforcer to the directory in which the container runtime stores CNI results")
+	}
+	return condition(metav1.ConditionUnknown, v1alpha1.ReasonEmptyCNIResults, "the directory of CNI results contains no pod yet")
+}
+
+// evaluated returns the condition HeldPacketsEvaluated. early is the condition
+// PodsKnownEarly.
+func (c *Conditions) evaluated(running *report.Status, early metav1.Condition, now time.Time) metav1.Condition {
+	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionHeldPacketsEvaluated, status, reason, message)
+	}
+	const unrecognized = "packets of new pods are not held, because the dataplane cannot recognize new pods"
+	switch {
+	case running == nil:
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNoDataplane, "the dataplane does not respond")
+	case running.Queueing == "":
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForDataplane, "the dataplane has not installed its rules yet")
+	case running.Held.Limit == 0:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonHoldingDisabled,
+			"spec.hold of the Enforcer is 0s: no policy applies to a new pod until a tree contains the pod")
+	case !running.Held.CNIResults:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, unrecognized+" without CNI results")
+	case early.Status == metav1.ConditionFalse && early.Reason == string(v1alpha1.ReasonEmptyCNIResults):
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonEmptyCNIResults, unrecognized+": "+early.Message)
+	}
+	for i, f := range failures {
+		if at := c.failed[i]; !at.IsZero() && now.Sub(at) < failureWindow {
+			return condition(metav1.ConditionFalse, f.reason, fmt.Sprintf(
+				"the failure policy recently decided about packets of new pods, %s: \"sluice status\" on the node counts them", f.message))
+		}
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonHolding, "packets of new pods are held until policies decide about them")
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,4 +249,45 @@ func TestTableIsRepaired(t *testing.T) {
 		`)
 		s.each("after "+strings.Join(damage, " "), (*stream).goesOn, st)
 	}
+}
+
+// Another program flushes the rules of kube-proxy, and kube-proxy adds them again. Meanwhile
+// open connections to Services continue, and policies still apply to them and to connections
+// to the addresses of pods.
+func TestRulesOfServicesAreFlushed(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t, map[string]string{"shop/web": onlyProbe})
+	services := `
+		web TCP 80 -> shop/web 8080
+		hid TCP 80 -> shop/web 8080 masquerade
+		db  UDP 80 -> shop/db  8080
+	`
+	s.serve(services)
+	s.start()
+	direct := `
+		lab/probe -> shop/web TCP 8080 allowed
+		lab/far   -> shop/web TCP 8080 denied
+		lab/probe -> shop/db  UDP 8080 allowed
+	`
+	var toWeb, toDB []*stream
+	for _, like := range families {
+		toWeb = append(toWeb, s.open("lab/probe -> service:web", like), s.open("lab/probe -> service:hid", like))
+		toDB = append(toDB, s.open("lab/probe -> service:db", like))
+	}
+	s.nft("", "flush", "table", "inet", "lab-services")
+	s.each("without the rules of kube-proxy", (*stream).goesOn, slices.Concat(toWeb, toDB)...)
+	s.want(direct)
+	s.set("shop/web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`)
+	s.enforce()
+	s.each("without the rules of kube-proxy, and denied", (*stream).isCut, toWeb...)
+	s.each("without the rules of kube-proxy, and not isolated", (*stream).goesOn, toDB...)
+	s.set("shop/web", onlyProbe)
+	s.enforce()
+	s.serve(services)
+	s.want(direct + `
+		lab/probe -> service:web allowed
+		lab/probe -> service:hid allowed
+		lab/far   -> service:web denied
+		lab/probe -> service:db  allowed
+	`)
 }

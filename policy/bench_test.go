@@ -138,9 +138,9 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkPodChange measures the time from the change of one pod's label until the new
-// tree is published. A local pod gets other programs because of the change. A remote pod
-// can only become or cease to be a peer.
+// BenchmarkPodChange measures the time from the change of one pod's label until the new tree
+// is published. The change assigns other programs to a local pod. It can only make a remote
+// pod a peer, or make it cease to be a peer.
 func BenchmarkPodChange(b *testing.B) {
 	for _, size := range sizes {
 		objects := reduce(b, size)

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Changes records which parts of a snapshot changed since the last Clear. It only records
-// parts that can affect the rules of one node. A list can contain the same entry twice, and
-// can contain objects that have been deleted. Only the initial entries of Pods are sorted;
-// see Track.
+// Changes records which parts of a snapshot have changed since the last call of Clear. It
+// records only parts that can affect the rules of one node. A list can contain the same
+// entry twice, and can contain objects that have been deleted. Only the initial entries of
+// Pods are sorted. See Track.
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
@@ -18,7 +18,7 @@ type Changes struct {
 	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of
 	// a namespace if the labels of the namespace changed.
 	Cohorts []*Cohort
-	// Addresses lists the addresses whose owner has possibly changed.
+	// Addresses lists the addresses whose owners may have changed.
 	Addresses []netip.Addr
 
 	snapshot *Snapshot

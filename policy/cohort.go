@@ -6,10 +6,10 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Cohort groups the live pods of one namespace that have equal labels and equal named
-// ports. Pods whose Pod objects are gone are in separate cohorts. A selector or a port name
-// matches either all pods of a cohort or none. It is therefore enough to match selectors
-// against cohorts instead of pods.
+// Cohort is a group of live pods of one namespace that have equal labels and equal named
+// ports. Pods whose Pod objects no longer exist are in separate cohorts. A selector or a
+// port name matches either all pods of a cohort or none of them, so selectors need to be
+// matched only against cohorts, and not against pods.
 type Cohort struct {
 	ns *TrackedNamespace
 	// number increases with each new cohort, so that it orders cohorts by age.
@@ -17,8 +17,8 @@ type Cohort struct {
 	key    cohortKey
 	ports  ContainerPorts
 	pods   []*TrackedPod
-	// index is the position of the cohort in TrackedNamespace.ordered, or -1 after the
-	// cohort lost its last pod.
+	// index is the position of the cohort in TrackedNamespace.ordered, or -1 if the cohort
+	// has lost its last pod.
 	index int
 }
 
@@ -27,7 +27,7 @@ type cohortKey struct {
 	labels label.Set
 	// ports contains the encoded named ports. See appendPortFields.
 	ports string
-	// gone reports whether the Pod objects of the pods are gone.
+	// gone reports whether the Pod objects of the pods no longer exist.
 	gone bool
 }
 
@@ -46,8 +46,8 @@ func (c *Cohort) Pods() []*TrackedPod { return c.pods }
 // Gone reports whether the cohort has lost its last pod.
 func (c *Cohort) Gone() bool { return c.index < 0 }
 
-// join adds a live pod to the cohort with its labels and ports. It creates the cohort if
-// the pod is the first one.
+// join adds a live pod to the cohort that has the labels and ports of the pod. It creates the
+// cohort if necessary.
 func (s *Snapshot) join(p *TrackedPod) {
 	var buf [256]byte
 	ports := appendPortFields(buf[:0], p.Ports)

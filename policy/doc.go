@@ -1,12 +1,12 @@
 // Package policy defines the meaning of policies. Only this package interprets selectors,
 // ports, address blocks and defaults.
 //
-// Policy is the model of a policy. ReadNetworkPolicy reads a NetworkPolicy into
-// it. A Snapshot holds the objects of a cluster that policies depend on:
-// namespaces, pods, nodes and policies. Package compile turns a snapshot into
-// the rules of one node, and package lint finds policies that probably do not do
-// what their authors meant.
+// Policy is the model of a policy. ReadNetworkPolicy converts a NetworkPolicy to this model.
+// A Snapshot contains the objects of a cluster that determine the effect of policies:
+// namespaces, pods, nodes and policies. Package compile turns a snapshot into the rules of
+// one node, and package lint finds policies that probably do not do what their authors
+// meant.
 //
-// The package does no I/O and does not read the clock. Equal objects always have the same
-// meaning.
+// The package performs no I/O and does not read the clock, so its results depend only on the
+// objects.
 package policy

@@ -2,7 +2,7 @@ package policy
 
 import "fmt"
 
-// FieldError describes a part of an object that cannot be understood.
+// FieldError describes a part of an object that is invalid or not supported.
 type FieldError struct {
 	// Field is the path of the part, such as spec.ingress[0].from[1].ipBlock.cidr.
 	Field string
@@ -13,7 +13,7 @@ type FieldError struct {
 // Error returns the field and the message in one line.
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// FieldErrors are the errors of one object, in the order in which its fields are read.
+// FieldErrors lists the errors of one object, in the order in which its fields are read.
 type FieldErrors []FieldError
 
 // Err returns the first error, or nil if the list is empty.
@@ -37,8 +37,8 @@ type fieldPath struct {
 	// entry, list is empty.
 	list  string
 	index int
-	// child is a field inside the list entry or, if list is empty, inside parent. If the
-	// path ends before it, child is empty.
+	// child is the path of a field inside the list entry or, if list is empty, inside
+	// parent. child is empty if the path ends at the list entry or at parent.
 	child string
 }
 

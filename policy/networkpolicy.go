@@ -25,10 +25,10 @@ import (
 // API server. It always returns a policy. The returned errors are also in Policy.Errors. A
 // part that cannot be understood fails closed:
 //
-//   - a rule with such a part is invalid and allows nothing;
-//   - a requirement of the podSelector with such a part is left out, so that the
-//     policy isolates every pod that the other requirements select;
-//   - an unknown policy type isolates both directions.
+//   - A rule with such a part is invalid and allows nothing.
+//   - A requirement of spec.podSelector with such a part is left out, so that the policy
+//     isolates every pod that the other requirements select.
+//   - An unknown policy type isolates the pods for both directions.
 func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
 	scope := orDefault(in.Namespace)
 	r := networkPolicyReader{scope: scope}
@@ -57,8 +57,9 @@ type networkPolicyReader struct {
 	errors FieldErrors
 }
 
-// policyTypes returns the directions that the policy isolates. If policyTypes is not set,
-// the policy isolates ingress and, if it has egress rules, egress.
+// policyTypes returns, for each direction, whether the policy isolates pods for the
+// direction. If spec.policyTypes is not set, the policy isolates pods for ingress and, if it
+// has egress rules, also for egress.
 func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
 	if len(spec.PolicyTypes) == 0 {
 		return [2]bool{rule.Ingress: true, rule.Egress: len(spec.Egress) > 0}
@@ -271,8 +272,8 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr, bits), nil
 }
 
-// protocolOf converts the protocol of a port. If the protocol is not set, it is TCP, as in
-// the API server.
+// protocolOf converts the protocol of a port. If the protocol is empty, protocolOf returns
+// TCP, which is the default of the API server. ok is false if the protocol is unknown.
 func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
 	switch p {
 	case corev1.ProtocolTCP, "":

@@ -9,7 +9,8 @@ type node struct {
 	pods   map[*TrackedPod]struct{}
 	// waiting contains the pods of the node for which Snapshot.waits returns true.
 	waiting map[*TrackedPod]struct{}
-	// addresses contains, for each address of the node, the number of objects that list it.
+	// addresses contains, for each address of the node, how often the Node object and the Pod
+	// objects list the address.
 	addresses map[netip.Addr]int
 }
 
@@ -19,8 +20,8 @@ func (s *Snapshot) UpsertNode(in Node) {
 	s.settleAnnounced(in.Name)
 }
 
-// DeleteNode removes a Node object. If pods on the node also list an address of the node,
-// the address still belongs to the node until the last of these pods is deleted.
+// DeleteNode removes a Node object. An address that Pod objects also list for the node still
+// belongs to the node until the last of these objects is deleted.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {

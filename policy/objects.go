@@ -15,8 +15,8 @@ import (
 // Pod contains the fields of a Pod object that policies depend on.
 type Pod struct {
 	Namespace, Name, UID string
-	// StaticUID is the UID that the kubelet and the container runtime use for a static pod,
-	// if this pod is its mirror pod in the API server. Otherwise it is empty.
+	// StaticUID is the UID that the kubelet and the container runtime use for the pod if the
+	// object is the mirror pod of a static pod. Otherwise StaticUID is empty.
 	StaticUID string
 	Labels    label.Set
 	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound
@@ -66,8 +66,8 @@ type Node struct {
 	PodRanges []netip.Prefix
 }
 
-// ReadPod converts a Pod object. It skips fields that do not contain a valid address or
-// port, and returns an error for each.
+// ReadPod converts a Pod object. It skips each address and port that is invalid, and returns
+// an error for each of them.
 func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	var r podReader
 	p := &Pod{
@@ -195,11 +195,11 @@ func orDefault(namespace string) string {
 	return namespace
 }
 
-// live reports whether policies and peers can match the pod now: the pod is in the pod
-// network, has not finished and has an address.
+// live reports whether policies and peers can match the pod: the pod is in the pod network,
+// has not finished and has an address.
 func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 
-// equal reports whether two states of a pod are the same for every policy.
+// equal reports whether two states of a pod have the same effect on all policies.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
 		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Announced == q.Announced && p.Created.Equal(q.Created) &&

@@ -13,7 +13,7 @@ type owners struct {
 	one map[netip.Addr]*TrackedPod
 	// many lists all pods that claim an address, for each address that several pods claim.
 	many map[netip.Addr][]*TrackedPod
-	// claimTo returns the kind of a pod's claim to an address.
+	// claimTo returns the kind of claim that a pod has to an address.
 	claimTo func(netip.Addr, *TrackedPod) claim
 }
 
@@ -55,10 +55,10 @@ func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	}
 }
 
-// precedence compares two claims to an address for sorting. The claim that takes precedence
-// sorts last: the claim of a pod with a sandbox, then a claim by status.podIPs, then the
-// claim of a pod that is live only because it has a sandbox. Among equal claims, a running
-// pod takes precedence over other pods, and a newer pod over an older pod.
+// precedence compares the claims of two pods to an address for sorting. The claim that takes
+// precedence sorts last. The claims are ordered by kind, as in the definition of claim.
+// Among claims of the same kind, a running pod takes precedence over other pods, and a newer
+// pod takes precedence over an older pod.
 func (o *owners) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {

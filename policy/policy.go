@@ -11,9 +11,10 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Policy is the model of a policy: which pods it selects, in which directions it isolates
-// them, and what its rules allow. Defaults are filled in. A reader such as
-// ReadNetworkPolicy creates a Policy, and other code must not change it.
+// Policy is the model of a policy. It states which pods the policy selects, for which
+// directions the policy isolates these pods, and which connections its rules allow. All
+// defaults are filled in. A reader such as ReadNetworkPolicy creates a Policy, and other code
+// must not change it.
 type Policy struct {
 	// Name is the name of the object. Scope is its namespace.
 	Name, Scope string
@@ -28,8 +29,8 @@ type Policy struct {
 	// Subject in this direction.
 	Isolates [2]bool
 	// Ingress and Egress contain the rules in the order of the object, including invalid
-	// rules. If the policy does not isolate a direction, the rules of that direction have
-	// no effect.
+	// rules. If the policy does not isolate pods for a direction, the rules of this
+	// direction have no effect.
 	Ingress, Egress []Rule
 	// Errors lists the parts of the object that cannot be understood.
 	Errors FieldErrors

@@ -2,8 +2,8 @@ package policy
 
 import "slices"
 
-// maxRetained is the maximum number of deleted policies that are kept for one namespace. It
-// limits the memory for them.
+// maxRetained is the maximum number of deleted policies that a snapshot keeps for one
+// namespace. It limits the memory for deleted policies.
 const maxRetained = 1000
 
 // retain keeps a policy that is deleted together with its namespace. The policy still

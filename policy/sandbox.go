@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Sandbox is an attachment of a pod's sandbox to one network, as the CNI results of a node
-// describe it. The sandbox is the environment that the container runtime creates for the
-// containers of the pod. A pod with several networks has one Sandbox for each network.
+// Sandbox is an attachment of a pod's sandbox to one network, as described by the CNI results
+// of a node. The sandbox of a pod is the environment that the container runtime creates for
+// the containers of the pod. A pod with several networks has one Sandbox for each network.
 type Sandbox struct {
 	// Namespace, Name and UID identify the pod. For a static pod, UID is Pod.StaticUID of
 	// its mirror pod.
@@ -44,18 +44,18 @@ type sandboxed struct {
 	object *Pod
 	// addresses contains the addresses of the pod's sandboxes in the pod network.
 	addresses []netip.Addr
-	// gone reports whether the Pod object does not exist any more, or was replaced by the
-	// object of another pod with the same name.
+	// gone reports whether the Pod object has been deleted, or replaced by the object of
+	// another pod with the same name.
 	gone bool
 }
 
-// SetSandboxes replaces the sandboxes of a node. A nil list means that they are not known.
-// A snapshot contains the sandboxes of at most one node.
+// SetSandboxes replaces the sandboxes of a node. A nil list means that the sandboxes of the
+// node are not known. A snapshot contains the sandboxes of at most one node.
 //
 // The addresses of a pod's sandboxes are addresses of the pod, in addition to
 // status.podIPs. The pod stays live while it has a sandbox, even if the pod has finished or
-// its Pod object is deleted. It then keeps the last labels of the object. If a pod has no
-// sandbox when its object is deleted, the snapshot removes the pod.
+// its Pod object has been deleted. The pod keeps the last labels of a deleted object. If a
+// pod has no sandbox when its object is deleted, the snapshot removes the pod.
 func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 	before := s.sandboxes.byPod
 	s.sandboxes.node, s.sandboxes.available = nodeName, list != nil
@@ -105,7 +105,8 @@ func (s *Snapshot) sandboxChanged(key sandboxKey) {
 	s.settle(ns)
 }
 
-// LingeringPods returns the number of pods that are live although their Pod object is gone.
+// LingeringPods returns the number of pods that are live although their Pod objects have been
+// deleted.
 func (s *Snapshot) LingeringPods() int {
 	n := 0
 	for _, box := range s.sandboxes.pods {
@@ -117,7 +118,7 @@ func (s *Snapshot) LingeringPods() int {
 }
 
 // linger handles the deletion of a Pod object. If the pod has a sandbox, linger keeps the
-// pod as a lingering pod. It reports whether it kept the pod.
+// pod as a lingering pod and returns true. Otherwise it returns false.
 func (s *Snapshot) linger(p *TrackedPod) bool {
 	box := s.sandboxes.pods[p]
 	if box == nil {
@@ -129,8 +130,8 @@ func (s *Snapshot) linger(p *TrackedPod) bool {
 	return true
 }
 
-// update replaces the state of a pod. If the object of the pod is gone and the pod has no
-// sandbox, update removes the pod.
+// update replaces the state of a pod. If gone is true, which means that the Pod object has
+// been deleted, and the pod has no sandbox, update removes the pod.
 func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
 	if p.Pod != nil {
 		s.detach(p)
@@ -186,7 +187,7 @@ func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 }
 
 // sandboxAddresses returns the addresses that the sandboxes of a pod have in the pod
-// network, or nil if there are none.
+// network. It returns nil if the pod has no such address.
 func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 	if p.HostNetwork || p.Node == "" || p.Node != s.sandboxes.node {
 		return nil
@@ -207,10 +208,10 @@ func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 	return out
 }
 
-// podNetworkInterface returns the name of the interface by which a pod is attached to the
-// pod network: the interface with an address that status.podIPs contains, or eth0 if no
-// interface has such an address. The name is the same for all sandboxes of a pod. A pod has
-// several sandboxes while the runtime replaces one that crashed.
+// podNetworkInterface returns the name of the interface that attaches a pod to the pod
+// network. This is the interface with an address that status.podIPs contains, or eth0 if no
+// interface has such an address. The name is the same in all sandboxes of a pod. A pod has
+// several sandboxes while the container runtime replaces a sandbox that has crashed.
 func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	for _, b := range list {
 		if slices.ContainsFunc(b.Addresses, func(a netip.Addr) bool { return slices.Contains(podIPs, a) }) {
@@ -239,7 +240,7 @@ const (
 	announcedClaim claim = iota
 	// lastingClaim is the claim of a pod that is live only because it has a sandbox.
 	lastingClaim
-	// statusClaim is a claim by status.podIPs alone.
+	// statusClaim is the claim of a pod that has the address only in status.podIPs.
 	statusClaim
 	// sandboxClaim is the claim of a pod that has not finished and has a sandbox with the
 	// address.

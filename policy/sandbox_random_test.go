@@ -16,8 +16,8 @@ import (
 
 // lifecycleModel is a slow and simple model of the pods of a node and their sandboxes.
 type lifecycleModel struct {
-	// pods contains the Pod objects by name, and gone the last state of the objects that do
-	// not exist any more.
+	// pods contains the Pod objects by name. gone contains the last states of deleted
+	// objects.
 	pods      map[string]policy.Pod
 	gone      []policy.Pod
 	sandboxes []policy.Sandbox
@@ -91,7 +91,8 @@ func (m *lifecycleModel) owner(a netip.Addr) string {
 }
 
 // TestSandboxesAgreeWithAModel applies random changes of Pod objects and sandboxes, and
-// compares the owner of each address with the model. In the end, nothing may be left.
+// compares the owner of each address with the model. After all objects and sandboxes have
+// been removed, the snapshot and the tree must be empty.
 func TestSandboxesAgreeWithAModel(t *testing.T) {
 	addresses := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("fd00::2")}
 	names := []string{"a", "b", "c"}

@@ -10,7 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// announce changes a pod to a pod without status.podIPs that announces addresses.
+// announce removes the addresses from the status of a pod, and makes the pod announce the
+// given addresses.
 func (s *fixture) announce(name string, addresses ...string) {
 	s.t.Helper()
 	s.sandboxed = true
@@ -120,7 +121,7 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 			s.want(tt.address + ` -> shop/db TCP 5432 | ` + tt.want + ` | NotIsolated`)
 		}
 	}
-	// The address counts when the other pod has its own.
+	// The announced address becomes an address of the pod when the other pod has an address.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.ranges("10.9.0.0/24")
 	s.announce("shop/web", "10.9.0.5")

@@ -140,7 +140,8 @@ func (s *fixture) addresses(end string) []netip.Addr {
 	return list
 }
 
-// row is the test of a row of docs/semantics.md for which the objects need not change.
+// row is the test of a row of docs/semantics.md that needs no change of the objects during
+// the test.
 type row struct {
 	objects  string
 	policies map[string]string

@@ -136,8 +136,9 @@ func anAttachmentWithAPodIPIsTheOneToThePodNetwork(t *testing.T) {
 	s.want(`10.8.0.1 -> shop/db TCP 5432 | External | NotIsolated`)
 }
 
-// aSandboxIsReplaced checks that the addresses of a new sandbox count at once, although
-// status.podIPs lists the addresses of an earlier sandbox until the kubelet updates it.
+// aSandboxIsReplaced checks that the addresses of a new sandbox belong to the pod at once,
+// although status.podIPs lists the addresses of an earlier sandbox until the kubelet updates
+// the status.
 func aSandboxIsReplaced(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -153,8 +154,8 @@ func aSandboxIsReplaced(t *testing.T) {
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | NotIsolated | NotIsolated`)
 }
 
-// anAddressThatIsReusedAtOnce checks that an address belongs to the pod with the sandbox
-// while the status of its last owner still lists it.
+// anAddressThatIsReusedAtOnce checks that an address belongs to the pod whose sandbox has it,
+// even while the status of the previous owner still lists the address.
 func anAddressThatIsReusedAtOnce(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", starting("w1"))
@@ -171,7 +172,8 @@ func anAddressThatIsReusedAtOnce(t *testing.T) {
 	s.want(isolated)
 }
 
-// isolationEndsWithTheSandbox ends a pod in each way that leaves its containers running.
+// isolationEndsWithTheSandbox checks that a pod remains isolated until its sandbox ends. It
+// ends the pod in each of the ways in which the containers can still be running.
 func isolationEndsWithTheSandbox(t *testing.T) {
 	for name, end := range map[string]func(*fixture){
 		"force-deleted": func(s *fixture) { s.remove(s.pod("shop/web")) },
@@ -227,7 +229,7 @@ func isolationEndsWithTheSandbox(t *testing.T) {
 	}
 }
 
-// A lingering pod has no claim to an address that another pod owns.
+// A lingering pod does not own an address that another pod also has.
 func aLingeringPodHasTheLastClaim(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) {

@@ -14,9 +14,9 @@ import (
 // and deleted one by one and in any order. A Snapshot is not safe for concurrent use.
 type Snapshot struct {
 	namespaces map[string]*TrackedNamespace
-	// order lists the namespaces in the order in which they appeared. A compiler follows
-	// this order, so that adding the same objects in the same order results in the same IDs
-	// in the tree.
+	// order lists the namespaces in the order in which they were added. A compiler processes
+	// them in this order, so that adding the same objects in the same order results in the
+	// same IDs in the tree.
 	order   []*TrackedNamespace
 	nodes   map[string]*node
 	owners  owners
@@ -35,8 +35,8 @@ type TrackedNamespace struct {
 	name string
 	// object is nil if the namespace has no Namespace object.
 	object *Namespace
-	// pods contains the pods by name. gone contains, by UID, the pods whose Pod object is
-	// gone while they still have a sandbox.
+	// pods contains the pods with a Pod object, by name. gone contains the lingering pods,
+	// by UID.
 	pods, gone map[string]*TrackedPod
 	cohorts    map[cohortKey]*Cohort
 	ordered    []*Cohort
@@ -51,8 +51,8 @@ type TrackedNamespace struct {
 // TrackedPod represents a pod in a snapshot. When its Pod object or its sandboxes change,
 // the snapshot keeps the TrackedPod and replaces its state.
 type TrackedPod struct {
-	// Pod is the current state of the pod: the state of the Pod object, changed by the
-	// sandboxes of the pod.
+	// Pod is the current state of the pod: the state of the Pod object, combined with the
+	// addresses of the pod's sandboxes.
 	*Pod
 	ns *TrackedNamespace
 	// cohort is nil if the pod is not live.
@@ -81,7 +81,7 @@ func NewSnapshot() *Snapshot {
 	return s
 }
 
-// Load adds or updates objects. As with UpsertPod, the snapshot owns the pods afterwards.
+// Load adds or updates objects. Like UpsertPod, it takes ownership of the pods.
 func (s *Snapshot) Load(in Objects) {
 	for _, ns := range in.Namespaces {
 		s.UpsertNamespace(ns)
@@ -100,9 +100,9 @@ func (s *Snapshot) Load(in Objects) {
 // UpsertPod adds a pod or updates its state. If the change affects no policy, the call does
 // not update the indexes of the snapshot.
 //
-// The snapshot owns the pod from now on. The caller must not change the pod, and must not
-// read it while the snapshot is in use, because the snapshot makes pods share the memory of
-// equal parts.
+// UpsertPod takes ownership of the pod. The caller must not change the pod after the call,
+// and must not read it while the snapshot is in use, because the snapshot replaces parts of
+// the pod to let pods share the memory of equal parts.
 func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
@@ -113,7 +113,8 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	}
 	switch known := ns.gone[in.sandboxUID()]; {
 	case p == nil && known != nil && known.Name == in.Name:
-		// The pod lingered because its object seemed to be gone, but the object exists.
+		// The pod was lingering because its object had been deleted from the snapshot, but
+		// the object has been added again.
 		delete(ns.gone, in.sandboxUID())
 		p = known
 		ns.pods[in.Name] = p
@@ -143,7 +144,8 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	}
 }
 
-// DeletePod removes a pod. A pod that has a sandbox remains live until it has none.
+// DeletePod removes a Pod object. If the pod has a sandbox, the pod remains live until its
+// sandbox ends. Otherwise DeletePod removes the pod.
 func (s *Snapshot) DeletePod(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.pods[name] == nil {
@@ -153,7 +155,8 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	s.settle(ns)
 }
 
-// removePod removes a pod whose Pod object is gone, unless the pod has a sandbox.
+// removePod handles the deletion of a Pod object. It removes the pod unless the pod has a
+// sandbox.
 func (s *Snapshot) removePod(p *TrackedPod) {
 	if s.linger(p) {
 		return
@@ -164,7 +167,7 @@ func (s *Snapshot) removePod(p *TrackedPod) {
 	s.settleAnnounced(p.Node)
 }
 
-// attach adds a pod in its current state to the indexes.
+// attach adds a pod to the indexes of the snapshot, according to its current state.
 func (s *Snapshot) attach(p *TrackedPod) {
 	n := s.node(p.Node)
 	p.Node = n.name
@@ -182,7 +185,8 @@ func (s *Snapshot) attach(p *TrackedPod) {
 	}
 }
 
-// detach removes a pod in its current state from the indexes.
+// detach removes a pod from the indexes of the snapshot. The state of the pod must not have
+// changed since attach.
 func (s *Snapshot) detach(p *TrackedPod) {
 	n := s.node(p.Node)
 	delete(n.pods, p)
@@ -212,8 +216,8 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 	s.namespaceChanged(ns)
 }
 
-// DeleteNamespace removes a Namespace object. Pods and policies in the namespace stay until
-// they are deleted, but no namespaceSelector matches them any more.
+// DeleteNamespace removes a Namespace object. Pods and policies in the namespace remain until
+// they are deleted, but no namespaceSelector matches them.
 func (s *Snapshot) DeleteNamespace(name string) {
 	ns := s.namespaces[name]
 	if ns == nil || ns.object == nil {
@@ -224,8 +228,8 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	s.settle(ns)
 }
 
-// UpsertPolicy adds or updates a policy. If the new version has the same effect as the old
-// one, the snapshot keeps the old one.
+// UpsertPolicy adds or updates a policy. If the new version of a policy has the same effect
+// as the old version, the snapshot keeps the old version.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	ns := s.namespace(in.Scope)
 	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
@@ -235,8 +239,8 @@ func (s *Snapshot) UpsertPolicy(in *Policy) {
 	s.policiesChanged(ns)
 }
 
-// DeletePolicy removes a policy. If the namespace is being deleted, the policy still
-// applies to pods that have a sandbox.
+// DeletePolicy removes a policy. If the namespace of the policy is being deleted, the policy
+// still applies to pods that have a sandbox.
 func (s *Snapshot) DeletePolicy(namespace, name string) {
 	ns := s.namespaces[orDefault(namespace)]
 	if ns == nil || ns.policies[name] == nil {
@@ -259,8 +263,8 @@ func (s *Snapshot) namespace(name string) *TrackedNamespace {
 	return ns
 }
 
-// settle removes the state of a namespace that is not needed any more: the retained
-// policies if no pod has a sandbox, and the namespace itself if it is empty.
+// settle removes state of a namespace that is no longer needed. It removes the retained
+// policies if no pod of the namespace has a sandbox, and the namespace if it is empty.
 func (s *Snapshot) settle(ns *TrackedNamespace) {
 	if len(ns.retained) > 0 && !s.hasSandboxes(ns) {
 		ns.retained = nil
@@ -273,8 +277,8 @@ func (s *Snapshot) settle(ns *TrackedNamespace) {
 	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }
 
-// Owner returns the live pod that owns an address. If several pods claim the address, the
-// owner is the pod that comes last in the order of owners.precedence.
+// Owner returns the live pod that owns an address. If several pods have the address, the
+// owner is the pod whose claim takes precedence. See owners.precedence.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	if p := s.owners.of(a); p != nil {
 		return *p.Pod, true
@@ -347,7 +351,7 @@ func inOrder(p, q *Policy) int {
 // and has no object.
 func (s *Snapshot) TrackedNamespace(name string) *TrackedNamespace { return s.namespaces[name] }
 
-// TrackedNamespaces returns all namespaces in the order in which they appeared.
+// TrackedNamespaces returns all namespaces in the order in which they were added.
 func (s *Snapshot) TrackedNamespaces() []*TrackedNamespace { return s.order }
 
 // TrackedOwner returns the live pod that owns an address, like Owner, as a TrackedPod. It

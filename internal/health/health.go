@@ -1,5 +1,5 @@
-// Package health serves health checks on a TCP address or a unix socket, and requests
-// them.
+// Package health contains a server and a client for health checks on a TCP address or a unix
+// socket.
 package health
 
 import (
@@ -41,7 +41,7 @@ func Listen(address string) (net.Listener, error) {
 // Serve serves a handler until the listener is closed.
 func Serve(l net.Listener, handler http.Handler) {
 	server := http.Server{Handler: handler, ReadHeaderTimeout: timeout, WriteTimeout: timeout}
-	_ = server.Serve(l) // It returns when the listener is closed.
+	_ = server.Serve(l) // Serve returns when the listener is closed.
 }
 
 // Check requests a path, such as "/readyz", from an address. It returns nil if the check

@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/internal/health"
 )
 
-// A check works over TCP and over a unix socket, also if an earlier process left its socket.
+// A check works over TCP and over a unix socket, even if an earlier process has left a socket
+// at the same path.
 func TestCheck(t *testing.T) {
 	handler := http.NewServeMux()
 	handler.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})

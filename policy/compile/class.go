@@ -24,9 +24,9 @@ type class struct {
 	id      rule.Class
 	key     string
 	matches []match
-	// members contains the cohorts whose addresses are in the class. Addresses that
-	// Compiler.byAddress contains are an exception: they are in the class that byAddress
-	// assigns to them, and addresses is the number of these addresses in this class.
+	// members contains the cohorts whose addresses are in the class, except for addresses
+	// to which Compiler.byAddress assigns a class. addresses is the number of addresses to
+	// which byAddress assigns this class.
 	members   map[*cohortState]struct{}
 	addresses int
 }
@@ -64,8 +64,8 @@ func (c *Compiler) classify() {
 	c.changed = c.changed[:0]
 }
 
-// find matches a new peer against all cohorts. If the peer has a block, find instead adds
-// the pod addresses in the block to the changed addresses.
+// find matches a new peer against all cohorts. If the peer has a block, find adds the pod
+// addresses in the block to the changed addresses instead.
 func (c *Compiler) find(p *peer) {
 	if p.block != nil {
 		for a := range c.snapshot.OwnedAddresses() {
@@ -218,7 +218,7 @@ func (c *Compiler) markProgramsDirty(p *peer) {
 	}
 }
 
-// retireClasses removes the classes that no address is in any more.
+// retireClasses removes the classes that no longer contain any address.
 func (c *Compiler) retireClasses() {
 	c.classIDs.settle()
 	for _, cl := range c.idle {

@@ -11,7 +11,7 @@ import (
 type Compiler struct {
 	snapshot *policy.Snapshot
 	node     string
-	// changes records which parts of the snapshot changed since the last Delta.
+	// changes records which parts of the snapshot have changed since the last call of Delta.
 	changes *policy.Changes
 
 	pods       map[*policy.TrackedPod]*localPod
@@ -60,8 +60,8 @@ func New(s *policy.Snapshot, nodeName string) *Compiler {
 // Close stops tracking the snapshot.
 func (c *Compiler) Close() { c.changes.Close() }
 
-// Delta returns what changed in the rules of the node since the last call. The first call
-// returns all rules. The compiler does not change a program that it has returned.
+// Delta returns the changes of the node's rules since the last call. The first call returns
+// all rules. The compiler does not modify a program after it has returned the program.
 func (c *Compiler) Delta() rule.Delta {
 	var d rule.Delta
 	c.podIDs.settle()
@@ -76,9 +76,10 @@ func (c *Compiler) Delta() rule.Delta {
 	return d
 }
 
-// assignOwners adds the changed addresses to the delta if their owner is different from the
-// owner that was sent last. The changes can list an address twice, but a delta contains it
-// once, because its second owner is equal to the owner that was just sent.
+// assignOwners adds each changed address to the delta if its owner differs from the owner in
+// the latest delta that contains the address. c.changes can list an address twice, but the
+// delta contains the address only once, because at the second time the owner is no longer
+// different.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)
@@ -118,8 +119,8 @@ func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	return rule.Owner{Kind: rule.RemotePod, Class: class}
 }
 
-// ids assigns numbers, starting at 1. A released number becomes available again only after
-// settle, so that one delta never uses the same number for two things.
+// ids assigns numbers, starting at 1. A released number becomes available again only after a
+// call of settle, so that one delta never uses the same number for two objects.
 type ids struct {
 	last           uint32
 	free, released []uint32

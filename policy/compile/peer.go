@@ -15,8 +15,8 @@ type peer struct {
 	key peerKey
 	// block is nil unless key.block is set.
 	block *policy.Block
-	// programs contains the programs whose rules contain the peer. They must be written
-	// again if the field classes changes.
+	// programs contains the programs whose rules contain the peer. The programs must be
+	// written again if the field classes changes.
 	programs map[*program]struct{}
 	// classes contains the classes whose pods the peer matches. If the peer has a port
 	// name, the value is the port number that the name resolves to for these pods.
@@ -38,15 +38,16 @@ type peerKey struct {
 	protocol flow.Protocol
 }
 
-// peers contains the peers in the rules of all programs. The map in contains, by namespace,
-// the peers that match pods of one namespace only. The list across contains the peers that
-// can match pods of several namespaces. Both are matched against cohorts. The list blocks
-// contains the peers with a block instead, which are matched against addresses.
+// peers contains the peers in the rules of all programs.
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
+	// in and across contain the peers that are matched against cohorts. in contains, by
+	// namespace, the peers that can match only pods of this namespace. across contains the
+	// peers that can match pods of several namespaces.
 	in     map[string][]*peer
 	across []*peer
+	// blocks contains the peers with a block. They are matched against addresses.
 	blocks []*peer
 	// added and removed list the peers that were added and removed since the last call of
 	// classify.

@@ -11,9 +11,9 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program decides the flows of local pods in one direction. It consists of the policies
-// that isolate the pods, and of the port numbers to which the port names in ingress rules
-// resolve. Pods share a program if their policies and these numbers are equal.
+// program decides the flows of local pods in one direction. The policies that isolate the
+// pods determine the program, together with the port numbers to which the port names in
+// ingress rules resolve. Pods share a program if their policies and these numbers are equal.
 type program struct {
 	id       rule.ProgramID
 	key      string
@@ -164,7 +164,7 @@ func (c *Compiler) markDirty(p *program) {
 	}
 }
 
-// retirePrograms removes the programs that no pod uses any more.
+// retirePrograms removes the programs that no pod uses.
 func (c *Compiler) retirePrograms(d *rule.Delta) {
 	for key, p := range c.programs {
 		if p.refs > 0 {
@@ -215,8 +215,8 @@ func (p *program) write() *rule.Program {
 }
 
 // matchNumbers returns the match of a rule for all ports that have the same number for
-// every peer. These are the numbered ports of the rule, and its named ports that resolve to
-// a number in the argument ports. It returns false if nothing can match.
+// every peer. These are the numbered ports of the rule, and the named ports of the rule
+// that resolve to a number in the argument ports. It returns false if no flow can match.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {

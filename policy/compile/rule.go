@@ -48,7 +48,7 @@ type compiledRule struct {
 }
 
 // policy returns the compiled rules of a policy for one direction. The caller must use the
-// result in a program, which then counts as a reference.
+// result in a program and count the program in refs.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]

@@ -17,7 +17,7 @@ type cluster struct {
 	// pods lists, by namespace, the pods that selectors can match: pods in the pod network
 	// that have not finished. A pod without an address is included because it will get one.
 	pods map[string][]*policy.Pod
-	// withPods contains the namespaces that are keys of the field pods, sorted.
+	// withPods contains the names of the namespaces in the field pods, sorted.
 	withPods []string
 	// hostPods lists, by namespace, the pods in the host network that have not finished.
 	hostPods   map[string][]*policy.Pod

@@ -44,9 +44,9 @@ type Finding struct {
 }
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
-// policy and, within a policy, by the order of the fields in the spec. Checks that need
-// pods find nothing if the snapshot contains no pods, because the pods that a selector
-// matches are then unknown. The same applies to namespaces.
+// policy and, within a policy, by the order of the fields in the spec. If the snapshot
+// contains no pods, the checks that compare selectors with pods find nothing, because Run
+// cannot determine which pods a selector matches. The same applies to namespaces.
 func Run(s *policy.Snapshot) []Finding {
 	c := newCluster(s)
 	var findings []Finding

@@ -11,7 +11,7 @@ var leadingZeros = Check{
 	Severities: []Severity{Warning},
 	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
-		// If ParsePrefix rejects the text, the reason can only be leading zeros: package
+		// ParsePrefix rejects the text only if it contains leading zeros, because package
 		// policy has already removed CIDRs with other errors.
 		if _, err := netip.ParsePrefix(c.Text); err != nil {
 			p.report(at, Warning, "write "+c.Prefix.String(),

@@ -65,9 +65,9 @@ func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	return len(found) > 0, list(found)
 }
 
-// otherEgressRules reports whether another policy has egress rules for pods that this
-// policy selects. If so, that policy lacks a rule for DNS, and the finding is about it
-// instead of this policy.
+// otherEgressRules reports whether another policy has egress rules for pods that policy s
+// selects. If so, the other policy lacks a rule for DNS, and the finding refers to the other
+// policy instead of s.
 func (c *cluster) otherEgressRules(s *subject) bool {
 	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
 		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
@@ -105,13 +105,14 @@ func (c *cluster) reachesDNS(r *policy.Rule) bool {
 }
 
 // canBeDNS reports whether a peer can be a DNS server. The caller has already checked that
-// the ports of the rule include DNS. A rule that lists ports mentions DNS explicitly, so
-// that canBeDNS then needs less evidence:
+// the ports of the rule include DNS. If the rule lists ports, it includes DNS explicitly, and
+// the conditions for the peer are weaker:
 //
-//   - If the snapshot contains DNS pods, a set of pods must contain one of them. Otherwise
-//     the rule must list ports, or the set must include the namespace kube-system.
-//   - An ipBlock can be a DNS server if the rule lists ports. Otherwise the block must
-//     contain all addresses or the address of a DNS pod.
+//   - A set of pods must contain a DNS pod if the snapshot contains any. If the snapshot
+//     contains no DNS pod, the rule must list ports, or the set must include the namespace
+//     kube-system.
+//   - For an ipBlock, the rule must list ports, or the block must contain all addresses or
+//     the address of a DNS pod.
 func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	switch {
 	case p.Block != nil:

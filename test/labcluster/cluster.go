@@ -30,8 +30,8 @@ type Options struct {
 	// Nodes is the number of nodes. The default is 3. The nodes are named node-1,
 	// node-2 and so on.
 	Nodes int
-	// Spec is the spec of the Enforcer from which the pods of the nodes are rendered.
-	// Empty fields are not defaulted.
+	// Spec is the spec of the Enforcer from which the pods of the nodes are rendered. New does
+	// not set defaults for empty fields.
 	Spec v1alpha1.EnforcerSpec
 	// Log receives the messages of the scheduler, the kubelet and the namespace
 	// controller. By default, these messages are discarded.
@@ -51,7 +51,8 @@ type Cluster struct {
 	// pods contains the pods that run in the lab.
 	pods *pods
 
-	// widening guards the addresses of the outside host and the services of the nodes.
+	// widening serializes changes of the addresses of the outside host and of the services of
+	// the nodes.
 	widening sync.Mutex
 
 	// commanding guards commands.
@@ -67,8 +68,8 @@ type Cluster struct {
 	fault    error
 }
 
-// New starts a cluster and waits until every node enforces policies. The caller
-// closes the cluster. If this process ends before that, the cluster is removed as
+// New starts a cluster and waits until every node enforces policies. The caller must close
+// the cluster. If this process ends without closing the cluster, the cluster is removed as
 // well.
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
@@ -154,8 +155,8 @@ func (c *Cluster) Client() client.WithWatch { return c.client }
 // caller may change.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// SetProgram sets the binary that the nodes use for the processes they start after
-// the call, like an upgrade. It does not change running processes.
+// SetProgram simulates an upgrade: it sets the binary for the processes that the nodes start
+// after the call. Running processes are not affected.
 func (c *Cluster) SetProgram(path string) { c.options.Program = path }
 
 // Kubeconfig returns the path of the administrator's kubeconfig file.

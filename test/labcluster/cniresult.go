@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// CNIResultAnnotation is an annotation of a Pod. With the value "none", the kubelet writes
-// no CNI result for the pod, like a container runtime without libcni.
+// CNIResultAnnotation is an annotation of a Pod. If its value is "none", the kubelet of the
+// lab writes no CNI result for the pod, like a container runtime without libcni.
 const CNIResultAnnotation = "lab.sluice.dev/cni-result"
 
 const (

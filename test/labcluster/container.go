@@ -100,7 +100,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 }
 
 // emptyDir creates the directory of an emptyDir volume. Each container that the lab starts
-// has its own one, because each belongs to another pod.
+// has a separate directory, because it represents a container of a new pod.
 func (n *Node) emptyDir(volume string) (string, error) {
 	n.emptyDirs++
 	folder, err := n.cluster.server.Folder(fmt.Sprintf("%s-%s-%d", n.Name(), volume, n.emptyDirs))

@@ -8,9 +8,9 @@
 //	   +--------+---------+ ...
 //	   | agent            |            user 65532, no capabilities, with a token
 //	   |   | state directory
-//	   | dataplane        |            in the node's network
+//	   | dataplane        |            in the network namespace of the node
 //	   |   nftables       |
-//	   | pods             |            a network namespace each
+//	   | pods             |            each in its own network namespace
 //	   +------------------+ ...
 //
 // The package has minimal replacements for three parts of a cluster:

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// enforceTimeout limits the time until every node enforces a change. It is long
+	// enforceTimeout is the time within which every node must enforce a change. It is long
 	// because other tests may run on the machine at the same time.
 	enforceTimeout = time.Minute
 	// barrierInterval is the time between two changes of the barrier's policy. Each
@@ -27,10 +27,10 @@ const (
 	enforcePoll     = 25 * time.Millisecond
 )
 
-// The barrier consists of one object of each kind, none of which affects a verdict.
-// The API server delivers the events of a kind in order. So when a node has
-// received the newest change of a barrier object, it has received all earlier
-// changes of this kind too.
+// The barrier consists of one object of each kind. None of these objects affects a verdict.
+// The API server delivers the events of a kind in order. So if a node has received the
+// newest change of a barrier object, it has also received all earlier changes of objects of
+// this kind.
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"

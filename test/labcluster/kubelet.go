@@ -17,18 +17,18 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// AddressAnnotation is the annotation of a Pod that sets its addresses: one
-// address, or an IPv4 and an IPv6 address with a comma between them. The addresses
-// need not be in the ranges of the node. A pod without the annotation gets the next
-// free addresses of these ranges.
+// AddressAnnotation is an annotation of a Pod that sets the addresses of the pod. The value
+// is one address, or an IPv4 address and an IPv6 address separated by a comma. The addresses
+// need not be in the pod ranges of the node. A pod without the annotation gets the next free
+// addresses of these ranges.
 const AddressAnnotation = "lab.sluice.dev/addresses"
 
 // addressRetry is the time between two attempts to start a pod whose address is
 // still in use.
 const addressRetry = 5 * time.Millisecond
 
-// forcedGrace is the grace period of a pod whose object was deleted by force. A kubelet
-// uses the same.
+// forcedGrace is the grace period of a pod whose object was deleted by force. It is the same
+// as that of a kubelet.
 const forcedGrace = time.Second
 
 // kubelet replaces the scheduler and all kubelets of a cluster.
@@ -50,7 +50,7 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 		case running.uid() == pod.UID && finished(&pod):
 			running.end(time.Now())
 		case running.uid() != pod.UID && !running.isTerminating():
-			// The object was deleted by force. A pod that is terminating already keeps its
+			// The object was deleted by force. A pod that was already terminating keeps its
 			// grace period.
 			running.end(time.Now().Add(forcedGrace))
 		}
@@ -60,8 +60,8 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 	case pod.UID == "" || pod.Spec.SchedulerName == NoScheduler:
 		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil && running != nil:
-		// When the pod has ended, its object is deleted. A deletion by force sets the grace
-		// period to 0 just before the object is gone.
+		// The kubelet deletes the object when the pod has ended. If the grace period is 0,
+		// the object is being deleted by force, and the API server removes it immediately.
 		if *pod.DeletionGracePeriodSeconds > 0 {
 			running.end(pod.DeletionTimestamp.Time)
 		} else if !running.isTerminating() {
@@ -82,7 +82,7 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// bind assigns a pod to a node, to each node in turn.
+// bind assigns a pod to a node. It selects the nodes in turn.
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := k.cluster.nodes[int(k.turn.Add(1)-1)%len(k.cluster.nodes)]
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name()}}
@@ -133,7 +133,7 @@ func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, erro
 	return out, nil
 }
 
-// setRunning fills the status of a Pod object for a running pod.
+// setRunning sets the status of a Pod object to that of a running pod.
 func setRunning(pod *corev1.Pod, running *runningPod) {
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodRunning

@@ -16,25 +16,26 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// StatusDelayAnnotation is an annotation of a Pod: the time from the start of the pod's
-// containers until the kubelet writes the pod's addresses to the API server, such as "2s".
+// StatusDelayAnnotation is an annotation of a Pod. Its value is the time from the start of
+// the pod's containers until the kubelet writes the pod's addresses to the API server, such
+// as "2s".
 const StatusDelayAnnotation = "lab.sluice.dev/status-delay"
 
-// StartDelayAnnotation is an annotation of a Pod: the time from the CNI result until the
-// first container starts, such as "100ms". A container runtime needs this time to create
-// the container.
+// StartDelayAnnotation is an annotation of a Pod. Its value is the time from the CNI result
+// until the first container starts, such as "100ms". It represents the time that a container
+// runtime needs to create the container.
 const StartDelayAnnotation = "lab.sluice.dev/start-delay"
 
 // statusRetry is the time between two attempts to write the status of a pod.
 const statusRetry = 20 * time.Millisecond
 
-// Command replaces a program in the containers of the lab. It runs with the network of the
-// pod. The context is canceled when the container is killed. Like a process with number 1
-// that handles no signals, a command does not receive SIGTERM.
+// Command is a function that replaces a program in the containers of the lab. It runs with
+// the network of the pod. The context is canceled when the container is killed. A command is
+// not notified of SIGTERM, like a process with ID 1 that handles no signals.
 type Command func(ctx context.Context, host *lab.Host, arguments []string) error
 
-// SetCommand sets what containers and hooks do whose command starts with name. The pods of
-// the lab run no other commands, and ignore commands that have not been set.
+// SetCommand sets the function that containers and hooks call if their command starts with
+// name. The kubelet of the lab ignores commands for which no function has been set.
 func (c *Cluster) SetCommand(name string, command Command) {
 	c.commanding.Lock()
 	defer c.commanding.Unlock()
@@ -44,7 +45,8 @@ func (c *Cluster) SetCommand(name string, command Command) {
 	c.commands[name] = command
 }
 
-// command returns a function that runs a command, or nil if it has not been set.
+// command returns a function that runs the command in line, or nil if no function has been
+// set for the command.
 func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error {
 	if len(line) == 0 {
 		return nil
@@ -86,8 +88,8 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 }
 
 // start runs the init containers one after the other, then starts the containers with
-// their postStart hooks, and writes the status of the pod. It stops early when the pod has
-// to end.
+// their postStart hooks, and writes the status of the pod. It returns early if the pod is
+// deleted before.
 func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	ctx, cancel := context.WithCancel(r.killed)
 	defer cancel()
@@ -134,9 +136,9 @@ func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	k.writeStatus(ctx, r, func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded })
 }
 
-// startContainer starts a container: its command, if it has been set, and a server for each
-// port. Then it runs the postStart hook. main counts the running commands. It reports
-// whether the container has a command.
+// startContainer starts the command of a container, if a function has been set for the
+// command, and a server for each port. Then it runs the postStart hook. main counts the
+// running commands. startContainer reports whether it has started a command.
 func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {
 	run := k.cluster.command(c.Command)
 	if run != nil {
@@ -208,7 +210,7 @@ func (k *kubelet) hook(ctx context.Context, r *runningPod, container string, han
 }
 
 // stop runs the preStop hooks, stops the servers, and waits until the commands have ended
-// or are killed.
+// or have been killed.
 func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.WaitGroup) {
 	<-started
 	var hooks sync.WaitGroup
@@ -226,7 +228,7 @@ func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.
 	containers.Wait()
 }
 
-// pause waits for some time. It returns false if the context ends before.
+// pause waits for a duration. It returns false if the context ends before.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -238,8 +240,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// writeStatus changes the status of a pod's object. It retries until it succeeds, the
-// object is gone, or the context ends.
+// writeStatus changes the status of a Pod object. It retries until it succeeds, the object no
+// longer exists, or the context ends.
 func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*corev1.Pod)) {
 	for {
 		var pod corev1.Pod
@@ -254,8 +256,8 @@ func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*c
 	}
 }
 
-// remove removes a pod from the lab: first its link and addresses, then its CNI result, like
-// the DEL of libcni.
+// remove removes a pod from the lab: first its link and addresses, then its CNI result. libcni
+// uses the same order for CNI DEL.
 func (k *kubelet) remove(r *runningPod) error {
 	if r.pod != nil {
 		r.node.plugging.Lock()

@@ -60,9 +60,9 @@ func recorded(name string, grace int64) *corev1.Pod {
 	return pod
 }
 
-// TestPodLifecycle checks the order in which the kubelet of the lab adds a pod to the
-// network, writes its CNI result, runs its containers and hooks, and reports its status,
-// and the reverse order.
+// TestPodLifecycle checks the order in which the kubelet of the lab starts a pod: it adds the
+// pod to the network, writes the CNI result, runs the containers and hooks, and reports the
+// status. The test also checks the order in which the kubelet stops the pod.
 func TestPodLifecycle(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
@@ -173,7 +173,7 @@ func TestPodLifecycle(t *testing.T) {
 		t.Errorf("the containers ended after %v, want about 4 s", ran)
 	}
 
-	// A pod can have no CNI result, and a job ends.
+	// A pod without a CNI result, whose container ends by itself like that of a job.
 	job := newPod("job")
 	job.Annotations = map[string]string{labcluster.CNIResultAnnotation: "none"}
 	job.Spec.RestartPolicy = corev1.RestartPolicyNever

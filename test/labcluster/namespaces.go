@@ -19,9 +19,9 @@ import (
 // emptyRetry is the time between two checks of whether a namespace is empty.
 const emptyRetry = 20 * time.Millisecond
 
-// namespaceEnd replaces the controller that finishes the deletion of a namespace.
-// It deletes the objects in the namespace, waits until these objects no longer
-// exist, and removes the namespace's finalizer.
+// namespaceEnd replaces the controller of Kubernetes that finishes the deletion of a
+// namespace. It deletes the objects in the namespace, waits until these objects no longer
+// exist, and removes the finalizer of the namespace.
 type namespaceEnd struct {
 	client    client.Client
 	objects   metadata.Interface

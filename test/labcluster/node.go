@@ -36,8 +36,8 @@ type Node struct {
 	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
-	// emptyDirs counts the emptyDir volumes. health contains the newest directory of each
-	// volume for health checks.
+	// emptyDirs is the number of directories that emptyDir has created. health contains the
+	// newest of these directories for each volume for health checks, by the name of the volume.
 	emptyDirs int
 	health    map[string]string
 }
@@ -121,13 +121,14 @@ func (n *Node) Agent() *process.Process { return n.agent }
 // Dataplane returns the dataplane process that was started last.
 func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
-// StartAgent starts an agent. The previous agent must have ended before.
+// StartAgent starts an agent. The previous agent must have ended.
 func (n *Node) StartAgent() (err error) {
 	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
 	return err
 }
 
-// StartDataplane starts a dataplane. If another one runs, the new one takes over from it.
+// StartDataplane starts a dataplane. If another dataplane runs, the new dataplane takes over
+// from it.
 func (n *Node) StartDataplane() (err error) {
 	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err

@@ -20,11 +20,11 @@ type runningPod struct {
 	node   *Node
 	// pod is nil if the pod uses the host network.
 	pod *lab.Pod
-	// cniResult is the path of the pod's CNI result, or "".
+	// cniResult is the path of the pod's CNI result, or "" if the pod has none.
 	cniResult string
 
-	// terminate is closed when the pod has to end, and killed is canceled when its grace
-	// period is over.
+	// terminate is closed when the termination of the pod starts. killed is canceled when the
+	// grace period is over.
 	terminate chan struct{}
 	killed    context.Context
 	kill      context.CancelFunc
@@ -32,7 +32,7 @@ type runningPod struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	servers []*lab.Server
-	// terminating is true after terminate was closed. timer calls kill at killAt.
+	// terminating is true if terminate has been closed. timer calls kill at killAt.
 	terminating bool
 	killAt      time.Time
 	timer       *time.Timer
@@ -48,8 +48,9 @@ func (r *runningPod) host() *lab.Host {
 	return r.pod.Host
 }
 
-// end starts the termination of the pod, which is killed at the given time at the latest.
-// If the pod is terminating already, an earlier time replaces the previous one.
+// end starts the termination of the pod. The pod is killed at the given time if it has not
+// ended before. If the pod is already terminating, end replaces the previous time with an
+// earlier time, and ignores a later time.
 func (r *runningPod) end(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,8 +71,8 @@ func (r *runningPod) isTerminating() bool {
 	return r.terminating
 }
 
-// pods contains the running pods. After a Pod was deleted by force, a new pod with the same
-// name may run at the same time as the old one.
+// pods contains the running pods, by UID. After a Pod object was deleted by force, a new pod
+// with the same name may run at the same time as the old pod.
 type pods struct {
 	mu    sync.Mutex
 	byUID map[types.UID]*runningPod
@@ -109,8 +110,8 @@ func (p *pods) remove(r *runningPod) {
 	delete(p.byUID, r.uid())
 }
 
-// Pod returns a running pod. It returns nil if the pod does not run or uses the host
-// network. It prefers a pod that is not terminating.
+// Pod returns a running pod. It returns nil if the pod does not run or uses the host network.
+// If several pods with this name run, it prefers a pod that is not terminating.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	var found *runningPod
 	for _, r := range c.pods.named(types.NamespacedName{Namespace: namespace, Name: name}) {
@@ -124,7 +125,7 @@ func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	return found.pod
 }
 
-// failed records an error of a pod. Close returns it.
+// failed records an error of a pod. Close returns the recorded errors.
 func (c *Cluster) failed(r *runningPod, err error) {
 	c.faulting.Lock()
 	defer c.faulting.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// objectTimeout limits the time in which the kubelet or the namespace controller
-// must bring an object into the expected state.
+// objectTimeout is the time within which the kubelet or the namespace controller must bring
+// an object into the expected state.
 const objectTimeout = time.Minute
 
 // WaitRunning waits until all pods of a namespace run.
@@ -34,7 +34,7 @@ func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
 	})
 }
 
-// runs reports whether a pod runs in the lab and its status reports this.
+// runs reports whether a pod runs in the lab and the phase in its status is Running.
 func (c *Cluster) runs(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && c.pods.get(pod.UID) != nil
 }

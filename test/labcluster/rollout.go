@@ -12,15 +12,15 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Health returns the result of a health check of the newest container with a name, as the
-// kubelet gets it from the probe. path is /healthz or /readyz.
+// Health returns the result of a health check of the newest container with the given name. A
+// kubelet gets the same result from the probe of the container. path is /healthz or /readyz.
 func (n *Node) Health(ctx context.Context, container, path string) error {
 	return health.Check(ctx, "unix:"+filepath.Join(n.health[container+"-health"], container+".sock"), path)
 }
 
-// Rollout replaces the containers of the node's pod, as the DaemonSet controller and the
-// kubelet do for the given strategy. With Surge, the new containers start first, and the old
-// ones are stopped when the new ones are ready.
+// Rollout replaces the containers of the node's pod in the same way as the DaemonSet
+// controller and the kubelet do for the given strategy. With strategy Surge, it starts the
+// new containers first, and stops the old containers when the new containers are ready.
 func (n *Node) Rollout(ctx context.Context, strategy v1alpha1.UpdateStrategyType) error {
 	old := []*process.Process{n.agent, n.dataplane}
 	if strategy == v1alpha1.UpdateInPlace {

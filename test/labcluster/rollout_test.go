@@ -18,8 +18,9 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// TestRollout replaces the pod that ships while connections are opened. With Surge, none
-// fails or waits for a repeated SYN, which takes a second. No denied one succeeds.
+// TestRollout replaces the pod of a node while the test opens connections. With strategy
+// Surge, no allowed connection fails or has to wait for a repeated SYN, which takes a second.
+// With every strategy, no denied connection succeeds.
 func TestRollout(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
@@ -65,9 +66,9 @@ func TestRollout(t *testing.T) {
 	}
 }
 
-// visitAllTheTime opens connections from pod a to ports 80 and 81 of pod b, of which only
-// the first one is allowed. The returned function returns how many were opened to port 80,
-// and how long the slowest of them took.
+// visitAllTheTime repeatedly opens connections from pod a to ports 80 and 81 of pod b.
+// Policies allow only port 80. The returned function ends this. It returns the number of
+// connections to port 80, and the time that the slowest of these connections took.
 func visitAllTheTime(t *testing.T, c *labcluster.Cluster) (end func() (opened int, slowest time.Duration)) {
 	t.Helper()
 	from, err := c.End("default", "a")

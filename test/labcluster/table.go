@@ -23,8 +23,8 @@ import (
 const (
 	// allowedTime is the time that an allowed connection may take.
 	allowedTime = 10 * time.Second
-	// deniedTime is the time after which a connection without a reply counts as
-	// denied. Rejected connections end earlier.
+	// deniedTime is the time after which a connection attempt without a reply counts as
+	// denied. Rejected connection attempts fail earlier.
 	deniedTime = 500 * time.Millisecond
 	// probesAtOnce limits the number of probes that run at the same time.
 	probesAtOnce = 128
@@ -41,7 +41,7 @@ type End struct {
 
 // Target is the protocol and the destination port of a connection.
 type Target struct {
-	// Protocol is TCP, UDP, SCTP or ICMP. ICMP stands for ICMPv6 echo requests too.
+	// Protocol is TCP, UDP, SCTP or ICMP. Between IPv6 addresses, ICMP means ICMPv6.
 	Protocol flow.Protocol
 	Port     uint16
 }
@@ -54,8 +54,8 @@ func (t Target) String() string {
 	return fmt.Sprintf("%s/%d", t.Protocol, t.Port)
 }
 
-// Cell describes one connection: its verdict by test/reference, and the result of
-// opening it.
+// Cell describes one connection: the verdict of test/reference, and the result of the attempt
+// to open the connection.
 type Cell struct {
 	From, To string
 	Target   Target
@@ -76,7 +76,8 @@ func (c *Cell) String() string {
 	return fmt.Sprintf("%s to %s %s (%s): the verdict is %s, the result is %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
 }
 
-// Table contains the connections from each end to every end, including itself.
+// Table contains the connections from each end to every end, including those from an end to
+// itself.
 type Table []Cell
 
 // Differences describes the cells whose result disagrees with the verdict.

@@ -5,9 +5,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Step applies a random event to the cluster and returns the changes. There is
-// usually one change. There are two if an address moves from one pod to another,
-// and none if the cluster has no object to which the event applies.
+// Step applies a random event to the cluster and returns the changes. Most events cause one
+// change. An event that moves an address from one pod to another causes two changes. If the
+// cluster contains no object to which the event applies, there is no change.
 func (r *Random) Step() []Change {
 	changes := r.next()
 	for _, c := range changes {

@@ -23,8 +23,8 @@ const LocalPods = 250
 
 // Size is the size of a realistic cluster.
 type Size struct {
-	// Pods is the number of pods, not counting hostNetwork pods. In addition, every
-	// node runs one hostNetwork pod.
+	// Pods is the number of pods without hostNetwork pods. In addition, every node runs one
+	// hostNetwork pod. Policies is the number of policies.
 	Pods, Policies int
 	// Nodes is the number of nodes. 0 means one node for every 250 pods (LocalPods).
 	Nodes int

@@ -19,9 +19,9 @@ func (r *Realistic) locals() int {
 	return min(LocalPods, r.size.Pods)
 }
 
-// localsBefore returns the number of pods on LocalNode with an index below the given
-// one. The indexes of the pods on LocalNode are spread evenly, so that every namespace
-// has some pods on LocalNode.
+// localsBefore returns the number of pods on LocalNode whose index is lower than index. The
+// indexes of the pods on LocalNode are evenly spaced, so that every namespace has some pods
+// on LocalNode.
 func (r *Realistic) localsBefore(index int) int { return index * r.locals() / r.size.Pods }
 
 func (r *Realistic) isLocal(index int) bool {

@@ -147,7 +147,7 @@ func (t *traffic) miss(local podRef) flow.Flow {
 
 func (t *traffic) ephemeral() uint16 { return uint16(32768 + t.random.IntN(28232)) }
 
-// matching returns a pod that the peer selects. It returns false if it finds none.
+// matching returns a pod that the peer selects. It returns false if it finds no such pod.
 func (t *traffic) matching(peer *networkingv1.NetworkPolicyPeer, local podRef) (podRef, bool) {
 	namespaces := []int{t.deployments[local.deployment].namespace}
 	if peer.NamespaceSelector != nil {

@@ -149,6 +149,6 @@ func TestGet(t *testing.T) {
 	}
 	got = server.Get(t, v1alpha1.GroupVersion.WithResource("policystatuses"), namespace, false, "b")
 	if strings.Contains(got, "\na   ") {
-		t.Errorf("printed an object of another name:\n%s", got)
+		t.Errorf("printed an object with another name:\n%s", got)
 	}
 }

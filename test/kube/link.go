@@ -12,9 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Link is a TCP proxy between clients and the API server. A test can cut it to
-// simulate a broken network between a node and its control plane. The proxy does
-// not terminate TLS.
+// Link is a TCP proxy between clients and the API server. A test can cut the link to
+// simulate a broken network between a node and its control plane. The proxy does not
+// terminate TLS.
 type Link struct {
 	address string // the address of the link
 	listen  Listen

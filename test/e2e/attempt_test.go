@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// denialTime is the time after which a connection without a reply counts as denied.
-// It is longer than the time after which TCP repeats its first packet, one second.
+// denialTime is the time after which a connection attempt without a reply counts as denied.
+// It is longer than one second, the time after which TCP repeats its first packet.
 const denialTime = 1200 * time.Millisecond
 
 // attempt describes one connection that a test opens, with the expected result.
@@ -24,8 +24,8 @@ type attempt struct {
 	dst      netip.AddrPort
 	server   *lab.Server
 	// mute means that the client does not receive the ICMP error that reports a
-	// rejected packet. The error quotes the packet with its translated address, and
-	// the kernel has no connection with which it could translate the address back.
+	// rejected packet. The error quotes the packet with its translated address, and the
+	// kernel has no entry in connection tracking to translate the address back.
 	mute bool
 }
 

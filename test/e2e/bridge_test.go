@@ -39,7 +39,7 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			// The datagram of the node is behind the frame.
+			// The pod receives the datagram of the node after the frame.
 			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
 				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}
@@ -50,8 +50,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 	}
 }
 
-// wantPorts waits until the bridge table contains these ports and no others. Without ports,
-// it waits until the table is empty or does not exist.
+// wantPorts waits until the bridge table contains exactly the given ports. If no ports are
+// given, it waits until the table contains no ports or does not exist.
 func (s *fixture) wantPorts(when string, ports ...string) {
 	s.t.Helper()
 	slices.Sort(ports)
@@ -82,8 +82,7 @@ func (s *fixture) bridgedPods() []string {
 	return out
 }
 
-// While isolated pods are on a bridge, frames with a VLAN tag do not reach them past the
-// policies.
+// Frames with a VLAN tag cannot bypass the policies of isolated pods on a bridge.
 func TestTaggedFramesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{})
@@ -215,7 +214,7 @@ func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 			port++
 			s.wantForgedBeginning("shop/db", protocol, like, port, "on a bridge")
 		}
-		// A single datagram in the name of the peer that policies allow.
+		// A single datagram with the source address of the peer that policies allow.
 		src := netip.AddrPortFrom(s.address("lab/probe", like), 41000)
 		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
 		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
@@ -224,8 +223,8 @@ func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 		s.forge("shop/db", lab.Datagram(src, dst, []byte("!")))
 		s.wantOnlyPeer(server, before, src, dst)
 	}
-	// The bridge forwards Ethernet frames as before after the hosts have forgotten their
-	// neighbors.
+	// The bridge still forwards the frames of ARP and neighbor discovery: the hosts can
+	// resolve the addresses of their neighbors again.
 	for _, h := range []*lab.Host{s.nodes["one"].Host, s.host("shop/web"), s.host("lab/probe")} {
 		s.forgetNeighbours(h)
 	}

@@ -53,7 +53,7 @@ func TestS50S51OpenFlows(t *testing.T) {
 		outOf := open("shop/web -> lab/probe TCP 80", "shop/web -> lab/probe UDP 80", "shop/web -> outside TCP 80", "shop/web -> outside UDP 80")
 		others := open("shop/db -> lab/probe TCP 80", "shop/db -> outside UDP 80", "node:one -> shop/web TCP 8080",
 			"node:one -> shop/web UDP 8080")
-		// With deny action Reject, a cut resets the connections. The next part of the
+		// With deny action Reject, cutting a connection resets it. The next part of the
 		// test then needs new streams.
 		again := func(streams []*stream, lines ...string) []*stream {
 			if deny == "Drop" {

@@ -1,7 +1,6 @@
 // Package e2e tests a whole node with real packets. A test compiles policy objects
-// into a tree and publishes the tree. `sluice dataplane` enforces the tree on a
-// node made of network namespaces. The test then tries which connections the pods
-// can open.
+// into a tree and publishes the tree. `sluice dataplane` enforces the tree on a node that
+// consists of network namespaces. The test then checks which connections the pods can open.
 //
 //	          outside, 192.168.126.254
 //	         /                      \

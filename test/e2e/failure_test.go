@@ -92,7 +92,7 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	ended.Store(true)
 	s.must(running.Wait())
 	if n := server.Served(); n > 0 {
-		t.Errorf("%d packets passed that are denied", n)
+		t.Errorf("%d denied packets passed", n)
 	}
 }
 
@@ -118,9 +118,9 @@ func (s *fixture) watch(streams []*stream) func() error {
 	}
 }
 
-// With failure policy Closed, the kernel drops the packets for which a queue has no
-// room, and the dataplane counts them. With failure policy Open, the kernel accepts
-// them.
+// If a queue is full, the failure policy applies to further packets. With failure policy
+// Closed, the kernel drops these packets, and the dataplane counts them. With failure policy
+// Open, the kernel accepts them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
 	// burst is four times the capacity of a queue.

@@ -19,8 +19,8 @@ import (
 // silentIngress isolates pods with the label app=web for ingress, and allows nothing.
 const silentIngress = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`
 
-// forge sends an IP packet with any addresses to node one. The sender is a pod of the node
-// or the outside host.
+// forge sends an IP packet to node one. The addresses in the packet can be any addresses. The
+// sender is a pod of the node or the outside host.
 func (s *fixture) forge(from string, packet []byte) {
 	s.t.Helper()
 	out, in := "eth0", "eth0"
@@ -49,8 +49,8 @@ func (s *fixture) hardwareAddress(h *lab.Host, link string) (address net.Hardwar
 	return address
 }
 
-// neverResets makes a host send no TCP resets. Otherwise the host would reset a connection
-// that another host forged in its name.
+// neverResets prevents a host from sending TCP resets. Otherwise the host would reset a
+// connection that another host opens with a forged source address of this host.
 func (s *fixture) neverResets(h *lab.Host) {
 	s.t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
@@ -115,9 +115,9 @@ func TestS56bForgedBeginnings(t *testing.T) {
 	}
 }
 
-// wantForgedBeginning checks that a host does not reach shop/web from a port to which it
-// has sent a packet in the name of shop/web, and that it reaches a pod that is not isolated
-// from this port.
+// wantForgedBeginning checks that a host cannot reach shop/web from a port to which it has
+// sent a packet with the source address of shop/web. It also checks that, from this port, the
+// host can reach a pod that is not isolated.
 func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like netip.Addr, port uint16, when string) {
 	s.t.Helper()
 	attacker := netip.AddrPortFrom(s.address(from, like), port)
@@ -155,8 +155,8 @@ func (s *fixture) linked(pod string) {
 	}
 }
 
-// A host cannot use what policies allow to a local pod by sending in the name of this pod:
-// not a single datagram arrives.
+// A host cannot use the permissions of a local pod by sending packets with the source address
+// of this pod: not even a single datagram arrives.
 func TestS56bForgedPeers(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbeByUDP}, "--deny", "Drop")
@@ -177,9 +177,10 @@ func TestS56bForgedPeers(t *testing.T) {
 	}
 }
 
-// wantOnlyPeer checks that datagrams that another host sent in the name of lab/probe have not
-// reached a server. It sends a datagram from lab/probe, which is behind the forged ones.
-// before is the number of datagrams that the server had received before.
+// wantOnlyPeer checks that datagrams that another host has sent with the source address of
+// lab/probe have not reached a server. It sends a datagram from lab/probe and waits for the
+// reply, so that all earlier datagrams would have arrived. before is the number of datagrams
+// that the server had received before the forged ones were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {
 	s.t.Helper()
 	if !s.answers(s.host("lab/probe"), flow.UDP, src, dst, limit) {
@@ -192,8 +193,8 @@ func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip
 
 const onlyProbeByUDP = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 9, protocol: UDP}]}]}`
 
-// A program of the node that keeps the source address of a pod, such as a transparent
-// proxy, reaches the node's own addresses.
+// A program of the node that sends from the address of a pod, such as a transparent proxy,
+// can reach the addresses of the node.
 func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": silentIngress})
@@ -224,8 +225,7 @@ table inet untracked {
 }
 `
 
-// Packets without connection tracking are evaluated one by one, and their sources are
-// validated.
+// Each packet without connection tracking is evaluated, and its source address is validated.
 func TestUntrackedPackets(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress],

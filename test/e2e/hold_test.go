@@ -58,7 +58,8 @@ func (c cniResults) add(name string, pod *lab.Pod) {
 	}
 }
 
-// lockAgent makes an agent run, as the dataplane sees it.
+// lockAgent takes the lock of an agent, so that the dataplane assumes that an agent is
+// running.
 func (s *fixture) lockAgent() *statedir.AgentLock {
 	s.t.Helper()
 	lock, err := statedir.LockAgent(s.state.Path())
@@ -135,9 +136,9 @@ func TestBeforeTheFirstTree(t *testing.T) {
 	}
 }
 
-// A pod that sends in its first instant: its packets wait until the agent has published a
-// tree with the pod, however late the agent is, and then the policies decide. Without an
-// agent, the failure policy decides at once.
+// A new pod sends packets immediately. The packets are held until the agent has published a
+// tree that contains the pod, even if the agent is late. Then the policies determine the
+// verdicts. If no agent is running, the failure policy determines the verdicts at once.
 func TestNewPod(t *testing.T) {
 	t.Parallel()
 	results := newCNIResults(t)
@@ -186,8 +187,8 @@ func (s *fixture) handOver(args ...string) {
 	first.stop()
 }
 
-// lateAgent adds an isolated pod that sends at once. The agent publishes it after meanwhile
-// has returned.
+// lateAgent adds an isolated pod that sends packets immediately. It calls meanwhile before it
+// publishes a tree that contains the pod.
 func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
 	s.t.Helper()
 	pod, err := s.nodes["one"].AddPod("lab/" + name)

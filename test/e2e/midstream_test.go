@@ -45,8 +45,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A packet from the middle of a stream opens no connection. With the ports of such
-// a packet, a denied connection stays denied before and after the packet.
+// A mid-stream packet does not open a connection. If policies deny connections between the
+// ports of the packet, they remain denied before and after the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {

@@ -118,7 +118,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 		hid TCP 80 -> shop/web 8080 masquerade
 		db  UDP 80 -> shop/db  8080 masquerade
 	`)
-	// The texts before and after are compared as nft prints them, with handles.
+	// The output of nft must be the same before and after, including the handles.
 	before := s.nft("", "-a", "list", "ruleset")
 	s.start()
 
@@ -214,7 +214,7 @@ func (s *fixture) evaluateHasRules() bool {
 	return len(rules) > 0
 }
 
-// repairTime limits the time from a modification of the table to its repair.
+// repairTime is the maximum time from a modification of the table to its repair.
 const repairTime = 100 * time.Millisecond
 
 // The dataplane reinstalls the table when another program removes or changes it.

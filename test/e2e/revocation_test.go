@@ -15,10 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// Once the dataplane has acknowledged a generation, no packet passes whose flow the
-// generation denies: no packet of an open flow, in either direction, and no packet
-// of a new flow. The test sends packets all the time, so that a single wrong packet
-// is detected.
+// After the dataplane has acknowledged a generation, no packet passes the node if the
+// generation denies its flow: no packet of an open flow, in either direction, and no packet
+// of a new flow. The test sends packets all the time, so that it detects a single wrong
+// packet.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -69,7 +69,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 					begin := e.received.Load()
 					eventually.True(t, e.name+" arrives again", func() bool { return e.received.Load() > begin })
 					if n := e.wrong.Load(); n > 0 {
-						t.Fatalf("change %d: %d packets of %s passed that an acknowledged generation denies", i, n, e.name)
+						t.Fatalf("change %d: %d packets of %s passed although an acknowledged generation denies them", i, n, e.name)
 					}
 				}
 			}
@@ -93,13 +93,13 @@ type talker struct {
 	to   netip.AddrPort
 	// arrives is the socket of the receiver.
 	arrives *net.UDPConn
-	// begun is the last number whose sending has begun, and sent the last number
-	// whose sending has succeeded. received counts the numbers that have arrived.
-	// wrong counts the numbers that have arrived although forbidden contains them.
+	// begun is the last number that the talker has started to send. sent is the last number
+	// that it has sent successfully. received is the number of numbers that have arrived.
+	// wrong is the number of numbers that have arrived although forbidden contains them.
 	begun, sent, received, wrong atomic.Uint64
 
 	mu sync.Mutex
-	// forbidden are inclusive intervals of numbers that must not arrive.
+	// forbidden contains inclusive intervals of numbers that must not arrive.
 	forbidden [][2]uint64
 }
 

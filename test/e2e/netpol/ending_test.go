@@ -40,7 +40,7 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 			wait(500 * time.Millisecond)
 			force(pod)
 			wait(500 * time.Millisecond)
-			// Without the entries of its connections, the pod must not be open either.
+			// The pod must also remain isolated if connection tracking loses its entries.
 			s.must(s.cluster.Node(0).Host().FlushConnections())
 		}, 2 * time.Second},
 		"replaced by a pod with the same name": {"x/replaced", func(pod *corev1.Pod) {
@@ -50,8 +50,7 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 		"terminating": {"x/terminating", func(pod *corev1.Pod) {
 			s.must(s.cluster.Client().Delete(t.Context(), pod))
 		}, 2 * time.Second},
-		// The stand-in of the namespace controller deletes policies and pods at the same
-		// time.
+		// The namespace controller of the lab deletes policies and pods at the same time.
 		"in a namespace that is deleted": {"y/last", func(pod *corev1.Pod) {
 			s.must(s.cluster.Client().Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: pod.Namespace}}))
 			wait(time.Second)

@@ -35,8 +35,7 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 	return c
 }
 
-// guard repeatedly tries to open connections that policies deny, until stop is
-// called.
+// guard repeatedly attempts to open connections that policies deny, until stop is called.
 type guard struct {
 	fixture *fixture
 	cancel  context.CancelFunc
@@ -78,13 +77,13 @@ const (
 	guardPause = 2 * time.Millisecond
 )
 
-// stop stops the guard. It fails the test if any connection was opened, or if none
-// was tried.
+// stop stops the guard. It fails the test if the guard opened a connection or made no attempt
+// to open one.
 func (g *guard) stop() {
 	g.fixture.Helper()
 	g.cancel()
 	g.all.Wait()
-	g.fixture.Logf("%d connections that must be denied were tried", g.tried.Load())
+	g.fixture.Logf("attempted %d connections that must be denied", g.tried.Load())
 	if n := g.passed.Load(); n > 0 || g.tried.Load() == 0 {
 		g.fixture.Errorf("of %d connections that must be denied, %d were opened", g.tried.Load(), n)
 	}
@@ -208,7 +207,7 @@ func TestRelist(t *testing.T) {
 	for _, n := range s.cluster.Nodes() {
 		for _, kind := range []string{"NetworkPolicy", "Pod"} {
 			if !relisted(n.Agent().Log(), kind) {
-				t.Errorf("the agent of %s went on with its watch of every %s: no list was needed", n.Name(), kind)
+				t.Errorf("the agent of %s continued its watch of all objects of kind %s, want a relist", n.Name(), kind)
 			}
 		}
 	}

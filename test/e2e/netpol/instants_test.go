@@ -24,9 +24,10 @@ const (
 	// It is longer than on a real node, because the tests of other packages can run on the
 	// same machine at the same time.
 	headStart = 2 * time.Second
-	// unknown is the time from the start of a pod until the API server has its addresses.
+	// unknown is the time from the start of a pod until the API server stores the addresses
+	// of the pod.
 	unknown = 3 * time.Second
-	// attemptTime limits a connection.
+	// attemptTime is the maximum time for one connection attempt.
 	attemptTime = 3 * time.Second
 	// attemptPause is the time between two attempts.
 	attemptPause = 20 * time.Millisecond
@@ -39,8 +40,8 @@ type instants struct {
 
 	mu       sync.Mutex
 	attempts map[string][]instant
-	// ended contains the pods whose commands have ended, and known those whose addresses the
-	// API server knew by then.
+	// ended contains the pods whose commands have ended. known contains the pods whose
+	// addresses the API server had before their commands ended.
 	ended, known map[string]bool
 }
 
@@ -138,8 +139,8 @@ func (i *instants) waitEnded(pods ...string) {
 	})
 }
 
-// check compares the attempts of a pod to the given targets with the policies. If allowed,
-// every attempt must succeed, otherwise none.
+// check checks all attempts of a pod to connect to the given targets. If allowed is true,
+// every attempt must succeed. Otherwise every attempt must fail.
 func (i *instants) check(pod string, targets []string, allowed bool) (first time.Duration) {
 	i.Helper()
 	i.mu.Lock()
@@ -169,8 +170,8 @@ func (i *instants) check(pod string, targets []string, allowed bool) (first time
 	return first
 }
 
-// applyInstants creates the policies of the tests: what each kind of pod in namespace y may
-// do with x/a and x/b.
+// applyInstants creates the policies of the tests. They define whether each kind of pod in
+// namespace y may connect to x/a and to x/b.
 func (i *instants) applyInstants() {
 	i.Helper()
 	i.fixture.apply("y/denied", `{podSelector: {matchLabels: {kind: denied}}, policyTypes: [Egress]}`)
@@ -179,8 +180,8 @@ func (i *instants) applyInstants() {
 	i.must(i.cluster.WaitEnforced(i.Context()))
 }
 
-// expected is what each kind of pod may do: connect to x/a, which allows some pods by
-// label, and to x/b, which is not isolated.
+// expected contains, for each kind of pod, whether it may connect to x/a and to x/b. x/a
+// allows some pods by their labels. x/b is not isolated.
 var expected = map[string]struct{ a, b bool }{
 	"denied": {false, false}, "allowed": {true, true}, "peer": {true, true}, "stranger": {false, true},
 }
@@ -221,7 +222,7 @@ func TestFirstInstant(t *testing.T) {
 	i.waitEnded(pods...)
 	for _, name := range pods {
 		if i.known[name] {
-			t.Errorf("the API server knew the addresses of %s too early for this test", name)
+			t.Errorf("the API server had the addresses of %s too early for this test", name)
 		}
 		kind, _, _ := strings.Cut(name, "-")
 		first := max(i.check(name, near, expected[kind].a), i.check(name, far, expected[kind].b))
@@ -259,8 +260,9 @@ func TestManyFirstInstants(t *testing.T) {
 	t.Logf("first connections open after %v at worst", worst)
 }
 
-// TestFirstInstantWithAReusedAddress assigns the addresses of a deleted pod to a new pod at
-// once. The new pod has the rights of its own labels, not those of the old pod (S53).
+// TestFirstInstantWithAReusedAddress immediately assigns the addresses of a deleted pod to a
+// new pod. The labels of the new pod determine its verdicts, and not the labels of the old
+// pod (S53).
 func TestFirstInstantWithAReusedAddress(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)
@@ -290,9 +292,9 @@ func TestFirstInstantWithAReusedAddress(t *testing.T) {
 	}
 }
 
-// TestLastInstant deletes an isolated pod, and then deletes its object by force during the
-// grace period. The containers run on, and stay isolated in both directions until they end
-// (S56a).
+// TestLastInstant deletes an isolated pod, and then deletes the Pod object by force during
+// the grace period. The containers continue to run, and remain isolated in both directions
+// until they end (S56a).
 func TestLastInstant(t *testing.T) {
 	const grace = 8
 	s := newFixture(t, theCluster, tcp80)
@@ -330,6 +332,6 @@ func TestLastInstant(t *testing.T) {
 	defer i.mu.Unlock()
 	t.Logf("%d rounds of connections to the pod, %d connections from the pod", into, len(i.attempts["denied"]))
 	if last := i.attempts["denied"][len(i.attempts["denied"])-1]; last.at < (grace-4)*time.Second {
-		t.Errorf("the last attempt of the pod was after %v, want a pod that runs on", last.at)
+		t.Errorf("the last attempt of the pod was after %v, want attempts until the end of the grace period", last.at)
 	}
 }

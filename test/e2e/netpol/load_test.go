@@ -55,8 +55,8 @@ func (l *load) add(took time.Duration, err error) {
 	}
 }
 
-// stop stops the load. It fails the test if a round trip failed, or if there was
-// none.
+// stop stops the load. It fails the test if a round trip failed, or if there was no round
+// trip.
 func (l *load) stop(what string) {
 	l.fixture.Helper()
 	l.cancel()
@@ -157,9 +157,10 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 	return nil
 }
 
-// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet.
-// It returns an error if a packet was lost. If the kernel sent a packet again and the
-// other end did not report it as a duplicate (RFC 2883), the first one was lost.
+// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It
+// returns an error if a packet was lost. The first transmission of a packet was lost if the
+// kernel sent the packet again and the other end did not report the second one as a
+// duplicate (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 )
 
 // TestUpgrade replaces processes with processes of another build, on one node after the
-// other. Meanwhile, some connections are open and the test opens new ones.
+// other. During the upgrade, some connections stay open, and the test opens new connections.
 func TestUpgrade(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
@@ -66,9 +66,9 @@ func (s *fixture) upgradeAgents(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
-// upgradeDataplanes replaces the dataplanes. It checks that no packet of an accepted
-// flow is lost and that denied connections stay denied. New connections can be delayed
-// until the queues have a listener again, but must not fail.
+// upgradeDataplanes replaces the dataplanes. It checks that no packet of an accepted flow is
+// lost and that denied connections remain denied. New connections can be delayed until a
+// process has bound the queues again, but must not fail.
 func (s *fixture) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}

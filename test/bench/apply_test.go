@@ -31,7 +31,7 @@ const (
 
 // BenchmarkApply measures the time from a change of a policy at the API server to its
 // effect on packets. The cluster has 10,000 pods and 1,000 policies on a real API
-// server, and one node that runs agent and dataplane. Both measured times start when
+// server, and one node that runs an agent and a dataplane. Both measured times start when
 // the write to the API server returns. The figure apply is the time until the first
 // packet that the changed policy allows. To detect this packet, the benchmark sends
 // 5,000 datagrams a second, each in a new flow. The figure revoke is the time until the
@@ -181,8 +181,9 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive stores the arrival time of a packet in arrival. If last is true, this is the
-// latest packet, otherwise the first packet after arrival was set to 0.
+// receive stores arrival times of packets in arrival. If last is true, it stores the time of
+// each packet, so that arrival contains the time of the latest packet. Otherwise it stores
+// only the time of the first packet after arrival was set to 0.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn

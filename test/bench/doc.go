@@ -9,9 +9,8 @@
 //	                                       child process: a worker, or
 //	                                       a program that it is compared with
 //
-// The process that serves a queue does nothing else, so that getrusage(2) returns
-// the processor time of its verdicts. This time includes reading the packets, the
-// decision, and the work of the kernel until it has applied the verdicts. Senders
-// are separate processes too, so that the garbage collections of other processes do
-// not delay them.
+// The process that serves a queue does nothing else, so that getrusage(2) returns the
+// processor time of its verdicts. This time includes reading the packets, evaluating them,
+// and the work of the kernel until it has applied the verdicts. Senders are separate
+// processes, too, so that the garbage collections of other processes do not delay them.
 package bench

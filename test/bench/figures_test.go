@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// once reports whether the flag -benchtime=1x is set. Benchmarks then only need to
-// show that they work.
+// once reports whether the flag -benchtime=1x is set. If it is set, benchmarks run only to
+// show that they work, and can use less work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose returns the argument proof if the benchmark only needs to show that it works,
-// otherwise the argument full.
+// choose returns proof if once returns true, and full otherwise.
 func choose(full, proof int) int {
 	if once() {
 		return proof
@@ -26,13 +25,12 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// medianRatio returns the median of a[i]/b[i], where i is the number of a round.
+// medianRatio returns the median of a[i]/b[i], where i is the index of a round.
 func medianRatio(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x / y })
 }
 
-// medianDifference returns the median of a[i]-b[i], where i is the number of a
-// round.
+// medianDifference returns the median of a[i]-b[i], where i is the index of a round.
 func medianDifference(a, b []float64) float64 {
 	return medianOf(a, b, func(x, y float64) float64 { return x - y })
 }

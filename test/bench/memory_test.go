@@ -33,9 +33,9 @@ const agentReady = 5 * time.Minute
 
 // BenchmarkAgentMemory measures the resident memory of an agent's process on a real API
 // server, first without pods and then with many pods of about 6 KiB each. The figure
-// above-MiB is the additional memory with pods. The figure peak-MiB is the maximum,
-// which occurs during startup. The figure start-s is the time until the agent has
-// published its first tree.
+// above-MiB is the additional memory that the agent needs for the pods. The figure peak-MiB
+// is the maximum, which occurs during startup. The figure start-s is the time until the
+// agent has published its first tree.
 func BenchmarkAgentMemory(b *testing.B) {
 	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}
 	if once() {
@@ -114,7 +114,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	defer cancel()
 	err := eventually.Poll(ctx, func(context.Context) error {
 		_, ready := kube.Fetch("http://" + health + "/readyz")
-		// The agent serves metrics once it has the right to publish.
+		// The agent serves metrics as soon as it holds the lock for publishing.
 		_, served := kube.Fetch("http://" + a.metrics + "/metrics")
 		return errors.Join(ready, served)
 	})

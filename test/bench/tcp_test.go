@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the addresses of client and server and the server's ports. A run
-// opens more connections than there are source ports for one server port, so the server
-// ports are used in turn.
+// tcpConfig contains the addresses of the client and the server, and the ports of the
+// server. A run opens more connections than one server port allows, because their source
+// ports must differ. So the client uses the server ports in turn.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16
@@ -87,10 +87,9 @@ type connected struct {
 	Latencies []time.Duration
 }
 
-// connectRole opens connections, transfers one byte over each, and closes them. The
-// server closes first, and the client then resets the connection. Neither end
-// therefore keeps any state that could affect the next connection between the same
-// ports.
+// connectRole opens connections, transfers one byte over each, and closes them. The server
+// closes each connection first, and the client then resets the connection. So neither end
+// keeps any state that could affect the next connection between the same ports.
 func connectRole(in *json.Decoder, out *json.Encoder) error {
 	c := &connector{}
 	if err := in.Decode(&c.config); err != nil {

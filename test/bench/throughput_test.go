@@ -132,13 +132,12 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	return s, nil
 }
 
-// BenchmarkThroughput measures one accepted TCP stream to an isolated pod. It compares
-// the stream with two others on the same path. For the first, the node has no nftables
-// table, so the kernel does not even track connections. For the second, the node has a
-// table with one rule that makes the kernel track connections, as on every node with
-// Services. The benchmark also reports the processor time of both ends, which includes
-// the kernel's work on the path. On a busy machine, this time is more stable than the
-// throughput.
+// BenchmarkThroughput measures one accepted TCP stream to an isolated pod. It compares the
+// stream with two other streams on the same path. During the first of them, the node has no
+// nftables table, so the kernel does not track connections. During the second, the node has
+// a table with one rule that makes the kernel track connections, as on every node with
+// Services. The benchmark also reports the processor time of both ends, which includes the
+// kernel's work on the path. On a busy machine, this time is more stable than the throughput.
 func BenchmarkThroughput(b *testing.B) {
 	s := newFixture(b)
 	config := s.allowedTCP()

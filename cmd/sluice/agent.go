@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
-// gcPercent is the agent's value of GOGC, unless the environment sets GOGC: a
-// garbage collection starts when the heap has grown by 20 % since the last one.
+// gcPercent is the agent's value of GOGC, unless the environment sets GOGC. A garbage
+// collection starts when the heap has grown by 20 % since the last garbage collection.
 const gcPercent = 20
 
 // agentFlags are the flags of the command sluice agent.
@@ -94,9 +94,9 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 // runAgent runs the agent until the context is canceled.
 func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log logr.Logger) error {
 	ctrllog.SetLogger(log)
-	// The agent runs on every node of the cluster, so its memory use matters. Most
-	// of its memory contains long-lived objects, and it produces little garbage.
-	// Frequent garbage collection therefore saves memory and costs little CPU time.
+	// The agent runs on every node of the cluster, so its memory use matters. Most of its
+	// memory contains long-lived objects, and it produces little garbage. So frequent
+	// garbage collections save memory and cost little CPU time.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -65,7 +65,7 @@ func TestAgent(t *testing.T) {
 	a.start()
 	eventually.NoError(t, func() error { return a.healthy("healthz") })
 	if err := a.healthy("readyz"); err == nil {
-		t.Error("the agent is ready although it has read nothing")
+		t.Error("the agent is ready although it has not read any objects")
 	}
 	if _, err := a.tree(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("opening the tree: %v, want that it does not exist", err)

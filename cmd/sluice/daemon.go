@@ -33,8 +33,8 @@ func (f *daemonFlags) logger(cmd *cobra.Command) logr.Logger {
 	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
 }
 
-// listener is an address on which a process serves health checks. The methods of a nil
-// *listener do nothing.
+// listener listens on the address on which a process serves health checks. The methods of a
+// nil *listener do nothing.
 type listener struct{ net.Listener }
 
 // listen listens on the address that a flag specifies. It returns nil if the

@@ -6,8 +6,9 @@ import (
 	"github.com/sluicenet/sluice/internal/health"
 )
 
-// healthCommand returns the command that the kubelet runs to check a container. All pods in
-// the host network share their ports, so a container serves its checks on a unix socket.
+// healthCommand returns the command that the kubelet runs to check a container. The
+// containers of Sluice serve their checks on unix sockets, because pods in the host network
+// cannot listen on the same TCP port at the same time.
 func healthCommand() *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{

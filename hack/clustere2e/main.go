@@ -1,14 +1,14 @@
-// Command clustere2e tests an image on a real cluster. It deploys the image as the
-// README describes and performs the steps of an installation's life, from the
-// installation to the uninstallation. It checks that policies are enforced, even while
-// the configuration changes and while the pods on nodes restart. At the end, it checks
-// that nothing of Sluice is left.
+// Command clustere2e tests an image on a real cluster. It deploys the image as described in
+// the README, and performs typical operations from installation to uninstallation. It checks
+// that policies are enforced, even while the configuration changes and while the pods on
+// nodes restart. At the end, it checks that the cluster contains no objects and rules of
+// Sluice.
 //
 //	clustere2e -image IMAGE -agnhost IMAGE [-kubeconfig FILE]
 //
-// It needs kubectl, the rights of a cluster administrator, and nodes that contain both
-// images or can pull them. The test fails if Sluice is already installed on the
-// cluster. The test creates its workloads in the namespace sluice-e2e.
+// The command needs kubectl, the rights of a cluster administrator, and nodes that contain
+// both images or can pull them. It fails if Sluice is already installed on the cluster. It
+// creates its workloads in the namespace sluice-e2e.
 package main
 
 import (

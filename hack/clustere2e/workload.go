@@ -253,9 +253,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched opens connections repeatedly while it runs the function do. A denied
-// connection must never succeed. An allowed connection can be delayed while a node
-// runs no dataplane. watched prints the longest delay.
+// watched opens connections repeatedly while it runs the function do. It returns an error if
+// a denied connection succeeds. Allowed connections can be delayed while a node runs no
+// dataplane. watched prints the longest delay.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

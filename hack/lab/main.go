@@ -1,5 +1,5 @@
-// Command lab runs a cluster on this machine until Ctrl-C (`make lab`), or opens
-// connections in a cluster that runs already:
+// Command lab runs a cluster on this machine until the user presses Ctrl-C (`make lab`). Its
+// command probe opens connections in such a cluster:
 //
 //	lab [--nodes N] [--deny Drop|Reject] [--sluice PATH]
 //	lab probe FROM TO PORT[/PROTOCOL]
@@ -72,7 +72,7 @@ func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	for _, n := range cluster.Nodes() {
 		fmt.Printf("  %s   agent %d, dataplane %d   sluice status --state-dir %s\n", n.Name(), n.Agent().PID(), n.Dataplane().PID(), n.StateDir())
 	}
-	fmt.Println("\nCtrl-C stops the cluster and removes all of it.")
+	fmt.Println("\nPress Ctrl-C to stop and remove the cluster.")
 	<-ctx.Done()
 	return nil
 }

@@ -1,6 +1,6 @@
-// Command sampleprose prints a random sample of comments or documentation
-// sentences, for a review by a reader who has not seen the code: a block or
-// sentence that this reader has to read twice is a fault.
+// Command sampleprose prints a random sample of comments or documentation sentences. The
+// sample is for a review by a reader who has not seen the code. Each comment or sentence that
+// this reader has to read twice should be rewritten.
 //
 //	sampleprose [-seed N] [-n 60] [-kind comments|docs]
 //

@@ -8,9 +8,9 @@
 // version is used. If the database cannot be downloaded, the command checks nothing
 // and prints "NOT CHECKED".
 //
-// A vulnerability in a module fails the check, because go.mod selects the version
-// of the module. A vulnerability in the standard library is only reported, because
-// only a newer Go on the build machine fixes it.
+// If a vulnerability is in a module, the check fails, because an update of go.mod can fix the
+// vulnerability. The command only reports a vulnerability in the standard library, because
+// only a newer version of Go on the build machine fixes it.
 package main
 
 import (

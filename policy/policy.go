@@ -96,7 +96,7 @@ type Block struct {
 	Except []CIDR
 }
 
-// CIDR is a CIDR as a policy contains it.
+// CIDR is a CIDR of a policy, in parsed form and as text.
 type CIDR struct {
 	// Prefix is the parsed CIDR with the host bits cleared.
 	Prefix netip.Prefix

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/internal/health"
 )
 
-// noAddress is the value of an address flag that means that no server is started.
+// noAddress is the value with which the user of an address flag disables the server.
 const noAddress = "0"
 
 // daemonFlags are the flags that all long-running commands share: agent, dataplane and operator.

@@ -12,8 +12,8 @@ import (
 type Interface struct {
 	Index uint32
 	Name  string
-	// Uplink is set if the kind of the interface excludes that it leads to a pod of this
-	// node, or if a route through the interface has a gateway.
+	// Uplink is set if an interface of this kind can never lead to a pod of this node, or if
+	// a route through the interface has a gateway.
 	Uplink bool
 	// ToPod is set if a route to a pod leads directly to the interface.
 	ToPod bool
@@ -70,8 +70,8 @@ func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPo
 	return out, nil
 }
 
-// leadsOut reports whether the kind of an interface excludes that the interface leads to a
-// pod. For a stacked interface, it checks the parent.
+// leadsOut reports whether an interface of this kind can never lead to a pod. For a stacked
+// interface, it checks the kind of the parent.
 func leadsOut(l rtnl.Link, byIndex map[int]rtnl.Link) bool {
 	for range len(byIndex) {
 		if !stacked[l.Type()] {

@@ -101,7 +101,8 @@ func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed f
 	}
 }
 
-// watch is the watch of a directory.
+// watch watches a directory or, while it does not exist, its nearest existing parent
+// directory.
 type watch struct {
 	notify *fsnotify.Watcher
 	dir    string

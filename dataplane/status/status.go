@@ -2,8 +2,9 @@
 // HTTP over a unix socket in the state directory.
 //
 //	GET /status            report.Status as JSON
-//	GET /flows?denied=1    one line of JSON, a report.Event, for each packet evaluated
-//	                       after the request; with denied=1 only if it is not allowed
+//	GET /flows?denied=1    one line of JSON (report.Event) for each packet that is evaluated
+//	                       after the request; with denied=1, only for packets that are not
+//	                       allowed
 //	GET /metrics           metrics for Prometheus
 //
 // Health serves the health checks of a dataplane.

@@ -78,8 +78,7 @@ func (c *Compiler) Delta() rule.Delta {
 
 // assignOwners adds each changed address to the delta if its owner differs from the owner in
 // the latest delta that contains the address. c.changes can list an address twice, but the
-// delta contains the address only once, because at the second time the owner is no longer
-// different.
+// delta contains the address only once, because the second time its owner no longer differs.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)

@@ -19,8 +19,8 @@ import (
 // silentIngress isolates pods with the label app=web for ingress, and allows nothing.
 const silentIngress = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`
 
-// forge sends an IP packet to node one. The addresses in the packet can be any addresses. The
-// sender is a pod of the node or the outside host.
+// forge sends an IP packet, which may contain any addresses, to node one. The sender is a pod
+// of the node or the outside host.
 func (s *fixture) forge(from string, packet []byte) {
 	s.t.Helper()
 	out, in := "eth0", "eth0"

@@ -222,7 +222,8 @@ func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged checks whether packets with the source addresses src arrive.
+// wantForged checks that packets with the source addresses src arrive if want is true, and
+// do not arrive if want is false.
 func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
@@ -337,8 +338,8 @@ func (s *fixture) bridge() {
 }
 
 // Pods on a bridge share one interface of the node. There, an isolated pod cannot
-// send from an address that is not routed to the bridge. Pods that are not isolated
-// can.
+// send from an address that is not routed to the bridge. A pod that is not isolated can
+// send from such an address.
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": toProbe})

@@ -30,8 +30,9 @@ const StartDelayAnnotation = "lab.sluice.dev/start-delay"
 const statusRetry = 20 * time.Millisecond
 
 // Command is a function that replaces a program in the containers of the lab. It runs with
-// the network of the pod. The context is canceled when the container is killed. A command is
-// not notified of SIGTERM, like a process with ID 1 that handles no signals.
+// the network of the pod. The context is canceled when the container is killed. When the
+// container only receives SIGTERM, the command continues, like a process with ID 1 that
+// handles no signals.
 type Command func(ctx context.Context, host *lab.Host, arguments []string) error
 
 // SetCommand sets the function that containers and hooks call if their command starts with

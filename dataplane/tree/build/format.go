@@ -2,5 +2,5 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// Format is the version of the format of the trees that a Builder encodes.
+// Format is the version of the tree format that a Builder encodes.
 const Format uint64 = format.Version

@@ -132,7 +132,7 @@ func flatten(spans []span, is4 bool) []step {
 	return steps
 }
 
-// spanHeap is a heap with the lowest entry on top.
+// spanHeap implements heap.Interface. The span with the lowest entry is at index 0.
 type spanHeap []span
 
 func (h spanHeap) Len() int           { return len(h) }

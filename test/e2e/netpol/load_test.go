@@ -159,8 +159,8 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 
 // exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It
 // returns an error if a packet was lost. The first transmission of a packet was lost if the
-// kernel sent the packet again and the other end did not report the second one as a
-// duplicate (RFC 2883).
+// kernel sent the packet again and the other end did not report the second transmission as
+// a duplicate (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -53,9 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first deletes one policy, and the second adds
-// it again. The policy is the one that isolates a pod in the most denied connections.
-// If no connection is denied, defaultChanges returns nil.
+// defaultChanges returns two changes. The first change deletes one policy, and the second
+// change adds the policy again. defaultChanges selects the policy to which the largest number
+// of denials can be attributed. If no connection is denied, it returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {

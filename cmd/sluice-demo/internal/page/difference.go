@@ -57,8 +57,8 @@ func (d *difference) alike(o *difference) bool {
 	return d.before == o.before && d.after == o.after && slices.Equal(d.ports, o.ports)
 }
 
-// summary is a group of differences that are alike and have the same source or the
-// same destination.
+// summary is a group of differences that are alike (see difference.alike) and have the
+// same source or the same destination.
 type summary struct {
 	difference
 	// into reports whether the differences have the same destination. If into is false,

@@ -17,7 +17,7 @@ import (
 // only the one over IPv4 or over IPv6 succeeds, none succeeds, or none was tried.
 type mark string
 
-// These are the marks.
+// The marks. legend describes their meanings.
 const (
 	untried  mark = "-"
 	opens    mark = "✓"

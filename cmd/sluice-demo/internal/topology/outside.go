@@ -111,8 +111,8 @@ func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]
 	return netip.Addr{}, false
 }
 
-// following returns the tenth address after the address a, the first address after it,
-// and a itself.
+// following returns candidates for the address of a host in a block that starts at a, in
+// order of preference: the tenth address after a, the first address after a, and a itself.
 func following(a netip.Addr) []netip.Addr {
 	tenth := a
 	for range 10 {

@@ -57,9 +57,8 @@ func (o *Open) String() string {
 func (o *Open) Allowed() bool { return o.Verdict == rule.Allow.String() }
 
 const (
-	// observation is the time for which open connections are observed before other
-	// connections are tried. During this time, data that was already sent can
-	// arrive.
+	// observation is the time for which the demo observes the open connections before it
+	// tries other connections. During this time, data that was already sent can arrive.
 	observation = 250 * time.Millisecond
 	// delay is the maximum time that a packet takes to arrive after it has passed the
 	// node. A packet that passed the node just before the acknowledgement can arrive

@@ -148,8 +148,8 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	ast.Inspect(declaration, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallExpr:
-			// Skip calls of kube.Main, because kube.Main does not start an API server if
-			// hack/unit runs the tests.
+			// Skip calls of kube.Main, because kube.Main does not start an API server if this
+			// command runs the tests.
 			return !isCall(n, "kube", "Main")
 		case *ast.SelectorExpr:
 			// Ignore the selected name: it belongs to a value or to another package.

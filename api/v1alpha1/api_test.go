@@ -178,6 +178,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"no CNI results":         `{cniResults: ""}`,
 		"other CNI results":      "{cniResults: /var/lib/rancher/k3s/..cni/results.d}",
 		"no hold":                "{hold: 0s}",
+		"startup taint":          "{startupTaint: true}",
 		"longest hold":           "{hold: " + engine.MaxHold.String() + "}",
 		"longest hold in parts":  "{hold: 29s1000ms}",
 		"half a minute":          "{hold: 0.5m}",

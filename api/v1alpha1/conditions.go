@@ -15,12 +15,17 @@ type Reason string
 // nodes have proved that nothing of Sluice is left on them.
 const FinalizerUninstall = "policy.sluice.dev/uninstall"
 
+// TaintNotReady is the key of the taint that keeps pods off a new node until the node
+// enforces policies. The operator removes the taint if spec.startupTaint of the Enforcer is
+// true.
+const TaintNotReady = "policy.sluice.dev/not-ready"
+
 // Conditions of an Enforcer.
 const (
 	// ConditionAvailable is True while all nodes that should enforce policies do so.
 	ConditionAvailable ConditionType = "Available"
-	// ConditionProgressing is True while some nodes do not run the current spec yet,
-	// or while rules are being removed from nodes.
+	// ConditionProgressing is True while some nodes do not run the current spec yet, while
+	// rules are being removed from nodes, or while nodes have the startup taint.
 	ConditionProgressing ConditionType = "Progressing"
 )
 
@@ -75,6 +80,9 @@ const (
 	// ReasonFreeingNodes: rules are being removed from nodes that the nodeSelector no
 	// longer selects.
 	ReasonFreeingNodes Reason = "FreeingNodes"
+	// ReasonNodesStarting: nodes have the taint policy.sluice.dev/not-ready until they enforce
+	// policies.
+	ReasonNodesStarting Reason = "NodesStarting"
 	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not enforce
 	// policies, or rules could not be removed from a node that is no longer selected.
 	ReasonNodesDegraded Reason = "NodesDegraded"

@@ -151,6 +151,14 @@ type EnforcerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,3})?(ms|s|m))+$') && duration(self) <= duration('30s')",message="hold is a duration from 0s to 30s: write it as in \"3s\" or \"500ms\""
 	// +optional
 	Hold *metav1.Duration `json:"hold,omitempty"`
+
+	// startupTaint determines whether the operator removes the taint
+	// policy.sluice.dev/not-ready from nodes that enforce policies. Register new nodes with
+	// this taint, for example with --register-with-taints of the kubelet, so that no other
+	// pod starts on a node before policies are enforced there. The operator never adds the
+	// taint. Default: false, so the operator changes no Node.
+	// +optional
+	StartupTaint bool `json:"startupTaint,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.
@@ -250,8 +258,8 @@ type EnforcerStatus struct {
 	Nodes NodeCounts `json:"nodes,omitempty"`
 
 	// conditions are Available (all nodes that should enforce policies do so), Progressing
-	// (some nodes do not run the current spec yet, or rules are being removed from nodes)
-	// and Degraded (a node does not work as expected).
+	// (some nodes do not run the current spec yet, rules are being removed from nodes, or
+	// nodes have the startup taint) and Degraded (a node does not work as expected).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

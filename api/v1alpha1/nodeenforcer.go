@@ -55,6 +55,12 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Heartbeat *metav1.Time `json:"heartbeat,omitempty"`
 
+	// bootID identifies the boot of the node on which the agent that wrote this status runs.
+	// It equals status.nodeInfo.bootID of the Node unless the node has booted since.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	BootID string `json:"bootID,omitempty"`
+
 	// published is the newest generation that the agent compiled and published. Absent
 	// before the first publication.
 	// +optional

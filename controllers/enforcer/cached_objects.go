@@ -79,7 +79,7 @@ func isOwnPod(pod *corev1.Pod) bool {
 }
 
 // reduceNode keeps only those parts of a Node that decide whether the node should enforce
-// policies and whether the node is gone.
+// policies, whether the node is gone, and whether it has booted.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {
@@ -92,6 +92,7 @@ func reduceNode(in any) (any, error) {
 		},
 		Spec: corev1.NodeSpec{Taints: node.Spec.Taints},
 	}
+	out.Status.NodeInfo.BootID = node.Status.NodeInfo.BootID
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
 			out.Status.Conditions = []corev1.NodeCondition{{

@@ -5,6 +5,7 @@
 //	Enforcer --> rights, DaemonSet, Service, ServiceMonitor   objects.go, pod.go
 //	         --> status, rolled up from nodes and pods         status.go
 //	         --> nodes that it no longer selects               freeing.go
+//	         --> nodes with the startup taint                  startup.go
 //	deleted  --> uninstallation, step by step                  uninstall.go
 //
 // Reconciliation is level-based. Every decision depends only on objects in the API server,

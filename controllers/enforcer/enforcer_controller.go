@@ -32,7 +32,7 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers/status,verbs=update
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sluice-agent-own-node,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts;services,verbs=list;watch
@@ -106,8 +106,9 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 }
 
 // Reconcile applies the objects of the Enforcer, removes the rules from nodes that the
-// Enforcer no longer selects, and writes the status of the Enforcer. If the Enforcer is
-// being deleted, Reconcile uninstalls it.
+// Enforcer no longer selects, removes the startup taint from nodes that enforce policies, and
+// writes the status of the Enforcer. If the Enforcer is being deleted, Reconcile uninstalls
+// it.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	enforcer := &v1alpha1.Enforcer{}
 	if err := r.reader.Get(ctx, request.NamespacedName, enforcer); err != nil {
@@ -125,9 +126,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	daemonSet, applyErr := r.apply(ctx, enforcer)
 	seen, err := r.observe(ctx, daemonSet)
 	if err == nil {
-		var freeErr error
+		var freeErr, taintErr error
 		seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
-		applyErr = errors.Join(applyErr, freeErr)
+		seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
+		applyErr = errors.Join(applyErr, freeErr, taintErr)
 		err = r.write(ctx, enforcer, statusAfter(enforcer, seen, applyErr))
 	}
 	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))

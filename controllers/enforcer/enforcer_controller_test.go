@@ -99,7 +99,7 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{corev1.LabelOSStable: "linux", "pool": "edge"}, spec.NodeSelector); diff != "" {
 		t.Errorf("node selector (-want +got):\n%s", diff)
 	}
-	if len(spec.Tolerations) != 1 || spec.Tolerations[0].Key != "gpu" {
+	if len(spec.Tolerations) != 2 || spec.Tolerations[0].Key != "gpu" || spec.Tolerations[1].Key != v1alpha1.TaintNotReady {
 		t.Errorf("tolerations %v", spec.Tolerations)
 	}
 	if spec.Containers[0].Resources.Requests != nil || spec.Containers[0].Resources.Limits.Memory().String() != "256Mi" {

@@ -66,6 +66,8 @@ func ignoreExists(err error) error {
 // running is a running operator with only the rights of its role.
 type running struct {
 	stop func()
+	// before is called before each request, if it is set.
+	before func(*http.Request)
 
 	mu sync.Mutex
 	// writes counts the requests other than GET. The key consists of method and path.
@@ -78,6 +80,9 @@ type running struct {
 // wrap returns a transport that records the requests of the operator.
 func (r *running) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if r.before != nil {
+			r.before(request)
+		}
 		response, err := next.RoundTrip(request)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -113,8 +118,16 @@ func (r *running) written(suffix string) int {
 // fails if the operator made a request that its role does not allow.
 func startOperator(t *testing.T) *running {
 	t.Helper()
+	r := newOperator()
+	r.start(t)
+	return r
+}
+
+func newOperator() *running { return &running{writes: map[string]int{}} }
+
+func (r *running) start(t *testing.T) {
+	t.Helper()
 	installRoles(t)
-	r := &running{writes: map[string]int{}}
 	config := asOperator()
 	config.Wrap(r.wrap)
 	log := funcr.New(func(prefix, args string) {
@@ -140,7 +153,6 @@ func startOperator(t *testing.T) *running {
 		}
 	})
 	t.Cleanup(r.stop)
-	return r
 }
 
 // fixture is a cluster. A test starts with an empty cluster, and the objects of the test

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 )
 
 // shouldEnforce reports whether the DaemonSet controller would run an enforcing pod on the
@@ -31,7 +32,7 @@ func selects(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 // pod tolerates all taints of the node.
 func repellingTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Taint {
 	for i := range node.Spec.Taints {
-		if !tolerated(spec.Tolerations, &node.Spec.Taints[i]) {
+		if !tolerated(startup.Tolerations(spec), &node.Spec.Taints[i]) {
 			return &node.Spec.Taints[i]
 		}
 	}

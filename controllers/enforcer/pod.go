@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 )
 
 // Ports of the node on which the enforcing pod serves metrics. The pod does not declare them,
@@ -119,7 +120,7 @@ func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplate
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			NodeSelector: linuxSelector(spec.NodeSelector),
-			Tolerations:  convertTolerations(spec.Tolerations),
+			Tolerations:  convertTolerations(startup.Tolerations(spec)),
 		},
 	}
 }

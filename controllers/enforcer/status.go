@@ -27,6 +27,8 @@ type observation struct {
 	// freeing lists the nodes from which rules are being removed. It is nil if there are
 	// none.
 	freeing *pending
+	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
+	tainted *pending
 }
 
 // enforcerStatus returns the status of an Enforcer. If the status of a condition does not
@@ -59,17 +61,15 @@ type rollup struct {
 	// missing lists the nodes that do not enforce policies. faulty lists the nodes with any
 	// fault.
 	missing, faulty []string
-	// freeing lists the nodes from which rules are being removed.
-	freeing *pending
+	// freeing lists the nodes from which rules are being removed. tainted lists the nodes
+	// that keep the startup taint.
+	freeing, tainted *pending
 }
 
 func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) rollup {
-	reports := map[string]*v1alpha1.NodeEnforcer{}
-	for i := range o.nodeEnforcers {
-		reports[o.nodeEnforcers[i].Name] = &o.nodeEnforcers[i]
-	}
+	reports := reportsByNode(o)
 	failed, starting := containerFailures(o.pods), startingDataplanes(o.pods)
-	r := rollup{replacing: o.daemonSet == nil || o.daemonSet.Status.NumberUnavailable > 0, freeing: o.freeing}
+	r := rollup{replacing: o.daemonSet == nil || o.daemonSet.Status.NumberUnavailable > 0, freeing: o.freeing, tainted: o.tainted}
 	nodes := desiredNodes(&enforcer.Spec, o.nodes)
 	r.counts.Desired = int32(len(nodes))
 	if d := o.daemonSet; d != nil && d.Status.ObservedGeneration == d.Generation {
@@ -79,11 +79,22 @@ func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) roll
 		r.add(node, reports[node.Name], o.daemonSet, failed[node.Name], starting[node.Name], now)
 	}
 	r.faulty = append(r.faulty, strandedNodes(&enforcer.Spec, o, now.Time)...)
-	if o.freeing != nil {
-		r.faulty = append(r.faulty, o.freeing.faults...)
+	for _, p := range []*pending{o.freeing, o.tainted} {
+		if p != nil {
+			r.faulty = append(r.faulty, p.faults...)
+		}
 	}
 	slices.Sort(r.faulty)
 	return r
+}
+
+// reportsByNode returns the NodeEnforcers by the names of their nodes.
+func reportsByNode(o observation) map[string]*v1alpha1.NodeEnforcer {
+	out := map[string]*v1alpha1.NodeEnforcer{}
+	for i := range o.nodeEnforcers {
+		out[o.nodeEnforcers[i].Name] = &o.nodeEnforcers[i]
+	}
+	return out
 }
 
 // desiredNodes returns the nodes that should enforce policies, sorted by name.
@@ -171,7 +182,10 @@ func (r *rollup) available() metav1.Condition {
 
 func (r *rollup) progressing() metav1.Condition {
 	text := fmt.Sprintf("%d of %d nodes run the current spec", r.counts.UpToDate, r.counts.Desired)
-	if p := r.freeing; p != nil {
+	for _, p := range []*pending{r.freeing, r.tainted} {
+		if p == nil {
+			continue
+		}
 		text += fmt.Sprintf("; %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
 	}
 	switch {
@@ -179,6 +193,8 @@ func (r *rollup) progressing() metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonRollingOut, text)
 	case r.freeing != nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, text)
+	case r.tainted != nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonNodesStarting, text)
 	case r.counts.Desired == 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonNoNodes, "no node is selected")
 	}

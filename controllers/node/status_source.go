@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ type statusSource struct {
 
 // status returns the current status.
 func (s *statusSource) status() (v1alpha1.NodeEnforcerStatus, error) {
-	var out v1alpha1.NodeEnforcerStatus
+	out := v1alpha1.NodeEnforcerStatus{BootID: bootID()}
 	published := s.publisher.lastPublication()
 	if published.generation != 0 {
 		out.Published = &v1alpha1.Generation{
@@ -152,6 +153,13 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(name.Release[:])
+}
+
+// bootID returns the ID of this boot of the node, which the kubelet also reports, or "" if it
+// cannot be read.
+func bootID() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
 }
 
 func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) metav1.Condition {

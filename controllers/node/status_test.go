@@ -3,6 +3,8 @@ package node_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +44,9 @@ func TestNodeEnforcer(t *testing.T) {
 	}
 	if want := (v1alpha1.PodCounts{Local: 2, Isolated: 1}); got.Status.Pods != want || got.Status.Policies != 1 {
 		t.Errorf("%+v, %d policies: want %+v, 1 policy", got.Status.Pods, got.Status.Policies, want)
+	}
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err != nil || got.Status.BootID != strings.TrimSpace(string(id)) {
+		t.Errorf("boot ID %q, want %q (%v)", got.Status.BootID, id, err)
 	}
 	if got.Status.Tree.SizeBytes == 0 {
 		t.Errorf("%+v: want a size", got.Status.Tree)

@@ -1,0 +1,69 @@
+// Package startup implements the startup taint. An administrator registers new nodes with the
+// taint, so that no pod starts on them before policies are enforced there.
+package startup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// Tolerations returns the tolerations of the enforcing pod. If the operator removes the
+// startup taint, the pod tolerates it, because the taint stays until the pod enforces
+// policies.
+func Tolerations(spec *v1alpha1.EnforcerSpec) []v1alpha1.Toleration {
+	enough := func(t v1alpha1.Toleration) bool {
+		return t.Operator == v1alpha1.TolerationExists && t.Effect == "" && (t.Key == "" || t.Key == v1alpha1.TaintNotReady)
+	}
+	if !spec.StartupTaint || slices.ContainsFunc(spec.Tolerations, enough) {
+		return spec.Tolerations
+	}
+	return append(slices.Clone(spec.Tolerations), v1alpha1.Toleration{Key: v1alpha1.TaintNotReady, Operator: v1alpha1.TolerationExists})
+}
+
+// HasTaint reports whether a node has the startup taint.
+func HasTaint(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Taints, isStartupTaint) }
+
+func isStartupTaint(t corev1.Taint) bool { return t.Key == v1alpha1.TaintNotReady }
+
+// NotStarted returns why a node is not known to enforce the current policies since it booted,
+// or "" if it is. The report may be nil. A report from before the last boot does not count,
+// because the rules do not outlive the kernel.
+func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time) string {
+	if report == nil {
+		report = &v1alpha1.NodeEnforcer{}
+	}
+	if why := report.NotEnforcing(now); why != "" {
+		return why
+	}
+	synced := meta.FindStatusCondition(report.Status.Conditions, string(v1alpha1.ConditionSynced))
+	switch {
+	case synced == nil || synced.Status != metav1.ConditionTrue:
+		return "the published generation is not up to date yet"
+	case report.Status.BootID == "" || report.Status.BootID != node.Status.NodeInfo.BootID:
+		return "its agent has not reported since the node booted"
+	}
+	return ""
+}
+
+// RemoveTaint removes the startup taint from a node. It returns a conflict if another client
+// has changed the Node since it was read, so that no other taint is lost.
+func RemoveTaint(ctx context.Context, c client.Client, node *corev1.Node) error {
+	after := node.DeepCopy()
+	after.Spec.Taints = slices.DeleteFunc(after.Spec.Taints, isStartupTaint)
+	// A merge patch replaces the whole list of taints, so it must contain the resource
+	// version of the Node that it is based on.
+	patch := client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})
+	if err := c.Patch(ctx, after, patch); err != nil {
+		return fmt.Errorf("removing taint %s from node %s: %w", v1alpha1.TaintNotReady, node.Name, err)
+	}
+	return nil
+}

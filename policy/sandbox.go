@@ -31,7 +31,11 @@ type sandboxes struct {
 	byPod     map[sandboxKey][]Sandbox
 	// addresses contains the addresses of all sandboxes.
 	addresses map[netip.Addr]bool
-	// pods contains the pods of the node that have at least one sandbox with an address.
+	// routed contains the addresses to which the node has a route through the link of one
+	// pod. It is used only if available is false.
+	routed map[netip.Addr]bool
+	// pods contains the pods of the node that have at least one sandbox with an address, or
+	// an address in routed.
 	pods map[*TrackedPod]*sandboxed
 }
 
@@ -42,7 +46,8 @@ type sandboxKey struct{ namespace, name, uid string }
 type sandboxed struct {
 	// object is the state of the Pod object, or its last state if gone is true.
 	object *Pod
-	// addresses contains the addresses of the pod's sandboxes in the pod network.
+	// addresses contains the addresses of the pod's sandboxes in the pod network. If the
+	// sandboxes of the node are not known, it contains the routed addresses of the pod.
 	addresses []netip.Addr
 	// gone reports whether the Pod object has been deleted, or replaced by the object of
 	// another pod with the same name.
@@ -57,7 +62,7 @@ type sandboxed struct {
 // its Pod object has been deleted. The pod keeps the last labels of a deleted object. If a
 // pod has no sandbox when its object is deleted, the snapshot removes the pod.
 func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
-	before := s.sandboxes.byPod
+	before, wasAvailable := s.sandboxes.byPod, s.sandboxes.available
 	s.sandboxes.node, s.sandboxes.available = nodeName, list != nil
 	s.sandboxes.byPod, s.sandboxes.addresses = map[sandboxKey][]Sandbox{}, map[netip.Addr]bool{}
 	for _, b := range list {
@@ -74,12 +79,48 @@ func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 			s.sandboxChanged(key)
 		}
 	}
+	if s.sandboxes.available != wasAvailable {
+		s.routesChanged(func(a netip.Addr) bool { return s.sandboxes.routed[a] })
+	}
 	names := map[string]struct{}{}
 	for p := range s.announced {
 		names[p.Node] = struct{}{}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		s.settleAnnounced(name)
+	}
+}
+
+// SetRouted replaces the addresses to which a node has a route through the link of one pod.
+// If the sandboxes of the node are not known, these routes show which pods still have a
+// sandbox: a pod stays live while one of the addresses in its status.podIPs has a route, as
+// if a sandbox had this address. The node must be the node of SetSandboxes.
+func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
+	before := s.sandboxes.routed
+	s.sandboxes.node, s.sandboxes.routed = nodeName, make(map[netip.Addr]bool, len(addresses))
+	for _, a := range addresses {
+		s.sandboxes.routed[a] = true
+	}
+	if s.sandboxes.available {
+		return
+	}
+	s.routesChanged(func(a netip.Addr) bool { return before[a] != s.sandboxes.routed[a] })
+}
+
+// routesChanged updates the pods of the node that have an address for which changed returns
+// true.
+func (s *Snapshot) routesChanged(changed func(netip.Addr) bool) {
+	for _, ns := range slices.Clone(s.order) {
+		for _, pods := range []map[string]*TrackedPod{ns.pods, ns.gone} {
+			for _, p := range pods {
+				object := s.objectOf(p)
+				if object.Node == s.sandboxes.node && slices.ContainsFunc(object.podIPs(), changed) {
+					box := s.sandboxes.pods[p]
+					s.update(p, object, box != nil && box.gone)
+				}
+			}
+		}
+		s.settle(ns)
 	}
 }
 
@@ -192,6 +233,9 @@ func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 	if p.HostNetwork || p.Node == "" || p.Node != s.sandboxes.node {
 		return nil
 	}
+	if !s.sandboxes.available {
+		return s.routedAddresses(p)
+	}
 	list := s.sandboxes.byPod[sandboxKey{p.Namespace, p.Name, p.sandboxUID()}]
 	name := podNetworkInterface(list, p.podIPs())
 	var out []netip.Addr
@@ -203,6 +247,15 @@ func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 			if a.IsGlobalUnicast() && !a.Is4In6() && a.Zone() == "" && !slices.Contains(out, a) {
 				out = append(out, a)
 			}
+		}
+	}
+	return out
+}
+
+func (s *Snapshot) routedAddresses(p *Pod) (out []netip.Addr) {
+	for _, a := range p.podIPs() {
+		if s.sandboxes.routed[a] {
+			out = append(out, a)
 		}
 	}
 	return out

@@ -18,14 +18,21 @@ import (
 type lifecycleModel struct {
 	// pods contains the Pod objects by name. gone contains the last states of deleted
 	// objects.
-	pods      map[string]policy.Pod
-	gone      []policy.Pod
+	pods map[string]policy.Pod
+	gone []policy.Pod
+	// sandboxes is nil if they are not known. Then routed applies.
 	sandboxes []policy.Sandbox
+	routed    []netip.Addr
 }
 
 func (m *lifecycleModel) sandboxAddresses(p policy.Pod) (out []netip.Addr) {
 	if p.HostNetwork || p.Node != "one" {
 		return nil
+	}
+	for _, a := range p.Addresses {
+		if m.sandboxes == nil && slices.Contains(m.routed, a) {
+			out = append(out, a)
+		}
 	}
 	for _, b := range m.sandboxes {
 		if b.Namespace == p.Namespace && b.Name == p.Name && b.UID == p.UID {
@@ -50,8 +57,8 @@ func (m *lifecycleModel) remove(name string) {
 	delete(m.pods, name)
 }
 
-func (m *lifecycleModel) setSandboxes(list []policy.Sandbox) {
-	m.sandboxes = list
+func (m *lifecycleModel) set(sandboxes []policy.Sandbox, routed []netip.Addr) {
+	m.sandboxes, m.routed = sandboxes, routed
 	m.gone = slices.DeleteFunc(m.gone, func(p policy.Pod) bool { return m.sandboxAddresses(p) == nil })
 }
 
@@ -90,7 +97,7 @@ func (m *lifecycleModel) owner(a netip.Addr) string {
 	return best.UID + " " + best.Labels.String()
 }
 
-// TestSandboxesAgreeWithAModel applies random changes of Pod objects and sandboxes, and
+// TestSandboxesAgreeWithAModel applies random changes of Pod objects, sandboxes and routes, and
 // compares the owner of each address with the model. After all objects and sandboxes have
 // been removed, the snapshot and the tree must be empty.
 func TestSandboxesAgreeWithAModel(t *testing.T) {
@@ -103,7 +110,7 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 		subset := rapid.SliceOfNDistinct(rapid.SampledFrom(addresses), 0, 2, rapid.ID[netip.Addr])
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			name := rapid.SampledFrom(names).Draw(t, "name")
-			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
 			case 0, 1:
 				generation := rapid.IntRange(0, 1).Draw(t, "generation")
 				phase := rapid.IntRange(0, 2).Draw(t, "phase")
@@ -120,6 +127,12 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 			case 2:
 				m.remove(name)
 				s.DeletePod("x", name)
+			case 3:
+				m.set(nil, m.routed)
+				s.SetSandboxes("one", nil)
+			case 4:
+				m.set(m.sandboxes, subset.Draw(t, "routed"))
+				s.SetRouted("one", m.routed)
 			default:
 				list := []policy.Sandbox{}
 				for range rapid.IntRange(0, 4).Draw(t, "sandboxes") {
@@ -129,7 +142,7 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 						Interface: "eth0", Addresses: subset.Draw(t, "addresses"),
 					})
 				}
-				m.setSandboxes(list)
+				m.set(list, m.routed)
 				s.SetSandboxes("one", list)
 			}
 			for _, a := range addresses {
@@ -138,7 +151,7 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 					got = p.UID + " " + p.Labels.String()
 				}
 				if want := m.owner(a); got != want {
-					t.Fatalf("%s belongs to %q, want %q\npods %+v\ngone %+v\nsandboxes %+v", a, got, want, m.pods, m.gone, m.sandboxes)
+					t.Fatalf("%s belongs to %q, want %q\npods %+v\ngone %+v\nsandboxes %+v\nrouted %v", a, got, want, m.pods, m.gone, m.sandboxes, m.routed)
 				}
 			}
 			if s.LingeringPods() != len(m.gone) {
@@ -154,6 +167,7 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 			s.DeletePod("x", name)
 		}
 		s.SetSandboxes("one", nil)
+		s.SetRouted("one", nil)
 		for a := range s.OwnedAddresses() {
 			t.Errorf("%s still belongs to a pod", a)
 		}

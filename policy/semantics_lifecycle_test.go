@@ -229,6 +229,33 @@ func isolationEndsWithTheSandbox(t *testing.T) {
 	}
 }
 
+// isolationEndsWithTheRoute checks that on a node without sandboxes, a pod remains isolated
+// while the node has a route to it.
+func isolationEndsWithTheRoute(t *testing.T) {
+	for name, end := range map[string]func(*fixture){
+		"force-deleted": func(s *fixture) { s.remove(s.pod("shop/web")) },
+		"succeeded": func(s *fixture) {
+			s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
+		},
+	} {
+		s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
+		s.edit("shop/web", func(p *corev1.Pod) {
+			p.UID = "w1"
+			stage.SetAddresses(p, "10.9.0.1", "fd09::1")
+		})
+		s.sandboxed = true
+		s.snapshot.SetRouted("one", []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd09::1")})
+		end(s)
+		t.Log(name)
+		s.want(isolated)
+		s.snapshot.SetRouted("one", nil)
+		s.want(`
+			10.9.0.1 -> shop/db  TCP 5432 | External    | NotIsolated
+			shop/db  -> 10.9.0.1 TCP 8080 | NotIsolated | External
+		`)
+	}
+}
+
 // A lingering pod does not own an address that another pod also has.
 func aLingeringPodHasTheLastClaim(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))

@@ -38,6 +38,7 @@ var stories = map[string]func(*testing.T){
 	"S54 an announced address":                       anAnnouncedAddress,
 	"S54 an announcement takes no address":           anAnnouncementTakesNoAddress,
 	"S56a isolation ends with the sandbox":           isolationEndsWithTheSandbox,
+	"S56a isolation ends with the route":             isolationEndsWithTheRoute,
 	"S56a a lingering pod has the last claim":        aLingeringPodHasTheLastClaim,
 	"S56a a lingering pod is a peer":                 aLingeringPodIsAPeer,
 	"S56a deleted namespaces open no pod":            deletedNamespacesOpenNoPod,

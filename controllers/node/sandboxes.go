@@ -77,7 +77,7 @@ func (s *sandboxes) set(now report.Sandboxes, err error) {
 		list = append(list, policy.Sandbox{Namespace: in.Namespace, Name: in.Name, UID: in.UID, Interface: in.Interface, Addresses: in.Addresses})
 	}
 	s.metrics.sandboxes.Set(float64(len(list)))
-	s.state.setSandboxes(list)
+	s.state.setSandboxes(list, now.Routed)
 }
 
 // newest returns the newest list of sandboxes, or nil if the dataplane has published none,

@@ -102,6 +102,29 @@ func TestSandboxes(t *testing.T) {
 	}
 }
 
+// TestRoutes checks that on a node without CNI results, a pod whose object was deleted by force
+// stays isolated while the dataplane reports a route to the pod.
+func TestRoutes(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, server.Config(), "routes", t.TempDir())
+	c.policyFor(t, "web")
+	web := c.pod(t, "web", "routes", "10.23.0.1")
+	publish := func(routed ...netip.Addr) {
+		t.Helper()
+		c.must(t, statedir.WriteSandboxes(a.stateDir, report.Sandboxes{Reason: "no directory", Routed: routed}))
+	}
+	publish(netip.MustParseAddr("10.23.0.1"))
+	a.wantVerdict(t, "192.0.2.1", "10.23.0.1", rule.Deny)
+	c.must(t, c.Delete(t.Context(), web, now))
+	a.wantLingering(t, 1)
+	// A dataplane that has just started has not read the routes yet.
+	publish()
+	a.wantVerdict(t, "192.0.2.1", "10.23.0.1", rule.Deny)
+	publish(netip.MustParseAddr("10.23.0.2"))
+	a.wantVerdict(t, "192.0.2.1", "10.23.0.1", rule.Allow)
+	a.wantLingering(t, 0)
+}
+
 // TestSandboxesOfADeletedNamespace checks that the deletion of a namespace opens no pod
 // that still has a sandbox, if the policies are deleted before the pod.
 func TestSandboxesOfADeletedNamespace(t *testing.T) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -63,10 +64,14 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 }
 
 // setSandboxes replaces the pod sandboxes of the node. The list is nil if they are not
-// known.
-func (s *state) setSandboxes(list []policy.Sandbox) {
+// known. routed contains the addresses of policy.Snapshot.SetRouted. If it is nil, the
+// previous addresses remain.
+func (s *state) setSandboxes(list []policy.Sandbox, routed []netip.Addr) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, time.Now())
+	if routed != nil {
+		s.snapshot.SetRouted(s.node, routed)
+	}
 	s.snapshot.SetSandboxes(s.node, list)
 	s.mu.Unlock()
 	s.changed.Set()

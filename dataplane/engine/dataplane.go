@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -56,13 +57,26 @@ type Dataplane struct {
 	sandboxesMu sync.Mutex
 	sandboxes   *report.Sandboxes
 
+	// publishMu guards published and routed, and orders publications of them. published
+	// contains the sandboxes without routes. It is nil before the first publication. routed
+	// is nil until an engine has read the routes. routesChanged is set when routed changes.
+	publishMu     sync.Mutex
+	published     *report.Sandboxes
+	routed        []netip.Addr
+	routesChanged trigger.Trigger
+
 	rejected atomic.Pointer[report.RejectedTree]
 	standby  atomic.Bool
 }
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
-	return &Dataplane{stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(), arrived: trigger.New()}
+	d := &Dataplane{
+		stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(),
+		arrived: trigger.New(), routesChanged: trigger.New(),
+	}
+	d.config.Routed = d.setRouted
+	return d
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,10 @@ type Config struct {
 	Hold time.Duration
 	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
+	// Routed receives the addresses of pods to which the node has a route through the link of
+	// one pod, each time the routes are read. Routed must return at once. It may be nil. A
+	// Dataplane sets it.
+	Routed func([]netip.Addr)
 	// CNIResults is the directory in which the container runtime stores CNI results, or
 	// "" if the dataplane must not read them.
 	CNIResults string

@@ -63,6 +63,9 @@ func (e *Engine) setLinks(g *Generation, sandboxes *report.Sandboxes) error {
 	if err != nil {
 		return err
 	}
+	if e.config.Routed != nil {
+		e.config.Routed(links.Routed)
+	}
 	var list []report.Sandbox
 	if sandboxes != nil {
 		list = sandboxes.Sandboxes

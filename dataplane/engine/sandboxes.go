@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/sandbox"
@@ -12,9 +15,10 @@ import (
 
 // followSandboxes publishes the pod sandboxes of the node for the agent, and again each
 // time they change, until the context ends. If no directory of CNI results is configured,
-// it publishes only that. It finds the interfaces of pods in the network namespace of the
+// it publishes only that and the routes to pods. It finds the interfaces of pods in the network namespace of the
 // calling thread.
 func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGroup) error {
+	publishing.Go(func() { d.followRoutes(ctx) })
 	if d.config.CNIResults == "" {
 		return d.setSandboxes(report.Sandboxes{Reason: "no directory of CNI results is configured", Sandboxes: []report.Sandbox{}})
 	}
@@ -41,11 +45,64 @@ func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 			log.Info("CNI results can be read", "directory", d.config.CNIResults)
 		}
 	}
+	d.publishMu.Lock()
+	d.published = &s
+	d.publishMu.Unlock()
+	return errors.Join(d.publishSandboxes(), d.useSandboxes(s))
+}
+
+// publishSandboxes publishes the newest pod sandboxes for the agent.
+func (d *Dataplane) publishSandboxes() error {
+	d.publishMu.Lock()
+	defer d.publishMu.Unlock()
+	s := *d.published
+	if !s.Available {
+		s.Routed = d.routed
+	}
 	err := statedir.WriteSandboxes(d.stateDir, s)
 	if err != nil {
-		log.Error(err, "the agent does not receive the sandboxes of new pods")
+		d.config.Log.WithName("sandboxes").Error(err, "the agent does not receive the sandboxes of new pods")
 	}
-	return errors.Join(err, d.useSandboxes(s))
+	return err
+}
+
+// setRouted records the addresses to which the node has a route through the link of one pod.
+func (d *Dataplane) setRouted(addresses []netip.Addr) {
+	d.publishMu.Lock()
+	defer d.publishMu.Unlock()
+	if d.routed == nil || !slices.Equal(d.routed, addresses) {
+		d.routed = append([]netip.Addr{}, addresses...)
+		d.routesChanged.Set()
+	}
+}
+
+// routesRetry is the time after which a publication of changed routes is repeated if it has
+// failed.
+const routesRetry = time.Second
+
+// followRoutes publishes the pod sandboxes again when the routes to pods change, until the
+// context ends. If CNI results are available, the agent does not need the routes.
+func (d *Dataplane) followRoutes(ctx context.Context) {
+	for {
+		select {
+		case <-d.routesChanged.C():
+		case <-ctx.Done():
+			return
+		}
+		if !d.needsRoutes() {
+			continue
+		}
+		if err := d.publishSandboxes(); err != nil {
+			time.AfterFunc(routesRetry, d.routesChanged.Set)
+		}
+	}
+}
+
+// needsRoutes reports whether the agent needs the routes, because there are no CNI results.
+func (d *Dataplane) needsRoutes() bool {
+	d.publishMu.Lock()
+	defer d.publishMu.Unlock()
+	return d.published != nil && !d.published.Available
 }
 
 // useSandboxes passes the pod sandboxes of the node to the engine.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,6 +82,18 @@ func TestDataplaneWithoutCNIResults(t *testing.T) {
 	waitForSandboxes(t, runDataplane(t, "", logr.Discard()), "no directory", func(s report.Sandboxes) bool {
 		return !s.Available && s.Reason == "no directory of CNI results is configured"
 	})
+}
+
+// On a node without CNI results, the dataplane publishes which pods have a route of their own.
+func TestDataplanePublishesRoutes(t *testing.T) {
+	p := newPlane(t)
+	p.enforces(p.start("dataplane", nil))
+	addresses := slices.SortedFunc(slices.Values(p.two.Addresses()), netip.Addr.Compare)
+	waitForSandboxes(t, p.state.Path(), "the routes to pod two", func(s report.Sandboxes) bool {
+		return !s.Available && slices.Equal(s.Routed, addresses)
+	})
+	must(t, p.node.Do(func() error { return exec.Command("ip", "link", "delete", p.two.Interface).Run() }))
+	waitForSandboxes(t, p.state.Path(), "no route", func(s report.Sandboxes) bool { return s.Routed != nil && len(s.Routed) == 0 })
 }
 
 // A publication that fails is repeated, even if no sandbox changes.

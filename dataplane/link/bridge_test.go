@@ -104,6 +104,29 @@ func TestFindBridges(t *testing.T) {
 	n.wantBridges("with a gateway", ruleset.Addresses{Egress: a.Addresses()}, want)
 }
 
+// A route to a bridge stays when a pod of the bridge ends. A route to the link of a single pod
+// ends with the pod.
+func TestRoutedPods(t *testing.T) {
+	n := newNode(t)
+	n.add(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0"}})
+	n.change("cni0", netlink.LinkSetUp)
+	bridged, routed := n.pod("bridged"), n.pod("routed")
+	n.connect(bridged, "cni0")
+	want := func(want ...netip.Addr) {
+		t.Helper()
+		got, err := n.finder.Find(link.Pods{All: slices.Concat(bridged.Addresses(), routed.Addresses())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Routed, want) {
+			t.Errorf("pods with a route of their own: %v, want %v", got.Routed, want)
+		}
+	}
+	want(sorted(routed.Addresses())...)
+	n.change(routed.Interface, netlink.LinkDel)
+	want()
+}
+
 // The kernel of a test machine may lack CONFIG_BRIDGE_VLAN_FILTERING, so this test uses
 // constructed links instead of links that the kernel returns.
 func TestBridgesThatHandleVLANs(t *testing.T) {

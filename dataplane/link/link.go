@@ -117,6 +117,10 @@ type Links struct {
 	Bridges []Bridge
 	// Interfaces contains all interfaces of the node.
 	Interfaces []Interface
+	// Routed contains the addresses of pods to which a route leads directly through an
+	// interface that leads to no other pod, in ascending order. Such a route exists only as
+	// long as the pod's end of the link.
+	Routed []netip.Addr
 }
 
 // Find returns the interfaces that lead to the given pods, and the addresses of the pods to
@@ -157,9 +161,10 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 		return Links{}, err
 	}
 	egress, open := numbersOf(direct, pods.Isolated.Egress), numbersOf(direct, pods.Open)
+	linked := slices.SortedFunc(maps.Keys(direct), netip.Addr.Compare)
 	return Links{
 		Links: ruleset.Links{
-			Linked: slices.SortedFunc(maps.Keys(direct), netip.Addr.Compare),
+			Linked: linked,
 			Egress: egress,
 			Closed: slices.DeleteFunc(slices.Clone(egress), func(number uint32) bool {
 				_, found := slices.BinarySearch(open, number)
@@ -168,6 +173,9 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 		},
 		Bridges:    bridges,
 		Interfaces: interfaces,
+		Routed: slices.DeleteFunc(slices.Clone(linked), func(a netip.Addr) bool {
+			return slices.ContainsFunc(interfaces, func(i Interface) bool { return i.Index == direct[a] && i.Shared })
+		}),
 	}, nil
 }
 

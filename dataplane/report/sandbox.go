@@ -13,6 +13,10 @@ type Sandboxes struct {
 	// one of them cannot be used.
 	Skipped       int    `json:"skipped,omitempty"`
 	SkippedReason string `json:"skippedReason,omitempty"`
+	// Routed contains the addresses to which the node has a route through the link of one
+	// pod, among the addresses of the pods in the tree. It is nil if Available is set, or if
+	// the routes have not been read yet.
+	Routed []netip.Addr `json:"routed"`
 	// Sandboxes is sorted by namespace, name, container ID and interface. At most one
 	// sandbox of a network has a certain address.
 	Sandboxes []Sandbox `json:"sandboxes"`

@@ -84,7 +84,7 @@ func TestDataplaneWithoutCNIResults(t *testing.T) {
 	})
 }
 
-// On a node without CNI results, the dataplane publishes which pods have a route of their own.
+// On a node without CNI results, the dataplane publishes which pods have a separate route.
 func TestDataplanePublishesRoutes(t *testing.T) {
 	p := newPlane(t)
 	p.enforces(p.start("dataplane", nil))

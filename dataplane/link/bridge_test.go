@@ -119,7 +119,7 @@ func TestRoutedPods(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got.Routed, want) {
-			t.Errorf("pods with a route of their own: %v, want %v", got.Routed, want)
+			t.Errorf("pods with a separate route: %v, want %v", got.Routed, want)
 		}
 	}
 	want(sorted(routed.Addresses())...)

@@ -116,7 +116,24 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	if p, ok := behind(n); ok && len(problems) == 0 {
 		problems = append(problems, p)
 	}
+	if p, ok := unevaluated(n); ok {
+		problems = append(problems, p)
+	}
 	return problems
+}
+
+// unevaluated returns a problem if the failure policy had to decide about packets of new
+// pods. It is not a problem if the node is configured to hold no packets.
+func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
+	c := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionHeldPacketsEvaluated))
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return Problem{}, false
+	}
+	switch v1alpha1.Reason(c.Reason) {
+	case v1alpha1.ReasonHoldTimedOut, v1alpha1.ReasonTooManyHeldPackets, v1alpha1.ReasonNoAgent:
+		return Problem{Name: n.Name, Enforced: true, Reason: c.Reason, Message: c.Message}, true
+	}
+	return Problem{}, false
 }
 
 // behind returns a problem if the node has not acknowledged the generation that its

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,6 +267,19 @@ func TestClusterStatus(t *testing.T) {
 	if code, got := status(); code != exitDone || got != want {
 		t.Errorf("all well: exit %d: %s", code, got)
 	}
+	enforcing := node.Status.Conditions
+	for reason, problem := range map[v1alpha1.Reason]string{
+		v1alpha1.ReasonHoldingDisabled: "1 node, no problems\n",
+		v1alpha1.ReasonHoldTimedOut:    "1 node, 1 problem:\n  node-a  HoldTimedOut: in no tree\n",
+	} {
+		node.Status.Conditions = append(slices.Clone(enforcing),
+			conditions(v1alpha1.NewCondition(v1alpha1.ConditionHeldPacketsEvaluated, metav1.ConditionFalse, reason, "in no tree"))...)
+		updateStatus(t, c, node)
+		if code, got := status(); code != exitDone || !strings.Contains(got, problem) {
+			t.Errorf("%s: exit %d: %s", reason, code, got)
+		}
+	}
+	node.Status.Conditions = enforcing
 	policy.Status.Conditions = conditions(v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "node node-a enforces an older version"))
 	policy.Status.Findings = []v1alpha1.Finding{{Severity: v1alpha1.SeverityWarning, Check: "no-pod-selected", Field: "spec.podSelector", Message: "selects no pod"}}
 	updateStatus(t, c, policy)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds the image twice with buildah and checks these properties:
 #
-#  - It runs as a non-root user.
-#  - It contains only the binary and the license.
-#  - It has at most 60 MB.
-#  - It supports both platforms.
+#  - The image runs as a non-root user.
+#  - The image contains only the binary and the license.
+#  - The files in the image have at most 60 MB.
+#  - The image supports both platforms.
 #  - The same files produce the same image in any folder and under any image name.
 #
 # Needs buildah and root.
@@ -64,13 +64,13 @@ second=$(build hack/image.sh "$with_registry")
 IMAGE=$plain
 arch=$(go env GOARCH)
 user=$(buildah inspect --type image --format '{{.OCIv1.Config.User}}' "$IMAGE-$arch")
-[ "$user" = 65532:65532 ] || fail "it runs as user $user, want 65532:65532"
+[ "$user" = 65532:65532 ] || fail "the image runs as user $user, want 65532:65532"
 container=$(buildah from "$IMAGE-$arch")
 root=$(buildah mount "$container")
 files=$(cd "$root" && find . -type f | sort | paste -sd' ')
-[ "$files" = "./LICENSE ./sluice" ] || fail "it contains $files, want ./LICENSE ./sluice"
+[ "$files" = "./LICENSE ./sluice" ] || fail "the image contains $files, want ./LICENSE ./sluice"
 size=$(du -sb "$root" | cut -f1)
-[ "$size" -le 60000000 ] || fail "it has $size bytes, want at most 60 MB"
+[ "$size" -le 60000000 ] || fail "the files in the image have $size bytes, want at most 60 MB"
 version=$(buildah run --isolation chroot "$container" -- /sluice --version)
 [[ $version == "sluice $VERSION, commit ${REVISION:0:12}"* ]] ||
   fail "sluice --version prints '$version', want version $VERSION and commit $REVISION"

@@ -36,12 +36,13 @@ func agentCommand() *cobra.Command {
 		Short: "Keep the published tree of a node up to date with the API server",
 		Long: `Watches NetworkPolicies, Pods, Namespaces and Nodes, compiles them into the tree of one
 node, and publishes the tree in the state directory, where a running dataplane enforces
-it. It needs no privilege on the node.
+it. The agent needs no privilege on the node.
 
-Until it has read all objects, and while the API server is unavailable, the dataplane
-enforces the last published tree. /readyz on the health address reports both. The health
-address can be unix:PATH, the path of a socket. If another agent of the node publishes,
-this one waits until it ends, and then publishes at once.`,
+Until the agent has read all objects, and while the API server is unavailable, the
+dataplane enforces the last published tree. In both cases, /readyz on the health address
+fails. The health address can be unix:PATH, where PATH is the path of a socket. If another
+agent of the node already publishes, this agent waits until the other agent ends, and then
+publishes at once.`,
 		Example: `  sluice agent --node worker-1 --state-dir /run/sluice
   sluice agent --node worker-1 --kubeconfig ~/.kube/config`,
 		Args: noArguments,

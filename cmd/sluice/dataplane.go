@@ -53,18 +53,18 @@ func dataplaneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dataplane --state-dir DIR",
 		Short: "Enforce the published tree on this node's packets",
-		Long: `Enforces the newest tree of the state directory in the network namespace in which it is
-started. It installs the nftables table "inet sluice", evaluates the packets in its
-queues, and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
+		Long: `Enforces the newest tree of the state directory in the current network namespace. The
+dataplane installs the nftables table "inet sluice", evaluates the packets in its queues,
+and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
-If a dataplane already runs on the node, the new one takes over from it without a gap, and
-the old one waits until it is stopped or the new one ends. So that both have queues, a
-dataplane reserves two ranges of N+1 queue numbers for --queues N. The health address can
-be unix:PATH, the path of a socket.
+If a dataplane already runs on the node, the new dataplane takes over from it without a
+gap. The old dataplane then waits until it is stopped or the new one ends. Both need
+queues, so --queues N reserves two ranges of N+1 queue numbers. The health address can be
+unix:PATH, where PATH is the path of a socket.
 
-The rules stay installed when it ends: accepted connections continue, and the failure
-policy decides about all others. --uninstall removes the rules and the marks. To change the
-mark mask while connections are open, use bits that are not in the old mask.`,
+The rules stay installed when the dataplane ends: accepted connections continue, and the
+failure policy decides about other flows of isolated pods. --uninstall removes rules and
+marks. To change the mark mask while connections are open, use bits not in the old mask.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,
@@ -91,7 +91,7 @@ mark mask while connections are open, use bits that are not in the old mask.`,
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
-	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods become\nknown later")
+	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods are\nrecognized later")
 	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
@@ -120,7 +120,7 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		return c, wrongf("--deny %s: want %s or %s", f.deny, ruleset.Drop, ruleset.Reject)
 	}
 	if !(ruleset.Queues{Base: f.queueBase, Count: f.queues}).Fit() {
-		return c, wrongf("--queues %d: want at least 1, and two ranges of one more from --queue-base %d that end at 65535", f.queues, f.queueBase)
+		return c, wrongf("--queues %d: want at least 1, and two ranges of %d numbers from --queue-base %d on, up to 65535", f.queues, int(f.queues)+1, f.queueBase)
 	}
 	if f.hold < 0 || f.hold > engine.MaxHold {
 		return c, wrongf("--hold %s: want 0s to %s", f.hold, engine.MaxHold)

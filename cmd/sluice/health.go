@@ -15,7 +15,7 @@ func healthCommand() *cobra.Command {
 		Use:   "health ADDRESS",
 		Short: "Check the agent, the dataplane or the operator that listens on a health address",
 		Long: `Requests /healthz, or with --ready /readyz, from the health address of a running agent,
-dataplane or operator. It succeeds if the check does, and otherwise prints the reason.`,
+dataplane or operator. If the check fails, the command fails and prints the reason.`,
 		Example: `  sluice health unix:/run/health/agent.sock
   sluice health --ready 127.0.0.1:8081`,
 		Args: cobra.ExactArgs(1),
@@ -27,6 +27,6 @@ dataplane or operator. It succeeds if the check does, and otherwise prints the r
 			return health.Check(cmd.Context(), args[0], path)
 		},
 	}
-	cmd.Flags().BoolVar(&ready, "ready", false, "check whether it is ready, not only alive")
+	cmd.Flags().BoolVar(&ready, "ready", false, "check whether the process is ready, not only alive")
 	return cmd
 }

@@ -16,8 +16,9 @@ const directory = "../../bundle"
 // kubernetes is the version of Kubernetes that must support all APIs in the bundle.
 const kubernetes = "1.37"
 
-// validators contains all validators of operator-framework/api for bundles except
-// one. That one checks architectures and needs docker to pull the operator's image.
+// validators contains the validators of operator-framework/api for bundles. It omits the
+// validator that checks architectures, because this validator needs docker to pull the image
+// of the operator.
 var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.OperatorHubV2Validator,
 	validation.StandardCapabilitiesValidator,
@@ -58,7 +59,7 @@ func TestValidatorsFindNothing(t *testing.T) {
 	}
 	for text := range expected {
 		if !seen[text] {
-			t.Errorf("no validator has this warning, so remove it from the expected ones: %s", text)
+			t.Errorf("no validator has this warning, so remove it from the expected warnings: %s", text)
 		}
 	}
 }

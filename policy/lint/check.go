@@ -91,8 +91,8 @@ func (s *subject) at(field string, part int) place {
 	return place{subject: s, field: field, order: position{part: part}}
 }
 
-// in returns the place of a field inside this one. It appends the formatted text to the
-// path of the field.
+// in returns the place of a field inside the field of at. It appends the formatted text to
+// the path of the field.
 func (at place) in(format string, args ...any) place {
 	at.field += fmt.Sprintf(format, args...)
 	return at

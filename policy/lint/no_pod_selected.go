@@ -24,7 +24,7 @@ func (p *pass) selectsNothing(s *subject) {
 	at, selector := s.at("spec.podSelector", subjectPart), s.Subject.Pods
 	if pod := p.selectedHostPod(s); pod != nil {
 		p.report(at, Warning, "protect pods in the host network with the firewall of the node",
-			"selects only pods in the host network, such as %s: policies never apply to them", pod.Name)
+			"the policy selects only pods in the host network, such as %s: policies never apply to such pods", pod.Name)
 		return
 	}
 	switch elsewhere := p.elsewhere(s); {

@@ -55,7 +55,7 @@ func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *
 	}
 	if c.anyPod && len(c.podsOf(&pods.PodSet)) == 0 {
 		if both := c.podsOf(&policy.PodSet{Namespaces: namespaces.Namespaces, Pods: pods.Pods}); len(both) > 0 {
-			return Warning, fmt.Sprintf("; there is none of the latter, but %s has that label in such a namespace", list(both))
+			return Warning, fmt.Sprintf("; no pod matches the second part, but both selectors match %s", list(both))
 		}
 	}
 	if len(r.Peers) == 2 {

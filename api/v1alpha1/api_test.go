@@ -149,6 +149,10 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"hold as a number":         {name, "{hold: 3}", "spec.hold", "must be of type string"},
 		"hold of hours":            {name, "{hold: 99999999999h}", "spec.hold", "from 0s to 30s"},
 		"empty hold":               {name, "{hold: ''}", "spec.hold", "from 0s to 30s"},
+		"pod range of one address": {name, "{podRanges: [10.244.0.0/16, 10.0.0.1]}", "spec.podRanges[1]", `write it as in "10.244.0.0/16"`},
+		"pod range over 32 bits":   {name, "{podRanges: [10.244.0.0/33]}", "spec.podRanges[0]", "is a CIDR"},
+		"pod range without bits":   {name, "{podRanges: ['fd00::']}", "spec.podRanges[0]", "is a CIDR"},
+		"pod range of a name":      {name, "{podRanges: [pods/24]}", "spec.podRanges[0]", "is a CIDR"},
 		"long CNI results":         {name, "{cniResults: /" + strings.Repeat("a", 256) + "}", "spec.cniResults", "Too long"},
 	}
 	c := server.Client(t)
@@ -179,6 +183,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"other CNI results":      "{cniResults: /var/lib/rancher/k3s/..cni/results.d}",
 		"no hold":                "{hold: 0s}",
 		"startup taint":          "{startupTaint: true}",
+		"pod ranges":             `{podRanges: [10.244.0.0/16, 0.0.0.0/0, "fd00:10:244::/56", "::/0"]}`,
 		"longest hold":           "{hold: " + engine.MaxHold.String() + "}",
 		"longest hold in parts":  "{hold: 29s1000ms}",
 		"half a minute":          "{hold: 0.5m}",

@@ -159,6 +159,18 @@ type EnforcerSpec struct {
 	// taint. Default: false, so the operator changes no Node.
 	// +optional
 	StartupTaint bool `json:"startupTaint,omitempty"`
+
+	// podRanges lists ranges that contain addresses of pods, as CIDRs of either family. It is
+	// needed only if the CNI plugin does not use the podCIDRs of the nodes. If a packet from
+	// or to a pod outside the node is denied, and the agent may not have received this pod
+	// yet, the packet waits for at most 1 s. An address outside all ranges belongs to no pod,
+	// so its packets never wait. Default: only the podCIDRs of the nodes.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=43
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$') || self.matches('^[0-9a-fA-F:]*::?[0-9a-fA-F:]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$')",message="a range in podRanges is a CIDR: write it as in \"10.244.0.0/16\" or \"fd00:10:244::/56\""
+	// +listType=atomic
+	// +optional
+	PodRanges []string `json:"podRanges,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.
@@ -256,6 +268,14 @@ type EnforcerStatus struct {
 	// date.
 	// +optional
 	Nodes NodeCounts `json:"nodes,omitempty"`
+
+	// podRanges contains spec.podRanges and the podCIDRs of all nodes. Adjacent ranges are
+	// merged, and there are at most 32 ranges of each family, so that the ranges may also
+	// contain addresses that no pod has. Agents read them.
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	PodRanges []string `json:"podRanges,omitempty"`
 
 	// conditions are Available (all nodes that should enforce policies do so), Progressing
 	// (some nodes do not run the current spec yet, rules are being removed from nodes, or

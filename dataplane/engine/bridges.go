@@ -13,25 +13,25 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// unbridgePause is the time from the moment at which no isolated pod is on a bridge until
-// the bridge table is removed. When the kernel removes the table, it drops all packets that
-// wait in the queues, so the table must not be removed whenever a pod ends.
+// unbridgePause is how long the bridge table remains installed while no isolated pod is
+// connected to a bridge. The pause exists because the kernel drops all queued packets when the
+// bridge table is removed.
 const unbridgePause = 10 * time.Second
 
-// bridges describes the bridges that lead to isolated pods.
+// bridges describes the bridges to which isolated pods are connected.
 type bridges struct {
 	found []link.Bridge
-	// err is the reason why frames are not validated. It is nil if they are.
+	// err is the reason why frames are not validated. It is nil if frames are validated.
 	err error
-	// unused is the time since which there has been no such bridge. It is zero while there
-	// is one.
+	// unused is the time since which no isolated pod has been connected to a bridge. It is
+	// zero while an isolated pod is connected to a bridge.
 	unused time.Time
 	// removed is set when the bridge table has been removed.
 	removed bool
 }
 
-// setBridges makes the rules validate the frames that pods send on the given bridges. An
-// error is reported in the status. It does not affect the other rules.
+// setBridges installs the rules that validate the frames that pods send on the given bridges.
+// It reports an error in the status. An error does not affect the other rules.
 func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 	b := bridges{found: found}
 	if len(found) > 0 {
@@ -55,9 +55,9 @@ func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 	e.statusMu.Unlock()
 }
 
-// bridgesOf returns the ports on which frames are validated, and the pods to which they lead
-// according to the sandboxes. If a bridge handles VLANs itself, its pods may send tagged
-// frames, so its ports are omitted.
+// bridgesOf returns the bridge ports on which frames are validated, each with the addresses of
+// its pods. It finds these addresses in the sandboxes. It omits the ports of a bridge that
+// handles VLANs itself, because the pods on such a bridge may send tagged frames.
 func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges {
 	var out ruleset.Bridges
 	for _, b := range found {
@@ -80,11 +80,12 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 	return out
 }
 
-// bridgeSettings are the settings of br_netfilter that send the packets between the ports of
-// a bridge through the rules.
+// bridgeSettings are the br_netfilter settings that make packets between the ports of a bridge
+// pass through the nftables rules.
 var bridgeSettings = []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"}
 
-// bridgesStatus returns the status of the bridges, or nil if there are none.
+// bridgesStatus returns the status of the bridges to which isolated pods are connected, or nil
+// if there are no such bridges.
 func (e *Engine) bridgesStatus() *report.Bridges {
 	e.statusMu.Lock()
 	b := e.bridges

@@ -19,16 +19,18 @@ func TestBridgesOf(t *testing.T) {
 			Pods:  []netip.Addr{address("10.0.0.1"), address("10.0.0.2"), address("fd00::1")},
 			Ports: map[string]uint32{"veth1": 7, "veth2": 3},
 		},
-		// A bridge that handles VLANs adds tags to the frames of its ports.
+		// The ports of a bridge that handles VLANs must be omitted, because the pods on such a
+		// bridge may send tagged frames.
 		{Pods: []netip.Addr{address("10.0.1.1")}, Ports: map[string]uint32{"veth3": 4}, VLANs: true},
 	}
 	sandboxes := []report.Sandbox{
 		{HostInterface: "veth1", Addresses: []netip.Addr{address("10.0.0.1"), address("fd00::1")}},
-		// The bridge does not lead to this address, for example because it belongs to
-		// another network.
+		// No bridge leads to this address, for example because the address belongs to another
+		// network.
 		{HostInterface: "veth2", Addresses: []netip.Addr{address("10.9.0.1")}},
 		{HostInterface: "veth3", Addresses: []netip.Addr{address("10.0.1.1")}},
-		// The plugin reports no interface, or one that is not a port.
+		// The CNI plugin reports no interface for this pod, or an interface that is not a port
+		// of a bridge.
 		{Addresses: []netip.Addr{address("10.0.0.2")}},
 		{HostInterface: "cni0", Addresses: []netip.Addr{address("10.0.0.2")}},
 	}

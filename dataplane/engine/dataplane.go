@@ -16,19 +16,19 @@ import (
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// Endpoints serve what the dataplane with the lock on the table reports. Their methods are
-// called one at a time.
+// Endpoints serve the status of the dataplane that holds the lock on the table. The dataplane
+// calls the methods one at a time.
 type Endpoints interface {
-	// Acquired is called when this dataplane has got the lock. What only one process of
-	// the node can bind, such as an address, is bound now.
+	// Acquired is called when this dataplane has acquired the lock. It binds the resources
+	// that only one process of the node can bind, such as an address.
 	Acquired() error
-	// Settled is called when this dataplane has taken over from its predecessor, whose
-	// status is replaced now.
+	// Settled is called when this dataplane has taken over from its predecessor. From then on,
+	// the status of this dataplane replaces the status of the predecessor.
 	Settled() error
 	// Yielded is called before this dataplane releases the lock for a successor. It releases
-	// what Acquired has bound.
+	// the resources that Acquired has bound.
 	Yielded()
-	// Replaced is called when a successor has taken over.
+	// Replaced is called when a successor has taken over from this dataplane.
 	Replaced()
 }
 
@@ -41,19 +41,19 @@ type Dataplane struct {
 	// stop makes Run return an error.
 	stop context.CancelCauseFunc
 
-	// sandboxReason and skippedReason are the reasons that were logged last. Only the
-	// goroutine that publishes sandboxes uses them.
+	// sandboxReason and skippedReason are the last reasons that were logged. Only the
+	// goroutine that publishes sandboxes uses these fields.
 	sandboxReason, skippedReason string
 	// mu serializes changes of engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree if there is no engine yet. arrived is set when there is
-	// one.
+	// waiting is the newest tree while there is no engine to enforce it. arrived is set when
+	// such a tree has arrived.
 	waiting *tree.Tree
 	arrived trigger.Trigger
 
-	// sandboxesMu guards sandboxes, the pod sandboxes of the node, and orders calls of
-	// Engine.SetSandboxes. sandboxes is nil until the CNI results have been read.
+	// sandboxesMu guards sandboxes and serializes calls of Engine.SetSandboxes. sandboxes
+	// contains the pod sandboxes of the node. It is nil until the CNI results have been read.
 	sandboxesMu sync.Mutex
 	sandboxes   *report.Sandboxes
 
@@ -79,13 +79,14 @@ func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
 	return d
 }
 
-// Run enforces trees in the network namespace of the calling thread, until the context
-// ends or a worker fails. If there is no tree yet, Run installs the rules without any pod,
-// so that new connections of pods are held until the first tree. It publishes the pod
-// sandboxes of the node from the beginning.
+// Run enforces trees in the network namespace of the calling thread, until the context ends or
+// a worker fails. If there is no tree yet, Run installs rules that contain no pods, so that
+// new connections of pods are held until the first tree arrives. Run publishes the pod
+// sandboxes of the node from the start.
 //
-// If another dataplane of the node enforces, Run takes over from it. If another dataplane
-// takes over from this one, Run waits until the other one ends, and then takes over again.
+// If another dataplane of the node enforces policies, Run takes over from that dataplane. If
+// another dataplane takes over from this one, Run waits until that dataplane ends, and then
+// takes over again.
 //
 // Call Close after Run has returned. Status can be called until Close.
 func (d *Dataplane) Run(ctx context.Context) error {
@@ -115,7 +116,7 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	return nil
 }
 
-// handle enforces a tree. If err is not nil, it rejects the tree instead.
+// handle enforces a tree. If err is not nil, handle records that the tree is rejected instead.
 func (d *Dataplane) handle(t *tree.Tree, err error) {
 	if err != nil {
 		d.reject(err)
@@ -126,7 +127,7 @@ func (d *Dataplane) handle(t *tree.Tree, err error) {
 	defer d.mu.Unlock()
 	if e := d.engine.Load(); e != nil {
 		if err := e.Use(GenerationOf(t)); err != nil {
-			// The process exits and is restarted.
+			// Run returns err. The process then exits and is restarted.
 			d.stop(err)
 		}
 		return
@@ -140,14 +141,14 @@ func (d *Dataplane) handle(t *tree.Tree, err error) {
 	d.arrived.Set()
 }
 
-// reject records why a tree cannot be used. The tree in use stays.
+// reject records why a tree cannot be used. The previous tree stays in use.
 func (d *Dataplane) reject(reason error) {
 	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in use")
 	d.rejected.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
 }
 
-// open opens an engine for the tree that waits. It returns nil if no tree has arrived yet,
-// and queue.ErrTaken if no range of queues is free.
+// open opens an engine for the waiting tree. It returns nil if no tree has arrived yet, and
+// queue.ErrTaken if both ranges of queues are in use.
 func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -162,15 +163,16 @@ func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 	return e, d.use(ctx, e)
 }
 
-// hasTree reports whether a tree has been published, whether it can be used or not.
+// hasTree reports whether a tree has been published. It does not check whether the tree can be
+// used.
 func (d *Dataplane) hasTree() bool {
 	_, err := os.Lstat(statedir.Current(d.stateDir))
 	return err == nil
 }
 
-// openWithoutTree opens an engine that holds new connections of pods until there is a first
-// tree. It returns nil if there may be a tree. It also returns nil if the rules of an
-// earlier dataplane exist, because these rules are stricter.
+// openWithoutTree opens an engine that holds new connections of pods until the first tree
+// arrives. It returns nil if a tree may exist. It also returns nil if the rules of an earlier
+// dataplane exist, because those rules are stricter.
 func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
 		return nil, nil // There is no engine yet.
@@ -191,8 +193,8 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	return e, d.use(ctx, e)
 }
 
-// openFirst opens an engine for the tree that waits, like open. If starting is set, it also
-// opens an engine if there is no tree.
+// openFirst opens an engine for the waiting tree. If starting is set, openFirst also opens an
+// engine if there is no tree.
 func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, error) {
 	e, err := d.open(ctx)
 	if e == nil && err == nil && starting {
@@ -201,7 +203,7 @@ func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, erro
 	return e, err
 }
 
-// use makes an engine the engine of the dataplane. The caller must hold mu.
+// use starts to use e as the engine of the dataplane. The caller must hold mu.
 func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 	d.sandboxesMu.Lock()
 	defer d.sandboxesMu.Unlock()
@@ -219,7 +221,7 @@ func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 	return e.SetSandboxes(*d.sandboxes)
 }
 
-// agentInterval is the interval at which the dataplane looks for an agent.
+// agentInterval is the interval at which the dataplane checks whether an agent runs.
 const agentInterval = time.Second
 
 // followAgent reports to the engine whether an agent runs, until the context ends.
@@ -260,7 +262,8 @@ func (d *Dataplane) Status() (report.Status, error) {
 	return s, nil
 }
 
-// Close ends the workers and leaves the rules installed. Run must have returned before.
+// Close stops the workers and leaves the rules installed. Call Close only after Run has
+// returned.
 func (d *Dataplane) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,8 +1,8 @@
 // Package engine runs the packet path of one node. The packet path consists of the
 // nftables rules, the workers, and the tree by which the workers evaluate packets.
 //
-// A Dataplane follows the trees of a state directory. It passes each new tree as a
-// Generation to its Engine, which enforces one generation after the other.
+// A Dataplane watches the state directory for trees. It passes each new tree as a Generation
+// to its Engine, which enforces one generation at a time.
 package engine
 
 import (
@@ -39,12 +39,12 @@ type Config struct {
 	Hold time.Duration
 	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
-	// Routed receives the addresses of pods to which the node has a route through the link of
-	// one pod, each time the routes are read. Routed must return at once. It may be nil. A
-	// Dataplane sets it.
+	// Routed is called with the result each time the engine has read the routes. The result
+	// contains the addresses of the pods to which the node has a route through the link of a
+	// single pod. Routed must not block. It may be nil. A Dataplane sets Routed itself.
 	Routed func([]netip.Addr)
-	// CNIResults is the directory in which the container runtime stores CNI results, or
-	// "" if the dataplane must not read them.
+	// CNIResults is the directory in which the container runtime stores CNI results. If it is
+	// "", the dataplane reads no CNI results.
 	CNIResults string
 	Log        logr.Logger
 }
@@ -54,11 +54,11 @@ func (c *Config) ranges() [2]ruleset.Queues {
 	return ruleset.Queues{Base: c.QueueBase, Count: c.Queues}.Ranges()
 }
 
-// Engine enforces one generation after the other.
+// Engine enforces one generation at a time.
 //
-// While a dataplane is replaced, two engines exist on a node. Both serve their own queues,
-// but only one of them writes the nftables table: the one that called TakeTable, until it
-// calls Yield.
+// While one dataplane replaces another, two engines exist on a node. Each engine serves its
+// own queues. Only one engine writes the nftables table: an engine writes the table from its
+// call of TakeTable until its call of Yield.
 type Engine struct {
 	config Config
 	kernel ruleset.Kernel
@@ -73,8 +73,8 @@ type Engine struct {
 	// repair and Close.
 	mu  sync.Mutex
 	now *shared
-	// sandboxes contains the pod sandboxes of the node. It is nil until they are known.
-	// agentGone is set if no agent runs.
+	// sandboxes contains the pod sandboxes of the node. It is nil until the first call of
+	// SetSandboxes. agentGone is set if no agent runs.
 	sandboxes *report.Sandboxes
 	agentGone bool
 	// writes is set while this engine may write the table. serves is set when the workers
@@ -101,7 +101,7 @@ type Engine struct {
 
 	links    *link.Finder
 	linksDue trigger.Trigger
-	// linksMu guards found, the result of the last search for links.
+	// linksMu guards found, which is the result of the last search for the links of pods.
 	linksMu sync.Mutex
 	found   link.Links
 	// untaken is closed when the engine stops writing the table.
@@ -113,9 +113,9 @@ type Engine struct {
 	repairs  atomic.Uint64
 }
 
-// Start starts to enforce a first generation in the network namespace of the calling
-// thread, on a node without another engine. When Start returns, the generation is not yet
-// acknowledged. Start returns the errors of Open and TakeTable.
+// Start starts to enforce a first generation in the network namespace of the calling thread,
+// on a node without another engine. The generation is not yet acknowledged when Start returns.
+// Start returns the errors of Open and TakeTable.
 func Start(config Config, first Generation) (*Engine, error) {
 	e, err := Open(config, first)
 	if err != nil {
@@ -129,13 +129,12 @@ func Start(config Config, first Generation) (*Engine, error) {
 }
 
 // Open returns an engine in the network namespace of the calling thread. The engine binds a
-// free range of queues, so that every packet has a worker as soon as the rules send it
-// there. The workers return no verdict before Serve or TakeTable. The reason is that the
-// rules of a previous dataplane may exist, and that these rules may use other mark bits than
-// the workers.
+// free range of queues, so that every packet has a worker as soon as the rules send packets to
+// these queues. The workers return no verdict before Serve or TakeTable is called, because the
+// rules of a previous dataplane may still exist and may use other mark bits than the workers.
 //
-// Open returns ruleset.ErrKernel if the kernel lacks a required feature, and
-// queue.ErrTaken if both ranges are bound.
+// Open returns ruleset.ErrKernel if the kernel lacks a required feature, and queue.ErrTaken if
+// both ranges of queues are in use.
 func Open(config Config, first Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
@@ -180,21 +179,22 @@ func (e *Engine) install(first *Generation) (err error) {
 	return nil
 }
 
-// Use enforces another generation, in this order:
+// Use enforces another generation in these steps:
 //
 //  1. The workers switch to the new generation. Use waits until the last batch of the
 //     previous generation has ended.
-//  2. The sets of the rules are updated, so that packets of the newly isolated pods are
-//     queued. If the sets were updated first, the previous generation would evaluate
-//     packets of pods that only the new generation isolates.
-//  3. The held packets of pods that are known now are released.
+//  2. Use updates the nftables sets, so that packets of the newly isolated pods are queued.
+//     If the sets were updated before step 1, workers would evaluate packets of newly
+//     isolated pods by the previous generation, which does not isolate these pods.
+//  3. Use releases the held packets of the pods that the new generation contains.
 //  4. After Use has returned, the walker re-evaluates all open connections by the new
-//     generation. Then the generation is acknowledged: it is enforced for every packet.
+//     generation. Then the walker acknowledges the generation, because the generation is
+//     enforced for every packet.
 //
-// If Use returns an error, the packet path is at least as strict as before. Use may then
-// be called again with the same generation.
+// If Use returns an error, the packet path is at least as strict as before. Use may then be
+// called again with the same generation.
 //
-// While this engine does not write the table, Use makes only step 1.
+// While this engine does not write the table, Use performs only step 1.
 func (e *Engine) Use(g Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -219,16 +219,16 @@ func (e *Engine) Use(g Generation) error {
 	return nil
 }
 
-// requestWalk requests a walk through the open connections, unless there is no tree yet. The
-// caller must hold mu.
+// requestWalk requests a walk through the open connections if there is a tree. The caller must
+// hold mu.
 func (e *Engine) requestWalk() {
 	if e.now.Number != 0 {
 		e.walker.request(e.now)
 	}
 }
 
-// acknowledge records that a generation is enforced. The walker calls it after a walk for
-// the generation has ended.
+// acknowledge records that a generation is enforced for every packet. The walker calls
+// acknowledge when a walk for the generation has ended.
 func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 	e.statusMu.Lock()
 	e.reevaluated.Add(walkOf(time.Now(), r))
@@ -244,11 +244,11 @@ func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 }
 
 // Failed returns a channel that receives an error when the engine can no longer enforce
-// correctly. The caller must then close the engine and start a new one.
+// policies correctly. The caller must then close the engine and start a new one.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// Close ends the workers and leaves the rules installed. Accepted flows continue, and the
-// failure policy decides about all other packets. A second call of Close does nothing.
+// Close stops the workers and leaves the rules installed. Accepted flows continue, and the
+// failure policy decides about all other packets. A second call of Close has no effect.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed

@@ -27,10 +27,10 @@ type Generation struct {
 	// Isolated contains the addresses of isolated pods. Packets from and to these
 	// addresses are queued.
 	Isolated ruleset.Addresses
-	// LinkLocal contains the addresses of the pods that may send any packet from their
-	// link-local addresses.
+	// LinkLocal contains the addresses of the pods that are allowed to send any packet from
+	// their link-local addresses.
 	LinkLocal []netip.Addr
-	// Close is called when no packet is evaluated by this generation any longer. It may be
+	// Close is called when no worker and no walk uses this generation any longer. It may be
 	// nil.
 	Close func() error
 }
@@ -41,7 +41,8 @@ func withoutTree() Generation { return Generation{Evaluator: noTree{}} }
 // noTree evaluates flows before the first tree.
 type noTree struct{}
 
-// Evaluate implements rule.Evaluator. It treats both ends as hosts outside the node.
+// Evaluate implements rule.Evaluator. It treats the source and the destination as hosts
+// outside the node.
 func (noTree) Evaluate(flow.Flow) rule.Decision {
 	outside := rule.Side{Verdict: rule.Allow, Reason: rule.External}
 	return rule.Decision{Egress: outside, Ingress: outside}
@@ -71,11 +72,12 @@ func GenerationOf(t *tree.Tree) Generation {
 	return g
 }
 
-// mayUseLink reports whether a pod that is isolated for egress may open connections with
-// any protocol to the other end of its link.
+// mayUseLink reports whether a pod that is isolated for egress is allowed to open connections
+// with any protocol to the other end of its link.
 func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
-	// A rule with ports never matches this protocol, so only a rule for all ports and
-	// protocols allows it. Number 253 is reserved for experiments (RFC 3692).
+	// Protocol 253 is reserved for experiments (RFC 3692). A rule with ports never matches
+	// this protocol, so only a rule for all ports and protocols allows a flow with this
+	// protocol.
 	const experimental = 253
 	end := netip.MustParseAddr("fe80::1")
 	i := slices.IndexFunc(addresses, netip.Addr.Is6)

@@ -19,10 +19,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// A series of hand-overs loses no packet of an allowed connection, and lets no denied packet
-// pass. A lost SYN is repeated after a second, and a lost datagram gets no reply. How long a
-// connection takes otherwise depends on what else the machine does, so only the benchmark
-// measures it.
+// TestHandOver checks that a series of hand-overs loses no packet of an allowed connection and
+// lets no denied packet pass. A lost SYN is repeated after a second, and a lost datagram gets
+// no reply. The test does not check how long a connection takes, because the duration depends
+// on the load of the machine. The benchmark measures the duration.
 func TestHandOver(t *testing.T) {
 	for _, policy := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -67,7 +67,8 @@ func BenchmarkHandOver(b *testing.B) {
 	b.ReportMetric(float64(f.slowest.Milliseconds()), "ms-slowest")
 }
 
-// steps are steps at which a dataplane may end. Each is the text of a log line.
+// steps lists the steps of a hand-over at which a dataplane may end. Each step is the text of
+// a log line.
 type steps struct{ successor, predecessor []string }
 
 var (
@@ -81,8 +82,8 @@ var (
 	someSteps = steps{successor: []string{"taking the table", "enforcing"}, predecessor: []string{"yielded to another"}}
 )
 
-// If either dataplane is killed at any step of a hand-over, the other one enforces. At no
-// time does a denied packet pass.
+// TestHandOverKilled checks that if either dataplane is killed at any step of a hand-over, the
+// other dataplane enforces policies, and that no denied packet passes at any time.
 func TestHandOverKilled(t *testing.T) {
 	for policy, steps := range map[ruleset.FailurePolicy]steps{ruleset.FailClosed: allSteps, ruleset.FailOpen: someSteps} {
 		p := newPlane(t)
@@ -139,7 +140,7 @@ func (p *plane) enforcesAfterKill(t *testing.T, r *running) {
 	r.Kill()
 }
 
-// check opens an allowed connection and tries a denied one.
+// check checks that an allowed connection can be opened and that a denied one cannot.
 func (p *plane) check(t *testing.T) {
 	t.Helper()
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -165,7 +166,7 @@ func (p *plane) nft(t *testing.T, args ...string) string {
 	return runNft(t, p.node, "", args...)
 }
 
-// stopped returns an error unless all threads of a process are suspended.
+// stopped returns nil if all threads of a process are suspended, and an error otherwise.
 func stopped(r *running) error {
 	if r.HasEnded() {
 		return fmt.Errorf("%s ended: %s", r.Name(), r.Log())
@@ -183,7 +184,8 @@ func stopped(r *running) error {
 	return nil
 }
 
-// waits returns an error unless a dataplane has logged the given reason to wait.
+// waits returns nil if a dataplane has logged the given reason for waiting, and an error
+// otherwise.
 func waits(r *running, reason string) error {
 	if !strings.Contains(r.Log(), reason) {
 		return fmt.Errorf("the new dataplane does not wait:\n%s", r.Log())
@@ -191,7 +193,8 @@ func waits(r *running, reason string) error {
 	return nil
 }
 
-// Packets that wait in the queues of the predecessor get their verdict from it.
+// TestHandOverWhilePacketsWait checks that packets that wait in the queues of the old
+// dataplane during a hand-over get their verdicts from the old dataplane.
 func TestHandOverWhilePacketsWait(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", func(c *dataplaneConfig) { c.Stopped = "stopped writing the table" })
@@ -233,8 +236,9 @@ func TestHandOverWhilePacketsWait(t *testing.T) {
 	}
 }
 
-// A dataplane without hand-over keeps the table until it ends. The next one is ready, so
-// that a rollout ends the old one, and does not change the rules before.
+// TestHandOverFromOldVersion checks that an old dataplane that does not support hand-over
+// keeps the table until it ends. The new dataplane is ready in the meantime, so that a rollout
+// ends the old one, but it does not change the rules before the old one has ended.
 func TestHandOverFromOldVersion(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", func(c *dataplaneConfig) { c.Engine = true })
@@ -250,7 +254,8 @@ func TestHandOverFromOldVersion(t *testing.T) {
 	p.check(t)
 }
 
-// A dataplane that does not respond keeps its queues until it is killed.
+// TestHandOverFromHungDataplane checks that a dataplane that does not respond keeps its queues
+// until it is killed.
 func TestHandOverFromHungDataplane(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", nil)
@@ -263,7 +268,8 @@ func TestHandOverFromHungDataplane(t *testing.T) {
 	p.check(t)
 }
 
-// A dataplane with other queues or other mark bits takes over, and no denied packet passes.
+// TestHandOverToOtherQueuesAndMarks checks that a dataplane with other queues or other mark
+// bits takes over without letting a denied packet pass.
 func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("0", nil)
@@ -287,8 +293,9 @@ func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
 	}
 }
 
-// Uninstalling works while a dataplane enforces and another one waits. Neither installs the
-// rules again before a tree is published.
+// TestUninstallWhileTwoRun checks that uninstalling works while one dataplane enforces
+// policies and another one waits. Neither dataplane may install the rules again before a tree
+// is published.
 func TestUninstallWhileTwoRun(t *testing.T) {
 	p := newPlane(t)
 	idle := p.start("idle", nil)

@@ -16,28 +16,29 @@ const (
 	lockInterval = 10 * time.Millisecond
 	// requestInterval is the time between two requests for the table.
 	requestInterval = 5 * time.Second
-	// settleTime is the time after which the dataplane with the lock reports its own
-	// status, even if its predecessor has not drained its queues yet or no generation has
+	// settleTime is the time after which a dataplane that has acquired the lock reports its
+	// own status, even if its predecessor has not drained its queues yet or no generation has
 	// been acknowledged.
 	settleTime = 2 * time.Second
-	// drainTime limits the time in which waiting packets are served before the queues are
-	// unbound.
+	// drainTime is the maximum time for which a dataplane serves waiting packets before it
+	// unbinds its queues.
 	drainTime = 10 * time.Second
 	// abandonTime is the time after which a dataplane that has yielded unbinds its queues
 	// if its successor has ended and a third dataplane has the table.
 	abandonTime = 2 * time.Second
 )
 
-// term is the time in which this dataplane holds the lock on the table.
+// term is the period in which this dataplane holds the lock on the table.
 type term struct {
 	lock *handover.Lock
-	// predecessor is nil if no other dataplane has yielded. vacated is set if it has unbound
-	// its queues, to which the existing rules still send packets.
+	// predecessor is nil if no other dataplane has yielded. vacated is set if the predecessor
+	// has unbound its queues although the existing rules still send packets to these queues.
 	predecessor *handover.Predecessor
 	vacated     bool
 }
 
-// lead takes the table and yields it to successors until the context ends.
+// lead takes the table, and yields the table to each successor that requests it, until the
+// context ends.
 //
 //	start -> acquire: bind queues, take the lock, or request it from its holder
 //	      -> hold:    install rules, let the predecessor drain, re-evaluate, enforce
@@ -62,9 +63,9 @@ func (d *Dataplane) lead(ctx context.Context) error {
 // step logs a step of a hand-over.
 func (d *Dataplane) step(what string) { d.config.Log.V(1).Info("hand-over: " + what) }
 
-// acquire waits until this process has the lock on the table. If takeOver is set, and there
-// is a tree to enforce, it requests the lock from its holder. It returns nil when the context
-// ends.
+// acquire waits until this process holds the lock on the table. If takeOver is set and there
+// is a tree to enforce, acquire requests the lock from its holder. acquire returns nil when
+// the context ends.
 func (d *Dataplane) acquire(ctx context.Context, takeOver bool) (*term, error) {
 	a := acquisition{Dataplane: d, lock: handover.NewLock(d.stateDir), takeOver: takeOver, began: time.Now()}
 	again := time.NewTicker(lockInterval)
@@ -94,11 +95,11 @@ type acquisition struct {
 	began    time.Time
 	// nextRequest is the time of the next request to the holder of the table.
 	nextRequest time.Time
-	// reported is the last text that was logged about the reason to wait.
+	// reported is the last logged reason why this dataplane waits for the table.
 	reported string
 }
 
-// try returns nil if the table cannot be taken yet.
+// try tries to take the table once. It returns nil if the table cannot be taken yet.
 func (a *acquisition) try(ctx context.Context) (*term, error) {
 	e := a.engine.Load()
 	vacate := false
@@ -134,10 +135,10 @@ func (a *acquisition) try(ctx context.Context) (*term, error) {
 	return &term{a.lock, predecessor, vacate}, nil
 }
 
-// withoutPredecessor returns the term of a dataplane that got the lock although no other one
-// has yielded it. There may still be a dataplane that does not use the lock: an older
-// version, or one with another state directory. It repairs the rules, so this dataplane must
-// not change them before it ends.
+// withoutPredecessor returns the term of a dataplane that acquired the lock without a
+// hand-over. A dataplane that does not use the lock may still run: an older version, or a
+// dataplane with another state directory. That dataplane repairs the rules, so this dataplane
+// must not change the rules before the other one ends.
 func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
 	others, err := a.others(e)
 	if err != nil || len(others) == 0 {
@@ -147,7 +148,7 @@ func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
 		"if it is a dataplane that cannot hand over, this one takes over when it ends")
 }
 
-// others returns the numbers of both ranges that are bound by other processes.
+// others returns the queue numbers of both ranges that other processes have bound.
 func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	var ranges []ruleset.Queues
 	for _, r := range a.config.ranges() {
@@ -158,7 +159,8 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	return queue.Bound(ranges...)
 }
 
-// wait records why the dataplane does not enforce yet. It logs a new reason.
+// wait records why the dataplane does not enforce policies yet. It logs the reason if the
+// reason is new.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
 	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces.
@@ -178,8 +180,8 @@ func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	return drain(ctx, e)
 }
 
-// hold enforces until a successor requests the table, and returns the successor. It returns
-// nil when the context ends or enforcement fails.
+// hold enforces policies until a successor requests the table, and then returns the successor.
+// It returns nil when the context ends or enforcement fails.
 func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *handover.Successor, err error) {
 	defer func() { err = errors.Join(err, t.close()) }()
 	if err := d.endpoints.Acquired(); err != nil {
@@ -214,8 +216,8 @@ func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *h
 	return successor, nil
 }
 
-// forget closes the engine of a dataplane that takes the table again if its tree no longer
-// exists, because a process has uninstalled the rules in the meantime.
+// forget closes the engine of a dataplane that takes the table again if the tree of the engine
+// no longer exists, because a process has uninstalled the rules in the meantime.
 func (d *Dataplane) forget(first bool) error {
 	if first {
 		return nil
@@ -234,9 +236,9 @@ func (d *Dataplane) forget(first bool) error {
 	return e.Close()
 }
 
-// waitForTree returns an engine when there is a tree. If the dataplane has just started and
-// holds packets, it also returns an engine if there is no tree. It returns nil if a successor
-// requests the table before, or if the context ends.
+// waitForTree waits until there is a tree and returns an engine for the tree. If the dataplane
+// has just started and holds packets, waitForTree also returns an engine if there is no tree.
+// It returns nil if a successor requests the table first, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()

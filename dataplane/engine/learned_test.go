@@ -15,7 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// A host that is not a pod is delayed once, and never again.
+// TestOtherInterfacesAreLearned checks that only the first packet from a host that is not a
+// pod is held.
 func TestOtherInterfacesAreLearned(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	addresses := []netip.Addr{netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("fd00:172:17::2")}
@@ -55,7 +56,7 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	if h := s.held(); h.NotPods != before || h.TimedOut+h.OverLimit > 0 {
 		t.Errorf("after %d packets that were not held: %+v", before, h)
 	}
-	// A pod on the bridge: its packets are held.
+	// The packets of a pod on the bridge are held.
 	guest, err := s.node.AddPod("guest", netip.MustParseAddr("172.17.0.3"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	s.enslave("docker0", guest)
 	s.name("lab/guest", guest)
 	eventually.True(t, "docker0 is no longer learned", func() bool { return len(s.held().Learned) == 0 })
-	// The rules follow the holder a moment later.
+	// The rules are updated a moment after the holder has recorded the pod.
 	eventually.True(t, "docker0 is no longer an uplink in the rules", func() bool {
 		return !strings.Contains(s.uplinks(), `"docker0"`)
 	})

@@ -17,8 +17,8 @@ import (
 // than a tenth of linksPause, the pause is ten times the duration of the read.
 const linksPause = 100 * time.Millisecond
 
-// followLinks updates the sets of links in the rules whenever routes change. It returns
-// when the finder is closed.
+// followLinks updates the nftables sets with the links of pods whenever routes change. It
+// returns when the finder is closed.
 func (e *Engine) followLinks() {
 	ended := make(chan error, 1)
 	e.watching.Go(func() { ended <- forward(e.links.Next, e.linksDue) })
@@ -55,8 +55,8 @@ func (e *Engine) findLinks() error {
 	return e.setLinks(&g, sandboxes)
 }
 
-// setLinks finds the links of the pods of a generation and updates the sets of links in the
-// rules. sandboxes may be nil.
+// setLinks finds the links of the pods of a generation and updates the nftables sets with
+// these links. sandboxes may be nil.
 func (e *Engine) setLinks(g *Generation, sandboxes *report.Sandboxes) error {
 	all := slices.Collect(maps.Keys(g.Names))
 	links, err := e.links.Find(link.Pods{All: all, Isolated: g.Isolated, Open: g.LinkLocal})

@@ -17,8 +17,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// load opens connections all the time, half of them TCP and half UDP, and as many to a port
-// that the policies deny. The number of connections in progress is limited.
+// load constantly opens TCP and UDP connections in equal numbers. For each connection to an
+// allowed port, it opens one to a port that the policies deny. It limits the number of
+// connections in progress.
 type load struct {
 	t    testing.TB
 	from *lab.Pod
@@ -39,8 +40,8 @@ const maxOpen = 256
 // lossTime is the time after which a connection counts as lost.
 const lossTime = 10 * time.Second
 
-// startLoad opens perSecond allowed connections per second, or fewer if the machine is too
-// slow.
+// startLoad opens perSecond allowed connections per second. The rate is lower if the machine
+// is too slow.
 func (p *plane) startLoad(perSecond int) *load {
 	t := p.t
 	t.Helper()
@@ -172,7 +173,7 @@ type figures struct {
 	slowest                        time.Duration
 }
 
-// end stops the load and waits until each connection has been answered or is lost.
+// end stops the load and waits until each connection has received a reply or counts as lost.
 func (l *load) end() figures {
 	l.stop()
 	l.all.Wait()

@@ -88,8 +88,9 @@ func (c *lostConnection) isDropped(from, to net.Conn, data string) {
 	}
 }
 
-// A pod that is isolated for ingress keeps the connections that it opened, even if
-// connection tracking picks up such a connection from a packet of the other end.
+// TestPickedUpConnectionOfIsolatedClientContinues checks that the connections of a pod that is
+// isolated for ingress continue if the pod opened them, even if connection tracking picks up
+// such a connection from a packet of the server.
 func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {
@@ -102,9 +103,10 @@ func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	}
 }
 
-// S50: a policy that denies a connection stops it, even if connection tracking has picked
-// up the connection from a packet of the server. S51: the connection continues when it is
-// allowed again.
+// TestS50PickedUpConnectionToIsolatedServerIsDenied tests rows S50 and S51 of
+// docs/semantics.md. A policy that denies a connection stops the connection, even if
+// connection tracking has picked up the connection from a packet of the server. The connection
+// continues when it is allowed again.
 func TestS50PickedUpConnectionToIsolatedServerIsDenied(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {

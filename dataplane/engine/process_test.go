@@ -58,7 +58,8 @@ type dataplaneConfig struct {
 	// Killed is a step of a hand-over. The process kills itself when it reaches the step.
 	// Stopped is a step at which the process is suspended.
 	Killed, Stopped string
-	// Engine runs only an engine, as versions without hand-over did.
+	// Engine is set to run only an engine, without the locks of a hand-over, as versions
+	// before hand-over did.
 	Engine bool
 }
 
@@ -104,12 +105,14 @@ func (c *dataplaneConfig) runEngine(ctx context.Context, config engine.Config) e
 	return errors.Join(server.Close(), e.Close())
 }
 
-// log returns a log on standard error. It kills the process at a step, or suspends it the
-// first time that it reaches a step.
+// log returns a logger that writes to standard error. When the process logs the step Killed,
+// the logger kills the process. When the process logs the step Stopped for the first time, the
+// logger suspends the process.
 func (c *dataplaneConfig) log() logr.Logger {
 	self := os.Getpid()
 	suspend := sync.OnceFunc(func() {
-		// A signal to this thread takes effect before the system call returns.
+		// Lock the goroutine to its thread. A signal to this thread takes effect before the
+		// system call returns.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		_ = unix.Tgkill(self, unix.Gettid(), unix.SIGSTOP)
@@ -141,7 +144,7 @@ type plane struct {
 	started []*running
 }
 
-// running is a dataplane that was started at a time.
+// running is a running dataplane process and the time at which it was started.
 type running struct {
 	*process.Process
 	at time.Time
@@ -172,7 +175,8 @@ func newPlane(t testing.TB) *plane {
 	return p
 }
 
-// delta isolates pod two for ingress. Only its port 80 is allowed.
+// delta returns a change of the rules that isolates pod two for ingress and allows only port
+// 80 of the pod.
 func (p *plane) delta() rule.Delta {
 	d := rule.Delta{
 		Pods: []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "default/two", Ingress: 1}}},
@@ -231,8 +235,8 @@ func (p *plane) start(name string, change func(*dataplaneConfig)) *running {
 	return r
 }
 
-// enforces waits until the status in the state directory is that of the given dataplane, and
-// that this dataplane enforces the newest generation.
+// enforces waits until the given dataplane enforces the newest generation and the state
+// directory contains the status of this dataplane.
 func (p *plane) enforces(r *running) (s report.Status) {
 	p.t.Helper()
 	eventually.NoError(p.t, func() (err error) {

@@ -33,10 +33,10 @@ func runNft(t *testing.T, node *lab.Node, text string, args ...string) string {
 	return string(out)
 }
 
-// A connection that a conntrack helper expects, such as the data connection of FTP,
-// inherits the connection mark of its master connection (init_conntrack in
-// net/netfilter/nf_conntrack_core.c). The workers must evaluate the expected connection
-// nevertheless.
+// TestExpectedConnectionsAreEvaluated checks that the workers evaluate a connection that a
+// conntrack helper expects, such as the data connection of FTP. Such a connection inherits the
+// connection mark of its master connection (init_conntrack in
+// net/netfilter/nf_conntrack_core.c).
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	isolated := ruleset.Addresses{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
@@ -82,9 +82,10 @@ func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// S41: a connection from a pod to itself through its own Service stays accepted in the
-// kernel, like every accepted flow. It continues after a new generation, and without
-// workers.
+// TestConnectionToOwnServiceContinuesWithoutWorkers tests row S41 of docs/semantics.md. Like
+// every accepted flow, an accepted connection from a pod to itself through its own Service
+// needs no worker. The connection continues after a new generation is used, and after the
+// workers have ended.
 func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)
@@ -115,8 +116,8 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	}
 }
 
-// Walks end even if generations are published faster than a walk takes, and the last
-// generation decides about all connections.
+// TestWalksEndUnderFastGenerations checks that walks end even if generations are published
+// faster than a walk takes, and that the last generation decides about all connections.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newFixture(t, ruleset.Drop, allow)

@@ -10,8 +10,8 @@ import (
 // this node if another program modifies the rules again and again.
 const repairPause = 50 * time.Millisecond
 
-// repairChanges repairs the rules whenever another program modifies them. It returns when
-// the watcher is closed. It also reports the failure of a worker.
+// repairChanges repairs the rules whenever another program modifies them, and reports the
+// failure of a worker. It returns when the watcher is closed.
 func (e *Engine) repairChanges() {
 	changes, ended := trigger.New(), make(chan error, 1)
 	e.watching.Go(func() { ended <- forward(e.watcher.Next, changes) })
@@ -39,8 +39,8 @@ func (e *Engine) repairChanges() {
 	}
 }
 
-// forward sets a trigger for each change that next reports. When next reports that there
-// will be no more changes, forward returns the error of next.
+// forward sets a trigger each time next reports a change. When next reports no change, there
+// will be no further changes, and forward returns the error of next.
 func forward(next func() (changed bool, err error), changes trigger.Trigger) error {
 	for {
 		changed, err := next()
@@ -51,8 +51,8 @@ func forward(next func() (changed bool, err error), changes trigger.Trigger) err
 	}
 }
 
-// repair reinstalls the rules. While the rules were modified, packets may have passed
-// without a verdict, so repair also requests a walk through the open connections.
+// repair reinstalls the rules and requests a walk through the open connections. The walk is
+// necessary because packets may have passed without a verdict before the repair.
 func (e *Engine) repair() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -69,8 +69,7 @@ func (e *Engine) repair() error {
 	return nil
 }
 
-// fail sends an error to the channel that Failed returns. Errors after the first are
-// dropped.
+// fail sends an error to the channel that Failed returns. Only the first error is sent.
 func (e *Engine) fail(err error) {
 	if err == nil {
 		return

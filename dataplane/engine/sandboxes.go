@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// followSandboxes publishes the pod sandboxes of the node for the agent, and again each
-// time they change, until the context ends. If no directory of CNI results is configured,
-// it publishes only that and the routes to pods. It finds the interfaces of pods in the network namespace of the
-// calling thread.
+// followSandboxes publishes the pod sandboxes of the node for the agent, and publishes them
+// again each time they change, until the context ends. If no directory of CNI results is
+// configured, followSandboxes publishes only this fact and the routes to pods. It finds the
+// interfaces of pods in the network namespace of the calling thread.
 func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGroup) error {
 	publishing.Go(func() { d.followRoutes(ctx) })
 	if d.config.CNIResults == "" {
@@ -30,8 +30,8 @@ func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGr
 	return nil
 }
 
-// setSandboxes publishes pod sandboxes and passes them to the engine. If it returns an
-// error, the watcher calls it again.
+// setSandboxes publishes pod sandboxes and passes them to the engine. If setSandboxes returns
+// an error, the watcher calls it again.
 func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 	log := d.config.Log.WithName("sandboxes")
 	if s.Reason != d.sandboxReason || s.SkippedReason != d.skippedReason {
@@ -66,7 +66,8 @@ func (d *Dataplane) publishSandboxes() error {
 	return err
 }
 
-// setRouted records the addresses to which the node has a route through the link of one pod.
+// setRouted records the addresses of the pods to which the node has a route through the link
+// of a single pod.
 func (d *Dataplane) setRouted(addresses []netip.Addr) {
 	d.publishMu.Lock()
 	defer d.publishMu.Unlock()
@@ -76,12 +77,12 @@ func (d *Dataplane) setRouted(addresses []netip.Addr) {
 	}
 }
 
-// routesRetry is the time after which a publication of changed routes is repeated if it has
-// failed.
+// routesRetry is the time after which a failed publication of changed routes is repeated.
 const routesRetry = time.Second
 
 // followRoutes publishes the pod sandboxes again when the routes to pods change, until the
-// context ends. If CNI results are available, the agent does not need the routes.
+// context ends. It publishes nothing if CNI results are available, because the agent then does
+// not need the routes.
 func (d *Dataplane) followRoutes(ctx context.Context) {
 	for {
 		select {
@@ -98,7 +99,8 @@ func (d *Dataplane) followRoutes(ctx context.Context) {
 	}
 }
 
-// needsRoutes reports whether the agent needs the routes, because there are no CNI results.
+// needsRoutes reports whether the agent needs the routes to pods. The agent needs them if no
+// CNI results are available.
 func (d *Dataplane) needsRoutes() bool {
 	d.publishMu.Lock()
 	defer d.publishMu.Unlock()

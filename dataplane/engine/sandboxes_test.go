@@ -84,7 +84,8 @@ func TestDataplaneWithoutCNIResults(t *testing.T) {
 	})
 }
 
-// On a node without CNI results, the dataplane publishes which pods have a separate route.
+// TestDataplanePublishesRoutes checks that the dataplane on a node without CNI results
+// publishes which pods have a separate route.
 func TestDataplanePublishesRoutes(t *testing.T) {
 	p := newPlane(t)
 	p.enforces(p.start("dataplane", nil))
@@ -96,7 +97,8 @@ func TestDataplanePublishesRoutes(t *testing.T) {
 	waitForSandboxes(t, p.state.Path(), "no route", func(s report.Sandboxes) bool { return s.Routed != nil && len(s.Routed) == 0 })
 }
 
-// A publication that fails is repeated, even if no sandbox changes.
+// TestDataplanePublishesSandboxesAgain checks that the dataplane repeats a failed publication
+// of sandboxes even if no sandbox changes.
 func TestDataplanePublishesSandboxesAgain(t *testing.T) {
 	results := t.TempDir()
 	if err := os.WriteFile(filepath.Join(results, "a"), []byte(cniResult), 0o600); err != nil {

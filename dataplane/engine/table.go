@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// bind binds a free range of queues. It returns queue.ErrTaken if there is none.
+// bind binds a free range of queues. It returns queue.ErrTaken if both ranges are in use.
 func (e *Engine) bind() error {
 	var taken error
 	for _, queues := range e.config.ranges() {
@@ -45,9 +45,9 @@ func (e *Engine) bind() error {
 }
 
 // Serve lets the workers return verdicts before TakeTable installs the rules. Packets that
-// arrive right after the change of the rules then need not wait for the rest of TakeTable. No
-// rule of a previous dataplane may send packets to the queues of this engine, because that
-// rule may use other mark bits.
+// arrive right after the rules have changed then do not have to wait until TakeTable returns.
+// The caller must ensure that no rule of a previous dataplane sends packets to the queues of
+// this engine, because such a rule may use other mark bits.
 func (e *Engine) Serve() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -57,8 +57,8 @@ func (e *Engine) Serve() {
 
 // TakeTable installs the rules, so that packets wait in the queues of this engine, and lets
 // the workers return verdicts. From then on, the engine repairs the rules. The caller must
-// hold the lock on the table. If the engine has drained its queues, it binds a free range
-// again.
+// hold the lock on the table. If the engine has drained and unbound its queues, TakeTable
+// first binds a free range of queues.
 //
 // When TakeTable returns, open connections are not re-evaluated yet. See Reevaluate.
 func (e *Engine) TakeTable() error {
@@ -100,7 +100,8 @@ func (e *Engine) TakeTable() error {
 	return nil
 }
 
-// openTable opens the table, or prepares the open table for the present range of queues.
+// openTable opens the table. If the table is already open, openTable configures it for the
+// current range of queues.
 func (e *Engine) openTable() error {
 	if e.table != nil {
 		e.table.SetQueues(e.queues)
@@ -124,15 +125,16 @@ func (e *Engine) openTable() error {
 	return nil
 }
 
-// startWalker prepares the walker, which re-evaluates open connections. It does not walk
-// before Reevaluate.
+// startWalker creates the walker, which re-evaluates open connections. The first walk begins
+// only after Reevaluate is called.
 func (e *Engine) startWalker() {
 	e.walker = newWalker(e.config.Log)
 	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
 }
 
-// Reevaluate starts to re-evaluate open connections, and to acknowledge generations. If the
-// engine has replaced another one, that engine must have returned its last verdict.
+// Reevaluate starts to re-evaluate open connections and to acknowledge generations. If this
+// engine has replaced another engine, the caller must first wait until the other engine has
+// returned its last verdict.
 func (e *Engine) Reevaluate() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -161,8 +163,9 @@ func (e *Engine) Acknowledged() <-chan struct{} {
 	return e.acknowledgement
 }
 
-// Yield stops writing the table and changing marks. When it returns, another engine may
-// take the table. The workers continue, and Use still changes their evaluator.
+// Yield stops writing the table and changing connection marks. When Yield returns, another
+// engine may take the table. The workers continue to evaluate packets, and Use still changes
+// their evaluator.
 func (e *Engine) Yield() error {
 	e.mu.Lock()
 	writes := e.writes
@@ -174,7 +177,7 @@ func (e *Engine) Yield() error {
 	return e.closeTable()
 }
 
-// closeTable ends everything that writes the table or reads its changes.
+// closeTable stops every goroutine that writes the table or watches the table for changes.
 func (e *Engine) closeTable() error {
 	var err error
 	if e.watcher != nil {
@@ -205,11 +208,12 @@ func (e *Engine) closeTable() error {
 	return err
 }
 
-// Drain serves the queues until no packet waits in them, and then unbinds them. Another
-// engine must have taken the table, and no packet may run through the old rules. If the
-// context ends before, Drain returns an error and the queues stay bound.
+// Drain serves the queues until no packet waits in them, and then unbinds the queues. Another
+// engine must have taken the table, and no packet may still be running through the old rules.
+// If the context ends first, Drain returns an error and the queues stay bound.
 //
-// Held packets pass the new rules again, which hold them again if their pods are unknown.
+// The packets that the engine holds run through the new rules, which hold them again if their
+// pods are still unknown.
 func (e *Engine) Drain(ctx context.Context) error {
 	if e.holder != nil {
 		e.holder.HandOver()
@@ -220,7 +224,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 	return e.pool.Drain(ctx)
 }
 
-// Unbind unbinds the queues. The kernel drops the packets that wait.
+// Unbind unbinds the queues. The kernel drops the packets that wait in these queues.
 func (e *Engine) Unbind() error { return errors.Join(e.closeHolder(), e.pool.Unbind()) }
 
 // boundRange returns the range of queues that the engine has bound, or the zero value.
@@ -231,15 +235,15 @@ func (e *Engine) boundRange() ruleset.Queues {
 	return e.queues
 }
 
-// barrierPause is the wait instead of membarrier(2). A packet runs through the rules
-// without interruption, within microseconds.
+// barrierPause is how long Barrier waits if membarrier(2) is not available. The pause is long
+// enough because a packet runs through the rules without interruption, within microseconds.
 const barrierPause = 100 * time.Millisecond
 
-// Barrier waits until every packet that began to run through the previous rules has left
-// them, so that it waits in a queue or has a verdict.
+// Barrier waits until every packet that was running through the previous rules has left these
+// rules. Such a packet then waits in a queue or has a verdict.
 func Barrier() {
-	// The kernel runs packets through the rules in RCU read-side critical sections, and
-	// MEMBARRIER_CMD_GLOBAL waits for all of these that have begun.
+	// The kernel runs packets through the rules in RCU read-side critical sections.
+	// MEMBARRIER_CMD_GLOBAL waits until all critical sections that have begun are over.
 	const global = 1
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
 		time.Sleep(barrierPause)

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// unevaluatedInterval is the interval at which the counter of unevaluated packets is read.
-// It limits how often unevaluated packets cause a walk. It is also the maximum time until
-// a denied connection that such a packet opened is noticed.
+// unevaluatedInterval is the interval at which the counter of unevaluated packets is read. It
+// limits how often unevaluated packets cause a walk. It is also the maximum time after which a
+// connection that an unevaluated packet opened is evaluated.
 const unevaluatedInterval = 5 * time.Second
 
-// followUnevaluated requests a walk through the open connections after failure policy Open
-// has accepted packets without a verdict. A connection that starts with such a packet has
-// no mark, so the next packet in the original direction is evaluated. But there may be no
-// such packet, while packets in the reply direction are accepted. So a walk is needed to
-// evaluate the connection.
+// followUnevaluated requests a walk through the open connections when failure policy Open has
+// accepted packets without a verdict. A connection that such a packet opened has no mark, so
+// the next packet in the original direction is evaluated. But packets in the reply direction
+// are accepted, and the client may not send another packet. So only a walk ensures that the
+// connection is evaluated.
 func (e *Engine) followUnevaluated(ctx context.Context) {
 	again := time.NewTicker(unevaluatedInterval)
 	defer again.Stop()
@@ -24,8 +24,8 @@ func (e *Engine) followUnevaluated(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		// If another program has removed the table, the counter no longer exists. The
-		// repair of the table then requests a walk.
+		// If another program has removed the table, reading the counter fails. The repair of
+		// the table then requests a walk.
 		accepted, err := e.table.Unevaluated()
 		if err != nil || accepted == last {
 			continue

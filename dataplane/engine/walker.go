@@ -17,14 +17,14 @@ const (
 	// walkAttempts is the number of consecutive failed walks after which the engine
 	// reports a failure.
 	walkAttempts = 8
-	// maxChecks is the maximum number of checks after a walk that changed marks.
+	// maxChecks is the maximum number of check walks after a walk that has changed marks.
 	maxChecks = 4
 	// retryPause is the time between a failed walk and the next one.
 	retryPause = 20 * time.Millisecond
 )
 
-// walker re-evaluates open connections, concurrently with the workers and with new
-// generations. It runs one walk after the other as long as walks are requested.
+// walker re-evaluates open connections while workers evaluate packets and new generations
+// arrive. It runs walks one at a time, as long as walks are requested.
 //
 // During a walk, the walker switches to the newest generation about every hundred
 // connections. So a walk does not keep old generations open for long, and a new generation
@@ -78,8 +78,8 @@ func newWalker(log logr.Logger) *walker {
 	return &walker{log: log, due: trigger.New()}
 }
 
-// request requests a walk. g is either a new generation that the workers and the sets
-// already use, or the generation of the previous request, to repeat its walk.
+// request requests a walk. g is either a new generation, which the workers and the nftables
+// sets already use, or the generation of the previous request, whose walk is then repeated.
 func (w *walker) request(g *shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,7 +117,7 @@ func (w *walker) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case check && w.isDue():
-			// The error is ignored because a new request may have canceled the check.
+			// Ignore the error, because a new request may have canceled the check.
 			continue
 		case err != nil:
 			w.log.Error(err, "re-evaluating open connections failed, will retry")
@@ -143,7 +143,8 @@ func (w *walker) run(ctx context.Context) {
 }
 
 // walk re-evaluates all connections once and returns the number of changed marks. It
-// acknowledges the generation, unless the walk is a check that changed no mark.
+// acknowledges the generation with which it began, unless the walk is a check that changed no
+// mark.
 func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -164,9 +165,9 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk, and whether the walk is a check. If a
-// walk has been requested, a check becomes the requested walk. Otherwise the next request
-// cancels the check.
+// begin returns the generation for the next walk, and reports whether the walk is a check. If
+// a walk has been requested, the next walk is the requested walk and not a check. While a
+// check runs, a new request cancels the check.
 func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +182,7 @@ func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillC
 	return w.newest.acquire(), check
 }
 
-// end records that a walk has ended and can no longer be canceled.
+// end records that the current walk has ended, so that a request no longer cancels it.
 func (w *walker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -40,7 +40,7 @@ type table struct {
 	acknowledged                  uint64
 }
 
-// publish models Engine.Use.
+// publish publishes the next generation. It models Engine.Use.
 func (k *table) publish() {
 	j := &numbered{generation: uint64(len(k.evaluators) + 1)}
 	k.evaluators = append(k.evaluators, j)
@@ -76,7 +76,7 @@ func (k *table) change() {
 	}
 }
 
-// ended marks a connection that has ended, in place of a generation number.
+// ended is stored instead of a generation number for a connection that has ended.
 const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")
@@ -123,10 +123,10 @@ func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
 	}
 }
 
-// In this test, generations are published during walks, and walks fail. An acknowledged
-// generation must be enforced for every connection. A closed generation must not be used.
-// At the end, the newest generation must be acknowledged, and all generations must be
-// closed.
+// TestAcknowledgedGenerationHoldsForEveryConnection publishes generations during walks and
+// lets walks fail. An acknowledged generation must be enforced for every connection. A closed
+// generation must not be used. At the end, the newest generation must be acknowledged, and all
+// generations must be closed.
 func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWalker(logr.Discard())
@@ -198,9 +198,9 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	})
 }
 
-// Another program that sets other bits of a mark at the same moment can undo the change of
-// a walk. So the walker checks the marks after a walk that changed marks. The number of
-// checks is limited.
+// TestChangedMarksAreChecked checks that the walker checks the marks after a walk that changed
+// marks, and that the number of checks is limited. The check is necessary because another
+// program that sets other bits of a mark at the same moment can undo a change by the walk.
 func TestChangedMarksAreChecked(t *testing.T) {
 	for name, test := range map[string]struct {
 		denied                      []int
@@ -236,8 +236,8 @@ func TestChangedMarksAreChecked(t *testing.T) {
 	}
 }
 
-// The walk for a new generation waits neither for the check of the previous generation nor
-// for the pause before that check.
+// TestNewGenerationCancelsCheck checks that the walk for a new generation waits neither for
+// the check of the previous generation nor for the pause before that check.
 func TestNewGenerationCancelsCheck(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"pause": 30 * time.Second, "check": 90 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -272,8 +272,9 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 	}
 }
 
-// If a generation is published every 20 ms, walks take only half of the time. If no walk
-// or pause is in progress, the walk for a new generation begins at once.
+// TestWalksPause checks that walks take only half of the time if a generation is published
+// every 20 ms. If no walk or pause is in progress, the walk for a new generation must begin at
+// once.
 func TestWalksPause(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {

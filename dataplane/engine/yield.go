@@ -16,8 +16,9 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 	if e != nil {
 		err = e.Yield()
 		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
-			// The successor could not use its queues, or would misread the verdicts. So the
-			// failure policy applies until it has installed its rules.
+			// The successor could not use its queues, or would misread the verdicts of these
+			// workers. So unbind the queues: the failure policy then applies until the
+			// successor has installed its rules.
 			err = errors.Join(err, e.Unbind())
 		}
 	}
@@ -33,9 +34,9 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 	return successor.Close()
 }
 
-// serveOut serves the queues until the successor needs them no longer. It reports whether
-// the successor has taken over. If the context ends, the successor still has settleTime to
-// take over.
+// serveOut serves the queues until the successor no longer needs them. It reports whether the
+// successor has taken over. If the context ends, serveOut still waits up to settleTime for the
+// successor to take over.
 func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover.Successor) bool {
 	delayed, cancel := withDelay(ctx, settleTime)
 	defer cancel()
@@ -48,8 +49,8 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 	}
 	d.step("draining the queues")
 	if e != nil {
-		// If the successor ends now, this process takes the table again, so it keeps its
-		// queues.
+		// If the successor ends now, this process takes the table again. So it keeps its
+		// queues bound.
 		go func() {
 			select {
 			case <-successor.Gone():
@@ -70,16 +71,16 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 	return true
 }
 
-// withDelay returns a context that ends some time after another one.
+// withDelay returns a context that ends the given delay after ctx ends.
 func withDelay(ctx context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(delay, cancel) })
 	return out, func() { stop(); cancel() }
 }
 
-// drain serves the queues of an engine until they are empty and unbinds them. It unbinds
-// them after drainTime even if packets still wait. If the context ends before, the queues
-// stay bound.
+// drain serves the queues of an engine until they are empty, and then unbinds them. After
+// drainTime, drain unbinds the queues even if packets still wait in them. If the context ends
+// first, the queues stay bound.
 func drain(ctx context.Context, e *Engine) error {
 	limited, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()

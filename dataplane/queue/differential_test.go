@@ -112,8 +112,8 @@ func (p *otherParser) ReceiveIter() iter.Seq2[mdlayher.Message, error] {
 func (p *otherParser) Close() error { return nil }
 
 // check compares parseQueued with go-nfqueue. go-nfqueue rejects some messages that
-// parseQueued reads, because it also reads attributes that a worker does not need. It
-// accepts an attribute of length 0, which the kernel never sends.
+// parseQueued accepts, because go-nfqueue also reads attributes that a worker does not need.
+// go-nfqueue accepts an attribute of length 0, which the kernel never sends.
 func (p *otherParser) check(t *testing.T, payload []byte) {
 	t.Helper()
 	got, identified := parseQueued(payload)

@@ -13,9 +13,9 @@ import (
 // drainInterval is the time between two reads of the number of waiting packets.
 const drainInterval = time.Millisecond
 
-// Drain serves the queues until no packet waits in them, and then unbinds them. No rule may
-// send packets to the queues any more. If the context ends before, Drain returns an error
-// and the queues stay bound.
+// Drain serves the queues until no packet waits in them, and then unbinds the queues. The
+// caller must ensure that the rules no longer send packets to the queues. If the context ends
+// first, Drain returns an error and the queues stay bound.
 func (p *Pool) Drain(ctx context.Context) error {
 	again := time.NewTicker(drainInterval)
 	defer again.Stop()

@@ -8,10 +8,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// sampled is the sampling interval: a worker measures one batch in 64, and the first
-// lookup of this batch. So a worker reads the clock four times in 64 batches. For example,
-// if a clock read takes 50 ns and each batch contains one packet, sampling costs 3 ns per
-// packet.
+// sampled is the sampling interval in batches. A worker measures the duration of one batch in
+// 64, and of the first lookup of that batch. So a worker reads the clock four times in 64
+// batches. For example, if a clock read takes 50 ns and each batch contains one packet,
+// sampling costs 3 ns per packet.
 const sampled = 64
 
 // buckets is the number of upper bounds of a histogram. The first bound is firstBound.

@@ -50,7 +50,7 @@ func TestParseQueued(t *testing.T) {
 		"half of the packet header": {
 			netlink.AppendAttribute(bytes.Clone(netfilterHeader), attributePacketHeader, []byte{0, 0, 0, 7}), queued{}, false,
 		},
-		// The lengths of the attributes exceed the message.
+		// The lengths of the attributes exceed the length of the message.
 		"truncated in the header of the payload": {whole[:4+12+8+2], queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
 		"truncated in the payload":               {whole[:len(whole)-1], queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
 		"malformed after the payload":            {append(bytes.Clone(whole), 1, 2, 3), queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
@@ -114,7 +114,8 @@ func fromHex(digits string, more ...[]byte) []byte {
 	return append(b, bytes.Join(more, nil)...)
 }
 
-// Both recorded messages contain a packet that can be decoded.
+// TestRecordedPackets checks that the packet in each of the two recorded messages can be
+// decoded.
 func TestRecordedPackets(t *testing.T) {
 	for _, payload := range [][]byte{recordedUDP, recordedGSO} {
 		q, _ := parseQueued(payload)
@@ -126,7 +127,8 @@ func TestRecordedPackets(t *testing.T) {
 	}
 }
 
-// go-nfqueue writes the same verdicts.
+// TestVerdictsLikeGoNfqueue checks that this package writes the same verdict messages as
+// go-nfqueue.
 func TestVerdictsLikeGoNfqueue(t *testing.T) {
 	p := newOtherParser(t)
 	for name, test := range map[string]struct {

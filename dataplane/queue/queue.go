@@ -65,8 +65,8 @@ type Pool struct {
 	unbound       atomic.Bool
 }
 
-// ErrTaken is returned if another process has bound a queue. In this case the kernel
-// returns EPERM. It also returns EPERM to a process without CAP_NET_ADMIN.
+// ErrTaken is returned if another process has bound a queue. The kernel reports this case as
+// EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
 var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
 // Open binds the queues in the network namespace of the calling thread and starts the
@@ -98,7 +98,7 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	return p, nil
 }
 
-// release ends the workers' wait for a first evaluator.
+// release lets the workers that wait for a first evaluator continue.
 func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // start binds one queue and starts its worker.
@@ -123,13 +123,14 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	// go-nfqueue always opens its own socket. Replace it with a socket of this package.
+	// go-nfqueue always opens its own socket. Replace that socket with a socket of this
+	// package.
 	if err := nf.Con.Close(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	nf.Con = netlink.NewConn(s, s.kernel.Port())
 	w.nf, w.socket = nf, s
-	// The socket passes packets to the worker, so go-nfqueue receives none.
+	// The socket passes packets to the worker, so go-nfqueue must not receive packets.
 	none := func(nfqueue.Attribute) int { return 0 }
 	if err := nf.RegisterWithErrorFunc(ctx, none, func(err error) int { return w.fail(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -138,10 +139,10 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	return w, nil
 }
 
-// Swap replaces the evaluator. It waits until every batch that began with the previous
-// evaluator has ended, so that the kernel has carried out the batch's verdicts and the
-// names in the batch's events have been resolved. So the previous evaluator is no longer
-// in use when Swap returns.
+// Swap replaces the evaluator. Swap waits until every batch that began with the previous
+// evaluator has ended. The kernel has then carried out the verdicts of these batches, and the
+// names in their events have been resolved. So the previous evaluator is no longer in use when
+// Swap returns.
 func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.evaluator.Store(&evaluator)
 	p.release()
@@ -153,9 +154,9 @@ func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.config.Events.flush()
 }
 
-// Failed returns a channel that receives the error of each worker that fails. When a
-// worker has failed, its queue is unbound and the failure policy applies to the packets of
-// this queue.
+// Failed returns a channel that receives the error of each worker that fails. The queue of a
+// failed worker is unbound, and the failure policy applies to the packets that the rules send
+// to this queue.
 func (p *Pool) Failed() <-chan error { return p.failed }
 
 // Stats returns the totals of the workers' counters and of the kernel's counters for the

@@ -35,8 +35,8 @@ const (
 // kernel sends the acknowledgement before the write returns, so waiting longer is useless.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
-// handler handles the packets that a socket reads. The socket calls it from the goroutine
-// that reads.
+// handler handles the packets that a socket reads. The socket calls the methods of its handler
+// from the goroutine that reads packets.
 type handler interface {
 	// begin is called when the packets of a batch have been read.
 	begin()
@@ -50,14 +50,15 @@ type handler interface {
 	reject()
 }
 
-// socket is the mdlayher.Socket under go-nfqueue. It reads up to batchSize packets with
-// one call of recvmmsg, and passes them to its handler. It writes the verdicts of the
-// handler with one call before the next read. go-nfqueue receives only acknowledgements
-// and errors, so that nothing is allocated for a packet. All of this happens on
-// go-nfqueue's goroutine; only Close and SetReadDeadline are called from others.
+// socket is the mdlayher.Socket that go-nfqueue uses. It reads up to batchSize packets with
+// one call of recvmmsg, and passes them to its handler. Before the next read, it writes the
+// verdicts of the handler with one system call. go-nfqueue receives only acknowledgements and
+// errors, so no memory is allocated for a packet. All methods run on go-nfqueue's goroutine,
+// except Close and SetReadDeadline, which other goroutines call.
 //
-// The thread of the goroutine blocks in recvmmsg until a packet arrives. If packets arrive
-// one by one, each takes two system calls. With Go's poller, each takes four or five.
+// The thread of the goroutine blocks in recvmmsg until a packet arrives. If packets arrive one
+// by one, each packet takes two system calls. With Go's poller, each packet would take four or
+// five.
 //
 //	Send:        append a configuration message
 //	ReceiveIter: write the messages | yield the acknowledgement, or, if none is expected:
@@ -200,14 +201,15 @@ func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 	yield(mdlayher.Message{}, s.serve())
 }
 
-// yieldInterval is the interval at which serve calls Go's scheduler. Without these calls,
-// the scheduler assumes after 10 ms that the goroutine prevents others from running. It
-// then takes away the processor at each system call, and polls for this every 20 µs.
+// yieldInterval is the interval at which serve calls Go's scheduler. Without these calls, the
+// scheduler assumes after 10 ms that the goroutine prevents other goroutines from running. The
+// scheduler then takes the processor away from the goroutine at each system call, and polls
+// every 20 µs for such a call.
 const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	// Handle these packets before waiting, because they can be the last packets that
+	// Handle the pending packets before waiting for others, because no further packets may
 	// arrive.
 	if err := s.servePending(); err != nil {
 		return err
@@ -366,8 +368,8 @@ func (s *socket) interrupt() error {
 	return s.kernel.Wake()
 }
 
-// SetReadDeadline is called by mdlayher.Conn. go-nfqueue ends a read with a deadline in
-// the past. The socket supports no other deadline.
+// SetReadDeadline is called by mdlayher.Conn. go-nfqueue sets a deadline in the past to end a
+// read. The socket supports no other deadline.
 func (s *socket) SetReadDeadline(t time.Time) error {
 	if t.IsZero() || time.Until(t) > 0 {
 		return os.ErrNoDeadline

@@ -22,8 +22,9 @@ func (r *recorder) handle(payload []byte) { r.payloads = append(r.payloads, stri
 func (r *recorder) end()                  { r.ended++ }
 func (r *recorder) reject()               { r.rejected++ }
 
-// A packet that is received before an acknowledgement must be delivered at once, because
-// it can be the last packet that arrives.
+// TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce checks that a packet that is received
+// before an acknowledgement is delivered at once. The packet must not wait for another packet,
+// because no further packet may arrive.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	r := &recorder{}
 	s, err := newSocket(r)
@@ -46,7 +47,7 @@ func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	}
 }
 
-// SetReadDeadline and Close end a wait for packets at once.
+// TestWaitIsInterrupted checks that SetReadDeadline and Close end a wait for packets at once.
 func TestWaitIsInterrupted(t *testing.T) {
 	for name, interrupt := range map[string]func(*socket) error{
 		"SetReadDeadline": func(s *socket) error { return s.SetReadDeadline(time.Now().Add(-time.Second)) },

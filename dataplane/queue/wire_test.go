@@ -127,8 +127,8 @@ func deny() rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
-// blocked is an evaluator whose Evaluate waits until release is closed, and then denies
-// the flow.
+// blocked is an evaluator that denies every flow. Its Evaluate waits until release is closed
+// before it returns.
 type blocked struct {
 	// called is closed by the first call of Evaluate.
 	called  chan struct{}
@@ -153,7 +153,8 @@ func (b *blocked) Evaluate(flow.Flow) rule.Decision {
 	return deny()
 }
 
-// Every packet that arrives at a full queue or socket buffer is counted.
+// TestDropsAreCounted checks that every packet is counted that is dropped because a queue or a
+// socket buffer is full.
 func TestDropsAreCounted(t *testing.T) {
 	const packets = 20_000
 	evaluator := newBlocked()
@@ -180,8 +181,8 @@ func TestDropsAreCounted(t *testing.T) {
 	}
 }
 
-// Close waits until the packets of the current batch have their verdicts. The next
-// pool can bind the queues at once.
+// TestCloseWithPacketsInFlight checks that Close waits until the packets of the current batch
+// have their verdicts, and that another pool can bind the queues immediately afterwards.
 func TestCloseWithPacketsInFlight(t *testing.T) {
 	evaluator := newBlocked()
 	s := newFixture(t, evaluator)

@@ -34,8 +34,8 @@ type Held struct {
 	// Learned lists the names of the interfaces that were found to lead to no pod, because
 	// an unknown address on them did not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
-	// CNIResults reports whether the CNI results of the node can be read. Without them, no
-	// packet is held, because the dataplane does not recognize unknown pods.
+	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
+	// read, no packet is held, because the dataplane does not recognize unknown pods.
 	CNIResults bool `json:"cniResults"`
 	// AgentGone is set while no agent runs that could publish another tree. Then packets of
 	// unknown pods are not held once there is a tree.

@@ -29,8 +29,9 @@ type Status struct {
 	// TreeFormats lists the versions of the tree format that the dataplane reads. An agent
 	// publishes no other format while the dataplane runs.
 	TreeFormats []uint64 `json:"treeFormats,omitempty"`
-	// Standby is set while the dataplane waits for the end of another dataplane of the node
-	// that enforces and cannot hand over, for example because its version is older.
+	// Standby is set while the dataplane waits until another dataplane of the node ends,
+	// because the other dataplane enforces policies and cannot hand over, for example because
+	// its version is older.
 	Standby bool `json:"standby,omitempty"`
 
 	// Pods is the number of pods in the tree in use. IsolatedPods is the number of these
@@ -55,7 +56,7 @@ type Status struct {
 	// this dataplane started.
 	Unevaluated uint64 `json:"unevaluated"`
 	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
-	// are none.
+	// are no such bridges.
 	Bridges *Bridges `json:"bridges,omitempty"`
 	// Held describes the packets of pods that the tree in use does not contain yet.
 	Held Held `json:"held"`
@@ -74,11 +75,11 @@ type RejectedTree struct {
 // packets between the pods of a bridge that policies do not affect.
 type Bridges struct {
 	Names []string `json:"names"`
-	// Disabled lists the settings of br_netfilter that must be 1 and are not. Without them,
-	// packets between the pods of a bridge bypass the rules.
+	// Disabled lists the settings of br_netfilter that must be 1 but have another value. If a
+	// setting is disabled, packets between the pods of a bridge bypass the rules.
 	Disabled []string `json:"disabled,omitempty"`
 	// TaggedFrames is the reason why frames with a VLAN tag between the pods of a bridge are
-	// not dropped. It is empty if they are dropped.
+	// not dropped. It is empty if such frames are dropped.
 	TaggedFrames string `json:"taggedFrames,omitempty"`
 }
 

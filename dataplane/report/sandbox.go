@@ -2,23 +2,23 @@ package report
 
 import "net/netip"
 
-// Sandboxes lists the pod sandboxes of a node, as the CNI results on the node describe
-// them.
+// Sandboxes lists the pod sandboxes of a node. The list is read from the CNI results on the
+// node.
 type Sandboxes struct {
 	// Available reports whether the CNI results of the node can be read. If it is false,
 	// the list is empty and Reason explains why.
 	Available bool   `json:"available"`
 	Reason    string `json:"reason,omitempty"`
-	// Skipped is the number of CNI results that cannot be used. SkippedReason explains why
-	// one of them cannot be used.
+	// Skipped is the number of CNI results that cannot be used. SkippedReason explains why one
+	// of the skipped CNI results cannot be used.
 	Skipped       int    `json:"skipped,omitempty"`
 	SkippedReason string `json:"skippedReason,omitempty"`
-	// Routed contains the addresses to which the node has a route through the link of one
-	// pod, among the addresses of the pods in the tree. It is nil if Available is set, or if
-	// the routes have not been read yet.
+	// Routed contains the addresses of the pods in the tree to which the node has a route
+	// through the link of a single pod. It is nil if Available is set, or if the routes have
+	// not been read yet.
 	Routed []netip.Addr `json:"routed"`
-	// Sandboxes is sorted by namespace, name, container ID and interface. At most one
-	// sandbox of a network has a certain address.
+	// Sandboxes is sorted by namespace, name, container ID and interface. No two sandboxes of
+	// the same network have the same address.
 	Sandboxes []Sandbox `json:"sandboxes"`
 }
 

@@ -2,8 +2,8 @@
 // Pods. A plugin writes such an annotation while it sets up the network of a pod, and so
 // earlier than the kubelet writes status.podIPs.
 //
-// Users who may change a Pod can write the same annotations. This package only parses them.
-// Package policy decides whether an announced address counts.
+// Every user with permission to change a Pod can write the same annotations. This package only
+// parses the annotations. Package policy decides whether an announced address is used.
 package announced
 
 import (
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxLength is the maximum length of an annotation in bytes, and maxAddresses the
-	// maximum number of addresses in it. Longer annotations are ignored.
+	// maxLength is the maximum length of an annotation in bytes. maxAddresses is the maximum
+	// number of addresses in an annotation. Addresses ignores annotations that exceed a limit.
 	maxLength    = 8192
 	maxAddresses = 8
 )
@@ -31,8 +31,8 @@ var sources = []struct {
 	{"vpc.amazonaws.com/pod-ips", list},
 }
 
-// Addresses returns the addresses in the first annotation of a Pod that is valid and
-// contains at least one address. It returns nil if there is none.
+// Addresses returns the addresses in the first annotation of a Pod that is valid and contains
+// at least one address. It returns nil if there is no such annotation.
 func Addresses(annotations map[string]string) []netip.Addr {
 	for _, source := range sources {
 		text := annotations[source.annotation]
@@ -48,7 +48,8 @@ func Addresses(annotations map[string]string) []netip.Addr {
 	return nil
 }
 
-// parse returns nil if a part is not the address of a single host.
+// parse parses a list of addresses. It returns nil if an element is not the address of a
+// single host.
 func parse(parts []string) (out []netip.Addr) {
 	for _, part := range parts {
 		part = strings.TrimSpace(part)

@@ -1,5 +1,5 @@
 // Package lifecycle runs the managers of the agent and of the operator. It limits the time
-// that they take to stop.
+// that a manager takes to stop.
 package lifecycle
 
 import (

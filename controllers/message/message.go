@@ -20,7 +20,8 @@ func Truncate(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit-len(more)], "") + more
 }
 
-// Join joins the first three texts of a list. If there are more, it appends their number.
+// Join joins the first three texts of a list. If the list contains more texts, Join appends
+// the number of the remaining texts.
 func Join(all []string, separator string) string {
 	const shown = 3
 	if len(all) <= shown {

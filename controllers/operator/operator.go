@@ -82,9 +82,8 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 // readyTimeout is the time that a readiness check waits for caches to sync.
 const readyTimeout = time.Second
 
-// cachesReady returns a readiness check that succeeds once the caches have synced. An
-// operator that is not the leader watches nothing, so for that operator the check succeeds
-// at once.
+// cachesReady returns a readiness check that succeeds once the caches have synced. An operator
+// that is not the leader watches no objects, so its check succeeds immediately.
 func cachesReady(mgr manager.Manager) healthz.Checker {
 	return func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
@@ -129,7 +128,8 @@ func cacheOptions(namespace string) cache.Options {
 		case *corev1.Pod:
 			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
 		case *v1alpha1.NodeEnforcer:
-			// Package enforcer returns the same options for this kind.
+			// Package enforcer returns the same options for this kind, so they need not be
+			// added again.
 			continue
 		}
 		byObject[object] = options

@@ -29,8 +29,8 @@ func Pod(in *corev1.Pod) *corev1.Pod {
 }
 
 // containers returns only the containers with named ports, because policies can refer to
-// nothing else in a container. Of these containers, it keeps the named ports and the
-// restart policy, which distinguishes sidecars from other init containers.
+// nothing else in a container. For each of these containers, the result contains the named
+// ports and the restart policy, which distinguishes sidecars from other init containers.
 func containers(in []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range in {
@@ -96,6 +96,6 @@ func labels(in map[string]string) map[string]string {
 	return out
 }
 
-// Interned returns a string that is equal to s. All equal strings that it returns share
+// Interned returns a string that is equal to s. All equal strings that Interned returns share
 // memory.
 func Interned(s string) string { return unique.Make(s).Value() }

@@ -50,8 +50,8 @@ func fullPod() *corev1.Pod {
 	}
 }
 
-// TestReducedNamespaceIsTerminating checks that a reduced Namespace has the same meaning for
-// policies.
+// TestReducedNamespaceIsTerminating checks that policies treat a reduced Namespace in the same
+// way as the complete Namespace.
 func TestReducedNamespaceIsTerminating(t *testing.T) {
 	in := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: "shop", Labels: map[string]string{"team": "red"}, DeletionTimestamp: &metav1.Time{Time: time.Unix(1_700_000_000, 0)},
@@ -62,8 +62,8 @@ func TestReducedNamespaceIsTerminating(t *testing.T) {
 	}
 }
 
-// TestReducedNodeHasItsPodRanges checks that a reduced Node has the same meaning for
-// policies.
+// TestReducedNodeHasItsPodRanges checks that policies treat a reduced Node in the same way as
+// the complete Node.
 func TestReducedNodeHasItsPodRanges(t *testing.T) {
 	in := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24", "fd00::/64"}},
@@ -76,8 +76,8 @@ func TestReducedNodeHasItsPodRanges(t *testing.T) {
 	}
 }
 
-// TestReducedPodMeansTheSame checks that a reduced Pod has the same meaning for policies,
-// and that other parts are removed.
+// TestReducedPodMeansTheSame checks that policies treat a reduced Pod in the same way as the
+// complete Pod, and that all parts are removed that policies cannot refer to.
 func TestReducedPodMeansTheSame(t *testing.T) {
 	kept := reduce.Pod(fullPod())
 	want, errors := policy.ReadPod(fullPod())

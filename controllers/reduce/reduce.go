@@ -1,7 +1,7 @@
 // Package reduce provides functions with which caches keep only the parts of objects that
-// policies can refer to. It saves memory in programs that watch every pod of a cluster:
-// managed fields, annotations, volumes, environment variables and conditions are nine
-// tenths of a typical Pod.
+// policies can refer to. This saves memory in programs that watch every pod of a cluster,
+// because the other parts make up nine tenths of a typical Pod: managed fields, annotations,
+// volumes, environment variables and conditions.
 package reduce
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 // With returns cache options that store the result of the function reduce instead of the
-// object. The cache returns the stored values without a copy, so callers must not change
-// them.
+// object. The cache returns the stored objects without copying them, so callers must not
+// modify these objects.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	share := true
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}

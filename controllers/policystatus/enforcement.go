@@ -41,8 +41,9 @@ type nodeState struct {
 	behind map[types.NamespacedName]versions
 }
 
-// affected lists policies to reconcile. The policies in enforced are now enforced on all
-// nodes and are reconciled at once. The policies in lagging are reconciled after a delay.
+// affected lists policies to reconcile. enforced contains the policies that all nodes now
+// enforce, which are reconciled at once. lagging contains the policies that are reconciled
+// after a delay.
 type affected struct{ enforced, lagging []types.NamespacedName }
 
 func newEnforcement() *enforcement {
@@ -166,7 +167,8 @@ func (e *enforcement) remove(name string) affected {
 	return e.affected(keys(n.needs))
 }
 
-// expire finds the nodes whose agents stopped reporting and returns the affected policies.
+// expire finds the nodes whose agents have stopped reporting, and returns the affected
+// policies.
 func (e *enforcement) expire(now time.Time) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()

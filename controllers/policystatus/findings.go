@@ -51,9 +51,9 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 	return f.found[name], f.known
 }
 
-// run runs lint once, and again whenever objects have changed, until the context ends.
-// After the first run, it calls report with the policies that the function all returns.
-// After each later run, it calls report with the policies whose findings changed.
+// run runs lint once, and again whenever objects have changed, until the context ends. After
+// the first run, it calls report with all policies, which it gets from the function all. After
+// each later run, it calls report with the policies whose findings changed.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

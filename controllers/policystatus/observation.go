@@ -72,8 +72,8 @@ const startTime = 15 * time.Second
 func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
 
 // onlyBehind reports whether some nodes seem to be behind only because the operator was
-// restarted. It assumes this if the policy was enforced before, if neither the policy nor
-// the numbers of its pods and nodes changed, and if all nodes enforce policies.
+// restarted. It returns true if the policy was enforced before, if neither the policy nor the
+// numbers of its pods and nodes have changed, and if all nodes enforce policies.
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&

@@ -85,8 +85,8 @@ func (p *policies) selecting(pod *policy.Pod) []types.NamespacedName {
 	return out
 }
 
-// readPod converts a Pod. It ignores parts that cannot be understood, because agents report
-// these parts.
+// readPod converts a Pod. It ignores the errors in parts that cannot be understood, because
+// agents report these errors.
 func readPod(in *corev1.Pod) *policy.Pod {
 	pod, _ := policy.ReadPod(in)
 	return pod
@@ -96,9 +96,9 @@ func readPod(in *corev1.Pod) *policy.Pod {
 // must enforce the policies that select the pod.
 func reachable(pod *policy.Pod) bool { return pod.Node != "" && len(pod.Addresses) > 0 }
 
-// equivalent reports whether two states of a pod make no difference for enforcement: the
-// same policies select the pod, and the same node enforces these policies for the same
-// addresses.
+// equivalent reports whether a change of a pod from one state to the other makes no difference
+// for enforcement. It makes no difference if the same policies select the pod, and if the same
+// node enforces these policies for the same addresses.
 func (p *policies) equivalent(before, after *policy.Pod) bool {
 	if before.UID != after.UID || before.Node != after.Node || !slices.Equal(before.Addresses, after.Addresses) ||
 		before.HostNetwork != after.HostNetwork || before.Finished != after.Finished {

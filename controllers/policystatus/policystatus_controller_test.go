@@ -104,7 +104,7 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	silent := metav1.NewTime(time.Now().Add(-2 * time.Minute))
 	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &silent })
 	f.wantStatus(t, "db", enforced(2, 2, 1, not, "node health-a: its agent has not reported for more than 1m0s"))
-	// This heartbeat becomes outdated while the operator runs.
+	// This heartbeat becomes outdated 5 seconds later, while the operator runs.
 	soon := metav1.NewTime(time.Now().Add(-55 * time.Second))
 	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &soon })
 	f.wantStatus(t, "db", enforced(2, 2, 2, everywhere, ""))
@@ -119,8 +119,8 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f.wantStatus(t, "db", enforced(0, 0, 0, noPod, ""))
 }
 
-// TestRelevantChangesOfPods checks that a node counts as behind until it contains a new
-// pod, and that changes that do not matter to policies have no effect.
+// TestRelevantChangesOfPods checks that a node counts as behind until it contains a new pod,
+// and that a change of a pod that is irrelevant for policies has no effect.
 func TestRelevantChangesOfPods(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "pods-a")
@@ -135,7 +135,8 @@ func TestRelevantChangesOfPods(t *testing.T) {
 	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(2, 1, 1, everywhere, ""))
 
-	// These changes do not matter, so the node does not have to contain them.
+	// The following changes are irrelevant for policies, so the node does not have to contain
+	// them.
 	before := writer.writes.Load()
 	pod.Annotations = map[string]string{"note": "changed"}
 	pod.Labels["irrelevant"] = "changed"
@@ -231,8 +232,8 @@ func TestRestart(t *testing.T) {
 	f.wantStatus(t, "goes", right)
 	writer.stop()
 
-	// The node does not contain this change. No operator is running, so no operator can
-	// observe that the change does not matter.
+	// The node does not contain this change. Because no operator is running, no operator can
+	// observe that the change is irrelevant for policies.
 	pod.Annotations = map[string]string{"note": "changed"}
 	must(t, f.Update(t.Context(), pod))
 	must(t, f.Delete(t.Context(), goes))

@@ -18,8 +18,9 @@ const (
 	// failure policy decided about a packet.
 	failureWindow = 10 * time.Minute
 	// resultTimeout is the time for which pods may have addresses while the directory of CNI
-	// results is empty. The runtime writes a result before the API server has the address,
-	// but the statuses of pods are also older than their results after the node has booted.
+	// results is empty. Normally the container runtime writes a CNI result before the API
+	// server receives the address of the pod. But after the node has booted, the API server
+	// still contains the addresses that pods had before.
 	resultTimeout = 30 * time.Second
 )
 

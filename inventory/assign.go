@@ -14,7 +14,7 @@ var (
 // every pod without a status, in the order of the input. It skips pods in the host
 // network, and stops when the IPv4 range is exhausted. It returns the number of
 // pods that received addresses. Callers that print these addresses should mention
-// that they were made up.
+// that the pods do not really have these addresses.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

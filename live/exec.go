@@ -39,8 +39,8 @@ type NodePod struct {
 }
 
 // NodePods lists the pods with a running dataplane in a namespace, sorted by node.
-// If nodes are specified, it lists only the pods on these nodes and returns an
-// error if one of them has no such pod.
+// If nodes are specified, NodePods lists only the pods on these nodes, and returns an
+// error if one of these nodes has no pod with a running dataplane.
 func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
 	var page corev1.PodList
 	var found []NodePod

@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// findEnd returns the end that a field of a question names. text is an IP address,
+// findEnd returns the end of a flow that text specifies. field is the name of the field
+// of the question that contains text, for error messages. text is an IP address,
 // a pod (namespace/name or only name), or a workload. For a workload, findEnd
 // returns one of its pods.
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
@@ -147,8 +148,8 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 	return e, nil
 }
 
-// findInTree returns the end that a field of a question names, using only the tree
-// of one node. text is a pod of that node, or an IP address.
+// findInTree returns the end of a flow that text specifies, using only the tree of one
+// node. field is the name of the field that contains text. text is a pod of that node, or an IP address.
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")

@@ -1,5 +1,5 @@
 // Package metrics exports the status of a dataplane as Prometheus metrics. Each scrape
-// reads the current status. The package keeps no counters.
+// reads the current status. The package itself stores no counters.
 package metrics
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Handler returns a handler that serves the metrics of a dataplane, of this process and of
-// the Go runtime.
+// Handler returns an HTTP handler that serves the metrics of a dataplane, of the current
+// process and of the Go runtime. status returns the current status of the dataplane.
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(

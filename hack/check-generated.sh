@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs `make generate` on a copy of the work tree, prints the changes, and fails if
-# there are any. The work tree itself does not change, so uncommitted work is safe.
+# a generated file changes. The work tree itself does not change, so uncommitted work is safe.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

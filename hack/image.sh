@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # hack/image.sh build    builds the image IMAGE for PLATFORMS
-# hack/image.sh archive  builds it for each of PLATFORMS and writes dist/sluice-VERSION-OS-ARCH.tar,
+# hack/image.sh archive  builds the image for each of PLATFORMS as dist/sluice-VERSION-OS-ARCH.tar,
 #                        which `ctr images import`, `docker load` and `podman load` read
 #
-# It uses the first of docker, podman and buildah that works; BUILDER selects one.
+# The script uses the first of docker, podman and buildah that works; BUILDER selects one.
 # The same commit produces the same image: binaries contain neither paths nor build
 # IDs nor data that Go reads from git, and all times are the time of the commit.
 set -euo pipefail

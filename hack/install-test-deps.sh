@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that tests use to inspect results or to measure. On
-# Debian and distributions based on it, missing programs are installed; on other
-# systems they are listed. Sluice itself does not need them.
+# Debian and distributions based on Debian, the script installs missing programs. On
+# other systems, the script lists them. Sluice itself does not need these programs.
 set -euo pipefail
 
 # program  Debian package

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -71,6 +72,7 @@ type Dataplane struct {
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
+	config.Peers = hold.NewPeers()
 	d := &Dataplane{
 		stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(),
 		arrived: trigger.New(), routesChanged: trigger.New(),
@@ -99,6 +101,11 @@ func (d *Dataplane) Run(ctx context.Context) error {
 		return err
 	}
 	running.Go(func() { d.followAgent(ctx) })
+	running.Go(func() {
+		if err := d.config.Peers.Follow(ctx, d.stateDir, d.config.Log); err != nil {
+			stop(err)
+		}
+	})
 	if !d.hasTree() && d.config.Hold == 0 {
 		d.config.Log.Info("waiting for a first tree; packets are not affected before", "stateDir", d.stateDir)
 	}

@@ -37,6 +37,9 @@ type Config struct {
 	// Hold is the longest time for which packets of unknown pods are held. If it is 0, no
 	// packet is held.
 	Hold time.Duration
+	// Peers has the pod ranges, which show who may be a new pod. If it is nil, they are
+	// unknown.
+	Peers *hold.Peers
 	// Events receives the verdicts for packets. It may be nil.
 	Events *queue.Events
 	// Routed is called with the result each time the engine has read the routes. The result
@@ -69,8 +72,8 @@ type Engine struct {
 	stopWalks   context.CancelFunc
 	walking     sync.WaitGroup
 
-	// mu guards now, sandboxes, agentGone, writes, serves and closed, and serializes Use,
-	// repair and Close.
+	// mu guards now, sandboxes, agentGone, writes, serves and closed, and
+	// serializes Use, repair and Close.
 	mu  sync.Mutex
 	now *shared
 	// sandboxes contains the pod sandboxes of the node. It is nil until the first call of
@@ -140,6 +143,9 @@ func Open(config Config, first Generation) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Peers == nil {
+		config.Peers = hold.NewPeers()
+	}
 	e := &Engine{
 		config: config, kernel: kernel, now: newShared(first, config.Log), seen: first, started: time.Now(),
 		failed: make(chan error, 1), linksDue: trigger.New(), acknowledgement: make(chan struct{}),
@@ -200,7 +206,7 @@ func (e *Engine) Use(g Generation) error {
 	defer e.mu.Unlock()
 	before := e.now
 	if e.serves {
-		e.pool.Swap(g.Evaluator)
+		e.swap(g.Evaluator)
 	}
 	e.now = newShared(g, e.config.Log)
 	before.release()

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
@@ -34,6 +35,7 @@ func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 		Marks:    e.config.Marks,
 		Limit:    e.config.Hold,
 		FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
+		Peers:    e.config.Peers,
 	}
 	if e.config.Events != nil {
 		config.Events = e.config.Events
@@ -50,6 +52,15 @@ func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	}
 	holder.SetAgentGone(e.agentGone)
 	return holder, nil
+}
+
+// swap lets the workers and then the holder use another evaluator. When it returns, the
+// previous evaluator is no longer in use. The caller must hold mu.
+func (e *Engine) swap(evaluator rule.Evaluator) {
+	e.pool.Swap(evaluator)
+	if e.holder != nil {
+		e.holder.SetEvaluator(evaluator)
+	}
 }
 
 // closeHolder ends to serve the hold queue.

@@ -22,6 +22,7 @@ func (e *Engine) bind() error {
 			Base:     queues.Base,
 			Queues:   queues.Count,
 			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
+			Hold:     e.config.Peers,
 			Events:   e.config.Events,
 		}, nil)
 		var holder *hold.Holder
@@ -51,7 +52,7 @@ func (e *Engine) bind() error {
 func (e *Engine) Serve() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pool.Swap(e.now.Evaluator)
+	e.swap(e.now.Evaluator)
 	e.serves = true
 }
 
@@ -80,7 +81,7 @@ func (e *Engine) TakeTable() error {
 	if err := e.install(&e.now.Generation); err != nil {
 		return errors.Join(err, e.closeTable())
 	}
-	e.pool.Swap(e.now.Evaluator)
+	e.swap(e.now.Evaluator)
 	e.startWalker()
 	e.requestWalk()
 	e.writes, e.serves = true, true

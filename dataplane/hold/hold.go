@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 const (
@@ -35,6 +36,9 @@ type held struct {
 	until time.Time
 	// forPod is set if the packet waits for a pod, and not only for grace.
 	forPod bool
+	// forPeer is set if a worker has denied the packet, because the tree that it used does
+	// not allow the other end: an address that may belong to a new pod of another node.
+	forPeer bool
 	// waitsFor contains the unknown addresses of the packet.
 	waitsFor []netip.Addr
 }
@@ -55,6 +59,13 @@ const (
 	overLimit
 	// repeated: another packet of the same TCP connection is held.
 	repeated
+	// peerAllowed: the tree in use does not deny the packet because of an end that is not a
+	// pod of this node.
+	peerAllowed
+	// peerDenied: no tree that allows the packet has arrived in time.
+	peerDenied
+	// peerOverLimit: too many packets of pods of other nodes are held.
+	peerOverLimit
 )
 
 // failed reports whether the failure policy decides about the packet.
@@ -86,11 +97,17 @@ type table struct {
 	// learned contains the interfaces that were found to lead to no pod.
 	learned map[uint32]struct{}
 	counts  report.Held
+
+	// peers is shared with the workers. evaluator evaluates packets that a worker has denied.
+	// It is nil if there is none. heldPeers is the number of these packets in waiting.
+	peers     *Peers
+	evaluator rule.Evaluator
+	heldPeers int
 }
 
-func newTable(limit time.Duration, failOpen bool) *table {
+func newTable(limit time.Duration, failOpen bool, peers *Peers) *table {
 	return &table{
-		limit: limit, failOpen: failOpen, perAddress: map[netip.Addr]int{},
+		peers: peers, limit: limit, failOpen: failOpen, perAddress: map[netip.Addr]int{},
 		others: recent{}, failures: recent{}, learned: map[uint32]struct{}{},
 	}
 }
@@ -104,11 +121,7 @@ func (t *table) add(p *held, now time.Time) (outcome, bool) {
 	case p.flow.Protocol == flow.TCP && slices.ContainsFunc(t.waiting, func(h *held) bool { return h.flow == p.flow }):
 		why, waits = repeated, false
 	case !t.hasRoom(p):
-		// If nothing shows that the packet belongs to a pod, treat it as if it does not.
-		why, waits = notPod, false
-		if p.forPod {
-			why = overLimit
-		}
+		why, waits = p.withoutRoom(), false
 	}
 	if waits {
 		t.hold(p)
@@ -117,13 +130,29 @@ func (t *table) add(p *held, now time.Time) (outcome, bool) {
 	return t.end(p, why, now), true
 }
 
+// withoutRoom returns why a packet that cannot be held leaves the queue.
+func (p *held) withoutRoom() cause {
+	switch {
+	case p.forPeer:
+		return peerOverLimit
+	case p.forPod:
+		return overLimit
+	default:
+		// Nothing shows that the packet belongs to a pod, so treat it as if it does not.
+		return notPod
+	}
+}
+
 // hasRoom reports whether another packet can be held.
 func (t *table) hasRoom(p *held) bool {
-	limit := maxHeld
-	if !p.forPod {
+	waiting, limit := len(t.waiting)-t.heldPeers, maxHeld
+	switch {
+	case p.forPeer:
+		waiting, limit = t.heldPeers, maxPeers
+	case !p.forPod:
 		limit = maxGrace
 	}
-	return len(t.waiting) < limit &&
+	return waiting < limit &&
 		!slices.ContainsFunc(p.waitsFor, func(a netip.Addr) bool { return t.perAddress[a] >= maxPerAddress })
 }
 
@@ -132,6 +161,10 @@ func (t *table) hold(p *held) {
 	for _, a := range p.waitsFor {
 		t.perAddress[a]++
 	}
+	if p.forPeer {
+		t.heldPeers++
+	}
+	t.setRoom()
 }
 
 // update considers all held packets again, in the order in which they arrived. It returns
@@ -139,8 +172,7 @@ func (t *table) hold(p *held) {
 // change of the node, and at the time that next returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting
-	t.waiting = make([]*held, 0, len(before))
-	clear(t.perAddress)
+	t.empty()
 	var out []outcome
 	for _, p := range before {
 		if why, waits := t.consider(p, now); waits {
@@ -150,7 +182,14 @@ func (t *table) update(now time.Time) []outcome {
 		}
 	}
 	t.forgetLearned()
+	t.setRoom()
 	return out
+}
+
+// empty forgets all held packets.
+func (t *table) empty() {
+	t.waiting, t.heldPeers = nil, 0
+	clear(t.perAddress)
 }
 
 // next returns the time at which update must be called if nothing changes before.
@@ -165,6 +204,9 @@ func (t *table) next() (at time.Time, ok bool) {
 
 // consider decides whether a packet waits, and otherwise why it does not.
 func (t *table) consider(p *held, now time.Time) (why cause, waits bool) {
+	if p.forPeer {
+		return t.considerPeer(p, now)
+	}
 	p.forPod, p.until, p.waitsFor = false, time.Time{}, p.waitsFor[:0]
 	for _, end := range []struct {
 		address netip.Addr
@@ -213,6 +255,8 @@ func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Ti
 	case !exists, !t.read:
 		// Wait until the interface and the CNI results have been read.
 		return waitUntil(arrived.Add(grace), now)
+	case !t.available && t.inRange(a) && (!l.ToPod || l.Shared):
+		return t.waitForPod(arrived, now)
 	case !t.available:
 		t.learn(index)
 		return answer{why: notPod}
@@ -280,6 +324,8 @@ func (t *table) end(p *held, why cause, now time.Time) outcome {
 		t.counts.OverLimit++
 	case repeated:
 		t.counts.Repeated++
+	default:
+		t.endPeer(p, why, now)
 	}
 	o.release = !why.failed() && why != repeated || why.failed() && t.failOpen
 	if why.failed() {
@@ -296,7 +342,7 @@ func (t *table) isFirstFailure(p *held, now time.Time) bool {
 		if t.isKnown(end) || t.failures.contains(end, now) {
 			continue
 		}
-		if owner, named := t.sandboxes[end]; named && owner.first && t.failures.add(end, now) {
+		if t.mayBePod(end) && t.failures.add(end, now) {
 			first = true
 		}
 	}

@@ -41,7 +41,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{T: t, table: newTable(3*time.Second, false), now: time.Unix(1e9, 0)}
+	b := &bench{T: t, table: newTable(3*time.Second, false, NewPeers()), now: time.Unix(1e9, 0)}
 	b.known = map[netip.Addr]string{local: "lab/local", local6: "lab/local"}
 	b.links = Links{
 		eth0: {Name: "eth0", Uplink: true}, podLink: {Name: "veth1", ToPod: true}, newPodLink: {Name: "veth2"},

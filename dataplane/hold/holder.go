@@ -18,6 +18,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/internal/trigger"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	// Limit is the longest time for which a packet of an unknown pod is held.
 	Limit    time.Duration
 	FailOpen bool
+	// Peers is shared with the workers that move packets to the hold queue.
+	Peers *Peers
 	// Events receives what the holder decides. It may be nil.
 	Events Events
 }
@@ -91,8 +94,9 @@ func Open(config Config) (*Holder, error) {
 		return nil, fmt.Errorf("opening hold queue %d: %w", config.Queue, err)
 	}
 	h := &Holder{
-		config: config, nf: nf, learned: trigger.New(), failed: make(chan error, 1), table: newTable(config.Limit, config.FailOpen),
+		config: config, nf: nf, learned: trigger.New(), failed: make(chan error, 1), table: newTable(config.Limit, config.FailOpen, config.Peers),
 	}
+	h.table.setRoom()
 	h.timer = time.AfterFunc(time.Hour, h.expire)
 	h.timer.Stop()
 	// A full buffer must not end the holder. The kernel counts the packets that are lost.
@@ -129,6 +133,17 @@ func (h *Holder) SetTree(pods map[netip.Addr]string) {
 	h.change(func(t *table) { t.known = pods })
 }
 
+// SetEvaluator replaces the evaluator for packets that a worker has denied. Call it after the
+// workers have switched to this evaluator, so that they evaluate the released packets with
+// it. When SetEvaluator or Close returns, the previous evaluator is no longer in use.
+func (h *Holder) SetEvaluator(evaluator rule.Evaluator) {
+	h.change(func(t *table) {
+		if !h.closed {
+			t.evaluator = evaluator
+		}
+	})
+}
+
 // SetLinks replaces the interfaces of the node.
 func (h *Holder) SetLinks(interfaces []link.Interface) {
 	h.change(func(t *table) { t.links = linksOf(interfaces) })
@@ -163,6 +178,8 @@ func (h *Holder) Status() report.Held {
 	s := h.table.counts
 	s.Limit, s.Waiting = h.config.Limit, len(h.table.waiting)
 	s.CNIResults, s.AgentGone = h.table.available, h.table.agentGone
+	ranges := h.config.Peers.ranges.Load()
+	s.PodRanges, s.NodePodRanges = len(ranges.Cluster) > 0, len(ranges.Node) > 0
 	for index := range h.table.learned {
 		s.Learned = append(s.Learned, h.table.links[index].Name)
 	}
@@ -178,11 +195,11 @@ func (h *Holder) HandOver() {
 	for _, p := range h.table.waiting {
 		h.send(p, nfqueue.NfRepeat, 0)
 	}
-	h.table.waiting = nil
-	clear(h.table.perAddress)
+	h.table.empty()
 }
 
-// Close unbinds the queue. The failure policy decides about the packets that are held.
+// Close unbinds the queue. The failure policy decides about the packets of unknown pods of
+// this node that are held. The other packets are denied.
 func (h *Holder) Close() error {
 	h.mu.Lock()
 	if h.closed {
@@ -191,11 +208,16 @@ func (h *Holder) Close() error {
 	}
 	h.closed = true
 	h.timer.Stop()
-	if h.config.FailOpen {
-		for _, p := range h.table.waiting {
+	for _, p := range h.table.waiting {
+		switch {
+		case p.forPeer:
+			h.deny(p)
+		case h.config.FailOpen:
 			h.send(p, nfqueue.NfRepeat, h.config.Marks.Either)
 		}
 	}
+	h.table.evaluator = nil
+	h.table.setRoom()
 	h.mu.Unlock()
 	h.cancel()
 	// The kernel drops the packets that wait.
@@ -246,6 +268,9 @@ func (h *Holder) receive(a nfqueue.Attribute) int {
 		return 0
 	}
 	p := &held{id: *a.PacketID, mark: value(a.Mark), in: value(a.InDev), out: value(a.OutDev)}
+	// The rules clear Sluice's bits before they send a packet to the hold queue, and a worker
+	// sets them.
+	p.forPeer = p.mark&h.config.Marks.Mask == h.config.Marks.Denied
 	var readable bool
 	if a.Payload != nil {
 		p.flow, readable = h.flowOf(*a.Payload)
@@ -255,6 +280,10 @@ func (h *Holder) receive(a nfqueue.Attribute) int {
 	if !readable {
 		h.table.counts.Unreadable++
 		h.send(p, nfqueue.NfDrop, 0)
+		return 0
+	}
+	if h.closed && p.forPeer {
+		h.deny(p)
 		return 0
 	}
 	before := len(h.table.learned)
@@ -310,6 +339,9 @@ func (h *Holder) carryOut(o outcome) {
 		h.send(o.held, nfqueue.NfDrop, 0)
 	}
 }
+
+// deny lets the rules deny a packet, without another evaluation.
+func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
 // send sends a verdict with the given value of Sluice's bits in the packet mark.
 func (h *Holder) send(p *held, verdict int, bits uint32) {

@@ -28,6 +28,11 @@ const (
 const (
 	verdictDrop   = 0 // NF_DROP
 	verdictAccept = 1 // NF_ACCEPT
+	// NF_QUEUE moves the packet to another queue at the same hook. The number of the queue is
+	// in the upper 16 bits. With NF_VERDICT_FLAG_QUEUE_BYPASS, a packet for a queue that no
+	// process has bound is accepted at this base chain and continues at the next one.
+	verdictQueue           = 3
+	verdictFlagQueueBypass = 0x8000
 )
 
 // queued is a packet that waits in a queue for its verdict. The kernel describes it in

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +34,19 @@ type Config struct {
 	// FailOpen makes the kernel accept packets that arrive at a full queue. Otherwise the
 	// kernel drops these packets.
 	FailOpen bool
+	// Hold selects the denied packets that are moved to the hold queue, whose number follows
+	// those of the workers' queues. If it is nil, all denied packets are denied at once.
+	Hold Hold
 	// Events receives the verdicts. It may be nil. Two pools must not share one Events.
 	Events *Events
+}
+
+// Hold selects denied packets that are held instead.
+type Hold interface {
+	// Holds reports whether a packet is held, which the policies of a pod of this node deny.
+	// peer is the other end, which is not a pod of this node. All workers call Holds
+	// concurrently, so it must neither allocate memory nor wait.
+	Holds(peer netip.Addr) bool
 }
 
 const (

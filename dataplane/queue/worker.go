@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
 // worker serves one queue. It is the handler of its socket. All of its methods except
@@ -104,16 +105,39 @@ func (w *worker) handle(payload []byte) {
 	}
 	// A verdict replaces the whole mark, so it must include the unchanged bits of other
 	// programs.
-	mark := w.pool.config.Marks.Set(q.mark, w.evaluate(p))
-	w.socket.unsent = appendMarkedVerdict(w.socket.unsent, w.number, q.id, verdictAccept, mark)
+	verdict, state := w.evaluate(p)
+	w.socket.unsent = appendMarkedVerdict(w.socket.unsent, w.number, q.id, verdict, w.pool.config.Marks.Set(q.mark, state))
 }
 
-// evaluate returns the value of Sluice's bits in the packet mark.
-func (w *worker) evaluate(p packet.Packet) uint32 {
-	marks := w.pool.config.Marks
+// evaluate returns the verdict for a packet, and the value of Sluice's bits in the packet
+// mark.
+func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 	decision := w.lookup(p.Flow)
+	if w.holds(p, decision) {
+		// The holder releases the packet, and a worker evaluates it again. If the holder has
+		// unbound its queue, the mark lets the rules deny the packet.
+		w.packets--
+		hold := ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}.Hold()
+		return uint32(hold)<<16 | verdictFlagQueueBypass | verdictQueue, w.pool.config.Marks.Denied
+	}
 	w.counters.countSide(rule.Egress, p.Flow, decision.Egress)
 	w.counters.countSide(rule.Ingress, p.Flow, decision.Ingress)
+	return verdictAccept, w.record(p, decision)
+}
+
+// holds reports whether a packet is moved to the hold queue.
+func (w *worker) holds(p packet.Packet, decision rule.Decision) bool {
+	if w.pool.config.Hold == nil || p.OwnError || p.MidStream {
+		return false
+	}
+	peer, denied := decision.DeniedPeer(p.Flow)
+	return denied && w.pool.config.Hold.Holds(peer)
+}
+
+// record counts and publishes a decision. It returns the value of Sluice's bits in the
+// packet mark.
+func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
+	marks := w.pool.config.Marks
 	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
 		if w.interest == everything {

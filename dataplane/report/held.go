@@ -3,7 +3,7 @@ package report
 import "time"
 
 // Held describes the packets that the dataplane holds because one end of the connection is
-// an unknown pod: a pod that the tree in use does not contain yet. All counters except
+// or may be an unknown pod: a pod that the tree in use does not contain yet. All counters except
 // Waiting start when the dataplane starts.
 type Held struct {
 	// Limit is the longest time for which a packet is held. If it is 0, no packet is held,
@@ -26,6 +26,13 @@ type Held struct {
 	// Repeated counts TCP packets that were dropped because an earlier packet of the same
 	// connection was held.
 	Repeated uint64 `json:"repeated"`
+	// The next three counters are about packets that the tree denies and that were held
+	// because one end may be a new pod of another node. PeersAllowed counts those that a
+	// later tree allowed. PeersDenied counts those that no tree allowed in time.
+	// PeersOverLimit counts those for which there was no room; they were denied at once.
+	PeersAllowed   uint64 `json:"peersAllowed"`
+	PeersDenied    uint64 `json:"peersDenied"`
+	PeersOverLimit uint64 `json:"peersOverLimit"`
 	// Unreadable counts packets that were dropped because they have no valid IP header.
 	Unreadable uint64 `json:"unreadable"`
 	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
@@ -35,8 +42,13 @@ type Held struct {
 	// an unknown address on them did not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
 	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
-	// read, no packet is held, because the dataplane does not recognize unknown pods.
+	// read, the dataplane recognizes unknown pods of this node only by its pod ranges.
 	CNIResults bool `json:"cniResults"`
+	// PodRanges reports whether the pod ranges of the cluster are known, and NodePodRanges
+	// whether those of this node are. Without the ranges of the cluster, no packet of a pod
+	// of another node is held.
+	PodRanges     bool `json:"podRanges"`
+	NodePodRanges bool `json:"nodePodRanges"`
 	// AgentGone is set while no agent runs that could publish another tree. Then packets of
 	// unknown pods are not held once there is a tree.
 	AgentGone bool `json:"agentGone,omitempty"`

@@ -17,6 +17,19 @@ type Decision struct {
 // Verdict returns Allow if both sides allow the flow, and Deny otherwise.
 func (d Decision) Verdict() Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
 
+// DeniedPeer returns the end of a flow that is not a pod of this node, if the policies of
+// the pod at the other end deny the flow. Otherwise ok is false. f must be the flow of the
+// decision.
+func (d Decision) DeniedPeer(f flow.Flow) (peer netip.Addr, ok bool) {
+	switch {
+	case d.Egress.Verdict == Deny && !d.Ingress.Evaluated():
+		return f.Dst, true
+	case d.Ingress.Verdict == Deny && !d.Egress.Evaluated():
+		return f.Src, true
+	}
+	return netip.Addr{}, false
+}
+
 // Side returns the egress side or the ingress side.
 func (d Decision) Side(direction Direction) Side {
 	if direction == Ingress {

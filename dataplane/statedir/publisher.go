@@ -124,7 +124,7 @@ func writeImage(path string, image *build.Image) error {
 // publication left.
 func (p *Publisher) removePartial() error {
 	var errs []error
-	for _, name := range [...]string{partialTree, partialCurrent} {
+	for _, name := range [...]string{partialTree, partialCurrent, partialPodRanges} {
 		errs = append(errs, removeIfExists(filepath.Join(p.dir, name)))
 	}
 	return errors.Join(errs...)

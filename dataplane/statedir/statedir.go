@@ -1,10 +1,11 @@
 // Package statedir manages the state directory, through which the agent and the dataplane
-// of a node exchange data. The agent publishes trees, and the dataplane watches them. In
-// the other direction, the dataplane publishes the pod sandboxes of the node. The directory
-// DIR contains these files:
+// of a node exchange data. The agent publishes trees and pod ranges, and the dataplane
+// watches them. In the other direction, the dataplane publishes the pod sandboxes of the
+// node. The directory DIR contains these files:
 //
 //	DIR/tree/<generation>.tree   the trees
 //	DIR/tree/current             a symlink to the current tree
+//	DIR/tree/pod-ranges.json     the networks in which pods have their addresses
 //	DIR/tree/agent.lock          locked by the agent that may publish trees and the status
 //	DIR/dataplane.sock           the socket on which the dataplane serves its status
 //	DIR/sandboxes.json           the pod sandboxes
@@ -37,6 +38,9 @@ const (
 	handoverName   = "handover.sock"
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
+	podRangesName  = "pod-ranges.json"
+	// partialPodRanges is in the directory of the trees, where the agent can write.
+	partialPodRanges = ".partial.pod-ranges.json"
 	// partialSandboxes is in the state directory, where only the dataplane can write.
 	partialSandboxes = ".partial.sandboxes.json"
 )
@@ -99,9 +103,9 @@ func Share(stateDir string) error {
 	return nil
 }
 
-// Remove removes the trees, the sandboxes and all other files that publishers create in a
-// state directory. If DIR/tree contains any other file, Remove keeps this file and returns
-// an error.
+// Remove removes the trees, the pod ranges, the sandboxes and all other files that publishers
+// create in a state directory. If DIR/tree contains any other file, Remove keeps this file
+// and returns an error.
 func Remove(stateDir string) error {
 	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
 		if err := removeIfExists(name); err != nil {
@@ -123,7 +127,7 @@ func (p *Publisher) removeAll() error {
 	if err != nil {
 		return err
 	}
-	names := []string{currentName, leadName}
+	names := []string{currentName, leadName, podRangesName}
 	for _, g := range all {
 		names = append(names, treeName(g))
 	}

@@ -1,0 +1,127 @@
+package statedir
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+const (
+	// podRangesSize is the largest size of the file in bytes that ReadPodRanges accepts.
+	podRangesSize = 64 << 10
+	// maxPodRanges is the largest number of entries of each list that ReadPodRanges accepts.
+	maxPodRanges = 256
+)
+
+// PodRanges returns the path of the file with the pod ranges.
+func PodRanges(stateDir string) string { return filepath.Join(treesDir(stateDir), podRangesName) }
+
+// WritePodRanges publishes the pod ranges by an atomic rename. Several processes may publish
+// at the same time. It creates the directory if necessary.
+func WritePodRanges(stateDir string, r report.PodRanges) error {
+	content, err := json.Marshal(r)
+	if err == nil {
+		p := &Publisher{dir: treesDir(stateDir)}
+		err = p.locked(func() error { return p.writePodRanges(append(content, '\n')) })
+	}
+	if err != nil {
+		return fmt.Errorf("publishing pod ranges: %w", err)
+	}
+	return nil
+}
+
+func (p *Publisher) writePodRanges(content []byte) error {
+	partial := filepath.Join(p.dir, partialPodRanges)
+	if err := removeIfExists(partial); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Chmod(fileMode), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(partial, filepath.Join(p.dir, podRangesName))
+}
+
+// ReadPodRanges returns the published pod ranges. It returns fs.ErrNotExist if the agent has
+// not published any yet, and an error if the file is not valid.
+func ReadPodRanges(stateDir string) (report.PodRanges, error) {
+	content, err := readPodRanges(stateDir)
+	if err != nil {
+		return report.PodRanges{}, err
+	}
+	return parsePodRanges(content)
+}
+
+func readPodRanges(stateDir string) ([]byte, error) {
+	file, err := os.Open(PodRanges(stateDir))
+	if err != nil {
+		return nil, fmt.Errorf("reading pod ranges: %w", err)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, podRangesSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading pod ranges: %w", err)
+	}
+	return content, nil
+}
+
+func parsePodRanges(content []byte) (report.PodRanges, error) {
+	var r report.PodRanges
+	if len(content) > podRangesSize {
+		return r, fmt.Errorf("reading pod ranges: the file is larger than %d bytes", podRangesSize)
+	}
+	if err := json.Unmarshal(content, &r); err != nil {
+		return report.PodRanges{}, fmt.Errorf("reading pod ranges: %w", err)
+	}
+	for _, list := range [][]netip.Prefix{r.Cluster, r.Node} {
+		if len(list) > maxPodRanges {
+			return report.PodRanges{}, fmt.Errorf("reading pod ranges: %d ranges, want at most %d", len(list), maxPodRanges)
+		}
+		for _, p := range list {
+			// A range of all addresses would contain every address outside the cluster.
+			if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
+				return report.PodRanges{}, fmt.Errorf("reading pod ranges: %s is not a valid range", p)
+			}
+		}
+	}
+	return r, nil
+}
+
+// WatchPodRanges calls handle with the published pod ranges, and again each time they
+// change, one call at a time. If several lists are published during a call, only the newest
+// is delivered. If the file cannot be read or is not valid, handle is called with the error.
+// If no ranges have been published yet, WatchPodRanges waits for them.
+//
+// WatchPodRanges returns nil when the context ends, and an error if the directory cannot be
+// watched.
+func WatchPodRanges(ctx context.Context, stateDir string, handle func(report.PodRanges, error)) error {
+	again := time.NewTicker(checkInterval)
+	defer again.Stop()
+	var last []byte
+	return watchDir(ctx, treesDir(filepath.Clean(stateDir)), again.C, func() {
+		content, err := readPodRanges(stateDir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			last = nil
+			handle(report.PodRanges{}, err)
+		case !bytes.Equal(content, last):
+			last = content
+			handle(parsePodRanges(content))
+		}
+	})
+}

@@ -278,7 +278,7 @@ func (d *Dataplane) settle(ctx context.Context, t *term, e *Engine) error {
 			drained <- nil
 			return
 		}
-		Barrier()
+		ruleset.Barrier()
 		d.step("requesting that the predecessor drains its queues")
 		drained <- predecessor.Drain(ctx)
 	}()

@@ -27,9 +27,9 @@ type Held struct {
 	// connection was held.
 	Repeated uint64 `json:"repeated"`
 	// The next three counters are about packets that the tree denies and that were held
-	// because one end may be a new pod of another node. PeersAllowed counts those that a
-	// later tree allowed. PeersDenied counts those that no tree allowed in time.
-	// PeersOverLimit counts those for which there was no room; they were denied at once.
+	// because one end may be a new pod of another node. PeersAllowed counts packets that
+	// a later tree allowed. PeersDenied counts packets that no tree allowed in time.
+	// PeersOverLimit counts packets that were denied at once because there was no room.
 	PeersAllowed   uint64 `json:"peersAllowed"`
 	PeersDenied    uint64 `json:"peersDenied"`
 	PeersOverLimit uint64 `json:"peersOverLimit"`

@@ -23,6 +23,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/controllers/node/problems"
+	"github.com/sluicenet/sluice/controllers/podranges"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
@@ -130,7 +131,8 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 			return err
 		}
 	}
-	return problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions())
+	return errors.Join(podranges.Add(mgr, a.Node, a.StateDir, controllerOptions()),
+		problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions()))
 }
 
 // publish waits until all objects are loaded, then publishes trees until the context ends.

@@ -150,9 +150,10 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"hold of hours":            {name, "{hold: 99999999999h}", "spec.hold", "from 0s to 30s"},
 		"empty hold":               {name, "{hold: ''}", "spec.hold", "from 0s to 30s"},
 		"pod range of one address": {name, "{podRanges: [10.244.0.0/16, 10.0.0.1]}", "spec.podRanges[1]", `write it as in "10.244.0.0/16"`},
-		"pod range over 32 bits":   {name, "{podRanges: [10.244.0.0/33]}", "spec.podRanges[0]", "is a CIDR"},
-		"pod range without bits":   {name, "{podRanges: ['fd00::']}", "spec.podRanges[0]", "is a CIDR"},
-		"pod range of a name":      {name, "{podRanges: [pods/24]}", "spec.podRanges[0]", "is a CIDR"},
+		"pod range over 32 bits":   {name, "{podRanges: [10.244.0.0/33]}", "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
+		"pod range without bits":   {name, "{podRanges: ['fd00::']}", "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
+		"pod range of every host":  {name, `{podRanges: ["::/0"]}`, "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
+		"pod range of a name":      {name, "{podRanges: [pods/24]}", "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
 		"long CNI results":         {name, "{cniResults: /" + strings.Repeat("a", 256) + "}", "spec.cniResults", "Too long"},
 	}
 	c := server.Client(t)
@@ -183,7 +184,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"other CNI results":      "{cniResults: /var/lib/rancher/k3s/..cni/results.d}",
 		"no hold":                "{hold: 0s}",
 		"startup taint":          "{startupTaint: true}",
-		"pod ranges":             `{podRanges: [10.244.0.0/16, 0.0.0.0/0, "fd00:10:244::/56", "::/0"]}`,
+		"pod ranges":             `{podRanges: [10.244.0.0/16, 10.0.0.0/8, "fd00:10:244::/56", "fd00::/8"]}`,
 		"longest hold":           "{hold: " + engine.MaxHold.String() + "}",
 		"longest hold in parts":  "{hold: 29s1000ms}",
 		"half a minute":          "{hold: 0.5m}",

@@ -160,14 +160,15 @@ type EnforcerSpec struct {
 	// +optional
 	StartupTaint bool `json:"startupTaint,omitempty"`
 
-	// podRanges lists ranges that contain addresses of pods, as CIDRs of either family. It is
-	// needed only if the CNI plugin does not use the podCIDRs of the nodes. If a packet from
-	// or to a pod outside the node is denied, and the agent may not have received this pod
-	// yet, the packet waits for at most 1 s. An address outside all ranges belongs to no pod,
-	// so its packets never wait. Default: only the podCIDRs of the nodes.
+	// podRanges lists ranges that contain addresses of pods, as CIDRs of either family, in
+	// addition to the podCIDRs of the nodes. It is needed only if the CNI plugin does not use
+	// the podCIDRs. A first packet from or to a pod of another node can arrive before the
+	// agent has the address of this pod. If the policies deny such a packet, and the address
+	// is in one of these ranges, the packet waits for at most 1 s. Each prefix has at least 8
+	// bits. Default: no more ranges.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=43
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$') || self.matches('^[0-9a-fA-F:]*::?[0-9a-fA-F:]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$')",message="a range in podRanges is a CIDR: write it as in \"10.244.0.0/16\" or \"fd00:10:244::/56\""
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12][0-9]|[89])$') || self.matches('^[0-9a-fA-F:]*::?[0-9a-fA-F:]*/(12[0-8]|1[01][0-9]|[1-9][0-9]|[89])$')",message="a range in podRanges is a CIDR of at least 8 bits: write it as in \"10.244.0.0/16\" or \"fd00:10:244::/56\""
 	// +listType=atomic
 	// +optional
 	PodRanges []string `json:"podRanges,omitempty"`
@@ -268,14 +269,6 @@ type EnforcerStatus struct {
 	// date.
 	// +optional
 	Nodes NodeCounts `json:"nodes,omitempty"`
-
-	// podRanges contains spec.podRanges and the podCIDRs of all nodes. Adjacent ranges are
-	// merged, and there are at most 32 ranges of each family, so that the ranges may also
-	// contain addresses that no pod has. Agents read them.
-	// +kubebuilder:validation:MaxItems=64
-	// +listType=atomic
-	// +optional
-	PodRanges []string `json:"podRanges,omitempty"`
 
 	// conditions are Available (all nodes that should enforce policies do so), Progressing
 	// (some nodes do not run the current spec yet, rules are being removed from nodes, or

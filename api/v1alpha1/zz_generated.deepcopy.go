@@ -195,11 +195,6 @@ func (in *EnforcerSpec) DeepCopy() *EnforcerSpec {
 func (in *EnforcerStatus) DeepCopyInto(out *EnforcerStatus) {
 	*out = *in
 	out.Nodes = in.Nodes
-	if in.PodRanges != nil {
-		in, out := &in.PodRanges, &out.PodRanges
-		*out = make([]string, len(*in))
-		copy(*out, *in)
-	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime/debug"
 
@@ -27,6 +28,7 @@ type agentFlags struct {
 	node       string
 	stateDir   string
 	kubeconfig string
+	podRanges  []string
 }
 
 func agentCommand() *cobra.Command {
@@ -53,19 +55,36 @@ publishes at once.`,
 			case flags.stateDir == "":
 				return wrongf("--state-dir is empty: give the directory that the dataplane reads")
 			}
+			ranges, err := parseRanges(flags.podRanges)
+			if err != nil {
+				return err
+			}
 			config, err := restConfig(flags.kubeconfig)
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), config, &flags, flags.logger(cmd))
+			return runAgent(cmd.Context(), config, &flags, ranges, flags.logger(cmd))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.node, "node", "", "`name` of the Node object of this node")
 	addStateDirFlag(cmd, &flags.stateDir)
 	addKubeconfigFlag(cmd, &flags.kubeconfig)
+	f.StringSliceVar(&flags.podRanges, "pod-ranges", nil, "more `CIDRs` of pods than the podCIDRs of the Nodes")
 	flags.addFlags(cmd, ":8080", ":8081")
 	return cmd
+}
+
+// parseRanges parses the flag --pod-ranges.
+func parseRanges(list []string) (out []netip.Prefix, err error) {
+	for _, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Bits() < 8 {
+			return nil, wrongf("--pod-ranges: %q is not a range of pods: write CIDRs of at least 8 bits, as in 10.244.0.0/16,fd00:10:244::/56", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 // addStateDirFlag adds the flag --state-dir to a command that runs on a node.
@@ -93,7 +112,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 // runAgent runs the agent until the context is canceled.
-func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log logr.Logger) error {
+func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRanges []netip.Prefix, log logr.Logger) error {
 	ctrllog.SetLogger(log)
 	// The agent runs on every node of the cluster, so its memory use matters. Most of its
 	// memory contains long-lived objects, and it produces little garbage. So frequent
@@ -106,6 +125,7 @@ func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log l
 		StateDir:       flags.stateDir,
 		MetricsAddress: flags.metricsAddress,
 		HealthAddress:  flags.healthAddress,
+		PodRanges:      podRanges,
 		Log:            log,
 		Registry:       ctrlmetrics.Registry,
 	})

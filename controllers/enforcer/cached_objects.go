@@ -79,7 +79,7 @@ func isOwnPod(pod *corev1.Pod) bool {
 }
 
 // reduceNode keeps only those parts of a Node that decide whether the node should enforce
-// policies, whether the node is gone, whether it has booted, and the ranges of its pods.
+// policies, whether the node is gone, and whether it has booted.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {
@@ -90,7 +90,7 @@ func reduceNode(in any) (any, error) {
 			Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion,
 			CreationTimestamp: node.CreationTimestamp, Labels: maps.Clone(node.Labels),
 		},
-		Spec: corev1.NodeSpec{Taints: node.Spec.Taints, PodCIDRs: node.Spec.PodCIDRs},
+		Spec: corev1.NodeSpec{Taints: node.Spec.Taints},
 	}
 	out.Status.NodeInfo.BootID = node.Status.NodeInfo.BootID
 	for _, condition := range node.Status.Conditions {

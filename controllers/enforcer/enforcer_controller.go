@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer/podranges"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -127,11 +126,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	daemonSet, applyErr := r.apply(ctx, enforcer)
 	seen, err := r.observe(ctx, daemonSet)
 	if err == nil {
-		var freeErr, taintErr, rangeErr error
+		var freeErr, taintErr error
 		seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
 		seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
-		seen.podRanges, rangeErr = podranges.Of(enforcer.Spec.PodRanges, seen.nodes)
-		applyErr = errors.Join(applyErr, freeErr, taintErr, rangeErr)
+		applyErr = errors.Join(applyErr, freeErr, taintErr)
 		err = r.write(ctx, enforcer, statusAfter(enforcer, seen, applyErr))
 	}
 	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))

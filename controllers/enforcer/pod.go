@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -153,9 +154,14 @@ func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
 
 func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
 	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
-	c := container("agent", image, user, resourceRequirements(spec.Agent),
+	arguments := []string{
 		"agent", "--node", "$(NODE_NAME)", "--state-dir", StateDir,
-		"--metrics-address", address(AgentMetricsPort), "--health-address", healthAddress("agent"))
+		"--metrics-address", address(AgentMetricsPort), "--health-address", healthAddress("agent"),
+	}
+	if len(spec.PodRanges) > 0 {
+		arguments = append(arguments, "--pod-ranges", strings.Join(spec.PodRanges, ","))
+	}
+	c := container("agent", image, user, resourceRequirements(spec.Agent), arguments...)
 	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
 	}}}

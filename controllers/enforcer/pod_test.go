@@ -37,6 +37,7 @@ func everyField() v1alpha1.EnforcerSpec {
 		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
 		CNIResults:     ptr.To("/var/lib/other-cni/results"),
 		StartupTaint:   true,
+		PodRanges:      []string{"172.20.0.0/14", "fd00:20::/48"},
 		Hold:           &metav1.Duration{Duration: 1500 * time.Millisecond},
 		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace},
 	}

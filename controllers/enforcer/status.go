@@ -29,8 +29,6 @@ type observation struct {
 	freeing *pending
 	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
-	// podRanges contains the ranges with the addresses of all pods.
-	podRanges []string
 }
 
 // enforcerStatus returns the status of an Enforcer. If the status of a condition does not
@@ -40,7 +38,6 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time)
 	out := v1alpha1.EnforcerStatus{
 		ObservedGeneration: enforcer.Generation,
 		Nodes:              r.counts,
-		PodRanges:          o.podRanges,
 		Conditions:         slices.Clone(enforcer.Status.Conditions),
 	}
 	for _, condition := range []metav1.Condition{r.available(), r.progressing(), r.degraded()} {

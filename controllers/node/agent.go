@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -37,7 +38,9 @@ type Options struct {
 	// HealthAddress is the listen address of /healthz and /readyz; by default these are not
 	// served. The value "0" disables a server. HealthAddress may be "unix:PATH".
 	MetricsAddress, HealthAddress string
-	Log                           logr.Logger
+	// PodRanges lists ranges of pods of the cluster, in addition to the podCIDRs of the Nodes.
+	PodRanges []netip.Prefix
+	Log       logr.Logger
 	// Registry registers the metrics of the agent. MetricsAddress serves the registry of
 	// controller-runtime.
 	Registry prometheus.Registerer
@@ -131,7 +134,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 			return err
 		}
 	}
-	return errors.Join(podranges.Add(mgr, a.Node, a.StateDir, controllerOptions()),
+	return errors.Join(podranges.Add(mgr, a.Node, a.StateDir, a.PodRanges, controllerOptions()),
 		problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions()))
 }
 

@@ -1,5 +1,5 @@
 // Package podranges publishes the pod ranges of the cluster and of one node for the
-// dataplane of the node. It reads the ranges from the podCIDRs of the Nodes.
+// dataplane of the node. The ranges are the podCIDRs of the Nodes and additional ranges.
 package podranges
 
 import (
@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -24,18 +25,21 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxRanges is the largest number of cluster ranges that are published.
-const maxRanges = 64
+// maxRanges is the largest number of ranges of one address family in each published list.
+const maxRanges = 32
 
 // publisher publishes pod ranges in a state directory.
 type publisher struct {
 	client         client.Reader
 	node, stateDir string
+	// more lists ranges that are published in addition to the podCIDRs of the Nodes.
+	more []netip.Prefix
 }
 
 // Add adds a reconciler to a manager that publishes the pod ranges in a state directory,
-// and again each time they change. node is the name of the Node of the dataplane.
-func Add(mgr manager.Manager, node, stateDir string, options controller.Options) error {
+// and again each time they change. node is the name of the Node of the dataplane. more lists
+// ranges of the cluster in addition to the podCIDRs of the Nodes.
+func Add(mgr manager.Manager, node, stateDir string, more []netip.Prefix, options controller.Options) error {
 	all := func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: node}}}
 	}
@@ -43,7 +47,7 @@ func Add(mgr manager.Manager, node, stateDir string, options controller.Options)
 		Named("podranges").
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(all)).
 		WithOptions(options).
-		Complete(&publisher{mgr.GetClient(), node, stateDir})
+		Complete(&publisher{mgr.GetClient(), node, stateDir, more})
 	if err != nil {
 		return fmt.Errorf("pod ranges controller: %w", err)
 	}
@@ -57,15 +61,15 @@ func (p *publisher) Reconcile(ctx context.Context, _ reconcile.Request) (reconci
 		return reconcile.Result{}, fmt.Errorf("listing nodes: %w", err)
 	}
 	want := report.PodRanges{Node: []netip.Prefix{}}
-	var all []netip.Prefix
+	all := slices.Clone(p.more)
 	for i := range nodes.Items {
 		node, _ := policy.ReadNode(&nodes.Items[i])
 		all = append(all, node.PodRanges...)
 		if node.Name == p.node {
-			want.Node = aggregate(node.PodRanges, maxRanges)
+			want.Node = merge(node.PodRanges)
 		}
 	}
-	want.Cluster = aggregate(all, maxRanges)
+	want.Cluster = merge(all)
 	have, err := statedir.ReadPodRanges(p.stateDir)
 	if err == nil && slices.Equal(have.Cluster, want.Cluster) && slices.Equal(have.Node, want.Node) {
 		return reconcile.Result{}, nil
@@ -76,39 +80,34 @@ func (p *publisher) Reconcile(ctx context.Context, _ reconcile.Request) (reconci
 	return reconcile.Result{}, err
 }
 
-// aggregate returns the smallest sorted list of prefixes with the same addresses. It omits
-// what does not fit into limit prefixes.
-func aggregate(in []netip.Prefix, limit int) []netip.Prefix {
+// merge returns the fewest prefixes that contain all given ones, but at most maxRanges of each
+// family, with the IPv4 prefixes first. To reach this limit, it shortens the longest prefixes
+// of the family, so that the result also contains addresses that no pod can have.
+func merge(all []netip.Prefix) []netip.Prefix {
 	out := []netip.Prefix{}
-	for _, p := range in {
-		if p.IsValid() && p.Bits() > 0 {
-			out = append(out, p.Masked())
+	for _, is4 := range []bool{true, false} {
+		merged := union(all, is4, 128)
+		for bits := 127; len(merged) > maxRanges; bits-- {
+			merged = union(all, is4, bits)
 		}
+		out = append(out, merged...)
 	}
-	for merged := true; merged; {
-		slices.SortFunc(out, netip.Prefix.Compare)
-		out, merged = join(out)
-	}
-	return out[:min(len(out), limit)]
+	return out
 }
 
-// join removes sorted prefixes that another prefix contains, and joins the halves of a
-// prefix. It reports whether it has joined any.
-func join(in []netip.Prefix) (out []netip.Prefix, joined bool) {
-	out = in[:0]
-	for _, p := range in {
-		if n := len(out) - 1; n >= 0 {
-			last := out[n]
-			if last.Overlaps(p) {
-				continue
-			}
-			parent := netip.PrefixFrom(last.Addr(), last.Bits()-1).Masked()
-			if last.Bits() == p.Bits() && last.Bits() > 1 && parent.Contains(p.Addr()) {
-				out[n], joined = parent, true
-				continue
-			}
+// union returns the fewest prefixes of one family that contain all given ones, after it has
+// shortened each of these to the given number of bits.
+func union(all []netip.Prefix, is4 bool, bits int) []netip.Prefix {
+	var builder netipx.IPSetBuilder
+	for _, p := range all {
+		if p.IsValid() && p.Bits() > 0 && p.Addr().Is4() == is4 {
+			builder.AddPrefix(netip.PrefixFrom(p.Addr(), min(p.Bits(), bits)).Masked())
 		}
-		out = append(out, p)
 	}
-	return out, joined
+	// IPSet returns an error only after a call with an invalid argument.
+	set, err := builder.IPSet()
+	if err != nil {
+		return nil
+	}
+	return set.Prefixes()
 }

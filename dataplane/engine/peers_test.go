@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -162,7 +161,7 @@ func TestNewPeersAreHeld(t *testing.T) {
 // outside the pod ranges never waits.
 func TestDeniedPeersWaitOnce(t *testing.T) {
 	for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+		t.Run(limit.String(), func(t *testing.T) {
 			s := newPeerFixture(t, limit)
 			most := min(limit, time.Second)
 			first := true

@@ -116,6 +116,9 @@ func (s *NodeStatus) writeHeld(w io.Writer) {
 	if failed := h.TimedOut + h.NoAgent + h.OverLimit; failed > 0 {
 		writeLine(w, "", "the failure policy decided: time limit %d, no agent %d, too many %d", h.TimedOut, h.NoAgent, h.OverLimit)
 	}
+	if h.PodRanges {
+		writeLine(w, "", "pods of other nodes: allowed by a later tree %d, denied %d, too many %d", h.PeersAllowed, h.PeersDenied, h.PeersOverLimit)
+	}
 	if h.AgentGone {
 		writeLine(w, "", "no agent is running: packets of unknown pods are not held once there is a tree")
 	}

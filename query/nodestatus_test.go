@@ -33,7 +33,7 @@ func TestNodeStatusText(t *testing.T) {
 			QueueDropped: 9, SocketDropped: 1, Waiting: 2,
 		},
 		Held: report.Held{
-			Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5,
+			Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, PodRanges: true, PeersAllowed: 6, PeersDenied: 8,
 			Learned: []string{"docker0", "virbr0"}, CNIResults: true, AgentGone: true,
 		},
 		Reevaluated: report.Reevaluated{Walks: 7, Last: &report.Walk{

@@ -9,7 +9,12 @@
 //     a tree that contains the pod.
 //   - The CNI results do not name the address: the packet waits for a moment, because a CNI
 //     result may be about to be written. Then the address does not belong to a pod.
-//   - The node has no CNI results: the packet is released at once.
+//   - The node has no CNI results: the packet waits for a tree that contains the pod if the
+//     address is in a pod range of the node. Otherwise the packet is released at once.
+//
+// A pod of another node can be unknown, too. If a worker denies a packet from or to an address
+// in a pod range of the cluster, the worker moves the packet to the hold queue. Peers decides
+// which packets these are. Such a packet waits for a tree that allows it.
 //
 // To release a packet, the holder returns the verdict NF_REPEAT, and the kernel applies the
 // rules to the packet again. A mark on the packet keeps the rules from sending the packet to

@@ -67,7 +67,7 @@ func newCollector(status func() (report.Status, error)) prometheus.Collector {
 		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that met a full queue or a full socket of a worker, so that the failure policy decided on them.", "where"),
 		unevaluated:   newFamily(counter, "unevaluated_packets_total", "Packets of isolated pods that failure policy Open accepted without a verdict, since the rules were created."),
 		held:          newFamily(gauge, "held_packets", "Packets that are held because the pod at one end is not known yet."),
-		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released, not_pod, timed_out, no_agent, over_limit, repeated or unreadable.", "result"),
+		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released, not_pod, timed_out, no_agent, over_limit, repeated, unreadable, peer_allowed, peer_denied or peer_over_limit.", "result"),
 		learned:       newFamily(gauge, "learned_interfaces", "Interfaces that were found to lead to no pod."),
 		agentGone:     newFamily(gauge, "agent_gone", "1 while no agent runs on the node, so that packets of unknown pods are not held, otherwise 0."),
 		published:     newFamily(gauge, "generation_published", "Generation of the tree that is published to the state directory, 0 before the first."),
@@ -150,6 +150,7 @@ func (c *collector) collectHeld(h *report.Held, out chan<- prometheus.Metric) {
 	for result, n := range map[string]uint64{
 		"released": h.Released, "not_pod": h.NotPods, "timed_out": h.TimedOut, "no_agent": h.NoAgent,
 		"over_limit": h.OverLimit, "repeated": h.Repeated, "unreadable": h.Unreadable,
+		"peer_allowed": h.PeersAllowed, "peer_denied": h.PeersDenied, "peer_over_limit": h.PeersOverLimit,
 	} {
 		out <- c.heldPackets.value(float64(n), result)
 	}

@@ -31,7 +31,7 @@ func TestMetricsText(t *testing.T) {
 		return report.Status{
 			Published: 8, Seen: 7, Generation: 6, Rejected: &report.RejectedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2, Unevaluated: 7,
 			Held: report.Held{
-				Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, Repeated: 6, Unreadable: 1,
+				Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, PeersAllowed: 8, PeersDenied: 9, PeersOverLimit: 11, Repeated: 6, Unreadable: 1,
 				Learned: []string{"docker0"}, AgentGone: true,
 			},
 			Reevaluated: report.Reevaluated{Walks: 3, Accepted: 4, Denied: 5, Cleared: 6, Took: 30 * time.Millisecond, Last: &report.Walk{}},

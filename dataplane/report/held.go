@@ -2,8 +2,8 @@ package report
 
 import "time"
 
-// Held describes the packets that the dataplane holds because one end of the connection is
-// or may be an unknown pod: a pod that the tree in use does not contain yet. All counters except
+// Held describes the packets that the dataplane holds because one end of the connection may
+// be an unknown pod: a pod that the tree in use does not contain yet. All counters except
 // Waiting start when the dataplane starts.
 type Held struct {
 	// Limit is the longest time for which a packet is held. If it is 0, no packet is held,

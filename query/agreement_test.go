@@ -14,8 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// manifestOf returns objects as JSON lists, in the format in which the API server
-// returns lists.
+// manifestOf encodes objects as JSON lists, in the format that the API server uses for lists.
 func manifestOf(t *testing.T, o *cluster.Objects) string {
 	t.Helper()
 	var b strings.Builder
@@ -48,9 +47,9 @@ func linesOf(flows []flow.Flow) string {
 	return b.String()
 }
 
-// decisionLine is one line that EvaluateLines writes. The test parses the line with
-// its own type, not with types of package query, because other programs that read
-// the output do the same.
+// decisionLine is one line of the output of EvaluateLines. The test parses the output with
+// its own type instead of a type of package query, because other programs that read the
+// output also need their own types.
 type decisionLine struct {
 	Verdict         string
 	Egress, Ingress struct {
@@ -61,8 +60,8 @@ type decisionLine struct {
 	}
 }
 
-// compareWithReference evaluates flows with a Cluster and with test/reference, and
-// reports each flow for which the two decisions differ.
+// compareWithReference evaluates each flow with a Cluster and with test/reference, and
+// reports the flows for which the two decisions differ.
 func compareWithReference(t *testing.T, objects *cluster.Objects, flows []flow.Flow) {
 	t.Helper()
 	c := newCluster(t, manifestOf(t, objects))

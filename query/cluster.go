@@ -14,20 +14,20 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Cluster answers questions about a set of objects. It evaluates the egress side
-// of a flow in the tree of the source pod's node, and the ingress side in the
-// tree of the destination pod's node.
+// Cluster answers questions about a set of objects. It evaluates the egress side of a flow
+// with the tree of the source pod's node, and the ingress side with the tree of the
+// destination pod's node.
 //
-// A Cluster is not safe for concurrent use. The set must not change while the
-// Cluster is in use.
+// A Cluster is not safe for concurrent use. The set must not change while the Cluster is in
+// use.
 type Cluster struct {
 	set      *inventory.Set
 	snapshot *policy.Snapshot
 	trees    map[string]*tree.Tree
 }
 
-// NewCluster returns a Cluster for the objects of a set. The Cluster compiles the
-// tree of a node when the first flow needs the tree. The caller must call Close.
+// NewCluster returns a Cluster for the objects of a set. The Cluster compiles the tree of a
+// node when it first evaluates a flow with this tree. The caller must call Close.
 func NewCluster(set *inventory.Set) *Cluster {
 	return &Cluster{set: set, snapshot: set.Snapshot(), trees: map[string]*tree.Tree{}}
 }
@@ -42,9 +42,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// Decision is the combined decision of the source's node and the destination's node
-// about a flow, with the names of policies and rules. EvaluateLines writes each
-// Decision as one JSON line.
+// Decision is the decision for a flow, with the names of policies and rules. It combines the
+// egress side from the source pod's node with the ingress side from the destination pod's
+// node. EvaluateLines writes each Decision as one JSON line.
 type Decision struct {
 	// Verdict is Allow if both sides allow the flow, otherwise Deny.
 	Verdict string      `json:"verdict"`
@@ -52,9 +52,9 @@ type Decision struct {
 	Ingress report.Side `json:"ingress"`
 }
 
-// Evaluate returns the decision about a flow. It evaluates each side in the tree of
-// the node of that side's pod, so the reason is never NoReason or Elsewhere. It
-// returns an error if the tree of a node cannot be compiled, published or mapped.
+// Evaluate returns the decision for a flow. It evaluates the side of each pod with the tree
+// of that pod's node, so no side has the reason NoReason or Elsewhere. If Evaluate cannot
+// compile, publish or map a tree, it returns an error.
 func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	egress, ingress, err := c.sides(f)
 	if err != nil {
@@ -63,9 +63,8 @@ func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	return Decision{Verdict: both(egress, ingress).String(), Egress: egress.named(), Ingress: ingress.named()}, nil
 }
 
-// Verdict returns only the verdict about a flow. This is faster than Evaluate,
-// because Verdict does not look up the names of policies and rules. Verdict returns
-// an error in the same cases as Evaluate.
+// Verdict returns only the verdict for a flow. It is faster than Evaluate because it does not
+// look up the names of policies and rules. It returns an error in the same cases as Evaluate.
 func (c *Cluster) Verdict(f flow.Flow) (rule.Verdict, error) {
 	egress, ingress, err := c.sides(f)
 	if err != nil {
@@ -78,8 +77,8 @@ func both(egress, ingress evaluatedSide) rule.Verdict {
 	return rule.Decision{Egress: egress.Side, Ingress: ingress.Side}.Verdict()
 }
 
-// evaluatedSide is one side of a decision. tree is the tree in which the side was
-// evaluated, or nil if the address of that side does not belong to a pod.
+// evaluatedSide is one side of a decision. The field tree is the tree with which the side was
+// evaluated, or nil if the address on that side does not belong to a pod.
 type evaluatedSide struct {
 	rule.Side
 	tree *tree.Tree
@@ -102,8 +101,8 @@ func (c *Cluster) sides(f flow.Flow) (egress, ingress evaluatedSide, err error) 
 	return egress, ingress, nil
 }
 
-// side evaluates a flow in the tree of one node: the source pod's node for the
-// egress side, and the destination pod's node for the ingress side.
+// side evaluates one side of a flow: the egress side with the tree of the source pod's node,
+// or the ingress side with the tree of the destination pod's node.
 func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 	external := evaluatedSide{Side: rule.Side{Verdict: rule.Allow, Reason: rule.External}}
 	end := f.Src
@@ -127,10 +126,10 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 	return evaluatedSide{Side: side, tree: t}, nil
 }
 
-// NearMisses returns the near misses of a flow in one direction: first the rules
-// that match the peer but not the port, then the rules that match the port but not
-// the peer. Both groups are in the order of the policies. If the reason in this
-// direction is not NoRuleMatched, the result is empty.
+// NearMisses returns the near misses of a flow in one direction. The rules that match the
+// peer but not the port come first, followed by the rules that match the port but not the
+// peer. Each group is in the order of the policies. If the reason in this direction is not
+// NoRuleMatched, the result is empty.
 func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, error) {
 	side, err := c.side(f, d)
 	if err != nil || side.tree == nil {
@@ -139,8 +138,9 @@ func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, er
 	return side.tree.NearMisses(f, d, side.Side), nil
 }
 
-// tree returns the mapped tree of a node, and compiles the tree first if necessary.
-// The empty name stands for the pods that are not bound to a node.
+// tree returns the mapped tree of a node. If the Cluster has not mapped the tree yet, it
+// compiles the tree first. If node is empty, the tree contains the pods that are not bound to
+// a node.
 func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil
@@ -153,9 +153,9 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	return t, nil
 }
 
-// open publishes the tree of a node in a temporary directory and maps the tree, as
-// the dataplane does. It removes the directory as soon as the tree is mapped, so
-// that no file is left even if the process is killed later.
+// open publishes the tree of a node in a temporary directory and maps the tree, as the
+// dataplane does. It removes the directory as soon as the tree is mapped, so that no file
+// remains even if the process is killed later.
 func (c *Cluster) open(node string) (t *tree.Tree, err error) {
 	stateDir, err := os.MkdirTemp("", "sluice-query-")
 	if err != nil {

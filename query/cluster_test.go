@@ -17,9 +17,9 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// webAndDB contains the manifests of a cluster with the pods web and db. The egress
-// rule of web allows connections to db on all ports. The ingress rules of db allow
-// connections from web only on TCP port 5432.
+// webAndDB contains the manifests of a cluster with the pods web and db. The egress rule for
+// pod web allows connections to pod db on all ports. The ingress rules for pod db allow
+// connections from pod web only on TCP port 5432.
 const webAndDB = `
 apiVersion: v1
 kind: Node
@@ -64,8 +64,8 @@ spec:
   - {to: [{podSelector: {matchLabels: {app: db}}}]}
 `
 
-// newCluster returns a Cluster for the objects in manifests. At the end of the test
-// it checks that the Cluster left no file behind.
+// newCluster returns a Cluster for the objects in manifests. When the test ends, the Cluster
+// is closed and must have left no file behind.
 func newCluster(t *testing.T, manifests string) *query.Cluster {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
@@ -89,8 +89,8 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, DstPort: port}
 }
 
-// matched returns the expected side for a flow that a rule allows, if the rule's
-// policy is the only policy that isolates the pod.
+// matched returns the expected side for a flow that a rule of the policy allows, if no other
+// policy isolates the pod.
 func matched(policy string, index int) report.Side {
 	return report.Side{Verdict: "Allow", Reason: "Rule", Policy: &policy, Rule: &index, IsolatedBy: []string{policy}}
 }
@@ -162,7 +162,7 @@ func TestNearMisses(t *testing.T) {
 	}
 }
 
-// header contains the fields with which the JSON form of every answer begins.
+// header contains the first fields in the JSON form of every answer.
 type header struct{ APIVersion, Kind string }
 
 func TestAnswersHaveAnAPIVersionAndAKind(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// maxProblems is the maximum number of problems of nodes, and of problems of
-// policies, that WriteText lists.
+// maxProblems is the maximum number of node problems that WriteText lists, and also the
+// maximum number of policy problems.
 const maxProblems = 20
 
 // Reports contains the objects in which the operator and the agents report the
@@ -25,13 +25,13 @@ type Reports struct {
 	Policies []v1alpha1.PolicyStatus
 }
 
-// ClusterStatus summarizes whether nodes enforce their trees and whether policies
-// are enforced, and lists the problems of nodes and policies.
+// ClusterStatus states whether the nodes enforce their trees and whether the policies are
+// enforced. It lists the problems of nodes and policies.
 type ClusterStatus struct {
 	TypeMeta
 	Cluster string `json:"cluster"`
-	// Enforced reports whether every node that the Enforcer selects enforces a
-	// tree, and whether every policy is enforced.
+	// Enforced is true if every node that the Enforcer selects enforces a tree, and every
+	// policy is enforced.
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster contains no Enforcer.
 	Enforcer *EnforcerStatus `json:"enforcer"`
@@ -45,7 +45,7 @@ type EnforcerStatus struct {
 	Conditions []metav1.Condition  `json:"conditions"`
 }
 
-// ObjectStatus contains the number of nodes or of policies, and their problems.
+// ObjectStatus contains the number of nodes or policies, and their problems.
 type ObjectStatus struct {
 	Count    int       `json:"count"`
 	Problems []Problem `json:"problems"`
@@ -60,8 +60,8 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus summarizes the reports of a cluster. The age of a heartbeat is
-// its age at the time now.
+// NewClusterStatus summarizes the reports of a cluster. The parameter now is the time at
+// which it computes the ages of heartbeats.
 func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),
@@ -122,8 +122,8 @@ func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
 	return problems
 }
 
-// unevaluated returns a problem if the failure policy had to decide about packets of new
-// pods. It is not a problem if the node is configured to hold no packets.
+// unevaluated returns a problem if the failure policy decided for held packets of new pods.
+// If the node is configured to hold no packets, unevaluated returns no problem.
 func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	c := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionHeldPacketsEvaluated))
 	if c == nil || c.Status != metav1.ConditionFalse {
@@ -136,7 +136,7 @@ func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	return Problem{}, false
 }
 
-// behind returns a problem if the node has not acknowledged the generation that its
+// behind returns a problem if the node has not acknowledged the latest generation that its
 // agent published.
 func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	published, acknowledged := n.Status.Published, n.Status.Acknowledged
@@ -151,8 +151,8 @@ func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	return Problem{Name: n.Name, Enforced: true, Reason: "Behind", Message: message}, true
 }
 
-// policyProblems returns the problems of a policy: one problem if the policy is not
-// enforced, and one for each lint finding of severity error or warning.
+// policyProblems returns the problems of a policy: one if the policy is not enforced, and one
+// for each lint finding with severity error or warning.
 func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
 	name := p.Namespace + "/" + p.Name
 	var problems []Problem
@@ -173,8 +173,9 @@ func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
 	return problems
 }
 
-// conditionProblem returns a problem if the status of a condition differs from
-// want. A missing condition is a problem only if want is True.
+// conditionProblem returns a problem if the condition's status differs from the wanted
+// status. If the condition is missing, conditionProblem returns a problem only if the wanted
+// status is True.
 func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.ConditionType, want metav1.ConditionStatus) (Problem, bool) {
 	c := meta.FindStatusCondition(conditions, string(kind))
 	switch {

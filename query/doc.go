@@ -5,11 +5,11 @@
 //	LintReport                which policies probably differ from their author's intent
 //	NodeStatus, ClusterStatus what a node or a cluster enforces
 //
-// Each answer is a Go value. WriteText formats an answer as human-readable text. In
-// JSON, an answer has the apiVersion query.sluice.dev/v1alpha1 and a kind, such as
-// Explanation.
+// Each answer is a Go value with a method WriteText, which writes the answer as
+// human-readable text. In JSON, an answer has the apiVersion query.sluice.dev/v1alpha1 and a
+// kind, such as Explanation.
 //
-// A Cluster answers questions about a set of objects. It compiles, publishes and
-// maps the same trees as a node does, and evaluates flows with the same function.
-// If a question is invalid, the error is an *InputError.
+// A Cluster answers questions about a set of objects. It compiles, publishes and maps the
+// same trees as a node does, and evaluates flows with the same function. If a question is
+// invalid, the error is an *InputError.
 package query

@@ -15,8 +15,8 @@ type End struct {
 	Pod string `json:"pod,omitempty"`
 	// Node is the node that the pod is bound to.
 	Node string `json:"node,omitempty"`
-	// Address is the address that is evaluated. For a pod with an IPv4 and an IPv6
-	// address, it is the IPv4 address if the other end also has an IPv4 address.
+	// Address is the address with which flows are evaluated. For a pod with an IPv4 and an
+	// IPv6 address, it is the IPv4 address if the other end also has an IPv4 address.
 	Address netip.Addr `json:"address"`
 
 	addresses   []netip.Addr
@@ -36,8 +36,8 @@ func (e *End) String() string {
 	}
 }
 
-// details returns the name of the pod with its address and its node, for the text
-// of an explanation.
+// details returns the name of the pod with its address and its node. The text of an
+// explanation contains these details.
 func (e *End) details() string {
 	switch {
 	case e.Pod == "":
@@ -74,7 +74,8 @@ func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	return netip.Addr{}, netip.Addr{}, false
 }
 
-// parseAddress parses the value of a field. ok is false if the text is not an IP address.
+// parseAddress parses an IP address, which is the value of the given field. If the text is
+// not an IP address, ok is false.
 func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 	a, parseErr := netip.ParseAddr(text)
 	if parseErr == nil && a.Zone() != "" {
@@ -85,11 +86,11 @@ func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 
 const wantEnd = "give a pod (name or namespace/name) or an IP address"
 
-// maxNames is the maximum number of names that few lists.
+// maxNames is the maximum number of names that the function few lists.
 const maxNames = 5
 
-// few joins names with commas. It lists the first five names and appends the number
-// of the remaining names.
+// few joins names with commas. If there are more than five names, few lists the first five
+// and appends the number of remaining names.
 func few(names []string) string {
 	if len(names) > maxNames {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
@@ -97,7 +98,7 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// number returns a number with its noun, such as "1 policy" or "2 policies".
+// number returns a number and a noun, such as "1 policy" or "2 policies".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

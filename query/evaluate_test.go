@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// evaluate calls EvaluateLines for flows and returns the lines that it writes.
+// evaluate calls EvaluateLines with flows and returns the output.
 func evaluate(c *query.Cluster, flows string) (decisions string, err error) {
 	var out strings.Builder
 	err = c.EvaluateLines(strings.NewReader(flows), "flows", &out)

@@ -9,23 +9,23 @@ import (
 
 // ExplainQuestion is a question about one flow.
 type ExplainQuestion struct {
-	// From and To are the ends of the flow. Each is an IP address, a pod
-	// (namespace/name or only name), or the name of a workload, such as a
-	// Deployment, which stands for one of the workload's pods.
+	// From and To are the ends of the flow. Each end is an IP address, a pod (namespace/name
+	// or only name), or a workload, such as the name of a Deployment. A workload stands for
+	// one of its pods.
 	From, To string
 	Target
-	// Namespace is the namespace in which pods without a namespace in their name
-	// are looked up. If it is empty, they are looked up in all namespaces.
+	// Namespace is the namespace in which to look up a pod if its name contains no namespace.
+	// If Namespace is empty, the pod is looked up in all namespaces.
 	Namespace string
 }
 
-// Explanation is the decision about one flow with its reasons.
+// Explanation contains the decision for one flow and the reasons for the decision.
 type Explanation struct {
 	TypeMeta
 	// Verdict is Allow or Deny.
 	Verdict string `json:"verdict"`
-	// Node is the node whose tree evaluated both sides of the flow. It is empty if
-	// each side was evaluated in the tree of its own pod's node.
+	// Node is the node with whose tree both sides of the flow were evaluated. If each side
+	// was evaluated with the tree of its own pod's node, Node is empty.
 	Node     string `json:"node,omitempty"`
 	From     End    `json:"from"`
 	To       End    `json:"to"`
@@ -45,8 +45,8 @@ func newExplanation(f flow.Flow, from, to *End) *Explanation {
 	return e
 }
 
-// Explain evaluates one flow and returns the reasons for the decision. It returns
-// an *InputError if neither end is a pod, because no policy applies to such a flow.
+// Explain evaluates one flow and returns the reasons for the decision. If neither end is a
+// pod, Explain returns an *InputError, because no policy applies to such a flow.
 func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	from, err := c.findEnd("from", q.From, q.Namespace)
 	if err != nil {
@@ -81,10 +81,9 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	return e, nil
 }
 
-// ExplainInTree evaluates one flow in the tree of one node. The tree contains the
-// names and the rules of this node's pods only, so ExplainInTree evaluates only the
-// sides of these pods. It returns an *InputError if neither end is a pod of this
-// node.
+// ExplainInTree evaluates one flow with the tree of one node. The tree contains the names and
+// rules only of this node's pods, so ExplainInTree evaluates only the sides of these pods. If
+// neither end is a pod of this node, ExplainInTree returns an *InputError.
 func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
 	from, err := findInTree(t, "from", q.From, q.Namespace)
 	if err != nil {
@@ -127,8 +126,9 @@ func (e *Explanation) side(d rule.Direction) *report.Side {
 	return &e.Egress
 }
 
-// addTexts adds the text of each rule in the explanation. If peers of the rule
-// match the other end of the flow, the text lists only these peers.
+// addTexts adds a description of each rule to the explanation. If at least one peer of a rule
+// matches the other end of the flow, the description lists only the matching peers. If the
+// rule is a near miss because no peer matches, the description lists all peers.
 func (e *Explanation) addTexts(texts *ruleTexts) {
 	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
 		side, other := e.side(direction), &e.To

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// explanationText evaluates a TCP flow and returns the text of the explanation.
+// explanationText explains a TCP flow and returns the text of the explanation.
 func explanationText(t *testing.T, manifests, from, to, port string) string {
 	t.Helper()
 	e, err := newCluster(t, manifests).Explain(query.ExplainQuestion{From: from, To: to, Target: query.Target{Port: port, Protocol: "TCP"}})

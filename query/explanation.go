@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// maxNearMisses is the maximum number of near misses that the text of one side lists.
+// maxNearMisses is the maximum number of near misses that the text lists for one side.
 const maxNearMisses = 4
 
 // WriteText writes the explanation as human-readable text.
@@ -77,8 +77,8 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	}
 }
 
-// writeExternal writes the side of an end that no policy can select: an address
-// outside the cluster, a node, or a pod in the host network.
+// writeExternal writes the side of an end to which no policy can apply: an address outside
+// the cluster, a node, or a pod in the host network.
 func writeExternal(w io.Writer, side, is string, end *End) {
 	if end.hostNetwork {
 		fmt.Fprintf(w, "  %s %s: the pod is in its node's network, where no policy applies.\n", side, is)

@@ -9,10 +9,10 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// findEnd returns the end of a flow that text specifies. field is the name of the field
-// of the question that contains text, for error messages. text is an IP address,
-// a pod (namespace/name or only name), or a workload. For a workload, findEnd
-// returns one of its pods.
+// findEnd returns the end of a flow for a text: an IP address, a pod (namespace/name or only
+// name), or a workload. For a workload, findEnd returns one of its pods. The parameter field
+// is the name of the question's field that contains the text. Error messages contain this
+// name.
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", wantEnd)
@@ -37,8 +37,8 @@ func (c *Cluster) addressEnd(address netip.Addr) *End {
 	return e
 }
 
-// findPod returns the pod with the given name. If no such pod exists, it returns a
-// pod of the workload with that name.
+// findPod returns the pod with the given name. If no such pod exists, findPod returns a pod
+// of the workload with that name.
 func (c *Cluster) findPod(field, text, namespace string) (*inventory.Pod, error) {
 	name := text
 	if before, after, ok := strings.Cut(text, "/"); ok {
@@ -72,9 +72,9 @@ func (c *Cluster) podsNamed(name, namespace string) []*inventory.Pod {
 	return found
 }
 
-// podsOfWorkloads returns one pod from each namespace that contains a workload with
-// the given name: the first pod with an address, or the first pod if no pod has an
-// address. It ignores finished pods.
+// podsOfWorkloads returns one pod from each namespace that contains a workload with the given
+// name. This is the first pod of the workload that has an address, or its first pod if no pod
+// has an address. Finished pods are ignored.
 func (c *Cluster) podsOfWorkloads(name, namespace string) []*inventory.Pod {
 	var found []*inventory.Pod
 	for i := range c.set.Pods {
@@ -107,8 +107,8 @@ func (c *Cluster) existingPods() string {
 
 func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
 
-// podEnd returns the end for a pod. If flows of the pod cannot be evaluated, for
-// example because the pod has no address, podEnd returns an error with the reason.
+// podEnd returns the end for a pod. If flows of the pod cannot be evaluated, podEnd returns
+// an error with the reason, for example that the pod has no address.
 func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	if p.HostNetwork {
 		return c.hostNetworkEnd(field, p)
@@ -148,8 +148,9 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 	return e, nil
 }
 
-// findInTree returns the end of a flow that text specifies, using only the tree of one
-// node. field is the name of the field that contains text. text is a pod of that node, or an IP address.
+// findInTree returns the end of a flow for a text: an IP address, or a pod of the tree's
+// node. It uses only this tree. The parameter field is the name of the question's field that
+// contains the text.
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")

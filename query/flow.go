@@ -51,9 +51,9 @@ func ParseFlow(line []byte) (flow.Flow, error) {
 // noPort is the port number of a flow whose port was not specified.
 const noPort = -1
 
-// newFlow returns a flow. It returns an error if src and dst belong to different
-// address families, or if a protocol with ports has no port. It replaces ICMP with
-// ICMPv6 between IPv6 addresses, and ICMPv6 with ICMP between IPv4 addresses.
+// newFlow returns a flow. If the addresses belong to different families, or if the protocol
+// has ports but no port was specified, newFlow returns an error. It replaces ICMP with ICMPv6
+// between IPv6 addresses, and ICMPv6 with ICMP between IPv4 addresses.
 func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
 	if src.Is4() != dst.Is4() {
 		return flow.Flow{}, fmt.Errorf("src %s and dst %s: one is IPv4 and the other IPv6; a flow has one family", src, dst)
@@ -105,16 +105,16 @@ func flowSyntax(err error) error {
 	return fmt.Errorf(`not a flow: %w; want {"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}`, err)
 }
 
-// Target is the protocol and the destination port in a question.
+// Target is the protocol and destination port of the flows in a question.
 type Target struct {
-	// Port is a port number, or the name of a container port of the destination
-	// pod. Port is ignored if the protocol has no ports.
+	// Port is a port number, or the name of a container port of the destination pod. If the
+	// protocol has no ports, Port is ignored.
 	Port string
-	// Protocol is TCP, UDP, SCTP, ICMP or an IP protocol number.
+	// Protocol is the protocol TCP, UDP, SCTP or ICMP, or an IP protocol number.
 	Protocol string
 }
 
-// flow returns the flow from one end to the other with this protocol and port.
+// flow returns the flow between two ends with this protocol and port.
 func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	protocol, port, err := t.parse(to)
 	if err != nil {
@@ -127,9 +127,9 @@ func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	return f, nil
 }
 
-// parse returns the protocol and the port number, or noPort if the protocol has no
-// ports. It looks up a port name in the container ports of the destination. If the
-// argument to is nil, a port name is an error.
+// parse returns the protocol and the port number. If the protocol has no ports, the port
+// number is noPort. If the port is a name, parse looks it up in the destination's container
+// ports. If the parameter to is nil, there is no destination, and a port name is an error.
 func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	protocol, err := flow.ParseProtocol(t.Protocol)
 	if err != nil {
@@ -148,8 +148,7 @@ func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	return protocol, port, err
 }
 
-// named returns the number of the destination's container port that has the name
-// t.Port.
+// named returns the number of the destination's container port with the name t.Port.
 func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
 	if to == nil || len(to.ports) == 0 {
 		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// FlowText formats an event as one line without a trailing newline. If the
-// dataplane skipped events before this event, a line with their number comes first.
+// FlowText formats an event as one line without a trailing newline. If the dataplane omitted
+// events before this event, FlowText puts a line with their number before the event.
 func FlowText(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {
@@ -52,7 +52,7 @@ func flowEnd(a netip.Addr, port uint16, pod string, ports bool) string {
 	return text
 }
 
-// sideText returns the reason for the verdict of one side as text.
+// sideText describes the reason for the verdict of one side.
 func sideText(d rule.Direction, s *report.Side) string {
 	switch s.Reason {
 	case rule.NotIsolated.String():

@@ -22,7 +22,8 @@ type LintReport struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Finding is a lint finding with the file and line of the policy that it concerns.
+// Finding is a lint finding, with the file and line of the policy to which the finding
+// applies.
 type Finding struct {
 	lint.Finding
 	Origin string `json:"origin,omitempty"`

@@ -15,7 +15,7 @@ import (
 )
 
 // maxMatrixPods is the maximum number of pods in a matrix. The limit exists because
-// a matrix evaluates a flow for every pair of pods.
+// Cluster.Matrix evaluates a flow for every pair of pods.
 const maxMatrixPods = 3000
 
 // MatrixQuestion is a question about the flows between many ends.
@@ -30,35 +30,33 @@ type MatrixQuestion struct {
 	Addresses []string
 }
 
-// Matrix contains the verdicts about the flows from every end to every other end on
-// one destination port.
+// Matrix contains the verdicts for the flows from every end to every other end on one
+// destination port.
 type Matrix struct {
 	TypeMeta
 	Protocol string `json:"protocol"`
 	// Port is the destination port, or null if the protocol has no ports.
 	Port *int        `json:"port"`
 	Ends []MatrixEnd `json:"ends"`
-	// Flows contains no entry for two ends without a common address family, and no
+	// Flows contains no entry for two ends that have no address family in common, and no
 	// entry for a flow from a pod to itself.
 	Flows []MatrixFlow `json:"flows"`
 	// Width is the maximum width of the text in columns. 0 means 120.
 	Width int `json:"-"`
 }
 
-// MatrixEnd is one row and column of a matrix: a pod, an address, or a group of
-// pods. A group consists of the pods of one workload, if all of them have the same
-// verdicts in the matrix.
+// MatrixEnd is one row and column of a matrix: a pod, an address, or a group of pods. If all
+// pods of a workload have the same verdicts in the matrix, they form a group.
 type MatrixEnd struct {
-	// Name is the unique name of the end: the pod, the address, or the workload
-	// with its number of pods, such as "shop/web (3)".
+	// Name is the unique name of the end: the pod, the address, or, for a group, the workload
+	// with the number of pods, such as "shop/web (3)".
 	Name string `json:"name"`
 	// Pods are the names of the pods. The list is empty for an address.
 	Pods []string `json:"pods,omitempty"`
 }
 
-// MatrixFlow is the verdict about the flows from one end to another. From and To
-// are the names of the ends. They are equal for flows between the pods of one
-// group.
+// MatrixFlow is the verdict for the flows from one end to another. From and To are the names
+// of these ends. The names are equal for flows between the pods of one group.
 type MatrixFlow struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
@@ -88,7 +86,7 @@ func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	return m, nil
 }
 
-// matrixEnd is a pod or an address, before mergePods joins the pods of a workload.
+// matrixEnd is a pod or an address, before mergePods merges the pods of each workload.
 type matrixEnd struct {
 	name string
 	// workload is "namespace/name", or "" for an address.
@@ -96,8 +94,8 @@ type matrixEnd struct {
 	addresses []netip.Addr
 }
 
-// matrixEnds returns the ends of a matrix: first the pods in the order of their
-// names, then the addresses.
+// matrixEnds returns the ends of a matrix: first the pods, sorted by name, and then the
+// addresses.
 func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 	for _, namespace := range q.Namespaces {
 		if err := c.checkNamespace(namespace); err != nil {
@@ -140,8 +138,8 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 	return !p.HostNetwork && !p.Finished && (len(q.Namespaces) == 0 || slices.Contains(q.Namespaces, p.Pod.Namespace))
 }
 
-// evaluatePairs evaluates the flow from every end to every other end. The first
-// index of the result is the source, the second is the destination.
+// evaluatePairs evaluates the flow from every end to every other end. The first index of the
+// result is the source, and the second index is the destination.
 func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]grid.Cell, error) {
 	cells := make([][]grid.Cell, len(ends))
 	for i := range ends {
@@ -168,7 +166,8 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 	return cells, nil
 }
 
-// mergePods joins the pods of a workload into one end if all these pods have the same verdicts.
+// mergePods merges the pods of a workload into one end if all these pods have the same
+// verdicts.
 func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cell) {
 	members := map[string][]int{}
 	for i, e := range ends {
@@ -206,9 +205,9 @@ func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cel
 	return merged, out
 }
 
-// alike reports whether all pods of a group have the same verdicts in both
-// directions with every end outside the group, and whether all flows between pods
-// of the group have the same verdict.
+// alike reports whether the pods of a group can be merged into one end. For every end outside
+// the group, all pods must have the same verdict in each direction. All flows between pods of
+// the group must have the same verdict.
 func alike(cells [][]grid.Cell, group []int) bool {
 	inside := make(map[int]bool, len(group))
 	for _, i := range group {
@@ -230,7 +229,7 @@ func alike(cells [][]grid.Cell, group []int) bool {
 	return true
 }
 
-// add appends the ends and the verdicts about the flows between them to the matrix.
+// add appends ends to the matrix, with the verdicts for the flows between the ends.
 func (m *Matrix) add(ends []MatrixEnd, cells [][]grid.Cell) {
 	m.Ends = ends
 	for i, row := range cells {
@@ -247,8 +246,8 @@ func (m *Matrix) add(ends []MatrixEnd, cells [][]grid.Cell) {
 	}
 }
 
-// comparePods compares two names. It compares trailing numbers by value, so that
-// web-2 comes before web-10.
+// comparePods compares two pod names. It compares numbers at the end of the names by value,
+// so that web-2 comes before web-10.
 func comparePods(a, b string) int {
 	headA, numberA := trailingNumber(a)
 	headB, numberB := trailingNumber(b)
@@ -263,8 +262,8 @@ func trailingNumber(name string) (head string, number int) {
 	return name, -1
 }
 
-// Validate returns an *InputError if the protocol or the port of the question is
-// invalid. Commands call it before they read any objects.
+// Validate returns an *InputError if the protocol or the port of the question is invalid.
+// Commands call Validate before they read any objects.
 func (q *MatrixQuestion) Validate() error {
 	_, _, err := q.parse(nil)
 	return err

@@ -12,17 +12,17 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// NodeStatus describes the tree that the dataplane of one node enforces and the
-// packets that it evaluated.
+// NodeStatus describes the tree that the dataplane of one node enforces, and counts the
+// packets that the dataplane evaluated.
 type NodeStatus struct {
 	TypeMeta
 	report.Status
-	// Now is the time at which WriteText computes ages, such as the age of a
-	// rejection.
+	// Now is the time at which WriteText computes ages, such as the age of the rejected tree.
 	Now time.Time `json:"-"`
 }
 
-// NewNodeStatus returns the status of a node. WriteText computes ages at the time now.
+// NewNodeStatus returns the status of a node. The parameter now is the time at which
+// WriteText computes ages.
 func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
 	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
 }
@@ -63,7 +63,7 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 	return nil
 }
 
-// summary returns the sentence that describes which generation is enforced.
+// summary returns a sentence that states which generation is enforced.
 func (s *NodeStatus) summary() string {
 	switch {
 	case s.Generation == 0 && s.Seen == 0 && s.Queueing == "":
@@ -105,7 +105,8 @@ func (s *NodeStatus) writeVerdicts(w io.Writer) {
 	writeSides(w, v.Sides)
 }
 
-// writeHeld describes the packets of pods that the tree does not contain yet.
+// writeHeld describes the held packets. They belong to pods that the tree does not contain
+// yet.
 func (s *NodeStatus) writeHeld(w io.Writer) {
 	h := &s.Held
 	if h.Limit == 0 {
@@ -127,7 +128,7 @@ func (s *NodeStatus) writeHeld(w io.Writer) {
 	}
 }
 
-// faults lists the number of packets that the dataplane could not decode, by fault.
+// faults lists, for each fault, the number of packets that the dataplane could not decode.
 func faults(counts map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -139,10 +140,10 @@ func faults(counts map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// writeSides writes a table with the number of Allow and Deny verdicts for each
-// direction, address family and protocol. It omits rows that contain only zeros.
-// sides contains pairs: an entry for Deny, followed by the entry for Allow with the
-// same direction, family and protocol.
+// writeSides writes a table with the number of Allow and Deny verdicts for each direction,
+// address family and protocol. It omits rows in which both numbers are zero. The parameter
+// sides contains pairs of entries with the same direction, family and protocol: first the
+// entry for Deny, and then the entry for Allow.
 func writeSides(w io.Writer, sides []report.SideCount) {
 	head := false
 	for i := 0; i+1 < len(sides); i += 2 {
@@ -183,8 +184,8 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time from then to now. It rounds ages below one hour to seconds,
-// ages below two days to minutes, and longer ages to days.
+// age returns the time that has passed since then, until now. It rounds ages below one hour
+// to seconds, and ages below two days to minutes. It truncates longer ages to days.
 func age(now, then time.Time) string {
 	d := now.Sub(then)
 	const day = 24 * time.Hour

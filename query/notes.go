@@ -10,8 +10,8 @@ import (
 // maxNotes is the maximum number of policy errors that Notes lists.
 const maxNotes = 10
 
-// Notes lists reasons why a verdict can differ from the user's expectation, such as
-// errors in policies.
+// Notes lists reasons why a verdict can differ from what the user expects, such as errors in
+// policies.
 func (c *Cluster) Notes() []string {
 	var notes []string
 	if missing := c.set.NamespacesWithoutObject(); len(missing) > 0 && c.selectsNamespaces() {

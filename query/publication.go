@@ -19,21 +19,21 @@ type Publication struct {
 	Node       string `json:"node"`
 	Path       string `json:"path"`
 	Generation uint64 `json:"generation"`
-	// Pods is the number of pods in the tree. IsolatedPods is the number of these
-	// pods that are isolated in at least one direction.
+	// Pods is the number of pods in the tree. IsolatedPods is the number of pods in the tree
+	// that are isolated in at least one direction.
 	Pods         int `json:"pods"`
 	IsolatedPods int `json:"isolatedPods"`
 	// Policies is the number of policies in the cluster.
 	Policies int   `json:"policies"`
 	Bytes    int64 `json:"bytes"`
-	// Seconds is the time in seconds that it took to compile and publish the tree.
+	// Seconds is the duration of compiling and publishing the tree, in seconds.
 	Seconds float64 `json:"seconds"`
 }
 
-// Publish compiles the tree of a node and publishes the tree in a state directory.
-// A dataplane that runs with this directory then enforces the tree. If node is "",
-// the tree contains the pods that are not bound to a node. Publish returns an
-// *InputError for any other node that has neither a Node object nor a pod.
+// Publish compiles the tree of a node and publishes the tree in a state directory. A
+// dataplane that runs with this directory then enforces the tree. If node is empty, the tree
+// contains the pods that are not bound to a node. If the node is not empty but has neither a
+// Node object nor a pod, Publish returns an *InputError.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
 		return nil, inputErrorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
@@ -65,7 +65,8 @@ func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) 
 	return publisher.Publish(builder)
 }
 
-// read opens the published tree as the dataplane does, and sets the numbers of pods and bytes.
+// read opens the published tree as the dataplane does. It sets the numbers of pods and the
+// size of the tree.
 func (p *Publication) read() error {
 	t, err := tree.Open(p.Path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// ruleTexts describes rules as text. A nil *ruleTexts contains no policies. It
-// describes a rule only by its position, such as "ingress[0]".
+// ruleTexts describes rules as text. A nil *ruleTexts contains no policies, so it describes a
+// rule only by its position, such as "ingress[0]".
 type ruleTexts struct {
 	policies map[string]*policy.Policy
 	snapshot *policy.Snapshot
@@ -22,8 +22,9 @@ func (c *Cluster) ruleTexts() *ruleTexts {
 	return t
 }
 
-// rule describes a rule in one line. If other is not nil and at least one peer of
-// the rule matches this end, the text lists only the matching peers.
+// rule describes a rule in one line. If at least one peer of the rule matches the end other,
+// the text lists only the matching peers. If other is nil or no peer matches, the text lists
+// all peers.
 func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) string {
 	place := fmt.Sprintf("%s[%d]", d, index)
 	if t == nil {

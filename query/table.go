@@ -10,11 +10,11 @@ import (
 	"github.com/sluicenet/sluice/query/internal/grid"
 )
 
-// defaultWidth is the width of a table in columns if Matrix.Width is 0.
+// defaultWidth is the width of the text of a matrix, in columns, if Matrix.Width is 0.
 const defaultWidth = 120
 
-// WriteText writes the matrix as human-readable text, as a table if it fits into
-// the width and as a list otherwise.
+// WriteText writes the matrix as human-readable text. If a table fits into the width,
+// WriteText writes a table. Otherwise it writes a list.
 func (m *Matrix) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "Connections on %s, from rows to columns:\n\n", portText(m.Protocol, m.Port))

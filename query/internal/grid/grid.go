@@ -1,4 +1,4 @@
-// Package grid writes the verdicts about the flows between many ends as text.
+// Package grid writes the verdicts for the flows between many ends as text.
 package grid
 
 import (
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Cell is the verdict about the flows from one end to another, or NotEvaluated.
+// Cell is the verdict for the flows from one end to another, or NotEvaluated.
 type Cell byte
 
 // These are the values of a cell.
@@ -20,19 +20,19 @@ const (
 	Allowed
 )
 
-// Grid contains the names of the ends and the verdicts between them.
+// Grid contains the names of the ends, and the verdicts for the flows between the ends.
 type Grid struct {
 	names []string
-	// cells is indexed by the source's index in names, then by the destination's
-	// index.
+	// The first index of cells is the source, and the second index is the destination. Both
+	// are indexes in names.
 	cells [][]Cell
 	// longest is the length of the longest name. digits is the number of digits of
 	// the largest row number.
 	longest, digits int
 }
 
-// New returns a grid. The first index of cells is the source, the second the
-// destination, in the order of names.
+// New returns a grid. The first index of cells is the source, and the second index is the
+// destination. Both are indexes in names.
 func New(names []string, cells [][]Cell) *Grid {
 	g := &Grid{names: names, cells: cells, digits: len(strconv.Itoa(len(names)))}
 	for _, name := range names {
@@ -41,9 +41,9 @@ func New(names []string, cells [][]Cell) *Grid {
 	return g
 }
 
-// Write writes the first form that fits into the width: a table with a name above
-// each column, or a table with a number above each column. If neither fits, it
-// writes one line per source.
+// Write writes a table if one fits into the width, and a list with one line per source
+// otherwise. The table has a name above each column if this fits, and a number above each
+// column otherwise.
 func (g *Grid) Write(w io.Writer, width int) {
 	switch {
 	case g.longest+g.columns() <= width:
@@ -55,7 +55,7 @@ func (g *Grid) Write(w io.Writer, width int) {
 	}
 }
 
-// columns returns the total width of all columns if each has its name above it.
+// columns returns the total width of all columns of a table with a name above each column.
 func (g *Grid) columns() int {
 	total := 0
 	for _, name := range g.names {
@@ -107,7 +107,7 @@ func (g *Grid) writeList(w io.Writer) {
 	fmt.Fprintln(w, "\nThe numbers are line numbers. -n NAMESPACE limits the table to fewer pods.")
 }
 
-// destinations lists the numbers of the ends to which one end can open connections.
+// destinations lists the row numbers of the ends to which the end from can open connections.
 func (g *Grid) destinations(from int) string {
 	var numbers []int
 	evaluated := 0
@@ -129,7 +129,8 @@ func (g *Grid) destinations(from int) string {
 	}
 }
 
-// ranges formats ascending numbers in short form: 1, 2, 3 and 7 become "1-3, 7".
+// ranges formats ascending numbers in short form. For example, it formats 1, 2, 3 and 7 as
+// "1-3, 7".
 func ranges(numbers []int) string {
 	var parts []string
 	for i := 0; i < len(numbers); {

@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// If a rule combines a block with a port name, the pod addresses in the block are in a
-// class that is separate from the class of the pod's cohort. This class is removed together
-// with the last program that uses the block. If another program uses the block later, the
-// addresses get such a class again, although they did not change.
+// If a rule combines a block with a port name, the pod addresses in the block are in a class
+// that is separate from the class of the pod's cohort. When the last program that uses the
+// block is removed, this class is removed too. If a later program uses the block, the
+// addresses get a class again, even though they did not change.
 func TestClassOfAnAddressIsRemovedWithItsBlock(t *testing.T) {
 	s := policy.NewSnapshot()
 	named := intstr.FromString("http")

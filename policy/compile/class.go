@@ -13,20 +13,20 @@ import (
 // match records that one peer matches a cohort or an address.
 type match struct {
 	peer *peer
-	// number is the port number that the port name of the peer resolves to. It is unused if
-	// the peer has no port name.
+	// number is the port number to which the peer's port name resolves. If the peer has no
+	// port name, number is unused.
 	number uint16
 }
 
-// class represents the addresses that have exactly the same matches. It exists as long as
-// there is at least one such address.
+// class represents the addresses that have exactly the same matches. It exists as long as at
+// least one address is in the class.
 type class struct {
 	id      rule.Class
 	key     string
 	matches []match
-	// members contains the cohorts whose addresses are in the class, except for addresses
-	// to which Compiler.byAddress assigns a class. addresses is the number of addresses to
-	// which byAddress assigns this class.
+	// members contains the cohorts of the class. All addresses of these cohorts are in the
+	// class, except the addresses that have an entry in Compiler.byAddress. The field
+	// addresses is the number of addresses for which byAddress contains this class.
 	members   map[*cohortState]struct{}
 	addresses int
 }
@@ -42,7 +42,7 @@ type cohortState struct {
 }
 
 // classify updates the classes of cohorts. If the class of a cohort changed, classify adds
-// the addresses of the cohort to the changed addresses.
+// the cohort's addresses to the list of changed addresses.
 func (c *Compiler) classify() {
 	for _, p := range c.peers.removed {
 		c.forget(p)
@@ -64,8 +64,8 @@ func (c *Compiler) classify() {
 	c.changed = c.changed[:0]
 }
 
-// find matches a new peer against all cohorts. If the peer has a block, find adds the pod
-// addresses in the block to the changed addresses instead.
+// find matches a new peer against all cohorts. If the peer has a block, find only adds the
+// pod addresses in the block to the list of changed addresses.
 func (c *Compiler) find(p *peer) {
 	if p.block != nil {
 		for a := range c.snapshot.OwnedAddresses() {
@@ -99,7 +99,8 @@ func (c *Compiler) findIn(p *peer, ns *policy.TrackedNamespace) {
 	}
 }
 
-// forget removes a peer from all matches after the last program stopped using it.
+// forget removes a peer from all lists of matches. The caller has removed the last program
+// that used the peer.
 func (c *Compiler) forget(p *peer) {
 	for cl := range p.classes {
 		for st := range cl.members {
@@ -117,8 +118,8 @@ func (c *Compiler) forget(p *peer) {
 	}
 }
 
-// match matches a cohort against all peers. If the cohort has lost its last pod, no peer
-// matches it.
+// match matches a cohort against all peers. No peer matches a cohort that has lost its last
+// pod.
 func (c *Compiler) match(cohort *policy.Cohort) {
 	st := c.states[cohort]
 	if st != nil {
@@ -166,7 +167,7 @@ func (c *Compiler) markChanged(st *cohortState) {
 	}
 }
 
-// reclass sets the class of a cohort from the matches of the cohort.
+// reclass moves a cohort to the class for the matches of the cohort.
 func (c *Compiler) reclass(st *cohortState) {
 	next := c.class(st.matches)
 	if len(st.matches) == 0 {
@@ -188,8 +189,8 @@ func (c *Compiler) reclass(st *cohortState) {
 	}
 }
 
-// class returns the class of a set of matches, or nil for the empty set. If class creates a
-// new class, it marks every program that uses one of the matching peers as dirty.
+// class returns the class for a list of matches, or nil if the list is empty. If class
+// creates the class, it marks every program that uses one of the matching peers as dirty.
 func (c *Compiler) class(matches []match) *class {
 	if len(matches) == 0 {
 		return nil
@@ -235,8 +236,8 @@ func (c *Compiler) retireClasses() {
 	c.idle = c.idle[:0]
 }
 
-// classOf returns the class of a pod's address. This is the class of the pod's cohort,
-// unless a peer with a block matches the address too.
+// classOf returns the class of a pod's address. If no peer with a block matches the address,
+// this is the class of the pod's cohort.
 func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	st := c.states[p.Cohort()]
 	own := c.blockMatches(p, a)
@@ -256,8 +257,8 @@ func (c *Compiler) classOf(p *policy.TrackedPod, a netip.Addr) rule.Class {
 	return cl.id
 }
 
-// blockMatches returns the matches of a pod's address with peers that have a block. The
-// matches of the pod's cohort are not included.
+// blockMatches returns the matches of a pod's address with peers that have a block. It does
+// not return the matches of the pod's cohort.
 func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	var out []match
 	for _, peer := range c.peers.blocks {
@@ -271,8 +272,8 @@ func (c *Compiler) blockMatches(p *policy.TrackedPod, a netip.Addr) []match {
 	return out
 }
 
-// setAddressClass sets the class of a single address, which then takes precedence over the
-// class of the pod's cohort. If cl is nil, the class of the cohort applies again.
+// setAddressClass sets the class of a single address. This class overrides the class of the
+// pod's cohort. If cl is nil, the class of the cohort applies again.
 func (c *Compiler) setAddressClass(a netip.Addr, cl *class) {
 	old := c.byAddress[a]
 	if old == cl {

@@ -20,7 +20,7 @@ type Compiler struct {
 	serial     uint32
 	programs   map[string]*program
 	programIDs ids
-	// dirty lists the programs whose rules must be written again.
+	// dirty lists the programs whose rules must be compiled again.
 	dirty []*program
 
 	peers      peers
@@ -33,14 +33,15 @@ type Compiler struct {
 	sentOwners map[netip.Addr]rule.Owner
 }
 
-// localPod is a live pod of the node. It has one program for each rule.Direction, or nil if
-// no policy isolates the pod in the direction.
+// localPod is a live pod of the compiler's node. For each rule.Direction, it has a program if
+// at least one policy isolates the pod in this direction, and nil otherwise.
 type localPod struct {
 	id       rule.PodID
 	programs [2]*program
 }
 
-// New returns a compiler for a node. The compiler tracks the snapshot until Close.
+// New returns a compiler for a node. The compiler records changes of the snapshot until Close
+// is called.
 func New(s *policy.Snapshot, nodeName string) *Compiler {
 	return &Compiler{
 		snapshot:   s,
@@ -57,11 +58,11 @@ func New(s *policy.Snapshot, nodeName string) *Compiler {
 	}
 }
 
-// Close stops tracking the snapshot.
+// Close stops recording changes of the snapshot.
 func (c *Compiler) Close() { c.changes.Close() }
 
 // Delta returns the changes of the node's rules since the last call. The first call returns
-// all rules. The compiler does not modify a program after it has returned the program.
+// all rules. After Delta has returned a program, the compiler does not modify the program.
 func (c *Compiler) Delta() rule.Delta {
 	var d rule.Delta
 	c.podIDs.settle()
@@ -76,9 +77,10 @@ func (c *Compiler) Delta() rule.Delta {
 	return d
 }
 
-// assignOwners adds each changed address to the delta if its owner differs from the owner in
-// the latest delta that contains the address. c.changes can list an address twice, but the
-// delta contains the address only once, because the second time its owner no longer differs.
+// assignOwners adds a changed address to the delta if the address has another owner than in
+// the latest delta that contains the address. c.changes can list an address twice. The delta
+// still contains the address only once, because assignOwners records the new owner the first
+// time.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)
@@ -94,10 +96,10 @@ func (c *Compiler) assignOwners(d *rule.Delta) {
 	}
 }
 
-// owner returns the owner of an address. An address of the node itself always belongs to
-// the node, even if a pod claims the address, because the kernel delivers packets for this
-// address to the node. A remote pod that no peer matches does not affect the rules, so
-// owner returns NoOwner for its addresses.
+// owner returns the owner of an address. An address of the node itself always belongs to the
+// node, because the kernel delivers packets for this address to the node, even if a pod also
+// claims the address. If no peer matches a remote pod, the pod does not affect the rules. For
+// the addresses of such a pod, owner returns NoOwner.
 func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	if c.snapshot.IsNodeAddress(c.node, a) {
 		c.setAddressClass(a, nil)
@@ -118,8 +120,8 @@ func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	return rule.Owner{Kind: rule.RemotePod, Class: class}
 }
 
-// ids assigns numbers, starting at 1. A released number becomes available again only after a
-// call of settle, so that one delta never uses the same number for two objects.
+// ids assigns numbers, starting at 1. A released number becomes available again only after
+// the next call of settle, so that a delta never uses one number for two objects.
 type ids struct {
 	last           uint32
 	free, released []uint32

@@ -45,8 +45,8 @@ func testPod(name, node, addr string, pairs ...string) policy.Pod {
 	}
 }
 
-// upsert adds a copy of the pod to the snapshot, so that the test can still change its own
-// pod.
+// upsert adds a copy of the pod to the snapshot. The test can then change its own pod without
+// changing the snapshot.
 func upsert(s *policy.Snapshot, pod policy.Pod) { s.UpsertPod(&pod) }
 
 func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
@@ -54,7 +54,7 @@ func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
 	s.UpsertPolicy(p)
 }
 
-// shop returns a cluster with one local database and 500 remote pods. Half of the remote
+// shop returns a cluster with one local database pod and 500 remote pods. Half of the remote
 // pods are clients of the database.
 func shop() (*policy.Snapshot, *Compiler) {
 	s := policy.NewSnapshot()

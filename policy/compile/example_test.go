@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// The first delta contains all rules of the node. A later delta contains only what changed.
-// In this example, a pod on another node becomes a peer.
+// The first delta contains all rules of the node. Later deltas contain only changes. In this
+// example, a pod on another node becomes a peer.
 func Example() {
 	app := func(name string) label.Set { return label.Of(map[string]string{"app": name}) }
 	s := policy.NewSnapshot()

@@ -7,54 +7,55 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// peer is a set of pods that the rules of programs refer to. Rules that refer to equal sets
+// peer is a set of pods to which the rules of programs refer. Rules that refer to equal sets
 // share one peer.
 type peer struct {
-	// id orders the peers of a class. An id is never assigned to a second peer.
+	// id determines the order of the peers of a class. An id is never reused.
 	id  uint32
 	key peerKey
-	// block is nil unless key.block is set.
+	// If key.block is empty, block is nil.
 	block *policy.Block
-	// programs contains the programs whose rules contain the peer. The programs must be
-	// written again if the field classes changes.
+	// programs contains the programs whose rules contain the peer. If classes changes, these
+	// programs must be compiled again.
 	programs map[*program]struct{}
-	// classes contains the classes whose pods the peer matches. If the peer has a port
-	// name, the value is the port number that the name resolves to for these pods.
+	// classes contains each class whose pods the peer matches. If the peer has a port name,
+	// the map value is the port number to which these pods resolve the name.
 	classes map[*class]uint16
 }
 
 // peerKey defines the pods that a peer matches.
 type peerKey struct {
-	// pods is the set of pods that match. If anyPod is true, pods is ignored and the pods
-	// of all namespaces match, even if a namespace has no Namespace object.
+	// pods is the set of pods that the peer matches. If anyPod is true, pods is ignored, and
+	// the peer matches the pods of all namespaces, even of namespaces without a Namespace
+	// object.
 	pods   policy.PodSet
 	anyPod bool
-	// block, if not empty, is the key of a block that must contain the address of the pod.
-	// Such a peer is matched against addresses instead of cohorts.
+	// If block is not empty, it is the key of a block that must contain the address of the
+	// pod. A peer with a block is matched against addresses instead of cohorts.
 	block string
-	// portName, if not empty, is the name of a port that the pod must define for protocol.
-	// The match then contains the number of that port.
+	// If portName is not empty, it is the name of a port that the pod must define for the
+	// protocol. Each match then contains the number of this port.
 	portName string
 	protocol flow.Protocol
 }
 
-// peers contains the peers in the rules of all programs.
+// peers contains the peers that appear in the rules of programs.
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
-	// in and across contain the peers that are matched against cohorts. in contains, by
-	// namespace, the peers that can match only pods of this namespace. across contains the
-	// peers that can match pods of several namespaces.
+	// The fields in and across contain the peers that are matched against cohorts. The field
+	// in contains, by namespace, the peers that can match pods of only this namespace. The
+	// field across contains the peers that can match pods of several namespaces.
 	in     map[string][]*peer
 	across []*peer
 	// blocks contains the peers with a block. They are matched against addresses.
 	blocks []*peer
-	// added and removed list the peers that were added and removed since the last call of
-	// classify.
+	// added lists the peers that were added since the last call of classify. removed lists
+	// the peers that were removed since then.
 	added, removed []*peer
 }
 
-// get returns the peer with the given key. It creates the peer if no such peer exists.
+// get returns the peer with the given key. If no such peer exists, get creates the peer.
 func (ps *peers) get(key peerKey, block *policy.Block) *peer {
 	p := ps.all[key]
 	if p != nil {
@@ -75,8 +76,8 @@ func (ps *peers) get(key peerKey, block *policy.Block) *peer {
 	return p
 }
 
-// release removes a program from a peer. It also removes the peer if no other program uses
-// the peer.
+// release records that a program no longer uses a peer. If no other program uses the peer,
+// release removes the peer.
 func (ps *peers) release(p *peer, by *program) {
 	if _, used := p.programs[by]; !used {
 		return
@@ -111,10 +112,9 @@ func (p *peer) matchesNamespace(ns *policy.TrackedNamespace) bool {
 	return p.key.anyPod || p.key.pods.MatchesNamespace(ns.Name(), ns.Object())
 }
 
-// match reports whether the peer matches the pods of a cohort. The caller has already
-// matched the namespace. If the peer has a port name, number is the number of that port. If
-// the peer has a block, the caller must also check that the block contains the address of
-// the pod.
+// match reports whether the peer matches the pods of a cohort. If the peer has a port name,
+// number is the number of this port. The caller must also check that the peer matches the
+// namespace and, if the peer has a block, that the block contains the address of the pod.
 func (p *peer) match(c *policy.Cohort) (number uint16, ok bool) {
 	if !p.key.pods.Pods.Matches(c.Labels()) {
 		return 0, false

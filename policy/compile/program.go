@@ -11,23 +11,23 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program decides the flows of local pods in one direction. The policies that isolate the
-// pods determine the program, together with the port numbers to which the port names in
-// ingress rules resolve. Pods share a program if their policies and these numbers are equal.
+// program decides the flows of local pods in one direction. It depends on the policies that
+// isolate the pods, and on the port numbers to which port names in ingress rules resolve.
+// Pods share a program if their policies and these port numbers are equal.
 type program struct {
 	id       rule.ProgramID
 	key      string
 	policies []*compiledPolicy
-	// ports are the named ports of one of the pods. The port names in the program resolve
-	// to the same numbers for all pods that share the program.
+	// ports are the named ports of one of the pods. All pods that share the program resolve
+	// the port names in its rules to the same numbers.
 	ports policy.ContainerPorts
 	// refs is the number of local pods that use the program.
 	refs  int
 	dirty bool
 }
 
-// assignPrograms assigns programs to the local pods that changed, and to the local pods in
-// namespaces whose policies changed.
+// assignPrograms assigns programs to the local pods that changed. It also assigns programs to
+// all local pods in namespaces whose policies changed.
 func (c *Compiler) assignPrograms(d *rule.Delta) {
 	pods := c.changes.Pods
 	for _, ns := range c.changes.Namespaces {
@@ -102,8 +102,8 @@ func (p *program) number() rule.ProgramID {
 	return p.id
 }
 
-// programFor returns the program of a cohort's pods in a direction, or nil if no policy
-// isolates the pods. It creates the program if no such program exists.
+// programFor returns the program for a cohort's pods in one direction, or nil if no policy
+// isolates the pods. If no such program exists, programFor creates the program.
 func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *program {
 	var policies []*compiledPolicy
 	var buf [256]byte
@@ -142,8 +142,8 @@ func (c *Compiler) newProgram(key string, policies []*compiledPolicy, ports poli
 	return p
 }
 
-// eachPeer calls f with every peer of the rules. It can call f more than once for the same
-// peer.
+// eachPeer calls the function f with every peer in the program's rules. It can call f more
+// than once with the same peer.
 func (p *program) eachPeer(f func(*peer)) {
 	for _, compiled := range p.policies {
 		for i := range compiled.rules {
@@ -181,8 +181,8 @@ func (c *Compiler) retirePrograms(d *rule.Delta) {
 	}
 }
 
-// writePrograms adds to the delta the rules of new programs and of programs in which a peer
-// gained or lost a class.
+// writePrograms compiles new programs, and programs in which a peer gained or lost a class.
+// It adds these programs to the delta.
 func (c *Compiler) writePrograms(d *rule.Delta) {
 	for _, p := range c.dirty {
 		if p.dirty {
@@ -214,9 +214,9 @@ func (p *program) write() *rule.Program {
 	return out
 }
 
-// matchNumbers returns the match of a rule for all ports that have the same number for
-// every peer. These are the numbered ports of the rule, and the named ports of the rule
-// that resolve to a number in the argument ports. It returns false if no flow can match.
+// matchNumbers returns one match for the ports of a rule that have the same number for every
+// peer. These are the numbered ports of the rule, and the port names that the parameter ports
+// resolves to a number. If no flow can match, matchNumbers returns false.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {
@@ -241,8 +241,8 @@ func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, b
 	return m, len(m.Blocks) > 0 || len(m.Classes) > 0
 }
 
-// matchName returns the matches of a peer with a port name. There is one match for every
-// number to which pods of the peer resolve the name.
+// matchName returns the matches of a peer with a port name: one match for each number to
+// which pods of the peer resolve the name.
 func (p *peer) matchName() []rule.Match {
 	byNumber := map[uint16][]rule.Class{}
 	for cl, number := range p.classes {
@@ -257,7 +257,7 @@ func (p *peer) matchName() []rule.Match {
 	return out
 }
 
-// portName is a port name in a rule, with its protocol.
+// portName is a port name in a rule, and the protocol of the port.
 type portName struct {
 	protocol flow.Protocol
 	name     string

@@ -6,11 +6,10 @@ import (
 )
 
 // compiledPolicy contains the compiled rules of a policy for one direction. At least one
-// program uses it.
+// program uses these rules.
 type compiledPolicy struct {
 	key policyKey
-	// serial distinguishes versions of policies in the keys of programs. A serial is never
-	// assigned twice.
+	// serial identifies the compiled policy in program keys. A serial is never reused.
 	serial uint32
 	// name has the format "namespace/name".
 	name string
@@ -20,35 +19,35 @@ type compiledPolicy struct {
 	refs int
 }
 
-// policyKey identifies one direction of one version of a policy.
+// policyKey identifies a policy version and a direction.
 type policyKey struct {
 	policy    *policy.Policy
 	direction rule.Direction
 }
 
-// compiledRule is one rule of a policy with its peers resolved.
+// compiledRule is a rule of a policy in which each peer is resolved to a *peer or a block.
 type compiledRule struct {
 	action rule.Action
-	// index is the index of the rule in the policy. Invalid rules count too.
+	// index is the position of the rule in the policy, counting invalid rules.
 	index int
-	// everyPort is true if the rule lists no ports. Otherwise ports contains the numbered
-	// ports of the rule, and names contains the named ports.
+	// If the rule lists no ports, everyPort is true. Otherwise the field ports contains the
+	// numbered ports of the rule, and names contains the named ports.
 	everyPort bool
 	ports     []rule.Ports
 	names     []portName
-	// everyPeer is true if the rule lists no peers. Otherwise an address matches if it is
-	// in one of peers or in one of blocks.
+	// If the rule lists no peers, everyPeer is true. Otherwise the rule matches an address if
+	// one of peers or one of blocks contains the address.
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
-	// named is used instead of names in egress rules, because destination pods can resolve
-	// the same name to different numbers. It contains one peer for every pair of a port
-	// name and a peer or block of the rule.
+	// The field named replaces names in egress rules, because destination pods can resolve
+	// the same name to different numbers. It contains one peer for every combination of a
+	// port name with a peer or block of the rule.
 	named []*peer
 }
 
 // policy returns the compiled rules of a policy for one direction. The caller must use the
-// result in a program and count the program in refs.
+// result in a program, and add this program to refs.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]
@@ -94,9 +93,9 @@ func (c *Compiler) rule(index int, in *policy.Rule) compiledRule {
 	return out
 }
 
-// namedPeers returns one peer for every pair of a peer of the rule and a port name. If the
-// rule has no peers, namedPeers returns one peer for each name, which matches pods in all
-// namespaces.
+// namedPeers returns one peer for every combination of a port name with a peer of the rule.
+// If the rule has no peers, namedPeers returns one peer for each name. This peer matches pods
+// in all namespaces.
 func (c *Compiler) namedPeers(in *policy.Rule, names []portName) (out []*peer) {
 	for _, n := range names {
 		for i := range in.Peers {

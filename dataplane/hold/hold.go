@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// grace is the time for which a packet waits that the CNI results do not name. A CNI
-	// result may be about to be written.
+	// grace is the time for which a packet waits if the CNI results name none of its unknown
+	// addresses. A CNI result may be about to be written.
 	grace = 300 * time.Millisecond
-	// maxHeld is the largest number of held packets. maxGrace is the largest number of
-	// packets that wait although nothing shows that they belong to a pod.
+	// maxHeld is the largest number of held packets. If maxGrace packets are already held, a
+	// packet that may not belong to a pod is not held.
 	maxHeld, maxGrace = 1024, 512
 	// maxPerAddress is the largest number of held packets of one unknown address.
 	maxPerAddress = 16
@@ -25,19 +25,22 @@ const (
 type held struct {
 	// id identifies the packet in the queue.
 	id uint32
-	// mark is the packet mark. The verdict must contain the bits of other programs.
+	// mark is the packet mark. The verdict must preserve the bits that other programs have set
+	// in the mark.
 	mark uint32
 	flow flow.Flow
-	// in and out are the interfaces by which the packet arrived and leaves, or 0.
+	// in is the interface at which the packet arrived, and out the interface at which it
+	// leaves. If there is no such interface, the number is 0.
 	in, out uint32
 	arrived time.Time
-	// until is the time at which the packet must be considered again, if nothing changes
-	// before.
+	// until is the time at which the table must decide about the packet again, unless an
+	// earlier change of the node makes it decide.
 	until time.Time
-	// forPod is set if the packet waits for a pod, and not only for grace.
+	// forPod is set if the packet waits for a pod. If neither forPod nor forPeer is set, the
+	// packet waits only for the time grace.
 	forPod bool
-	// forPeer is set if a worker has denied the packet, because the tree that it used does
-	// not allow the other end: an address that may belong to a new pod of another node.
+	// forPeer is set if a worker has denied the packet because of an address that may belong to
+	// a new pod of another node.
 	forPeer bool
 	// waitsFor contains the unknown addresses of the packet.
 	waitsFor []netip.Addr
@@ -59,8 +62,8 @@ const (
 	overLimit
 	// repeated: another packet of the same TCP connection is held.
 	repeated
-	// peerAllowed: the tree in use does not deny the packet because of an end that is not a
-	// pod of this node.
+	// peerAllowed: the tree in use does not deny the packet, or denies it because of a pod of
+	// this node.
 	peerAllowed
 	// peerDenied: no tree that allows the packet has arrived in time.
 	peerDenied
@@ -77,12 +80,12 @@ type outcome struct {
 	release bool
 	cause   cause
 	heldFor time.Duration
-	// first is set if the failure policy decides about the packet, and has not decided about
-	// a packet of the same unknown address recently.
+	// first is set if the failure policy decides about the packet and has not recently decided
+	// about another packet with the same unknown address.
 	first bool
 }
 
-// table decides which packets wait. It is not safe for concurrent use.
+// table decides which packets wait in the hold queue. It is not safe for concurrent use.
 type table struct {
 	node
 	// limit is the time limit for a packet of an unknown pod.
@@ -91,15 +94,16 @@ type table struct {
 
 	waiting    []*held
 	perAddress map[netip.Addr]int
-	// others contains the addresses that do not belong to a pod. failures contains the
-	// addresses about which the failure policy has decided.
+	// others contains addresses that do not belong to a pod. failures contains unknown
+	// addresses for whose packets the failure policy has decided.
 	others, failures recent
-	// learned contains the interfaces that were found to lead to no pod.
+	// learned contains the interfaces that were found not to lead to a pod.
 	learned map[uint32]struct{}
 	counts  report.Held
 
 	// peers is shared with the workers. evaluator evaluates packets that a worker has denied.
-	// It is nil if there is none. heldPeers is the number of these packets in waiting.
+	// It is nil if there is no evaluator. heldPeers is the number of held packets that a worker
+	// has denied.
 	peers     *Peers
 	evaluator rule.Evaluator
 	heldPeers int
@@ -112,7 +116,8 @@ func newTable(limit time.Duration, failOpen bool, peers *Peers) *table {
 	}
 }
 
-// add decides about a new packet. It returns false if the packet is held.
+// add decides whether a new packet waits. It returns the outcome and true if the packet does
+// not wait, and false if the packet is held.
 func (t *table) add(p *held, now time.Time) (outcome, bool) {
 	p.arrived = now
 	why, waits := t.consider(p, now)
@@ -130,7 +135,7 @@ func (t *table) add(p *held, now time.Time) (outcome, bool) {
 	return t.end(p, why, now), true
 }
 
-// withoutRoom returns why a packet that cannot be held leaves the queue.
+// withoutRoom returns the cause for a packet that cannot be held because there is no room.
 func (p *held) withoutRoom() cause {
 	switch {
 	case p.forPeer:
@@ -138,7 +143,7 @@ func (p *held) withoutRoom() cause {
 	case p.forPod:
 		return overLimit
 	default:
-		// Nothing shows that the packet belongs to a pod, so treat it as if it does not.
+		// Nothing shows that the packet belongs to a pod, so assume that it does not.
 		return notPod
 	}
 }
@@ -167,9 +172,9 @@ func (t *table) hold(p *held) {
 	t.setRoom()
 }
 
-// update considers all held packets again, in the order in which they arrived. It returns
-// the verdicts for the packets that need not wait any longer. It must be called after each
-// change of the node, and at the time that next returns.
+// update decides again about all held packets, in the order in which they arrived. It returns
+// the outcomes of the packets that no longer wait. The caller must call update after each
+// change of the node, and at the time that the function next returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting
 	t.empty()
@@ -192,7 +197,8 @@ func (t *table) empty() {
 	clear(t.perAddress)
 }
 
-// next returns the time at which update must be called if nothing changes before.
+// next returns the earliest time at which the caller must call update, even if the node does
+// not change. It returns false if no packet is held.
 func (t *table) next() (at time.Time, ok bool) {
 	for _, p := range t.waiting {
 		if !ok || p.until.Before(at) {
@@ -202,7 +208,8 @@ func (t *table) next() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// consider decides whether a packet waits, and otherwise why it does not.
+// consider decides whether a packet waits. If the packet does not wait, consider returns the
+// cause.
 func (t *table) consider(p *held, now time.Time) (why cause, waits bool) {
 	if p.forPeer {
 		return t.considerPeer(p, now)
@@ -231,8 +238,8 @@ func (t *table) consider(p *held, now time.Time) (why cause, waits bool) {
 	return why, len(p.waitsFor) > 0
 }
 
-// answer states what happens to packets of an unknown address. If until is not zero, they
-// wait, at most until that time.
+// answer is the decision about the packets of an unknown address. If until is not zero, the
+// packets wait at most until this time.
 type answer struct {
 	until  time.Time
 	forPod bool
@@ -271,7 +278,7 @@ func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Ti
 	return wait
 }
 
-// waitUntil lets a packet wait that may not belong to a pod.
+// waitUntil returns the answer for a packet that may not belong to a pod.
 func waitUntil(until, now time.Time) answer {
 	if !now.Before(until) {
 		return answer{why: notPod}
@@ -279,7 +286,7 @@ func waitUntil(until, now time.Time) answer {
 	return answer{until: until}
 }
 
-// waitForPod lets a packet of a pod wait until the tree contains the pod.
+// waitForPod returns the answer for a packet of a pod that the tree in use does not contain.
 func (t *table) waitForPod(arrived, now time.Time) answer {
 	until := arrived.Add(t.limit)
 	switch {
@@ -291,15 +298,15 @@ func (t *table) waitForPod(arrived, now time.Time) answer {
 	return answer{until: until, forPod: true}
 }
 
-// learn makes an interface an uplink, unless it leads to a pod.
+// learn adds an interface to learned, unless the interface leads to a pod.
 func (t *table) learn(index uint32) {
 	if t.canLearn(index) {
 		t.learned[index] = struct{}{}
 	}
 }
 
-// forgetLearned removes the interfaces from learned that are gone, that lead to a pod, or
-// that are uplinks anyway.
+// forgetLearned removes interfaces from learned if they no longer exist, lead to a pod, or are
+// uplinks anyway.
 func (t *table) forgetLearned() {
 	for index := range t.learned {
 		if !t.canLearn(index) {
@@ -308,7 +315,7 @@ func (t *table) forgetLearned() {
 	}
 }
 
-// end returns the verdict for a packet that does not wait, and counts it.
+// end returns the outcome for a packet that does not wait, and counts the packet.
 func (t *table) end(p *held, why cause, now time.Time) outcome {
 	o := outcome{held: p, cause: why, heldFor: now.Sub(p.arrived)}
 	switch why {
@@ -334,8 +341,8 @@ func (t *table) end(p *held, why cause, now time.Time) outcome {
 	return o
 }
 
-// isFirstFailure reports whether the failure policy has not decided recently about packets
-// of the unknown addresses of a packet.
+// isFirstFailure reports whether an unknown address of the packet may belong to a pod and the
+// failure policy has not recently decided about another packet of this address.
 func (t *table) isFirstFailure(p *held, now time.Time) bool {
 	first := false
 	for _, end := range []netip.Addr{p.flow.Src, p.flow.Dst} {

@@ -12,7 +12,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// The interfaces of the node in these tests. Interface newLink is not in the map yet.
+// The interfaces of the node in these tests. newLink is an interface that was created after the
+// interfaces were read.
 const (
 	eth0 uint32 = iota + 1
 	podLink
@@ -32,7 +33,7 @@ var (
 )
 
 // bench is a table with a clock. The tree in use contains the pod lab/local. The CNI results
-// are available, and name lab/local.
+// are available and contain the addresses of lab/local.
 type bench struct {
 	*testing.T
 	*table
@@ -65,7 +66,7 @@ func (b *bench) sandboxes(list ...report.Sandbox) {
 	b.setSandboxes(report.Sandboxes{Available: true, Sandboxes: list})
 }
 
-// arrive lets a packet arrive, and returns what happens to it.
+// arrive adds a packet to the table and returns "held" or the text of the outcome.
 func (b *bench) arrive(f flow.Flow, in, out uint32) string {
 	b.next++
 	o, ended := b.add(&held{id: b.next, flow: f, in: in, out: out}, b.now)
@@ -83,7 +84,7 @@ func text(o outcome) string {
 	return fmt.Sprintf("%s %d after %s", verb, o.cause, o.heldFor)
 }
 
-// at moves the clock to a time after the start and returns what happens to the held packets.
+// after moves the clock forward by d and returns the texts of the outcomes of held packets.
 func (b *bench) after(d time.Duration) []string {
 	b.now = b.now.Add(d)
 	var out []string
@@ -102,7 +103,7 @@ func (b *bench) want(got any, want string) {
 
 var port uint16
 
-// tcp returns a new TCP connection.
+// tcp returns the flow of a new TCP connection.
 func tcp(src, dst netip.Addr) flow.Flow {
 	port++
 	return flow.Flow{Src: src, Dst: dst, Protocol: flow.TCP, SrcPort: port, DstPort: 80}
@@ -176,7 +177,8 @@ func TestTheFailurePolicyDecidesAfterTheLimit(t *testing.T) {
 	}
 }
 
-// A host that is not a pod is delayed once, by at most 300 ms.
+// The first packets of a host that is not a pod are delayed by at most 300 ms. Later packets of
+// other hosts on the same bridge are not delayed.
 func TestABridgeWithoutPodsIsLearned(t *testing.T) {
 	b := newBench(t)
 	b.want(b.arrive(tcp(other, outside), docker, eth0), "held")
@@ -186,7 +188,7 @@ func TestABridgeWithoutPodsIsLearned(t *testing.T) {
 	b.want(b.after(time.Millisecond), "[1: release 1 after 300ms 2: release 1 after 200ms]")
 	b.want(len(b.learned), "1")
 	b.want(b.arrive(tcp(outside, other.Next()), eth0, docker), "release 1 after 0s")
-	// A pod on this bridge ends that.
+	// When the bridge leads to a pod, it is no longer learned.
 	b.links[docker] = link.Interface{Name: "docker0", ToPod: true, Shared: true}
 	b.after(0)
 	b.want(len(b.learned), "0")
@@ -218,7 +220,8 @@ func TestAnInterfaceOfAPodIsNeverLearned(t *testing.T) {
 	b.want(len(b.learned), "0")
 }
 
-// On the bridge of pods, an address that is not a pod's is held once in a while.
+// On a bridge that leads to pods, a packet of an address that does not belong to a pod is held
+// once in each period of recentTime.
 func TestAnotherMachineOnTheBridgeOfPods(t *testing.T) {
 	b := newBench(t)
 	b.want(b.arrive(tcp(other, outside), podBridge, eth0), "held")
@@ -226,7 +229,7 @@ func TestAnotherMachineOnTheBridgeOfPods(t *testing.T) {
 	b.want(b.arrive(tcp(other, outside), podBridge, eth0), "release 1 after 0s")
 	b.after(recentTime)
 	b.want(b.arrive(tcp(other, outside), podBridge, eth0), "held")
-	// The address becomes a pod's.
+	// The address is assigned to a pod.
 	b.after(grace)
 	b.sandboxes(sandbox("lab/fresh", "eth0", "", other))
 	b.want(b.arrive(tcp(other, outside), podBridge, eth0), "held")
@@ -237,7 +240,8 @@ func TestAnotherNetworkOfAPodIsNotHeld(t *testing.T) {
 	b := newBench(t)
 	b.sandboxes(sandbox("lab/fresh", "eth0", "veth2", fresh), sandbox("lab/fresh", "net1", "", other))
 	b.want(b.arrive(tcp(other, outside), docker, eth0), "release 1 after 0s")
-	// The link of a pod of the tree: another address behind it belongs to this pod.
+	// The interface leads to one pod of the tree, so every other address behind the interface
+	// belongs to this pod, too.
 	b.want(b.arrive(tcp(other.Next(), outside), podLink, eth0), "release 1 after 0s")
 }
 
@@ -251,7 +255,8 @@ func TestACNIResultThatIsWrittenLate(t *testing.T) {
 	b.want(b.after(time.Millisecond), "[1: drop 2 after 3s]")
 }
 
-// An address that moves to another pod is unknown until the tree follows.
+// If an address moves to another pod, it is unknown until the tree contains the address with
+// the new pod.
 func TestAnAddressThatIsReused(t *testing.T) {
 	b := newBench(t)
 	b.sandboxes(sandbox("lab/heir", "eth0", "veth2", local))
@@ -267,7 +272,7 @@ func TestWithoutCNIResults(t *testing.T) {
 	b.want(b.arrive(tcp(other, outside), docker, eth0), "release 1 after 0s")
 }
 
-// Until the CNI results have been looked for, nothing is learned.
+// Until the CNI results have been read, no interface is learned.
 func TestBeforeTheCNIResultsAreRead(t *testing.T) {
 	b := newBench(t)
 	b.read, b.available, b.node.sandboxes = false, false, nil
@@ -286,7 +291,8 @@ func TestWithoutAgent(t *testing.T) {
 	b.agentGone = true
 	b.want(b.after(time.Millisecond), "[1: drop 3 after 1ms]")
 	b.want(b.arrive(tcp(fresh, outside), newPodLink, eth0), "drop 3 after 0s")
-	// Before the first tree, the agent may still be starting.
+	// Before the first tree, packets are held even if no agent runs, because the agent may
+	// still be starting.
 	b.known = nil
 	b.want(b.arrive(tcp(fresh, outside), newPodLink, eth0), "held")
 	b.want(b.after(3*time.Second), "[3: drop 2 after 3s]")
@@ -304,7 +310,8 @@ func TestBounds(t *testing.T) {
 	b.want(b.arrive(udp(fresh, outside), newPodLink, eth0), "drop 4 after 0s")
 	b.want(len(b.after(3*time.Second)), "16")
 
-	// Packets that may not belong to a pod do not use up the room for pods.
+	// Packets that may not belong to a pod do not occupy the places that are reserved for
+	// packets of pods.
 	stranger := other
 	for range maxGrace {
 		b.want(b.arrive(tcp(stranger, outside), podBridge, eth0), "held")

@@ -33,7 +33,7 @@ type Config struct {
 	FailOpen bool
 	// Peers is shared with the workers that move packets to the hold queue.
 	Peers *Peers
-	// Events receives what the holder decides. It may be nil.
+	// Events receives the decisions of the holder. It may be nil.
 	Events Events
 }
 
@@ -41,16 +41,16 @@ type Config struct {
 type Events interface {
 	// Released is called before a held packet is released.
 	Released(f flow.Flow, held time.Duration)
-	// Unknown is called when the failure policy decides about a packet. It is called once
-	// for each unknown address in a period of time.
+	// Unknown is called when the failure policy decides about a packet. After a call, it is not
+	// called again for the same unknown address for 30 seconds.
 	Unknown(f flow.Flow, held time.Duration)
 }
 
 const (
 	// copyRange is the number of bytes of each packet that the kernel copies to user space.
 	copyRange = 256
-	// kernelLimit is the largest number of packets in the queue. It is larger than maxHeld,
-	// so that the holder and not the kernel decides when too many packets are held.
+	// kernelLimit is the largest number of packets in the queue. It is larger than maxHeld, so
+	// that the holder, and not the kernel, decides when too many packets are held.
 	kernelLimit = 2 * maxHeld
 	// receiveBuffer is the size in bytes of the socket's receive buffer.
 	receiveBuffer = 4 << 20
@@ -67,7 +67,7 @@ type Holder struct {
 	// mu guards the fields below.
 	mu    sync.Mutex
 	table *table
-	// timer calls the table when the next packet must be considered again.
+	// timer expires when the table must decide again about a held packet.
 	timer  *time.Timer
 	closed bool
 
@@ -75,8 +75,8 @@ type Holder struct {
 	decoder packet.Decoder
 }
 
-// Open binds the hold queue in the network namespace of the calling thread and starts to
-// serve it. Before the first call of SetTree, no pod is known.
+// Open binds the hold queue in the network namespace of the calling thread and starts to serve
+// it. Until the first call of SetTree, all pods are unknown.
 func Open(config Config) (*Holder, error) {
 	flags := uint32(nfqueue.NfQaCfgFlagGSO)
 	if config.FailOpen {
@@ -99,7 +99,8 @@ func Open(config Config) (*Holder, error) {
 	h.table.setRoom()
 	h.timer = time.AfterFunc(time.Hour, h.expire)
 	h.timer.Stop()
-	// A full buffer must not end the holder. The kernel counts the packets that are lost.
+	// A full socket buffer must not make go-nfqueue stop. The kernel counts the packets that
+	// are lost.
 	err = errors.Join(nf.SetOption(netlink.NoENOBUFS, true), nf.Con.SetReadBuffer(receiveBuffer))
 	if err == nil {
 		var ctx context.Context
@@ -119,23 +120,23 @@ func (h *Holder) Failed() <-chan error { return h.failed }
 // Learned returns a channel that receives a value when LearnedLinks has changed.
 func (h *Holder) Learned() <-chan struct{} { return h.learned.C() }
 
-// LearnedLinks returns the interfaces that were found to lead to no pod.
+// LearnedLinks returns the indexes of the interfaces that were found not to lead to a pod.
 func (h *Holder) LearnedLinks() []uint32 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Sorted(maps.Keys(h.table.learned))
 }
 
-// SetTree replaces the known pods: the names of the pods of the tree in use, by address.
-// Call it after the rules have been changed, so that released packets are evaluated by the
-// new tree.
+// SetTree sets the pods of the tree in use. The map pods contains the name of each pod by
+// address. Call SetTree after the rules have been changed, so that the new tree evaluates the
+// released packets.
 func (h *Holder) SetTree(pods map[netip.Addr]string) {
 	h.change(func(t *table) { t.known = pods })
 }
 
 // SetEvaluator replaces the evaluator for packets that a worker has denied. Call it after the
-// workers have switched to this evaluator, so that they evaluate the released packets with
-// it. When SetEvaluator or Close returns, the previous evaluator is no longer in use.
+// workers have switched to this evaluator, so that they evaluate the released packets with it.
+// After SetEvaluator or Close has returned, the holder no longer uses the previous evaluator.
 func (h *Holder) SetEvaluator(evaluator rule.Evaluator) {
 	h.change(func(t *table) {
 		if !h.closed {
@@ -160,7 +161,8 @@ func (h *Holder) SetSandboxes(s report.Sandboxes) {
 	})
 }
 
-// SetAgentGone states whether no agent runs.
+// Disputed returns the addresses in pods to which the CNI results assign another pod than the
+// map pods does. The holder does not treat these addresses as known.
 func (h *Holder) SetAgentGone(gone bool) { h.change(func(t *table) { t.agentGone = gone }) }
 
 // Disputed returns those of the given pods' addresses that belong to another pod according
@@ -171,7 +173,7 @@ func (h *Holder) Disputed(pods map[netip.Addr]string) []netip.Addr {
 	return h.table.disputed(pods)
 }
 
-// Status returns what the holder has done.
+// Status returns the counters and the state of the holder.
 func (h *Holder) Status() report.Held {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,8 +189,9 @@ func (h *Holder) Status() report.Held {
 	return s
 }
 
-// HandOver releases all held packets without a mark, so that the rules send packets of
-// unknown pods to a hold queue again. Call it when the rules refer to another hold queue.
+// HandOver releases all held packets without a mark, so that the rules send packets of unknown
+// pods to a hold queue again. Call it after the rules have been changed to use another hold
+// queue.
 func (h *Holder) HandOver() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -198,8 +201,8 @@ func (h *Holder) HandOver() {
 	h.table.empty()
 }
 
-// Close unbinds the queue. The failure policy decides about the packets of unknown pods of
-// this node that are held. The other packets are denied.
+// Close unbinds the queue. It applies the failure policy to the held packets of unknown pods of
+// this node, and denies the held packets of unknown pods of other nodes.
 func (h *Holder) Close() error {
 	h.mu.Lock()
 	if h.closed {
@@ -220,14 +223,14 @@ func (h *Holder) Close() error {
 	h.table.setRoom()
 	h.mu.Unlock()
 	h.cancel()
-	// The kernel drops the packets that wait.
+	// The kernel drops the packets that are still in the queue.
 	if err := h.nf.Close(); err != nil {
 		return fmt.Errorf("closing hold queue %d: %w", h.config.Queue, err)
 	}
 	return nil
 }
 
-// change applies a change to the table, and then considers all held packets again.
+// change applies a change to the table, and then decides again about all held packets.
 func (h *Holder) change(apply func(*table)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -237,7 +240,7 @@ func (h *Holder) change(apply func(*table)) {
 
 func (h *Holder) expire() { h.change(func(*table) {}) }
 
-// update considers all held packets again. The caller must hold mu.
+// update decides again about all held packets. The caller must hold mu.
 func (h *Holder) update() {
 	if h.closed {
 		return
@@ -252,7 +255,7 @@ func (h *Holder) update() {
 	h.setTimer()
 }
 
-// setTimer lets the timer expire when the next packet must be considered again.
+// setTimer sets the timer to the time at which the table must decide again about a held packet.
 func (h *Holder) setTimer() {
 	if at, ok := h.table.next(); ok {
 		h.timer.Reset(time.Until(at))
@@ -261,15 +264,15 @@ func (h *Holder) setTimer() {
 	}
 }
 
-// receive decides about a packet that the kernel has queued. It always returns 0, because
-// any other return value ends go-nfqueue's goroutine.
+// receive handles a packet that the kernel has queued. It always returns 0, because any other
+// return value ends go-nfqueue's goroutine.
 func (h *Holder) receive(a nfqueue.Attribute) int {
 	if a.PacketID == nil {
 		return 0
 	}
 	p := &held{id: *a.PacketID, mark: value(a.Mark), in: value(a.InDev), out: value(a.OutDev)}
-	// The rules clear Sluice's bits before they send a packet to the hold queue, and a worker
-	// sets them.
+	// The rules clear Sluice's bits of the mark before they send a packet to the hold queue. A
+	// worker sets these bits before it moves a packet to the hold queue.
 	p.forPeer = p.mark&h.config.Marks.Mask == h.config.Marks.Denied
 	var readable bool
 	if a.Payload != nil {
@@ -306,7 +309,7 @@ func value(p *uint32) uint32 {
 }
 
 // flowOf returns the flow of a packet. If only the IP header can be decoded, the flow has no
-// ports. It returns false if the packet has no IP header.
+// ports. If the data contains no complete IP header, flowOf returns false.
 func (h *Holder) flowOf(data []byte) (flow.Flow, bool) {
 	if p, fault := h.decoder.Decode(data); fault == packet.None {
 		return p.Flow, true
@@ -322,7 +325,7 @@ func (h *Holder) flowOf(data []byte) (flow.Flow, bool) {
 	return flow.Flow{}, false
 }
 
-// carryOut returns a verdict to the kernel.
+// carryOut reports an outcome to the event handler and sends the verdict to the kernel.
 func (h *Holder) carryOut(o outcome) {
 	if h.config.Events != nil {
 		switch {
@@ -343,19 +346,20 @@ func (h *Holder) carryOut(o outcome) {
 // deny lets the rules deny a packet, without another evaluation.
 func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
-// send sends a verdict with the given value of Sluice's bits in the packet mark.
+// deny sends a verdict with which the rules deny a packet without evaluating it again.
 func (h *Holder) send(p *held, verdict int, bits uint32) {
 	if err := h.nf.SetVerdictWithOption(p.id, verdict, nfqueue.WithMark(h.config.Marks.Set(p.mark, bits))); err != nil {
 		h.table.counts.VerdictErrors++
 	}
 }
 
-// fail handles an error from reading packets. It returns 1 to end go-nfqueue's goroutine.
+// fail handles an error that go-nfqueue returns while it reads packets. It returns 1 to end
+// go-nfqueue's goroutine.
 func (h *Holder) fail(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		return 1
 	}
-	// The kernel reports a verdict for a packet that it no longer holds, for example
+	// The kernel returns this error if it no longer holds the packet of a verdict, for example
 	// because the interface of the packet is gone.
 	if errors.Is(err, unix.ENOENT) {
 		h.mu.Lock()

@@ -8,11 +8,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Links contains the interfaces of the node, by index. An interface that is not in the map
-// has been created after the interfaces were read.
+// Links contains the interfaces of the node, by index. An interface that was created after the
+// interfaces were read is not in the map.
 type Links map[uint32]link.Interface
 
-// linksOf returns interfaces by index.
+// linksOf returns a map of the interfaces by index.
 func linksOf(interfaces []link.Interface) Links {
 	out := make(Links, len(interfaces))
 	for _, i := range interfaces {
@@ -21,16 +21,18 @@ func linksOf(interfaces []link.Interface) Links {
 	return out
 }
 
-// node contains the addresses and interfaces of the pods of the node.
+// known contains the names of the pods of the tree in use, by address. It is nil before the
+// first tree.
 type node struct {
 	// known contains the addresses of the pods of the tree in use. It is nil before the
 	// first tree.
 	known map[netip.Addr]string
 	links Links
-	// read is set once the CNI results have been looked for.
+	// read is set after the first attempt to read the CNI results.
 	read bool
-	// available reports whether the node has CNI results. If it does, sandboxes contains the
-	// addresses that they name, and hostInterfaces the names of the pods' interfaces.
+	// available reports whether the node has CNI results. If available is set, sandboxes
+	// contains the addresses that the CNI results name, and hostInterfaces contains the names
+	// of the pods' interfaces on the node.
 	available      bool
 	sandboxes      map[netip.Addr]attachment
 	hostInterfaces map[string]struct{}
@@ -61,7 +63,7 @@ func (n *node) setSandboxes(s report.Sandboxes) {
 		}
 		a := attachment{pod: sandbox.Namespace + "/" + sandbox.Name, first: sandbox.Interface == firstInterface}
 		for _, address := range sandbox.Addresses {
-			// If two networks use the same address, the first network of a pod decides.
+			// setSandboxes replaces the sandboxes of the node.
 			if have, ok := n.sandboxes[address]; !ok || a.first && !have.first {
 				n.sandboxes[address] = a
 			}
@@ -81,7 +83,8 @@ func (n *node) disputed(pods map[netip.Addr]string) []netip.Addr {
 	return out
 }
 
-// isKnown reports whether the tree in use contains the pod with this address.
+// disputed returns the addresses in pods to which the CNI results assign another pod than the
+// map pods does.
 func (n *node) isKnown(a netip.Addr) bool {
 	pod, ok := n.known[a]
 	if !ok {
@@ -91,8 +94,8 @@ func (n *node) isKnown(a netip.Addr) bool {
 	return !named || !owner.first || owner.pod == pod
 }
 
-// canLearn reports whether an interface can become an uplink: it leads to no pod, neither of
-// the tree in use nor of the CNI results.
+// isKnown reports whether the tree in use contains the pod with address a. It returns false if
+// the CNI results assign the address to another pod than the tree does.
 func (n *node) canLearn(index uint32) bool {
 	l, ok := n.links[index]
 	if !ok || l.Uplink || l.ToPod {

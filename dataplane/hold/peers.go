@@ -23,26 +23,27 @@ const (
 	deniedTime = 10 * time.Second
 	// maxDenied is the largest number of denied peers that are remembered.
 	maxDenied = 512
-	// maxPeers is the largest number of held packets of pods of other nodes. They take no
-	// room of the packets of local pods.
+	// maxPeers is the largest number of held packets of pods of other nodes. These packets do
+	// not count toward maxHeld.
 	maxPeers = 256
 )
 
-// Peers decides whether a worker moves a denied packet to the hold queue: the packet from or
-// to an address that may belong to a new pod of another node, which the tree in use does not
-// contain yet. Peers is safe for concurrent use.
+// Peers decides whether a worker moves a denied packet to the hold queue. A worker moves a
+// packet if its source or destination address may belong to a new pod of another node that the
+// tree in use does not contain yet. Peers is safe for concurrent use.
 type Peers struct {
 	ranges atomic.Pointer[report.PodRanges]
 	// closed is set while no packet can be held.
 	closed atomic.Bool
-	// denied contains the denied peers, with the times until which their packets are not
-	// held. A map is never changed after it has been stored.
+	// denied contains the denied peers. For each peer, it contains the time until which packets
+	// of the peer are not held. A map is never changed after it has been stored.
 	denied atomic.Pointer[map[netip.Addr]time.Time]
 	// mu serializes deny.
 	mu sync.Mutex
 }
 
-// NewPeers returns a Peers without pod ranges. No packet is held until a Holder uses it.
+// NewPeers returns a Peers without pod ranges. No packet is held until a Holder uses the
+// returned Peers.
 func NewPeers() *Peers {
 	p := &Peers{}
 	p.ranges.Store(&report.PodRanges{})
@@ -50,11 +51,13 @@ func NewPeers() *Peers {
 	return p
 }
 
-// SetRanges replaces the pod ranges. The caller must not change them afterwards.
+// SetRanges replaces the pod ranges. The caller must not change the slices in ranges
+// afterwards.
 func (p *Peers) SetRanges(ranges report.PodRanges) { p.ranges.Store(&ranges) }
 
-// Follow uses the pod ranges that the agent publishes in a state directory, until the
-// context ends. Ranges that are not valid are logged, and the previous ones stay in use.
+// Follow uses the pod ranges that the agent publishes in a state directory, until the context
+// ends. If published ranges are not valid, Follow logs an error, and the previous ranges stay
+// in use.
 func (p *Peers) Follow(ctx context.Context, stateDir string, log logr.Logger) error {
 	return statedir.WatchPodRanges(ctx, stateDir, func(r report.PodRanges, err error) {
 		if err != nil {
@@ -66,7 +69,8 @@ func (p *Peers) Follow(ctx context.Context, stateDir string, log logr.Logger) er
 	})
 }
 
-// Holds reports whether a denied packet from or to a peer must be held. All workers call it
+// Holds reports whether a denied packet must be held. peer is the address, at one end of the
+// packet's connection, that may belong to a pod of another node. All workers call Holds
 // concurrently, so it neither allocates memory nor waits.
 func (p *Peers) Holds(peer netip.Addr) bool {
 	return !p.closed.Load() && p.inRange(peer) && !p.isDenied(peer)
@@ -91,8 +95,8 @@ func (p *Peers) isDenied(peer netip.Addr) bool {
 	return ok && time.Now().Before(until)
 }
 
-// deny remembers a denied peer, so that its packets are not held for deniedTime. If
-// there is no room, it forgets the peer that would be forgotten next.
+// deny prevents packets of a denied peer from being held for the time deniedTime. If maxDenied
+// peers are already stored, deny replaces the peer that expires first.
 func (p *Peers) deny(peer netip.Addr, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +129,8 @@ func (t *table) inRange(a netip.Addr) bool {
 	return slices.ContainsFunc(t.peers.ranges.Load().Node, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// mayBePod reports whether packets of an unknown address wait for a pod.
+// mayBePod reports whether packets of an unknown address wait for a tree that contains the
+// address.
 func (t *table) mayBePod(a netip.Addr) bool {
 	if !t.available {
 		return t.inRange(a)
@@ -134,8 +139,8 @@ func (t *table) mayBePod(a netip.Addr) bool {
 	return named && owner.first
 }
 
-// considerPeer decides whether a packet that a worker has denied waits for a tree that
-// allows it, and otherwise why it does not.
+// considerPeer decides whether a packet that a worker has denied waits for a tree that allows
+// the packet. If the packet does not wait, considerPeer returns the cause.
 func (t *table) considerPeer(p *held, now time.Time) (why cause, waits bool) {
 	p.until, p.waitsFor = p.arrived.Add(min(t.limit, peerLimit)), p.waitsFor[:0]
 	if t.evaluator == nil {
@@ -149,7 +154,7 @@ func (t *table) considerPeer(p *held, now time.Time) (why cause, waits bool) {
 	return peerDenied, !t.agentGone && now.Before(p.until)
 }
 
-// endPeer counts a packet that a worker has denied and that does not wait.
+// endPeer counts a packet that leaves the hold queue after a worker had denied it.
 func (t *table) endPeer(p *held, why cause, now time.Time) {
 	switch why {
 	case peerAllowed:
@@ -159,7 +164,8 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	case peerOverLimit:
 		t.counts.PeersOverLimit++
 	}
-	// The worker that evaluates the packet again must not move it to the hold queue again.
+	// If a worker evaluates the packet again, it must not move the packet to the hold queue
+	// again.
 	if why != peerAllowed {
 		for _, peer := range p.waitsFor {
 			t.peers.deny(peer, now)
@@ -167,8 +173,8 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	}
 }
 
-// setRoom lets the workers move packets to the hold queue only if there is room, and if a
-// tree may arrive.
+// setRoom lets the workers move packets to the hold queue only if there is room for more
+// packets and another tree may be published.
 func (t *table) setRoom() {
 	t.peers.closed.Store(t.evaluator == nil || t.agentGone || t.heldPeers >= maxPeers)
 }

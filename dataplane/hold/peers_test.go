@@ -18,7 +18,8 @@ var (
 	podRange = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/48")}
 )
 
-// peersOf is a tree that isolates pod lab/local and allows only the given peers.
+// peersOf is an evaluator for a tree that isolates pod lab/local and allows only the given
+// peers.
 type peersOf []netip.Addr
 
 func (p peersOf) Evaluate(f flow.Flow) rule.Decision {
@@ -42,13 +43,13 @@ func newPeerBench(t *testing.T) *bench {
 	return b
 }
 
-// evaluate replaces the tree by one that allows the given peers.
+// evaluate sets an evaluator for a tree that allows only the given peers.
 func (b *bench) evaluate(allowed ...netip.Addr) {
 	b.evaluator = peersOf(allowed)
 	b.setRoom()
 }
 
-// move lets a packet arrive that a worker has denied.
+// move adds a packet that a worker has denied to the table.
 func (b *bench) move(f flow.Flow) string {
 	b.next++
 	o, ended := b.add(&held{id: b.next, flow: f, in: eth0, out: podLink, forPeer: true}, b.now)
@@ -191,14 +192,15 @@ func TestOnlyAddressesInPodRangesAreHeld(t *testing.T) {
 	}
 }
 
-// Without CNI results, the pod ranges of the node show which addresses may belong to pods.
+// If there are no CNI results, the pod ranges of the node determine which addresses may belong
+// to pods.
 func TestHoldWithoutCNIResults(t *testing.T) {
 	b := newBench(t)
 	b.setSandboxes(report.Sandboxes{})
 	b.peers.SetRanges(report.PodRanges{Node: podRange})
 	b.want(b.arrive(tcp(fresh, outside), newPodLink, eth0), "held")
 	b.want(b.arrive(udp(local, fresh6), podLink, newPodLink), "held")
-	// The address is not in the ranges, or the interface leads to a known pod.
+	// The address is outside the ranges, or the interface leads to a pod of the tree.
 	b.want(b.arrive(tcp(other, outside), docker, eth0), "release 1 after 0s")
 	b.want(b.arrive(tcp(fresh, outside), podLink, eth0), "release 1 after 0s")
 	b.want(b.arrive(tcp(fresh, local), eth0, podLink), "release 0 after 0s")

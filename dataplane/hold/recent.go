@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// recentLimit is the largest number of addresses that are remembered.
+	// recentLimit is the largest number of addresses that are stored.
 	recentLimit = 4096
-	// recentTime is the time for which an address is remembered.
+	// recentTime is the time for which an address is stored.
 	recentTime = 30 * time.Second
 )
 
-// recent remembers addresses for recentTime.
+// recent is a set of addresses. Each address stays in the set for the time recentTime.
 type recent map[netip.Addr]time.Time
 
-// add remembers an address. It returns false if there is no room.
+// add adds an address for the time recentTime. It returns false if the set is full.
 func (r recent) add(a netip.Addr, now time.Time) bool {
 	if _, ok := r[a]; !ok && len(r) >= recentLimit {
 		maps.DeleteFunc(r, func(_ netip.Addr, until time.Time) bool { return !now.Before(until) })

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// PacketVerdict is the verdict for one packet, as an event reports it.
+// PacketVerdict is the verdict for one packet in an event.
 type PacketVerdict string
 
 // The possible verdicts for a packet.
@@ -17,7 +17,7 @@ const (
 	MidStream PacketVerdict = "MidStream"
 	// Unreadable means that the packet was dropped because it could not be decoded.
 	Unreadable PacketVerdict = "Unreadable"
-	// Unknown means that the failure policy decided, because one end of the
+	// Unknown means that the failure policy decided about the packet because one end of the
 	// connection is an unknown pod.
 	Unknown PacketVerdict = "Unknown"
 )
@@ -50,8 +50,8 @@ type Event struct {
 	// the connection was an unknown pod. It is 0 for a packet that was not held.
 	Held time.Duration `json:"heldNanoseconds,omitzero"`
 
-	// Missed is an upper bound for the number of events that this subscriber lost since
-	// the previous event. The number may include events that the subscriber did not
-	// subscribe to.
+	// Missed is an upper bound for the number of events that this subscriber lost since the
+	// previous event. The number may include events of kinds that the subscriber did not
+	// request.
 	Missed uint64 `json:"missed,omitzero"`
 }

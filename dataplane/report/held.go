@@ -2,34 +2,34 @@ package report
 
 import "time"
 
-// Held describes the packets that the dataplane holds because one end of the connection may
-// be an unknown pod: a pod that the tree in use does not contain yet. All counters except
-// Waiting start when the dataplane starts.
+// Held describes the packets that the dataplane holds because one end of the connection may be
+// an unknown pod: a pod that the tree in use does not contain yet. All counters start at 0 when
+// the dataplane starts.
 type Held struct {
 	// Limit is the longest time for which a packet is held. If it is 0, no packet is held,
 	// and all other fields are empty.
 	Limit time.Duration `json:"limitNanoseconds"`
 	// Waiting is the number of packets that are held now.
 	Waiting int `json:"waiting"`
-	// Released counts packets that were released because both ends were known. NotPods
-	// counts packets that were released because the unknown address does not belong to a
-	// pod. The rules then evaluated these packets like all others.
+	// Released counts packets that were released because the tree in use contained the pods at
+	// both ends. NotPods counts packets that were released because the unknown address did not
+	// belong to a pod. The rules evaluated the released packets like all other packets.
 	Released uint64 `json:"released"`
 	NotPods  uint64 `json:"notPods"`
-	// The failure policy decided about the packets of the next three counters. TimedOut
-	// counts packets of pods that were still unknown after Limit. NoAgent counts packets of
-	// unknown pods that arrived while no agent was running. OverLimit counts packets of
-	// unknown pods for which there was no room.
+	// The failure policy decided about the packets that the next three counters include.
+	// TimedOut counts packets of pods that were still unknown after Limit. NoAgent counts
+	// packets of unknown pods that arrived while no agent was running. OverLimit counts packets
+	// of unknown pods for which there was no room.
 	TimedOut  uint64 `json:"timedOut"`
 	NoAgent   uint64 `json:"noAgent"`
 	OverLimit uint64 `json:"overLimit"`
 	// Repeated counts TCP packets that were dropped because an earlier packet of the same
 	// connection was held.
 	Repeated uint64 `json:"repeated"`
-	// The next three counters are about packets that the tree denies and that were held
-	// because one end may be a new pod of another node. PeersAllowed counts packets that
-	// a later tree allowed. PeersDenied counts packets that no tree allowed in time.
-	// PeersOverLimit counts packets that were denied at once because there was no room.
+	// The next three counters count packets that were denied by the tree, and then held because
+	// one end may be a new pod of another node. PeersAllowed counts packets that a later tree
+	// allowed. PeersDenied counts packets that no tree allowed in time. PeersOverLimit counts
+	// packets that were denied at once because there was no room.
 	PeersAllowed   uint64 `json:"peersAllowed"`
 	PeersDenied    uint64 `json:"peersDenied"`
 	PeersOverLimit uint64 `json:"peersOverLimit"`
@@ -42,14 +42,15 @@ type Held struct {
 	// an unknown address on them did not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
 	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
-	// read, the dataplane recognizes unknown pods of this node only by its pod ranges.
+	// read, the dataplane recognizes unknown pods of this node only by the pod ranges of the
+	// node.
 	CNIResults bool `json:"cniResults"`
-	// PodRanges reports whether the pod ranges of the cluster are known, and NodePodRanges
-	// whether those of this node are. Without the ranges of the cluster, no packet of a pod
-	// of another node is held.
+	// PodRanges reports whether the pod ranges of the cluster are known. NodePodRanges reports
+	// whether the pod ranges of this node are known. If the ranges of the cluster are not
+	// known, no packet of a pod of another node is held.
 	PodRanges     bool `json:"podRanges"`
 	NodePodRanges bool `json:"nodePodRanges"`
-	// AgentGone is set while no agent runs that could publish another tree. Then packets of
-	// unknown pods are not held once there is a tree.
+	// AgentGone is set while no agent runs that could publish another tree. While AgentGone is
+	// set and the dataplane uses a tree, packets of unknown pods are not held.
 	AgentGone bool `json:"agentGone,omitempty"`
 }

@@ -9,16 +9,16 @@ import "time"
 
 // Status describes the state of a dataplane.
 type Status struct {
-	// Node is the name of the node that the tree in use was compiled for. It is empty
-	// until the dataplane uses a tree.
+	// Node is the name of the node for which the tree in use was compiled. It is empty until
+	// the dataplane uses a tree.
 	Node string `json:"node"`
 	// Started is the time at which this dataplane started.
 	Started time.Time `json:"started"`
 	// Published is the generation of the current tree in the state directory. Seen is the
-	// newest generation by which new connections are evaluated. Generation is the
-	// acknowledged generation: it is enforced for every packet, including packets of
-	// connections that were open before the generation was published. Each number is 0
-	// until there is such a generation.
+	// newest generation with which new connections are evaluated. Generation is the
+	// acknowledged generation: the dataplane enforces it for every packet, including packets of
+	// connections that were open before the generation was published. Each number is 0 until
+	// such a generation exists.
 	Published  uint64 `json:"published"`
 	Seen       uint64 `json:"seen"`
 	Generation uint64 `json:"generation"`
@@ -29,9 +29,9 @@ type Status struct {
 	// TreeFormats lists the versions of the tree format that the dataplane reads. An agent
 	// publishes no other format while the dataplane runs.
 	TreeFormats []uint64 `json:"treeFormats,omitempty"`
-	// Standby is set while the dataplane waits until another dataplane of the node ends,
-	// because the other dataplane enforces policies and cannot hand over, for example because
-	// its version is older.
+	// Standby is set while this dataplane waits for another dataplane of the node to end. It
+	// waits because the other dataplane enforces policies and cannot hand over to it, for
+	// example because the version of the other dataplane is older.
 	Standby bool `json:"standby,omitempty"`
 
 	// Pods is the number of pods in the tree in use. IsolatedPods is the number of these
@@ -51,9 +51,9 @@ type Status struct {
 	// another program had modified it.
 	Repairs  uint64 `json:"repairs"`
 	Verdicts Stats  `json:"verdicts"`
-	// Unevaluated counts packets of isolated pods that failure policy Open accepted
-	// without a verdict. The count starts when the rules are created, which may be before
-	// this dataplane started.
+	// Unevaluated counts packets of isolated pods that failure policy Open accepted without a
+	// lookup. The count starts when the rules are created, which may be before this dataplane
+	// started.
 	Unevaluated uint64 `json:"unevaluated"`
 	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
 	// are no such bridges.
@@ -71,26 +71,27 @@ type RejectedTree struct {
 	Reason string    `json:"reason"`
 }
 
-// Bridges describes the bridges to which isolated pods of a node are connected, and the
-// packets between the pods of a bridge that policies do not affect.
+// Bridges describes the bridges to which isolated pods of a node are connected. It also states
+// which packets between pods of the same bridge bypass policies.
 type Bridges struct {
 	Names []string `json:"names"`
 	// Disabled lists the settings of br_netfilter that must be 1 but have another value. If a
 	// setting is disabled, packets between the pods of a bridge bypass the rules.
 	Disabled []string `json:"disabled,omitempty"`
-	// TaggedFrames is the reason why frames with a VLAN tag between the pods of a bridge are
-	// not dropped. It is empty if such frames are dropped.
+	// TaggedFrames is the reason why the dataplane cannot drop frames that have a VLAN tag and
+	// are sent between pods of a bridge. It is empty if such frames are dropped.
 	TaggedFrames string `json:"taggedFrames,omitempty"`
 }
 
-// Reevaluated contains totals over all walks through the open connections.
+// Reevaluated contains totals over all re-evaluations of the open connections. A walk is one
+// re-evaluation.
 type Reevaluated struct {
 	// Walks counts the walks. It does not count a walk that only checked the marks of the
-	// previous walk and changed no mark. All other numbers are totals over the counted
-	// walks.
+	// previous walk and changed no mark. The other numbers include only counted walks.
 	Walks uint64 `json:"walks"`
-	// Accepted, Denied and Cleared count the changed marks by their new state. A mark is
-	// cleared when neither end of the connection is isolated any longer.
+	// Accepted, Denied and Cleared count the connection marks that walks changed, by the new
+	// value of the mark. A walk clears a mark when neither end of the connection is isolated
+	// any longer.
 	Accepted uint64        `json:"accepted"`
 	Denied   uint64        `json:"denied"`
 	Cleared  uint64        `json:"cleared"`
@@ -109,18 +110,18 @@ func (r *Reevaluated) Add(w Walk) {
 	r.Last = &w
 }
 
-// Walk is the result of one walk through the open connections.
+// Walk is the result of one re-evaluation of the open connections.
 type Walk struct {
 	// At is the time at which the walk ended.
 	At time.Time `json:"at"`
 	// Connections is the number of connections that the walk evaluated.
 	Connections int `json:"connections"`
-	// Accepted, Denied and Cleared count the changed marks of this walk, as in
-	// Reevaluated.
+	// Accepted, Denied and Cleared count the connection marks that the walk changed, by the new
+	// value of the mark.
 	Accepted int `json:"accepted"`
 	Denied   int `json:"denied"`
 	Cleared  int `json:"cleared"`
-	// Took is the time from the request for the list of connections until the
-	// last mark was set.
+	// Took is the duration of the walk. It starts with the request for the list of connections
+	// and ends after the last mark has been set.
 	Took time.Duration `json:"tookNanoseconds"`
 }

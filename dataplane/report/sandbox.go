@@ -13,17 +13,17 @@ type Sandboxes struct {
 	// of the skipped CNI results cannot be used.
 	Skipped       int    `json:"skipped,omitempty"`
 	SkippedReason string `json:"skippedReason,omitempty"`
-	// Routed contains the addresses of the pods in the tree to which the node has a route
-	// through the link of a single pod. It is nil if Available is set, or if the routes have
-	// not been read yet.
+	// Routed contains addresses of pods in the tree. It contains an address if the node has a
+	// route to the address through an interface that leads to a single pod. It is nil if
+	// Available is set, or if the routes have not been read yet.
 	Routed []netip.Addr `json:"routed"`
-	// Sandboxes is sorted by namespace, name, container ID and interface. No two sandboxes of
-	// the same network have the same address.
+	// Sandboxes is sorted by namespace, name, container ID and interface. Two sandboxes of the
+	// same network never have the same address.
 	Sandboxes []Sandbox `json:"sandboxes"`
 }
 
 // Sandbox is a pod sandbox with one network attachment. A pod with several networks has one
-// Sandbox for each of them.
+// Sandbox for each network.
 type Sandbox struct {
 	// Namespace, Name and UID identify the pod. The UID of a static pod is not the UID of
 	// its mirror pod in the API server, but the mirror pod's annotation

@@ -24,8 +24,8 @@ type Stats struct {
 	// Unreadable counts the packets that were dropped because they could not be decoded,
 	// by reason.
 	Unreadable map[string]uint64 `json:"unreadable,omitempty"`
-	// Sides counts the verdicts of the sides that belong to local pods. Each packet adds
-	// one or two verdicts. The list always contains every kind of verdict, in the same
+	// Sides counts the verdicts of the sides that belong to local pods. Each evaluated packet
+	// adds one or two verdicts. The list always contains every kind of verdict, in the same
 	// order.
 	Sides []SideCount `json:"sides"`
 	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
@@ -38,10 +38,9 @@ type Stats struct {
 	SocketDropped uint64 `json:"socketDropped"`
 	// Waiting is the number of packets that currently wait in the queues.
 	Waiting uint64 `json:"waiting"`
-	// LookupTimes and BatchTimes contain the measurements of one batch in 64. LookupTimes
-	// contains the duration of the batch's first evaluation. BatchTimes contains the time
-	// from when the batch has been read until the kernel has received all verdicts of the
-	// batch.
+	// LookupTimes and BatchTimes contain measurements of one batch in 64. LookupTimes contains
+	// the duration of the first evaluation in the batch. BatchTimes contains the time from the
+	// end of reading the batch until the kernel has received all verdicts for the batch.
 	LookupTimes Histogram `json:"-"`
 	BatchTimes  Histogram `json:"-"`
 }

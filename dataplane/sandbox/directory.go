@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// maxSize is the largest size of a file in bytes. A file contains the configuration of
-	// the network in base64, and is usually smaller than 4 KiB.
+	// maxSize is the largest size of a file in bytes. A file contains the network configuration
+	// in base64. Files are usually smaller than 4 KiB.
 	maxSize = 64 << 10
 	// maxFiles is the largest number of files in the directory. Some runtimes write two
 	// files for each pod.
 	maxFiles = 4096
-	// maxTries is the number of times that an unchanged file is read if it cannot be
-	// parsed. libcni writes files in place, so a file may be incomplete.
+	// maxTries is the number of attempts to read and parse a file that does not change. A file
+	// can be incomplete because libcni writes files in place.
 	maxTries = 6
 )
 
@@ -38,14 +38,14 @@ type directory struct {
 type file struct {
 	stamp   stamp
 	sandbox *report.Sandbox
-	// err explains why the file cannot be used. If tries is less than maxTries, the file
-	// may be incomplete.
+	// err explains why the file cannot be used. If err is set and tries is less than maxTries,
+	// the file may be incomplete.
 	err   error
 	tries int
 }
 
-// stamp changes when a file changes. A change of the content, the owner or the permissions
-// sets the change time.
+// stamp is the metadata that identifies a version of a file. Each change of the content, the
+// owner or the permissions sets the change time, and thus results in a different stamp.
 type stamp struct {
 	device, inode     uint64
 	size              int64
@@ -56,9 +56,9 @@ func stampOf(s *unix.Stat_t) stamp {
 	return stamp{s.Dev, s.Ino, s.Size, s.Mtim, s.Ctim}
 }
 
-// read updates the cache: it reads the files that have changed. It returns the names of
-// all cached files, most recently modified first. incomplete reports whether some files
-// may be incomplete. more reports whether the directory contains more than maxFiles files.
+// read reads the files that have changed and updates the cache. It returns the names of all
+// cached files, most recently modified first. incomplete reports whether any file may be
+// incomplete. more reports whether the directory contains more than maxFiles files.
 func (d *directory) read() (names []string, incomplete, more bool, err error) {
 	handle, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -129,8 +129,9 @@ func checkOwner(s *unix.Stat_t) error {
 	return nil
 }
 
-// update returns the content of a file. It reads the file only if the file has changed or
-// may have been incomplete at the last read. exists is false if the file has been removed.
+// update returns the cached content of a file. It reads the file only if the file has changed
+// since the last read or may have been incomplete then. If the file has been removed, exists is
+// false.
 func (d *directory) update(dir int, name string) (f file, exists bool) {
 	var s unix.Stat_t
 	if err := unix.Fstatat(dir, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -164,9 +165,9 @@ func (d *directory) update(dir int, name string) (f file, exists bool) {
 	return f, true
 }
 
-// readFile reads a regular file that only its owner can write to.
+// readFile reads a regular file. It returns an error if other users can write to the file.
 func readFile(dir int, name string) ([]byte, stamp, error) {
-	// Opening a FIFO would block without O_NONBLOCK.
+	// Without O_NONBLOCK, opening a FIFO would block.
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, stamp{}, err

@@ -8,7 +8,7 @@
 //
 // The file contains the pod's namespace, name, UID and addresses. So a program on the node
 // can read the addresses of a pod before the pod sends its first packet, and long before
-// the API server stores them. libcni removes the file after it has removed the pod from
+// the API server stores these addresses. libcni removes the file after it has removed the pod from
 // the network.
 //
 // Another program writes the files, so the package does not trust them. It reads only

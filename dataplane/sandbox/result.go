@@ -20,7 +20,7 @@ const (
 	maxAddresses = 16
 )
 
-// errNotPod means that a result contains no address of a pod. For example, the result
+// errNotPod means that a result file contains no address of a pod. For example, the result
 // describes a loopback interface or a container that Kubernetes does not manage.
 var errNotPod = errors.New("not an address of a pod")
 
@@ -35,8 +35,8 @@ type cached struct {
 	Result      result     `json:"result"`
 }
 
-// result is a result of CNI version 0.1.0 to 1.1.0. Versions before 0.3.0 have IP4 and IP6,
-// later versions have IPs and Interfaces.
+// result is a result of CNI version 0.1.0 to 1.1.0. Results of versions before 0.3.0 contain
+// IP4 and IP6. Results of later versions contain IPs and Interfaces.
 type result struct {
 	IP4 *legacyIP `json:"ip4"`
 	IP6 *legacyIP `json:"ip6"`
@@ -102,8 +102,9 @@ func parse(content []byte) (report.Sandbox, error) {
 	return s, validate(&s)
 }
 
-// addresses returns the addresses of a result that a pod can have on a network. It omits
-// duplicates, and loopback, link-local, multicast, broadcast and unspecified addresses.
+// addresses returns the addresses of a result. It omits duplicates, and addresses that a pod
+// cannot have on a network: loopback, link-local, multicast, broadcast and unspecified
+// addresses.
 func (r *result) addresses() ([]netip.Addr, error) {
 	var texts []string
 	for _, old := range []*legacyIP{r.IP4, r.IP6} {
@@ -133,11 +134,11 @@ func (r *result) addresses() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// hostInterface returns the name of the last interface outside the pod, or "" if there is
-// none. own is the name of the interface inside the pod. The plugins bridge and ptp list
-// the interfaces in the order from the node to the pod, so the last interface without a
-// sandbox is the node's end of the pod's veth pair. Some plugins list the interface inside
-// the pod without a sandbox, so hostInterface ignores interfaces with the name own.
+// hostInterface returns the name of the last interface outside the pod, or "" if there is no
+// such interface. own is the name of the interface inside the pod. The plugins bridge and ptp
+// list the interfaces in the order from the node to the pod, so the last interface without a
+// sandbox is the node's end of the pod's veth pair. Some plugins list the interface inside the
+// pod without a sandbox, so hostInterface ignores interfaces with the name own.
 func (r *result) hostInterface(own string) string {
 	name := ""
 	for _, i := range r.Interfaces {
@@ -148,7 +149,8 @@ func (r *result) hostInterface(own string) string {
 	return name
 }
 
-// validate checks the names of a sandbox.
+// validate returns an error if a name of the sandbox is too long, is empty although it is
+// required, or contains a character that is not allowed.
 func validate(s *report.Sandbox) error {
 	for _, field := range []struct {
 		what, value string
@@ -170,8 +172,8 @@ func validate(s *report.Sandbox) error {
 	return nil
 }
 
-// isName reports whether s has at least one and at most limit bytes, which are letters,
-// digits or punctuation that names may contain.
+// isName reports whether s has from 1 to limit bytes and contains only letters, digits and the
+// punctuation that names may contain.
 func isName(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false

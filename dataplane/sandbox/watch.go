@@ -23,11 +23,11 @@ type Sandbox = report.Sandbox
 const DefaultDir = "/var/lib/cni/results"
 
 const (
-	// rescanInterval is the interval at which the directory is read without an event. A
-	// rescan finds a replaced directory and interfaces that have disappeared.
+	// rescanInterval is the interval at which the directory is read even if no event occurs.
+	// These reads detect that the directory was replaced or that an interface has disappeared.
 	rescanInterval = 2 * time.Second
-	// pollInterval is the interval at which the directory is read while the kernel cannot
-	// watch it, for example because it does not exist.
+	// pollInterval is the interval at which the directory is read while the kernel cannot watch
+	// the directory, for example because the directory does not exist.
 	pollInterval = 100 * time.Millisecond
 	// retryInterval is the interval at which incomplete files are read again.
 	retryInterval = 10 * time.Millisecond
@@ -35,8 +35,8 @@ const (
 	minInterval = 2 * time.Millisecond
 )
 
-// events is the set of inotify events that Run waits for. IN_CREATE and IN_MODIFY are
-// absent because Run reads a new file when its writer closes the file.
+// events is the set of inotify events that Run waits for. The set does not contain IN_CREATE
+// and IN_MODIFY, because Run reads a new file when its writer closes the file.
 const events = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB |
 	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
@@ -74,13 +74,13 @@ func Open(dir string) (*Watcher, error) {
 	return w, nil
 }
 
-// Run calls handle with the sandboxes, and again each time they change, until the context
-// ends. Then it closes the watcher. Run reports a sandbox within a few milliseconds after
-// libcni has written the file. If handle returns an error, Run calls handle again after the
-// next read of the directory, which happens within a few seconds.
+// Run calls handle with the list of sandboxes, and calls it again each time the list changes.
+// When the context ends, Run closes the watcher and returns. Run reports a sandbox within a few
+// milliseconds after libcni has written the file. If handle returns an error, Run calls handle
+// again after the next read of the directory, which happens within a few seconds.
 //
-// Run omits a sandbox whose host interface does not exist. Such a file is a leftover, for
-// example from before a restart of the node.
+// Run omits a sandbox whose host interface does not exist. The file of such a sandbox is a
+// leftover, for example from before a restart of the node.
 func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) {
 	defer unix.Close(w.links)
 	defer w.notify.Close()
@@ -103,8 +103,9 @@ func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) 
 	}
 }
 
-// follow watches the directory, which may have been created or replaced. It returns the
-// time after which the directory must be read even without an event.
+// follow makes the kernel watch the directory that is now at the path, because the directory
+// may have been created or replaced. It returns the time after which the caller must read the
+// directory even if no event occurs.
 func (w *Watcher) follow() time.Duration {
 	// If the directory is already watched, the kernel returns the existing descriptor.
 	watch, err := unix.InotifyAddWatch(w.inotify, w.dir.path, events)
@@ -112,8 +113,8 @@ func (w *Watcher) follow() time.Duration {
 		watch = -1
 	}
 	if w.watch >= 0 && watch != w.watch {
-		// The call fails if the previous directory has been deleted, because the kernel has
-		// already removed its watch. The failure is harmless.
+		// This call fails if the previous directory has been deleted, because the kernel has
+		// then already removed the watch. The error can be ignored.
 		_, _ = unix.InotifyRmWatch(w.inotify, uint32(w.watch))
 	}
 	if w.watch = watch; watch < 0 {
@@ -133,9 +134,10 @@ func sleep(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// next waits until the directory changes, but at most for the given time. It returns false
-// if the context ends. The caller reads the whole directory after any event, so no harm is
-// done if the kernel drops events on an overflow: the overflow itself is an event.
+// next waits until the directory changes, or until the given time has passed. It returns false
+// if the context ends. If too many events occur at once, the kernel drops events and adds an
+// overflow event. The caller still finds all changes, because it reads the whole directory
+// after any event.
 func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	if err := w.notify.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return sleep(ctx, wait)
@@ -149,8 +151,8 @@ func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// list returns the sandboxes that the files describe. incomplete reports whether some files
-// may be incomplete.
+// list returns the sandboxes that the files describe. incomplete reports whether any file may
+// be incomplete.
 func (w *Watcher) list() (out report.Sandboxes, incomplete bool) {
 	out.Sandboxes = []Sandbox{}
 	names, incomplete, more, err := w.dir.read()
@@ -195,10 +197,10 @@ type attachment struct {
 	address netip.Addr
 }
 
-// claim returns the addresses of s that are not in owned, and adds them to owned. Called
-// for the newest sandbox first, it returns the addresses that no newer sandbox has. A
-// plugin frees an address before libcni removes the file, so while the file of the old pod
-// exists, a new pod may already have the address.
+// claim returns the addresses of s that are not in owned, and adds them to owned. The caller
+// passes newer sandboxes first, so that an address belongs to the newest sandbox that contains
+// it. A plugin frees an address before libcni removes the result file. So while the file of the
+// old pod exists, a new pod may already have the address.
 func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range s.Addresses {
@@ -210,8 +212,9 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 	return out
 }
 
-// exists reports whether the node has an interface with this name. It returns true if the
-// name is empty or if the lookup fails for another reason.
+// exists reports whether the node has an interface with this name. It also returns true if the
+// name is empty, or if the lookup fails for another reason than that the interface does not
+// exist.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

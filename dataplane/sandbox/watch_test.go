@@ -49,7 +49,8 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// watching runs a watcher until the test ends, and returns its deliveries.
+// watching starts a watcher that runs until the test ends, and returns the watcher's
+// deliveries.
 func watching(t *testing.T, dir string) *deliveries {
 	t.Helper()
 	d := &deliveries{t, make(chan report.Sandboxes, 10_000)}
@@ -173,7 +174,7 @@ func TestANewFileIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// libcni creates a file empty and then writes its content.
+// libcni creates an empty file and then writes the content to it.
 func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	d := watching(t, dir)
@@ -188,7 +189,7 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 		if _, err := file.Write(part); err != nil {
 			t.Fatal(err)
 		}
-		// Writing and closing another file makes the watcher read the directory.
+		// When another file is written and closed, the watcher reads the directory.
 		write(t, filepath.Join(dir, fmt.Sprint("pods-c-", i)), result(fmt.Sprint("other-", i), "", fmt.Sprint("10.0.1.", i)))
 		d.until(fmt.Sprint("other-", i), func(s report.Sandboxes) bool {
 			return strings.Contains(strings.Join(textOf(s), " "), fmt.Sprint("other-", i))
@@ -203,8 +204,8 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 			d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 		}
 	default:
-		// The watcher may have read the complete file with the delivery of the last other
-		// file, which until has consumed.
+		// The method until may already have consumed a delivery that contained the complete
+		// file. Write one more file to get another delivery.
 		write(t, filepath.Join(dir, "pods-c-last"), result("last", "", "10.0.2.1"))
 		d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 	}
@@ -233,8 +234,8 @@ func TestTheDirectoryMayAppearLaterAndBeReplaced(t *testing.T) {
 	create()
 	write(t, filepath.Join(dir, "a"), result("db", "", "10.0.0.2"))
 	d.want("db 10.0.0.2")
-	// An exchange puts the new directory in place at the moment that the old one leaves, so
-	// the path never stops existing.
+	// The exchange puts the new directory in the place of the old directory atomically, so the
+	// path exists at all times.
 	other := filepath.Join(t.TempDir(), "new")
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
@@ -302,8 +303,8 @@ func TestADirectoryInWhichOthersCanWriteIsNotUsed(t *testing.T) {
 	d.want("web 10.0.0.1")
 }
 
-// If a pod ends without CNI DEL, for example because the node restarted, its file remains
-// and names an interface that no longer exists.
+// If a pod ends without CNI DEL, for example because the node restarted, the file of the pod
+// remains and names an interface that no longer exists.
 func TestASandboxWithoutItsHostInterfaceIsOmitted(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), result("stale", "veth-gone", "10.0.0.1"))

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// denialTime is the time after which a connection attempt without a reply counts as denied.
-// It is longer than one second, the time after which TCP repeats its first packet.
+// denialTime is the time after which a connection attempt without a reply counts as denied. It
+// is longer than one second, because TCP repeats its first packet after one second.
 const denialTime = 1200 * time.Millisecond
 
 // attempt describes one connection that a test opens, with the expected result.
@@ -23,17 +23,17 @@ type attempt struct {
 	src      netip.Addr
 	dst      netip.AddrPort
 	server   *lab.Server
-	// mute means that the client does not receive the ICMP error that reports a
-	// rejected packet. The error quotes the packet with its translated address, and the
-	// kernel has no entry in connection tracking to translate the address back.
+	// mute means that the client receives no ICMP error when its packet is rejected. The error
+	// quotes the packet with its translated address. The kernel cannot translate this address
+	// back, because connection tracking has no entry for the packet.
 	mute bool
 }
 
-// want opens the connections that the expectations in lines describe, over both
-// address families, and fails the test if a result differs. A source or destination
-// is a pod, node:NAME, outside, or ADDRESS@HOST for one address of a node or of the
-// outside host. A destination can also be service:NAME, without a protocol. want
-// also fails the test if a packet of a denied connection reaches a server.
+// want opens the connections that the parameter lines describes, over both address families,
+// and fails the test if a result differs from the expected result. A source or destination is a
+// pod, node:NAME or outside. To use a specific address of a node or of the outside host, write
+// ADDRESS@HOST. A destination can also be service:NAME, without a protocol. In addition, want
+// fails the test if a packet of a denied connection reaches a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt
@@ -78,8 +78,8 @@ func (s *fixture) try(all []attempt) {
 	}
 }
 
-// probe opens a connection. It returns "" if the result is as expected, and
-// otherwise a message with both results.
+// probe opens a connection. If the result is the expected one, probe returns "". Otherwise it
+// returns a message that contains the actual and the expected result.
 func (s *fixture) probe(a *attempt) string {
 	timeout := limit
 	if !a.Allowed && (s.silent || a.mute) {
@@ -103,7 +103,7 @@ func (s *fixture) probe(a *attempt) string {
 	}
 }
 
-// startServers starts the servers to which the expectations in lines connect. It
+// startServers starts the servers of the connections that the parameter lines describes. It
 // opens no connection.
 func (s *fixture) startServers(lines string) {
 	s.t.Helper()
@@ -112,8 +112,8 @@ func (s *fixture) startServers(lines string) {
 	}
 }
 
-// attempts returns one attempt for each address family that source and destination
-// have in common, and starts the servers.
+// attempts returns one connection attempt for each address family in which both the source and
+// the destination have an address. It also starts the servers.
 func (s *fixture) attempts(e stage.Expectation) []attempt {
 	s.t.Helper()
 	var out []attempt
@@ -165,13 +165,12 @@ func (s *fixture) toEnd(a *attempt, like netip.Addr) bool {
 	return true
 }
 
-// end is the source or the destination of a connection, with its address of one
-// family.
+// end is the source or the destination of a connection, with one address.
 type end struct {
 	host    *lab.Host
 	address netip.Addr
-	// bound is the source address that a client must use. If bound is invalid, the
-	// kernel chooses the source address.
+	// bound is the source address that a client must use. If bound is invalid, the kernel
+	// chooses the source address of the client.
 	bound netip.Addr
 }
 
@@ -185,7 +184,7 @@ func (s *fixture) end(text string, like netip.Addr) (end, bool) {
 	return end{host: s.host(text), address: s.address(text, like)}, true
 }
 
-// owner returns the pod with address a.
+// owner returns the pod that has the address a.
 func (s *fixture) owner(a netip.Addr) *lab.Host {
 	s.t.Helper()
 	for _, p := range s.pods {

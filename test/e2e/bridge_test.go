@@ -17,8 +17,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// priorityTags contains the combinations of tags with VLAN number 0 that a pod accepts like
-// an untagged frame.
+// priorityTags contains lists of VLAN tags with number 0. A pod accepts a frame with such a
+// list of tags as if the frame were untagged.
 var priorityTags = [][]lab.Tag{
 	{{Type: unix.ETH_P_8021Q}},
 	{{Type: unix.ETH_P_8021AD}},
@@ -27,8 +27,9 @@ var priorityTags = [][]lab.Tag{
 	{{Type: unix.ETH_P_8021Q}, {Type: unix.ETH_P_8021AD}},
 }
 
-// wantTagged sends one frame of each kind from shop/db to shop/web, and checks whether the
-// datagrams in these frames arrive.
+// wantTagged sends frames with the tags in priorityTags from shop/db to shop/web. It fails the
+// test if the datagrams in these frames arrive although want is false, or do not arrive
+// although want is true.
 func (s *fixture) wantTagged(when string, want bool) {
 	s.t.Helper()
 	to := s.hardwareAddress(s.host("shop/web"), "eth0")
@@ -39,7 +40,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			// The pod receives the datagram of the node after the frame.
+			// Then send a datagram from the node to the pod, and wait for the reply. The pod
+			// receives this datagram after the tagged frame.
 			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
 				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}
@@ -50,8 +52,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 	}
 }
 
-// wantPorts waits until the bridge table contains exactly the given ports. If no ports are
-// given, it waits until the table contains no ports or does not exist.
+// wantPorts waits until the set of ports in the bridge table is equal to the parameter ports.
+// If ports is empty, wantPorts waits until the set is empty or the table does not exist.
 func (s *fixture) wantPorts(when string, ports ...string) {
 	s.t.Helper()
 	slices.Sort(ports)
@@ -82,7 +84,8 @@ func (s *fixture) bridgedPods() []string {
 	return out
 }
 
-// Frames with a VLAN tag cannot bypass the policies of isolated pods on a bridge.
+// Policies apply to isolated pods on a bridge even if the packets arrive in frames with a VLAN
+// tag.
 func TestTaggedFramesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{})
@@ -135,8 +138,8 @@ func TestTaggedFramesOnABridge(t *testing.T) {
 	}
 }
 
-// Without br_netfilter, packets between the pods of a bridge bypass the rules, and the
-// status contains the setting.
+// If br_netfilter is disabled, packets between pods on the same bridge bypass the rules. The
+// status of the dataplane then contains the name of the disabled setting.
 func TestBridgeWithoutNetfilter(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": silentIngress})
@@ -158,8 +161,9 @@ func TestBridgeWithoutNetfilter(t *testing.T) {
 	want("net.bridge.bridge-nf-call-iptables")
 }
 
-// cniResults writes the CNI results of the pods of node one to a directory, as a container
-// runtime does after the plugin bridge has connected them, and returns the directory.
+// cniResults writes a CNI result for each pod of node one into a new directory, and returns the
+// directory. A container runtime writes the same results after the CNI plugin bridge has
+// connected the pods.
 func (s *fixture) cniResults() string {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -181,8 +185,8 @@ func (s *fixture) cniResults() string {
 	return dir
 }
 
-// A pod cannot send from the address of another pod of its bridge if CNI results contain the
-// interfaces of the pods (S56b).
+// If CNI results contain the interfaces of the pods, a pod on a bridge cannot send packets with
+// the source address of another pod on the same bridge.
 func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbeByUDP})
@@ -214,7 +218,7 @@ func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 			port++
 			s.wantForgedBeginning("shop/db", protocol, like, port, "on a bridge")
 		}
-		// A single datagram with the source address of the peer that policies allow.
+		// Send a single datagram with the source address of lab/probe, which the policy allows.
 		src := netip.AddrPortFrom(s.address("lab/probe", like), 41000)
 		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
 		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
@@ -223,8 +227,8 @@ func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 		s.forge("shop/db", lab.Datagram(src, dst, []byte("!")))
 		s.wantOnlyPeer(server, before, src, dst)
 	}
-	// The bridge still forwards the frames of ARP and neighbor discovery: the hosts can
-	// resolve the addresses of their neighbors again.
+	// The bridge still forwards ARP and neighbor discovery, so the hosts can resolve the
+	// addresses of their neighbors again.
 	for _, h := range []*lab.Host{s.nodes["one"].Host, s.host("shop/web"), s.host("lab/probe")} {
 		s.forgetNeighbours(h)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// eachFamily runs a scenario once for each combination of an address family and a
-// deny action (Drop or Reject).
+// eachFamily runs a scenario four times: for each address family, with deny action Drop and
+// with deny action Reject.
 func eachFamily(t *testing.T, scenario func(t *testing.T, like netip.Addr, deny string)) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
@@ -32,9 +32,9 @@ func familyName(like netip.Addr) string {
 	return "IPv6"
 }
 
-// A new policy cuts exactly the connections that it denies, in both directions and
-// regardless of which end opened them. When a later policy allows a cut connection
-// again, the connection continues unless an end has closed it.
+// When a new policy denies open connections, exactly these connections are cut, in both
+// directions, no matter which end opened them (S50). When a later policy allows a cut
+// connection again, the connection continues if both ends still have it open (S51).
 func TestS50S51OpenFlows(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, nil, "--deny", deny)
@@ -53,8 +53,8 @@ func TestS50S51OpenFlows(t *testing.T) {
 		outOf := open("shop/web -> lab/probe TCP 80", "shop/web -> lab/probe UDP 80", "shop/web -> outside TCP 80", "shop/web -> outside UDP 80")
 		others := open("shop/db -> lab/probe TCP 80", "shop/db -> outside UDP 80", "node:one -> shop/web TCP 8080",
 			"node:one -> shop/web UDP 8080")
-		// With deny action Reject, cutting a connection resets it. The next part of the
-		// test then needs new streams.
+		// If the deny action is Reject, the denied connections are reset. The rest of the test
+		// then needs new streams.
 		again := func(streams []*stream, lines ...string) []*stream {
 			if deny == "Drop" {
 				s.each("allowed again (S51)", (*stream).goesOn, streams...)
@@ -86,7 +86,8 @@ func TestS50S51OpenFlows(t *testing.T) {
 	})
 }
 
-// Verdicts depend on the current labels of namespaces and of pods on other nodes.
+// Verdicts depend on the current labels of namespaces, and of pods on other nodes. A change of
+// these labels also applies to open connections (S52).
 func TestS52LabelsElsewhere(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{
@@ -129,8 +130,8 @@ func TestS52LabelsElsewhere(t *testing.T) {
 	})
 }
 
-// When an address moves to another pod, the address loses the labels of the old
-// pod, and the marks of the old pod's connections have no effect.
+// When an address moves from one pod to another, verdicts for the address no longer depend on
+// the labels of the old pod. Marks from connections of the old pod have no effect (S53).
 func TestS53AddressThatMoves(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{
@@ -174,7 +175,7 @@ func TestS53AddressThatMoves(t *testing.T) {
 	})
 }
 
-// move removes a pod and assigns its addresses to a new pod.
+// move deletes a pod and creates a new pod with the same addresses.
 func (s *fixture) move(from, to, app string) {
 	s.t.Helper()
 	old := s.pod(from)

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// When a dataplane is killed, the connections that it accepted continue, and no new
-// flow is accepted without evaluation. The next dataplane on the node takes over.
+// When a dataplane is killed, the connections that it has allowed continue. No new flow is
+// accepted without evaluation. The next dataplane on the node takes over the work.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe})
@@ -33,8 +33,7 @@ func TestKilled(t *testing.T) {
 	unbroken := s.watch(streams)
 	for range 2 {
 		s.plane.Kill()
-		// Without a dataplane, nothing rejects packets: they are dropped without a
-		// reply.
+		// Without a dataplane, denied packets are not rejected, but dropped without a reply.
 		s.silent = true
 		s.want(`
 			lab/probe -> shop/web TCP 8080 denied
@@ -60,8 +59,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// When a dataplane takes over from a killed one that used other mark bits, it never
-// sets a mark that the rules of the killed dataplane could misinterpret.
+// When a dataplane takes over from a killed dataplane that used other mark bits, no denied
+// packet is accepted: the new dataplane never sets a mark that the old rules could
+// misinterpret.
 func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
@@ -71,7 +71,7 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	var running errgroup.Group
 	running.Go(func() error {
 		for !ended.Load() {
-			// Each datagram belongs to a new flow, which is denied.
+			// Each datagram belongs to a new flow, which the policy denies.
 			c, err := s.unconnected("lab/far", families[0])
 			if err != nil {
 				return err
@@ -96,9 +96,9 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	}
 }
 
-// watch transfers data over all streams until the caller calls the returned
-// function. The returned function returns an error if any stream was interrupted.
-// On UDP streams, each datagram must get a reply.
+// watch transfers data over all streams until the caller calls the function that watch
+// returned. The returned function returns an error if a stream was interrupted. On UDP streams,
+// every datagram must get a reply.
 func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group
@@ -118,9 +118,9 @@ func (s *fixture) watch(streams []*stream) func() error {
 	}
 }
 
-// If a queue is full, the failure policy applies to further packets. With failure policy
-// Closed, the kernel drops these packets, and the dataplane counts them. With failure policy
-// Open, the kernel accepts them.
+// If a queue is full, the failure policy determines what happens to further packets. With
+// failure policy Closed, the kernel drops these packets, and the dataplane counts them. With
+// failure policy Open, the kernel accepts them.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
 	// burst is four times the capacity of a queue.
@@ -132,8 +132,8 @@ func TestOverflow(t *testing.T) {
 			at := netip.AddrPortFrom(s.address("shop/web", families[0]), 8081)
 			server := s.serverAt(s.host("shop/web"), flow.UDP, at)
 			s.plane.Pause(t)
-			// Every datagram that a worker evaluates is denied, so no datagram opens a
-			// flow.
+			// The policy denies every datagram that a worker evaluates, so no datagram opens a
+			// connection.
 			conn, err := s.host("lab/probe").Dial(t.Context(), flow.UDP, netip.Addr{}, at)
 			s.must(err)
 			defer func() { _ = conn.Close() }()
@@ -149,8 +149,8 @@ func TestOverflow(t *testing.T) {
 				t.Error("packets passed although the queue was full")
 			}
 			s.plane.Resume(t)
-			// The worker writes the verdicts of a batch first and counts the packets
-			// afterwards.
+			// The worker sends the verdicts of a batch before it counts the packets of the
+			// batch.
 			eventually.True(t, "the queue is empty and its last batch is counted", func() bool {
 				v := s.plane.status().Verdicts
 				return v.Waiting == 0 && v.Packets == v.Denied
@@ -172,8 +172,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, a flow that was accepted because a queue was full is
-// cut once the worker runs again, even if only replies follow.
+// With failure policy Open, packets of a denied flow are accepted while a queue is full. When
+// the worker runs again, the flow is cut, even if only replies follow.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
@@ -205,9 +205,9 @@ func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	})
 }
 
-// With failure policy Open, all packets are accepted while no dataplane runs. The
-// next dataplane re-evaluates the connections that were opened in that time. It
-// uses the newest tree, even if this tree was published while no dataplane ran.
+// With failure policy Open, all packets are accepted while no dataplane runs. The next
+// dataplane re-evaluates the connections that were opened during this time. It uses the newest
+// tree, even if this tree was also published during this time.
 func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--failure-policy", "Open", "--deny", "Drop")
@@ -236,8 +236,8 @@ func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// The count includes at least one packet of each of the eight new flows, and no
-	// packet of the flows that were accepted before.
+	// The count must include at least one packet of each of the eight new flows, and no packet
+	// of the flows that were accepted earlier.
 	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}

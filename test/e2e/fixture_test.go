@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// shop describes the cluster of all tests in the language of test/stage. The pods
-// get the addresses that the lab assigns.
+// shop describes the cluster of all tests in the language of package stage. The lab assigns the
+// addresses of the pods.
 const shop = `
 	- {namespace: shop, labels: {team: shop}}
 	- {namespace: lab, labels: {team: lab}}
@@ -32,7 +32,7 @@ const shop = `
 	- {pod: lab/far, node: two, labels: {app: far}}
 `
 
-// fixture is a cluster of two nodes. The dataplane runs on node one.
+// fixture is a cluster with two nodes. A dataplane runs on node one, but not on node two.
 type fixture struct {
 	t        *testing.T
 	lab      *lab.Lab
@@ -48,7 +48,7 @@ type fixture struct {
 	builder  *build.Builder
 	trees    *statedir.Publisher
 	plane    *plane
-	// silent means that the dataplane drops denied packets without a reply.
+	// silent means that the dataplane drops denied packets without sending a reply.
 	silent bool
 }
 
@@ -58,9 +58,9 @@ type server struct {
 	at       netip.AddrPort
 }
 
-// newFixture creates the cluster with policies, publishes its tree and starts the
-// dataplane with args as additional arguments. If args does not contain --deny, the
-// dataplane rejects denied packets, so that clients need not wait for a timeout.
+// newFixture creates the cluster with the given policies, publishes its tree, and starts the
+// dataplane with the additional arguments args. Unless args contains --deny, the dataplane
+// rejects denied packets, so that clients need not wait for a timeout.
 func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
 	s := newCluster(t, policies)
@@ -68,7 +68,7 @@ func newFixture(t *testing.T, policies map[string]string, args ...string) *fixtu
 	return s
 }
 
-// newCluster does the same as newFixture, but starts no dataplane.
+// newCluster creates the same cluster as newFixture, but starts no dataplane.
 func newCluster(t *testing.T, policies map[string]string) *fixture {
 	t.Helper()
 	s := &fixture{
@@ -140,7 +140,7 @@ func (s *fixture) remove(name string) {
 	s.snapshot.DeletePolicy(namespace, name)
 }
 
-// label changes a label of a pod.
+// label sets a label of a pod to a new value.
 func (s *fixture) label(name, key, value string) {
 	for _, p := range s.snapshot.Pods() {
 		if p.Namespace+"/"+p.Name == name {
@@ -159,8 +159,7 @@ func (s *fixture) publish() uint64 {
 	return generation
 }
 
-// enforce publishes the next generation and waits until the dataplane enforces the
-// generation.
+// enforce publishes the next generation, and waits until the dataplane enforces it.
 func (s *fixture) enforce() {
 	s.t.Helper()
 	s.plane.enforces(s.publish())
@@ -175,13 +174,13 @@ func (s *fixture) start(args ...string) {
 	s.plane.enforces(1)
 }
 
-// serve adds services to node one. Each line describes one service, which gets an
-// address of each family:
+// serve adds services to node one. Each line describes one service:
 //
 //	NAME PROTOCOL PORT -> POD PORT [masquerade]
 //
-// A service whose name begins with "node" gets the address of the node, like a
-// NodePort service. Every other service gets a separate address.
+// Each service gets an IPv4 and an IPv6 address. If the name begins with "node", these are the
+// addresses of the node, as for a NodePort service. Otherwise they are addresses that no other
+// service uses.
 func (s *fixture) serve(lines string) {
 	s.t.Helper()
 	var err error
@@ -234,8 +233,7 @@ func (s *fixture) pod(name string) *lab.Pod {
 	return p
 }
 
-// host returns the host that a name in an expectation stands for: a pod, node:NAME
-// or outside.
+// host returns a host by its name in an expectation: the name of a pod, node:NAME or outside.
 func (s *fixture) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {
@@ -247,8 +245,8 @@ func (s *fixture) host(end string) *lab.Host {
 	return s.pod(end).Host
 }
 
-// address returns the address of the host named end that has the same family as
-// like.
+// address returns an address of the host with the name end. The address has the same family as
+// the parameter like.
 func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)
@@ -258,8 +256,8 @@ func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	return a
 }
 
-// gateway adds addresses to the node's interface of a pod's link. Many CNI plugins
-// do the same with the address of the pod's gateway.
+// gateway adds addresses to the interface on the node that leads to a pod. Many CNI plugins add
+// the address of the pod's gateway to this interface.
 func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)
@@ -282,8 +280,9 @@ func (s *fixture) gateway(pod string, addresses ...string) {
 	}))
 }
 
-// serverAt returns the server on an address of a host, and starts the server at the
-// first call. It returns nil for ICMP, because the kernel replies to echo requests.
+// serverAt returns the server that listens on an address of a host. The first call for an
+// address starts the server. For ICMP, serverAt returns nil, because the kernel replies to echo
+// requests.
 func (s *fixture) serverAt(host *lab.Host, protocol flow.Protocol, at netip.AddrPort) *lab.Server {
 	s.t.Helper()
 	if protocol == flow.ICMP || protocol == flow.ICMPv6 {

@@ -19,17 +19,17 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// The test keeps many flows open while trees change: one flow from each of
-// manySockets sockets to each of manyPorts ports. A policy allows every second
+// These constants define the load of the test, which keeps many flows open while trees change.
+// Each of manySockets sockets sends to each of manyPorts ports. The policy allows every second
 // port.
 const (
 	manySockets = 100
 	manyPorts   = 100
 	manySwaps   = 100
 	firstPort   = 10000
-	// pace is the time between two packets of one flow. All flows together send
-	// 20,000 packets per second. Half of these packets are denied and therefore
-	// evaluated each time.
+	// pace is the time between two packets of one flow. All flows together send 20,000 packets
+	// per second. The policy denies half of these packets, and the dataplane evaluates every
+	// denied packet.
 	pace = 500 * time.Millisecond
 )
 
@@ -75,7 +75,7 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			return nil
 		})
 	}
-	// In addition, open new connections while trees change.
+	// In addition, open new connections until the last tree change.
 	running.Go(func() error {
 		for {
 			select {
@@ -98,12 +98,12 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 			}
 		}
 	})
-	// Change trees only after the first packets of all flows were evaluated.
+	// Wait until the first packets of all flows have been evaluated. Only then change trees.
 	eventually.True(t, "all flows are open", func() bool { return rounds.Load() >= manySockets })
 	begin := time.Now()
 	for i := range manySwaps {
-		// Each tree differs from the previous one, but not in the rules for these
-		// flows.
+		// Each tree differs from the previous tree, but contains the same rules for the flows
+		// of this test.
 		s.label("lab/far", "generation", fmt.Sprint(i))
 		s.set("shop/other", fmt.Sprintf(`{podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {generation: "%d"}}, namespaceSelector: {}}], ports: [{port: %d}]}]}`, i, 20000+i))
 		s.enforce()
@@ -135,8 +135,8 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	}
 }
 
-// unconnected opens a UDP socket in a pod. The socket is not connected, so that one
-// socket can send to any address.
+// unconnected opens a UDP socket in a pod. The socket is not connected, so it can send
+// datagrams to any address.
 func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {
@@ -146,8 +146,8 @@ func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error
 	return c, err
 }
 
-// round sends one datagram over each flow of a socket. Datagrams of allowed flows
-// must get a reply, and datagrams of denied flows must get none.
+// round sends one datagram over each flow of a socket. A datagram of an allowed flow must get a
+// reply. A datagram of a denied flow must not get a reply.
 func (s *fixture) round(c *net.UDPConn, like netip.Addr) error {
 	to := s.address("shop/web", like)
 	for i := range manyPorts {

@@ -19,8 +19,8 @@ import (
 // silentIngress isolates pods with the label app=web for ingress, and allows nothing.
 const silentIngress = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`
 
-// forge sends an IP packet, which may contain any addresses, to node one. The sender is a pod
-// of the node or the outside host.
+// forge sends an IP packet to node one from a pod of the node or from the outside host. The
+// packet can contain any source and destination addresses.
 func (s *fixture) forge(from string, packet []byte) {
 	s.t.Helper()
 	out, in := "eth0", "eth0"
@@ -32,8 +32,8 @@ func (s *fixture) forge(from string, packet []byte) {
 	s.must(s.host(from).SendFrame(out, s.hardwareAddress(s.nodes["one"].Host, in), packet))
 }
 
-// hardwareAddress returns the Ethernet address of an interface. For a port of a bridge, it
-// returns the address of the bridge.
+// hardwareAddress returns the Ethernet address of an interface. If the interface is a port of a
+// bridge, hardwareAddress returns the address of the bridge.
 func (s *fixture) hardwareAddress(h *lab.Host, link string) (address net.HardwareAddr) {
 	s.t.Helper()
 	s.must(h.Do(func() error {
@@ -49,8 +49,8 @@ func (s *fixture) hardwareAddress(h *lab.Host, link string) (address net.Hardwar
 	return address
 }
 
-// neverResets prevents a host from sending TCP resets. Otherwise the host would reset a
-// connection that another host opens with a forged source address of this host.
+// neverResets prevents a host from sending TCP resets. Otherwise, if another host opened a
+// connection with a forged source address of this host, this host would reset the connection.
 func (s *fixture) neverResets(h *lab.Host) {
 	s.t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
@@ -61,7 +61,8 @@ func (s *fixture) neverResets(h *lab.Host) {
 	s.must(cmd.Wait())
 }
 
-// answers reports whether a server answers a client that uses the given port.
+// answers reports whether a client that sends from the address and port src gets an answer from
+// the server at dst.
 func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip.AddrPort, timeout time.Duration) bool {
 	s.t.Helper()
 	answered := false
@@ -88,9 +89,9 @@ func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip
 	return answered
 }
 
-// A pod that no policy isolates, or a machine on the node network, sends a packet to itself
-// with the source address of an isolated pod. If connection tracking kept this packet, it
-// would treat the sender's own packets to the pod as replies (S56b).
+// A pod that no policy isolates, or a machine on the node network, sends itself a packet with
+// the source address of an isolated pod. If connection tracking kept an entry for this packet,
+// the sender's own packets to the isolated pod would be treated as replies.
 func TestS56bForgedBeginnings(t *testing.T) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
@@ -115,9 +116,9 @@ func TestS56bForgedBeginnings(t *testing.T) {
 	}
 }
 
-// wantForgedBeginning checks that a host cannot reach shop/web from a port to which it has
-// sent a packet with the source address of shop/web. It also checks that, from this port, the
-// host can reach a pod that is not isolated.
+// wantForgedBeginning makes a host send a packet with the source address of shop/web to a port
+// of this host. It then checks that the host cannot reach shop/web from this port, but can
+// reach a pod without isolation from the same port.
 func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like netip.Addr, port uint16, when string) {
 	s.t.Helper()
 	attacker := netip.AddrPortFrom(s.address(from, like), port)
@@ -144,7 +145,8 @@ func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like 
 	}
 }
 
-// linked waits until the rules validate packets from a pod's addresses.
+// linked waits until the rules validate the source address of packets from the addresses of a
+// pod.
 func (s *fixture) linked(pod string) {
 	s.t.Helper()
 	for i, set := range []string{"linked4", "linked6"} {
@@ -155,8 +157,8 @@ func (s *fixture) linked(pod string) {
 	}
 }
 
-// A host cannot use the permissions of a local pod by sending packets with the source address
-// of this pod: not even a single datagram arrives.
+// Policies allow packets from a local pod. Another host sends packets with the source address
+// of this pod. Not even a single one of these datagrams arrives.
 func TestS56bForgedPeers(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbeByUDP}, "--deny", "Drop")
@@ -166,8 +168,8 @@ func TestS56bForgedPeers(t *testing.T) {
 		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
 		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
 		for _, from := range []string{"shop/db", "outside"} {
-			// Use a port without an open connection, because a forged packet in an open
-			// connection is accepted.
+			// Use a port without an open connection. In an open connection, a forged packet
+			// would be accepted.
 			port++
 			src := netip.AddrPortFrom(s.address("lab/probe", like), port)
 			before := server.Served()
@@ -177,10 +179,11 @@ func TestS56bForgedPeers(t *testing.T) {
 	}
 }
 
-// wantOnlyPeer checks that datagrams that another host has sent with the source address of
-// lab/probe have not reached a server. It sends a datagram from lab/probe and waits for the
-// reply, so that all earlier datagrams would have arrived. before is the number of datagrams
-// that the server had received before the forged ones were sent.
+// wantOnlyPeer checks that a server has received no forged datagrams, which are datagrams that
+// another host has sent with the source address of lab/probe. It sends a datagram from
+// lab/probe and waits for the reply. All earlier datagrams would have arrived before this
+// datagram. The parameter before is the number of datagrams that the server had received before
+// the forged datagrams were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {
 	s.t.Helper()
 	if !s.answers(s.host("lab/probe"), flow.UDP, src, dst, limit) {
@@ -193,8 +196,8 @@ func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip
 
 const onlyProbeByUDP = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 9, protocol: UDP}]}]}`
 
-// A program of the node that sends from the address of a pod, such as a transparent proxy,
-// can reach the addresses of the node.
+// A program on the node, such as a transparent proxy, can send packets with the source address
+// of a pod to the addresses of the node.
 func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": silentIngress})
@@ -208,7 +211,7 @@ func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
 	}
 }
 
-// untracked disables connection tracking for DNS, as NodeLocal DNSCache does for its own
+// untracked disables connection tracking for DNS. NodeLocal DNSCache does the same for its own
 // address.
 const untracked = `
 table inet untracked {
@@ -225,7 +228,8 @@ table inet untracked {
 }
 `
 
-// Each packet without connection tracking is evaluated, and its source address is validated.
+// Every packet that connection tracking ignores is evaluated, and the source address of the
+// packet is validated.
 func TestUntrackedPackets(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress],

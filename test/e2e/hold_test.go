@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// cniResults is a directory of CNI results.
+// cniResults represents a directory with CNI results.
 type cniResults struct {
 	t   *testing.T
 	dir string
@@ -34,7 +34,7 @@ func newCNIResults(t *testing.T) cniResults {
 	return cniResults{t, dir}
 }
 
-// add writes the CNI result of a pod, as libcni does.
+// add writes the CNI result of a pod in the same format as libcni.
 func (c cniResults) add(name string, pod *lab.Pod) {
 	c.t.Helper()
 	namespace, name, _ := strings.Cut(name, "/")
@@ -58,8 +58,8 @@ func (c cniResults) add(name string, pod *lab.Pod) {
 	}
 }
 
-// lockAgent takes the lock of an agent, so that the dataplane assumes that an agent is
-// running.
+// lockAgent takes the agent's lock in the state directory. The dataplane then assumes that an
+// agent is running.
 func (s *fixture) lockAgent() *statedir.AgentLock {
 	s.t.Helper()
 	lock, err := statedir.LockAgent(s.state.Path())
@@ -67,8 +67,9 @@ func (s *fixture) lockAgent() *statedir.AgentLock {
 	return lock
 }
 
-// S58: before the first tree, new connections of pods are held. Open connections and
-// connections of the node continue. The first tree decides about the held packets.
+// Before the first tree is published, new connections of pods are held. Open connections, and
+// connections of the node, continue. When the first tree is published, the held packets get the
+// verdicts of this tree.
 func TestBeforeTheFirstTree(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbe})
@@ -81,8 +82,8 @@ func TestBeforeTheFirstTree(t *testing.T) {
 			results.add(name, pod)
 		}
 	}
-	// On a real node, connections are tracked before the dataplane starts, by the rules of
-	// kube-proxy.
+	// On a real node, the rules of kube-proxy make the kernel track connections before the
+	// dataplane starts.
 	track := exec.Command("nft", "table inet proxy { chain c { type filter hook prerouting priority 0; ct state established accept; }; }")
 	s.must(s.nodes["one"].Do(track.Run))
 	open := s.open("lab/far -> shop/db TCP 1", families[0])
@@ -122,7 +123,7 @@ func TestBeforeTheFirstTree(t *testing.T) {
 	s.must(err)
 	s.plane.enforces(generation)
 	for i, done := range begun {
-		// Policy onlyProbe allows TCP port 8080 alone.
+		// The policy onlyProbe allows only TCP port 8080.
 		want := lab.Rejected
 		if i%4 == 0 {
 			want = lab.Connected
@@ -136,9 +137,10 @@ func TestBeforeTheFirstTree(t *testing.T) {
 	}
 }
 
-// A new pod sends packets immediately. The packets are held until the agent has published a
-// tree that contains the pod, even if the agent is late. Then the policies determine the
-// verdicts. If no agent is running, the failure policy determines the verdicts at once.
+// A new pod sends packets immediately. While an agent is running, these packets are held until
+// the agent has published a tree that contains the pod, even if this takes long. The policies
+// then determine the verdicts. If no agent is running, the packets are not held, and the
+// failure policy determines the verdicts.
 func TestNewPod(t *testing.T) {
 	t.Parallel()
 	results := newCNIResults(t)
@@ -175,7 +177,8 @@ func TestNewPod(t *testing.T) {
 	}
 }
 
-// handOver starts a second dataplane, waits until it has taken over, and stops the first one.
+// handOver starts a second dataplane, waits until this dataplane has taken over, and stops the
+// first dataplane.
 func (s *fixture) handOver(args ...string) {
 	s.t.Helper()
 	first, begin := s.plane, time.Now()
@@ -187,8 +190,8 @@ func (s *fixture) handOver(args ...string) {
 	first.stop()
 }
 
-// lateAgent adds an isolated pod that sends packets immediately. It calls meanwhile before it
-// publishes a tree that contains the pod.
+// lateAgent adds an isolated pod that sends packets immediately. Before it publishes a tree
+// that contains the pod, it calls the function meanwhile.
 func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
 	s.t.Helper()
 	pod, err := s.nodes["one"].AddPod("lab/" + name)

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// ICMP errors about packets of an allowed flow are accepted, although no rule
-// allows ICMP.
+// An ICMP error is accepted if it quotes a packet of an allowed flow, even if no rule allows
+// ICMP (S36).
 func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -34,8 +34,9 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// Give the link from the outside host to node two a smaller MTU than the
-			// pod's link, so that a packet that the pod can send is too big on its way.
+			// Set a smaller MTU on the link from the outside host to node two than on the link
+			// of the pod. Then a packet can fit the link of the pod but not the link to node
+			// two.
 			s.must(s.lab.Outside.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
@@ -49,7 +50,7 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
-			// The write may still fail because of an ICMP error about an earlier packet.
+			// The write can still fail because of an ICMP error that quotes an earlier packet.
 			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil
@@ -61,10 +62,9 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
-// An ICMP error is accepted only if the packet that the error quotes was addressed
-// to the sender of the error. Otherwise a pod could forge errors about any
-// connection of the node. With such errors, an isolated pod could send packets to
-// both ends of a connection and make them close the connection.
+// An ICMP error is accepted only if the packet that it quotes was sent to the sender of the
+// error. Otherwise an isolated pod could send packets to both ends of any connection on the
+// node, and could make both ends close the connection, by forging ICMP errors.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -119,8 +119,7 @@ func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	}
 	about("isolated", false)
 	own()
-	// A pod that is allowed to send packets of all protocols may also send ICMP
-	// errors.
+	// A pod that may send packets of all protocols may also send ICMP errors.
 	s.set("shop/more", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}]}]}`)
 	s.enforce()
 	about("allowed", true)
@@ -139,8 +138,8 @@ func echo(conn net.Conn) error {
 	return err
 }
 
-// datagrams opens a UDP socket that is connected to port 9 of a destination. The
-// kernel never fragments the datagrams of this socket.
+// datagrams opens a UDP socket and connects it to port 9 of a destination. The kernel does not
+// fragment the datagrams of this socket.
 func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()
 	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))
@@ -166,8 +165,8 @@ func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.
 	return conn
 }
 
-// Neighbor discovery is always accepted. Without neighbor discovery, no host could
-// reach an isolated pod over IPv6, not even the pod's own node.
+// Neighbor discovery is always accepted (S36). Otherwise no host, not even the pod's own node,
+// could reach an isolated pod over IPv6.
 func TestS36NeighbourDiscovery(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -192,7 +191,7 @@ func TestS36NeighbourDiscovery(t *testing.T) {
 	`)
 }
 
-// forgetNeighbours deletes all entries of a host's neighbor tables.
+// forgetNeighbours deletes all entries from the neighbor tables of a host.
 func (s *fixture) forgetNeighbours(host *lab.Host) {
 	s.t.Helper()
 	s.must(host.Do(func() error {

@@ -8,13 +8,13 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// onlyProbe isolates shop/web in both directions. It allows only connections from
-// lab/probe to port 8080.
+// onlyProbe isolates shop/web in both directions. It allows only connections from lab/probe to
+// TCP port 8080 of shop/web.
 const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 8080}]}]}`
 
-// When connection tracking has lost its entries, the node cannot determine which
-// end opened a connection. The connection continues if policies allow either end to
-// open it.
+// When the entries of connection tracking are lost, the node cannot determine which end opened
+// a connection. The connection continues if policies allow a connection in at least one of the
+// two directions.
 func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{
@@ -22,8 +22,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 			"shop/db":  `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], egress: [{ports: [{port: 8080}]}]}`,
 		}, "--deny", deny)
 		streams := []*stream{
-			// The server sends most packets, so connection tracking will treat the server
-			// as the end that opened the connection.
+			// The server sends most of the packets. So connection tracking will assume that the
+			// server has opened the connection.
 			s.open("lab/probe -> shop/web TCP 8080", like),
 			s.open("shop/db -> outside TCP 8080", like),
 			s.open("node:one -> shop/web TCP 8080", like),
@@ -46,7 +46,7 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 }
 
 // A mid-stream packet does not open a connection. If policies deny connections between the
-// ports of the packet, they remain denied before and after the packet.
+// ports of the packet, these connections are denied both before and after the packet was sent.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {
@@ -58,7 +58,8 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			s.want(`shop/web -> lab/probe TCP 40000 denied`)
 			server := s.serverAt(s.host("lab/probe"), 6, dst)
 
-			// web would send this packet as a reply if probe had opened the connection.
+			// If lab/probe had opened the connection, shop/web would send this packet as a
+			// reply.
 			s.sends(src, dst, lab.ACK, 1, 0)
 			for range 2 {
 				s.sends(src, dst, lab.SYN, 0, 1)
@@ -66,16 +67,16 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
 			}
-			// Connections from web stay denied, too, while connection tracking regards
-			// web as the end that opened a connection, although probe had opened it.
+			// Here lab/probe has opened a connection, but connection tracking assumes that
+			// shop/web has opened it. New connections from shop/web must still be denied.
 			alive := s.open("lab/probe -> shop/web TCP 8080", like)
 			s.must(s.nodes["one"].FlushConnections())
 			s.each("flushed", (*stream).goesOn, alive)
 			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
 			s.sends(src, client, lab.SYN, 0, 1)
 
-			// Packets from port 8081 are dropped, because no policy allows probe to
-			// connect to this port.
+			// Packets from port 8081 are dropped, because no policy allows lab/probe to connect
+			// to this port.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
 			s.sends(other, dst, lab.ACK, 0, 1)
 			s.sends(other, dst, lab.SYN, 0, 1)
@@ -83,9 +84,9 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	}
 }
 
-// sends sends a TCP packet from shop/web that the dataplane must evaluate. It fails
-// the test unless the dataplane's counters of mid-stream packets and of denied
-// packets increase by midStream and denied.
+// sends transmits a TCP packet from shop/web that the dataplane must evaluate. It fails the
+// test unless the counter of mid-stream packets increases by midStream and the counter of
+// denied packets increases by the parameter denied.
 func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts

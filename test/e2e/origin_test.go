@@ -20,8 +20,8 @@ import (
 // only to pods with the label app=probe.
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
-// zoned returns a link-local address with the index of one of the host's interfaces
-// as its zone.
+// zoned adds a zone to a link-local address. The zone is the index of one of the host's
+// interfaces, whose name is the parameter link.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -60,8 +60,9 @@ func (s *fixture) linkLocal(pod string) (address string) {
 	return address
 }
 
-// delivers reports whether a datagram from source address src reaches a server. It
-// does not wait for a reply, because the server may be unable to reply to src.
+// delivers sends datagrams with the source address src and reports whether one of them reaches
+// a server. It does not wait for a reply, because the server may be unable to send packets to
+// src.
 func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
@@ -71,7 +72,7 @@ func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, s
 	again, deadline := time.NewTicker(denialTime/20), time.After(denialTime)
 	defer again.Stop()
 	for {
-		_, _ = conn.Write([]byte("?")) // The write may fail with an ICMP error about the previous packet.
+		_, _ = conn.Write([]byte("?")) // The write may fail because of an ICMP error that quotes the previous packet.
 		select {
 		case <-again.C:
 			if server.Served() != before {
@@ -89,8 +90,8 @@ func (s *fixture) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *la
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
-// wantLinkLocal checks which pods can reach their node from their link-local
-// addresses. The keys of reaches are pods, and the values are the expected results.
+// wantLinkLocal checks which pods can reach their node from their link-local addresses. The
+// parameter reaches maps the name of each pod to the expected result.
 func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
@@ -110,8 +111,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 				case protocol == flow.ICMPv6:
 					got = s.echoes(pod, to.Addr(), want)
 				case protocol == flow.UDP:
-					// Do not wait for a reply, which may come from another link-local address
-					// of the node.
+					// Do not wait for a reply, because the reply may come from another
+					// link-local address of the node.
 					got = s.delivers(s.host(pod), src, to, udp)
 				default:
 					result, err := s.host(pod).Probe(s.t.Context(), protocol, src, to, timeout)
@@ -126,8 +127,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes reports whether a pod gets a reply to an echo request. want is the
-// expected result; it determines how long echoes waits.
+// echoes reports whether a pod gets a reply to an echo request. The parameter want is the
+// expected result. It determines how long the function echoes waits for the reply.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
@@ -141,14 +142,14 @@ func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	return lab.Echo(echo, to, 56) == nil
 }
 
-// An egress-isolated pod must not reach its node from its link-local address,
-// except with the packets that the link needs, such as neighbor discovery.
+// An egress-isolated pod cannot use its link-local address to send packets to its node. As an
+// exception, the packets that the link needs, such as neighbor discovery, are accepted.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})
 	s.wantLinkLocal("at first", map[string]bool{"shop/web": false, "shop/db": true})
 
-	// The node can open a connection to the pod's link-local address, and the pod can
+	// The node can open a connection to the link-local address of the pod, and the pod can
 	// reply.
 	node := s.nodes["one"].Host
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -160,7 +161,7 @@ func TestLinkLocalSources(t *testing.T) {
 			t.Errorf("the node's connection to the pod's link-local address by %s: %s", protocol, got)
 		}
 	}
-	// Neighbor discovery still works after the hosts have forgotten their neighbors.
+	// Delete the neighbor entries of the hosts. Neighbor discovery must still work.
 	for _, h := range []*lab.Host{node, s.host("shop/web"), s.host("lab/probe")} {
 		s.forgetNeighbours(h)
 	}
@@ -186,8 +187,8 @@ func TestLinkLocalSources(t *testing.T) {
 	s.wantLinkLocal("the other pod isolated", map[string]bool{"shop/web": true, "shop/db": false})
 }
 
-// wantSoonLinks waits until the set egress-links of table sluice contains only the
-// interface name, which leads to the egress-isolated pods.
+// wantSoonLinks waits until the set egress-links of table sluice contains only the interface
+// with the given name. The node reaches its egress-isolated pods through this interface.
 func (s *fixture) wantSoonLinks(name string) {
 	s.t.Helper()
 	want := fmt.Sprintf("elements = { %q }", name)
@@ -196,11 +197,11 @@ func (s *fixture) wantSoonLinks(name string) {
 	})
 }
 
-// forged contains an address of each family that belongs to no host.
+// forged contains one address of each family. No host has these addresses.
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
-// takeAddresses adds addresses to a pod that the lab did not assign to the pod, so
-// that the pod can send from them.
+// takeAddresses adds addresses to the interface lo of a pod, so that the pod can use them as
+// source addresses.
 func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	s.t.Helper()
 	s.must(s.pod(pod).Do(func() error {
@@ -222,8 +223,8 @@ func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged checks that packets with the source addresses src arrive if want is true, and
-// do not arrive if want is false.
+// wantForged sends packets with the source addresses src. It fails the test if they do not
+// arrive although the parameter want is true, or arrive although want is false.
 func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {
@@ -235,8 +236,8 @@ func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool)
 	}
 }
 
-// An egress-isolated pod cannot send from the address of a pod that is not
-// isolated.
+// An egress-isolated pod cannot send packets with the source address of another pod, even if no
+// policy isolates the other pod.
 func TestForgedSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})
@@ -252,8 +253,8 @@ func TestForgedSources(t *testing.T) {
 		shop/web -> outside   UDP 80 denied
 		shop/db  -> outside   UDP 80 allowed
 	`)
-	// If the node routes an address to a pod, the pod may send from that address,
-	// even if the tree does not contain the address.
+	// A pod may send packets with every source address that the node routes to the pod, even if
+	// the tree does not contain this address.
 	s.must(s.nodes["one"].Do(func() error {
 		link, err := netlink.LinkByName(s.pod("shop/web").Interface)
 		if err != nil {
@@ -273,7 +274,8 @@ func TestForgedSources(t *testing.T) {
 	s.wantForged("routed to the pod", "shop/web", "outside", forged, true)
 }
 
-// bridge connects the pods of node one to the bridge cni0, as many CNI plugins do.
+// bridge connects the pods of node one to the bridge cni0. Many CNI plugins connect pods in the
+// same way.
 func (s *fixture) bridge() {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
@@ -295,8 +297,8 @@ func (s *fixture) bridge() {
 			if err := netlink.LinkSetMaster(link, cni); err != nil {
 				return err
 			}
-			// Move the addresses of the gateways and the routes to the pods to the
-			// bridge.
+			// Remove the gateway addresses from the link of the pod. They are added to the
+			// bridge below, together with the pod routes.
 			for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 				addresses, err := netlink.AddrList(link, family)
 				if err != nil {
@@ -337,9 +339,9 @@ func (s *fixture) bridge() {
 	}
 }
 
-// Pods on a bridge share one interface of the node. There, an isolated pod cannot
-// send from an address that is not routed to the bridge. A pod that is not isolated can
-// send from such an address.
+// Pods on a bridge share one interface of the node. If a policy isolates a pod, the pod can
+// send packets only with source addresses that are routed to the bridge. If no policy isolates
+// the pod, it can send packets with any source address.
 func TestForgedSourcesOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": toProbe})

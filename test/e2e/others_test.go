@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// others contains rules that another program may install on the node. Its chains
-// before Sluice's set the program's own bits in packet marks and connection marks.
-// Its chains after Sluice's drop packets that have lost these bits or that carry
-// Sluice's bits.
+// others is a table that another program may install on the node. Its chains that run before
+// the chains of Sluice set the program's own bits in packet marks and connection marks. Its
+// chains that run after the chains of Sluice drop a packet if the packet has lost these bits,
+// or if its mark contains the bits of Sluice.
 const others = `
 table inet others {
 	set friends {
@@ -59,14 +59,14 @@ table ip sluice {
 }
 `
 
-// othersMark is the bit that the rules in others set in connection marks. ourMask
-// contains the bits that Sluice uses.
+// othersMark is the bit that the table others sets in connection marks. ourMask contains the
+// mark bits that Sluice uses.
 const (
 	othersMark uint32 = 0x2000
 	ourMask    uint32 = 0x60
 )
 
-// nft runs nft in node one.
+// nft runs the program nft on node one and returns its output.
 func (s *fixture) nft(stdin string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command("nft", args...)
@@ -79,7 +79,7 @@ func (s *fixture) nft(stdin string, args ...string) string {
 	return string(out)
 }
 
-// uninstall runs `sluice dataplane --uninstall` in node one and returns its output.
+// uninstall runs `sluice dataplane --uninstall` on node one and returns its output.
 func (s *fixture) uninstall() string {
 	s.t.Helper()
 	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
@@ -91,8 +91,8 @@ func (s *fixture) uninstall() string {
 	return string(out)
 }
 
-// marks returns the connection marks on node one, by the source address and port of
-// each connection.
+// marks returns the connection mark of each connection on node one. The key is the source
+// address and source port of the connection.
 func (s *fixture) marks() map[netip.AddrPort]uint32 {
 	s.t.Helper()
 	all, err := s.nodes["one"].Connections()
@@ -104,8 +104,8 @@ func (s *fixture) marks() map[netip.AddrPort]uint32 {
 	return out
 }
 
-// Sluice leaves the marks and rules of other programs unchanged, both while the
-// dataplane runs and when it is uninstalled.
+// Sluice does not change marks and rules of other programs, neither while the dataplane runs
+// nor during the uninstallation.
 func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{
@@ -118,7 +118,8 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 		hid TCP 80 -> shop/web 8080 masquerade
 		db  UDP 80 -> shop/db  8080 masquerade
 	`)
-	// The output of nft must be the same before and after, including the handles.
+	// The output of nft after the uninstallation, including the handles of rules, must be the
+	// same as before the dataplane started.
 	before := s.nft("", "-a", "list", "ruleset")
 	s.start()
 
@@ -181,7 +182,7 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 			t.Errorf("a connection of %s still has mark %#x", address, mark)
 		}
 	}
-	// After the uninstallation, connections that policies deny can be opened.
+	// After the uninstallation, clients can open connections that policies deny.
 	s.want(`
 		shop/db  -> service:web       allowed
 		lab/far  -> shop/web TCP 9999 allowed
@@ -192,10 +193,10 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	}
 }
 
-// evaluateHasRules reports whether chain evaluate of the table contains rules. A
-// test that removes the rules waits for this condition. The number of repairs is
-// not sufficient, because the dataplane may repair the previous modification a
-// second time.
+// evaluateHasRules reports whether the chain evaluate of the table contains rules. After a test
+// has removed the rules, it waits until this function returns true. The number of repairs is
+// not sufficient for this purpose, because the dataplane may repair the previous modification
+// twice.
 func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()
 	var rules []*nftables.Rule
@@ -214,7 +215,8 @@ func (s *fixture) evaluateHasRules() bool {
 	return len(rules) > 0
 }
 
-// repairTime is the maximum time from a modification of the table to its repair.
+// repairTime is the maximum time from a modification of the table until the dataplane has
+// repaired the table.
 const repairTime = 100 * time.Millisecond
 
 // The dataplane reinstalls the table when another program removes or changes it.
@@ -237,8 +239,8 @@ func TestTableIsRepaired(t *testing.T) {
 			})
 			fastest = min(fastest, time.Since(begin))
 		}
-		// Compare only the fastest of three repairs with the limit, because the machine
-		// may be busy.
+		// Compare only the fastest of three repairs with the limit, because other processes on
+		// a busy machine can delay a repair.
 		if fastest > repairTime {
 			t.Errorf("%s: repaired after %s at best, want %s", strings.Join(damage, " "), fastest, repairTime)
 		}
@@ -251,9 +253,9 @@ func TestTableIsRepaired(t *testing.T) {
 	}
 }
 
-// Another program flushes the rules of kube-proxy, and kube-proxy adds them again. Meanwhile
-// open connections to Services continue, and policies still apply to them and to connections
-// to the addresses of pods.
+// Another program flushes the rules of kube-proxy, and kube-proxy adds its rules again. While
+// the rules are missing, open connections to Services continue. Policies still apply to these
+// connections, and to connections to the addresses of pods.
 func TestRulesOfServicesAreFlushed(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbe})

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Fragmented packets are evaluated as one packet.
+// If a packet arrives in fragments, the dataplane evaluates the whole packet once.
 func TestFragments(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{
@@ -60,8 +60,8 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// Only the pod's own node can send to an isolated pod from an address of that node
-// (S40). Packets from other hosts with this source address must not reach the pod.
+// Ingress to a pod from the addresses of its own node is always allowed (S40). If another host
+// sends packets with such a source address, these packets must not reach an isolated pod.
 func TestS40ForgedNodeAddress(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/deny": denyAll})

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// sluice is the path of the program that the tests run. TestMain builds it once.
+// sluice is the path of the program under test. TestMain builds the program once.
 var sluice string
 
 func TestMain(m *testing.M) {
@@ -39,7 +39,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// limit is the time that an allowed connection may take.
+// limit is the maximum time that an allowed connection may take.
 const limit = 10 * time.Second
 
 // plane is a running `sluice dataplane`, started as on a real node.
@@ -62,9 +62,9 @@ func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *
 	return p
 }
 
-// stop stops the dataplane with SIGTERM, as a node does when it shuts down. It
-// fails the test if the dataplane returned an error or logged one. It does nothing
-// if the dataplane has already ended.
+// stop stops the dataplane with SIGTERM, as a kubelet does when it stops a pod. It fails the
+// test if the dataplane ends with an error or has logged an error. If the dataplane has already
+// ended, stop does nothing.
 func (p *plane) stop() {
 	if p.HasEnded() {
 		return

@@ -16,9 +16,9 @@ import (
 )
 
 // After the dataplane has acknowledged a generation, no packet passes the node if the
-// generation denies its flow: no packet of an open flow, in either direction, and no packet
-// of a new flow. The test sends packets all the time, so that it detects a single wrong
-// packet.
+// generation denies the flow of the packet (S50). This applies to both directions of open
+// flows, and to new flows. The test sends packets without a pause, so that it detects a single
+// wrong packet.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -58,7 +58,8 @@ func TestS50RevocationIsComplete(t *testing.T) {
 				for _, e := range talkers {
 					last = append(last, e.sent.Load())
 				}
-				// Packets that still wait in a queue are evaluated with the next tree.
+				// Wait until the queues are empty, because packets that wait in a queue are
+				// evaluated with the next tree.
 				eventually.True(t, "the queues are empty", func() bool { return s.plane.status().Verdicts.Waiting == 0 })
 				for i, e := range talkers {
 					e.permit(last[i])
@@ -82,24 +83,25 @@ func TestS50RevocationIsComplete(t *testing.T) {
 	}
 }
 
-// talker sends consecutive numbers from one socket to another, and counts the
-// numbers that arrive and the numbers that arrive although they must not.
+// talker sends consecutive numbers from one socket to another. It counts the numbers that
+// arrive, and separately the forbidden numbers that arrive.
 type talker struct {
 	fixture *fixture
 	name    string
-	// from is the socket of the sender. If from is nil, each number is sent from a
-	// new socket, so that each number belongs to a new flow.
+	// from is the socket of the sender. If from is nil, the talker opens a new socket for each
+	// number, so that each number belongs to a new flow.
 	from *net.UDPConn
 	to   netip.AddrPort
-	// arrives is the socket of the receiver.
+	// arrives is the socket on which the receiver reads.
 	arrives *net.UDPConn
-	// begun is the last number that the talker has started to send. sent is the last number
-	// that it has sent successfully. received is the number of numbers that have arrived.
-	// wrong is the number of numbers that have arrived although forbidden contains them.
+	// begun is the last number that the talker has tried to send. sent is the last number that
+	// it has sent successfully. received is the count of numbers that have arrived. wrong is
+	// the count of forbidden numbers that have arrived.
 	begun, sent, received, wrong atomic.Uint64
 
 	mu sync.Mutex
-	// forbidden contains inclusive intervals of numbers that must not arrive.
+	// forbidden contains intervals of numbers that must not arrive. The first and the last
+	// number of an interval are included.
 	forbidden [][2]uint64
 }
 
@@ -114,15 +116,15 @@ func (s *fixture) socket(name string, at netip.AddrPort) *net.UDPConn {
 	return c
 }
 
-// forbid declares that all numbers that are sent after the call must not arrive.
+// forbid declares that numbers must not arrive if they are sent after this call.
 func (e *talker) forbid() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the last interval of forbid: numbers greater than after may arrive
-// again.
+// permit ends the interval that the last call of forbid has started. Numbers that are greater
+// than the parameter after may arrive again.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -9,7 +9,7 @@ type row struct {
 	want     string
 }
 
-// denyAll isolates every pod of a namespace.
+// denyAll isolates every pod of a namespace in both directions, and allows nothing.
 const denyAll = `{podSelector: {}, policyTypes: [Ingress, Egress]}`
 
 var rows = map[string]row{
@@ -274,7 +274,8 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// The kubelet may send its probes from any address of the node.
+// Ingress from the pod's own node is always allowed, because the kubelet may send its probes
+// from any address of the node (S40).
 func TestS40NodeToPod(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{

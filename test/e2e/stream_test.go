@@ -19,8 +19,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// stream is an open connection: an endless download over TCP, or an exchange of
-// datagrams over UDP.
+// stream is an open connection. Over TCP, it is an endless download. Over UDP, client and
+// server exchange datagrams.
 type stream struct {
 	name     string
 	protocol flow.Protocol
@@ -30,8 +30,8 @@ type stream struct {
 // silence is the time without data after which a stream counts as cut.
 const silence = 400 * time.Millisecond
 
-// open opens a stream over the address family of like. The line names source,
-// destination, protocol and port like a line of want, but has no result.
+// open opens a stream over the same address family as the parameter like. The line contains
+// source, destination, protocol and port, as in the method want, but no result.
 func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
@@ -54,8 +54,7 @@ func (st *stream) begin() error {
 		if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 			return err
 		}
-		// Read the greeting of the server, then request more bytes than the test will
-		// ever receive.
+		// Read the greeting of the server. Then request more bytes than the test will receive.
 		if _, err := io.ReadFull(st.conn, make([]byte, 1)); err != nil {
 			return err
 		}
@@ -66,8 +65,8 @@ func (st *stream) begin() error {
 	return st.goesOn()
 }
 
-// goesOn transfers data over the stream. It returns an error if no data arrives in
-// time.
+// goesOn transfers data over the stream. It returns an error if no data arrives within the time
+// limit.
 func (st *stream) goesOn() error {
 	if err := st.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
@@ -85,7 +84,7 @@ func (st *stream) goesOn() error {
 	return nil
 }
 
-// exchange sends one datagram and waits until the server has returned the datagram.
+// exchange sends one datagram and waits until the server has sent the same datagram back.
 func (st *stream) exchange() error {
 	number := rand.Uint64()
 	if _, err := st.conn.Write(binary.BigEndian.AppendUint64(nil, number)); err != nil {
@@ -109,7 +108,8 @@ func (st *stream) isCut() error {
 	if st.protocol == flow.TCP {
 		return st.isSilent()
 	}
-	// The first failure may be a delayed ICMP error.
+	// Try three exchanges, because the first one can fail with a delayed ICMP error although
+	// the stream is not cut.
 	for range 3 {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err
@@ -121,8 +121,8 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent reads the data that is still in the buffers. It returns an error unless
-// the stream then stays silent or reports a reset.
+// isSilent first reads the data that is still in the buffers. Then it returns an error, unless
+// the stream stays silent or reports a reset.
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)
@@ -133,7 +133,7 @@ func (st *stream) isSilent() error {
 		_, err := st.conn.Read(buf)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ECONNRESET), errors.Is(err, io.EOF):
-			// The read that follows a reset returns io.EOF.
+			// The read after a reset returns io.EOF.
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", st.name, err)

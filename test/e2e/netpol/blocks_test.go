@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// outsideAddress returns an IPv4 address in 172.20.0.0/16, and outsideAddress6 an
-// IPv6 address in fd20::/16. Both contain the number of the fixture, so that
-// parallel scenarios use different addresses.
+// outsideAddress returns an IPv4 address in 172.20.0.0/16. outsideAddress6 returns an IPv6
+// address in fd20::/16. Both addresses contain the number of the fixture, so that scenarios
+// that run in parallel use different addresses.
 func outsideAddress(s *fixture, last int) string { return fmt.Sprintf("172.20.%d.%d", s.number, last) }
 
 func outsideAddress6(s *fixture, last int) string { return fmt.Sprintf("fd20:%x::%d", s.number, last) }

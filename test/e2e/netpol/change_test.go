@@ -12,8 +12,7 @@ import (
 
 const fromTeam = `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: one}}}]}]}`
 
-// TestChange changes objects and checks that the enforced verdicts change
-// accordingly.
+// TestChange changes objects, and checks that the changes have the expected effect on verdicts.
 func TestChange(t *testing.T) {
 	play(t, map[string]scenario{
 		"a namespace's label": {play: func(s *fixture) {
@@ -106,7 +105,7 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// otherNode returns the name of a node other than the one named name.
+// otherNode returns the name of any node whose name is not the parameter name.
 func (s *fixture) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {
@@ -116,7 +115,8 @@ func (s *fixture) otherNode(name string) string {
 	return ""
 }
 
-// reaches opens one TCP connection and fails the test if the result is not want.
+// reaches opens one TCP connection and fails the test if the result differs from the parameter
+// want.
 func (s *fixture) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)

@@ -15,13 +15,14 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// sealed isolates the pods with role sealed in both directions. They may connect only to
-// the pod b of their namespace.
+// sealed isolates the pods with the label role=sealed in both directions. These pods may
+// connect only to pod b of their own namespace, and no pod may connect to them.
 const sealed = `{podSelector: {matchLabels: {role: sealed}}, policyTypes: [Ingress, Egress], egress: [{to: [{podSelector: {matchLabels: {pod: b}}}]}]}`
 
 // TestIsolatedUntilTheSandboxEnds deletes isolated pods in different ways while their
-// containers keep running, and checks that no denied connection is opened in either
-// direction until the pods have ended (S56a). Allowed connections must work until then.
+// containers keep running. Policies must apply to a pod until its last sandbox ends (S56a). So
+// the test checks that no denied connection is opened in either direction, and that allowed
+// connections work, until the containers have ended.
 func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	s.cluster.SetCommand("last", func(ctx context.Context, _ *lab.Host, _ []string) error { <-ctx.Done(); return nil })
@@ -31,7 +32,7 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		path string
 		end  func(*corev1.Pod)
-		// least is the time for which the pod still runs.
+		// least is the minimum time for which the containers of the pod must keep running.
 		least time.Duration
 	}{
 		"deleted by force": {"x/forced", force, 900 * time.Millisecond},
@@ -50,7 +51,8 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 		"terminating": {"x/terminating", func(pod *corev1.Pod) {
 			s.must(s.cluster.Client().Delete(t.Context(), pod))
 		}, 2 * time.Second},
-		// The namespace controller of the lab deletes policies and pods at the same time.
+		// The lab's namespace controller deletes the policies and the pods of a namespace at
+		// the same time.
 		"in a namespace that is deleted": {"y/last", func(pod *corev1.Pod) {
 			s.must(s.cluster.Client().Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: pod.Namespace}}))
 			wait(time.Second)
@@ -64,7 +66,7 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 			p.Labels["role"] = "sealed"
 			p.Spec.TerminationGracePeriodSeconds = &grace
 			p.Spec.Containers[0].Command = []string{"last"}
-			// The servers of the container run until the hook has ended.
+			// The servers of the container run until the preStop hook has ended.
 			p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"last"}}}}
 		})
 		s.must(s.cluster.WaitRunning(t.Context(), s.key(tt.path).Namespace))

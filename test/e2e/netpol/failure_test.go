@@ -19,8 +19,8 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// newCluster starts a separate cluster for a test that stops or kills processes of the
-// cluster.
+// newCluster starts a cluster that only one test uses, so that this test can stop or kill the
+// processes of the cluster.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
 	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
@@ -35,7 +35,8 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 	return c
 }
 
-// guard repeatedly attempts to open connections that policies deny, until stop is called.
+// guard repeatedly tries to open connections that policies deny, until its method stop is
+// called.
 type guard struct {
 	fixture *fixture
 	cancel  context.CancelFunc
@@ -44,8 +45,8 @@ type guard struct {
 	passed  atomic.Uint64
 }
 
-// guard starts a guard that connects from one pod to TCP port 80 of another, over
-// both address families.
+// guard returns a running guard. It tries to connect from one pod to TCP port 80 of another
+// pod, over both address families.
 func (s *fixture) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -72,13 +73,13 @@ func (s *fixture) guard(from, to string) *guard {
 
 const (
 	denialTime = 200 * time.Millisecond
-	// guardPause is the pause between two attempts. It leaves processor time to other
-	// processes.
+	// guardPause is the pause between two attempts. During the pause, other processes can use
+	// the processor.
 	guardPause = 2 * time.Millisecond
 )
 
-// stop stops the guard. It fails the test if the guard opened a connection or made no attempt
-// to open one.
+// stop stops the guard. It fails the test if the guard opened a connection, or if the guard
+// made no attempt.
 func (g *guard) stop() {
 	g.fixture.Helper()
 	g.cancel()
@@ -89,9 +90,9 @@ func (g *guard) stop() {
 	}
 }
 
-// TestAgentKilled kills agents repeatedly while policies change. Some connections are
-// denied by every version of the policies. The test checks that these connections are
-// never opened, and that the final policies are enforced.
+// TestAgentKilled repeatedly kills agents while policies change. It checks that connections
+// that every version of the policies denies are never opened, and that the final policies are
+// enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -102,12 +103,12 @@ func TestAgentKilled(t *testing.T) {
 	const rounds = 30
 	kills := 0
 	for round := range rounds {
-		// The policy of x/a stays the same. The policies of all other pods change.
+		// The policy for x/a stays the same. The policies for all other pods change.
 		s.apply("x/changing", exceptSealed(specs[rand.N(len(specs))]))
 		s.apply("y/changing", specs[rand.N(len(specs))])
 		s.label("z", "round", string(rune('a'+round%26)))
 		node := s.cluster.Node(round % len(s.cluster.Nodes()))
-		// Kill the agent at a random time: before, while or after it reads the objects.
+		// Kill the agent at a random time: before, during or after its first list of objects.
 		wait(rand.N(400 * time.Millisecond))
 		node.Agent().Kill()
 		kills++
@@ -122,19 +123,19 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-// exceptSealed changes the podSelector of a policy from {} to one that selects
-// every pod except x/a.
+// exceptSealed changes the podSelector in the spec of a policy. The old podSelector, {},
+// selects every pod. The new podSelector selects every pod except x/a.
 func exceptSealed(spec string) string {
 	return `{podSelector: {matchExpressions: [{key: pod, operator: NotIn, values: [a]}]}` + spec[len(`{podSelector: {}`):]
 }
 
-// wait blocks the calling goroutine for a duration.
+// wait sleeps for a duration.
 func wait(d time.Duration) {
 	<-time.After(d)
 }
 
-// TestServerAway checks that policies stay enforced while no agent can connect to
-// the API server. Changes that clients make in that time must be enforced
+// TestServerAway disconnects all agents from the API server. It checks that policies stay
+// enforced during this time, and that changes from other clients during this time are enforced
 // afterwards.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
@@ -160,7 +161,7 @@ func TestServerAway(t *testing.T) {
 		}
 		wait(time.Second)
 	}
-	// An agent that starts without a connection to the API server must not change the
+	// An agent that starts without a connection to the API server must not publish a different
 	// tree.
 	s.cluster.Node(0).Agent().Kill()
 	s.must(s.cluster.Node(0).StartAgent())
@@ -177,12 +178,12 @@ func TestServerAway(t *testing.T) {
 	s.check("z/* -> x/* allowed", "y/* -> x/* denied", "*/* -> y/* denied")
 }
 
-// awayTime is the time for which the agents cannot connect to the API server.
+// awayTime is the time for which agents have no connection to the API server.
 const awayTime = time.Minute
 
-// TestRelist replaces the API server with one that has no history of changes, so
-// that clients must relist. It checks that the agents notice the objects that were
-// created or deleted while they had no connection.
+// TestRelist replaces the API server with a server that has no history of changes, so that
+// clients must relist. It checks that the agents detect which objects were created or deleted
+// while they had no connection.
 func TestRelist(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -213,8 +214,8 @@ func TestRelist(t *testing.T) {
 	}
 }
 
-// relisted reports whether the log of an agent shows that the agent relisted a
-// kind.
+// relisted reports whether the log of an agent contains a message that the agent relisted
+// objects of a kind.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Relisting") && strings.Contains(line, kind) {
@@ -224,10 +225,9 @@ func relisted(log, kind string) bool {
 	return false
 }
 
-// TestServerStopped suspends the process of the API server without closing its
-// connections, as if its machine had stopped responding. It checks that policies
-// stay enforced, even by an agent that starts in that time, and that later changes
-// are enforced.
+// TestServerStopped suspends the process of the API server without closing its connections. An
+// unresponsive machine has the same effect. The test checks that policies stay enforced, even
+// if an agent starts while the API server is suspended, and that later changes are enforced.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -253,8 +253,8 @@ func TestServerStopped(t *testing.T) {
 	s.holds("z/* -> x/* allowed", "y/* -> x/* denied")
 }
 
-// TestNamespaceDeleted deletes a namespace with all its objects. Rules in other
-// namespaces that select the deleted namespace must then match no pod.
+// TestNamespaceDeleted deletes a namespace with all objects in it. After that, rules in other
+// namespaces that select the deleted namespace must match no pod.
 func TestNamespaceDeleted(t *testing.T) {
 	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
@@ -273,9 +273,9 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.holds("y/a -> x/a allowed", "y/a -> z/a allowed", "z/a -> y/a allowed")
 }
 
-// TestAddressReused deletes a pod and immediately assigns its address to another
-// pod. The new pod must not inherit the permissions of the deleted pod, not even on
-// connections that the deleted pod left open.
+// TestAddressReused deletes a pod and immediately assigns its address to another pod. Verdicts
+// for the new pod must not depend on the labels of the deleted pod. This also applies to
+// connections that the deleted pod has left open.
 func TestAddressReused(t *testing.T) {
 	s := newFixture(t, theCluster)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)
@@ -289,9 +289,9 @@ func TestAddressReused(t *testing.T) {
 			role, outcome = "stranger", "denied"
 		}
 		s.must(s.cluster.Client().Delete(t.Context(), old))
-		// The new pod requests the address while the old pod still uses it. The new pod
-		// gets the address when the kubelet has removed the old pod. This is often
-		// before the old Pod object is deleted.
+		// The new pod requests the address while the old pod still uses it. When the kubelet
+		// has removed the old pod, the new pod gets the address. This is often before the old
+		// Pod object is deleted.
 		s.createPod("x/heir", func(p *corev1.Pod) {
 			p.Spec.NodeName = old.Spec.NodeName
 			p.Annotations = map[string]string{labcluster.AddressAnnotation: old.Status.PodIPs[0].IP + "," + old.Status.PodIPs[1].IP}
@@ -303,7 +303,7 @@ func TestAddressReused(t *testing.T) {
 			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
 		}
 		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a denied")
-		// In the next round, the address moves in the opposite direction.
+		// In the next round, a new pod x/b gets the address of x/heir.
 		heir := s.pod("x/heir")
 		s.must(s.cluster.Client().Delete(t.Context(), heir))
 		s.createPod("x/b", func(p *corev1.Pod) {

@@ -21,10 +21,10 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// A fixture creates the pods a, b and c in each of the namespaces x, y and z. Pods
-// with the same name run on different nodes, and so do the pods of one namespace.
-// Each pod has the label pod=NAME and the ports in podPorts. Each namespace has the
-// label ns=NAME.
+// These variables define the pods of a fixture. A fixture creates pods a, b and c in each of
+// the namespaces x, y and z. Pods with the same name run on different nodes, and the pods of a
+// namespace run on different nodes. Each pod has the label pod=NAME and the ports in podPorts.
+// Each namespace has the label ns=NAME.
 var (
 	namespaceNames = []string{"x", "y", "z"}
 	podNames       = []string{"a", "b", "c"}
@@ -49,8 +49,8 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// fixtures counts the fixtures. The names of a fixture's namespaces contain its
-// number, so that fixtures do not share namespaces.
+// fixtures counts the fixtures. The count is the number of a fixture. The names of a fixture's
+// namespaces contain this number, so that fixtures do not share namespaces.
 var fixtures atomic.Uint32
 
 // fixture manages the namespaces and pods of one scenario.
@@ -59,7 +59,8 @@ type fixture struct {
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside contains the ends of connections that are outside the cluster.
+	// outside contains the sources and destinations of connections that are outside the
+	// cluster.
 	outside []labcluster.End
 }
 
@@ -91,19 +92,18 @@ func (s *fixture) must(err error) {
 	}
 }
 
-// namespace returns the name that namespace x, y or z has in the cluster, such as
-// x-7.
+// namespace returns the real name of namespace x, y or z in the cluster, such as x-7.
 func (s *fixture) namespace(name string) string { return fmt.Sprintf("%s-%d", name, s.number) }
 
-// key returns the object key for a path such as x/a, with the namespace's name in
-// the cluster.
+// key returns the object key for a path such as x/a. The key contains the real name of the
+// namespace in the cluster.
 func (s *fixture) key(path string) client.ObjectKey {
 	namespace, name, _ := strings.Cut(path, "/")
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod creates a pod with the labels and ports of the fixture's pods. Before the
-// pod is created, the function change can modify the object.
+// createPod creates a pod with the labels and ports of the fixture's pods. Before it creates
+// the pod, it calls the function change, which can modify the object.
 func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -115,7 +115,7 @@ func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.must(s.cluster.Client().Create(s.Context(), pod))
 }
 
-// deletePod deletes a pod and waits until the object no longer exists.
+// deletePod deletes a pod and waits until the Pod object no longer exists.
 func (s *fixture) deletePod(path string) {
 	s.Helper()
 	pod := s.pod(path)
@@ -130,8 +130,8 @@ func (s *fixture) pod(path string) *corev1.Pod {
 	return pod
 }
 
-// replacePod deletes a pod and creates a pod with the same name, modified by
-// change.
+// replacePod deletes a pod and creates a pod with the same name on the same node. The function
+// change can modify the new Pod object before it is created.
 func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
@@ -143,9 +143,8 @@ func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.must(s.cluster.WaitRunning(s.Context(), s.key(path).Namespace))
 }
 
-// placeholder matches the placeholders in the spec of a policy: $x stands for the
-// name of namespace x in the cluster, $ip4(x/a) and $ip6(x/a) for the addresses of
-// pod x/a.
+// placeholder matches the placeholders in the spec of a policy. $x stands for the real name of
+// namespace x in the cluster. $ip4(x/a) and $ip6(x/a) stand for the addresses of pod x/a.
 var placeholder = regexp.MustCompile(`\$(?:ip([46])\(([^)]+)\)|([xyz]))`)
 
 func (s *fixture) fill(text string) string {
@@ -159,7 +158,8 @@ func (s *fixture) fill(text string) string {
 	})
 }
 
-// address returns the IPv4 or IPv6 address of an end. family is "4" or "6".
+// address returns an address of the pod or host with the given name. The parameter family is
+// "4" or "6".
 func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()
 	for _, a := range s.end(name).Addresses {
@@ -213,8 +213,8 @@ func (s *fixture) label(path, label, value string) {
 	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
 }
 
-// addOutside adds addresses to the outside host. Later checks connect from and to
-// these addresses as an end with the given name.
+// addOutside adds addresses to the outside host. In later checks, these addresses are one
+// source and destination with the given name.
 func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
@@ -236,8 +236,8 @@ func (s *fixture) addOutside(name string, addresses ...string) {
 	s.outside = append(s.outside, end)
 }
 
-// end returns the end with the given name: a pod such as x/a, or an end outside the
-// cluster.
+// end returns the source or destination with the given name. This is a pod such as x/a, or a
+// name that was passed to addOutside.
 func (s *fixture) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {
@@ -265,18 +265,18 @@ func (s *fixture) ends() []labcluster.End {
 	return append(out, s.outside...)
 }
 
-// holds waits until all nodes enforce the current objects, and then opens every
-// connection. It fails the test unless the results agree with test/reference and
-// with the expectations in want, which are lines in the language of test/stage.
-// Patterns do not match the connection of a pod to itself.
+// holds waits until all nodes enforce the current objects, and then opens every connection. It
+// fails the test unless the results agree with the verdicts of test/reference and with the
+// expectations in the parameter want, which are lines in the language of test/stage. A pattern
+// in a line does not match a connection of a pod to itself.
 func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))
 	s.check(want...)
 }
 
-// check does the same as holds, but does not wait until the nodes enforce the current
-// objects.
+// check does the same as the method holds, but without waiting until the nodes enforce the
+// current objects.
 func (s *fixture) check(want ...string) {
 	s.Helper()
 	ends := s.ends()
@@ -293,7 +293,7 @@ func (s *fixture) check(want ...string) {
 	}
 }
 
-// compare returns a message for each result that contradicts an expectation.
+// compare returns a message for each result that differs from an expectation.
 func (s *fixture) compare(table labcluster.Table, ends []labcluster.End, lines string) []string {
 	s.Helper()
 	var out []string

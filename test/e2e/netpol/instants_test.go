@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	// headStart is the time from the CNI result of a pod until its first container starts.
-	// It is longer than on a real node, because the tests of other packages can run on the
-	// same machine at the same time.
+	// headStart is the time from the CNI result of a pod until its first container starts. It
+	// is longer than on a real node, because tests of other packages can run on the same
+	// machine at the same time.
 	headStart = 2 * time.Second
-	// unknown is the time from the start of a pod until the API server stores the addresses
-	// of the pod.
+	// unknown is the time from the start of a pod until the API server stores the pod's
+	// addresses.
 	unknown = 3 * time.Second
 	// attemptTime is the maximum time for one connection attempt.
 	attemptTime = 3 * time.Second
@@ -33,28 +33,28 @@ const (
 	attemptPause = 20 * time.Millisecond
 )
 
-// instants records the connections that pods attempt from their first instruction.
+// instants records the connections that pods try to open from their first instruction on.
 type instants struct {
 	*fixture
 	command string
 
 	mu       sync.Mutex
 	attempts map[string][]instant
-	// ended contains the pods whose commands have ended. known contains the pods whose
-	// addresses the API server had before their commands ended.
+	// ended contains the pods whose commands have ended. known contains a pod if the API server
+	// had the addresses of the pod before the command of the pod ended.
 	ended, known map[string]bool
 }
 
-// instant is one attempt to connect.
+// instant is one attempt to open a connection.
 type instant struct {
 	to     string
 	result lab.Result
-	at     time.Duration // since the first instruction
+	at     time.Duration // time since the first instruction of the pod
 	took   time.Duration
 }
 
-// newInstants defines the command with which pods connect. Its arguments are the name of
-// the pod, the time for which to connect, and the targets, such as tcp/10.0.0.1:80.
+// newInstants defines the command with which pods open connections. The arguments of the
+// command are the name of the pod, the duration, and the targets, such as tcp/10.0.0.1:80.
 func newInstants(s *fixture) *instants {
 	i := &instants{fixture: s, command: s.Name(), attempts: map[string][]instant{}, ended: map[string]bool{}, known: map[string]bool{}}
 	s.cluster.SetCommand(i.command, func(ctx context.Context, host *lab.Host, words []string) error {
@@ -81,7 +81,7 @@ func newInstants(s *fixture) *instants {
 	return i
 }
 
-// connect connects to a target again and again.
+// connect repeatedly connects to a target until the period is over.
 func (i *instants) connect(ctx context.Context, host *lab.Host, pod, to string, began time.Time, period time.Duration) {
 	name, address, _ := strings.Cut(to, "/")
 	protocol, err := flow.ParseProtocol(strings.ToUpper(name))
@@ -104,7 +104,8 @@ func (i *instants) connect(ctx context.Context, host *lab.Host, pod, to string, 
 	}
 }
 
-// targets returns TCP and UDP port 80 of each address of an end.
+// targets returns a TCP target and a UDP target for each address of the pod end. The port is
+// 80.
 func (i *instants) targets(end string) (out []string) {
 	for _, a := range i.end(end).Addresses {
 		for _, protocol := range []string{"tcp", "udp"} {
@@ -114,7 +115,8 @@ func (i *instants) targets(end string) (out []string) {
 	return out
 }
 
-// newborn changes a Pod into one whose only container connects to targets for some time.
+// newborn changes a Pod so that its only container connects to the targets for a period of
+// time.
 func (i *instants) newborn(p *corev1.Pod, kind string, period time.Duration, targets []string) {
 	p.Labels["kind"] = kind
 	p.Annotations = map[string]string{
@@ -124,7 +126,7 @@ func (i *instants) newborn(p *corev1.Pod, kind string, period time.Duration, tar
 	main.Command, main.Ports = append([]string{i.command, p.Name, period.String()}, targets...), nil
 }
 
-// waitEnded waits until the commands of pods have ended.
+// waitEnded waits until the commands of the given pods have ended.
 func (i *instants) waitEnded(pods ...string) {
 	i.Helper()
 	eventually.NoError(i.T, func() error {
@@ -139,8 +141,8 @@ func (i *instants) waitEnded(pods ...string) {
 	})
 }
 
-// check checks all attempts of a pod to connect to the given targets. If allowed is true,
-// every attempt must succeed. Otherwise every attempt must fail.
+// check checks all attempts of a pod to connect to the given targets. If the parameter allowed
+// is true, every attempt must succeed. If it is false, every attempt must fail.
 func (i *instants) check(pod string, targets []string, allowed bool) (first time.Duration) {
 	i.Helper()
 	i.mu.Lock()
@@ -170,8 +172,8 @@ func (i *instants) check(pod string, targets []string, allowed bool) (first time
 	return first
 }
 
-// applyInstants creates the policies of the tests. They define whether each kind of pod in
-// namespace y may connect to x/a and to x/b.
+// applyInstants creates the policies of the tests. For each kind of pod in namespace y, the
+// policies define whether the pods may connect to x/a and to x/b.
 func (i *instants) applyInstants() {
 	i.Helper()
 	i.fixture.apply("y/denied", `{podSelector: {matchLabels: {kind: denied}}, policyTypes: [Egress]}`)
@@ -180,15 +182,16 @@ func (i *instants) applyInstants() {
 	i.must(i.cluster.WaitEnforced(i.Context()))
 }
 
-// expected contains, for each kind of pod, whether it may connect to x/a and to x/b. x/a
-// allows some pods by their labels. x/b is not isolated.
+// expected contains, for each kind of pod, whether the pods may connect to x/a and to x/b. A
+// policy isolates x/a and allows some pods by their labels. No policy isolates x/b.
 var expected = map[string]struct{ a, b bool }{
 	"denied": {false, false}, "allowed": {true, true}, "peer": {true, true}, "stranger": {false, true},
 }
 
-// TestFirstInstant checks that policies apply to a pod from its first instruction, long
-// before the API server has its addresses, and while a postStart hook runs for 5 s
-// (S54, S55). Pod x/a is on the same node as the new pods, x/b on another node.
+// TestFirstInstant checks that policies apply to a pod from its first instruction on, long
+// before the API server has the addresses of the pod (S54). The policies must also apply while
+// a postStart hook runs for 5 s. Pod x/a is on the same node as the new pods, and x/b is on
+// another node.
 func TestFirstInstant(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)
@@ -232,7 +235,7 @@ func TestFirstInstant(t *testing.T) {
 	}
 }
 
-// TestManyFirstInstants starts 200 pods at once.
+// TestManyFirstInstants starts 200 pods at the same time.
 func TestManyFirstInstants(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)
@@ -261,8 +264,8 @@ func TestManyFirstInstants(t *testing.T) {
 }
 
 // TestFirstInstantWithAReusedAddress immediately assigns the addresses of a deleted pod to a
-// new pod. The labels of the new pod determine its verdicts, and not the labels of the old
-// pod (S53).
+// new pod. Verdicts must depend on the labels of the new pod, and no longer on the labels of
+// the old pod (S53).
 func TestFirstInstantWithAReusedAddress(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)
@@ -278,8 +281,8 @@ func TestFirstInstantWithAReusedAddress(t *testing.T) {
 		s.must(s.cluster.WaitEnforced(t.Context()))
 		old := s.pod("y/" + before)
 		addresses := s.end("y/" + before).Addresses
-		// The kubelet starts the new pod within some milliseconds after the addresses are
-		// free.
+		// The kubelet starts the new pod within a few milliseconds after the old pod has
+		// released its addresses.
 		s.createPod("y/"+after, func(p *corev1.Pod) {
 			p.Spec.NodeName = old.Spec.NodeName
 			i.newborn(p, kinds[1], time.Second, targets)
@@ -292,9 +295,9 @@ func TestFirstInstantWithAReusedAddress(t *testing.T) {
 	}
 }
 
-// TestLastInstant deletes an isolated pod, and then deletes the Pod object by force during
-// the grace period. The containers continue to run, and remain isolated in both directions
-// until they end (S56a).
+// TestLastInstant deletes an isolated pod, and then deletes the Pod object by force during the
+// grace period. The containers continue to run. Until they end, policies must isolate the pod
+// in both directions (S56a).
 func TestLastInstant(t *testing.T) {
 	const grace = 8
 	s := newFixture(t, theCluster, tcp80)

@@ -10,7 +10,7 @@ const (
 	allowOut    = `{podSelector: {}, policyTypes: [Egress], egress: [{}]}`
 )
 
-// TestIsolation tests which policies isolate a pod.
+// TestIsolation tests which pods a policy isolates, and for which directions.
 func TestIsolation(t *testing.T) {
 	play(t, map[string]scenario{
 		"default deny ingress of one namespace": {play: func(s *fixture) {

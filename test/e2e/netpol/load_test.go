@@ -18,14 +18,15 @@ import (
 )
 
 const (
-	// lostTime is the time after which a packet without a reply counts as lost.
+	// lostTime is the time after which a packet counts as lost if no reply has arrived.
 	lostTime = 10 * time.Second
-	// loadPause is the pause between two packets. It leaves processor time to other
-	// processes.
+	// loadPause is the pause between two packets. During the pause, other processes can use the
+	// processor.
 	loadPause = time.Millisecond
 )
 
-// load generates traffic in the background of a test and records the round trips.
+// load generates traffic in the background of a test, and records how long each round trip
+// takes.
 type load struct {
 	fixture *fixture
 	cancel  context.CancelFunc
@@ -44,7 +45,7 @@ func (s *fixture) newLoad() (*load, context.Context) {
 	return l, ctx
 }
 
-// add records one round trip.
+// add records the duration or the error of one round trip.
 func (l *load) add(took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +56,7 @@ func (l *load) add(took time.Duration, err error) {
 	}
 }
 
-// stop stops the load. It fails the test if a round trip failed, or if there was no round
+// stop stops the load. It fails the test if a round trip failed, or if the load made no round
 // trip.
 func (l *load) stop(what string) {
 	l.fixture.Helper()
@@ -70,8 +71,8 @@ func (l *load) stop(what string) {
 	}
 }
 
-// visits repeatedly opens new connections to TCP port 80 of a pod, over both
-// address families. Every connection must succeed, including the last one.
+// visits repeatedly opens new connections to TCP port 80 of a pod, over both address families.
+// The test fails if any of these connections fails, including the last one.
 func (s *fixture) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -92,9 +93,9 @@ func (s *fixture) visits(from, to string) *load {
 	return l
 }
 
-// streams opens a TCP connection and a UDP flow to port 80 of a pod over each
-// address family, and sends numbered packets over them. Each packet is sent only
-// once and must get a reply.
+// streams opens a TCP connection and a UDP flow to port 80 of a pod, over each address family.
+// It sends numbered packets over these streams. Each packet is sent only once and must get a
+// reply.
 func (s *fixture) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -138,8 +139,7 @@ func (s *fixture) openStream(from labcluster.End, protocol flow.Protocol, to net
 	return conn
 }
 
-// exchangeUDP sends a number once and waits until the server has returned the
-// number.
+// exchangeUDP sends a number once, and waits until the server has sent the same number back.
 func exchangeUDP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err
@@ -158,9 +158,8 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 }
 
 // exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It
-// returns an error if a packet was lost. The first transmission of a packet was lost if the
-// kernel sent the packet again and the other end did not report the second transmission as
-// a duplicate (RFC 2883).
+// returns an error if a packet was lost. A packet was lost if the kernel sent the packet a
+// second time and the receiver did not report the second packet as a duplicate (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// theCluster is the cluster that the scenarios share.
+// theCluster is the cluster that scenarios share.
 var theCluster *labcluster.Cluster
 
-// sluice is the path of the program that the nodes run. TestMain builds it once.
+// sluice is the path of the program that runs on the nodes. TestMain builds the program once.
 var sluice string
 
 func TestMain(m *testing.M) {
@@ -42,8 +42,8 @@ func run(m *testing.M) (code int, err error) {
 	if err := build(sluice, "lab"); err != nil {
 		return 1, err
 	}
-	// With deny action Reject, a denied client gets an error at once instead of a
-	// timeout.
+	// With deny action Reject, a client that is denied gets an error at once. So it need not
+	// wait for a timeout.
 	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		return 1, err
@@ -52,7 +52,7 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// build builds the program with the given version into a file.
+// build builds the program with the given version and writes it to a file.
 func build(path, version string) error {
 	return process.Build(path, "cmd/sluice", "-ldflags", "-X main.version="+version)
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// The ports that the policies of the page mention, and SCTP port 1, which none of
-// them mentions.
+// These are the ports that policies on the documentation page mention. SCTP port 1 is an
+// exception: no policy mentions it.
 var (
 	tcp6379 = labcluster.Target{Protocol: flow.TCP, Port: 6379}
 	tcp5978 = labcluster.Target{Protocol: flow.TCP, Port: 5978}
@@ -27,9 +27,8 @@ var (
 	sctp1   = labcluster.Target{Protocol: flow.SCTP, Port: 1}
 )
 
-// TestPage applies all policies of the Kubernetes documentation page "Network
-// Policies" unchanged: the example, and each default policy in a separate
-// namespace.
+// TestPage applies all policies of the Kubernetes documentation page "Network Policies" without
+// changes: the example policy, and each default policy in a separate namespace.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	s := &fixture{T: t, cluster: theCluster, targets: []labcluster.Target{tcp6379, tcp5978, udp53, sctp1}}
@@ -79,8 +78,9 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageObjects reads the example of the demo, which contains the policies of the
-// page and pods for them. It changes the pods so that they serve every target.
+// pageObjects reads the example of sluice-demo. The example contains the policies of the
+// documentation page and pods for these policies. pageObjects changes the pods so that they
+// serve every target.
 func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
@@ -106,8 +106,8 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving returns a copy of a pod object. The container ports of the copy are the
-// fixture's targets.
+// serving returns a copy of a Pod. In the copy, the container ports are the targets of the
+// fixture.
 func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod

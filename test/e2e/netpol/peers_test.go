@@ -8,7 +8,7 @@ import (
 
 type labTarget = labcluster.Target
 
-// TestPeers tests which sources and destinations a rule matches.
+// TestPeers tests which sources and destinations the peers of a rule match.
 func TestPeers(t *testing.T) {
 	play(t, map[string]scenario{
 		"by pod selector, of the policy's namespace": {play: func(s *fixture) {
@@ -75,7 +75,8 @@ func TestPeers(t *testing.T) {
 			s.holds("x/a -> y/a allowed", "x/a -> y/b denied", "x/a -> z/a denied")
 		}},
 		"an exception for names": {play: func(s *fixture) {
-			// Here UDP port 81 represents DNS, and pod z/c the DNS server.
+			// In this scenario, UDP port 81 represents the DNS port, and pod z/c represents the
+			// DNS server.
 			s.apply("x/deny", denyEgress)
 			s.apply("x/dns", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [
 				{namespaceSelector: {matchLabels: {ns: z}}, podSelector: {matchLabels: {pod: c}}}], ports: [{port: 81, protocol: UDP}]}]}`)

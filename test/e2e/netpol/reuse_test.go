@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// replyTime is the time within which an expected reply must arrive.
+	// replyTime is the time within which a reply must arrive.
 	replyTime = 5 * time.Second
 	// requestInterval is the time between two requests.
 	requestInterval = 20 * time.Millisecond
-	// silence is the number of consecutive requests without a reply after which a
+	// silence is a number of consecutive requests. If none of these requests gets a reply, the
 	// connection counts as cut.
 	silence = 15
 )
 
-// dialUDP opens a UDP socket that sends from the given port of a pod to port 80 of
-// an address. When another socket with the same addresses and ports replaces it,
-// conntrack sees the same flow.
+// dialUDP opens a UDP socket that sends from the given port of a pod to port 80 of an address.
+// If another socket with the same addresses and ports replaces this socket, conntrack regards
+// the packets of both sockets as the same flow.
 func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn {
 	s.Helper()
 	end := s.end(from)
@@ -37,8 +37,8 @@ func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn 
 	return conn
 }
 
-// replied sends one request and reports whether a reply arrived. The reply can belong
-// to an earlier request.
+// replied sends one request and reports whether a reply arrived. The reply may be the reply to
+// an earlier request.
 func replied(conn *net.UDPConn) bool {
 	if conn.SetReadDeadline(time.Now().Add(requestInterval)) != nil {
 		return false
@@ -53,7 +53,7 @@ func replied(conn *net.UDPConn) bool {
 	return true
 }
 
-// goesOn fails the test unless an open connection gets a reply within replyTime.
+// goesOn fails the test unless a connection gets a reply within replyTime.
 func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	s.Helper()
 	for began := time.Now(); !replied(conn); {
@@ -63,11 +63,11 @@ func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	}
 }
 
-// isCut fails the test if an open connection still gets replies. It ignores replies
-// that were already on the way when isCut was called.
+// isCut fails the test if a connection still gets replies. It ignores a reply that was already
+// on its way when isCut was called.
 func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
-	// Discard a reply that was already on the way.
+	// Discard a reply that was already on its way.
 	replied(conn)
 	for n := range silence {
 		if replied(conn) {
@@ -77,9 +77,10 @@ func (s *fixture) isCut(what string, conn *net.UDPConn) {
 }
 
 // TestAddressReusedByOpenConnections deletes a pod that has open connections in both
-// directions. Another pod with the same address and the same ports continues these
-// connections. Their verdicts must depend on the labels of the new pod (S53), and must
-// change when these labels change (S51).
+// directions. Another pod with the same address continues these connections, with the same
+// ports. Verdicts for the connections must depend on the labels of the new pod (S53). When
+// these labels change and policies allow the connections again, the connections must continue
+// (S51).
 func TestAddressReusedByOpenConnections(t *testing.T) {
 	s := newFixture(t, theCluster, udp80)
 	s.apply("x/in", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}`)

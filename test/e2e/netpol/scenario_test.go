@@ -8,14 +8,14 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a test with its own fixture. It starts without policies, so that
-// every pod can connect to every other pod.
+// scenario is a test that uses its own fixture. At first there are no policies, so that every
+// pod can connect to every other pod.
 type scenario struct {
 	targets []labcluster.Target
 	play    func(*fixture)
 }
 
-// play runs each scenario as a subtest, some of them in parallel.
+// play runs each scenario as a subtest. Subtests can run in parallel.
 func play(t *testing.T, scenarios map[string]scenario) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
@@ -27,9 +27,9 @@ func play(t *testing.T, scenarios map[string]scenario) {
 	}
 }
 
-// cleanup returns a context for calls after the end of a test, when the context of
-// the test is already canceled.
+// cleanup returns a context for calls after the end of a test. At this time, the context of the
+// test itself is already canceled.
 func cleanup() context.Context { return context.Background() }
 
-// probeTime is the time within which the result of one connection must be known.
+// probeTime is the maximum time until the result of a connection attempt is known.
 const probeTime = 10 * time.Second

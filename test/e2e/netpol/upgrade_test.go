@@ -14,16 +14,17 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade replaces processes with processes of another build, on one node after the
-// other. During the upgrade, some connections stay open, and the test opens new connections.
+// TestUpgrade replaces the processes of the nodes with processes of another build, one node
+// after another. During the upgrade, some connections stay open, and the test opens new
+// connections.
 func TestUpgrade(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
 	s := newFixture(t, newCluster(t))
-	// This policy stays the same while others change: only pods in y can connect to
-	// x/a.
+	// This policy stays the same while other policies change. It allows only pods in namespace
+	// y to connect to x/a.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
@@ -39,8 +40,8 @@ func (s *fixture) on(t *testing.T) *fixture {
 	return &part
 }
 
-// upgradeAgents replaces the agents while policies change. It checks that no
-// verdict is wrong and that no packet of an accepted flow is lost.
+// upgradeAgents replaces the agents while policies change. It checks that all verdicts are
+// correct, and that no packet of an allowed flow is lost.
 func (s *fixture) upgradeAgents(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -66,9 +67,9 @@ func (s *fixture) upgradeAgents(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
 }
 
-// upgradeDataplanes replaces the dataplanes. It checks that no packet of an accepted flow is
-// lost and that denied connections remain denied. New connections can be delayed until a
-// process has bound the queues again, but must not fail.
+// upgradeDataplanes replaces the dataplanes. It checks that no packet of an allowed flow is
+// lost, and that denied connections remain denied. New connections must not fail, but can be
+// delayed until a process has bound the queues again.
 func (s *fixture) upgradeDataplanes(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -85,9 +86,9 @@ func (s *fixture) upgradeDataplanes(program string) {
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
-// replacePods does the same as a rolling update of the DaemonSet: on each node, it ends
-// the whole pod, and then starts a pod of the other build, beginning with its init
-// container.
+// replacePods replaces the pods of the nodes, like a rolling update of the DaemonSet. On each
+// node, it ends all processes of the old pod. Then it starts the init container of the new pod,
+// and after that the other containers.
 func (s *fixture) replacePods(program string) {
 	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
@@ -130,13 +131,12 @@ func (s *fixture) runs(p *process.Process, program string) {
 	}
 }
 
-// listenerTime is the time within which all queues of a node must have a listener
-// again.
+// listenerTime is the maximum time until all queues of a node have a listener again.
 const listenerTime = 30 * time.Second
 
-// watchListener observes how many queues of a node have a listener. The returned
-// function waits until the number has decreased and all queues have a listener
-// again. It returns the time between these two events.
+// watchListener observes how many queues of a node have a listener. It returns a function that
+// waits until this number has decreased and all queues have a listener again. The result of the
+// returned function is the time between these two events.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)
@@ -170,8 +170,8 @@ func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	}
 }
 
-// listeners returns the number of queues of a node that have a listener. The kernel
-// writes one line for each of these queues (seq_show in
+// listeners returns the number of queues on a node that have a listener. The file
+// nfnetlink_queue contains one line for each of these queues (seq_show in
 // net/netfilter/nfnetlink_queue.c).
 func listeners(n *labcluster.Node) (count int, err error) {
 	err = n.Host().Do(func() error {

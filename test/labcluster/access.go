@@ -21,12 +21,12 @@ import (
 const (
 	systemNamespace = "sluice-system"
 	agentAccount    = "sluice-agent"
-	// tokenSeconds is the lifetime of tokens. It is longer than any lab runs.
+	// tokenSeconds is the lifetime of tokens. A lab never runs longer than this.
 	tokenSeconds = 7 * 24 * 60 * 60
 )
 
-// prepare creates the objects that must exist before the first node: the
-// namespaces, the role of the agent, and the barrier.
+// prepare creates the objects that must exist before nodes are added: the namespaces, the role
+// of the agent, and the barrier.
 func (c *Cluster) prepare(ctx context.Context) error {
 	for _, name := range []string{systemNamespace, barrierNamespace} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -50,8 +50,8 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	return c.makeBarrier(ctx)
 }
 
-// apply creates the objects in a file. It skips Kustomization objects, which the
-// API server does not support.
+// apply creates the objects in a file. It skips Kustomization objects, because the API server
+// does not support them.
 func (c *Cluster) apply(ctx context.Context, file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -75,9 +75,9 @@ func (c *Cluster) apply(ctx context.Context, file string) error {
 	}
 }
 
-// agentConfig returns the client configuration of a node's agent. The token in it
-// is for the service account of the agent and is bound to a pod on the node, like
-// the tokens that a kubelet requests.
+// agentConfig returns the client configuration of the agent on a node. The configuration
+// contains a token for the agent's service account. The token is bound to a pod on the node. A
+// kubelet requests the same kind of token.
 func (c *Cluster) agentConfig(ctx context.Context, node string) (*rest.Config, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: agentAccount}}
 	if err := c.client.Get(ctx, client.ObjectKeyFromObject(account), account); err != nil {

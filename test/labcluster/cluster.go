@@ -24,17 +24,17 @@ import (
 
 // Options configures New.
 type Options struct {
-	// Program is the path of the sluice binary that runs on the nodes. It must be
-	// statically linked, because the container contains no libraries.
+	// Program is the path of the sluice binary for the nodes. The binary must be statically
+	// linked, because the containers of the lab contain no libraries.
 	Program string
-	// Nodes is the number of nodes. The default is 3. The nodes are named node-1,
-	// node-2 and so on.
+	// Nodes is the number of nodes. The default is 3. The names of the nodes are node-1, node-2
+	// and so on.
 	Nodes int
-	// Spec is the spec of the Enforcer from which the pods of the nodes are rendered. New does
-	// not set defaults for empty fields.
+	// Spec is the spec of the Enforcer. The pod template of the nodes is rendered from it. The
+	// function New does not set defaults for empty fields.
 	Spec v1alpha1.EnforcerSpec
-	// Log receives the messages of the scheduler, the kubelet and the namespace
-	// controller. By default, these messages are discarded.
+	// Log receives the messages of the scheduler, the kubelet and the namespace controller. By
+	// default, the lab discards these messages.
 	Log logr.Logger
 }
 
@@ -48,29 +48,30 @@ type Cluster struct {
 
 	lab   *lab.Lab
 	nodes []*Node
-	// pods contains the pods that run in the lab.
+	// pods contains the running pods of all nodes.
 	pods *pods
 
-	// widening serializes changes of the addresses of the outside host and of the services of
+	// widening serializes the calls that add addresses to the outside host or add services to
 	// the nodes.
 	widening sync.Mutex
 
-	// commanding guards commands.
+	// commanding guards the field commands.
 	commanding sync.Mutex
 	commands   map[string]Command
 
-	// running is canceled by cancel when the cluster is closed.
+	// running is the context of the lab's controllers. Close cancels it by calling the function
+	// cancel.
 	running context.Context
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup
-	// faulting guards fault.
+	// faulting guards the field fault.
 	faulting sync.Mutex
 	fault    error
 }
 
-// New starts a cluster and waits until every node enforces policies. The caller must close
-// the cluster. If this process ends without closing the cluster, the cluster is removed as
-// well.
+// New starts a cluster and waits until every node enforces policies. The caller must close the
+// cluster. If this process ends without closing the cluster, the cluster is removed
+// nevertheless.
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -112,7 +113,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.WaitEnforced(ctx)
 }
 
-// connect creates the cluster's client and the administrator's kubeconfig file.
+// connect creates the client of the cluster and the administrator's kubeconfig file.
 func (c *Cluster) connect() error {
 	c.config = c.server.Config()
 	// Disable the client's rate limit, because tests create many objects at once.
@@ -148,21 +149,21 @@ func (c *Cluster) Close() error {
 	return errors.Join(append(errs, c.fault)...)
 }
 
-// Client returns a client with all rights and without a cache.
+// Client returns a client that has all rights and uses no cache.
 func (c *Cluster) Client() client.WithWatch { return c.client }
 
-// Config returns a configuration for clients with all rights. It is a copy that the
-// caller may change.
+// Config returns a configuration for clients with all rights. The caller may change the
+// returned configuration, because it is a copy.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// SetProgram simulates an upgrade: it sets the binary for the processes that the nodes start
-// after the call. Running processes are not affected.
+// SetProgram sets the binary for all processes that the nodes start after this call, so that a
+// test can simulate an upgrade. Running processes are not affected.
 func (c *Cluster) SetProgram(path string) { c.options.Program = path }
 
 // Kubeconfig returns the path of the administrator's kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 
-// Server returns the API server.
+// Server returns the API server of the cluster.
 func (c *Cluster) Server() *kube.Server { return c.server }
 
 // Node returns the node with index i. The index of node-1 is 0.
@@ -171,7 +172,7 @@ func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 // Nodes returns all nodes.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// Outside adds addresses to the host outside of all nodes and returns this host.
+// Outside adds addresses to the outside host, which is not a node, and returns this host.
 func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	c.widening.Lock()
 	defer c.widening.Unlock()
@@ -181,7 +182,7 @@ func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 	return c.lab.Outside, nil
 }
 
-// AddService adds a service on every node. It replaces kube-proxy.
+// AddService adds a service on every node, as kube-proxy would do.
 func (c *Cluster) AddService(service lab.Service) error {
 	c.widening.Lock()
 	defer c.widening.Unlock()
@@ -200,7 +201,7 @@ func (c *Cluster) AddService(service lab.Service) error {
 	return nil
 }
 
-// writeKubeconfig writes a kubeconfig file.
+// writeKubeconfig writes a kubeconfig file for the given client configuration.
 func writeKubeconfig(path string, config *rest.Config) error {
 	const name = "lab"
 	file := clientcmdapi.NewConfig()
@@ -216,7 +217,7 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return nil
 }
 
-// WriteLogs writes the last part of the log of every agent and dataplane.
+// WriteLogs writes the last part of the log of each agent and each dataplane.
 func (c *Cluster) WriteLogs(to io.Writer) {
 	for _, n := range c.nodes {
 		for _, p := range []*process.Process{n.agent, n.dataplane} {
@@ -227,7 +228,7 @@ func (c *Cluster) WriteLogs(to io.Writer) {
 	}
 }
 
-// projectFile returns the absolute path of a file of the project.
+// projectFile returns the absolute path of a file in the project.
 func projectFile(parts ...string) (string, error) {
 	root, err := kube.ProjectRoot()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// sluice is the path of the binary that the nodes run. TestMain builds it once.
+// sluice is the path of the binary for the nodes. TestMain builds the binary once.
 var sluice string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -51,8 +51,8 @@ func newPod(name string) *corev1.Pod {
 	}
 }
 
-// TestCluster checks that the lab starts a pod for each Pod object, and that
-// policies are enforced between pods of different nodes.
+// TestCluster checks that the lab starts a pod for each Pod object, and that policies apply to
+// connections between pods on different nodes.
 func TestCluster(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 2, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})

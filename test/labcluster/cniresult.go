@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// CNIResultAnnotation is an annotation of a Pod. If its value is "none", the kubelet of the
-// lab writes no CNI result for the pod, like a container runtime without libcni.
+// CNIResultAnnotation is an annotation of a Pod. If its value is "none", the lab's kubelet
+// writes no CNI result for the pod, like a container runtime that does not use libcni.
 const CNIResultAnnotation = "lab.sluice.dev/cni-result"
 
 const (
@@ -22,8 +22,9 @@ const (
 	podInterface = "eth0"
 )
 
-// writeCNIResult writes the file that libcni writes after CNI ADD, and returns its path. It
-// returns "" if the pod must have no result.
+// writeCNIResult writes the same file for a pod as libcni writes after CNI ADD, and returns the
+// path of the file. If the pod must have no CNI result, writeCNIResult writes no file and
+// returns "".
 func (n *Node) writeCNIResult(object *corev1.Pod, pod *lab.Pod) (path string, err error) {
 	if object.Annotations[CNIResultAnnotation] == "none" {
 		return "", nil

@@ -18,16 +18,16 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// podImage is the image name in the pod templates. No image is used: the lab runs
+// podImage is the image name in the pod templates. The lab does not use the image. It runs
 // Options.Program instead.
 const podImage = "sluice:lab"
 
-// capabilities maps the capabilities that a pod may add to their numbers.
+// capabilities contains the capabilities that a pod may add, and the number of each capability.
 var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN}
 
-// startContainer starts a container of a pod with its command, user, group,
-// capabilities, environment and mounts, as a kubelet does. It ignores seccomp
-// profiles and resource limits.
+// startContainer starts a container of a pod in the same way as a kubelet, with its command,
+// user, group, capabilities, environment and mounts. It ignores seccomp profiles and resource
+// limits.
 func (n *Node) startContainer(pod *corev1.PodTemplateSpec, among []corev1.Container, name string) (*process.Process, error) {
 	i := slices.IndexFunc(among, func(c corev1.Container) bool { return c.Name == name })
 	if i < 0 {
@@ -64,7 +64,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// The pods contain no reference other than spec.nodeName.
+			// The only field that the environment variables refer to is spec.nodeName.
 			variables[v.Name] = n.Name()
 		}
 	}
@@ -99,8 +99,9 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	return out, nil
 }
 
-// emptyDir creates the directory of an emptyDir volume. Each container that the lab starts
-// has a separate directory, because it represents a container of a new pod.
+// emptyDir creates the directory of an emptyDir volume. It creates a new directory for each
+// container that the lab starts, because each of these containers represents a container of a
+// new pod.
 func (n *Node) emptyDir(volume string) (string, error) {
 	n.emptyDirs++
 	folder, err := n.cluster.server.Folder(fmt.Sprintf("%s-%s-%d", n.Name(), volume, n.emptyDirs))
@@ -108,12 +109,12 @@ func (n *Node) emptyDir(volume string) (string, error) {
 		return "", err
 	}
 	n.health[volume] = folder
-	// A kubelet lets every user write to such a directory.
+	// A kubelet also lets every user write to the directory of an emptyDir volume.
 	return folder, os.Chmod(folder, 0o777)
 }
 
-// writeCredentials writes the files token, ca.crt and namespace. A kubelet projects
-// the same files into pods that use a service account.
+// writeCredentials writes the files token, ca.crt and namespace. If a pod uses a service
+// account, a kubelet projects the same files into the pod.
 func writeCredentials(folder string, config *rest.Config) error {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err

@@ -1,7 +1,7 @@
-// Package labcluster runs a Kubernetes cluster on one machine: a real
-// kube-apiserver with etcd, and nodes and pods in network namespaces. An agent and
-// a dataplane run on each node, with the same arguments, users, capabilities and
-// mounts as in the operator's pods.
+// Package labcluster runs a Kubernetes cluster on one machine. The cluster has a real
+// kube-apiserver with etcd, and its nodes and pods are network namespaces. An agent and a
+// dataplane run on each node, with the same arguments, users, capabilities and mounts as in the
+// pods that the operator creates.
 //
 //	etcd -- kube-apiserver
 //	            |  one link for each node, which can be cut
@@ -13,18 +13,19 @@
 //	   | pods             |            each in its own network namespace
 //	   +------------------+ ...
 //
-// The package has minimal replacements for three parts of a cluster:
+// The package contains minimal replacements for three parts of a Kubernetes cluster:
 //
 //   - the scheduler, which binds pods to the nodes in turn;
-//   - the kubelet, which creates the network namespace of a pod with addresses in the
-//     ranges of its node, writes its CNI result like libcni, runs init containers, hooks and
-//     commands as far as the test defines them (Cluster.SetCommand), starts a server on each
-//     container port, and sets the status. It honours grace periods and deletions by force;
+//   - the kubelet. It creates the network namespace of each pod, with addresses in the pod
+//     ranges of the node, and writes the CNI result of the pod like libcni. It runs the
+//     commands of init containers, hooks and containers if the test has set a function for
+//     the command (Cluster.SetCommand). It starts a server on each container port and sets
+//     the status of the pod. It observes grace periods and deletions by force;
 //   - the controller that deletes the objects in a deleted namespace.
 //
 // # Cleanup
 //
-// When this process ends, even if it is killed, the kernel removes all network
-// namespaces; see package lab. Agents, dataplanes and the API server end, and all
-// files are removed.
+// When this process ends, even if it is killed, the agents, the dataplanes and the API server
+// end, and all files of the cluster are removed. The kernel removes all network namespaces, as
+// described in package lab.
 package labcluster

@@ -17,25 +17,25 @@ import (
 
 const (
 	// enforceTimeout is the time within which every node must enforce a change. It is long
-	// because other tests may run on the machine at the same time.
+	// because other tests can run on the machine at the same time.
 	enforceTimeout = time.Minute
-	// barrierInterval is the time between two changes of the barrier's policy. Each
-	// change makes the agents report their state: an agent reports changes of
-	// policies at once, but changes of other objects only together with the next
-	// report.
+	// barrierInterval is the time between two changes of the barrier's policy. An agent reports
+	// a change of a policy immediately. It reports changes of other objects only together with
+	// the next report. So each change of the barrier's policy makes the agents report all
+	// changes that they have received.
 	barrierInterval = 1200 * time.Millisecond
 	enforcePoll     = 25 * time.Millisecond
 )
 
-// The barrier consists of one object of each kind. None of these objects affects a verdict.
-// The API server delivers the events of a kind in order. So if a node has received the
-// newest change of a barrier object, it has also received all earlier changes of objects of
-// this kind.
+// The barrier consists of one object of each kind. These objects do not affect any verdict. The
+// API server delivers the events for objects of one kind in order. So if a node has received
+// the newest change of the barrier's object, it has also received all earlier changes of other
+// objects of the same kind.
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"
-	// NoScheduler is the schedulerName of pods that exist only as objects, such as
-	// the barrier's pod. The lab's scheduler and kubelet ignore them.
+	// NoScheduler is the schedulerName of pods that exist only as objects, such as the
+	// barrier's pod. The scheduler and the kubelet of the lab ignore these pods.
 	NoScheduler = "none"
 )
 
@@ -57,8 +57,8 @@ func (c *Cluster) makeBarrier(ctx context.Context) error {
 	return errors.Join(c.client.Create(ctx, barrierPod()), c.client.Create(ctx, barrierPolicy()))
 }
 
-// touch changes an annotation of a barrier object and returns the new resource
-// version of the object.
+// touch changes an annotation of a barrier object, and returns the new resource version of this
+// object.
 func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"touched":"%d"}}}`, time.Now().UnixNano())
 	if err := c.client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch)); err != nil {
@@ -67,8 +67,7 @@ func (c *Cluster) touch(ctx context.Context, object client.Object) (uint64, erro
 	return strconv.ParseUint(object.GetResourceVersion(), 10, 64)
 }
 
-// versions contains the resource versions, one for each kind, that a node must
-// enforce.
+// versions contains, for each kind, the resource version that a node must enforce.
 type versions struct{ policies, pods, namespaces uint64 }
 
 func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
@@ -82,14 +81,13 @@ func (c *Cluster) raiseBarrier(ctx context.Context) (v versions, err error) {
 	return v, err
 }
 
-// WaitEnforced waits until every node enforces all changes that were made before
-// the call. It takes about a second, because nodes report what they enforce in
-// their NodeEnforcers.
+// WaitEnforced waits until every node enforces all changes that were made before the call. It
+// takes about a second, because each node reports the enforced changes in its NodeEnforcer.
 func (c *Cluster) WaitEnforced(ctx context.Context) error {
 	return c.WaitEnforcedOn(ctx, c.nodes...)
 }
 
-// WaitEnforcedOn does the same as WaitEnforced, but only for the given nodes.
+// WaitEnforcedOn does the same as WaitEnforced, but waits only for the given nodes.
 func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 	ctx, cancel := context.WithTimeout(ctx, enforceTimeout)
 	defer cancel()
@@ -109,15 +107,15 @@ func (c *Cluster) WaitEnforcedOn(ctx context.Context, nodes ...*Node) error {
 		case <-ctx.Done():
 			return fmt.Errorf("not enforced within %s: %s: %w", enforceTimeout, late, errors.Join(err, ctx.Err()))
 		case <-again.C:
-			// If this write fails, the next tick tries again.
+			// If the write fails, the loop tries it again after the next tick.
 			_, _ = c.touch(ctx, barrierPolicy())
 		case <-poll.C:
 		}
 	}
 }
 
-// late returns the reason why a node does not enforce the versions in want yet, or
-// "" if all nodes enforce them.
+// late returns a message about a node that does not enforce the resource versions in the
+// parameter want yet. If all nodes enforce these versions, late returns "".
 func (c *Cluster) late(ctx context.Context, want versions, nodes []*Node) (string, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := c.client.List(ctx, &list); err != nil {

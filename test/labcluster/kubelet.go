@@ -17,28 +17,28 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// AddressAnnotation is an annotation of a Pod that sets the addresses of the pod. The value
-// is one address, or an IPv4 address and an IPv6 address separated by a comma. The addresses
+// AddressAnnotation is an annotation of a Pod that sets the addresses of the pod. The value is
+// one address, or an IPv4 address and an IPv6 address, separated by a comma. These addresses
 // need not be in the pod ranges of the node. A pod without the annotation gets the next free
-// addresses of these ranges.
+// addresses in the pod ranges.
 const AddressAnnotation = "lab.sluice.dev/addresses"
 
-// addressRetry is the time between two attempts to start a pod whose address is
-// still in use.
+// addressRetry is the time between two attempts to start a pod while another pod still uses its
+// address.
 const addressRetry = 5 * time.Millisecond
 
-// forcedGrace is the grace period of a pod whose object was deleted by force. It is the same
-// as that of a kubelet.
+// forcedGrace is the grace period of a pod whose object was deleted by force. A kubelet uses
+// the same grace period.
 const forcedGrace = time.Second
 
-// kubelet replaces the scheduler and all kubelets of a cluster.
+// kubelet replaces the scheduler of the cluster and the kubelets of all nodes.
 type kubelet struct {
 	cluster *Cluster
 	client  client.Client
 	turn    atomic.Uint64
 }
 
-// Reconcile starts or stops a pod in the lab, depending on the Pod object.
+// Reconcile starts or stops a pod in the lab so that the pod matches the Pod object.
 func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var pod corev1.Pod
 	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
@@ -50,8 +50,8 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 		case running.uid() == pod.UID && finished(&pod):
 			running.end(time.Now())
 		case running.uid() != pod.UID && !running.isTerminating():
-			// The object was deleted by force. A pod that was already terminating keeps its
-			// grace period.
+			// The object was deleted by force. If the pod was already terminating, its grace
+			// period does not change.
 			running.end(time.Now().Add(forcedGrace))
 		}
 	}
@@ -60,8 +60,8 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 	case pod.UID == "" || pod.Spec.SchedulerName == NoScheduler:
 		return reconcile.Result{}, nil
 	case pod.DeletionTimestamp != nil && running != nil:
-		// The kubelet deletes the object when the pod has ended. If the grace period is 0,
-		// the object is being deleted by force, and the API server removes it immediately.
+		// The kubelet deletes the object after the pod has ended. If the grace period is 0, the
+		// object is being deleted by force, and the API server removes it immediately.
 		if *pod.DeletionGracePeriodSeconds > 0 {
 			running.end(pod.DeletionTimestamp.Time)
 		} else if !running.isTerminating() {
@@ -82,7 +82,7 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// bind assigns a pod to a node. It selects the nodes in turn.
+// bind assigns a pod to the next node. It uses the nodes in turn.
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := k.cluster.nodes[int(k.turn.Add(1)-1)%len(k.cluster.nodes)]
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node.Name()}}
@@ -92,7 +92,7 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// run starts the pod in the lab.
+// run starts the pod on its node in the lab.
 func (k *kubelet) run(pod *corev1.Pod) (reconcile.Result, error) {
 	node := k.cluster.node(pod.Spec.NodeName)
 	if node == nil {
@@ -114,7 +114,7 @@ func (k *kubelet) run(pod *corev1.Pod) (reconcile.Result, error) {
 	return reconcile.Result{}, nil
 }
 
-// place creates the pod's network namespace and its CNI result.
+// place creates the network namespace and the CNI result of a pod.
 func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, error) {
 	out := &runningPod{object: pod.DeepCopy(), node: n, terminate: make(chan struct{})}
 	out.killed, out.kill = context.WithCancel(context.Background())
@@ -133,7 +133,7 @@ func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, erro
 	return out, nil
 }
 
-// setRunning sets the status of a Pod object to that of a running pod.
+// setRunning sets the status of a Pod object to the status of a running pod.
 func setRunning(pod *corev1.Pod, running *runningPod) {
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodRunning
@@ -159,7 +159,7 @@ func setRunning(pod *corev1.Pod, running *runningPod) {
 	}
 }
 
-// wantedAddresses returns the addresses in the pod's AddressAnnotation.
+// wantedAddresses returns the addresses in the annotation AddressAnnotation of a pod.
 func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	text := pod.Annotations[AddressAnnotation]
 	if text == "" {
@@ -176,7 +176,7 @@ func wantedAddresses(pod *corev1.Pod) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// node returns the node with a name, or nil if there is none.
+// node returns the node with the given name. If there is no such node, it returns nil.
 func (c *Cluster) node(name string) *Node {
 	for _, n := range c.nodes {
 		if n.Name() == name {
@@ -186,7 +186,7 @@ func (c *Cluster) node(name string) *Node {
 	return nil
 }
 
-// taken reports whether a running pod uses one of the addresses.
+// taken reports whether a running pod uses at least one of the addresses.
 func (c *Cluster) taken(addresses []netip.Addr) bool {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()

@@ -16,27 +16,28 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// StatusDelayAnnotation is an annotation of a Pod. Its value is the time from the start of
-// the pod's containers until the kubelet writes the pod's addresses to the API server, such
-// as "2s".
+// StatusDelayAnnotation is an annotation of a Pod. Its value is a time, such as "2s". After the
+// kubelet has started the containers of the pod, it waits for this time before it writes the
+// pod's addresses to the API server.
 const StatusDelayAnnotation = "lab.sluice.dev/status-delay"
 
-// StartDelayAnnotation is an annotation of a Pod. Its value is the time from the CNI result
-// until the first container starts, such as "100ms". It represents the time that a container
-// runtime needs to create the container.
+// StartDelayAnnotation is an annotation of a Pod. Its value is a time, such as "100ms". After
+// the kubelet has written the CNI result of the pod, it waits for this time before it starts
+// the first container. A real container runtime needs this time to create the container.
 const StartDelayAnnotation = "lab.sluice.dev/start-delay"
 
 // statusRetry is the time between two attempts to write the status of a pod.
 const statusRetry = 20 * time.Millisecond
 
-// Command is a function that replaces a program in the containers of the lab. It runs with
-// the network of the pod. The context is canceled when the container is killed. When the
-// container only receives SIGTERM, the command continues, like a process with ID 1 that
-// handles no signals.
+// Command is a function that replaces a program in the containers of the lab. It uses the
+// network of the pod. When a container is killed, the context of its command is canceled. When
+// the container only receives SIGTERM, the command continues, like a process with ID 1 that
+// does not handle signals.
 type Command func(ctx context.Context, host *lab.Host, arguments []string) error
 
-// SetCommand sets the function that containers and hooks call if their command starts with
-// name. The kubelet of the lab ignores commands for which no function has been set.
+// SetCommand sets a function for a command name. A container or hook calls this function if the
+// first word of its command is the name. If no function has been set for a command, the lab's
+// kubelet ignores the command.
 func (c *Cluster) SetCommand(name string, command Command) {
 	c.commanding.Lock()
 	defer c.commanding.Unlock()
@@ -46,8 +47,8 @@ func (c *Cluster) SetCommand(name string, command Command) {
 	c.commands[name] = command
 }
 
-// command returns a function that runs the command in line, or nil if no function has been
-// set for the command.
+// command returns a function that runs the command line. If no function has been set for the
+// command, it returns nil.
 func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error {
 	if len(line) == 0 {
 		return nil
@@ -61,7 +62,7 @@ func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error 
 	return func(ctx context.Context, host *lab.Host) error { return run(ctx, host, line[1:]) }
 }
 
-// live runs the containers of a pod until the pod is removed.
+// live runs the containers of a pod until the pod is removed from the lab.
 func (k *kubelet) live(ctx context.Context, r *runningPod) {
 	defer r.kill()
 	defer context.AfterFunc(ctx, r.kill)()
@@ -77,7 +78,7 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 	}
 	k.stop(r, started, &containers)
 	if ctx.Err() != nil {
-		return // The lab is being closed, which removes everything.
+		return // The lab is being closed, which removes the pod.
 	}
 	if err := k.remove(r); err != nil {
 		k.cluster.failed(r, err)
@@ -88,9 +89,9 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 	}
 }
 
-// start runs the init containers one after the other, then starts the containers with
-// their postStart hooks, and writes the status of the pod. It returns early if the pod is
-// deleted before.
+// start runs the init containers one after another. Then it starts the containers with their
+// postStart hooks, and writes the status of the pod. If the pod is deleted during this time,
+// start returns early.
 func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	ctx, cancel := context.WithCancel(r.killed)
 	defer cancel()
@@ -137,9 +138,9 @@ func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	k.writeStatus(ctx, r, func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded })
 }
 
-// startContainer starts the command of a container, if a function has been set for the
-// command, and a server for each port. Then it runs the postStart hook. main counts the
-// running commands. startContainer reports whether it has started a command.
+// startContainer starts the command of a container if a function has been set for the command.
+// It also starts a server for each port. Then it runs the postStart hook. The WaitGroup main
+// counts running commands. startContainer reports whether it has started a command.
 func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {
 	run := k.cluster.command(c.Command)
 	if run != nil {
@@ -184,7 +185,8 @@ func (r *runningPod) serve(c *corev1.Container) error {
 	return nil
 }
 
-// delay returns the time in an annotation of the pod, or 0.
+// delay returns the duration in an annotation of the pod. Without a valid annotation, it
+// returns 0.
 func (r *runningPod) delay(annotation string) time.Duration {
 	d, err := time.ParseDuration(r.object.Annotations[annotation])
 	if err != nil {
@@ -193,7 +195,7 @@ func (r *runningPod) delay(annotation string) time.Duration {
 	return d
 }
 
-// hook runs an exec or a sleep handler.
+// hook runs a lifecycle handler of type exec or sleep.
 func (k *kubelet) hook(ctx context.Context, r *runningPod, container string, handler *corev1.LifecycleHandler) {
 	switch {
 	case handler == nil:
@@ -210,8 +212,8 @@ func (k *kubelet) hook(ctx context.Context, r *runningPod, container string, han
 	}
 }
 
-// stop runs the preStop hooks, stops the servers, and waits until the commands have ended
-// or have been killed.
+// stop runs the preStop hooks and stops the servers. Then it waits until all commands have
+// ended or have been killed.
 func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.WaitGroup) {
 	<-started
 	var hooks sync.WaitGroup
@@ -229,7 +231,8 @@ func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.
 	containers.Wait()
 }
 
-// pause waits for a duration. It returns false if the context ends before.
+// pause waits for a duration. If the context ends before the duration has passed, pause returns
+// false.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -241,8 +244,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// writeStatus changes the status of a Pod object. It retries until it succeeds, the object no
-// longer exists, or the context ends.
+// writeStatus changes the status of a Pod object. It tries again until the write succeeds, the
+// object no longer exists, or the context ends.
 func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*corev1.Pod)) {
 	for {
 		var pod corev1.Pod
@@ -257,8 +260,8 @@ func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*c
 	}
 }
 
-// remove removes a pod from the lab: first its link and addresses, then its CNI result. libcni
-// uses the same order for CNI DEL.
+// remove removes a pod from the lab. It removes the link and the addresses of the pod first,
+// and then its CNI result. libcni uses the same order for CNI DEL.
 func (k *kubelet) remove(r *runningPod) error {
 	if r.pod != nil {
 		r.node.plugging.Lock()
@@ -277,8 +280,8 @@ func (k *kubelet) remove(r *runningPod) error {
 	return nil
 }
 
-// deleteObject deletes the object of a pod that has ended, if its deletion was
-// requested.
+// deleteObject deletes the Pod object of a pod that has ended. If no client has requested the
+// deletion, deleteObject does nothing.
 func (k *kubelet) deleteObject(ctx context.Context, object *corev1.Pod) error {
 	var pod corev1.Pod
 	if err := k.cluster.client.Get(ctx, client.ObjectKeyFromObject(object), &pod); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// record is a list of steps in the life of a pod.
+// record contains the steps in the life of a pod in the order in which they happened.
 type record struct {
 	mu    sync.Mutex
 	steps []string
@@ -42,7 +42,7 @@ func (r *record) has(steps ...string) error {
 	return nil
 }
 
-// recorded returns a pod whose containers and hooks record their steps.
+// recorded returns a pod. Its containers and hooks add their steps to a record.
 func recorded(name string, grace int64) *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	pod := newPod(name)
@@ -60,9 +60,9 @@ func recorded(name string, grace int64) *corev1.Pod {
 	return pod
 }
 
-// TestPodLifecycle checks the order in which the kubelet of the lab starts a pod: it adds the
-// pod to the network, writes the CNI result, runs the containers and hooks, and reports the
-// status. The test also checks the order in which the kubelet stops the pod.
+// TestPodLifecycle checks the order in which the lab's kubelet starts a pod: it adds the pod to
+// the network, writes the CNI result, runs the containers and hooks, and writes the status. The
+// test also checks the order in which the kubelet stops the pod.
 func TestPodLifecycle(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
@@ -129,8 +129,8 @@ func TestPodLifecycle(t *testing.T) {
 		t.Errorf("the dataplane publishes %+v, want UID %s, interface %s and addresses %v", got, pod.UID, running.Interface, running.Addresses())
 	}
 
-	// The containers ignore SIGTERM, so they run until the grace period is over. Until then
-	// the pod keeps its object and its CNI result.
+	// The containers ignore SIGTERM, so they run until the end of the grace period. Until then,
+	// the Pod object and the CNI result still exist.
 	must(c.Client().Delete(ctx, pod))
 	eventually.NoError(t, func() error { return r.has(append(steps, "preStop")...) })
 	must(results(1))
@@ -138,9 +138,9 @@ func TestPodLifecycle(t *testing.T) {
 	must(c.WaitGone(ctx, pod))
 	eventually.NoError(t, func() error { return results(0) })
 
-	// After a deletion by force during the grace period, the object is gone at once, but the
-	// containers run until the grace period is over, even next to a new pod with the same
-	// name.
+	// When the Pod object is deleted by force during the grace period, it is gone at once. The
+	// containers run until the end of the grace period. During this time, a new pod with the
+	// same name can run, too.
 	r.steps = nil
 	pod = recorded("web", 4)
 	must(c.Client().Create(ctx, pod))
@@ -173,7 +173,8 @@ func TestPodLifecycle(t *testing.T) {
 		t.Errorf("the containers ended after %v, want about 4 s", ran)
 	}
 
-	// A pod without a CNI result, whose container ends by itself like that of a job.
+	// Create a pod without a CNI result. Its container ends without being stopped, like the
+	// container of a job.
 	job := newPod("job")
 	job.Annotations = map[string]string{labcluster.CNIResultAnnotation: "none"}
 	job.Spec.RestartPolicy = corev1.RestartPolicyNever

@@ -16,12 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// emptyRetry is the time between two checks of whether a namespace is empty.
+// emptyRetry is the time after which the controller checks again whether a namespace is empty.
 const emptyRetry = 20 * time.Millisecond
 
-// namespaceEnd replaces the controller of Kubernetes that finishes the deletion of a
-// namespace. It deletes the objects in the namespace, waits until these objects no longer
-// exist, and removes the finalizer of the namespace.
+// namespaceEnd replaces the Kubernetes controller that finishes the deletion of namespaces. It
+// deletes the objects in the namespace, waits until these objects no longer exist, and removes
+// the finalizer of the namespace.
 type namespaceEnd struct {
 	client    client.Client
 	objects   metadata.Interface
@@ -53,7 +53,7 @@ func newNamespaceEnd(c client.Client, config *rest.Config) (*namespaceEnd, error
 	return out, err
 }
 
-// Reconcile takes the next step in the deletion of a namespace.
+// Reconcile does the next step of the deletion of a namespace.
 func (e *namespaceEnd) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var namespace corev1.Namespace
 	if err := e.client.Get(ctx, r.NamespacedName, &namespace); err != nil {

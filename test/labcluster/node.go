@@ -20,24 +20,24 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Node is a node of the cluster with its agent and its dataplane.
+// Node is a node of the cluster. An agent and a dataplane run on it.
 type Node struct {
 	cluster *Cluster
 	host    *lab.Node
-	// plugging serializes adding and removing pods of host.
+	// plugging serializes the calls that add or remove pods of the field host.
 	plugging sync.Mutex
 	services *lab.Services
 
-	// stateDir, cniResults and credentials are directories that are mounted in the node's
-	// pod.
+	// stateDir, cniResults and credentials are directories. The pod of the node mounts them.
 	stateDir, cniResults, credentials string
 	link                              *kube.Link
 	apiServer                         *rest.Config
 	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
-	// emptyDirs is the number of directories that emptyDir has created. health contains the
-	// newest of these directories for each volume for health checks, by the name of the volume.
+	// emptyDirs is the number of directories that the method emptyDir has created. The map
+	// health contains the newest of these directories for each volume. The key is the name of
+	// the volume. Health checks use these directories.
 	emptyDirs int
 	health    map[string]string
 }
@@ -55,7 +55,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.stateDir, err = c.server.Folder(name + "-state"); err != nil {
 		return nil, err
 	}
-	// A kubelet uses this mode for the directory of a hostPath volume.
+	// A kubelet uses the same mode for the directory of a hostPath volume.
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	return n, nil
 }
 
-// registerNode creates the Node object. On a real node, the kubelet does this.
+// registerNode creates the Node object, as the kubelet does on a real node.
 func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:   n.Name(),
@@ -93,42 +93,42 @@ func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	if err := c.client.Status().Update(ctx, object); err != nil {
 		return err
 	}
-	// The API server taints new nodes as not ready. The controller that removes this
-	// taint does not run here.
+	// The API server adds a taint to new nodes, because they are not ready. In the lab, no
+	// controller removes this taint.
 	object.Spec.Taints = nil
 	return c.client.Update(ctx, object)
 }
 
-// Name returns the name of the Node object.
+// Name returns the name of the node. The Node object has the same name.
 func (n *Node) Name() string { return n.host.Name() }
 
-// Host returns the lab's host that represents the node.
+// Host returns the host in the lab that represents the node.
 func (n *Node) Host() *lab.Node { return n.host }
 
-// StateDir returns the path of the state directory that agent and dataplane share.
+// StateDir returns the path of the state directory that the agent and the dataplane share.
 func (n *Node) StateDir() string { return n.stateDir }
 
-// CNIResults returns the path of the directory that represents /var/lib/cni/results of the
-// node.
+// CNIResults returns the path of the directory that represents the directory
+// /var/lib/cni/results of the node.
 func (n *Node) CNIResults() string { return n.cniResults }
 
 // Link returns the TCP proxy through which the agent connects to the API server.
 func (n *Node) Link() *kube.Link { return n.link }
 
-// Agent returns the agent process that was started last.
+// Agent returns the agent process that was started most recently.
 func (n *Node) Agent() *process.Process { return n.agent }
 
-// Dataplane returns the dataplane process that was started last.
+// Dataplane returns the dataplane process that was started most recently.
 func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
-// StartAgent starts an agent. The previous agent must have ended.
+// StartAgent starts an agent on the node. The previous agent must have ended before the call.
 func (n *Node) StartAgent() (err error) {
 	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
 	return err
 }
 
-// StartDataplane starts a dataplane. If another dataplane runs, the new dataplane takes over
-// from it.
+// StartDataplane starts a dataplane on the node. If another dataplane is running, the new
+// dataplane takes over from the running one.
 func (n *Node) StartDataplane() (err error) {
 	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
 	return err
@@ -148,15 +148,15 @@ func (n *Node) Prepare() error {
 	return nil
 }
 
-// StartUninstall starts the process with which the operator uninstalls a node after
-// the Enforcer was deleted.
+// StartUninstall starts an uninstall process on the node. The operator starts the same process
+// after the Enforcer was deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
 	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 
-// admit creates the link to the API server and the credentials that the node's
-// agent uses.
+// admit creates the link from the node to the API server, and the credentials of the node's
+// agent.
 func (n *Node) admit(ctx context.Context) error {
 	config, err := n.cluster.agentConfig(ctx, n.Name())
 	if err != nil {

@@ -31,9 +31,9 @@ import (
 
 const timeout = time.Minute
 
-// TestShippedPod checks that the processes of a node work with the users,
-// capabilities and mounts of the pod that the operator creates. It also checks that
-// the uninstallation removes everything except the rules and marks of other
+// TestShippedPod runs the processes of a node with the users, capabilities and mounts of the
+// pod that the operator creates, and checks that they work. It also checks that the
+// uninstallation removes all rules and marks of Sluice, but not the rules and marks of other
 // programs.
 func TestShippedPod(t *testing.T) {
 	ctx := t.Context()
@@ -109,8 +109,8 @@ func TestShippedPod(t *testing.T) {
 		t.Errorf("connections have marks %#x, want %#x among them", got, othersMark|accepted)
 	}
 
-	// Stop the processes and start the uninstall process, as the operator does after
-	// the Enforcer was deleted.
+	// Stop the processes and start the uninstall process. The operator does the same after the
+	// Enforcer was deleted.
 	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestShippedPod(t *testing.T) {
 	if err := uninstall.Stop(); err != nil {
 		t.Error(err)
 	}
-	// Start the processes again, so that Close finds running processes.
+	// Start the processes again, because Close must also stop running processes.
 	for _, start := range []func() error{node.Prepare, node.StartDataplane, node.StartAgent} {
 		if err := start(); err != nil {
 			t.Fatal(err)
@@ -147,7 +147,7 @@ func TestShippedPod(t *testing.T) {
 	}
 }
 
-// statusOf returns the fields of a process's /proc/PID/status.
+// statusOf returns the fields of the file /proc/PID/status of a process.
 func statusOf(t *testing.T, p *process.Process) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
@@ -173,8 +173,8 @@ func waitHealthy(t *testing.T, node *labcluster.Node, container, path string) {
 	})
 }
 
-// waitOK waits until a server on the loopback address of the node replies with HTTP
-// status 200.
+// waitOK waits until an HTTP server on the loopback address of the node replies with status
+// 200.
 func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
@@ -203,8 +203,8 @@ func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 	}
 }
 
-// others is a table as another program on the node may install it. Its rules set a
-// bit in connection marks.
+// others is a table that another program on the node may install. Its rules set a bit in
+// connection marks.
 const others = `
 table inet others {
 	chain forward {
@@ -214,12 +214,12 @@ table inet others {
 }
 `
 
-// othersMark is the bit that table others sets. accepted is the bit that Sluice
-// sets for accepted connections.
+// othersMark is the bit that the rules of table others set. accepted is the bit that Sluice
+// sets in the marks of accepted connections.
 const othersMark, accepted uint32 = 0x2000, 0x20
 
-// visit opens a connection from pod a to pod b. Conntrack keeps its entry for some
-// time.
+// visit opens a connection from pod a to pod b. The conntrack entry of the connection exists
+// for some time after the connection is closed.
 func visit(t *testing.T, c *labcluster.Cluster) {
 	t.Helper()
 	from, err := c.End("default", "a")
@@ -238,7 +238,7 @@ func visit(t *testing.T, c *labcluster.Cluster) {
 	}
 }
 
-// marksOf returns the marks of all connections on a node.
+// marksOf returns the connection marks of all connections on a node.
 func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	t.Helper()
 	connections, err := node.Host().Connections()
@@ -251,8 +251,9 @@ func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	return out
 }
 
-// nft runs nft on a node and returns its output. commands are the arguments of nft,
-// or the content of a file with commands.
+// nft runs the program nft on a node and returns its output. If the parameter commands has
+// several lines, it is the content of a file with nft commands. Otherwise it contains the
+// arguments of nft.
 func nft(t *testing.T, node *labcluster.Node, commands string) string {
 	t.Helper()
 	cmd := exec.Command("nft", strings.Fields(commands)...)

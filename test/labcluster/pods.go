@@ -14,17 +14,18 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// runningPod is a pod that runs in the lab, from CNI ADD to CNI DEL.
+// runningPod is a pod in the lab, from its addition to the network (CNI ADD) until its removal
+// (CNI DEL).
 type runningPod struct {
 	object *corev1.Pod
 	node   *Node
 	// pod is nil if the pod uses the host network.
 	pod *lab.Pod
-	// cniResult is the path of the pod's CNI result, or "" if the pod has none.
+	// cniResult is the path of the pod's CNI result. It is "" if the pod has no CNI result.
 	cniResult string
 
-	// terminate is closed when the termination of the pod starts. killed is canceled when the
-	// grace period is over.
+	// terminate is closed when the termination of the pod starts. The context killed is
+	// canceled when the grace period is over.
 	terminate chan struct{}
 	killed    context.Context
 	kill      context.CancelFunc
@@ -32,7 +33,8 @@ type runningPod struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	servers []*lab.Server
-	// terminating is true if terminate has been closed. timer calls kill at killAt.
+	// terminating is true if the channel terminate is closed. The timer calls the function kill
+	// at the time killAt.
 	terminating bool
 	killAt      time.Time
 	timer       *time.Timer
@@ -40,7 +42,7 @@ type runningPod struct {
 
 func (r *runningPod) uid() types.UID { return r.object.UID }
 
-// host returns the lab's host in which the containers run.
+// host returns the host in the lab in which the containers of the pod run.
 func (r *runningPod) host() *lab.Host {
 	if r.pod == nil {
 		return r.node.host.Host
@@ -48,9 +50,9 @@ func (r *runningPod) host() *lab.Host {
 	return r.pod.Host
 }
 
-// end starts the termination of the pod. The pod is killed at the given time if it has not
-// ended before. If the pod is already terminating, end replaces the previous time with an
-// earlier time, and ignores a later time.
+// end starts the termination of the pod. If the pod has not ended by the given time, it is
+// killed at this time. If the pod is already terminating, end only changes the time to an
+// earlier time. It ignores a later time.
 func (r *runningPod) end(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,8 +73,8 @@ func (r *runningPod) isTerminating() bool {
 	return r.terminating
 }
 
-// pods contains the running pods, by UID. After a Pod object was deleted by force, a new pod
-// with the same name may run at the same time as the old pod.
+// pods contains the running pods, by UID. If a Pod object was deleted by force, the old pod may
+// still run when a new pod with the same name starts.
 type pods struct {
 	mu    sync.Mutex
 	byUID map[types.UID]*runningPod
@@ -86,7 +88,7 @@ func (p *pods) get(uid types.UID) *runningPod {
 	return p.byUID[uid]
 }
 
-// named returns the running pods with a name.
+// named returns all running pods with the given namespace and name.
 func (p *pods) named(key types.NamespacedName) (out []*runningPod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,8 +112,9 @@ func (p *pods) remove(r *runningPod) {
 	delete(p.byUID, r.uid())
 }
 
-// Pod returns a running pod. It returns nil if the pod does not run or uses the host network.
-// If several pods with this name run, it prefers a pod that is not terminating.
+// Pod returns a running pod. If several pods with this name run, it returns a pod that is not
+// terminating if there is one. If no such pod runs, or if the pod uses the host network, it
+// returns nil.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	var found *runningPod
 	for _, r := range c.pods.named(types.NamespacedName{Namespace: namespace, Name: name}) {
@@ -125,7 +128,7 @@ func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	return found.pod
 }
 
-// failed records an error of a pod. Close returns the recorded errors.
+// failed records an error of a pod. Close returns all recorded errors.
 func (c *Cluster) failed(r *runningPod, err error) {
 	c.faulting.Lock()
 	defer c.faulting.Unlock()

@@ -12,8 +12,7 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// objectTimeout is the time within which the kubelet or the namespace controller must bring
-// an object into the expected state.
+// objectTimeout is the time after which WaitRunning and WaitGone fail.
 const objectTimeout = time.Minute
 
 // WaitRunning waits until all pods of a namespace run.
@@ -34,12 +33,12 @@ func (c *Cluster) WaitRunning(ctx context.Context, namespace string) error {
 	})
 }
 
-// runs reports whether a pod runs in the lab and the phase in its status is Running.
+// runs reports whether a pod runs in the lab and has phase Running in its status.
 func (c *Cluster) runs(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && c.pods.get(pod.UID) != nil
 }
 
-// WaitGone waits until objects are deleted, or replaced with other objects of the
+// WaitGone waits until each of the objects is deleted, or replaced with another object of the
 // same name.
 func (c *Cluster) WaitGone(ctx context.Context, objects ...client.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)

@@ -12,15 +12,16 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// Health returns the result of a health check of the newest container with the given name. A
-// kubelet gets the same result from the probe of the container. path is /healthz or /readyz.
+// Health runs a health check of the newest container with the given name and returns the
+// result. The parameter path is /healthz or /readyz. A kubelet gets the same result from the
+// probe of the container.
 func (n *Node) Health(ctx context.Context, container, path string) error {
 	return health.Check(ctx, "unix:"+filepath.Join(n.health[container+"-health"], container+".sock"), path)
 }
 
-// Rollout replaces the containers of the node's pod in the same way as the DaemonSet
-// controller and the kubelet do for the given strategy. With strategy Surge, it starts the
-// new containers first, and stops the old containers when the new containers are ready.
+// Rollout replaces the containers of the node's pod. It uses the same order as the DaemonSet
+// controller and the kubelet for the given strategy. With strategy Surge, it first starts the
+// new containers. When they are ready, it stops the old containers.
 func (n *Node) Rollout(ctx context.Context, strategy v1alpha1.UpdateStrategyType) error {
 	old := []*process.Process{n.agent, n.dataplane}
 	if strategy == v1alpha1.UpdateInPlace {

@@ -18,9 +18,9 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// TestRollout replaces the pod of a node while the test opens connections. With strategy
-// Surge, no allowed connection fails or has to wait for a repeated SYN, which takes a second.
-// With every strategy, no denied connection succeeds.
+// TestRollout replaces the pod of a node while the test opens connections. With every strategy,
+// no denied connection succeeds. With strategy Surge, in addition, no allowed connection fails,
+// and no client must repeat a SYN, which takes a second.
 func TestRollout(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
@@ -66,8 +66,8 @@ func TestRollout(t *testing.T) {
 	}
 }
 
-// visitAllTheTime repeatedly opens connections from pod a to ports 80 and 81 of pod b.
-// Policies allow only port 80. The returned function ends this. It returns the number of
+// visitAllTheTime repeatedly opens connections from pod a to ports 80 and 81 of pod b. Policies
+// allow only port 80. The returned function stops this. Its results are the number of
 // connections to port 80, and the time that the slowest of these connections took.
 func visitAllTheTime(t *testing.T, c *labcluster.Cluster) (end func() (opened int, slowest time.Duration)) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// standIn starts the controllers that replace the scheduler, the kubelets and the
+// standIn starts the controllers of the lab. They replace the scheduler, the kubelets and the
 // namespace controller.
 func (c *Cluster) standIn() error {
 	mgr, err := manager.New(c.Config(), manager.Options{
@@ -25,7 +25,8 @@ func (c *Cluster) standIn() error {
 	if err != nil {
 		return fmt.Errorf("preparing the controllers: %w", err)
 	}
-	// Several clusters in one process use the same controller names.
+	// Allow several controllers with the same name, because a process can contain several
+	// clusters.
 	again := true
 	options := controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 1}
 	kubelet := &kubelet{cluster: c, client: mgr.GetClient()}

@@ -21,21 +21,21 @@ import (
 )
 
 const (
-	// allowedTime is the time that an allowed connection may take.
+	// allowedTime is the maximum time that an allowed connection may take.
 	allowedTime = 10 * time.Second
-	// deniedTime is the time after which a connection attempt without a reply counts as
-	// denied. Rejected connection attempts fail earlier.
+	// deniedTime is the time after which a connection attempt without a reply counts as denied.
+	// Connection attempts that are rejected fail earlier.
 	deniedTime = 500 * time.Millisecond
-	// probesAtOnce limits the number of probes that run at the same time.
+	// probesAtOnce is the maximum number of probes that run at the same time.
 	probesAtOnce = 128
 )
 
-// End is a source and destination of the connections in a table.
+// End is a source or destination of connections in a table.
 type End struct {
 	Name string
 	Host *lab.Host
-	// Addresses contains the addresses from which and to which connections are
-	// opened. Each connection sets its source address explicitly.
+	// Addresses contains the source and destination addresses of connections. Each connection
+	// sets its source address explicitly.
 	Addresses []netip.Addr
 }
 
@@ -46,7 +46,7 @@ type Target struct {
 	Port     uint16
 }
 
-// String returns the target in a form such as TCP/80.
+// String returns the target as text, such as TCP/80.
 func (t Target) String() string {
 	if !t.Protocol.HasPorts() {
 		return t.Protocol.String()
@@ -54,8 +54,8 @@ func (t Target) String() string {
 	return fmt.Sprintf("%s/%d", t.Protocol, t.Port)
 }
 
-// Cell describes one connection: the verdict of test/reference, and the result of the attempt
-// to open the connection.
+// Cell describes one connection. It contains the verdict of test/reference, and the result of
+// the attempt to open the connection.
 type Cell struct {
 	From, To string
 	Target   Target
@@ -64,10 +64,10 @@ type Cell struct {
 	Got      lab.Result
 }
 
-// Agrees reports whether the result of the connection agrees with its verdict.
+// Agrees reports whether the result of the connection attempt agrees with the verdict.
 func (c *Cell) Agrees() bool { return c.Want == (c.Got == lab.Connected) }
 
-// String returns a description of the cell in one line.
+// String returns a description of the cell on a single line.
 func (c *Cell) String() string {
 	word := "denied"
 	if c.Want {
@@ -76,11 +76,11 @@ func (c *Cell) String() string {
 	return fmt.Sprintf("%s to %s %s (%s): the verdict is %s, the result is %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
 }
 
-// Table contains the connections from each end to every end, including those from an end to
-// itself.
+// Table contains the connections from each end to each end. It also contains the connections
+// from an end to itself.
 type Table []Cell
 
-// Differences describes the cells whose result disagrees with the verdict.
+// Differences returns a description of each cell whose result does not agree with its verdict.
 func (t Table) Differences() []string {
 	var out []string
 	for i := range t {
@@ -91,8 +91,8 @@ func (t Table) Differences() []string {
 	return out
 }
 
-// Got returns the result of the connection between two ends. It also reports
-// whether the results over both address families are the same.
+// Got returns the result of the connection from one end to another. The value same reports
+// whether the results over IPv4 and IPv6 are equal.
 func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
 	same = true
 	found := false
@@ -105,7 +105,7 @@ func (t Table) Got(from, to string, target Target) (result lab.Result, same bool
 	return result, found && same
 }
 
-// End returns the end that represents a running pod.
+// End returns the end for a running pod.
 func (c *Cluster) End(namespace, name string) (End, error) {
 	pod := c.Pod(namespace, name)
 	if pod == nil {
@@ -114,7 +114,7 @@ func (c *Cluster) End(namespace, name string) (End, error) {
 	return End{Name: namespace + "/" + name, Host: pod.Host, Addresses: pod.Addresses()}, nil
 }
 
-// Objects reads all objects on which verdicts depend.
+// Objects reads all objects that can affect a verdict from the API server.
 func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	var out cluster.Objects
 	var namespaces corev1.NamespaceList
@@ -140,8 +140,7 @@ func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	return out, nil
 }
 
-// Plan returns a table that contains the verdict for each connection, but no
-// results.
+// Plan returns a table with the verdict for each connection. The table contains no results yet.
 func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	objects, err := c.Objects(ctx)
 	if err != nil {
@@ -161,8 +160,8 @@ func (c *Cluster) Plan(ctx context.Context, ends []End, targets []Target) (Table
 	return out, nil
 }
 
-// flows returns the flows from one end to another: one for each pair of addresses
-// of the same family.
+// flows returns one flow for each pair of a source and a destination address that have the same
+// family.
 func flows(from, to End, target Target) []flow.Flow {
 	var out []flow.Flow
 	for _, src := range from.Addresses {
@@ -183,7 +182,8 @@ func flows(from, to End, target Target) []flow.Flow {
 	return out
 }
 
-// Table returns a table with the verdicts and results of all connections.
+// Table opens all connections between the ends, and returns a table with the verdicts and
+// results.
 func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Table, error) {
 	table, err := c.Plan(ctx, ends, targets)
 	if err != nil {
@@ -192,8 +192,8 @@ func (c *Cluster) Table(ctx context.Context, ends []End, targets []Target) (Tabl
 	return table, c.Open(ctx, table, ends)
 }
 
-// Open opens all connections of a table and stores their results. A second call
-// replaces the results.
+// Open opens all connections of a table and stores the results in the table. It replaces the
+// results of an earlier call.
 func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	hosts := map[string]*lab.Host{}
 	for _, e := range ends {
@@ -202,10 +202,9 @@ func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	return table.probe(ctx, hosts)
 }
 
-// probe opens all connections of a table. SCTP targets are probed one after the
-// other, because SCTP probes use raw sockets. A raw socket also receives the ICMP
-// errors for packets that other raw sockets of the host have sent to the same
-// address.
+// probe opens all connections of a table. It probes SCTP targets one after another, because
+// SCTP probes use raw sockets. A raw socket receives ICMP errors even if they quote packets
+// that another raw socket of the same host has sent to the same address.
 func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
 	var waves []Target
 	wave := map[Target][]*Cell{}
@@ -246,8 +245,8 @@ func probeAll(ctx context.Context, hosts map[string]*lab.Host, cells []*Cell) er
 	return errors.Join(errs...)
 }
 
-// String formats the results as a matrix for each target. An exclamation mark
-// follows each result that disagrees with its verdict.
+// String formats the results as one matrix for each target. If a result does not agree with its
+// verdict, an exclamation mark follows the result.
 func (t Table) String() string {
 	var names []string
 	blocks := map[string]map[[2]string]string{}

@@ -10,28 +10,30 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Any is the pattern that matches the name of every source and destination.
+// Any is the pattern that matches the names of all sources and destinations.
 const Any = "any"
 
-// Expectation describes one line of expectations.
+// Expectation is the parsed form of one line of expectations.
 type Expectation struct {
-	// Line is the text of the line, which messages quote.
+	// Line is the text of the line. Messages quote this text.
 	Line string
-	// From and To are names of a source and a destination, or patterns.
+	// From is the name of the source, and To is the name of the destination. Both can be
+	// patterns.
 	From, To string
-	// EveryProtocol means that the line contains no protocol and applies to every
-	// protocol and port.
+	// EveryProtocol means that the expectation applies to all protocols and ports, because the
+	// line contains no protocol.
 	EveryProtocol bool
 	Protocol      flow.Protocol
-	// Port is 0 for a protocol without ports.
+	// Port is 0 if the protocol has no ports.
 	Port uint16
-	// Allowed is the expected result. It is unused if Egress and Ingress are set.
+	// Allowed is the expected result. It has no meaning if Egress and Ingress are set.
 	Allowed bool
-	// Egress and Ingress are the expected reasons of the two sides.
+	// Egress and Ingress are the expected reasons of the egress side and of the ingress side.
 	Egress, Ingress string
 }
 
-// Expectations parses expectations, one per line. It skips empty lines.
+// Expectations parses lines of text and returns one expectation for each line. It skips empty
+// lines.
 func Expectations(t testing.TB, lines string) []Expectation {
 	t.Helper()
 	var out []Expectation
@@ -69,8 +71,8 @@ func parseExpectation(line string) (Expectation, error) {
 	return e, e.parseProtocol(fields[3:])
 }
 
-// parseResult parses the result at the end of the fields and removes it from the
-// fields.
+// parseResult parses the result, which is the last field of a line, and removes this field from
+// the list of fields.
 func (e *Expectation) parseResult(fields *[]string) error {
 	last := len(*fields) - 1
 	if last < 0 || (*fields)[last] != "allowed" && (*fields)[last] != "denied" {
@@ -103,15 +105,15 @@ func (e *Expectation) parseProtocol(fields []string) error {
 	return nil
 }
 
-// Matches reports whether the expectation applies to connections between two ends
-// over the given protocol and port.
+// Matches reports whether the expectation applies to a connection with the given source,
+// destination, protocol and port.
 func (e *Expectation) Matches(from, to string, protocol flow.Protocol, port uint16) bool {
 	return Match(e.From, from) && Match(e.To, to) && (e.EveryProtocol || e.Protocol == protocol && e.Port == port)
 }
 
-// Last returns the last expectation that applies to a connection. Tests use it to
-// write a general expectation first and exceptions after it. If no expectation
-// applies, Last fails the test.
+// Last returns the last expectation that applies to a connection. So a test can write a general
+// expectation first, and exceptions in later lines. If no expectation applies, Last fails the
+// test.
 func Last(t testing.TB, all []Expectation, from, to string, protocol flow.Protocol, port uint16) Expectation {
 	t.Helper()
 	for i := len(all) - 1; i >= 0; i-- {

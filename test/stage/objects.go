@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// entry represents one object in YAML. Exactly one of Namespace, Policy, Pod and Node
-// is set and is the name of the object. As an exception, an entry with Pod can also set
-// Node, which is then the name of the pod's node.
+// entry represents one object in YAML. The field that contains the name of the object is
+// Namespace, Node, Pod or Policy. The other three fields must be empty. As an exception, an
+// entry for a pod can also set Node, which is then the node of the pod.
 type entry struct {
 	Namespace string
 	Node      *string
@@ -28,12 +28,12 @@ type entry struct {
 	Spec  networkingv1.NetworkPolicySpec
 }
 
-// DefaultNode is the node of a pod if the entry of the pod does not set a node.
+// DefaultNode is the name of the node of a pod if the entry for the pod sets no node.
 const DefaultNode = "one"
 
-// Objects parses a list of objects. The pods are running. The n-th pod in the list has
-// the addresses 10.0.0.n and fd00::n, and the n-th node has 192.168.0.n and fd01::n.
-// Numbers start at 1.
+// Objects parses a list of objects. All pods are running. The n-th pod in the list has the
+// addresses 10.0.0.n and fd00::n. The n-th node has the addresses 192.168.0.n and fd01::n. The
+// first number is 1.
 func Objects(t testing.TB, text string) cluster.Objects {
 	t.Helper()
 	var entries []entry
@@ -61,8 +61,7 @@ func Objects(t testing.TB, text string) cluster.Objects {
 	return out
 }
 
-// Policy returns a policy with the given spec in YAML. name has the form
-// NAMESPACE/NAME.
+// Policy returns a policy with a spec in YAML. The name has the form NAMESPACE/NAME.
 func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	p := policyOf(name, networkingv1.NetworkPolicySpec{})
@@ -72,8 +71,8 @@ func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
 	return p
 }
 
-// spaces replaces tabs with spaces. Go code is indented with tabs, which YAML does
-// not allow.
+// spaces replaces tabs with spaces, because Go code is indented with tabs, but YAML does not
+// allow tabs as indentation.
 func spaces(text string) string { return strings.ReplaceAll(text, "\t", "  ") }
 
 func policyOf(name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
@@ -121,7 +120,7 @@ func containerPorts(t testing.TB, e *entry) []corev1.ContainerPort {
 	return out
 }
 
-// SetAddresses replaces the IP addresses in the status of a pod.
+// SetAddresses replaces the IP addresses in the status of a pod with the given addresses.
 func SetAddresses(pod *corev1.Pod, addresses ...string) {
 	pod.Status.PodIP, pod.Status.PodIPs = "", nil
 	for _, address := range addresses {

@@ -9,22 +9,21 @@ import (
 
 // Network plugins announce the addresses of a pod in annotations of the Pod object. Every
 // user who may change the Pod can write these annotations. A snapshot therefore treats an
-// announced address as an address of the pod only if the address cannot belong to another
-// pod or to a node. All of these conditions must hold:
+// announced address as an address of the pod only if the address cannot belong to another pod
+// or to a node. All of these conditions must hold:
 //
 //   - The sandboxes of the pod's node are not known. If they are known, the snapshot uses the
 //     addresses of the sandboxes, and ignores announcements of pods on this node.
-//   - No sandbox has the address, and no pod has it in status.podIPs.
-//   - The address is in a pod range of the pod's node, and is not one of the first two
-//     addresses of the range, which network plugins use for the node itself.
+//   - No sandbox has the address, and no pod has the address in status.podIPs.
+//   - The address is in a pod range of the pod's node, but is not one of the first two
+//     addresses of the range. Network plugins use these two addresses for the node itself.
 //   - No other pod of the node announces the address.
-//   - Every other pod of the node has an address in its status, or announces an address.
-//     Otherwise the announced address could be the one that the other pod is about to
-//     receive.
+//   - Every other pod of the node has an address in its status or announces an address. If a
+//     pod did neither, the announced address could belong to that pod.
 
-// announcing records that the object of a pod announces addresses, and returns the state of
-// the pod without these addresses. settleAnnounced adds the addresses to the pod later if
-// they fulfil the conditions.
+// announcing records that a Pod object announces addresses, and returns the state of the pod
+// without these addresses. If the addresses meet the conditions, settleAnnounced adds them to
+// the pod later.
 func (s *Snapshot) announcing(p *TrackedPod, object *Pod) *Pod {
 	s.announced[p] = object
 	state := *object
@@ -32,13 +31,13 @@ func (s *Snapshot) announcing(p *TrackedPod, object *Pod) *Pod {
 	return &state
 }
 
-// waits reports whether a pod has no address in its status yet, but will receive one.
+// waits reports whether a pod will receive an address but has no address in its status yet.
 func (s *Snapshot) waits(p *TrackedPod) bool {
 	return p.Node != "" && p.selectable() && (len(p.Addresses) == 0 || s.announced[p] != nil)
 }
 
-// settleAnnounced determines which announced addresses of the pods on a node fulfil the
-// conditions, and updates the addresses of the pods.
+// settleAnnounced determines which announced addresses of the node's pods meet the
+// conditions, and updates the addresses of these pods.
 func (s *Snapshot) settleAnnounced(nodeName string) {
 	n := s.nodes[nodeName]
 	if n == nil || len(s.announced) == 0 {
@@ -80,9 +79,9 @@ func (s *Snapshot) settleAnnounced(nodeName string) {
 	}
 }
 
-// mayAssign reports whether an address can be assigned to a pod of the node. The address
-// must be in a pod range of the node, must not be one of the first two addresses of the
-// range, and must not be an address of the node.
+// mayAssign reports whether the node can assign an address to a pod. The address must be in a
+// pod range of the node. It must not be one of the first two addresses of the range, and must
+// not belong to the node.
 func (n *node) mayAssign(a netip.Addr) bool {
 	if n.object == nil || n.addresses[a] > 0 {
 		return false

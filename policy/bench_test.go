@@ -31,7 +31,7 @@ func sizeName(s cluster.Size) string {
 	return fmt.Sprintf("pods=%d/policies=%d", s.Pods, s.Policies)
 }
 
-// reduced contains the objects of a cluster in the reduced form that the agent caches.
+// reduced contains the objects of a cluster, with only the fields that the agent caches.
 type reduced struct {
 	namespaces []policy.Namespace
 	nodes      []policy.Node
@@ -63,7 +63,7 @@ func reduce(b *testing.B, size cluster.Size) reduced {
 	return r
 }
 
-// node contains the state of one node at each stage, from the snapshot to the published
+// node contains the snapshot, compiler and tree builder of one node, and the published tree
 // file.
 type node struct {
 	snapshot  *policy.Snapshot
@@ -138,9 +138,9 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkPodChange measures the time from the change of one pod's label until the new tree
-// is published. The change assigns other programs to a local pod. It can only make a remote
-// pod a peer, or make it cease to be a peer.
+// BenchmarkPodChange measures the time from a label change of one pod until the new tree is
+// published. A label change of a local pod assigns other programs to the pod. A label change
+// of a remote pod only changes whether the pod is a peer.
 func BenchmarkPodChange(b *testing.B) {
 	for _, size := range sizes {
 		objects := reduce(b, size)
@@ -168,8 +168,8 @@ func BenchmarkPodChange(b *testing.B) {
 	}
 }
 
-// resetPeak resets the peak resident set size of the process by writing to
-// /proc/self/clear_refs. See proc(5).
+// resetPeak resets the peak resident set size of the process through /proc/self/clear_refs.
+// See proc(5).
 func resetPeak(b *testing.B) {
 	b.Helper()
 	debug.FreeOSMemory()

@@ -7,9 +7,9 @@ import (
 )
 
 // Changes records which parts of a snapshot have changed since the last call of Clear. It
-// records only parts that can affect the rules of one node. A list can contain the same
-// entry twice, and can contain objects that have been deleted. Only the initial entries of
-// Pods are sorted. See Track.
+// records only parts that can affect the rules of one node. A list can contain the same entry
+// twice, and can contain deleted objects. The lists are not sorted, except for the pods that
+// Track adds to Pods.
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
@@ -25,9 +25,9 @@ type Changes struct {
 	node     string
 }
 
-// Track starts to record changes for a node. The initial record lists the pods of the node,
-// the addresses of these pods, and the addresses of the node. The pods are sorted by the
-// age of their cohorts, oldest first. The caller must call Close.
+// Track starts to record changes for a node. It initially lists the live pods of the node,
+// the addresses of these pods, and the addresses of the node. The pods are sorted by the age
+// of their cohorts, and the oldest cohort comes first. The caller must call Close.
 func (s *Snapshot) Track(nodeName string) *Changes {
 	c := &Changes{snapshot: s, node: nodeName}
 	if n := s.nodes[nodeName]; n != nil {
@@ -46,17 +46,18 @@ func (s *Snapshot) Track(nodeName string) *Changes {
 	return c
 }
 
-// Clear empties the record.
+// Clear removes all entries from the lists.
 func (c *Changes) Clear() {
 	c.Pods, c.Namespaces, c.Cohorts, c.Addresses = nil, nil, nil, nil
 }
 
-// Close stops the recording.
+// Close stops recording changes.
 func (c *Changes) Close() {
 	c.snapshot.tracking = slices.DeleteFunc(c.snapshot.tracking, func(o *Changes) bool { return o == c })
 }
 
-// byAge orders pods by the age of their cohort and, within a cohort, by index.
+// byAge orders pods by the age of their cohorts. Pods of the same cohort are ordered by
+// index.
 func byAge(p, q *TrackedPod) int {
 	return cmp.Or(cmp.Compare(p.cohort.number, q.cohort.number), cmp.Compare(p.index, q.index))
 }

@@ -6,28 +6,28 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Cohort is a group of live pods of one namespace that have equal labels and equal named
-// ports. Pods whose Pod objects no longer exist are in separate cohorts. A selector or a
-// port name matches either all pods of a cohort or none of them, so selectors need to be
-// matched only against cohorts, and not against pods.
+// Cohort is a group of live pods in one namespace with equal labels and equal named ports. A
+// pod whose Pod object is gone is never in the same cohort as a pod whose object still
+// exists. A selector or a port name matches either all pods of a cohort or none of them, so
+// it is sufficient to match selectors against cohorts instead of pods.
 type Cohort struct {
 	ns *TrackedNamespace
-	// number increases with each new cohort, so that it orders cohorts by age.
+	// number is higher than the number of every older cohort.
 	number uint64
 	key    cohortKey
 	ports  ContainerPorts
 	pods   []*TrackedPod
-	// index is the position of the cohort in TrackedNamespace.ordered, or -1 if the cohort
-	// has lost its last pod.
+	// index is the position of the cohort in TrackedNamespace.ordered. If the cohort has lost
+	// its last pod, index is -1.
 	index int
 }
 
 // cohortKey contains the properties that all pods of one cohort share.
 type cohortKey struct {
 	labels label.Set
-	// ports contains the encoded named ports. See appendPortFields.
+	// ports contains the named ports, as encoded by appendPortFields.
 	ports string
-	// gone reports whether the Pod objects of the pods no longer exist.
+	// gone is true if the Pod objects of the pods no longer exist.
 	gone bool
 }
 
@@ -46,8 +46,8 @@ func (c *Cohort) Pods() []*TrackedPod { return c.pods }
 // Gone reports whether the cohort has lost its last pod.
 func (c *Cohort) Gone() bool { return c.index < 0 }
 
-// join adds a live pod to the cohort that has the labels and ports of the pod. It creates the
-// cohort if necessary.
+// join adds a live pod to the cohort with the pod's labels and ports. If no such cohort
+// exists, join creates the cohort.
 func (s *Snapshot) join(p *TrackedPod) {
 	var buf [256]byte
 	ports := appendPortFields(buf[:0], p.Ports)
@@ -66,7 +66,8 @@ func (s *Snapshot) join(p *TrackedPod) {
 	c.pods = append(c.pods, p)
 }
 
-// leave removes a pod from its cohort. It also removes the cohort if no pod is left.
+// leave removes a pod from its cohort. If this pod was the last pod of the cohort, leave also
+// removes the cohort.
 func (s *Snapshot) leave(p *TrackedPod) {
 	c := p.cohort
 	last := c.pods[len(c.pods)-1]
@@ -86,8 +87,8 @@ func (s *Snapshot) leave(p *TrackedPod) {
 	s.cohortsChanged(c)
 }
 
-// appendPortFields appends an encoding of named ports. Different lists of ports have
-// different encodings.
+// appendPortFields encodes named ports and appends the encoding. Different lists of ports
+// have different encodings.
 func appendPortFields(to []byte, ports ContainerPorts) []byte {
 	for _, port := range ports {
 		to = binary.AppendUvarint(to, uint64(len(port.Name)))

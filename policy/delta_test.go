@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// rule.Delta guarantees that a delta does not contain a key twice, and that all references
-// are valid after every delta.
+// A delta must not contain the same key twice. After every delta, all references must be
+// valid. See rule.Delta.
 func TestDeltasAreConsistent(t *testing.T) {
 	histories := rapid.Custom(drawHistory)
 	rapid.Check(t, func(t *rapid.T) {
@@ -39,7 +39,7 @@ func TestDeltasAreConsistent(t *testing.T) {
 	})
 }
 
-// follower keeps the state that results from all deltas of a node.
+// follower contains the state that results from all deltas of a node.
 type follower struct {
 	compiler  *compile.Compiler
 	addresses map[string]rule.Owner

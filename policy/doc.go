@@ -2,10 +2,9 @@
 // ports, address blocks and defaults.
 //
 // Policy is the model of a policy. ReadNetworkPolicy converts a NetworkPolicy to this model.
-// A Snapshot contains the objects of a cluster that determine the effect of policies:
-// namespaces, pods, nodes and policies. Package compile turns a snapshot into the rules of
-// one node, and package lint finds policies that probably do not do what their authors
-// meant.
+// A Snapshot contains the cluster objects that determine the effect of policies: namespaces,
+// pods, nodes and policies. Package compile turns a snapshot into the rules of one node.
+// Package lint finds policies that probably do not do what their authors meant.
 //
 // The package performs no I/O and does not read the clock, so its results depend only on the
 // objects.

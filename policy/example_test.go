@@ -22,8 +22,8 @@ func read(text string) *policy.Policy {
 	return p
 }
 
-// ReadNetworkPolicy fills in the defaults of the API server. The method String describes a
-// rule as text.
+// ReadNetworkPolicy fills in the same defaults as the API server. The method String describes
+// a rule as text.
 func ExampleReadNetworkPolicy() {
 	p := read(`
 metadata: {name: db, namespace: shop}
@@ -46,8 +46,8 @@ spec:
 	// ingress[0] from pods app=web in namespace shop or 192.0.2.0/24 except 192.0.2.1/32 on TCP 5432
 }
 
-// A part of a policy that cannot be understood fails closed. In this example, the rule with
-// the invalid CIDR allows nothing, and the policy still isolates its pods.
+// If a part of a policy cannot be understood, the policy fails closed. In this example, the
+// rule with the invalid CIDR allows nothing, but the policy still isolates its pods.
 func ExampleReadNetworkPolicy_errors() {
 	p := read(`
 metadata: {name: db, namespace: shop}
@@ -85,7 +85,8 @@ spec: {podSelector: {matchLabels: {app: db}}}
 	// false
 }
 
-// End finds the pod that owns an address. Peers can then be matched against the pod.
+// The method End finds the pod that owns an address. Peers can then be matched against the
+// pod.
 func ExampleSnapshot_End() {
 	s := policy.NewSnapshot()
 	s.Load(policy.Objects{

@@ -28,17 +28,18 @@ func (e *FieldErrors) add(field, format string, args ...any) {
 	*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// fieldPath is the path of a field. The path is converted to text only when an error needs
-// it, because most objects have no errors.
+// fieldPath is the path of a field. The path is converted to text only if an error contains
+// the path, because most objects have no errors.
 type fieldPath struct {
-	// parent is the path of the object that contains the list or the child.
+	// parent is the path of the object that contains the field list or child.
 	parent string
-	// list and index identify an entry of a list, such as from[1]. If the path has no list
+	// list and index identify a list entry, such as from[1]. If the path contains no list
 	// entry, list is empty.
 	list  string
 	index int
-	// child is the path of a field inside the list entry or, if list is empty, inside
-	// parent. child is empty if the path ends at the list entry or at parent.
+	// child is the path of a field inside the list entry. If list is empty, child is the path
+	// of a field inside parent. If the path ends at the list entry or at parent, child is
+	// empty.
 	child string
 }
 

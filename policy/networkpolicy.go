@@ -21,13 +21,13 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// ReadNetworkPolicy converts a NetworkPolicy to the model and fills in the defaults of the
-// API server. It always returns a policy. The returned errors are also in Policy.Errors. A
-// part that cannot be understood fails closed:
+// ReadNetworkPolicy converts a NetworkPolicy to the model, and fills in the same defaults as
+// the API server. It always returns a policy. The returned errors are also in Policy.Errors.
+// If a part of the object cannot be understood, the policy fails closed:
 //
 //   - A rule with such a part is invalid and allows nothing.
-//   - A requirement of spec.podSelector with such a part is left out, so that the policy
-//     isolates every pod that the other requirements select.
+//   - A requirement in spec.podSelector with such a part is omitted, so the policy isolates
+//     every pod that meets the other requirements.
 //   - An unknown policy type isolates the pods for both directions.
 func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
 	scope := orDefault(in.Namespace)
@@ -57,9 +57,9 @@ type networkPolicyReader struct {
 	errors FieldErrors
 }
 
-// policyTypes returns, for each direction, whether the policy isolates pods for the
-// direction. If spec.policyTypes is not set, the policy isolates pods for ingress and, if it
-// has egress rules, also for egress.
+// policyTypes reports for each direction whether the policy isolates pods. If
+// spec.policyTypes is not set, the policy isolates pods for ingress. If it also has egress
+// rules, it isolates pods for egress too.
 func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
 	if len(spec.PolicyTypes) == 0 {
 		return [2]bool{rule.Ingress: true, rule.Egress: len(spec.Egress) > 0}
@@ -97,7 +97,7 @@ func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, pee
 	return out
 }
 
-// ruleFields contains the paths of the first 8 rules of each direction, so that nearly all
+// ruleFields contains the paths of the first eight rules in each direction. Nearly all
 // policies share these strings.
 var ruleFields = func() (out [2][8]string) {
 	for d := range out {
@@ -115,8 +115,8 @@ func ruleField(d rule.Direction, index int) string {
 	return fmt.Sprintf("spec.%s[%d]", d, index)
 }
 
-// selector reads a label selector. It skips requirements that cannot be understood. valid
-// is false if it skipped any.
+// selector reads a label selector. It skips requirements that cannot be understood. If it
+// skipped at least one requirement, valid is false.
 func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out label.Selector, valid bool) {
 	valid = true
 	var requirements []label.Requirement
@@ -151,8 +151,8 @@ var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
 	metav1.LabelSelectorOpDoesNotExist: selection.DoesNotExist,
 }
 
-// port reads an entry of a rule's ports. It returns the zero value if the entry cannot be
-// understood.
+// port reads an entry of a rule's ports list. If the entry cannot be understood, port returns
+// the zero value.
 func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
 	protocol := flow.TCP
 	if in.Protocol != nil {
@@ -230,8 +230,8 @@ func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyP
 	return out
 }
 
-// block reads an ipBlock. It skips excepts that cannot be understood. valid is false if it
-// skipped any or if the CIDR cannot be understood.
+// block reads an ipBlock. It skips excepts that cannot be understood. If it skipped at least
+// one except, or if the CIDR cannot be understood, valid is false.
 func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out *Block, valid bool) {
 	prefix, err := ParseCIDR(in.CIDR)
 	if err != nil {
@@ -255,10 +255,10 @@ func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out
 	return out, valid
 }
 
-// ParseCIDR parses a CIDR in a policy and clears the host bits. It accepts host bits and
-// leading zeros, because earlier API servers accepted them and stored objects may still
-// contain them. It returns an error for an IPv4-mapped prefix, which would match no
-// address.
+// ParseCIDR parses a CIDR in a policy and clears the host bits. It allows host bits and
+// leading zeros because earlier API servers accepted them, so stored objects may still
+// contain them. It returns an error for an IPv4-mapped prefix, because such a prefix would
+// not match any address.
 func ParseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
@@ -273,7 +273,7 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 }
 
 // protocolOf converts the protocol of a port. If the protocol is empty, protocolOf returns
-// TCP, which is the default of the API server. ok is false if the protocol is unknown.
+// TCP, which is also the default of the API server. If the protocol is unknown, ok is false.
 func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
 	switch p {
 	case corev1.ProtocolTCP, "":

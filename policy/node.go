@@ -2,15 +2,15 @@ package policy
 
 import "net/netip"
 
-// node contains the addresses of one node, and the pods that are bound to the node.
+// node contains the addresses of one node and the pods that are bound to this node.
 type node struct {
 	name   string
 	object *Node
 	pods   map[*TrackedPod]struct{}
 	// waiting contains the pods of the node for which Snapshot.waits returns true.
 	waiting map[*TrackedPod]struct{}
-	// addresses contains, for each address of the node, how often the Node object and the Pod
-	// objects list the address.
+	// The map addresses contains the addresses of the node. The value is the number of times
+	// that Node and Pod objects list the address for this node.
 	addresses map[netip.Addr]int
 }
 
@@ -20,8 +20,8 @@ func (s *Snapshot) UpsertNode(in Node) {
 	s.settleAnnounced(in.Name)
 }
 
-// DeleteNode removes a Node object. An address that Pod objects also list for the node still
-// belongs to the node until the last of these objects is deleted.
+// DeleteNode removes a Node object. If Pod objects also list an address for the node, the
+// address belongs to the node until the last of these Pod objects is deleted.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {
@@ -53,9 +53,9 @@ func (s *Snapshot) setNodeObject(n *node, object *Node) {
 	}
 }
 
-// eachNodeAddress calls f with every address that the Pod object lists for its node:
-// status.hostIPs and, if the pod is in the host network, the addresses of the pod. If the
-// pod is not bound to a node, eachNodeAddress does not call f.
+// eachNodeAddress calls the function f with every address that the Pod object lists for its
+// node. These are the addresses in status.hostIPs and, if the pod is in the host network, the
+// addresses of the pod. If the pod is not bound to a node, eachNodeAddress does not call f.
 func (p *TrackedPod) eachNodeAddress(f func(netip.Addr)) {
 	if p.Node == "" {
 		return

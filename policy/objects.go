@@ -12,29 +12,29 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Pod contains the fields of a Pod object that policies depend on.
+// Pod contains the fields of a Pod object that affect policies.
 type Pod struct {
 	Namespace, Name, UID string
-	// StaticUID is the UID that the kubelet and the container runtime use for the pod if the
-	// object is the mirror pod of a static pod. Otherwise StaticUID is empty.
+	// StaticUID is set if the object is the mirror pod of a static pod. It is the UID that
+	// the kubelet and the container runtime use for the static pod.
 	StaticUID string
 	Labels    label.Set
-	// Node is the name of the node that the pod is bound to, or "" if the pod is not bound
+	// Node is the name of the node to which the pod is bound, or "" if the pod is not bound
 	// yet.
 	Node string
 	// Addresses contains status.podIPs. HostAddresses contains status.hostIPs.
 	Addresses, HostAddresses []netip.Addr
-	// Announced reports whether status.podIPs is empty and Addresses contains the addresses
-	// that the network plugin announced in an annotation of the Pod.
+	// Announced is true if status.podIPs is empty. Addresses then contains the addresses that
+	// the network plugin announced in an annotation of the Pod.
 	Announced bool
-	// Ports contains the named ports in the order in which a name is resolved: first the
-	// ports of containers, then the ports of init containers with restartPolicy Always.
+	// Ports contains the named ports in the order in which a port name is looked up: first
+	// the ports of containers, then the ports of init containers with restartPolicy Always.
 	Ports ContainerPorts
-	// HostNetwork reports whether the pod is in the host network and so uses the addresses
-	// of its node. No selector matches such a pod.
+	// HostNetwork is true if the pod is in the host network. Such a pod uses the addresses of
+	// its node, and no selector matches it.
 	HostNetwork bool
-	// Running reports whether the phase is Running. Finished reports whether the phase is
-	// Succeeded or Failed.
+	// Running is true if the phase is Running. Finished is true if the phase is Succeeded or
+	// Failed.
 	Running, Finished bool
 	Created           time.Time
 }
@@ -49,15 +49,15 @@ type ContainerPort struct {
 	Number   uint16
 }
 
-// Namespace contains the fields of a Namespace object that policies depend on.
+// Namespace contains the fields of a Namespace object that affect policies.
 type Namespace struct {
 	Name   string
 	Labels label.Set
-	// Terminating reports whether the namespace is being deleted.
+	// Terminating is true if the namespace is being deleted.
 	Terminating bool
 }
 
-// Node contains the fields of a Node object that policies depend on.
+// Node contains the fields of a Node object that affect policies.
 type Node struct {
 	Name string
 	// Addresses contains the addresses of type InternalIP and ExternalIP.
@@ -66,8 +66,8 @@ type Node struct {
 	PodRanges []netip.Prefix
 }
 
-// ReadPod converts a Pod object. It skips each address and port that is invalid, and returns
-// an error for each of them.
+// ReadPod converts a Pod object. It skips invalid addresses and ports, and returns one error
+// for each skipped entry.
 func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 	var r podReader
 	p := &Pod{
@@ -99,8 +99,8 @@ func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 // podReader converts the parts of one Pod object and collects the errors.
 type podReader struct{ errors FieldErrors }
 
-// addresses merges a singular field such as status.podIP with its list status.podIPs. The
-// list normally repeats the singular field.
+// addresses merges a single field, such as status.podIP, with the corresponding list, such as
+// status.podIPs. The list normally contains the value of the single field too.
 func addresses[T any](r *podReader, one, oneField string, many []T, list string, ip func(T) string) []netip.Addr {
 	out := make([]netip.Addr, 0, max(len(many), 1))
 	add := func(s string, at fieldPath) {
@@ -161,8 +161,8 @@ func ReadNamespace(in *corev1.Namespace) Namespace {
 	return Namespace{Name: in.Name, Labels: label.Of(in.Labels), Terminating: in.DeletionTimestamp != nil}
 }
 
-// ReadNode converts a Node object. It skips fields that do not contain a valid address, and
-// returns an error for each.
+// ReadNode converts a Node object. It skips fields with invalid addresses, and returns one
+// error for each skipped field.
 func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 	n := Node{Name: in.Name}
 	var errors FieldErrors
@@ -195,11 +195,11 @@ func orDefault(namespace string) string {
 	return namespace
 }
 
-// live reports whether policies and peers can match the pod: the pod is in the pod network,
-// has not finished and has an address.
+// live reports whether policies and peers can match the pod. The pod must be in the pod
+// network, must have an address, and must not have finished.
 func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 
-// equal reports whether two states of a pod have the same effect on all policies.
+// equal reports whether two states of a pod have the same effect on every policy.
 func (p *Pod) equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
 		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Announced == q.Announced && p.Created.Equal(q.Created) &&

@@ -6,14 +6,15 @@ import (
 	"slices"
 )
 
-// owners maps addresses to pods. Several pods can claim the same address if the address was
-// assigned to a new pod before the object of its previous owner was deleted.
+// owners maps addresses to pods. Several pods can claim the same address. For example, an
+// address can be assigned to a new pod before the object of the previous pod is deleted.
 type owners struct {
-	// one contains the pod that owns each address.
+	// The map one contains the pod that owns each address.
 	one map[netip.Addr]*TrackedPod
-	// many lists all pods that claim an address, for each address that several pods claim.
+	// The map many contains only addresses that several pods claim. It lists all pods that
+	// claim the address.
 	many map[netip.Addr][]*TrackedPod
-	// claimTo returns the kind of claim that a pod has to an address.
+	// claimTo returns the kind of a pod's claim to an address.
 	claimTo func(netip.Addr, *TrackedPod) claim
 }
 
@@ -45,7 +46,7 @@ func (o *owners) release(a netip.Addr, p *TrackedPod) {
 	o.settle(a, slices.DeleteFunc(claims, func(q *TrackedPod) bool { return q == p }))
 }
 
-// settle stores all claims to an address and selects the pod that owns the address.
+// settle stores all claims to an address and determines which pod owns the address.
 func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	o.one[a] = slices.MaxFunc(claims, func(p, q *TrackedPod) int { return o.precedence(a, p, q) })
 	if len(claims) > 1 {
@@ -55,10 +56,10 @@ func (o *owners) settle(a netip.Addr, claims []*TrackedPod) {
 	}
 }
 
-// precedence compares the claims of two pods to an address for sorting. The claim that takes
-// precedence sorts last. The claims are ordered by kind, as in the definition of claim.
-// Among claims of the same kind, a running pod takes precedence over other pods, and a newer
-// pod takes precedence over an older pod.
+// precedence compares the claims of two pods to an address. The claim with the highest
+// precedence sorts last. Claims are compared by kind first, in the order of the claim
+// constants. Among claims of the same kind, running pods take precedence over other pods, and
+// then newer pods take precedence over older pods.
 func (o *owners) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {

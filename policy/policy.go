@@ -13,8 +13,8 @@ import (
 
 // Policy is the model of a policy. It states which pods the policy selects, for which
 // directions the policy isolates these pods, and which connections its rules allow. All
-// defaults are filled in. A reader such as ReadNetworkPolicy creates a Policy, and other code
-// must not change it.
+// defaults are filled in. A function such as ReadNetworkPolicy creates a Policy, and other
+// code must not change the Policy.
 type Policy struct {
 	// Name is the name of the object. Scope is its namespace.
 	Name, Scope string
@@ -22,21 +22,22 @@ type Policy struct {
 	// are ordered by scope and name.
 	Tier     Tier
 	Priority int32
-	// Subject is the set of pods that the policy applies to. Subject.Namespace is always
-	// set, because a NetworkPolicy only selects pods in its own namespace.
+	// Subject is the set of pods to which the policy applies. Subject.Namespace is always
+	// set, because a NetworkPolicy selects pods only in its own namespace.
 	Subject PodSet
-	// Isolates reports, for each rule.Direction, whether the policy isolates the pods in
-	// Subject in this direction.
+	// Isolates is indexed by rule.Direction. It is true if the policy isolates the pods in
+	// Subject for this direction.
 	Isolates [2]bool
-	// Ingress and Egress contain the rules in the order of the object, including invalid
-	// rules. If the policy does not isolate pods for a direction, the rules of this
+	// Ingress and Egress contain the rules in the same order as the object, including invalid
+	// rules. If the policy does not isolate pods for a direction, the rules for this
 	// direction have no effect.
 	Ingress, Egress []Rule
 	// Errors lists the parts of the object that cannot be understood.
 	Errors FieldErrors
 }
 
-// Tier is a group of policies. Tiers are evaluated one after the other.
+// Tier is a group of policies. All policies of a tier are evaluated before the policies of
+// the next tier.
 type Tier uint8
 
 // The tiers, in the order of their evaluation.
@@ -46,8 +47,8 @@ const (
 	AdminTier Tier = iota
 	// NetworkPolicyTier contains every NetworkPolicy.
 	NetworkPolicyTier
-	// BaselineTier contains the policies of the cluster administrator that apply only if no
-	// NetworkPolicy isolates the pod.
+	// BaselineTier contains the policies of the cluster administrator that apply to a pod
+	// only if no NetworkPolicy isolates the pod.
 	BaselineTier
 )
 
@@ -55,74 +56,77 @@ const (
 type Rule struct {
 	Direction rule.Direction
 	Action    rule.Action
-	// Invalid reports whether a part of the rule cannot be understood. An invalid rule
-	// allows nothing, even if its other parts are valid.
+	// Invalid is true if a part of the rule cannot be understood. An invalid rule allows
+	// nothing, even if its other parts are valid.
 	Invalid bool
 	// Field is the path of the rule in the object, such as spec.ingress[0].
 	Field string
 	// Peers lists the allowed sources of an ingress rule, or the allowed destinations of an
-	// egress rule. An empty list allows every peer, inside and outside the cluster.
+	// egress rule. If the list is empty, all sources or destinations inside and outside the
+	// cluster are allowed.
 	Peers []Peer
-	// Ports lists the allowed destination ports. An empty list allows every port of every
-	// protocol.
+	// Ports lists the allowed destination ports. If the list is empty, all ports of all
+	// protocols are allowed.
 	Ports []Port
 }
 
 // PodSet selects pods by namespace and by labels.
 type PodSet struct {
-	// Namespace, if not empty, is the only namespace whose pods are in the set.
+	// If Namespace is not empty, the set contains only pods in this namespace.
 	Namespace string
-	// Namespaces selects namespaces by the labels of their Namespace objects. It is ignored
-	// if Namespace is not empty. A namespace without a Namespace object is not selected.
+	// Namespaces selects namespaces by the labels of their Namespace objects. It does not
+	// select namespaces without a Namespace object. If Namespace is not empty, Namespaces is
+	// ignored.
 	Namespaces label.Selector
 	// Pods selects pods by their labels.
 	Pods label.Selector
 }
 
-// Peer is one entry of a rule's from or to list: either a set of pods or a block of
+// Peer is one entry of the from or to list of a rule: either a set of pods or a block of
 // addresses.
 type Peer struct {
 	PodSet
-	// Block, if not nil, replaces the set of pods.
+	// If Block is not nil, the peer is this block, and the set of pods is ignored.
 	Block *Block
-	// Invalid reports whether a part of the entry cannot be understood. An invalid peer
-	// matches nothing.
+	// Invalid is true if a part of the entry cannot be understood. An invalid peer matches
+	// nothing.
 	Invalid bool
 }
 
-// Block is an ipBlock: the addresses in CIDR that are in none of the CIDRs in Except.
+// Block is an ipBlock. It contains the addresses that are in CIDR but not in any of the CIDRs
+// in Except.
 type Block struct {
 	CIDR   CIDR
 	Except []CIDR
 }
 
-// CIDR is a CIDR of a policy, in parsed form and as text.
+// CIDR is a CIDR in a policy, in parsed form and as text.
 type CIDR struct {
 	// Prefix is the parsed CIDR with the host bits cleared.
 	Prefix netip.Prefix
-	// Text is the CIDR as written in the object. It can contain host bits and leading
+	// Text is the CIDR as it is written in the object. Text can contain host bits and leading
 	// zeros.
 	Text string
 }
 
-// Port is one entry of a rule's ports list: either a range of port numbers or a port name.
-// Each target pod resolves the name to one of its own container ports.
+// Port is one entry of the ports list of a rule: either a range of port numbers or a port
+// name. Each destination pod resolves a port name to one of its own container ports.
 type Port struct {
 	Protocol flow.Protocol
-	// Name, if not empty, is the name of a container port. First and Last are then 0.
+	// If Name is not empty, it is the name of a container port, and First and Last are 0.
 	Name string
 	// First and Last are the first and the last port of the range. The range from 0 to
 	// 65535 means every port of the protocol.
 	First, Last uint16
 }
 
-// End describes one end of a connection. Peer.Matches compares peers with it.
+// End describes one end of a connection. Peer.Matches reports whether a peer matches an End.
 type End struct {
 	Address netip.Addr
-	// Pod is the pod that owns the address, or nil if no pod owns it.
+	// Pod is the pod that owns the address, or nil if the address does not belong to a pod.
 	Pod *Pod
-	// Namespace is the Namespace object of the pod's namespace, or nil if the object does
-	// not exist.
+	// Namespace is the Namespace object of the pod's namespace, or nil if no such object
+	// exists.
 	Namespace *Namespace
 }
 
@@ -146,19 +150,19 @@ func (p *Policy) UsesNamespaces() bool {
 	return false
 }
 
-// Selects reports whether the policy applies to a pod. A pod that has no address yet can be
-// selected. Pods in the host network and finished pods are never selected.
+// Selects reports whether the policy applies to a pod. A policy can select a pod that has no
+// address yet. A policy never selects finished pods or pods in the host network.
 func (p *Policy) Selects(pod *Pod) bool {
 	return pod.selectable() && p.Subject.matches(pod.Namespace, nil, pod.Labels)
 }
 
-// SelectsCohort reports whether the policy applies to the pods of a cohort.
+// SelectsCohort reports whether the policy applies to the pods in a cohort.
 func (p *Policy) SelectsCohort(c *Cohort) bool {
 	return p.Subject.matches(c.ns.name, c.ns.object, c.key.labels)
 }
 
-// selectable reports whether a selector can match the pod. It returns false for pods in the
-// host network and for finished pods.
+// selectable reports whether a selector can match the pod. It returns false for finished pods
+// and for pods in the host network.
 func (p *Pod) selectable() bool { return !p.HostNetwork && !p.Finished }
 
 // PeerField returns the path of a peer, such as spec.ingress[0].from[1].
@@ -173,8 +177,8 @@ func (r *Rule) PeerField(i int) string {
 // PortField returns the path of a port, such as spec.ingress[0].ports[1].
 func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
 
-// Matches reports whether the rule matches the peer of a connection. It ignores ports. An
-// invalid rule matches no peer.
+// Matches reports whether the rule matches the peer of a connection, regardless of the port.
+// An invalid rule matches no peer.
 func (r *Rule) Matches(peer *End) bool {
 	return !r.Invalid && (len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p Peer) bool { return p.Matches(peer) }))
 }
@@ -191,8 +195,8 @@ func (p *Peer) Matches(e *End) bool {
 	}
 }
 
-// MatchesNamespace reports whether the set can contain pods of a namespace. The argument
-// object is nil if the namespace has no Namespace object.
+// MatchesNamespace reports whether the set can contain pods in a namespace. If the namespace
+// has no Namespace object, the parameter object is nil.
 func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	if s.Namespace != "" {
 		return s.Namespace == name
@@ -200,13 +204,12 @@ func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	return object != nil && s.Namespaces.Matches(object.Labels)
 }
 
-// matches reports whether the set contains the pods with the given labels in a namespace.
+// matches reports whether the set contains pods in the namespace that have the given labels.
 func (s *PodSet) matches(namespace string, object *Namespace, l label.Set) bool {
 	return s.MatchesNamespace(namespace, object) && s.Pods.Matches(l)
 }
 
-// Contains reports whether an address is in the CIDR of the block and in none of its
-// excepts.
+// Contains reports whether an address is in the CIDR of the block but in none of its excepts.
 func (b *Block) Contains(a netip.Addr) bool {
 	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
 }
@@ -229,8 +232,8 @@ func (p Peer) equal(q Peer) bool {
 	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
-// Key returns a string that identifies the addresses of the block. Two blocks have the same
-// key if and only if their CIDRs and their excepts have equal prefixes.
+// Key returns a string that identifies the addresses in the block. Two blocks have the same
+// key if and only if their CIDRs and excepts have equal prefixes.
 func (b *Block) Key() string {
 	var out strings.Builder
 	out.WriteString(b.CIDR.Prefix.String())

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// readJSON returns a policy named p in namespace shop, with a spec in JSON.
+// readJSON returns a policy named p in namespace shop with a spec that is given as JSON.
 func readJSON(t testing.TB, spec string) *Policy {
 	t.Helper()
 	in := &networkingv1.NetworkPolicy{}

@@ -6,11 +6,11 @@ import "slices"
 // namespace. It limits the memory for deleted policies.
 const maxRetained = 1000
 
-// retain keeps a policy that is deleted together with its namespace. The policy still
-// applies to the pods of the namespace while at least one of them has a sandbox, because
-// pods must remain isolated until they have ended. Kubernetes 1.34 and later delete the
-// policies of a namespace after its pods, but earlier versions delete them in any order,
-// and the containers of a force-deleted pod outlive the Pod object.
+// retain keeps a policy that is deleted together with its namespace, because pods must remain
+// isolated until they have ended. The policy still applies to the pods of the namespace while
+// at least one of these pods has a sandbox. Kubernetes 1.34 and later delete the policies of
+// a namespace after its pods. Earlier versions delete pods and policies in any order. In
+// addition, the containers of a force-deleted pod can outlive the Pod object.
 func (s *Snapshot) retain(ns *TrackedNamespace, p *Policy) {
 	if !ns.active() && len(ns.retained) < maxRetained && s.hasSandboxes(ns) {
 		ns.retained = append(ns.retained, p)
@@ -25,7 +25,7 @@ func (s *Snapshot) namespaceChanged(ns *TrackedNamespace) {
 	}
 }
 
-// hasSandboxes reports whether a pod of a namespace has a sandbox.
+// hasSandboxes reports whether at least one pod of a namespace has a sandbox.
 func (s *Snapshot) hasSandboxes(ns *TrackedNamespace) bool {
 	for p := range s.sandboxes.pods {
 		if p.ns == ns {
@@ -39,9 +39,9 @@ func (s *Snapshot) hasSandboxes(ns *TrackedNamespace) bool {
 func (ns *TrackedNamespace) active() bool { return ns.object != nil && !ns.object.Terminating }
 
 // Policies returns the policies that can apply to the pods of the cohort, in the order of
-// their evaluation. These are the policies of the namespace, and the policies that were
-// deleted with the namespace. If the namespace was created again, the deleted policies
-// apply only to pods whose Pod objects are gone.
+// evaluation. These are the policies of the namespace, and the policies that were deleted
+// together with the namespace. If a namespace with the same name was created later, the
+// deleted policies apply only to pods whose Pod objects are gone.
 func (c *Cohort) Policies() []*Policy {
 	if len(c.ns.retained) == 0 || c.ns.active() && !c.key.gone {
 		return c.ns.Policies()

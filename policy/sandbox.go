@@ -8,59 +8,61 @@ import (
 )
 
 // Sandbox is an attachment of a pod's sandbox to one network, as described by the CNI results
-// of a node. The sandbox of a pod is the environment that the container runtime creates for
-// the containers of the pod. A pod with several networks has one Sandbox for each network.
+// on a node. The sandbox of a pod is the environment that the container runtime creates for
+// the pod's containers. A pod with several networks has one Sandbox for each network.
 type Sandbox struct {
-	// Namespace, Name and UID identify the pod. For a static pod, UID is Pod.StaticUID of
-	// its mirror pod.
+	// Namespace, Name and UID identify the pod. For a static pod, UID equals the StaticUID of
+	// the mirror pod.
 	Namespace, Name, UID string
-	// Interface is the name of the interface in the network namespace of the pod.
+	// Interface is the name of the interface in the pod's network namespace.
 	Interface string
 	Addresses []netip.Addr
 }
 
-// clusterInterface is the name that container runtimes give to the interface of the pod
-// network. Other networks of a pod have interfaces with other names, such as net1.
+// clusterInterface is the name that container runtimes assign to the interface of the pod
+// network. Interfaces for other networks have other names, such as net1.
 const clusterInterface = "eth0"
 
-// sandboxes contains the sandboxes of one node, and the state of the pods that have one.
+// sandboxes contains the sandboxes of one node, and the state of the pods that have a
+// sandbox.
 type sandboxes struct {
 	node string
-	// available reports whether the sandboxes of the node are known.
+	// available is true if the sandboxes of the node are known.
 	available bool
 	byPod     map[sandboxKey][]Sandbox
 	// addresses contains the addresses of all sandboxes.
 	addresses map[netip.Addr]bool
 	// routed contains the addresses to which the node has a route through the link of one
-	// pod. It is used only if available is false.
+	// pod. If available is true, routed is not used.
 	routed map[netip.Addr]bool
-	// pods contains the pods of the node that have at least one sandbox with an address, or
-	// an address in routed.
+	// pods contains the pods of the node that have a sandbox with an address. If available is
+	// false, it contains the pods with an address in routed instead.
 	pods map[*TrackedPod]*sandboxed
 }
 
 type sandboxKey struct{ namespace, name, uid string }
 
-// sandboxed describes a pod whose state depends on its sandboxes in addition to its Pod
-// object.
+// sandboxed describes a pod whose state depends not only on its Pod object but also on its
+// sandboxes.
 type sandboxed struct {
-	// object is the state of the Pod object, or its last state if gone is true.
+	// object is the state of the Pod object. If gone is true, object is the last state.
 	object *Pod
-	// addresses contains the addresses of the pod's sandboxes in the pod network. If the
-	// sandboxes of the node are not known, it contains the routed addresses of the pod.
+	// addresses contains the pod network addresses of the pod's sandboxes. If the sandboxes
+	// of the node are not known, it contains the pod's addresses to which the node has a
+	// route.
 	addresses []netip.Addr
-	// gone reports whether the Pod object has been deleted, or replaced by the object of
-	// another pod with the same name.
+	// gone is true if the Pod object has been deleted, or replaced by the object of another
+	// pod with the same name.
 	gone bool
 }
 
-// SetSandboxes replaces the sandboxes of a node. A nil list means that the sandboxes of the
+// SetSandboxes replaces the sandboxes of a node. If the list is nil, the sandboxes of the
 // node are not known. A snapshot contains the sandboxes of at most one node.
 //
-// The addresses of a pod's sandboxes are addresses of the pod, in addition to
-// status.podIPs. The pod stays live while it has a sandbox, even if the pod has finished or
-// its Pod object has been deleted. The pod keeps the last labels of a deleted object. If a
-// pod has no sandbox when its object is deleted, the snapshot removes the pod.
+// In addition to status.podIPs, a pod has the addresses of its sandboxes. While a pod has a
+// sandbox, it stays live even if it has finished or its Pod object has been deleted. The
+// snapshot then uses the last labels of the deleted object. If a pod has no sandbox when its
+// object is deleted, the snapshot removes the pod.
 func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 	before, wasAvailable := s.sandboxes.byPod, s.sandboxes.available
 	s.sandboxes.node, s.sandboxes.available = nodeName, list != nil
@@ -93,8 +95,9 @@ func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 
 // SetRouted replaces the addresses to which a node has a route through the link of one pod.
 // If the sandboxes of the node are not known, these routes show which pods still have a
-// sandbox: a pod stays live while one of the addresses in its status.podIPs has a route, as
-// if a sandbox had this address. The node must be the node of SetSandboxes.
+// sandbox. While the node has a route to an address in a pod's status.podIPs, the pod stays
+// live as if a sandbox had this address. The node must be the same as in calls of
+// SetSandboxes.
 func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
 	before := s.sandboxes.routed
 	s.sandboxes.node, s.sandboxes.routed = nodeName, make(map[netip.Addr]bool, len(addresses))
@@ -107,8 +110,8 @@ func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
 	s.routesChanged(func(a netip.Addr) bool { return before[a] != s.sandboxes.routed[a] })
 }
 
-// routesChanged updates the pods of the node that have an address for which changed returns
-// true.
+// routesChanged updates each pod of the node that has at least one address for which the
+// function changed returns true.
 func (s *Snapshot) routesChanged(changed func(netip.Addr) bool) {
 	for _, ns := range slices.Clone(s.order) {
 		for _, pods := range []map[string]*TrackedPod{ns.pods, ns.gone} {
@@ -132,7 +135,8 @@ func (b Sandbox) equal(o Sandbox) bool {
 	return b.Interface == o.Interface && slices.Equal(b.Addresses, o.Addresses)
 }
 
-// sandboxChanged updates the pod whose sandboxes changed, if the snapshot contains it.
+// sandboxChanged updates the pod whose sandboxes changed. If the snapshot does not contain
+// the pod, sandboxChanged does nothing.
 func (s *Snapshot) sandboxChanged(key sandboxKey) {
 	ns := s.namespaces[key.namespace]
 	if ns == nil {
@@ -146,8 +150,8 @@ func (s *Snapshot) sandboxChanged(key sandboxKey) {
 	s.settle(ns)
 }
 
-// LingeringPods returns the number of pods that are live although their Pod objects have been
-// deleted.
+// LingeringPods returns the number of pods that are still live after their Pod objects have
+// been deleted.
 func (s *Snapshot) LingeringPods() int {
 	n := 0
 	for _, box := range s.sandboxes.pods {
@@ -158,8 +162,8 @@ func (s *Snapshot) LingeringPods() int {
 	return n
 }
 
-// linger handles the deletion of a Pod object. If the pod has a sandbox, linger keeps the
-// pod as a lingering pod and returns true. Otherwise it returns false.
+// linger handles the deletion of a Pod object. If the pod has a sandbox, linger keeps it as a
+// lingering pod and returns true. Otherwise linger does nothing and returns false.
 func (s *Snapshot) linger(p *TrackedPod) bool {
 	box := s.sandboxes.pods[p]
 	if box == nil {
@@ -171,8 +175,8 @@ func (s *Snapshot) linger(p *TrackedPod) bool {
 	return true
 }
 
-// update replaces the state of a pod. If gone is true, which means that the Pod object has
-// been deleted, and the pod has no sandbox, update removes the pod.
+// update replaces the state of a pod. The parameter gone is true if the Pod object has been
+// deleted. In this case, update removes the pod if it has no sandbox.
 func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
 	if p.Pod != nil {
 		s.detach(p)
@@ -216,7 +220,7 @@ func (s *Snapshot) setState(p *TrackedPod, object *Pod, gone bool) {
 	p.Pod = &state
 }
 
-// objectOf returns the state of a pod's Pod object, without its sandboxes.
+// objectOf returns the state of the Pod object, which does not include the pod's sandboxes.
 func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 	if box := s.sandboxes.pods[p]; box != nil {
 		return box.object
@@ -227,8 +231,9 @@ func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 	return p.Pod
 }
 
-// sandboxAddresses returns the addresses that the sandboxes of a pod have in the pod
-// network. It returns nil if the pod has no such address.
+// sandboxAddresses returns the pod network addresses of a pod's sandboxes, or nil if there
+// are none. If the sandboxes of the node are not known, it returns the pod's addresses to
+// which the node has a route.
 func (s *Snapshot) sandboxAddresses(p *Pod) []netip.Addr {
 	if p.HostNetwork || p.Node == "" || p.Node != s.sandboxes.node {
 		return nil
@@ -262,9 +267,9 @@ func (s *Snapshot) routedAddresses(p *Pod) (out []netip.Addr) {
 }
 
 // podNetworkInterface returns the name of the interface that attaches a pod to the pod
-// network. This is the interface with an address that status.podIPs contains, or eth0 if no
-// interface has such an address. The name is the same in all sandboxes of a pod. A pod has
-// several sandboxes while the container runtime replaces a sandbox that has crashed.
+// network. This is the interface with an address from status.podIPs, or eth0 if no interface
+// has such an address. The name is the same in all sandboxes of a pod. While the container
+// runtime replaces a crashed sandbox, a pod has several sandboxes.
 func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	for _, b := range list {
 		if slices.ContainsFunc(b.Addresses, func(a netip.Addr) bool { return slices.Contains(podIPs, a) }) {
@@ -274,7 +279,7 @@ func podNetworkInterface(list []Sandbox, podIPs []netip.Addr) string {
 	return clusterInterface
 }
 
-// podIPs returns the addresses in the status of the pod.
+// podIPs returns the addresses in the pod's status.
 func (p *Pod) podIPs() []netip.Addr {
 	if p.Announced {
 		return nil
@@ -285,7 +290,7 @@ func (p *Pod) podIPs() []netip.Addr {
 // sandboxUID returns the UID that the container runtime uses for the pod.
 func (p *Pod) sandboxUID() string { return cmp.Or(p.StaticUID, p.UID) }
 
-// claim is the kind of a pod's claim to an address, in ascending order of precedence.
+// claim is the kind of a pod's claim to an address. A higher value takes precedence.
 type claim int
 
 const (

@@ -14,13 +14,14 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// lifecycleModel is a slow and simple model of the pods of a node and their sandboxes.
+// lifecycleModel is a simple but slow model of a node's pods and their sandboxes.
 type lifecycleModel struct {
-	// pods contains the Pod objects by name. gone contains the last states of deleted
-	// objects.
+	// pods contains the Pod objects by name. The field gone contains the last states of
+	// deleted objects.
 	pods map[string]policy.Pod
 	gone []policy.Pod
-	// sandboxes is nil if they are not known. Then routed applies.
+	// sandboxes is nil if the sandboxes are not known. In this case, routed determines which
+	// pods are live.
 	sandboxes []policy.Sandbox
 	routed    []netip.Addr
 }
@@ -62,7 +63,7 @@ func (m *lifecycleModel) set(sandboxes []policy.Sandbox, routed []netip.Addr) {
 	m.gone = slices.DeleteFunc(m.gone, func(p policy.Pod) bool { return m.sandboxAddresses(p) == nil })
 }
 
-// owner returns the UID and the labels of the pod that owns an address.
+// owner returns the UID and the labels of the pod that owns the address.
 func (m *lifecycleModel) owner(a netip.Addr) string {
 	type claim struct {
 		policy.Pod
@@ -97,9 +98,9 @@ func (m *lifecycleModel) owner(a netip.Addr) string {
 	return best.UID + " " + best.Labels.String()
 }
 
-// TestSandboxesAgreeWithAModel applies random changes of Pod objects, sandboxes and routes, and
-// compares the owner of each address with the model. After all objects and sandboxes have
-// been removed, the snapshot and the tree must be empty.
+// TestSandboxesAgreeWithAModel makes random changes to Pod objects, sandboxes and routes, and
+// compares the owner of each address with the model. When all objects and sandboxes have been
+// removed, the snapshot and the tree must be empty.
 func TestSandboxesAgreeWithAModel(t *testing.T) {
 	addresses := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("fd00::2")}
 	names := []string{"a", "b", "c"}
@@ -115,7 +116,8 @@ func TestSandboxesAgreeWithAModel(t *testing.T) {
 				generation := rapid.IntRange(0, 1).Draw(t, "generation")
 				phase := rapid.IntRange(0, 2).Draw(t, "phase")
 				p := policy.Pod{
-					// The pods are created at different times, so that no two claims are equal.
+					// The pods are created at different times, so that one claim always takes
+					// precedence.
 					Namespace: "x", Name: name, UID: fmt.Sprintf("%s%d", name, generation), Created: time.Unix(int64(generation*10+int(name[0])), 0),
 					Labels:    label.Of(map[string]string{"app": rapid.SampledFrom(names).Draw(t, "app")}),
 					Node:      rapid.SampledFrom([]string{"one", "one", "one", "two", ""}).Draw(t, "node"),

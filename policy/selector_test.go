@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// TestSelectorAgreesWithAPIMachinery compares Selector with the package labels of
-// k8s.io/apimachinery, which the API server and its clients use to match labels.
+// TestSelectorAgreesWithAPIMachinery compares Selector with package labels of
+// k8s.io/apimachinery. The API server and its clients use this package to match labels.
 func TestSelectorAgreesWithAPIMachinery(t *testing.T) {
 	word := rapid.SampledFrom([]string{"a", "b", "example.com/c", "d"})
 	values := rapid.SliceOfN(word, 1, 3)

@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// announce removes the addresses from the status of a pod, and makes the pod announce the
-// given addresses.
+// announce removes the addresses from the pod's status, and makes the pod announce the given
+// addresses instead.
 func (s *fixture) announce(name string, addresses ...string) {
 	s.t.Helper()
 	s.sandboxed = true
@@ -25,7 +25,7 @@ func (s *fixture) announce(name string, addresses ...string) {
 	s.snapshot.UpsertPod(pod)
 }
 
-// ranges sets the pod ranges of node one.
+// ranges sets the pod ranges of the node with the name one.
 func (s *fixture) ranges(ranges ...string) {
 	for _, n := range s.objects.Nodes {
 		if n.Name == "one" {
@@ -73,8 +73,8 @@ func anAnnouncedAddress(t *testing.T) {
 	s.want(isolated)
 }
 
-// anAnnouncementTakesNoAddress checks every case in which an announced address may belong
-// to another pod or to a node.
+// anAnnouncementTakesNoAddress tests each case in which an announced address may belong to
+// another pod or to a node. In these cases, the announcement must have no effect.
 func anAnnouncementTakesNoAddress(t *testing.T) {
 	bare := func(s *fixture, change func(*corev1.Pod)) { s.edit("lab/bare", change) }
 	web := func(s *fixture) corev1.Pod { p := s.pod("shop/web"); p.UID = "u-shop/web"; return *p }
@@ -121,7 +121,8 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 			s.want(tt.address + ` -> shop/db TCP 5432 | ` + tt.want + ` | NotIsolated`)
 		}
 	}
-	// The announced address becomes an address of the pod when the other pod has an address.
+	// When the other pod gets an address, the announced address becomes an address of the
+	// pod.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.ranges("10.9.0.0/24")
 	s.announce("shop/web", "10.9.0.5")

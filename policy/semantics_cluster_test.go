@@ -23,15 +23,15 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// clusterUnderTest is a cluster with one snapshot and, for each node, a compiler and a
-// tree. The method apply changes the snapshot, and publish updates all trees.
+// clusterUnderTest is a cluster with one snapshot, and with a compiler and a tree for each
+// node. The method apply changes the snapshot, and the method publish updates all trees.
 type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects
 	snapshot *policy.Snapshot
 	nodes    []*nodeUnderTest
-	// sandboxed reports whether the snapshot contains sandboxes. If so, decisions are not
-	// compared with the reference, because the reference evaluates only API objects.
+	// sandboxed is true if the snapshot contains sandboxes. In this case, decisions are not
+	// compared with the reference implementation, because it evaluates only API objects.
 	sandboxed bool
 }
 
@@ -47,7 +47,8 @@ func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects clust
 	return w
 }
 
-// apply applies a change to the snapshot. The trees do not change until the next publish.
+// apply applies a change to the snapshot. The trees remain unchanged until the next call of
+// publish.
 func (w *clusterUnderTest) apply(c cluster.Change) {
 	w.Helper()
 	w.objects.Apply(c)
@@ -120,8 +121,9 @@ func (s side) String() string {
 	return s.Reason.String()
 }
 
-// evaluate evaluates a flow on every node. At most one node evaluates each side. If no node
-// evaluates a side, the source (egress) or destination (ingress) is outside the cluster.
+// evaluate evaluates a flow on every node. For each side, at most one node must return a
+// verdict. If no node returns a verdict, the source (for egress) or the destination (for
+// ingress) is outside the cluster.
 func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	w.Helper()
 	external := side{Verdict: rule.Allow, Reason: rule.External}
@@ -146,7 +148,8 @@ func (w *clusterUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 	return egress, ingress
 }
 
-// checkReference compares a decision with the decision of the reference implementation.
+// checkReference compares the decision for a flow with the decision of the reference
+// implementation.
 func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress side) {
 	w.Helper()
 	if w.sandboxed {
@@ -169,9 +172,9 @@ func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got 
 	}
 }
 
-// checkPods checks that each tree lists exactly the pods of its node that the reference
-// implementation isolates. The list matters because the dataplane queues only the packets
-// of isolated pods.
+// checkPods checks that a tree marks a pod of its node as isolated if and only if the
+// reference implementation isolates the pod. The mark matters because the dataplane queues
+// only the packets of isolated pods.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}

@@ -63,7 +63,7 @@ func invalidRows() map[string]row {
 			172.16.10.1 -> shop/db TCP 80 | External | Denied by shop/p
 		`},
 	}
-	// Each invalid part is in the first of two rules. The second rule must still take
+	// The invalid part is always in the first of two rules. The second rule must still take
 	// effect.
 	errors := map[string]string{
 		"an invalid cidr":                   `from: [{namespaceSelector: {}}, {ipBlock: {cidr: ten}}]`,
@@ -106,8 +106,8 @@ func invalidRows() map[string]row {
 	return rows
 }
 
-// errorsAreReportedOnce checks that every error belongs to the invalid policy, names its
-// field and is reported once. TestFieldErrorsNameFieldAndFix checks the messages.
+// errorsAreReportedOnce checks that every error belongs to the invalid policy, contains the
+// field, and is reported only once. TestFieldErrorsNameFieldAndFix tests the messages.
 func errorsAreReportedOnce(t *testing.T) {
 	s := newFixture(t, shop,
 		stage.Policy(t, "shop/good", denyAll),

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// fixture is a cluster for testing rows of docs/semantics.md. Package test/stage defines
-// the text format of its objects.
+// fixture is a cluster for the tests of rows in docs/semantics.md. Its objects are written in
+// the text format of package test/stage.
 type fixture struct {
 	t testing.TB
 	*clusterUnderTest
@@ -35,7 +35,8 @@ func newFixture(t testing.TB, objects string, policies ...*networkingv1.NetworkP
 	return &fixture{t: t, clusterUnderTest: w}
 }
 
-// pod returns a copy of a pod. The test can change the copy and pass it to set.
+// pod returns a copy of a pod. The test can change the copy and pass the copy to the method
+// set.
 func (s *fixture) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	for _, p := range s.objects.Pods {
@@ -47,7 +48,7 @@ func (s *fixture) pod(name string) *corev1.Pod {
 	return nil
 }
 
-// edit applies a change to a pod of the cluster.
+// edit applies the function change to a pod of the cluster.
 func (s *fixture) edit(name string, change func(*corev1.Pod)) {
 	s.t.Helper()
 	p := s.pod(name)
@@ -67,13 +68,13 @@ func (s *fixture) remove(o metav1.Object) {
 	s.apply(cluster.Change{Object: o, Deleted: true})
 }
 
-// want publishes the trees, then evaluates flows and compares the decisions with
-// expectations. Each line contains the flow, its egress side and its ingress side:
+// want publishes the trees, evaluates flows, and compares the decisions with the expected
+// decisions. Each line contains the flow and the expected egress and ingress sides:
 //
 //	shop/web -> shop/db TCP 5432 | NotIsolated | Rule shop/db[0]
 //
-// A source or destination is a pod, node:NAME or an address. If both are names, the flow is
-// evaluated over IPv4 and over IPv6.
+// The source and the destination are each a pod, node:NAME or an address. If both are names,
+// the flow is evaluated over IPv4 and over IPv6.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	s.publish()
@@ -140,16 +141,16 @@ func (s *fixture) addresses(end string) []netip.Addr {
 	return list
 }
 
-// row is the test of a row of docs/semantics.md that needs no change of the objects during
-// the test.
+// row is a test of a row in docs/semantics.md. The objects do not change during the test.
 type row struct {
 	objects  string
 	policies map[string]string
 	want     string
 }
 
-// play tests the row twice: first with policies that exist from the start, then with
-// policies that are added after the trees of the other objects were published.
+// play tests the row twice. In the first test, the policies exist from the start. In the
+// second test, the policies are added after the trees without the policies have been
+// published.
 func (r row) play(t *testing.T) {
 	t.Helper()
 	var policies []*networkingv1.NetworkPolicy

@@ -176,8 +176,8 @@ func theCurrentLabelsCount(t *testing.T) {
 	`)
 }
 
-// When no address is in a class any more, the number of the class can be assigned to
-// another class. Pods in the new class must not match the rules that allowed the old class.
+// When a class no longer contains any address, its number can be assigned to another class.
+// Rules that allowed the old class must not match pods in the new class.
 func earlierLabelsHaveNoEffect(t *testing.T) {
 	s := newFixture(t, `
 		- {namespace: x}

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// sandbox returns a sandbox of a pod on interface eth0.
+// sandbox returns a sandbox of a pod with the interface eth0.
 func sandbox(pod *corev1.Pod, addresses ...string) policy.Sandbox {
 	out := policy.Sandbox{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID), Interface: "eth0"}
 	for _, a := range addresses {
@@ -22,14 +22,14 @@ func sandbox(pod *corev1.Pod, addresses ...string) policy.Sandbox {
 	return out
 }
 
-// sandboxes sets the sandboxes of node one.
+// sandboxes sets the sandboxes of the node with the name one.
 func (s *fixture) sandboxes(list ...policy.Sandbox) {
 	s.sandboxed = true
 	s.snapshot.SetSandboxes("one", list)
 }
 
-// starting returns a change that sets the UID of a pod and makes it a starting pod, which
-// has no address yet.
+// starting returns a function that changes a pod into a starting pod. A starting pod has a
+// UID but no address yet.
 func starting(uid string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.UID = types.UID(uid)
@@ -49,8 +49,9 @@ const (
 	webDenied = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`
 )
 
-// An address belongs to a pod as soon as the snapshot contains the pod and its sandbox, in
-// any order, even if status.podIPs does not list the address yet.
+// As soon as the snapshot contains both a pod and its sandbox, the sandbox's address belongs
+// to the pod, even if status.podIPs does not contain the address yet. The pod and the sandbox
+// can be added in either order.
 func aPodIsKnownByItsSandbox(t *testing.T) {
 	web := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "w1"}}
 	box := sandbox(web, "10.9.0.1", "fd09::1")
@@ -113,7 +114,8 @@ func onlyTheSandboxOfThePodCounts(t *testing.T) {
 			}
 		}
 	}
-	// A static pod has another UID on the node than its mirror pod in the API server.
+	// The UID of a static pod on the node differs from the UID of its mirror pod in the API
+	// server.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) {
 		starting("mirror")(p)
@@ -123,8 +125,8 @@ func onlyTheSandboxOfThePodCounts(t *testing.T) {
 	s.want(isolated)
 }
 
-// The attachment with an address of status.podIPs is the attachment to the pod network,
-// regardless of the name of its interface.
+// The attachment with an address in status.podIPs is the attachment to the pod network,
+// regardless of its interface name.
 func anAttachmentWithAPodIPIsTheOneToThePodNetwork(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -136,9 +138,9 @@ func anAttachmentWithAPodIPIsTheOneToThePodNetwork(t *testing.T) {
 	s.want(`10.8.0.1 -> shop/db TCP 5432 | External | NotIsolated`)
 }
 
-// aSandboxIsReplaced checks that the addresses of a new sandbox belong to the pod at once,
-// although status.podIPs lists the addresses of an earlier sandbox until the kubelet updates
-// the status.
+// aSandboxIsReplaced checks that the addresses of a new sandbox belong to the pod
+// immediately. The status.podIPs of the pod contains the addresses of the earlier sandbox
+// until the kubelet updates the status.
 func aSandboxIsReplaced(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -154,8 +156,8 @@ func aSandboxIsReplaced(t *testing.T) {
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | NotIsolated | NotIsolated`)
 }
 
-// anAddressThatIsReusedAtOnce checks that an address belongs to the pod whose sandbox has it,
-// even while the status of the previous owner still lists the address.
+// anAddressThatIsReusedAtOnce checks that an address belongs to the pod whose sandbox has the
+// address, even if the status of the previous owner still contains the address.
 func anAddressThatIsReusedAtOnce(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", starting("w1"))
@@ -173,7 +175,7 @@ func anAddressThatIsReusedAtOnce(t *testing.T) {
 }
 
 // isolationEndsWithTheSandbox checks that a pod remains isolated until its sandbox ends. It
-// ends the pod in each of the ways in which the containers can still be running.
+// covers each way in which a pod can end while its containers are still running.
 func isolationEndsWithTheSandbox(t *testing.T) {
 	for name, end := range map[string]func(*fixture){
 		"force-deleted": func(s *fixture) { s.remove(s.pod("shop/web")) },
@@ -216,7 +218,7 @@ func isolationEndsWithTheSandbox(t *testing.T) {
 		end(s)
 		t.Log(name)
 		s.want(isolated)
-		// Changes of policies still apply to the pod.
+		// Policy changes still apply to the pod.
 		s.set(stage.Policy(t, "shop/more", `{podSelector: {matchLabels: {tier: front}}, policyTypes: [Egress], egress: [{ports: [{port: 5432}]}]}`))
 		s.want(`10.9.0.1 -> shop/db TCP 5432 | Rule shop/more[0] | NotIsolated`)
 		s.remove(stage.Policy(t, "shop/more", `{}`))
@@ -229,8 +231,8 @@ func isolationEndsWithTheSandbox(t *testing.T) {
 	}
 }
 
-// isolationEndsWithTheRoute checks that on a node without sandboxes, a pod remains isolated
-// while the node has a route to it.
+// isolationEndsWithTheRoute checks that a pod remains isolated while its node has a route to
+// the pod, if the sandboxes of the node are not known.
 func isolationEndsWithTheRoute(t *testing.T) {
 	for name, end := range map[string]func(*fixture){
 		"force-deleted": func(s *fixture) { s.remove(s.pod("shop/web")) },
@@ -256,7 +258,7 @@ func isolationEndsWithTheRoute(t *testing.T) {
 	}
 }
 
-// A lingering pod does not own an address that another pod also has.
+// If a lingering pod and another pod have the same address, the other pod owns the address.
 func aLingeringPodHasTheLastClaim(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", func(p *corev1.Pod) {
@@ -280,7 +282,7 @@ func aLingeringPodHasTheLastClaim(t *testing.T) {
 	}
 }
 
-// A lingering pod is still a peer: the rules of other pods match its last labels.
+// A lingering pod is still a peer. The rules of other pods match its last labels.
 func aLingeringPodIsAPeer(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/db", fromRedWeb))
 	s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
@@ -291,8 +293,9 @@ func aLingeringPodIsAPeer(t *testing.T) {
 	s.want(`10.0.0.1 -> shop/db TCP 5432 | External | Denied by shop/db`)
 }
 
-// deletedNamespacesOpenNoPod deletes a namespace with its policies in different orders
-// while a pod still has a sandbox.
+// deletedNamespacesOpenNoPod deletes a namespace and its policies while a pod of the
+// namespace still has a sandbox. The pod must remain isolated, regardless of the order of
+// deletion.
 func deletedNamespacesOpenNoPod(t *testing.T) {
 	terminating := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", DeletionTimestamp: &metav1.Time{Time: time.Unix(1, 0)}}}
 	deny := stage.Policy(t, "shop/web", webDenied)
@@ -317,7 +320,7 @@ func deletedNamespacesOpenNoPod(t *testing.T) {
 			step(s)
 			s.want(isolated)
 		}
-		// The deleted policies apply to no pod of a new namespace with the same name.
+		// The deleted policies do not apply to pods in a new namespace with the same name.
 		s.set(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
 		next := s.pod("lab/bare")
 		next.Namespace, next.Name, next.UID, next.Labels = "shop", "web", "w2", map[string]string{"app": "web", "tier": "front"}
@@ -329,8 +332,8 @@ func deletedNamespacesOpenNoPod(t *testing.T) {
 	}
 }
 
-// A policy that is deleted while its namespace exists has no effect any more, not even on
-// lingering pods.
+// If a policy is deleted while its namespace exists, the policy has no effect any more, not
+// even on lingering pods.
 func aDeletedPolicyHasNoEffect(t *testing.T) {
 	deny := stage.Policy(t, "shop/web", webDenied)
 	s := newFixture(t, shop, deny)

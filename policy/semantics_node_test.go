@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// nodeUnderTest is one node of a clusterUnderTest: its compiler, the published file, and
-// the tree that the dataplane of the node would map.
+// nodeUnderTest is one node of a clusterUnderTest. It contains the compiler, the published
+// file, and the tree that the dataplane of the node would map.
 type nodeUnderTest struct {
 	name     string
 	dirs     *stateDirs
@@ -25,8 +25,8 @@ type nodeUnderTest struct {
 	tree     *tree.Tree
 }
 
-// stateDirs is a pool of state directories. Tests reuse the directories because creating
-// one takes longer than evaluating all flows of a test.
+// stateDirs is a pool of state directories. Tests reuse these directories, because creating a
+// directory takes longer than evaluating all flows of a test.
 type stateDirs struct {
 	root string
 	free []*stateDir
@@ -37,7 +37,8 @@ type stateDir struct {
 	*statedir.Publisher
 }
 
-// newStateDirs creates the pool, in a tmpfs if the machine has one.
+// newStateDirs creates the pool. If the machine has a tmpfs, the directories are in the
+// tmpfs.
 func newStateDirs(t testing.TB) *stateDirs {
 	t.Helper()
 	root, err := os.MkdirTemp("/dev/shm", "sluice-semantics-*")
@@ -71,7 +72,7 @@ func newNodeUnderTest(t tester, dirs *stateDirs, name string, s *policy.Snapshot
 	return &nodeUnderTest{name: name, dirs: dirs, state: dirs.take(t), compiler: compile.New(s, name), builder: build.New(name)}
 }
 
-// publish updates the tree from the snapshot. Like an agent, it writes the tree to a file.
+// publish updates the tree from the snapshot. Like the agent, it writes the tree to a file.
 func (n *nodeUnderTest) publish(t tester) {
 	t.Helper()
 	if err := n.builder.Apply(n.compiler.Delta()); err != nil {

@@ -14,16 +14,15 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// history is a cluster, followed by changes of the cluster. The test draws the whole
-// history before it evaluates the first flow, so that rapid can shrink it to the shortest
-// history that fails.
+// history contains the initial objects of a cluster, followed by changes. The test draws the
+// whole history before it evaluates the first flow, so that rapid can find the shortest
+// history for which the test fails.
 type history struct {
 	start    cluster.Objects
 	chapters []chapter
 }
 
-// chapter contains the changes since the previous publication, and the flows that are
-// evaluated after the changes are published.
+// chapter contains changes, and the flows to evaluate after these changes are published.
 type chapter struct {
 	changes []cluster.Change
 	flows   []flow.Flow
@@ -53,7 +52,7 @@ func drawHistory(t *rapid.T) history {
 	return h
 }
 
-// GoString returns the text that rapid prints for a history that fails.
+// GoString returns the text that rapid prints if the test fails for the history.
 func (h history) GoString() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "\n%s", &h.start)
@@ -67,7 +66,7 @@ func (h history) GoString() string {
 }
 
 // TestRandomClusters compares every decision with the reference implementation. It also
-// compares trees that were updated after each change with trees that were compiled from
+// compares each tree that was updated after every change with a tree that was compiled from
 // scratch. For a longer test, run go test ./policy -run TestRandomClusters
 // -rapid.checks=10000.
 func TestRandomClusters(t *testing.T) {

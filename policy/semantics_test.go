@@ -2,8 +2,9 @@ package policy_test
 
 import "testing"
 
-// TestSemantics tests every row of docs/semantics.md that needs no network. Each subtest is
-// named after the number of its row, for example: go test ./policy -run Semantics/S33.
+// TestSemantics tests every row of docs/semantics.md that needs no network. The name of each
+// subtest starts with the number of its row, for example: go test ./policy -run
+// Semantics/S33.
 func TestSemantics(t *testing.T) {
 	for _, rows := range []map[string]row{isolationRows, peerRows, portRows, alwaysRows, invalidRows()} {
 		for name, r := range rows {
@@ -15,8 +16,8 @@ func TestSemantics(t *testing.T) {
 	}
 }
 
-// stories contains the tests of the rows for which the cluster must change during the test.
-// A key starts with the number of the row.
+// stories contains the tests of rows for which the cluster must change during the test. Each
+// key starts with the number of the row.
 var stories = map[string]func(*testing.T){
 	"S08 the current labels count":                   theCurrentLabelsCount,
 	"S08 earlier labels have no effect":              earlierLabelsHaveNoEffect,

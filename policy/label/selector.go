@@ -11,12 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Selector selects objects whose labels meet every requirement. Equal selectors compare
-// equal with == and share memory. The zero value represents a selector that is not set.
-// Like an empty selector, it matches every object.
+// Selector selects objects whose labels meet every requirement. Equal selectors compare equal
+// with == and share memory. The zero value is a selector that is not set. It matches every
+// object, as an empty selector does.
 type Selector struct {
-	// encoded contains the requirements, sorted by key. See appendRequirement for the
-	// encoding.
+	// encoded contains the requirements, sorted by key and encoded by appendRequirement.
 	encoded unique.Handle[string]
 }
 
@@ -25,8 +24,8 @@ type Requirement struct {
 	Key string
 	// Operator is Equals, In, NotIn, Exists or DoesNotExist.
 	Operator selection.Operator
-	// Values is sorted. It contains one value for Equals and none for Exists and
-	// DoesNotExist.
+	// Values is sorted. It contains one value if the operator is Equals, and none if the
+	// operator is Exists or DoesNotExist.
 	Values []string
 }
 
@@ -41,9 +40,9 @@ const (
 	opDoesNotExist
 )
 
-// NewSelector returns a selector with the given requirements, which must be valid. It sorts
-// the requirements in place, and replaces the values of each with a sorted copy without
-// duplicates.
+// NewSelector returns a selector with the given requirements, which must be valid. It
+// modifies the list: it sorts the requirements, and replaces the values of each requirement
+// with a sorted copy without duplicates.
 func NewSelector(requirements []Requirement) Selector {
 	for i := range requirements {
 		requirements[i].Values = slices.Compact(slices.Sorted(slices.Values(requirements[i].Values)))
@@ -59,8 +58,8 @@ func NewSelector(requirements []Requirement) Selector {
 	return Selector{unique.Make(string(encoded))}
 }
 
-// appendRequirement appends the encoding of a requirement: the operator as one byte, the
-// key, the number of values, and the values.
+// appendRequirement encodes a requirement and appends the encoding. The encoding contains the
+// operator as one byte, the key, the number of values, and the values.
 func appendRequirement(to []byte, r Requirement) []byte {
 	to = append(to, byte(slices.Index(operators[:], r.Operator)))
 	to = appendField(to, r.Key)
@@ -74,8 +73,7 @@ func appendRequirement(to []byte, r Requirement) []byte {
 // Present reports whether the selector is set, even if it is empty.
 func (s Selector) Present() bool { return s != (Selector{}) }
 
-// Empty reports whether the selector has no requirements and therefore matches every
-// object.
+// Empty reports whether the selector matches every object because it has no requirements.
 func (s Selector) Empty() bool { return !s.Present() || s.encoded.Value() == "" }
 
 // Matches reports whether the labels meet every requirement.
@@ -97,9 +95,10 @@ func (s Selector) Matches(l Set) bool {
 	return true
 }
 
-// meets reports whether a label meets a requirement with the operator operators[op]. exists
-// is true if the object has the label. among is true if the object has the label with one
-// of the values of the requirement. An object without the label meets NotIn.
+// meets reports whether the labels of an object meet a requirement with the operator
+// operators[op]. If the object has the label, exists is true. If the requirement also
+// contains the label's value, among is true. An object without the label meets a requirement
+// with NotIn.
 func meets(op byte, exists, among bool) bool {
 	switch op {
 	case opEquals, opIn:
@@ -113,8 +112,8 @@ func meets(op byte, exists, among bool) bool {
 	}
 }
 
-// cutValues skips the values of an encoded requirement. It returns the rest of the encoding
-// and reports whether value is one of the skipped values.
+// cutValues skips the values in an encoded requirement and returns the rest of the encoding.
+// It also reports whether one of the skipped values equals the parameter value.
 func cutValues(fields, value string) (among bool, rest string) {
 	n, rest := cutNumber(fields)
 	for range n {
@@ -148,8 +147,8 @@ func (s Selector) Requirements() iter.Seq[Requirement] {
 	}
 }
 
-// Equal returns the value that matchLabels requires for a label. It returns false if
-// matchLabels does not contain the label.
+// Equal returns the value that matchLabels requires for a label. If matchLabels does not
+// contain the label, Equal returns false.
 func (s Selector) Equal(label string) (value string, ok bool) {
 	for r := range s.Requirements() {
 		if r.Key == label && r.Operator == selection.Equals {
@@ -159,8 +158,8 @@ func (s Selector) Equal(label string) (value string, ok bool) {
 	return "", false
 }
 
-// String returns the selector in the syntax of kubectl, such as app=web,tier in (a,b). It
-// returns "<none>" for an empty selector.
+// String returns the selector in kubectl's syntax, such as app=web,tier in (a,b). For an
+// empty selector, it returns "<none>".
 func (s Selector) String() string {
 	if s.Empty() {
 		return "<none>"

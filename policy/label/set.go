@@ -10,18 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Set is an immutable set of labels. Equal sets compare equal with == and share memory,
-// which matters because all pods of a Deployment have the same labels. The zero value is
-// the empty set.
+// Set is an immutable set of labels. Equal sets compare equal with ==. They also share
+// memory, because all pods of a Deployment have the same labels. The zero value is the empty
+// set.
 type Set struct {
-	// fields contains the keys in ascending order. Each key is followed by its value. See
-	// appendField for the encoding.
+	// fields contains the keys in ascending order, and the value after each key. appendField
+	// encodes the keys and values.
 	fields unique.Handle[string]
 }
 
 var _ labels.Labels = Set{}
 
-// Of returns the labels in a map.
+// Of returns a set with the labels in a map.
 func Of(in map[string]string) Set {
 	if len(in) == 0 {
 		return Set{}
@@ -78,7 +78,7 @@ func (s Set) Get(label string) string {
 	return value
 }
 
-// Map returns the labels as a new map, or nil for the empty set.
+// Map returns the labels as a new map, or nil if the set is empty.
 func (s Set) Map() map[string]string {
 	if s == (Set{}) {
 		return nil
@@ -86,32 +86,32 @@ func (s Set) Map() map[string]string {
 	return maps.Collect(s.All())
 }
 
-// With returns a copy of the set in which one label is added or replaced.
+// With returns a copy of the set in which the label has the given value.
 func (s Set) With(label, value string) Set {
 	all := maps.Collect(s.All())
 	all[label] = value
 	return Of(all)
 }
 
-// String returns the labels in the syntax of kubectl, such as app=web,tier=front.
+// String returns the labels in kubectl's syntax, such as app=web,tier=front.
 func (s Set) String() string { return labels.Set(s.Map()).String() }
 
-// appendField appends the length of a text, followed by the text, so that different lists
-// of texts have different encodings. For example, app and web are encoded as 3app3web,
-// where 3 is a single byte.
+// appendField appends the length of a text and the text. Because of the length, different
+// lists of texts have different encodings. For example, the texts app and web are encoded as
+// 3app3web, where each 3 is a single byte.
 func appendField(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// cutField returns the first text of an encoding by appendField, and the rest of the
-// encoding.
+// cutField decodes a text that appendField encoded at the start of fields. It returns the
+// text and the remaining fields.
 func cutField(fields string) (text, rest string) {
 	size, rest := cutNumber(fields)
 	return rest[:size], rest[size:]
 }
 
-// cutNumber returns the first number of an encoding by binary.AppendUvarint, and the rest
-// of the encoding.
+// cutNumber decodes a number that binary.AppendUvarint encoded at the start of fields. It
+// returns the number and the remaining fields.
 func cutNumber(fields string) (n int, rest string) {
 	for i := 0; ; i++ {
 		n |= int(fields[i]&0x7f) << (7 * i)

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLabels tests that a Set contains the entries of the map from which it was created,
-// and that two Sets are equal if and only if their maps are equal. Keys and values contain
+// TestLabels tests that a Set contains the entries of the map from which the Set was created,
+// and that two Sets are equal if and only if the maps are equal. Keys and values contain
 // arbitrary bytes.
 func TestLabels(t *testing.T) {
 	text := rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "ab", "\x00", "\x01a"}), rapid.String(), rapid.StringN(100, 300, 600))

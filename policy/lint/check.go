@@ -10,20 +10,21 @@ import (
 
 // Check describes one check that lint runs on all policies.
 type Check struct {
-	// Name identifies the check in output. It does not change between releases, because
-	// users and programs refer to it.
+	// Name identifies the check in output. It remains the same in all releases, because users
+	// and programs refer to it.
 	Name string
-	// Severities lists the severities that a finding of the check can have, most severe
-	// first.
+	// Severities lists the severities that a finding of the check can have. The most severe
+	// severity comes first.
 	Severities []Severity
-	// Doc describes what the check finds. The table in docs/commands.md contains it.
+	// Doc describes what the check finds. The table in docs/commands.md contains this
+	// description.
 	Doc string
 
 	run func(*pass)
 }
 
-// checks lists all checks. Findings about the same place in a policy are reported in the
-// order of this list.
+// checks lists all checks. If several checks have findings for the same place in a policy,
+// the findings are reported in the order of this list.
 var checks = []Check{
 	notUnderstood,
 	noPodSelected,
@@ -45,23 +46,23 @@ var checks = []Check{
 // Checks returns all checks.
 func Checks() []Check { return slices.Clone(checks) }
 
-// pass is one run of one check on all policies of a cluster.
+// pass is one run of a check on all policies of a cluster.
 type pass struct {
 	*cluster
 	check    string
 	findings []Finding
 }
 
-// place is the field of a policy that a finding refers to.
+// place is the policy field to which a finding refers.
 type place struct {
 	*subject
 	field string
 	order position
 }
 
-// position orders the findings of a policy. part is the part of the policy, such as
-// subjectPart; rule is the index of the rule; and entry is the position of a peer or port
-// in the rule.
+// position determines the order of a policy's findings. The field part is the part of the
+// policy, such as subjectPart. The field rule is the index of the rule. The field entry is
+// the position of a peer or port in the rule.
 type position struct{ part, rule, entry int }
 
 // The parts of a policy, in the order in which findings are reported.
@@ -74,8 +75,8 @@ const (
 	endPart
 )
 
-// peerEntry and portEntry are the values of position.entry for the first peer and the first
-// port of a rule. All ports therefore sort after all peers.
+// peerEntry is the value of position.entry for the first peer of a rule, and portEntry is the
+// value for the first port. With these values, all ports sort after all peers.
 const (
 	peerEntry = 1
 	portEntry = 1 << 16
@@ -85,21 +86,21 @@ func (p position) compare(q position) int {
 	return slices.Compare([]int{p.part, p.rule, p.entry}, []int{q.part, q.rule, q.entry})
 }
 
-// at returns the place of a field that is not in a rule. part is the part of the policy
-// that contains the field.
+// at returns the place of a field that is not in a rule. The parameter part is the part of
+// the policy that contains the field.
 func (s *subject) at(field string, part int) place {
 	return place{subject: s, field: field, order: position{part: part}}
 }
 
-// in returns the place of a field inside the field of at. It appends the formatted text to
-// the path of the field.
+// in returns the place of a field inside the field of the place at. It appends the formatted
+// text to the field's path.
 func (at place) in(format string, args ...any) place {
 	at.field += fmt.Sprintf(format, args...)
 	return at
 }
 
-// report adds a finding about a place. format and args are the message. fix is empty if the
-// message already contains the fix.
+// report adds a finding for a place. The parameters format and args contain the message. If
+// the message already contains the fix, the parameter fix is empty.
 func (p *pass) report(at place, severity Severity, fix, format string, args ...any) {
 	p.findings = append(p.findings, Finding{
 		Severity: severity, Check: p.check, Policy: at.name, Namespace: at.Scope,
@@ -107,7 +108,7 @@ func (p *pass) report(at place, severity Severity, fix, format string, args ...a
 	})
 }
 
-// eachPolicy returns a function for Check.run that calls f with every policy.
+// eachPolicy returns a function for Check.run that calls the function f with every policy.
 func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	return func(p *pass) {
 		for _, s := range p.subjects {
@@ -116,7 +117,8 @@ func eachPolicy(f func(*pass, *subject)) func(*pass) {
 	}
 }
 
-// eachRule returns a function for Check.run that calls f with every rule of every policy.
+// eachRule returns a function for Check.run that calls the function f with every rule of
+// every policy.
 func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	return eachPolicy(func(p *pass, s *subject) {
 		for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
@@ -132,8 +134,8 @@ func eachRule(f func(*pass, place, *policy.Rule)) func(*pass) {
 	})
 }
 
-// eachPeer returns a function for Check.run that calls f with every valid peer of every
-// rule.
+// eachPeer returns a function for Check.run that calls the function f with every valid peer
+// of every rule.
 func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Peers {
@@ -144,7 +146,8 @@ func eachPeer(f func(*pass, place, *policy.Peer)) func(*pass) {
 	})
 }
 
-// eachPort returns a function for Check.run that calls f with every port of every rule.
+// eachPort returns a function for Check.run that calls the function f with every port of
+// every rule.
 func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	return eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := range r.Ports {
@@ -155,15 +158,15 @@ func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	})
 }
 
-// peer returns the place of a peer, given its rule and its index. The receiver must be the
+// peer returns the place of the peer with index i in a rule. The receiver at must be the
 // place of the rule.
 func (at place) peer(r *policy.Rule, i int) place {
 	at.field, at.order.entry = r.PeerField(i), peerEntry+i
 	return at
 }
 
-// eachCIDR returns a function for Check.run that calls f with the CIDR of every block and
-// with each except of the block. It skips a block if an except covers all of it.
+// eachCIDR returns a function for Check.run that calls the function f with the CIDR and each
+// except of every block. It skips a block if one of its excepts covers the whole block.
 func eachCIDR(f func(*pass, place, policy.CIDR)) func(*pass) {
 	return eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if peer.Block == nil || wholeExcept(peer.Block) >= 0 {

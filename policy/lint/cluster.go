@@ -12,24 +12,25 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// cluster contains the objects of a snapshot, indexed for the checks.
+// cluster contains the objects of a snapshot, with indexes for the checks.
 type cluster struct {
-	// pods lists, by namespace, the pods that selectors can match: pods in the pod network
-	// that have not finished. A pod without an address is included because it will get one.
+	// pods lists, by namespace, the pods that selectors can match. These are the pods in the
+	// pod network that have not finished. They include pods that have no address yet.
 	pods map[string][]*policy.Pod
-	// withPods contains the names of the namespaces in the field pods, sorted.
+	// withPods contains the names of the namespaces that have an entry in the map pods,
+	// sorted.
 	withPods []string
 	// hostPods lists, by namespace, the pods in the host network that have not finished.
 	hostPods   map[string][]*policy.Pod
 	namespaces map[string]*policy.Namespace
 	subjects   []*subject
-	// byNamespace lists the subjects by the namespace of their policy.
+	// byNamespace lists the subjects by the namespaces of their policies.
 	byNamespace map[string][]*subject
 	addresses   []podAddress
-	// anyPod reports whether the snapshot contains any pod.
+	// anyPod is true if the snapshot contains at least one pod.
 	anyPod  bool
 	dnsPods []*policy.Pod
-	// inBlock caches the results of podsInBlock, because many policies use the same few
+	// inBlock caches the results of podsInBlock, because many policies contain the same few
 	// blocks.
 	inBlock map[string][]*policy.Pod
 }
@@ -39,7 +40,7 @@ type podAddress struct {
 	pod  *policy.Pod
 }
 
-// subject is a policy, together with the pods that it selects.
+// subject is a policy, together with the pods that the policy selects.
 type subject struct {
 	*policy.Policy
 	name string
@@ -101,7 +102,7 @@ func (c *cluster) addPod(p *policy.Pod) {
 	}
 }
 
-// podsByNamespace returns an iterator over the lists of pods, sorted by namespace.
+// podsByNamespace returns an iterator over the map pods, sorted by namespace.
 func (c *cluster) podsByNamespace() iter.Seq2[string, []*policy.Pod] {
 	return func(yield func(string, []*policy.Pod) bool) {
 		for _, namespace := range c.withPods {
@@ -123,7 +124,7 @@ func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
 	return false
 }
 
-// podsOf returns the pods of the cluster that are in a set.
+// podsOf returns the pods in the cluster that a set contains.
 func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	if s.Namespace != "" {
 		return matching(nil, c.pods[s.Namespace], s.Pods)
@@ -137,7 +138,7 @@ func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	return out
 }
 
-// matching appends the pods that the selector matches to a list, and returns the list.
+// matching appends the pods that match the selector to the list to, and returns the list.
 func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
 	for _, pod := range pods {
 		if selector.Matches(pod.Labels) {
@@ -147,7 +148,8 @@ func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
 	return to
 }
 
-// podsInBlock returns the pods that have an address in the block. Each pod is listed once.
+// podsInBlock returns the pods that have at least one address in the block. It lists each pod
+// once.
 func (c *cluster) podsInBlock(b *policy.Block) []*policy.Pod {
 	key := b.Key()
 	pods, known := c.inBlock[key]
@@ -175,7 +177,8 @@ func (c *cluster) searchBlock(b *policy.Block) []*policy.Pod {
 	return out
 }
 
-// list returns the names of up to three pods, such as "a/b, c/d, e/f and 2 more".
+// list returns a text with the names of up to three pods and the number of remaining pods,
+// such as "a/b, c/d, e/f and 2 more".
 func list(pods []*policy.Pod) string {
 	const shown = 3
 	names := make([]string, 0, shown)

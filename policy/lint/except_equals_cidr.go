@@ -18,8 +18,8 @@ var exceptEqualsCIDR = Check{
 	}),
 }
 
-// wholeExcept returns the index of an except that covers the whole block, or -1 if there is
-// none. The other checks of blocks skip a block with such an except.
+// wholeExcept returns the index of an except that covers the whole block, or -1 if no except
+// does. The other checks for blocks skip a block with such an except.
 func wholeExcept(b *policy.Block) int {
 	if b == nil {
 		return -1

@@ -7,7 +7,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Severity states how likely it is that a finding is a mistake.
+// Severity states how likely a finding is a mistake.
 type Severity string
 
 // The severities, most severe first.
@@ -17,7 +17,7 @@ const (
 	Error Severity = "error"
 	// Warning marks a part that almost certainly does not do what the author meant.
 	Warning Severity = "warning"
-	// Note marks a part that is possibly intended but that the author should check.
+	// Note marks a part that the author possibly intended but should check.
 	Note Severity = "note"
 )
 
@@ -26,27 +26,29 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	// Check is the name of the check, such as no-pod-selected.
 	Check string `json:"check"`
-	// Policy has the format "namespace/name". It is empty if the finding is about a
-	// namespace.
+	// Policy has the format "namespace/name". If the finding is for a namespace, Policy is
+	// empty.
 	Policy string `json:"policy,omitempty"`
-	// Namespace is the namespace that contains the policy, or the namespace that the
-	// finding is about.
+	// Namespace is the namespace of the policy. If the finding is for a namespace, Namespace
+	// is the name of this namespace.
 	Namespace string `json:"namespace"`
 	// Field is the path of the field in the policy, such as spec.ingress[0].from[1].
 	Field string `json:"field,omitempty"`
-	// Message is one sentence that states what was found.
+	// Message is one sentence that describes the finding.
 	Message string `json:"message"`
-	// Fix states what to write instead. It is empty if Message contains the fix.
+	// Fix states what to write instead. If Message already contains the fix, Fix is empty.
 	Fix string `json:"fix,omitempty"`
 
-	// order is the position of Field in the policy. It orders the findings of a policy.
+	// order is the position of Field in the policy. It determines the order of a policy's
+	// findings.
 	order position
 }
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
-// policy and, within a policy, by the order of the fields in the spec. If the snapshot
-// contains no pods, the checks that compare selectors with pods find nothing, because Run
-// cannot determine which pods a selector matches. The same applies to namespaces.
+// policy. The findings of a policy are in the order of the fields in the spec. If the
+// snapshot contains no pods, Run cannot determine which pods a selector matches. In this
+// case, the checks that compare selectors with pods find nothing. The same applies to
+// namespaces.
 func Run(s *policy.Snapshot) []Finding {
 	c := newCluster(s)
 	var findings []Finding

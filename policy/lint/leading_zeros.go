@@ -11,8 +11,8 @@ var leadingZeros = Check{
 	Severities: []Severity{Warning},
 	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
-		// ParsePrefix rejects the text only if it contains leading zeros, because package
-		// policy has already removed CIDRs with other errors.
+		// At this point, ParsePrefix returns an error only if the text contains leading
+		// zeros, because package policy removes CIDRs with other errors.
 		if _, err := netip.ParsePrefix(c.Text); err != nil {
 			p.report(at, Warning, "write "+c.Prefix.String(),
 				"%s has leading zeros: Sluice reads it as %s, other programs may read it as octal, and new API servers reject it", c.Text, c.Prefix)

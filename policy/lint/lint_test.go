@@ -61,13 +61,13 @@ spec: {containers: [{ports: [{name: dns, containerPort: 53, protocol: UDP}]}]}
 status: {phase: Running, podIP: 10.0.2.1}
 `
 
-// np returns the YAML of a policy named p in namespace shop with the given spec.
+// np returns a policy in YAML with the given spec and the name p in namespace shop.
 func np(spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {" + spec + "}\n"
 }
 
-// look runs all checks on a cluster in YAML. It returns the findings, and for each finding
-// a short text with the severity, the check and the field.
+// look runs all checks on the objects of a cluster, which are given as YAML. It returns the
+// findings, and a short text for each finding with the severity, the check and the field.
 func look(t *testing.T, text string) (short []string, findings []lint.Finding) {
 	t.Helper()
 	set, err := manifest.Read([]string{"-"}, strings.NewReader(text))
@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// An unknown policy type isolates both directions. The ingress rule therefore takes effect,
+// An unknown policy type isolates pods in both directions. So the ingress rule takes effect,
 // and all egress is denied.
 func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	got, _ := look(t, shop+np("podSelector: {matchLabels: {app: web}}, policyTypes: [ingress], ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]"))
@@ -174,7 +174,7 @@ func TestCheckPolicyTypeInLowerCase(t *testing.T) {
 	}
 }
 
-// A check counts a pod once, even if two entries match the pod.
+// A check counts a pod only once, even if two entries match the pod.
 func TestCheckCountsPods(t *testing.T) {
 	tests := map[string]struct{ spec, want string }{
 		"one": {"ingress: [{ports: [{port: web}]}]", `the pod that the policy selects has no TCP port named "web": the entry allows nothing`},
@@ -197,7 +197,7 @@ func TestCheckCountsPods(t *testing.T) {
 	}
 }
 
-// no-dns finds nothing if another policy for the same pods allows DNS.
+// If another policy for the same pods allows DNS, the check no-dns finds nothing.
 func TestCheckUnitesPolicies(t *testing.T) {
 	other := strings.Replace(np("podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]"), "name: p,", "name: dns,", 1)
 	got, _ := look(t, shop+other+np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]"))
@@ -206,8 +206,8 @@ func TestCheckUnitesPolicies(t *testing.T) {
 	}
 }
 
-// If the snapshot contains no pods and no namespaces, the checks that need them find
-// nothing.
+// If the snapshot contains no pods and no namespaces, the checks that need pods or namespaces
+// find nothing.
 func TestCheckPoliciesAlone(t *testing.T) {
 	got, _ := look(t, np("podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], ingress: [{}], egress: [{to: [{namespaceSelector: {}}, {podSelector: {matchLabels: {a: b}}}], ports: [{port: sql}]}]"))
 	want := []string{"warning dead-rules spec.ingress", "warning two-dashes spec.egress[0].to[1]", "warning no-dns spec.egress"}

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// noDNS finds policies that isolate pods for egress and leave them unable to resolve names,
-// because neither the policy nor another policy for the same pods allows DNS over UDP.
+// noDNS finds policies that isolate pods for egress and leave these pods unable to resolve
+// names. A pod cannot resolve names if no policy for the pod allows DNS over UDP.
 var noDNS = Check{
 	Name:       "no-dns",
 	Severities: []Severity{Warning, Note},
@@ -36,21 +36,22 @@ var noDNS = Check{
 
 const (
 	dnsPort = 53
-	// coreDNSPort is the port on which CoreDNS listens in some distributions. Their DNS
-	// Service maps port 53 to this port.
+	// coreDNSPort is the port on which CoreDNS listens in some distributions. The DNS Service
+	// of these distributions maps port 53 to this port.
 	coreDNSPort  = 5353
 	dnsNamespace = "kube-system"
 )
 
-// isDNS reports whether a pod has the labels of CoreDNS, the DNS server of most clusters.
+// isDNS reports whether a pod has the labels of CoreDNS, which is the DNS server of most
+// clusters.
 func isDNS(p *policy.Pod) bool {
 	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
 }
 
-// withoutDNS reports whether the policy selects a pod that no policy allows to use DNS,
-// apart from DNS servers. It also returns a text that lists these pods. If the snapshot
-// contains no pods, withoutDNS assumes that all policies of the namespace select the same
-// pods, and the text is "pods".
+// withoutDNS reports whether the policy selects at least one pod for which no policy allows
+// DNS. It ignores pods that are DNS servers. It also returns a text that lists the pods
+// without DNS. If the snapshot contains no pods, withoutDNS assumes that all policies of the
+// namespace select the same pods, and returns the text "pods".
 func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	if !c.anyPod {
 		return !slices.ContainsFunc(c.byNamespace[s.Scope], c.allowsDNS), "pods"
@@ -65,9 +66,9 @@ func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
 	return len(found) > 0, list(found)
 }
 
-// otherEgressRules reports whether another policy has egress rules for pods that policy s
-// selects. If so, the other policy lacks a rule for DNS, and the finding refers to the other
-// policy instead of s.
+// otherEgressRules reports whether a policy in the namespace has egress rules for pods that
+// policy s selects. If such a policy exists, it is the policy that lacks a rule for DNS. The
+// finding then refers to that policy instead of s.
 func (c *cluster) otherEgressRules(s *subject) bool {
 	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
 		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
@@ -105,14 +106,14 @@ func (c *cluster) reachesDNS(r *policy.Rule) bool {
 }
 
 // canBeDNS reports whether a peer can be a DNS server. The caller has already checked that
-// the ports of the rule include DNS. If the rule lists ports, it includes DNS explicitly, and
-// the conditions for the peer are weaker:
+// the rule allows the DNS port. A rule that lists ports allows this port explicitly, so the
+// conditions for its peers are weaker:
 //
 //   - A set of pods must contain a DNS pod if the snapshot contains any. If the snapshot
-//     contains no DNS pod, the rule must list ports, or the set must include the namespace
-//     kube-system.
-//   - For an ipBlock, the rule must list ports, or the block must contain all addresses or
-//     the address of a DNS pod.
+//     contains no DNS pod, either the rule must list ports, or the set must include the
+//     namespace kube-system.
+//   - For an ipBlock, either the rule must list ports, or the block must contain all addresses
+//     or the address of a DNS pod.
 func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	switch {
 	case p.Block != nil:
@@ -126,8 +127,8 @@ func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
 	}
 }
 
-// includesDNS reports whether ports include the DNS port for a protocol. An empty list
-// includes every port.
+// includesDNS reports whether the list ports includes the DNS port for a protocol. An empty
+// list includes every port.
 func includesDNS(ports []policy.Port, protocol flow.Protocol) bool {
 	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
 		switch {

@@ -21,14 +21,14 @@ var noNamespaceMatched = Check{
 }
 
 // matchesNoNamespace reports whether the peer has a namespaceSelector that matches no
-// namespace. It returns false if the snapshot contains no namespaces.
+// namespace. If the snapshot contains no namespaces, it returns false.
 func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
 	return peer.Namespaces.Present() && len(c.namespaces) > 0 && !c.matchesNamespace(&peer.PodSet)
 }
 
 // namespaceFix returns a fix for a namespaceSelector that no namespace matches. If the
-// selector requires a label such as name with the name of a namespace as the value, the fix
-// is to use the label kubernetes.io/metadata.name.
+// selector requires a label, such as name, whose value is the name of a namespace, the fix is
+// to use the label kubernetes.io/metadata.name.
 func (c *cluster) namespaceFix(peer *policy.Peer) string {
 	fix := "label the namespace, or correct the selector"
 	for _, key := range []string{"name", "namespace"} {

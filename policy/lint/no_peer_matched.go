@@ -32,9 +32,9 @@ var noPeerMatched = Check{
 	}),
 }
 
-// peerFix returns a fix for a peer that matches no pod. If the peer has no
-// namespaceSelector and its podSelector matches pods in another namespace, the fix is to
-// add a namespaceSelector.
+// peerFix returns a fix for a peer that matches no pod. If the peer has no namespaceSelector,
+// and its podSelector matches pods in another namespace, the fix is to add a
+// namespaceSelector.
 func (c *cluster) peerFix(peer *policy.Peer) string {
 	namespace := c.namespaceWith(peer.Pods)
 	if peer.Namespaces.Present() || namespace == "" {
@@ -44,8 +44,8 @@ func (c *cluster) peerFix(peer *policy.Peer) string {
 		namespace, corev1.LabelMetadataName, namespace)
 }
 
-// namespaceWith returns a namespace that contains pods that the selector matches. It
-// returns "" if no such namespace exists or if the selector is empty.
+// namespaceWith returns a namespace that contains at least one pod that matches the selector.
+// If no such namespace exists or if the selector is empty, namespaceWith returns "".
 func (c *cluster) namespaceWith(selector label.Selector) string {
 	if selector.Empty() {
 		return ""

@@ -39,8 +39,8 @@ func (p *pass) selectsNothing(s *subject) {
 	}
 }
 
-// selectedHostPod returns a pod that the policy would select if the pod were not in the
-// host network, or nil if there is no such pod.
+// selectedHostPod returns a pod in the host network that the policy would select if the pod
+// were in the pod network. It returns nil if no such pod exists.
 func (c *cluster) selectedHostPod(s *subject) *policy.Pod {
 	for _, pod := range c.hostPods[s.Scope] {
 		if s.Subject.Pods.Matches(pod.Labels) {
@@ -50,8 +50,8 @@ func (c *cluster) selectedHostPod(s *subject) *policy.Pod {
 	return nil
 }
 
-// elsewhere returns another namespace that contains pods that the selector matches, or ""
-// if no such namespace exists.
+// elsewhere returns another namespace that contains a pod that matches the policy's
+// podSelector. It returns "" if no such namespace exists.
 func (c *cluster) elsewhere(s *subject) string {
 	for namespace, pods := range c.podsByNamespace() {
 		if namespace != s.Scope && slices.ContainsFunc(pods, func(p *policy.Pod) bool { return s.Subject.Pods.Matches(p.Labels) }) {
@@ -61,8 +61,9 @@ func (c *cluster) elsewhere(s *subject) string {
 	return ""
 }
 
-// similarLabels takes the first label key of the selector that any pod in the policy's
-// namespace has, and describes the values that the pods have for this key.
+// similarLabels describes labels that the author of the selector may have meant. It uses the
+// first label key of the selector that at least one pod in the policy's namespace has, and
+// lists the values of the pods for this key.
 func (c *cluster) similarLabels(s *subject) string {
 	firstKey := ""
 	for r := range s.Subject.Pods.Requirements() {

@@ -27,8 +27,8 @@ var noSuchPort = Check{
 	}),
 }
 
-// whose describes, for a message, the pods in which the named ports of a rule are looked
-// up.
+// whose returns a text for messages that describes in which pods a port name of the rule is
+// looked up.
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"
@@ -36,8 +36,8 @@ func whose(r *policy.Rule) string {
 	return "that the rule's peers match"
 }
 
-// targetsWith returns the pods in which a named port is looked up, and how many of them
-// define the port. It returns no pods if the port is a number.
+// targetsWith returns the pods in which a port name is looked up, and the number of these
+// pods that define the port. If the port is a number, targetsWith returns no pods.
 func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (targets []*policy.Pod, with int) {
 	if port.Name == "" {
 		return nil, 0
@@ -51,9 +51,9 @@ func (c *cluster) targetsWith(s *subject, r *policy.Rule, port *policy.Port) (ta
 	return targets, with
 }
 
-// targets returns the pods of the snapshot that can be destinations of a rule: for ingress,
-// the pods that the policy selects; for egress, the pods that match a peer. Each pod is
-// listed once.
+// targets returns the pods in the snapshot that can be destinations of a rule. For ingress,
+// these are the pods that the policy selects. For egress, these are the pods that match a
+// peer. Each pod is listed once.
 func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	if r.Direction == rule.Ingress {
 		return s.pods
@@ -85,8 +85,8 @@ func (c *cluster) targets(s *subject, r *policy.Rule) []*policy.Pod {
 	return out
 }
 
-// portFix returns a fix for a named port that no target defines. It lists the ports that
-// the targets define.
+// portFix returns a fix for a port name that no destination pod defines. The fix lists the
+// ports that the pods define.
 func portFix(targets []*policy.Pod, port *policy.Port) string {
 	names := map[string]bool{}
 	for _, pod := range targets {

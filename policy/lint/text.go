@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// number returns a count with its noun, such as "1 pod" or "3 pods".
+// number returns a number and a noun, such as "1 pod" or "3 pods".
 func number(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -13,8 +13,8 @@ func number(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// few joins words with commas. If there are more than five words, it replaces the rest with
-// their number, as in "a, b, c, d, e and 2 more".
+// few joins words with commas. If there are more than five words, it replaces the remaining
+// words with their number, as in "a, b, c, d, e and 2 more".
 func few(words []string) string {
 	const shown = 5
 	if len(words) > shown {

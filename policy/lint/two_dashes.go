@@ -6,10 +6,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// twoDashes finds two adjacent entries of a list of peers, where one entry has only a
-// namespaceSelector and the other has only a podSelector. The two entries allow pods that
-// match either selector. The author may have meant a single entry with both selectors,
-// which allows only pods that match both.
+// twoDashes finds two adjacent peer entries, where one entry has only a namespaceSelector and
+// the other entry has only a podSelector. The two entries allow pods that match either
+// selector. The author may have meant a single entry with both selectors, which allows only
+// pods that match both.
 var twoDashes = Check{
 	Name:       "two-dashes",
 	Severities: []Severity{Warning, Note},
@@ -39,14 +39,15 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 		"two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, at.Scope, why)
 }
 
-// suspicion returns the severity of the finding and a text that is appended to its message.
-// The finding is a Warning in these cases:
+// suspicion returns the severity of the finding, and a text for the end of its message. The
+// severity is Warning in these cases:
 //
-//   - The pods of the entry with the podSelector are all included in the other entry.
-//   - No pod matches the entry with the podSelector, but a pod matches both selectors.
+//   - The entry with the namespaceSelector includes all pods of the entry with the podSelector.
+//   - No pod matches the entry with the podSelector, but at least one pod matches both
+//     selectors.
 //   - The rule has no other entries.
 //
-// Otherwise the finding is a Note, because a longer list of peers is often intended as a
+// Otherwise the severity is Note, because authors often write a longer list of peers as a
 // list of separate clients.
 func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
 	own := c.namespaces[namespace]

@@ -2,19 +2,19 @@ package inventory
 
 import "net/netip"
 
-// BenchmarkIPv4 and BenchmarkIPv6 are the ranges that RFC 2544 and RFC 5180 reserve
-// for benchmarks. AssignAddresses uses these ranges because no real host should
-// have an address in them.
+// BenchmarkIPv4 and BenchmarkIPv6 are the ranges that RFC 2544 and RFC 5180 reserve for
+// benchmarks. AssignAddresses uses these ranges because no real host should have an address
+// in either range.
 var (
 	BenchmarkIPv4 = netip.MustParsePrefix("198.18.0.0/15")
 	BenchmarkIPv6 = netip.MustParsePrefix("2001:2::/48")
 )
 
-// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges to
-// every pod without a status, in the order of the input. It skips pods in the host
-// network, and stops when the IPv4 range is exhausted. It returns the number of
-// pods that received addresses. Callers that print these addresses should mention
-// that the pods do not really have these addresses.
+// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges to every pod
+// without a status, in the order of the input. It skips pods in the host network, and stops
+// when the IPv4 range is exhausted. It returns the number of pods to which it assigned
+// addresses. Callers that print these addresses should mention that the pods do not really
+// have them.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

@@ -8,18 +8,17 @@ import (
 // maxErrorsShown is the maximum number of errors that Errors.Error lists.
 const maxErrorsShown = 20
 
-// Origin is the file and line, or the cluster, that an object or an error comes
-// from.
+// Origin is the origin of an object or an error: a file and line, or a cluster.
 type Origin struct {
-	// File is the path of the file as the user specified it or as Read found it in
-	// a directory, "standard input", or the name of a cluster.
+	// File is the path of a file, "standard input", or the name of a cluster. The path is as
+	// the user specified it, or as Read found the file in a directory.
 	File string
-	// Line is the line on which the object or the field begins. The first line is
-	// 1; 0 means that the line is unknown.
+	// Line is the line on which the object or the field begins, counted from 1. If the line
+	// is unknown, Line is 0.
 	Line int
 }
 
-// String returns "file:line", or only the file if the line is unknown.
+// String returns "file:line". If the line is unknown, it returns only the file.
 func (o Origin) String() string {
 	if o.Line == 0 {
 		return o.File
@@ -35,7 +34,7 @@ type Error struct {
 	// Field is the path of the field, such as spec.ingress[0].from[1], or "" if the
 	// error does not concern a single field.
 	Field string
-	// Message describes the error and how to fix it.
+	// Message describes the error and the fix.
 	Message string
 }
 
@@ -51,8 +50,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors contains all errors in the input, in the order of the input. A function
-// never returns empty Errors as an error.
+// Errors contains all errors in the input, in the order of the input. If there are no errors,
+// functions return nil instead of empty Errors.
 type Errors []*Error
 
 // Error lists the first twenty errors, one per line.

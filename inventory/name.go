@@ -26,10 +26,10 @@ func ObjectName(kind, namespace, name string) string {
 	return kind + " " + namespace + "/" + name
 }
 
-// WorkloadOf returns the name of a pod's controller, or the pod's own name if the
-// pod has no controller. For a pod of a Deployment, the controller is a ReplicaSet
-// whose name is the Deployment's name followed by a hash, such as web-5d4f8c7b9;
-// WorkloadOf returns the Deployment's name.
+// WorkloadOf returns the name of a pod's controller, or the pod's own name if the pod has no
+// controller. The controller of a Deployment's pod is a ReplicaSet. The name of the
+// ReplicaSet is the Deployment's name followed by a hash, such as web-5d4f8c7b9. For such a
+// pod, WorkloadOf returns the Deployment's name.
 func WorkloadOf(pod metav1.Object) string {
 	for _, owner := range pod.GetOwnerReferences() {
 		if owner.Controller == nil || !*owner.Controller {

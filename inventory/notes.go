@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// namesShown is the maximum number of names that one note lists.
+// namesShown is the maximum number of names that a note lists.
 const namesShown = 5
 
-// Notes returns one sentence for each category of input that is missing from the
-// set: objects of other kinds, files without objects, and duplicates.
+// Notes returns one sentence for each category of input that the set does not contain:
+// objects of other kinds, files without objects, and duplicates.
 func (s *Set) Notes() []string {
 	var notes []string
 	if len(s.Skipped) > 0 {
@@ -33,8 +33,7 @@ func (s *Set) Notes() []string {
 	return notes
 }
 
-// few joins the first names of a list and appends the number of the remaining
-// names.
+// few joins the first names in a list and appends the number of remaining names.
 func few(names []string) string {
 	if len(names) > namesShown {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesShown], ", "), len(names)-namesShown)

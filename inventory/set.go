@@ -14,18 +14,18 @@ type Set struct {
 	Namespaces []Namespace
 	Nodes      []Node
 	Policies   []Policy
-	// Skipped contains the number of objects of each kind that the set does not
-	// support, sorted by kind.
+	// Skipped contains, for each kind that the set does not support, the number of skipped
+	// objects. It is sorted by kind.
 	Skipped []Skipped
-	// SkippedFiles are the files of Helm and Kustomize, such as Chart.yaml, that
-	// were found in a directory and contain no Kubernetes object.
+	// SkippedFiles lists files of Helm and Kustomize, such as Chart.yaml, that were found in
+	// a directory but contain no Kubernetes object.
 	SkippedFiles []string
-	// Duplicates lists the other copies of each object that the input contains more
-	// than once with identical content. The set contains the object once.
+	// Duplicates lists repeated objects. If the input contains identical copies of an object,
+	// the set contains the first copy, and Duplicates lists the other copies.
 	Duplicates []Duplicate
-	// Invalid contains an error for each address or port in a live cluster that
-	// cannot be parsed. The set omits these values. If a manifest contains such a
-	// value, manifest.Read returns an error instead of a set.
+	// Invalid contains an error for each invalid address or port of an object that was read
+	// from a cluster. The set omits these addresses and ports. For such an error in a
+	// manifest, manifest.Read returns an error instead of a set.
 	Invalid Errors
 }
 
@@ -33,12 +33,11 @@ type Set struct {
 type Pod struct {
 	policy.Pod
 	Origin Origin
-	// Workload is the name of the pod's controller, such as a Deployment,
-	// StatefulSet or DaemonSet. It is the pod's own name if the pod has no
-	// controller.
+	// Workload is the name of the pod's controller, such as a Deployment, StatefulSet or
+	// DaemonSet. If the pod has no controller, Workload is the pod's own name.
 	Workload string
-	// NoStatus reports whether the object has neither a phase nor an address, which
-	// is usual for manifests that were written by hand.
+	// NoStatus is true if the object has neither a phase nor an address. This is usual for
+	// hand-written manifests.
 	NoStatus bool
 }
 
@@ -62,9 +61,8 @@ type Policy struct {
 
 // Skipped is the number of skipped objects of one kind.
 type Skipped struct {
-	// Kind is the kind of the skipped objects. The apiVersion follows in
-	// parentheses if a kind of the set has the same name, as for Calico's
-	// NetworkPolicy.
+	// Kind is the kind of the skipped objects. If the set supports another kind with the same
+	// name, as for Calico's NetworkPolicy, Kind also contains the apiVersion in parentheses.
 	Kind  string
 	Count int
 }
@@ -73,13 +71,12 @@ type Skipped struct {
 type Duplicate struct {
 	// Object is "Kind namespace/name".
 	Object string
-	// Origin is the origin of the copy. First is the origin of the object in the
-	// set.
+	// Origin is the origin of the copy. First is the origin of the object in the set.
 	Origin, First Origin
 }
 
-// Snapshot returns a new snapshot with all objects of the set. The snapshot takes
-// ownership of the set's pods, so the caller must no longer modify them; see
+// Snapshot returns a new snapshot with all objects of the set. The snapshot takes ownership
+// of the set's pods, so the caller must not modify these pods after the call. See
 // policy.Snapshot.UpsertPod.
 func (s *Set) Snapshot() *policy.Snapshot {
 	var objects policy.Objects
@@ -100,9 +97,9 @@ func (s *Set) Snapshot() *policy.Snapshot {
 	return snapshot
 }
 
-// NamespacesWithoutObject lists, in ascending order, the namespaces that contain
-// pods but have no Namespace object in the set. The labels of such a namespace are
-// unknown, so no namespaceSelector matches its pods.
+// NamespacesWithoutObject lists, in ascending order, the namespaces that contain pods but
+// have no Namespace object in the set. The labels of these namespaces are unknown, so no
+// namespaceSelector matches their pods.
 func (s *Set) NamespacesWithoutObject() []string {
 	defined := make(map[string]bool, len(s.Namespaces))
 	for i := range s.Namespaces {

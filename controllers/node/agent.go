@@ -34,24 +34,24 @@ type Options struct {
 	Node string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
-	// MetricsAddress is the listen address of /metrics; by default these are not served.
-	// HealthAddress is the listen address of /healthz and /readyz; by default these are not
-	// served. The value "0" disables a server. HealthAddress may be "unix:PATH".
+	// MetricsAddress is the listen address of /metrics. HealthAddress is the listen address of
+	// /healthz and /readyz; it may be "unix:PATH". An empty address or "0" disables a server.
 	MetricsAddress, HealthAddress string
-	// PodRanges lists ranges of pods of the cluster, in addition to the podCIDRs of the Nodes.
+	// PodRanges lists address ranges of pods, in addition to the podCIDRs of the Nodes.
 	PodRanges []netip.Prefix
 	Log       logr.Logger
-	// Registry registers the metrics of the agent. MetricsAddress serves the registry of
-	// controller-runtime.
+	// Registry is the registry for the agent's metrics. The server on MetricsAddress serves the
+	// registry of controller-runtime.
 	Registry prometheus.Registerer
 }
 
-// startTime is the time after which the agent returns unused memory to the operating
-// system. Only startup needs this memory, and the first tree is usually published by then.
+// startTime is the delay after which the agent returns unused memory to the operating system.
+// Only startup needs this memory, and the first tree is usually published before the delay
+// ends.
 const startTime = 5 * time.Second
 
-// Run keeps the tree of the node up to date until the context ends. While the API server
-// cannot be reached, also at startup, Run waits.
+// Run keeps the tree of the node up to date until the context ends. Run waits while the API
+// server cannot be reached, even at startup.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	lock, err := statedir.LockAgent(o.StateDir)
 	if err != nil {
@@ -93,7 +93,7 @@ type agent struct {
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
-	// endLead ends the right to publish.
+	// endLead is a function that ends this agent's right to publish.
 	endLead func() error
 }
 
@@ -116,7 +116,7 @@ func newAgent(o Options) (*agent, error) {
 	return a, nil
 }
 
-// addControllers adds to a manager the reconcilers of all kinds and the loops of the agent.
+// addControllers adds the reconcilers of all kinds and the agent's loops to a manager.
 func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 	var loaders []loader
 	for _, k := range []interface {
@@ -183,7 +183,7 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// unlessDone returns err, or nil if the context has ended and caused the error.
+// unlessDone returns nil if the context has ended, and err otherwise.
 func unlessDone(ctx context.Context, err error) error {
 	select {
 	case <-ctx.Done():

@@ -39,8 +39,8 @@ type agent struct {
 	stop     func()
 }
 
-// start starts an agent and returns when its health server is running. The agent runs until
-// the test ends or stop is called.
+// start starts an agent and returns when its health server is running. The agent runs until the
+// test ends or the function stop is called.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{node: name, stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
@@ -131,7 +131,7 @@ func (a *agent) generation(t *testing.T) uint64 {
 	return published.Generation()
 }
 
-// wantVerdict waits until the published tree has a verdict for a TCP flow to port 80.
+// wantVerdict waits until the published tree has the wanted verdict for a TCP flow to port 80.
 func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	t.Helper()
 	eventually.NoError(t, func() error {
@@ -214,5 +214,6 @@ func fromNamespaces(key, value string) networkingv1.NetworkPolicyIngressRule {
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &selector}}}
 }
 
-// now is an option that deletes a pod at once. Without it, a deletion waits for a kubelet.
+// The variable now is an option that deletes a pod at once. Without this option, the API server
+// waits for a kubelet before it deletes the pod.
 var now = client.GracePeriodSeconds(0)

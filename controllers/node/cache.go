@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
-// cacheOptions returns options with which the caches keep only the parts of objects that
-// the reconcilers read. The snapshot shares the memory of these parts.
+// cacheOptions returns options that let the caches keep only the object parts that the
+// reconcilers read. The caches and the snapshot share the memory of these parts.
 func cacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Pod{}:                 reduce.With(podRead),

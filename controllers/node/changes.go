@@ -14,10 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// changes is the event source for the controller of one kind. It queues the key of each
-// object that changes. It does not queue the objects of the first list, because the agent
-// loads them in one step. It also counts the objects, and records which changes no
-// reconciler has taken yet and when their events arrived.
+// changes is the event source for the controller of one kind. It queues the key of each object
+// that changes. It does not queue the objects of the first list, because the agent loads those
+// objects in one step. It also counts the objects, and records the changes that no reconciler
+// has taken yet, each with the arrival time of its event.
 type changes struct {
 	kind     kind
 	informer toolscache.SharedIndexInformer
@@ -30,15 +30,15 @@ type changes struct {
 	waiting map[types.NamespacedName]waitingChange
 	// newest is the highest resource version among all delivered events.
 	newest uint64
-	// undelivered contains the resource versions above newest that the cache has already
-	// stored, but whose events the informer has not delivered yet. It is needed for lists:
-	// the cache stores a complete list first, and the informer then delivers the events in
-	// any order. For watches, newest is enough, because a watch delivers events in the
-	// order of versions.
+	// undelivered contains the resource versions above the field newest whose objects the cache
+	// has already stored but whose events the informer has not delivered yet. Only lists need
+	// this map: the cache stores a complete list first, and the informer then delivers the
+	// events in any order. For watches, the field newest is enough, because a watch delivers
+	// events in the order of versions.
 	undelivered map[uint64]struct{}
 }
 
-// waitingChange describes the first event of an object that no reconciler has taken yet.
+// waitingChange is the time and version of an object's first event that was not taken yet.
 type waitingChange struct {
 	at      time.Time
 	version uint64
@@ -46,12 +46,11 @@ type waitingChange struct {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// undeliveredIndex is the name of an index that is always empty. It serves as a hook: the
-// cache calls the function of each index whenever it stores an object.
+// undeliveredIndex is the name of an index that is always empty. The index serves as a hook:
+// whenever the cache stores an object, it calls the function of each index.
 const undeliveredIndex = "undelivered"
 
-// newChanges returns the event source for a kind. The caller must not have started the
-// informer.
+// newChanges returns the event source for a kind. The informer must not have been started.
 func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*changes, error) {
 	c := &changes{kind: k, informer: informer, metrics: m, delivered: make(chan struct{}), waiting: map[types.NamespacedName]waitingChange{}}
 	return c, informer.AddIndexers(toolscache.Indexers{undeliveredIndex: func(stored any) ([]string, error) {
@@ -60,10 +59,10 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 	}})
 }
 
-// store records an object that the cache stores. The cache may call it again with an object
-// that it stored before. Before the first event, store records nothing, unless the first
-// list is known to be empty: of several versions from that time, the informer delivers only
-// the last one.
+// store records the version of an object that the cache stores. The cache may call store again
+// for the same object. Before the first event, store records nothing unless the first list is
+// known to be empty: if an object changes during that time, the informer delivers only the
+// object's last version.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
@@ -77,7 +76,7 @@ func (c *changes) store(object client.Object) {
 	c.undelivered[version] = struct{}{}
 }
 
-// allDelivered reports whether the channel delivered is closed.
+// allDelivered reports whether the informer has delivered all objects of the first list.
 func (c *changes) allDelivered() bool {
 	select {
 	case <-c.delivered:
@@ -87,7 +86,7 @@ func (c *changes) allDelivered() bool {
 	}
 }
 
-// Start registers a handler with the informer that delivers events to the queue.
+// Start registers an event handler with the informer. The handler fills the queue.
 func (c *changes) Start(ctx context.Context, q queue) error {
 	registration, err := c.informer.AddEventHandler(handler{c, q})
 	if err != nil {
@@ -141,8 +140,8 @@ func (h handler) OnDelete(deleted any) {
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// record records an event. For events of the first list, it does not add the object to
-// waiting, because the agent loads these objects in one step.
+// record records an event. Objects of the first list are not added to the map waiting, because
+// the agent loads these objects in one step.
 func (c *changes) record(object client.Object, initial bool) {
 	now := time.Now()
 	key, version := keyOf(object), versionOf(object)
@@ -158,8 +157,8 @@ func (c *changes) record(object client.Object, initial bool) {
 	}
 }
 
-// take returns the time of the first event of an object since the previous call of take.
-// The caller must call take before it reads the object.
+// take returns the time of the first event for an object since the previous call with the same
+// key. The caller must call take before it reads the object.
 func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,9 +167,9 @@ func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	return change.at, ok
 }
 
-// contained returns a resource version up to which the reconcilers have taken every change
-// of the kind. Keys may be taken in any order, and events of a list may be delivered in any
-// order. The result is therefore below the lowest version that is waiting or not delivered.
+// contained returns a resource version up to which the reconcilers have taken all changes of
+// the kind. Reconcilers may take keys in any order, and the informer may deliver list events in
+// any order. The result is therefore below every version that is waiting or not delivered.
 func (c *changes) contained() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,13 +183,13 @@ func (c *changes) contained() uint64 {
 	return out
 }
 
-// atMostLast returns the lower of two versions: the argument, and the last version that the
-// API server sent. The limit matters after the store of an API server was restored from a
-// backup: the API server then reuses versions, and versions from before the restore are no
-// longer comparable.
+// atMostLast returns the lower of two versions: the argument, and the last version that the API
+// server sent. The limit matters after the store of an API server was restored from a backup:
+// the API server then reuses versions, and versions from before the restore are no longer
+// comparable.
 //
-// The informer records the last version shortly after it delivers the event, so the result
-// can be too low for a moment. The callers call the method repeatedly.
+// The informer updates the last version shortly after it delivers an event, so the result can
+// be too low for a moment. The callers call atMostLast repeatedly.
 func (c *changes) atMostLast(version uint64) uint64 {
 	last, _ := strconv.ParseUint(c.informer.LastSyncResourceVersion(), 10, 64)
 	return min(version, last)

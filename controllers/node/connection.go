@@ -13,11 +13,11 @@ import (
 )
 
 // connection tracks whether the API server responds to the requests of the caches. It only
-// observes these requests. It makes no requests itself, because additional requests from
-// all nodes would burden an API server that is already in trouble.
+// observes these requests. It sends no requests itself, because additional requests from all
+// nodes would burden an API server that is already overloaded.
 //
-// If a server stops responding without closing its connections, the HTTP/2 pings of the
-// client detect this within 45 s by default.
+// If a server stops responding without closing its connections, the HTTP/2 pings of the client
+// detect this within 45 s by default.
 type connection struct {
 	log     logr.Logger
 	metrics *metrics
@@ -27,9 +27,9 @@ type connection struct {
 	succeeded map[kind]bool
 	// lists counts, for each kind, the responses that contain all objects of the kind.
 	lists map[kind]int
-	// failure is the first error since the requests of all kinds last succeeded, and since
-	// is the time of that error. failure is nil while all requests succeed, and before the
-	// first request.
+	// failure is the first error after the requests of all kinds last succeeded. The field
+	// since is the time of this error. failure is nil before the first request and while all
+	// requests succeed.
 	failure error
 	since   time.Time
 }
@@ -43,7 +43,7 @@ func (c *connection) wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }
 
-// watchedTransport records the results of requests for those kinds that the agent watches.
+// watchedTransport records the results of requests for the kinds that the agent watches.
 type watchedTransport struct {
 	connection *connection
 	next       http.RoundTripper

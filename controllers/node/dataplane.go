@@ -16,13 +16,12 @@ import (
 )
 
 const (
-	// firstPoll is the time between a publication and the first read of the dataplane's
-	// status, because the dataplane needs some time to map the tree. While the dataplane
-	// has not acknowledged the publication, each interval is twice as long as the previous
-	// interval, up to maxPoll.
+	// firstPoll is the time from a publication to the first read of the dataplane's status. The
+	// dataplane needs this time to map the tree. Until the dataplane acknowledges the
+	// publication, each interval is twice as long as the previous one, up to maxPoll.
 	firstPoll = 20 * time.Millisecond
 	maxPoll   = 5 * time.Second
-	// pollTimeout limits the duration of one read.
+	// pollTimeout limits the duration of one status read.
 	pollTimeout = 2 * time.Second
 )
 
@@ -32,13 +31,13 @@ type dataplane struct {
 	stateDir string
 	metrics  *metrics
 	log      logr.Logger
-	// publications is set after the field newest has changed.
+	// publications is a trigger that is set after each change of the field newest.
 	publications trigger.Trigger
 
 	mu sync.Mutex
 	// newest is the newest publication. Its generation is 0 before the first publication.
 	newest publication
-	// last is the newest status, or nil if the dataplane does not respond.
+	// last is the newest dataplane status, or nil if the dataplane does not respond.
 	last *report.Status
 }
 
@@ -46,7 +45,7 @@ func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
 	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published records a publication, so that run polls until the dataplane acknowledges it.
+// published records a publication. The method run then polls until it is acknowledged.
 func (d *dataplane) published(p publication) {
 	d.mu.Lock()
 	d.newest = p
@@ -120,14 +119,14 @@ func (d *dataplane) poll(ctx context.Context) *report.Status {
 	return now
 }
 
-// errFormat is returned while the running dataplane cannot read the trees of this agent.
+// errFormat reports that the running dataplane cannot read the trees of this agent.
 var errFormat = errors.New("waiting for a newer dataplane")
 
-// firstFormat is the only format that dataplanes read whose status lists no formats.
+// firstFormat is the only tree format of a dataplane whose status lists no formats.
 const firstFormat = 2
 
-// reads returns an errFormat if the running dataplane cannot read a tree format. If no
-// dataplane responds, it returns nil.
+// reads returns an error that wraps errFormat if the running dataplane cannot read a tree
+// format. If no dataplane responds, reads returns nil.
 func (d *dataplane) reads(format uint64) error {
 	if s := d.status(); s != nil && slices.Contains(formatsOf(s), format) {
 		return nil
@@ -148,7 +147,7 @@ func formatsOf(s *report.Status) []uint64 {
 	return s.TreeFormats
 }
 
-// status returns the newest status, or nil if the dataplane does not respond.
+// status returns the newest dataplane status, or nil if the dataplane does not respond.
 func (d *dataplane) status() *report.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()

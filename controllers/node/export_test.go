@@ -31,12 +31,12 @@ func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 // Delivered is closed when the informer has delivered all objects of its first list.
 func (c *changes) Delivered() <-chan struct{} { return c.delivered }
 
-// Take takes the change of an object, as a reconciler would.
+// Take marks the change of an object as taken, as a reconciler would.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 
 // Contained returns the newest resource version that a new tree would contain.
 func (c *changes) Contained() uint64 { return c.contained() }
 
-// AtMostLast returns the version that a status reports if a tree contains the given
+// AtMostLast returns the version that a status reports for a tree that contains the given
 // version.
 func (c *changes) AtMostLast(version uint64) uint64 { return c.atMostLast(version) }

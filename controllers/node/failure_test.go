@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// publishEmpty publishes an empty tree, as an earlier agent could have, and returns its
-// generation.
+// publishEmpty publishes an empty tree, as an earlier agent might have done, and returns the
+// generation of this tree.
 func publishEmpty(t *testing.T, name, stateDir string) uint64 {
 	t.Helper()
 	publisher, err := statedir.NewPublisher(stateDir)
@@ -148,8 +148,8 @@ func unready(err error) error {
 	return nil
 }
 
-// TestRestartDuringManyChanges stops an agent during many changes and starts another. It
-// checks that both publish few trees and that the last tree is correct.
+// TestRestartDuringManyChanges stops an agent during many changes and starts another agent. It
+// checks that both agents publish few trees and that the last tree is correct.
 func TestRestartDuringManyChanges(t *testing.T) {
 	const changes = 200
 	c := newCluster(t)

@@ -5,8 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// faults records the objects of one kind that cannot be read completely. The mutex of the
-// state guards this record.
+// faults records the objects of one kind that cannot be read completely. The mutex of the type
+// state guards faults.
 type faults struct {
 	kind    kind
 	log     logr.Logger
@@ -18,8 +18,8 @@ func newFaults(k kind, log logr.Logger, m *metrics) *faults {
 	return &faults{kind: k, log: log, metrics: m, known: map[types.NamespacedName]string{}}
 }
 
-// set records the fault of an object, and logs the fault unless it was logged before. fault
-// is nil if the object can be read completely.
+// set records the fault of an object, and logs it unless the same fault was logged before. The
+// parameter fault is nil if the object can be read completely.
 func (f *faults) set(key types.NamespacedName, fault error) {
 	if fault == nil {
 		f.forget(key)

@@ -20,7 +20,7 @@ const (
 	kindNode      kind = "Node"
 )
 
-// kindsByPath maps the last part of an API path to the kind of the objects.
+// kindsByPath maps the end of a request path to the kind of the requested objects.
 var kindsByPath = map[string]kind{
 	"/apis/networking.k8s.io/v1/networkpolicies": kindPolicy,
 	"/api/v1/pods":       kindPod,
@@ -28,9 +28,9 @@ var kindsByPath = map[string]kind{
 	"/api/v1/nodes":      kindNode,
 }
 
-// restMapper returns a REST mapper for the kinds that the agent reads and writes. The
-// default mapper of controller-runtime would request these kinds from the API server, which
-// may not be reachable at startup.
+// restMapper returns a REST mapper for the kinds that the agent reads and writes. The default
+// mapper of controller-runtime would request the kinds from the API server, which may be
+// unreachable at startup.
 func restMapper() meta.RESTMapper {
 	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventsv1.SchemeGroupVersion, v1alpha1.GroupVersion})

@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// listenInterval is the time between two attempts to listen on the address for metrics.
+	// listenInterval is the time between two attempts to listen on the metrics address.
 	listenInterval = 100 * time.Millisecond
-	// serverTimeout is the maximum time for reading the header of a request for metrics.
+	// serverTimeout limits the time for reading the header of a metrics request.
 	serverTimeout = 10 * time.Second
-	// disabled is the value of an address on which the agent does not listen.
+	// disabled is the address that disables a server.
 	disabled = "0"
 )
 
-// leader returns a loop that waits until this agent leads on its node, and then runs
-// another loop. While an agent is replaced, two agents run on a node. Both watch the API
-// server, but only the one that leads publishes trees, writes the status of the node and
-// serves metrics.
+// leader returns a loop that waits until this agent leads on its node, and then calls the
+// function run. While an agent is being replaced, two agents run on a node. Both watch the API
+// server, but only the leading agent publishes trees, writes the status of the node and serves
+// metrics.
 func (a *agent) leader(run manager.RunnableFunc) manager.RunnableFunc {
 	return func(ctx context.Context) error {
 		end, err := statedir.Lead(ctx, a.StateDir)
@@ -46,7 +46,7 @@ func (a *agent) leader(run manager.RunnableFunc) manager.RunnableFunc {
 }
 
 // serveMetrics serves the metrics until the context ends. While another process uses the
-// address, it tries again.
+// address, serveMetrics tries again to listen.
 func (a *agent) serveMetrics(ctx context.Context) error {
 	if a.MetricsAddress == "" || a.MetricsAddress == disabled {
 		return nil
@@ -77,7 +77,7 @@ func (a *agent) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// serveHealth serves the health checks until stop is called.
+// serveHealth serves the health checks until the returned function stop is called.
 func (a *agent) serveHealth() (stop func(), err error) {
 	if a.HealthAddress == "" || a.HealthAddress == disabled {
 		return func() {}, nil

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// An agent that does not lead compiles everything and is ready, but publishes nothing. When
-// it leads, it publishes.
+// TestStandby checks that an agent that does not lead compiles all objects and is ready, but
+// publishes nothing until it leads.
 func TestStandby(t *testing.T) {
 	dir := t.TempDir()
 	p := testPublisher(t, newState("n"), dir)
@@ -33,8 +33,9 @@ func TestStandby(t *testing.T) {
 	}
 }
 
-// An agent publishes no format that the running dataplane does not read. A dataplane whose
-// status lists no formats reads only the first one.
+// TestFormatOfRunningDataplane checks that an agent publishes a tree only if the running
+// dataplane can read its format. A dataplane whose status lists no formats can read only the
+// first format.
 func TestFormatOfRunningDataplane(t *testing.T) {
 	dir := t.TempDir()
 	m, err := newMetrics(prometheus.NewRegistry())

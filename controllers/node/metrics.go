@@ -18,8 +18,8 @@ type metrics struct {
 	lists                                     *prometheus.CounterVec
 }
 
-// latencies contains the histogram buckets, in seconds. They cover the shortest and the
-// longest expected publication.
+// latencies contains the histogram buckets, in seconds. They range from the shortest to the
+// longest expected duration of a publication.
 var latencies = []float64{.0005, .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10}
 
 // newMetrics registers the agent's metrics.
@@ -71,7 +71,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// publish records a publication, and the times of the events whose changes it contains.
+// publish records a publication and its delays after the events that caused it.
 func (m *metrics) publish(p publication, events []time.Time) {
 	m.generation.Set(float64(p.generation))
 	m.size.Set(float64(p.size))

@@ -26,18 +26,18 @@ const (
 	// the minimum time between two writes, because an agent can publish 50 generations per
 	// second.
 	checkStatusInterval = time.Second
-	// heartbeatInterval is the time between two writes if nothing changed except counters
-	// and resource versions. Each write is a heartbeat. Up to a fifth of the interval is
-	// added at random, so that the nodes do not all write at the same time.
+	// heartbeatInterval is the time between two writes if only counters and resource versions
+	// have changed. Each write is a heartbeat. A random time of up to a fifth of the interval
+	// is added, so that the nodes do not all write at the same time.
 	heartbeatInterval = 10 * time.Second
-	// writeTimeout limits the duration of a write.
+	// writeTimeout limits the duration of one status write.
 	writeTimeout = 5 * time.Second
 )
 
 // statusWriter writes the NodeEnforcer of the node. No other program writes this object.
 type statusWriter struct {
 	node string
-	// cache reads the Node object. direct reads the NodeEnforcer from the API server. A
+	// cache reads the Node object. direct reads the NodeEnforcer from the API server, because a
 	// cache of NodeEnforcers would contain the objects of all nodes.
 	cache  client.Reader
 	direct client.Reader
@@ -45,8 +45,8 @@ type statusWriter struct {
 	source func() (v1alpha1.NodeEnforcerStatus, error)
 	log    logr.Logger
 
-	// current is the object after the last read or write, or nil if the current object is
-	// unknown.
+	// current is the NodeEnforcer that was last read or written. It is nil if the object in the
+	// API server may differ.
 	current *v1alpha1.NodeEnforcer
 	// due is the time of the next heartbeat.
 	due time.Time
@@ -118,8 +118,8 @@ func (w *statusWriter) update(ctx context.Context) error {
 	return nil
 }
 
-// find reads or creates the NodeEnforcer. It creates none if the Node object does not
-// exist, because the garbage collector would not delete a NodeEnforcer without an owner.
+// find reads or creates the NodeEnforcer. If the Node does not exist, find creates nothing,
+// because the garbage collector would not delete a NodeEnforcer without an owner.
 func (w *statusWriter) find(ctx context.Context) error {
 	key := client.ObjectKey{Name: w.node}
 	var owner corev1.Node
@@ -165,10 +165,9 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	to.Conditions = conditions
 }
 
-// changed reports whether two statuses differ in more than counters and resource versions
-// of pods and namespaces. A newer acknowledged version of policies counts as a change even
-// if the generation is the same. This happens if the changed policy selects no pod on the
-// node.
+// changed reports whether two statuses differ in more than counters and the resource versions
+// of pods and namespaces. A newer acknowledged version of the policies counts as a change, even
+// if the generation stays the same because the changed policy selects no pod on the node.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
 		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
@@ -188,7 +187,7 @@ func policies(g *v1alpha1.Generation) string {
 	return g.Contains.NetworkPolicies
 }
 
-// resourceVersions converts resource versions to the type of the API.
+// resourceVersions converts resource versions to the API type.
 func resourceVersions(contains map[kind]uint64) v1alpha1.ResourceVersions {
 	text := func(k kind) string {
 		if contains[k] == 0 {

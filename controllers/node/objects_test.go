@@ -84,8 +84,8 @@ func TestNamespacesAndNodes(t *testing.T) {
 	c.must(t, c.Update(t.Context(), &namespace))
 	a.wantVerdict(t, "10.3.0.3", "10.3.0.2", rule.Deny)
 
-	// Connections from the pod's own node are always allowed. This address does not belong
-	// to the node yet.
+	// Connections from the pod's own node are always allowed. The address 192.0.2.1 does not
+	// belong to the node yet.
 	a.wantVerdict(t, "192.0.2.1", "10.3.0.2", rule.Deny)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "nodes"}}
 	c.must(t, c.Create(t.Context(), node))

@@ -26,10 +26,9 @@ func pods() resource[*readPod] {
 	}
 }
 
-// readPod is the form in which the cache stores a Pod: the pod of package policy, and the
-// metadata that caches and queues need. The form saves memory, because an agent caches
-// every pod of the cluster, and a corev1.Pod with only these fields would take four times
-// as much.
+// readPod is the type of the Pods in the cache. It contains a policy.Pod, and the metadata that
+// caches and queues need. The agent caches every pod of the cluster, and a corev1.Pod with only
+// these fields would take four times as much memory.
 type readPod struct {
 	metav1.ObjectMeta
 	// pod is shared with the snapshot. The mutex of the state guards it.
@@ -38,7 +37,7 @@ type readPod struct {
 	fault error
 }
 
-// podRead converts a Pod.
+// podRead converts a Pod to a readPod.
 func podRead(in *corev1.Pod) *readPod {
 	pod, errors := policy.ReadPod(in)
 	if len(pod.Addresses) == 0 {

@@ -19,18 +19,18 @@ const (
 	// publishInterval is the minimum time between two publications. It limits the number of
 	// trees during a burst of changes.
 	publishInterval = 20 * time.Millisecond
-	// retryInterval is the time between a failed publication and the next attempt if
-	// nothing changes in between.
+	// retryInterval is the time between a failed publication and the next attempt if no object
+	// changes in between.
 	retryInterval = time.Second
-	// maxPending is the maximum number of event times that are kept until the next
-	// publication, because publications may fail for a long time. If there are more, the
-	// oldest are kept, because they show the longest delays.
+	// maxPending limits the number of event times that are kept for the next publication,
+	// because publications may fail for a long time. The oldest times are kept, because they
+	// show the longest delays.
 	maxPending = 4096
-	// checkInterval is the time between two checks of the published tree if nothing
+	// checkInterval is the time between two checks of the published tree while no object
 	// changes.
 	checkInterval = 10 * time.Second
-	// remembered is the number of publications whose contents are kept. It is above 1
-	// because the dataplane can be several publications behind.
+	// The constant remembered is the number of publications whose resource versions are kept.
+	// It is above 1 because the dataplane can be several publications behind.
 	remembered = 64
 )
 
@@ -62,11 +62,11 @@ type publisher struct {
 	mu   sync.Mutex
 	last publication
 	err  error
-	// leads is set when this agent may publish. standsBy is set while the builder is up to
-	// date but this agent may not publish.
+	// leads is true if this agent may publish. standsBy is true while the builder is up to date
+	// but this agent may not publish.
 	leads, standsBy bool
-	// earlier contains the publications before the last one. The index is the generation
-	// modulo remembered.
+	// The field earlier contains the publications before the last one. The index is the
+	// generation modulo the constant remembered.
 	earlier [remembered]publication
 }
 
@@ -74,7 +74,7 @@ type publisher struct {
 type publication struct {
 	generation uint64
 	at         time.Time
-	// took is the time that compiling and publishing the tree took.
+	// took is the duration of compiling and publishing the tree.
 	took time.Duration
 	// size is the size of the tree in bytes.
 	size int64
@@ -101,8 +101,8 @@ func newPublisher(s *state, stateDir string, m *metrics, log logr.Logger) (*publ
 	}, nil
 }
 
-// run publishes trees until the context ends. It publishes the first change at once and
-// further changes after publishInterval.
+// run publishes trees until the context ends. It publishes the first change at once and further
+// changes at intervals of at least publishInterval.
 func (p *publisher) run(ctx context.Context) error {
 	for {
 		pause := time.NewTimer(publishInterval)
@@ -127,10 +127,9 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 }
 
-// checkPublished makes step publish the tree again if another program removed the tree,
-// because a starting dataplane would find no tree. If the tree on disk has a higher
-// generation, another agent with newer objects published it, so checkPublished leaves that
-// tree in place.
+// checkPublished lets the method step publish the tree again if another program removed it.
+// Otherwise, a dataplane that starts later would find no tree. A tree with a higher generation
+// stays in place, because another agent with newer objects published it.
 func (p *publisher) checkPublished() {
 	if p.unpublished {
 		return
@@ -145,7 +144,7 @@ func (p *publisher) checkPublished() {
 	}
 }
 
-// step publishes the changes since the previous step. It does nothing if there are none.
+// step publishes the changes since the previous call, if there are any.
 func (p *publisher) step() {
 	err := p.publish()
 	p.mu.Lock()
@@ -201,8 +200,8 @@ func (p *publisher) publish() error {
 	return nil
 }
 
-// leading reports whether this agent may publish. If not, it records that the builder is up
-// to date.
+// leading reports whether this agent may publish. If it may not, leading records that the
+// builder is up to date.
 func (p *publisher) leading() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,7 +209,7 @@ func (p *publisher) leading() bool {
 	return p.leads
 }
 
-// lead lets the publisher publish.
+// lead records that this agent may publish from now on.
 func (p *publisher) lead() {
 	p.mu.Lock()
 	p.leads = true
@@ -260,8 +259,8 @@ func (p *publisher) check(*http.Request) error {
 	case p.err != nil:
 		return p.err
 	case p.standsBy:
-		// All objects are compiled, and another agent of the node publishes. It ends when
-		// this one is ready.
+		// This agent has compiled all objects, but the other agent on the node publishes. The
+		// other agent ends when this agent is ready.
 		return nil
 	case p.last.generation == 0:
 		return errors.New("no tree is published yet: the caches have not synced")

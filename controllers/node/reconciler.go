@@ -18,7 +18,7 @@ import (
 )
 
 // resource describes a kind that the agent watches, and contains the functions that apply
-// its objects to the snapshot. T is the type of the objects in the cache.
+// objects of the kind to the snapshot. T is the type of the objects in the cache.
 type resource[T client.Object] struct {
 	kind kind
 	// object is an empty object of the API type.
@@ -82,8 +82,8 @@ type loader interface {
 	load(context.Context) error
 }
 
-// syncTimeout is the time that a controller waits for its first objects. It is so long that
-// it is no limit in practice: while the API server cannot be reached, the agent must keep
+// syncTimeout limits how long a controller waits for its first objects. It is so long that it
+// never ends the wait in practice: while the API server cannot be reached, the agent must keep
 // waiting, and the tree on disk remains enforced.
 const syncTimeout = 365 * 24 * time.Hour
 
@@ -116,8 +116,8 @@ func (r resource[T]) add(ctx context.Context, a *agent, mgr manager.Manager) (lo
 	return out, nil
 }
 
-// changes returns the event source of the kind. Reconcilers read from the store of its
-// informer, because the reader of the cache cannot return a readPod.
+// changes returns the event source of the kind. Reconcilers read from the informer's store,
+// because the cache reader cannot return a readPod.
 func (r resource[T]) changes(ctx context.Context, c cache.Cache, m *metrics) (*changes, error) {
 	informer, err := c.GetInformer(ctx, r.object, cache.BlockUntilSynced(false))
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
-	// again is closed to let the server return the second list.
+	// The test closes the channel again to make the server return the second list.
 	again chan struct{}
 }
 
@@ -60,7 +60,7 @@ func listOf(version string, versions ...string) *corev1.PodList {
 	return out
 }
 
-// steppedQueue sends each queued request to the channel queued and then waits for the
+// steppedQueue sends each request to the channel queued, and then waits for a value from the
 // channel goOn.
 type steppedQueue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -74,8 +74,8 @@ func (q steppedQueue) Add(request reconcile.Request) {
 	<-q.goOn
 }
 
-// watchPods returns the changes of the pods in a script. It returns after the first list
-// was delivered.
+// watchPods returns an event source for the pods in script. It waits until the informer has
+// delivered the first list.
 func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	t.Helper()
 	informer := cache.NewSharedIndexInformer(
@@ -116,7 +116,7 @@ func TestContainedDuringRelist(t *testing.T) {
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken is the result before the object is taken, and taken is the result
+		// untaken is the wanted result before the object is taken. taken is the wanted result
 		// afterwards.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {

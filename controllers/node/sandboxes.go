@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// sandboxes applies to the state the pod sandboxes that the dataplane publishes in the
-// state directory.
+// sandboxes reads the list of pod sandboxes that the dataplane publishes in the state
+// directory, and applies the list to the state.
 type sandboxes struct {
 	stateDir string
 	state    *state
@@ -25,8 +25,8 @@ type sandboxes struct {
 
 	// mu guards the fields below.
 	mu sync.Mutex
-	// published is true after the dataplane published sandboxes. last contains the newest
-	// sandboxes, and err the error if the newest ones cannot be read.
+	// published reports whether the dataplane has published a list. last is the newest list. If
+	// a newer list exists but cannot be read, err is the error.
 	published bool
 	last      report.Sandboxes
 	err       error
@@ -36,8 +36,7 @@ func newSandboxes(s *state, stateDir string, m *metrics, log logr.Logger) *sandb
 	return &sandboxes{state: s, stateDir: stateDir, metrics: m, log: log, loaded: make(chan struct{})}
 }
 
-// load applies the sandboxes that the dataplane has published by now, so that the first
-// tree contains them.
+// load applies the current list of sandboxes, so that the first tree contains these sandboxes.
 func (s *sandboxes) load() {
 	if now, err := statedir.ReadSandboxes(s.stateDir); !errors.Is(err, fs.ErrNotExist) {
 		s.set(now, err)
@@ -45,7 +44,7 @@ func (s *sandboxes) load() {
 	close(s.loaded)
 }
 
-// run applies each list of sandboxes until the context ends.
+// run applies each published list of sandboxes until the context ends.
 func (s *sandboxes) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -55,7 +54,7 @@ func (s *sandboxes) run(ctx context.Context) error {
 	return statedir.WatchSandboxes(ctx, s.stateDir, s.set)
 }
 
-// set applies a list of sandboxes. If the list cannot be read, the previous one remains.
+// set applies a list of sandboxes. If the list cannot be read, the previous list remains.
 func (s *sandboxes) set(now report.Sandboxes, err error) {
 	s.mu.Lock()
 	if err != nil && (s.err == nil || s.err.Error() != err.Error()) {
@@ -80,8 +79,8 @@ func (s *sandboxes) set(now report.Sandboxes, err error) {
 	s.state.setSandboxes(list, now.Routed)
 }
 
-// newest returns the newest list of sandboxes, or nil if the dataplane has published none,
-// and the error if a newer list cannot be read.
+// newest returns the newest list of sandboxes, or nil before the first list. If a newer list
+// exists but cannot be read, newest also returns the error.
 func (s *sandboxes) newest() (*report.Sandboxes, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,7 +58,7 @@ func (a *agent) wantLingering(t *testing.T, want float64) {
 }
 
 // TestSandboxes checks that a pod is isolated from the publication of its sandbox until the
-// sandbox ends: before the API server has its address, after a restart of the agent, and
+// sandbox ends: before the API server has the pod's address, after a restart of the agent, and
 // after the Pod object was deleted by force.
 func TestSandboxes(t *testing.T) {
 	c := newCluster(t)
@@ -77,13 +77,13 @@ func TestSandboxes(t *testing.T) {
 	}
 	a = start(t, server.Config(), "sandboxes", a.stateDir)
 	eventually.NoError(t, func() error { return a.ready("published") })
-	// The first tree contains the sandboxes.
+	// The first tree of the restarted agent contains the sandboxes.
 	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
 
 	c.must(t, c.Delete(t.Context(), web, now))
 	a.wantLingering(t, 1)
 	a.wantVerdict(t, "192.0.2.1", "10.21.0.1", rule.Deny)
-	// The next pod has the same name and other labels.
+	// The next pod has the same name but other labels.
 	next := c.startingPod(t, "web", "sandboxes")
 	next.Labels["app"] = "other"
 	c.must(t, c.Update(t.Context(), next))
@@ -125,8 +125,8 @@ func TestRoutes(t *testing.T) {
 	a.wantLingering(t, 0)
 }
 
-// TestSandboxesOfADeletedNamespace checks that the deletion of a namespace opens no pod
-// that still has a sandbox, if the policies are deleted before the pod.
+// TestSandboxesOfADeletedNamespace deletes a namespace, and the policies before the pods. It
+// checks that a pod that still has a sandbox stays isolated.
 func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "ending", t.TempDir())
@@ -187,8 +187,8 @@ func TestSandboxesCondition(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.23.0.1", rule.Deny)
 }
 
-// TestSandboxesArePublishedAtOnce checks the time from a new list of sandboxes until the
-// tree that contains it is current. The pod is known before.
+// TestSandboxesArePublishedAtOnce measures the time from the publication of a sandbox list to
+// the publication of a tree that contains the sandbox. The agent has the Pod before.
 func TestSandboxesArePublishedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "latency", t.TempDir())
@@ -226,8 +226,8 @@ func TestSandboxesArePublishedAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnnouncedAddress checks that an address in an annotation of a network plugin counts,
-// until another pod of the node could be the one that has it.
+// TestAnnouncedAddress checks that the agent uses an address from a network plugin's annotation
+// until another pod of the node might have this address.
 func TestAnnouncedAddress(t *testing.T) {
 	c := newCluster(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "announced"}, Spec: corev1.NodeSpec{PodCIDR: "10.25.0.0/24", PodCIDRs: []string{"10.25.0.0/24"}}}

@@ -41,19 +41,19 @@ func newState(node string) *state {
 	}
 }
 
-// load calls change, which reads objects and applies them to the snapshot. load serializes
-// these calls.
+// load calls the function change, which reads objects and applies them to the snapshot. Only
+// one such function runs at a time.
 func (s *state) load(change func(*policy.Snapshot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.snapshot)
 }
 
-// apply calls change like load does, for one changed object of a kind.
+// apply calls the function change, which applies one changed object to the snapshot.
 func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
 	s.mu.Lock()
-	// The change may count as applied before it is, because other goroutines cannot access
-	// the snapshot until then.
+	// take may be called before the change is applied, because no other goroutine can access
+	// the snapshot until the mutex is unlocked.
 	if at, ok := c.take(key); ok {
 		s.waiting = append(s.waiting, at)
 	}
@@ -63,9 +63,9 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
-// setSandboxes replaces the pod sandboxes of the node. The list is nil if they are not
-// known. routed contains the addresses of policy.Snapshot.SetRouted. If it is nil, the
-// previous addresses remain.
+// setSandboxes replaces the pod sandboxes of the node. The parameter list is nil if the
+// sandboxes are not known. The parameter routed is passed to policy.Snapshot.SetRouted. If
+// routed is nil, the previous addresses remain.
 func (s *state) setSandboxes(list []policy.Sandbox, routed []netip.Addr) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, time.Now())
@@ -85,7 +85,7 @@ type step struct {
 	events []time.Time
 	// contains maps each kind to the newest resource version in the snapshot.
 	contains map[kind]uint64
-	// lingering is the number of pods that only their sandbox keeps in the snapshot.
+	// lingering is the number of lingering pods in the snapshot.
 	lingering int
 }
 

@@ -29,19 +29,19 @@ type statusSource struct {
 	dataplane  *dataplane
 	connection *connection
 
-	// counted is the generation for which pods and policies were counted. addressed is the
-	// number of pods with addresses.
+	// counted is the generation of the tree in which pods and policies were counted. addressed
+	// is the number of pods with addresses.
 	counted   uint64
 	pods      v1alpha1.PodCounts
 	addressed int
 	policies  int32
 	// newPods computes the conditions about new pods.
 	newPods newpods.Conditions
-	// before is the last status of the dataplane, or nil until the dataplane responds.
+	// The field before is the last dataplane status, or nil until the dataplane responds.
 	before *report.Status
-	// repaired and dropped report whether these two counters increased between the last two
-	// statuses of the dataplane. They are stored because the node's status is computed more
-	// often than the dataplane's status is read.
+	// repaired and dropped report whether the counters of repairs and dropped packets increased
+	// between the last two dataplane statuses. The results are stored because the node's status
+	// is computed more often than the dataplane's status is read.
 	repaired, dropped bool
 	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
@@ -95,8 +95,8 @@ func (s *statusSource) count() error {
 			continue
 		}
 		s.addressed++
-		// No pod has the unspecified address as its own address, so only the policies of
-		// this pod apply.
+		// No pod has the unspecified address, so only the policies of this pod apply to the
+		// flow.
 		here, other := pod.Addresses[0], netip.IPv4Unspecified()
 		if here.Is6() {
 			other = netip.IPv6Unspecified()
@@ -155,8 +155,7 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
-// bootID returns the ID of this boot of the node, which the kubelet also reports, or "" if it
-// cannot be read.
+// bootID returns the boot ID that the kubelet also reports, or "" if it cannot be read.
 func bootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
@@ -180,7 +179,7 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 		"the dataplane enforces the published generation")
 }
 
-// unfiltered describes which settings of br_netfilter are missing.
+// unfiltered returns a message that lists the missing br_netfilter settings.
 func unfiltered(b *report.Bridges) string {
 	return fmt.Sprintf("policies are not enforced between the pods of %s: load br_netfilter and set to 1: %s",
 		message.Join(b.Names, ", "), strings.Join(b.Disabled, ", "))
@@ -203,10 +202,9 @@ func (s *statusSource) syncedCondition() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "all objects are watched")
 }
 
-// degradedCondition returns the condition Degraded. It compares the counters in the last
-// two statuses of the dataplane, and returns True while a counter increases. The counts in
-// the first status do not count as an increase, because they are from the time before this
-// agent started.
+// degradedCondition returns the condition Degraded. The condition is True while a counter
+// increases from one dataplane status to the next. The counts in the first status do not count
+// as an increase, because they may be older than this agent.
 func (s *statusSource) degradedCondition(running *report.Status) metav1.Condition {
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)

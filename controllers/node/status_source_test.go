@@ -80,8 +80,8 @@ func TestPublishingFailedIsInBothConditions(t *testing.T) {
 	}
 }
 
-// TestBridgesThatBypassTheRules checks that a node does not claim to enforce policies while
-// packets or frames between the pods of a bridge bypass the rules.
+// TestBridgesThatBypassTheRules checks that a node does not report that it enforces policies
+// while packets or frames between the pods of a bridge bypass the rules.
 func TestBridgesThatBypassTheRules(t *testing.T) {
 	s := &statusSource{publisher: &publisher{}}
 	for name, c := range map[string]struct {

@@ -118,7 +118,7 @@ func (a *agent) wantStatus(t *testing.T, c *cluster, condition func(*v1alpha1.No
 	return &got
 }
 
-// published returns an error unless the status has the current generation.
+// published returns an error unless the status contains the generation of the published tree.
 func published(a *agent, s *v1alpha1.NodeEnforcerStatus) (err error) {
 	current, err := a.tree()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package newpods computes the conditions of a NodeEnforcer that are about new pods: whether
-// their addresses are known before they start, and whether policies decide about the packets
-// that the dataplane holds for them.
+// Package newpods computes two conditions of a NodeEnforcer. PodsKnownEarly reports whether the
+// node has the addresses of new pods before the pods start. HeldPacketsEvaluated reports
+// whether policies, and not the failure policy, decide about held packets of new pods.
 package newpods
 
 import (
@@ -14,46 +14,46 @@ import (
 )
 
 const (
-	// failureWindow is the time for which HeldPacketsEvaluated stays False after the
-	// failure policy decided about a packet.
+	// failureWindow is how long the condition HeldPacketsEvaluated stays False after the
+	// failure policy has decided about a packet.
 	failureWindow = 10 * time.Minute
-	// resultTimeout is the time for which pods may have addresses while the directory of CNI
-	// results is empty. Normally the container runtime writes a CNI result before the API
-	// server receives the address of the pod. But after the node has booted, the API server
-	// still contains the addresses that pods had before.
+	// resultTimeout is how long pods may have addresses while the directory of CNI results is
+	// empty. Normally, the container runtime writes a CNI result before the API server receives
+	// the pod's address. But after a reboot of the node, the API server still contains the pod
+	// addresses from before the reboot.
 	resultTimeout = 30 * time.Second
 )
 
 // Observation contains what an agent observes about the new pods of its node.
 type Observation struct {
-	// Sandboxes is the newest list that the dataplane published. It is nil if the dataplane
-	// has published none. SandboxesErr is set if a newer list cannot be read.
+	// Sandboxes is the newest list of sandboxes that the dataplane published. It is nil before
+	// the first list. SandboxesErr is the error if a newer list cannot be read.
 	Sandboxes    *report.Sandboxes
 	SandboxesErr error
-	// AddressedPods is the number of pods of the node that have addresses, without pods in
-	// the host network.
+	// AddressedPods is the number of pods on the node that have an address. Pods in the host
+	// network are not counted.
 	AddressedPods int
 	// Dataplane is the newest status of the dataplane, or nil if the dataplane does not
-	// respond. A newer status has another address.
+	// respond. Pointers to different statuses are never equal.
 	Dataplane *report.Status
 }
 
-// Conditions computes the conditions of one node. The zero value is ready to use. Its
-// methods must not be called concurrently.
+// Conditions computes the conditions of one node. The zero value is ready to use. The methods
+// of Conditions must not be called concurrently.
 type Conditions struct {
-	// found is set after a list contained a sandbox. emptySince is the time since which pods
-	// have addresses although no list contained a sandbox.
+	// found reports whether any list so far contained a sandbox. emptySince is the time from
+	// which on pods have had addresses although no list has contained a sandbox.
 	found      bool
 	emptySince time.Time
-	// before is the previous status of the dataplane. failed contains the time at which each
-	// counter of failures was last seen to increase.
+	// The field before is the previous status of the dataplane. failed contains, for each
+	// counter in failures, the time of the last observed increase.
 	before *report.Status
 	failed [len(failures)]time.Time
 }
 
-// failures lists the counters of packets about which the failure policy decided, the most
-// important one first. The message continues the sentence "the failure policy decided about
-// packets of new pods".
+// failures lists the counters of packets about which the failure policy decided. The most
+// important counter is first. Each message completes a sentence that begins with "the failure
+// policy decided about packets of new pods".
 var failures = [...]struct {
 	reason  v1alpha1.Reason
 	count   func(*report.Held) uint64
@@ -64,8 +64,8 @@ var failures = [...]struct {
 	{v1alpha1.ReasonNoAgent, func(h *report.Held) uint64 { return h.NoAgent }, "because no agent was running"},
 }
 
-// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated at a time. The times of
-// successive calls must not decrease.
+// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated for an observation at the
+// time now. The time must not decrease from one call to the next.
 func (c *Conditions) At(o Observation, now time.Time) []metav1.Condition {
 	c.observe(o, now)
 	early := c.knownEarly(o, now)
@@ -85,8 +85,8 @@ func (c *Conditions) observe(o Observation, now time.Time) {
 	if running == nil || running == c.before {
 		return
 	}
-	// The counters of a dataplane that started long ago may have increased before this
-	// agent observed it.
+	// The counters of a dataplane that started long ago may have increased before this agent
+	// first read them.
 	last := running.Held
 	switch {
 	case c.before != nil && c.before.Started.Equal(running.Started):
@@ -125,7 +125,7 @@ func (c *Conditions) knownEarly(o Observation, now time.Time) metav1.Condition {
 	return condition(metav1.ConditionUnknown, v1alpha1.ReasonEmptyCNIResults, "the directory of CNI results contains no pod yet")
 }
 
-// evaluated returns the condition HeldPacketsEvaluated. early is the condition
+// evaluated returns the condition HeldPacketsEvaluated. The parameter early is the condition
 // PodsKnownEarly.
 func (c *Conditions) evaluated(running *report.Status, early metav1.Condition, now time.Time) metav1.Condition {
 	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {

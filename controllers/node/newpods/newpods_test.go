@@ -14,7 +14,8 @@ import (
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// step is an observation at a time after start, and the conditions that are expected then.
+// step is an observation and the condition that is expected after it. The field after is the
+// time of the observation, relative to the variable start.
 type step struct {
 	after time.Duration
 	Observation
@@ -23,7 +24,8 @@ type step struct {
 	words  string
 }
 
-// check observes all steps and compares one of the conditions.
+// check makes the observations of all steps and compares the condition of one type after each
+// step.
 func check(t *testing.T, kind v1alpha1.ConditionType, steps []step) {
 	t.Helper()
 	var c Conditions
@@ -64,7 +66,7 @@ func TestPodsKnownEarly(t *testing.T) {
 			{30 * time.Second, seen(2), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
 			{31 * time.Second, seen(3), no, v1alpha1.ReasonEmptyCNIResults, "set spec.cniResults"},
 			{32 * time.Second, seen(0), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
-			// A new pod has 30 s again.
+			// The 30 s start again, because no pod had an address before.
 			{40 * time.Second, seen(1), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
 			{71 * time.Second, seen(1), no, v1alpha1.ReasonEmptyCNIResults, "set spec.cniResults"},
 			{72 * time.Second, seen(1, web), yes, v1alpha1.ReasonCNIResults, ""},
@@ -90,7 +92,8 @@ func TestHeldPacketsEvaluated(t *testing.T) {
 		unknown = metav1.ConditionUnknown
 	)
 	results := &report.Sandboxes{Available: true, Sandboxes: []report.Sandbox{{Name: "web"}}}
-	// dataplane returns the status of a dataplane that started before or after start.
+	// dataplane returns the status of a dataplane. The parameter started is the time at which
+	// the dataplane started, relative to the variable start.
 	dataplane := func(started time.Duration, held report.Held) Observation {
 		held.Limit, held.CNIResults = 3*time.Second, true
 		return Observation{Sandboxes: results, Dataplane: &report.Status{Started: start.Add(started), Queueing: "queue expression", Held: held}}
@@ -129,7 +132,7 @@ func TestHeldPacketsEvaluated(t *testing.T) {
 		"another dataplane": {
 			{0, seven, yes, v1alpha1.ReasonHolding, ""},
 			{time.Minute, dataplane(30*time.Second, report.Held{TimedOut: 1}), no, v1alpha1.ReasonHoldTimedOut, ""},
-			// The dataplane that started earlier enforces again.
+			// The dataplane that started first enforces again.
 			{time.Hour, dataplane(-time.Hour, report.Held{TimedOut: 9}), yes, v1alpha1.ReasonHolding, ""},
 		},
 	} {

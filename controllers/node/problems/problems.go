@@ -34,13 +34,13 @@ const (
 	maxEventName = 253
 )
 
-// reporter writes one Event for each generation of a policy with problems. The name
-// of the Event is a hash of the generation and the problems, so that the agents of all
-// nodes, also after a restart, create an Event with the same name. The first agent
-// succeeds, and the API server reports to the others that the Event exists.
+// reporter writes one Event for each generation of a policy with problems. The name of the
+// Event is a hash of the generation and the problems, so all agents use the same name, even
+// after a restart. The first agent creates the Event, and the API server reports to the others
+// that the Event already exists.
 //
-// The reporter is a separate controller, so that a slow request for an Event does not delay
-// the enforcement of policies.
+// The reporter is a separate controller, so that a slow request for an Event does not delay the
+// enforcement of policies.
 type reporter struct {
 	client client.Client
 	node   string
@@ -63,7 +63,7 @@ func Add(mgr manager.Manager, node string, log logr.Logger, options controller.O
 	return nil
 }
 
-// Reconcile reports the problems of a policy. It is retried after an error.
+// Reconcile reports the problems of a policy. The controller retries it after an error.
 func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var np networkingv1.NetworkPolicy
 	err := r.client.Get(ctx, request.NamespacedName, &np)

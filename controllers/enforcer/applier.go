@@ -16,12 +16,11 @@ import (
 // fieldOwner is the name under which the operator manages the fields that it applies.
 const fieldOwner = "sluice-operator"
 
-// applier applies objects with server-side apply. It remembers the result of each request,
-// so that applying an unchanged object again causes no request.
+// applier applies objects with server-side apply. It stores a fingerprint of each result, so
+// that applying an unchanged object again causes no request.
 type applier struct {
 	client client.Client
-	// reader reads the current state of objects. It reads from a cache if a cache watches
-	// the object.
+	// reader reads the current objects: from a cache, if a cache watches the object.
 	reader  client.Reader
 	results map[objectKey]result
 }
@@ -31,8 +30,8 @@ type objectKey struct {
 	client.ObjectKey
 }
 
-// result contains two fingerprints: of the object that was applied, and of the object that
-// the API server returned.
+// result contains the fingerprints of two objects. wanted is the fingerprint of the object that
+// was applied, and live that of the object that the API server returned.
 type result struct{ wanted, live [sha256.Size]byte }
 
 func newApplier(c client.Client, reader client.Reader) *applier {
@@ -43,8 +42,8 @@ func keyOf(object *unstructured.Unstructured) objectKey {
 	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
 }
 
-// apply sets the wanted fields of an object and returns the resulting object. It does not
-// change fields that are not in wanted.
+// apply sets the fields of wanted in an object and returns the resulting object. It does not
+// change any other field.
 func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := keyOf(wanted)
 	sum, err := fingerprint(wanted)

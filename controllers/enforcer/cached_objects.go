@@ -18,13 +18,13 @@ import (
 // ownedKind is a kind of object that the operator creates for an Enforcer.
 type ownedKind struct {
 	schema.GroupVersionKind
-	// name is the name of the object if the kind is cluster-scoped. The operator creates
-	// only one such object. name is empty for namespaced kinds.
+	// name is the name of the object if the kind is cluster-scoped, because the operator
+	// creates only one such object. It is empty for namespaced kinds.
 	name string
 }
 
-// ownedKinds returns the kinds that the caches watch. It does not include ServiceMonitor,
-// because not every cluster serves this kind.
+// ownedKinds returns the kinds that the caches watch. ServiceMonitor is not included, because
+// not every cluster serves this kind.
 func ownedKinds() []ownedKind {
 	admission := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
 	roles := schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
@@ -78,8 +78,8 @@ func isOwnPod(pod *corev1.Pod) bool {
 	return pod.Labels[labelName] == appName && (component == componentNode || component == componentUninstall)
 }
 
-// reduceNode keeps only those parts of a Node that decide whether the node should enforce
-// policies, whether the node is gone, and whether it has booted.
+// reduceNode keeps only the Node fields that are needed to decide whether the node should
+// enforce policies, whether it is gone, and whether it has booted.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {

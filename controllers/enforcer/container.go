@@ -19,8 +19,7 @@ func container(name, image string, user *corev1.SecurityContext, resources *core
 	user.Capabilities.Drop = []corev1.Capability{"ALL"}
 	c := corev1.Container{
 		Name: name, Image: image, Command: []string{program}, Args: arguments, SecurityContext: user,
-		// With this policy, an image that was imported on the node works without a
-		// registry.
+		// An image that was imported on the node works without a registry.
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		// The kubelet copies the end of the log to the termination message, and the
 		// operator copies the termination message to the status of the Enforcer.
@@ -42,7 +41,7 @@ func asRoot(capabilities ...corev1.Capability) *corev1.SecurityContext {
 	}
 }
 
-// livenessProbe returns a probe that fails if a container must be restarted.
+// livenessProbe returns a probe that fails if the kubelet must restart the container.
 func livenessProbe(container string, failures int32) *corev1.Probe {
 	p := probe(10, "health", healthAddress(container))
 	p.FailureThreshold = failures
@@ -54,8 +53,8 @@ func readinessProbe(container string, period int32) *corev1.Probe {
 	return probe(period, "health", "--ready", healthAddress(container))
 }
 
-// probe returns a probe that runs the program. The pods of a node share the ports of the
-// node, so a probe of a port could be answered by another pod.
+// probe returns a probe that runs the program. A probe of a port would not be reliable: all
+// pods in the host network share the ports of the node, so another pod could respond.
 func probe(period int32, arguments ...string) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: append([]string{program}, arguments...)}},
@@ -63,13 +62,13 @@ func probe(period int32, arguments ...string) *corev1.Probe {
 	}
 }
 
-// healthDir is the directory in a container in which it serves its health checks.
+// healthDir is the directory in which a container serves its health checks.
 const healthDir = "/run/health"
 
 func healthAddress(container string) string { return "unix:" + healthDir + "/" + container + ".sock" }
 
-// healthVolume returns a volume for the health checks of one container. Each pod has its own
-// volume, and so has each container, so that a container can answer only for itself.
+// healthVolume returns a volume for the health checks of one container. Each container of each
+// pod has its own volume, so that no container can respond for another container.
 func healthVolume(container string) corev1.Volume {
 	return corev1.Volume{Name: container + "-health", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
 }
@@ -104,16 +103,16 @@ func stateMount() corev1.VolumeMount {
 	return corev1.VolumeMount{Name: stateVolumeName, MountPath: StateDir}
 }
 
-// stateVolume returns a volume for a directory of the node. The directory outlives pods, so
-// a new pod continues with the tree of the previous pod.
+// stateVolume returns a volume for the state directory. The directory outlives pods, so a new
+// pod continues with the tree of the previous pod.
 func stateVolume() corev1.Volume {
 	return corev1.Volume{Name: stateVolumeName, VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: StateDir, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
 	}}
 }
 
-// resultsVolume returns a volume for the directory of CNI results. The kubelet creates the
-// directory on a node that does not have it, so that the pod starts on every node.
+// resultsVolume returns a volume for the directory of CNI results. If the directory does not
+// exist on a node, the kubelet creates it, so that the pod can start.
 func resultsVolume(dir string) corev1.Volume {
 	return corev1.Volume{Name: resultsVolumeName, VolumeSource: corev1.VolumeSource{
 		HostPath: &corev1.HostPathVolumeSource{Path: dir, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
@@ -121,8 +120,8 @@ func resultsVolume(dir string) corev1.Volume {
 }
 
 // tokenVolume returns a volume with the credentials of the service account. Only the agent
-// mounts this volume. The default volume of Kubernetes is disabled because every container
-// would mount it.
+// mounts this volume. The default token volume of Kubernetes is disabled, because every
+// container would mount it.
 func tokenVolume() corev1.Volume {
 	return corev1.Volume{Name: tokenVolumeName, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{
@@ -138,8 +137,8 @@ func tokenVolume() corev1.Volume {
 	}}}
 }
 
-// resourceRequirements returns the resources in the spec of a container, or nil if the spec
-// does not contain the container.
+// resourceRequirements returns the resources of a container in the Enforcer, or nil if the
+// Enforcer does not specify the container.
 func resourceRequirements(c *v1alpha1.Container) *corev1.ResourceRequirements {
 	if c == nil {
 		return nil

@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// containerFailures returns, for each node, why a container of the node's pod does not run.
-// The text is the end of the container's termination message, for example the name of a
-// feature that the kernel lacks. With terminationMessagePolicy FallbackToLogsOnError, the
-// termination message is the end of the log.
+// containerFailures maps each node whose pod has a failed container to the reason. The reason
+// is the end of the container's termination message, for example the name of a feature that the
+// kernel lacks. With terminationMessagePolicy FallbackToLogsOnError, the termination message is
+// the end of the log.
 func containerFailures(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {
@@ -29,7 +29,7 @@ func containerFailures(pods []corev1.Pod) map[string]string {
 	return out
 }
 
-// failureOf returns why a container does not run, or "" if it is running or starting.
+// failureOf returns why a container failed, or "" if it is running or starting.
 func failureOf(c *corev1.ContainerStatus) string {
 	if c.State.Running != nil && c.Ready {
 		return ""
@@ -45,7 +45,7 @@ func failureOf(c *corev1.ContainerStatus) string {
 	return ""
 }
 
-// lastLine returns the last non-empty line of a text, cut to lineLimit bytes.
+// lastLine returns the last non-empty line of a text. It cuts the line to lineLimit bytes.
 func lastLine(text string) string {
 	const lineLimit = 512
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -55,14 +55,14 @@ func lastLine(text string) string {
 // dataplaneContainerName is the name of the container that evaluates packets.
 const dataplaneContainerName = "dataplane"
 
-// starting describes why the dataplane of a node is not ready. since is the creation time
-// of the pod, or the deletion timestamp if the pod is being replaced.
+// starting describes why the dataplane of a node is not ready. The field since is the creation
+// time of the pod. If the pod is being replaced, since is its deletion timestamp.
 type starting struct {
 	text  string
 	since time.Time
 }
 
-// startingDataplanes returns the nodes whose pod has no ready dataplane, and the reasons.
+// startingDataplanes maps each node whose pod has no ready dataplane to the reason.
 func startingDataplanes(pods []corev1.Pod) map[string]starting {
 	out, ready := map[string]starting{}, map[string]bool{}
 	for i := range pods {

@@ -43,15 +43,14 @@ import (
 // +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=sluice-system,resources=servicemonitors,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 
 const (
-	// batchDelay is the time during which events of nodes are collected before one status
-	// is written.
+	// batchDelay is how long the operator collects node events before it writes one status.
 	batchDelay = time.Second
 	// resyncInterval is the time between two reconciliations without an event. These
-	// reconciliations find nodes that stopped reporting, because a missing report causes no
-	// event.
+	// reconciliations find nodes that have stopped reporting, because a missing report causes
+	// no event.
 	resyncInterval = 10 * time.Second
-	// monitorInterval is the time between two checks of the ServiceMonitor and of whether
-	// the cluster serves this kind.
+	// monitorInterval is the time between two checks of the ServiceMonitor. Each check also
+	// finds out whether the cluster serves this kind.
 	monitorInterval = time.Minute
 )
 
@@ -59,7 +58,7 @@ const (
 type Options struct {
 	// Namespace is the namespace of the operator and of the objects that it creates.
 	Namespace string
-	// Image is the image of agent and dataplane if the Enforcer specifies no image.
+	// Image is the image of the agent and the dataplane if the Enforcer specifies no image.
 	Image string
 	Log   logr.Logger
 }
@@ -135,8 +134,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))
 }
 
-// ignoreOutdated returns nil if the error means that another client changed the object in
-// the meantime. That change causes an event, and the event causes the next reconciliation.
+// ignoreOutdated returns nil if the error means that another client has changed or deleted the
+// object. That change causes an event, and the event causes the next reconciliation.
 // ignoreOutdated returns all other errors.
 func ignoreOutdated(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -145,7 +144,7 @@ func ignoreOutdated(err error) error {
 	return err
 }
 
-// addFinalizer adds a finalizer, so that a deleted Enforcer exists until it is uninstalled.
+// addFinalizer adds a finalizer, so that a deleted Enforcer stays until it is uninstalled.
 func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
 	before := enforcer.DeepCopy()
 	if !controllerutil.AddFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
@@ -158,8 +157,8 @@ func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforc
 	return nil
 }
 
-// apply applies all objects of the Enforcer. If one object fails, apply continues with the
-// others. It returns the resulting DaemonSet, or nil if there is none.
+// apply applies all objects of the Enforcer. If one object fails, apply continues with the next
+// object. It returns the resulting DaemonSet, or nil if there is none.
 func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
 	objects, err := objectsOf(enforcer, r.namespace, r.image)
 	if err != nil {
@@ -208,8 +207,8 @@ func (r *Reconciler) serviceMonitorsExist() (bool, error) {
 	return true, nil
 }
 
-// statusAfter returns the new status of the Enforcer. applyErr is the error from applying
-// the objects of the Enforcer, or nil.
+// statusAfter returns the new status of the Enforcer. The parameter applyErr is the error from
+// applying the Enforcer's objects, or nil.
 func statusAfter(enforcer *v1alpha1.Enforcer, seen observation, applyErr error) v1alpha1.EnforcerStatus {
 	status := enforcerStatus(enforcer, seen, now())
 	if applyErr != nil {
@@ -242,8 +241,8 @@ func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstru
 	return seen, nil
 }
 
-// setConditions sets conditions in a new status of the Enforcer. If the status of a
-// condition did not change, the condition keeps the time of its last transition.
+// setConditions sets conditions in a new status of the Enforcer. If the status of a condition
+// does not change, the condition keeps its last transition time.
 func setConditions(enforcer *v1alpha1.Enforcer, status *v1alpha1.EnforcerStatus, conditions ...metav1.Condition) {
 	for _, condition := range conditions {
 		condition.ObservedGeneration = enforcer.Generation
@@ -256,11 +255,11 @@ func setConditions(enforcer *v1alpha1.Enforcer, status *v1alpha1.EnforcerStatus,
 	}
 }
 
-// now returns the current time in whole seconds, because metav1.Time has this precision in
-// JSON.
+// now returns the current time, truncated to whole seconds because metav1.Time has this
+// precision in JSON.
 func now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
 
-// write writes a status unless it equals the current status.
+// write writes the new status of the Enforcer unless it equals the current status.
 func (r *Reconciler) write(ctx context.Context, enforcer *v1alpha1.Enforcer, status v1alpha1.EnforcerStatus) error {
 	if equality.Semantic.DeepEqual(enforcer.Status, status) {
 		return nil

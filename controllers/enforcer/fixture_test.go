@@ -70,7 +70,7 @@ type running struct {
 	before func(*http.Request)
 
 	mu sync.Mutex
-	// writes counts the requests other than GET. The key consists of method and path.
+	// writes counts the requests other than GET. Each key consists of a method and a path.
 	writes map[string]int
 	// forbidden lists the requests that the API server rejected because the role does not
 	// allow them.
@@ -114,8 +114,8 @@ func (r *running) written(suffix string) int {
 	return sum
 }
 
-// startOperator runs an operator until the test ends or stop is called. The test
-// fails if the operator made a request that its role does not allow.
+// startOperator runs an operator until the test ends or the method stop is called. The test
+// fails if the operator makes a request that its role does not allow.
 func startOperator(t *testing.T) *running {
 	t.Helper()
 	r := newOperator()
@@ -155,8 +155,8 @@ func (r *running) start(t *testing.T) {
 	t.Cleanup(r.stop)
 }
 
-// fixture is a cluster. A test starts with an empty cluster, and the objects of the test
-// are deleted when it ends.
+// fixture is a cluster. Each test starts with an empty cluster. The objects of the test are
+// deleted when the test ends.
 type fixture struct {
 	client.WithWatch
 	t *testing.T
@@ -265,7 +265,7 @@ func (f *fixture) createNode(name string) *corev1.Node {
 	return node
 }
 
-// setReady sets the condition Ready of a node and the time of its last transition.
+// setReady sets the condition Ready of a node, with since as the time of its last transition.
 func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, since time.Time) {
 	f.t.Helper()
 	node.Status.Conditions = []corev1.NodeCondition{{

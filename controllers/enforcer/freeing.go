@@ -18,26 +18,25 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// freeNodes removes the rules from each node that enforced policies and that the
-// nodeSelector no longer selects. The rules must be removed because no dataplane evaluates
-// packets on such a node: with the failure policy Closed, isolated pods could not open
-// connections. freeNodes returns the nodes that it still waits for, or nil if all nodes are
-// done.
+// freeNodes removes the rules from each node that enforced policies but that the nodeSelector
+// no longer selects. The rules must be removed because no dataplane evaluates packets on such a
+// node: with the failure policy Closed, isolated pods could not open connections. freeNodes
+// returns the nodes that are not finished yet, or nil if all are finished.
 //
-// The API server stores all state. A node that enforced policies has a NodeEnforcer, which
-// is deleted once the uninstall pod has verified that nothing is left on the node.
+// The API server stores all state. A node that enforced policies has a NodeEnforcer, which is
+// deleted once the uninstall pod has verified that nothing is left on the node.
 //
-//  1. The DaemonSet controller ends the node's pod. A running dataplane would
-//     repair the rules.
-//  2. The uninstall DaemonSet runs on exactly the nodes that are to be freed and no
-//     longer have such a pod. Its ready pod is the proof, as in an uninstallation.
+//  1. The DaemonSet controller ends the enforcing pod of the node. Otherwise, the
+//     running dataplane would repair the rules.
+//  2. The uninstall DaemonSet runs only on nodes from which rules must be removed and
+//     that have no enforcing pod. Its ready pod proves that nothing is left on the node.
 //  3. The NodeEnforcer is deleted.
 //  4. After the last node, the uninstall DaemonSet is deleted.
 //
-// A node may be selected again in the meantime. The uninstall DaemonSet then no longer
-// lists the node, and the DaemonSet controller ends the uninstall pod. If the enforcing pod
-// starts before that, the lock on the table orders both: the uninstall pod removes the rules
-// only while no dataplane runs, and the dataplane starts only while no rules are being
+// If the node is selected again in the meantime, the uninstall DaemonSet no longer lists it,
+// and the DaemonSet controller ends the uninstall pod. If the enforcing pod starts before the
+// uninstall pod has ended, a lock on the table prevents conflicts: the uninstall pod removes
+// rules only while no dataplane runs, and the dataplane starts only while no rules are being
 // removed. The dataplane then reinstalls the rules that were already removed.
 func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (*pending, error) {
 	p := &pending{what: "removing the rules from nodes that are no longer selected"}
@@ -100,9 +99,9 @@ func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnfor
 }
 
 // nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer selects,
-// sorted by name. A node with a taint is not freed: taints can be temporary and do not
-// express that policies should end, and freeing a node removes the isolation of its pods.
-// Nodes that are gone are not included, because no pod can run there.
+// sorted by name. A node is not included if only a taint keeps the pod away. Taints can be
+// temporary and do not express that policies should end, and removing the rules would end the
+// isolation of pods. A node that is gone is not included, because no pod can run there.
 func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1alpha1.NodeEnforcer {
 	return nodeEnforcersOn(o, func(node *corev1.Node) bool {
 		return isLinux(node) && !isGone(node, now) && !selects(spec, node)
@@ -110,7 +109,7 @@ func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1
 }
 
 // strandedNodes returns a line for each selected node that still has rules although a taint
-// keeps the pod of the operator off the node. The line starts with the name of the node.
+// keeps the enforcing pod off the node. Each line starts with the name of the node.
 func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []string {
 	occupied := occupiedNodes(o.pods)
 	taints := map[string]string{}
@@ -128,8 +127,8 @@ func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []
 	return out
 }
 
-// nodeEnforcersOn returns the NodeEnforcers of the existing nodes for which matches returns
-// true, sorted by name.
+// nodeEnforcersOn returns the NodeEnforcers of existing nodes, sorted by name. It includes only
+// nodes for which the function matches returns true.
 func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.NodeEnforcer {
 	matching := map[string]bool{}
 	for i := range o.nodes {
@@ -145,8 +144,8 @@ func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.
 	return out
 }
 
-// occupiedNodes returns, for each node that has a pod, the name of the pod. Terminating
-// pods are included.
+// occupiedNodes maps each node that has a pod to the name of the pod. Terminating pods are
+// included.
 func occupiedNodes(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {
@@ -155,15 +154,14 @@ func occupiedNodes(pods []corev1.Pod) map[string]string {
 	return out
 }
 
-// annotationMadeFrom is the annotation of an uninstall DaemonSet that contains a hash of
-// the whole object except its list of nodes. The operator compares the hash to detect
-// outdated objects.
+// annotationMadeFrom is an annotation of uninstall DaemonSets. Its value is a hash of the whole
+// object except the list of nodes. The operator compares hashes to detect outdated DaemonSets.
 const annotationMadeFrom = "policy.sluice.dev/made-from"
 
-// uninstallOn returns the DaemonSet of uninstallOf, limited to some nodes. The update
-// strategy is OnDelete, so that a change of the list of nodes does not replace the pods on
-// the other nodes. The DaemonSet controller still ends the pods on nodes that are no longer
-// listed.
+// uninstallOn returns the DaemonSet of uninstallOf, limited to the given nodes. With the update
+// strategy OnDelete, a change of the list of nodes does not replace the pods on nodes that stay
+// in the list. The DaemonSet controller still ends the pods on nodes that are removed from the
+// list.
 func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v1alpha1.NodeEnforcer) (*unstructured.Unstructured, error) {
 	object, err := uninstallOf(enforcer, namespace, image)
 	if err != nil {
@@ -177,8 +175,8 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 	if err != nil {
 		return nil, err
 	}
-	// The API allows only one value in each field requirement, so each node needs its own
-	// term.
+	// The API allows only one value in each field requirement, so each node needs its own node
+	// selector term.
 	var terms []corev1.NodeSelectorTerm
 	for i := range nodes {
 		terms = append(terms, corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{
@@ -194,9 +192,9 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 }
 
 // removeOutdated deletes the uninstall DaemonSet if it differs from the wanted DaemonSet in
-// more than the list of nodes, for example in the image. Updating it is not enough, because
-// OnDelete would keep the old pods. removeOutdated reports whether it found such a
-// DaemonSet. The event of the deletion causes the next reconciliation.
+// more than the list of nodes, for example in the image. An update is not enough, because
+// OnDelete would keep the old pods. removeOutdated reports whether it deleted the DaemonSet.
+// The deletion event causes the next reconciliation.
 func (r *Reconciler) removeOutdated(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
 	live, err := r.owned.live(ctx, wanted)
 	if err != nil || live == nil || live.GetAnnotations()[annotationMadeFrom] == wanted.GetAnnotations()[annotationMadeFrom] {

@@ -26,7 +26,7 @@ func edge() v1alpha1.EnforcerSpec {
 	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}}
 }
 
-// enforcingNodes creates nodes in pool edge that each have a pod and enforce policies.
+// enforcingNodes creates nodes in the pool edge. Each node has a pod and enforces policies.
 func (f *fixture) enforcingNodes(names ...string) map[string]*corev1.Pod {
 	f.t.Helper()
 	daemonSet := f.waitForDaemonSet("sluice", exists)
@@ -113,7 +113,7 @@ func daemonSets() *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: rbac.Namespace}}
 }
 
-// wantEvent waits for an Event with the given reason and with the given words in its note.
+// wantEvent waits for an Event with the given reason and with the given text in its note.
 func (f *fixture) wantEvent(reason, words string) {
 	f.t.Helper()
 	eventually.NoError(f.t, func() error {
@@ -146,8 +146,8 @@ func TestRelabeledNodeIsFreed(t *testing.T) {
 	untouched := f.neverUninstalled("free-b")
 
 	f.setPool("free-a", "other")
-	// The dataplane of a terminating pod still repairs its rules, so the uninstallation
-	// must wait.
+	// The dataplane of a terminating pod still repairs the rules, so the uninstallation must
+	// wait.
 	must(t, f.Delete(t.Context(), pods["free-a"]))
 	f.setRolledOut(1)
 	f.wantCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, "on 1 nodes: free-a: sluice-free-a must end first")
@@ -181,8 +181,8 @@ func TestRelabeledNodeIsFreed(t *testing.T) {
 }
 
 // TestNodeIsSelectedAgain checks that the uninstallation of a node stops when the node is
-// selected again, and that the node keeps its NodeEnforcer even if its uninstall pod is
-// ready. The uninstall pod of another node must stay.
+// selected again, and that the node keeps its NodeEnforcer even if its uninstall pod is ready.
+// The uninstall pods of other nodes must stay.
 func TestNodeIsSelectedAgain(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -236,8 +236,8 @@ func TestImageChangesWhileFreeing(t *testing.T) {
 	})
 }
 
-// TestUninstallWhileFreeing deletes the Enforcer while a node is being freed. It checks
-// that the Enforcer is uninstalled from every node.
+// TestUninstallWhileFreeing deletes the Enforcer while rules are being removed from a node. It
+// checks that the Enforcer is uninstalled from every node.
 func TestUninstallWhileFreeing(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer"
 )
 
-// TestDefaultImage checks that the operator can read the image of its own pod with the
-// rights of its role.
+// TestDefaultImage checks that the operator's role allows the operator to read the image of its
+// own pod.
 func TestDefaultImage(t *testing.T) {
 	f := newFixture(t)
 	installRoles(t)

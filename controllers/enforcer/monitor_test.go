@@ -79,8 +79,8 @@ func TestServiceMonitor(t *testing.T) {
 	f.wantGone(monitor, key.Name)
 }
 
-// TestApplyErrorIsInStatus checks that the status contains the error of an object that
-// cannot be applied, and that all other objects are applied.
+// TestApplyErrorIsInStatus checks that the status contains the error for an object that cannot
+// be applied, and that all other objects are applied.
 func TestApplyErrorIsInStatus(t *testing.T) {
 	f := newFixture(t)
 	// This DaemonSet has the same name but selects other pods. The operator cannot change

@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 )
 
-// shouldEnforce reports whether the DaemonSet controller would run an enforcing pod on the
-// node.
+// shouldEnforce reports whether the DaemonSet controller runs an enforcing pod on a node with
+// these labels and taints.
 func shouldEnforce(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	return isLinux(node) && selects(spec, node) && repellingTaint(spec, node) == nil
 }
@@ -39,8 +39,8 @@ func repellingTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node) *corev1.Tain
 	return nil
 }
 
-// daemonTaints lists the taints that every DaemonSet pod in the host network tolerates. The
-// DaemonSet controller adds these tolerations.
+// daemonTaints lists the taints that every DaemonSet pod in the host network tolerates, because
+// the DaemonSet controller adds the tolerations.
 var daemonTaints = map[string]corev1.TaintEffect{
 	corev1.TaintNodeNotReady:           corev1.TaintEffectNoExecute,
 	corev1.TaintNodeUnreachable:        corev1.TaintEffectNoExecute,

@@ -33,7 +33,7 @@ var (
 	serviceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
-// objectsOf returns the objects of an Enforcer in the order in which they are applied: the
+// objectsOf returns the objects of an Enforcer in the order in which they are applied. The
 // rights come before the pods that need them. The ServiceMonitor is not included.
 func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
 	out, err := rbac.Agent(namespace)
@@ -51,17 +51,17 @@ func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstruc
 	return out, nil
 }
 
-// withOwner makes the Enforcer the owner of an object, so that the garbage collector
-// deletes the object after the Enforcer.
+// withOwner makes the Enforcer the owner of an object, so that the garbage collector deletes
+// the object after the Enforcer is deleted.
 func withOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *unstructured.Unstructured {
 	addLabels(object)
 	object.SetOwnerReferences([]metav1.OwnerReference{ownerOf(enforcer)})
 	return object
 }
 
-// uninstallOf returns the DaemonSet that removes everything that the dataplanes of the
-// Enforcer left on the nodes. The DaemonSet has no owner, because a foreground deletion of
-// the Enforcer would otherwise delete the DaemonSet before it has done its work.
+// uninstallOf returns the DaemonSet that removes everything that the Enforcer's dataplanes left
+// on the nodes. The DaemonSet has no owner, because otherwise a foreground deletion of the
+// Enforcer would delete the DaemonSet before its pods have finished.
 func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
 	all := intstr.FromString("100%")
 	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image),
@@ -90,9 +90,9 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 	}
 }
 
-// rollingUpdate returns how the enforcing pods are replaced, on one node after the other. With
-// Surge, the new pod of a node starts while the old one runs, takes over from it, and is then
-// ready, so that the old one ends. With InPlace, the old pod ends before the new one starts.
+// rollingUpdate returns how the enforcing pods are replaced, one node after another. With
+// Surge, the new pod of a node starts while the old pod runs. The old pod ends after the new
+// pod has taken over and is ready. With InPlace, the old pod ends before the new pod starts.
 func rollingUpdate(spec *v1alpha1.EnforcerSpec) appsv1.RollingUpdateDaemonSet {
 	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
 	if spec.UpdateStrategy.Type == v1alpha1.UpdateInPlace {
@@ -101,7 +101,7 @@ func rollingUpdate(spec *v1alpha1.EnforcerSpec) appsv1.RollingUpdateDaemonSet {
 	return appsv1.RollingUpdateDaemonSet{MaxUnavailable: &none, MaxSurge: &one}
 }
 
-// daemonSetOf returns a DaemonSet. The rules stay on a node while its pod is replaced.
+// daemonSetOf returns a DaemonSet. The rules stay on a node while the pod is replaced.
 func daemonSetOf(
 	namespace, name, component string, pod corev1.PodTemplateSpec, update appsv1.RollingUpdateDaemonSet,
 ) (*unstructured.Unstructured, error) {
@@ -132,7 +132,7 @@ func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstr
 	return out, nil
 }
 
-// typedDaemonSet converts a DaemonSet in the opposite direction of unstructuredOf.
+// typedDaemonSet converts the result of unstructuredOf to a DaemonSet.
 func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
 	out := &appsv1.DaemonSet{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(in.Object, out); err != nil {
@@ -141,8 +141,8 @@ func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
 	return out, nil
 }
 
-// prune removes fields without a value. Otherwise server-side apply would make the operator
-// the manager of these fields.
+// prune removes fields without a value. Server-side apply would otherwise make the operator the
+// manager of these fields.
 func prune(fields map[string]any) {
 	for name, value := range fields {
 		switch v := value.(type) {
@@ -172,7 +172,7 @@ func metricsService(namespace string) *unstructured.Unstructured {
 	return object(serviceKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
 		"clusterIP": corev1.ClusterIPNone,
 		"selector":  asFields(labelsOf(componentNode)),
-		// Metrics are most useful while a pod is not ready.
+		// Metrics are useful especially while a pod is not ready.
 		"publishNotReadyAddresses": true,
 		"ports":                    []any{port(AgentMetrics, AgentMetricsPort), port(DataplaneMetrics, DataplaneMetricsPort)},
 	})
@@ -185,8 +185,8 @@ func serviceMonitor(namespace string) *unstructured.Unstructured {
 		return map[string]any{"port": port, "relabelings": []any{
 			// Alerts refer to the label "node", so it must contain the name of the node.
 			map[string]any{"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace"},
-			// While a pod is replaced, a node has two pods with the same address. Without
-			// their names, both are the same target.
+			// While a pod is being replaced, a node has two pods with the same address. Without
+			// the pod names, Prometheus treats both pods as the same target.
 			map[string]any{"regex": "pod", "action": "labeldrop"},
 		}}
 	}

@@ -14,33 +14,32 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 )
 
-// Ports of the node on which the enforcing pod serves metrics. The pod does not declare them,
-// because the ports of a pod in the host network are host ports, and two pods with the same
-// host ports cannot run on a node. While a pod is replaced, the agent that publishes and the
-// dataplane that enforces listen on them.
+// Ports of the node on which the enforcing pod serves metrics. The pod does not declare them:
+// in the host network, declared ports are host ports, and two pods with the same host ports
+// cannot run on a node. While a pod is being replaced, only the publishing agent and the
+// enforcing dataplane listen on these ports.
 const (
 	AgentMetricsPort     = 9640
 	DataplaneMetricsPort = 9642
 )
 
 const (
-	// StateDir is the directory on the node in which agent and dataplane exchange trees and
-	// status.
+	// StateDir is the directory on the node in which the agent and the dataplane exchange trees
+	// and status.
 	StateDir = "/run/sluice"
-	// defaultCNIResults is the directory on the node in which the container runtime stores
-	// CNI results, unless the Enforcer specifies another directory.
+	// defaultCNIResults is the directory on the node in which the container runtime stores CNI
+	// results, unless the Enforcer specifies another directory.
 	defaultCNIResults = "/var/lib/cni/results"
-	// NodeGroup is the group ID of agent and dataplane. Files that one process creates for
-	// the other belong to this group.
+	// NodeGroup is the group ID of the agent and the dataplane. Files that one process creates
+	// for the other process belong to this group.
 	NodeGroup = 65532
-	// agentUser is the user ID of the agent. This user owns the trees and no other files on
-	// the node.
+	// agentUser is the user ID of the agent. On the node, this user owns only the trees.
 	agentUser = 65532
 
 	// program is the path of the program. The image contains no other file.
 	program = "/sluice"
-	// stopSeconds is the time that a pod may take to stop. It is short because the rules
-	// stay on the node and the pod has no work to finish.
+	// stopSeconds is the time that a pod may take to stop. It is short because the rules stay
+	// on the node and the pod has no work to finish.
 	stopSeconds = 10
 	// priorityClass allows the scheduler to evict other pods to make room for the enforcing
 	// pod.
@@ -63,9 +62,9 @@ func labelsOf(component string) map[string]string {
 	return map[string]string{labelName: appName, labelComponent: component}
 }
 
-// Pod returns the pod that enforces policies on a node. The agent has a token but no rights
-// on the network. The dataplane has rights on the network but no token. The pod runs image
-// unless the Enforcer specifies another image.
+// Pod returns the pod that enforces policies on a node. Its agent has a token but cannot
+// configure the network. Its dataplane can configure the network but has no token. The pod runs
+// image unless the Enforcer specifies another image.
 func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	spec := &enforcer.Spec
 	image = imageOf(spec, image)
@@ -82,9 +81,8 @@ func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	return pod
 }
 
-// UninstallPod returns the pod that removes from a node everything that the dataplane of
-// the same Enforcer left there. The pod becomes ready once it has verified that nothing is
-// left.
+// UninstallPod returns the pod that removes everything that the dataplane of the same Enforcer
+// left on a node. The pod becomes ready once it has verified that nothing is left.
 func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	spec := &enforcer.Spec
 	arguments := append([]string{
@@ -95,8 +93,8 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("uninstall")}
 	uninstall.ReadinessProbe = readinessProbe("uninstall", 1)
 	pod := podOnHost(spec, componentUninstall)
-	// The pod also runs on nodes that the spec does not select now, because they may have
-	// enforced policies before.
+	// The pod also runs on nodes that the spec does not select now, because these nodes may
+	// have enforced policies before.
 	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
 	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	pod.Spec.Containers = []corev1.Container{uninstall}

@@ -61,7 +61,7 @@ func TestPodsMatchGoldenFiles(t *testing.T) {
 }
 
 // TestNoCNIResults checks that the dataplane has no access to CNI results if the Enforcer
-// turns them off.
+// disables them.
 func TestNoCNIResults(t *testing.T) {
 	spec := v1alpha1.EnforcerSpec{CNIResults: ptr.To("")}
 	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: spec}, "sluice:test")

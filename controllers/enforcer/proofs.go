@@ -15,7 +15,7 @@ type pending struct {
 	// nodes contains a line for each node that the step waits for. Each line starts with
 	// the name of the node.
 	nodes []string
-	// faults contains the lines of those nodes on which something fails.
+	// faults contains a line for each node on which an operation fails.
 	faults []string
 }
 
@@ -29,7 +29,7 @@ func (p *pending) orNil() *pending {
 	return p
 }
 
-// addUnproved adds a node that has no proof yet that nothing is left on it.
+// addUnproved adds a node without a proof to the nodes that the step waits for.
 func (p *pending) addUnproved(node string, proofs proofs) {
 	failure := proofs.failures[node]
 	if failure != "" {
@@ -38,8 +38,8 @@ func (p *pending) addUnproved(node string, proofs proofs) {
 	p.nodes = append(p.nodes, node+": "+firstNonEmpty(failure, "no proof yet"))
 }
 
-// proofs contains the results of uninstall pods by node. A ready pod proves that nothing of
-// a dataplane is left on its node.
+// proofs contains the results of uninstall pods by node. A ready pod proves that the dataplane
+// left nothing on the node.
 type proofs struct {
 	proved map[string]bool
 	// failures contains, for each node, why the uninstall pod does not run.

@@ -13,7 +13,7 @@ import (
 )
 
 // removeStartupTaints removes the startup taint from each node that enforces policies, if the
-// spec requests it. It returns the nodes that keep the taint, or nil if there are none.
+// spec enables this. It returns the nodes that keep the taint, or nil if there are none.
 func (r *Reconciler) removeStartupTaints(ctx context.Context, spec *v1alpha1.EnforcerSpec, o observation) (*pending, error) {
 	if !spec.StartupTaint {
 		return nil, nil
@@ -45,7 +45,7 @@ func (r *Reconciler) removeStartupTaints(ctx context.Context, spec *v1alpha1.Enf
 }
 
 // keepsTaint returns why a node keeps the startup taint for now, or "" if the taint can be
-// removed. The report may be nil.
+// removed. The parameter report may be nil.
 func keepsTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node, report *v1alpha1.NodeEnforcer) string {
 	if !isLinux(node) || !selects(spec, node) {
 		return "it has the startup taint, but no policy is enforced on it: remove the taint, or select the node in the Enforcer"

@@ -36,7 +36,7 @@ func (f *fixture) bootNode(name, bootID string, taints ...corev1.Taint) {
 	must(f.t, f.Status().Update(f.t.Context(), node))
 }
 
-// reportBoot writes the NodeEnforcer of a node that enforces policies since a boot.
+// reportBoot writes the NodeEnforcer of a node that has enforced policies since the given boot.
 func (f *fixture) reportBoot(name, bootID string, conditions ...metav1.Condition) {
 	f.t.Helper()
 	f.reportEnforcing(name, append([]metav1.Condition{synced}, conditions...)...)
@@ -69,8 +69,8 @@ func (f *fixture) wantTaints(name string, want ...string) {
 	})
 }
 
-// TestStartupTaintIsRemoved checks that the taint is removed when the node enforces policies,
-// not before, and that other taints stay.
+// TestStartupTaintIsRemoved checks that the startup taint is removed when the node enforces
+// policies and not before. Other taints must stay.
 func TestStartupTaintIsRemoved(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -101,7 +101,7 @@ func TestStartupTaintIsRemoved(t *testing.T) {
 		t.Errorf("%d writes of the Node, want 1", n)
 	}
 
-	// The taint can be added again, for example before the node is rebooted.
+	// An administrator can add the taint again, for example before a reboot of the node.
 	change(f, &corev1.Node{}, "new-a", func(n *corev1.Node) {
 		n.Spec.Taints = append(n.Spec.Taints, notReady)
 	})
@@ -109,7 +109,7 @@ func TestStartupTaintIsRemoved(t *testing.T) {
 }
 
 // TestStartupTaintIsOffByDefault checks that the operator changes no Node unless the Enforcer
-// requests it.
+// enables this.
 func TestStartupTaintIsOffByDefault(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)
@@ -129,8 +129,8 @@ func TestStartupTaintIsOffByDefault(t *testing.T) {
 	f.wantTaints("off-a")
 }
 
-// TestStartupTaintOfAnUnselectedNode checks that the status names a node that keeps the taint
-// because no policy will be enforced on it.
+// TestStartupTaintOfAnUnselectedNode checks that the status names a node that keeps the startup
+// taint because the Enforcer does not select the node.
 func TestStartupTaintOfAnUnselectedNode(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

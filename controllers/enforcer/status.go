@@ -20,19 +20,19 @@ import (
 type observation struct {
 	// daemonSet is nil until the DaemonSet has been created.
 	daemonSet *appsv1.DaemonSet
-	// pods lists the pods of daemonSet. Their statuses show why a dataplane does not run.
+	// pods lists the pods of daemonSet. A pod status shows why a dataplane does not run.
 	pods          []corev1.Pod
 	nodes         []corev1.Node
 	nodeEnforcers []v1alpha1.NodeEnforcer
-	// freeing lists the nodes from which rules are being removed. It is nil if there are
-	// none.
+	// freeing lists the nodes from which rules are being removed. It is nil if there are no
+	// such nodes.
 	freeing *pending
-	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
+	// tainted lists the nodes that keep the startup taint, or is nil without such nodes.
 	tainted *pending
 }
 
 // enforcerStatus returns the status of an Enforcer. If the status of a condition does not
-// change, the condition keeps the time of its last transition.
+// change, the condition keeps its last transition time.
 func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) v1alpha1.EnforcerStatus {
 	r := newRollup(enforcer, o, now)
 	out := v1alpha1.EnforcerStatus{
@@ -52,13 +52,13 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time)
 // the node counts as degraded.
 const startTimeout = 2 * time.Minute
 
-// rollup summarizes the nodes. Its lists are sorted, and each line starts with the name of
-// a node.
+// rollup summarizes the nodes. Its lists are sorted. Each line in a list starts with the name
+// of a node.
 type rollup struct {
 	counts v1alpha1.NodeCounts
 	// replacing reports whether the DaemonSet has pods that are not ready.
 	replacing bool
-	// missing lists the nodes that do not enforce policies. faulty lists the nodes with any
+	// missing lists the nodes that do not enforce policies. faulty lists the nodes that have a
 	// fault.
 	missing, faulty []string
 	// freeing lists the nodes from which rules are being removed. tainted lists the nodes
@@ -109,7 +109,7 @@ func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.No
 	return out
 }
 
-// add adds a node to the summary. The NodeEnforcer and the DaemonSet may be nil. The
+// add adds a node to the summary. The NodeEnforcer n and the DaemonSet d may be nil. The
 // NodeEnforcer may be older than the current pod of the node.
 func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, failure string, starting starting, now metav1.Time) {
 	if n == nil {
@@ -137,8 +137,8 @@ func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.Daem
 
 func neverReported(n *v1alpha1.NodeEnforcer) bool { return n.Status.Heartbeat == nil }
 
-// startOf returns the time since which a node could have been enforcing policies. It is
-// used only for nodes that do not enforce yet.
+// startOf returns the earliest time at which a node that does not enforce yet could have
+// started to enforce policies.
 func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) time.Time {
 	if ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
 		return ready.LastTransitionTime.Time
@@ -158,7 +158,7 @@ func firstNonEmpty(texts ...string) string {
 	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
 }
 
-// faultOf returns the fault that the agent of a node reports, or "" if it reports none.
+// faultOf returns the fault that the agent of a node reports, or "" if there is none.
 func faultOf(n *v1alpha1.NodeEnforcer) string {
 	degraded := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionDegraded))
 	if degraded == nil || degraded.Status != metav1.ConditionTrue {

@@ -30,7 +30,7 @@ func linux(name string, taints ...corev1.Taint) corev1.Node {
 	}
 }
 
-// reports returns a NodeEnforcer whose heartbeat has the given age.
+// reports returns a NodeEnforcer. The parameter heartbeat is the age of its last heartbeat.
 func reports(name string, heartbeat time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
 	beat := ago(heartbeat)
 	n := v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -38,7 +38,7 @@ func reports(name string, heartbeat time.Duration, conditions ...metav1.Conditio
 	return n
 }
 
-// is returns a condition that last changed ten minutes ago.
+// The function is returns a condition that last changed ten minutes ago.
 func is(kind v1alpha1.ConditionType, status metav1.ConditionStatus, message string) metav1.Condition {
 	c := v1alpha1.NewCondition(kind, status, "Any", message)
 	c.LastTransitionTime = ago(10 * time.Minute)
@@ -47,7 +47,8 @@ func is(kind v1alpha1.ConditionType, status metav1.ConditionStatus, message stri
 
 var ready = is(v1alpha1.ConditionReady, metav1.ConditionTrue, "enforcing")
 
-// daemons returns a DaemonSet. updated is the number of pods that run the current template.
+// daemons returns a DaemonSet. The parameter updated is the number of pods that run the current
+// template.
 func daemons(updated, unavailable int32) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Generation: 3, CreationTimestamp: ago(time.Hour)},

@@ -19,9 +19,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// NodeGoneTime is the time for which a node must have been not ready before the
-// uninstallation stops waiting for the node. Kubernetes evicts the pods of such a node
-// after the same time.
+// NodeGoneTime is how long a node must be not ready until the uninstallation stops waiting for
+// the node. Kubernetes evicts the pods of such a node after the same time.
 const NodeGoneTime = 5 * time.Minute
 
 // uninstallation performs one pass over the steps of an uninstallation. The API server
@@ -61,7 +60,7 @@ func (r *Reconciler) uninstall(ctx context.Context, enforcer *v1alpha1.Enforcer)
 	return reconcile.Result{}, ignoreOutdated(u.finish(ctx))
 }
 
-// listNodes sets alive and gone.
+// listNodes sets the fields alive and gone.
 func (u *uninstallation) listNodes(ctx context.Context) error {
 	var nodes corev1.NodeList
 	if err := u.reader.List(ctx, &nodes); err != nil {
@@ -78,8 +77,8 @@ func (u *uninstallation) listNodes(ctx context.Context) error {
 	return nil
 }
 
-// isGone reports whether a node has not been ready for NodeGoneTime. A node without the
-// condition Ready is new and not gone.
+// isGone reports whether a node has not been ready for longer than NodeGoneTime. A node without
+// the condition Ready is new, so it is not gone.
 func isGone(node *corev1.Node, now time.Time) bool {
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
@@ -89,7 +88,7 @@ func isGone(node *corev1.Node, now time.Time) bool {
 	return false
 }
 
-// stopPods stops agents and dataplanes, because a running dataplane would repair the rules.
+// stopPods stops the enforcing pods, because a running dataplane would repair the rules.
 func (u *uninstallation) stopPods(ctx context.Context) (*pending, error) {
 	if err := u.removeDaemonSet(ctx, daemonSetName); err != nil {
 		return nil, err
@@ -106,7 +105,7 @@ func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
 	return r.owned.remove(ctx, object)
 }
 
-// waitForEnd returns the nodes that are alive and still have a pod of a component.
+// waitForEnd returns the alive nodes that still have a pod of a component.
 func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
 	pods, err := u.pods(ctx, component)
 	if err != nil {
@@ -129,7 +128,7 @@ func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, 
 	return pods.Items, nil
 }
 
-// waitForProofs returns the nodes that enforced policies and have no proof yet that nothing
+// waitForProofs returns the nodes that enforced policies and still lack the proof that nothing
 // is left on them.
 func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	nodes, err := u.enforcingNodes(ctx)
@@ -169,8 +168,8 @@ func (u *uninstallation) enforcingNodes(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// deleteNodeEnforcers deletes the NodeEnforcers. It must be called after the agents have
-// ended, because an agent would create its NodeEnforcer again.
+// deleteNodeEnforcers deletes the NodeEnforcers. It must be called after the agents have ended,
+// because a running agent would create its NodeEnforcer again.
 func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, error) {
 	nodes, err := u.enforcingNodes(ctx)
 	if err != nil {
@@ -231,8 +230,8 @@ func (u *uninstallation) finish(ctx context.Context) error {
 	return nil
 }
 
-// report writes to the status which nodes the uninstallation waits for, or the error of its
-// last step.
+// report writes the state of the uninstallation to the status: the nodes that it waits for, or
+// the error of its last step.
 func (u *uninstallation) report(ctx context.Context, p *pending, failed error) error {
 	status := *u.enforcer.Status.DeepCopy()
 	status.ObservedGeneration = u.enforcer.Generation

@@ -99,8 +99,8 @@ func (f *fixture) wantNothingLeft() {
 	}
 }
 
-// TestUninstallBeforeNodesEnforced checks that nodes that never enforced policies need no
-// proof. Their image may not exist, so that their uninstall pods could not start.
+// TestUninstallBeforeNodesEnforced checks that the uninstallation needs no proof for nodes that
+// never enforced policies. The image may not exist, and then no uninstall pod could start.
 func TestUninstallBeforeNodesEnforced(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

@@ -20,12 +20,11 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// theEnforcer is the request for the only Enforcer that a cluster can have. Every event
-// queues this request.
+// theEnforcer is the request to reconcile the only Enforcer that a cluster can have. Every
+// event queues this request.
 var theEnforcer = reconcile.Request{NamespacedName: types.NamespacedName{Name: v1alpha1.EnforcerName}}
 
-// sources returns the watches of all objects that affect the objects or the status of an
-// Enforcer.
+// sources returns the watches of all objects on which an Enforcer's objects or status depend.
 func (r *Reconciler) sources(c cache.Cache) []source.Source {
 	out := []source.Source{
 		source.Kind(c, &v1alpha1.Enforcer{}, enqueue[*v1alpha1.Enforcer](0, nil)),
@@ -53,8 +52,8 @@ func isOwnName(name string) bool {
 	return false
 }
 
-// enqueue returns a handler that queues the Enforcer after a delay if an event is about an
-// object for which matters returns true. All events within the delay lead to one
+// enqueue returns an event handler that queues the Enforcer after a delay. It ignores objects
+// for which the function matters returns false. All events within the delay lead to one
 // reconciliation.
 func enqueue[T client.Object](delay time.Duration, matters func(T) bool) handler.TypedEventHandler[T, reconcile.Request] {
 	add := func(object T, q queue) {

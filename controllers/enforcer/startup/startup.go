@@ -1,5 +1,5 @@
-// Package startup implements the startup taint. An administrator registers new nodes with the
-// taint, so that no pod starts on them before policies are enforced there.
+// Package startup implements the startup taint. An administrator registers new nodes with this
+// taint, so that no pod starts on a node before policies are enforced there.
 package startup
 
 import (
@@ -16,9 +16,9 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Tolerations returns the tolerations of the enforcing pod. If the operator removes the
-// startup taint, the pod tolerates it, because the taint stays until the pod enforces
-// policies.
+// Tolerations returns the tolerations of the enforcing pod. If the spec enables the removal of
+// the startup taint, the pod tolerates this taint, because the taint stays on a node until the
+// pod enforces policies.
 func Tolerations(spec *v1alpha1.EnforcerSpec) []v1alpha1.Toleration {
 	enough := func(t v1alpha1.Toleration) bool {
 		return t.Operator == v1alpha1.TolerationExists && t.Effect == "" && (t.Key == "" || t.Key == v1alpha1.TaintNotReady)
@@ -34,9 +34,9 @@ func HasTaint(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Tai
 
 func isStartupTaint(t corev1.Taint) bool { return t.Key == v1alpha1.TaintNotReady }
 
-// NotStarted returns why a node is not known to enforce the current policies since it booted,
-// or "" if it is. The report may be nil. A report from before the last boot does not count,
-// because the rules do not outlive the kernel.
+// NotStarted returns "" if a node has enforced the current policies since it booted. Otherwise,
+// it returns why this is not certain. The parameter report may be nil. A report from before the
+// last boot does not count, because the rules do not outlive the kernel.
 func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time) string {
 	if report == nil {
 		report = &v1alpha1.NodeEnforcer{}
@@ -55,12 +55,12 @@ func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time)
 }
 
 // RemoveTaint removes the startup taint from a node. It returns a conflict if another client
-// has changed the Node since it was read, so that no other taint is lost.
+// has changed the Node after it was read. Otherwise, the change could be lost.
 func RemoveTaint(ctx context.Context, c client.Client, node *corev1.Node) error {
 	after := node.DeepCopy()
 	after.Spec.Taints = slices.DeleteFunc(after.Spec.Taints, isStartupTaint)
-	// A merge patch replaces the whole list of taints, so it must contain the resource
-	// version of the Node that it is based on.
+	// A merge patch replaces the whole list of taints. It must therefore contain the resource
+	// version of the Node from which the list was read.
 	patch := client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})
 	if err := c.Patch(ctx, after, patch); err != nil {
 		return fmt.Errorf("removing taint %s from node %s: %w", v1alpha1.TaintNotReady, node.Name, err)

@@ -1,5 +1,6 @@
-// Package podranges publishes the pod ranges of the cluster and of one node for the
-// dataplane of the node. The ranges are the podCIDRs of the Nodes and additional ranges.
+// Package podranges publishes two lists of pod ranges for the dataplane of a node: the ranges
+// of the cluster and the ranges of the node. The ranges are the podCIDRs of the Nodes, and
+// additional ranges.
 package podranges
 
 import (
@@ -25,20 +26,20 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxRanges is the largest number of ranges of one address family in each published list.
+// maxRanges is the maximum number of ranges of one address family in a published list.
 const maxRanges = 32
 
 // publisher publishes pod ranges in a state directory.
 type publisher struct {
 	client         client.Reader
 	node, stateDir string
-	// more lists ranges that are published in addition to the podCIDRs of the Nodes.
+	// The field more lists ranges that are published in addition to the podCIDRs of the Nodes.
 	more []netip.Prefix
 }
 
-// Add adds a reconciler to a manager that publishes the pod ranges in a state directory,
-// and again each time they change. node is the name of the Node of the dataplane. more lists
-// ranges of the cluster in addition to the podCIDRs of the Nodes.
+// Add adds a reconciler to a manager. The reconciler publishes the pod ranges in a state
+// directory each time they change. The parameter node is the name of the dataplane's Node. The
+// parameter more lists ranges of the cluster in addition to the podCIDRs of the Nodes.
 func Add(mgr manager.Manager, node, stateDir string, more []netip.Prefix, options controller.Options) error {
 	all := func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: node}}}
@@ -54,7 +55,7 @@ func Add(mgr manager.Manager, node, stateDir string, more []netip.Prefix, option
 	return nil
 }
 
-// Reconcile publishes the ranges of all Nodes if they have changed.
+// Reconcile publishes the current ranges if they differ from the published ranges.
 func (p *publisher) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var nodes corev1.NodeList
 	if err := p.client.List(ctx, &nodes); err != nil {
@@ -80,9 +81,10 @@ func (p *publisher) Reconcile(ctx context.Context, _ reconcile.Request) (reconci
 	return reconcile.Result{}, err
 }
 
-// merge returns the fewest prefixes that contain all given ones, but at most maxRanges of each
-// family, with the IPv4 prefixes first. To reach this limit, it shortens the longest prefixes
-// of the family, so that the result also contains addresses that no pod can have.
+// merge returns the smallest number of prefixes that contain all given prefixes, but at most
+// maxRanges of each address family. IPv4 prefixes come first. To reach the limit of a family,
+// merge shortens the longest prefixes of the family, so the result can also contain addresses
+// that no pod can have.
 func merge(all []netip.Prefix) []netip.Prefix {
 	out := []netip.Prefix{}
 	for _, is4 := range []bool{true, false} {
@@ -95,8 +97,8 @@ func merge(all []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// union returns the fewest prefixes of one family that contain all given ones, after it has
-// shortened each of these to the given number of bits.
+// union shortens the given prefixes of one address family to at most the given number of bits.
+// It returns the smallest number of prefixes that contain the shortened prefixes.
 func union(all []netip.Prefix, is4 bool, bits int) []netip.Prefix {
 	var builder netipx.IPSetBuilder
 	for _, p := range all {

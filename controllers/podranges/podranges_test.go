@@ -37,7 +37,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Many scattered ranges are widened until few remain, and the result contains all of them.
+// TestMergeIsBounded checks that merge widens many scattered ranges until few remain, and that
+// the result contains all given ranges.
 func TestMergeIsBounded(t *testing.T) {
 	var all []netip.Prefix
 	for i := range 1000 {

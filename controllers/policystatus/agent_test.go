@@ -20,7 +20,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// startAgent starts an agent, and a status socket that stands in for a dataplane and
+// startAgent starts an agent and a status socket. The socket stands in for a dataplane that
 // acknowledges each published tree.
 func startAgent(t *testing.T, node string) {
 	t.Helper()
@@ -82,8 +82,8 @@ func TestPolicyStatusWithAgents(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("from a change to the status that shows it as enforced: median %s, maximum %s", took[len(took)/2], took[len(took)-1])
-	// Agents write at most once per second. If the agents reported a change only with their
-	// next heartbeat, after 10 seconds, the median would be higher.
+	// Agents write at most once per second. If an agent reported a change only with its next
+	// heartbeat, about 10 seconds later, the median would be above 5 seconds.
 	if median := took[len(took)/2]; median > 5*time.Second {
 		t.Errorf("half of the changes took longer than %s", median)
 	}

@@ -12,38 +12,37 @@ import (
 )
 
 // enforcement records which nodes need which policies, and what each node enforces. A node
-// needs a policy if the policy selects a pod with an address on the node. An agent writes
-// its status at least every 12 seconds. The method update compares each status with the
-// versions that policies wait for, and returns only the policies for which the result
-// changed.
+// needs a policy if the policy selects a pod with an address on the node. An agent writes its
+// status at least every 12 seconds. The method update compares each status with the versions
+// that policies wait for, and returns only the policies whose result changed.
 type enforcement struct {
 	mu    sync.Mutex
 	nodes map[string]*nodeState
-	// needed maps each policy to the nodes that need it, sorted.
+	// needed maps each policy to the sorted names of the nodes that need the policy.
 	needed map[types.NamespacedName][]string
 }
 
-// nodeState contains what a node enforces and what it must enforce.
+// nodeState contains what a node enforces and what the node must enforce.
 type nodeState struct {
 	// enforcer is the newest NodeEnforcer, or nil if there is none.
 	enforcer *v1alpha1.NodeEnforcer
-	// problem describes why the node does not enforce policies, or why this is unknown. It
-	// is "" if the node enforces policies.
+	// problem describes why the node does not enforce policies, or why it is unknown whether
+	// the node enforces policies. It is "" if the node enforces policies.
 	problem string
-	// contained contains the newest versions that the node ever acknowledged. A restarted
-	// agent reports no versions for a short time, but the node still enforces everything
-	// that it enforced before.
+	// contained contains the newest versions that the node has ever acknowledged. A restarted
+	// agent reports no versions for a short time, but the node still enforces everything that
+	// it enforced before.
 	contained versions
 	// needs contains the policies that the node must enforce, with the resource versions
 	// that the node must contain.
 	needs map[types.NamespacedName]versions
-	// behind contains those policies in needs whose versions the node does not contain yet.
+	// behind contains the policies in needs whose versions the node does not contain yet.
 	behind map[types.NamespacedName]versions
 }
 
 // affected lists policies to reconcile. enforced contains the policies that all nodes now
-// enforce, which are reconciled at once. lagging contains the policies that are reconciled
-// after a delay.
+// enforce. These policies are reconciled at once. lagging contains the policies that are
+// reconciled after a delay.
 type affected struct{ enforced, lagging []types.NamespacedName }
 
 func newEnforcement() *enforcement {
@@ -54,14 +53,14 @@ func newEnforcement() *enforcement {
 // of the policy.
 type lag struct {
 	node string
-	// problem describes why it is unknown whether the node enforces policies at all. It is
-	// "" if the node enforces policies, but not yet the current version of this policy: it
-	// enforces an earlier version or none.
+	// problem describes why it is unknown whether the node enforces policies at all. It is ""
+	// if the node enforces policies, but an earlier version of this policy or not this policy.
 	problem string
 }
 
 // require sets the versions that each node must contain to enforce a policy. It returns the
-// nodes that do not contain these versions yet or have another problem, sorted by name.
+// nodes that do not contain these versions yet and the nodes with another problem, sorted by
+// name.
 func (e *enforcement) require(policy types.NamespacedName, required map[string]versions) []lag {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,10 +120,10 @@ func (e *enforcement) node(name string) *nodeState {
 	return n
 }
 
-// noReport returns the text of the problem that a node without a NodeEnforcer has.
+// noReport returns the problem text for a node without a NodeEnforcer.
 func noReport() string { return new(v1alpha1.NodeEnforcer).NotEnforcing(time.Time{}) }
 
-// update records the newest status of a node and returns the affected policies.
+// update records the newest status of a node. It returns the policies to reconcile.
 func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,8 +148,8 @@ func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) aff
 	return e.affected(touched)
 }
 
-// remove records that the NodeEnforcer of a node was deleted and returns the affected
-// policies.
+// remove records that the NodeEnforcer of a node was deleted. It returns the policies to
+// reconcile.
 func (e *enforcement) remove(name string) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -167,8 +166,8 @@ func (e *enforcement) remove(name string) affected {
 	return e.affected(keys(n.needs))
 }
 
-// expire finds the nodes whose agents have stopped reporting, and returns the affected
-// policies.
+// expire finds the nodes whose agents have stopped reporting. It returns the policies to
+// reconcile.
 func (e *enforcement) expire(now time.Time) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -190,8 +189,8 @@ func (n *nodeState) setProblem(problem string) bool {
 	return true
 }
 
-// affected divides policies into enforced and lagging policies. A policy is enforced if all
-// nodes that need it enforce it.
+// affected divides policies into enforced and lagging policies. A policy is enforced if each
+// node that needs the policy enforces it.
 func (e *enforcement) affected(touched []types.NamespacedName) affected {
 	var out affected
 	for _, policy := range touched {

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// acknowledged returns a NodeEnforcer of a node that enforces all objects up to the given
+// acknowledged returns the NodeEnforcer of a node that enforces all objects up to the given
 // resource version.
 func acknowledged(node string, version int) *v1alpha1.NodeEnforcer {
 	now, contained := metav1.Now(), fmt.Sprint(version)

@@ -21,8 +21,8 @@ import (
 const (
 	// lintInterval is the minimum time between two runs of lint.
 	lintInterval = time.Second
-	// lintShare limits lint to 1/lintShare of the time of one processor. After each run,
-	// lint pauses for lintShare times the duration of the run.
+	// lintShare limits lint to 1/lintShare of the time of one processor: after each run, lint
+	// pauses for lintShare times the duration of the run.
 	lintShare = 20
 )
 
@@ -32,7 +32,7 @@ const (
 type findings struct {
 	reader client.Reader
 	log    logr.Logger
-	// changed is set when an object changes. It triggers the next run.
+	// changed is a trigger that is set when an object changes. It starts the next run.
 	changed trigger.Trigger
 
 	mu    sync.Mutex
@@ -44,7 +44,7 @@ func newFindings(reader client.Reader, log logr.Logger) *findings {
 	return &findings{reader: reader, log: log, changed: trigger.New()}
 }
 
-// of returns the findings about a policy, and reports whether lint has run at all.
+// The function of returns the findings about a policy, and reports whether lint has run yet.
 func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,8 +52,8 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 }
 
 // run runs lint once, and again whenever objects have changed, until the context ends. After
-// the first run, it calls report with all policies, which it gets from the function all. After
-// each later run, it calls report with the policies whose findings changed.
+// the first run, it calls the function report with all policies that the function all returns.
+// After each later run, it calls report with the policies whose findings changed.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

@@ -32,7 +32,7 @@ type writer struct {
 	stop   func()
 }
 
-// startWriter runs the reconciler until the test ends or stop is called.
+// startWriter runs the reconciler until the test ends or the function stop is called.
 func startWriter(t *testing.T) *writer {
 	t.Helper()
 	w := &writer{}
@@ -92,8 +92,8 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{WithWatch: server.Client(t), namespace: server.Namespace(t)}
 }
 
-// createPod creates a pod that has the given value of the label app. If address is empty,
-// the pod does not run yet.
+// createPod creates a pod with the given value of the label app. If address is empty, the pod
+// does not run yet.
 func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -156,8 +156,8 @@ func (n *node) acknowledge(t *testing.T) {
 	})
 }
 
-// write changes the status of the node. It sets the heartbeat to the current time, unless
-// change sets another time.
+// write changes the status of the node. It sets the heartbeat to the current time, unless the
+// function change sets another time.
 func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	t.Helper()
 	var object v1alpha1.NodeEnforcer
@@ -195,8 +195,8 @@ func (f *fixture) wantStatus(t *testing.T, name string, condition func(*v1alpha1
 	return &got
 }
 
-// enforced returns a function that compares a status with the expected numbers of pods and
-// nodes and with the expected condition Enforced.
+// enforced returns a function that compares a PolicyStatus with the expected numbers of pods
+// and nodes and with the expected condition Enforced.
 func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words string) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		s := &p.Status
@@ -214,8 +214,8 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 	}
 }
 
-// changed returns a function that checks that a status describes the current generation of
-// a policy, and that the function right returns no error.
+// changed returns a function that returns an error if a status does not describe the current
+// generation of a policy, or if the function right returns an error.
 func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		if p.Status.ObservedGeneration != np.Generation {

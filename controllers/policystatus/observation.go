@@ -18,14 +18,15 @@ type observation struct {
 	networkPolicy
 	// pods is the number of pods that the policy selects.
 	pods int
-	// nodes is the number of nodes that have a selected pod with an address. lags lists
-	// those nodes that do not enforce the current version of the policy.
+	// nodes is the number of nodes that have a selected pod with an address. lags lists the
+	// nodes among these that do not enforce the current version of the policy.
 	nodes    int
 	lags     []lag
 	findings []v1alpha1.Finding
 }
 
-// observe reads the state of a policy. held is the current status in the API server.
+// observe reads the state of a policy. The parameter held is the current status in the API
+// server.
 func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
@@ -62,18 +63,18 @@ func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected
 	return selected, required
 }
 
-// startTime is the time for which a restarted operator keeps the statuses that the previous
-// operator wrote. The restarted operator cannot determine whether the last change of a pod
-// was relevant for policies, so it treats the change as relevant. Nodes therefore seem to
-// be behind until their agents report the newest versions, within 12 seconds.
+// startTime is how long a restarted operator keeps the statuses of the previous operator. The
+// restarted operator cannot determine whether the last change of a pod was relevant for
+// policies, so it treats the change as relevant. Nodes therefore seem to be behind for up to 12
+// seconds, until their agents report the newest versions.
 const startTime = 15 * time.Second
 
-// remainingStartTime returns how much of startTime is left.
+// remainingStartTime returns the time until startTime has passed since the start.
 func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
 
-// onlyBehind reports whether some nodes seem to be behind only because the operator was
-// restarted. It returns true if the policy was enforced before, if neither the policy nor the
-// numbers of its pods and nodes have changed, and if all nodes enforce policies.
+// onlyBehind reports whether nodes seem to be behind only because the operator restarted. It
+// returns true if the policy was enforced before, if the policy, the number of its pods and the
+// number of its nodes have not changed, and if all nodes enforce policies.
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&

@@ -27,10 +27,10 @@ func newPolicies() *policies {
 	return &policies{byName: map[string]map[string]*policy.Policy{}}
 }
 
-// networkPolicy contains the metadata of a NetworkPolicy, and its model.
+// networkPolicy contains the metadata and the model of a NetworkPolicy.
 type networkPolicy struct {
 	*metav1.ObjectMeta
-	// policy is the model. It includes the errors of the NetworkPolicy.
+	// policy is the model. It includes the errors in the NetworkPolicy.
 	policy *policy.Policy
 }
 
@@ -85,20 +85,19 @@ func (p *policies) selecting(pod *policy.Pod) []types.NamespacedName {
 	return out
 }
 
-// readPod converts a Pod. It ignores the errors in parts that cannot be understood, because
-// agents report these errors.
+// readPod converts a Pod to a policy.Pod. It ignores errors, because agents report them.
 func readPod(in *corev1.Pod) *policy.Pod {
 	pod, _ := policy.ReadPod(in)
 	return pod
 }
 
-// reachable reports whether a pod is bound to a node and has an address. If so, the node
+// reachable reports whether a pod is bound to a node and has an address. The node of such a pod
 // must enforce the policies that select the pod.
 func reachable(pod *policy.Pod) bool { return pod.Node != "" && len(pod.Addresses) > 0 }
 
-// equivalent reports whether a change of a pod from one state to the other makes no difference
-// for enforcement. It makes no difference if the same policies select the pod, and if the same
-// node enforces these policies for the same addresses.
+// equivalent reports whether a change of a pod makes no difference for enforcement. This is the
+// case if the same policies select the pod before and after the change, and if the same node
+// enforces these policies for the same addresses.
 func (p *policies) equivalent(before, after *policy.Pod) bool {
 	if before.UID != after.UID || before.Node != after.Node || !slices.Equal(before.Addresses, after.Addresses) ||
 		before.HostNetwork != after.HostNetwork || before.Finished != after.Finished {

@@ -26,8 +26,8 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses/status,verbs=update
 
-// workers is the number of concurrent reconciliations. It is above 1 because a new operator
-// in a cluster with thousands of policies spends most of its time waiting for the API
+// workers is the number of concurrent reconciliations. It is above 1 because an operator that
+// starts in a cluster with thousands of policies spends most of its time waiting for the API
 // server.
 const workers = 4
 
@@ -100,9 +100,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return again, err
 }
 
-// write writes the status of a policy if it changed. It reports a conflict if another
-// client wrote the object or if the cache is outdated. The caller must then requeue the
-// request, so that the next reconciliation reads the object again.
+// write writes the status of a policy if the status changed. The result conflict is true if
+// another client wrote the PolicyStatus or if the cache is outdated. The caller must then
+// requeue the request, so that the next reconciliation reads the PolicyStatus again.
 func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
 	next := held.DeepCopy()
 	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
@@ -119,14 +119,13 @@ func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, see
 	return false, nil
 }
 
-// retryInterval is the time until the next attempt after a conflict. The retry is
-// necessary: if the event of the conflicting write has already been handled, no
-// further event triggers a reconciliation, and the status would stay outdated.
+// retryInterval is the time between a conflict and the next attempt. The retry is necessary: if
+// the event of the conflicting write has already been handled, no further event triggers a
+// reconciliation, and the status would stay outdated.
 const retryInterval = 100 * time.Millisecond
 
-// find returns the PolicyStatus of a policy, and creates it if it does not exist. It
-// returns nil if the policy is about to be deleted, or if find had to delete an outdated
-// PolicyStatus first.
+// find returns the PolicyStatus of a policy. If there is none, find creates it. The result is
+// nil if the policy is about to be deleted, or if find deleted an outdated PolicyStatus.
 func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.PolicyStatus, error) {
 	held := &v1alpha1.PolicyStatus{}
 	err := r.reader.Get(ctx, nameOf(np), held)
@@ -145,15 +144,15 @@ func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.Poli
 	case err != nil:
 		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", np.Namespace, np.Name, err)
 	case !metav1.IsControlledBy(held, np):
-		// This PolicyStatus belongs to an earlier policy of the same name. The event of its
-		// deletion causes the next reconciliation.
+		// This PolicyStatus belongs to an earlier policy with the same name. The deletion event
+		// causes the next reconciliation.
 		return nil, r.delete(ctx, held)
 	}
 	return held, nil
 }
 
-// newPolicyStatus returns an empty PolicyStatus. The policy owns the PolicyStatus, so that
-// the garbage collector deletes it after the policy.
+// newPolicyStatus returns an empty PolicyStatus. Its owner is the policy, so that the garbage
+// collector deletes the PolicyStatus after the policy.
 func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
 	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
 		Namespace: np.Namespace, Name: np.Name,

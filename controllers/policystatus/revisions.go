@@ -14,8 +14,8 @@ import (
 // for concurrent use.
 type revisions struct {
 	mu sync.Mutex
-	// older contains the objects whose newest change does not matter, with the version of
-	// the last change that matters.
+	// older maps each object whose newest change does not matter to the last version whose
+	// change matters.
 	older map[types.NamespacedName]revision
 }
 
@@ -29,8 +29,8 @@ func newRevisions() *revisions {
 	return &revisions{older: map[types.NamespacedName]revision{}}
 }
 
-// of returns the resource version that a node must contain to enforce the current version
-// of an object.
+// The function of returns the resource version that a node must contain to enforce the current
+// version of an object.
 func (r *revisions) of(object metav1.Object) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *revisions) locked(object metav1.Object) string {
 	return known.version
 }
 
-// keep records that a change of an object does not matter.
+// keep records that the change from before to after does not matter for enforcement.
 func (r *revisions) keep(before, after metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +69,7 @@ func (v versions) contain(required versions) bool {
 	return notOlder(v.policies, required.policies) && notOlder(v.pods, required.pods)
 }
 
-// newest returns, for each kind, the newer of two versions.
+// newest returns the newer of two versions, for each kind.
 func (v versions) newest(other versions) versions {
 	return versions{policies: newer(v.policies, other.policies), pods: newer(v.pods, other.pods)}
 }
@@ -81,8 +81,8 @@ func newer(a, b string) string {
 	return b
 }
 
-// notOlder reports whether a is at least as new as b. An invalid resource version is
-// treated as older than every valid one.
+// notOlder reports whether version a is at least as new as version b. An invalid version is
+// treated as older than every valid version.
 func notOlder(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	if err != nil {

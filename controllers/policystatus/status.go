@@ -95,13 +95,12 @@ func (o *observation) lintFindings() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "lint found nothing")
 }
 
-// notUnderstood is the name of the check that finds parts of a policy that cannot be
-// understood.
+// notUnderstood is the name of the check for parts of a policy that cannot be understood.
 const notUnderstood = "not-understood"
 
-// convertFindings returns the errors in a policy and the findings of lint, most severe
-// first. The errors are taken from the policy itself, because the findings of lint can be
-// about an older version.
+// convertFindings returns the errors in a policy and the findings of lint. The most severe come
+// first. The errors are read from the policy itself, because the findings of lint can be about
+// an older version.
 func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding
 	add := func(severity v1alpha1.Severity, check, field, text string) {

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// TestFindingsAreSortedAndBounded checks that the most severe findings come first and that
-// their number and length meet the limits of a status.
+// TestFindingsAreSortedAndBounded checks that the most severe findings come first, and that the
+// number and the length of findings meet the limits of a status.
 func TestFindingsAreSortedAndBounded(t *testing.T) {
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"}}
 	np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{
@@ -54,8 +54,8 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	}
 }
 
-// TestEnforcedSince checks that enforcedSince is the time since which all nodes enforce the
-// current generation.
+// TestEnforcedSince checks that enforcedSince is the time at which the last node started to
+// enforce the current generation.
 func TestEnforcedSince(t *testing.T) {
 	first := metav1.NewTime(time.Unix(1_800_000_000, 0))
 	later := metav1.NewTime(first.Add(time.Minute))

@@ -22,12 +22,12 @@ import (
 )
 
 const (
-	// settleDelay is the time between an event and the reconciliation of a policy, if pods
-	// of the policy changed or if some nodes are behind or do not respond. Agents usually
-	// report within one second what they enforce. In most cases, one status after the delay
-	// therefore covers all changes.
+	// settleDelay is the time between an event and the reconciliation of a policy if pods of
+	// the policy changed, or if some nodes are behind or do not respond. Agents usually report
+	// what they enforce within one second, so one status after the delay usually covers all
+	// changes.
 	settleDelay = 1500 * time.Millisecond
-	// expiryInterval is the time between two checks for nodes that stopped reporting.
+	// expiryInterval is the time between two checks for nodes that have stopped reporting.
 	expiryInterval = 5 * time.Second
 )
 
@@ -89,7 +89,7 @@ func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Reque
 	}
 }
 
-// podChanged queues the policies that select a pod in at least one of the given states.
+// podChanged queues the policies that select a pod in any of the given states.
 func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
 	r.findings.changed.Set()
 	for _, pod := range states {
@@ -125,8 +125,7 @@ func (r *Reconciler) nodeEvents() handler.TypedFuncs[*v1alpha1.NodeEnforcer, rec
 	}
 }
 
-// watchExpiry regularly checks for nodes that stopped reporting. It returns when the
-// context ends.
+// watchExpiry checks regularly for nodes that have stopped reporting, until the context ends.
 func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
@@ -140,7 +139,7 @@ func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
 	}
 }
 
-// watchFindings queues each policy whose findings change. It returns when the context ends.
+// watchFindings queues each policy whose findings changed, until the context ends.
 func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) {
 	if !c.WaitForCacheSync(ctx) {
 		return
@@ -152,7 +151,7 @@ func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) 
 	})
 }
 
-// enqueue queues the policies that a change of a node affects.
+// enqueue adds the affected policies to the queue.
 func enqueue(q queue, a affected) {
 	for _, name := range a.enforced {
 		q.Add(reconcile.Request{NamespacedName: name})

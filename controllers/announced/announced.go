@@ -1,6 +1,6 @@
-// Package announced reads the addresses that network plugins announce in annotations of
-// Pods. A plugin writes such an annotation while it sets up the network of a pod, and so
-// earlier than the kubelet writes status.podIPs.
+// Package announced reads the addresses that network plugins announce in annotations of Pods. A
+// plugin writes such an annotation while it sets up the network of a pod, before the kubelet
+// writes status.podIPs.
 //
 // Every user with permission to change a Pod can write the same annotations. This package only
 // parses the annotations. Package policy decides whether an announced address is used.
@@ -15,12 +15,13 @@ import (
 
 const (
 	// maxLength is the maximum length of an annotation in bytes. maxAddresses is the maximum
-	// number of addresses in an annotation. Addresses ignores annotations that exceed a limit.
+	// number of addresses in an annotation. The function Addresses ignores an annotation that
+	// exceeds one of the limits.
 	maxLength    = 8192
 	maxAddresses = 8
 )
 
-// sources lists the annotations, the preferred one first.
+// sources lists the annotations in order of preference.
 var sources = []struct {
 	annotation string
 	parse      func(string) ([]string, bool)
@@ -48,8 +49,8 @@ func Addresses(annotations map[string]string) []netip.Addr {
 	return nil
 }
 
-// parse parses a list of addresses. It returns nil if an element is not the address of a
-// single host.
+// parse parses a list of addresses. It returns nil if an element is not a single host's
+// address.
 func parse(parts []string) (out []netip.Addr) {
 	for _, part := range parts {
 		part = strings.TrimSpace(part)
@@ -71,13 +72,13 @@ func parse(parts []string) (out []netip.Addr) {
 	return out
 }
 
-// list splits a list such as 10.0.0.1/32,fd00::1/128.
+// list splits a comma-separated list such as 10.0.0.1/32,fd00::1/128.
 func list(text string) ([]string, bool) {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' }), true
 }
 
-// networkStatus returns the addresses of the default network in the JSON that Multus
-// writes. It reports whether exactly one network is the default network.
+// networkStatus returns the addresses of the default network in the JSON that Multus writes.
+// The result ok reports whether exactly one network is the default network.
 func networkStatus(text string) (addresses []string, ok bool) {
 	var networks []struct {
 		IPs     []string `json:"ips"`

@@ -47,8 +47,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// FuzzAddresses checks that, for an annotation with any content, Addresses returns at most the
-// maximum number of addresses, and that each of them can be the address of a host.
+// FuzzAddresses checks that for any annotation, Addresses returns at most the maximum number of
+// addresses, and that each returned address can be the address of a host.
 func FuzzAddresses(f *testing.F) {
 	for _, text := range []string{"10.0.0.1/32,fd00::1/128", "10.0.0.1", `[{"ips":["10.0.0.1"],"default":true}]`, `[{"ips":null,"default":true}]`, "[[", ",,", "::ffff:1.2.3.4/128"} {
 		f.Add(text)

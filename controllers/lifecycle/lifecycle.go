@@ -11,13 +11,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// stopTimeout is the time for which Run waits for a manager after the context has ended. It
-// is below 3 seconds, the time within which the process must exit after a signal.
+// stopTimeout is how long Run waits for a manager to stop after the context has ended. It is
+// below 3 seconds, the time within which the process must exit after a signal.
 const stopTimeout = 2 * time.Second
 
-// Run calls start, which creates and runs a manager, and returns the error of start. When
-// the context ends, Run waits at most stopTimeout for start to return, and then returns nil
-// so that the process can exit. The limit is necessary because creating a manager waits for
+// Run calls the function start, which creates and runs a manager, and returns its error. When
+// the context ends, Run waits at most stopTimeout for start to return. Run then returns nil, so
+// that the process can exit. The limit is necessary because the creation of a manager waits for
 // the API server and cannot be canceled.
 func Run(ctx context.Context, log logr.Logger, start func(context.Context) error) error {
 	done := make(chan error, 1)
@@ -38,11 +38,10 @@ func Run(ctx context.Context, log logr.Logger, start func(context.Context) error
 	}
 }
 
-// NewCache returns a function for manager.Options.NewCache. It works around a fault of
-// controller-runtime 0.25: a manager waits until its cache has synced and, if its context
-// ends first, loops at full processor load (see runnableGroup.Start). The caches of
-// NewCache therefore report that they are synced once ctx, the context of the manager, has
-// ended.
+// NewCache returns a function for manager.Options.NewCache. The function works around a fault
+// of controller-runtime 0.25: if the context of a manager ends before the manager's cache has
+// synced, the manager loops at full processor load (see runnableGroup.Start). A cache from this
+// function therefore reports that it has synced once the manager's context, ctx, has ended.
 func NewCache(ctx context.Context) cache.NewCacheFunc {
 	return func(config *rest.Config, o cache.Options) (cache.Cache, error) {
 		inner, err := cache.New(config, o)
@@ -57,8 +56,8 @@ type stoppableCache struct {
 	manager context.Context
 }
 
-// WaitForCacheSync waits until the cache has synced or the manager stops. It
-// returns false only if ctx ends first.
+// WaitForCacheSync waits until the cache has synced or the manager stops. It returns false only
+// if ctx ends before either happens.
 func (c *stoppableCache) WaitForCacheSync(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

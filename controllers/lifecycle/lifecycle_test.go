@@ -21,7 +21,7 @@ import (
 // limit is the time within which a process must stop.
 const limit = 3 * time.Second
 
-// wait returns the result of a goroutine, which must end within limit.
+// wait returns the result of a goroutine. The goroutine must end within limit.
 func wait(t *testing.T, done <-chan error) error {
 	t.Helper()
 	select {
@@ -33,8 +33,8 @@ func wait(t *testing.T, done <-chan error) error {
 	}
 }
 
-// TestManagerStopsWhileCachesDoNotSync checks that a manager that cannot reach its
-// API server stops when its context ends.
+// TestManagerStopsWhileCachesDoNotSync checks that a manager that cannot reach its API server
+// stops when the manager's context ends.
 func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mapper := meta.NewDefaultRESTMapper(nil)
@@ -60,7 +60,8 @@ func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	}
 }
 
-// TestRunReturnsWithoutItsManager checks that Run returns even if start does not.
+// TestRunReturnsWithoutItsManager checks that Run returns even if the function start does not
+// return.
 func TestRunReturnsWithoutItsManager(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -73,8 +74,8 @@ func TestRunReturnsWithoutItsManager(t *testing.T) {
 	}
 }
 
-// TestRunReturnsTheErrorOfStart checks that Run returns the error of start, both before and
-// after the context ends.
+// TestRunReturnsTheErrorOfStart checks that Run returns the error of the function start, both
+// before and after the context ends.
 func TestRunReturnsTheErrorOfStart(t *testing.T) {
 	failed := errors.New("failed")
 	start := func(context.Context) error { return failed }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Limit is the maximum length of a text in a condition or an Event, in bytes.
-// The API server rejects an Event with a longer note.
+// Limit is the maximum length of a text in a condition or an Event, in bytes. The API server
+// rejects Events with longer notes.
 const Limit = 1024
 
 // Truncate shortens a text to at most limit bytes. A shortened text ends with

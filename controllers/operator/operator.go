@@ -33,14 +33,13 @@ import (
 type Options struct {
 	// Namespace is the namespace of the operator and of the objects that it creates.
 	Namespace string
-	// Image is the image of agent and dataplane if the Enforcer specifies no image.
+	// Image is the image of the agent and the dataplane if the Enforcer specifies no image.
 	Image string
 	// LeaderElection enables leader election, so that only one of several operators works
 	// at a time.
 	LeaderElection bool
-	// MetricsAddress is the listen address of /metrics, and HealthAddress is the listen
-	// address of /healthz and /readyz. An example is ":8080". The value "0" disables a
-	// server.
+	// MetricsAddress is the listen address of /metrics, for example ":8080". HealthAddress is
+	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
 	Log                           logr.Logger
 }
@@ -79,7 +78,7 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	return mgr.Start(ctx)
 }
 
-// readyTimeout is the time that a readiness check waits for caches to sync.
+// readyTimeout limits how long a readiness check waits for caches to sync.
 const readyTimeout = time.Second
 
 // cachesReady returns a readiness check that succeeds once the caches have synced. An operator
@@ -128,8 +127,8 @@ func cacheOptions(namespace string) cache.Options {
 		case *corev1.Pod:
 			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
 		case *v1alpha1.NodeEnforcer:
-			// Package enforcer returns the same options for this kind, so they need not be
-			// added again.
+			// Package enforcer returns the same options for this kind, so the options need not
+			// be added again.
 			continue
 		}
 		byObject[object] = options

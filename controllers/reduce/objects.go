@@ -28,9 +28,9 @@ func Pod(in *corev1.Pod) *corev1.Pod {
 	}
 }
 
-// containers returns only the containers with named ports, because policies can refer to
-// nothing else in a container. For each of these containers, the result contains the named
-// ports and the restart policy, which distinguishes sidecars from other init containers.
+// containers returns only the containers with named ports, because a policy can refer to
+// nothing else in a container. The result contains only the named ports and the restart policy
+// of each container. The restart policy distinguishes sidecars from other init containers.
 func containers(in []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range in {
@@ -47,8 +47,8 @@ func containers(in []corev1.Container) []corev1.Container {
 	return out
 }
 
-// Namespace returns a Namespace that contains only the time of its deletion, and the names,
-// versions and labels in its metadata.
+// Namespace returns a Namespace that contains only its reduced metadata and the time of its
+// deletion.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {
 	out := &corev1.Namespace{ObjectMeta: metadata(&in.ObjectMeta)}
 	out.DeletionTimestamp = in.DeletionTimestamp
@@ -83,8 +83,8 @@ func metadata(in *metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// labels returns labels whose keys and values share memory among all objects. This saves
-// memory, because the pods of one Deployment have the same labels.
+// labels returns a copy of a label map. Equal keys and values share memory among all objects.
+// This saves memory, because the pods of a Deployment have the same labels.
 func labels(in map[string]string) map[string]string {
 	if len(in) == 0 {
 		return nil
@@ -97,5 +97,5 @@ func labels(in map[string]string) map[string]string {
 }
 
 // Interned returns a string that is equal to s. All equal strings that Interned returns share
-// memory.
+// their memory.
 func Interned(s string) string { return unique.Make(s).Value() }

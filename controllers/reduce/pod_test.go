@@ -14,8 +14,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// fullPod returns a Pod that contains all parts that policies can refer to, and other
-// parts.
+// fullPod returns a Pod that contains all parts that policies can refer to, and other parts.
 func fullPod() *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	return &corev1.Pod{
@@ -77,7 +76,8 @@ func TestReducedNodeHasItsPodRanges(t *testing.T) {
 }
 
 // TestReducedPodMeansTheSame checks that policies treat a reduced Pod in the same way as the
-// complete Pod, and that all parts are removed that policies cannot refer to.
+// complete Pod. It also checks that a reduced Pod contains no part that policies cannot refer
+// to.
 func TestReducedPodMeansTheSame(t *testing.T) {
 	kept := reduce.Pod(fullPod())
 	want, errors := policy.ReadPod(fullPod())

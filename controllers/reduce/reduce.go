@@ -1,7 +1,7 @@
-// Package reduce provides functions with which caches keep only the parts of objects that
-// policies can refer to. This saves memory in programs that watch every pod of a cluster,
-// because the other parts make up nine tenths of a typical Pod: managed fields, annotations,
-// volumes, environment variables and conditions.
+// Package reduce provides functions that let caches keep only the object parts to which
+// policies can refer. This saves memory in programs that watch every pod of a cluster: managed
+// fields, annotations, volumes, environment variables and conditions make up nine tenths of a
+// typical Pod.
 package reduce
 
 import (
@@ -9,16 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// With returns cache options that store the result of the function reduce instead of the
-// object. The cache returns the stored objects without copying them, so callers must not
-// modify these objects.
+// With returns cache options. The cache stores the result of the function reduce instead of the
+// object. The cache returns the stored objects without copying them, so callers must not modify
+// them.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	share := true
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}
 }
 
-// transform returns a transform function for a cache. It does not change values of other
-// types, such as tombstones of deleted objects and objects that are already reduced.
+// transform returns a transform function for a cache. The function does not change values of
+// other types, such as tombstones of deleted objects and objects that are already reduced.
 func transform[T, Kept any](reduce func(*T) Kept) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

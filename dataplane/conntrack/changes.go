@@ -9,12 +9,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the size in bytes from which on the collected requests are sent to the
-// kernel.
+// changesSize is a size in bytes. When the collected requests reach this size, they are sent to
+// the kernel.
 const changesSize = 32 << 10
 
-// changes collects requests that set connection marks, and sends many of them with one
-// system call.
+// changes collects requests that set connection marks. It sends many requests with one system
+// call.
 type changes struct {
 	socket *netlink.Socket
 	mask   uint32
@@ -32,12 +32,12 @@ func openChanges(mask uint32) (*changes, error) {
 
 func (c *changes) close() error { return c.socket.Close() }
 
-// discard removes the collected requests. A walk calls discard before it adds requests,
-// because a walk that failed can leave requests.
+// discard removes the collected requests. Each walk calls discard before it adds requests,
+// because an earlier walk that failed can have left requests behind.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add collects a request that sets Sluice's bits in the mark of a connection to state. It
-// calls flush when enough requests have been collected.
+// add collects a request that sets Sluice's bits in the mark of a connection to state. If
+// enough requests have been collected, add calls flush.
 func (c *changes) add(e *entry, state uint32) error {
 	c.queue = e.appendMark(c.queue, c.mask, state)
 	if len(c.queue) < changesSize {
@@ -46,9 +46,9 @@ func (c *changes) add(e *entry, state uint32) error {
 	return c.flush()
 }
 
-// flush sends the collected requests. The kernel carries out all requests before the
-// system call returns, and replies only to requests that fail. flush ignores a failure that
-// occurred because the connection has ended.
+// flush sends the collected requests. The kernel carries out all requests before the system
+// call returns, and replies only to requests that fail. If a request fails because the
+// connection has ended, flush ignores the failure.
 func (c *changes) flush() error {
 	if len(c.queue) == 0 {
 		return nil
@@ -63,9 +63,9 @@ func (c *changes) flush() error {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
-			// The kernel dropped replies because the socket buffer was full. Nearly all
-			// replies report that a connection has ended. If a lost reply reported
-			// another failure, the next walk finds the wrong mark and corrects it.
+			// The kernel dropped replies because the socket buffer was full. Nearly all replies
+			// report that a connection has ended. If a lost reply reported another failure, the
+			// mark is wrong, and the next walk corrects it.
 			continue
 		case err != nil:
 			return fmt.Errorf("setting marks: %w", err)

@@ -1,6 +1,6 @@
 // Package conntrack re-evaluates open connections after the tree has changed. It reads the
-// connection tracking table of the kernel and corrects the connection marks. The nftables
-// rules use the mark of a connection to accept or drop its packets.
+// kernel's connection tracking table and corrects the connection marks. The nftables rules
+// accept or drop the packets of a connection according to its mark.
 package conntrack
 
 import (
@@ -40,7 +40,7 @@ func Open(marks ruleset.Marks) (*Connections, error) {
 	return c, nil
 }
 
-// Close closes the sockets. The connections in the kernel keep their marks.
+// Close closes the sockets. It does not change the marks of connections.
 func (c *Connections) Close() error {
 	err := c.dump.close()
 	if c.changes != nil {
@@ -59,9 +59,8 @@ func (c *Connections) Close() error {
 type Result struct {
 	// Connections is the number of connections that were read from the table.
 	Connections int
-	// Accepted, Denied and Cleared are the numbers of connections whose mark was changed to
-	// accepted, to denied and to no mark. Accepted includes changes to
-	// ruleset.Marks.Either.
+	// Accepted, Denied and Cleared are the numbers of connections whose marks the walk changed:
+	// to Marks.Accepted or Marks.Either, to Marks.Denied, and to no mark.
 	Accepted int
 	Denied   int
 	Cleared  int
@@ -69,20 +68,20 @@ type Result struct {
 	Took time.Duration
 }
 
-// Changed returns the number of marks that changed.
+// Changed returns the number of connections whose marks the walk changed.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
-// Reevaluate evaluates every connection and corrects its mark. It calls newest to get the
-// newest evaluator, once for each datagram of about a hundred connections. It uses an
-// evaluator until the next call of newest, or until Reevaluate returns.
+// Reevaluate evaluates every connection and corrects its mark. For each datagram, which
+// contains about a hundred connections, Reevaluate calls newest to get the newest evaluator. It
+// uses an evaluator until the next call of newest, or until Reevaluate returns.
 //
-// If Reevaluate returns no error, an evaluator that newest returned during this call has
-// evaluated every connection that existed at the start and still exists. Reevaluate
-// clears the mark of a connection if neither its source nor its destination is isolated for
-// the direction of the connection.
+// If Reevaluate returns no error, it has evaluated every connection that existed at the start
+// of the call and still exists, with an evaluator that newest returned during the call.
+// Reevaluate clears the mark of a connection if neither the source is isolated for egress nor
+// the destination for ingress.
 //
-// Reevaluate returns an error if the context ends or if the walk fails. In this case,
-// some connections have not been evaluated.
+// If the context ends or the walk fails, Reevaluate returns an error. In this case, some
+// connections have not been evaluated.
 func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluator) (Result, error) {
 	return c.walk(ctx, func() stateFunc {
 		evaluator := newest()
@@ -100,9 +99,8 @@ func (c *Connections) Clear() (Result, error) {
 // state returns the correct value of Sluice's bits in the mark of a connection.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()
-	// The nftables rules accept all connections that this node opens, so these connections
-	// need no mark. Check all addresses of the node, because the node can use any of them
-	// as the source.
+	// The nftables rules accept all connections that this node opens, so these connections need
+	// no mark. The node can use any of its addresses as the source, so check all of them.
 	if c.local.contains(f.Src) {
 		return 0
 	}
@@ -129,23 +127,23 @@ const firstEphemeralPort = 32768
 
 // isReversed reports whether the conntrack entry of a picked-up connection is probably
 // reversed. In a reversed entry, the source is the server, because the first packet that
-// connection tracking saw came from the server. isReversed returns true if the destination
-// port is ephemeral and the source port is not. For example, it returns true for
-// 10.0.0.2:80 -> 10.0.0.1:40000.
+// connection tracking saw came from the server. isReversed returns true if the destination port
+// is ephemeral and the source port is not, as in 10.0.0.2:80 -> 10.0.0.1:40000.
 func isReversed(f flow.Flow) bool {
 	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
 }
 
-// needsMark reports whether a side of a decision requires a mark on the connection. Without
-// a mark, the rules queue the packets of the connection again. A mark is necessary if
-// policies isolate the pod of the side, and for a connection from a pod to itself or from a
-// node to its own pod.
+// needsMark reports whether a side of a decision requires a mark on the connection. Without a
+// mark, the rules queue the packets of the connection again. A connection needs a mark if
+// policies isolate the pod of the side. It also needs a mark if it is from a pod to itself, or
+// from a node to a pod on the node.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
-		// A denied side needs a mark for any reason.
+		// If the side is denied, the connection needs a mark, whatever the reason of the side
+		// is.
 		return s.Verdict != rule.Allow
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is the network namespace of a node, in which tests create connections. To create
-// and read connections, the tests use a library that implements the netlink protocol
-// independently of this package.
+// fixture is the network namespace of a node, in which tests create connections. The tests
+// create and read connections with a library whose netlink implementation is independent of
+// this package.
 type fixture struct {
 	tb          testing.TB
 	other       *timo.Conn
@@ -64,8 +64,8 @@ func newFixture(tb testing.TB) *fixture {
 	return s
 }
 
-// add creates a connection from src to dst. If backend is valid, the connection's
-// destination is translated from dst to backend.
+// add creates a connection from src to dst. If backend is valid, DNAT changes the destination
+// of the connection from dst to backend.
 func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
 	s.tb.Helper()
 	f := timo.NewFlow(protocol, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, mark)
@@ -77,8 +77,8 @@ func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uin
 	}
 }
 
-// pickUp creates a TCP connection in the state that connection tracking assigns to a
-// connection that it picks up in mid-stream.
+// pickUp creates a TCP connection in the state that connection tracking assigns to connections
+// that it picks up in mid-stream.
 func (s *fixture) pickUp(src, dst netip.AddrPort) {
 	s.tb.Helper()
 	const established, liberal, mask = 3, 0x08, 0xff << 8
@@ -89,7 +89,7 @@ func (s *fixture) pickUp(src, dst netip.AddrPort) {
 	}
 }
 
-// read returns the marks of all connections, by source port.
+// read returns the marks of all connections by source port.
 func (s *fixture) read() map[uint16]uint32 {
 	s.tb.Helper()
 	flows, err := s.other.Dump(nil)
@@ -107,7 +107,7 @@ func (s *fixture) reevaluate(e evaluator) (conntrack.Result, error) {
 	return s.connections.Reevaluate(context.Background(), func() rule.Evaluator { return e })
 }
 
-// evaluator isolates one pod for ingress, and allows only port 80 of the pod.
+// evaluator isolates one pod for ingress. It allows only port 80 of this pod.
 type evaluator struct{ pod netip.Addr }
 
 func (e evaluator) Evaluate(f flow.Flow) rule.Decision {
@@ -143,7 +143,8 @@ func TestReevaluateSetsMarks(t *testing.T) {
 		{unix.IPPROTO_TCP, port("192.168.126.1:8"), backend, none, 0},
 		{unix.IPPROTO_TCP, port("127.5.5.5:9"), backend, none, 0},
 		// The mark Either (0x60) means that connection tracking picked up the connection in
-		// mid-stream. Policies allow this connection only in the reverse direction.
+		// mid-stream. In this case, policies allow the connection only in the reverse
+		// direction.
 		{unix.IPPROTO_TCP, port("10.0.0.1:10"), backend, none, 0x60},
 		{unix.IPPROTO_TCP, port("[fd00::1]:11"), port("[fd00::2]:80"), none, 0x20},
 	} {
@@ -175,11 +176,11 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// S50 of docs/semantics.md: the entry of a picked-up connection can be reversed, so that its
-// source is the server. The ports show which end is the client. A connection with a
-// reversed entry is denied if policies deny a connection from the client to the server. A
-// connection whose entry is not reversed is marked as Either (0x60) if policies deny it but
-// allow a connection in the opposite direction.
+// This test checks row S50 of docs/semantics.md. The entry of a picked-up connection can be
+// reversed, so that its source is the server. The ports show which end is the client. A
+// connection with a reversed entry is denied if policies deny a connection from the client to
+// the server. A connection whose entry is not reversed is marked as Either (0x60) if policies
+// deny the connection but allow a connection in the opposite direction.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
@@ -215,7 +216,7 @@ func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	}
 }
 
-// many creates n connections to the pod. Every second connection is allowed.
+// many creates n connections to the pod, of which every second one is allowed.
 func (s *fixture) many(n int) {
 	s.tb.Helper()
 	pod := netip.MustParseAddr("10.0.0.2")
@@ -225,7 +226,7 @@ func (s *fixture) many(n int) {
 	}
 }
 
-// A canceled walk does not read the rest of the table. The next walk must still read
+// A canceled walk does not read the rest of the table. Nevertheless, the next walk must read
 // every connection exactly once.
 func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
@@ -257,7 +258,7 @@ func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	}
 }
 
-// The memory that a walk allocates does not depend on the number of connections.
+// The amount of memory that a walk allocates does not depend on the number of connections.
 func TestReevaluateKeepsNoConnections(t *testing.T) {
 	const n = 10000
 	s := newFixture(t)
@@ -277,8 +278,8 @@ func TestReevaluateKeepsNoConnections(t *testing.T) {
 	}
 }
 
-// BenchmarkReevaluate evaluates 100,000 connections whose marks do not change, as is usual
-// after a change of one policy.
+// BenchmarkReevaluate re-evaluates 100,000 connections. No mark changes, as usual after a
+// change of one policy.
 func BenchmarkReevaluate(b *testing.B) {
 	s := newFixture(b)
 	s.many(100000)

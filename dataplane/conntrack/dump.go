@@ -17,19 +17,19 @@ const (
 	// receiveSize is the size of a receive buffer in bytes. During a dump, the kernel
 	// sends datagrams of at most 32 KiB.
 	receiveSize = 64 << 10
-	// receiveTimeout is the maximum wait for one datagram. The wait is normally short,
-	// because the kernel prepares the next datagram when it delivers the previous one. The
-	// wait is longer only if the kernel is short of memory.
+	// receiveTimeout is the maximum time to wait for one datagram. Usually a datagram arrives
+	// at once, because the kernel prepares it when it delivers the previous datagram. It
+	// arrives later only if the kernel is short of memory.
 	receiveTimeout = 5 * time.Second
 )
 
-// dump reads the connection tracking table of the kernel. The kernel sends the table in many
+// dump reads the kernel's connection tracking table. The kernel sends the table in many
 // datagrams.
 type dump struct {
 	socket *netlink.Socket
 	// sequence is the sequence number of the latest request.
 	sequence uint32
-	// free contains the buffers that are not in use.
+	// free contains the receive buffers that are not in use.
 	free chan []byte
 }
 
@@ -47,15 +47,15 @@ func openDump() (*dump, error) {
 
 func (d *dump) close() error { return d.socket.Close() }
 
-// read requests all connections and sends the kernel's datagrams to a channel. The
-// receiver must return each buffer by calling putBack. read returns after it has sent the
-// last datagram. After an error, or after the context has ended, the caller may call read
-// again, which starts from the beginning of the table.
+// read requests all connections and sends the kernel's datagrams to a channel. The receiver
+// must return each buffer by calling putBack. read returns after it has sent the last datagram
+// to the channel. If read fails or the context ends, the caller may call read again. The new
+// call reads the table from the beginning.
 //
-// If an earlier call of read failed, the kernel may not have sent its whole dump. The kernel
-// sends only one dump per socket at a time, and rejects a second request with EBUSY. In
-// this case, read receives and discards the rest of the earlier dump, and then repeats its
-// own request.
+// If an earlier call of read failed, the kernel may still have to send a part of the earlier
+// dump. The kernel sends only one dump per socket at a time, and rejects a second request with
+// EBUSY. In this case, read receives and discards the rest of the earlier dump, and then sends
+// its own request again.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err
@@ -117,12 +117,12 @@ type summary struct {
 	// connections is set if the datagram contains connections of the latest request.
 	connections bool
 	// ended is set if the datagram contains the end of the dump for the latest request.
-	// otherEnded is set if the datagram contains the end of a dump for an earlier request.
-	// busy is set if the kernel rejected the latest request because it has not sent the
-	// whole dump for an earlier request.
+	// otherEnded is set if the datagram contains the end of the dump for an earlier request.
+	// busy is set if the kernel rejected the latest request because the dump for an earlier
+	// request has not ended.
 	ended, otherEnded, busy bool
-	// interrupted is set if the table changed while the kernel sent the dump, so that
-	// connections can be missing from the dump.
+	// interrupted is set if the table changed during the dump, so that connections can be
+	// missing from the dump.
 	interrupted bool
 }
 

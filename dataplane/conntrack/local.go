@@ -10,9 +10,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// localAddresses contains the addresses that the nftables expression `fib saddr type
-// local` matches: the destinations of all routes of type local. These are 127.0.0.0/8, the
-// node's addresses, and the gateway addresses at the node's ends of the pod links.
+// localAddresses contains the addresses that match the nftables expression `fib saddr type
+// local`, which are the destinations of all routes of type local. These addresses are
+// 127.0.0.0/8, the node's addresses, and the gateway addresses at the node's ends of the pod
+// links.
 type localAddresses struct {
 	socket   *netlink.Socket
 	buffer   []byte
@@ -25,9 +26,9 @@ func openLocalAddresses() (*localAddresses, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With this option, the kernel returns only routes of the requested table. Without
-	// it, the kernel returns all routes of the node, which can be thousands. Linux before
-	// 4.20 does not support the option, but addRoute ignores the additional routes.
+	// With this option, the kernel returns only routes of the requested table. Without it, the
+	// kernel returns all routes of the node, which can be thousands. Linux before 4.20 does not
+	// support this option. In this case, addRoute ignores the additional routes.
 	_ = socket.SetOption(unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &localAddresses{socket: socket, buffer: make([]byte, receiveSize)}, nil
 }
@@ -62,7 +63,7 @@ func (l *localAddresses) read() error {
 	return nil
 }
 
-// Offsets in struct rtmsg of include/uapi/linux/rtnetlink.h.
+// Offsets of fields in struct rtmsg, which is defined in include/uapi/linux/rtnetlink.h.
 const (
 	rtmFamily            = 0
 	rtmDestinationLength = 1
@@ -70,8 +71,8 @@ const (
 	rtmType              = 7
 )
 
-// localRoutesRequest returns a request for the routes of one family in the table named
-// local.
+// localRoutesRequest returns a request for the routes of one family in the routing table with
+// the name "local".
 func localRoutesRequest(family byte) []byte {
 	var message [unix.SizeofRtMsg]byte
 	message[rtmFamily], message[rtmTable] = family, unix.RT_TABLE_LOCAL

@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// Message and attribute types of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+// Message types and attribute types, which are defined in
+// include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 const (
 	subsystem  = 1              // NFNL_SUBSYS_CTNETLINK
 	messageNew = subsystem << 8 // IPCTNL_MSG_CT_NEW is 0
@@ -43,29 +44,29 @@ const (
 // net/netfilter/nf_conntrack_proto_tcp.c).
 const liberal = 0x08
 
-// entry is one connection in the connection tracking table. Its slices point into the
-// buffer that was passed to parse.
+// entry is one connection in the connection tracking table. Its slices refer to the buffer that
+// was passed to the method parse.
 type entry struct {
 	original, reply tuple
 	mark            uint32
 	// pickedUp is set for a TCP connection that connection tracking picked up in
 	// mid-stream, without seeing its start.
 	pickedUp bool
-	// tupleAttribute and zoneAttribute identify the connection in requests to the kernel.
-	// They contain the attributes of the original tuple and of the zone exactly as the
-	// kernel sent them.
+	// tupleAttribute and zoneAttribute identify the connection in requests to the kernel. They
+	// contain the original tuple's attribute and the zone's attribute exactly as the kernel
+	// sent them.
 	tupleAttribute, zoneAttribute []byte
 }
 
-// tuple contains the addresses and ports of one direction of a connection.
+// tuple contains the addresses and ports of a connection in one direction.
 type tuple struct {
 	source, destination         netip.Addr
 	protocol                    flow.Protocol
 	sourcePort, destinationPort uint16
 }
 
-// flow returns the flow for which policies are evaluated. Its source is the source of the
-// original direction. Its destination is the source of replies, which is the destination
+// flow returns the flow for which policies are evaluated. The source of this flow is the source
+// in the original direction. The destination is the source of replies, which is the destination
 // after DNAT.
 func (e *entry) flow() flow.Flow {
 	f := flow.Flow{Src: e.original.source, Dst: e.reply.source, Protocol: e.original.protocol}
@@ -160,7 +161,8 @@ func (e *entry) parseProtoInfo(data []byte) error {
 func (e *entry) parseTCP(data []byte) error {
 	attributes := netlink.ReadAttributes(data)
 	for attributes.Next() {
-		// The value is struct nf_ct_tcp_flags: one byte of flags, then one byte of mask.
+		// The value is a struct nf_ct_tcp_flags. Its first byte contains the flags, and its
+		// second byte contains the mask.
 		if attributes.Type == attrTCPFlagsOriginal && len(attributes.Value) > 0 {
 			e.pickedUp = attributes.Value[0]&liberal != 0
 		}
@@ -168,7 +170,7 @@ func (e *entry) parseTCP(data []byte) error {
 	return attributes.Err()
 }
 
-// appendListRequest appends to b a request for all IPv4 and IPv6 connections.
+// appendListRequest appends a request for all IPv4 and IPv6 connections to b.
 func appendListRequest(b []byte, sequence uint32) []byte {
 	begin := len(b)
 	b = netlink.Begin(b, netlink.Header{Type: messageGet, Flags: unix.NLM_F_REQUEST | unix.NLM_F_DUMP, Sequence: sequence})
@@ -176,8 +178,8 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends to b a request that sets the bits selected by mask in the
-// connection's mark to bits. The kernel keeps all other bits of the mark
+// appendMark appends a request to b. The request replaces the connection mark's bits that mask
+// selects with the value bits. The kernel does not change the other bits of the mark
 // (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)

@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// connection returns the attributes that the kernel sends for a TCP connection with mark
-// 0x20. The connection is from 10.0.0.1:40000 to 10.96.0.1:80. DNAT changed its
-// destination to 10.0.0.2:8080.
+// connection returns the attributes that the kernel sends for a TCP connection with mark 0x20.
+// The connection is from 10.0.0.1:40000 to 10.96.0.1:80, and DNAT changed this destination to
+// 10.0.0.2:8080.
 func connection() []byte {
 	attr := func(kind uint16, value ...byte) []byte { return netlink.AppendAttribute(nil, kind, value) }
 	tuple := func(kind uint16, source, destination, sourcePort, destinationPort []byte) []byte {

@@ -14,9 +14,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Log writes one log line for each event until the context ends, but at most limit lines
-// per second. Events above this limit are only counted, and the next line reports the
-// number of omitted events.
+// Log writes one log line for each event until the context ends. It writes at most limit lines
+// per second and omits the other events. The next line reports the number of omitted events.
 func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Logger) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -40,9 +39,9 @@ func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Lo
 	}
 }
 
-// values returns the keys and values of the log line for an event. It leaves out keys
-// with empty values. omitted is the number of events without a log line since the
-// previous line.
+// values returns the keys and values of the log line for an event. If a value is empty, values
+// leaves out its key. omitted is the number of events that were omitted since the previous
+// line.
 func values(e *report.Event, omitted uint64) []any {
 	var out []any
 	add := func(key, value string) {

@@ -15,8 +15,8 @@ import (
 // no extension headers.
 type Protocol uint8
 
-// The protocols that have a name in Sluice. Policies treat every other protocol as a
-// protocol without ports.
+// Protocols for which Sluice has a name. Policies treat every other protocol as a protocol
+// without ports.
 const (
 	ICMP   Protocol = 1
 	TCP    Protocol = 6
@@ -31,8 +31,8 @@ var protocolNames = map[Protocol]string{ICMP: "ICMP", TCP: "TCP", UDP: "UDP", IC
 // for TCP, UDP and SCTP, which are the protocols that a NetworkPolicy can specify.
 func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
 
-// String returns the name of the protocol, such as "TCP", or its number if Sluice has no
-// name for the protocol.
+// String returns the name of the protocol, such as "TCP", or the protocol number if Sluice has
+// no name for the protocol.
 func (p Protocol) String() string {
 	if name, ok := protocolNames[p]; ok {
 		return name
@@ -40,7 +40,7 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// ParseProtocol parses a name or number in the form that String returns. It ignores case.
+// ParseProtocol parses the name or number of a protocol, as String returns it. It ignores case.
 // If the text is invalid, the error lists the valid values.
 func ParseProtocol(s string) (Protocol, error) {
 	for p, name := range protocolNames {
@@ -54,8 +54,8 @@ func ParseProtocol(s string) (Protocol, error) {
 	return 0, fmt.Errorf("protocol %q: want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255", s)
 }
 
-// Flow is a connection in its original direction: from the end that opened the connection
-// to the other end.
+// Flow identifies a connection in its original direction, from the end that opened the
+// connection to the other end.
 type Flow struct {
 	// Src is the end that opened the connection, and Dst is the other end. Both addresses
 	// must belong to the same family and must have no zone. An IPv4-mapped IPv6 address

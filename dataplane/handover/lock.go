@@ -30,7 +30,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Each lock is a lock on one byte of the lock file. The constants are the offsets.
+// Each lock covers one byte of the lock file. The constants are the offsets of these bytes.
 const (
 	tableByte = iota
 	turnByte
@@ -42,18 +42,18 @@ const lockMode = 0o600
 // for concurrent use.
 type Lock struct {
 	stateDir string
-	// file is open while this process holds one of the locks.
+	// file is the lock file. It is open while this process holds a lock.
 	file        *os.File
 	table, turn bool
 }
 
-// NewLock returns a Lock that holds neither lock.
+// NewLock returns a Lock that holds neither the table lock nor the turn lock.
 func NewLock(stateDir string) *Lock { return &Lock{stateDir: stateDir} }
 
-// Take tries to take the turn lock and then the table lock, and reports whether this
-// process holds both. It does not wait. If another process holds the table lock, this
-// process keeps the turn lock. If the state directory does not exist yet, Take returns
-// false.
+// Take tries to take the turn lock and then the table lock. It reports whether this process
+// holds both locks. Take does not wait. If another process holds the table lock, Take returns
+// false, but this process keeps the turn lock. If the state directory does not exist yet, Take
+// returns false.
 func (l *Lock) Take() (bool, error) {
 	if err := l.take(&l.turn, turnByte); err != nil || !l.turn {
 		return false, err
@@ -106,8 +106,8 @@ func (l *Lock) take(held *bool, number int64) error {
 			return errors.Join(fmt.Errorf("locking %s: %w", l.file.Name(), err), l.closeUnused())
 		}
 		*held = true
-		// An uninstalling process removes the lock file while it holds the locks. A lock
-		// on a removed file excludes no other process.
+		// A process that uninstalls removes the lock file while it holds the locks. A lock on a
+		// removed file does not exclude other processes.
 		if l.isCurrent() {
 			return nil
 		}
@@ -146,14 +146,14 @@ func (l *Lock) closeUnused() error {
 	return err
 }
 
-// set sets or removes an open file description lock. The kernel removes such a lock when
-// the last file descriptor of the open file is closed.
+// set sets or removes a lock of the open file description. The kernel removes such a lock when
+// the last file descriptor of the open file description is closed.
 func (l *Lock) set(kind int16, number int64) error {
 	lock := unix.Flock_t{Type: kind, Start: number, Len: 1}
 	return unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &lock)
 }
 
-// isCurrent reports whether the open file is still the lock file of the state directory.
+// isCurrent reports whether file is still the lock file in the state directory.
 func (l *Lock) isCurrent() bool {
 	opened, err := l.file.Stat()
 	if err != nil {

@@ -17,15 +17,15 @@ const Timeout = 2 * time.Second
 
 // Request describes the dataplane that requests the table lock.
 type Request struct {
-	// MarkMask contains the mark bits that the rules of the successor use. If the
-	// predecessor uses other bits, these rules would misread its verdicts.
+	// MarkMask contains the mark bits that the rules of the successor use. If the predecessor
+	// uses other bits, these rules misinterpret its verdicts.
 	MarkMask uint32 `json:"markMask"`
-	// Vacate makes the predecessor unbind its queues at once, because the successor found
+	// Vacate makes the predecessor unbind its queues at once. A successor sets it if it found
 	// no free queues.
 	Vacate bool `json:"vacate"`
 }
 
-// The verbs of the requests.
+// The verbs of requests.
 const (
 	verbYield = "yield"
 	verbDrain = "drain"
@@ -38,7 +38,7 @@ type message struct {
 	Request
 }
 
-// reply is the reply of the predecessor to a message. Done repeats the verb.
+// reply is the predecessor's reply to a message. Done repeats the verb of the message.
 type reply struct {
 	Done string `json:"done"`
 }
@@ -49,9 +49,9 @@ type Predecessor struct {
 	reader *json.Decoder
 }
 
-// RequestTable requests the table lock from the dataplane that holds it. It returns an error
-// if no dataplane replies within Timeout. If it returns no error, the table lock is free.
-// The caller must hold the turn lock.
+// RequestTable requests the table lock from the dataplane that holds the lock. If no dataplane
+// replies within Timeout, RequestTable returns an error. If it returns no error, the table lock
+// is free. The caller must hold the turn lock.
 func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -66,10 +66,10 @@ func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor
 	return p, nil
 }
 
-// Drain makes the predecessor drain its queues, and waits until the queues are drained or
-// the predecessor has ended. Before the call, the caller must replace the rules and wait
-// until the kernel processes no packet with the old rules. Drain returns an error only if
-// the context ends.
+// Drain makes the predecessor drain its queues. It waits until the queues are drained or the
+// predecessor has ended. Before the call, the caller must replace the rules and wait until the
+// kernel no longer processes packets with the old rules. Drain returns an error only if the
+// context ends.
 func (p *Predecessor) Drain(ctx context.Context) error {
 	// An error means that the predecessor has ended. In this case the kernel has unbound
 	// the queues.
@@ -77,8 +77,8 @@ func (p *Predecessor) Drain(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Close closes the connection, which ends the hand-over. Until then, the predecessor keeps
-// serving its status.
+// Close closes the connection, which ends the hand-over. Until the hand-over ends, the
+// predecessor continues to serve its status.
 func (p *Predecessor) Close() error { return p.conn.Close() }
 
 // request sends a message and waits for the reply.

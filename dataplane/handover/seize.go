@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// seizeInterval is the time between two attempts to take the locks.
+// seizeInterval is the interval between two attempts to take the locks.
 const seizeInterval = 20 * time.Millisecond
 
-// Seize takes both locks for a process that uninstalls. If a dataplane holds the table
-// lock and request is true, Seize requests the table lock and returns an error if the
-// dataplane does not yield. If request is false, Seize calls waiting once and waits until
-// the dataplane ends. If the state directory does not exist, Seize returns a Lock that
-// holds neither lock.
+// Seize takes both locks for a process that uninstalls. If a dataplane holds the table lock,
+// the parameter request determines what Seize does. If request is true, Seize requests the
+// table lock, and returns an error if the dataplane does not yield. If request is false, Seize
+// calls the function waiting once, and waits until the dataplane ends. If the state directory
+// does not exist, Seize returns a Lock that holds neither lock.
 func Seize(ctx context.Context, stateDir string, request bool, waiting func()) (*Lock, error) {
 	l := NewLock(stateDir)
 	if _, err := os.Stat(stateDir); errors.Is(err, os.ErrNotExist) {
@@ -34,8 +34,8 @@ func Seize(ctx context.Context, stateDir string, request bool, waiting func()) (
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("a dataplane is running and does not yield, stop it first: %w", err), l.Release())
 			}
-			// Closing the connection makes the predecessor take the table lock again, so
-			// this process must take the lock first.
+			// When the connection is closed, the predecessor takes the table lock again, so
+			// this process must take the lock before it closes the connection.
 			if locked, err = l.Take(); locked || err != nil {
 				return l, errors.Join(err, predecessor.Close())
 			}

@@ -16,8 +16,8 @@ import (
 
 const (
 	socketMode = 0o600
-	// helloTimeout is the time within which a new connection must send its first request.
-	// It is also the time within which a reply must be written.
+	// helloTimeout is the longest time that a new connection may take to send its first
+	// request. It is also the longest time that writing a reply may take.
 	helloTimeout = time.Second
 )
 
@@ -29,8 +29,8 @@ type Server struct {
 	serving    sync.WaitGroup
 }
 
-// Serve starts a server on the socket of a state directory. It replaces the socket of the
-// predecessor atomically. Only processes of the same user can connect.
+// Serve starts a server on the socket of a state directory. If the socket of a predecessor
+// exists, Serve replaces it atomically. Only processes of the same user can connect.
 func Serve(stateDir string) (*Server, error) {
 	listener, err := statedir.Listen(statedir.HandoverSocket(stateDir), socketMode)
 	if err != nil {
@@ -41,14 +41,14 @@ func Serve(stateDir string) (*Server, error) {
 	return s, nil
 }
 
-// Successors returns a channel that delivers each dataplane that requests the table lock.
-// The channel is closed when the server is closed.
+// Successors returns a channel that receives a Successor for each dataplane that requests the
+// table lock. The channel is closed when the server is closed.
 func (s *Server) Successors() <-chan *Successor { return s.successors }
 
 // Close stops accepting requests. Connections of successors stay open.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	// Closing the connection notifies a successor whose request will not be handled.
+	// Close the connection to notify the successor that its request will not be handled.
 	for next := range s.successors {
 		err = errors.Join(err, next.Close())
 	}
@@ -88,8 +88,8 @@ func hello(conn *net.UnixConn) *Successor {
 	return next
 }
 
-// sameUser reports whether the other end of a connection is a process that runs as the same
-// user as this process.
+// sameUser reports whether the process at the other end of a connection runs as the same user
+// as this process.
 func sameUser(conn *net.UnixConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -102,7 +102,8 @@ func sameUser(conn *net.UnixConn) bool {
 	return int(peer.Uid) == os.Geteuid()
 }
 
-// Successor is a connection from a dataplane that requests the table lock.
+// Successor is a connection from a dataplane that requests the table lock. This process is its
+// predecessor.
 type Successor struct {
 	Request
 
@@ -113,8 +114,8 @@ type Successor struct {
 	drain, gone chan struct{}
 }
 
-// Yielded reports to the successor that this process no longer writes the table. The caller
-// must have released the locks.
+// Yielded reports to the successor that this process no longer writes the table. Before the
+// call, the caller must have released the locks.
 func (s *Successor) Yielded() error {
 	if err := s.reply(verbYield); err != nil {
 		return err
@@ -131,12 +132,12 @@ func (s *Successor) Yielded() error {
 	return nil
 }
 
-// Drain returns a channel that is closed when the successor requests that this process
-// drain its queues. Yielded must have been called.
+// Drain returns a channel that is closed when the successor requests that this process drain
+// its queues. The caller must have called Yielded.
 func (s *Successor) Drain() <-chan struct{} { return s.drain }
 
-// Gone returns a channel that is closed when the successor has closed the connection or
-// has ended. Yielded must have been called.
+// Gone returns a channel that is closed when the successor has closed the connection or has
+// ended. The caller must have called Yielded.
 func (s *Successor) Gone() <-chan struct{} { return s.gone }
 
 // Drained reports to the successor that the queues of this process are unbound.

@@ -5,7 +5,7 @@ import "encoding/binary"
 // attributeHeaderSize is the size of struct nlattr in bytes.
 const attributeHeaderSize = 4
 
-// typeMask selects the bits of an attribute type without the flags NLA_F_NESTED and
+// typeMask selects the bits of an attribute type that remain without the flags NLA_F_NESTED and
 // NLA_F_NET_BYTEORDER.
 const typeMask = 0x3fff
 
@@ -23,15 +23,16 @@ type Attributes struct {
 	// Type is the type of the current attribute without the flags NLA_F_NESTED and
 	// NLA_F_NET_BYTEORDER.
 	Type uint16
-	// Value is the value of the current attribute. Raw also includes the header and the
-	// padding.
+	// Value is the value of the current attribute. Raw contains the whole attribute: the
+	// header, the value and the padding.
 	Value, Raw []byte
 
 	rest []byte
 	err  error
 }
 
-// ReadAttributes returns a reader that is positioned before the first attribute of a list.
+// ReadAttributes returns a reader for a list of attributes. The reader is positioned before the
+// first attribute.
 func ReadAttributes(list []byte) Attributes { return Attributes{rest: list} }
 
 // Next advances to the next attribute. It returns false at the end of the list and after
@@ -59,8 +60,8 @@ func (a *Attributes) Next() bool {
 // Err returns the error that stopped the reader, or nil.
 func (a *Attributes) Err() error { return a.err }
 
-// Fail stops the reader and sets the error that Err returns, for example after an error
-// in a nested list. If err is nil, Fail does nothing.
+// Fail stops the reader and sets the error that Err returns. Call it, for example, after an
+// error in a nested list. If err is nil, Fail does nothing.
 func (a *Attributes) Fail(err error) {
 	if err != nil {
 		a.err, a.rest = err, nil
@@ -102,7 +103,7 @@ func (a *Attributes) hasSize(size int) bool {
 	return true
 }
 
-// AppendAttribute appends to b an attribute with the type kind, and its padding.
+// AppendAttribute appends an attribute with type kind and its padding to b.
 func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	begin := len(b)
 	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeaderSize+len(value)))
@@ -110,7 +111,7 @@ func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	return pad(append(b, value...), begin)
 }
 
-// AppendUint32 appends to b an attribute with the value v in network byte order.
+// AppendUint32 appends an attribute with type kind to b. Its value is v in network byte order.
 func AppendUint32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, attributeHeaderSize+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)

@@ -47,8 +47,8 @@ func TestMessagesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// Another netlink implementation can read the messages that this package encodes, and this
-// package can read the messages that the other implementation encodes.
+// Another netlink implementation can read the messages that this package encodes. This package
+// can read the messages that the other implementation encodes.
 func TestMessageIsThatOfAnotherImplementation(t *testing.T) {
 	other := mdlayher.Message{
 		Header: mdlayher.Header{Length: 20, Type: 3 << 8, Flags: mdlayher.Request, Sequence: 7, PID: 9},
@@ -207,8 +207,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 
 const attributeHeader = 4 // The size of struct nlattr.
 
-// No message or attribute extends beyond the input. Each message and each attribute is at
-// least as long as its header, so reading always ends.
+// No message or attribute extends beyond the end of the input. Each message and each attribute
+// is at least as long as its header, so that reading always ends.
 func FuzzRead(f *testing.F) {
 	valid := netlink.Begin(nil, netlink.Header{Type: 1})
 	valid = netlink.End(netlink.AppendAttribute(netlink.AppendUint32(valid, 1, 2), 3, []byte("abc")), 0)

@@ -2,9 +2,8 @@
 // attributes, and provides sockets to communicate with the kernel.
 //
 // The connection tracking table can have a million entries, so messages and attributes are
-// decoded in place, without copies and without allocations. Slices that a reader returns
-// point into the buffer from which they were read, and are valid until the buffer is used
-// again.
+// decoded in place, without copies and without allocations. Slices that a reader returns refer
+// to the memory of the buffer that is read. They are valid until the buffer is used again.
 //
 //	message                     attribute
 //	+--------------------+      +------------+----------+

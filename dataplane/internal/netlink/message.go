@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMalformed is returned if the length of a message or an attribute is impossible, or
-// if a value has the wrong size for its type.
+// ErrMalformed is the error for a message or an attribute with an impossible length, and for a
+// value whose size is wrong for its type.
 var ErrMalformed = errors.New("malformed netlink message")
 
 // HeaderSize is the size of struct nlmsghdr in bytes.
@@ -20,7 +20,7 @@ type Header struct {
 	// Sequence is a number that the sender of a request chooses. The kernel copies it to
 	// the replies.
 	Sequence uint32
-	// Port is the port of a socket (nlmsg_pid). In a reply or an event, Port is the port of
+	// Port is the port of a socket (nlmsg_pid). In a message from the kernel, it is the port of
 	// the socket whose request caused the message.
 	Port uint32
 }
@@ -33,7 +33,7 @@ type Header struct {
 //	}
 //	return messages.Err()
 type Messages struct {
-	// Header and Payload belong to the current message.
+	// Header and Payload are the header and the payload of the current message.
 	Header  Header
 	Payload []byte
 
@@ -41,12 +41,12 @@ type Messages struct {
 	err  error
 }
 
-// ReadMessages returns a reader that is positioned before the first message of a datagram.
+// ReadMessages returns a reader for the messages of a datagram. The reader is positioned before
+// the first message.
 func ReadMessages(datagram []byte) Messages { return Messages{rest: datagram} }
 
-// Next advances to the next message. It returns false at the end of the datagram and
-// after an error. Next ignores bytes at the end of the datagram that are too few for a
-// header.
+// Next advances to the next message. It returns false at the end of the datagram and after an
+// error. If the bytes at the end of the datagram are too few for a header, Next ignores them.
 func (m *Messages) Next() bool {
 	if len(m.rest) < HeaderSize {
 		return false
@@ -76,7 +76,7 @@ func Errno(payload []byte) unix.Errno {
 	if len(payload) < 4 {
 		return unix.EBADMSG
 	}
-	// The kernel sends a negative errno.
+	// The kernel sends the error code as a negative number.
 	return unix.Errno(-int32(binary.NativeEndian.Uint32(payload)))
 }
 
@@ -90,8 +90,8 @@ func Begin(b []byte, h Header) []byte {
 	return binary.NativeEndian.AppendUint32(b, h.Port)
 }
 
-// End sets the length of the message that begins at offset begin of b, and appends the
-// padding.
+// End completes the message that starts at offset begin of b. It sets the length of the message
+// and appends the padding.
 func End(b []byte, begin int) []byte {
 	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))
 	return pad(b, begin)
@@ -101,8 +101,8 @@ func End(b []byte, begin int) []byte {
 // netfilter message begins with this struct.
 const NetfilterHeaderSize = 4
 
-// AppendNetfilterHeader appends to b a struct nfgenmsg with resource ID 0. family is one
-// of unix.AF_*.
+// AppendNetfilterHeader appends a struct nfgenmsg with resource ID 0 to b. The family is one of
+// the constants unix.AF_*.
 func AppendNetfilterHeader(b []byte, family uint8) []byte {
 	return append(b, family, unix.NFNETLINK_V0, 0, 0)
 }

@@ -18,17 +18,17 @@ type Socket struct {
 	port uint32
 }
 
-// Open opens a socket that receives messages only from the kernel. protocol is one of
-// unix.NETLINK_*.
+// Open opens a socket that receives messages only from the kernel. The protocol is one of the
+// constants unix.NETLINK_*.
 func Open(protocol int) (*Socket, error) {
-	// The Go runtime polls a non-blocking descriptor, so that Close and deadlines can
-	// interrupt Receive.
+	// With a non-blocking descriptor, the Go runtime waits with its poller, so that Close and
+	// deadlines can interrupt Receive.
 	return open(protocol, unix.SOCK_NONBLOCK)
 }
 
-// OpenBlocking opens a socket like Open, but with a blocking descriptor. A goroutine that
-// waits for data then blocks its thread, which takes fewer system calls than the poller of
-// the Go runtime. Calls that set a deadline fail, and Close does not interrupt Receive. Use
+// OpenBlocking opens a socket like Open, but with a blocking descriptor. A goroutine that waits
+// for data then blocks its thread. This takes fewer system calls than to wait with the poller
+// of the Go runtime. Calls that set a deadline fail, and Close does not interrupt Receive. Use
 // Wake to interrupt Receive.
 func OpenBlocking(protocol int) (*Socket, error) { return open(protocol, 0) }
 
@@ -48,13 +48,13 @@ func open(protocol, flags int) (*Socket, error) {
 	return s, nil
 }
 
-// bind binds the socket to a port that the kernel chooses, and connects the socket to the
-// kernel. It returns the port.
+// bind binds the socket to a port that the kernel chooses, connects the socket to the kernel,
+// and returns the port.
 func bind(fd int) (port uint32, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("binding netlink socket: %w", err)
 	}
-	// Other processes can send messages to a socket that is not connected.
+	// If the socket is not connected, other processes can send messages to it.
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("connecting netlink socket: %w", err)
 	}
@@ -75,8 +75,8 @@ func (s *Socket) Port() uint32 { return s.port }
 // Raw returns access to the descriptor, for system calls that Socket does not provide.
 func (s *Socket) Raw() syscall.RawConn { return s.raw }
 
-// Join subscribes the socket to multicast groups. From then on, the socket receives all
-// events of these groups.
+// Join subscribes the socket to multicast groups. After Join has returned, the socket receives
+// all events of these groups.
 func (s *Socket) Join(groups ...uint32) error {
 	for _, group := range groups {
 		if err := s.SetOption(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group)); err != nil {
@@ -111,8 +111,8 @@ func (s *Socket) Send(messages []byte) error {
 	return os.NewSyscallError("write", err)
 }
 
-// Receive waits for a datagram and returns its size. If the datagram is larger than the
-// buffer, the rest is lost, and the last message in the buffer is malformed.
+// Receive waits for a datagram and returns its size. If the datagram is larger than the buffer,
+// the rest of the datagram is lost, and the last message in the buffer is malformed.
 //
 // Receive returns unix.ENOBUFS if the kernel dropped messages because the socket's
 // receive buffer was full. It returns os.ErrClosed after Close, and
@@ -136,9 +136,9 @@ func (s *Socket) receive(buffer []byte, wait bool) (n int, err error) {
 	return max(n, 0), os.NewSyscallError("read", err)
 }
 
-// rawError converts an error of a RawConn. It returns an exceeded deadline unchanged and
-// converts every other error to os.ErrClosed, because the error for a closed file is not
-// exported.
+// rawError converts an error of a RawConn. If a deadline has passed, rawError returns the error
+// unchanged. It converts every other error to os.ErrClosed, because the error for a closed file
+// is not exported.
 func rawError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
@@ -161,7 +161,8 @@ func (s *Socket) SetReadDeadline(t time.Time) error { return s.file.SetReadDeadl
 // SetWriteDeadline sets the time after which Send fails.
 func (s *Socket) SetWriteDeadline(t time.Time) error { return s.file.SetWriteDeadline(t) }
 
-// Close closes the socket and interrupts a waiting Receive.
+// Close closes the socket. A call of Receive that waits for data returns an error, unless the
+// socket was opened with OpenBlocking.
 func (s *Socket) Close() error { return s.file.Close() }
 
 // Dump receives the complete reply to a dump request and calls handle for each message.
@@ -198,6 +199,6 @@ func (s *Socket) Dump(buffer []byte, handle func(h Header, payload []byte) error
 	}
 }
 
-// ErrInterrupted is returned if the listed objects changed while the kernel sent a dump
-// (NLM_F_DUMP_INTR), so that entries can be missing from the dump.
+// ErrInterrupted is the error that Dump returns if the listed objects changed while the kernel
+// sent the dump (NLM_F_DUMP_INTR). Entries can then be missing from the dump.
 var ErrInterrupted = errors.New("the kernel's list changed while it was read")

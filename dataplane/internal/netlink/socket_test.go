@@ -31,8 +31,8 @@ func TestDumpListsInterfaces(t *testing.T) {
 	s := open(t)
 	buffer := make([]byte, 64<<10)
 	stop := errors.New("stop")
-	// The first call of Dump ends with an error. The second call must not receive
-	// messages of the first reply.
+	// The first call of Dump fails. The second call must not receive messages of the reply to
+	// the first call.
 	for _, want := range []error{stop, nil} {
 		if err := s.Send(listLinks()); err != nil {
 			t.Fatal(err)

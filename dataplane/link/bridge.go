@@ -10,21 +10,22 @@ import (
 // Bridge is a bridge that leads to isolated pods.
 type Bridge struct {
 	Name string
-	// Pods contains the addresses of the pods, isolated or not, to which the bridge leads.
+	// Pods contains the addresses of all pods to which the bridge leads, including pods that
+	// are not isolated.
 	Pods []netip.Addr
-	// Ports contains the indexes of the ports that lead to pods, by the name of the port.
-	// Such a port is an interface of a veth pair whose other interface is in another
-	// network namespace. Ports omits physical interfaces, tunnels and the interfaces of
-	// virtual machines, because they may carry VLAN-tagged frames for other purposes.
+	// Ports contains the bridge ports that lead to pods. It maps the name of each port to its
+	// index. Such a port is one interface of a veth pair whose other interface is in another
+	// network namespace. Ports omits physical interfaces, tunnels and the interfaces of virtual
+	// machines, because these interfaces may carry VLAN-tagged frames for other purposes.
 	Ports map[string]uint32
 	// VLANs is set if the bridge handles VLANs itself (vlan_filtering). Such a bridge adds
 	// VLAN tags to the frames of its ports.
 	VLANs bool
 }
 
-// bridgesAmong returns a description of each link that is a bridge and has one of the given
-// indexes. direct contains the index of the interface that leads to each pod, by the
-// address of the pod.
+// bridgesAmong returns a description of each link that is a bridge and whose index is in
+// numbers. The map direct contains, for the address of each pod, the index of the interface
+// that leads to the pod.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
@@ -51,8 +52,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses of the pods to which an interface leads, in
-// ascending order.
+// leadingThrough returns the addresses of the pods to which the interface with index number
+// leads, in ascending order. See bridgesAmong for the map direct.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

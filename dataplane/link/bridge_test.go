@@ -22,7 +22,7 @@ func (n *node) add(l netlink.Link) {
 	}
 }
 
-// enslave makes an interface a port of a bridge.
+// enslave adds an interface to a bridge as a port.
 func (n *node) enslave(name, bridge string) {
 	n.t.Helper()
 	n.change(name, func(port netlink.Link) error {
@@ -34,7 +34,8 @@ func (n *node) enslave(name, bridge string) {
 	})
 }
 
-// connect connects a pod to a bridge, and routes the addresses of the pod to the bridge.
+// connect connects a pod to a bridge, and adds routes for the pod's addresses through the
+// bridge.
 func (n *node) connect(pod *lab.Pod, bridge string) {
 	n.t.Helper()
 	n.enslave(pod.Interface, bridge)
@@ -80,7 +81,7 @@ func TestFindBridges(t *testing.T) {
 	a, b, routed := n.pod("a"), n.pod("b"), n.pod("routed")
 	n.connect(a, "cni0")
 	n.connect(b, "cni0")
-	// The interface of a virtual machine, and a veth pair with both ends on the node.
+	// Add the interface of a virtual machine, and a veth pair with both interfaces on the node.
 	n.add(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "vm"}, Mode: netlink.TUNTAP_MODE_TAP})
 	n.add(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "patch"}, PeerName: "patch-peer"})
 	n.enslave("vm", "cni0")
@@ -93,7 +94,7 @@ func TestFindBridges(t *testing.T) {
 	n.wantBridges("isolated for ingress", ruleset.Addresses{Ingress: a.Addresses()[:1]}, want)
 	n.wantBridges("a routed pod is isolated", ruleset.Addresses{Ingress: routed.Addresses()})
 
-	// A bridge with a route to a gateway is still in the result.
+	// If a route through a bridge has a gateway, the result still contains the bridge.
 	n.change("cni0", func(l netlink.Link) error {
 		dst, err := netlink.ParseIPNet("198.51.100.0/24")
 		if err != nil {
@@ -104,8 +105,8 @@ func TestFindBridges(t *testing.T) {
 	n.wantBridges("with a gateway", ruleset.Addresses{Egress: a.Addresses()}, want)
 }
 
-// A route to a bridge stays when a pod of the bridge ends. A route to the link of a single pod
-// ends with the pod.
+// When a pod on a bridge ends, the routes through the bridge remain. When a pod with its own
+// link ends, the routes through this link are removed.
 func TestRoutedPods(t *testing.T) {
 	n := newNode(t)
 	n.add(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0"}})
@@ -127,8 +128,8 @@ func TestRoutedPods(t *testing.T) {
 	want()
 }
 
-// The kernel of a test machine may lack CONFIG_BRIDGE_VLAN_FILTERING, so this test uses
-// constructed links instead of links that the kernel returns.
+// The kernel of a test machine may lack CONFIG_BRIDGE_VLAN_FILTERING. Therefore, this test
+// constructs links instead of reading them from the kernel.
 func TestBridgesThatHandleVLANs(t *testing.T) {
 	on, off := true, false
 	links := []netlink.Link{

@@ -12,21 +12,23 @@ import (
 type Interface struct {
 	Index uint32
 	Name  string
-	// Uplink is set if an interface of this kind can never lead to a pod of this node, or if
-	// a route through the interface has a gateway.
+	// Uplink is set in two cases: an interface of this kind can never lead to a pod of this
+	// node, or a route through the interface has a gateway.
 	Uplink bool
-	// ToPod is set if a route to a pod leads directly to the interface.
+	// ToPod is set if the route to a pod leads directly through the interface, without a
+	// gateway.
 	ToPod bool
-	// Shared is set if the interface may lead to several pods, as a bridge does.
+	// Shared is set if the interface can lead to several pods, such as a bridge.
 	Shared bool
-	// Networks contains the networks to which the addresses of the interface belong.
+	// Networks contains the networks of the interface's addresses.
 	Networks []netip.Prefix
 }
 
-// Kinds of interfaces, as the kernel names them in IFLA_INFO_KIND. A physical interface and
-// the loopback interface have no kind, which the netlink library reports as "device".
+// Kinds of interfaces, with the names that the kernel uses in IFLA_INFO_KIND. Physical
+// interfaces and the loopback interface have no kind. The netlink library reports their kind as
+// "device".
 var (
-	// outward lists the kinds of interfaces that lead to other machines, or nowhere.
+	// outward lists the kinds of interfaces that lead to other machines, or that lead nowhere.
 	outward = map[string]bool{
 		"device": true, "dummy": true, "bond": true, "team": true, "ifb": true,
 		"vxlan": true, "geneve": true, "wireguard": true, "ipip": true, "ip6tnl": true, "sit": true, "gre": true, "gretap": true,
@@ -39,9 +41,9 @@ var (
 	pairs = map[string]bool{"veth": true, "netkit": true}
 )
 
-// interfaces returns a description of each link. uplinks contains the indexes of the
-// interfaces with a route to a gateway. toPods contains the indexes of the interfaces to
-// which a route to a pod leads directly.
+// interfaces returns a description of each link. uplinks contains the indexes of the interfaces
+// through which a route leads to a gateway. toPods contains the indexes of the interfaces
+// through which the route to a pod leads directly.
 func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
 	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)
 	if err != nil {

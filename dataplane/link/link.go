@@ -28,10 +28,10 @@ type Finder struct {
 }
 
 // eventSize is the size of the receive buffer for events, in bytes. The kernel truncates a
-// longer event. This does no harm, because the content of an event is not used.
+// longer event. Truncation is harmless, because the finder does not use the content of events.
 const eventSize = 4096
 
-// Open opens a finder. Next reports all changes after this call.
+// Open opens a finder. The method Next reports all changes that occur after Open has returned.
 func Open() (*Finder, error) {
 	routes, err := rtnl.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -63,8 +63,8 @@ func watchRoutes() (*netlink.Socket, error) {
 	return s, nil
 }
 
-// Close closes the finder. It makes Next return false and Find return os.ErrClosed. A second
-// call of Close does nothing.
+// Close closes the finder. Afterwards, Next returns false and Find returns os.ErrClosed. A
+// second call of Close does nothing.
 func (f *Finder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,13 +95,13 @@ func (f *Finder) Next() (bool, error) {
 	}
 }
 
-// Pods contains the addresses of the pods of a node. All must contain every address of the
-// other fields.
+// Pods contains the addresses of the pods of a node. The field All must contain every address
+// that the other fields contain.
 type Pods struct {
 	// All contains the addresses of all pods.
 	All []netip.Addr
-	// Isolated contains the addresses of the isolated pods, by direction. Find ignores the
-	// field Known.
+	// Isolated contains the addresses of the isolated pods by direction. Find ignores the field
+	// Isolated.Known.
 	Isolated ruleset.Addresses
 	// Open contains the addresses of the pods that may use their link-local addresses
 	// freely. A pod may occur in both Isolated and Open.
@@ -110,26 +110,26 @@ type Pods struct {
 
 // Links describes the interfaces of a node, and the pods to which they lead.
 type Links struct {
-	// Links is the part that the rules use. Find does not set Uplinks.
+	// The embedded Links contains the interfaces and addresses that the rules use. Find does
+	// not set the field Uplinks.
 	ruleset.Links
-	// Bridges contains the bridges that lead to isolated pods, in the order of their
-	// indexes.
+	// Bridges contains the bridges that lead to isolated pods, sorted by index.
 	Bridges []Bridge
 	// Interfaces contains all interfaces of the node.
 	Interfaces []Interface
-	// Routed contains the addresses of pods to which a route leads directly through an
-	// interface that leads to no other pod, in ascending order. Such a route exists only as
-	// long as the pod's end of the link.
+	// Routed contains addresses of pods in ascending order. It contains an address if a route
+	// leads directly to the address through an interface that leads to no other pod. Such a
+	// route exists only while the pod's end of the link exists.
 	Routed []netip.Addr
 }
 
-// Find returns the interfaces that lead to the given pods, and the addresses of the pods to
-// which a route of the node leads directly.
+// Find returns the interfaces that lead to the given pods. It also returns the addresses of the
+// pods to which a route of the node leads directly.
 //
-// In Linked, Egress and Closed, Find ignores every interface with a route to a gateway. Such
-// an interface leads to other machines, so packets that arrive on the interface can have any
-// source address. For example, if only the default route leads to a pod, Find does not
-// treat the node's uplink as the link of the pod.
+// In the fields Linked, Egress and Closed, Find ignores every interface through which a route
+// leads to a gateway. Such an interface leads to other machines, so packets that arrive on the
+// interface can have any source address. For example, if only the default route leads to a pod,
+// Find does not treat the node's uplink as the link of the pod.
 func (f *Finder) Find(pods Pods) (Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -180,7 +180,8 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 }
 
 // numbersOf returns the indexes of the interfaces that lead to the given addresses, in
-// ascending order and without duplicates.
+// ascending order and without duplicates. The map direct contains the index of the interface by
+// address.
 func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32 {
 	var out []uint32
 	for _, a := range slices.Concat(addresses...) {
@@ -192,9 +193,8 @@ func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32
 	return slices.Compact(out)
 }
 
-// leadingTo returns the index of the interface that the route to an address uses. It returns
-// 0 if there is no route, if the route is a default route, or if the route leads through a
-// gateway.
+// leadingTo returns the index of the interface through which the route to an address leads. If
+// there is no route, or if the route is a default route or has a gateway, leadingTo returns 0.
 func (f *Finder) leadingTo(a netip.Addr) (uint32, error) {
 	routes, err := f.routes.RouteGetWithOptions(a.AsSlice(), &rtnl.RouteGetOptions{FIBMatch: true})
 	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) {
@@ -209,8 +209,8 @@ func (f *Finder) leadingTo(a netip.Addr) (uint32, error) {
 	return uint32(routes[0].LinkIndex), nil
 }
 
-// uplinks returns the indexes of the interfaces through which a route leads to machines
-// beyond the directly connected network.
+// uplinks returns the indexes of the interfaces through which routes lead to machines beyond
+// the directly connected networks.
 func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	out := map[uint32]struct{}{}
 	every := &rtnl.Route{Table: unix.RT_TABLE_UNSPEC}
@@ -232,9 +232,8 @@ func (f *Finder) uplinks() (map[uint32]struct{}, error) {
 	return out, nil
 }
 
-// leadsOn reports whether a route leads to machines beyond the directly connected network.
-// This is the case if the route has a gateway or several next hops, or if it is a default
-// route.
+// leadsOn reports whether a route leads to machines beyond the directly connected networks.
+// This is the case if the route has a gateway, has several next hops, or is a default route.
 func leadsOn(r rtnl.Route) bool {
 	if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Dst == nil {
 		return true

@@ -20,10 +20,11 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// node is a network namespace that represents a node. The finder is open in this namespace.
+// node is a network namespace that represents a node. The finder finds interfaces in this
+// namespace.
 type node struct {
 	*lab.Node
-	// pods contains the pods that method pod has added.
+	// pods contains the pods that the method pod has added.
 	pods   []*lab.Pod
 	t      *testing.T
 	finder *link.Finder
@@ -64,7 +65,7 @@ func (n *node) pod(name string) *lab.Pod {
 	return p
 }
 
-// change calls how with the named interface of the node.
+// change calls the function how with the link of the named interface.
 func (n *node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
@@ -84,8 +85,8 @@ func (n *node) number(name string) (number uint32) {
 	return number
 }
 
-// want compares the result of Find with the wanted links. isolated contains the addresses
-// of egress-isolated pods. open contains the addresses of pods that may use their
+// want calls Find and compares the result with the wanted links. isolated contains the
+// addresses of egress-isolated pods. open contains the addresses of pods that may use their
 // link-local addresses freely.
 func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
@@ -114,12 +115,12 @@ func TestFind(t *testing.T) {
 	n.want("both isolated", append(b.Addresses(), a.Addresses()...), nil, ruleset.Links{Linked: all, Egress: []uint32{linkA, linkB}, Closed: []uint32{linkA, linkB}})
 	n.want("the node's own address", n.Addresses(), nil, ruleset.Links{})
 
-	// No pod has these addresses, so only the default route matches them.
+	// No pod has these addresses. Only the default route matches them.
 	missing := []netip.Addr{netip.MustParseAddr("10.244.1.200"), netip.MustParseAddr("fd00:10:244:1::200")}
 	n.want("a pod without a separate route", missing, nil, ruleset.Links{})
 
-	// A CNI plugin may add a route to a gateway on the link of a pod. Then packets from other
-	// machines can arrive on this link.
+	// A CNI plugin may add a route with a gateway to the link of a pod. Packets from other
+	// machines can then arrive on this link.
 	gatewayed := n.pod("c")
 	n.change(gatewayed.Interface, func(l netlink.Link) error {
 		_, dst, err := net.ParseCIDR("10.244.1.128/25")
@@ -130,7 +131,8 @@ func TestFind(t *testing.T) {
 	})
 	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
-	// An uplink remains an uplink if its network contains the address of a pod.
+	// An uplink remains an uplink even if the network of its address contains the address of a
+	// pod.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)
@@ -146,8 +148,8 @@ func TestFind(t *testing.T) {
 	n.want("a route to the uplink", missing, nil, ruleset.Links{})
 }
 
-// Next reports that a route was added, and that an interface went down and its routes were
-// removed.
+// Next reports the change when a route is added, and when an interface goes down and loses its
+// routes.
 func TestNext(t *testing.T) {
 	n := newNode(t)
 	events, ended := trigger.New(), make(chan error, 1)

@@ -1,5 +1,5 @@
-// Package metrics exports the status of a dataplane as Prometheus metrics. Each scrape
-// reads the current status. The package itself stores no counters.
+// Package metrics exports the status of a dataplane as Prometheus metrics. Each scrape reads
+// the current status. The package does not store counters.
 package metrics
 
 import (
@@ -14,7 +14,8 @@ import (
 )
 
 // Handler returns an HTTP handler that serves the metrics of a dataplane, of the current
-// process and of the Go runtime. status returns the current status of the dataplane.
+// process and of the Go runtime. The function status returns the current status of the
+// dataplane.
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(

@@ -1,6 +1,6 @@
-// Package packet decodes the first packet of a connection into a flow.Flow. Decoding
-// allocates nothing, and the result does not refer to the bytes of the packet. For a packet
-// that cannot be decoded, the result is a Fault.
+// Package packet decodes the first packet of a connection into a flow.Flow. Decoding allocates
+// no memory, and the result does not refer to the bytes of the packet. If a packet cannot be
+// decoded, the result is a Fault.
 package packet
 
 import (
@@ -19,7 +19,7 @@ type Fault uint8
 const (
 	// None: the packet was decoded.
 	None Fault = iota
-	// Truncated: the packet, or its copied part, ends within a header.
+	// Truncated: the packet, or the part of it that was copied, ends within a header.
 	Truncated
 	// Version: the packet is neither IPv4 nor IPv6.
 	Version
@@ -27,7 +27,7 @@ const (
 	Network
 	// Fragment: the packet is a fragment other than the first fragment, so it contains no
 	// ports. Connection tracking reassembles fragments before packets are queued, so such a
-	// packet has bypassed connection tracking.
+	// fragment has bypassed connection tracking.
 	Fragment
 	// Transport: the TCP, UDP or SCTP header is inconsistent.
 	Transport
@@ -48,19 +48,19 @@ func (f Fault) String() string {
 
 // Packet contains the properties of a packet that determine its verdict.
 type Packet struct {
-	// Flow is the packet's flow, from its sender to its receiver.
+	// Flow is the flow from the sender of the packet to its receiver.
 	Flow flow.Flow
 	// MidStream is set for a TCP packet that does not open a connection. A packet opens a
 	// connection if its flag SYN is set and its flag ACK is not set. If MidStream is set,
-	// either end may have opened the connection.
+	// either the sender or the receiver may have opened the connection.
 	MidStream bool
-	// OwnError is set for an ICMP error about a packet that was addressed to the sender of
-	// the error. It is not set for an error about a packet that the sender only forwarded.
+	// OwnError is set for an ICMP error about a packet that was sent to the sender of the
+	// error. If the sender of the error only forwarded the packet, OwnError is not set.
 	OwnError bool
 }
 
-// Decoder decodes packets. It is not safe for concurrent use, so each worker has its
-// own.
+// Decoder decodes packets. It is not safe for concurrent use, so each worker has its own
+// Decoder.
 type Decoder struct {
 	ip4       layers.IPv4
 	extension layers.IPv6ExtensionSkipper
@@ -70,8 +70,8 @@ type Decoder struct {
 	truncated truncation
 }
 
-// truncation ignores notifications from gopacket's decoders that a packet is truncated.
-// Decode accepts packets that are truncated after the transport header.
+// truncation ignores the notifications with which gopacket's decoders report that a packet is
+// truncated. Decode accepts packets that are truncated after the transport header.
 type truncation struct{}
 
 // SetTruncated implements gopacket.DecodeFeedback.
@@ -138,10 +138,10 @@ func (d *Decoder) decode4(data []byte, f *flow.Flow) ([]byte, Fault) {
 	return d.ip4.Payload, None
 }
 
-// decode6 skips the same extension headers as the kernel (ipv6_ext_hdr in
-// net/ipv6/exthdrs_core.c), so that both find the same protocol. It does not use
-// layers.IPv6, because layers.IPv6 allocates memory for hop-by-hop options, and rejects the
-// length 0 that large packets have before they are segmented.
+// decode6 skips the same extension headers as the kernel function ipv6_ext_hdr in
+// net/ipv6/exthdrs_core.c, so that both find the same protocol. It does not use layers.IPv6,
+// which allocates memory for hop-by-hop options. layers.IPv6 also rejects the length 0 that
+// large packets have before they are segmented.
 func (d *Decoder) decode6(data []byte, f *flow.Flow) ([]byte, Fault) {
 	if len(data) < ip6Header {
 		return nil, Truncated
@@ -221,8 +221,8 @@ func (d *Decoder) decodeTransport(data []byte, p *Packet) Fault {
 // firstInformation6 is the lowest ICMPv6 type that is not an error (RFC 4443, section 2.1).
 const firstInformation6 = 128
 
-// isError4 reports whether connection tracking treats an ICMP type as an error
-// (nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c).
+// isError4 reports whether connection tracking treats an ICMP type as an error. See the kernel
+// function nf_conntrack_icmpv4_error in net/netfilter/nf_conntrack_proto_icmp.c.
 func isError4(kind byte) bool {
 	switch kind {
 	case layers.ICMPv4TypeDestinationUnreachable, layers.ICMPv4TypeSourceQuench, layers.ICMPv4TypeRedirect,

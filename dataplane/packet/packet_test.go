@@ -54,14 +54,14 @@ func serialize(t testing.TB, parts ...gopacket.SerializableLayer) []byte {
 	return b.Bytes()
 }
 
-// extensions returns a packet whose IPv6 extension headers are the bytes in raw, followed
-// by a transport header.
+// extensions returns a packet with the IPv6 extension headers in raw, followed by a transport
+// header.
 func extensions(t testing.TB, first layers.IPProtocol, raw []byte, transport gopacket.SerializableLayer) []byte {
 	t.Helper()
 	return serialize(t, ip6(first), gopacket.Payload(append(raw, serialize(t, transport)...)))
 }
 
-// error4 returns an ICMP error that quotes a packet to the given address.
+// error4 returns an ICMP error that quotes a packet whose destination is the address to.
 func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
 	t.Helper()
 	about := ip4(layers.IPProtocolUDP)
@@ -69,7 +69,7 @@ func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
 	return serialize(t, ip4(layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: kind}, about, udp())
 }
 
-// error6 is error4 for IPv6.
+// error6 is like error4, but for IPv6.
 func error6(t testing.TB, kind byte, to netip.Addr) []byte {
 	t.Helper()
 	about := ip6(layers.IPProtocolUDP)
@@ -194,7 +194,7 @@ func TestDecode(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var d packet.Decoder
-			// Decode another packet first, because a decoder must keep no state between
+			// Decode another packet first, to verify that a decoder keeps no state between
 			// packets.
 			d.Decode(serialize(t, ip4(layers.IPProtocolTCP), tcp(ack)))
 			got, fault := d.Decode(test.data)
@@ -222,7 +222,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
-// seeds returns packets that together contain every kind of header.
+// seeds returns a list of packets. Together, they contain every kind of header.
 func seeds(t testing.TB) [][]byte {
 	t.Helper()
 	options := ip4(layers.IPProtocolTCP)
@@ -240,9 +240,9 @@ func seeds(t testing.TB) [][]byte {
 }
 
 // Decode does not recover from panics, so a panic in a decoder of gopacket would end the
-// dataplane. This test changes one byte of each seed at a time, truncates the changed packet
-// to every length, and decodes it. The test uses one decoder for all packets, because the
-// layers of gopacket keep slices of the previous packet.
+// dataplane. This test changes one byte of each seed at a time, truncates the changed packet to
+// every length, and decodes it. The test uses one decoder for all packets, because gopacket's
+// layers keep slices of the previous packet, which could affect the next one.
 func TestDecodeDoesNotPanic(t *testing.T) {
 	var d packet.Decoder
 	for _, seed := range seeds(t) {

@@ -15,15 +15,15 @@ type mmsghdr struct {
 // verdictSize is the size in bytes of a verdict with a mark.
 const verdictSize = 40
 
-// quickWrite is the size in bytes of 16 verdicts. The kernel needs some microseconds for
-// each verdict. A write of at most quickWrite bytes is made without notifying Go's
-// scheduler.
+// quickWrite is the size in bytes of 16 verdicts. The kernel needs a few microseconds for each
+// verdict. If a write has at most quickWrite bytes, the function transmit makes it without
+// notifying Go's scheduler.
 const quickWrite = 16 * verdictSize
 
 // transmit writes the unsent messages. Normally Go's scheduler is notified before a system
-// call, and wakes a thread that takes over if the call blocks. If packets arrive one by
-// one, this wakeup costs more than the verdict. So transmit makes a short write without
-// notifying the scheduler.
+// call. The scheduler then wakes another thread, which takes over if the call blocks. If
+// packets arrive one by one, this wakeup takes more time than the verdict. So transmit makes
+// short writes without notifying the scheduler.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR
 	for errno == unix.EINTR {
@@ -39,8 +39,8 @@ func (s *socket) transmit(fd uintptr) {
 	}
 }
 
-// receive reads the packets that have arrived. With unix.MSG_WAITFORONE, it waits for the
-// first packet. With unix.MSG_DONTWAIT, it does not wait.
+// receive reads the packets that have arrived. If flags is unix.MSG_WAITFORONE, receive waits
+// for the first packet. If flags is unix.MSG_DONTWAIT, receive does not wait.
 func (s *socket) receive(fd, flags uintptr) {
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, flags, 0, 0)
@@ -55,7 +55,7 @@ func (s *socket) receive(fd, flags uintptr) {
 	}
 }
 
-// datagram returns the i-th datagram of a read.
+// datagram returns the datagram with index i of the last read.
 func (s *socket) datagram(i int) []byte {
 	return s.buffer[i*messageSize:][:min(int(s.headers[i].length), messageSize)]
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Protocol classes. The workers count verdicts by these classes.
+// Protocol classes. The workers count verdicts separately for each class.
 const (
 	countTCP = iota
 	countUDP
@@ -36,8 +36,8 @@ func protocolClass(p flow.Protocol) int {
 	}
 }
 
-// counters are the counters of one worker. Only the worker writes them. They are
-// exported as report.Stats.
+// counters are the counters of one worker. Only the worker writes them. The method Pool.Stats
+// returns the totals as a report.Stats.
 type counters struct {
 	packets, batches atomic.Uint64
 	accepted         atomic.Uint64
@@ -94,10 +94,10 @@ func (c *counters) addTo(s *report.Stats, sides *sideCounts) {
 	}
 }
 
-// sideCounts contains totals of counters.sides over all workers.
+// sideCounts contains the totals of the field sides over all workers.
 type sideCounts [2][2][protocols][2]uint64
 
-// list returns all counts in a fixed order.
+// list returns all counts as a list. The list always has the same order.
 func (c *sideCounts) list() []report.SideCount {
 	var out []report.SideCount
 	for d := range c {

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// otherParser parses messages with go-nfqueue, whose parser is not exported. It is the
-// socket of an nfqueue.Nfqueue: it acknowledges configuration messages, and go-nfqueue
-// receives from it the messages of a test.
+// otherParser parses messages with go-nfqueue, whose parser is not exported. It replaces the
+// socket of an nfqueue.Nfqueue. It acknowledges go-nfqueue's configuration messages, and passes
+// the messages of a test to go-nfqueue.
 type otherParser struct {
 	nf       *nfqueue.Nfqueue
 	requests chan mdlayher.Message // of the configuration, not acknowledged yet
@@ -55,12 +55,12 @@ func newOtherParser(t testing.TB) *otherParser {
 	return p
 }
 
-// endOfTest is the packet ID of a message that follows each message of a test, because
-// go-nfqueue reports nothing about a message that it cannot parse.
+// endOfTest is the packet ID of the message that the test sends after each message under test.
+// The test needs it because go-nfqueue reports nothing about a message that it cannot parse.
 const endOfTest = 0xfeedbeef
 
-// parse returns the attributes that go-nfqueue has read from a payload. ok is false if
-// go-nfqueue cannot parse it.
+// parse returns the attributes that go-nfqueue has read from a payload. If go-nfqueue cannot
+// parse the payload, ok is false.
 func (p *otherParser) parse(payload []byte) (a nfqueue.Attribute, ok bool) {
 	p.messages <- payload
 	p.messages <- describe(endOfTest, nil, nil)
@@ -111,9 +111,10 @@ func (p *otherParser) ReceiveIter() iter.Seq2[mdlayher.Message, error] {
 // Close implements mdlayher.Socket.
 func (p *otherParser) Close() error { return nil }
 
-// check compares parseQueued with go-nfqueue. go-nfqueue rejects some messages that
-// parseQueued accepts, because go-nfqueue also reads attributes that a worker does not need.
-// go-nfqueue accepts an attribute of length 0, which the kernel never sends.
+// check compares the results of parseQueued and go-nfqueue for a payload. It allows two
+// differences. go-nfqueue rejects some messages that parseQueued accepts, because go-nfqueue
+// also reads attributes that a worker does not need. go-nfqueue accepts an attribute of length
+// 0, which the kernel never sends.
 func (p *otherParser) check(t *testing.T, payload []byte) {
 	t.Helper()
 	got, identified := parseQueued(payload)
@@ -144,7 +145,7 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-// hasLengthZero reports whether a list of attributes contains one of length 0.
+// hasLengthZero reports whether a list of attributes contains an attribute of length 0.
 func hasLengthZero(payload []byte) bool {
 	for rest := payload[min(len(payload), netlink.NetfilterHeaderSize):]; len(rest) >= 4; {
 		length := int(binary.NativeEndian.Uint16(rest))
@@ -172,7 +173,7 @@ func TestParseQueuedLikeGoNfqueue(t *testing.T) {
 	}
 }
 
-// samples returns payloads of messages about packets.
+// samples returns payloads of the kernel's messages about packets.
 func samples() [][]byte {
 	data := tcp4(80, syn)
 	interfaces := netlink.AppendUint32(netlink.AppendUint32(describe(7, nil, data), attributeInInterface, 11), attributeOutInterface, 12)

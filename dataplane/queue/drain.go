@@ -10,12 +10,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// drainInterval is the time between two reads of the number of waiting packets.
+// drainInterval is the interval at which Drain reads the number of waiting packets.
 const drainInterval = time.Millisecond
 
-// Drain serves the queues until no packet waits in them, and then unbinds the queues. The
-// caller must ensure that the rules no longer send packets to the queues. If the context ends
-// first, Drain returns an error and the queues stay bound.
+// Drain waits until no packet waits in the queues, and then unbinds the queues. The caller must
+// ensure that the rules no longer send packets to the queues. If the context ends before the
+// queues are empty, Drain returns an error and the queues stay bound.
 func (p *Pool) Drain(ctx context.Context) error {
 	again := time.NewTicker(drainInterval)
 	defer again.Stop()
@@ -32,7 +32,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}
 }
 
-// waiting returns the number of packets in the queues without a verdict.
+// waiting returns the number of packets that wait in the queues for a verdict.
 func (p *Pool) waiting() (uint64, error) {
 	var sum uint64
 	queues, err := p.kernel.read()
@@ -49,7 +49,7 @@ func (p *Pool) owns(number uint64) bool {
 	return number >= uint64(p.config.Base) && number < uint64(p.config.Base)+uint64(p.config.Queues)
 }
 
-// Bound returns the numbers of the given ranges that a process has bound in the network
+// Bound returns the queue numbers in the given ranges that a process has bound in the network
 // namespace of the calling thread.
 func Bound(among ...ruleset.Queues) ([]uint64, error) {
 	kernel, err := openKernelQueues()

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// kernelQueues reads the kernel's counters of the queues of a network namespace from a
-// file in /proc. The file is opened once and stays open, because the same path opened by
-// another thread may refer to another network namespace.
+// kernelQueues reads the kernel's counters for the queues of a network namespace from a file in
+// /proc. It opens the file once and keeps it open. If another thread opened the same path
+// later, the path could refer to another network namespace.
 type kernelQueues struct {
 	file *os.File
 }

@@ -20,30 +20,28 @@ const (
 	subscriberSize = 1024
 )
 
-// Events delivers the workers' verdicts to subscribers, one event for each packet.
+// Events delivers the workers' verdicts to subscribers. It delivers one event for each packet.
 //
-// Without a subscriber, Events costs a worker one atomic read for each batch. With
-// subscribers, a worker puts a record of each event into a ring and never waits. If the
-// ring is full, the event is lost. Later, a separate goroutine resolves the names in the
-// records. Before Pool.Swap returns, the names in all records of the replaced evaluator
-// have been resolved.
+// Without a subscriber, Events costs a worker one atomic read for each batch. With subscribers,
+// a worker puts a record of each event into a ring and never waits. If the ring is full, the
+// event is lost. Later, a separate goroutine resolves the names in the records. Pool.Swap
+// returns only after the names in all records of the replaced evaluator have been resolved.
 type Events struct {
 	wanted atomic.Uint32
 	ring   chan record
 	missed atomic.Uint64
 
-	// mu guards the fields below. It is also locked while records are taken from the ring
-	// and their names are resolved.
+	// mu guards the fields below. The goroutine that takes records from the ring also holds mu
+	// until it has resolved the names in these records.
 	mu          sync.Mutex
 	subscribers map[*subscriber]struct{}
 	stop        chan struct{}
-	// released contains the packets that were held and released, until their events are
-	// delivered.
+	// released contains the released packets whose events have not been delivered yet.
 	released map[flow.Flow]released
 }
 
-// interest states which events a subscriber wants. The values are ordered: a larger value
-// includes all events of a smaller value.
+// interest states which events a subscriber wants. A larger value includes all events that a
+// smaller value includes.
 type interest = uint32
 
 const (
@@ -61,7 +59,7 @@ type record struct {
 	verdict   report.PacketVerdict
 	fault     packet.Fault
 	evaluator rule.Evaluator
-	// held is the time for which a packet of an unknown pod was held.
+	// held is the time for which the packet was held.
 	held time.Duration
 }
 
@@ -78,9 +76,9 @@ type subscriber struct {
 	missed   uint64
 }
 
-// Subscribe returns a channel that receives all later events. If deniedOnly is set, the
-// channel receives only events whose verdict is not Allow. A subscriber that reads too
-// slowly misses events. stop ends the subscription but does not close the channel.
+// Subscribe returns a channel that receives all later events. If deniedOnly is set, the channel
+// receives only events whose verdict is not Allow. A subscriber that reads too slowly misses
+// events. The function stop ends the subscription but does not close the channel.
 func (e *Events) Subscribe(deniedOnly bool) (events <-chan report.Event, stop func()) {
 	s := e.subscribe(deniedOnly)
 	return s.c, s.close
@@ -115,7 +113,7 @@ func (s *subscriber) close() {
 	}
 }
 
-// setInterest stores the largest interest of all subscribers.
+// setInterest sets wanted to the largest interest of all subscribers.
 func (e *Events) setInterest() {
 	most := nothing
 	for s := range e.subscribers {
@@ -124,7 +122,7 @@ func (e *Events) setInterest() {
 	e.wanted.Store(most)
 }
 
-// demand returns which events the workers must publish. e may be nil.
+// demand returns which events the workers must publish. The receiver e may be nil.
 func (e *Events) demand() interest {
 	if e == nil {
 		return nothing
@@ -141,8 +139,8 @@ func (e *Events) publish(r *record) {
 	}
 }
 
-// run flushes the ring at intervals, so that a worker does not have to wake a goroutine
-// for each event.
+// run calls flush at intervals, so that a worker does not have to wake a goroutine for each
+// event.
 func (e *Events) run(stop <-chan struct{}) {
 	again := time.NewTicker(flushInterval)
 	defer again.Stop()
@@ -156,8 +154,8 @@ func (e *Events) run(stop <-chan struct{}) {
 	}
 }
 
-// flush delivers all events in the ring. When flush returns, no event refers to an
-// evaluator that the workers no longer use. e may be nil.
+// flush delivers all events in the ring. After flush has returned, no event refers to an
+// evaluator that the workers no longer use. The receiver e may be nil.
 func (e *Events) flush() {
 	if e == nil {
 		return
@@ -179,8 +177,8 @@ func (e *Events) flush() {
 	}
 }
 
-// offer sends an event to the subscriber. If the subscriber's channel is full, offer
-// counts the event as missed.
+// offer sends an event to the subscriber's channel. If the channel is full, offer counts the
+// event as missed.
 func (s *subscriber) offer(event report.Event) {
 	if s.interest == denials && event.Verdict == report.Allow {
 		return

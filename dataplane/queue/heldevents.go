@@ -9,21 +9,22 @@ import (
 )
 
 const (
-	// maxReleased is the largest number of released packets whose events are expected.
+	// maxReleased is the largest number of released packets that are stored until their events
+	// are delivered.
 	maxReleased = 4096
-	// releasedTime is the time for which the event of a released packet is expected. The
-	// rules may accept the packet without an evaluation. Then it has no event.
+	// releasedTime is the time for which a released packet is stored while its event is
+	// awaited. If the rules accept the packet without an evaluation, it has no event.
 	releasedTime = time.Second
 )
 
-// released is a packet that was held and then released.
+// released describes a packet that was held and then released.
 type released struct {
 	at   time.Time
 	held time.Duration
 }
 
-// Released reports that a packet was held and is about to be released. The next event of
-// the flow states how long the packet was held. e may be nil.
+// Released reports that a packet was held and is about to be released. The next event of the
+// flow reports how long the packet was held. The receiver e may be nil.
 func (e *Events) Released(f flow.Flow, held time.Duration) {
 	if e.demand() == nothing {
 		return
@@ -39,8 +40,8 @@ func (e *Events) Released(f flow.Flow, held time.Duration) {
 	}
 }
 
-// Unknown publishes an event for a packet of an unknown pod about which the failure policy
-// decides. e may be nil.
+// Unknown publishes an event for a packet of an unknown pod if the failure policy decides about
+// the packet. The receiver e may be nil.
 func (e *Events) Unknown(f flow.Flow, held time.Duration) {
 	if e.demand() == nothing {
 		return
@@ -48,8 +49,8 @@ func (e *Events) Unknown(f flow.Flow, held time.Duration) {
 	e.publish(&record{at: time.Now(), flow: f, verdict: report.Unknown, held: held})
 }
 
-// heldFor returns how long the packet of a record was held before its evaluation. The
-// caller must hold mu.
+// heldFor returns the time for which the packet of a record was held before it was evaluated.
+// The caller must hold mu.
 func (e *Events) heldFor(r *record) time.Duration {
 	found, ok := e.released[r.flow]
 	if !ok || r.at.Before(found.at) {

@@ -8,10 +8,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// sampled is the sampling interval in batches. A worker measures the duration of one batch in
-// 64, and of the first lookup of that batch. So a worker reads the clock four times in 64
-// batches. For example, if a clock read takes 50 ns and each batch contains one packet,
-// sampling costs 3 ns per packet.
+// sampled is the sampling interval in batches. In one of 64 batches, a worker measures the
+// duration of the batch and of the first lookup. For these measurements, the worker reads the
+// clock four times. For example, if each clock read takes 50 ns and each batch contains one
+// packet, sampling costs 3 ns per packet.
 const sampled = 64
 
 // buckets is the number of upper bounds of a histogram. The first bound is firstBound.
@@ -21,7 +21,7 @@ const (
 	firstBound = 250 * time.Nanosecond
 )
 
-// histogram counts durations by bucket. Only one goroutine writes it.
+// histogram counts durations by bucket. Only one goroutine writes to a histogram.
 type histogram struct {
 	counts [buckets + 1]atomic.Uint64
 	sum    atomic.Int64
@@ -38,7 +38,7 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// addTo adds the durations of h to a total.
+// addTo adds the counts of h to a total.
 func (h *histogram) addTo(sum *report.Histogram) {
 	if sum.Buckets == nil {
 		sum.Buckets = make(map[time.Duration]uint64, buckets)

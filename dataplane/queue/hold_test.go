@@ -10,17 +10,18 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// holdOnly holds packets from and to one address.
+// holdOnly is a Hold that holds packets from and to only one address.
 type holdOnly netip.Addr
 
 func (h holdOnly) Holds(peer netip.Addr) bool { return peer == netip.Addr(h) }
 
-// A denied packet of a peer that may be a new pod is moved to the hold queue, with a mark
-// that denies it if nothing serves that queue. The worker counts it when it returns.
+// A worker moves a denied packet to the hold queue if the other end may be a new pod of another
+// node. The mark of the packet makes the rules deny the packet if no process serves the hold
+// queue. The worker counts the packet only when it evaluates the packet again.
 func TestDeniedPacketsAreMovedToTheHoldQueue(t *testing.T) {
 	const (
 		others = 0xdead4000
-		// NF_QUEUE with NF_VERDICT_FLAG_QUEUE_BYPASS, for queue 103.
+		// move is verdict NF_QUEUE with flag NF_VERDICT_FLAG_QUEUE_BYPASS for queue 103.
 		move = 103<<16 | 0x8000 | 3
 	)
 	source := holdOnly(netip.MustParseAddr("10.0.0.1"))

@@ -8,13 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// Types of messages: the subsystem and a constant of linux/netfilter/nfnetlink_queue.h.
+// Message types. Each type combines the subsystem and a constant of
+// linux/netfilter/nfnetlink_queue.h.
 const (
 	typePacket  = unix.NFNL_SUBSYS_QUEUE << 8   // NFQNL_MSG_PACKET, which is 0
 	typeVerdict = unix.NFNL_SUBSYS_QUEUE<<8 | 1 // NFQNL_MSG_VERDICT
 )
 
-// Types of attributes: enum nfqnl_attr_type of linux/netfilter/nfnetlink_queue.h.
+// Attribute types of enum nfqnl_attr_type in linux/netfilter/nfnetlink_queue.h.
 const (
 	attributePacketHeader  = 1  // NFQA_PACKET_HDR
 	attributeVerdictHeader = 2  // NFQA_VERDICT_HDR
@@ -24,40 +25,43 @@ const (
 	attributePayload       = 10 // NFQA_PAYLOAD
 )
 
-// Verdicts of linux/netfilter.h.
+// Verdicts that linux/netfilter.h defines.
 const (
 	verdictDrop   = 0 // NF_DROP
 	verdictAccept = 1 // NF_ACCEPT
 	// NF_QUEUE moves the packet to another queue at the same hook. The number of the queue is
-	// in the upper 16 bits. With NF_VERDICT_FLAG_QUEUE_BYPASS, a packet for a queue that no
-	// process has bound is accepted at this base chain and continues at the next one.
+	// in the upper 16 bits. If no process has bound that queue and NF_VERDICT_FLAG_QUEUE_BYPASS
+	// is set, the packet is accepted at this base chain and continues at the next base chain.
 	verdictQueue           = 3
 	verdictFlagQueueBypass = 0x8000
 )
 
-// queued is a packet that waits in a queue for its verdict. The kernel describes it in
-// nfqnl_build_packet_message of net/netfilter/nfnetlink_queue.c.
+// queued is a packet that waits in a queue for its verdict. The kernel function
+// nfqnl_build_packet_message in net/netfilter/nfnetlink_queue.c writes the message about the
+// packet.
 type queued struct {
 	// id identifies the packet in its queue.
 	id uint32
-	// hook is the hook at which the packet was queued: one of unix.NF_INET_*.
+	// hook is the hook at which the packet was queued. It is one of the constants
+	// unix.NF_INET_*.
 	hook uint8
-	// mark is the packet mark. The kernel omits a mark of 0.
+	// mark is the packet mark. It is 0 if the message contains no mark, because the kernel
+	// omits a mark of 0.
 	mark uint32
-	// inInterface and outInterface are interface indexes. The kernel omits the interface
-	// that a hook does not have. For example, outInterface is 0 at hook input.
+	// inInterface and outInterface are interface indexes. An index is 0 if the hook does not
+	// have this interface. For example, outInterface is 0 at hook input.
 	inInterface, outInterface uint32
-	// content is the packet, beginning with its IP header and truncated to copyRange bytes.
-	// It points into the buffer of the message.
+	// content is the packet, starting with the IP header and truncated to copyRange bytes. It
+	// refers to memory of the message buffer.
 	content []byte
 }
 
-// parseQueued reads the payload of a message of type typePacket. It reports whether the
-// payload contains the ID of the packet, without which no verdict is possible.
+// parseQueued reads the payload of a message of type typePacket. It reports whether the payload
+// contains the packet ID. Without the ID, no verdict is possible.
 //
-// If the attributes are malformed, parseQueued returns what precedes the malformed
-// attribute, but no content. The packet is then dropped as unreadable. Otherwise the
-// packet would remain in the queue without a verdict.
+// If an attribute is malformed, parseQueued returns the values of the attributes before it, but
+// no content. The worker then drops the packet as unreadable. Without a verdict, the packet
+// would remain in the queue.
 func parseQueued(payload []byte) (q queued, identified bool) {
 	if len(payload) < netlink.NetfilterHeaderSize {
 		return queued{}, false
@@ -66,7 +70,8 @@ func parseQueued(payload []byte) (q queued, identified bool) {
 	for attributes.Next() {
 		switch attributes.Type {
 		case attributePacketHeader:
-			// struct nfqnl_msg_packet_hdr: the ID, the EtherType (2 bytes) and the hook.
+			// The value is a struct nfqnl_msg_packet_hdr: the ID, the EtherType (2 bytes) and
+			// the hook.
 			if len(attributes.Value) < 7 {
 				attributes.Fail(netlink.ErrMalformed)
 				break
@@ -88,15 +93,15 @@ func parseQueued(payload []byte) (q queued, identified bool) {
 	return q, identified
 }
 
-// appendVerdict appends to b a message with the verdict for a packet in a queue. The
+// appendVerdict appends a message to b that contains the verdict for a packet in a queue. The
 // packet keeps its mark.
 func appendVerdict(b []byte, queue uint16, id, verdict uint32) []byte {
 	begin := len(b)
 	return netlink.End(appendVerdictHeader(b, queue, id, verdict), begin)
 }
 
-// appendMarkedVerdict is appendVerdict with a new packet mark, which replaces the whole
-// mark of the packet.
+// appendMarkedVerdict is like appendVerdict, but also replaces the whole packet mark with a new
+// mark.
 func appendMarkedVerdict(b []byte, queue uint16, id, verdict, mark uint32) []byte {
 	begin := len(b)
 	b = appendVerdictHeader(b, queue, id, verdict)
@@ -105,9 +110,9 @@ func appendMarkedVerdict(b []byte, queue uint16, id, verdict, mark uint32) []byt
 
 func appendVerdictHeader(b []byte, queue uint16, id, verdict uint32) []byte {
 	b = netlink.Begin(b, netlink.Header{Type: typeVerdict, Flags: unix.NLM_F_REQUEST})
-	// struct nfgenmsg: its resource ID is the number of the queue.
+	// This is a struct nfgenmsg. The resource ID is the number of the queue.
 	b = append(b, unix.AF_UNSPEC, unix.NFNETLINK_V0, byte(queue>>8), byte(queue))
-	// struct nfqnl_msg_verdict_hdr: the verdict and the ID.
+	// header is a struct nfqnl_msg_verdict_hdr: the verdict and the ID.
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], verdict)
 	binary.BigEndian.PutUint32(header[4:], id)

@@ -15,11 +15,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/packet"
 )
 
-// netfilterHeader is struct nfgenmsg of a message about an IPv4 packet in queue 258.
+// netfilterHeader is the struct nfgenmsg of a message about an IPv4 packet in queue 258.
 var netfilterHeader = []byte{unix.AF_INET, unix.NFNETLINK_V0, 1, 2}
 
-// describe returns the payload of the kernel's message about a packet at hook forward. A
-// nil mark and nil data are omitted.
+// describe returns the payload of a message with which the kernel describes a packet at hook
+// forward. If mark or data is nil, the payload does not contain it.
 func describe(id uint32, mark *uint32, data []byte) []byte {
 	b := append([]byte(nil), netfilterHeader...)
 	b = netlink.AppendAttribute(b, attributePacketHeader, append(binary.BigEndian.AppendUint32(nil, id), 8, 0, unix.NF_INET_FORWARD))
@@ -50,7 +50,7 @@ func TestParseQueued(t *testing.T) {
 		"half of the packet header": {
 			netlink.AppendAttribute(bytes.Clone(netfilterHeader), attributePacketHeader, []byte{0, 0, 0, 7}), queued{}, false,
 		},
-		// The lengths of the attributes exceed the length of the message.
+		// The attributes are longer than the message.
 		"truncated in the header of the payload": {whole[:4+12+8+2], queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
 		"truncated in the payload":               {whole[:len(whole)-1], queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
 		"malformed after the payload":            {append(bytes.Clone(whole), 1, 2, 3), queued{id: 7, hook: unix.NF_INET_FORWARD, mark: 5}, true},
@@ -82,9 +82,9 @@ func TestParseQueued(t *testing.T) {
 	}
 }
 
-// Messages from Linux 6.18 about a UDP packet of 29 bytes, and about a UDP packet of
-// 10,028 bytes that is not segmented yet (NFQA_SKB_GSO). The second packet is truncated to
-// 256 bytes.
+// These messages were recorded on Linux 6.18. The first message is about a UDP packet of 29
+// bytes. The second message is about a UDP packet of 10,028 bytes that is not segmented yet
+// (NFQA_SKB_GSO) and is truncated to 256 bytes.
 var (
 	recordedUDP = fromHex("02000064"+
 		"0b000100"+"0000000108000200"+
@@ -114,8 +114,7 @@ func fromHex(digits string, more ...[]byte) []byte {
 	return append(b, bytes.Join(more, nil)...)
 }
 
-// TestRecordedPackets checks that the packet in each of the two recorded messages can be
-// decoded.
+// TestRecordedPackets checks that the packets in both recorded messages can be decoded.
 func TestRecordedPackets(t *testing.T) {
 	for _, payload := range [][]byte{recordedUDP, recordedGSO} {
 		q, _ := parseQueued(payload)

@@ -31,40 +31,42 @@ type Config struct {
 	// Base is the number of the first queue. Queues is the number of queues. The queue
 	// numbers are consecutive.
 	Base, Queues uint16
-	// FailOpen makes the kernel accept packets that arrive at a full queue. Otherwise the
-	// kernel drops these packets.
+	// FailOpen makes the kernel accept packets that arrive at a full queue. If FailOpen is not
+	// set, the kernel drops these packets.
 	FailOpen bool
-	// Hold selects the denied packets that are moved to the hold queue, whose number follows
-	// those of the workers' queues. If it is nil, all denied packets are denied at once.
+	// Hold selects the denied packets that workers move to the hold queue. The number of the
+	// hold queue follows the numbers of the workers' queues. If Hold is nil, all denied packets
+	// are denied at once.
 	Hold Hold
-	// Events receives the verdicts. It may be nil. Two pools must not share one Events.
+	// Events receives the verdicts. It may be nil. Two pools must not share the same Events.
 	Events *Events
 }
 
-// Hold selects denied packets that are held instead.
+// Hold decides which denied packets the workers move to the hold queue.
 type Hold interface {
-	// Holds reports whether a packet is held, which the policies of a pod of this node deny.
-	// peer is the other end, which is not a pod of this node. All workers call Holds
-	// concurrently, so it must neither allocate memory nor wait.
+	// Holds reports whether a worker moves a packet to the hold queue after the policies of a
+	// local pod have denied the packet. peer is the other end of the flow, which is not a local
+	// pod. All workers call Holds concurrently, so it must neither allocate memory nor wait.
 	Holds(peer netip.Addr) bool
 }
 
 const (
-	// copyRange is the number of bytes of each packet that the kernel copies to user
-	// space. The headers of a usual packet are shorter.
+	// copyRange is the number of bytes of each packet that the kernel copies to user space. The
+	// headers of most packets are shorter than copyRange.
 	copyRange = 256
 	// maxWaiting is the maximum number of packets that wait in a queue.
 	maxWaiting = 8192
-	// unbindTimeout limits the wait until a worker has unbound its queue.
+	// unbindTimeout is the longest time for which the pool waits until a worker has unbound its
+	// queue.
 	unbindTimeout = 2 * time.Second
 )
 
 // Pool is a set of workers, one for each queue of a node.
 type Pool struct {
 	config Config
-	// evaluator is nil until the first Swap.
+	// evaluator is the evaluator that the workers use. It is nil until the first call of Swap.
 	evaluator atomic.Pointer[rule.Evaluator]
-	// ready is closed by the first Swap or by Close. Until then, each worker holds the
+	// ready is closed by the first call of Swap or Close. Until then, each worker keeps the
 	// packets of its first batch without a verdict.
 	ready     chan struct{}
 	readyOnce sync.Once
@@ -72,18 +74,18 @@ type Pool struct {
 	cancel    context.CancelFunc
 	kernel    *kernelQueues
 	failed    chan error
-	// unbind and close make the second call of Unbind or Close do nothing.
+	// unbind and close ensure that only the first call of Unbind or Close has an effect.
 	unbind, close sync.Once
 	unbound       atomic.Bool
 }
 
-// ErrTaken is returned if another process has bound a queue. The kernel reports this case as
-// EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
+// ErrTaken is the error that Open returns if another process has bound a queue. In this case,
+// the kernel returns EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
 var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
-// Open binds the queues in the network namespace of the calling thread and starts the
-// workers. If evaluator is nil, packets wait until the first Swap. If another process has
-// bound a queue, Open returns an ErrTaken that names the queue.
+// Open binds the queues in the network namespace of the calling thread and starts the workers.
+// If evaluator is nil, packets wait until the first call of Swap. If another process has bound
+// a queue, Open returns an error that wraps ErrTaken and names the queue.
 func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	if config.Queues == 0 || int(config.Base)+int(config.Queues) > 1<<16 {
 		return nil, fmt.Errorf("queues from %d: %d of them: want 1 to %d", config.Base, config.Queues, 1<<16-int(config.Base))
@@ -110,7 +112,7 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	return p, nil
 }
 
-// release lets the workers that wait for a first evaluator continue.
+// release closes ready, so that the workers that wait for the first evaluator continue.
 func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // start binds one queue and starts its worker.
@@ -142,7 +144,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	}
 	nf.Con = netlink.NewConn(s, s.kernel.Port())
 	w.nf, w.socket = nf, s
-	// The socket passes packets to the worker, so go-nfqueue must not receive packets.
+	// The socket passes packets directly to the worker, so go-nfqueue receives no packets.
 	none := func(nfqueue.Attribute) int { return 0 }
 	if err := nf.RegisterWithErrorFunc(ctx, none, func(err error) int { return w.fail(ctx, err) }); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -151,10 +153,10 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 	return w, nil
 }
 
-// Swap replaces the evaluator. Swap waits until every batch that began with the previous
-// evaluator has ended. The kernel has then carried out the verdicts of these batches, and the
-// names in their events have been resolved. So the previous evaluator is no longer in use when
-// Swap returns.
+// Swap replaces the evaluator. It waits until every batch that started with the previous
+// evaluator has ended. By then, the kernel has carried out the verdicts of these batches, and
+// the names in their events have been resolved. So the previous evaluator is no longer in use
+// when Swap returns.
 func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.evaluator.Store(&evaluator)
 	p.release()
@@ -166,13 +168,12 @@ func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.config.Events.flush()
 }
 
-// Failed returns a channel that receives the error of each worker that fails. The queue of a
-// failed worker is unbound, and the failure policy applies to the packets that the rules send
+// Failed returns a channel that receives an error from each worker that fails. The queue of a
+// failed worker is unbound. The failure policy then applies to the packets that the rules send
 // to this queue.
 func (p *Pool) Failed() <-chan error { return p.failed }
 
-// Stats returns the totals of the workers' counters and of the kernel's counters for the
-// queues.
+// Stats returns the totals of the workers' counters, and the kernel's counters for the queues.
 func (p *Pool) Stats() (report.Stats, error) {
 	var s report.Stats
 	var sides sideCounts
@@ -191,8 +192,8 @@ func (p *Pool) Stats() (report.Stats, error) {
 	return s, err
 }
 
-// Unbind ends the workers after their current batch and unbinds the queues. The kernel
-// drops packets that still wait in the queues. Stats may still be called.
+// Unbind ends the workers after their current batch and unbinds the queues. The kernel drops
+// the packets that still wait in the queues. The method Stats may still be called afterwards.
 func (p *Pool) Unbind() error {
 	var errs []error
 	p.unbind.Do(func() {

@@ -31,33 +31,33 @@ const (
 	receiveBuffer = 16 << 20
 )
 
-// errNoAck is returned if the kernel did not acknowledge a configuration message. The
-// kernel sends the acknowledgement before the write returns, so waiting longer is useless.
+// errNoAck is returned if the kernel did not acknowledge a configuration message. The kernel
+// sends the acknowledgement before the write returns, so the socket does not wait for it.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
 // handler handles the packets that a socket reads. The socket calls the methods of its handler
 // from the goroutine that reads packets.
 type handler interface {
-	// begin is called when the packets of a batch have been read.
+	// begin is called after the packets of a batch have been read.
 	begin()
-	// handle is called for each message about a packet. Its payload is valid until the
-	// next batch. The handler appends verdicts to socket.unsent.
+	// handle is called with the payload of each message about a packet. The payload is valid
+	// until the next batch. The handler appends its verdicts to socket.unsent.
 	handle(payload []byte)
-	// end is called when the verdicts of the batch have been written.
+	// end is called after the verdicts of the batch have been written.
 	end()
-	// reject is called for each verdict that the kernel rejected, and for each message
-	// that cannot be read.
+	// reject is called for each verdict that the kernel rejected, and for each message that the
+	// socket cannot read.
 	reject()
 }
 
-// socket is the mdlayher.Socket that go-nfqueue uses. It reads up to batchSize packets with
-// one call of recvmmsg, and passes them to its handler. Before the next read, it writes the
-// verdicts of the handler with one system call. go-nfqueue receives only acknowledgements and
+// socket is the mdlayher.Socket that go-nfqueue uses. It reads up to batchSize packets with one
+// call of recvmmsg, and passes the packets to its handler. Before the next read, it writes the
+// handler's verdicts with one system call. go-nfqueue receives only acknowledgements and
 // errors, so no memory is allocated for a packet. All methods run on go-nfqueue's goroutine,
 // except Close and SetReadDeadline, which other goroutines call.
 //
 // The thread of the goroutine blocks in recvmmsg until a packet arrives. If packets arrive one
-// by one, each packet takes two system calls. With Go's poller, each packet would take four or
+// by one, the socket makes two system calls per packet. With Go's poller, it would make four or
 // five.
 //
 //	Send:        append a configuration message
@@ -76,26 +76,25 @@ type socket struct {
 
 	// unsent contains the messages that must be written before the next read.
 	unsent []byte
-	// awaitsAck is set if the message with sequence number ackSequence in unsent
-	// must be acknowledged.
+	// awaitsAck is set if unsent contains a message that the kernel must acknowledge.
+	// ackSequence is the sequence number of this message.
 	awaitsAck   bool
 	ackSequence uint32
-	// pending contains the datagrams that were received while waiting for an
-	// acknowledgement.
+	// pending contains datagrams that arrived while the socket waited for an acknowledgement.
 	pending [][]byte
 
-	// The functions are stored so that a batch allocates no closures.
+	// These functions are stored so that no closures are allocated for a batch.
 	wait, write    func(fd uintptr) bool
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// interrupted is set when serve must return.
+	// interrupted is set if the method serve must return.
 	interrupted atomic.Bool
-	// yielded is the last time at which serve called Go's scheduler.
+	// yielded is the last time at which the method serve called Go's scheduler.
 	yielded time.Time
 
-	// bound is set when the queue is bound. The next acknowledgement is then for unbinding
-	// the queue, and closes unbound.
+	// bound is set after the queue has been bound. The next acknowledgement then confirms that
+	// the queue is unbound, and the socket closes the channel unbound.
 	bound       atomic.Bool
 	unbound     chan struct{}
 	unboundOnce sync.Once
@@ -132,8 +131,9 @@ func newSocket(h handler) (*socket, error) {
 }
 
 func configureSocket(kernel *netlink.Socket) error {
-	// SO_RCVBUFFORCE exceeds net.core.rmem_max. It needs CAP_NET_ADMIN in the
-	// initial user namespace; without it, the limit applies.
+	// SO_RCVBUFFORCE can set a size above net.core.rmem_max. It requires CAP_NET_ADMIN in the
+	// initial user namespace. Without this capability, use SO_RCVBUF, which is limited to
+	// net.core.rmem_max.
 	if kernel.SetOption(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 		if err := kernel.SetOption(unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
 			return fmt.Errorf("setting receive buffer: %w", err)
@@ -147,7 +147,8 @@ func configureSocket(kernel *netlink.Socket) error {
 	return nil
 }
 
-// Send implements mdlayher.Socket. It keeps the message until the next read.
+// Send implements mdlayher.Socket. It stores the message, which is written before the next
+// read.
 func (s *socket) Send(m mdlayher.Message) error {
 	if m.Header.Flags&mdlayher.Acknowledge != 0 {
 		s.awaitsAck, s.ackSequence = true, m.Header.Sequence
@@ -203,13 +204,13 @@ func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 
 // yieldInterval is the interval at which serve calls Go's scheduler. Without these calls, the
 // scheduler assumes after 10 ms that the goroutine prevents other goroutines from running. The
-// scheduler then takes the processor away from the goroutine at each system call, and polls
-// every 20 µs for such a call.
+// scheduler would then take the processor away from the goroutine at each system call, and
+// check every 20 µs whether the goroutine is in such a call.
 const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	// Handle the pending packets before waiting for others, because no further packets may
+	// Handle the pending packets before waiting for other packets, because no other packet may
 	// arrive.
 	if err := s.servePending(); err != nil {
 		return err
@@ -237,8 +238,8 @@ func (s *socket) serve() error {
 	}
 }
 
-// woken reports whether the last read contains only an acknowledgement that the kernel sent
-// because of Wake.
+// woken reports whether the last read returned only the acknowledgement with which the method
+// Wake ends a wait.
 func (s *socket) woken() bool {
 	messages := netlink.ReadMessages(s.datagram(0))
 	return s.count == 1 && messages.Next() && isWakeUp(&messages)
@@ -248,8 +249,7 @@ func isWakeUp(m *netlink.Messages) bool {
 	return m.Header.Type == unix.NLMSG_ERROR && netlink.Errno(m.Payload) == 0
 }
 
-// servePending handles the packets that were received while waiting for an
-// acknowledgement.
+// servePending handles the packets that arrived while the socket waited for an acknowledgement.
 func (s *socket) servePending() error {
 	if len(s.pending) == 0 {
 		return nil
@@ -315,8 +315,8 @@ func convert(m *netlink.Messages) mdlayher.Message {
 	}, Data: bytes.Clone(m.Payload)}
 }
 
-// acknowledgement returns the kernel's reply to the message that was just written. Packets
-// that arrive before the reply are kept for the next read.
+// acknowledgement returns the kernel's reply to the message that was written last. It stores
+// packets that arrive before the reply in pending.
 func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	if s.bound.Load() {
 		defer s.unboundOnce.Do(func() { close(s.unbound) })
@@ -336,8 +336,8 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	}
 }
 
-// findAck searches the messages of the last read for an acknowledgement and returns it. It
-// appends the packets of that read to pending.
+// findAck searches the messages of the last read for an acknowledgement and returns it. It adds
+// the packets of that read to pending.
 func (s *socket) findAck() (ack mdlayher.Message, found bool) {
 	for i := range s.count {
 		messages := netlink.ReadMessages(s.datagram(i))
@@ -361,15 +361,16 @@ func (s *socket) Close() error {
 	return errors.Join(err, s.kernel.Close())
 }
 
-// interrupt makes serve return os.ErrDeadlineExceeded after the current batch.
+// interrupt makes the method serve return os.ErrDeadlineExceeded after the current batch.
 func (s *socket) interrupt() error {
-	// Set the flag first. Otherwise serve could wake up, find the flag unset, and wait again.
+	// Set the flag before waking the goroutine. Otherwise serve could wake up, find that the
+	// flag is not set, and wait again.
 	s.interrupted.Store(true)
 	return s.kernel.Wake()
 }
 
-// SetReadDeadline is called by mdlayher.Conn. go-nfqueue sets a deadline in the past to end a
-// read. The socket supports no other deadline.
+// SetReadDeadline implements mdlayher.Socket. go-nfqueue sets a deadline in the past to
+// interrupt a read. The socket does not support other deadlines.
 func (s *socket) SetReadDeadline(t time.Time) error {
 	if t.IsZero() || time.Until(t) > 0 {
 		return os.ErrNoDeadline

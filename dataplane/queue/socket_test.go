@@ -22,9 +22,9 @@ func (r *recorder) handle(payload []byte) { r.payloads = append(r.payloads, stri
 func (r *recorder) end()                  { r.ended++ }
 func (r *recorder) reject()               { r.rejected++ }
 
-// TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce checks that a packet that is received
-// before an acknowledgement is delivered at once. The packet must not wait for another packet,
-// because no further packet may arrive.
+// TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce checks that a packet that arrives before
+// an acknowledgement is delivered at once. Its delivery must not depend on another packet,
+// because no other packet may arrive.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	r := &recorder{}
 	s, err := newSocket(r)
@@ -47,7 +47,8 @@ func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	}
 }
 
-// TestWaitIsInterrupted checks that SetReadDeadline and Close end a wait for packets at once.
+// TestWaitIsInterrupted checks that SetReadDeadline and Close interrupt the wait for packets at
+// once.
 func TestWaitIsInterrupted(t *testing.T) {
 	for name, interrupt := range map[string]func(*socket) error{
 		"SetReadDeadline": func(s *socket) error { return s.SetReadDeadline(time.Now().Add(-time.Second)) },
@@ -64,7 +65,7 @@ func TestWaitIsInterrupted(t *testing.T) {
 				_, err := s.Receive()
 				ended <- err
 			}()
-			// Let the goroutine wait for a packet.
+			// Give the goroutine time to start waiting for a packet.
 			<-time.After(20 * time.Millisecond)
 			if err := interrupt(s); err != nil {
 				t.Fatal(err)

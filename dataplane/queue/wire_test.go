@@ -23,8 +23,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is a node whose rules queue the packets from pod one to pod two. Its pool
-// evaluates these packets.
+// fixture is a node with pods one and two. The rules of the node queue the packets from pod one
+// to pod two, and the pool evaluates these packets.
 type fixture struct {
 	t        *testing.T
 	node     *lab.Node
@@ -89,7 +89,7 @@ func (s *fixture) open(evaluator rule.Evaluator) {
 	})
 }
 
-// sender returns a socket in pod one that is connected to a port of pod two.
+// sender returns a socket in pod one that is connected to the given port of pod two.
 func (s *fixture) sender(port uint16) net.Conn {
 	s.t.Helper()
 	to, _ := s.two.Address(netip.IPv4Unspecified())
@@ -127,8 +127,8 @@ func deny() rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: rule.Side{Reason: rule.NoRuleMatched}}
 }
 
-// blocked is an evaluator that denies every flow. Its Evaluate waits until release is closed
-// before it returns.
+// blocked is an evaluator that denies every flow. Its method Evaluate returns only after the
+// channel release has been closed.
 type blocked struct {
 	// called is closed by the first call of Evaluate.
 	called  chan struct{}
@@ -140,7 +140,7 @@ func newBlocked() *blocked {
 	return &blocked{called: make(chan struct{}), release: make(chan struct{})}
 }
 
-// denyAll returns a blocked evaluator that has already been released.
+// denyAll returns a blocked evaluator whose channel release is already closed.
 func denyAll() *blocked {
 	b := newBlocked()
 	close(b.release)
@@ -153,8 +153,8 @@ func (b *blocked) Evaluate(flow.Flow) rule.Decision {
 	return deny()
 }
 
-// TestDropsAreCounted checks that every packet is counted that is dropped because a queue or a
-// socket buffer is full.
+// TestDropsAreCounted checks that the counters include every packet that is dropped because a
+// queue or a socket buffer is full.
 func TestDropsAreCounted(t *testing.T) {
 	const packets = 20_000
 	evaluator := newBlocked()
@@ -181,8 +181,9 @@ func TestDropsAreCounted(t *testing.T) {
 	}
 }
 
-// TestCloseWithPacketsInFlight checks that Close waits until the packets of the current batch
-// have their verdicts, and that another pool can bind the queues immediately afterwards.
+// TestCloseWithPacketsInFlight checks that Close waits until the kernel has the verdicts for
+// the packets of the current batch, and that another pool can bind the queues immediately
+// afterwards.
 func TestCloseWithPacketsInFlight(t *testing.T) {
 	evaluator := newBlocked()
 	s := newFixture(t, evaluator)
@@ -214,7 +215,7 @@ func TestCloseWithPacketsInFlight(t *testing.T) {
 	eventually.True(t, "the next pool evaluates packets", func() bool { return s.stats().Denied >= 10 })
 }
 
-// Without an evaluator, packets wait for the first Swap or for Close.
+// If the pool has no evaluator, packets wait until the first call of Swap or Close.
 func TestPacketsWaitForTheFirstEvaluator(t *testing.T) {
 	const packets = 200
 	s := newFixture(t, nil)
@@ -242,8 +243,8 @@ func TestPacketsWaitForTheFirstEvaluator(t *testing.T) {
 	}
 }
 
-// replaceable is an evaluator that counts the calls of Evaluate after it has been
-// replaced.
+// replaceable is an evaluator that counts calls of its method Evaluate that occur after the
+// evaluator has been replaced.
 type replaceable struct {
 	replaced    atomic.Bool
 	calls, late *atomic.Uint64
@@ -279,7 +280,7 @@ func TestSwapWaitsForBatches(t *testing.T) {
 	}()
 	const swaps = 200
 	for range swaps {
-		// Each evaluator is used before it is replaced.
+		// Replace an evaluator only after it has been used.
 		before := calls.Load()
 		eventually.True(t, "packets are evaluated", func() bool { return calls.Load() > before })
 		next := &replaceable{calls: &calls, late: &late}
@@ -299,8 +300,8 @@ func TestSwapWaitsForBatches(t *testing.T) {
 	}
 }
 
-// If another process has bound a queue, the error names the queue, and the queues that
-// Open has already bound are unbound again.
+// If another process has bound a queue, the error from Open names this queue, and Open unbinds
+// the queues that it has already bound.
 func TestOpenWithAQueueThatIsTaken(t *testing.T) {
 	s := newFixture(t, denyAll())
 	config := s.config
@@ -326,8 +327,7 @@ func TestOpenWithAQueueThatIsTaken(t *testing.T) {
 	}
 }
 
-// Packets cost no allocation in the whole process, which includes go-nfqueue and the
-// runtime.
+// The whole process, including go-nfqueue and the runtime, allocates no memory for packets.
 func TestNoAllocationsForRealPackets(t *testing.T) {
 	const packets = 20_000
 	s := newFixture(t, denyAll())
@@ -340,7 +340,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 			if _, err := conn.Write(data); err != nil {
 				t.Fatal(err)
 			}
-			// Do not fill the queue. Let some packets arrive one by one.
+			// Wait at intervals, so that the queue does not fill up and some packets arrive one
+			// by one.
 			if i%64 == 0 {
 				<-pause.C
 			}
@@ -363,7 +364,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	}
 }
 
-// A large datagram that the kernel has not segmented yet is one packet with one verdict.
+// The kernel queues a large datagram that it has not segmented yet as one packet, which gets
+// one verdict.
 func TestLargePacketsAreNotSegmented(t *testing.T) {
 	s := newFixture(t, denyAll())
 	conn := s.sender(9)

@@ -16,29 +16,29 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// worker serves one queue. It is the handler of its socket. All of its methods except
+// worker serves one queue. It is the handler of its socket. All methods of the worker except
 // close run on go-nfqueue's goroutine.
 type worker struct {
-	// The padding at both ends keeps two workers in different cache lines, so that no
-	// worker waits for a line that another worker has just written.
+	// The padding at both ends keeps the fields of two workers in different cache lines.
+	// Otherwise a worker would wait for a cache line to which another worker has just written.
 	_      cpu.CacheLinePad
 	pool   *Pool
 	number uint16
 	nf     *nfqueue.Nfqueue
 	socket *socket
 
-	// batch is locked from the time when the packets of a batch have been read until the
-	// kernel has carried out their verdicts.
+	// batch is a lock. The worker locks it after it has read the packets of a batch, and
+	// unlocks it after the kernel has carried out the verdicts for these packets.
 	batch sync.Mutex
-	// evaluator is the evaluator for the current batch. It is nil if the pool is closed
-	// before the first Swap. In this case the packets get no verdict, and the kernel drops
-	// them when the queue is unbound.
+	// evaluator is the evaluator for the current batch. It is nil if the pool is closed before
+	// the first Swap. In this case the worker sends no verdicts, and the kernel drops the
+	// packets when the queue is unbound.
 	evaluator rule.Evaluator
 	decoder   packet.Decoder
 	// interest states which events of the current batch must be published.
 	interest interest
-	// timed is set if the current batch is measured. begun is the time at which the batch
-	// began. timeLookup is set until one lookup of the batch has been measured.
+	// timed is set if the duration of the current batch is measured. begun is the time at which
+	// the batch began. timeLookup is set if the duration of the next lookup must be measured.
 	timed, timeLookup bool
 	begun             time.Time
 	// packets is the number of packets in the current batch.
@@ -53,8 +53,8 @@ func (w *worker) begin() {
 	if w.pool.evaluator.Load() == nil {
 		<-w.pool.ready
 	}
-	// Read the evaluator only after locking batch, because Swap stores the new evaluator
-	// first and then waits for the lock.
+	// Read the evaluator only after locking batch. The method Swap first stores the new
+	// evaluator and then waits for this lock.
 	w.batch.Lock()
 	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
 		w.evaluator = *evaluator
@@ -94,8 +94,8 @@ func (w *worker) handle(payload []byte) {
 	}
 	p, fault := w.decoder.Decode(q.content)
 	if fault != packet.None {
-		// Drop the packet without a mark, because an unreadable packet does not prove that
-		// it belongs to its connection.
+		// Drop the packet without a mark, because it is not certain that an unreadable packet
+		// belongs to the connection in the conntrack table.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
 			w.publish(&record{verdict: report.Unreadable, fault: fault})
@@ -103,19 +103,20 @@ func (w *worker) handle(payload []byte) {
 		w.socket.unsent = appendVerdict(w.socket.unsent, w.number, q.id, verdictDrop)
 		return
 	}
-	// A verdict replaces the whole mark, so it must include the unchanged bits of other
-	// programs.
+	// A verdict replaces the whole packet mark, so the verdict must contain the unchanged bits
+	// of other programs.
 	verdict, state := w.evaluate(p)
 	w.socket.unsent = appendMarkedVerdict(w.socket.unsent, w.number, q.id, verdict, w.pool.config.Marks.Set(q.mark, state))
 }
 
-// evaluate returns the verdict for a packet, and the value of Sluice's bits in the packet
+// evaluate returns the verdict for a packet and the new value of Sluice's bits in the packet
 // mark.
 func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 	decision := w.lookup(p.Flow)
 	if w.holds(p, decision) {
-		// The holder releases the packet, and a worker evaluates it again. If the holder has
-		// unbound its queue, the mark lets the rules deny the packet.
+		// Do not count the packet now, because the holder releases it and a worker evaluates it
+		// again. If the holder has unbound its queue, the rules deny the packet because of this
+		// mark.
 		w.packets--
 		hold := ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}.Hold()
 		return uint32(hold)<<16 | verdictFlagQueueBypass | verdictQueue, w.pool.config.Marks.Denied
@@ -125,7 +126,7 @@ func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 	return verdictAccept, w.record(p, decision)
 }
 
-// holds reports whether a packet is moved to the hold queue.
+// holds reports whether the worker must move a packet to the hold queue.
 func (w *worker) holds(p packet.Packet, decision rule.Decision) bool {
 	if w.pool.config.Hold == nil || p.OwnError || p.MidStream {
 		return false
@@ -134,8 +135,8 @@ func (w *worker) holds(p packet.Packet, decision rule.Decision) bool {
 	return denied && w.pool.config.Hold.Holds(peer)
 }
 
-// record counts and publishes a decision. It returns the value of Sluice's bits in the
-// packet mark.
+// record counts a decision and publishes its event. It returns the new value of Sluice's bits
+// in the packet mark.
 func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 	marks := w.pool.config.Marks
 	if decision.Verdict() == rule.Allow {
@@ -146,9 +147,9 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// A mid-stream packet may be a reply on a connection that the other end opened and
-	// that connection tracking lost. An ICMP error may be about a packet of a tracked
-	// connection. The rules accept mark Either only in these two cases.
+	// A mid-stream packet may be a reply on a connection that the other end opened and that is
+	// missing in the conntrack table. An ICMP error may be about a packet of a connection in
+	// the conntrack table. The rules accept a packet with mark Either only in these two cases.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either
@@ -161,7 +162,8 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 	return state
 }
 
-// lookup evaluates a flow. If the batch is a sample, lookup measures the duration.
+// lookup evaluates a flow. If timeLookup is set, it also measures the duration of the
+// evaluation.
 func (w *worker) lookup(f flow.Flow) rule.Decision {
 	if !w.timeLookup {
 		return w.evaluator.Evaluate(f)
@@ -179,8 +181,8 @@ func (w *worker) publish(r *record) {
 	w.pool.config.Events.publish(r)
 }
 
-// fail reports an error from reading packets or writing verdicts, unless the pool is
-// closing. It always returns 1, which ends the worker.
+// fail sends an error of the socket to the channel failed, unless the pool is closing. It
+// always returns 1, which ends the worker.
 func (w *worker) fail(ctx context.Context, err error) int {
 	if ctx.Err() == nil {
 		w.pool.failed <- fmt.Errorf("serving queue %d: %w", w.number, err)

@@ -31,8 +31,8 @@ func (p toPort) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}, Ingress: side}
 }
 
-// newWorker returns a worker that is not bound to a queue. Its socket keeps the verdicts
-// that the worker sends, so that a test can read them.
+// newWorker returns a worker without a queue. Its socket stores the verdicts that the worker
+// sends, so that a test can read these verdicts.
 func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	t.Helper()
 	marks, err := ruleset.MarksOf(ruleset.DefaultMask)
@@ -81,19 +81,19 @@ const (
 	ack = 16
 )
 
-// sent is a verdict in a message to the kernel.
+// sent is a verdict that a worker sends to the kernel.
 type sent struct {
 	ID, Verdict, Mark uint32
 	Marked            bool
 }
 
-// take returns the verdicts that the socket has not written yet, and removes them.
+// take returns and removes the verdicts that the socket has not written yet.
 func take(t *testing.T, s *socket) []sent {
 	t.Helper()
 	var out []sent
 	for rest := s.unsent; len(rest) > 0; {
 		length := int(binary.NativeEndian.Uint32(rest))
-		// Skip struct nlmsghdr and struct nfgenmsg, which come before the attributes.
+		// Skip struct nlmsghdr and struct nfgenmsg, which precede the attributes.
 		attributes, err := mdlayher.NewAttributeDecoder(rest[16+4 : length])
 		if err != nil {
 			t.Fatal(err)
@@ -173,8 +173,8 @@ func TestMessagesWithoutAPacketOrItsContent(t *testing.T) {
 	}
 }
 
-// The worker allocates no memory per packet, from the message that it has read until the
-// message that it writes, with or without a subscriber.
+// For each packet, the worker reads a message and writes a message without allocating memory,
+// whether or not there is a subscriber.
 func TestNoAllocations(t *testing.T) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		events := NewEvents()
@@ -194,7 +194,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// recorded returns a function that handles a batch as if the kernel had sent the packets.
+// recorded returns a function that handles the packets as one batch that the kernel has sent.
 func recorded(s *socket, packets ...[]byte) func() {
 	for i, data := range packets {
 		m := netlink.Begin(nil, netlink.Header{Type: typePacket})
@@ -210,7 +210,7 @@ func recorded(s *socket, packets ...[]byte) func() {
 	}
 }
 
-// Two workers share no cache line, even if they are neighbors in memory.
+// Two workers never share a cache line, even if they are adjacent in memory.
 func TestWorkersShareNoCacheLine(t *testing.T) {
 	const line = unsafe.Sizeof(cpu.CacheLinePad{})
 	var workers [2]worker
@@ -239,8 +239,8 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// named is an evaluator that resolves names. It makes the test fail if a name is resolved
-// after the evaluator has been replaced.
+// named is an evaluator that resolves names. The test fails if a name is resolved after the
+// evaluator has been replaced.
 type named struct {
 	toPort
 	t        *testing.T
@@ -279,7 +279,7 @@ func TestEvents(t *testing.T) {
 	}
 	all, denied := events.subscribe(false), events.subscribe(true)
 	receive(tcp4(80, syn), tcp4(81, syn), tcp4(80, syn)[:30])
-	// Swap waits until the names of all events before it are resolved.
+	// Swap waits until the names in all earlier events have been resolved.
 	w.pool.Swap(toPort(0))
 	evaluator.replaced = true
 	if got := next(t, all); got.Verdict != report.Allow || *got.Ingress.Policy != "default/db" || *got.Ingress.Rule != 2 || got.Egress != nil || got.SrcPod != "pod/10.0.0.1" || got.DstPort != 80 {
@@ -301,7 +301,7 @@ func TestEvents(t *testing.T) {
 			receive(tcp4(81, syn))
 		}
 		events.flush()
-		// The next event reports how many events were missed before it.
+		// The next delivered event reports how many events the subscriber missed before it.
 		all, got, missed := flood, 0, 0
 		for got+missed < all {
 			if len(denied.c) == 0 {

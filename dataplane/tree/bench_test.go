@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// deltaOf returns the rules for LocalNode in a realistic cluster, as one delta.
+// deltaOf returns one delta with all rules for LocalNode in a realistic cluster.
 func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
@@ -45,7 +45,7 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 }
 
 // BenchmarkEvaluate evaluates flows of the 250 pods of one node. Half of the flows are
-// generated from rules that allow them. The other flows are random.
+// generated so that a rule allows them. The other flows are random.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, size := range []struct{ pods, policies int }{{1000, 100}, {10000, 1000}, {10000, 10000}, {100000, 10000}} {
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", size.pods, size.policies), func(b *testing.B) {
@@ -69,8 +69,8 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown returns the time that the reference implementation needs for one evaluation,
-// divided by the time that the tree needs (evaluation). It measures the reference for a
+// slowdown returns the time that the reference implementation needs for one evaluation, divided
+// by evaluation, the time that the tree needs. It measures the reference implementation for a
 // quarter of a second, and for at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
@@ -83,8 +83,8 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 }
 
 // everyPodMatched returns a delta with 250 local pods that have two programs each. All other
-// pods are remote. Every pod has a class, as if a selector matched the pod. This is the
-// worst case for the size of a tree.
+// pods are remote. Every pod has a class, as if a selector matched the pod. In this case, the
+// tree has its maximum size.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250
@@ -140,8 +140,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkPublish measures the time to change the class of one remote pod and to publish
-// the tree.
+// BenchmarkPublish measures the time that is needed to change the class of one remote pod and
+// to publish the new tree.
 func BenchmarkPublish(b *testing.B) {
 	for _, dualStack := range []bool{false, true} {
 		b.Run(fmt.Sprintf("pods=100000/dualstack=%t", dualStack), func(b *testing.B) {
@@ -171,7 +171,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen measures the time to map and verify a large tree.
+// BenchmarkOpen measures the time that is needed to map and verify a large tree.
 func BenchmarkOpen(b *testing.B) {
 	builder, s := build.New("node"), newFixtureOnTmpfs(b)
 	if err := builder.Apply(everyPodMatched(100000, true)); err != nil {

@@ -104,7 +104,7 @@ func TestRemovingWhatDoesNotExistIsNoError(t *testing.T) {
 	}
 }
 
-// An address table still contains every address after the table has shrunk and grown again.
+// After an address table has shrunk and grown again, it still contains every address.
 func TestAddressTableShrinksAndGrows(t *testing.T) {
 	b, s, rules := build.New("node"), newFixture(t), newNaive()
 	local := func(n int) netip.Addr {
@@ -160,7 +160,7 @@ func TestBuilderKeepsNothingThatWasRemoved(t *testing.T) {
 		if err := b.Apply(added); err != nil {
 			t.Fatal(err)
 		}
-		// Applying the same delta again changes nothing.
+		// If the same delta is applied again, the size does not change.
 		if err := b.Apply(added); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// smallDelta contains at least one record of each kind in a tree.
+// smallDelta returns a delta whose tree contains at least one record of each kind.
 func smallDelta() rule.Delta {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return rule.Delta{
@@ -54,7 +54,7 @@ func smallDelta() rule.Delta {
 	}
 }
 
-// smallFlows contains flows that together reach every part of the tree of smallDelta.
+// smallFlows returns flows that together reach every part of the tree of smallDelta.
 func smallFlows() []flow.Flow {
 	var flows []flow.Flow
 	ends := parseAll(netip.MustParseAddr, "10.0.0.1", "fd00::1", "10.0.0.2", "10.0.1.1", "fd00:1::1", "192.168.0.1", "172.16.1.1", "172.17.0.1", "fd07::1", "1.1.1.1")
@@ -88,7 +88,7 @@ func smallTree(t testing.TB) []byte {
 
 const checksumAt, checkedFrom = 16, 20
 
-// repair updates the checksum of a changed file.
+// repair updates the checksum in a file whose content was changed.
 func repair(file []byte) {
 	if len(file) >= checkedFrom {
 		sum := crc32.Checksum(file[checkedFrom:], crc32.MakeTable(crc32.Castagnoli))
@@ -113,7 +113,7 @@ func use(t *tree.Tree, flows []flow.Flow) {
 	t.Node()
 }
 
-// openBytes writes a file and opens it as a tree.
+// openBytes writes file to path and opens it as a tree.
 func openBytes(t testing.TB, path string, file []byte) (*tree.Tree, error) {
 	t.Helper()
 	if err := os.WriteFile(path, file, 0o600); err != nil {
@@ -143,8 +143,8 @@ func TestTruncatedTreeIsRejected(t *testing.T) {
 	wantRejected(t, "longer", path, tr, err, tree.ErrCorrupt)
 }
 
-// sparsely returns the distance between the positions at which a test changes a file.
-// With -short, the distance is larger, so that fewer positions are tested.
+// sparsely returns the distance between the positions at which a test changes a file. With
+// -short, it returns a larger distance, so that fewer positions are tested.
 func sparsely(distance int) int {
 	if testing.Short() {
 		return 11 * distance

@@ -27,8 +27,9 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	return policy, index, true
 }
 
-// ruleOf returns the policy of a rule and the index of the rule in this policy. program is
-// the offset of the rule's program, and number is the number of the rule in this program.
+// ruleOf returns the policy of a rule, and the index of the rule in the policy. program is the
+// offset of the program that contains the rule, and number is the number of the rule in this
+// program.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
@@ -48,15 +49,15 @@ func (t *Tree) IsolatedBy(s rule.Side) []string {
 	return policies
 }
 
-// Pod is a pod of the node.
+// Pod is a local pod of a tree.
 type Pod struct {
 	// Name is "namespace/name".
 	Name string
 	// Addresses lists the addresses of the pod in no particular order. It is empty if the
 	// pod does not have an address yet.
 	Addresses []netip.Addr
-	// EgressIsolated and IngressIsolated report whether a policy isolates the pod for the
-	// direction.
+	// EgressIsolated and IngressIsolated report for each direction whether a policy isolates
+	// the pod.
 	EgressIsolated, IngressIsolated bool
 }
 

@@ -5,7 +5,7 @@
 // statedir publishes the tree. All selectors, ports and priorities are resolved when the
 // tree is built, so an evaluation only searches the tree.
 //
-// The file is flat and position-independent. docs/tree-format.md shows the layout. Open
-// checks every offset and count once. Therefore, if Open returns no error for a file, every
-// evaluation with this file terminates and never reads outside the mapping.
+// The file is flat and position-independent. docs/tree-format.md shows the layout. Open checks
+// every offset and count once. Therefore, if Open returns no error, every evaluation with the
+// tree terminates and never reads outside the mapping.
 package tree

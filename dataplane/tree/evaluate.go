@@ -19,8 +19,8 @@ type end struct {
 	is4     bool
 	kind    uint32
 	class   uint32
-	// endpoint is the record of the address if it belongs to a local pod, otherwise
-	// nil.
+	// endpoint is the record of the address if the address belongs to a local pod. Otherwise
+	// endpoint is nil.
 	endpoint []uint32
 }
 
@@ -48,8 +48,8 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	return d
 }
 
-// tableAndPort returns the number of the port table for a flow, and the port to look
-// up in it.
+// tableAndPort returns the index of the port table for a flow, and the port to look up in this
+// table.
 func tableAndPort(f flow.Flow) (table int, port uint32) {
 	if table = format.PortTable(f.Protocol); table == format.PortsOther {
 		return table, 0
@@ -78,9 +78,9 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate returns the side of a decision that a program determines for a peer and a port.
-// program is the offset of the program. Offset 0 means that the pod is not isolated. table
-// is the index of the port table.
+// evaluate evaluates one side of a flow with a program. program is the offset of the program.
+// Offset 0 means that the pod is not isolated. table is the index of the port table, and peer
+// is the other end of the flow.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -114,13 +114,13 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 	return table[n+low]
 }
 
-// decide returns the entry of the first rule in program p that matches a peer, or 0 if no
-// rule matches. It searches the leaf at the given offset and all leaves that are linked
-// from it.
+// decide returns the entry of the first rule in program p that matches a peer, or 0 if no rule
+// matches. It searches the leaf at the given offset and all leaves that follow it through
+// LeafNext.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// decideAt subtracts 1 from each entry, so that entry 0, which means that no rule
-	// matches, becomes the largest number. The minimum then belongs to the earliest rule.
+	// decideAt subtracts 1 from each entry. Entry 0, which means that no rule matches, thus
+	// becomes the largest number, so the minimum belongs to the earliest rule that matches.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
@@ -129,7 +129,8 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	return best + 1
 }
 
-// decideAt returns the entry of the first rule in leaf l that matches a peer, minus 1.
+// decideAt returns the entry of the first rule in leaf l that matches a peer, minus 1. If no
+// rule in the leaf matches, it returns the largest uint32. p is the program.
 func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[format.LeafEvery] - 1
 	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {
@@ -147,8 +148,8 @@ func decideAt(p, l []uint32, peer *end) uint32 {
 	return best
 }
 
-// interval4 searches n intervals for the last one that starts at or before address a, and
-// returns its entry. If every interval starts after a, interval4 returns 0.
+// interval4 finds the last of n intervals that starts at or before address a, and returns the
+// entry of this interval. If every interval starts after a, interval4 returns 0.
 func interval4(p []uint32, n, a uint32) uint32 {
 	low, high := uint32(0), n
 	for low < high {
@@ -164,7 +165,7 @@ func interval4(p []uint32, n, a uint32) uint32 {
 	return p[n+low-1]
 }
 
-// interval6 is interval4 for IPv6, where the start of an interval has four words.
+// interval6 is like interval4, but for IPv6. The start of each interval has four words.
 func interval6(p []uint32, n uint32, a format.Address) uint32 {
 	low, high := uint32(0), n
 	for low < high {

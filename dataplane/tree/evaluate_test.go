@@ -82,7 +82,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// The zero value of a decision means Deny.
+// The zero value of a decision denies the flow.
 func TestZeroDecisionDenies(t *testing.T) {
 	if v := (rule.Decision{}).Verdict(); v != rule.Deny {
 		t.Errorf("got %s", v)
@@ -182,7 +182,8 @@ func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	})
 }
 
-// splitMisses splits near misses by the part that differs, and keeps their order.
+// splitMisses returns the near misses by port and the near misses by peer as two lists. It
+// keeps their order.
 func splitMisses(misses []rule.NearMiss) (byPort, byPeer []rule.NearMiss) {
 	for _, miss := range misses {
 		if miss.Differs == rule.PortPart {

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// This example builds the tree of a node with one isolated pod, publishes it in a state
-// directory and evaluates two flows. The dataplane evaluates the first packet of each
+// This example builds the tree of a node with one isolated pod, publishes the tree in a state
+// directory and evaluates two flows with it. The dataplane evaluates the first packet of each
 // flow in the same way.
 func Example() {
 	pod, peer := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.1")

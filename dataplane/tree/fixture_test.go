@@ -15,7 +15,8 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// fixture publishes trees in a state directory. tree is the tree that was published last.
+// fixture publishes trees in a state directory. The field tree contains the tree that was
+// published last.
 type fixture struct {
 	dir       string
 	publisher *statedir.Publisher
@@ -55,8 +56,8 @@ func (s *fixture) close() {
 	}
 }
 
-// publish publishes the rules of the builder. The returned tree is valid until the next
-// call of publish.
+// publish publishes the current rules of the builder as a tree. The returned tree is valid
+// until the next call of publish.
 func (s *fixture) publish(t tester, b *build.Builder) *tree.Tree {
 	t.Helper()
 	generation, err := s.publisher.Publish(b)

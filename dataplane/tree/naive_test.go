@@ -11,8 +11,8 @@ import (
 )
 
 // naive is a slow but obvious implementation of evaluation. The tests compare its decisions
-// with those of a tree. naive stores the rules of a node in maps, and compares a flow with
-// one rule after the other.
+// with the decisions of a tree. naive stores the rules of a node in maps, and checks one rule
+// after the other.
 type naive struct {
 	addresses map[netip.Addr]rule.Owner
 	pods      map[rule.PodID]rule.Pod
@@ -43,7 +43,7 @@ func (n *naive) apply(d rule.Delta) {
 	}
 }
 
-// everything returns the rules as one delta, in random order.
+// everything returns one delta with all rules, in random order.
 func (n *naive) everything() rule.Delta {
 	var d rule.Delta
 	for a, owner := range n.addresses {
@@ -116,8 +116,8 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns the accepting rules that match the peer, with their ports (byPort),
-// and the accepting rules that match the port of the flow (byPeer).
+// nearMisses returns two lists of accepting rules. byPort contains the rules that match the
+// peer, with their ports. byPeer contains the rules that match the port of the flow.
 func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
 		if r.Action != rule.ActionAccept {

@@ -46,7 +46,7 @@ type Tree struct {
 type Counts struct {
 	// Pods is the number of local pods. LocalAddresses is the number of their addresses.
 	Pods, LocalAddresses int
-	// Addresses is the number of addresses whose owner is a local pod, a remote pod or the
+	// Addresses is the number of addresses that belong to a local pod, a remote pod or the
 	// node.
 	Addresses int
 	// Programs is the number of programs. Rules is the total number of rules in all
@@ -57,9 +57,9 @@ type Counts struct {
 // Open maps a tree into memory and verifies the whole tree. An error from Open names the
 // file and wraps ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
 //
-// A tree file must never be changed. If a program truncates a mapped file, reading a removed
-// page raises SIGBUS. Therefore, a publisher writes a new file under a temporary name that
-// no reader opens, and then renames the file.
+// A tree file must never be changed. If another program truncates a mapped file, reading a
+// removed page raises SIGBUS. Therefore, a publisher writes each tree to a new file. The file
+// has a temporary name, which no reader opens, until the publisher renames it.
 func Open(path string) (*Tree, error) {
 	t := &Tree{path: path}
 	if err := t.open(); err != nil {
@@ -108,7 +108,7 @@ func kindOf(mode fs.FileMode) string {
 	return "a special file"
 }
 
-// read checks the header and the checksum, finds the sections and verifies them.
+// read checks the header and the checksum, locates the sections and verifies them.
 func (t *Tree) read() error {
 	words := format.WordsOf(t.mapping)
 	if string(t.mapping[:len(format.Magic)]) != format.Magic {
@@ -175,8 +175,8 @@ func (t *Tree) Generation() uint64 { return t.generation }
 // Size returns the size of the file in bytes.
 func (t *Tree) Size() int64 { return int64(len(t.mapping)) }
 
-// Counts returns the numbers of records in the tree.
+// Counts returns the number of records of each kind in the tree.
 func (t *Tree) Counts() Counts { return t.counts }
 
-// Node returns the name of the node that the tree was built for.
+// Node returns the name of the node for which the tree was built.
 func (t *Tree) Node() string { return t.name(0) }

@@ -14,8 +14,8 @@ import (
 )
 
 // overlapping returns the rules of a node with one pod, whose program has n rules. Rule i
-// allows the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so there
-// are n intervals of ports with up to n addresses each.
+// allows the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so the
+// program has n intervals of ports, and each interval has up to n addresses.
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
 	for i := range n {
@@ -34,8 +34,8 @@ func overlapping(n int) rule.Delta {
 // peerOf returns the address that rule i of overlapping allows.
 func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
 
-// The size of a tree must be proportional to the number of rules, not to its square,
-// and each rule must match exactly its address and ports.
+// The size of a tree must be proportional to the number of rules, not to the square of that
+// number. Each rule must match only its own address and ports.
 func TestTreeOfOverlappingRulesIsSmall(t *testing.T) {
 	const rules = 8_000
 	delta, b, s := overlapping(rules), build.New("node"), newFixture(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// These lists are short, so that random rules overlap.
+// These lists are short so that random rules overlap.
 var (
 	addresses = parseAll(netip.MustParseAddr,
 		"10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.127", "10.0.0.128", "10.0.0.255", "10.0.1.0", "0.0.0.0", "255.255.255.255", "192.168.7.7",
@@ -82,7 +82,7 @@ func drawMatch(t *rapid.T) rule.Match {
 	return m
 }
 
-// drawDelta draws a delta that is valid for the current rules.
+// drawDelta draws a random delta that can be applied to the current rules.
 func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	var d rule.Delta
 	programs := maps.Clone(n.programs)
@@ -108,7 +108,7 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	podIDs := slices.Sorted(maps.Keys(pods))
 	chosen := distinct(t, addresses, "addresses")
 	for a, owner := range n.addresses {
-		// The addresses of a removed pod must be removed as well.
+		// If a pod is removed, its addresses must be removed as well.
 		if _, kept := pods[owner.Pod]; owner.Kind == rule.LocalPod && !kept && !slices.Contains(chosen, a) {
 			d.Addresses = append(d.Addresses, rule.AddressChange{Addr: a})
 		}
@@ -148,7 +148,7 @@ func drawFlow(t *rapid.T) flow.Flow {
 	}
 }
 
-// explain returns both sides of the decision for a flow.
+// explain evaluates a flow with a tree and returns both sides of the decision.
 func explain(tr *tree.Tree, f flow.Flow) (egress, ingress explained) {
 	d := tr.Evaluate(f)
 	named := func(s rule.Side) explained {

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// verify checks every offset, count and reference in the sections, so that later reads
-// need no checks.
+// verify checks every offset, count and reference in the sections, so that evaluations need no
+// checks.
 func (t *Tree) verify() error {
 	if err := t.verifyNames(); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (t *Tree) verifyNames() error {
 
 func (t *Tree) isName(number uint32) bool { return uint64(number) < uint64(len(t.names)/2) }
 
-// verifyPrograms verifies all programs and returns their offsets in ascending order. The
-// result also contains offset 0, which means no program.
+// verifyPrograms verifies all programs and returns their offsets in ascending order. The result
+// also contains offset 0, which means "no program".
 func (t *Tree) verifyPrograms() ([]uint32, error) {
 	if len(t.programs) < format.Alignment {
 		return nil, errors.New("no programs section")
@@ -90,8 +90,9 @@ func (t *Tree) verifyPods(programs []uint32) error {
 	return nil
 }
 
-// knownPrograms returns an error unless the first two words of record, the offsets of the
-// egress program and of the ingress program, occur in programs.
+// knownPrograms returns an error if a record refers to a program that does not exist. The first
+// two words of the record are the offsets of the egress program and the ingress program. Both
+// must occur in programs.
 func knownPrograms(programs, record []uint32) error {
 	for _, offset := range record[:2] {
 		if _, ok := slices.BinarySearch(programs, offset); !ok {
@@ -157,19 +158,19 @@ func (t *Tree) verifyTable(family string, table []uint32, width int) error {
 	return nil
 }
 
-// programVerifier verifies programs, one after the other. A program consists of parts, such
-// as leaves, and can contain several references to the same part. Each part is verified
-// only once, so that the work is proportional to the size of the file.
+// programVerifier verifies one program after the other. A program consists of parts, such as
+// leaves, and can contain several references to the same part. programVerifier verifies each
+// part only once, so that the work is proportional to the size of the file.
 type programVerifier struct {
 	tree *Tree
-	// words contains the current program. rules is the part of words with the rules.
+	// words contains the current program. rules is the subslice of words that contains the
+	// rules.
 	words []uint32
 	rules []uint32
-	// marks contains one byte for each word of the program. Each bit of the byte
-	// represents a kind of part. The bit is set after a part of this kind that starts at
-	// the word has been visited.
+	// marks contains one byte for each word of the program. Each bit of the byte represents a
+	// kind of part. The bit is set when a part of this kind that starts at the word is visited.
 	marks []uint8
-	// regions contains the visited parts of the other kinds.
+	// regions contains the visited parts of the kinds that have no bit in marks.
 	regions map[region]struct{}
 }
 
@@ -178,8 +179,8 @@ const (
 	markPage
 )
 
-// region identifies a part by offset and length, because two references can have the same
-// offset and different lengths.
+// region identifies a part by its offset and length. The offset alone is not enough, because
+// two references can have the same offset but different lengths.
 type region struct {
 	kind          uint8
 	offset, count uint32
@@ -199,15 +200,15 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a mark of the word at an offset. It returns true if the mark was not set
-// before.
+// unmarked sets a mark of the word at the given offset. It returns true if this mark was not
+// set before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
 	return !seen
 }
 
-// first records a region. It returns true if the region was not recorded before.
+// first adds a region to regions. It returns true if regions did not contain the region before.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}
@@ -280,7 +281,7 @@ func (v *programVerifier) portTable(offset uint32) error {
 	return nil
 }
 
-// leaf verifies a leaf and all leaves that are linked from it.
+// leaf verifies a leaf and all leaves that follow it through LeafNext.
 func (v *programVerifier) leaf(offset uint32) error {
 	for number := 1; ; number++ {
 		leaf, err := v.part("leaf", offset, format.LeafWords)

@@ -18,27 +18,28 @@ type Builder struct {
 	programs   map[rule.ProgramID]*builtProgram
 	pods       map[rule.PodID]*builtPod
 
-	// podAt and endpoints contain the pod and endpoint records of the tree, by number. A
-	// free record is nil in podAt, or has the zero Addr in endpoints. freePods and
+	// podAt contains the pod records of the tree by number, and endpoints the endpoint records.
+	// A free record is nil in podAt, and has the zero Addr in endpoints. freePods and
 	// freeEndpoints list the numbers of free records, which new pods and addresses reuse.
 	podAt         []*builtPod
 	endpoints     []builtEndpoint
 	freePods      []uint32
 	freeEndpoints []uint32
 
-	// flatLimit is the flat limit for programs. See DefaultFlatLimit.
+	// flatLimit is the flat limit for programs that are added or replaced. See
+	// DefaultFlatLimit.
 	flatLimit int
 
-	// programWords is the latest encoding of the programs section. It is valid unless
-	// programsChanged is set.
+	// programWords is the latest encoding of the programs section. If programsChanged is set,
+	// the encoding is out of date.
 	programWords    []uint32
 	programsChanged bool
 }
 
 type builtProgram struct {
 	words []uint32
-	// uses is the number of references from pods to the program. If a pod uses the program
-	// for both directions, it counts as two references.
+	// uses is the number of references from pods to the program. If a pod uses the program for
+	// both directions, the pod counts as two references.
 	uses int
 	// offset is the position of the program in the programs section, in words.
 	offset uint32
@@ -53,8 +54,8 @@ type builtPod struct {
 	uses int
 }
 
-// builtEndpoint is an address of a local pod. If the address is the zero Addr, the record
-// is free.
+// builtEndpoint is an endpoint record: an address of a local pod. If the address is the zero
+// Addr, the record is free.
 type builtEndpoint struct {
 	addr  netip.Addr
 	class rule.Class
@@ -124,8 +125,8 @@ func (b *Builder) setProgram(c rule.ProgramChange) {
 	old.words = words
 }
 
-// addUses adds n to the number of uses of a program. It does nothing if the program does
-// not exist, because its ID is 0 or because the same delta removed it.
+// addUses adds n to the number of uses of a program. If the program does not exist, addUses
+// does nothing. A program does not exist if its ID is 0 or if the same delta removed it.
 func (b *Builder) addUses(id rule.ProgramID, n int) {
 	if p := b.programs[id]; p != nil {
 		p.uses += n
@@ -170,8 +171,8 @@ func (b *Builder) removePod(id rule.PodID) {
 	b.freePods = append(b.freePods, p.number)
 }
 
-// reserve grows each address table once for all addresses that a large delta adds, so that
-// the table is not resized repeatedly.
+// reserve grows each address table for all addresses that a large delta adds. It does so in one
+// step, so that the table is not resized repeatedly.
 func (b *Builder) reserve(changes []rule.AddressChange) {
 	var more4, more6 int
 	for _, c := range changes {

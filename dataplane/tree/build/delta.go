@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// check returns an error if a delta is invalid or conflicts with the current rules. It
-// changes nothing.
+// check returns an error if a delta is invalid or conflicts with the current rules. It does not
+// change the builder.
 func (b *Builder) check(d rule.Delta) error {
 	if err := errors.Join(checkPrograms(d.Programs), checkAddresses(d.Addresses)); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (b *Builder) check(d rule.Delta) error {
 		programs[c.ID] = c.Program != nil
 	}
 	pods := make(map[rule.PodID]bool, len(d.Pods))
-	// programUses contains the change in the number of uses of each program.
+	// programUses contains, for each program, the number by which the delta changes its uses.
 	programUses := map[rule.ProgramID]int{}
 	for _, c := range d.Pods {
 		if _, twice := pods[c.ID]; twice {

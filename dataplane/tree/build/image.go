@@ -12,16 +12,16 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Image is an encoded tree. It shares memory with its builder and is valid only until
-// the next call of Apply or Encode.
+// Image is an encoded tree. It shares memory with its builder, so it is valid only until the
+// next call of Apply or Encode.
 type Image struct {
 	head  []uint32
 	parts [format.Sections][]uint32
 	words uint64
 }
 
-// padding contains the zero bytes that are written after a section up to the next
-// multiple of format.Alignment.
+// padding contains zero bytes. After each section, enough of them are written that the next
+// section starts at a multiple of format.Alignment.
 var padding [format.Alignment * format.WordSize]byte
 
 // Encode encodes the current rules as the tree with the given generation.
@@ -63,8 +63,8 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	return image, nil
 }
 
-// bytes iterates over the content of the file after the header: each section, followed by
-// its padding.
+// bytes iterates over the content of the file after the header. It yields each section and then
+// the padding of the section.
 func (i *Image) bytes() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, words := range i.parts {
@@ -98,8 +98,8 @@ func (i *Image) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// encodePrograms encodes the programs in the order of their IDs. No program is placed at
-// offset 0, because offset 0 means "no program".
+// encodePrograms encodes the programs in the order of their IDs. It places no program at offset
+// 0, because offset 0 means "no program".
 func (b *Builder) encodePrograms() error {
 	if !b.programsChanged {
 		return nil
@@ -121,7 +121,7 @@ func (b *Builder) encodePrograms() error {
 	return nil
 }
 
-// offset returns the offset of a program, or 0 if it does not exist.
+// offset returns the offset of a program, or 0 if the program does not exist.
 func (b *Builder) offset(id rule.ProgramID) uint32 {
 	if p := b.programs[id]; p != nil {
 		return p.offset

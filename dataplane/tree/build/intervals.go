@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// span is an inclusive range of addresses of one family, with the entry of the rule that
-// matches this range.
+// span is an inclusive range of addresses of one family. entry is the entry of the rule that
+// matches the range.
 type span struct {
 	first, last format.Address
 	entry       uint32
@@ -23,7 +23,7 @@ type step struct {
 	entry uint32
 }
 
-// appendSpans appends the parts of a block that the excepts of the block do not cover.
+// appendSpans appends the parts of block b that are not covered by the excepts of b.
 func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	is4 := b.Prefix.Addr().Is4()
 	excepts := slices.SortedFunc(slices.Values(b.Excepts), func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
@@ -48,8 +48,8 @@ func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	return append(spans, span{first: first, last: end, entry: entry})
 }
 
-// next returns the address after a. It returns false if a is the last address of its
-// family.
+// next returns the address that follows address a. If a is the last address of its family, next
+// returns false.
 func next(a format.Address, is4 bool) (format.Address, bool) {
 	if is4 {
 		return format.Address{Lo: a.Lo + 1}, a.Lo < 1<<32-1
@@ -72,7 +72,8 @@ func last(p netip.Prefix) format.Address {
 	return a
 }
 
-// before returns the address before a. a must not be the first address of its family.
+// before returns the address that precedes address a. The caller must not pass the first
+// address of a family.
 func before(a format.Address) format.Address {
 	if a.Lo == 0 {
 		a.Hi--
@@ -81,9 +82,9 @@ func before(a format.Address) format.Address {
 	return a
 }
 
-// flatten converts spans of one family, which can overlap, to steps in ascending order.
-// If several spans contain an address, the lowest of their entries applies to the
-// address. If no span contains an address, the entry of the address is 0.
+// flatten converts spans of one family to steps in ascending order. The spans can overlap. If
+// several spans contain an address, the lowest of their entries applies to the address. If no
+// span contains an address, entry 0 applies to the address.
 func flatten(spans []span, is4 bool) []step {
 	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
 	var (
@@ -104,8 +105,9 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// closeSpans closes the open spans that end before the address until, or all open
-	// spans if all is set. It adds a step after each closed span.
+	// closeSpans removes the spans from open that end before the address in the parameter
+	// until. If the parameter all is set, it removes all open spans. Where the entry changes at
+	// the end of a removed span, closeSpans adds a step.
 	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)
@@ -132,7 +134,7 @@ func flatten(spans []span, is4 bool) []step {
 	return steps
 }
 
-// spanHeap implements heap.Interface. The span with the lowest entry is at index 0.
+// spanHeap implements heap.Interface. The span at index 0 has the lowest entry.
 type spanHeap []span
 
 func (h spanHeap) Len() int           { return len(h) }

@@ -2,14 +2,14 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// names assigns a number to each string and counts the references to the string.
+// names assigns a number to each string and counts the references to each string.
 type names struct {
 	numbers map[string]uint32
 	all     []name
 	free    []uint32
 	changed bool
-	// words and bytes are the latest encodings of the sections for names. encode updates
-	// them.
+	// words and bytes contain the latest encodings of the sections for names. The method encode
+	// updates both fields.
 	words []uint32
 	bytes []uint32
 }
@@ -21,7 +21,7 @@ type name struct {
 
 func newNames() names { return names{numbers: map[string]uint32{}, changed: true} }
 
-// acquire returns the number of a string and adds a reference to it.
+// acquire adds a reference to a string and returns the number of the string.
 func (n *names) acquire(text string) uint32 {
 	number, ok := n.numbers[text]
 	if !ok {

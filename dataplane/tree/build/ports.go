@@ -19,16 +19,15 @@ import (
 // below the limit.
 const DefaultFlatLimit = 1 << 16
 
-// portRange is a range of ports that a match contains, from first up to but not including
-// end.
+// portRange is a range of ports of a match. It includes first and excludes end.
 type portRange struct {
 	ref        matchRef
 	first, end uint32
 }
 
-// portTable encodes the port table with the given index and returns its offset. An interval
-// starts at the first port of each range of a match, and at the first port after each
-// range. Adjacent intervals with the same leaf become one interval.
+// portTable encodes the port table with the given index and returns its offset. A new interval
+// starts at the first port of each range, and at the first port after each range. Adjacent
+// intervals with the same leaf become one interval.
 func (e *encoder) portTable(table int) uint32 {
 	ranges := e.portRanges(table)
 	firsts := []uint32{0}
@@ -55,8 +54,8 @@ func (e *encoder) portTable(table int) uint32 {
 	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
 }
 
-// portRanges returns the ranges of all matches for a port table, one match after the
-// other. The ranges of one match neither overlap nor adjoin each other.
+// portRanges returns the port ranges of all matches for a port table, ordered by match. The
+// ranges of one match neither overlap nor adjoin each other.
 func (e *encoder) portRanges(table int) []portRange {
 	var out []portRange
 	for i := range e.program.Rules {
@@ -77,7 +76,7 @@ func (e *encoder) portRanges(table int) []portRange {
 	return out
 }
 
-// merged merges overlapping and adjacent ranges of one match.
+// merged returns the ranges of one match, with overlapping and adjoining ranges merged.
 func merged(ranges []portRange) []portRange {
 	slices.SortFunc(ranges, func(a, b portRange) int { return int(a.first) - int(b.first) })
 	out := ranges[:0]
@@ -91,8 +90,8 @@ func merged(ranges []portRange) []portRange {
 	return out
 }
 
-// edge is the first port of a range if open is set, and the first port after a range
-// otherwise.
+// edge is one of the two edges of a range. If open is set, port is the first port of the range.
+// Otherwise, port is the first port after the range.
 type edge struct {
 	port uint32
 	ref  matchRef
@@ -139,7 +138,7 @@ func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	return true
 }
 
-// peers returns the size of a match as counted by the flat limit. See DefaultFlatLimit.
+// peers returns the number that a match adds to the size of a port table. See DefaultFlatLimit.
 func (e *encoder) peers(ref matchRef) int {
 	m := &e.program.Rules[ref.rule].Matches[ref.match]
 	n := 1 + len(m.Classes) + len(m.Blocks)
@@ -149,8 +148,8 @@ func (e *encoder) peers(ref matchRef) int {
 	return n
 }
 
-// hash returns a hash of a match, computed with splitmix64. Different sets of matches
-// have different sums of hashes with high probability.
+// hash returns a hash of a match, computed with splitmix64. With high probability, different
+// sets of matches have different sums of hashes.
 func hash(ref matchRef) uint64 {
 	x := uint64(ref.rule)<<32 + uint64(ref.match) + 1
 	x *= 0x9e3779b97f4a7c15
@@ -159,8 +158,8 @@ func hash(ref matchRef) uint64 {
 	return x ^ x>>31
 }
 
-// flatLeaves returns the offset of one leaf for each interval. The leaf contains all
-// matches whose ports include the interval.
+// flatLeaves encodes one leaf for each interval and returns the offsets of the leaves. Each
+// leaf contains all matches whose ports include the interval.
 func (e *encoder) flatLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	var refs []matchRef
 	edges, out := edgesOf(ranges), make([]uint32, 0, len(firsts))
@@ -185,10 +184,12 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves returns the offset of one leaf for each interval. It builds a segment tree, a
+// sharedLeaves encodes leaves that several intervals share. It returns the offset of the first
+// leaf to search for each interval. To encode the leaves, it builds a segment tree, which is a
 // binary tree over the intervals. It adds each range to the nodes that together cover the
-// range, which are at most two nodes per level. LeafNext links the leaf of an interval to
-// the leaves of the nodes above it. Therefore, n ranges need space proportional to n log n.
+// range, which are at most two nodes per level. LeafNext links the leaf of an interval to the
+// leaves of the nodes above the interval. Therefore, n ranges need space proportional to n log
+// n.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
 	var add func(node, low, high, first, end int, ref matchRef)

@@ -14,22 +14,23 @@ type encoder struct {
 	// flatLimit is the flat limit. See DefaultFlatLimit.
 	flatLimit int
 	words     []uint32
-	// entries contains the entry of each rule, as defined at format.ActionBits.
+	// entries contains the entry of each rule. See format.ActionBits for the definition of an
+	// entry.
 	entries []uint32
-	// placed and leaves contain the offsets of encoded parts, so that equal parts are
-	// stored once. A key of placed is the content of a part. A key of leaves consists of the
-	// offset of the next leaf and the matches of the leaf.
+	// placed and leaves contain the offsets of parts that have already been encoded, so that
+	// equal parts are stored only once. A key of placed is the content of a part. A key of
+	// leaves consists of the offset of the next leaf and the matches of the leaf.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
 
-// matchRef refers to a match by the index of the rule in the program and the index of the
-// match in the rule.
+// matchRef identifies a match. rule is the index of the rule in the program, and match is the
+// index of the match in the rule.
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. For each occurrence of a policy name in the
-// program, it acquires a reference to the name. To release these references, pass the words
-// and names.release to programNames.
+// program, it acquires a reference to the name. To release these references, the caller passes
+// the words and names.release to programNames.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
@@ -52,8 +53,8 @@ func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	return slices.Clip(e.words)
 }
 
-// programNames calls f for each occurrence of a policy name in a program. number is the
-// number of the name.
+// programNames calls f for each occurrence of a policy name in a program. The argument of f is
+// the number of the name.
 func programNames(words []uint32, f func(number uint32)) {
 	at := format.ProgramBody
 	for range words[format.ProgramIsolated] {
@@ -66,9 +67,9 @@ func programNames(words []uint32, f func(number uint32)) {
 	}
 }
 
-// leaf encodes a leaf with the given matches, which must be in order, and returns the
-// offset of the leaf. next is the offset of the next leaf, which must already be encoded,
-// or 0.
+// leaf encodes a leaf with the given matches and returns the offset of the leaf. The matches
+// must be in the order of the rules. next is the offset of the next leaf, or 0 if there is no
+// next leaf. The next leaf must already be encoded.
 func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	key := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+8*len(refs)), next)
 	for _, ref := range refs {
@@ -122,16 +123,16 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	if next == 0 {
 		at = e.place(leaf)
 	} else {
-		// Do not reuse an equal part, because its offset could be below the offset of the
-		// next leaf. A leaf must come after its next leaf.
+		// The offset of a leaf must be higher than the offset of its next leaf. Therefore, do
+		// not reuse an equal part, which may have a lower offset.
 		e.words = append(e.words, leaf...)
 	}
 	e.leaves[string(key)] = at
 	return at
 }
 
-// intervals encodes steps as their first addresses, followed by their entries. It returns
-// the offset and the number of steps.
+// intervals encodes the first addresses of all steps, followed by the entries of all steps. It
+// returns the offset of this encoding and the number of steps.
 func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	if len(steps) == 0 {
 		return 0, 0
@@ -151,8 +152,8 @@ func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	return e.place(words), uint32(len(steps))
 }
 
-// place appends a part to the program and returns its offset. Equal parts are stored
-// once.
+// place stores a part in the program and returns the offset of the part. If an equal part is
+// already stored, place returns the offset of that part.
 func (e *encoder) place(part []uint32) uint32 {
 	key := string(format.BytesOf(part))
 	if at, ok := e.placed[key]; ok {

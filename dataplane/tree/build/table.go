@@ -2,7 +2,7 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// addressTable is the address table of one family, in the encoding of the tree.
+// addressTable is the address table of one family, encoded as in a tree file.
 type addressTable struct {
 	is4   bool
 	width int
@@ -104,13 +104,13 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 	s[4] = value
 }
 
-// remove frees a slot. It then moves later addresses to earlier slots, so that a search for
-// such an address does not end at the free slot.
+// remove frees slot i. A search ends at a free slot, so remove then moves later addresses to
+// earlier slots, where searches for these addresses still find them.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {
-		// The address at j may move to slot i only if i is not before its home, the slot
-		// at which a search for the address starts.
+		// The home of an address is the slot at which a search for the address starts. The
+		// address at j may move to slot i only if slot i is not before its home.
 		if home := t.home(t.at(j)); (j-home)&mask >= (j-i)&mask {
 			copy(t.slot(i), t.slot(j))
 			i = j

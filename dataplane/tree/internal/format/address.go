@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Address is an IP address as a number. For an IPv4 address, Hi is 0.
+// Address is an IP address as a 128-bit number. For an IPv4 address, Hi is 0.
 type Address struct{ Hi, Lo uint64 }
 
 // AddressOf converts an address to a number.
@@ -22,7 +22,7 @@ func AddressOf(a netip.Addr) Address {
 	return Address{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 }
 
-// Addr is the inverse of AddressOf.
+// Addr converts an address back to a netip.Addr. It is the inverse of AddressOf.
 func (a Address) Addr(is4 bool) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.Hi)
@@ -48,7 +48,7 @@ func (a Address) Words() [4]uint32 {
 	return [4]uint32{uint32(a.Hi >> 32), uint32(a.Hi), uint32(a.Lo >> 32), uint32(a.Lo)}
 }
 
-// AddressFrom is the inverse of Words.
+// AddressFrom converts four words back to an address. It is the inverse of Words.
 func AddressFrom(w []uint32) Address {
 	_ = w[3]
 	return Address{Hi: uint64(w[0])<<32 | uint64(w[1]), Lo: uint64(w[2])<<32 | uint64(w[3])}
@@ -70,7 +70,7 @@ func Hash6(a Address) uint32 {
 	return uint32(x >> 32)
 }
 
-// Shift returns the number of bits by which a 32-bit hash is shifted right to select one
+// Shift returns the number of bits by which a 32-bit hash must be shifted right to select one
 // of the given number of slots.
 func Shift(slots int) uint8 { return uint8(33 - bits.Len(uint(slots))) }
 

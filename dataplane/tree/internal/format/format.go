@@ -1,7 +1,7 @@
 // Package format defines the layout of a tree file. Package build encodes the file, and
 // package tree reads it. docs/tree-format.md contains a diagram of the layout.
 //
-// A file is a sequence of words: uint32 in the byte order of the machine. Offsets,
+// A file is a sequence of words. A word is a uint32 in the byte order of the machine. Offsets,
 // lengths and counts are in words unless stated otherwise.
 package format
 
@@ -31,8 +31,8 @@ const (
 	Magic         = "SLUICETR"
 	Version       = 2
 	ByteOrderMark = 0x01020304
-	// OtherOrder is the value of ByteOrderMark if the file was written on a machine with the
-	// other byte order.
+	// OtherOrder is the value that is read as ByteOrderMark if the file was written on a
+	// machine with the other byte order.
 	OtherOrder = 0x04030201
 )
 
@@ -52,27 +52,26 @@ const (
 // Alignment is the alignment of sections and programs: a cache line of 64 bytes.
 const Alignment = 16
 
-// An address table is a hash table with open addressing and linear probing. Each slot
-// contains an address and a value. The number of slots is a power of two, and at most
-// four fifths of the slots are used. The hash of an address selects the slot at which a
-// search for the address starts. The search continues with the next slot, and after the
-// last slot with the first one, until it finds the address or a free slot. A slot with
-// value 0 is free.
+// An address table is a hash table with open addressing and linear probing. Each slot contains
+// an address and a value. The number of slots is a power of two, and at most four fifths of the
+// slots are used. The hash of an address selects the slot at which a search for the address
+// starts. The search continues slot by slot, and wraps around at the end of the table, until it
+// finds the address or a free slot. A slot with value 0 is free.
 const (
 	SlotWords4 = 2 // address, value
 	SlotWords6 = 5 // four words of address, value
 	MinSlots   = 8
 )
 
-// The low OwnerBits bits of a value contain the kind of owner. The bits above contain the
-// class of a remote pod, or the number of the endpoint of a local pod.
+// The low OwnerBits bits of a value contain the kind of owner. The higher bits contain the
+// class of a remote pod, or the endpoint number of a local pod's address.
 const (
 	OwnerRemote   = 1
 	OwnerLocal    = 2
 	OwnerThisNode = 3
 	OwnerBits     = 2
 	OwnerMask     = 1<<OwnerBits - 1
-	// MaxClass is the largest class that fits into the bits above the kind of owner.
+	// MaxClass is the largest class that fits into the higher bits of a value.
 	MaxClass = 1<<(32-OwnerBits) - 1
 )
 
@@ -146,9 +145,9 @@ const (
 	PageBits    = 5
 )
 
-// The low ActionBits bits of an entry contain the action of a rule. The bits above
-// contain the number of the rule in the program. Entry 0 means that no rule matches. If
-// two entries are not 0, the smaller one belongs to the earlier rule.
+// The low ActionBits bits of an entry contain the action of a rule. The higher bits contain the
+// number of the rule in the program. Entry 0 means that no rule matches. If two entries are not
+// 0, the smaller one belongs to the earlier rule.
 const (
 	ActionBits = 8
 	ActionMask = 1<<ActionBits - 1

@@ -9,9 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// dumpedPod is a template for a pod in the form in which kubectl prints it. Its
-// parameters are the numbers from which the name, the address and the labels are
-// made.
+// dumpedPod is a template for a pod in the format in which kubectl prints it. The parameters
+// of the template are numbers from which the name, the address and the labels are made.
 const dumpedPod = `apiVersion: v1
 kind: Pod
 metadata:
@@ -65,8 +64,8 @@ spec:
   policyTypes: [Ingress]
 `
 
-// dump returns the objects of a cluster in each format in which kubectl prints
-// objects, by the name of the format.
+// dump returns the objects of a cluster in each format in which kubectl prints objects. The
+// key of the result is the name of the format.
 func dump(b *testing.B, pods, policies int) map[string]string {
 	b.Helper()
 	var items []json.RawMessage

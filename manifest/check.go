@@ -12,12 +12,12 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// checker compares a decoded JSON value with the Go type into which it should be
-// decoded, and reports each difference with the path of the field. It runs only
-// after the decoder returned an error, because that error names only the first
-// value of a wrong type, and the path in it contains no indexes.
+// checker compares a decoded JSON value with the Go type into which it should be decoded, and
+// reports each difference with the path of the field. It runs only after the JSON decoder has
+// returned an error, because the decoder's error names only the first value of a wrong type,
+// and contains a path without indexes.
 type checker struct {
-	// strict makes the checker report fields that the type does not define.
+	// If strict is true, the checker also reports fields that the type does not define.
 	strict bool
 	report func(at path, message string)
 }
@@ -86,7 +86,7 @@ func (c *checker) value(v any, t reflect.Type, at path) {
 	}
 }
 
-// custom checks a value of a type that implements its own JSON decoding.
+// custom checks a value of a type that has its own method for JSON decoding.
 func (c *checker) custom(v any, t reflect.Type, at path) {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -118,13 +118,12 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 	}
 }
 
-// mismatch reports that a value does not have the type that want describes.
+// mismatch reports that a value has another type than the type that want describes.
 func (c *checker) mismatch(v any, want string, at path) {
 	c.report(at, fmt.Sprintf("is %s, must be %s%s", describe(v), want, fixType(v, want)))
 }
 
-// describe returns a description of a JSON value for messages, such as "the number
-// 80".
+// describe returns a description of a JSON value for messages, such as "the number 80".
 func describe(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -140,8 +139,8 @@ func describe(v any) string {
 	}
 }
 
-// fixType returns advice on how to write the value so that it has the right type,
-// or "" if there is none.
+// fixType returns advice on how to write a value with the wanted type, or "" if there is no
+// such advice.
 func fixType(v any, want string) string {
 	_, isString := v.(string)
 	_, isList := v.([]any)
@@ -159,8 +158,8 @@ func fixType(v any, want string) string {
 	return ""
 }
 
-// suggest returns advice for an unknown field: the field with the most similar
-// name, or all allowed fields if no name is similar.
+// suggest returns advice for an unknown field: the allowed field with the most similar name,
+// or all allowed fields if no name is similar.
 func suggest(got string, fields map[string]reflect.Type) string {
 	names := slices.Sorted(maps.Keys(fields))
 	best, bestDistance := "", 3
@@ -176,9 +175,9 @@ func suggest(got string, fields map[string]reflect.Type) string {
 	return "want one of " + strings.Join(names, ", ")
 }
 
-// distance returns the Levenshtein distance between two names: the number of
-// characters to insert, delete or replace. A swap of two neighboring characters
-// also counts as one edit.
+// distance returns the Levenshtein distance between two names, which is the number of
+// characters to insert, delete or replace. It also counts a swap of two adjacent characters
+// as one edit.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

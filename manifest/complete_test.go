@@ -15,18 +15,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// objectName matches the unique names of the objects that the generator writes.
+// objectName matches the unique names of the objects that a generator writes.
 var objectName = regexp.MustCompile(`\bobject-[0-9]+-end\b`)
 
-// generator writes random inputs. It joins valid objects in various formats, and
-// damages some of the inputs.
+// generator writes random inputs. Each input consists of valid objects in various formats.
+// The generator damages some of the inputs.
 type generator struct {
 	*rand.Rand
 	objects int
 }
 
-// object returns a Namespace or a NetworkPolicy as JSON, on one line or on several
-// lines.
+// object returns a Namespace or a NetworkPolicy as JSON, on one or more lines.
 func (g *generator) object() string {
 	g.objects++
 	spec := ""
@@ -59,7 +58,7 @@ func (g *generator) block() string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// piece returns one or two objects in a randomly chosen format of manifests.
+// piece returns one or two objects in a randomly chosen manifest format.
 func (g *generator) piece() string {
 	switch g.IntN(5) {
 	case 0:
@@ -75,7 +74,7 @@ func (g *generator) piece() string {
 	}
 }
 
-// The generator inserts separators between pieces, and noise at random positions.
+// The generator inserts separators between pieces, and inserts noise at random positions.
 var (
 	separators = []string{"\n---\n", "\n---\n", "\n--- \n", "\n...\n---\n", "\n", "", " ", "\r\n---\r\n", "\n...\n", "\r---\r", "\n--- # note\n", "\u0085---\u0085", "\n%YAML 1.1\n---\n", "\n\ufeff---\n"}
 	noise      = []string{"\noops\n", "\nWarning: old\n", "}", "]", "{", "\x00", "\ufeff", "---\n", "...", "\n... x\n", "\t", " ", "\r", "\u0085", "\n%oops\n", ",", "'", "\xff", "\n- ", "\n  ", "\u2028"}
@@ -98,9 +97,9 @@ func (g *generator) text() string {
 	return text
 }
 
-// checkComplete returns false if Read returns an error for the text. Otherwise it
-// returns true, and fails the test if the set lacks an object whose name the text
-// contains.
+// checkComplete returns false if Read returns an error for the text. Otherwise it returns
+// true, and fails the test if Read neither returned nor skipped an object whose name is in
+// the text.
 func checkComplete(t *testing.T, text string) bool {
 	t.Helper()
 	set, err := read(text)
@@ -130,8 +129,8 @@ func checkComplete(t *testing.T, text string) bool {
 	return true
 }
 
-// TestReadIsComplete checks with random inputs that Read returns either every
-// object of the input or an error.
+// TestReadIsComplete checks with random inputs that Read either returns all objects of the
+// input or returns an error.
 func TestReadIsComplete(t *testing.T) {
 	g := generator{Rand: rand.New(rand.NewPCG(1, 2))}
 	complete := 0
@@ -145,8 +144,8 @@ func TestReadIsComplete(t *testing.T) {
 	}
 }
 
-// FuzzReadIsComplete does the same as TestReadIsComplete, with seeds for the
-// generator that the fuzzer chooses.
+// FuzzReadIsComplete performs the same check as TestReadIsComplete. The fuzzer chooses the
+// seeds of the generator.
 func FuzzReadIsComplete(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
 	f.Fuzz(func(t *testing.T, a, b uint64) {
@@ -155,10 +154,9 @@ func FuzzReadIsComplete(f *testing.F) {
 	})
 }
 
-// FuzzReadWholeStream compares Read with independent parsers. If Read accepts a
-// text, one of the parsers must be able to read the whole text, as a stream of JSON
-// values or of YAML documents. Read and this parser must find the same number of
-// objects.
+// FuzzReadWholeStream compares Read with independent parsers. If Read returns no error for a
+// text, one of the parsers must be able to read the whole text, as a stream of JSON values or
+// of YAML documents. Read and this parser must find the same number of objects.
 func FuzzReadWholeStream(f *testing.F) {
 	for _, seed := range []string{
 		podYAML + "---\n" + policyYAML, "{}\noops", "kind: List\napiVersion: v1\nitems: []\n---\n" + podYAML, "... x\n" + podYAML,
@@ -187,8 +185,8 @@ func FuzzReadWholeStream(f *testing.F) {
 	})
 }
 
-// jsonStream returns the number of objects in a stream of JSON values. ok is false
-// if the text is not such a stream.
+// jsonStream returns the number of objects in a stream of JSON values. If the text is not
+// such a stream, ok is false.
 func jsonStream(text string) (objects int, ok bool) {
 	decoder := json.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	for {
@@ -204,8 +202,8 @@ func jsonStream(text string) (objects int, ok bool) {
 	}
 }
 
-// yamlStream returns the number of objects in a stream of YAML documents. ok is
-// false if the text is not such a stream.
+// yamlStream returns the number of objects in a stream of YAML documents. If the text is not
+// such a stream, ok is false.
 func yamlStream(text string) (objects int, ok bool) {
 	decoder := yaml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	for {
@@ -221,9 +219,9 @@ func yamlStream(text string) (objects int, ok bool) {
 	}
 }
 
-// countObjects returns the number of objects in a decoded value. A list counts as
-// the objects that it contains, including those in further lists. Any other object
-// counts as 1.
+// countObjects returns the number of objects in a decoded value. For a list, this is the
+// number of objects in the list, including objects in nested lists. Any other object counts
+// as 1.
 func countObjects(v any) int {
 	object, ok := v.(map[string]any)
 	if !ok {

@@ -13,18 +13,18 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxListDepth is the maximum depth of lists within lists.
+// maxListDepth is the maximum depth of nested lists.
 const maxListDepth = 8
 
 // decoder decodes the objects of one unit.
 type decoder struct {
 	file string
-	// text is the text of the unit. line is the line of the file on which the text
+	// text is the text of the unit, and line is the line of the file on which the text
 	// begins.
 	text []byte
 	line int
-	// nodes is the text parsed into nodes, from which the line numbers of errors
-	// are read. It is parsed only when the first line number is needed.
+	// nodes contains the text, parsed into nodes with line numbers. The text is parsed only
+	// when the first line number is needed.
 	nodes  *yaml.Node
 	parsed bool
 	// optional is true if the unit does not have to contain a Kubernetes object.
@@ -38,8 +38,8 @@ func (d *decoder) fail(line int, object, field, message string) {
 	})
 }
 
-// lineOf returns the line of a field in the file. root is the path of the object in
-// the text, and p is the path of the field in the object.
+// lineOf returns the line of a field in the file. The parameter root is the path of the
+// object in the text, and p is the path of the field in the object.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
 		d.nodes, d.parsed = parseNodes(d.text), true
@@ -50,10 +50,9 @@ func (d *decoder) lineOf(root, p path) int {
 	return d.line + lineOf(d.nodes, append(root[:len(root):len(root)], p...)) - 1
 }
 
-// yaml decodes a YAML text. If listKind is empty, the text is a document.
-// Otherwise, it is a sequence with a single item, cut out of a list of the kind
-// listKind. jsonError is the syntax error if the text was first parsed as JSON, or
-// nil.
+// yaml decodes a YAML text. If listKind is empty, the text is a document. Otherwise the text
+// is a sequence with a single item from a list of the kind listKind. If the text was parsed
+// as JSON before, jsonError is the syntax error. Otherwise jsonError is nil.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
@@ -73,9 +72,9 @@ func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	d.object(raw, root, itemKind(listKind), 0)
 }
 
-// yamlErrors reports why the text is not valid YAML. If jsonError is on the same
-// line as the first YAML error or on a later line, it reports only jsonError,
-// because the text was then probably meant to be JSON.
+// yamlErrors reports why the text is not valid YAML. If the line of jsonError is not before
+// the line of the first YAML error, the text was probably meant to be JSON. In this case,
+// yamlErrors reports only jsonError.
 func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	var errs syntaxErrors
 	if !errors.As(err, &errs) {
@@ -90,10 +89,10 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	}
 }
 
-// object decodes one object. root is the path of the object in the text. depth is
-// the number of lists in the text that contain it. defaultKind is the kind of an
-// object that specifies no kind: the API server omits the kind of items in lists
-// such as PodList.
+// object decodes one object. The parameter root is the path of the object in the text. The
+// parameter depth is the number of lists in the text that contain the object. If the object
+// specifies no kind, its kind is defaultKind, because the API server omits the kind of items
+// in lists such as PodList.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -131,7 +130,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	}
 }
 
-// list decodes the items of a list. kind is the kind of the list.
+// list decodes the items of a list. The parameter kind is the kind of the list.
 func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	missing := []json.RawMessage{nil}
 	list := listObject{Items: missing}
@@ -151,7 +150,7 @@ func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	}
 }
 
-// known decodes an object of one of the kinds that this package reads.
+// known decodes an object whose kind this package reads.
 func (d *decoder) known(raw []byte, root path, kind, name string, origin inventory.Origin) {
 	switch kind {
 	case "Pod":
@@ -169,8 +168,8 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 	case "NetworkPolicy":
 		var o policyObject
 		if d.decode(raw, root, name, &o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
-			// The error can be ignored because the policy itself contains the
-			// errors of its invalid parts.
+			// The returned error can be ignored because the policy itself contains the errors
+			// of its invalid parts.
 			p, _ := policy.ReadNetworkPolicy(&o.NetworkPolicy)
 			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
 				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),

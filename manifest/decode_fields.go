@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decode decodes raw into a value, to which it receives a pointer. If raw does not
-// fit the type of the value, decode reports an error for each difference and
-// returns false. A duplicate field is always an error. A field that the type does
-// not define is an error only if strict is set.
+// decode decodes the JSON value raw into the variable to which the parameter into points. If
+// raw does not fit the type of the variable, decode reports an error for each difference and
+// returns false. A duplicate field is always an error. If strict is true, a field that the
+// type does not define is an error too.
 func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
 	options := []kjson.StrictOption{kjson.DisallowDuplicateFields}
 	if strict {
@@ -44,9 +44,8 @@ func (d *decoder) duplicates(root path, name string, strictErrs []error) {
 	}
 }
 
-// explain reports an error for each field of raw that does not fit the type t. err
-// is the error that the JSON decoder returned. explain reports err only if it finds
-// no such field.
+// explain reports an error for each field of raw that does not fit the type t. The parameter
+// err is the error of the JSON decoder. If explain finds no such field, it reports err.
 func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, strict bool, err error) {
 	before := len(d.out.errs)
 	c := checker{strict: strict, report: func(at path, message string) {
@@ -58,8 +57,8 @@ func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, st
 	}
 }
 
-// valid reports the errors that package policy found in an object, and adds the
-// line of each. It returns whether there are none.
+// valid reports the errors that package policy found in an object, and adds a line number to
+// each error. It returns true if there are no errors.
 func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	for _, e := range errs {
 		d.fail(d.lineOf(root, parsePath(e.Field)), name, e.Field, e.Message)
@@ -67,8 +66,8 @@ func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	return len(errs) == 0
 }
 
-// named reports an error if the name or the namespace of an object is invalid. It
-// returns whether both are valid.
+// named reports an error if the name or the namespace of an object is invalid. It returns
+// true if both are valid.
 func (d *decoder) named(root path, object, kind, name, namespace string) bool {
 	before := len(d.out.errs)
 	field := path{}.key("metadata")

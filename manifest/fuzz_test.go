@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/manifest"
 )
 
-// FuzzRead checks with arbitrary inputs that Read does not panic, and that every
-// error contains the name of the file.
+// FuzzRead checks with arbitrary inputs that Read does not panic, and that every error
+// contains the file name.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		podYAML, policyYAML, podYAML + "---\n" + policyYAML,

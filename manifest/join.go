@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decoded contains the objects and the errors of one unit.
+// decoded contains the objects and errors from one unit.
 type decoded struct {
 	pods       []versioned[inventory.Pod]
 	namespaces []versioned[inventory.Namespace]
@@ -18,15 +18,15 @@ type decoded struct {
 	policies   []versioned[inventory.Policy]
 	// skipped contains the number of skipped objects of each kind.
 	skipped map[string]int
-	// notObject reports whether the unit contains no Kubernetes object and belongs
-	// to a file in which this is allowed, such as Chart.yaml.
+	// notObject is true if the unit contains no Kubernetes object, and belongs to a file that
+	// does not have to contain objects, such as Chart.yaml.
 	notObject bool
 	errs      inventory.Errors
 	// syntax is true if the unit is not valid YAML.
 	syntax bool
 }
 
-// versioned is an object with the string that the function version returns for it.
+// versioned is an object with its version, as returned by the function version.
 type versioned[T any] struct {
 	object  T
 	version string
@@ -39,9 +39,9 @@ func (d *decoded) skip(kind string) {
 	d.skipped[kind]++
 }
 
-// join adds the objects of all units to a set, in the order of the input. If
-// several objects have the same kind and name, join adds the first. It reports an
-// error for each of the others unless it is identical to the first.
+// join adds the objects of all units to a set, in the order of the input. If several objects
+// have the same kind and name, join adds only the first object. If another of these objects
+// differs from the first object, join reports an error.
 func join(units []unit, results []decoded, errs inventory.Errors, sources []source) (*inventory.Set, inventory.Errors) {
 	j := joiner{set: &inventory.Set{}, errs: errs, seen: map[string]earlier{}, skipped: map[string]int{}}
 	for i := 0; i < len(units); {
@@ -72,13 +72,13 @@ func join(units []unit, results []decoded, errs inventory.Errors, sources []sour
 type joiner struct {
 	set  *inventory.Set
 	errs inventory.Errors
-	// seen contains the first object of each kind and name, by the text that
+	// seen contains the first object of each kind and name. The key is the text that
 	// inventory.ObjectName returns.
 	seen    map[string]earlier
 	skipped map[string]int
 }
 
-// earlier is the first object of a kind and name.
+// earlier is the first object with its kind and name.
 type earlier struct {
 	origin  inventory.Origin
 	version string
@@ -118,9 +118,9 @@ func (j *joiner) add(u *unit, d decoded) {
 	}
 }
 
-// first reports whether an object is the first of its kind and name. If it is not,
-// first records a Duplicate if the object is identical to the first one, and an
-// error otherwise.
+// first reports whether an object is the first object with its kind and name. If an earlier
+// object is identical, first records a Duplicate. If an earlier object differs, first records
+// an error.
 func (j *joiner) first(object string, origin inventory.Origin, version string, content any) bool {
 	before, twice := j.seen[object]
 	switch {

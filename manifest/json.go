@@ -10,12 +10,12 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// listFields are the names of the fields that a list contains.
+// listFields are the names of the fields that a list can contain.
 var listFields = []string{"apiVersion", "kind", "metadata", "items"}
 
-// jsonUnits splits a sequence of JSON values into units: one unit for each value,
-// or one for each item if the value is a list. It returns an error if any part of
-// the document is not JSON.
+// jsonUnits splits a sequence of JSON values into units. Each item of a list becomes a unit.
+// Each value that is not a list becomes a unit too. If any part of the document is not JSON,
+// jsonUnits returns an error.
 func jsonUnits(file string, document chunk) ([]unit, *inventory.Error) {
 	s := jsonSplitter{file: file, data: document.data, line: document.line}
 	s.decoder = json.NewDecoder(bytes.NewReader(document.data))
@@ -37,8 +37,8 @@ type jsonSplitter struct {
 	data    []byte
 	decoder *json.Decoder
 	units   []unit
-	// counted is an index in data, and line is the line that contains this index.
-	// lineAt moves both forward.
+	// line is the line that contains the byte at the index counted in data. The method lineAt
+	// advances both fields.
 	line, counted int
 }
 
@@ -48,8 +48,8 @@ func (s *jsonSplitter) skipSpace() int {
 	return len(s.data) - len(bytes.TrimLeft(rest, " \t\r\n"))
 }
 
-// lineAt returns the line of the byte at an index. An index must not be less than
-// the index in the previous call.
+// lineAt returns the line of the byte at an index. The index must not be less than the index
+// in the previous call.
 func (s *jsonSplitter) lineAt(index int) int {
 	s.line += bytes.Count(s.data[s.counted:index], []byte("\n"))
 	s.counted = index
@@ -67,7 +67,7 @@ func (s *jsonSplitter) next() (unit, error) {
 	return unit{file: s.file, json: true, chunk: chunk{data: s.data[start:end], line: s.lineAt(start)}}, nil
 }
 
-// value reads the JSON value that begins at the index start and appends its units.
+// value reads the JSON value that begins at the index start, and appends units for the value.
 func (s *jsonSplitter) value(start int) error {
 	if s.data[start] != '{' {
 		u, err := s.next()
@@ -91,13 +91,13 @@ func (s *jsonSplitter) value(start int) error {
 	return nil
 }
 
-// jsonObject contains the parts of an object that are needed if the object is a
+// jsonObject contains the parts of an object that are needed to split the object if it is a
 // list.
 type jsonObject struct {
 	kind  string
 	items []unit
-	// plain reports whether the object contains only the fields of a list, and each
-	// field only once.
+	// plain is true if the object contains only the fields of a list, and contains each field
+	// only once.
 	plain bool
 }
 
@@ -123,8 +123,8 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 	return object, err
 }
 
-// field reads the value of the field with the name key. It stores the value in
-// object if the field is kind or items.
+// field reads the value of the field with the name key. If the name is kind or items, it
+// stores the value in the parameter object.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {
@@ -152,9 +152,9 @@ func (s *jsonSplitter) items(object *jsonObject) error {
 	return err
 }
 
-// ignoreType returns nil if err states that a value has the wrong type, and returns
-// err otherwise. A wrong type can be ignored here because the decoder later reports
-// the same value with the path of its field.
+// ignoreType returns nil if err reports that a value has the wrong type. Otherwise it returns
+// err. A wrong type can be ignored here, because the decoder later reports the same value
+// with the path of its field.
 func ignoreType(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
@@ -163,8 +163,8 @@ func ignoreType(err error) error {
 	return err
 }
 
-// jsonError returns the first syntax error in a text. line is the line of the file
-// on which the text begins.
+// jsonError returns the first syntax error in a text. The parameter line is the line of the
+// file on which the text begins.
 func jsonError(file string, text []byte, line int) *inventory.Error {
 	var value json.RawMessage
 	err := json.NewDecoder(bytes.NewReader(text)).Decode(&value)

@@ -19,9 +19,8 @@ func isList(kind string) bool {
 	return kind == "List" || itemKind(kind) != ""
 }
 
-// itemKind returns the default kind of the items in a list, such as Pod for
-// PodList. It returns "" for other lists, such as List, in which each item must
-// specify its kind.
+// itemKind returns the default kind of the items in a list, such as Pod for PodList. For
+// lists whose items must specify their kind, such as List, it returns "".
 func itemKind(list string) string {
 	kind, ok := strings.CutSuffix(list, "List")
 	if _, read := apiVersions[kind]; ok && read {
@@ -30,8 +29,8 @@ func itemKind(list string) string {
 	return ""
 }
 
-// classify reports whether this package reads objects with the given API version
-// and kind. If it does not, but the author probably meant a kind that it reads,
+// classify reports whether this package reads objects with the given API version and kind. If
+// this package does not read them, but the author probably meant a kind that it reads,
 // message explains the mistake.
 func classify(apiVersion, kind string) (read bool, message string) {
 	want, read := apiVersions[kind]
@@ -53,13 +52,13 @@ func classify(apiVersion, kind string) (read bool, message string) {
 	}
 }
 
-// notInKind reports whether a character is not allowed in the name of a kind.
+// notInKind reports whether a character cannot be part of the name of a kind.
 func notInKind(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }
 
-// misspelled returns a message if the name of a kind differs only in upper and
-// lower case from a kind of the same API group that this package reads.
+// misspelled returns a message if this package reads a kind of the same API group whose name
+// differs only in upper and lower case.
 func misspelled(apiVersion, kind string) string {
 	for _, right := range slices.Sorted(maps.Keys(apiVersions)) {
 		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right])) {
@@ -69,17 +68,16 @@ func misspelled(apiVersion, kind string) string {
 	return ""
 }
 
-// sameGroup reports whether two API versions belong to the same API group. API
-// versions of the core group, such as v1, contain no slash.
+// sameGroup reports whether two API versions belong to the same API group. An API version
+// without a slash, such as v1, belongs to the core group.
 func sameGroup(a, b string) bool {
 	groupA, _, namedA := strings.Cut(a, "/")
 	groupB, _, namedB := strings.Cut(b, "/")
 	return namedA == namedB && (!namedA || groupA == groupB)
 }
 
-// skippedName returns the kind of a skipped object. It appends the API version if
-// the kind has the same name as a kind that this package reads, such as Calico's
-// NetworkPolicy.
+// skippedName returns the kind of a skipped object. If this package reads another kind with
+// the same name, as for Calico's NetworkPolicy, skippedName appends the API version.
 func skippedName(apiVersion, kind string) string {
 	if _, read := apiVersions[kind]; read {
 		return fmt.Sprintf("%s (%s)", kind, apiVersion)

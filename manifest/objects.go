@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The types in this file define only the fields of pods, nodes and namespaces that
-// affect verdicts. All other fields are ignored, because a dump of a newer cluster
-// can contain fields that the released Go types do not define yet.
+// The types in this file define only the fields of pods, nodes and namespaces that affect
+// verdicts. All other fields are ignored, because a dump of a newer cluster can contain
+// fields that the current Go types do not define.
 
 type metadata struct {
 	Name              string                  `json:"name"`
@@ -31,8 +31,8 @@ func (m *metadata) objectMeta() metav1.ObjectMeta {
 	}
 }
 
-// version returns a string that identifies one state of one object in a cluster. It
-// returns "" if the object was not read from a cluster.
+// version returns a string that identifies one version of an object in a cluster. If the
+// object was not read from a cluster, version returns "".
 func version(uid types.UID, resourceVersion string) string {
 	if uid == "" || resourceVersion == "" {
 		return ""
@@ -97,9 +97,9 @@ type listObject struct {
 	Items      []json.RawMessage `json:"items"`
 }
 
-// policyObject is a NetworkPolicy with the field status, which Kubernetes 1.24 to
-// 1.27 wrote. The status does not affect verdicts. The field is defined here
-// because later Go types do not define it.
+// policyObject is a NetworkPolicy with the field status, which Kubernetes 1.24 to 1.27 wrote.
+// The field is defined here because later Go types do not define it. The status does not
+// affect verdicts.
 type policyObject struct {
 	networkingv1.NetworkPolicy `json:",inline"`
 

@@ -7,24 +7,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// step is one step of a path: a key of a mapping, or an index of a sequence if key
-// is "".
+// step is one step of a path. If key is not empty, the step is a key in a mapping. Otherwise
+// the step is an index in a sequence.
 type step struct {
 	key   string
 	index int
 }
 
-// path is the sequence of steps from an object to one of its fields.
+// path contains the steps from an object to one of its fields.
 type path []step
 
-// key returns p extended by a key. It does not modify p.
+// key returns the path p, extended by a key. It does not modify p.
 func (p path) key(k string) path { return append(p[:len(p):len(p)], step{key: k}) }
 
-// at returns p extended by an index. It does not modify p.
+// at returns the path p, extended by an index. It does not modify p.
 func (p path) at(i int) path { return append(p[:len(p):len(p)], step{index: i}) }
 
-// String formats the path as Kubernetes does, such as spec.ingress[0].from. It puts
-// keys that contain dots, slashes or brackets in brackets, such as
+// String formats the path in the format of Kubernetes, such as spec.ingress[0].from. If a key
+// contains dots, slashes or brackets, String encloses the key in brackets, as in
 // metadata.labels[example.com/role].
 func (p path) String() string {
 	var b strings.Builder
@@ -57,9 +57,8 @@ func parsePath(s string) path {
 	return p
 }
 
-// lineOf returns the line on which a field begins, counted from 1. If the field
-// does not exist, lineOf returns the line of the innermost existing field on the
-// path.
+// lineOf returns the line on which a field begins, counted from 1. If the field does not
+// exist, lineOf returns the line of the innermost field on the path that exists.
 func lineOf(node *yaml.Node, p path) int {
 	line := node.Line
 	for _, s := range p {
@@ -72,8 +71,8 @@ func lineOf(node *yaml.Node, p path) int {
 	return line
 }
 
-// child returns the value to which a step leads, and the line of its key or item.
-// It returns nil if the value does not exist.
+// child returns the value to which a step leads, and the line of the value's key or item. If
+// the value does not exist, child returns nil.
 func child(node *yaml.Node, s step) (*yaml.Node, int) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

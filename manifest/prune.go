@@ -8,20 +8,19 @@ import (
 	"sync"
 )
 
-// readFields contains, for each kind of which this package reads only some fields,
-// the names and types of these fields. Most fields of a pod in a cluster are not
-// needed.
+// readFields contains the kinds of which this package reads only some fields, with the names
+// and types of these fields. Most fields of a pod in a cluster are not needed.
 var readFields = map[string]map[string]reflect.Type{
 	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
 	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
 	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
 }
 
-// headerFields contains the fields that are read from an object of any other kind.
+// headerFields contains the fields that this package reads from objects of all other kinds.
 var headerFields = fieldsOf(reflect.TypeFor[header]())
 
-// yamlToJSON converts a YAML document to JSON. To save time, it omits fields that
-// are not needed. defaultKind is the kind of objects that specify no kind.
+// yamlToJSON converts a YAML document to JSON. To save time, it omits fields that are not
+// needed. Objects that specify no kind have the kind defaultKind.
 func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
 	v, err := parseYAML(text)
 	if err != nil {
@@ -37,8 +36,8 @@ func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
 // fieldCache contains earlier results of fieldsOf, by struct type.
 var fieldCache sync.Map
 
-// fieldsOf returns the type of each field of a struct, by the name of the field in
-// JSON.
+// fieldsOf returns the type of each field of a struct. The key of the result is the JSON name
+// of the field.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if fields, ok := fieldCache.Load(t); ok {
 		return fields.(map[string]reflect.Type)
@@ -93,8 +92,7 @@ func prune(v any, defaultKind string) (any, error) {
 	return out, nil
 }
 
-// pruneField converts one field of an object. keep is false if the field is not
-// needed.
+// pruneField converts one field of an object. If the field is not needed, keep is false.
 func pruneField(kind, name string, v any) (value any, keep bool, err error) {
 	fields := readFields[kind]
 	switch {
@@ -114,9 +112,9 @@ func pruneField(kind, name string, v any) (value any, keep bool, err error) {
 	return value, true, err
 }
 
-// convert converts a value that the YAML parser returned to a value that package
-// encoding/json can marshal. If t is a struct type, convert omits keys that are not
-// fields of t. If t is nil, it keeps all keys.
+// convert converts a value from the YAML parser to a value that package encoding/json can
+// marshal. If t is a struct type, convert omits keys that are not fields of t. If t is nil,
+// convert keeps all keys.
 func convert(v any, t reflect.Type) (any, error) {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -171,8 +169,8 @@ func convertList(list []any, one func(any) (any, error)) (any, error) {
 	return out, nil
 }
 
-// keyName returns the JSON name of a YAML key. In YAML, numbers and booleans can
-// also be keys; the key 80 becomes "80".
+// keyName returns the JSON name of a YAML key. A YAML key can also be a number or a boolean.
+// For example, the name of the key 80 is "80".
 func keyName(k any) (string, error) {
 	switch k := k.(type) {
 	case string:

@@ -20,16 +20,14 @@ const (
 	StdinName = "standard input"
 )
 
-// optionalFiles are the names of files that belong to Helm or Kustomize. If Read
-// finds such a file in a directory, the file can contain documents that are not
-// Kubernetes objects; Read skips them.
+// optionalFiles are the names of files that belong to Helm or Kustomize. If Read finds such a
+// file in a directory, it skips documents in the file that are not Kubernetes objects.
 var optionalFiles = []string{"Chart.yaml", "values.yaml", "kustomization.yaml", "kustomization.yml"}
 
-// Read reads the objects from each path. A path is a file, a directory, or "-" for
-// stdin. In a directory, Read reads all files *.yaml, *.yml and *.json at any
-// depth, except hidden files. It reads a file only once even if several paths lead
-// to the file. If the input contains errors, Read returns all errors as
-// inventory.Errors and a nil set.
+// Read reads the objects from each path. A path is a file, a directory, or "-" for stdin. In
+// a directory and its subdirectories, Read reads all files *.yaml, *.yml and *.json, except
+// hidden files. If several paths lead to the same file, Read reads the file only once. If the
+// input contains errors, Read returns a nil set, and returns all errors as inventory.Errors.
 func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	r := reader{stdin: stdin, seen: map[string]bool{}}
 	if len(paths) == 0 {
@@ -46,18 +44,18 @@ func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	return set, nil
 }
 
-// source is one file with its text.
+// source is one file and its text.
 type source struct {
 	name string
 	data []byte
-	// listed is true if the file was found in a directory. It can then be empty.
+	// listed is true if the file was found in a directory. Such a file can be empty.
 	listed bool
 	// optional is true if the file can contain documents that are not Kubernetes
 	// objects.
 	optional bool
 }
 
-// reader collects the files for all paths.
+// reader collects the files from all paths.
 type reader struct {
 	stdin   io.Reader
 	seen    map[string]bool
@@ -97,8 +95,8 @@ func (r *reader) standardInput() {
 	r.sources = append(r.sources, source{name: StdinName, data: data})
 }
 
-// directory reads all files in a directory and its subdirectories, and returns the
-// number of files.
+// directory reads all files in a directory and its subdirectories. It returns the number of
+// files.
 func (r *reader) directory(path string) int {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -124,7 +122,7 @@ func (r *reader) directory(path string) int {
 	return count
 }
 
-// file reads a source and adds it to the list, unless the file was read before.
+// file reads a source and adds it to the list. If the file was read before, it does nothing.
 func (r *reader) file(s source) {
 	if target, err := filepath.EvalSymlinks(s.name); err == nil {
 		if abs, err := filepath.Abs(target); err == nil && !r.firstVisit(abs) {
@@ -147,8 +145,7 @@ func (r *reader) firstVisit(key string) bool {
 	return true
 }
 
-// reasonOf returns the message of an error about a file without the path of the
-// file.
+// reasonOf returns the message of a file error without the path of the file.
 func reasonOf(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "no such file or directory"

@@ -68,12 +68,12 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// read calls Read with a text as standard input.
+// read calls Read with the text as standard input.
 func read(text string) (*inventory.Set, error) {
 	return manifest.Read([]string{manifest.Stdin}, strings.NewReader(text))
 }
 
-// names returns "kind namespace/name" for each object of a set.
+// names returns "kind namespace/name" for each object in a set.
 func names(s *inventory.Set) []string {
 	var out []string
 	for _, o := range s.Namespaces {

@@ -16,15 +16,15 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// tcp is a TCP flow with the verdict that the test expects.
+// tcp is a TCP flow and the verdict that the test expects for the flow.
 type tcp struct {
 	src, dst string
 	port     uint16
 	want     rule.Verdict
 }
 
-// TestReadReportedInputs reads inputs from public reports and checks the verdicts
-// that follow from these inputs. testdata/README.md names the reports.
+// TestReadReportedInputs reads inputs from public reports, and checks verdicts for flows
+// between the objects. testdata/README.md lists the reports.
 func TestReadReportedInputs(t *testing.T) {
 	for name, flows := range map[string][]tcp{
 		"policy-status.yaml": {
@@ -59,9 +59,9 @@ func TestReadReportedInputs(t *testing.T) {
 	}
 }
 
-// TestReadRejectsUnreadInput reads inputs from public reports that begin with valid
-// objects and continue with other text. Read must return an error instead of only
-// the objects at the beginning. The name of the file must not matter.
+// TestReadRejectsUnreadInput reads inputs from public reports that begin with valid objects
+// and continue with other text. Read must return an error instead of only the objects at the
+// beginning, regardless of the file name.
 func TestReadRejectsUnreadInput(t *testing.T) {
 	separate := "invalid YAML: the document ends before this line; indent the line as the lines above it, or separate documents with a line ---"
 	for name, want := range map[string]string{

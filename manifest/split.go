@@ -4,17 +4,17 @@ import (
 	"bytes"
 )
 
-// chunk is a part of a file that can be decoded independently of the rest.
+// chunk is a part of a file that can be decoded independently of the other parts.
 type chunk struct {
 	data []byte
 	// line is the line of the file on which data begins, counted from 1.
 	line int
 }
 
-// documents splits a file at the YAML document markers "---" and "...". A marker at
-// the beginning of a line always ends the document, because neither a YAML scalar
-// nor a JSON string can contain such a line. documents omits documents without
-// content. Directives, such as %YAML, stay with the document that follows.
+// documents splits a file at the YAML document markers "---" and "...". A marker at the
+// beginning of a line always ends the document, because neither a YAML scalar nor a JSON
+// string can contain such a line. Documents without content are omitted. A directive, such as
+// %YAML, belongs to the document after the directive.
 func documents(data []byte) []chunk {
 	var out []chunk
 	start, line, startLine := 0, 1, 1
@@ -39,8 +39,8 @@ func documents(data []byte) []chunk {
 	return out
 }
 
-// lineEnd returns the index just past the line that contains data[at], including
-// its line break if it has one.
+// lineEnd returns the index of the first byte after the line that contains data[at]. The line
+// includes its line break, if any.
 func lineEnd(data []byte, at int) int {
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return at + i + 1
@@ -55,13 +55,11 @@ func isMarker(line []byte, marker string) bool {
 	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\n' || line[3] == '\r'
 }
 
-// hasContent reports whether data contains anything other than blank lines and
-// comments.
+// hasContent reports whether data contains more than blank lines and comments.
 func hasContent(data []byte) bool { return firstContent(data) != 0 }
 
-// isDirectives reports whether data begins with a directive, such as %YAML, and
-// contains no marker "---". It ignores blank lines and comments before the
-// directive.
+// isDirectives reports whether data begins with a directive, such as %YAML, and contains no
+// marker "---". Blank lines and comments before the directive are ignored.
 func isDirectives(data []byte) bool {
 	if firstContent(data) != '%' {
 		return false
@@ -74,8 +72,8 @@ func isDirectives(data []byte) bool {
 	return true
 }
 
-// firstContent returns the first byte that does not belong to white space or to a
-// comment. It returns 0 if there is no such byte.
+// firstContent returns the first byte that does not belong to white space or to a comment. If
+// there is no such byte, it returns 0.
 func firstContent(data []byte) byte {
 	for at := 0; at < len(data); at = lineEnd(data, at) {
 		text := bytes.TrimLeft(data[at:lineEnd(data, at)], " \t\r\n")
@@ -86,16 +84,15 @@ func firstContent(data []byte) byte {
 	return 0
 }
 
-// listItems splits a YAML document into its items and the head, which is the
-// document without the items. The document must be a list in block style, as
-// kubectl prints it. ok is false if it has another form or is shorter than minimum
-// bytes.
+// listItems splits a YAML document into its items and the head, which is the document without
+// the items. The document must be a list in block style, as kubectl prints lists. If the
+// document has another form or is shorter than minimum bytes, ok is false.
 //
-// listItems only looks at the beginnings of lines, so the caller must check that
-// each part is valid YAML. A line inside a quoted scalar or a flow collection can
-// look like an item. Then the part before this line ends in the middle of the
-// scalar or the collection and is not valid. A block scalar cannot contain such a
-// line, because its text is indented more deeply than the dash of an item.
+// listItems checks only the beginnings of lines, so the caller must check that each part is
+// valid YAML. For example, a line inside a quoted scalar or a flow collection can look like
+// an item. In this case, the part before this line ends in the middle of the scalar or
+// collection, so it is not valid YAML. A block scalar cannot contain such a line, because the
+// text of a block scalar is indented more deeply than the dash of an item.
 func listItems(document chunk, minimum int) (head []byte, items []chunk, ok bool) {
 	if len(document.data) < minimum {
 		return nil, nil, false
@@ -131,8 +128,8 @@ func isKey(line []byte) bool {
 	return c != ' ' && c != '-' && c != '#' && c != '\n' && c != '\r' && c != '\t'
 }
 
-// sequence splits a block sequence into its items. An item begins at each dash in
-// the same column as the first dash.
+// sequence splits a block sequence into its items. An item begins at each dash that is in the
+// same column as the first dash.
 func sequence(data []byte, line int) (items []chunk, ok bool) {
 	column, start := -1, 0
 	for at, n := 0, line; at < len(data); n++ {

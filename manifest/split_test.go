@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// FuzzSplitList checks that a list that is split into its items yields the same
-// objects, with the same line numbers, as the same list decoded as a whole.
+// FuzzSplitList decodes lists as a whole, and also decodes them split into items. It checks
+// that both methods return the same objects with the same line numbers.
 func FuzzSplitList(f *testing.F) {
 	const item = "- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: a\n"
 	for _, items := range []string{

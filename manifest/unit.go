@@ -14,34 +14,30 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// minimumList is the minimum size of a list, in bytes, that is split into its
-// items.
+// minimumList is the minimum size, in bytes, of a list that is split into its items.
 const minimumList = 64 << 10
 
-// unit is the input of one decoder: a document, a JSON value, or an item of a long
-// list.
+// unit is the input of one decoder: a document, a JSON value, or an item from a long list.
 type unit struct {
 	file  string
 	chunk chunk
-	// json reports whether the chunk is one JSON value.
+	// json is true if the chunk is one JSON value.
 	json bool
-	// listKind is the kind of the list that contains the chunk as an item, or "" if
-	// the chunk is not an item.
+	// listKind is set if the chunk is an item of a list. It is the kind of this list.
 	listKind string
-	// whole is the document from which the item was cut out, or nil. The document
-	// was cut at line beginnings without parsing it. If an item turns out not to be
-	// valid YAML, the whole document is decoded instead.
+	// whole is set if the chunk is an item that was cut out of a document without parsing the
+	// document. It is this document. If one of the items is not valid YAML, the whole
+	// document is decoded instead.
 	whole *chunk
-	// jsonError is the syntax error of a document that begins like JSON but is not
-	// valid JSON, or nil. Such a document can still be valid YAML.
+	// jsonError is set if the chunk is a document that begins like JSON but is not valid
+	// JSON. It is the syntax error. Such a document can still be valid YAML.
 	jsonError *inventory.Error
-	// optional is true if the file can contain documents that are not Kubernetes
-	// objects.
+	// optional is true if the file can contain documents that are not Kubernetes objects.
 	optional bool
 }
 
-// decodeSources decodes all files in parallel and joins the results in the order of
-// the input.
+// decodeSources decodes all files in parallel, and joins the results in the order of the
+// input.
 func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	var units []unit
 	var errs inventory.Errors
@@ -57,7 +53,7 @@ func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	return join(units, results, errs, sources)
 }
 
-// parallel calls work once for each number from 0 to n-1, on all processors, and
+// parallel calls the function work once for each number from 0 to n-1, on all processors, and
 // waits until all calls have returned.
 func parallel(n int, work func(i int)) {
 	var next atomic.Int64
@@ -95,8 +91,8 @@ func split(s source) ([]unit, *inventory.Error) {
 	return units, nil
 }
 
-// documentUnits splits a document into units. A document that begins like JSON can
-// still be YAML in flow style, unless the name of the file ends in .json.
+// documentUnits splits a document into units. If the name of the file does not end in .json,
+// a document that begins like JSON can also be YAML in flow style.
 func (s *source) documentUnits(document chunk) ([]unit, *inventory.Error) {
 	onlyJSON := filepath.Ext(s.name) == ".json"
 	if first := firstContent(document.data); first != '{' && first != '[' && !onlyJSON {
@@ -137,7 +133,7 @@ func checkText(file string, data []byte) *inventory.Error {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
 
-// invalidUTF8 returns the index of the first byte that is not part of a valid UTF-8
+// invalidUTF8 returns the index of the first byte that does not belong to a valid UTF-8
 // character.
 func invalidUTF8(data []byte) int {
 	for at := 0; at < len(data); {
@@ -150,8 +146,8 @@ func invalidUTF8(data []byte) int {
 	return len(data)
 }
 
-// yamlUnits splits a YAML document into units. It splits a list of at least minimum
-// bytes into its items. Any other document becomes one unit.
+// yamlUnits splits a YAML document into units. If the document is a list of at least minimum
+// bytes, each item becomes a unit. Any other document becomes one unit.
 func yamlUnits(file string, document chunk, minimum int) []unit {
 	head, items, ok := listItems(document, minimum)
 	if ok {
@@ -167,7 +163,7 @@ func yamlUnits(file string, document chunk, minimum int) []unit {
 	return []unit{{file: file, chunk: document}}
 }
 
-// decodeHead decodes a document from which listItems removed the items. It reports
+// decodeHead decodes a document from which listItems has removed the items. It reports
 // whether the document is a list.
 func decodeHead(head []byte, list *listObject) bool {
 	raw, err := yamlToJSON(head, "")

@@ -11,15 +11,15 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// parseYAML parses a text that contains one YAML document; only comments may follow
-// the document. It interprets values as kubectl does, so an unquoted yes is a
-// boolean. An error is always of type syntaxErrors.
+// parseYAML parses a text that contains one YAML document. After the document, the text may
+// contain only comments. parseYAML interprets values as kubectl does, so an unquoted yes is a
+// boolean. The type of the error is always syntaxErrors.
 func parseYAML(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
 	var duplicates *yaml.TypeError
 	if errors.As(err, &duplicates) {
-		// The strict mode of the parser also rejects a key that overrides a key
-		// from a merge key (<<), although YAML allows this.
+		// YAML allows an explicit key to override the same key from a merge key (<<), but the
+		// strict mode of the parser also rejects such an explicit key.
 		if errs := duplicateKeys(parseNodes(text)); len(errs) > 0 {
 			return nil, errs
 		}
@@ -47,8 +47,8 @@ func decodeYAML(text []byte, strict bool) (any, error) {
 	return v, nil
 }
 
-// parseNodes parses a text into nodes, which contain line numbers. It returns nil
-// if the text is not valid YAML.
+// parseNodes parses a text into nodes, which contain line numbers. If the text is not valid
+// YAML, it returns nil.
 func parseNodes(text []byte) *yamlv3.Node {
 	var document yamlv3.Node
 	if yamlv3.Unmarshal(text, &document) != nil || len(document.Content) == 0 {
@@ -57,8 +57,7 @@ func parseNodes(text []byte) *yamlv3.Node {
 	return document.Content[0]
 }
 
-// syntaxError is an error in a text. line is counted from 1 at the beginning of the
-// text.
+// syntaxError is an error in a text. The lines of the text are counted from 1.
 type syntaxError struct {
 	line    int
 	message string
@@ -68,7 +67,7 @@ type syntaxErrors []syntaxError
 
 func (e syntaxErrors) Error() string { return e[0].message }
 
-// yamlErrors converts an error of the parser to errors with line numbers.
+// yamlErrors converts a parser error to errors with line numbers.
 func yamlErrors(text []byte, err error) syntaxErrors {
 	var out syntaxErrors
 	for message := range strings.Lines(err.Error()) {
@@ -89,9 +88,8 @@ func yamlErrors(text []byte, err error) syntaxErrors {
 	return out
 }
 
-// countsFromZero reports whether the parser counts the line in an error message
-// from 0. It does so in errors of the grammar, but counts from 1 in errors of the
-// scanner.
+// countsFromZero reports whether the line number in an error message of the parser is counted
+// from 0. The parser counts from 0 in grammar errors, and from 1 in scanner errors.
 func countsFromZero(message string) bool {
 	for _, start := range []string{"<", "'", "',", "key", "node content"} {
 		if strings.HasPrefix(message, "did not find expected "+start) {
@@ -101,8 +99,8 @@ func countsFromZero(message string) bool {
 	return false
 }
 
-// explainYAML returns the message of a parser error. For common mistakes, it adds
-// how to fix them.
+// explainYAML returns the message of a parser error. For common mistakes, it also explains
+// the fix.
 func explainYAML(message string) string {
 	switch {
 	case strings.Contains(message, "cannot start any token"):
@@ -114,10 +112,10 @@ func explainYAML(message string) string {
 	}
 }
 
-// duplicateKeys returns an error for each key that a mapping contains twice. It
-// also returns an error for a merge key (<<) that follows a key which it sets too.
-// In that case kubectl uses the merged value, although according to YAML the
-// explicit key overrides it.
+// duplicateKeys returns an error for each key that a mapping contains twice. It also returns
+// an error for a merge key (<<) after an explicit key that the merge key also sets. In this
+// case, kubectl uses the value from the merge key, although according to YAML the explicit
+// key overrides this value.
 func duplicateKeys(node *yamlv3.Node) syntaxErrors {
 	if node == nil {
 		return nil
@@ -153,7 +151,7 @@ func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
 	return errs
 }
 
-// mergedKeys returns the keys that a merge key sets. value is the value of the
+// mergedKeys returns the keys that a merge key sets. The parameter value is the value of the
 // merge key: a mapping or a sequence of mappings.
 func mergedKeys(value *yamlv3.Node) (names []string) {
 	if value.Kind == yamlv3.AliasNode {
@@ -176,8 +174,8 @@ func mergedKeys(value *yamlv3.Node) (names []string) {
 	return names
 }
 
-// nodeName returns the JSON name of a YAML key, or the text of the key if it has no
-// JSON name.
+// nodeName returns the JSON name of a YAML key. If the key has no JSON name, nodeName returns
+// the text of the key.
 func nodeName(key *yamlv3.Node) string {
 	const quoted = yamlv3.SingleQuotedStyle | yamlv3.DoubleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
 	var v any

@@ -1,7 +1,7 @@
-// Package live reads objects from a running cluster. Like kubectl, it uses a
-// kubeconfig file and the rights of the user in this file. It reads the objects
-// that affect policies and the status objects of Sluice, and it runs commands in
-// Sluice's pods. It never creates, changes or deletes an object.
+// Package live reads objects from a running cluster. Like kubectl, it uses a kubeconfig file
+// and the rights of the user in this file. It reads the objects that affect policies and the
+// status objects of Sluice, and it runs commands in Sluice's pods. It never creates, changes
+// or deletes an object.
 package live
 
 import (
@@ -22,12 +22,12 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// pageSize is the maximum number of objects in one response to a list request.
-// kubectl uses the same number.
+// pageSize is the maximum number of objects in a response to one list request. kubectl uses
+// the same number.
 const pageSize = 500
 
-// These constants limit the rate of the client's requests to the API server. A list
-// takes one request for every 500 objects.
+// These constants limit the rate of requests to the API server. To read a list, the client
+// needs one request for every 500 objects.
 const (
 	requestsPerSecond = 50
 	requestsAtOnce    = 100
@@ -40,12 +40,12 @@ var ErrNoCluster = errors.New("there is neither a kubeconfig file nor a service 
 // Options selects a cluster. The fields correspond to the flags --kubeconfig and
 // --context of kubectl.
 type Options struct {
-	// Kubeconfig is the path of a kubeconfig file. If it is empty, Connect uses the
-	// files in the environment variable KUBECONFIG, then ~/.kube/config, then the
-	// pod's service account.
+	// Kubeconfig is the path of a kubeconfig file. If it is empty, Connect uses the files in
+	// the environment variable KUBECONFIG, or ~/.kube/config if the variable is not set. If
+	// no file contains a configuration, Connect uses the pod's service account.
 	Kubeconfig string
-	// Context is the name of a context in the kubeconfig file. If it is empty,
-	// Connect uses the current context of the file.
+	// Context is the name of a context in the kubeconfig file. If it is empty, Connect uses
+	// the file's current context.
 	Context string
 }
 
@@ -61,8 +61,8 @@ type Connection struct {
 	client client.Client
 }
 
-// Connect reads the kubeconfig file. It does not send a request to the API server.
-// It returns ErrNoCluster if the options are empty and no configuration is found.
+// Connect reads the kubeconfig file. It does not send any request to the API server. If the
+// options are empty and no configuration is found, Connect returns ErrNoCluster.
 func Connect(o Options) (*Connection, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
@@ -106,9 +106,8 @@ func newScheme() (*runtime.Scheme, error) {
 	return kinds, nil
 }
 
-// newMapper returns a REST mapper for the kinds that this package reads. Without a
-// mapper, the client would first request the list of all resources from the API
-// server.
+// newMapper returns a REST mapper for the kinds that this package reads. Without this mapper,
+// the client would first request the list of all resources from the API server.
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	add := func(group schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
@@ -124,9 +123,9 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind in pages. It stores each page in the given list
-// object and then calls add. All pages show the state at the same resource version.
-// If the API server discards this version before the last page, list returns
+// list reads all objects of a kind in pages. For each page, it stores the page in the
+// parameter into, and then calls add. All pages show the state at the same resource version.
+// If the API server discards this version before list has read all pages, list returns
 // errExpired.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}
@@ -147,6 +146,6 @@ func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(
 	}
 }
 
-// errExpired is returned if the API server discarded the resource version of a list
-// before all pages were read.
+// errExpired is returned if the API server discarded the resource version of a list before
+// all pages of the list were read.
 var errExpired = errors.New("the list changed too much while it was read; try again")

@@ -29,8 +29,8 @@ const (
 // nodePods selects the pods that run the agent and the dataplane on the nodes.
 var nodePods = client.MatchingLabels{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "node"}
 
-// ErrNoPod is returned if no pod of Sluice with a running dataplane exists. No
-// command can be run without such a pod.
+// ErrNoPod is returned if no pod of Sluice with a running dataplane exists. Commands can run
+// only in such a pod.
 var ErrNoPod = errors.New("no running pod of Sluice")
 
 // NodePod is a pod that runs the agent and the dataplane on a node.
@@ -38,9 +38,9 @@ type NodePod struct {
 	Node, Namespace, Name string
 }
 
-// NodePods lists the pods with a running dataplane in a namespace, sorted by node.
-// If nodes are specified, NodePods lists only the pods on these nodes, and returns an
-// error if one of these nodes has no pod with a running dataplane.
+// NodePods lists the pods in a namespace that have a running dataplane, sorted by node. If
+// the caller specifies nodes, NodePods lists only the pods on these nodes. If one of the
+// specified nodes has no such pod, NodePods returns an error.
 func (c *Connection) NodePods(ctx context.Context, namespace string, nodes ...string) ([]NodePod, error) {
 	var page corev1.PodList
 	var found []NodePod
@@ -88,10 +88,10 @@ func dataplaneRuns(p *corev1.Pod) bool {
 	})
 }
 
-// Run runs a command in the dataplane container of a pod until the command ends or
-// the context is canceled. The command's standard input stays open as long as the
-// connection does. A command that reads its standard input can therefore exit when
-// the connection breaks.
+// Run runs a command in the dataplane container of a pod. It returns when the command ends or
+// the context is canceled. While the connection to the pod exists, the command's standard
+// input stays open. A command that reads its standard input can therefore exit when the
+// connection breaks.
 func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, stdout, stderr io.Writer) error {
 	last := &lastStatus{}
 	executor, err := c.executor(pod, command, last)
@@ -105,9 +105,9 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && last.code.Load() == http.StatusForbidden:
-		// The error names only the verb create. Exec over WebSocket is a GET
-		// request, which also requires the verb get, but the executor falls back to
-		// SPDY, which uses POST and requires only create.
+		// The error names only the verb create. The executor first tries WebSocket, which
+		// uses a GET request and also requires the verb get. But if this fails, the executor
+		// uses SPDY, which uses a POST request and requires only create.
 		return &ForbiddenError{Verb: "create", Resources: []string{"pods/exec"}, Namespace: pod.Namespace, err: err}
 	case err != nil:
 		return fmt.Errorf("running %s in pod %s/%s: %w", strings.Join(command, " "), pod.Namespace, pod.Name, err)
@@ -115,12 +115,12 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	return nil
 }
 
-// lastStatus stores the HTTP status code of the API server's last response. It is
-// needed because the errors of executors do not contain the status code.
+// lastStatus stores the HTTP status code of the API server's last response, because the
+// errors of executors do not contain the status code.
 type lastStatus struct{ code atomic.Int64 }
 
-// wrap returns a transport that sends requests through next and records the status
-// codes of the responses in s.
+// wrap returns a transport that sends requests with the transport next, and records the
+// status codes of the responses in s.
 func (s *lastStatus) wrap(next http.RoundTripper) http.RoundTripper {
 	return statusRecorder{next: next, last: s}
 }
@@ -141,9 +141,9 @@ func (r statusRecorder) RoundTrip(request *http.Request) (*http.Response, error)
 	return response, err
 }
 
-// executor returns an executor that uses WebSocket, or SPDY if a proxy or the
-// server does not support WebSocket. The executor records the status code of each
-// response in last.
+// executor returns an executor that uses WebSocket. If a proxy or the server does not support
+// WebSocket, the executor uses SPDY. It records the status code of each response in the
+// parameter last.
 func (c *Connection) executor(pod NodePod, command []string, last *lastStatus) (remotecommand.Executor, error) {
 	config := rest.CopyConfig(c.config)
 	config.Wrap(last.wrap)

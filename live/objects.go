@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user has no
-// right to list some of these kinds, the error names all of them.
+// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user has no right to
+// list some of these kinds, the error names all these kinds.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -46,16 +46,16 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	return &b.set, nil
 }
 
-// denials collects the requests that the API server denied, so that one error
-// message can name all missing rights.
+// denials collects the denied requests, so that one error message can name all missing
+// rights.
 type denials struct {
 	verb      string
 	resources []string
 	first     error
 }
 
-// add records err if the API server denied the request. It returns any other error
-// unchanged.
+// add records the error if it reports that the API server denied the request, and returns
+// nil. It returns any other error unchanged.
 func (r *denials) add(resource string, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return err
@@ -76,21 +76,21 @@ func (r *denials) err() error {
 	return &ForbiddenError{Verb: r.verb, Resources: r.resources, err: r.first}
 }
 
-// ForbiddenError is returned if the user lacks a right in the cluster.
+// ForbiddenError is returned if the user lacks one or more rights in the cluster.
 type ForbiddenError struct {
 	Verb      string
 	Resources []string
-	// Namespace is the namespace in which the right is needed, or "" if the right
-	// is needed in the whole cluster.
+	// Namespace is the namespace in which the rights are needed, or "" if they are needed in
+	// the whole cluster.
 	Namespace string
 	err       error
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
-// Error names the missing rights and the kubectl commands with which an
-// administrator can grant exactly these rights. It suggests a Role if Namespace is
-// set, and a ClusterRole otherwise.
+// Error names the missing rights, and the kubectl commands with which an administrator can
+// grant exactly these rights. If Namespace is set, the commands create a Role. Otherwise they
+// create a ClusterRole.
 func (e *ForbiddenError) Error() string {
 	role, scope, where := "clusterrole", "", "this cluster"
 	if e.Namespace != "" {
@@ -104,10 +104,10 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
 }
 
-// roleName returns the name of the role in the suggested commands. For a right in the
-// whole cluster, it returns a fixed name. A user can lack several rights in a namespace
-// and receive one error after the other. So the name of a Role contains the right,
-// because kubectl create fails if a Role of the same name already exists.
+// roleName returns the name of the role in the suggested commands. For rights in the whole
+// cluster, the name is fixed. In a namespace, the user can lack several rights and receive
+// one error for each of them. The commands must then create Roles with different names, so
+// the name of a Role contains the right.
 func (e *ForbiddenError) roleName() string {
 	if e.Namespace == "" {
 		return "sluice-reader"
@@ -125,8 +125,8 @@ func (e *NotInstalledError) Error() string {
 	return "this cluster does not serve the kinds of policy.sluice.dev: Sluice is not installed in it"
 }
 
-// notInstalled returns a NotInstalledError for an unknown kind, and any other
-// error unchanged.
+// notInstalled returns a NotInstalledError if the error reports an unknown kind. It returns
+// any other error unchanged.
 func notInstalled(err error) error {
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return &NotInstalledError{err}

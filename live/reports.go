@@ -17,14 +17,14 @@ type Reports struct {
 	Policies []v1alpha1.PolicyStatus
 }
 
-// Reports reads the status objects that the operator and the agents write. It
-// returns a NotInstalledError if the CRDs are not installed. If the user has no
-// right to list some of the kinds, the error names all of them.
+// Reports reads the status objects that the operator and the agents write. If the CRDs are
+// not installed, it returns a NotInstalledError. If the user has no right to list some of the
+// kinds, the error names all these kinds.
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}
-	// Reports lists Enforcers instead of getting the only one, because the API
-	// server responds to a list with "not found" only if the kind does not exist.
+	// Reports lists Enforcers instead of getting a single Enforcer. The API server responds
+	// to a list request with "not found" only if the kind does not exist.
 	var (
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList

@@ -9,9 +9,9 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// builder converts objects from the API server and adds them to a set. Like the
-// agent, it omits addresses and ports that cannot be parsed. It records them in
-// Set.Invalid.
+// builder converts objects from the API server and adds them to a set. Like the agent, it
+// omits addresses and ports that cannot be parsed. It records an error in Set.Invalid for
+// each omitted value.
 type builder struct {
 	set    inventory.Set
 	origin inventory.Origin
@@ -41,7 +41,7 @@ func (b *builder) addNodes(list []corev1.Node) {
 
 func (b *builder) addPolicies(list []networkingv1.NetworkPolicy) {
 	for i := range list {
-		// The error can be ignored because the policy itself contains the errors of
+		// The returned error can be ignored because the policy itself contains the errors of
 		// its invalid parts.
 		p, _ := policy.ReadNetworkPolicy(&list[i])
 		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})

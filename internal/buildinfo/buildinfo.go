@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Describe returns a text with the version, the commit if it is known, the Go version and
-// the platform.
+// Describe returns a text with the version, the commit, the Go version and the platform. If
+// the commit is unknown, the text omits it.
 //
-// revision is the output of git describe: the commit, with the suffix -dirty if files
-// were modified after the commit. If revision is empty, Describe uses the commit that the
-// go command recorded in the program.
+// The parameter revision is the output of git describe: the commit, followed by -dirty if
+// files were modified after the commit. If revision is empty, Describe uses the commit that
+// the go command recorded in the program.
 func Describe(version, revision string) string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -23,7 +23,8 @@ func Describe(version, revision string) string {
 	return fmt.Sprintf("%s, %s, %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// settingsOf returns the build settings that the go command would record for a revision.
+// settingsOf converts a revision to the build settings that the go command would record for
+// this revision.
 func settingsOf(revision string) []debug.BuildSetting {
 	hash, modified := strings.CutSuffix(revision, "-dirty")
 	return []debug.BuildSetting{
@@ -32,8 +33,8 @@ func settingsOf(revision string) []debug.BuildSetting {
 	}
 }
 
-// commit returns a text with the commit, and with "with changes" if files were modified
-// after the commit. The text is empty if the commit is unknown.
+// commit returns a text with the commit. If files were modified after the commit, the text
+// also contains "with changes". If the commit is unknown, the text is empty.
 func commit(settings []debug.BuildSetting) string {
 	text := ""
 	for _, setting := range settings {

@@ -1,5 +1,5 @@
-// Package health contains a server and a client for health checks on a TCP address or a unix
-// socket.
+// Package health contains a server and a client for health checks. The server listens on a
+// TCP address or on a unix socket.
 package health
 
 import (
@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// unixPrefix starts an address that is the path of a unix socket, for example
-	// "unix:/run/health/agent.sock".
+	// unixPrefix is the prefix of addresses of unix sockets. The path of the socket follows
+	// the prefix, for example "unix:/run/health/agent.sock".
 	unixPrefix = "unix:"
-	// timeout is the maximum time for reading the header of a request, for writing a
-	// response, and for a check.
+	// timeout is the maximum duration of reading a request header, of writing a response, and
+	// of a check.
 	timeout = 5 * time.Second
-	// maxReply is the maximum number of bytes of a reply that are read.
+	// maxReply is the maximum number of bytes that Check reads from a reply.
 	maxReply = 4 << 10
 )
 
-// Listen listens on an address. It replaces a socket that an earlier process left at the
-// path of a unix socket.
+// Listen listens on an address. If an earlier process left a unix socket at the address,
+// Listen replaces the socket.
 func Listen(address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, unixPrefix)
 	if !ok {
@@ -38,14 +38,14 @@ func Listen(address string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
-// Serve serves a handler until the listener is closed.
+// Serve serves requests with the handler until the listener is closed.
 func Serve(l net.Listener, handler http.Handler) {
 	server := http.Server{Handler: handler, ReadHeaderTimeout: timeout, WriteTimeout: timeout}
 	_ = server.Serve(l) // Serve returns when the listener is closed.
 }
 
-// Check requests a path, such as "/readyz", from an address. It returns nil if the check
-// succeeds, and otherwise an error with the reply.
+// Check sends a request for a path, such as "/readyz", to an address. If the reply reports a
+// failure, the error contains the reply.
 func Check(ctx context.Context, address, path string) error {
 	network := "tcp"
 	if socket, ok := strings.CutPrefix(address, unixPrefix); ok {

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/internal/health"
 )
 
-// A check works over TCP and over a unix socket, even if an earlier process has left a socket
-// at the same path.
+// A check succeeds over TCP and over a unix socket, even if an earlier process has left a
+// unix socket at the same path.
 func TestCheck(t *testing.T) {
 	handler := http.NewServeMux()
 	handler.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})

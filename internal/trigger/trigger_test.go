@@ -41,8 +41,8 @@ func TestSetsBeforeAReceiveAreDeliveredOnce(t *testing.T) {
 	}
 }
 
-// A receiver that reads the state after each receive sees the last change, even if Set and
-// the receive happen at the same time.
+// A receiver that reads the state after each receive must see the last change, even if Set
+// and the receive happen at the same time.
 func TestTheLastChangeIsSeen(t *testing.T) {
 	const changes = 10_000
 	tr := trigger.New()

@@ -1,7 +1,7 @@
-// Package cluster generates the API objects of clusters for tests and benchmarks.
-// Realistic generates a large cluster that resembles production clusters. Random
-// generates a small cluster in which names, labels and addresses often collide. The
-// same seed always generates the same objects.
+// Package cluster generates the API objects of whole clusters for tests and benchmarks.
+// Realistic generates a large cluster that resembles production clusters. Random generates a
+// small cluster in which many objects have the same names, labels or addresses. The same seed
+// always produces the same objects.
 package cluster
 
 import (
@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Objects contains the objects that verdicts depend on. The objects are never
-// modified in place: a change replaces an object with a modified copy.
+// Objects contains the objects that can affect a verdict. No function modifies these objects.
+// Instead, a change replaces an object with a modified copy.
 type Objects struct {
 	Namespaces []*corev1.Namespace
 	Nodes      []*corev1.Node
@@ -24,15 +24,16 @@ type Objects struct {
 	Policies   []*networkingv1.NetworkPolicy
 }
 
-// Change represents one event of a watch.
+// Change represents an event that a watch delivers.
 type Change struct {
-	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy. It has the state after
-	// the change, or the last state before the deletion if Deleted is true.
+	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy. If Deleted is false, Object has
+	// its state after the change. If Deleted is true, Object has its last state before the
+	// deletion.
 	Object  metav1.Object
 	Deleted bool
 }
 
-// Apply applies a change to o. It does not affect earlier copies of o.
+// Apply applies a change to o. Copies of o that were made before the call do not change.
 func (o *Objects) Apply(c Change) {
 	switch object := c.Object.(type) {
 	case *corev1.Namespace:
@@ -46,8 +47,8 @@ func (o *Objects) Apply(c Change) {
 	}
 }
 
-// Created returns a change for the creation of every object: namespaces first, then
-// nodes, pods and policies.
+// Created returns the creations of all objects as changes: first the namespaces, then the
+// nodes, the pods and the policies.
 func (o *Objects) Created() []Change {
 	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies))
 	for _, object := range o.Namespaces {
@@ -75,7 +76,7 @@ func replace[T metav1.Object](list []T, object T, deleted bool) []T {
 	return append(rest, object)
 }
 
-// String returns one line of JSON for each object.
+// String returns the objects as JSON, with one line for each object.
 func (o *Objects) String() string {
 	var lines strings.Builder
 	for _, c := range o.Created() {
@@ -84,8 +85,8 @@ func (o *Objects) String() string {
 	return lines.String()
 }
 
-// String returns the change in one line: "delete" and the object's name, or "set"
-// and the object as JSON.
+// String returns the change as one line. The line contains "delete" and the name of the object,
+// or "set" and the object as JSON.
 func (c Change) String() string {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", c.Object), "*v1.")
 	if c.Deleted {

@@ -16,16 +16,16 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Choose returns a number from 0 to n-1, where n > 0. Random makes every choice with
-// this function. Smaller numbers lead to simpler clusters. So when a property test
-// shrinks the numbers of a failing run, it finds a small cluster that fails. Choose can
-// be implemented with rapid.IntRange or rand.IntN.
+// Choose returns a number from 0 to n-1. The parameter n must be greater than 0. Random makes
+// every choice with a Choose function. Smaller numbers lead to simpler clusters. So when a
+// property test shrinks the numbers of a failing run, it finds a small cluster with which the
+// test fails. A Choose function can be implemented with rapid.IntRange or rand.IntN.
 type Choose func(n int) int
 
-// Random is a small cluster in which many objects share a few names, labels and
-// addresses. It also contains unusual objects: hostNetwork pods, finished pods,
-// pods in namespaces that do not exist, pods that share an address, pods without an
-// address, and policies that the API server would reject.
+// Random is a small cluster in which many objects share a few names, labels and addresses. It
+// also contains unusual objects: hostNetwork pods, finished pods, pods in namespaces that do
+// not exist, pods that share an address, pods without an address, and invalid policies that an
+// API server would reject.
 type Random struct {
 	Objects
 	choose Choose
@@ -55,8 +55,8 @@ func NewRandom(choose Choose) *Random {
 	return r
 }
 
-// NodeNames returns the names of the nodes to which pods can be bound. The last
-// name is "", which is the node name of pods that are not bound.
+// NodeNames returns the names of the nodes to which pods can be bound. The last name is "", for
+// pods that are not bound to a node.
 func NodeNames() []string { return slices.Clone(nodeNames) }
 
 var (
@@ -70,10 +70,10 @@ var (
 	labelKeys      = []string{"app", "tier", "example.com/zone"}
 	labelValues    = []string{"a", "b", ""}
 	phases         = []corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}
-	// The addresses of pods are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. hosts4 and
-	// hosts6 contain addresses of nodes. Only the last address in each of these two
-	// lists can also be the address of a pod. outside4 and outside6 contain addresses
-	// that belong to neither pods nor nodes.
+	// The addresses of pods are 10.0.0.1 to 10.0.0.8 and fd00::1 to fd00::8. The lists hosts4
+	// and hosts6 contain the addresses of nodes. In both lists, only the last address can also
+	// be the address of a pod. The lists outside4 and outside6 contain addresses that belong to
+	// no pod and to no node.
 	hosts4   = []string{"192.168.0.1", "192.168.0.2", "192.168.0.3", "10.0.0.8"}
 	hosts6   = []string{"fd01::1", "fd01::2", "fd01::3", "fd00::8"}
 	outside4 = []string{"10.0.0.9", "8.8.8.8", "192.168.0.9", "0.0.0.0", "255.255.255.255"}
@@ -86,13 +86,13 @@ func (r *Random) seldom() bool { return r.choose(8) == 7 }
 
 func pick[T any](choose Choose, list []T) T { return list[choose(len(list))] }
 
-// podKey returns a random namespace and name for a pod. There are few combinations, so
-// that a key often belongs to an existing pod.
+// podKey returns a random namespace and a random name for a pod. The number of combinations is
+// small, so the result is often the key of an existing pod.
 func (r *Random) podKey() (namespace, name string) {
 	return pick(r.choose, namespaceNames), pick(r.choose, podNames)
 }
 
-// policyKey returns a random namespace and name for a policy. The namespace usually
+// policyKey returns a random namespace and a random name for a policy. The namespace usually
 // contains pods.
 func (r *Random) policyKey() (namespace, name string) {
 	namespace, name = pick(r.choose, namespaceNames), pick(r.choose, policyNames)
@@ -114,7 +114,7 @@ func (r *Random) labels() map[string]string {
 
 func (r *Random) namespace(name string) *corev1.Namespace {
 	labels := r.labels()
-	if r.half() { // The API server adds this label.
+	if r.half() { // The API server adds this label to every namespace.
 		labels[corev1.LabelMetadataName] = name
 	}
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
@@ -135,8 +135,8 @@ func (r *Random) node(name string) *corev1.Node {
 	return node
 }
 
-// pod returns a new pod. Its creation time is one of three times, so that pods often
-// have the same creation time.
+// pod returns a new pod. The creation time is one of only three times, so that several pods
+// often have the same creation time.
 func (r *Random) pod(namespace, name string) *corev1.Pod {
 	r.now++
 	pod := &corev1.Pod{
@@ -185,8 +185,8 @@ func (r *Random) containerPorts() []corev1.ContainerPort {
 	return ports
 }
 
-// setAddresses sets the addresses of a pod: one IPv4 and one IPv6 address, only one
-// of the two, or none.
+// setAddresses sets the addresses of a pod. The pod gets an IPv4 address and an IPv6 address,
+// only one of these addresses, or no address.
 func (r *Random) setAddresses(pod *corev1.Pod) {
 	pod.Status.PodIP, pod.Status.PodIPs, pod.Status.HostIP, pod.Status.HostIPs = "", nil, "", nil
 	four, six := fmt.Sprintf("10.0.0.%d", 1+r.choose(8)), fmt.Sprintf("fd00::%d", 1+r.choose(8))
@@ -215,8 +215,8 @@ func (r *Random) setAddresses(pod *corev1.Pod) {
 	}
 }
 
-// Flow returns a random flow of IP family 4 or 6. Most flows are between addresses
-// of pods.
+// Flow returns a random flow between addresses of one family. The parameter family is 4 or 6.
+// Most of the addresses are addresses of pods.
 func (r *Random) Flow(family int) flow.Flow {
 	f := flow.Flow{
 		Src: r.address(family), Dst: r.address(family),
@@ -254,7 +254,7 @@ func (r *Random) address(family int) netip.Addr {
 	return netip.MustParseAddr(pick(r.choose, used))
 }
 
-// policy returns a random new policy. One policy in eight is invalid.
+// policy returns a new random policy. One in eight policies is invalid.
 func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -282,8 +282,7 @@ func (r *Random) policy(namespace, name string) *networkingv1.NetworkPolicy {
 	return policy
 }
 
-// Seeded returns a Choose function. Functions with the same seed make the same
-// choices.
+// Seeded returns a Choose function. Two functions with the same seed make the same choices.
 func Seeded(seed uint64) Choose {
 	return rand.New(rand.NewPCG(seed, 0)).IntN
 }

@@ -54,8 +54,8 @@ func invalidPorts() []networkingv1.NetworkPolicyPort {
 	}
 }
 
-// invalidate adds a part to a policy, such as a peer or a port, that the API server
-// would reject.
+// invalidate adds an invalid part to a policy, such as an invalid peer or port. An API server
+// would reject the policy because of this part.
 func (r *Random) invalidate(policy *networkingv1.NetworkPolicy) {
 	requirement := pick(r.choose, invalidRequirements)
 	peer := networkingv1.NetworkPolicyPeer{}
@@ -78,7 +78,7 @@ func (r *Random) invalidate(policy *networkingv1.NetworkPolicy) {
 		return
 	case 6:
 		peer.IPBlock, peer.PodSelector = r.block(), &metav1.LabelSelector{}
-	case 7: // a peer without a field
+	case 7: // a peer without any field
 	}
 	if len(policy.Spec.Ingress) > 0 {
 		rule := &policy.Spec.Ingress[r.choose(len(policy.Spec.Ingress))]

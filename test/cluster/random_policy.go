@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// cidrs contains blocks that overlap or are adjacent. They contain addresses of pods
-// and nodes. Some blocks have host bits, such as 10.0.0.3/30.
+// cidrs contains overlapping and adjacent blocks. They include addresses of pods and nodes.
+// Some of the blocks have host bits, such as 10.0.0.3/30.
 var cidrs = []string{
 	"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/29", "10.0.0.4/30", "10.0.0.5/32", "10.0.0.3/30", "10.0.0.0/31",
 	"192.168.0.0/16", "192.168.0.2/32", "8.8.8.8/32", "0.0.0.0/1", "255.255.255.255/32",
@@ -20,7 +20,7 @@ var cidrs = []string{
 func (r *Random) selector() metav1.LabelSelector {
 	var selector metav1.LabelSelector
 	switch r.choose(4) {
-	case 0, 1: // selects everything
+	case 0, 1: // an empty selector, which selects all objects
 	case 2:
 		selector.MatchLabels = map[string]string{pick(r.choose, labelKeys): pick(r.choose, labelValues)}
 	case 3:
@@ -49,8 +49,8 @@ func (r *Random) expression() metav1.LabelSelectorRequirement {
 	return expression
 }
 
-// namespaceSelector returns a random selector. It sometimes selects one namespace
-// by its name label, as many policies do.
+// namespaceSelector returns a random selector for namespaces. Sometimes the selector selects a
+// single namespace by the label that contains its name. Many real policies use such selectors.
 func (r *Random) namespaceSelector() metav1.LabelSelector {
 	if r.seldom() {
 		return metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: pick(r.choose, namespaceNames)}}
@@ -58,9 +58,8 @@ func (r *Random) namespaceSelector() metav1.LabelSelector {
 	return r.selector()
 }
 
-// rule returns the ports and the peers of a random rule. One rule in four has both
-// a named port and an ipBlock, so that the name is resolved for the pods in the
-// block.
+// rule returns the ports and peers of a random rule. One in four rules has a named port and an
+// ipBlock. The name of such a port must be resolved for each pod with an address in the block.
 func (r *Random) rule() ([]networkingv1.NetworkPolicyPort, []networkingv1.NetworkPolicyPeer) {
 	ports, peers := r.ports(), r.peers()
 	if r.choose(4) == 3 {

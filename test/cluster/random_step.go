@@ -5,9 +5,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Step applies a random event to the cluster and returns the changes. Most events cause one
-// change. An event that moves an address from one pod to another causes two changes. If the
-// cluster contains no object to which the event applies, there is no change.
+// Step applies a random event to the cluster and returns the resulting changes. Most events
+// cause one change. If an event moves an address from one pod to another, it causes two
+// changes. If the cluster contains no object to which the event can apply, Step returns no
+// change.
 func (r *Random) Step() []Change {
 	changes := r.next()
 	for _, c := range changes {
@@ -47,7 +48,7 @@ func (r *Random) next() []Change {
 	case 14:
 		return r.changePod(func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports = r.containerPorts() })
 	default:
-		return r.changePod(func(*corev1.Pod) {}) // The pod stays in the same state.
+		return r.changePod(func(*corev1.Pod) {}) // This change replaces the pod with an identical pod.
 	}
 }
 
@@ -78,8 +79,8 @@ func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
 	return []Change{{Object: namespace}}
 }
 
-// moveAddresses deletes one pod and assigns its addresses to another pod. The deletion
-// is randomly the first or the second change, because a watch can deliver the two
+// moveAddresses deletes one pod and assigns its addresses to another pod. The deletion can be
+// the first or the second of the two changes, at random, because a watch can deliver the two
 // events in either order.
 func (r *Random) moveAddresses() []Change {
 	if len(r.Pods) < 2 {

@@ -14,30 +14,30 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// LocalNode is the node whose trees the benchmarks compile.
+// LocalNode is the name of the node for which benchmarks compile trees.
 const LocalNode = "node-0"
 
-// LocalPods is the number of pods on LocalNode. The kubelet allows 110 pods per
-// node by default; the largest limit in common use is 250.
+// LocalPods is the number of pods on LocalNode. By default, the kubelet allows 110 pods per
+// node. The largest limit in common use is 250 pods.
 const LocalPods = 250
 
 // Size is the size of a realistic cluster.
 type Size struct {
-	// Pods is the number of pods without hostNetwork pods. In addition, every node runs one
-	// hostNetwork pod. Policies is the number of policies.
+	// Pods is the number of pods, not including hostNetwork pods. In addition, every node runs
+	// one hostNetwork pod. Policies is the number of policies.
 	Pods, Policies int
-	// Nodes is the number of nodes. 0 means one node for every 250 pods (LocalPods).
+	// Nodes is the number of nodes. The value 0 means one node for every 250 pods (LocalPods).
 	Nodes int
 	// DualStack adds an IPv6 address to each pod and node.
 	DualStack bool
 }
 
-// Realistic is a large cluster that many teams share. Each team owns namespaces. Each
-// of these namespaces contains deployments in the tiers web, api, worker, cache and db,
-// each with a few replicas. The replicas are spread over the nodes. LocalNode runs
-// LocalPods of the cluster's pods. The namespaces kube-system, ingress and monitoring
-// contain the DNS servers, the ingress controllers and the scrapers. To save memory,
-// the iterator that the method Pods returns generates each pod only when it is needed.
+// Realistic is a large cluster that many teams share. Each team owns namespaces. Each namespace
+// contains deployments in the tiers web, api, worker, cache and db. A deployment has a few
+// replicas on different nodes. LocalNode runs LocalPods of the pods. The namespaces
+// kube-system, ingress and monitoring contain the DNS servers, the ingress controllers and the
+// scrapers. To save memory, the iterator that the method Pods returns generates each pod only
+// when the caller needs it.
 type Realistic struct {
 	size        Size
 	seed        uint64
@@ -50,7 +50,7 @@ type Realistic struct {
 type namespace struct {
 	name   string
 	labels map[string]string
-	// The namespace contains deployments[first:last].
+	// The deployments of the namespace are deployments[first:last].
 	first, last int
 }
 
@@ -58,12 +58,12 @@ type deployment struct {
 	namespace int
 	app, tier string
 	hash      string
-	// The deployment's pods have the indexes first to last-1.
+	// The indexes of the deployment's pods are first to last-1.
 	first, last int
 }
 
-// The system namespaces, which every cluster contains. They precede the namespaces
-// of the teams.
+// These are the indexes of the system namespaces, which every cluster contains. The namespaces
+// of the teams have higher indexes.
 const (
 	kubeSystem = iota
 	ingress
@@ -73,8 +73,8 @@ const (
 
 var (
 	tiers = []string{"web", "api", "worker", "cache", "db"}
-	// tierPorts contains the container port of each tier that has one, and of each
-	// system deployment. Each pod also has a port for metrics.
+	// tierPorts contains the container port of each tier and of each system deployment. A tier
+	// without a container port has no entry. In addition, each pod has a port for metrics.
 	tierPorts = map[string]corev1.ContainerPort{
 		"web":        {Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
 		"api":        {Name: "grpc", ContainerPort: 9000, Protocol: corev1.ProtocolTCP},
@@ -86,7 +86,7 @@ var (
 	environments = []string{"prod", "prod", "staging", "dev"}
 )
 
-// NewRealistic plans a cluster. The same arguments always lead to the same cluster.
+// NewRealistic plans a cluster. Two calls with the same arguments plan the same cluster.
 func NewRealistic(seed uint64, size Size) *Realistic {
 	size.Nodes = cmp.Or(size.Nodes, max(1, (size.Pods+LocalPods-1)/LocalPods))
 	r := &Realistic{size: size, seed: seed}
@@ -100,7 +100,7 @@ func NewRealistic(seed uint64, size Size) *Realistic {
 	return r
 }
 
-// planNamespaces plans one namespace for every ten policies, but at most one for
+// planNamespaces plans one namespace for every ten policies. It plans at most one namespace for
 // every twenty pods.
 func (r *Realistic) planNamespaces(random *rand.Rand) {
 	add := func(name string, labels map[string]string) {
@@ -119,8 +119,8 @@ func (r *Realistic) planNamespaces(random *rand.Rand) {
 	}
 }
 
-// planDeployments plans the deployments of each namespace. Each system namespace
-// gets one in 400 pods, but at least two pods.
+// planDeployments plans the deployments of each namespace. Each system namespace gets one out
+// of every 400 pods, but at least two pods.
 func (r *Realistic) planDeployments(random *rand.Rand) {
 	next := 0
 	deploy := func(namespace int, app, tier string, replicas int) {
@@ -182,10 +182,10 @@ func (r *Realistic) Nodes() iter.Seq[*corev1.Node] {
 	}
 }
 
-// Policies returns all policies. The caller must not modify them.
+// Policies returns all policies. The caller must not modify these policies.
 func (r *Realistic) Policies() []*networkingv1.NetworkPolicy { return r.policies }
 
-// Pods yields every pod as a new object.
+// Pods yields every pod. Each pod is a new object.
 func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
 	return func(yield func(*corev1.Pod) bool) {
 		for d := range r.deployments {
@@ -203,7 +203,7 @@ func (r *Realistic) Pods() iter.Seq[*corev1.Pod] {
 	}
 }
 
-// Objects returns all objects of the cluster at once, including all pods.
+// Objects returns all objects of the cluster, including all pods, in one value.
 func (r *Realistic) Objects() Objects {
 	var objects Objects
 	for ns := range r.Namespaces() {

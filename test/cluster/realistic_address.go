@@ -6,12 +6,12 @@ import (
 	"net/netip"
 )
 
-// Pods have addresses in 10.0.0.0/8 and fd00:10::/64, with a separate range for
-// each node. Nodes have addresses in 172.16.0.0/12 and fd00:20::/64.
+// Pods have addresses in 10.0.0.0/8 and fd00:10::/64. Each node has a separate range for its
+// pods. Nodes have addresses in 172.16.0.0/12 and fd00:20::/64.
 
 func nodeName(index int) string { return fmt.Sprintf("node-%d", index) }
 
-// locals returns the number of pods on LocalNode, without its hostNetwork pod.
+// locals returns the number of pods on LocalNode, not including its hostNetwork pod.
 func (r *Realistic) locals() int {
 	if r.size.Nodes == 1 {
 		return r.size.Pods
@@ -19,9 +19,9 @@ func (r *Realistic) locals() int {
 	return min(LocalPods, r.size.Pods)
 }
 
-// localsBefore returns the number of pods on LocalNode whose index is lower than index. The
-// indexes of the pods on LocalNode are evenly spaced, so that every namespace has some pods
-// on LocalNode.
+// localsBefore returns the number of pods on LocalNode whose index is less than the parameter
+// index. The indexes of the pods on LocalNode are evenly distributed, so that every namespace
+// has some pods on LocalNode.
 func (r *Realistic) localsBefore(index int) int { return index * r.locals() / r.size.Pods }
 
 func (r *Realistic) isLocal(index int) bool {

@@ -18,16 +18,18 @@ type traffic struct {
 	*Realistic
 	random *rand.Rand
 	locals []podRef
-	// seen caches, for each namespace selector, the indexes of the namespaces that it matches.
+	// seen caches the result of each namespace selector: the indexes of the namespaces that the
+	// selector matches.
 	seen map[*metav1.LabelSelector][]int
 }
 
 type podRef struct{ deployment, index int }
 
-// Flows returns n flows with a pod of LocalNode at one end. hitRatio, from 0 to 1, is
-// the share of flows that match a rule of a policy that selects this pod. The other
-// flows have random pods and ports, or come from outside the cluster. Most of them are
-// denied if the pod's namespace has a policy that denies by default.
+// Flows returns n flows. Either the source or the destination of each flow is a pod of
+// LocalNode. The parameter hitRatio is a number from 0 to 1. This share of the flows matches a
+// rule of a policy that selects the pod. The other flows have random pods and ports, or come
+// from outside the cluster. Most of these other flows are denied if the namespace of the pod
+// has a policy that denies by default.
 func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	t := &traffic{Realistic: r, random: rand.New(rand.NewPCG(seed, 2)), seen: map[*metav1.LabelSelector][]int{}}
 	for d, dep := range r.deployments {
@@ -41,7 +43,7 @@ func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	for len(flows) < n {
 		local := t.locals[t.random.IntN(len(t.locals))]
 		if t.random.Float64() < hitRatio {
-			for range 16 { // Try other pods, because some pods have no rules, and some rules match no peer.
+			for range 16 { // Try several pods, because some pods have no rules and some rules match no peer.
 				if f, ok := t.hit(local); ok {
 					flows = append(flows, f)
 					break
@@ -80,8 +82,8 @@ func (t *traffic) hit(local podRef) (flow.Flow, bool) {
 	return t.follow(local, rule.To, rule.Ports, false)
 }
 
-// follow returns a flow of the local pod that the rule with these peers and ports
-// allows.
+// follow returns a flow of the local pod. The flow matches a rule with the given peers and
+// ports.
 func (t *traffic) follow(local podRef, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, ingress bool) (flow.Flow, bool) {
 	peer := &peers[t.random.IntN(len(peers))]
 	target := &t.deployments[local.deployment]
@@ -147,7 +149,8 @@ func (t *traffic) miss(local podRef) flow.Flow {
 
 func (t *traffic) ephemeral() uint16 { return uint16(32768 + t.random.IntN(28232)) }
 
-// matching returns a pod that the peer selects. It returns false if it finds no such pod.
+// matching returns a pod that the peer matches. If it finds no such pod, the second result is
+// false.
 func (t *traffic) matching(peer *networkingv1.NetworkPolicyPeer, local podRef) (podRef, bool) {
 	namespaces := []int{t.deployments[local.deployment].namespace}
 	if peer.NamespaceSelector != nil {
@@ -201,7 +204,7 @@ func hasLabels(labels, want map[string]string) bool {
 	return true
 }
 
-// inside returns an address in the block that is in none of the block's excepts.
+// inside returns an address that is in the block, but in none of its excepts.
 func (t *traffic) inside(block *networkingv1.IPBlock) netip.Addr {
 	prefix := netip.MustParsePrefix(block.CIDR)
 	for {

@@ -16,11 +16,11 @@ type (
 	peers       = []networkingv1.NetworkPolicyPeer
 )
 
-// planPolicies plans the policies of the teams' namespaces. It adds one policy to each
-// namespace, then a second policy to each, and so on. In nine of ten namespaces, the
-// first policy denies by default. In one of three namespaces, the second policy allows
-// DNS. In every namespace, the third policy allows monitoring. All other policies allow
-// certain connections.
+// planPolicies plans the policies of the teams' namespaces. It first adds one policy to each
+// namespace, then a second policy to each namespace, and so on. In nine of ten namespaces, the
+// first policy denies by default. In one of three namespaces, the second policy allows DNS. In
+// every namespace, the third policy allows monitoring. All other policies allow specific
+// connections.
 func (r *Realistic) planPolicies(random *rand.Rand) {
 	teams := len(r.namespaces) - systemNamespaces
 	for i := range r.size.Policies {
@@ -29,8 +29,8 @@ func (r *Realistic) planPolicies(random *rand.Rand) {
 	}
 }
 
-// planPolicy returns a policy of a namespace. turn is the number of policies that the
-// namespace already has.
+// planPolicy returns a policy for a namespace. The parameter turn is the number of policies
+// that the namespace already has.
 func (r *Realistic) planPolicy(random *rand.Rand, ns, turn int) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespaces[ns].name}}
 	open := ns%10 == 9
@@ -105,8 +105,8 @@ func (r *Realistic) planAllowance(random *rand.Rand, policy *networkingv1.Networ
 	}
 }
 
-// offices returns one to four blocks of addresses outside the cluster, some of them
-// with an except. One block in sixteen contains all IPv4 addresses except those of the
+// offices returns one to four blocks of addresses outside the cluster. Some of these blocks
+// have an except. One in sixteen blocks contains all IPv4 addresses except the addresses of the
 // cluster.
 func (r *Realistic) offices(random *rand.Rand) peers {
 	var list peers
@@ -150,7 +150,8 @@ func byLabels(namespaces, pods map[string]string) networkingv1.NetworkPolicyPeer
 	return peer
 }
 
-// portList returns policy ports with the given names and numbers.
+// portList returns policy ports. Each of the parameters ports is the name or the number of a
+// port.
 func portList(protocol corev1.Protocol, ports ...any) []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort
 	for _, port := range ports {

@@ -1,7 +1,7 @@
 package cluster
 
-// TwoNodes contains the manifests of two nodes with one pod each, and a policy that allows
-// connections from web to db on TCP 5432.
+// TwoNodes contains the manifests of two nodes with one pod each. A policy allows connections
+// from pod web to pod db on TCP port 5432.
 const TwoNodes = `
 apiVersion: v1
 kind: Namespace

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// hold starts a server, prints the directory of the server's files, and waits to be
-// killed.
+// hold starts a server and prints the directory of the server's files. Then it waits until this
+// process is killed.
 func hold() {
 	held, err := kube.Start()
 	if err != nil {
@@ -32,8 +32,8 @@ func hold() {
 	select {}
 }
 
-// TestServerEndsWithKilledProcess kills a process that has started a server. It
-// checks that etcd and kube-apiserver end and that the server's files are removed.
+// TestServerEndsWithKilledProcess kills a process that has started a server. It checks that
+// etcd and kube-apiserver end, and that the files of the server are removed.
 func TestServerEndsWithKilledProcess(t *testing.T) {
 	cmd := process.Self("holder")
 	cmd.Stderr = os.Stderr
@@ -66,8 +66,8 @@ func TestServerEndsWithKilledProcess(t *testing.T) {
 	})
 }
 
-// users returns the command line of each process whose command line contains the path
-// of the directory.
+// users returns the command lines of all processes whose command line contains the path of the
+// directory.
 func users(t *testing.T, folder string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -76,7 +76,7 @@ func users(t *testing.T, folder string) []string {
 	}
 	var out []string
 	for _, path := range paths {
-		// Ignore errors, because the process can end before its file is read.
+		// Ignore errors, because a process can end before its file is read.
 		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), folder) {
 			out = append(out, strings.ReplaceAll(string(text), "\x00", " "))
 		}

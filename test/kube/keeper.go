@@ -31,13 +31,13 @@ type keeper struct {
 	pipe      io.Closer
 }
 
-// programs lists the programs that make up a server.
+// programs contains the names of the programs that a server consists of.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// atTheEnd is the script of the shell. Its argument is the server's directory. If a
-// program of the server has already ended, its process ID can belong to another
-// process. The script therefore kills a process only if its command line contains the
-// directory, as the command lines of etcd and kube-apiserver do.
+// atTheEnd is the script of the shell. Its argument is the directory of the server. If a
+// program of the server has already ended, its process ID may belong to another process. The
+// script therefore kills a process only if the command line of the process contains the
+// directory. The command lines of etcd and kube-apiserver contain it.
 const atTheEnd = `
 trap '' INT TERM HUP
 read -r _
@@ -81,8 +81,8 @@ func (k *keeper) fill(assets string) error {
 
 func (k *keeper) watch() error {
 	k.command = exec.Command("/bin/sh", "-c", atTheEnd, k.directory)
-	// Run the shell in a separate process group, so that it does not receive the
-	// signal of Ctrl-C.
+	// Run the shell in its own process group, so that the shell does not receive the signal
+	// when the user presses Ctrl-C.
 	k.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := k.command.StdinPipe()
 	if err != nil {
@@ -109,7 +109,7 @@ func (k *keeper) process(program string) (int, error) {
 	return id, nil
 }
 
-// kill sends SIGKILL to a program and waits until the program has ended.
+// kill sends SIGKILL to a program of the server and waits until the program has ended.
 func (k *keeper) kill(program string) error {
 	id, err := k.process(program)
 	if err != nil {
@@ -128,8 +128,7 @@ func (k *keeper) kill(program string) error {
 	})
 }
 
-// close closes the pipe, so that the shell runs its script, and waits until the
-// shell has ended.
+// close closes the pipe, so that the shell runs its script. It waits until the shell has ended.
 func (k *keeper) close() error {
 	if err := errors.Join(k.pipe.Close(), k.command.Wait()); err != nil {
 		return fmt.Errorf("removing %s: %w", k.directory, err)

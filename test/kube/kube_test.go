@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(kube.Main(m, &server))
 }
 
-// TestObjects creates the objects that the reconcilers watch. It uses a client with
+// TestObjects creates objects of the kinds that the reconcilers watch, with a client that has
 // all rights.
 func TestObjects(t *testing.T) {
 	client := server.Client(t)
@@ -57,8 +57,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// TestStoredPods checks that clients can read and change pods that StorePods has
-// written directly into etcd.
+// TestStoredPods writes pods directly into etcd with StorePods. It checks that clients can read
+// and change these pods.
 func TestStoredPods(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)
@@ -95,7 +95,7 @@ func TestStoredPods(t *testing.T) {
 	}
 }
 
-// TestUser checks that a user to whom no role is bound has no rights.
+// TestUser checks that a user has no rights if no role is bound to the user.
 func TestUser(t *testing.T) {
 	client := server.ClientFor(t, server.User(t, "user-without-roles"))
 	err := client.List(t.Context(), &corev1.PodList{})
@@ -104,8 +104,8 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// TestLink checks that Cut ends open connections and prevents new ones, and that
-// clients can connect again after Restore.
+// TestLink checks that Cut closes open connections and prevents new connections. It also checks
+// that clients can connect again after Restore.
 func TestLink(t *testing.T) {
 	link, config := server.Link(t, server.Config())
 	config.Timeout = 10 * time.Second
@@ -136,7 +136,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestGet checks that Get returns the same output as `kubectl get`.
+// TestGet checks that the method Get returns the same output as `kubectl get`.
 func TestGet(t *testing.T) {
 	namespace := server.Namespace(t)
 	status := &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}

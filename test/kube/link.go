@@ -12,9 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Link is a TCP proxy between clients and the API server. A test can cut the link to
-// simulate a broken network between a node and its control plane. The proxy does not
-// terminate TLS.
+// Link is a TCP proxy between clients and the API server. To simulate a broken network between
+// a node and its control plane, a test can cut the link. The proxy does not terminate TLS.
 type Link struct {
 	address string // the address of the link
 	listen  Listen
@@ -26,9 +25,9 @@ type Link struct {
 	carrying sync.WaitGroup
 }
 
-// Link starts a link to the API server that config names. It also returns a copy of
-// config for clients that connect through the link. The link is cut when the test
-// ends.
+// Link starts a link to the API server in the configuration config. It also returns a copy of
+// this configuration. Clients with the copy connect through the link. The link is cut at the
+// end of the test.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
 	l, through, err := NewLink(config, net.Listen)
@@ -43,12 +42,12 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	return l, through
 }
 
-// Listen opens a listener, like net.Listen, possibly in another network namespace.
+// Listen opens a listener, like net.Listen. The listener may be in another network namespace.
 type Listen func(network, address string) (net.Listener, error)
 
-// NewLink does the same as Link, but for programs that are not tests. The caller must
-// cut the link at the end. The link listens on 127.0.0.1, in the network namespace in
-// which the function listen opens listeners.
+// NewLink does the same as Link, but for programs that are not tests. The caller must cut the
+// link at the end. The link listens on 127.0.0.1. The function listen opens the listener and so
+// determines the network namespace of the link.
 func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)
 	if err != nil {
@@ -63,8 +62,8 @@ func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	return l, through, nil
 }
 
-// Cut closes all connections and stops listening. The link stays cut until Restore is
-// called. If the link is already cut, Cut does nothing.
+// Cut closes all connections of the link and stops listening, until Restore is called. If the
+// link is already cut, Cut does nothing.
 func (l *Link) Cut() error {
 	l.mu.Lock()
 	var err error
@@ -84,7 +83,7 @@ func (l *Link) Cut() error {
 	return nil
 }
 
-// Restore makes a cut link listen again at the same address as before.
+// Restore makes a cut link listen again on its previous address.
 func (l *Link) Restore() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +99,7 @@ func (l *Link) Restore() error {
 	return nil
 }
 
-// accept accepts connections and forwards them until the listener is closed.
+// accept accepts connections and forwards their data until the listener is closed.
 func (l *Link) accept(listener net.Listener) {
 	for {
 		client, err := listener.Accept()
@@ -109,15 +108,15 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // The client then behaves as if the server were not running.
+			_ = client.Close() // The client behaves as if the server were not running.
 			continue
 		}
 		l.carry(listener, client, server)
 	}
 }
 
-// carry copies data between two connections, in both directions, until either one
-// closes.
+// carry forwards data between two connections, in both directions, until one of them is closed.
+// It then closes both.
 func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,13 +128,13 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 		l.open[end] = struct{}{}
 		other := ends[1-i]
 		l.carrying.Go(func() {
-			_, _ = io.Copy(end, other) // The connections are closed below, with or without an error.
+			_, _ = io.Copy(end, other) // In any case, the connections are closed below.
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, end := range ends {
 				if _, open := l.open[end]; open {
 					delete(l.open, end)
-					_ = end.Close() // This also ends the other direction.
+					_ = end.Close() // This also ends forwarding in the other direction.
 				}
 			}
 		})

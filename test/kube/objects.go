@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// Scheme returns a scheme with the Kubernetes kinds and the kinds of this project.
+// Scheme returns a scheme with the kinds of Kubernetes and the kinds of this project.
 func Scheme() *runtime.Scheme {
 	known := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(known))
@@ -25,14 +25,14 @@ func Scheme() *runtime.Scheme {
 	return known
 }
 
-// Client returns a client with all rights and without a cache.
+// Client returns a client that has all rights and uses no cache.
 func (s *Server) Client(t testing.TB) client.WithWatch {
 	t.Helper()
 	return s.ClientFor(t, s.environment.Config)
 }
 
-// ClientFor returns a client without a cache. The client has the rights of the user
-// in the configuration.
+// ClientFor returns a client that uses no cache. The client has the rights of the user in the
+// configuration.
 func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 	t.Helper()
 	c, err := client.NewWithWatch(config, client.Options{Scheme: Scheme()})
@@ -42,8 +42,8 @@ func (*Server) ClientFor(t testing.TB, config *rest.Config) client.WithWatch {
 	return c
 }
 
-// User creates a user and returns a configuration for its clients. The user has
-// only the rights of the roles that are bound to its name or to its groups.
+// User creates a user and returns a client configuration for this user. The user has only the
+// rights of roles that are bound to the name or to a group of the user.
 func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config {
 	t.Helper()
 	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, nil)
@@ -53,8 +53,7 @@ func (s *Server) User(t testing.TB, name string, groups ...string) *rest.Config 
 	return user.Config()
 }
 
-// Kubeconfig writes a kubeconfig file for an administrator and returns the path of
-// the file.
+// Kubeconfig writes a kubeconfig file for an administrator and returns the path of this file.
 func (s *Server) Kubeconfig(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -64,9 +63,8 @@ func (s *Server) Kubeconfig(t testing.TB) string {
 	return path
 }
 
-// Namespace creates a namespace and returns its name. The namespace remains after
-// the test, because the controller that finishes the deletion of namespaces does
-// not run.
+// Namespace creates a namespace and returns its name. The namespace still exists after the
+// test, because no controller runs that finishes the deletion of namespaces.
 func (s *Server) Namespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}

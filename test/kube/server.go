@@ -33,8 +33,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// startTimeout is the time within which a server must start. A kube-apiserver starts in
-// 5 s on an idle machine, but other tests can run at the same time.
+// startTimeout is the time within which a server must start. A kube-apiserver starts in 5 s on
+// an idle machine. It takes longer while other tests run.
 const startTimeout = 2 * time.Minute
 
 // Server is a running kube-apiserver with its etcd.
@@ -43,7 +43,7 @@ type Server struct {
 	keeper      *keeper
 }
 
-// Main starts a server, stores it in *server, runs the tests and stops the server.
+// Main starts a server and stores it in *server. Then it runs the tests and stops the server.
 // It returns the exit code for os.Exit.
 func Main(m *testing.M, server **Server) int {
 	code, err := run(m, server)
@@ -71,8 +71,8 @@ func run(m *testing.M, server **Server) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Start starts a server. The caller must stop it. If this process ends without stopping
-// the server, the server ends too, and its files are removed soon afterwards.
+// Start starts a server. The caller must stop the server. If this process ends without stopping
+// the server, the server ends as well, and its files are removed soon afterwards.
 func Start() (*Server, error) {
 	root, err := ProjectRoot()
 	if err != nil {
@@ -91,12 +91,12 @@ func Start() (*Server, error) {
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 	}
-	// Run the scripts of the keeper. These paths take precedence over
-	// KUBEBUILDER_ASSETS.
+	// Run the scripts of the keeper instead of the programs themselves. These paths take
+	// precedence over KUBEBUILDER_ASSETS.
 	environment.ControlPlane.Etcd = &envtest.Etcd{Path: keeper.binary("etcd"), DataDir: keeper.folder("etcd")}
-	// Disable the admission plugin ServiceAccount. No controller creates service
-	// accounts here, so the plugin would reject every Pod: its namespace has no
-	// default service account.
+	// Disable the admission plugin ServiceAccount. No controller creates service accounts here.
+	// So the plugin would reject every Pod, because the namespace of the Pod has no default
+	// service account.
 	server := environment.ControlPlane.GetAPIServer()
 	server.Path = keeper.binary("kube-apiserver")
 	server.CertDir = keeper.folder("kube-apiserver")
@@ -108,7 +108,7 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
-// Stop ends the server and removes its files.
+// Stop ends the server and removes the files of the server.
 func (s *Server) Stop() error {
 	if err := errors.Join(s.environment.Stop(), s.keeper.close()); err != nil {
 		return fmt.Errorf("stopping the API server: %w", err)
@@ -116,9 +116,8 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Restart kills the kube-apiserver and starts another one at the same address with
-// the same etcd. Clients that watch objects must relist, because the new server has
-// no history of changes.
+// Restart kills the kube-apiserver and starts a new one with the same address and the same
+// etcd. The new server has no history of changes, so clients that watch objects must relist.
 func (s *Server) Restart() error {
 	if err := s.keeper.kill("kube-apiserver"); err != nil {
 		return fmt.Errorf("killing the API server: %w", err)
@@ -133,11 +132,11 @@ func (s *Server) Restart() error {
 	return nil
 }
 
-// Pause suspends the kube-apiserver with SIGSTOP until Resume is called. The
-// connections of the server stay open, but it does not reply.
+// Pause suspends the kube-apiserver with SIGSTOP until Resume is called. Meanwhile, the
+// connections of the server stay open, but the server does not reply.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume lets a suspended kube-apiserver continue.
+// Resume makes a suspended kube-apiserver continue.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
@@ -151,8 +150,8 @@ func (s *Server) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// Folder creates a directory for the caller's files and returns its path. The
-// directory is removed together with the server, even if this process is killed.
+// Folder creates a directory for files of the caller and returns the path of the directory.
+// When the server stops, the directory is removed, even if this process is killed.
 func (s *Server) Folder(name string) (string, error) {
 	path := filepath.Join(s.keeper.directory, name)
 	if err := os.Mkdir(path, 0o700); err != nil {
@@ -161,8 +160,8 @@ func (s *Server) Folder(name string) (string, error) {
 	return path, nil
 }
 
-// Config returns a configuration for clients with all rights. It is a copy that the
-// caller may change.
+// Config returns a configuration for clients with all rights. The caller may change the
+// returned configuration, because it is a copy.
 func (s *Server) Config() *rest.Config {
 	return rest.CopyConfig(s.environment.Config)
 }
@@ -176,8 +175,8 @@ func ProjectRoot() (string, error) {
 	return filepath.Dir(file), nil
 }
 
-// assets returns the directory with the programs kube-apiserver and etcd. If they
-// have not been built on this machine before, assets builds them.
+// assets returns the path of the directory with the programs kube-apiserver and etcd. If this
+// machine has no build of these programs yet, assets builds them.
 func assets(root string) (string, error) {
 	directory, err := output(root, "go", "run", "./hack/kubeassets")
 	if err != nil {

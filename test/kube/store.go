@@ -16,13 +16,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 )
 
-// putsAtOnce is the number of pods that one request writes to etcd. etcd limits a
-// request to 128 operations and 1.5 MiB.
+// putsAtOnce is the number of pods that one request to etcd writes. etcd limits a request to
+// 128 operations and 1.5 MiB.
 const putsAtOnce = 64
 
-// StorePods writes pods with their status directly into etcd, in the format in which
-// the API server stores them. The API server neither validates these pods nor adds
-// defaults, so writing 100,000 pods takes one minute instead of eight.
+// StorePods writes pods with their status directly into etcd. It uses the same format as the
+// API server. Because no API server validates the pods or adds defaults, writing 100,000 pods
+// takes one minute instead of eight.
 func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) error {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
@@ -56,7 +56,7 @@ func (s *Server) StorePods(ctx context.Context, pods iter.Seq[*corev1.Pod]) erro
 	return commit()
 }
 
-// These types describe the JSON of etcd's gRPC gateway. See
+// These types describe the JSON format of etcd's gRPC gateway. See
 // https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway.
 type (
 	etcdTransaction struct {
@@ -65,7 +65,7 @@ type (
 	etcdOperation struct {
 		Put etcdPut `json:"requestPut"`
 	}
-	// encoding/json encodes byte slices in base64, which the gateway requires.
+	// encoding/json encodes byte slices in base64. The gateway requires this encoding.
 	etcdPut struct {
 		Key   []byte `json:"key"`
 		Value []byte `json:"value"`

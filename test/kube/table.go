@@ -13,15 +13,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tableType is the media type with which kubectl requests objects as a table.
+// tableType is the media type that kubectl requests in order to get objects as a table.
 const tableType = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
-// Get returns the output that `kubectl get` prints for a resource, such as
-// "nodeenforcers". The output lists the objects in a namespace, or cluster-scoped
-// objects if the namespace is empty. If names are given, it lists only the objects
-// with these names. If wide is true, Get returns the output of `kubectl get -o
-// wide`. Get prints "AGE" instead of each age, because ages depend on the time at
-// which the test runs.
+// Get returns the output of `kubectl get` for a resource, such as "nodeenforcers". The output
+// lists the objects in a namespace, or cluster-scoped objects if the parameter namespace is
+// empty. If names are given, the output contains only the objects with these names. If wide is
+// true, Get returns the output of `kubectl get -o wide`. The output contains "AGE" in place of
+// each age, because ages depend on the time at which the test runs.
 func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespace string, wide bool, names ...string) string {
 	t.Helper()
 	group := resource.GroupVersion()
@@ -48,7 +47,7 @@ func format(table *metav1.Table, wide bool, names []string) string {
 		wanted[name] = true
 	}
 	var out bytes.Buffer
-	// kubectl uses the same padding.
+	// These parameters produce the same padding as kubectl.
 	writer := tabwriter.NewWriter(&out, 6, 4, 3, ' ', 0)
 	line := func(cell func(i int) any) {
 		var cells []string

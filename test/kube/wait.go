@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// FreeAddress returns a TCP address on the loopback interface on which no program
-// listens.
+// FreeAddress returns a TCP address on the loopback interface. No program listens on this
+// address.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -21,8 +21,8 @@ func FreeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Fetch requests a URL and returns the body. It returns an error unless the status
-// is 200.
+// Fetch requests a URL and returns the body of the response. If the status of the response is
+// not 200, Fetch returns an error.
 func Fetch(url string) (body string, err error) {
 	response, err := http.Get(url)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package process runs programs for tests. It starts a process, keeps the last part
-// of the process's output, and stops or kills the process.
+// Package process runs other programs in tests. A Process keeps the last part of the program's
+// output. A test can stop or kill it.
 //
 //	dataplane, err := process.Start("dataplane", exec.Command(sluice, "dataplane"), node.Start)
 //	...
@@ -23,14 +23,14 @@ import (
 )
 
 const (
-	// StopTime is the time within which a process must end after SIGTERM. If it does
-	// not, Stop kills the process.
+	// StopTime is the time within which a process must end after Stop has sent SIGTERM. After
+	// this time, Stop kills the process.
 	StopTime = 10 * time.Second
-	// logSize is the number of bytes of output that a Process keeps.
+	// logSize is the maximum number of bytes of output that a Process keeps.
 	logSize = 1 << 20
 )
 
-// Process is a process that Start has started.
+// Process is a process that the function Start has started.
 type Process struct {
 	name  string
 	cmd   *exec.Cmd
@@ -65,9 +65,9 @@ func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, e
 	return p, nil
 }
 
-// MustStart does the same as Start, and fails the test if the process cannot be
-// started. If the process is still running at the end of the test, MustStart stops it,
-// and fails the test if Stop returns an error.
+// MustStart does the same as Start, but fails the test if the process cannot be started. At the
+// end of the test, if the process is still running, MustStart stops the process, and fails the
+// test if Stop returns an error.
 func MustStart(t testing.TB, name string, cmd *exec.Cmd, start func(*exec.Cmd) error) *Process {
 	t.Helper()
 	p, err := Start(name, cmd, start)
@@ -85,7 +85,7 @@ func MustStart(t testing.TB, name string, cmd *exec.Cmd, start func(*exec.Cmd) e
 	return p
 }
 
-// Name returns the name that was given to Start.
+// Name returns the name that the caller passed to Start.
 func (p *Process) Name() string { return p.name }
 
 // PID returns the process ID.
@@ -104,7 +104,7 @@ func (p *Process) HasEnded() bool {
 	}
 }
 
-// State waits until the process has ended and returns its exit state.
+// State waits until the process has ended, and returns the exit state of the process.
 func (p *Process) State() *os.ProcessState {
 	<-p.ended
 	return p.cmd.ProcessState
@@ -121,7 +121,7 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Wait waits until the process ends, without stopping it. If the exit code is not 0,
+// Wait waits until the process ends, but does not stop the process. If the exit code is not 0,
 // Wait returns an error that contains the log.
 func (p *Process) Wait() error {
 	if state := p.State(); !state.Success() {
@@ -136,12 +136,13 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Stop ends the process with SIGTERM and waits until the process has ended. It
-// returns an error that contains the log if the process had already ended, if the
-// exit code is not 0, or if the process took longer than StopTime and was killed.
+// Stop ends the process with SIGTERM and waits until the process has ended. If the exit code is
+// not 0, Stop returns an error that contains the log. It also returns such an error if the
+// process had already ended before the call, or if the process did not end within StopTime and
+// was killed.
 func (p *Process) Stop() error { return p.StopWithin(StopTime) }
 
-// StopWithin does the same as Stop, but with another limit than StopTime.
+// StopWithin does the same as Stop, but uses the given limit instead of StopTime.
 func (p *Process) StopWithin(limit time.Duration) error {
 	if p.HasEnded() {
 		return fmt.Errorf("%s ended before it was stopped (%s):\n%s", p.name, p.cmd.ProcessState, p.Log())
@@ -156,8 +157,8 @@ func (p *Process) StopWithin(limit time.Duration) error {
 	}
 }
 
-// Pause suspends all threads of the process until Resume is called or the test ends.
-// The process keeps its sockets and its memory.
+// Pause suspends all threads of the process until Resume is called or the test ends. Meanwhile,
+// the sockets and the memory of the process are kept.
 func (p *Process) Pause(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
@@ -171,7 +172,7 @@ func (p *Process) Pause(t testing.TB) {
 	eventually.NoError(t, p.allThreadsStopped)
 }
 
-// Resume lets a suspended process continue.
+// Resume makes a suspended process continue.
 func (p *Process) Resume(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -186,8 +187,8 @@ func (p *Process) allThreadsStopped() error {
 	}
 	for _, path := range paths {
 		stat, err := os.ReadFile(path)
-		// The state follows the program's name, which is in parentheses. "T" means
-		// stopped.
+		// In this file, the state follows the name of the program, which is in parentheses. The
+		// state "T" means stopped.
 		_, state, _ := strings.Cut(string(stat), ") ")
 		if err == nil && !strings.HasPrefix(state, "T") {
 			return fmt.Errorf("a thread of %s is not stopped: %s", p.name, stat)

@@ -9,9 +9,9 @@ import (
 // module is the import path of the project.
 const module = "github.com/sluicenet/sluice"
 
-// Build builds a program of the project into the file path, as a static binary.
-// folder is the directory of the program's package, relative to the root of the
-// project, such as cmd/sluice. flags are additional flags of go build.
+// Build builds a program of the project as a static binary and writes it to the file path. The
+// parameter folder is the directory of the program's package, relative to the root of the
+// project, such as cmd/sluice. The parameters flags are additional flags of go build.
 func Build(path, folder string, flags ...string) error {
 	args := append([]string{"build", "-trimpath", "-o", path}, flags...)
 	cmd := exec.Command("go", append(args, module+"/"+folder)...)
@@ -25,12 +25,13 @@ func Build(path, folder string, flags ...string) error {
 // roleVariable is the environment variable that contains the role of a test binary.
 const roleVariable = "SLUICE_TEST_ROLE"
 
-// Role returns the role with which Self started this test binary, or "" if the binary
-// was started to run tests. TestMain must call Role before it runs tests.
+// Role returns the role of this process. This is the role with which the function Self started
+// this test binary, or "" if the binary was started to run tests. TestMain must call Role
+// before it runs tests.
 func Role() string { return os.Getenv(roleVariable) }
 
-// Self returns a command that runs this test binary again. In the new process, Role
-// returns the given role. A test can thus start a second process without building
+// Self returns a command that runs this test binary again as a second process. In the second
+// process, Role returns the given role. So a test can start a second process without building
 // another program.
 func Self(role string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)

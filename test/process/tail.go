@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// tail is a writer that keeps the last size bytes. It is safe for concurrent use.
+// tail is a writer that keeps only the last bytes written to it. The maximum number of bytes is
+// size. It is safe for concurrent use.
 type tail struct {
 	size int
 	mu   sync.Mutex
 	buf  bytes.Buffer
 }
 
-// Write appends bytes to the tail. It never fails.
+// Write appends bytes to the tail. It never returns an error.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -24,7 +25,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text returns the tail without leading and trailing white space.
+// text returns the kept bytes as text, without leading and trailing white space.
 func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,5 +1,6 @@
-// Package eventually waits, up to a time limit, for a condition that another goroutine,
-// another process or the kernel will fulfill. Tests use it instead of sleeping.
+// Package eventually waits for a condition that another goroutine, another process or the
+// kernel will fulfill. If the condition is not fulfilled within a time limit, the test fails.
+// Tests use this package instead of sleeping.
 package eventually
 
 import (
@@ -17,8 +18,9 @@ const (
 	Interval = 5 * time.Millisecond
 )
 
-// True waits until condition returns true. After Limit, it fails the test at once.
-// The message is "timed out after 1m0s waiting until", followed by the description.
+// True waits until the function condition returns true. If this takes longer than Limit, True
+// ends the test with a failure. The message is "timed out after 1m0s waiting until", followed
+// by the description.
 func True(t testing.TB, description string, condition func() bool) {
 	t.Helper()
 	holds := func(context.Context) error {
@@ -32,8 +34,9 @@ func True(t testing.TB, description string, condition func() bool) {
 	}
 }
 
-// NoError waits until attempt returns nil. After Limit, it fails the test at once
-// with the last error of attempt.
+// NoError waits until the function attempt returns nil. If this takes longer than Limit,
+// NoError ends the test with a failure. The message contains the last error that attempt
+// returned.
 func NoError(t testing.TB, attempt func() error) {
 	t.Helper()
 	if err := poll(func(context.Context) error { return attempt() }); err != nil {
@@ -47,9 +50,10 @@ func poll(attempt func(context.Context) error) error {
 	return Poll(ctx, attempt)
 }
 
-// Poll calls attempt every Interval until attempt returns nil or the context ends. If
-// the context ends first, Poll returns the cause together with the last error that
-// attempt returned before the end. Programs other than tests can use Poll too.
+// Poll calls the function attempt every Interval until this function returns nil or the context
+// ends. If the context ends first, Poll returns an error. It contains the reason why the
+// context ended, and the last error that the function returned before the end. Programs other
+// than tests may use Poll too.
 func Poll(ctx context.Context, attempt func(context.Context) error) error {
 	interval := time.NewTicker(Interval)
 	defer interval.Stop()

@@ -8,10 +8,10 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// owner returns the pod to which an address belongs, or nil. No address belongs to
-// a hostNetwork pod (S09) or to a finished pod (S10). If several pods have the
-// address, owner prefers a running pod, then the newest pod, then the pod with the
-// greatest name.
+// owner returns the pod to which an address belongs, or nil. An address never belongs to a
+// hostNetwork pod (S09) or to a finished pod (S10). If several pods have the address, owner
+// prefers running pods. Among the preferred pods, it prefers the newest. If several pods are
+// equally new, it returns the pod with the greatest name.
 func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
 	var best *corev1.Pod
 	for _, pod := range pods {
@@ -40,10 +40,11 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// isAddressOfNode reports whether an address belongs to a node (S40). The addresses of
-// a node are the addresses in the Node object, the addresses of the node's unfinished
-// hostNetwork pods, and the host addresses of all its pods. If a pod is not bound to a
-// node, the name of its node is "", and no address belongs to that node.
+// isAddressOfNode reports whether an address belongs to a node. Ingress from these addresses to
+// pods of the node is always allowed (S40). The addresses of a node are the addresses in the
+// Node object, the addresses of the node's unfinished hostNetwork pods, and the host addresses
+// of all its pods. The node name of a pod that is not bound to a node is "". No address belongs
+// to the node with this name.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false
@@ -97,8 +98,8 @@ func hasAddress(list []string, address netip.Addr) bool {
 	return false
 }
 
-// containerPort returns the number of a named port (S33), or 0 if the pod has no
-// such port.
+// containerPort returns the number of a named port (S33). If the pod has no port with this name
+// and protocol, it returns 0.
 func containerPort(pod *corev1.Pod, name string, protocol corev1.Protocol) int32 {
 	containers := append([]corev1.Container{}, pod.Spec.Containers...)
 	for _, container := range pod.Spec.InitContainers {

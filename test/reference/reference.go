@@ -1,8 +1,8 @@
-// Package reference contains a slow and simple evaluator. Tests compare its decisions
-// with those of the compiled tree. The evaluator reads the API objects for every flow
-// and follows docs/semantics.md. It has neither an index nor a cache. It shares no code
-// with the packages under test, except the types of dataplane/flow and dataplane/rule,
-// so that decisions can be compared. In comments, S and a number refer to a row of
+// Package reference contains a slow and simple evaluator. Tests compare the decisions of this
+// evaluator with the decisions of the compiled tree. The evaluator reads the API objects for
+// every flow and follows docs/semantics.md. It uses neither an index nor a cache. It shares no
+// code with the packages under test, except the types of dataplane/flow and dataplane/rule, so
+// that the decisions can be compared. In comments, S and a number refer to a row of
 // docs/semantics.md.
 package reference
 
@@ -19,7 +19,7 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Decision contains the verdict for a flow, and the two sides from which it follows.
+// Decision contains the verdict for a flow, and the two sides from which the verdict follows.
 type Decision struct {
 	Verdict         rule.Verdict
 	Egress, Ingress Side
@@ -28,19 +28,19 @@ type Decision struct {
 // Side contains the verdict of the egress or the ingress side of a flow.
 type Side struct {
 	Verdict rule.Verdict
-	// Reason is NotIsolated, Matched, NoRuleMatched, SameNode, SamePod or External.
+	// Reason is the reason of the verdict: NotIsolated, Matched, NoRuleMatched, SameNode,
+	// SamePod or External.
 	Reason rule.Reason
-	// Rules contains all rules that match, in no particular order. It is empty unless
-	// Reason is Matched.
+	// Rules contains all rules that match, in no particular order. If Reason is not Matched,
+	// Rules is empty.
 	Rules []RuleRef
-	// IsolatedBy contains the names of the policies that isolate the pod in this
-	// direction, in ascending order. It is empty unless Reason is Matched or
-	// NoRuleMatched.
+	// IsolatedBy contains the names of the policies that isolate the pod in this direction, in
+	// ascending order. If Reason is neither Matched nor NoRuleMatched, IsolatedBy is empty.
 	IsolatedBy []string
 }
 
-// RuleRef refers to a rule by the policy, as "namespace/name", and the index of the
-// rule in the policy's list for the direction.
+// RuleRef refers to a rule. Policy is the policy of the rule, as "namespace/name". Index is the
+// index of the rule among the policy's rules for the same direction.
 type RuleRef struct {
 	Policy string
 	Index  int
@@ -61,10 +61,10 @@ func evaluateEgress(objects cluster.Objects, f flow.Flow) Side {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
 	}
 	destination := seenFrom(objects, source.Spec.NodeName, f.Dst)
-	if source == destination { // S41
+	if source == destination { // Flows from a pod to itself are always allowed (S41).
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
-	// For egress, the names of ports are resolved on the destination pod (S33).
+	// On the egress side, names of ports are resolved to ports of the destination pod (S33).
 	return evaluatePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
 }
 
@@ -73,18 +73,18 @@ func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	if destination == nil || isAddressOfNode(objects, f.Dst, destination.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
 	}
-	if isAddressOfNode(objects, f.Src, destination.Spec.NodeName) { // S40
+	if isAddressOfNode(objects, f.Src, destination.Spec.NodeName) { // Ingress from the pod's own node is always allowed (S40).
 		return Side{Verdict: rule.Allow, Reason: rule.SameNode}
 	}
 	source := seenFrom(objects, destination.Spec.NodeName, f.Src)
-	if source == destination { // S41
+	if source == destination { // Flows from a pod to itself are always allowed (S41).
 		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
 	}
 	return evaluatePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
 }
 
-// seenFrom returns the pod to which an address belongs on the given node. An address of
-// the node itself belongs to no pod there, so seenFrom then returns nil.
+// seenFrom returns the pod to which an address belongs from the point of view of a node. If the
+// address is an address of the node itself, seenFrom returns nil.
 func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
 	if isAddressOfNode(objects, address, node) {
 		return nil
@@ -92,15 +92,16 @@ func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.
 	return owner(objects.Pods, address)
 }
 
-// end is an end of a flow. pod is nil if the address belongs to no pod.
+// end is the source or the destination of a flow. The field pod is nil if the address belongs
+// to no pod.
 type end struct {
 	address netip.Addr
 	pod     *corev1.Pod
 }
 
-// evaluatePod evaluates one direction of a pod, the subject. target is the pod at the
-// destination of the flow, or nil if the destination is not a pod. The names of ports
-// in rules are resolved to ports of the target.
+// evaluatePod evaluates a flow for one direction of the pod subject. The parameter target is
+// the pod at the destination of the flow, or nil if the destination is not a pod. Names of
+// ports in rules are resolved to ports of the target.
 func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
 	var side Side
 	for _, policy := range objects.Policies {
@@ -117,9 +118,9 @@ func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction,
 	}
 	slices.Sort(side.IsolatedBy)
 	switch {
-	case len(side.IsolatedBy) == 0: // S01
+	case len(side.IsolatedBy) == 0: // No policy isolates the pod (S01).
 		side.Verdict, side.Reason = rule.Allow, rule.NotIsolated
-	case len(side.Rules) > 0: // S02
+	case len(side.Rules) > 0: // At least one rule matches (S02).
 		side.Verdict, side.Reason = rule.Allow, rule.Matched
 	default:
 		side.Verdict, side.Reason = rule.Deny, rule.NoRuleMatched
@@ -127,10 +128,9 @@ func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction,
 	return side
 }
 
-// isolates reports whether the policy isolates its subjects in a direction. A
-// policy without policyTypes isolates for ingress, and for egress if it has an
-// egress rule (S04). A policy with an unknown type isolates for both directions
-// (S60).
+// isolates reports whether the policy isolates the selected pods in a direction. A policy
+// without policyTypes isolates for ingress. If it has an egress rule, it also isolates for
+// egress (S04). A policy with an unknown type isolates for both directions (S60).
 func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool {
 	if len(policy.Spec.PolicyTypes) == 0 {
 		return direction == rule.Ingress || len(policy.Spec.Egress) > 0
@@ -152,9 +152,9 @@ func isolates(policy *networkingv1.NetworkPolicy, direction rule.Direction) bool
 	return false
 }
 
-// selectsSubject reports whether the policy selects a pod (S03, S07). An invalid
-// requirement of the selector is ignored, because it is safer to isolate too many pods
-// than too few (S60).
+// selectsSubject reports whether the policy selects a pod (S03, S07). It ignores invalid
+// requirements of the selector, because it is safer to isolate too many pods than too few pods
+// (S60).
 func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) bool {
 	if namespaceOf(subject) != namespaceOf(policy) {
 		return false
@@ -167,8 +167,8 @@ func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) boo
 	return true
 }
 
-// namespaceOf returns the namespace of an object. An empty namespace means
-// "default", as for the API server (S04).
+// namespaceOf returns the namespace of an object. If the namespace is empty, it returns
+// "default", which is the default of the API server (S04).
 func namespaceOf(object metav1.Object) string {
 	if object.GetNamespace() == "" {
 		return "default"

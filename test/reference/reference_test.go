@@ -14,8 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// database is based on the example policy in the Kubernetes documentation. It
-// isolates a database, which has three kinds of clients and one destination.
+// database is a policy that isolates a database. It allows connections from three kinds of
+// clients and to one destination. It is based on the example policy in the Kubernetes
+// documentation.
 const database = `
 podSelector: {matchLabels: {role: db}}
 policyTypes: [Ingress, Egress]

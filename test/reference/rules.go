@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// policyRule is an ingress rule or an egress rule. In the API, these two types
-// differ only in the names of their fields.
+// policyRule is an ingress rule or an egress rule. The two types of rules in the API differ
+// only in the names of their fields.
 type policyRule struct {
 	peers []networkingv1.NetworkPolicyPeer
 	ports []networkingv1.NetworkPolicyPort
@@ -31,8 +31,8 @@ func rulesOf(policy *networkingv1.NetworkPolicy, direction rule.Direction) []pol
 	return rules
 }
 
-// broken reports whether the rule is invalid (S60). A single invalid peer or port
-// makes the rule invalid.
+// broken reports whether the rule is invalid and so allows nothing (S60). A rule is invalid if
+// it has at least one invalid peer or port.
 func (r policyRule) broken() bool {
 	for _, peer := range r.peers {
 		if brokenPeer(peer) {
@@ -74,8 +74,8 @@ func brokenPort(port networkingv1.NetworkPolicyPort) bool {
 	return port.EndPort != nil && (*port.EndPort < first || *port.EndPort > 65535)
 }
 
-// allowsPeer reports whether one of the rule's peers matches the end of a flow that is
-// not the subject (S20 to S25). namespace is the namespace of the policy.
+// allowsPeer reports whether one of the rule's peers matches the peer of a flow (S20 to S25).
+// The parameter namespace is the namespace of the policy.
 func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
 	if len(r.peers) == 0 {
 		return true
@@ -104,11 +104,11 @@ func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, 
 			return selectorMatches(entry.NamespaceSelector, namespaceLabels(object))
 		}
 	}
-	return false // S27
+	return false // If the namespace of the pod has no Namespace object, no namespaceSelector matches the pod (S27).
 }
 
-// namespaceLabels returns the labels of a namespace, including the label with its
-// name, which the API server adds.
+// namespaceLabels returns the labels of a namespace. They include the label with the name of
+// the namespace, which the API server adds.
 func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	labels := map[string]string{}
 	for key, value := range namespace.Labels {
@@ -118,8 +118,8 @@ func namespaceLabels(namespace *corev1.Namespace) map[string]string {
 	return labels
 }
 
-// allowsPort reports whether one of the rule's ports matches the protocol and port
-// of a flow (S30 to S36).
+// allowsPort reports whether one of the rule's ports matches the protocol and the port of a
+// flow (S30 to S36).
 func (r policyRule) allowsPort(f flow.Flow, target *corev1.Pod) bool {
 	if len(r.ports) == 0 {
 		return true
@@ -145,7 +145,7 @@ func portMatches(port networkingv1.NetworkPolicyPort, f flow.Flow, target *corev
 	}
 	if port.Port.Type == intstr.String {
 		if target == nil {
-			return false // S34
+			return false // An address that belongs to no pod has no named ports (S34).
 		}
 		number := containerPort(target, port.Port.StrVal, protocol)
 		return number != 0 && int32(f.DstPort) == number
@@ -157,8 +157,8 @@ func portMatches(port networkingv1.NetworkPolicyPort, f flow.Flow, target *corev
 	return first <= int32(f.DstPort) && int32(f.DstPort) <= last
 }
 
-// protocolNumber returns the number of a protocol, or 0 if NetworkPolicy does not
-// support the protocol.
+// protocolNumber returns the number of a protocol. If NetworkPolicy does not support the
+// protocol, it returns 0.
 func protocolNumber(name corev1.Protocol) flow.Protocol {
 	switch name {
 	case corev1.ProtocolTCP:
@@ -172,8 +172,8 @@ func protocolNumber(name corev1.Protocol) flow.Protocol {
 	}
 }
 
-// validPortName reports whether a name is a service name as RFC 6335, section 5.1,
-// defines it, but only with lower-case letters. The API server requires this form.
+// validPortName reports whether a name is a valid service name (RFC 6335, section 5.1) that
+// contains no upper-case letters. The API server requires such names.
 func validPortName(name string) bool {
 	if len(name) < 1 || len(name) > 15 {
 		return false

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// requirement is a condition on a label. An entry of matchLabels becomes an In
-// requirement with one value.
+// requirement is a condition on a label. Each entry of matchLabels becomes a requirement with
+// operator In and one value.
 type requirement struct {
 	key      string
 	operator metav1.LabelSelectorOperator
@@ -27,7 +27,8 @@ func requirementsOf(selector *metav1.LabelSelector) []requirement {
 	return requirements
 }
 
-// matches reports whether labels meet the requirement (S07).
+// matches reports whether labels meet the requirement. Labels without the key meet NotIn and
+// DoesNotExist (S07).
 func (q requirement) matches(labels map[string]string) bool {
 	value, present := labels[q.key]
 	switch q.operator {
@@ -44,7 +45,8 @@ func (q requirement) matches(labels map[string]string) bool {
 	}
 }
 
-// broken reports whether the API server would reject the requirement (S60).
+// broken reports whether the requirement is invalid, so that the API server would reject it
+// (S60).
 func (q requirement) broken() bool {
 	if !validLabelKey(q.key) {
 		return true
@@ -82,8 +84,8 @@ var (
 	dnsName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// validLabelKey reports whether a key is a valid label key: a name, optionally
-// after a DNS name and a slash.
+// validLabelKey reports whether a key is a valid label key. Such a key is a name, or a DNS
+// name, a slash and a name.
 func validLabelKey(key string) bool {
 	prefix, name, prefixed := strings.Cut(key, "/")
 	if !prefixed {

@@ -6,20 +6,20 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Decision is the result of evaluating a flow. It consists of an egress side and an
-// ingress side.
+// Decision is the result of evaluating a flow. It consists of two sides, one for egress and one
+// for ingress.
 type Decision struct {
-	// Egress is the side of the pod that opens the flow. Ingress is the side of the pod at
-	// the destination.
+	// Egress is the side of the pod that opens the connection. Ingress is the side of the pod
+	// at the destination.
 	Egress, Ingress Side
 }
 
 // Verdict returns Allow if both sides allow the flow, and Deny otherwise.
 func (d Decision) Verdict() Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
 
-// DeniedPeer returns the end of a flow that is not a pod of this node, if the policies of
-// the pod at the other end deny the flow. Otherwise ok is false. f must be the flow of the
-// decision.
+// DeniedPeer returns the peer of a denied flow. If the policies of a local pod deny the flow
+// and the other end is not a local pod, DeniedPeer returns the address of the other end.
+// Otherwise ok is false. f must be the flow for which the decision was made.
 func (d Decision) DeniedPeer(f flow.Flow) (peer netip.Addr, ok bool) {
 	switch {
 	case d.Egress.Verdict == Deny && !d.Ingress.Evaluated():
@@ -43,13 +43,13 @@ func (d Decision) Side(direction Direction) Side {
 type Side struct {
 	Verdict Verdict
 	Reason  Reason
-	// Ref identifies the program and the rule that decided. Only the evaluator that
+	// Ref identifies the program and the rule that decided the verdict. Only the evaluator that
 	// returned the side can resolve Ref.
 	Ref Ref
 }
 
-// Evaluated reports whether the policies of this node were evaluated for the side. It
-// returns false if this end of the flow is not a pod of this node.
+// Evaluated reports whether the policies of this node were evaluated for the side. If the end
+// of the flow to which the side belongs is not a pod of this node, Evaluated returns false.
 func (s Side) Evaluated() bool {
 	switch s.Reason {
 	case NoReason, External, Elsewhere:
@@ -59,39 +59,38 @@ func (s Side) Evaluated() bool {
 	}
 }
 
-// Ref is an opaque reference to a program of an evaluator and to a rule of this program.
-// The zero value refers to nothing.
+// Ref is an opaque reference to a program of an evaluator and to a rule of this program. The
+// zero value refers to no program.
 type Ref struct {
 	Program, Rule uint32
 }
 
 // Evaluator evaluates flows. *tree.Tree implements Evaluator.
 type Evaluator interface {
-	// Evaluate returns the decision for the first packet of a flow. All workers call
-	// Evaluate concurrently, once for each packet that enters user space. So Evaluate must
-	// not allocate memory, take locks or make system calls.
+	// Evaluate returns the decision for the first packet of a flow. All workers call Evaluate
+	// concurrently for each packet that they read. So Evaluate must not allocate memory, take
+	// locks or make system calls.
 	Evaluate(f flow.Flow) Decision
 }
 
-// Namer returns the names of pods, and the names of the policies and rules to which the
-// sides of decisions refer. Each side that is passed to a Namer must come from the
-// evaluator that belongs to this Namer. *tree.Tree implements both interfaces.
+// Namer returns the names of pods, policies and rules. A side may be passed to a Namer only if
+// it was returned by the evaluator that belongs to this Namer. *tree.Tree implements both
+// Evaluator and Namer.
 type Namer interface {
-	// Pod returns the name of the local pod with address a, in the form "namespace/name".
-	// ok is false if no local pod has this address.
+	// Pod returns the name of the local pod with address a, in the form "namespace/name". If no
+	// local pod has this address, ok is false.
 	Pod(a netip.Addr) (name string, ok bool)
 	// Rule returns the rule that decided a side. policy is the policy's name in the form
-	// "namespace/name". index is the index of the rule in the policy's ingress or egress
-	// list, starting at 0. ok is true only if the side's reason is Matched.
+	// "namespace/name". index is the index of the rule in the policy's ingress or egress list,
+	// starting at 0. If the side's reason is not Matched, ok is false.
 	Rule(s Side) (policy string, index int, ok bool)
-	// IsolatedBy returns the names of the policies that isolate the pod of a side, in
-	// ascending order. It returns no names unless the side's reason is Matched or
-	// NoRuleMatched.
+	// IsolatedBy returns the names of the policies that isolate the pod of a side, in ascending
+	// order. If the side's reason is neither Matched nor NoRuleMatched, it returns no names.
 	IsolatedBy(s Side) []string
 }
 
-// NearMiss is a rule that allows nearly the same traffic as a denied flow: the rule
-// matches either the port but not the peer, or the peer but not the port.
+// NearMiss is a rule that almost matches a denied flow: it matches either the port but not the
+// peer, or the peer but not the port.
 type NearMiss struct {
 	// Policy is the policy's name in the form "namespace/name". Index is the index of the
 	// rule in the policy's ingress or egress list, starting at 0.
@@ -104,7 +103,7 @@ type NearMiss struct {
 	Ports []Ports
 }
 
-// Part is one of the two parts of a rule that must match a flow.
+// Part is one of the two parts of a rule that must match a flow: the peers or the ports.
 type Part uint8
 
 // The parts of a rule.

@@ -4,10 +4,10 @@
 // package does not depend on Kubernetes. It treats the name of a policy as an opaque
 // string.
 //
-// The rules of a node consist of three tables: the owner of each address (Owner), the
-// programs of each local pod (Pod), and the rules of each program (Program). The compiler
-// passes changes of these tables (Delta) to the dataplane. Therefore, when the labels of
-// a pod change, the amount of work does not depend on the number of pods.
+// The rules of a node consist of three tables: the owner of each address (Owner), the programs
+// of each local pod (Pod), and the rules of each program (Program). The compiler describes
+// changes of these tables as deltas (Delta). Therefore, when the labels of a pod change, the
+// amount of work does not depend on the number of pods.
 package rule
 
 import (
@@ -38,7 +38,7 @@ func (v Verdict) String() string {
 // Direction is the direction of a flow from the point of view of a pod.
 type Direction uint8
 
-// The two directions. Egress applies to the pod that opens a flow, and Ingress to the pod
+// The two directions. Egress applies to the pod that opens a connection, and Ingress to the pod
 // at the destination.
 const (
 	Egress Direction = iota
@@ -102,8 +102,8 @@ func (r Reason) String() string {
 }
 
 // Action is the effect of a matching rule. The rules of a NetworkPolicy always have
-// ActionAccept. The other actions are for the ordered tiers of a ClusterNetworkPolicy. The
-// zero value is not a valid action.
+// ActionAccept. Only rules in the ordered tiers of a ClusterNetworkPolicy have the other
+// actions. The zero value is not a valid action.
 type Action uint8
 
 // The actions. The numbers are part of the tree format.
@@ -117,18 +117,18 @@ const (
 	ActionPass
 )
 
-// Class is the number of a set of addresses that all rules of this node treat in the same
-// way. The pods of a class match the same peer selectors, and each port name that the
-// rules use is the same port number on all of them. Class 0 contains the addresses that
-// no peer selector matches.
+// Class is the number of a set of addresses that all rules of this node treat in the same way.
+// All pods of a class match the same peer selectors. For each port name that the rules use, all
+// pods of a class have the same port number. Class 0 contains the addresses that no peer
+// selector matches.
 type Class uint32
 
 // Ports is a protocol and an inclusive range of destination ports.
 type Ports struct {
 	// Protocol is an IP protocol number: 6, 17 or 132.
 	Protocol uint8
-	// First and Last are the first and last port of the range, with First <= Last. The
-	// range 0-65535 means every port of the protocol.
+	// First and Last are the first and the last port of the range. First must not be greater
+	// than Last. The range 0-65535 means every port of the protocol.
 	First, Last uint16
 }
 
@@ -145,10 +145,9 @@ func (p Ports) String() string {
 	}
 }
 
-// Block is a CIDR prefix from which the prefixes in Excepts are excluded. Every except is
-// inside the prefix. The host bits of all prefixes are 0. A block matches every address
-// in this range, including addresses of pods and nodes. It matches no address of the
-// other IP family.
+// Block is a range of addresses: a CIDR prefix without the prefixes in Excepts. Every except is
+// inside the prefix. The host bits of all prefixes are 0. A block matches every address in this
+// range, including addresses of pods and nodes. It matches no address of the other IP family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix
@@ -160,8 +159,8 @@ type Block struct {
 //   - Any is set, or Classes contains the class of the peer, or Blocks contains the
 //     address of the peer.
 type Match struct {
-	// Ports lists the matching ports. An empty list matches every port of every protocol,
-	// and also every protocol without ports.
+	// Ports lists the matching ports. An empty list matches every port of every protocol, and
+	// every protocol without ports.
 	Ports []Ports
 	// Any means that every peer matches, inside and outside the cluster.
 	Any bool
@@ -172,8 +171,8 @@ type Match struct {
 	Blocks []Block
 }
 
-// Rule is one rule of one policy. The rule matches a flow if at least one of its matches
-// does.
+// Rule is one rule of one policy. It matches a flow if at least one of its matches matches the
+// flow.
 type Rule struct {
 	Action Action
 	// Policy is the name of the policy in the form "namespace/name".
@@ -184,17 +183,17 @@ type Rule struct {
 	Matches []Match
 }
 
-// ProgramID identifies a program within one node. ID 0 means that there is no program,
-// because the pod is not isolated.
+// ProgramID identifies a program within one node. ID 0 means "no program": the pod is not
+// isolated.
 type ProgramID uint32
 
-// Program contains all rules for a pod in one direction. A Program is immutable. To change
-// a program, a delta replaces it as a whole.
+// Program contains all rules for a pod in one direction. A Program is immutable: a delta can
+// only replace the whole program.
 type Program struct {
 	// IsolatedBy lists the names of the policies that isolate the pod in this direction,
 	// in ascending order. It is never empty.
 	IsolatedBy []string
-	// Rules lists the rules in order. The first rule that matches decides.
+	// Rules lists the rules in order. The first rule that matches a flow decides its verdict.
 	Rules []Rule
 }
 
@@ -205,14 +204,14 @@ type PodID uint32
 type Pod struct {
 	// Name is the name of the pod in the form "namespace/name".
 	Name string
-	// Ingress and Egress are the IDs of the pod's programs.
+	// Ingress and Egress are the IDs of the pod's programs for these directions.
 	Ingress, Egress ProgramID
 }
 
 // OwnerKind classifies the owner of an address from the point of view of this node.
 type OwnerKind uint8
 
-// The kinds of owner. NoOwner applies to addresses that no rule of this node refers to:
+// The kinds of owner. NoOwner is the owner of addresses to which no rule of this node refers:
 // addresses outside the cluster, and addresses of remote pods that no selector matches.
 const (
 	NoOwner OwnerKind = iota
@@ -220,7 +219,7 @@ const (
 	RemotePod
 	// LocalPod is a pod of this node.
 	LocalPod
-	// ThisNode is the owner of the addresses of the node itself.
+	// ThisNode is this node. It owns the addresses of the node itself.
 	ThisNode
 )
 
@@ -234,29 +233,29 @@ type Owner struct {
 	Pod PodID
 }
 
-// AddressChange sets the owner of an address. If the new owner is NoOwner, it removes the
-// address.
+// AddressChange sets the owner of an address. If the new owner is NoOwner, the address is
+// removed.
 type AddressChange struct {
 	Addr  netip.Addr
 	Owner Owner
 }
 
-// PodChange adds or replaces a local pod. If Pod is nil, it removes the pod.
+// PodChange adds or replaces a local pod. If Pod is nil, the pod is removed.
 type PodChange struct {
 	ID  PodID
 	Pod *Pod
 }
 
-// ProgramChange adds or replaces a program. If Program is nil, it removes the program.
+// ProgramChange adds or replaces a program. If Program is nil, the program is removed.
 type ProgramChange struct {
 	ID      ProgramID
 	Program *Program
 }
 
-// Delta is a change of the rules of one node. Applying all deltas in order to an empty
-// set of rules results in the current rules. A delta contains at most one change for each
+// Delta is a change of the rules of one node. If all deltas are applied in order, starting
+// without rules, the result is the current rules. A delta contains at most one change for each
 // address, pod and program. The order of the changes in a delta does not matter, because
-// references are resolved after the whole delta has been applied.
+// references are resolved only after the whole delta has been applied.
 type Delta struct {
 	Addresses []AddressChange
 	Pods      []PodChange

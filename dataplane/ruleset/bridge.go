@@ -37,29 +37,30 @@ import (
 // them to the IP hooks, and a pod accepts a frame with VLAN ID 0 like an untagged frame.
 // So tagged frames would reach pods regardless of policies.
 //
-// The table also drops packets in which a pod uses the source address of another pod of the
-// same bridge. The IP hooks cannot detect these packets, because in these hooks the input
-// interface is the bridge for every pod. In the bridge hooks, it is the port of the pod.
+// The table also drops packets in which a pod uses the source address of another pod on the
+// same bridge. The IP hooks cannot detect these packets: in the IP hooks, the input interface
+// of each such packet is the bridge. In the bridge hooks, the input interface is the port of
+// the pod.
 
 // Bridges describes the bridges that lead to isolated pods.
 type Bridges struct {
-	// Ports contains the indexes of the ports whose frames are validated.
+	// Ports contains the indexes of the bridge ports whose frames are validated.
 	Ports []uint32
-	// Owners contains the addresses of pods on these bridges whose port is known.
+	// Owners contains the addresses of those pods on the bridges whose bridge port is known.
 	Owners []Owner
 }
 
-// Owner assigns an address to the bridge port of a pod. Packets with this source address
-// must arrive on the port. If an address has several owners, the packets may arrive on the
-// port of any of them.
+// Owner assigns an address to the bridge port of a pod. Packets with this source address must
+// arrive on the port. If several owners have the same address, the packets may arrive on the
+// port of any of these owners.
 type Owner struct {
 	Port    uint32
 	Address netip.Addr
 }
 
-// The sets of the bridge table. ports contains Bridges.Ports. owned4 and owned6 contain
-// the addresses that have an owner. owners4 and owners6 contain the pairs of port and
-// address in Bridges.Owners.
+// The sets of the bridge table. ports contains Bridges.Ports. owned4 and owned6 contain the
+// addresses in Bridges.Owners. owners4 and owners6 contain the pairs of port and address in
+// Bridges.Owners.
 var (
 	ports   = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	owned4  = set{"owned4", nftables.TypeIPAddr, binaryutil.BigEndian}
@@ -70,7 +71,8 @@ var (
 	bridgeSets = []set{ports, owned4, owned6, owners4, owners6}
 )
 
-// priorityBridge makes the chain run before br_netfilter, which has priority 0.
+// priorityBridge is the priority of the chain. With this priority, the chain runs before
+// br_netfilter, which has priority 0.
 const priorityBridge = -300
 
 var (
@@ -139,7 +141,7 @@ func etherType(number uint16) expressions {
 }
 
 // SetBridges replaces the content of the bridge table, and creates the table if it does not
-// exist. Only Unbridge and Uninstall remove the table.
+// exist. The table exists until Unbridge or Uninstall removes it.
 func (t *Table) SetBridges(b Bridges) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,8 +181,9 @@ func (t *Table) installBridge(to content) error {
 	return t.commitBridge(content{}, to)
 }
 
-// commitBridge adds the changes of the set elements to the transaction and commits the
-// transaction. from is the content of the sets at this point of the transaction.
+// commitBridge adds changes to the transaction that replace the content of the sets, and
+// commits the transaction. from is the content of the sets at this point of the transaction,
+// and to is the new content.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {
@@ -194,8 +197,8 @@ func (t *Table) commitBridge(from, to content) error {
 	return nil
 }
 
-// bridgeIsForeign reports whether the bridge table contains a chain, a set or an object
-// that Sluice did not create.
+// bridgeIsForeign reports whether the bridge table contains a chain, a set or an object that
+// does not belong to Sluice.
 func (t *Table) bridgeIsForeign() (bool, error) {
 	exists, err := hasTable(t.conn, bridgeTable)
 	if !exists || err != nil {
@@ -222,8 +225,8 @@ func (t *Table) bridgeIsForeign() (bool, error) {
 		}), nil
 }
 
-// Unbridge removes the bridge table. The kernel then drops all packets that wait in any
-// queue of the network namespace. If there is no table, Unbridge does nothing.
+// Unbridge removes the bridge table. As a side effect, the kernel drops all packets that wait
+// in any queue of the network namespace. If the table does not exist, Unbridge does nothing.
 func (t *Table) Unbridge() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -244,8 +247,8 @@ func hasTable(c *nftables.Conn, t *nftables.Table) (bool, error) {
 	}
 }
 
-// removeTable removes a table and verifies that the table no longer exists. If there is no
-// table, it returns nil.
+// removeTable removes a table and verifies that the table no longer exists. If the table does
+// not exist, removeTable returns nil.
 func removeTable(c *nftables.Conn, t *nftables.Table) error {
 	exists, err := hasTable(c, t)
 	if !exists || err != nil {

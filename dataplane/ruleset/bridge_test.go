@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// setPorts sets the ports with the given indexes. The addresses 10.0.0.1 and fd00::1 belong
-// to a pod on the port with index 1.
+// setPorts calls SetBridges with the given port indexes. The addresses 10.0.0.1 and fd00::1
+// belong to a pod on the port with index 1.
 func setPorts(t *testing.T, table *ruleset.Table, ports ...uint32) {
 	t.Helper()
 	owners := []ruleset.Owner{
@@ -27,7 +27,8 @@ func setPorts(t *testing.T, table *ruleset.Table, ports ...uint32) {
 	}
 }
 
-// listBridge returns the bridge table as nft prints it, or "" if it does not exist.
+// listBridge returns the bridge table as nft prints it. If the table does not exist, it returns
+// "".
 func listBridge(t *testing.T, h *lab.Host) string {
 	t.Helper()
 	if !strings.Contains(nft(t, h, "", "list", "tables"), "table bridge sluice") {
@@ -67,8 +68,8 @@ func TestBridgeTable(t *testing.T) {
 			t.Errorf("%s: after the repair (-fresh +got):\n%s", name, diff)
 		}
 	}
-	// The kernel drops the packets in all queues when a base chain is removed. So if the
-	// table contains no foreign objects, a repair must keep the chain.
+	// When a base chain is removed, the kernel drops the packets in all queues. So if the table
+	// contains no foreign objects, a repair must not remove the chain.
 	chain := regexp.MustCompile(`chain prerouting \{ # handle \d+`)
 	before := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice"))
 	if err := table.Install(addresses); err != nil {
@@ -77,8 +78,8 @@ func TestBridgeTable(t *testing.T) {
 	if after := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice")); after != before || before == "" {
 		t.Errorf("the repair replaced the chain: %q, before %q", after, before)
 	}
-	// The dataplane may change the ports before it has received the event that another
-	// program removed the table.
+	// After another program has removed the table, the dataplane may change the ports before it
+	// receives the event about the removal.
 	setPorts(t, table, 1, 2)
 	nft(t, h, "delete table bridge sluice", "-f", "-")
 	setPorts(t, table, 1)

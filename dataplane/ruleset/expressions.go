@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A rule is a list of expressions that share registers. Usually, one expression loads a
-// value into a register, the next one compares the value, and the last one issues a
-// verdict. Each function below returns the expressions for the nft text in its comment.
-// Unless noted otherwise, the functions use register 1.
+// A rule is a list of expressions that share registers. Usually, one expression loads a value
+// into a register, the next one compares the value, and the last one issues a verdict. The
+// comment of each function below contains an nft text, and the function returns the expressions
+// for this text. Unless noted otherwise, the functions use register 1.
 
 const register = 1
 
@@ -64,8 +64,7 @@ func clearMark(mask uint32) expressions {
 	}
 }
 
-// connectionMarkIs: ct mark & MASK == BITS. The rule does not match a packet without a
-// connection.
+// connectionMarkIs: ct mark & MASK == BITS. The rule matches no packet that has no connection.
 func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
@@ -157,7 +156,7 @@ func listenerReport2() expressions {
 }
 
 // icmp6Type: ip6 hoplimit HOPS icmpv6 type. The expressions load the ICMPv6 type into the
-// register, and the caller appends the comparison.
+// register. The caller appends an expression that compares the type.
 func icmp6Type(hops byte) expressions {
 	return join(
 		family(unix.NFPROTO_IPV6),
@@ -218,8 +217,8 @@ func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// fromLoopback: iif "lo". The rule matches packets that this node sent to itself. The
-// index of the interface lo is 1 in every network namespace.
+// fromLoopback: iif "lo". The rule matches packets that this node sent to itself. In every
+// network namespace, the interface lo has index 1.
 func fromLoopback() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, equal(native(loopbackIndex))}
 }
@@ -227,14 +226,14 @@ func fromLoopback() expressions {
 // loopbackIndex is LOOPBACK_IFINDEX of include/net/flow.h.
 const loopbackIndex = 1
 
-// hasInputInterface: iif != 0. The rule matches every packet that arrived on an interface.
-// In the output hook, it matches no packet.
+// hasInputInterface: iif != 0. The rule matches packets that arrived on an interface. In the
+// output hook, no packet matches.
 func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
 
-// inSet: ip saddr @SET. Depending on the set, ip daddr, ip6 saddr or ip6 daddr replaces
-// ip saddr.
+// inSet: ip saddr @SET. If the set is for destination addresses or for IPv6, the text contains
+// ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
 func inSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
@@ -246,14 +245,15 @@ func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
 
-// jumpTo: jump CHAIN. When CHAIN returns, rule processing continues after this rule.
+// jumpTo: jump CHAIN. When CHAIN returns, the kernel continues with the next rule after this
+// rule.
 func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 
 // returnToCaller: return.
 func returnToCaller() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
-// goTo: goto CHAIN. When CHAIN returns, rule processing does not continue in the chain that
-// contains this rule.
+// goTo: goto CHAIN. When CHAIN returns, the kernel does not continue with the rules after this
+// rule.
 func goTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
 
 // rejectWithReset: reject with tcp reset.
@@ -281,8 +281,8 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 		}
 		return e
 	}
-	// struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h: three u16,
-	// padded to a multiple of 8 bytes by XT_ALIGN.
+	// This is a struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h. It contains
+	// three u16 and is padded to a multiple of 8 bytes by XT_ALIGN.
 	info := make(xt.Unknown, 8)
 	binary.NativeEndian.PutUint16(info[0:], base)
 	binary.NativeEndian.PutUint16(info[2:], count)
@@ -292,6 +292,6 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
 }
 
-// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h. With this flag, the kernel accepts
-// packets while no process has bound the queue.
+// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h. If the flag is set and no process has bound
+// the queue, the kernel accepts packets.
 const xtQueueBypass = 1

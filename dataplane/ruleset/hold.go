@@ -10,9 +10,10 @@ import (
 )
 
 // When a pod starts to send or to receive packets, the current tree may not contain the pod
-// yet. The rules below send first packets from and to unknown addresses to the hold queue,
-// if the interface may lead to a pod. A released packet carries the mark Either and passes
-// through the rules again, this time in chain evaluate-released, which holds no packets.
+// yet. The rules below send first packets from and to unknown addresses to the hold queue, if
+// the interface may lead to a pod. A released packet has the mark Either and passes through the
+// rules again. Its mark directs it to the chain evaluate-released, which does not send packets
+// to the hold queue.
 
 // Names of the chains that hold packets.
 const (
@@ -23,8 +24,9 @@ const (
 	holdDestination = "hold-destination"
 )
 
-// known4 and known6 contain Addresses.Known. uplinks contains Links.Uplinks, and also the
-// index 0, so that a packet without an input or output interface is not held.
+// known4 and known6 contain Addresses.Known. uplinks contains Links.Uplinks and the index 0.
+// Because of the index 0, a packet without an input interface or without an output interface is
+// not held for this interface.
 var (
 	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -41,15 +43,15 @@ func (c Config) knownRules() []expressions {
 		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyIIF, uplinks), notInSet(s)), jumpTo(holdSource)))
 	}
 	for _, s := range knownSets {
-		// The destination follows the source in the header.
+		// In the IP header, the destination address follows the source address.
 		s.offset += s.length
 		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyOIF, uplinks), notInSet(s)), jumpTo(holdDestination)))
 	}
 	return rules
 }
 
-// holdChains returns the chains that hold packets. The chains hold-source and
-// hold-destination return if a packet must not be held.
+// holdChains returns the chains that hold packets. If a packet must not be held, the chains
+// hold-source and hold-destination return.
 func (c Config) holdChains() []chain {
 	if !c.Hold {
 		return nil
@@ -79,8 +81,8 @@ func (c Config) holdChains() []chain {
 		{name: holdSource, rules: source},
 		{name: holdDestination, rules: destination},
 		{name: unknownPods, rules: c.knownRules()},
-		// The last rule accepts the packet. Without this rule, chain evaluate, which jumps to
-		// chain marked, would continue.
+		// The last rule accepts the packet. Otherwise the kernel would continue with chain
+		// evaluate, which jumps to chain marked.
 		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), expressions{accept()})},
 		{name: marked, rules: []expressions{
 			append(markIs(c.Marks.Mask, c.Marks.Either), goTo(released)),
@@ -98,8 +100,8 @@ func (c Config) firstPacketsChain() string {
 	return firstPackets
 }
 
-// marksRule returns the rule for packets whose mark contains bits of Sluice before they have
-// been evaluated.
+// marksRule returns the rule for packets that have not been evaluated yet, but whose mark
+// already contains bits of Sluice.
 func (c Config) marksRule() expressions {
 	if c.Hold {
 		return append(markIsNot(c.Marks.Mask, 0), jumpTo(marked))
@@ -107,9 +109,9 @@ func (c Config) marksRule() expressions {
 	return c.clearRule()
 }
 
-// addressIn: ip saddr & MASK == PREFIX. offset and number, which is the family, select the
-// address in the IP header that replaces ip saddr. The mask may be shorter than the
-// address.
+// addressIn: ip saddr & MASK == PREFIX. The parameter number is the address family. Together,
+// number and offset select the address in the IP header, which is not necessarily ip saddr. The
+// mask may be shorter than the address.
 func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
 	return join(family(number), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
@@ -143,8 +145,8 @@ func interfaceNotIn(key expr.MetaKey, s set) expressions {
 	}
 }
 
-// notInSet: ip saddr != @SET. Depending on the set, ip daddr, ip6 saddr or ip6 daddr
-// replaces ip saddr.
+// notInSet: ip saddr != @SET. If the set is for destination addresses or for IPv6, the text
+// contains ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
 func notInSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},

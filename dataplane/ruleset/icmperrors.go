@@ -2,14 +2,14 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// An ICMP error quotes a packet of a connection. Connection tracking relates the error to
-// this connection, no matter which host sent the error. So an egress-isolated pod could
-// send forged errors to both ends of every connection that this node tracks. Therefore an
-// error from such a pod is evaluated with the policies of the pod, unless the error quotes
-// a packet that was sent to the pod.
+// An ICMP error quotes a packet of a connection. Connection tracking relates the error to the
+// connection of the quoted packet, no matter which host sent the error. So an egress-isolated
+// pod could send forged errors to both ends of every connection that this node tracks.
+// Therefore an error from such a pod is evaluated with the policies of the pod, unless the
+// error quotes a packet that was sent to the pod.
 
-// errorRules returns the rules that queue the ICMP errors that need a verdict. An error
-// about a denied connection is not queued, because a later rule drops it.
+// errorRules returns the rules that queue ICMP errors that need a verdict. If the connection of
+// the quoted packet is denied, the error is not queued, because a later rule drops it.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), returnToCaller()),
@@ -21,8 +21,8 @@ func (c Config) errorRules() []expressions {
 	return append(rules, isolatedErrorsTo(enqueue, nil)...)
 }
 
-// isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a
-// chain. The rules match only packets that the expressions in of match.
+// isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a chain.
+// The rules match only packets that the expressions in the parameter of match.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
 		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),
@@ -30,10 +30,10 @@ func isolatedErrorsTo(chain string, of expressions) []expressions {
 	}
 }
 
-// settleErrorRules returns the rules that carry out the verdict for an ICMP error. They do
-// not mark the connection, because the verdict is about the sender of the error and not
-// about the connection. They drop a denied error instead of rejecting it, because a reply
-// to an ICMP error is not permitted.
+// settleErrorRules returns the rules that carry out the verdict for an ICMP error. The rules do
+// not mark the connection of the quoted packet, because the verdict depends on the sender of
+// the error. The rules drop a denied error instead of rejecting it, because a reply to an ICMP
+// error is not permitted.
 func (c Config) settleErrorRules() []expressions {
 	m := c.Marks
 	return []expressions{

@@ -80,7 +80,7 @@ func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)
-	// Each attempt deletes the table at a different time after Install starts.
+	// In each attempt, the table is deleted at a different time after the start of Install.
 	const attempts, longest = 100, 5 * time.Millisecond
 	created := 0
 	for i := range attempts {
@@ -91,8 +91,8 @@ func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 			}
 		})
 		<-time.After(time.Duration(i) * longest / attempts)
-		// Uninstall fails if Install creates the table again before Uninstall verifies its
-		// removal.
+		// Uninstall returns an error if Install creates the table again before Uninstall has
+		// verified that the table no longer exists.
 		_ = h.Do(ruleset.Uninstall)
 		installing.Wait()
 		if strings.Contains(nft(t, h, "", "list", "tables"), "sluice") {
@@ -129,8 +129,9 @@ func TestInstallOverAnotherConfiguration(t *testing.T) {
 	}
 }
 
-// Install removes objects that another program added to the table, or that have the name
-// of a Sluice object but another type or hook. Such objects could accept or drop packets.
+// Install removes objects that another program has added to the table. It also removes objects
+// that have the name of a Sluice object, but another type or hook. Such objects could accept or
+// drop packets.
 func TestInstallRemovesForeignObjects(t *testing.T) {
 	h := host(t)
 	install(t, h, config(t, ruleset.Drop))

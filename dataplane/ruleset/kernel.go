@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrKernel is returned if the kernel lacks a feature that Sluice needs.
+// ErrKernel is the error if the kernel lacks a feature that Sluice needs.
 var ErrKernel = errors.New("this kernel cannot enforce")
 
 // Queueing is the method by which a rule sends packets to a queue.
 type Queueing string
 
-// The queueing methods. A kernel may support either, both or neither of them.
+// The queueing methods. A kernel may support both, one or none of these methods.
 const (
 	// QueueExpression is the queue expression of nftables: CONFIG_NFT_QUEUE.
 	QueueExpression Queueing = "queue expression"
@@ -25,22 +25,22 @@ const (
 	QueueTarget Queueing = "NFQUEUE target"
 )
 
-// Kernel describes how the running kernel supports the rules of Sluice.
+// Kernel describes which features of the running kernel the rules of Sluice use.
 type Kernel struct {
 	Queueing Queueing
 }
 
-// feature is a kernel feature that the table needs. The kernel accepts the rule only if the
-// kernel supports the feature. missing describes the feature in an error.
+// feature is a kernel feature that the table needs. If the kernel lacks the feature, it rejects
+// the rule. missing describes the feature in an error.
 type feature struct {
 	rule    expressions
 	missing string
 }
 
 // FindKernel detects the features of the kernel, in the network namespace of the calling
-// thread. For each feature, it sends a transaction that adds a rule and removes the rule
-// again, so no rule remains and no packet is affected. If features are missing, FindKernel
-// returns an ErrKernel that lists all of them.
+// thread. For each feature, it sends a transaction that adds a rule and removes it again, so no
+// rule remains and no packet is affected. If features are missing, FindKernel returns an error
+// that wraps ErrKernel and lists the missing features.
 func FindKernel() (Kernel, error) {
 	if err := try(nil); err != nil {
 		if errors.Is(err, unix.EPERM) {
@@ -71,8 +71,8 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
-// try returns an error if the kernel rejects a rule. try adds the rule to a table without
-// base chains, because the kernel drops queued packets when a base chain is removed.
+// try returns an error if the kernel rejects the given rule. It uses a table without base
+// chains, because the kernel drops queued packets when a base chain is removed.
 func try(rule expressions) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -5,17 +5,17 @@ import (
 	"math/bits"
 )
 
-// DefaultMask selects two mark bits that, to our knowledge, no other component uses in
-// packet marks or in connection marks.
+// DefaultMask selects two mark bits. To our knowledge, no other component uses these bits in
+// packet marks or connection marks.
 const DefaultMask uint32 = 0x60
 
 // Marks defines the values of the two mark bits that Sluice uses in packet marks and in
 // connection marks. All other bits belong to other programs.
 //
-// In a packet mark, the two bits carry a worker's verdict from the queue to the next
-// chain. In a connection mark, they store the verdict for the connection. For the mask
-// 0x60, Accepted is 0x20, Denied is 0x40, and Either is 0x60. If both bits are 0, there is
-// no verdict.
+// In a packet mark, the two bits carry a worker's verdict from the queue to the next chain. In
+// a connection mark, the two bits store the verdict for the connection. For the mask 0x60,
+// Accepted is 0x20, Denied is 0x40, and Either is 0x60. If both bits are 0, there is no
+// verdict.
 type Marks struct {
 	// Mask selects both bits.
 	Mask uint32
@@ -23,15 +23,15 @@ type Marks struct {
 	Accepted uint32
 	// Denied is the higher bit: the flow is denied.
 	Denied uint32
-	// Either is both bits. In a connection mark, it means that connection tracking picked
-	// up a TCP connection in mid-stream, and that policies allow the connection to be opened
-	// in at least one of the two directions. The connection may continue, but a new SYN is
-	// evaluated again. In the packet mark of a packet from the hold queue, Either means that
-	// the packet has been released.
+	// Either is both bits. In a connection mark, it means that connection tracking picked up a
+	// TCP connection in mid-stream, and that policies allow a connection in at least one of the
+	// two directions. The connection may continue, but a new SYN is evaluated again. In the
+	// packet mark of a packet from the hold queue, Either means that the packet has been
+	// released.
 	Either uint32
 }
 
-// MarksOf splits a mask of exactly two bits.
+// MarksOf returns the marks for a mask. The mask must have exactly two bits.
 func MarksOf(mask uint32) (Marks, error) {
 	if bits.OnesCount32(mask) != 2 {
 		return Marks{}, fmt.Errorf("mark mask %#x has %d bits: want exactly two, as in %#x", mask, bits.OnesCount32(mask), DefaultMask)
@@ -40,8 +40,9 @@ func MarksOf(mask uint32) (Marks, error) {
 	return Marks{Mask: mask, Accepted: low, Denied: mask &^ low, Either: mask}, nil
 }
 
-// Of returns the two bits of Sluice in a mark.
+// Of returns the values of Sluice's two bits in a mark.
 func (m Marks) Of(mark uint32) uint32 { return mark & m.Mask }
 
-// Set returns the mark with the two bits of Sluice replaced and all other bits unchanged.
+// Set returns mark with Sluice's two bits replaced by the bits of state. It does not change
+// other bits.
 func (m Marks) Set(mark, state uint32) uint32 { return mark&^m.Mask | state&m.Mask }

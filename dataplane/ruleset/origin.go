@@ -7,10 +7,11 @@ import "golang.org/x/sys/unix"
 // host. The rules below drop packets with such forged source addresses.
 
 // firstPacketRules returns the rules for packets that do not belong to an established
-// connection. They drop a packet from the address of a pod if the packet did not arrive on
-// the interface to which the address is routed, whether a policy isolates the pod or not.
-// If such a forged packet were accepted, connection tracking would treat packets from the
-// attacker to the pod as replies. A dropped packet creates no connection.
+// connection. If the source address of a packet belongs to a pod, the rules drop the packet
+// unless it arrived on the interface to which the address is routed. The rules apply to
+// isolated pods and to other pods. If such a forged packet were accepted, connection tracking
+// would treat packets from the attacker to the pod as replies. A dropped packet creates no
+// connection.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil
@@ -26,13 +27,13 @@ func (c Config) firstPacketRules() []expressions {
 	return rules
 }
 
-// originRules returns the rules that drop a packet if its source is not routed to the
+// originRules returns the rules that drop a packet if its source address is not routed to the
 // interface on which the packet arrived.
 func (c Config) originRules() []expressions {
 	rules := []expressions{
 		append(neighbourDiscovery(), returnToCaller()),
-		// A multicast packet that this node sends can loop back to the node on the same
-		// interface. Any other arriving packet with a source address of this node is
+		// If this node sends a multicast packet, the packet can loop back to the node on the
+		// same interface. Any other packet that arrives with a source address of this node is
 		// forged. For IPv4, the kernel already drops such forged packets during routing.
 		append(join(family(unix.NFPROTO_IPV4), sourceIsLocal()), returnToCaller()),
 		append(join(toMulticast(), sourceIsLocal()), returnToCaller()),
@@ -45,8 +46,8 @@ func (c Config) originRules() []expressions {
 }
 
 // linkLocalRules returns the rules that deny packets from the link-local address of an
-// egress-isolated pod, except for multicast listener discovery and DHCPv6. Chain origin has
-// already returned for neighbour discovery.
+// egress-isolated pod, except for multicast listener discovery and DHCPv6. For neighbour
+// discovery, chain origin returns before these rules.
 func linkLocalRules() []expressions {
 	return []expressions{
 		append(listenerDiscovery(), returnToCaller()),

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chain is an nftables chain with its rules. hook and priority are set only for a base
-// chain.
+// chain is an nftables chain with its rules. The fields hook and priority are set only for a
+// base chain.
 type chain struct {
 	name     string
 	hook     *nftables.ChainHook
@@ -26,8 +26,9 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 	return out
 }
 
-// hasShapeOf reports whether the chain have, which was read from the kernel, has the hook
-// and priority that c requires. Neither can be changed in place.
+// hasShapeOf reports whether the chain have, which was read from the kernel, has the hook and
+// priority that c requires. The kernel cannot change the hook or the priority of an existing
+// chain.
 func (c chain) hasShapeOf(have *nftables.Chain) bool {
 	if c.hook == nil || have.Hooknum == nil {
 		return c.hook == nil && have.Hooknum == nil
@@ -80,7 +81,7 @@ func (c Config) chains() []chain {
 		{name: errorsIn, rules: c.errorRules()},
 	}, c.holdChains(), []chain{
 		{name: evaluate, rules: c.evaluateReceivedRules(c.marksRule(), c.firstPacketsChain())},
-		// In the output hook, a packet has no input interface, and the kernel rejects
+		// In the output hook, a packet has no input interface. In this hook, the kernel rejects
 		// rules that look up the reverse path.
 		{name: evaluateSent, rules: c.evaluateRules(c.clearRule(), nil, nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
@@ -101,11 +102,11 @@ func (c Config) chains() []chain {
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict. The kernel does not count these packets. If the kernel accepts a packet because
-// no process serves the queue, the packet continues at the next base chain of the hook.
-// Packets that the chains evaluate and enqueue accept continue there, too. To distinguish
-// them, the counting chains repeat the conditions of evaluate and enqueue, and count only
-// packets that these two chains queue.
+// verdict. The kernel does not count these packets. If the kernel accepts a packet because no
+// process serves the queue, the packet continues at the next base chain of the hook. A packet
+// that chain evaluate or chain enqueue accepts continues at the same base chain. To distinguish
+// these packets, the counting chains repeat the conditions of chains evaluate and enqueue, and
+// count only packets that these two chains queue.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -122,10 +123,10 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// evaluateReceivedRules returns the rules that evaluate packets that arrived on an
-// interface. bits is the rule that handles Sluice's bits of the packet mark. For packets
-// that do not belong to an established connection, the rules jump to the chain with the
-// name first.
+// evaluateReceivedRules returns the rules that evaluate packets that arrived on an interface.
+// bits is the rule that handles Sluice's bits of the packet mark. For packets that do not
+// belong to an established connection, the rules jump to the chain whose name is in the
+// parameter first.
 func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
 	return c.evaluateRules(
 		bits,
@@ -141,10 +142,10 @@ func (c Config) clearRule() expressions {
 	return join(markIsNot(c.Marks.Mask, 0), clearMark(c.Marks.Mask))
 }
 
-// evaluateRules returns the rules that act on the marks and then select the packets to
-// queue. bits is the rule that handles Sluice's bits of the packet mark. The rules in first
-// come before the rules that match connection marks, and the rules in unmarked come after
-// them. The rules in more come after the rules that accept replies.
+// evaluateRules returns the rules that act on the marks and then select the packets to queue.
+// bits is the rule that handles Sluice's bits of the packet mark. The rules in the parameter
+// first precede the rules that match connection marks, and the rules in unmarked follow those
+// rules. The rules in the parameter more follow the rules that accept replies.
 //
 // All rules must be in one chain. If they were split into two chains and another program
 // emptied the first chain, packets of accepted connections would be evaluated as if they
@@ -153,10 +154,10 @@ func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressi
 	m := c.Marks
 	cleared := []expressions{
 		bits,
-		// A connection that a conntrack helper expects starts with the mark of its master
-		// connection. Clear this mark, so that the new connection is evaluated. Do not
-		// clear the mark for an ICMP error, because the error has the mark of the
-		// connection whose packet it quotes.
+		// An expected connection of a conntrack helper starts with the mark of its master
+		// connection. Clear this mark, so that the new connection is evaluated. Do not clear
+		// the mark for an ICMP error, because the error has the mark of the connection whose
+		// packet it quotes.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
@@ -167,8 +168,7 @@ func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressi
 	return slices.Concat(cleared, first, marked, unmarked, unmarkedRules(), more, isolatedTo(enqueue))
 }
 
-// midStreamRule returns the rule that accepts packets of connections that are marked as
-// accepted in mid-stream.
+// midStreamRule returns the rule that accepts packets of connections with the mark Either.
 func (c Config) midStreamRule() expressions {
 	return append(join(connectionMarkIs(c.Marks.Mask, c.Marks.Either), tcpNotOpening()), accept())
 }
@@ -178,14 +178,14 @@ func (c Config) midStreamRule() expressions {
 func unmarkedRules() []expressions {
 	return []expressions{
 		append(replyDirection(), accept()),
-		// Accept only related ICMP errors. The first packet of a connection that a
-		// conntrack helper expects is also related, but needs a verdict.
+		// Accept only related ICMP errors. The first packet of an expected connection of a
+		// conntrack helper is also related, but this packet needs a verdict.
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
 	}
 }
 
-// isolatedTo returns rules that send packets from or to isolated pods to a chain.
+// isolatedTo returns rules that send packets from and to isolated pods to a chain.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
 	for _, s := range isolatedSets {
@@ -208,15 +208,15 @@ func (c Config) enqueueRules() []expressions {
 }
 
 // settleRules returns the rules that carry out the verdict in the packet mark and copy it to
-// the connection mark. If a packet has no connection, the kernel stops evaluating a rule at
-// a statement that sets the connection mark. So each such statement is the last one of a
-// separate rule.
+// the connection mark. If a packet has no connection, a statement that sets the connection mark
+// ends the evaluation of its rule. So each such statement is the last statement of a separate
+// rule.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// The verdict Either means that policies may allow a TCP connection only in the
-	// direction opposite to that of the packet. Accept such a packet only if it is the
-	// first packet of the connection that connection tracking has seen.
+	// The verdict Either means that policies may allow the TCP connection only in the direction
+	// opposite to the packet. Accept such a packet only if it is the first packet of its
+	// connection that connection tracking has seen.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {
@@ -230,15 +230,15 @@ func (c Config) settleRules() []expressions {
 		join(either, setConnectionMark(m.Mask, m.Either)),
 		append(join(either, clearMark(m.Mask)), accept()),
 		clearMark(m.Mask),
-		// An invalid packet must not cause a reset of the connection to which it seems to
-		// belong, so drop the packet instead of rejecting it.
+		// If an invalid packet were rejected, this could reset the connection to which it seems
+		// to belong. So drop the packet.
 		append(stateIs(expr.CtStateBitINVALID), drop()),
 		setConnectionMark(m.Mask, m.Denied),
 		{goTo(deny)},
 	}
 }
 
-// denyRules returns the rules that drop or reject a packet, as configured.
+// denyRules returns the rules that drop or reject a packet, depending on Config.Deny.
 func (c Config) denyRules() []expressions {
 	if c.Deny == Drop {
 		return []expressions{{drop()}}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set describes an nftables set. order is the byte order of the keys.
+// set describes an nftables set. The field order is the byte order of the keys.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
@@ -25,8 +25,8 @@ const (
 	destinationOffset4, destinationOffset6 = 16, 24
 )
 
-// addressSet is a set of addresses of one family. A rule looks up the address at the given
-// offset of a packet's IP header in this set.
+// addressSet is a set of addresses of one family. A rule reads the address at offset in the IP
+// header of a packet, and looks the address up in the set.
 type addressSet struct {
 	set
 	family         byte
@@ -60,7 +60,7 @@ var (
 	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
 )
 
-// sets returns all sets of the table.
+// sets returns all sets of the table inet sluice.
 func sets() []set {
 	var out []set
 	for _, s := range slices.Concat(isolatedSets, linkedSets, knownSets) {
@@ -69,7 +69,7 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks, uplinks)
 }
 
-// hasFamilyOf reports whether the set and an address have the same family.
+// hasFamilyOf reports whether the addresses in the set have the same family as the address a.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
@@ -78,21 +78,21 @@ func (s set) of(t *nftables.Table) *nftables.Set {
 
 // Addresses contains the addresses of this node's pods. The lists may contain duplicates.
 type Addresses struct {
-	// Egress and Ingress contain the addresses of the pods that are isolated for the
-	// direction. Workers evaluate only packets from the addresses in Egress and packets to
-	// the addresses in Ingress.
+	// Egress contains the addresses of egress-isolated pods, and Ingress contains the addresses
+	// of ingress-isolated pods. Workers evaluate only packets from addresses in Egress and
+	// packets to addresses in Ingress.
 	Egress, Ingress []netip.Addr
-	// Known contains the addresses of all pods of this node, isolated or not. If Config.Hold
-	// is set, first packets from and to other addresses are held, unless the interface is
-	// an uplink.
+	// Known contains the addresses of all pods of this node, including pods that are not
+	// isolated. If Config.Hold is set, first packets from and to other addresses are held,
+	// unless the interface is an uplink.
 	Known []netip.Addr
 }
 
 // Links describes the interfaces of this node. It identifies interfaces by their indexes.
 type Links struct {
-	// Linked contains the addresses of the pods, isolated or not, to which a route of this
-	// node leads directly. A packet that opens a connection from such an address must
-	// arrive on the interface to which the address is routed. The list may contain
+	// Linked contains the addresses of the pods to which a route of this node leads directly,
+	// including pods that are not isolated. A packet that opens a connection from such an
+	// address must arrive on the interface to which the address is routed. The list may contain
 	// duplicates.
 	Linked []netip.Addr
 	// Egress contains the interfaces that lead to at least one egress-isolated pod. A
@@ -104,12 +104,12 @@ type Links struct {
 	// interface belongs to Closed if it leads to no pod that may use its link-local address
 	// freely.
 	Closed []uint32
-	// Uplinks contains the interfaces that lead to no pod.
+	// Uplinks contains the interfaces that do not lead to pods.
 	Uplinks []uint32
 }
 
-// content contains the keys of the sets in the kernel's encoding. The key of the outer map
-// is the name of a set.
+// content contains the keys of the sets in the kernel's encoding. The outer map is indexed by
+// the name of the set.
 type content map[string]map[string]struct{}
 
 func contentOf(a Addresses, l Links) content {
@@ -166,12 +166,12 @@ func (t *Table) foreignSets() ([]*nftables.Set, error) {
 	}), nil
 }
 
-// elementsPerMessage is the maximum number of elements in a message. It keeps the list of
-// elements shorter than 64 KiB, the maximum length of a netlink attribute.
+// elementsPerMessage is the maximum number of elements in a message. With this limit, the list
+// of elements is shorter than 64 KiB, the maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds element deletions and additions to the transaction. They change the content of
-// the sets from the first content to the second.
+// change adds changes to the transaction that replace the content of the sets. from is the
+// current content of the sets, and to is the new content.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		if err := s.change(c, t, from[s.name], to[s.name]); err != nil {
@@ -195,7 +195,7 @@ func (s set) change(c *nftables.Conn, t *nftables.Table, from, to map[string]str
 	return nil
 }
 
-// difference returns the keys that a contains and b does not contain, in ascending order.
+// difference returns the keys that are in a but not in b, in ascending order.
 func difference(a, b map[string]struct{}) []nftables.SetElement {
 	var out []nftables.SetElement
 	for _, key := range slices.Sorted(maps.Keys(a)) {

@@ -10,11 +10,11 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// otherVerdict is a table whose chain marks packets of established connections to port 8080
-// with the verdict Either: policies may allow the connection only in the opposite
-// direction. The chain must run between the chains output and output-settle of Sluice. If
-// two chains have the same priority, the kernel runs the newer chain first. The test adds
-// this chain before the chains of Sluice, so this chain runs after chain output.
+// otherVerdict is a table with one chain. The chain marks packets of established connections to
+// port 8080 with the verdict Either, which means that policies may allow the connection only in
+// the opposite direction. The chain must run between Sluice's chains output and output-settle.
+// If two chains have the same priority, the kernel runs the newer chain first. The test adds
+// this chain before it adds Sluice's chains, so this chain runs after chain output.
 const otherVerdict = `table inet verdict {
 	chain output {
 		type filter hook output priority 10; policy accept;
@@ -23,9 +23,9 @@ const otherVerdict = `table inet verdict {
 }
 `
 
-// Chain settle accepts the verdict Either only for the first packet of a connection that
-// connection tracking has seen. It does not accept the verdict for a packet of an
-// established connection.
+// Chain settle accepts a packet with the verdict Either only if it is the first packet of a
+// connection that connection tracking has seen. It does not accept a packet of an established
+// connection with this verdict.
 func TestSettleAcceptsTheOtherOrientationOnlyInMidStream(t *testing.T) {
 	h := host(t)
 	nft(t, h, otherVerdict, "-f", "-")

@@ -4,8 +4,8 @@
 // docs/packet-path.md explains each rule.
 //
 // When a base chain is removed, the kernel drops all packets that wait in any queue of the
-// network namespace. So base chains are created once and stay until Uninstall. Every other
-// change is a single transaction.
+// network namespace. So base chains are created once and remain until Uninstall removes them.
+// All other changes are made in single transactions.
 package ruleset
 
 import (
@@ -21,8 +21,8 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape is returned if the table exists and one of its chains has an unexpected
-// hook or priority. Neither can be changed in place.
+// ErrForeignShape is the error if the table exists and one of its chains has an unexpected hook
+// or priority. The kernel cannot change the hook or the priority of an existing chain.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 
 // Deny selects how the rules discard a denied packet.
@@ -37,17 +37,17 @@ const (
 	Reject Deny = "Reject"
 )
 
-// FailurePolicy selects what happens to packets that need a verdict while no worker can
-// evaluate them.
+// FailurePolicy selects what the kernel does with packets that need a verdict while no worker
+// can evaluate them.
 type FailurePolicy string
 
-// The failure policies. With either of them, connections that were accepted before continue.
+// The failure policies. With both policies, connections that were accepted earlier continue.
 const (
 	// FailClosed drops the packets. No new flows from or to isolated pods are possible until
 	// a worker runs.
 	FailClosed FailurePolicy = "Closed"
 	// FailOpen accepts the packets but does not mark their connections. As soon as a worker
-	// runs, it evaluates the next packet that the initiator of such a connection sends.
+	// runs, it evaluates the next packet from the initiator of each such connection.
 	FailOpen FailurePolicy = "Open"
 )
 
@@ -74,16 +74,16 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed is set if the table has been installed with the current config. Then now is
-	// the content of the sets, and addresses is the part of it that Install or SetAddresses
-	// has set.
+	// installed is set if the table has been installed with the current config. While it is
+	// set, the field now contains the content of the sets, and addresses contains the addresses
+	// from the last call of Install or SetAddresses.
 	installed bool
 	now       content
 	addresses Addresses
-	// links contains the interfaces of the last SetLinks.
+	// links contains the links from the last call of SetLinks.
 	links Links
-	// bridged is the content of the sets of the bridge table, or nil while there is no such
-	// table.
+	// bridged is the content of the sets of the bridge table. It is nil while the bridge table
+	// does not exist.
 	bridged content
 	// port is the netlink port of conn. Events about changes that this Table made contain
 	// this port.
@@ -94,14 +94,14 @@ type Table struct {
 // transaction.
 const receiveBuffer = 4 << 20
 
-// Open connects to the kernel. It changes nothing.
+// Open connects to the kernel. It does not change the table.
 func Open(config Config) (*Table, error) {
 	t := &Table{table: &nftables.Table{Family: nftables.TableFamilyINet, Name: tableName}, config: config}
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.port = c.PID()
 		// The kernel sends a copy of each added rule and an acknowledgement before the
-		// transaction ends, so the buffer must have space for all of them.
+		// transaction ends, so the buffer must have space for all these messages.
 		return c.SetReadBuffer(receiveBuffer)
 	}))
 	if err != nil {
@@ -110,7 +110,7 @@ func Open(config Config) (*Table, error) {
 	return t, nil
 }
 
-// Close disconnects from the kernel. The table stays.
+// Close disconnects from the kernel. It does not remove the table.
 func (t *Table) Close() error {
 	if err := t.conn.CloseLasting(); err != nil {
 		return fmt.Errorf("closing nftables: %w", err)
@@ -118,8 +118,8 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// SetQueues sets the queues that the next Install uses. Between SetQueues and Install, the
-// caller must not call other methods that change the table.
+// SetQueues sets the queues that the next call of Install uses. Between SetQueues and Install,
+// the caller must not call other methods that change the table.
 func (t *Table) SetQueues(q Queues) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,10 +127,10 @@ func (t *Table) SetQueues(q Queues) {
 	t.installed = false
 }
 
-// Install creates the table, or corrects an existing table, in one transaction. So each
-// packet is processed either by the old rules or by the new rules. Existing base chains are
-// kept, so that the kernel does not drop queued packets. If SetBridges has been called,
-// Install then corrects the bridge table in a second transaction.
+// Install creates the table, or corrects an existing table, in one transaction. So each packet
+// is processed either by the old rules or by the new rules. Install keeps existing base chains,
+// so that the kernel does not drop queued packets. If SetBridges has been called, Install then
+// corrects the bridge table in a second transaction.
 func (t *Table) Install(addresses Addresses) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,8 +154,8 @@ func (t *Table) Install(addresses Addresses) error {
 // Install tries again after any error.
 const installAttempts = 16
 
-// ReversePath reports whether the rules look up the reverse path, which finds forged
-// source addresses. The result is valid only after Install.
+// ReversePath reports whether the rules look up the reverse path, which detects forged source
+// addresses. The result is valid only after a call of Install.
 func (t *Table) ReversePath() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -173,9 +173,9 @@ func (t *Table) install(addresses Addresses) error {
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}
-		// The transaction empties the sets and adds all elements again. It would not be
-		// enough to add the elements that are missing now, because another program can
-		// remove elements before the transaction starts.
+		// The transaction empties the sets and adds all elements again. It is not enough to add
+		// the elements that are missing now, because another program can remove further
+		// elements before the transaction starts.
 		t.conn.FlushSet(s.of(t.table))
 	}
 	if t.config.FailurePolicy == FailOpen {
@@ -199,8 +199,8 @@ func (t *Table) install(addresses Addresses) error {
 	return nil
 }
 
-// SetAddresses replaces the addresses of pods in one transaction. Install must be called
-// first.
+// SetAddresses replaces the addresses of pods in one transaction. The caller must have called
+// Install.
 func (t *Table) SetAddresses(addresses Addresses) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,17 +231,17 @@ func (t *Table) commit(from content, addresses Addresses, links Links) error {
 	return nil
 }
 
-// foreign contains the objects in the table that do not belong to Sluice, or that have the
-// name of a Sluice object but another type or hook.
+// foreign contains the objects in the table that do not belong to Sluice, including objects
+// that have the name of a Sluice object but another type or hook.
 type foreign struct {
 	chains  []*nftables.Chain
 	sets    []*nftables.Set
 	objects []nftables.Obj
 }
 
-// remove adds the removal of the foreign objects in f to the transaction. If there are any,
-// the transaction first removes all rules, because the kernel does not remove an object to
-// which a rule refers.
+// remove adds the removal of the foreign objects in f to the transaction. If f contains any
+// objects, the transaction first removes all rules, because the kernel does not remove an
+// object to which a rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -277,9 +277,9 @@ func (t *Table) foreign() (foreign, error) {
 }
 
 // foreignChains returns the chains in the table that do not belong to Sluice. It returns
-// ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another
-// program adds or removes chains during the call, the result may be wrong. The transaction
-// that uses the result then fails.
+// ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another program
+// adds or removes chains during the call, the result may be wrong. In this case, the
+// transaction that uses the result fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
@@ -321,7 +321,7 @@ func Exists() (bool, error) {
 
 // Uninstall removes the tables in the network namespace of the calling thread, and verifies
 // that they no longer exist. As a side effect, the kernel drops all packets that wait in any
-// queue of the network namespace. If there are no tables, Uninstall returns nil.
+// queue of the network namespace. If the tables do not exist, Uninstall returns nil.
 func Uninstall() error {
 	c, err := nftables.New()
 	if err != nil {

@@ -19,16 +19,16 @@ func counterNamed(name string) expr.Any {
 }
 
 // Unevaluated returns the number of packets from or to isolated pods that FailOpen accepted
-// without a verdict, because no worker was running or because a queue was full. The counter
-// keeps its value when the dataplane restarts, as long as the failure policy stays FailOpen.
+// without a verdict, because no worker was running or because a queue was full. If the
+// dataplane restarts, the counter keeps its value unless the failure policy changes.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
 		return 0, nil // The table has no counter.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Request all objects, because a request for a single object fails if the object does
-	// not exist.
+	// Request all objects, because a request for a single object fails if this object does not
+	// exist.
 	objects, err := t.conn.GetObjects(t.table)
 	if err != nil {
 		return 0, fmt.Errorf("reading counter %s: %w", unevaluatedCounter, err)

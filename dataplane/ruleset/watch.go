@@ -22,8 +22,8 @@ type Watcher struct {
 	buffer []byte
 }
 
-// Watch returns a watcher in the network namespace of the calling thread. The watcher
-// reports all changes after this call.
+// Watch returns a watcher in the network namespace of the calling thread. The watcher reports
+// all changes that occur after Watch has returned.
 func (t *Table) Watch() (*Watcher, error) {
 	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -64,8 +64,8 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// changedBy reports whether a datagram contains an event about a change of a table of Sluice
-// by another program. It also returns true if the datagram is malformed.
+// changedBy reports whether a datagram contains an event about a change that another program
+// has made to a table of Sluice. It also returns true if the datagram is malformed.
 func (t *Table) changedBy(datagram []byte) bool {
 	events := netlink.ReadMessages(datagram)
 	for events.Next() {
@@ -77,9 +77,8 @@ func (t *Table) changedBy(datagram []byte) bool {
 }
 
 // concerns reports whether an event is about a table of Sluice and was caused by another
-// program. The port in the header identifies the socket that requested the change. The
-// name of the table is in the attribute with number 1 (NFTA_TABLE_NAME), for every type of
-// object.
+// program. The port in the header identifies the socket that requested the change. For every
+// type of object, the name of the table is in the attribute with number 1 (NFTA_TABLE_NAME).
 func (t *Table) concerns(h netlink.Header, payload []byte) bool {
 	if h.Port == t.port || h.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || h.Type&0xff == unix.NFT_MSG_NEWGEN {
 		return false

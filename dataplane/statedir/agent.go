@@ -9,19 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AgentLock is a shared lock on a state directory. While an agent holds it, AgentAlive
+// AgentLock is a shared lock on a state directory. While an agent holds the lock, AgentAlive
 // returns true.
 type AgentLock struct {
 	directory *os.File
 }
 
-// LockAgent takes the lock that shows that an agent uses a state directory. The agent holds
-// the lock until it calls Close or ends. LockAgent creates the directory if necessary.
-// Several agents may hold the lock at the same time, for example while a new agent replaces
-// an old one.
+// LockAgent takes a lock on a state directory. While a process holds the lock, AgentAlive
+// reports that an agent uses the directory. The agent holds the lock until it calls Close or
+// ends. LockAgent creates the directory if necessary. Several agents may hold the lock at the
+// same time, for example while a new agent replaces an old one.
 //
-// The lock is an open file description lock on the directory itself. So the lock needs no
-// file, and taking it requires only read permission on the directory.
+// The lock is an open file description lock on the directory itself. So the lock needs no file,
+// and a process needs only read permission on the directory to take the lock.
 func LockAgent(stateDir string) (*AgentLock, error) {
 	if err := makeDir(stateDir); err != nil {
 		return nil, fmt.Errorf("locking the state directory for an agent: %w", err)
@@ -40,8 +40,8 @@ func LockAgent(stateDir string) (*AgentLock, error) {
 // Close releases the lock.
 func (l *AgentLock) Close() error { return l.directory.Close() }
 
-// AgentAlive reports whether an agent holds the lock of LockAgent. AgentAlive only queries
-// the lock and never takes it, so concurrent calls do not affect each other.
+// AgentAlive reports whether an agent holds the lock that LockAgent takes. AgentAlive only
+// queries the lock and never takes it, so concurrent calls do not affect each other.
 func AgentAlive(stateDir string) (bool, error) {
 	directory, err := os.Open(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -51,8 +51,8 @@ func AgentAlive(stateDir string) (bool, error) {
 		return false, fmt.Errorf("checking for a running agent: %w", err)
 	}
 	defer func() { _ = directory.Close() }()
-	// The kernel overwrites lock with a lock that conflicts with the requested write lock, or
-	// sets its type to F_UNLCK if no lock conflicts.
+	// If another lock conflicts with the requested write lock, the kernel overwrites the
+	// variable lock with the conflicting lock. Otherwise it sets the type to F_UNLCK.
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
 		return false, fmt.Errorf("checking for a running agent in %s: %w", stateDir, err)

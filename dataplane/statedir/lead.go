@@ -16,14 +16,14 @@ const (
 	// cannot create files in DIR.
 	leadName = "agent.lock"
 	leadMode = 0o600
-	// leadInterval is the time between two attempts to take the lock.
+	// leadInterval is the interval between two attempts to take the lock.
 	leadInterval = 20 * time.Millisecond
 )
 
 // Lead waits until this process holds the lock on DIR/tree/agent.lock. Only the agent that
 // holds the lock may publish in the state directory and report the status of the node. Lead
-// returns a function that releases the lock. The kernel also releases the lock when the
-// process ends. DIR/tree must exist.
+// returns a function that releases the lock. The kernel also releases the lock when the process
+// ends. The directory DIR/tree must exist.
 func Lead(ctx context.Context, stateDir string) (end func() error, err error) {
 	path := filepath.Join(treesDir(stateDir), leadName)
 	again := time.NewTicker(leadInterval)
@@ -44,9 +44,9 @@ func Lead(ctx context.Context, stateDir string) (end func() error, err error) {
 	}
 }
 
-// lockFile opens and locks a file, which it creates if necessary. It returns nil if another
-// process holds the lock, if the directory does not exist, or if the file was removed
-// during the call.
+// lockFile opens and locks a file. It creates the file if necessary. If another process holds
+// the lock, if the directory does not exist, or if the file was removed during the call,
+// lockFile returns nil.
 func lockFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, leadMode)
 	if errors.Is(err, os.ErrNotExist) {

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	// podRangesSize is the largest size of the file in bytes that ReadPodRanges accepts.
+	// podRangesSize is the largest size in bytes of a file that ReadPodRanges accepts.
 	podRangesSize = 64 << 10
-	// maxPodRanges is the largest number of entries of each list that ReadPodRanges accepts.
+	// maxPodRanges is the largest number of entries in a list that ReadPodRanges accepts.
 	maxPodRanges = 256
 )
 
 // PodRanges returns the path of the file with the pod ranges.
 func PodRanges(stateDir string) string { return filepath.Join(treesDir(stateDir), podRangesName) }
 
-// WritePodRanges publishes the pod ranges by an atomic rename. Several processes may publish
-// at the same time. It creates the directory if necessary.
+// WritePodRanges publishes the pod ranges by an atomic rename. It creates the directory if
+// necessary. Several processes may call WritePodRanges at the same time.
 func WritePodRanges(stateDir string, r report.PodRanges) error {
 	content, err := json.Marshal(r)
 	if err == nil {
@@ -56,8 +56,9 @@ func (p *Publisher) writePodRanges(content []byte) error {
 	return os.Rename(partial, filepath.Join(p.dir, podRangesName))
 }
 
-// ReadPodRanges returns the published pod ranges. It returns fs.ErrNotExist if the agent has
-// not published any yet, and an error if the file is not valid.
+// ReadPodRanges returns the published pod ranges. If the agent has not published any ranges
+// yet, it returns an error that wraps fs.ErrNotExist. If the file is not valid, it returns an
+// error.
 func ReadPodRanges(stateDir string) (report.PodRanges, error) {
 	content, err := readPodRanges(stateDir)
 	if err != nil {
@@ -92,7 +93,7 @@ func parsePodRanges(content []byte) (report.PodRanges, error) {
 			return report.PodRanges{}, fmt.Errorf("reading pod ranges: %d ranges, want at most %d", len(list), maxPodRanges)
 		}
 		for _, p := range list {
-			// A range of all addresses would contain every address outside the cluster.
+			// A range of all addresses would also contain every address outside the cluster.
 			if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
 				return report.PodRanges{}, fmt.Errorf("reading pod ranges: %s is not a valid range", p)
 			}
@@ -101,13 +102,14 @@ func parsePodRanges(content []byte) (report.PodRanges, error) {
 	return r, nil
 }
 
-// WatchPodRanges calls handle with the published pod ranges, and again each time they
-// change, one call at a time. If several lists are published during a call, only the newest
-// is delivered. If the file cannot be read or is not valid, handle is called with the error.
-// If no ranges have been published yet, WatchPodRanges waits for them.
+// WatchPodRanges calls handle with the published pod ranges, and calls it again each time the
+// ranges change. It makes one call at a time. If several versions are published during a call,
+// WatchPodRanges delivers only the newest version. If the file cannot be read or is not valid,
+// it calls handle with the error. If no ranges have been published yet, WatchPodRanges waits
+// for the file.
 //
-// WatchPodRanges returns nil when the context ends, and an error if the directory cannot be
-// watched.
+// WatchPodRanges returns nil when the context ends. It returns an error if the directory cannot
+// be watched.
 func WatchPodRanges(ctx context.Context, stateDir string, handle func(report.PodRanges, error)) error {
 	again := time.NewTicker(checkInterval)
 	defer again.Stop()

@@ -53,7 +53,7 @@ func TestPodRangesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// writeRaw writes the file of the pod ranges with any content.
+// writeRaw writes the given content to the file with the pod ranges.
 func writeRaw(t testing.TB, dir, content string) {
 	t.Helper()
 	path := statedir.PodRanges(dir)
@@ -83,7 +83,7 @@ func TestInvalidPodRangesAreRejected(t *testing.T) {
 	}
 }
 
-// Any content of the file is either rejected, or contains only valid ranges.
+// For any content of the file, ReadPodRanges returns either an error or only valid ranges.
 func FuzzReadPodRanges(f *testing.F) {
 	f.Add(`{"cluster": ["10.244.0.0/16", "fd00::/48"], "node": ["10.244.1.0/24"]}`)
 	f.Add(`{"cluster": [""], "node": null}`)

@@ -9,8 +9,8 @@ import (
 )
 
 // Published returns the generation of the current tree in a state directory. It reads the
-// generation from the file name and does not open the tree. It returns 0 if no tree has
-// been published yet.
+// generation from the file name and does not open the tree. If no tree has been published yet,
+// Published returns 0.
 func Published(stateDir string) (uint64, error) {
 	target, err := os.Readlink(Current(stateDir))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,17 +12,17 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// Publisher publishes trees in a state directory. Several publishers, in one process or in
-// several, may share a directory, because a lock serializes them.
+// Publisher publishes trees in a state directory. Several publishers may share a directory,
+// even if they are in different processes, because a lock serializes them.
 type Publisher struct {
 	dir string
-	// last is the highest generation that this publisher has published. The next generation
-	// is higher than last even if the files have been removed.
+	// last is the highest generation that this publisher has published. The next generation is
+	// higher than last, even if the tree files have been removed.
 	last uint64
 }
 
-// NewPublisher returns a publisher for a state directory. It creates DIR/tree and removes
-// the partial files that an interrupted publisher left.
+// NewPublisher returns a publisher for a state directory. It creates DIR/tree, and removes
+// partial files that an interrupted publisher has left behind.
 func NewPublisher(stateDir string) (*Publisher, error) {
 	p := &Publisher{dir: treesDir(stateDir)}
 	err := p.locked(func() error { return p.removePartial() })
@@ -32,12 +32,12 @@ func NewPublisher(stateDir string) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish writes the rules of the builder as the next generation, and makes this tree the
-// current one by an atomic rename. So a reader that opens DIR/tree/current gets either the
-// previous tree or the new tree, and always a complete file. The new generation is higher
-// than every generation in the directory. Publish keeps the previous tree for readers that
-// are about to open it, and removes older trees. If Publish returns an error, the current
-// tree is unchanged.
+// Publish writes the rules of the builder to the tree file of the next generation, and makes
+// this tree the current one by an atomic rename. So a reader that opens DIR/tree/current always
+// gets a complete file: either the previous tree or the new tree. The new generation is higher
+// than every generation in the directory. Publish keeps the previous tree for readers that are
+// about to open it, and removes older trees. If Publish returns an error, the current tree is
+// unchanged.
 func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	err = p.locked(func() error {
 		current, all, err := p.generations()
@@ -64,8 +64,8 @@ func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	return generation, nil
 }
 
-// locked calls f while it holds the lock on the directory, so that no other publisher
-// writes to the directory. It creates the directory if necessary.
+// locked calls f while it holds the lock on the directory. While locked holds the lock, no
+// other publisher writes to the directory. It creates the directory if necessary.
 func (p *Publisher) locked(f func() error) error {
 	if err := makeDir(filepath.Dir(p.dir)); err != nil {
 		return err
@@ -84,7 +84,7 @@ func (p *Publisher) locked(f func() error) error {
 	return f()
 }
 
-// write writes a tree file and makes the tree the current one.
+// write writes a tree file and makes the tree the current tree.
 func (p *Publisher) write(b *build.Builder, generation uint64) error {
 	image, err := b.Encode(generation)
 	if err != nil {
@@ -120,8 +120,8 @@ func writeImage(path string, image *build.Image) error {
 	return errors.Join(err, file.Chmod(fileMode), file.Close())
 }
 
-// removePartial removes the files with temporary names that an interrupted or failed
-// publication left.
+// removePartial removes files with temporary names that an interrupted or failed publication
+// has left behind.
 func (p *Publisher) removePartial() error {
 	var errs []error
 	for _, name := range [...]string{partialTree, partialCurrent, partialPodRanges} {
@@ -140,8 +140,8 @@ func (p *Publisher) removeOld(current uint64, all []uint64) {
 	}
 }
 
-// generations returns the generation that the symlink refers to, or 0 if there is none. It
-// also returns the generations of all tree files.
+// generations returns the generation to which the symlink refers, or 0 if there is no symlink.
+// It also returns the generations of all tree files.
 func (p *Publisher) generations() (current uint64, all []uint64, err error) {
 	target, err := os.Readlink(filepath.Join(p.dir, currentName))
 	if err == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// The tests start this test binary as another process. The process publishes trees in a
-// state directory until the test kills it or a publication fails. These environment
+// The tests start this test binary as another process. The process publishes trees in a state
+// directory until the test kills the process or a publication fails. These environment
 // variables configure the process.
 const (
 	// publishInto contains the path of the state directory.

@@ -155,8 +155,8 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 }
 
 func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
-	// At the path of the file, blockedBy creates a directory that is not empty. The
-	// publisher can neither remove nor replace such a directory.
+	// blockedBy creates a directory that is not empty at the path of the file with the given
+	// name. The publisher can neither remove nor replace such a directory.
 	blockedBy := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -211,8 +211,8 @@ func TestReadersDuringPublications(t *testing.T) {
 					t.Errorf("generation %d after %d", g, last)
 				}
 				last = g
-				// Trees with an even generation have three pods, and trees with an odd
-				// generation have two.
+				// Trees with an even generation have three pods. Trees with an odd generation
+				// have two pods.
 				if pods := tr.Counts().Pods; pods != 2+int(g+1)%2 {
 					t.Errorf("generation %d has %d pods", g, pods)
 				}

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// sandboxesMode lets only the dataplane write, and only its group read.
+	// sandboxesMode is the mode of the file. Only the dataplane can write to the file, and only
+	// its group can read the file.
 	sandboxesMode = 0o640
-	// sandboxesSize is the largest size of the file in bytes that ReadSandboxes accepts.
+	// sandboxesSize is the largest size in bytes of a file that ReadSandboxes accepts.
 	sandboxesSize = 16 << 20
 )
 
@@ -62,8 +63,8 @@ func writeSandboxes(stateDir string, s report.Sandboxes) error {
 	return os.Rename(partial, Sandboxes(stateDir))
 }
 
-// createLocked opens and locks a file that several processes create and rename. It creates
-// the file if necessary, and waits until no other process holds the lock.
+// createLocked opens and locks a file that several processes create and rename. It creates the
+// file if necessary, and waits until no other process holds the lock.
 func createLocked(path string) (*os.File, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -73,8 +74,8 @@ func createLocked(path string) (*os.File, error) {
 		if err := flock(file, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		// If another process held the lock before, it has usually renamed the file. In this
-		// case, try again with a new file.
+		// If another process held the lock earlier, this process has usually renamed the file.
+		// In this case, try again with a new file.
 		mine, err := file.Stat()
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
@@ -88,8 +89,8 @@ func createLocked(path string) (*os.File, error) {
 	}
 }
 
-// ReadSandboxes returns the published pod sandboxes of the node. It returns fs.ErrNotExist
-// if the dataplane has not published any sandboxes yet.
+// ReadSandboxes returns the published pod sandboxes of the node. If the dataplane has not
+// published any sandboxes yet, it returns an error that wraps fs.ErrNotExist.
 func ReadSandboxes(stateDir string) (report.Sandboxes, error) {
 	content, err := readSandboxes(stateDir)
 	if err != nil {
@@ -118,13 +119,14 @@ func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 	return s, nil
 }
 
-// WatchSandboxes calls handle with the published pod sandboxes, and again each time they
-// change, one call at a time. If several lists are published during a call, WatchSandboxes
-// delivers only the newest list. If the file cannot be read, it calls handle with the
-// error. If no sandboxes have been published yet, WatchSandboxes waits for them.
+// WatchSandboxes calls handle with the published pod sandboxes, and calls it again each time
+// the sandboxes change. It makes one call at a time. If several lists are published during a
+// call, WatchSandboxes delivers only the newest list. If the file cannot be read, it calls
+// handle with the error. If no sandboxes have been published yet, WatchSandboxes waits for the
+// file.
 //
-// WatchSandboxes returns nil when the context ends, and an error if the directory cannot be
-// watched.
+// WatchSandboxes returns nil when the context ends. It returns an error if the directory cannot
+// be watched.
 func WatchSandboxes(ctx context.Context, stateDir string, handle func(report.Sandboxes, error)) error {
 	var last []byte
 	return watchDir(ctx, filepath.Clean(stateDir), nil, func() {

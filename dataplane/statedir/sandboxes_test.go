@@ -59,7 +59,7 @@ func TestSandboxesAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// A reader always gets a complete file, even if several processes publish at the same time.
+// A reader always reads a complete file, even if several processes publish at the same time.
 func TestSandboxesArePublishedAtomically(t *testing.T) {
 	dir := t.TempDir()
 	if err := statedir.WriteSandboxes(dir, sandboxesOf("0")); err != nil {
@@ -134,8 +134,8 @@ func TestWatchSandboxesDeliversEachChangeOnce(t *testing.T) {
 	if err := os.WriteFile(statedir.Sandboxes(dir), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// os.WriteFile first creates an empty file. The watch may deliver an error for the empty
-	// file, for the complete file, or for both.
+	// os.WriteFile first creates an empty file and then writes the content. WatchSandboxes may
+	// deliver an error for the empty file, for the complete file, or for both.
 	want("error")
 	for {
 		if err := statedir.WriteSandboxes(dir, sandboxesOf("a", "b", "c")); err != nil {

@@ -7,9 +7,9 @@ import (
 )
 
 // Listen listens on a unix socket with the given permissions. It atomically replaces a socket
-// that another process has created at this path, so that a socket always exists for clients.
-// After the listener is closed, the socket file remains until another process replaces it.
-// Two processes must not call Listen for the same path at the same time.
+// that another process has created at this path, so that clients can connect at any time. After
+// the listener is closed, the socket file remains until another process replaces it. Two
+// processes must not call Listen for the same path at the same time.
 func Listen(path string, mode os.FileMode) (*net.UnixListener, error) {
 	temporary := path + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -19,7 +19,7 @@ func Listen(path string, mode os.FileMode) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// By default, Close would remove the file with the temporary name.
+	// By default, Close would remove the file at the temporary path.
 	listener.SetUnlinkOnClose(false)
 	if err := errors.Join(os.Chmod(temporary, mode), os.Rename(temporary, path)); err != nil {
 		return nil, errors.Join(err, listener.Close(), os.Remove(temporary))

@@ -39,26 +39,27 @@ const (
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
 	podRangesName  = "pod-ranges.json"
-	// partialPodRanges is in the directory of the trees, where the agent can write.
+	// partialPodRanges is a file in the directory of the trees, in which the agent can write.
 	partialPodRanges = ".partial.pod-ranges.json"
-	// partialSandboxes is in the state directory, where only the dataplane can write.
+	// partialSandboxes is a file in the state directory, in which only the dataplane can write.
 	partialSandboxes = ".partial.sandboxes.json"
 )
 
 const (
 	fileMode = 0o644
 	dirMode  = 0o755
-	// sharedDirMode lets the group of a directory create and remove files in the directory.
+	// sharedDirMode allows the group of a directory to create and remove files in the
+	// directory.
 	sharedDirMode = 0o775
 )
 
-// treesDir returns the path of the directory that holds the trees.
+// treesDir returns the path of the directory that contains the trees.
 func treesDir(stateDir string) string { return filepath.Join(stateDir, treesName) }
 
 // Current returns the path of the symlink to the current tree.
 func Current(stateDir string) string { return filepath.Join(stateDir, treesName, currentName) }
 
-// Tree returns the path of the tree of a generation.
+// Tree returns the path of the tree with the given generation.
 func Tree(stateDir string, generation uint64) string {
 	return filepath.Join(stateDir, treesName, treeName(generation))
 }
@@ -66,16 +67,18 @@ func Tree(stateDir string, generation uint64) string {
 // Socket returns the path of the dataplane's socket.
 func Socket(stateDir string) string { return filepath.Join(stateDir, socketName) }
 
-// Lock returns the path of the file whose lock is the right to write the nftables table.
+// Lock returns the path of the lock file. A process that holds a lock on this file may write
+// the nftables table.
 func Lock(stateDir string) string { return filepath.Join(stateDir, lockName) }
 
-// HandoverSocket returns the path of the socket on which the dataplane that may write the
-// nftables table accepts requests of its successor.
+// HandoverSocket returns the path of the socket for hand-overs. The dataplane that may write
+// the nftables table accepts requests of its successor on this socket.
 func HandoverSocket(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
 
-// generationOf is the inverse of treeName. ok is false if name is not the name of a tree.
+// generationOf returns the generation in the name of a tree file. It is the inverse of
+// treeName. If name is not the name of a tree file, ok is false.
 func generationOf(name string) (generation uint64, ok bool) {
 	number, ok := strings.CutSuffix(name, treeSuffix)
 	if !ok {
@@ -85,9 +88,9 @@ func generationOf(name string) (generation uint64, ok bool) {
 	return generation, err == nil && treeName(generation) == name
 }
 
-// Share prepares a state directory for a publisher that runs as another user but in the
-// group of this process. It sets the group of DIR/tree to this group and makes DIR/tree
-// writable for the group. A process that owns the directory needs no capability for this.
+// Share prepares a state directory for a publisher that runs as another user but in the same
+// group as this process. It sets the group of DIR/tree to this group, and makes DIR/tree
+// writable for the group. A process that owns the directory needs no capability to call Share.
 func Share(stateDir string) error {
 	dir := treesDir(stateDir)
 	for _, path := range []string{stateDir, dir} {
@@ -104,8 +107,8 @@ func Share(stateDir string) error {
 }
 
 // Remove removes the trees, the pod ranges, the sandboxes and all other files that publishers
-// create in a state directory. If DIR/tree contains any other file, Remove keeps this file
-// and returns an error.
+// create in a state directory. If DIR/tree contains a file of another program, Remove keeps
+// this file and returns an error.
 func Remove(stateDir string) error {
 	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
 		if err := removeIfExists(name); err != nil {
@@ -145,7 +148,7 @@ func removeIfExists(path string) error {
 	return nil
 }
 
-// makeDir creates a directory that every user may read, regardless of the umask.
+// makeDir creates a directory that every user can read, whatever the umask is.
 func makeDir(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// OpenCurrent opens the current tree of a state directory. It returns fs.ErrNotExist if no
-// tree has been published yet.
+// OpenCurrent opens the current tree of a state directory. If no tree has been published yet,
+// it returns an error that wraps fs.ErrNotExist.
 func OpenCurrent(stateDir string) (*tree.Tree, error) {
 	link := Current(stateDir)
 	for {
@@ -27,15 +27,15 @@ func OpenCurrent(stateDir string) (*tree.Tree, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
-		// If a publisher has published another tree and removed this tree since Readlink,
-		// try again.
+		// Since the call of Readlink, a publisher may have published another tree and removed
+		// this tree. In this case, try again.
 		if again, _ := os.Readlink(link); again == target {
 			return nil, err
 		}
 	}
 }
 
-// resolve returns the path that a symlink refers to. target is the content of the symlink.
+// resolve returns the path to which a symlink refers. target is the content of the symlink.
 func resolve(link, target string) string {
 	if filepath.IsAbs(target) {
 		return target
@@ -43,16 +43,16 @@ func resolve(link, target string) string {
 	return filepath.Join(filepath.Dir(link), target)
 }
 
-// Watch calls handle with the current tree of a state directory, and again for each tree
-// that is published later, one call at a time. If several trees are published during a
-// call, Watch delivers only the newest tree. handle owns the tree, and must close it when
-// the tree is no longer in use.
+// Watch calls handle with the current tree of a state directory, and calls it again for each
+// tree that is published later. It makes one call at a time. If several trees are published
+// during a call, Watch delivers only the newest tree. The function handle owns the tree, and
+// must close it when the tree is no longer in use.
 //
-// If the current tree cannot be opened, Watch calls handle once with a nil tree and the
-// error. The tree that was delivered before stays valid. If there is no tree or no state
-// directory yet, Watch waits for it.
+// If the current tree cannot be opened, Watch calls handle once with a nil tree and the error.
+// The tree that was delivered earlier stays valid. If there is no tree or no state directory
+// yet, Watch waits for a tree.
 //
-// Watch returns nil when the context ends, and an error if the directory cannot be
+// Watch returns nil when the context ends. It returns an error if the directory cannot be
 // watched.
 func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error)) error {
 	d := delivery{stateDir: filepath.Clean(stateDir), handle: handle}
@@ -61,14 +61,14 @@ func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error))
 	return watchDir(ctx, treesDir(d.stateDir), again.C, d.deliver)
 }
 
-// checkInterval is the time after which Watch checks the current tree even without an
-// event. The check is necessary because fsnotify can lose the watch on DIR/tree when the
-// directory is removed and created again.
+// checkInterval is the interval at which Watch checks the current tree even if no event occurs.
+// This check is necessary because fsnotify can lose the watch on DIR/tree when the directory is
+// removed and created again.
 const checkInterval = time.Second
 
-// watchDir calls changed immediately, and again each time an entry of a directory changes or
-// the channel again delivers a value. While the directory does not exist, watchDir watches
-// the nearest existing parent directory instead.
+// watchDir calls changed immediately. It calls changed again each time an entry of a directory
+// changes, and each time the channel again delivers a value. While the directory does not
+// exist, watchDir watches the nearest existing parent directory instead.
 func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -93,7 +93,8 @@ func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed f
 				w.forget()
 			}
 		case err := <-notify.Errors:
-			// After an overflow, some events are missing, so continue as after an event.
+			// After an overflow, some events are missing, so continue as if an event had
+			// occurred.
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watching %s: %w", dir, err)
 			}
@@ -101,8 +102,8 @@ func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed f
 	}
 }
 
-// watch watches a directory or, while it does not exist, its nearest existing parent
-// directory.
+// watch watches a directory. While the directory does not exist, it watches the nearest
+// existing parent directory.
 type watch struct {
 	notify *fsnotify.Watcher
 	dir    string
@@ -112,8 +113,8 @@ type watch struct {
 	watchedInfo fs.FileInfo
 }
 
-// follow starts to watch the directory or, if it does not exist, its nearest existing parent
-// directory.
+// follow starts to watch the directory. If the directory does not exist, follow starts to watch
+// the nearest existing parent directory.
 func (w *watch) follow() error {
 	for {
 		dir := w.dir
@@ -154,19 +155,20 @@ func (w *watch) forget() {
 type delivery struct {
 	stateDir string
 	handle   func(*tree.Tree, error)
-	// target and targetInfo describe the symlink at the last call of handle.
+	// target and targetInfo describe the symlink at the time of the last call of handle.
 	target     string
 	targetInfo fs.FileInfo
 }
 
-// deliver opens the current tree and calls handle if the symlink has changed.
+// deliver opens the current tree and calls handle if the symlink has changed since the last
+// call.
 func (d *delivery) deliver() {
 	link := Current(d.stateDir)
 	var info fs.FileInfo
 	var target string
-	// Read the symlink and its file information until both belong to the same symlink. If
-	// the target of a new symlink were stored with the file information of the old one, the
-	// event about the replacement would deliver the same tree a second time.
+	// Read the symlink and its file information until both belong to the same symlink. If the
+	// target of a new symlink were stored with the file information of the previous symlink,
+	// the event about the replacement would cause a second delivery of the same tree.
 	for consistent := false; !consistent; {
 		before, err := os.Lstat(link)
 		if err != nil {
@@ -192,8 +194,8 @@ func (d *delivery) deliver() {
 		return
 	}
 	// Open the target of this symlink, even if a newer symlink exists now. The newer symlink
-	// causes its own event. If its tree were delivered now, this event would deliver the
-	// tree a second time.
+	// causes its own event. If the newer tree were delivered now, this event would cause a
+	// second delivery of the same tree.
 	t, err := tree.Open(resolve(link, target))
 	if errors.Is(err, fs.ErrNotExist) {
 		if now, statErr := os.Lstat(link); statErr != nil || !os.SameFile(now, info) || !now.ModTime().Equal(info.ModTime()) {

@@ -14,13 +14,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// delivery is one call of Watch's handler.
+// delivery contains the arguments of one call of the function handle.
 type delivery struct {
 	tree *tree.Tree
 	err  error
 }
 
-// watching runs Watch until the test ends, and returns its deliveries.
+// watching starts a call of Watch that runs until the test ends, and returns the deliveries.
 func watching(t *testing.T, dir string) <-chan delivery {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -56,8 +56,8 @@ func next(t *testing.T, deliveries <-chan delivery) delivery {
 	}
 }
 
-// wantGeneration waits until a generation is delivered. Older generations may be delivered
-// first.
+// wantGeneration waits until the tree with the given generation is delivered. Trees with older
+// generations may be delivered first.
 func wantGeneration(t *testing.T, deliveries <-chan delivery, want uint64) {
 	t.Helper()
 	for {
@@ -88,15 +88,16 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 		mustPublish(t, p, b, g)
 		wantGeneration(t, deliveries, g)
 	}
-	// While the test receives no deliveries, Watch may skip trees, but never the newest tree.
+	// While the test receives no deliveries, Watch may skip trees, but it must not skip the
+	// newest tree.
 	for g := uint64(20); g < 120; g++ {
 		mustPublish(t, p, b, g)
 	}
 	wantGeneration(t, deliveries, 119)
 }
 
-// Watch delivers each tree at most once, even if the symlink is replaced while Watch reads
-// it. A second delivery would make a dataplane re-evaluate all open connections again.
+// Watch delivers each tree at most once, even if the symlink is replaced while Watch reads it.
+// After a second delivery, a dataplane would unnecessarily re-evaluate all open connections.
 func TestWatchDeliversNoTreeTwice(t *testing.T) {
 	const last = 2000
 	dir, b := t.TempDir(), build.New("node")
@@ -117,7 +118,7 @@ func TestWatchDeliversNoTreeTwice(t *testing.T) {
 				t.Error(err)
 			}
 			if delivered[len(delivered)-1] == last {
-				// Wait for a second delivery, which a pending event could cause.
+				// Wait for a second delivery, because a pending event could cause one.
 				time.AfterFunc(100*time.Millisecond, stop)
 			}
 		})

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// Read returns the status of the dataplane that uses a state directory. It returns
-// ErrNotRunning if no dataplane uses the directory.
+// Read returns the status of the dataplane that uses a state directory. If no dataplane uses
+// the directory, Read returns ErrNotRunning.
 func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	var s report.Status
 	body, err := get(ctx, stateDir, statusPath)
@@ -31,12 +31,12 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	return s, nil
 }
 
-// ErrEnded is returned if the dataplane ends while its events are being read.
+// ErrEnded is the error that Flows returns if the dataplane ends.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows subscribes to the events of a dataplane and calls handle for each event. If
-// deniedOnly is true, Flows subscribes only to events whose verdict is not Allow. Flows
-// calls listening after the subscription has started.
+// Flows subscribes to the events of a dataplane and calls handle for each event. If deniedOnly
+// is true, Flows subscribes only to events whose verdict is not Allow. Flows calls the function
+// listening after the subscription has started.
 //
 // Flows never returns nil. It returns the error of handle or of the context, ErrNotRunning
 // if no dataplane is running, and ErrEnded if the dataplane ends.
@@ -62,11 +62,10 @@ func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func
 	}
 }
 
-// maxError is the maximum number of bytes that are read from the body of an error
-// response.
+// maxError is the maximum number of bytes that get reads from the body of an error response.
 const maxError = 1 << 10
 
-// response is the body of a response. Closing it also closes the connection.
+// response is the body of an HTTP response. Closing the body also closes the connection.
 type response struct {
 	io.ReadCloser
 	transport *http.Transport

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// listenInterval is the time between two attempts to listen on the address for metrics.
+	// listenInterval is the interval between two attempts to listen on the address for metrics.
 	listenInterval = 100 * time.Millisecond
-	// serverTimeout is the maximum time for reading the header of a request for metrics, and
-	// the maximum time for writing the response.
+	// serverTimeout is the maximum time that reading the header of a metrics request may take.
+	// It is also the maximum time that writing the response may take.
 	serverTimeout = 10 * time.Second
 )
 
-// Endpoints serve the status and the metrics of a dataplane while it holds the table lock.
-// Only one dataplane of a node can listen on the address for metrics and serve the socket
-// of the state directory at a time. Endpoints implement engine.Endpoints.
+// Endpoints serves the status and the metrics of a dataplane while the dataplane holds the
+// table lock. Only one dataplane of a node at a time can listen on the address for metrics and
+// serve the socket of the state directory. Endpoints implements engine.Endpoints.
 type Endpoints struct {
 	StateDir string
 	Source   Source
@@ -31,11 +31,12 @@ type Endpoints struct {
 	MetricsAddress string
 	Log            logr.Logger
 
-	// server serves the socket. It is nil while the socket is not served.
+	// server serves the socket. It is nil while the socket is not being served.
 	server *Server
-	// yielded is closed by Yielded. It is nil while no metrics are served on the address.
+	// The method Yielded closes the channel yielded. The channel is nil while metrics are not
+	// being served on the address.
 	yielded chan struct{}
-	// metrics waits for the goroutines that serve the metrics on the address.
+	// metrics is used to wait for the goroutines that serve the metrics on the address.
 	metrics sync.WaitGroup
 }
 
@@ -63,8 +64,8 @@ func (e *Endpoints) Acquired() error {
 	return nil
 }
 
-// listenAgain tries to listen until it succeeds. It returns nil if the dataplane yields the
-// table lock before.
+// listenAgain repeatedly tries to listen until it succeeds. If the dataplane yields the table
+// lock before listenAgain succeeds, listenAgain returns nil.
 func (e *Endpoints) listenAgain(yielded <-chan struct{}) net.Listener {
 	again := time.NewTicker(listenInterval)
 	defer again.Stop()

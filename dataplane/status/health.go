@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// stallTime is the maximum time for which packets may wait while no packet is evaluated.
-// The evaluation of a packet takes only microseconds. The rest of stallTime is a margin
-// for overloaded machines.
+// stallTime is the maximum time for which packets may wait while no packet is evaluated. A
+// worker needs only microseconds to evaluate a packet. The rest of stallTime is a margin for
+// overloaded machines.
 const stallTime = 5 * time.Second
 
 // Health serves the health checks of a dataplane:
@@ -29,9 +29,9 @@ type Health struct {
 	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
-	// since is the time from which on packets have been waiting and none has been evaluated.
-	// It is the zero time while no packets wait. evaluated is the number of packets that had
-	// been evaluated at this time.
+	// since is the start of the current period in which packets wait and no packet is
+	// evaluated. It is the zero time while no packets wait. evaluated is the number of packets
+	// that had been evaluated at the start of the period.
 	evaluated uint64
 	since     time.Time
 	// now returns the current time. Tests replace it.
@@ -41,7 +41,8 @@ type Health struct {
 // NewHealth returns a Health for a dataplane that is starting.
 func NewHealth() *Health { return &Health{now: time.Now} }
 
-// Follow sets the function from which the health checks read the dataplane's status.
+// Follow sets the function that returns the dataplane's status. The health checks call this
+// function.
 func (h *Health) Follow(status func() (report.Status, error)) { h.source.Store(&status) }
 
 // ServeHTTP implements http.Handler.
@@ -73,7 +74,8 @@ func (h *Health) status() (report.Status, error) {
 	return (*source)()
 }
 
-// alive returns an error if the dataplane can recover only by a restart.
+// alive returns an error if the dataplane is in a state from which only a restart can recover
+// it.
 func (h *Health) alive() error {
 	s, err := h.status()
 	if errors.Is(err, errStarting) {
@@ -99,16 +101,16 @@ func (h *Health) alive() error {
 	return nil
 }
 
-// ready returns an error while the node does not enforce the published policies.
+// ready returns an error if the node does not enforce the published policies.
 func (h *Health) ready() error {
 	s, err := h.status()
 	switch {
 	case err != nil:
 		return err
 	case s.Standby:
-		// Another dataplane enforces the policies, and this dataplane takes over when the
-		// other one ends. If this dataplane were not ready, a rollout would not stop the
-		// other one.
+		// Another dataplane enforces the policies. This dataplane takes over when the other
+		// dataplane ends. If this dataplane were not ready, a rollout would not stop the other
+		// dataplane.
 		return nil
 	case s.Rejected != nil:
 		return fmt.Errorf("the published tree cannot be used; generation %d stays in use: %s", s.Generation, s.Rejected.Reason)

@@ -54,7 +54,8 @@ func TestReadyWhileEnforcing(t *testing.T) {
 	}
 }
 
-// Waiting packets are a failure only if no packet is evaluated for longer than stallTime.
+// The health check /healthz fails only if packets wait and no packet is evaluated for longer
+// than stallTime.
 func TestAliveUnlessNoWaitingPacketIsEvaluated(t *testing.T) {
 	h := NewHealth()
 	clock := time.Unix(0, 0)

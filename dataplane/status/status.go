@@ -1,5 +1,5 @@
-// Package status contains the server and the client for the status of a dataplane. They use
-// HTTP over a unix socket in the state directory.
+// Package status contains the server and the client for the status of a dataplane. The server
+// and the client use HTTP over a unix socket in the state directory.
 //
 //	GET /status            report.Status as JSON
 //	GET /flows?denied=1    one line of JSON (report.Event) for each packet that is evaluated
@@ -31,18 +31,18 @@ const (
 	deniedParameter = "denied"
 )
 
-// ErrNotRunning is returned if no dataplane serves its status in the state directory.
+// ErrNotRunning is the error if no dataplane serves its status in the state directory.
 var ErrNotRunning = errors.New("no dataplane is running with this state directory")
 
 // Source provides the data that a server serves.
 type Source struct {
 	// Status returns the current status.
 	Status func() (report.Status, error)
-	// Events subscribes to the events of packets. If deniedOnly is true, it subscribes only
-	// to events whose verdict is not Allow. The caller ends the subscription with stop. If
-	// Events is nil, /flows is not served.
+	// Events subscribes to the events of packets. If deniedOnly is true, it subscribes only to
+	// events whose verdict is not Allow. The caller calls the function stop to end the
+	// subscription. If Events is nil, the server does not serve /flows.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
-	// Metrics serves /metrics. If Metrics is nil, /metrics is not served.
+	// Metrics serves /metrics. If Metrics is nil, the server does not serve /metrics.
 	Metrics http.Handler
 }
 
@@ -58,8 +58,8 @@ const (
 	socketMode    = 0o660
 )
 
-// Serve starts a server on the socket of a state directory. It replaces the socket of a
-// previous dataplane atomically.
+// Serve starts a server on the socket of a state directory. If the socket of a previous
+// dataplane exists, Serve replaces it atomically.
 func Serve(stateDir string, source Source) (*Server, error) {
 	listener, err := statedir.Listen(statedir.Socket(stateDir), socketMode)
 	if err != nil {
@@ -82,7 +82,8 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	return s, nil
 }
 
-// Remove removes the sockets of dataplanes that have ended from a state directory.
+// Remove removes sockets from a state directory. The dataplanes that served these sockets must
+// have ended.
 func Remove(stateDir string) error {
 	path := statedir.Socket(stateDir)
 	// The pattern also matches sockets that still have a temporary name.
@@ -124,7 +125,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	for {
-		// Send the buffered lines. The first flush sends the HTTP header.
+		// Flush the buffered lines to the client. The first flush also sends the HTTP header.
 		if control.Flush() != nil {
 			return
 		}
@@ -144,7 +145,7 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close stops serving. The socket file remains, but connections to it fail.
+// Close stops the server. The socket file remains, but connections to it fail.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done

@@ -6,8 +6,8 @@ import (
 	"github.com/ti-mo/conntrack"
 )
 
-// FlushConnections deletes all connection tracking entries of the host, like
-// `conntrack -F`.
+// FlushConnections deletes all connection tracking entries of the host. The command `conntrack
+// -F` does the same.
 func (h *Host) FlushConnections() error {
 	return h.tracking("flushing", func(c *conntrack.Conn) error { return c.Flush() })
 }

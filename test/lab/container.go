@@ -13,20 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Container describes a process with the same restrictions as a container in the host
-// network: its root file system is read-only and contains a single program, and the
-// process has only the privileges that the fields of Container grant.
+// Container describes a process with the same restrictions as a container in the host network.
+// The root file system of the process is read-only and contains a single program. The process
+// has only the privileges that the fields of Container grant.
 type Container struct {
-	// Program is the path of the program on this machine. In the container, the path
-	// of the program is Command[0].
+	// Program is the path of the program on this machine. In the container, the same program
+	// has the path Command[0].
 	Program string
 	Command []string
 	Env     []string
 	User    uint32
 	Group   uint32
-	// Capabilities contains capability numbers from linux/capability.h.
+	// Capabilities contains the numbers of capabilities, as in linux/capability.h.
 	Capabilities []uintptr
-	// Mounts maps paths in the container to directories of this machine.
+	// Mounts maps a path in the container to a directory of this machine.
 	Mounts map[string]Mount
 }
 
@@ -36,8 +36,8 @@ type Mount struct {
 	ReadOnly bool
 }
 
-// Cmd returns a command that StartContainer can start in the container. The caller
-// can set its standard input and output first.
+// Cmd returns a command for StartContainer. Before the caller starts the command, it can set
+// the standard input and output of the command.
 func (c *Container) Cmd() *exec.Cmd {
 	return &exec.Cmd{
 		Path: c.Command[0], Args: c.Command, Env: c.Env, Dir: "/",
@@ -47,9 +47,9 @@ func (c *Container) Cmd() *exec.Cmd {
 	}
 }
 
-// StartContainer starts a container in the namespace. cmd must be a result of c.Cmd.
-// The caller must wait for the command with cmd.Wait. The kernel kills the command when
-// this process ends.
+// StartContainer starts a container in the namespace. The parameter cmd must be a result of
+// c.Cmd. The caller must wait for the end of the command with cmd.Wait. When this process ends,
+// the kernel kills the command.
 func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	started := make(chan error)
 	go n.startContainer(c, cmd, started)
@@ -59,19 +59,19 @@ func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {
 	return nil
 }
 
-// containerRoot is the mount point of a container's root file system. Every system
-// has this directory (FHS 3.0, section 3.12). The mount is visible only in the
-// mount namespace of the thread that starts the container.
+// containerRoot is the mount point of a container's root file system. This directory exists on
+// every system (FHS 3.0, section 3.12). The mount is visible only in the mount namespace of the
+// thread that starts the container.
 const containerRoot = "/mnt"
 
-// startContainer changes the namespaces and privileges of its thread, starts the
-// container from the thread, and waits until the container ends. Then the thread ends
-// too, because other goroutines must not run with these namespaces and privileges.
+// startContainer changes the namespaces and privileges of its thread and starts the container
+// from this thread. Then it waits until the container ends. After that, the thread ends too,
+// because no other goroutine may run with these namespaces and privileges.
 func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The main thread of a process cannot end. If this goroutine runs on the main
-		// thread, it waits until another thread has done the work.
+		// The main thread of a process cannot end. If this goroutine runs on the main thread,
+		// it starts another goroutine, which runs on another thread, and waits for it.
 		done := make(chan struct{})
 		go func() { defer close(done); n.startContainer(c, cmd, started) }()
 		<-done
@@ -96,7 +96,7 @@ func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- e
 }
 
 // waitForEnd waits until a process has ended. It does not reap the process, so that
-// (*exec.Cmd).Wait can still read the exit status.
+// (*exec.Cmd).Wait can still read the exit status of the process.
 func waitForEnd(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -171,9 +171,9 @@ func setReadOnly(path string, flags uint) error {
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges removes all capabilities that are not in keep from the thread's
-// capability bounding set, and sets no_new_privs. Processes that the thread starts
-// therefore cannot gain other capabilities.
+// dropPrivileges removes all capabilities that are not in the parameter keep from the
+// capability bounding set of the thread, and sets no_new_privs. Because of this, processes that
+// the thread starts cannot gain other capabilities.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {
@@ -181,8 +181,7 @@ func dropPrivileges(keep []uintptr) error {
 		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
-			// The kernel returns this error for the first number after its last
-			// capability.
+			// The kernel returns this error for the number that follows its last capability.
 			break
 		}
 		if err != nil {

@@ -33,15 +33,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// held describes the lab that a holder process has created.
+// held describes a lab that a child process has created.
 type held struct {
 	Inodes   []uint64
 	Process  int
 	StateDir string
 }
 
-// hold creates a lab that contains every kind of resource, writes its description
-// to standard output, and waits to be killed.
+// hold creates a lab with every kind of resource and writes a description of the lab to
+// standard output. Then it waits until this process is killed.
 func hold() error {
 	l, err := lab.New()
 	if err != nil {
@@ -168,9 +168,9 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 	return found
 }
 
-// wantReleased waits until the kernel has released each namespace. When an inode number
-// is unused for the first time, wantReleased no longer checks this number, because the
-// kernel can then assign it to a namespace of a parallel test.
+// wantReleased waits until the kernel has released all given namespaces. As soon as it has
+// found an inode number unused, it no longer checks this number, because the kernel may assign
+// the number to a namespace of a parallel test.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
 	eventually.True(t, "the namespaces are gone", func() bool {

@@ -14,10 +14,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Dial opens a TCP connection or a connected UDP socket from a host. If src is not
-// valid, the kernel chooses the source address. The zone of a link-local address is
-// the index of one of the host's interfaces. The returned error wraps the errno of
-// the kernel, or os.ErrDeadlineExceeded if the context ended first.
+// Dial opens a TCP connection or a connected UDP socket from a host. If src is not valid, the
+// kernel chooses the source address. The zone of a link-local address must be the index of one
+// of the host's interfaces. If the kernel returns an error, the returned error wraps the errno.
+// If the context ends first, the returned error wraps os.ErrDeadlineExceeded.
 func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	conn, err := h.dial(ctx, protocol, src, dst)
 	if err != nil {
@@ -26,8 +26,9 @@ func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr,
 	return conn, nil
 }
 
-// dial does the work of Dial. It uses the thread of the namespace only to create the
-// socket, so that any number of calls can wait for connections at the same time.
+// dial does the work of Dial. It creates the socket on the thread of the namespace, but waits
+// for the connection on the thread of the caller. So many calls can wait for connections at the
+// same time.
 func (h *Host) dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	var kind int
 	switch protocol {
@@ -74,8 +75,8 @@ func start(fd int, src netip.Addr, dst netip.AddrPort) error {
 	return nil
 }
 
-// finish waits until a non-blocking socket is connected, or returns the error of
-// the connection.
+// finish waits until a non-blocking socket is connected. If the connection fails, finish
+// returns the error of the connection.
 func finish(ctx context.Context, file *os.File) error {
 	defer endWith(ctx, file)()
 	raw, err := file.SyscallConn()
@@ -102,8 +103,9 @@ func finish(ctx context.Context, file *os.File) error {
 	return outcome
 }
 
-// endWith makes waiting reads and writes fail when the context ends. If the caller
-// calls stop, the end of the context no longer has this effect.
+// endWith makes reads and writes on c fail when the context ends, even if they are already
+// waiting. After the caller has called the returned function stop, the end of the context has
+// no effect on c.
 func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }
@@ -112,8 +114,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 	}
-	// The zone is the index of an interface, not a name, because each namespace has its
-	// own interface names.
+	// The zone is the index of an interface, not the name of an interface, because each
+	// namespace has its own interface names.
 	zone, _ := strconv.ParseUint(a.Addr().Zone(), 10, 32)
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(zone)}
 }

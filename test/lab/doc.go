@@ -1,5 +1,5 @@
-// Package lab builds nodes and their pods out of network namespaces, so that tests
-// can send real packets. It needs only Linux and root.
+// Package lab builds nodes and their pods from network namespaces, so that tests can send real
+// packets. It needs Linux and root, but no other software.
 //
 //	+--------------------- outside ----------------------+
 //	|  lo: any address that exists outside the nodes   |
@@ -18,18 +18,18 @@
 //	|  pod   |  |  pod   |        fd00:10:244:1::2/128
 //	+--------+  +--------+
 //
-// Everything is routed, as with the CNI plugin ptp: each host has addresses with
-// full-length prefixes and one default route through a link-local gateway. So packets
-// between two pods always pass the forward hook of the nodes, even if both pods run on
-// the same node.
+// All packets between hosts are routed, as with the CNI plugin ptp. Each host has addresses
+// with full-length prefixes, and one default route through a link-local gateway. So packets
+// between two pods always pass the forward hook of the nodes, even if both pods run on the same
+// node.
 //
-// # Nothing is left behind
+// # Cleanup
 //
-// The namespaces have no names and no bind mounts. A namespace exists only as long as
-// the process that created the lab has a thread in the namespace or a file descriptor
-// of it. The state directory is a tmpfs that is mounted nowhere, so it exists only as
-// long as its file descriptor. The kernel kills processes that were started in a
-// namespace when the namespace is closed. So when the process that created a lab ends,
-// for any reason, the kernel removes everything. The machine's own network namespace is
-// never changed.
+// Namespaces have neither names nor bind mounts. A namespace exists only while the process that
+// created the lab has a thread in the namespace or an open file descriptor of the namespace.
+// The state directory is a tmpfs without a mount point. It exists only while its file
+// descriptor is open. When a namespace is closed, the kernel kills the processes that were
+// started in the namespace. So when the process that created a lab ends, for any reason, the
+// kernel removes all resources of the lab. The machine's own network namespace is never
+// changed.
 package lab

@@ -17,13 +17,13 @@ import (
 type Tag struct {
 	// Type is unix.ETH_P_8021Q or unix.ETH_P_8021AD.
 	Type uint16
-	// ID is the number of the VLAN. A frame with number 0 belongs to no VLAN.
+	// ID is the number of the VLAN. A frame with number 0 does not belong to any VLAN.
 	ID uint16
 }
 
-// SendFrame sends an Ethernet frame with an IP packet through an interface (packet(7)).
-// The kernel of this host neither routes nor filters the packet, so it can have any
-// addresses. The first tag is the outermost.
+// SendFrame sends an Ethernet frame with an IP packet through an interface (packet(7)). The
+// kernel of this host neither routes nor filters the packet, so the packet can have any
+// addresses. The first of the tags is the outermost tag of the frame.
 func (h *Host) SendFrame(link string, to net.HardwareAddr, packet []byte, tags ...Tag) error {
 	err := h.Do(func() error {
 		out, err := net.InterfaceByName(link)
@@ -60,7 +60,7 @@ func frame(to, from net.HardwareAddr, packet []byte, tags []Tag) []byte {
 	return append(binary.BigEndian.AppendUint16(b, kind), packet...)
 }
 
-// Datagram returns an IP packet with a UDP datagram.
+// Datagram returns an IP packet that contains a UDP datagram.
 func Datagram(src, dst netip.AddrPort, payload []byte) []byte {
 	const header = 8
 	b := binary.BigEndian.AppendUint16(nil, src.Port())
@@ -72,8 +72,9 @@ func Datagram(src, dst netip.AddrPort, payload []byte) []byte {
 	return packet(flow.UDP, src.Addr(), dst.Addr(), b)
 }
 
-// Segment returns an IP packet with a TCP segment that belongs to no connection. The
-// sequence numbers and the other fields apart from ports and flags have arbitrary values.
+// Segment returns an IP packet that contains a TCP segment. The segment belongs to no
+// connection. Its ports and flags are given. All other fields, such as the sequence numbers,
+// have arbitrary values.
 func Segment(src, dst netip.AddrPort, flags byte) []byte {
 	return packet(flow.TCP, src.Addr(), dst.Addr(), segment(src, dst, flags))
 }
@@ -90,7 +91,7 @@ func segment(src, dst netip.AddrPort, flags byte) []byte {
 	return b
 }
 
-// packet puts an IP header before the content of a packet.
+// packet adds an IP header to the content of a packet.
 func packet(protocol flow.Protocol, src, dst netip.Addr, content []byte) []byte {
 	const hops, header4 = 64, 20
 	var b []byte
@@ -108,8 +109,8 @@ func packet(protocol flow.Protocol, src, dst netip.Addr, content []byte) []byte 
 	return append(b, content...)
 }
 
-// transportChecksum returns the checksum of a UDP datagram or TCP segment, which also
-// covers the addresses and the protocol (RFC 9293, section 3.1).
+// transportChecksum returns the checksum of a UDP datagram or TCP segment. This checksum also
+// covers the addresses and the protocol number (RFC 9293, section 3.1).
 func transportChecksum(protocol flow.Protocol, src, dst netip.Addr, content []byte) uint16 {
 	pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), []byte{0, byte(protocol)})
 	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(content)))

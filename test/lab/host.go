@@ -11,38 +11,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The default route of a pod leads to podGateway, and the default route of a node leads
-// to nodeGateway. The host at the other end of the link has the gateway's addresses.
-// The IPv4 addresses of the two gateways differ, because a node has links of both
-// kinds: the node itself has the addresses of podGateway, and it receives ARP requests
-// from nodeGateway. A kernel does not reply to an ARP request from one of its own
-// addresses.
+// podGateway is the default gateway of a pod, and nodeGateway is the default gateway of a node.
+// The host above, at the other end of the link, has the addresses of the gateway. The two
+// gateways have different IPv4 addresses, because a node has links of both kinds. The node
+// itself has the addresses of podGateway. If the addresses were the same, the node would
+// receive ARP requests from one of its own addresses. A kernel does not reply to such requests.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
 )
 
-// gateway contains the IPv4 and the IPv6 address of a gateway.
+// gateway contains the IPv4 address and the IPv6 address of a gateway.
 type gateway [2]netip.Prefix
 
-// uplink is the name of a host's interface that leads to the host above: from a pod
-// to its node, and from a node to the outside host.
+// uplink is the name of the interface that leads to the host above. The host above a pod is its
+// node, and the host above a node is the outside host.
 const uplink = "eth0"
 
-// Host is a network namespace with addresses. It represents a node, a pod or the
-// outside host.
+// Host is a network namespace with addresses. It represents a node, a pod, or the outside host.
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
-	// ports is the number of hosts that were connected below this host, including
-	// removed ones.
+	// ports is the number of hosts that were connected below this host. It includes hosts that
+	// have been removed.
 	ports int
 
 	mu      sync.Mutex
 	servers []*Server
 }
 
-// Close stops the servers of the host and closes its namespace.
+// Close stops the servers of the host and closes the network namespace.
 func (h *Host) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,8 +54,8 @@ func (h *Host) Close() {
 // Addresses returns the addresses of the host.
 func (h *Host) Addresses() []netip.Addr { return slices.Clone(h.addresses) }
 
-// Address returns the host's first address of the same family as like. It returns
-// false if the host has no such address.
+// Address returns the first address of the host that has the same family as the parameter like.
+// If the host has no such address, the second result is false.
 func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	for _, a := range h.addresses {
 		if a.Is4() == like.Is4() {
@@ -67,8 +65,8 @@ func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// settings are the network settings of a host: it uses new addresses at once,
-// replies to pings, and accepts packets with any source address.
+// settings contains the network settings of all hosts. A host can use new addresses
+// immediately, replies to pings, and accepts packets with any source address.
 var settings = [][2]string{
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -89,7 +87,7 @@ var forwarding = [][2]string{
 	{"net/ipv6/conf/default/forwarding", "1"},
 }
 
-// newHost creates a host without links. If routes is true, the host forwards
+// newHost creates a host without links. If the parameter routes is true, the host forwards
 // packets.
 func newHost(name string, routes bool) (*Host, error) {
 	ns, err := newNamespace(name)
@@ -121,9 +119,10 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below creates a host under this one: the child's namespace, a veth pair, the child's
-// addresses, and the routes between both hosts. port is the name of the pair's
-// interface in the upper host. It consists of kind and a number, such as pod-1.
+// below creates a host below this host. It creates the namespace of the new host, a veth pair,
+// the addresses of the new host, and the routes between both hosts. The result port is the name
+// of the pair's interface in the upper host. This name consists of the parameter kind and a
+// number, such as pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -146,15 +145,14 @@ func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (chi
 	return child, port, nil
 }
 
-// firstPort is the interface index of the first port. A port is the upper interface of
-// a veth pair. firstPort is large enough that ports and uplinks never have the same
-// index. If both ends of a veth pair had the same index, the kernel would treat them as
-// one interface and might delay its carrier by up to a second (linkwatch_urgent_event
-// in net/core/link_watch.c). Without a carrier, the IPv6 addresses of the interface do
-// not work.
+// firstPort is the interface index of the first port. A port is the interface of a veth pair in
+// the upper host. The value is so large that ports and uplinks never have the same index. If
+// both interfaces of a veth pair had the same index, the kernel would treat them as one
+// interface, and might delay the carrier by up to a second (linkwatch_urgent_event in
+// net/core/link_watch.c). Without a carrier, the IPv6 addresses of the interface do not work.
 const firstPort = 100
 
-// plug creates the veth pair between two hosts. It must run in the upper host.
+// plug creates the veth pair between two hosts. The caller must run it in the upper host.
 func plug(port string, index, childFD int, by gateway) error {
 	link := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: port, Index: index},
@@ -173,7 +171,7 @@ func plug(port string, index, childFD int, by gateway) error {
 	return nil
 }
 
-// configure adds the addresses and the default routes to the uplink. It must run in
+// configure adds the addresses and the default routes to the uplink. The caller must run it in
 // the lower host.
 func configure(addresses []netip.Addr, by gateway) error {
 	link, err := netlink.LinkByName(uplink)
@@ -205,9 +203,9 @@ func configure(addresses []netip.Addr, by gateway) error {
 	return nil
 }
 
-// route adds routes to prefixes through a port and, if gateway is valid, through a
-// gateway. Packets that the host itself sends over these routes have its first
-// address as their source.
+// route adds routes to the prefixes. The routes lead through a port, and through a gateway if
+// the parameter gateway is valid. If the host itself sends packets over these routes, their
+// source address is the first address of the host.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)
@@ -232,9 +230,9 @@ func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error 
 	})
 }
 
-// addAddresses adds addresses to an interface without duplicate address detection, so
-// that IPv6 addresses can be used at once. If scope is netlink.SCOPE_LINK, the kernel
-// never uses the IPv4 addresses as the source of packets on other interfaces.
+// addAddresses adds addresses to an interface. It disables duplicate address detection, so that
+// IPv6 addresses can be used immediately. If scope is netlink.SCOPE_LINK, the kernel never uses
+// the IPv4 addresses as source addresses of packets on other interfaces.
 func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
 	for _, p := range prefixes {
 		addr := &netlink.Addr{IPNet: ipNet(p), Scope: int(scope)}
@@ -267,7 +265,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// unroute removes routes.
+// unroute removes the routes to the given prefixes.
 func (h *Host) unroute(to []netip.Prefix) error {
 	return h.Do(func() error {
 		for _, p := range to {

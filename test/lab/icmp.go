@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Types of ICMP messages.
+// These constants are types, codes and header lengths of ICMP and ICMPv6 messages.
 const (
 	echoRequest4, echoReply4 = 8, 0
 	echoRequest6, echoReply6 = 128, 129
@@ -27,9 +27,9 @@ const (
 )
 
 // DialEcho opens a socket for ICMP or ICMPv6 echo requests (icmp(7),
-// net.ipv4.ping_group_range). The kernel assigns an identifier to each socket. The
-// kernel of the destination replies to the requests. If src is not valid, the
-// kernel chooses the source address.
+// net.ipv4.ping_group_range). The kernel assigns an identifier to each socket. The kernel of
+// the destination replies to the requests. If src is not valid, the kernel chooses the source
+// address.
 func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if dst.Is6() {
@@ -53,8 +53,8 @@ func (h *Host) DialEcho(src, dst netip.Addr) (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-// Echo sends one echo request and waits until the reply to this request arrives.
-// The caller sets the deadlines of conn.
+// Echo sends one echo request and waits for the reply to this request. The caller sets the
+// deadlines of the connection.
 func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	request, reply := byte(echoRequest4), byte(echoReply4)
 	if dst.Is6() {
@@ -79,7 +79,7 @@ func Echo(conn net.Conn, dst netip.Addr, size int) error {
 	}
 }
 
-// probeEcho repeats an echo request until a reply arrives.
+// probeEcho sends echo requests until a reply arrives.
 func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.DialEcho(src, dst)
 	if err != nil {
@@ -100,9 +100,9 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends the ICMP error "port unreachable" to the address of src. The
-// error is about a datagram from src to dst, as if no program used the port of dst. The
-// source of the error is the address from, which the host must have.
+// SendUnreachable sends the ICMP error "port unreachable" to the address of src. The error
+// quotes a datagram from src to dst, as if no program used the port of dst. The source address
+// of the error is the parameter from. The host must have this address.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
 	if from.Is6() {
@@ -110,7 +110,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	}
 	message = append(message, Datagram(src, dst, nil)...)
 	if from.Is4() {
-		// The kernel computes the checksum of ICMPv6 messages, but not of ICMP
+		// The kernel computes the checksum of ICMPv6 messages, but not the checksum of ICMP
 		// messages.
 		binary.BigEndian.PutUint16(message[2:], checksum(message))
 	}

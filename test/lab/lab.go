@@ -8,18 +8,18 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Lab is a network of hosts. Some of them are nodes with pods.
+// Lab is a network of hosts. Some of the hosts are nodes with pods.
 type Lab struct {
-	// Outside is the host outside of all nodes. It routes packets between the nodes.
-	// AddAddress assigns more addresses to it. These addresses represent hosts outside
-	// the cluster.
+	// Outside is the host outside of all nodes. It routes packets between the nodes. The method
+	// AddAddress adds addresses to this host. The added addresses represent hosts outside the
+	// cluster.
 	Outside *Host
 	nodes   []*Node
 }
 
-// New creates a lab without nodes. The outside host has the addresses 192.168.126.254
-// and fd00:192:168:126::fe, so that every host can exchange packets with it. New
-// returns ErrNotRoot if this process is not allowed to create network namespaces.
+// New creates a lab without nodes. The outside host has the addresses 192.168.126.254 and
+// fd00:192:168:126::fe, so that every host can exchange packets with the outside host. If this
+// process is not allowed to create network namespaces, New returns ErrNotRoot.
 func New() (*Lab, error) {
 	outside, err := newHost("outside", true)
 	if err != nil {
@@ -49,8 +49,8 @@ func (l *Lab) AddAddress(addresses ...netip.Addr) error {
 	return nil
 }
 
-// Close removes the lab. If processes of the lab are still using a resource, the kernel
-// removes the resource when these processes end.
+// Close removes the lab. If a process of the lab still uses a resource, the kernel removes this
+// resource when the process ends.
 func (l *Lab) Close() {
 	for _, n := range l.nodes {
 		n.close()
@@ -62,9 +62,9 @@ func (l *Lab) Close() {
 type Node struct {
 	*Host
 	lab *Lab
-	// port is the name of the interface in the outside host that leads to the node.
+	// port is the name of the interface of the outside host that leads to the node.
 	port string
-	// cidrs contains the ranges from which AddPod assigns addresses.
+	// cidrs contains the ranges of the addresses that AddPod assigns to pods.
 	cidrs []netip.Prefix
 	next  []netip.Addr
 	pods  []*Pod
@@ -73,14 +73,15 @@ type Node struct {
 // Pod is a host on a node.
 type Pod struct {
 	*Host
-	// Interface is the name of the pod's veth interface in the node.
+	// Interface is the name of the interface of the node that leads to the pod. It is one end
+	// of a veth pair.
 	Interface string
 	routed    []netip.Prefix
 }
 
-// AddNode creates a node. If no addresses are given, node number N gets the
-// addresses 192.168.126.N and fd00:192:168:126::N. The pods of node number N get
-// addresses in 10.244.N.0/24 and fd00:10:244:N::/64.
+// AddNode creates a node. If no addresses are given, node number N gets the addresses
+// 192.168.126.N and fd00:192:168:126::N. The pods of node number N get addresses in
+// 10.244.N.0/24 and fd00:10:244:N::/64.
 func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	number := len(l.nodes) + 1
 	if number > 253 {
@@ -107,11 +108,11 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromOutside(n.cidrs)
 }
 
-// Port returns the name of the interface in the outside host that leads to the node.
+// Port returns the name of the interface of the outside host that leads to the node.
 func (n *Node) Port() string { return n.port }
 
-// fromOutside adds routes to the outside host, so that packets to these prefixes go
-// through the node.
+// fromOutside adds routes to the outside host. The routes send packets for these prefixes to
+// the node.
 func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())
@@ -125,9 +126,9 @@ func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	return nil
 }
 
-// AddPod creates a pod on the node. If no addresses are given, the pod gets the
-// next free address of each range, IPv4 first. Given addresses need not be in these
-// ranges.
+// AddPod creates a pod on the node. If addresses are given, they need not be in the ranges of
+// the node. Otherwise, the pod gets the next free address of each range, first IPv4 and then
+// IPv6.
 func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	if len(addresses) == 0 {
 		var err error
@@ -153,8 +154,8 @@ func (n *Node) AddPod(name string, addresses ...netip.Addr) (*Pod, error) {
 	return pod, nil
 }
 
-// allocate returns the next free address of each range. After the last address of a range,
-// it continues with the first one.
+// allocate returns the next free address of each range. After the last address of a range, it
+// continues with the first address.
 func (n *Node) allocate() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for i, c := range n.cidrs {
@@ -170,11 +171,12 @@ func (n *Node) allocate() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// first returns the first address of a range that a pod can have. It omits the first
-// address of the range, which most CNI plugins reserve for the gateway.
+// first returns the first address of a range that a pod can have. It skips the first address of
+// the range, because most CNI plugins reserve this address for the gateway.
 func first(c netip.Prefix) netip.Addr { return c.Addr().Next().Next() }
 
-// following returns the address after a in a range, or the first one after the last one.
+// following returns the address after a in a range. After the last address, it returns the
+// first address that a pod can have.
 func following(c netip.Prefix, a netip.Addr) netip.Addr {
 	if next := a.Next(); c.Contains(next) {
 		return next
@@ -186,8 +188,8 @@ func (n *Node) taken(a netip.Addr) bool {
 	return slices.ContainsFunc(n.pods, func(p *Pod) bool { return slices.Contains(p.addresses, a) })
 }
 
-// RemovePod removes a pod. When RemovePod returns, the pod's interface, addresses and
-// routes no longer exist.
+// RemovePod removes a pod. When it returns, the interface, the addresses and the routes of the
+// pod no longer exist.
 func (n *Node) RemovePod(pod *Pod) error {
 	err := n.Do(func() error {
 		link, err := netlink.LinkByName(pod.Interface)

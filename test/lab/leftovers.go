@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Inodes returns the inode numbers of all namespaces of the lab.
+// Inodes returns the inode numbers of the network namespaces of all hosts in the lab.
 func (l *Lab) Inodes() []uint64 {
 	out := []uint64{l.Outside.Inode()}
 	for _, n := range l.nodes {
@@ -20,10 +20,10 @@ func (l *Lab) Inodes() []uint64 {
 	return out
 }
 
-// Leftovers returns the /proc paths of everything that keeps one of the network
-// namespaces alive: threads in a namespace and open file descriptors of any
-// process, and mounts in the mount namespace of this process. If Leftovers returns
-// nothing, the kernel has removed the namespaces with their interfaces and rules.
+// Leftovers returns /proc paths that show why the kernel has not removed the given network
+// namespaces: threads in a namespace and open file descriptors of any process, and mounts in
+// the mount namespace of this process. If Leftovers returns no paths, the kernel has removed
+// the namespaces with their interfaces and rules.
 func Leftovers(inodes []uint64) ([]string, error) {
 	links := make([]string, len(inodes))
 	for i, inode := range inodes {
@@ -36,8 +36,8 @@ func Leftovers(inodes []uint64) ([]string, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			// Ignore errors, because processes and descriptors can disappear between
-			// the two calls.
+			// Ignore errors, because processes and file descriptors can disappear between the
+			// two calls.
 			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
 				found = append(found, path)
 			}

@@ -15,18 +15,19 @@ import (
 
 // The errors of this package.
 var (
-	// ErrNotRoot means that this process does not have the capabilities to create
+	// ErrNotRoot means that this process lacks the capabilities that are necessary to create
 	// network namespaces.
 	ErrNotRoot = errors.New("network namespaces need root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run as root")
 	// ErrClosed means that the namespace has been closed.
 	ErrClosed = errors.New("network namespace is closed")
 )
 
-// Namespace is a network namespace with a thread that runs in it. The namespace
+// Namespace is a network namespace and a thread that runs in this namespace. The namespace
 // exists until Close is called or the process ends.
 type Namespace struct {
 	name string
-	// fd refers to the namespace. It is used to move interfaces into the namespace.
+	// fd is a file descriptor of the namespace. It is used to move interfaces into the
+	// namespace.
 	fd    int
 	inode uint64
 
@@ -36,7 +37,7 @@ type Namespace struct {
 	once  sync.Once
 }
 
-// newNamespace creates a namespace. The name appears only in messages.
+// newNamespace creates a namespace. Only messages use the name.
 func newNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name, calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
@@ -47,11 +48,11 @@ func newNamespace(name string) (*Namespace, error) {
 	return n, nil
 }
 
-// live runs calls on one thread in the namespace. The thread stays locked to the
-// goroutine, so that it ends with the goroutine. When the thread ends, the kernel kills
-// the processes that the thread has started. The main thread of the process is
-// unsuitable, because the Go runtime never ends it. So if live starts on the main
-// thread, it runs itself on another thread and waits until that thread has ended.
+// live runs calls on one thread in the namespace. The thread is locked to the goroutine, so
+// that both end at the same time. When the thread ends, the kernel kills the processes that the
+// thread has started. The main thread of the process is unsuitable, because the Go runtime
+// never ends the main thread. So if live starts on the main thread, it calls itself on another
+// thread and waits until that thread has ended.
 func (n *Namespace) live(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
@@ -77,7 +78,7 @@ func (n *Namespace) live(ready chan<- error) {
 	}
 }
 
-// enter moves the thread into a new namespace.
+// enter creates a network namespace and moves the calling thread into it.
 func (n *Namespace) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		if errors.Is(err, unix.EPERM) {
@@ -110,14 +111,15 @@ func openOwnNamespace() (int, error) {
 // Name returns the name that messages use for the namespace.
 func (n *Namespace) Name() string { return n.name }
 
-// Inode returns the inode number of the namespace. If a process is in the namespace,
-// the target of its symlink /proc/PID/ns/net contains this number: "net:[INODE]".
+// Inode returns the inode number of the namespace. If a process is in the namespace, the target
+// of the symlink /proc/PID/ns/net of this process contains the number, as in "net:[INODE]".
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// Do runs call on the thread of the namespace and returns its error. Calls run one
-// after the other. Sockets that call opens stay in the namespace, and any goroutine
-// may use them. Goroutines that call starts do not run in the namespace. call must
-// return; it must not call t.Fatal or runtime.Goexit.
+// Do runs the function call on the thread of the namespace and returns the error of this
+// function. It runs only one function at a time. A socket that the function opens stays in the
+// namespace, and any goroutine may use this socket. A goroutine that the function starts does
+// not run in the namespace. The function must return, so it must not call t.Fatal or
+// runtime.Goexit.
 func (n *Namespace) Do(call func() error) error {
 	var err error
 	ran := make(chan struct{})
@@ -130,21 +132,21 @@ func (n *Namespace) Do(call func() error) error {
 	}
 }
 
-// Start starts a process in the namespace. The caller stops the process and waits
-// for it as usual. The kernel kills the process when the namespace is closed or
-// when this process ends.
+// Start starts a process in the namespace. The caller must stop the process and wait for it as
+// usual. When the namespace is closed or this process ends, the kernel kills the started
+// process.
 func (n *Namespace) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	// The kernel sends the signal when the thread that started the process ends, not
-	// when the whole parent process ends (prctl(2), PR_SET_PDEATHSIG). Start uses the
-	// thread of the namespace, which runs until the namespace is closed.
+	// The kernel sends the signal when the thread that started the process ends, not when the
+	// whole parent process ends (prctl(2), PR_SET_PDEATHSIG). Therefore use the thread of the
+	// namespace, which runs until the namespace is closed.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return n.Do(cmd.Start)
 }
 
-// Sysctl changes a network setting in the namespace. An example of a name is
+// Sysctl changes a network setting in the namespace. The name is a path such as
 // net/ipv4/ip_forward.
 func (n *Namespace) Sysctl(name, value string) error {
 	return n.Do(func() error { return sysctl(name, value) })
@@ -158,9 +160,9 @@ func sysctl(name, value string) error {
 	return nil
 }
 
-// Close closes the namespace and kills the processes that were started in it. The
-// kernel removes the namespace's interfaces, rules and connections when the last
-// socket in the namespace is closed.
+// Close closes the namespace and kills the processes that were started in the namespace. When
+// the last socket in the namespace is closed, the kernel removes the interfaces, rules and
+// connections of the namespace.
 func (n *Namespace) Close() {
 	n.once.Do(func() { close(n.quit) })
 	<-n.done

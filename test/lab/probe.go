@@ -23,7 +23,7 @@ type Result uint8
 
 // The results.
 const (
-	// TimedOut means that no reply arrived in time: packets were dropped on the way.
+	// TimedOut means that no reply arrived in time, because packets were dropped.
 	TimedOut Result = iota
 	// Connected means that the server replied.
 	Connected
@@ -43,12 +43,11 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6, it
-// sends echo requests, to which every host replies. For protocols without ports, it
-// ignores the port of dst. If src is not valid, the kernel chooses the source address.
-// TCP sends lost packets again. For other protocols, Probe sends three packets during
-// the timeout. The result describes what happened to the packets. Probe returns an
-// error only if the lab fails or the context ends.
+// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6, it sends
+// echo requests, to which every host replies. For protocols without ports, it ignores the port
+// of dst. If src is not valid, the kernel chooses the source address. TCP repeats lost packets.
+// For other protocols, Probe sends three packets before the timeout. The result describes what
+// happened to the packets. Probe returns an error only if the lab fails or the context ends.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -68,9 +67,9 @@ func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 	}
 }
 
-// rejections contains the errors that connect(2), recv(2) and send(2) return after
-// a packet was rejected. The kernel returns EPERM if an output rule on the sending
-// host dropped the packet.
+// rejections contains the errors that connect(2), recv(2) and send(2) return after a packet was
+// rejected. If an output rule on the sending host has dropped the packet, the kernel returns
+// EPERM.
 var rejections = []unix.Errno{
 	unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES, unix.EPERM, unix.ENOPROTOOPT,
 }
@@ -105,8 +104,8 @@ func (h *Host) probe(ctx context.Context, protocol flow.Protocol, src netip.Addr
 
 const datagrams = 3
 
-// exchange sends a random number in a datagram, repeatedly, until the server has
-// returned the number.
+// exchange repeatedly sends a datagram with a random number, until the server has sent the same
+// number back.
 func exchange(ctx context.Context, conn net.Conn, again time.Duration) error {
 	number := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	reply := make([]byte, len(number))

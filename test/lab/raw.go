@@ -10,20 +10,20 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// rawConn is a raw socket (raw(7)) that is connected to an address. It sends and
-// receives packets without their IP header, and reports ICMP errors.
+// rawConn is a raw socket (raw(7)) that is connected to an address. The program sends and
+// receives packets without an IP header. The socket reports ICMP errors.
 type rawConn struct{ *net.IPConn }
 
-// Read reads one packet and returns its content without the IP header. The buffer
-// must have room for the header too.
+// Read reads one packet and returns its content without the IP header. The buffer must be large
+// enough for the content and the header.
 func (c rawConn) Read(b []byte) (int, error) {
-	// ReadFromIP removes the IP header, but Read of a net.IPConn does not.
+	// ReadFromIP removes the IP header, but the method Read of net.IPConn does not.
 	n, _, err := c.ReadFromIP(b)
 	return n, err
 }
 
-// dialRaw opens a raw socket and connects it to dst. If src is not valid, the
-// kernel chooses the source address.
+// dialRaw opens a raw socket and connects it to dst. If src is not valid, the kernel chooses
+// the source address.
 func (h *Host) dialRaw(protocol flow.Protocol, src, dst netip.Addr) (rawConn, error) {
 	var local *net.IPAddr
 	if src.IsValid() {
@@ -48,9 +48,9 @@ func rawNetwork(protocol flow.Protocol, like netip.Addr) string {
 	return fmt.Sprintf("ip6:%d", uint8(protocol))
 }
 
-// In a protocol without ports, every raw socket of a host receives all packets, both
-// requests and replies. The first byte of a packet therefore states whether it is a
-// request or a reply. Otherwise two hosts with servers would reply to each other's
+// These bytes are the first bytes of packets in protocols without ports. They mark a packet as
+// a request or as a reply. Every raw socket of a host receives all packets of the protocol,
+// including replies. Without these marks, two hosts with servers would reply to each other's
 // replies.
 const (
 	request = '?'
@@ -60,7 +60,7 @@ const (
 // requester is a rawConn that sends requests and receives replies.
 type requester struct{ rawConn }
 
-// Read returns the content of the next reply. It skips other packets.
+// Read returns the content of the next reply. It discards all other packets.
 func (c requester) Read(b []byte) (int, error) {
 	buf := make([]byte, 1<<11)
 	for {
@@ -82,8 +82,8 @@ func (c requester) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SendRaw sends one packet without waiting for a reply. The packet consists of an
-// IP header, which the kernel adds, and content.
+// SendRaw sends one packet and does not wait for a reply. The packet consists of the content
+// and an IP header that the kernel adds.
 func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) error {
 	conn, err := h.dialRaw(protocol, netip.Addr{}, dst)
 	if err != nil {
@@ -96,8 +96,8 @@ func (h *Host) SendRaw(protocol flow.Protocol, dst netip.Addr, content []byte) e
 	return nil
 }
 
-// probeRaw sends a number to a server of a protocol without ports and waits until
-// the server has returned the number.
+// probeRaw sends a number to a server of a protocol without ports, and waits until the server
+// has sent the same number back.
 func (h *Host) probeRaw(ctx context.Context, protocol flow.Protocol, src, dst netip.Addr, again time.Duration) error {
 	conn, err := h.dialRaw(protocol, src, dst)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *Server) echoRaw(c *net.IPConn) {
 		}
 		s.served.Add(1)
 		buf[0] = reply
-		// Ignore the error: if a rule rejects the reply, the client receives no reply.
+		// Ignore the error: a rule can reject the reply, and the client then receives no reply.
 		_, _ = c.WriteToIP(buf[:n], from)
 	}
 }

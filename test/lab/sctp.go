@@ -39,8 +39,7 @@ const (
 	chunkHeader = 12
 	initLength  = 20
 	initPacket  = chunkHeader + initLength
-	// cookieParameter is the type of the state cookie, a parameter that INIT ACK must
-	// contain.
+	// cookieParameter is the type of the state cookie. INIT ACK must contain this parameter.
 	cookieParameter = 7
 )
 
@@ -49,7 +48,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // initChunk contains the fields of an INIT or INIT ACK chunk.
 type initChunk struct {
 	source, destination uint16
-	// verification is the tag of the receiver, and tag the tag of the sender.
+	// verification is the tag of the receiver, and the field tag is the tag of the sender.
 	verification, tag uint32
 	kind              byte
 }
@@ -75,13 +74,13 @@ func (c initChunk) packet() []byte {
 	b = binary.BigEndian.AppendUint16(b, 1)
 	b = binary.BigEndian.AppendUint32(b, c.tag)
 	b = append(b, cookie...)
-	// The checksum is in little-endian order, unlike all other fields (RFC 9260,
-	// appendix A).
+	// Unlike all other fields, the checksum is in little-endian order (RFC 9260, appendix A).
 	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, castagnoli))
 	return b
 }
 
-// parseInit parses a packet whose first chunk is INIT or INIT ACK.
+// parseInit parses a packet whose first chunk is INIT or INIT ACK. For any other packet, it
+// returns false.
 func parseInit(b []byte) (initChunk, bool) {
 	if len(b) < initPacket || b[chunkHeader] != chunkInit && b[chunkHeader] != chunkInitAck {
 		return initChunk{}, false
@@ -95,7 +94,7 @@ func parseInit(b []byte) (initChunk, bool) {
 	}, true
 }
 
-// probeSCTP repeats INIT until an INIT ACK arrives.
+// probeSCTP sends INIT repeatedly until an INIT ACK arrives.
 func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort, again time.Duration) error {
 	conn, err := h.dialRaw(flow.SCTP, src, dst.Addr())
 	if err != nil {
@@ -122,11 +121,11 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 	}
 }
 
-// ephemeralPort returns a random port of the ephemeral range, which servers do not
-// use.
+// ephemeralPort returns a random port in the ephemeral range. Servers do not use ports in this
+// range.
 func ephemeralPort() uint16 { return uint16(32768 + rand.IntN(28000)) }
 
-// await reads packets until the reply to the chunk c arrives. It ignores other packets,
+// await reads packets until the reply to the chunk c arrives. It ignores all other packets,
 // because a raw socket also receives packets that the peer sends to other sockets.
 func (c initChunk) await(conn net.Conn, buf []byte) error {
 	for {
@@ -140,7 +139,7 @@ func (c initChunk) await(conn net.Conn, buf []byte) error {
 	}
 }
 
-// associate replies with INIT ACK to each INIT that a client sends to the port.
+// associate replies with INIT ACK to each INIT for the port.
 func (s *Server) associate(c *net.IPConn, port uint16) {
 	buf := make([]byte, 1<<10)
 	for {
@@ -154,6 +153,6 @@ func (s *Server) associate(c *net.IPConn, port uint16) {
 		}
 		s.served.Add(1)
 		reply := initChunk{source: port, destination: request.source, verification: request.tag, tag: rand.Uint32() | 1, kind: chunkInitAck}
-		_, _ = c.WriteToIP(reply.packet(), from) // If the reply is rejected, the client gets no reply.
+		_, _ = c.WriteToIP(reply.packet(), from) // If a rule rejects the reply, the client gets no reply.
 	}
 }

@@ -13,23 +13,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Server serves one address and port of a host. Over UDP and over protocols without
-// ports, it sends each packet back to the sender. Over SCTP, it replies to INIT
-// chunks. Over TCP, it sends one byte when a connection opens, and then as many
-// bytes as the client requests with Download, until the client closes the
-// connection.
+// Server serves one address and port of a host. Over UDP and over protocols without ports, it
+// sends each packet back to the sender. Over SCTP, it replies to INIT chunks. Over TCP, it
+// sends one byte when a connection opens. Then it sends as many bytes as the client requests
+// with Download, until the client closes the connection.
 type Server struct {
 	closer io.Closer
-	// open is a context that is canceled when the server is closed.
+	// open is canceled when the server is closed.
 	open   context.Context
 	cancel context.CancelFunc
 	served atomic.Uint64
 	ended  sync.WaitGroup
 }
 
-// Serve starts a server. The server runs until Close is called or its host is
-// closed. ICMP and ICMPv6 need no server, because the kernel replies to echo
-// requests.
+// Serve starts a server. The server runs until the caller calls the server's method Close or
+// closes the host. ICMP and ICMPv6 need no server, because the kernel replies to echo requests.
 func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error) {
 	s := &Server{}
 	s.open, s.cancel = context.WithCancel(context.Background())
@@ -76,7 +74,7 @@ func (h *Host) Serve(protocol flow.Protocol, at netip.AddrPort) (*Server, error)
 // Served returns the number of connections or packets that reached the server.
 func (s *Server) Served() uint64 { return s.served.Load() }
 
-// Close stops the server. It may be called more than once.
+// Close stops the server. The caller may call it more than once.
 func (s *Server) Close() {
 	s.cancel()
 	_ = s.closer.Close()
@@ -118,9 +116,9 @@ func (s *Server) converse(c *net.TCPConn) {
 
 const chunkSize = 64 << 10
 
-// Download requests the given number of bytes from a Server over a TCP connection and
-// reads them. Before that, the caller must read the first byte that the server sends,
-// and set the deadlines.
+// Download requests the given number of bytes from a Server over a TCP connection and reads
+// these bytes. Before the call, the caller must have read the first byte that the server sends,
+// and must have set the deadlines of the connection.
 func Download(conn net.Conn, bytes uint64) error {
 	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, bytes)); err != nil {
 		return fmt.Errorf("requesting %d bytes: %w", bytes, err)

@@ -14,24 +14,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// MasqueradeMark is a bit of the packet mark (iptablesMasqueradeBit of kube-proxy, by
-// default bit 14). kube-proxy sets it in packets whose source address will be replaced
-// with the address of the node.
+// MasqueradeMark is a bit of the packet mark. kube-proxy sets this bit in a packet if the
+// source address of the packet will be replaced with the address of the node
+// (iptablesMasqueradeBit of kube-proxy, by default bit 14).
 const MasqueradeMark uint32 = 0x4000
 
-// Service describes a virtual address with one backend. A node translates the address
-// in the same way as kube-proxy.
+// Service describes a virtual address that has one backend. The node translates the address in
+// the same way as kube-proxy.
 type Service struct {
 	// Protocol must be a protocol with ports.
 	Protocol flow.Protocol
-	// Address is the destination to which clients connect. Backend is the destination
-	// to which the node redirects their packets. Both addresses must be of the same
-	// family.
+	// Address is the destination to which clients connect. Backend is the destination to which
+	// the node redirects the packets of the clients. Both addresses must have the same family.
 	Address, Backend netip.AddrPort
-	// Masquerade makes the node replace the source address of every client with the
-	// address of the node. If a backend connects to its own service, the node always
-	// replaces the source address. Otherwise the backend would send the replies
-	// directly to itself, and the node could not translate them.
+	// Masquerade makes the node replace the source address of every client with the address of
+	// the node. If a backend connects to its own service, the node replaces the source address
+	// even if Masquerade is false. Otherwise the backend would send the replies directly to
+	// itself, and the node could not translate the replies.
 	Masquerade bool
 }
 
@@ -52,7 +51,7 @@ type Services struct {
 	chain *nftables.Chain
 }
 
-// NewServices creates the table without any services. A node can have only one such
+// NewServices creates the table of a node without any services. A node can have only one such
 // table.
 func (n *Node) NewServices() (*Services, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "lab-services"}
@@ -83,8 +82,8 @@ func (s *Services) base(c *nftables.Conn, name string, hook *nftables.ChainHook,
 	c.AddRule(&nftables.Rule{Table: s.table, Chain: chain, Exprs: rule})
 }
 
-// Add adds a service. Its clients are the pods of the node, the node itself, and
-// all other hosts whose packets to the service pass the node.
+// Add adds a service. The pods of the node and the node itself can use the service. Other hosts
+// can use it if their packets to the service pass the node.
 func (s *Services) Add(service Service) error {
 	err := s.change(func(c *nftables.Conn) {
 		matches := service.matches()
@@ -120,15 +119,14 @@ func (s *Services) change(what func(*nftables.Conn)) error {
 	})
 }
 
-// The offsets of the source and destination addresses in IPv4 and IPv6 headers, in
-// bytes.
+// These are the offsets, in bytes, of the source and destination addresses in IPv4 and IPv6
+// headers.
 const (
 	sourceOffset4, sourceOffset6           = 12, 8
 	destinationOffset4, destinationOffset6 = 16, 24
 )
 
-// matches returns the nftables expressions of "FAMILY daddr ADDRESS PROTOCOL dport
-// PORT".
+// matches returns the nftables expressions for "FAMILY daddr ADDRESS PROTOCOL dport PORT".
 func (s *Service) matches() []expr.Any {
 	return append(addressIs(s.Address.Addr(), destinationOffset4, destinationOffset6),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StateDir is a directory in a tmpfs that is mounted nowhere (fsmount(2), Linux 5.2).
-// Other processes open it through the file descriptor of this process in /proc. When
-// this process ends, the kernel removes the directory.
+// StateDir is a directory in a tmpfs that has no mount point (fsmount(2), Linux 5.2). Other
+// processes open the directory through the file descriptor of this process in /proc. When this
+// process ends, the kernel removes the directory.
 type StateDir struct{ file *os.File }
 
 // NewStateDir creates an empty state directory.
@@ -32,11 +32,11 @@ func NewStateDir() (*StateDir, error) {
 	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
 }
 
-// Path returns the path of the directory. Other processes of this user can open it
-// until the directory is closed or this process ends.
+// Path returns the path of the directory. Other processes of the same user can open the
+// directory until it is closed or this process ends.
 func (s *StateDir) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
 }
 
-// Close removes the directory and everything in it.
+// Close removes the directory and all files in it.
 func (s *StateDir) Close() error { return s.file.Close() }

@@ -13,14 +13,14 @@ const (
 	ACK byte = 0x10
 )
 
-// SendTCP sends a single TCP packet without opening a connection. Apart from the ports
-// and the flags, the fields of the TCP header have arbitrary values. The host must have
-// the address of src.
+// SendTCP sends a single TCP packet without opening a connection. The caller sets the ports and
+// the flags. All other fields of the TCP header have arbitrary values. The host must have the
+// address of src.
 func (h *Host) SendTCP(src, dst netip.AddrPort, flags byte) error {
 	return h.SendRaw(flow.TCP, dst.Addr(), segment(src, dst, flags))
 }
 
-// checksum returns the Internet checksum (RFC 1071) of the parts. Each part must
+// checksum returns the Internet checksum (RFC 1071) of the concatenated parts. Each part must
 // have an even length.
 func checksum(parts ...[]byte) uint16 {
 	var sum uint32

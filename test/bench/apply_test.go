@@ -22,20 +22,20 @@ import (
 )
 
 const (
-	// streamPort is the UDP port of the connection that stays open during the
-	// benchmark.
+	// streamPort is the UDP port of a connection that stays open during the benchmark.
 	streamPort = 7778
-	// silence is the time without a packet after which the connection counts as cut.
+	// silence is the time after which the open connection counts as cut if no packet has
+	// arrived.
 	silence = 300 * time.Millisecond
 )
 
-// BenchmarkApply measures the time from a change of a policy at the API server to its
-// effect on packets. The cluster has 10,000 pods and 1,000 policies on a real API
-// server, and one node that runs an agent and a dataplane. Both measured times start when
-// the write to the API server returns. The figure apply is the time until the first
-// packet that the changed policy allows. To detect this packet, the benchmark sends
-// 5,000 datagrams a second, each in a new flow. The figure revoke is the time until the
-// last packet of an open connection that the changed policy denies.
+// BenchmarkApply measures the time from a change of a policy at the API server until the change
+// has an effect on packets. The cluster has 10,000 pods and 1,000 policies on a real API
+// server, and one node that runs an agent and a dataplane. Each measured time starts when the
+// write to the API server returns. The figure apply is the time until the arrival of the first
+// packet that the changed policy allows. To detect this packet, the benchmark sends 5,000
+// datagrams per second, each in a new flow. The figure revoke is the time until the arrival of
+// the last packet on an open connection that the changed policy denies.
 func BenchmarkApply(b *testing.B) {
 	a := newApplication(b)
 	var applied, revoked []time.Duration
@@ -56,17 +56,17 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// application is a cluster with a client, a server, and a policy. The policy
-// alternately allows and denies the connections from the client to the server.
+// application is a cluster with a client, a server and a policy. The policy alternately allows
+// and denies connections from the client to the server.
 type application struct {
 	b       *testing.B
 	cluster *labcluster.Cluster
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is the arrival time of the first packet of a new flow after allow set this
-	// field to 0. last is the arrival time of the latest packet of the open connection.
-	// Both times are results of the function now, in nanoseconds.
+	// first is the arrival time of the first packet of a new flow after the method allow has
+	// set this field to 0. last is the arrival time of the newest packet of the open
+	// connection. Both times are results of the function now, in nanoseconds.
 	first, last atomic.Int64
 }
 
@@ -120,7 +120,7 @@ func (a *application) pod(name, node string) *lab.Pod {
 	return a.cluster.Pod(metav1.NamespaceDefault, name)
 }
 
-// isolate creates the policy, which at first allows no connection.
+// isolate creates the policy. At first, the policy allows no connection.
 func (a *application) isolate() {
 	a.b.Helper()
 	a.policy = stage.Policy(a.b, "default/server", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`)
@@ -130,7 +130,7 @@ func (a *application) isolate() {
 	a.must(a.cluster.Client().Create(a.b.Context(), a.policy))
 }
 
-// write changes the policy and returns the time at which the API server replied.
+// write changes the policy, and returns the time at which the API server has replied.
 func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.Duration {
 	a.b.Helper()
 	a.policy.Spec.Ingress = rules
@@ -138,9 +138,9 @@ func (a *application) write(rules []networkingv1.NetworkPolicyIngressRule) time.
 	return now()
 }
 
-// allow makes the policy allow the connections. It returns the time until the first
-// packet of a new flow arrives. Before it returns, it waits until the open connection
-// continues.
+// allow changes the policy so that it allows the connections. It returns the time from this
+// change until the first packet of a new flow arrives. In addition, it waits until packets of
+// the open connection arrive again.
 func (a *application) allow() time.Duration {
 	a.b.Helper()
 	a.first.Store(0)
@@ -148,7 +148,7 @@ func (a *application) allow() time.Duration {
 	var wait sync.WaitGroup
 	wait.Go(func() { written = a.write(a.allowed) })
 	deadline := now() + timeout
-	// Send few datagrams at a time, because each one opens a connection.
+	// Send only a few datagrams at a time, because each datagram opens a connection.
 	for a.first.Load() == 0 {
 		if now() > deadline {
 			a.b.Fatalf("no datagram came within %s", timeout)
@@ -162,13 +162,12 @@ func (a *application) allow() time.Duration {
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The difference can be negative, because the agent can receive the change before
-	// the write returns.
+	// The difference is negative if the agent receives the change before the write returns.
 	return max(0, time.Duration(a.first.Load())-written)
 }
 
-// forbid makes the policy deny the connections. It returns the time until the last
-// packet of the open connection.
+// forbid changes the policy so that it denies the connections. It returns the time from this
+// change until the last packet of the open connection arrived.
 func (a *application) forbid() time.Duration {
 	a.b.Helper()
 	written := a.write(nil)
@@ -181,9 +180,10 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive stores arrival times of packets in arrival. If last is true, it stores the time of
-// each packet, so that arrival contains the time of the latest packet. Otherwise it stores
-// only the time of the first packet after arrival was set to 0.
+// receive stores arrival times of packets in the parameter arrival. If the parameter last is
+// true, it stores the time of every packet, so that arrival contains the time of the newest
+// packet. If last is false, it stores only the time of the first packet after arrival was set
+// to 0.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -207,7 +207,7 @@ func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomi
 	}()
 }
 
-// stream sends a datagram every millisecond, all over one connection.
+// stream sends a datagram over the same connection every millisecond.
 func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -222,7 +222,7 @@ func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for i := uint64(0); ; i++ {
-			// Ignore errors: they are ICMP errors about earlier datagrams.
+			// Ignore errors, because they are ICMP errors that quote earlier datagrams.
 			_, _ = conn.Write(binary.BigEndian.AppendUint64(nil, i))
 			select {
 			case <-tick.C:

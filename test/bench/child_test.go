@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// role is the function that a child process runs. A role reads requests, one JSON
-// object per line, replies to each request with one line, and returns when its
-// input ends.
+// role is a function that a child process runs. The function reads requests, one JSON object
+// per line, and replies to each request with one line. When the input ends, the function
+// returns.
 type role func(in *json.Decoder, out *json.Encoder) error
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child is a process that runs a role in the network namespace of a host.
+// child is a process in the network namespace of a host. The process runs a role.
 type child struct {
 	b   *testing.B
 	cmd *exec.Cmd
@@ -48,7 +48,7 @@ type child struct {
 	out *json.Decoder
 }
 
-// start starts a child, sends its configuration and waits until it is ready.
+// start starts a child process, sends the configuration to it, and waits until it is ready.
 func start(b *testing.B, host *lab.Host, name string, config any) *child {
 	b.Helper()
 	c := &child{b: b, cmd: process.Self(name)}
@@ -70,7 +70,7 @@ func start(b *testing.B, host *lab.Host, name string, config any) *child {
 	return c
 }
 
-// call sends a request and waits for the reply.
+// call sends a request to the child process and waits for the reply.
 func (c *child) call(request, reply any) {
 	c.b.Helper()
 	c.send(request)
@@ -91,7 +91,7 @@ func (c *child) receive(reply any) {
 	}
 }
 
-// end closes the child's input and waits until the child has ended.
+// end closes the input of the child process and waits until this process has ended.
 func (c *child) end() {
 	_ = c.in.Close()
 	if err := c.cmd.Wait(); err != nil {

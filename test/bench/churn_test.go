@@ -20,21 +20,20 @@ import (
 )
 
 const (
-	// changesPerSecond is the number of pods that are changed, created or deleted per
-	// second.
+	// changesPerSecond is the number of pods per second that are changed, created or deleted.
 	changesPerSecond = 200
-	// ticks is the number of clock ticks per second (USER_HZ). Times in
-	// /proc/PID/stat are in clock ticks.
+	// ticks is the number of clock ticks per second (USER_HZ). The unit of times in
+	// /proc/PID/stat is one clock tick.
 	ticks = 100
-	// late is the delay in seconds above which a publication counts as late. It must
-	// be the bound of a bucket in the agent's histogram.
+	// late is a delay in seconds. If an event is published after a longer delay, it counts as
+	// late. The value must be the bound of a bucket in the agent's histogram.
 	late = "0.1"
 )
 
-// BenchmarkAgentChurn measures an agent for a minute in a cluster with 10,000 pods
-// and 1,000 policies, while 200 pods change per second. It reports the processor
-// time of the agent's process in cores. It also reports the number of events that
-// the agent published more than 100 ms after it had received them.
+// BenchmarkAgentChurn measures an agent for one minute in a cluster with 10,000 pods and 1,000
+// policies. Meanwhile, 200 pods change per second. The benchmark reports the processor time of
+// the agent's process in cores. It also reports how many events the agent published more than
+// 100 ms after it had received them.
 func BenchmarkAgentChurn(b *testing.B) {
 	server := startServer(b)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cluster.LocalNode}}
@@ -52,8 +51,8 @@ func BenchmarkAgentChurn(b *testing.B) {
 	changes := choose(60, 2) * changesPerSecond
 	churn(b, c, objects, changes)
 	took := now() - begun
-	// One second later, the agent has published the last change, unless the change is
-	// late.
+	// Wait for one second. By then, the agent has published the last change, unless this change
+	// is late.
 	<-time.After(time.Second)
 	after := agent.work()
 	events := after.events - before.events
@@ -67,12 +66,12 @@ func BenchmarkAgentChurn(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// work contains the processor time and the published events of an agent since its
-// start.
+// work contains the processor time of an agent and the number of events that the agent has
+// published, both since its start.
 type work struct {
 	cpu time.Duration
-	// events is the number of published events. inTime is the number of these events
-	// that were not late.
+	// events is the number of published events. inTime is the number of published events that
+	// were not late.
 	events, inTime uint64
 }
 
@@ -82,8 +81,8 @@ func (a *agentProcess) work() (w work) {
 	if err != nil {
 		a.b.Fatal(err)
 	}
-	// The second field is the program's name in parentheses. utime and stime are fields
-	// 14 and 15.
+	// The second field is the name of the program in parentheses. The fields utime and stime
+	// have the numbers 14 and 15.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {
@@ -106,8 +105,8 @@ func (a *agentProcess) work() (w work) {
 	return w
 }
 
-// churn changes the labels of random pods, creates copies of random pods, and deletes
-// random pods of the cluster.
+// churn changes labels of random pods of the cluster, creates copies of random pods, and
+// deletes random pods.
 func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes int) {
 	b.Helper()
 	var known []*corev1.Pod
@@ -118,8 +117,8 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var group errgroup.Group
-	// If the API server is slow, fewer pods change per second. The figure changes/s
-	// shows this.
+	// If the API server is slow, fewer pods change per second. The figure changes/s shows how
+	// many.
 	group.SetLimit(writers)
 	tick := time.NewTicker(time.Second / changesPerSecond)
 	defer tick.Stop()
@@ -132,13 +131,14 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 			pod.Spec.Containers[0].Image = "none"
 			group.Go(func() error { return c.Create(b.Context(), pod) })
 		case 9:
-			// Ignore NotFound, because an earlier deletion can have chosen the same pod.
+			// Ignore the error NotFound, because an earlier deletion may have chosen the same
+			// pod.
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Delete(b.Context(), pod, client.GracePeriodSeconds(0)))
 			})
 		default:
-			// Change a label by which policies select pods. The new value nearly always
-			// differs from the previous one.
+			// Change a label with which policies select pods. The new value nearly always
+			// differs from the previous value.
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"tier":"churn-%d"}}}`, i%50)
 			group.Go(func() error {
 				return client.IgnoreNotFound(c.Patch(b.Context(), pod, client.RawPatch(types.MergePatchType, patch)))

@@ -13,13 +13,14 @@ import (
 
 const connectQueue = 100
 
-// At most one in maxReset connections may be reset, otherwise the benchmark fails.
+// maxReset limits the number of reset connections. If more than one in maxReset connections is
+// reset, the benchmark fails.
 const maxReset = 100
 
-// BenchmarkConnect measures new TCP connections to an isolated pod. A client
-// connects, transfers one byte and closes. The benchmark reports the number of
-// connections per second, and the duration of connect(2) at 2,000 connections per
-// second. It compares both with the same rules in which the last rule accepts
+// BenchmarkConnect measures new TCP connections to an isolated pod. A client opens a
+// connection, transfers one byte, and closes the connection. The benchmark reports the number
+// of connections per second, and the duration of connect(2) at 2,000 connections per second. It
+// also measures a variant of the rules for comparison. In this variant, the last rule accepts
 // packets instead of queueing them.
 func BenchmarkConnect(b *testing.B) {
 	c := newConnections(b)
@@ -27,8 +28,8 @@ func BenchmarkConnect(b *testing.B) {
 	b.Run("paced=2000/s", c.pace)
 }
 
-// connections is a fixture with a TCP client in the outside host and a TCP server
-// in an isolated pod.
+// connections is a fixture with two additions: a TCP client in the outside host, and a TCP
+// server in an isolated pod.
 type connections struct {
 	*fixture
 	client *child
@@ -51,10 +52,9 @@ func newConnections(b *testing.B) *connections {
 	return c
 }
 
-// allowedTCP returns the addresses of a server and of a client, and a range of ports.
-// The server is a pod of this node that is isolated for ingress, and the client is a
-// pod of another node. The policies allow TCP connections from the client to all of
-// these ports of the server.
+// allowedTCP returns the addresses of a server and of a client, and a range of server ports.
+// The server is a pod of this node and is isolated for ingress. The client is a pod of another
+// node. Policies allow TCP connections from the client to every port in the range.
 func (s *fixture) allowedTCP() tcpConfig {
 	s.b.Helper()
 	const ports = 16
@@ -74,9 +74,9 @@ candidates:
 	return tcpConfig{}
 }
 
-// enforce installs the rules. If queue is false, it replaces the rule that queues
-// packets with a rule that accepts them. It also deletes all connection tracking
-// entries.
+// enforce installs the rules and deletes all connection tracking entries. If the parameter
+// queue is false, it also replaces the rule that queues packets with a rule that accepts
+// packets.
 func (c *connections) enforce(queue bool) {
 	c.b.Helper()
 	c.install(connectQueue)
@@ -86,8 +86,8 @@ func (c *connections) enforce(queue bool) {
 	c.flushConnections()
 }
 
-// acceptInsteadOfQueue replaces the last rule of chain enqueue, which queues
-// packets, with a rule that accepts them.
+// acceptInsteadOfQueue replaces the last rule of the chain enqueue, which queues packets, with
+// a rule that accepts packets.
 func acceptInsteadOfQueue() error {
 	n, err := nftables.New()
 	if err != nil {
@@ -104,11 +104,11 @@ func acceptInsteadOfQueue() error {
 	return n.Flush()
 }
 
-// ways names the two variants that BenchmarkConnect compares.
+// ways contains the names of the two variants that BenchmarkConnect compares.
 var ways = [2]string{"sluice", "accept"}
 
-// each measures both variants alternately. It discards the results of the first
-// round, which warms up caches.
+// each measures the two variants in alternation. The first round only warms up caches, so its
+// results are discarded.
 func (c *connections) each(rounds int, r connectRequest, take func(way int, made connected)) {
 	c.b.Helper()
 	for round := range rounds + 1 {

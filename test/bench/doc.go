@@ -1,7 +1,7 @@
-// Package bench measures the packet path with real packets: the cost of a verdict,
-// and how much Sluice slows down connections and streams. Each result is compared
-// with a simpler implementation on the same path. Both are measured in the same
-// run, in alternating rounds.
+// Package bench measures the data path with real packets: the cost of a verdict, and by how
+// much Sluice slows down connections and streams. Each result is compared with the result of a
+// simpler implementation on the same path. Both results come from the same run, in which the
+// rounds of the two implementations alternate.
 //
 //	+-- client --+        +------------ node -------------+        +- outside -+
 //	|  senders   |--veth--|  table inet sluice  --> queue |--veth--|           |
@@ -9,8 +9,9 @@
 //	                                       child process: a worker, or
 //	                                       a program that it is compared with
 //
-// The process that serves a queue does nothing else, so that getrusage(2) returns the
-// processor time of its verdicts. This time includes reading the packets, evaluating them,
-// and the work of the kernel until it has applied the verdicts. Senders are separate
-// processes, too, so that the garbage collections of other processes do not delay them.
+// The process that serves a queue does nothing else. So getrusage(2) returns the processor time
+// of the verdicts of this process. This time includes reading the packets, evaluating the
+// packets, and the work of the kernel until it has applied the verdicts. The senders run in
+// separate processes, too, so that garbage collections of other processes do not delay the
+// senders.
 package bench

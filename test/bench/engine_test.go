@@ -17,15 +17,15 @@ type engineConfig struct {
 	Config   engine.Config
 }
 
-// engineRequest makes the engine's process reply when the given generation is
-// acknowledged.
+// engineRequest contains a generation. The process of the engine replies to the request when
+// this generation is acknowledged.
 type engineRequest struct{ Generation uint64 }
 
-// acknowledged contains the time of an acknowledgement, as returned by the function
-// now. All processes of the machine share this clock.
+// acknowledged contains the time of an acknowledgement. The time is a result of the function
+// now, so all processes of the machine use the same clock.
 type acknowledged struct{ At time.Duration }
 
-// noEndpoints are the endpoints of a dataplane that serves nothing.
+// noEndpoints implements the endpoints of a dataplane without serving any endpoint.
 type noEndpoints struct{}
 
 func (noEndpoints) Acquired() error { return nil }
@@ -69,8 +69,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// now returns the time since the machine was booted, which is the same in all
-// processes.
+// now returns the time since the machine was booted. This clock is the same for all processes.
 func now() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

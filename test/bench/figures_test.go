@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// once reports whether the flag -benchtime=1x is set. If it is set, benchmarks run only to
-// show that they work, and can use less work.
+// once reports whether the flag -benchtime=1x is set. With this flag, benchmarks run only to
+// show that they work, and can do less work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose returns proof if once returns true, and full otherwise.
+// choose returns the parameter proof if the function once returns true. Otherwise it returns
+// the parameter full.
 func choose(full, proof int) int {
 	if once() {
 		return proof
@@ -43,14 +44,14 @@ func medianOf(a, b []float64, compare func(x, y float64) float64) float64 {
 	return median(out)
 }
 
-// quantile returns the value, in nanoseconds, that the given share (0 to 1) of the
-// sorted values does not exceed.
+// quantile returns a quantile of sorted durations, in nanoseconds. The share is a number from 0
+// to 1. For example, 0.99 selects the 99th percentile.
 func quantile(sorted []time.Duration, share float64) float64 {
 	return float64(sorted[min(int(share*float64(len(sorted))), len(sorted)-1)])
 }
 
-// report reports figures, by unit, as a row with the given name. It sets ns/op to
-// 0, because the duration of the benchmark itself has no meaning.
+// report reports figures, by unit, on a line with the given name. It sets ns/op to 0, because
+// the duration of the benchmark itself has no meaning.
 func report(b *testing.B, name string, figures map[string]float64) {
 	b.Helper()
 	b.Run(name, func(b *testing.B) {

@@ -14,12 +14,12 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// writers is the number of concurrent writes to the API server.
+// writers is the number of writes to the API server that run at the same time.
 const writers = 32
 
-// fill creates the objects of a cluster on an API server. It binds the pods of
-// cluster.LocalNode to the node named local. The pods exist only as objects; no
-// processes run for them.
+// fill creates the objects of a cluster on an API server. It binds the pods of the node
+// cluster.LocalNode to the node with the name local. The pods exist only as objects. No
+// processes run for these pods.
 func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local string) {
 	b.Helper()
 	ctx := b.Context()
@@ -86,9 +86,9 @@ func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local s
 	})
 }
 
-// storePods writes pods directly into the storage of the API server. It creates
-// only the first pod through the API server, and copies the fields that the API
-// server adds to the other pods.
+// storePods writes pods directly into the storage of the API server. It creates only the first
+// pod through the API server. The API server adds fields to the first pod, and storePods copies
+// these fields to all other pods.
 func storePods(b *testing.B, server *kube.Server, c client.Client, pods iter.Seq[*corev1.Pod]) {
 	b.Helper()
 	next, stop := iter.Pull(pods)

@@ -22,27 +22,27 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// fixture is one node of a large cluster, with its tree and its rules.
+// fixture is one node of a large cluster. The node has a tree and rules.
 type fixture struct {
 	b       *testing.B
 	lab     *lab.Lab
 	node    *lab.Node
 	cluster *cluster.Realistic
-	// snapshot, compiler and builder produce the tree.
+	// snapshot, compiler and builder are the stages that produce the tree.
 	snapshot *policy.Snapshot
 	compiler *compile.Compiler
 	builder  *build.Builder
-	// state is the path of the state directory. It contains the node's tree.
+	// state is the path of the state directory that contains the tree of the node.
 	state string
 	tree  *tree.Tree
-	// generation contains the addresses of the isolated pods in the tree. install
+	// generation contains the addresses of the isolated pods in the tree. The method install
 	// writes these addresses to the rules.
 	generation  engine.Generation
 	config      ruleset.Config
 	connections *timo.Conn
 }
 
-// The size of the cluster.
+// These constants are the size of the cluster.
 const (
 	pods     = 10000
 	policies = 1000
@@ -134,7 +134,7 @@ func (s *fixture) inNode(call func() error) {
 	}
 }
 
-// install installs the rules on the node with a single queue.
+// install installs the rules for a single queue on the node.
 func (s *fixture) install(queue uint16) {
 	s.b.Helper()
 	s.inNode(func() error {
@@ -157,7 +157,7 @@ func (s *fixture) flushConnections() {
 	}
 }
 
-// swallow makes a host drop every IPv4 packet that it receives, without a reply.
+// swallow makes a host drop every IPv4 packet that it receives. The host sends no reply.
 func (s *fixture) swallow(host *lab.Host) {
 	s.b.Helper()
 	err := host.Do(func() error {
@@ -178,7 +178,7 @@ func (s *fixture) swallow(host *lab.Host) {
 	}
 }
 
-// settled waits until no packet waits in the given queue.
+// settled waits until the given queue contains no packets.
 func (s *fixture) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(timeout)
@@ -191,8 +191,8 @@ func (s *fixture) settled(queue uint16) {
 			return err
 		})
 		for line := range strings.Lines(string(text)) {
-			// The first three columns are the queue number, the port ID, and the number
-			// of waiting packets.
+			// The first three columns contain the queue number, the port ID, and the number of
+			// packets in the queue.
 			f := strings.Fields(line)
 			if len(f) > 2 && f[0] == strconv.Itoa(int(queue)) && f[2] == "0" {
 				return

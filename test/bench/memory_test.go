@@ -23,19 +23,18 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// settle is the time that an agent is left idle before its memory is measured. In this
-// time, the Go runtime returns memory to the system that the agent needed only during
-// startup.
+// settle is the time for which an agent is left idle before its memory is measured. During this
+// time, the Go runtime returns memory to the system that the agent needed only during startup.
 const settle = 20 * time.Second
 
-// agentReady is the time within which an agent must read all objects of a cluster.
+// agentReady is the maximum time until an agent has read all objects of a cluster.
 const agentReady = 5 * time.Minute
 
-// BenchmarkAgentMemory measures the resident memory of an agent's process on a real API
-// server, first without pods and then with many pods of about 6 KiB each. The figure
-// above-MiB is the additional memory that the agent needs for the pods. The figure peak-MiB
-// is the maximum, which occurs during startup. The figure start-s is the time until the
-// agent has published its first tree.
+// BenchmarkAgentMemory measures the resident memory of an agent's process on a real API server.
+// It measures first without pods, and then with many pods of about 6 KiB each. The figure
+// above-MiB is the additional memory that the agent needs for the pods. The figure peak-MiB is
+// the maximum, which occurs during startup. The figure start-s is the time until the agent has
+// published its first tree.
 func BenchmarkAgentMemory(b *testing.B) {
 	sizes := []cluster.Size{{Pods: 15_000, Policies: 1_500}, {Pods: 100_000, Policies: 1_500}}
 	if once() {
@@ -68,8 +67,8 @@ func BenchmarkAgentMemory(b *testing.B) {
 	}
 }
 
-// buildProgram builds sluice as a static binary, because the container of a node
-// contains no libraries. It returns the path of the binary.
+// buildProgram builds sluice as a static binary, because the containers of the lab contain no
+// libraries. It returns the path of the binary.
 func buildProgram(b *testing.B) string {
 	b.Helper()
 	ctrllog.SetLogger(logr.Discard())
@@ -94,14 +93,14 @@ func startServer(b *testing.B) *kube.Server {
 	return server
 }
 
-// agentProcess is a running `sluice agent` for cluster.LocalNode.
+// agentProcess is a running `sluice agent` for the node cluster.LocalNode.
 type agentProcess struct {
 	*process.Process
 	b       *testing.B
 	metrics string
 }
 
-// newAgent starts an agent and waits until the agent has published a tree.
+// newAgent starts an agent and waits until it has published a tree.
 func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	b.Helper()
 	health := kube.FreeAddress(b)
@@ -114,7 +113,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	defer cancel()
 	err := eventually.Poll(ctx, func(context.Context) error {
 		_, ready := kube.Fetch("http://" + health + "/readyz")
-		// The agent serves metrics as soon as it holds the lock for publishing.
+		// The agent serves metrics as soon as it has taken the lock for publishing.
 		_, served := kube.Fetch("http://" + a.metrics + "/metrics")
 		return errors.Join(ready, served)
 	})
@@ -124,8 +123,8 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	return a
 }
 
-// settled leaves the agent idle for some time. It then returns the current and the
-// maximum size of the agent's resident memory, in bytes.
+// settled leaves the agent idle for some time. Then it returns the current and the maximum size
+// of the agent's resident memory, in bytes.
 func (a *agentProcess) settled() (resident, peak float64) {
 	a.b.Helper()
 	if !once() {

@@ -24,24 +24,23 @@ import (
 )
 
 const (
-	// openConnections is the number of connections that the node tracks. changing is
-	// the number of those among them whose verdict depends on the changed policy.
+	// openConnections is the number of connections that the node tracks. changing is the number
+	// of these connections whose verdict depends on the changed policy.
 	openConnections = 100000
 	changing        = 1000
-	// probePort is the UDP port to which the policy alternately allows and denies
-	// connections.
+	// probePort is a UDP port. The policy alternately allows and denies connections to this
+	// port.
 	probePort = 7777
-	// timeout is the time within which a generation must have an effect.
+	// timeout is the maximum time until a new generation has an effect.
 	timeout = 10 * time.Second
 )
 
-// BenchmarkRevoke measures how long a change of one policy takes while the node
-// tracks 100,000 connections of isolated pods. The change affects 1,000 of these
-// connections. Both measured times start when the symlink to the tree is renamed.
-// The first time ends with the first verdict of the new tree; to detect this
-// verdict, the benchmark sends 5,000 datagrams a second, each in a new flow. The
-// second time ends with the acknowledgement, when all connections were
-// re-evaluated.
+// BenchmarkRevoke measures how long a change of one policy takes while the node tracks 100,000
+// connections of isolated pods. The change affects 1,000 of these connections. The benchmark
+// measures two times. Both start when the symlink to the tree is renamed. The first time ends
+// with the first verdict of the new tree. To detect this verdict, the benchmark sends 5,000
+// datagrams per second, each in a new flow. The second time ends with the acknowledgement. At
+// this point, all connections have been re-evaluated.
 func BenchmarkRevoke(b *testing.B) {
 	r := newRevocation(b)
 	var verdicts, acknowledgements []time.Duration
@@ -65,16 +64,16 @@ func BenchmarkRevoke(b *testing.B) {
 	}
 }
 
-// revocation is a node with a running engine, a client, and a server. A policy
-// alternately allows and denies the connections from the client to the server.
+// revocation is a node with a running engine, a client and a server. A policy alternately
+// allows and denies connections from the client to the server.
 type revocation struct {
 	*fixture
 	policy     *networkingv1.NetworkPolicy
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is the arrival time of the first datagram after change set this field to 0.
-	// It is the result of the function now, in nanoseconds.
+	// first is the arrival time of the first datagram after the method change has set this
+	// field to 0. The time is a result of the function now, in nanoseconds.
 	first atomic.Int64
 }
 
@@ -88,7 +87,7 @@ func newRevocation(b *testing.B) *revocation {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// Let connection tracking entries expire after 2 s, so that each probe is a new
+	// Make connection tracking entries expire after 2 s, so that each probe belongs to a new
 	// flow.
 	if err := r.node.Sysctl("net/netfilter/nf_conntrack_udp_timeout", "2"); err != nil {
 		b.Fatal(err)
@@ -105,7 +104,7 @@ func newRevocation(b *testing.B) *revocation {
 	return r
 }
 
-// allowProbes returns the policy that change adds and removes.
+// allowProbes returns the policy that the method change adds and removes.
 func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy {
 	r.b.Helper()
 	pod, ok := r.snapshot.Owner(server)
@@ -124,7 +123,7 @@ func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy 
 	}
 }
 
-// listen stores the arrival time of the first datagram in r.first.
+// listen receives datagrams and stores the arrival time of the first datagram in r.first.
 func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	r.b.Helper()
 	var conn *net.UDPConn
@@ -147,9 +146,9 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	}()
 }
 
-// open fills the connection tracking table of the node with flows of its isolated pods.
-// A rule allows half of these flows. open also adds flows to probePort. The verdict of
-// these flows depends on the changed policy.
+// open adds flows of the isolated pods to the connection tracking table of the node. A rule
+// allows half of these flows. In addition, open adds flows to probePort. The verdict for the
+// flows to probePort depends on the changed policy.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()
 	const hour = 3600
@@ -175,10 +174,10 @@ func (r *revocation) open(ends tcpConfig) {
 	}
 }
 
-// change publishes a tree with the policy if allowed is true, and without it
-// otherwise. It returns two times, both measured from the rename of the symlink:
-// the time until the first datagram arrives, which is meaningful only if allowed is
-// true, and the time until the acknowledgement.
+// change publishes a tree. If the parameter allowed is true, this tree contains the policy.
+// Otherwise the tree does not contain the policy. Both returned times start when the symlink is
+// renamed. The first time ends when the first datagram arrives, and has a meaning only if
+// allowed is true. The second time ends with the acknowledgement.
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
@@ -198,7 +197,7 @@ func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duratio
 		r.b.Fatal(err)
 	}
 	r.engine.send(engineRequest{r.generation})
-	// Send few datagrams at a time, because each one opens a connection.
+	// Send only a few datagrams at a time, because each datagram opens a connection.
 	for allowed && r.first.Load() == 0 {
 		if now()-begin > timeout {
 			r.b.Fatalf("generation %d: no datagram came within %s", r.generation, timeout)
@@ -210,8 +209,8 @@ func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duratio
 	return time.Duration(r.first.Load()) - begin, done.At - begin
 }
 
-// write writes the tree of the current generation and a symlink to the tree. To
-// publish the tree, the caller only needs to rename the symlink.
+// write writes the tree of the current generation, and a symlink to this tree. The caller can
+// then publish the tree by renaming the symlink.
 func (r *revocation) write() (link string) {
 	r.b.Helper()
 	dir := filepath.Join(r.state, "tree")

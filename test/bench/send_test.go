@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendConfig contains the flows whose datagrams the child sends. The host need not
-// have the source addresses.
+// sendConfig contains the flows of the datagrams that the child process sends. The host of this
+// process need not have the source addresses.
 type sendConfig struct{ Flows []udpFlow }
 
 type udpFlow struct {
@@ -24,10 +24,10 @@ type udpFlow struct {
 // sendRequest requests datagrams. Each datagram is the first packet of a new flow.
 type sendRequest struct {
 	Count int
-	// PerSecond is the number of datagrams per second. 0 means as many as possible.
+	// PerSecond is the number of datagrams per second. The value 0 means no limit.
 	PerSecond int
-	// Random means that the times between datagrams are random, as if many
-	// independent senders sent them (a Poisson process). Otherwise these times are
+	// Random means that the intervals between datagrams are random, as if many independent
+	// senders sent the datagrams (a Poisson process). If Random is false, all intervals are
 	// equal.
 	Random bool
 }
@@ -48,13 +48,13 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&config); err != nil {
 		return err
 	}
-	// With IPPROTO_RAW, the sender provides the IP header itself (raw(7)), including
-	// the source address.
+	// With IPPROTO_RAW, the sender itself provides the IP header, including the source address
+	// (raw(7)).
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return fmt.Errorf("opening raw socket: %w", err)
 	}
-	// Set the timer slack of the thread to one nanosecond, so that sleeps end on time
+	// Set the timer slack of the thread to one nanosecond, so that sleeps do not end late
 	// (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("setting timer slack: %w", err)
@@ -90,7 +90,7 @@ func sendRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// waitUntil suspends the thread until time t.
+// waitUntil suspends the thread until the time t.
 func waitUntil(t time.Time) {
 	if d := time.Until(t); d > 0 {
 		pause := unix.NsecToTimespec(int64(d))

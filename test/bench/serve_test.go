@@ -21,19 +21,22 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// The roles of processes that serve a queue.
+// These constants are the roles of the processes that serve a queue.
 const (
-	// worker runs a worker of dataplane/queue with a compiled tree.
+	// worker is the role of a process that runs a worker of dataplane/queue with a compiled
+	// tree.
 	worker = "worker"
-	// bareLoop reads and writes in batches like a worker, waits with Go's poller, and
-	// accepts every packet. It does not decode the packets and allocates no memory.
+	// bareLoop is the role of a process that reads and writes batches like a worker, waits with
+	// Go's poller, and accepts every packet. It does not decode packets and does not allocate
+	// memory.
 	bareLoop = "bare-loop"
-	// plainLoop uses the library go-nfqueue as its documentation shows, and accepts
-	// every packet.
+	// plainLoop is the role of a process that uses the library go-nfqueue in the same way as
+	// the documentation of the library, and accepts every packet.
 	plainLoop = "plain-loop"
 )
 
-// These settings of a queue and its socket are the same in all roles and in dataplane/queue.
+// These settings of a queue and its socket are the same for all roles. The package
+// dataplane/queue uses the same settings.
 const (
 	copyRange     = 256
 	maxWaiting    = 8192
@@ -46,16 +49,16 @@ type serveConfig struct {
 	Mask     uint32
 }
 
-// usage contains the resources that a server has used since its start.
+// usage contains the resources that a server process has used since its start.
 type usage struct {
 	Verdicts uint64
-	// CPU is the sum of the user time and the system time of all threads.
+	// CPU is the total user time and system time of all threads of the process.
 	CPU time.Duration
-	// Allocations is the number of allocations in the whole process.
+	// Allocations is the number of memory allocations in the whole process.
 	Allocations uint64
 }
 
-// serveRole returns a role that replies to every request with the usage since the
+// serveRole returns a role. It replies to every request with the usage of its process since the
 // start.
 func serveRole(serve func(serveConfig) (verdicts func() uint64, err error)) role {
 	return func(in *json.Decoder, out *json.Encoder) error {
@@ -142,7 +145,7 @@ func servePlain(config serveConfig) (func() uint64, error) {
 	return verdicts.Load, err
 }
 
-// prepare sets the receive buffer and the timeout of a socket as a worker does.
+// prepare sets the receive buffer and the timeout of a socket in the same way as a worker.
 func prepare(c *netlink.Conn) error {
 	if err := c.SetOption(netlink.NoENOBUFS, true); err != nil {
 		return err
@@ -161,16 +164,16 @@ func prepare(c *netlink.Conn) error {
 const (
 	batchSize   = 64
 	messageSize = 2048
-	// verdictSize is the size of a verdict message: a netlink header, struct
-	// nfgenmsg, and one attribute with struct nfqnl_msg_verdict_hdr.
+	// verdictSize is the size of a verdict message. The message consists of a netlink header,
+	// struct nfgenmsg, and one attribute with struct nfqnl_msg_verdict_hdr.
 	verdictSize = 16 + 4 + 4 + 8
-	// numberOffset is the offset of the packet ID in a message from the kernel. The
-	// packet ID is in struct nfqnl_msg_packet_hdr, which is the first attribute.
+	// numberOffset is the offset of the packet ID in a message from the kernel. The first
+	// attribute of the message is struct nfqnl_msg_packet_hdr, which contains the packet ID.
 	numberOffset = 16 + 4 + 4
 )
 
-// bare implements bareLoop. It makes only the system calls that a program with
-// Go's poller needs.
+// bare implements the role bareLoop. It makes only the system calls that any program with Go's
+// poller needs.
 type bare struct {
 	raw      syscall.RawConn
 	verdicts atomic.Uint64
@@ -245,7 +248,7 @@ func (l *bare) run() {
 	}
 }
 
-// Constants of include/uapi/linux/netfilter/nfnetlink_queue.h.
+// These constants are defined in include/uapi/linux/netfilter/nfnetlink_queue.h.
 const (
 	messageVerdict   = 1
 	messageConfig    = 2
@@ -258,7 +261,7 @@ const (
 	commandBind      = 1
 )
 
-// bind binds a socket to a queue with the settings of a worker.
+// bind binds a socket to a queue with the same settings as a worker.
 func bind(c *netlink.Conn, number uint16) error {
 	word := func(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 	for _, attributes := range [][]netlink.Attribute{

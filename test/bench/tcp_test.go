@@ -14,15 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the addresses of the client and the server, and the ports of the
-// server. A run opens more connections than one server port allows, because their source
-// ports must differ. So the client uses the server ports in turn.
+// tcpConfig contains the addresses of the client and the server, and the ports of the server. A
+// run opens more connections than a single server port allows, because the source ports of
+// connections to the same server port must differ. Therefore the client uses the server ports
+// in turn.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16
 }
 
-// acceptRole accepts connections, reads one byte from each, and closes the
+// acceptRole accepts connections. It reads one byte from each connection and then closes the
 // connection.
 func acceptRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
@@ -37,10 +38,10 @@ func acceptRole(in *json.Decoder, out *json.Encoder) error {
 		if err := unix.Bind(fd, sockaddr(config.Server, config.FirstPort+i)); err != nil {
 			return fmt.Errorf("binding port %d: %w", config.FirstPort+i, err)
 		}
-		// Accepted sockets inherit this receive timeout. They need it because the
-		// client's byte can overtake the last packet of the handshake on another
-		// processor. The kernel then sometimes resets the client but keeps the server's
-		// socket, which would wait for data forever.
+		// Accepted sockets inherit this receive timeout. Without the timeout, an accepted
+		// socket could wait for data forever: the client's byte can overtake the last packet of
+		// the handshake on another processor, and the kernel then sometimes resets the client
+		// but keeps the server's socket.
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
 			return fmt.Errorf("setting SO_RCVTIMEO: %w", err)
 		}
@@ -67,8 +68,9 @@ func acceptAll(listener int) {
 	}
 }
 
-// connectRequest requests new connections: either as many as Parallel threads can
-// open during For, or Count connections at PerSecond connections per second.
+// connectRequest requests new connections. There are two kinds of requests. The first kind
+// requests as many connections as the given number of threads, Parallel, can open during the
+// time For. The second kind requests Count connections at a rate of PerSecond.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration
@@ -82,14 +84,14 @@ type connected struct {
 	// Reset is the number of connections that were reset before they were complete.
 	Reset int64
 	Took  time.Duration
-	// Latencies contains the durations of connect(2), sorted. It is set only for
-	// requests with PerSecond.
+	// Latencies contains the durations of connect(2) in ascending order. It is empty unless the
+	// request sets PerSecond.
 	Latencies []time.Duration
 }
 
-// connectRole opens connections, transfers one byte over each, and closes them. The server
-// closes each connection first, and the client then resets the connection. So neither end
-// keeps any state that could affect the next connection between the same ports.
+// connectRole opens connections and transfers one byte over each of them. The server closes
+// each connection first, and the client then resets it. As a result, neither end keeps a state
+// that could affect the next connection between the same ports.
 func connectRole(in *json.Decoder, out *json.Encoder) error {
 	c := &connector{}
 	if err := in.Decode(&c.config); err != nil {
@@ -174,8 +176,8 @@ func (c *connector) connect() (time.Duration, error) {
 		return 0, fmt.Errorf("opening socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// Let the kernel choose the source port in connect(2), when it has the
-	// destination, instead of in bind(2).
+	// Make the kernel choose the source port in connect(2), when the destination is known,
+	// instead of in bind(2).
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}

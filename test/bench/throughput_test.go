@@ -13,21 +13,21 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// streamRequest requests a stream of large writes for a duration. The receiver
-// replies with the number of received bytes.
+// streamRequest requests a stream of large writes for the duration For. The receiver replies
+// with the number of bytes that it has received.
 type streamRequest struct{ For time.Duration }
 
 type streamed struct {
 	Bytes int64
 	Took  time.Duration
-	// CPU is the processor time that this end of the stream has used.
+	// CPU is the processor time that the process at this end of the stream has used.
 	CPU time.Duration
 }
 
 const chunk = 256 << 10
 
-// sinkRole receives streams. For each stream, it replies with the number of bytes
-// and the time between the first and the last byte.
+// sinkRole receives streams. For each stream, it replies with the number of received bytes and
+// with the time from the first byte to the last byte.
 func sinkRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -75,7 +75,7 @@ func sinkRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// sourceRole sends the requested streams.
+// sourceRole sends a stream for each request.
 func sourceRole(in *json.Decoder, out *json.Encoder) error {
 	var config tcpConfig
 	if err := in.Decode(&config); err != nil {
@@ -123,7 +123,7 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
 		return s, fmt.Errorf("shutting down: %w", err)
 	}
-	// Wait until the receiver has received everything and closes the connection.
+	// Wait until the receiver has received all bytes and has closed the connection.
 	if _, err := unix.Read(fd, buffer); err != nil {
 		return s, fmt.Errorf("waiting for the end: %w", err)
 	}
@@ -132,12 +132,13 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	return s, nil
 }
 
-// BenchmarkThroughput measures one accepted TCP stream to an isolated pod. It compares the
-// stream with two other streams on the same path. During the first of them, the node has no
-// nftables table, so the kernel does not track connections. During the second, the node has
-// a table with one rule that makes the kernel track connections, as on every node with
-// Services. The benchmark also reports the processor time of both ends, which includes the
-// kernel's work on the path. On a busy machine, this time is more stable than the throughput.
+// BenchmarkThroughput measures one TCP stream to an isolated pod, which policies allow. For
+// comparison, it measures two other streams on the same path. During the first of these
+// streams, the node has no nftables table, so the kernel does not track connections. During the
+// second, the node has a table with a single rule. This rule makes the kernel track
+// connections, as on every node with Services. The benchmark also reports the processor time of
+// both ends, which includes the work of the kernel on the path. On a busy machine, the
+// processor time is more stable than the throughput.
 func BenchmarkThroughput(b *testing.B) {
 	s := newFixture(b)
 	config := s.allowedTCP()
@@ -185,8 +186,9 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// track adds a table with one rule that matches on the state of connections, which
-// makes the kernel track connections. If wanted is false, track removes the table.
+// track adds a table with one rule if the parameter wanted is true. The rule matches on the
+// state of connections, so the kernel tracks connections. If wanted is false, track removes the
+// table.
 func track(wanted bool) error {
 	c, err := nftables.New()
 	if err != nil {

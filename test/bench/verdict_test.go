@@ -8,12 +8,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// BenchmarkVerdict measures the processor time of a verdict. A worker decodes a
-// packet, evaluates it with a tree of 10,000 pods and 1,000 policies, and sets its
-// mark. The benchmark compares the worker with a bare loop, which accepts every
-// packet without decoding it, and with unmodified go-nfqueue. Each packet is the
-// first packet of a UDP connection that the policies allow, so that the kernel does
-// the same work in all three cases.
+// BenchmarkVerdict measures the processor time of a verdict. A worker decodes a packet,
+// evaluates the packet with a tree of 10,000 pods and 1,000 policies, and sets the mark of the
+// packet. The benchmark compares the worker with two other programs: a bare loop, which accepts
+// every packet without decoding it, and unmodified go-nfqueue. Each packet is the first packet
+// of a UDP connection that policies allow. So the kernel does the same work in all three cases.
 func BenchmarkVerdict(b *testing.B) {
 	s := newFixture(b)
 	client, err := s.node.AddPod("client")
@@ -53,7 +52,8 @@ type load struct {
 	rounds int
 }
 
-// allowedUDP returns UDP flows that a rule allows, with an isolated pod at one end.
+// allowedUDP returns UDP flows that a rule allows. The source or the destination of each flow
+// is an isolated pod.
 func (s *fixture) allowedUDP() []udpFlow {
 	s.b.Helper()
 	seen := map[udpFlow]bool{}
@@ -72,8 +72,8 @@ func (s *fixture) allowedUDP() []udpFlow {
 	return flows
 }
 
-// run sends packets to the queue of one server and returns the resources that the
-// server has used for them.
+// run sends packets to the queue of one server, and returns the resources that the server has
+// used for these packets.
 func (v *verdicts) run(s server, r sendRequest) usage {
 	v.b.Helper()
 	v.install(s.queue)
@@ -95,11 +95,11 @@ func (v *verdicts) run(s server, r sendRequest) usage {
 
 func (v *verdicts) measure(b *testing.B, l load) {
 	cost, allocations := map[string][]float64{}, map[string][]float64{}
-	// Discard the first round, which warms up caches.
+	// Discard the results of the first round, which warms up caches.
 	for round := range l.rounds + 1 {
 		for i := range 3 {
-			// Rotate the order, so that each server runs first, second and third equally
-			// often.
+			// Change the order in each round, so that each server runs first, second and third
+			// equally often.
 			s := v.servers[(round+i)%3]
 			u := v.run(s, l.send)
 			if round > 0 {
@@ -113,7 +113,7 @@ func (v *verdicts) measure(b *testing.B, l load) {
 			"cpu-ns/op":    median(cost[name]),
 			"x-bare-loop":  medianRatio(cost[name], cost[bareLoop]),
 			"x-plain-loop": medianRatio(cost[name], cost[plainLoop]),
-			// Reading the counters allocates a few times per round.
+			// Reading the counters causes a few allocations per round.
 			"allocations/op": math.Round(100*median(allocations[name])) / 100,
 		})
 	}

@@ -72,13 +72,13 @@ type Result struct {
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
 
 // Reevaluate evaluates every connection and corrects its mark. For each datagram, which
-// contains about a hundred connections, Reevaluate calls newest to get the newest evaluator. It
-// uses an evaluator until the next call of newest, or until Reevaluate returns.
+// contains about a hundred connections, Reevaluate calls the function newest to get the newest
+// evaluator. It uses an evaluator until the next call of newest, or until Reevaluate returns.
 //
 // If Reevaluate returns no error, it has evaluated every connection that existed at the start
-// of the call and still exists, with an evaluator that newest returned during the call.
-// Reevaluate clears the mark of a connection if neither the source is isolated for egress nor
-// the destination for ingress.
+// of the call and still exists. It has used only evaluators that newest returned during the
+// call. Reevaluate clears the mark of a connection if neither the source is isolated for egress
+// nor the destination for ingress.
 //
 // If the context ends or the walk fails, Reevaluate returns an error. In this case, some
 // connections have not been evaluated.

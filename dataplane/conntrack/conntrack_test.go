@@ -216,7 +216,7 @@ func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	}
 }
 
-// many creates n connections to the pod, of which every second one is allowed.
+// many creates n connections to the pod. Policies allow every second connection.
 func (s *fixture) many(n int) {
 	s.tb.Helper()
 	pod := netip.MustParseAddr("10.0.0.2")
@@ -278,8 +278,8 @@ func TestReevaluateKeepsNoConnections(t *testing.T) {
 	}
 }
 
-// BenchmarkReevaluate re-evaluates 100,000 connections. No mark changes, as usual after a
-// change of one policy.
+// BenchmarkReevaluate re-evaluates 100,000 connections. As usual after a change of one policy,
+// no mark changes.
 func BenchmarkReevaluate(b *testing.B) {
 	s := newFixture(b)
 	s.many(100000)

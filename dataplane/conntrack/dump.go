@@ -54,8 +54,8 @@ func (d *dump) close() error { return d.socket.Close() }
 //
 // If an earlier call of read failed, the kernel may still have to send a part of the earlier
 // dump. The kernel sends only one dump per socket at a time, and rejects a second request with
-// EBUSY. In this case, read receives and discards the rest of the earlier dump, and then sends
-// its own request again.
+// EBUSY. If the request of read is rejected, read receives and discards the rest of the earlier
+// dump, and then sends its request again.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err

@@ -14,8 +14,8 @@ const (
 	// grace is the time for which a packet waits if the CNI results name none of its unknown
 	// addresses. A CNI result may be about to be written.
 	grace = 300 * time.Millisecond
-	// maxHeld is the largest number of held packets. If maxGrace packets are already held, a
-	// packet that may not belong to a pod is not held.
+	// maxHeld is the largest number of held packets. If maxGrace packets are already held,
+	// further packets are held only if they are known to belong to a pod.
 	maxHeld, maxGrace = 1024, 512
 	// maxPerAddress is the largest number of held packets of one unknown address.
 	maxPerAddress = 16
@@ -29,12 +29,12 @@ type held struct {
 	// in the mark.
 	mark uint32
 	flow flow.Flow
-	// in is the interface at which the packet arrived, and out the interface at which it
-	// leaves. If there is no such interface, the number is 0.
+	// in and out are interface indexes. The packet arrived on interface in and leaves through
+	// interface out. Index 0 means that there is no such interface.
 	in, out uint32
 	arrived time.Time
-	// until is the time at which the table must decide about the packet again, unless an
-	// earlier change of the node makes it decide.
+	// until is the time at which the method update must decide about the packet again. If the
+	// node changes earlier, update decides at the time of the change.
 	until time.Time
 	// forPod is set if the packet waits for a pod. If neither forPod nor forPeer is set, the
 	// packet waits only for the time grace.
@@ -94,8 +94,8 @@ type table struct {
 
 	waiting    []*held
 	perAddress map[netip.Addr]int
-	// others contains addresses that do not belong to a pod. failures contains unknown
-	// addresses for whose packets the failure policy has decided.
+	// others contains addresses that do not belong to a pod. failures contains the unknown
+	// addresses of packets about which the failure policy has decided.
 	others, failures recent
 	// learned contains the interfaces that were found not to lead to a pod.
 	learned map[uint32]struct{}
@@ -174,7 +174,7 @@ func (t *table) hold(p *held) {
 
 // update decides again about all held packets, in the order in which they arrived. It returns
 // the outcomes of the packets that no longer wait. The caller must call update after each
-// change of the node, and at the time that the function next returns.
+// change of the node, and at the time that the method next returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting
 	t.empty()

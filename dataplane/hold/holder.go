@@ -128,8 +128,8 @@ func (h *Holder) LearnedLinks() []uint32 {
 }
 
 // SetTree sets the pods of the tree in use. The map pods contains the name of each pod by
-// address. Call SetTree after the rules have been changed, so that the new tree evaluates the
-// released packets.
+// address. Call SetTree after the rules have been changed, so that the released packets are
+// evaluated with the new tree.
 func (h *Holder) SetTree(pods map[netip.Addr]string) {
 	h.change(func(t *table) { t.known = pods })
 }
@@ -161,12 +161,11 @@ func (h *Holder) SetSandboxes(s report.Sandboxes) {
 	})
 }
 
-// Disputed returns the addresses in pods to which the CNI results assign another pod than the
-// map pods does. The holder does not treat these addresses as known.
+// SetAgentGone states whether no agent runs.
 func (h *Holder) SetAgentGone(gone bool) { h.change(func(t *table) { t.agentGone = gone }) }
 
-// Disputed returns those of the given pods' addresses that belong to another pod according
-// to the CNI results. The holder does not treat these addresses as known.
+// Disputed returns each address in the map pods to which the CNI results assign another pod. The
+// holder does not treat these addresses as known.
 func (h *Holder) Disputed(pods map[netip.Addr]string) []netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -343,10 +342,10 @@ func (h *Holder) carryOut(o outcome) {
 	}
 }
 
-// deny lets the rules deny a packet, without another evaluation.
+// deny sends a verdict with which the rules deny a packet without evaluating it again.
 func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
-// deny sends a verdict with which the rules deny a packet without evaluating it again.
+// send sends a verdict to the kernel. bits is the new value of Sluice's bits in the packet mark.
 func (h *Holder) send(p *held, verdict int, bits uint32) {
 	if err := h.nf.SetVerdictWithOption(p.id, verdict, nfqueue.WithMark(h.config.Marks.Set(p.mark, bits))); err != nil {
 		h.table.counts.VerdictErrors++

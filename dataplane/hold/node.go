@@ -21,10 +21,9 @@ func linksOf(interfaces []link.Interface) Links {
 	return out
 }
 
-// known contains the names of the pods of the tree in use, by address. It is nil before the
-// first tree.
+// node contains the addresses and interfaces of the node's pods.
 type node struct {
-	// known contains the addresses of the pods of the tree in use. It is nil before the
+	// known contains the name of each pod in the tree in use, by address. It is nil before the
 	// first tree.
 	known map[netip.Addr]string
 	links Links
@@ -53,7 +52,7 @@ type attachment struct {
 // network of each pod.
 const firstInterface = "eth0"
 
-// setSandboxes replaces the sandboxes.
+// setSandboxes replaces the sandboxes of the node.
 func (n *node) setSandboxes(s report.Sandboxes) {
 	n.read, n.available = true, s.Available
 	n.sandboxes, n.hostInterfaces = map[netip.Addr]attachment{}, map[string]struct{}{}
@@ -63,7 +62,7 @@ func (n *node) setSandboxes(s report.Sandboxes) {
 		}
 		a := attachment{pod: sandbox.Namespace + "/" + sandbox.Name, first: sandbox.Interface == firstInterface}
 		for _, address := range sandbox.Addresses {
-			// setSandboxes replaces the sandboxes of the node.
+			// If several networks contain the address, use a pod whose first network contains it.
 			if have, ok := n.sandboxes[address]; !ok || a.first && !have.first {
 				n.sandboxes[address] = a
 			}
@@ -71,8 +70,7 @@ func (n *node) setSandboxes(s report.Sandboxes) {
 	}
 }
 
-// disputed returns the addresses of pods that belong to another pod according to the CNI
-// results.
+// disputed returns each address in the map pods to which the CNI results assign another pod.
 func (n *node) disputed(pods map[netip.Addr]string) []netip.Addr {
 	var out []netip.Addr
 	for a, owner := range n.sandboxes {
@@ -83,8 +81,8 @@ func (n *node) disputed(pods map[netip.Addr]string) []netip.Addr {
 	return out
 }
 
-// disputed returns the addresses in pods to which the CNI results assign another pod than the
-// map pods does.
+// isKnown reports whether the tree in use contains the pod with address a. It returns false if
+// the CNI results assign the address to another pod.
 func (n *node) isKnown(a netip.Addr) bool {
 	pod, ok := n.known[a]
 	if !ok {
@@ -94,8 +92,8 @@ func (n *node) isKnown(a netip.Addr) bool {
 	return !named || !owner.first || owner.pod == pod
 }
 
-// isKnown reports whether the tree in use contains the pod with address a. It returns false if
-// the CNI results assign the address to another pod than the tree does.
+// canLearn reports whether an interface can become an uplink. It returns false if the interface
+// leads to a pod of the tree in use or to a pod that the CNI results name.
 func (n *node) canLearn(index uint32) bool {
 	l, ok := n.links[index]
 	if !ok || l.Uplink || l.ToPod {

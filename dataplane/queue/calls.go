@@ -22,8 +22,8 @@ const quickWrite = 16 * verdictSize
 
 // transmit writes the unsent messages. Normally Go's scheduler is notified before a system
 // call. The scheduler then wakes another thread, which takes over if the call blocks. If
-// packets arrive one by one, this wakeup takes more time than the verdict. So transmit makes
-// short writes without notifying the scheduler.
+// packets arrive one by one, this wakeup takes more time than the verdict. So if the write is
+// short, transmit does not notify the scheduler.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR
 	for errno == unix.EINTR {

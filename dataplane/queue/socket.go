@@ -58,7 +58,7 @@ type handler interface {
 //
 // The thread of the goroutine blocks in recvmmsg until a packet arrives. If packets arrive one
 // by one, the socket makes two system calls per packet. With Go's poller, it would make four or
-// five.
+// five system calls.
 //
 //	Send:        append a configuration message
 //	ReceiveIter: write the messages | yield the acknowledgement, or, if none is expected:

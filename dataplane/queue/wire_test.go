@@ -340,8 +340,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 			if _, err := conn.Write(data); err != nil {
 				t.Fatal(err)
 			}
-			// Wait at intervals, so that the queue does not fill up and some packets arrive one
-			// by one.
+			// Wait at intervals. The waits prevent the queue from filling up, and make some
+			// packets arrive one by one.
 			if i%64 == 0 {
 				<-pause.C
 			}
@@ -364,8 +364,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	}
 }
 
-// The kernel queues a large datagram that it has not segmented yet as one packet, which gets
-// one verdict.
+// If the kernel has not segmented a large datagram yet, the datagram is one packet in the queue
+// and gets one verdict.
 func TestLargePacketsAreNotSegmented(t *testing.T) {
 	s := newFixture(t, denyAll())
 	conn := s.sender(9)

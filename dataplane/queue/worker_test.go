@@ -221,8 +221,8 @@ func TestWorkersShareNoCacheLine(t *testing.T) {
 	}
 }
 
-// BenchmarkPacket measures the work of a worker for one packet in a batch of one. The
-// measurement does not include the kernel.
+// BenchmarkPacket measures the time that a worker needs for a batch of one packet, without the
+// time of the kernel.
 func BenchmarkPacket(b *testing.B) {
 	for name, interest := range map[string]interest{"no subscriber": nothing, "a subscriber": everything} {
 		b.Run(name, func(b *testing.B) {

@@ -46,7 +46,7 @@ import (
 type Bridges struct {
 	// Ports contains the indexes of the bridge ports whose frames are validated.
 	Ports []uint32
-	// Owners contains the addresses of those pods on the bridges whose bridge port is known.
+	// Owners contains those pod addresses on the bridges for which the bridge port is known.
 	Owners []Owner
 }
 

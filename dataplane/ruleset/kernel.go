@@ -16,7 +16,7 @@ var ErrKernel = errors.New("this kernel cannot enforce")
 // Queueing is the method by which a rule sends packets to a queue.
 type Queueing string
 
-// The queueing methods. A kernel may support both, one or none of these methods.
+// The queueing methods. A kernel may support both methods, one method or none.
 const (
 	// QueueExpression is the queue expression of nftables: CONFIG_NFT_QUEUE.
 	QueueExpression Queueing = "queue expression"

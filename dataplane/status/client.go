@@ -62,7 +62,8 @@ func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func
 	}
 }
 
-// maxError is the maximum number of bytes that get reads from the body of an error response.
+// maxError is the maximum number of bytes that the function get reads from the body of an error
+// response.
 const maxError = 1 << 10
 
 // response is the body of an HTTP response. Closing the body also closes the connection.

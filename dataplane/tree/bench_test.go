@@ -70,8 +70,8 @@ func BenchmarkEvaluate(b *testing.B) {
 }
 
 // slowdown returns the time that the reference implementation needs for one evaluation, divided
-// by evaluation, the time that the tree needs. It measures the reference implementation for a
-// quarter of a second, and for at least one flow.
+// by the parameter evaluation, which is the time that the tree needs. The function measures the
+// reference implementation for a quarter of a second, and for at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
 	n, start := 0, time.Now()

@@ -54,7 +54,7 @@ func smallDelta() rule.Delta {
 	}
 }
 
-// smallFlows returns flows that together reach every part of the tree of smallDelta.
+// smallFlows returns flows whose evaluation reaches every part of the tree of smallDelta.
 func smallFlows() []flow.Flow {
 	var flows []flow.Flow
 	ends := parseAll(netip.MustParseAddr, "10.0.0.1", "fd00::1", "10.0.0.2", "10.0.1.1", "fd00:1::1", "192.168.0.1", "172.16.1.1", "172.17.0.1", "fd07::1", "1.1.1.1")

@@ -171,8 +171,8 @@ func (b *Builder) removePod(id rule.PodID) {
 	b.freePods = append(b.freePods, p.number)
 }
 
-// reserve grows each address table for all addresses that a large delta adds. It does so in one
-// step, so that the table is not resized repeatedly.
+// reserve grows each address table for all addresses that a large delta adds. The table is then
+// resized once instead of repeatedly.
 func (b *Builder) reserve(changes []rule.AddressChange) {
 	var more4, more6 int
 	for _, c := range changes {

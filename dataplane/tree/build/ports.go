@@ -25,9 +25,9 @@ type portRange struct {
 	first, end uint32
 }
 
-// portTable encodes the port table with the given index and returns its offset. A new interval
-// starts at the first port of each range, and at the first port after each range. Adjacent
-// intervals with the same leaf become one interval.
+// portTable encodes the port table with the given index, and returns the offset of the table. A
+// new interval starts at the first port of each range, and at the first port after each range.
+// Adjacent intervals with the same leaf become one interval.
 func (e *encoder) portTable(table int) uint32 {
 	ranges := e.portRanges(table)
 	firsts := []uint32{0}

@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// unbridgePause is how long the bridge table remains installed while no isolated pod is
-// connected to a bridge. The pause exists because the kernel drops all queued packets when the
-// bridge table is removed.
+// unbridgePause is how long the bridge table stays installed after the last isolated pod was
+// disconnected from a bridge. The pause exists because the kernel drops all queued packets when
+// the bridge table is removed.
 const unbridgePause = 10 * time.Second
 
 // bridges describes the bridges to which isolated pods are connected.
@@ -23,15 +23,15 @@ type bridges struct {
 	found []link.Bridge
 	// err is the reason why frames are not validated. It is nil if frames are validated.
 	err error
-	// unused is the time since which no isolated pod has been connected to a bridge. It is
+	// unused is the time at which the last isolated pod was disconnected from a bridge. It is
 	// zero while an isolated pod is connected to a bridge.
 	unused time.Time
-	// removed is set when the bridge table has been removed.
+	// removed reports whether the bridge table has been removed.
 	removed bool
 }
 
 // setBridges installs the rules that validate the frames that pods send on the given bridges.
-// It reports an error in the status. An error does not affect the other rules.
+// The status reports an error, which does not affect the other rules.
 func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 	b := bridges{found: found}
 	if len(found) > 0 {
@@ -56,7 +56,7 @@ func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 }
 
 // bridgesOf returns the bridge ports on which frames are validated, each with the addresses of
-// its pods. It finds these addresses in the sandboxes. It omits the ports of a bridge that
+// its pods. It reads these addresses from the sandboxes. It omits the ports of a bridge that
 // handles VLANs itself, because the pods on such a bridge may send tagged frames.
 func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges {
 	var out ruleset.Bridges
@@ -80,8 +80,8 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 	return out
 }
 
-// bridgeSettings are the br_netfilter settings that make packets between the ports of a bridge
-// pass through the nftables rules.
+// bridgeSettings lists the br_netfilter settings that make the kernel pass packets between the
+// ports of a bridge through the nftables rules.
 var bridgeSettings = []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"}
 
 // bridgesStatus returns the status of the bridges to which isolated pods are connected, or nil

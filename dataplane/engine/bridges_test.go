@@ -25,7 +25,7 @@ func TestBridgesOf(t *testing.T) {
 	}
 	sandboxes := []report.Sandbox{
 		{HostInterface: "veth1", Addresses: []netip.Addr{address("10.0.0.1"), address("fd00::1")}},
-		// No bridge leads to this address, for example because the address belongs to another
+		// This address does not belong to a bridge, for example because it belongs to another
 		// network.
 		{HostInterface: "veth2", Addresses: []netip.Addr{address("10.9.0.1")}},
 		{HostInterface: "veth3", Addresses: []netip.Addr{address("10.0.1.1")}},

@@ -18,16 +18,16 @@ import (
 )
 
 // Endpoints serve the status of the dataplane that holds the lock on the table. The dataplane
-// calls the methods one at a time.
+// makes one method call at a time.
 type Endpoints interface {
-	// Acquired is called when this dataplane has acquired the lock. It binds the resources
-	// that only one process of the node can bind, such as an address.
+	// Acquired is called when this dataplane has acquired the lock. Acquired binds resources
+	// that only one process on the node can bind, such as an address.
 	Acquired() error
 	// Settled is called when this dataplane has taken over from its predecessor. From then on,
 	// the status of this dataplane replaces the status of the predecessor.
 	Settled() error
-	// Yielded is called before this dataplane releases the lock for a successor. It releases
-	// the resources that Acquired has bound.
+	// Yielded is called before this dataplane releases the lock for a successor. Yielded
+	// releases the resources that Acquired has bound.
 	Yielded()
 	// Replaced is called when a successor has taken over from this dataplane.
 	Replaced()
@@ -39,28 +39,30 @@ type Dataplane struct {
 	config    Config
 	endpoints Endpoints
 	started   time.Time
-	// stop makes Run return an error.
+	// stop is a function that makes Run return an error.
 	stop context.CancelCauseFunc
 
 	// sandboxReason and skippedReason are the last reasons that were logged. Only the
 	// goroutine that publishes sandboxes uses these fields.
 	sandboxReason, skippedReason string
-	// mu serializes changes of engine and waiting.
+	// mu guards changes of the fields engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree while there is no engine to enforce it. arrived is set when
-	// such a tree has arrived.
+	// waiting is the newest tree while no engine exists that can enforce the tree. arrived is a
+	// trigger that is set when such a tree arrives.
 	waiting *tree.Tree
 	arrived trigger.Trigger
 
-	// sandboxesMu guards sandboxes and serializes calls of Engine.SetSandboxes. sandboxes
-	// contains the pod sandboxes of the node. It is nil until the CNI results have been read.
+	// sandboxesMu guards the field sandboxes and serializes calls of Engine.SetSandboxes.
+	// sandboxes contains the pod sandboxes of the node, or nil until the CNI results have been
+	// read.
 	sandboxesMu sync.Mutex
 	sandboxes   *report.Sandboxes
 
-	// publishMu guards published and routed, and orders publications of them. published
-	// contains the sandboxes without routes. It is nil before the first publication. routed
-	// is nil until an engine has read the routes. routesChanged is set when routed changes.
+	// publishMu guards the fields published and routed, and orders their publications.
+	// published contains the sandboxes without routes. It is nil before the first publication.
+	// routed is nil until an engine has read the routes. routesChanged is set when routed
+	// changes.
 	publishMu     sync.Mutex
 	published     *report.Sandboxes
 	routed        []netip.Addr
@@ -82,12 +84,12 @@ func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
 }
 
 // Run enforces trees in the network namespace of the calling thread, until the context ends or
-// a worker fails. If there is no tree yet, Run installs rules that contain no pods, so that
-// new connections of pods are held until the first tree arrives. Run publishes the pod
-// sandboxes of the node from the start.
+// a worker fails. If there is no tree yet, Run installs rules that contain no pods, so that new
+// connections of pods are held until the first tree arrives. Run publishes the pod sandboxes of
+// the node from the start.
 //
-// If another dataplane of the node enforces policies, Run takes over from that dataplane. If
-// another dataplane takes over from this one, Run waits until that dataplane ends, and then
+// If another dataplane of the node enforces policies, Run takes over from that dataplane. If a
+// later dataplane takes over from this one, Run waits until the later dataplane ends, and then
 // takes over again.
 //
 // Call Close after Run has returned. Status can be called until Close.
@@ -123,7 +125,7 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	return nil
 }
 
-// handle enforces a tree. If err is not nil, handle records that the tree is rejected instead.
+// handle enforces the tree t. If err is not nil, handle records a rejected tree instead.
 func (d *Dataplane) handle(t *tree.Tree, err error) {
 	if err != nil {
 		d.reject(err)
@@ -148,7 +150,7 @@ func (d *Dataplane) handle(t *tree.Tree, err error) {
 	d.arrived.Set()
 }
 
-// reject records why a tree cannot be used. The previous tree stays in use.
+// reject records why a tree cannot be used. The dataplane continues with the previous tree.
 func (d *Dataplane) reject(reason error) {
 	d.config.Log.Error(reason, "rejected a published tree; the previous one stays in use")
 	d.rejected.Store(&report.RejectedTree{At: time.Now(), Reason: reason.Error()})
@@ -170,8 +172,8 @@ func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 	return e, d.use(ctx, e)
 }
 
-// hasTree reports whether a tree has been published. It does not check whether the tree can be
-// used.
+// hasTree reports whether a tree has been published. It does not check whether the tree is
+// valid.
 func (d *Dataplane) hasTree() bool {
 	_, err := os.Lstat(statedir.Current(d.stateDir))
 	return err == nil
@@ -179,7 +181,7 @@ func (d *Dataplane) hasTree() bool {
 
 // openWithoutTree opens an engine that holds new connections of pods until the first tree
 // arrives. It returns nil if a tree may exist. It also returns nil if the rules of an earlier
-// dataplane exist, because those rules are stricter.
+// dataplane exist, because the earlier rules are stricter.
 func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
 		return nil, nil // There is no engine yet.
@@ -200,8 +202,8 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	return e, d.use(ctx, e)
 }
 
-// openFirst opens an engine for the waiting tree. If starting is set, openFirst also opens an
-// engine if there is no tree.
+// openFirst opens an engine for the waiting tree. If there is no tree and the parameter
+// starting is true, openFirst opens an engine without a tree.
 func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, error) {
 	e, err := d.open(ctx)
 	if e == nil && err == nil && starting {
@@ -210,7 +212,7 @@ func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, erro
 	return e, err
 }
 
-// use starts to use e as the engine of the dataplane. The caller must hold mu.
+// use makes e the engine of the dataplane. The caller must hold mu.
 func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 	d.sandboxesMu.Lock()
 	defer d.sandboxesMu.Unlock()
@@ -228,7 +230,7 @@ func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 	return e.SetSandboxes(*d.sandboxes)
 }
 
-// agentInterval is the interval at which the dataplane checks whether an agent runs.
+// agentInterval is the time between two checks whether an agent runs.
 const agentInterval = time.Second
 
 // followAgent reports to the engine whether an agent runs, until the context ends.

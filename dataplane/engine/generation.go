@@ -72,8 +72,8 @@ func GenerationOf(t *tree.Tree) Generation {
 	return g
 }
 
-// mayUseLink reports whether a pod that is isolated for egress is allowed to open connections
-// with any protocol to the other end of its link.
+// mayUseLink reports whether a pod that is isolated for egress is allowed to send packets with
+// any protocol to the other end of its link.
 func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 	// Protocol 253 is reserved for experiments (RFC 3692). A rule with ports never matches
 	// this protocol, so only a rule for all ports and protocols allows a flow with this
@@ -91,8 +91,8 @@ func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 }
 
 // shared is a reference-counted generation. The workers hold one reference, and each walk
-// through the open connections holds another. When the last reference is released, the
-// generation is closed.
+// through the open connections holds a further reference. When the last reference is released,
+// the generation is closed.
 type shared struct {
 	Generation
 	log        logr.Logger

@@ -22,7 +22,7 @@ import (
 // TestHandOver checks that a series of hand-overs loses no packet of an allowed connection and
 // lets no denied packet pass. A lost SYN is repeated after a second, and a lost datagram gets
 // no reply. The test does not check how long a connection takes, because the duration depends
-// on the load of the machine. The benchmark measures the duration.
+// on the load of the machine. BenchmarkHandOver measures the duration.
 func TestHandOver(t *testing.T) {
 	for _, policy := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// handOvers measures a number of hand-overs under load.
+// handOvers performs a number of hand-overs under load and returns the measured figures.
 func (p *plane) handOvers(number, perSecond int) figures {
 	t := p.t
 	old := p.start("dataplane 0", nil)
@@ -67,8 +67,8 @@ func BenchmarkHandOver(b *testing.B) {
 	b.ReportMetric(float64(f.slowest.Milliseconds()), "ms-slowest")
 }
 
-// steps lists the steps of a hand-over at which a dataplane may end. Each step is the text of
-// a log line.
+// steps lists the steps of a hand-over at which the test ends the successor or the predecessor.
+// Each step is the text of a log line.
 type steps struct{ successor, predecessor []string }
 
 var (
@@ -82,8 +82,9 @@ var (
 	someSteps = steps{successor: []string{"taking the table", "enforcing"}, predecessor: []string{"yielded to another"}}
 )
 
-// TestHandOverKilled checks that if either dataplane is killed at any step of a hand-over, the
-// other dataplane enforces policies, and that no denied packet passes at any time.
+// TestHandOverKilled kills one of the two dataplanes at each step of a hand-over. It checks
+// that the other dataplane then enforces policies, and that no denied packet passes at any
+// time.
 func TestHandOverKilled(t *testing.T) {
 	for policy, steps := range map[ruleset.FailurePolicy]steps{ruleset.FailClosed: allSteps, ruleset.FailOpen: someSteps} {
 		p := newPlane(t)
@@ -118,8 +119,8 @@ func TestHandOverKilled(t *testing.T) {
 	}
 }
 
-// enforcesAfterKill checks that a dataplane enforces, evaluates packets, and repairs the
-// rules. Then it kills the dataplane.
+// enforcesAfterKill checks that a dataplane enforces a new tree, evaluates packets and repairs
+// the rules. It then kills the dataplane.
 func (p *plane) enforcesAfterKill(t *testing.T, r *running) {
 	t.Helper()
 	outer := p.t
@@ -140,7 +141,7 @@ func (p *plane) enforcesAfterKill(t *testing.T, r *running) {
 	r.Kill()
 }
 
-// check checks that an allowed connection can be opened and that a denied one cannot.
+// check checks that an allowed connection can be opened and that a denied connection cannot.
 func (p *plane) check(t *testing.T) {
 	t.Helper()
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -184,8 +185,8 @@ func stopped(r *running) error {
 	return nil
 }
 
-// waits returns nil if a dataplane has logged the given reason for waiting, and an error
-// otherwise.
+// waits returns nil if the log of a dataplane contains the given reason for waiting, and an
+// error otherwise.
 func waits(r *running, reason string) error {
 	if !strings.Contains(r.Log(), reason) {
 		return fmt.Errorf("the new dataplane does not wait:\n%s", r.Log())
@@ -193,8 +194,8 @@ func waits(r *running, reason string) error {
 	return nil
 }
 
-// TestHandOverWhilePacketsWait checks that packets that wait in the queues of the old
-// dataplane during a hand-over get their verdicts from the old dataplane.
+// TestHandOverWhilePacketsWait checks that the old dataplane returns the verdicts for packets
+// that wait in its queues during a hand-over.
 func TestHandOverWhilePacketsWait(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", func(c *dataplaneConfig) { c.Stopped = "stopped writing the table" })
@@ -236,9 +237,9 @@ func TestHandOverWhilePacketsWait(t *testing.T) {
 	}
 }
 
-// TestHandOverFromOldVersion checks that an old dataplane that does not support hand-over
-// keeps the table until it ends. The new dataplane is ready in the meantime, so that a rollout
-// ends the old one, but it does not change the rules before the old one has ended.
+// TestHandOverFromOldVersion checks that an old dataplane without support for hand-over keeps
+// the table until it ends. In the meantime, the new dataplane is ready, so that a rollout ends
+// the old dataplane. The new dataplane must not change the rules before the old dataplane ends.
 func TestHandOverFromOldVersion(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", func(c *dataplaneConfig) { c.Engine = true })
@@ -269,7 +270,7 @@ func TestHandOverFromHungDataplane(t *testing.T) {
 }
 
 // TestHandOverToOtherQueuesAndMarks checks that a dataplane with other queues or other mark
-// bits takes over without letting a denied packet pass.
+// bits takes over, and that no denied packet passes during the hand-over.
 func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("0", nil)
@@ -293,9 +294,9 @@ func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
 	}
 }
 
-// TestUninstallWhileTwoRun checks that uninstalling works while one dataplane enforces
-// policies and another one waits. Neither dataplane may install the rules again before a tree
-// is published.
+// TestUninstallWhileTwoRun checks that an uninstallation succeeds while one dataplane enforces
+// policies and another dataplane waits. Neither dataplane may install the rules again before a
+// tree is published.
 func TestUninstallWhileTwoRun(t *testing.T) {
 	p := newPlane(t)
 	idle := p.start("idle", nil)

@@ -24,8 +24,7 @@ const (
 	MaxHold     = 30 * time.Second
 )
 
-// openHolder starts to serve the hold queue, unless the engine is configured to hold no
-// packets.
+// openHolder starts to serve the hold queue. If Config.Hold is 0, it does nothing.
 func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	if e.config.Hold == 0 {
 		return nil, nil // Without a hold queue, there is no holder.
@@ -54,7 +53,7 @@ func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	return holder, nil
 }
 
-// swap lets the workers and then the holder use another evaluator. When it returns, the
+// swap makes the workers, and then the holder, use another evaluator. When swap returns, the
 // previous evaluator is no longer in use. The caller must hold mu.
 func (e *Engine) swap(evaluator rule.Evaluator) {
 	e.pool.Swap(evaluator)
@@ -63,7 +62,7 @@ func (e *Engine) swap(evaluator rule.Evaluator) {
 	}
 }
 
-// closeHolder ends to serve the hold queue.
+// closeHolder stops serving the hold queue.
 func (e *Engine) closeHolder() error {
 	if e.holder == nil {
 		return nil
@@ -71,8 +70,8 @@ func (e *Engine) closeHolder() error {
 	return e.holder.Close()
 }
 
-// followHolder updates the set of uplinks when the holder learns that an interface leads to
-// no pod. It also reports the failure of the holder.
+// followHolder updates the set of uplinks when the holder detects that an interface leads to no
+// pod. It also reports the failure of the holder.
 func (e *Engine) followHolder() {
 	for {
 		select {
@@ -89,8 +88,8 @@ func (e *Engine) followHolder() {
 	}
 }
 
-// setInterfaces updates the sets of interfaces in the rules. If found is nil, only the learned
-// interfaces have changed.
+// setInterfaces updates the sets of interfaces in the rules. If the parameter found is nil,
+// only the learned interfaces have changed.
 func (e *Engine) setInterfaces(found *link.Links) error {
 	e.linksMu.Lock()
 	defer e.linksMu.Unlock()
@@ -129,11 +128,11 @@ func (e *Engine) SetSandboxes(s report.Sandboxes) error {
 	if !e.writes {
 		return nil
 	}
-	// An address of the tree may belong to another pod now, so that it is no longer known.
+	// An address in the tree may now belong to another pod, so it is no longer known.
 	return e.setPods(&e.now.Generation)
 }
 
-// SetAgentGone states whether no agent runs that could publish another tree.
+// SetAgentGone records whether no agent runs that could publish another tree.
 func (e *Engine) SetAgentGone(gone bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -142,7 +141,7 @@ func (e *Engine) SetAgentGone(gone bool) {
 	}
 }
 
-// setPods updates the sets of addresses in the rules. The caller must hold mu.
+// setPods updates the address sets in the rules. The caller must hold mu.
 func (e *Engine) setPods(g *Generation) error {
 	if err := e.table.SetAddresses(e.podsOf(g)); err != nil {
 		// Another program has modified the table. Reinstall the table to repair it.
@@ -154,8 +153,8 @@ func (e *Engine) setPods(g *Generation) error {
 	return nil
 }
 
-// setTree releases the held packets of pods that are known now. It must be called after the
-// sets of addresses in the rules have been updated.
+// setTree releases the held packets of pods that are now known. It must be called after the
+// address sets in the rules have been updated.
 func (e *Engine) setTree(g *Generation) {
 	if e.holder == nil || g.Number == 0 {
 		return
@@ -167,7 +166,7 @@ func (e *Engine) setTree(g *Generation) {
 	e.holder.SetTree(names)
 }
 
-// podsOf returns the addresses for the sets of the rules.
+// podsOf returns the addresses for the address sets in the rules.
 func (e *Engine) podsOf(g *Generation) ruleset.Addresses {
 	pods := g.Isolated
 	if e.holder != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// holdFixture is a node whose engine holds packets of unknown pods. The pods one and two are
-// named by the CNI results, and only pod two is in the tree.
+// holdFixture is a node whose engine holds packets of unknown pods. The CNI results contain the
+// pods one and two. The tree contains only pod two.
 type holdFixture struct {
 	*fixture
 	sandboxes []report.Sandbox
@@ -28,7 +28,7 @@ func newHoldFixture(t *testing.T, limit time.Duration, ingress verdictFunc) *hol
 	return s
 }
 
-// restart starts another engine.
+// restart closes the engine and starts another engine.
 func (s *holdFixture) restart(limit time.Duration, failure ruleset.FailurePolicy, ingress verdictFunc) {
 	s.t.Helper()
 	if err := s.engine.Close(); err != nil {
@@ -71,8 +71,8 @@ type attempt struct {
 	at     time.Time
 }
 
-// atOnce is the longest time after which a held packet must have been released, on a busy
-// machine. A client repeats its packet only after a second.
+// atOnce is the maximum time until a held packet must be released, even on a busy machine. A
+// client repeats its packet only after a second.
 const atOnce = 900 * time.Millisecond
 
 // port is the port of the next server.
@@ -83,7 +83,7 @@ func nextPort() uint16 {
 	return port
 }
 
-// begin starts to connect, and waits until a packet is held.
+// begin starts to open a connection, and waits until its first packet is held.
 func (s *holdFixture) begin(from *lab.Host, protocol flow.Protocol, to netip.AddrPort) <-chan attempt {
 	s.t.Helper()
 	waiting := s.held().Waiting
@@ -107,8 +107,8 @@ func both(f func(like netip.Addr, protocol flow.Protocol)) {
 	}
 }
 
-// S54 to S56: the first packet of a new pod waits until the tree contains the pod. Then the
-// policies decide, and the first packet gets the verdict.
+// TestNewPodsAreHeld tests the rows S54 to S56. The first packet of a new pod is held until a
+// tree contains the pod. The first packet then gets the verdict of the policies.
 func TestNewPodsAreHeld(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	for name, c := range map[string]struct {
@@ -137,7 +137,7 @@ func TestNewPodsAreHeld(t *testing.T) {
 			if h.Waiting > 0 || h.Released < 4 || h.TimedOut+h.NotPods+h.OverLimit > 0 {
 				t.Errorf("after the tree contains the pod: %+v", h)
 			}
-			// Nothing is held any longer.
+			// Further packets of the pod are not held.
 			if got := s.probe(s.one.Host, flow.TCP, to[0]); got != c.want {
 				t.Errorf("a second connection: %s, want %s", got, c.want)
 			}
@@ -148,7 +148,8 @@ func TestNewPodsAreHeld(t *testing.T) {
 	}
 }
 
-// A server that starts: packets to a pod that is not in the tree yet are held, too.
+// TestPacketsToNewPodsAreHeld checks that packets to a pod that is not in the tree yet are
+// held. The pod runs a server that has just started.
 func TestPacketsToNewPodsAreHeld(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, deny)
 	s.restart(3*time.Second, ruleset.FailClosed, allow)
@@ -163,7 +164,7 @@ func TestPacketsToNewPodsAreHeld(t *testing.T) {
 			if a := <-begun; a.result != lab.Connected || a.at.Before(begin) || a.at.Sub(begin) > atOnce {
 				t.Errorf("%s to %s: %s after %s, want it connected at once", protocol, to, a.result, a.at.Sub(begin))
 			}
-			// The node itself is never held (S40).
+			// Packets of the node itself are never held (row S40).
 			for _, a := range s.two.Addresses() {
 				delete(s.known, a)
 			}
@@ -175,7 +176,8 @@ func TestPacketsToNewPodsAreHeld(t *testing.T) {
 	})
 }
 
-// A pod that stays unknown: the failure policy decides after the limit.
+// TestUnknownPods checks that the failure policy decides about the packets of a pod that is
+// still unknown when the limit has passed.
 func TestUnknownPods(t *testing.T) {
 	const limit = 500 * time.Millisecond
 	s := newHoldFixture(t, limit, deny)
@@ -196,7 +198,7 @@ func TestUnknownPods(t *testing.T) {
 		if h.Released > 0 || h.TimedOut < 4 || h.OverLimit > 0 {
 			t.Errorf("%s: %+v", failure, h)
 		}
-		// One event per address, although more packets timed out.
+		// There is one event per address, although more packets timed out.
 		seen := map[netip.Addr]int{}
 		for wait := time.After(200 * time.Millisecond); wait != nil; {
 			select {
@@ -218,7 +220,8 @@ func TestUnknownPods(t *testing.T) {
 	}
 }
 
-// Without an agent, nothing is held: the failure policy decides at once.
+// TestUnknownPodsWithoutAnAgent checks that no packet is held while no agent runs, and that the
+// failure policy decides at once.
 func TestUnknownPodsWithoutAnAgent(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	at := s.serve(s.two, flow.TCP, like4, 80)

@@ -16,22 +16,22 @@ const (
 	lockInterval = 10 * time.Millisecond
 	// requestInterval is the time between two requests for the table.
 	requestInterval = 5 * time.Second
-	// settleTime is the time after which a dataplane that has acquired the lock reports its
-	// own status, even if its predecessor has not drained its queues yet or no generation has
-	// been acknowledged.
+	// settleTime is how long a dataplane that has acquired the lock waits until it reports its
+	// own status even if the predecessor has not drained its queues or no generation has been
+	// acknowledged.
 	settleTime = 2 * time.Second
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
 	drainTime = 10 * time.Second
-	// abandonTime is the time after which a dataplane that has yielded unbinds its queues
-	// if its successor has ended and a third dataplane has the table.
+	// abandonTime is how long a dataplane that has yielded keeps its queues after its successor
+	// has ended, if a third dataplane has the table.
 	abandonTime = 2 * time.Second
 )
 
-// term is the period in which this dataplane holds the lock on the table.
+// term is the period during which this dataplane holds the lock on the table.
 type term struct {
 	lock *handover.Lock
-	// predecessor is nil if no other dataplane has yielded. vacated is set if the predecessor
+	// predecessor is nil if no other dataplane has yielded. vacated is true if the predecessor
 	// has unbound its queues although the existing rules still send packets to these queues.
 	predecessor *handover.Predecessor
 	vacated     bool
@@ -63,9 +63,9 @@ func (d *Dataplane) lead(ctx context.Context) error {
 // step logs a step of a hand-over.
 func (d *Dataplane) step(what string) { d.config.Log.V(1).Info("hand-over: " + what) }
 
-// acquire waits until this process holds the lock on the table. If takeOver is set and there
-// is a tree to enforce, acquire requests the lock from its holder. acquire returns nil when
-// the context ends.
+// acquire waits until this process holds the lock on the table. If takeOver is true and there
+// is a tree to enforce, acquire requests the lock from the process that holds the lock. acquire
+// returns nil when the context ends.
 func (d *Dataplane) acquire(ctx context.Context, takeOver bool) (*term, error) {
 	a := acquisition{Dataplane: d, lock: handover.NewLock(d.stateDir), takeOver: takeOver, began: time.Now()}
 	again := time.NewTicker(lockInterval)
@@ -87,15 +87,15 @@ func (d *Dataplane) acquire(ctx context.Context, takeOver bool) (*term, error) {
 	}
 }
 
-// acquisition is the state of acquire.
+// acquisition is the state of a call of acquire.
 type acquisition struct {
 	*Dataplane
 	lock     *handover.Lock
 	takeOver bool
 	began    time.Time
-	// nextRequest is the time of the next request to the holder of the table.
+	// nextRequest is the time of the next request to the process that holds the lock.
 	nextRequest time.Time
-	// reported is the last logged reason why this dataplane waits for the table.
+	// reported is the last reason for waiting that was logged.
 	reported string
 }
 
@@ -136,9 +136,9 @@ func (a *acquisition) try(ctx context.Context) (*term, error) {
 }
 
 // withoutPredecessor returns the term of a dataplane that acquired the lock without a
-// hand-over. A dataplane that does not use the lock may still run: an older version, or a
-// dataplane with another state directory. That dataplane repairs the rules, so this dataplane
-// must not change the rules before the other one ends.
+// hand-over. A dataplane that does not use this lock may still run: an older version, or a
+// dataplane with another state directory. Such a dataplane repairs the rules, so this dataplane
+// must not change the rules before the other dataplane ends.
 func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
 	others, err := a.others(e)
 	if err != nil || len(others) == 0 {
@@ -148,7 +148,7 @@ func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
 		"if it is a dataplane that cannot hand over, this one takes over when it ends")
 }
 
-// others returns the queue numbers of both ranges that other processes have bound.
+// others returns the numbers of the queues in both ranges that other processes have bound.
 func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	var ranges []ruleset.Queues
 	for _, r := range a.config.ranges() {
@@ -159,8 +159,7 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 	return queue.Bound(ranges...)
 }
 
-// wait records why the dataplane does not enforce policies yet. It logs the reason if the
-// reason is new.
+// wait records why the dataplane does not enforce policies yet. It logs each new reason once.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
 	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces.
@@ -171,8 +170,8 @@ func (a *acquisition) wait(e *Engine, reason string) error {
 	return err
 }
 
-// abandon unbinds the queues of a dataplane that has yielded, whose successor has ended, and
-// that could not take the table again because a third dataplane has it.
+// abandon unbinds the queues of a dataplane that has yielded. It is called when the successor
+// has ended, but a third dataplane has the table.
 func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
 		return nil
@@ -216,8 +215,8 @@ func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *h
 	return successor, nil
 }
 
-// forget closes the engine of a dataplane that takes the table again if the tree of the engine
-// no longer exists, because a process has uninstalled the rules in the meantime.
+// forget closes the engine of a dataplane that takes the table again, if no tree is published.
+// In this case, another process has uninstalled the rules in the meantime.
 func (d *Dataplane) forget(first bool) error {
 	if first {
 		return nil
@@ -236,9 +235,9 @@ func (d *Dataplane) forget(first bool) error {
 	return e.Close()
 }
 
-// waitForTree waits until there is a tree and returns an engine for the tree. If the dataplane
-// has just started and holds packets, waitForTree also returns an engine if there is no tree.
-// It returns nil if a successor requests the table first, or if the context ends.
+// waitForTree waits for a tree and returns an engine for the tree. If the dataplane has just
+// started and holds packets, waitForTree also returns an engine if there is no tree. It returns
+// nil if a successor requests the table before, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()
@@ -269,8 +268,8 @@ func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.S
 	}
 }
 
-// settle lets the predecessor drain its queues, and then re-evaluates open connections. It
-// returns when a generation has been acknowledged or the context ends.
+// settle lets the predecessor drain its queues, and then starts the re-evaluation of open
+// connections. It returns when a generation has been acknowledged or the context ends.
 func (d *Dataplane) settle(ctx context.Context, t *term, e *Engine) error {
 	drained, predecessor := make(chan error, 1), t.predecessor
 	go func() {

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// TestOtherInterfacesAreLearned checks that only the first packet from a host that is not a
-// pod is held.
+// TestOtherInterfacesAreLearned checks that of a host that is not a pod, only the first packet
+// is held.
 func TestOtherInterfacesAreLearned(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	addresses := []netip.Addr{netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("fd00:172:17::2")}
@@ -64,7 +64,7 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	s.enslave("docker0", guest)
 	s.name("lab/guest", guest)
 	eventually.True(t, "docker0 is no longer learned", func() bool { return len(s.held().Learned) == 0 })
-	// The rules are updated a moment after the holder has recorded the pod.
+	// The rules are updated shortly after the holder has recorded the pod.
 	eventually.True(t, "docker0 is no longer an uplink in the rules", func() bool {
 		return !strings.Contains(s.uplinks(), `"docker0"`)
 	})
@@ -76,13 +76,13 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 	}
 }
 
-// uplinks returns the set of uplinks in the rules, as nft prints it.
+// uplinks returns the set of uplinks in the rules, in the output format of nft.
 func (s *holdFixture) uplinks() string {
 	s.t.Helper()
 	return runNft(s.t, s.node, "", "list", "set", "inet", "sluice", "uplinks")
 }
 
-// bridge moves the routes of hosts to a new bridge.
+// bridge adds a bridge and connects hosts to it.
 func (s *holdFixture) bridge(name string, hosts ...*lab.Pod) {
 	s.t.Helper()
 	err := s.node.Do(func() error {
@@ -94,7 +94,7 @@ func (s *holdFixture) bridge(name string, hosts ...*lab.Pod) {
 	s.enslave(name, hosts...)
 }
 
-// enslave connects hosts to a bridge. The bridge has the addresses of the hosts' gateways.
+// enslave connects hosts to a bridge and adds the gateway addresses of the hosts to the bridge.
 func (s *holdFixture) enslave(name string, hosts ...*lab.Pod) {
 	s.t.Helper()
 	err := s.node.Do(func() error {

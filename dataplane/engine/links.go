@@ -13,11 +13,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// linksPause is the minimum time between two reads of the routes. If a read takes longer
-// than a tenth of linksPause, the pause is ten times the duration of the read.
+// linksPause is the minimum pause between two reads of the routes. If a read takes longer than
+// a tenth of linksPause, the pause is ten times as long as the read.
 const linksPause = 100 * time.Millisecond
 
-// followLinks updates the nftables sets with the links of pods whenever routes change. It
+// followLinks updates the nftables sets that contain links of pods whenever routes change. It
 // returns when the finder is closed.
 func (e *Engine) followLinks() {
 	ended := make(chan error, 1)
@@ -47,7 +47,7 @@ func (e *Engine) followLinks() {
 	}
 }
 
-// findLinks finds the links of pods and updates the rules that depend on them.
+// findLinks finds the links of pods and updates the rules that depend on these links.
 func (e *Engine) findLinks() error {
 	e.mu.Lock()
 	g, sandboxes := e.now.Generation, e.sandboxes
@@ -55,8 +55,8 @@ func (e *Engine) findLinks() error {
 	return e.setLinks(&g, sandboxes)
 }
 
-// setLinks finds the links of the pods of a generation and updates the nftables sets with
-// these links. sandboxes may be nil.
+// setLinks finds the links of the pods of a generation and updates the nftables sets that
+// contain these links. The parameter sandboxes may be nil.
 func (e *Engine) setLinks(g *Generation, sandboxes *report.Sandboxes) error {
 	all := slices.Collect(maps.Keys(g.Names))
 	links, err := e.links.Find(link.Pods{All: all, Isolated: g.Isolated, Open: g.LinkLocal})

@@ -18,14 +18,15 @@ import (
 )
 
 // load constantly opens TCP and UDP connections in equal numbers. For each connection to an
-// allowed port, it opens one to a port that the policies deny. It limits the number of
-// connections in progress.
+// allowed port, load attempts a connection to a port that the policies deny. It limits the
+// number of connections in progress.
 type load struct {
 	t    testing.TB
 	from *lab.Pod
 	stop context.CancelFunc
 	all  sync.WaitGroup
-	// free limits the allowed connections in progress, and denied limits the denied ones.
+	// The channel free limits the allowed connections in progress, and denied limits the denied
+	// connections.
 	free, denied chan struct{}
 	servers      []*lab.Server
 
@@ -109,8 +110,8 @@ func (l *load) open(ctx context.Context, protocol flow.Protocol, to netip.AddrPo
 	})
 }
 
-// exchange opens a connection and receives a reply. It reports whether the SYN had to be
-// sent again, which happens after a second. It sends a datagram only once.
+// exchange opens a connection and receives a reply. The result repeated reports whether the SYN
+// had to be sent again, which happens after a second. exchange sends a datagram only once.
 func (l *load) exchange(ctx context.Context, protocol flow.Protocol, to netip.AddrPort) (repeated bool, err error) {
 	conn, err := l.from.Dial(ctx, protocol, netip.Addr{}, to)
 	if err != nil {
@@ -147,7 +148,7 @@ func retransmitted(conn net.Conn) bool {
 	return err == nil && info.Total_retrans > 0
 }
 
-// try sends the first packet of a connection that the policies deny.
+// try attempts a connection that the policies deny. It sends only the first packet.
 func (l *load) try(ctx context.Context, protocol flow.Protocol, to netip.AddrPort) {
 	select {
 	case l.denied <- struct{}{}:

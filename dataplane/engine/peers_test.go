@@ -17,8 +17,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// peerEvaluator isolates pod two for both directions. It is a tree that contains no other
-// pod.
+// peerEvaluator is a tree that contains only pod two. Pod two is isolated for both directions.
 type peerEvaluator struct {
 	two    []netip.Addr
 	allows bool
@@ -41,8 +40,8 @@ func (e peerEvaluator) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: side(f.Src), Ingress: side(f.Dst)}
 }
 
-// peerFixture is a node whose pod two is isolated, and whose engine has pod ranges. The
-// outside host is a pod of another node.
+// peerFixture is a node whose pod two is isolated and whose engine has pod ranges. The outside
+// host acts as a pod of another node.
 type peerFixture struct {
 	*holdFixture
 	peers *hold.Peers
@@ -84,8 +83,8 @@ func (s *peerFixture) peerGeneration(allows bool, closed *atomic.Bool) (g engine
 	return g
 }
 
-// eachDirection calls f with a connection from the outside host to pod two, and with one
-// from pod two to the outside host, for each family and protocol.
+// eachDirection calls f twice for each address family and protocol: with a connection from the
+// outside host to pod two, and with a connection from pod two to the outside host.
 func (s *peerFixture) eachDirection(f func(from *lab.Host, protocol flow.Protocol, to netip.AddrPort)) {
 	both(func(like netip.Addr, protocol flow.Protocol) {
 		f(s.lab.Outside, protocol, s.serve(s.two, protocol, like, nextPort()))
@@ -103,8 +102,8 @@ func (s *peerFixture) serveHost(host *lab.Host, protocol flow.Protocol, like net
 	return at
 }
 
-// A pod of another node that is new: its first packet waits until a tree allows it, so that
-// the client need not repeat it.
+// TestNewPeersAreHeld checks that the first packet of a new pod on another node is held until a
+// tree allows it, so that the client need not repeat the packet.
 func TestNewPeersAreHeld(t *testing.T) {
 	s := newPeerFixture(t, 3*time.Second)
 	events := queue.NewEvents()
@@ -157,8 +156,9 @@ func TestNewPeersAreHeld(t *testing.T) {
 	}
 }
 
-// A peer that no tree allows waits once, and its next packets are denied at once. A peer
-// outside the pod ranges never waits.
+// TestDeniedPeersWaitOnce checks that only the first packet of a peer that no tree allows is
+// held, and that the next packets are denied at once. A packet of a peer outside the pod ranges
+// must never be held.
 func TestDeniedPeersWaitOnce(t *testing.T) {
 	for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second} {
 		t.Run(limit.String(), func(t *testing.T) {
@@ -193,7 +193,8 @@ func TestDeniedPeersWaitOnce(t *testing.T) {
 	}
 }
 
-// Without an agent, no tree can arrive, so peers are denied at once.
+// TestPeersWithoutAnAgent checks that peers are denied at once while no agent runs, because no
+// further tree can arrive.
 func TestPeersWithoutAnAgent(t *testing.T) {
 	s := newPeerFixture(t, 3*time.Second)
 	begun := s.begin(s.lab.Outside, flow.TCP, s.serve(s.two, flow.TCP, like4, nextPort()))
@@ -210,8 +211,8 @@ func TestPeersWithoutAnAgent(t *testing.T) {
 	}
 }
 
-// When the engine ends, the packets of peers that wait are denied, with either failure
-// policy.
+// TestPeersWhenTheEngineEnds checks that the held packets of peers are denied when the engine
+// ends, with either failure policy.
 func TestPeersWhenTheEngineEnds(t *testing.T) {
 	for _, failure := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
 		s := newPeerFixture(t, 3*time.Second)
@@ -228,7 +229,8 @@ func TestPeersWhenTheEngineEnds(t *testing.T) {
 	}
 }
 
-// Without CNI results, packets of unknown addresses in the pod ranges of the node are held.
+// TestNewPodsAreHeldWithoutCNIResults checks that packets of unknown addresses in the pod
+// ranges of the node are held if there are no CNI results.
 func TestNewPodsAreHeldWithoutCNIResults(t *testing.T) {
 	s := newPeerFixture(t, 3*time.Second)
 	s.restart(3*time.Second, ruleset.FailClosed, allow)

@@ -60,8 +60,8 @@ func loseConnection(s *fixture, client, server *lab.Pod, like netip.Addr) *lostC
 	return c
 }
 
-// send sends data from one end of the connection, and returns the error from reading the
-// data at the other end.
+// send sends data from one end of the connection. It returns the error from reading the data at
+// the other end.
 func (c *lostConnection) send(from, to net.Conn, data string, wait time.Duration) error {
 	c.t.Helper()
 	if err := to.SetReadDeadline(time.Now().Add(wait)); err != nil {
@@ -88,9 +88,9 @@ func (c *lostConnection) isDropped(from, to net.Conn, data string) {
 	}
 }
 
-// TestPickedUpConnectionOfIsolatedClientContinues checks that the connections of a pod that is
-// isolated for ingress continue if the pod opened them, even if connection tracking picks up
-// such a connection from a packet of the server.
+// TestPickedUpConnectionOfIsolatedClientContinues checks that a connection continues if it was
+// opened by a pod that is isolated for ingress. The connection must continue even if connection
+// tracking has picked it up from a packet of the server.
 func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {

@@ -34,8 +34,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// asDataplane is an environment variable with a dataplaneConfig. If it is set, this test
-// binary runs a dataplane instead of tests.
+// asDataplane is the name of an environment variable. If it contains a dataplaneConfig, this
+// test binary runs a dataplane instead of tests.
 const asDataplane = "SLUICE_ENGINE_TEST_DATAPLANE"
 
 func TestMain(m *testing.M) {
@@ -58,8 +58,8 @@ type dataplaneConfig struct {
 	// Killed is a step of a hand-over. The process kills itself when it reaches the step.
 	// Stopped is a step at which the process is suspended.
 	Killed, Stopped string
-	// Engine is set to run only an engine, without the locks of a hand-over, as versions
-	// before hand-over did.
+	// Engine is true if the process runs only an engine without the locks of a hand-over, like
+	// the versions that did not support hand-over.
 	Engine bool
 }
 
@@ -175,8 +175,8 @@ func newPlane(t testing.TB) *plane {
 	return p
 }
 
-// delta returns a change of the rules that isolates pod two for ingress and allows only port
-// 80 of the pod.
+// delta returns a change of the rules that isolates pod two for ingress and allows only
+// connections to port 80 of the pod.
 func (p *plane) delta() rule.Delta {
 	d := rule.Delta{
 		Pods: []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "default/two", Ingress: 1}}},
@@ -209,7 +209,7 @@ func (p *plane) apply(d rule.Delta) uint64 {
 	return g
 }
 
-// start starts a dataplane. change may change its configuration.
+// start starts a dataplane. The function change may modify its configuration.
 func (p *plane) start(name string, change func(*dataplaneConfig)) *running {
 	p.t.Helper()
 	config := p.config
@@ -254,7 +254,7 @@ func (p *plane) enforces(r *running) (s report.Status) {
 	return s
 }
 
-// by returns the dataplane that a status belongs to.
+// by returns the dataplane that wrote a status.
 func (p *plane) by(s *report.Status) *running {
 	for _, r := range slices.Backward(p.started) {
 		if !s.Started.Before(r.at) {

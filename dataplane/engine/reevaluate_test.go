@@ -34,8 +34,8 @@ func runNft(t *testing.T, node *lab.Node, text string, args ...string) string {
 }
 
 // TestExpectedConnectionsAreEvaluated checks that the workers evaluate a connection that a
-// conntrack helper expects, such as the data connection of FTP. Such a connection inherits the
-// connection mark of its master connection (init_conntrack in
+// conntrack helper expects, such as the data connection of FTP. The kernel copies the
+// connection mark of the master connection to such a connection (init_conntrack in
 // net/netfilter/nf_conntrack_core.c).
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
@@ -82,10 +82,9 @@ func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: no, Ingress: no}
 }
 
-// TestConnectionToOwnServiceContinuesWithoutWorkers tests row S41 of docs/semantics.md. Like
-// every accepted flow, an accepted connection from a pod to itself through its own Service
-// needs no worker. The connection continues after a new generation is used, and after the
-// workers have ended.
+// TestConnectionToOwnServiceContinuesWithoutWorkers tests row S41 of docs/semantics.md. A pod
+// opens a connection to itself through its own Service. Once accepted, the connection needs no
+// worker. It must continue after a new generation is used and after the workers have ended.
 func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)
@@ -116,8 +115,8 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	}
 }
 
-// TestWalksEndUnderFastGenerations checks that walks end even if generations are published
-// faster than a walk takes, and that the last generation decides about all connections.
+// TestWalksEndUnderFastGenerations checks that walks end even if new generations are published
+// faster than a walk ends, and that the last generation decides about all connections.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newFixture(t, ruleset.Drop, allow)

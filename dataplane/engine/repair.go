@@ -6,11 +6,11 @@ import (
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// repairPause is the minimum time between two repairs of the rules. It limits the load on
-// this node if another program modifies the rules again and again.
+// repairPause is the minimum time between two repairs of the rules. It limits the load on this
+// node if another program modifies the rules repeatedly.
 const repairPause = 50 * time.Millisecond
 
-// repairChanges repairs the rules whenever another program modifies them, and reports the
+// repairChanges repairs the rules whenever another program modifies them. It also reports the
 // failure of a worker. It returns when the watcher is closed.
 func (e *Engine) repairChanges() {
 	changes, ended := trigger.New(), make(chan error, 1)
@@ -21,8 +21,8 @@ func (e *Engine) repairChanges() {
 			if err := e.repair(); err != nil {
 				e.fail(err)
 			}
-			// Collect further changes during the pause, so that one repair covers them
-			// all.
+			// Collect further changes during the pause, so that one repair covers all of these
+			// changes.
 			pause := time.NewTimer(repairPause)
 			select {
 			case <-pause.C:
@@ -39,8 +39,8 @@ func (e *Engine) repairChanges() {
 	}
 }
 
-// forward sets a trigger each time next reports a change. When next reports no change, there
-// will be no further changes, and forward returns the error of next.
+// forward sets a trigger each time the function next reports a change. When next reports no
+// change, there are no further changes, and forward returns the error of next.
 func forward(next func() (changed bool, err error), changes trigger.Trigger) error {
 	for {
 		changed, err := next()

@@ -15,8 +15,8 @@ import (
 
 // followSandboxes publishes the pod sandboxes of the node for the agent, and publishes them
 // again each time they change, until the context ends. If no directory of CNI results is
-// configured, followSandboxes publishes only this fact and the routes to pods. It finds the
-// interfaces of pods in the network namespace of the calling thread.
+// configured, it publishes only this fact and the routes to pods. It looks for pod interfaces
+// in the network namespace of the calling thread.
 func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGroup) error {
 	publishing.Go(func() { d.followRoutes(ctx) })
 	if d.config.CNIResults == "" {
@@ -77,12 +77,12 @@ func (d *Dataplane) setRouted(addresses []netip.Addr) {
 	}
 }
 
-// routesRetry is the time after which a failed publication of changed routes is repeated.
+// routesRetry is the time until a failed publication of changed routes is repeated.
 const routesRetry = time.Second
 
 // followRoutes publishes the pod sandboxes again when the routes to pods change, until the
-// context ends. It publishes nothing if CNI results are available, because the agent then does
-// not need the routes.
+// context ends. While CNI results are available, followRoutes publishes nothing, because the
+// agent does not need the routes.
 func (d *Dataplane) followRoutes(ctx context.Context) {
 	for {
 		select {
@@ -99,8 +99,8 @@ func (d *Dataplane) followRoutes(ctx context.Context) {
 	}
 }
 
-// needsRoutes reports whether the agent needs the routes to pods. The agent needs them if no
-// CNI results are available.
+// needsRoutes reports whether the agent needs the routes to pods, because no CNI results are
+// available.
 func (d *Dataplane) needsRoutes() bool {
 	d.publishMu.Lock()
 	defer d.publishMu.Unlock()

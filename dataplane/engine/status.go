@@ -8,7 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// statusOf returns a status in which only the fields that depend on the configuration are set.
+// statusOf returns a status that contains only the configured values.
 func statusOf(c Config) report.Status {
 	return report.Status{
 		QueueBase:     c.QueueBase,

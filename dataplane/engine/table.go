@@ -42,8 +42,8 @@ func (e *Engine) bind() error {
 	return fmt.Errorf("both ranges of queues are in use: %w", taken)
 }
 
-// Serve lets the workers return verdicts before TakeTable installs the rules. Packets that
-// arrive right after the rules have changed then do not have to wait until TakeTable returns.
+// Serve lets the workers return verdicts before TakeTable installs the rules. Otherwise,
+// packets that arrive right after the rules have changed would wait until TakeTable returns.
 // The caller must ensure that no rule of a previous dataplane sends packets to the queues of
 // this engine, because such a rule may use other mark bits.
 func (e *Engine) Serve() {
@@ -53,10 +53,10 @@ func (e *Engine) Serve() {
 	e.serves = true
 }
 
-// TakeTable installs the rules, so that packets wait in the queues of this engine, and lets
-// the workers return verdicts. From then on, the engine repairs the rules. The caller must
-// hold the lock on the table. If the engine has drained and unbound its queues, TakeTable
-// first binds a free range of queues.
+// TakeTable installs the rules, which send packets to the queues of this engine, and lets the
+// workers return verdicts. From then on, the engine repairs the rules. The caller must hold the
+// lock on the table. If the engine has drained and unbound its queues, TakeTable first binds a
+// free range of queues.
 //
 // When TakeTable returns, open connections are not re-evaluated yet. See Reevaluate.
 func (e *Engine) TakeTable() error {
@@ -123,15 +123,15 @@ func (e *Engine) openTable() error {
 	return nil
 }
 
-// startWalker creates the walker, which re-evaluates open connections. The first walk begins
-// only after Reevaluate is called.
+// startWalker creates the walker that re-evaluates open connections. The first walk begins only
+// after Reevaluate is called.
 func (e *Engine) startWalker() {
 	e.walker = newWalker(e.config.Log)
 	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
 }
 
 // Reevaluate starts to re-evaluate open connections and to acknowledge generations. If this
-// engine has replaced another engine, the caller must first wait until the other engine has
+// engine has replaced another engine, the caller must first wait until the replaced engine has
 // returned its last verdict.
 func (e *Engine) Reevaluate() {
 	e.mu.Lock()
@@ -153,8 +153,8 @@ func (e *Engine) Reevaluate() {
 	}
 }
 
-// Acknowledged returns a channel that is closed when a generation has been acknowledged
-// after the last TakeTable.
+// Acknowledged returns a channel that is closed when a generation has been acknowledged after
+// the last call of TakeTable.
 func (e *Engine) Acknowledged() <-chan struct{} {
 	e.statusMu.Lock()
 	defer e.statusMu.Unlock()
@@ -163,7 +163,7 @@ func (e *Engine) Acknowledged() <-chan struct{} {
 
 // Yield stops writing the table and changing connection marks. When Yield returns, another
 // engine may take the table. The workers continue to evaluate packets, and Use still changes
-// their evaluator.
+// the workers' evaluator.
 func (e *Engine) Yield() error {
 	e.mu.Lock()
 	writes := e.writes
@@ -206,12 +206,13 @@ func (e *Engine) closeTable() error {
 	return err
 }
 
-// Drain serves the queues until no packet waits in them, and then unbinds the queues. Another
-// engine must have taken the table, and no packet may still be running through the old rules.
-// If the context ends first, Drain returns an error and the queues stay bound.
+// Drain serves the queues until no packet waits in them, and then unbinds the queues. Before
+// Drain is called, another engine must have taken the table, and no packet may still be running
+// through the old rules. If the context ends before the queues are empty, Drain returns an
+// error and the queues stay bound.
 //
-// The packets that the engine holds run through the new rules, which hold them again if their
-// pods are still unknown.
+// Held packets run through the new rules, which hold them again if their pods are still
+// unknown.
 func (e *Engine) Drain(ctx context.Context) error {
 	if e.holder != nil {
 		e.holder.HandOver()

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// unevaluatedInterval is the interval at which the counter of unevaluated packets is read. It
-// limits how often unevaluated packets cause a walk. It is also the maximum time after which a
-// connection that an unevaluated packet opened is evaluated.
+// unevaluatedInterval is the time between two reads of the counter of unevaluated packets. It
+// limits how often unevaluated packets cause a walk, and how long a connection that was opened
+// with an unevaluated packet can stay unevaluated.
 const unevaluatedInterval = 5 * time.Second
 
-// followUnevaluated requests a walk through the open connections when failure policy Open has
-// accepted packets without a verdict. A connection that such a packet opened has no mark, so
-// the next packet in the original direction is evaluated. But packets in the reply direction
-// are accepted, and the client may not send another packet. So only a walk ensures that the
-// connection is evaluated.
+// followUnevaluated requests a walk through the open connections when the failure policy Open
+// has accepted packets without a verdict. A connection that such a packet opened has no mark,
+// so a worker evaluates its next packet in the original direction. But the client may not send
+// another packet, and packets in the reply direction are accepted. Only a walk therefore
+// ensures that the connection is evaluated.
 func (e *Engine) followUnevaluated(ctx context.Context) {
 	again := time.NewTicker(unevaluatedInterval)
 	defer again.Stop()

@@ -19,7 +19,7 @@ const (
 	walkAttempts = 8
 	// maxChecks is the maximum number of check walks after a walk that has changed marks.
 	maxChecks = 4
-	// retryPause is the time between a failed walk and the next one.
+	// retryPause is the time between a failed walk and the next walk.
 	retryPause = 20 * time.Millisecond
 )
 
@@ -32,15 +32,15 @@ const (
 // with generation G ends, the walker acknowledges G. G is then enforced for every
 // connection, for these reasons:
 //
-//   - When the walk began, the workers had returned their last verdict by an older
-//     generation, and the sets of G were in the kernel. So every connection whose mark, or
-//     missing mark, results from an older generation already existed when the walk began.
-//   - The walk evaluated each of these connections by G or a newer generation. All marks
-//     of the walk are set before the walk ends, and before the next walk reads marks.
-//   - The workers evaluated all connections that began later, by G or a newer generation.
+//   - Before the walk began, the workers had returned their last verdict of an older
+//     generation, and the sets of G were in the kernel. So a connection whose mark, or
+//     missing mark, results from an older generation existed when the walk began.
+//   - The walk evaluated all these connections with G or a newer generation. All marks of
+//     the walk are set before the walk ends, and before the next walk reads marks.
+//   - The workers evaluated all later connections with G or a newer generation.
 //
 // If a newer generation H arrives during the walk, the walk evaluates only some of the
-// connections by H. The next walk acknowledges H. So if generations arrive constantly,
+// connections with H. The next walk acknowledges H. So if generations arrive constantly,
 // each walk acknowledges the generation that was the newest when the walk began.
 //
 // If generations arrive faster than walks end, walks without pauses would keep two
@@ -51,16 +51,16 @@ const (
 // same connection, in any order. The walk for H begins later and corrects the mark before
 // H is acknowledged.
 //
-// The kernel changes a mark by a read and a write without a lock. If a rule of another
-// program sets other bits of the same mark at the same moment, the change by the walk can
-// be lost. So after a walk that changed marks, the walker pauses and then runs another
-// walk to check the marks. It repeats the check until a check changes no mark, at most
-// maxChecks times. A new generation cancels a running check instead of waiting for it,
-// because the walk for the new generation also corrects all marks.
+// The kernel reads and writes a mark without a lock. If a rule of another program sets
+// other bits of a mark while the walk changes the mark, the change by the walk can be lost.
+// So after a walk that changed marks, the walker pauses and then runs another walk to check
+// the marks. It repeats the check until a check changes no mark, at most maxChecks times. A
+// new generation cancels a running check instead of waiting for it, because the walk for
+// the new generation also corrects all marks.
 type walker struct {
 	reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
-	// acknowledge is called with the number of a generation and the result of the walk for
-	// this generation.
+	// acknowledge is called with a generation number and the result of the walk for this
+	// generation.
 	acknowledge func(generation uint64, r conntrack.Result)
 	fail        func(error)
 	log         logr.Logger
@@ -78,8 +78,8 @@ func newWalker(log logr.Logger) *walker {
 	return &walker{log: log, due: trigger.New()}
 }
 
-// request requests a walk. g is either a new generation, which the workers and the nftables
-// sets already use, or the generation of the previous request, whose walk is then repeated.
+// request requests a walk. The parameter g is either a new generation that the workers and the
+// nftables sets already use, or the generation of the previous request, to repeat its walk.
 func (w *walker) request(g *shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,7 +117,7 @@ func (w *walker) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case check && w.isDue():
-			// Ignore the error, because a new request may have canceled the check.
+			// Ignore the error: a new request may have canceled the check.
 			continue
 		case err != nil:
 			w.log.Error(err, "re-evaluating open connections failed, will retry")
@@ -143,8 +143,8 @@ func (w *walker) run(ctx context.Context) {
 }
 
 // walk re-evaluates all connections once and returns the number of changed marks. It
-// acknowledges the generation with which it began, unless the walk is a check that changed no
-// mark.
+// acknowledges the generation with which the walk began, unless the walk is a check that
+// changed no mark.
 func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,9 +165,9 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk, and reports whether the walk is a check. If
-// a walk has been requested, the next walk is the requested walk and not a check. While a
-// check runs, a new request cancels the check.
+// begin returns the generation for the next walk. The result stillCheck reports whether the
+// walk is a check. If a walk has been requested, the next walk is not a check. While a check
+// runs, a new request cancels the check.
 func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,15 +182,14 @@ func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillC
 	return w.newest.acquire(), check
 }
 
-// end records that the current walk has ended, so that a request no longer cancels it.
+// end records that the current walk has ended, so that a request no longer cancels the walk.
 func (w *walker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cancelCheck = nil
 }
 
-// switchToNewest releases the given generation, and acquires and returns the newest
-// generation.
+// switchToNewest releases the generation now. It acquires and returns the newest generation.
 func (w *walker) switchToNewest(now *shared) *shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()

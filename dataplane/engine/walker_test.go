@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// numbered is an evaluator that records its generation number and whether the generation
-// was closed.
+// numbered is an evaluator that records its generation number, and whether the generation has
+// been closed.
 type numbered struct {
 	generation uint64
 	closed     bool
@@ -25,8 +25,8 @@ type numbered struct {
 
 func (*numbered) Evaluate(flow.Flow) rule.Decision { return rule.Decision{} }
 
-// table models the conntrack table for a walker. It records for each connection which
-// generation evaluated the connection last. Between any two steps of a walk, generations
+// table models the conntrack table for a walker. For each connection, table records the
+// generation that evaluated the connection last. Between any two steps of a walk, generations
 // may be published, and connections may begin and end.
 type table struct {
 	t           *rapid.T
@@ -34,8 +34,9 @@ type table struct {
 	connections []uint64
 	evaluators  []*numbered
 	inUse       *shared
-	// generations, births and failures are the numbers of generations that may still be
-	// published, of connections that may still begin, and of walks that may still fail.
+	// generations is the number of generations that may still be published. births is the
+	// number of connections that may still begin. failures is the number of walks that may
+	// still fail.
 	generations, births, failures int
 	acknowledged                  uint64
 }
@@ -94,8 +95,8 @@ func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r c
 				k.t.Fatalf("a walk uses generation %d, which is closed", j.generation)
 			}
 			if k.connections[begin] != ended {
-				// The walk sets this mark even if a worker has already evaluated the
-				// connection by a newer generation.
+				// The walk sets this mark even if a worker has already evaluated the connection
+				// with a newer generation.
 				k.connections[begin] = j.generation
 			}
 		}
@@ -109,8 +110,8 @@ func (k *table) reevaluate(_ context.Context, newest func() rule.Evaluator) (r c
 	return r, nil
 }
 
-// acknowledge checks that no connection has a verdict of a generation older than the
-// acknowledged one.
+// acknowledge checks that no connection has a verdict of a generation that is older than the
+// acknowledged generation.
 func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
 	if generation < k.acknowledged {
 		k.t.Fatalf("generation %d is acknowledged after %d", generation, k.acknowledged)
@@ -199,8 +200,8 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 }
 
 // TestChangedMarksAreChecked checks that the walker checks the marks after a walk that changed
-// marks, and that the number of checks is limited. The check is necessary because another
-// program that sets other bits of a mark at the same moment can undo a change by the walk.
+// marks, and that the number of checks is limited. The check is necessary because a change by
+// the walk can be lost if another program sets other bits of the mark at the same moment.
 func TestChangedMarksAreChecked(t *testing.T) {
 	for name, test := range map[string]struct {
 		denied                      []int
@@ -273,8 +274,8 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 }
 
 // TestWalksPause checks that walks take only half of the time if a generation is published
-// every 20 ms. If no walk or pause is in progress, the walk for a new generation must begin at
-// once.
+// every 20 ms. If neither a walk nor a pause is in progress, the walk for a new generation must
+// begin at once.
 func TestWalksPause(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {

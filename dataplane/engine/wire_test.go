@@ -204,7 +204,7 @@ func TestVerdictsOnTheWire(t *testing.T) {
 }
 
 // TestAcceptedFlowsStayInTheKernel checks that after the first packet of an accepted flow, no
-// further packet of the flow enters user space, not even after a restart.
+// further packet of the flow enters user space, not even after a restart of the engine.
 func TestAcceptedFlowsStayInTheKernel(t *testing.T) {
 	var evaluated atomic.Uint64
 	s := newFixture(t, ruleset.Drop, func(flow.Flow) rule.Verdict { evaluated.Add(1); return rule.Allow })
@@ -244,9 +244,9 @@ func allow(flow.Flow) rule.Verdict { return rule.Allow }
 
 func deny(flow.Flow) rule.Verdict { return rule.Deny }
 
-// TestOpenConnectionsAreReevaluated tests row S50 of docs/semantics.md. After a generation has
-// been acknowledged, no packet of a connection that the generation denies passes the node. The
-// row applies in both directions and to connections of any age.
+// TestOpenConnectionsAreReevaluated tests row S50 of docs/semantics.md. If a generation denies
+// a connection, no packet of the connection passes the node after the generation has been
+// acknowledged. The row applies to both directions and to connections of any age.
 func TestOpenConnectionsAreReevaluated(t *testing.T) {
 	for _, how := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
 		for _, like := range []netip.Addr{like4, like6} {
@@ -263,8 +263,8 @@ func TestOpenConnectionsAreReevaluated(t *testing.T) {
 				if err := lab.Download(kept, 1<<20); err != nil {
 					t.Errorf("a connection was cut that every generation allows: %v", err)
 				}
-				// Row S51 of docs/semantics.md: a connection continues after it is allowed
-				// again if neither end has closed it.
+				// Row S51 of docs/semantics.md: if neither end has closed the connection, it
+				// continues after it is allowed again.
 				if how == ruleset.Drop {
 					s.use(allow)
 					extend(t, cut)
@@ -320,8 +320,8 @@ func TestRulesAreRepaired(t *testing.T) {
 			if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, out)
 			}
-			// The status may also count a second repair of earlier damage as a repair. So
-			// probe until the damage of this test is repaired.
+			// The status may also count a second repair of earlier damage. So probe until the
+			// damage of this test is repaired.
 			got := lab.Connected
 			for s.status().Repairs == before || got != lab.Rejected {
 				if time.Since(begin) > 5*time.Second {

@@ -8,17 +8,17 @@ import (
 	"github.com/sluicenet/sluice/dataplane/handover"
 )
 
-// pass yields the table to a successor and drains the queues. It returns when the successor
-// has taken over or has ended.
+// pass yields the table to a successor and drains the queues. It returns when the successor has
+// taken over or has ended.
 func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Successor) error {
 	e := d.engine.Load()
 	var err error
 	if e != nil {
 		err = e.Yield()
 		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
-			// The successor could not use its queues, or would misread the verdicts of these
-			// workers. So unbind the queues: the failure policy then applies until the
-			// successor has installed its rules.
+			// The successor cannot bind its queues while this process has them, or would
+			// misread the marks that these workers set. So unbind the queues: the failure
+			// policy then applies until the successor has installed its rules.
 			err = errors.Join(err, e.Unbind())
 		}
 	}
@@ -35,8 +35,8 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 }
 
 // serveOut serves the queues until the successor no longer needs them. It reports whether the
-// successor has taken over. If the context ends, serveOut still waits up to settleTime for the
-// successor to take over.
+// successor has taken over. If the context ends, serveOut waits for the successor for at most
+// another settleTime.
 func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover.Successor) bool {
 	delayed, cancel := withDelay(ctx, settleTime)
 	defer cancel()
@@ -49,8 +49,8 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 	}
 	d.step("draining the queues")
 	if e != nil {
-		// If the successor ends now, this process takes the table again. So it keeps its
-		// queues bound.
+		// If the successor ends now, this process takes the table again. This process therefore
+		// keeps its queues bound.
 		go func() {
 			select {
 			case <-successor.Gone():
@@ -80,7 +80,7 @@ func withDelay(ctx context.Context, delay time.Duration) (context.Context, conte
 
 // drain serves the queues of an engine until they are empty, and then unbinds them. After
 // drainTime, drain unbinds the queues even if packets still wait in them. If the context ends
-// first, the queues stay bound.
+// before that, the queues stay bound.
 func drain(ctx context.Context, e *Engine) error {
 	limited, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()

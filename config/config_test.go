@@ -1,5 +1,4 @@
-// Package config_test applies the manifests to a real API server, as an administrator
-// would.
+// Package config_test applies the manifests to a real API server, as an administrator would do.
 package config_test
 
 import (
@@ -76,8 +75,8 @@ func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 	}
 }
 
-// apply applies objects like `kubectl apply --server-side --validate=strict`. It returns
-// the resource versions of the objects afterwards.
+// apply applies objects like `kubectl apply --server-side --validate=strict`. It returns the
+// resulting resource versions of the objects.
 func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client.PatchOption) []string {
 	t.Helper()
 	config := server.Config()
@@ -103,8 +102,8 @@ func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client
 	return versions
 }
 
-// TestInstall applies config/default twice, and then dist/install.yaml. The API server must
-// reject no object and return no warnings, and only the first call may change objects.
+// TestInstall applies config/default twice, and then dist/install.yaml. The API server must not
+// reject an object and must return no warnings. Only the first call may change objects.
 func TestInstall(t *testing.T) {
 	objects := decode(t, build(t, "default"))
 	first := apply(t, objects)
@@ -135,8 +134,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestBasesCanBeBuiltAlone checks that kustomize can build each base without the other
-// bases.
+// TestBasesCanBeBuiltAlone checks that kustomize can build each base separately.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
 	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
@@ -154,8 +152,8 @@ func TestObjectsHavePartOfLabel(t *testing.T) {
 	}
 }
 
-// TestImageOfManifests checks that the operator and the nodes run the image that the user
-// chose.
+// TestImageOfManifests checks that the operator and the nodes run the image that the user has
+// specified.
 func TestImageOfManifests(t *testing.T) {
 	digest := "@sha256:" + strings.Repeat("0", 64)
 	for image, want := range map[string]string{
@@ -177,7 +175,7 @@ func TestImageOfManifests(t *testing.T) {
 			if got := operator["image"]; got != want {
 				t.Errorf("with image %s, the operator runs %s", image, got)
 			}
-			// Nodes run the image of the operator's pod if this variable is not set.
+			// If this variable is not set, nodes run the image of the operator's pod.
 			for _, variable := range operator["env"].([]any) {
 				if name := variable.(map[string]any)["name"]; name == "SLUICE_IMAGE" {
 					t.Errorf("%s is set", name)

@@ -1,6 +1,6 @@
-// Package hack_test checks properties of the whole project that linters do not
-// check: its dependencies, transitive imports, the sizes of files and packages, and
-// the links between pages.
+// Package hack_test checks properties of the whole project that linters do not check: its
+// dependencies and transitive imports, the sizes of files and packages, and the links between
+// pages.
 package hack_test
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDependenciesHaveReasons checks that the table in docs/dependencies.md lists
-// exactly the modules that the project's packages and tests import.
+// TestDependenciesHaveReasons checks that the table in docs/dependencies.md lists exactly the
+// modules that the project's packages and tests import.
 func TestDependenciesHaveReasons(t *testing.T) {
 	if diff := cmp.Diff(imported(t), explained(t)); diff != "" {
 		t.Errorf("docs/dependencies.md must have one line for each module imported, by name (-imported +explained):\n%s", diff)

@@ -11,8 +11,8 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// packetModules lists the modules that read or change the packets, connections and
-// rules of the kernel.
+// packetModules lists the modules that can read or change the kernel's packets, connections and
+// rules.
 var packetModules = []string{
 	"github.com/florianl/go-nfqueue",
 	"github.com/google/gopacket",
@@ -21,10 +21,9 @@ var packetModules = []string{
 
 var kubernetesModules = []string{"k8s.io", "sigs.k8s.io"}
 
-// TestTransitiveImports checks which packages each program links, directly or
-// indirectly. The linter checks only the direct imports of each package
-// (.golangci.yml), so that a chain of allowed imports could link a forbidden
-// package.
+// TestTransitiveImports checks which packages each program links, directly or indirectly. The
+// linter checks only the direct imports of each package (see .golangci.yml), so a chain of
+// allowed imports could link a forbidden package.
 func TestTransitiveImports(t *testing.T) {
 	for _, c := range []struct {
 		reason    string
@@ -88,9 +87,9 @@ func within(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }
 
-// TestProgramsAreListed fails if a command is missing in this test. The author of a
-// new command adds the command here, and to TestTransitiveImports if the command is
-// shipped.
+// TestProgramsAreListed fails if a command is missing in this test. The author of a new command
+// must add the command here. A command that is shipped must also be added to
+// TestTransitiveImports.
 func TestProgramsAreListed(t *testing.T) {
 	entries, err := os.ReadDir("../cmd")
 	if err != nil {

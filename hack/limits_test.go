@@ -11,17 +11,17 @@ import (
 	"testing"
 )
 
-// The limits of sizes. A package that reaches a limit probably has more than one
-// purpose. Split the package instead of raising the limit.
+// Limits of sizes. A package that reaches its limit probably has more than one purpose. Split
+// the package and do not raise the limit.
 const (
 	fileLimit    = 400  // lines of one Go file, tests included
 	packageLimit = 2200 // lines of one package without its tests
 	commandLimit = 1900 // lines of cmd/sluice, which only parses flags and prints
 )
 
-// networkPolicyLimit is the maximum number of files that use the type NetworkPolicy
-// of the Kubernetes API, not counting tests: the reader of policies, the caches and the
-// dump. All other code uses policy.Policy, so that only the reader interprets a
+// networkPolicyLimit is the maximum number of files, without tests, that use the type
+// NetworkPolicy of the Kubernetes API. These files belong to the reader of policies, the caches
+// and the dump. All other code uses policy.Policy, so that only the reader interprets a
 // NetworkPolicy.
 const networkPolicyLimit = 8
 
@@ -67,8 +67,8 @@ func TestOneInterpretationOfNetworkPolicies(t *testing.T) {
 	}
 }
 
-// goFiles returns the contents of all Go files of the project except generated
-// ones. The keys are paths.
+// goFiles returns the contents of the project's Go files, except generated files. The keys are
+// paths.
 func goFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files := make(map[string]string)

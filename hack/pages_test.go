@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// link matches a Markdown link to a file of the project. It matches neither a link
-// with a scheme nor a link to an anchor on the same page.
+// link matches a Markdown link to a file of the project. It matches no link with a scheme and
+// no link to an anchor on the same page.
 var link = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
 
 // TestLinksResolve checks that the target of every link between the project's pages
@@ -26,8 +26,7 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
-// columns is the maximum width of a page. Tables, code and lines without a space
-// can be wider.
+// columns is the maximum width of a page. Tables, code, and lines without a space can be wider.
 const columns = 100
 
 func TestPagesAreWrapped(t *testing.T) {

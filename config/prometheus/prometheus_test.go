@@ -25,8 +25,8 @@ func read(t *testing.T, name string) string {
 	return string(content)
 }
 
-// documented returns the metrics in the tables of the documentation. Other tests compare
-// these tables with the metrics in the code of agent and dataplane.
+// documented returns the metrics in the tables of the documentation. Other tests compare these
+// tables with the metrics in the code of the agent and the dataplane.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
@@ -38,7 +38,7 @@ func documented(t *testing.T) map[string]bool {
 	return names
 }
 
-// checkExpression parses a PromQL expression and checks that its metrics exist.
+// checkExpression parses a PromQL expression and checks that each metric in it exists.
 func checkExpression(t *testing.T, where, text string, known map[string]bool) {
 	t.Helper()
 	expression, err := parser.ParseExpr(text)
@@ -95,8 +95,7 @@ func TestAlerts(t *testing.T) {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// If the expression aggregates a label away, the label would be empty in the
-			// summary.
+			// If an aggregation drops a label, the label is empty in the summary.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
 					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])
@@ -147,15 +146,15 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("%s has no target", panel.Title)
 		}
 		for _, target := range panel.Targets {
-			// Grafana replaces its variables.
+			// Grafana would replace these variables.
 			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
 			checkExpression(t, panel.Title, text, known)
 		}
 	}
 }
 
-// TestEndpointsOfAlertsExist checks that the ports to which alerts refer are ports of the
-// pods on nodes.
+// TestEndpointsOfAlertsExist checks that alerts refer only to ports that the enforcing pods
+// have.
 func TestEndpointsOfAlertsExist(t *testing.T) {
 	endpoints := regexp.MustCompile(`endpoint="([^"]+)"`).FindAllStringSubmatch(read(t, "rules.yaml"), -1)
 	if len(endpoints) == 0 {

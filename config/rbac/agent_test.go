@@ -40,8 +40,8 @@ func install(t *testing.T) {
 	apply(t, rbac.Agent, func() bool { return may(t, "watch", "networking.k8s.io", "networkpolicies", "") })
 }
 
-// apply creates objects and waits until they have an effect. The wait is necessary because
-// the API server caches roles.
+// apply creates objects and waits until they take effect. The wait is necessary because the API
+// server caches roles.
 func apply(t *testing.T, objectsFor func(namespace string) ([]*unstructured.Unstructured, error), effective func() bool) {
 	t.Helper()
 	c := server.Client(t)
@@ -68,8 +68,8 @@ func create(t *testing.T, c client.Client, object client.Object) {
 	}
 }
 
-// as returns a client that uses the token of an agent's pod on the given node. If node is
-// empty, the token is not bound to a node.
+// as returns a client that uses the token of an agent's pod on the given node. If the parameter
+// node is empty, the token is not bound to a node.
 func as(t *testing.T, node string) client.Client {
 	t.Helper()
 	config := server.Config()
@@ -100,8 +100,8 @@ func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	return review.Status.Allowed
 }
 
-// TestAgentMayRead checks that the agent can read, but not write, the kinds that it
-// compiles trees from.
+// TestAgentMayRead checks that the agent can read, but not write, the kinds from which it
+// compiles trees.
 func TestAgentMayRead(t *testing.T) {
 	install(t)
 	for _, kind := range []struct{ group, resource string }{
@@ -138,8 +138,8 @@ func TestAgentMayReport(t *testing.T) {
 	}
 }
 
-// TestAgentMayNot checks that the agent lacks rights with which a compromised node could
-// take over other nodes.
+// TestAgentMayNot checks that the agent lacks all rights with which an attacker on a
+// compromised node could take over other nodes.
 func TestAgentMayNot(t *testing.T) {
 	install(t)
 	everything := []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
@@ -180,8 +180,8 @@ func TestAgentMayNot(t *testing.T) {
 	}
 }
 
-// TestOwnNodeOnly tests the admission policy alone. For this test, the agent gets all
-// rights on NodeEnforcers.
+// TestOwnNodeOnly tests only the admission policy. For this purpose, the agent has all rights
+// on NodeEnforcers in this test.
 func TestOwnNodeOnly(t *testing.T) {
 	install(t)
 	admin := server.Client(t)
@@ -231,7 +231,7 @@ func TestOwnNodeOnly(t *testing.T) {
 	}
 }
 
-// waitUntilEnforced waits until the admission policy and the role have an effect.
+// waitUntilEnforced waits until the admission policy and the role have taken effect.
 func waitUntilEnforced(t *testing.T) {
 	t.Helper()
 	var last error

@@ -16,7 +16,7 @@ import (
 
 const operator = "system:serviceaccount:" + namespace + ":sluice-operator"
 
-// request describes a request of the operator to the API server.
+// request describes a request that the operator could send to the API server.
 type request struct {
 	verb, group, resource, namespace, name string
 }
@@ -45,8 +45,8 @@ func installOperator(t *testing.T) {
 	})
 }
 
-// TestOperatorMayNot checks that the operator has no rights that it does not need. One
-// right that it does need is powerful: it can run privileged pods on nodes.
+// TestOperatorMayNot checks that the operator has no unnecessary rights. One necessary right is
+// powerful: the operator can run privileged pods on nodes.
 func TestOperatorMayNot(t *testing.T) {
 	installOperator(t)
 	const roles, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
@@ -99,8 +99,9 @@ func TestOperatorMayNot(t *testing.T) {
 	}
 }
 
-// TestOperatorCannotEscalate checks that the operator can write the agent's role, but
-// cannot add a right that it does not have itself or bind another role to agents.
+// TestOperatorCannotEscalate checks that the operator can write the agent's role. The operator
+// must not be able to add rights that it does not have itself, or to bind another role to
+// agents.
 func TestOperatorCannotEscalate(t *testing.T) {
 	installOperator(t)
 	config := server.Config()

@@ -1,8 +1,8 @@
-// Package rbac contains the roles of the processes of Sluice. Its tests check both which
-// rights the processes have and which rights they lack.
+// Package rbac contains the roles of the Sluice processes. Its tests check which rights each
+// process has and which rights it lacks.
 //
-// The roles are generated from markers in the code that makes the requests. The dataplane
-// has no role because it has no credentials.
+// The roles are generated from markers in the code that makes the requests. The dataplane has
+// no role because it has no credentials.
 package rbac
 
 import (
@@ -27,8 +27,8 @@ var manifests embed.FS
 // Namespace is the namespace of the namespaced objects in the manifests.
 const Namespace = "sluice-system"
 
-// Agent returns the objects that grant rights to the agents in a namespace: service
-// account, role, binding, and the admission policy that restricts each agent to its own
+// Agent returns the objects that grant rights to the agents in a namespace: the service
+// account, the role, the binding, and the admission policy that restricts each agent to its own
 // node.
 func Agent(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("agent", namespace)
@@ -51,7 +51,7 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// The admission policy contains the namespace inside an expression.
+		// The admission policy contains the namespace in an expression.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

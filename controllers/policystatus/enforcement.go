@@ -54,7 +54,7 @@ func newEnforcement() *enforcement {
 type lag struct {
 	node string
 	// problem describes why it is unknown whether the node enforces policies at all. It is ""
-	// if the node enforces policies, but an earlier version of this policy or not this policy.
+	// if the node enforces policies but not the current version of this policy.
 	problem string
 }
 

@@ -14,7 +14,7 @@ import (
 //go:embed limits.yaml
 var limitsFile []byte
 
-// limit is an entry of limits.yaml. The head of limits.yaml explains the fields.
+// limit is an entry of limits.yaml. A comment at the top of limits.yaml explains the fields.
 type limit struct {
 	What       string `json:"what"`
 	Benchmark  string `json:"benchmark"`
@@ -26,8 +26,8 @@ type limit struct {
 	Evidence   string `json:"evidence"`
 }
 
-// errOverLimit means that a result is above its maximum or below its minimum. The
-// printed table marks each of these results with OVER.
+// errOverLimit means that at least one result is above its maximum or below its minimum. The
+// printed table marks each such result with OVER.
 var errOverLimit = errors.New("a result is over its limit")
 
 func readLimits(text []byte) ([]limit, error) {
@@ -48,7 +48,7 @@ func readLimits(text []byte) ([]limit, error) {
 	return out, nil
 }
 
-// parse parses a value in the unit of the limit, or a ratio without a unit.
+// parse parses a value in the unit of the limit, or a ratio, which has no unit.
 func (l *limit) parse(text string) (float64, error) {
 	if l.RelativeTo == "" && isTime(l.Unit) {
 		d, err := time.ParseDuration(text)
@@ -57,8 +57,8 @@ func (l *limit) parse(text string) (float64, error) {
 	return strconv.ParseFloat(text, 64)
 }
 
-// measured returns the result that is compared with the limit: a value or a ratio
-// of two values. ok is false if a benchmark that is needed did not run.
+// measured returns the result that is compared with the limit: a value or a ratio of two
+// values. The result ok is false if a necessary benchmark did not run.
 func (l *limit) measured(r *results) (value float64, ok bool) {
 	value, ok = r.value(l.Benchmark, l.Unit)
 	if !ok || l.RelativeTo == "" {
@@ -68,8 +68,8 @@ func (l *limit) measured(r *results) (value float64, ok bool) {
 	return value / reference, ok && reference != 0
 }
 
-// value returns the median of a benchmark's values in a unit. It returns false if
-// there are none.
+// value returns the median of a benchmark's values in a unit. It returns false if there are no
+// such values.
 func (r *results) value(benchmark, unit string) (float64, bool) {
 	for _, t := range r.tables {
 		for _, row := range t.rows {
@@ -81,7 +81,7 @@ func (r *results) value(benchmark, unit string) (float64, bool) {
 	return 0, false
 }
 
-// text formats a value like the values in limits.yaml.
+// text formats a value in the notation of limits.yaml.
 func (l *limit) text(value float64) string {
 	if l.RelativeTo != "" {
 		return strconv.FormatFloat(value, 'f', 2, 64)
@@ -89,8 +89,8 @@ func (l *limit) text(value float64) string {
 	return cellText(l.Unit, value)
 }
 
-// compare prints a table with the limits of all benchmarks that ran. It returns
-// errOverLimit if a result violates its limit.
+// compare prints a table that contains the limits of all benchmarks that ran. It returns
+// errOverLimit if a result exceeds its limit.
 func compare(w io.Writer, limits []limit, r *results) error {
 	lines := [][]string{{"limit", "", "result", "limit", "recorded", "evidence"}}
 	over := false

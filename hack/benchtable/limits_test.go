@@ -53,7 +53,7 @@ func TestLimitsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// Each limit in limits.yaml must name a benchmark that exists.
+// TestLimitsNameBenchmarks checks that each limit in limits.yaml names an existing benchmark.
 func TestLimitsNameBenchmarks(t *testing.T) {
 	limits, err := readLimits(limitsFile)
 	if err != nil {

@@ -1,8 +1,7 @@
-// Command benchtable runs the project's benchmarks and prints a table for each
-// package, with a row for each benchmark and a column for each quantity. If a
-// benchmark ran several times, the table contains medians. The command then
-// compares the results with the limits in limits.yaml. With -enforce, it exits with
-// status 1 if a result is over its limit.
+// Command benchtable runs the project's benchmarks and prints a table for each package, with a
+// row for each benchmark and a column for each quantity. If a benchmark ran several times, the
+// table contains the median. The command then compares the results with the limits in
+// limits.yaml. With -enforce, it exits with status 1 if a result exceeds its limit.
 //
 //	benchtable [-bench REGEXP] [-benchtime T] [-count N] [-enforce] [PACKAGE...]
 package main
@@ -49,7 +48,7 @@ func run(pattern, duration string, count int, packages []string) error {
 	}
 	command := exec.Command("go", append(args, packages...)...)
 	var output bytes.Buffer
-	// Also show each line at once, because the benchmarks take minutes.
+	// Also print each line immediately, because the benchmarks take minutes.
 	command.Stdout = io.MultiWriter(&output, os.Stderr)
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {

@@ -22,8 +22,7 @@ type table struct {
 	rows  []*row
 }
 
-// row contains the results of one benchmark: for each unit, the values of all its
-// runs.
+// row contains the results of one benchmark. For each unit, it contains the values of all runs.
 type row struct {
 	name   string
 	values map[string][]float64
@@ -60,7 +59,8 @@ func parse(output string) results {
 	return r
 }
 
-// add adds the values of one line of output, which is split into fields.
+// add adds the values of one output line. The parameter fields contains the fields of this
+// line.
 func (t *table) add(fields []string) {
 	row := t.row(benchmarkName(fields[0]))
 	for i := 2; i+1 < len(fields); i += 2 {
@@ -139,9 +139,8 @@ func (t *table) print(w io.Writer) error {
 	return printColumns(w, lines, true)
 }
 
-// printColumns prints lines of cells in aligned columns. The first column is
-// aligned to the left. The other columns are aligned to the right if numbers is
-// true.
+// printColumns prints lines of cells in aligned columns. The first column is left-aligned. The
+// other columns are right-aligned if the parameter numbers is true.
 func printColumns(w io.Writer, lines [][]string, numbers bool) error {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
@@ -173,8 +172,7 @@ func (r *row) cell(unit string) string {
 	return cellText(unit, median(values))
 }
 
-// cellText formats a value for a cell, in a scale that is easy to read, such as 1.2
-// ms.
+// cellText formats a value for a cell in a readable scale, such as 1.2 ms.
 func cellText(unit string, value float64) string {
 	switch {
 	case isTime(unit):
@@ -206,8 +204,8 @@ func heading(unit string) string {
 	}
 }
 
-// scaled formats a value with three significant digits in the most suitable of the
-// units. Each unit is a thousand times the previous one.
+// scaled formats a value with three significant digits, in the most suitable of the units. Each
+// unit is a thousand times the previous unit.
 func scaled(value float64, units []string) string {
 	unit := 0
 	for value >= 1000 && unit < len(units)-1 {

@@ -82,8 +82,8 @@ func TestPermissionsMatchRoles(t *testing.T) {
 	}
 }
 
-// TestDeploymentMatchesManager checks that the bundle contains the same deployment
-// of the operator as config/manager.
+// TestDeploymentMatchesManager checks that the operator's deployment in the bundle equals the
+// deployment in config/manager.
 func TestDeploymentMatchesManager(t *testing.T) {
 	deployments := nested(t, csv(t), "spec", "install", "spec", "deployments").([]any)
 	if len(deployments) != 1 {
@@ -104,7 +104,7 @@ func TestDeploymentMatchesManager(t *testing.T) {
 	}
 }
 
-// paths adds the paths of all fields in a schema to out. It shares no code with the
+// paths adds the paths of all fields in a schema to the map out. It shares no code with the
 // generator, so that it can check the generator's result.
 func paths(schema any, path string, out map[string]bool) {
 	fields, ok := schema.(map[string]any)
@@ -121,8 +121,8 @@ func paths(schema any, path string, out map[string]bool) {
 	paths(fields["items"], path+"[0]", out)
 }
 
-// TestAllFieldsHaveDescriptors checks that the descriptors of each kind cover all
-// fields of its spec and status, and no other fields.
+// TestAllFieldsHaveDescriptors checks that the descriptors of each kind cover all fields of the
+// kind's spec and status, and no other fields.
 func TestAllFieldsHaveDescriptors(t *testing.T) {
 	kinds := nested(t, csv(t), "spec", "customresourcedefinitions", "owned").([]any)
 	names := []string{}
@@ -157,8 +157,7 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 	}
 }
 
-// TestExamplesAreEnforcers checks that each example can be decoded into the Go type
-// Enforcer.
+// TestExamplesAreEnforcers checks that each example can be decoded to the Go type Enforcer.
 func TestExamplesAreEnforcers(t *testing.T) {
 	var examples []json.RawMessage
 	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil || len(examples) != 2 {
@@ -222,8 +221,8 @@ func TestIconIsSVG(t *testing.T) {
 	}
 }
 
-// TestImageOfBundle checks that the labels of the bundle image equal the
-// annotations of the bundle, and that all files that the image copies exist.
+// TestImageOfBundle checks that the labels of the bundle image equal the annotations of the
+// bundle, and that each file that is copied into the image exists.
 func TestImageOfBundle(t *testing.T) {
 	var file struct{ Annotations map[string]string }
 	if err := sigsyaml.UnmarshalStrict(readFile(t, bundle+"/metadata/annotations.yaml"), &file); err != nil {

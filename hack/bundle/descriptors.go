@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// described contains, for each kind, the display name and the kinds of the
-// resources that a console shows for an object of this kind.
+// described contains the display name of each kind, and the kinds of related resources that a
+// console shows for an object.
 var described = map[string]struct {
 	displayName string
 	resources   []string
@@ -67,8 +67,8 @@ func ownedKind(definition *unstructured.Unstructured) (map[string]any, error) {
 	return out, nil
 }
 
-// descriptorsOf returns the descriptors of all fields below a path, including
-// nested fields. In the path of a list item, the index is 0.
+// descriptorsOf returns the descriptors of all fields below a path, including nested fields.
+// The path of a list item contains the index 0.
 func descriptorsOf(path string, schema map[string]any) []any {
 	properties, _, _ := unstructured.NestedMap(schema, "properties")
 	var out []any
@@ -122,8 +122,7 @@ func sentence(schema map[string]any) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// title converts the name of a field to a title, such as failurePolicy to "Failure
-// Policy".
+// title converts a field name to a title: failurePolicy becomes "Failure Policy".
 func title(name string) string {
 	var out strings.Builder
 	for i, r := range name {

@@ -1,9 +1,9 @@
-// Command bundle generates the OLM bundle (format registry+v1) of the project. It
-// reads config/, so that OLM and kustomize install the same objects.
+// Command bundle generates the OLM bundle (format registry+v1) of the project. It reads
+// config/, so that OLM and kustomize install the same objects.
 //
 //	bundle -root PROJECT
 //
-// The environment variable IMAGE sets the image of the operator. The default is
+// The environment variable IMAGE sets the image of the operator. The default image is
 // sluice:VERSION.
 package main
 

@@ -27,7 +27,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	csv.SetName(packageName + ".v" + version)
 	csv.SetLabels(map[string]string{
 		"app.kubernetes.io/name": packageName,
-		// The nodes on which the pods can run, by architecture and operating system.
+		// These labels list the architectures and operating systems on which the pods can run.
 		"operatorframework.io/arch.amd64": "supported", "operatorframework.io/arch.arm64": "supported",
 		"operatorframework.io/os.linux": "supported",
 	})
@@ -115,8 +115,8 @@ func base(root string) (*unstructured.Unstructured, error) {
 	return objects[0], nil
 }
 
-// isBound reports whether a ClusterRoleBinding binds the role. The only binding in
-// config/default is the binding of the operator's service account.
+// isBound reports whether a ClusterRoleBinding binds the role. config/default contains only one
+// such binding, which binds a role to the operator's service account.
 func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstructured) bool {
 	return slices.ContainsFunc(installed, func(o *unstructured.Unstructured) bool {
 		name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")

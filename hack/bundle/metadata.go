@@ -13,8 +13,8 @@ const (
 	scorecardImage = "quay.io/operator-framework/scorecard-test:v1.42.0"
 )
 
-// annotations contains the annotations with which OLM recognizes the bundle. The
-// bundle image has the same values as labels.
+// annotations contains the annotations by which OLM recognizes the bundle. The bundle image has
+// labels with the same names and values.
 var annotations = map[string]string{
 	"operators.operatorframework.io.bundle.mediatype.v1":       "registry+v1",
 	"operators.operatorframework.io.bundle.manifests.v1":       "manifests/",

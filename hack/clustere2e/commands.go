@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// commands runs the commands of the kubectl plugin on the cluster and checks what
-// they print.
+// commands runs the commands of the kubectl plugin on the cluster and checks their output.
 func (c *cluster) commands(ctx context.Context) error {
 	var clientPod, otherPod, serverPod string
 	for app, pod := range map[string]*string{"client": &clientPod, "other": &otherPod, "server": &serverPod} {
@@ -33,7 +32,7 @@ func (c *cluster) commands(ctx context.Context) error {
 	)
 }
 
-// prints runs the plugin with arguments and returns an error unless the output
+// prints runs the plugin with the given arguments. It returns an error unless the output
 // contains word.
 func (c *cluster) prints(ctx context.Context, word string, arguments ...string) error {
 	shown := "kubectl sluice " + strings.Join(arguments, " ")

@@ -14,12 +14,12 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// overlay is a kustomization that changes the image of config/default.
+// The constant overlay is a kustomization that changes the image in config/default.
 const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
 `
 
-// overlay creates a directory with a kustomization for `kubectl apply -k`. The
+// The method overlay creates a directory with a kustomization for `kubectl apply -k`. The
 // kustomization is config/default with the image under test.
 func (c *cluster) overlay() (directory string, err error) {
 	base, err := filepath.Abs(filepath.Join(c.config, "default"))
@@ -74,8 +74,8 @@ func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	return c.available(ctx)
 }
 
-// available waits until every node that the Enforcer selects enforces policies with
-// the current spec.
+// available waits until every node that the Enforcer selects enforces policies with the current
+// spec of the Enforcer.
 func (c *cluster) available(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
 		var e v1alpha1.Enforcer
@@ -127,9 +127,8 @@ func (c *cluster) restart(ctx context.Context, what string) error {
 	return err
 }
 
-// disable deletes the Enforcer. The deletion completes when every node has
-// confirmed that its rules are removed. The policies still exist afterwards but are
-// not enforced.
+// disable deletes the Enforcer. The deletion completes when every node has confirmed that its
+// rules are removed. Afterwards, the policies still exist but are not enforced.
 func (c *cluster) disable(ctx context.Context) error {
 	if _, err := c.kubectl(ctx, "", "delete", "enforcer", v1alpha1.EnforcerName, "--timeout=3m"); err != nil {
 		return err
@@ -166,7 +165,7 @@ func (c *cluster) uninstall(ctx context.Context) error {
 func (c *cluster) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	// The command fails if the kind Enforcer does not exist. Then there are no
+	// The command fails if the kind Enforcer does not exist. In this case, there are no
 	// Enforcers to delete.
 	_, _ = c.kubectl(ctx, "", "delete", "enforcers", "--all", "--timeout=90s")
 	_, err := c.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")

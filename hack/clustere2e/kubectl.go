@@ -15,7 +15,7 @@ import (
 type cluster struct {
 	kubeconfig     string
 	image, agnhost string
-	// config is the directory with the kustomize bases. plugin is the path of the
+	// config is the directory that contains the kustomize bases. plugin is the path of the
 	// kubectl plugin.
 	config, plugin string
 }
@@ -42,7 +42,8 @@ func (c *cluster) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// kubectl runs kubectl with input as its standard input and returns its output.
+// kubectl runs kubectl with the standard input from the parameter input, and returns its
+// output.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
 	if c.kubeconfig != "" {
 		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)
@@ -70,7 +71,7 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until calls attempt repeatedly until attempt returns nil or the context ends.
+// until calls the function attempt repeatedly until it returns nil or the context ends.
 func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		err := attempt(ctx)
@@ -85,7 +86,7 @@ func until(ctx context.Context, attempt func(context.Context) error) error {
 	}
 }
 
-// describe prints the state of the cluster. It is called after a step has failed.
+// describe prints the state of the cluster. It is called after a failed step.
 func (c *cluster) describe() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

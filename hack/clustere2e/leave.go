@@ -8,12 +8,12 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// edge is the node label by which leaveAndReturn makes the Enforcer select nodes.
+// edge is the node label that the Enforcer selects during leaveAndReturn.
 const edge = "sluice-e2e/edge"
 
-// leaveAndReturn removes the label that the Enforcer selects from all nodes and
-// checks that the nodes remove their rules. It then adds the label again and checks
-// that the nodes enforce policies again.
+// leaveAndReturn removes from all nodes the label that the Enforcer selects, and checks that
+// the nodes remove their rules. It then adds the label again and checks that the nodes enforce
+// policies again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,
@@ -38,7 +38,7 @@ func (c *cluster) unmark(ctx context.Context) error {
 	return err
 }
 
-// selectNodes sets the Enforcer's nodeSelector, given as JSON, and waits until the
+// selectNodes sets the nodeSelector of the Enforcer to a value in JSON. It then waits until the
 // Enforcer is available.
 func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	patch := fmt.Sprintf(`{"spec": {"nodeSelector": %s}}`, selector)
@@ -48,9 +48,8 @@ func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	return c.available(ctx)
 }
 
-// freed waits until all nodes are uninstalled: no NodeEnforcer, no uninstall
-// DaemonSet and no pod of Sluice on a node exists. It then waits until no policy is
-// enforced.
+// freed waits until all nodes are uninstalled: no NodeEnforcer exists, no uninstall DaemonSet
+// exists, and no Sluice pod runs on a node. It then waits until no policy is enforced.
 func (c *cluster) freed(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
 		for _, arguments := range [][]string{

@@ -1,8 +1,7 @@
-// Command clustere2e tests an image on a real cluster. It deploys the image as described in
-// the README, and performs typical operations from installation to uninstallation. It checks
-// that policies are enforced, even while the configuration changes and while the pods on
-// nodes restart. At the end, it checks that the cluster contains no objects and rules of
-// Sluice.
+// Command clustere2e tests an image on a real cluster. It deploys the image as described in the
+// README, and performs typical operations, from installation to uninstallation. It checks that
+// policies are enforced even while the configuration changes and while the pods on nodes
+// restart. At the end, it checks that Sluice has left no objects and no rules in the cluster.
 //
 //	clustere2e -image IMAGE -agnhost IMAGE [-kubeconfig FILE]
 //
@@ -60,9 +59,8 @@ func run() error {
 	return errors.Join(c.runSteps(ctx), c.cleanUp())
 }
 
-// link creates a symlink to the sluice program. The symlink has the name of a
-// kubectl plugin, so that kubectl finds the program. link returns the path of the
-// symlink.
+// link creates a symlink to the sluice program and returns the path of the symlink. The symlink
+// has the name of a kubectl plugin, so that kubectl finds the program.
 func link(program, directory string) (string, error) {
 	program, err := filepath.Abs(program)
 	if err != nil {
@@ -72,7 +70,7 @@ func link(program, directory string) (string, error) {
 	return plugin, os.Symlink(program, plugin)
 }
 
-// runSteps runs the steps in order and stops after the first one that fails.
+// runSteps runs the steps in order and stops after the first step that fails.
 func (c *cluster) runSteps(ctx context.Context) error {
 	for _, s := range []step{
 		{"the operator runs", c.install},

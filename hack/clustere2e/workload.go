@@ -67,8 +67,8 @@ spec:
       containers: [{name: client, image: AGNHOST, imagePullPolicy: IfNotPresent, command: [/agnhost, pause]}]
 `
 
-// policies isolate all pods. They allow only one client to connect to one port of
-// the server.
+// policies isolate all pods. Only one client is allowed to connect to the server, and only to
+// one port.
 const policies = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: default-deny, namespace: sluice-e2e}
@@ -104,12 +104,11 @@ func (c *cluster) deploy(ctx context.Context) error {
 	return nil
 }
 
-// target is an address and port to which clients connect.
+// target is an address and a port to which clients connect, and the protocol.
 type target struct{ at, protocol string }
 
-// targets returns one target for each port of the Service, and one for the address
-// of a server pod. The policies of the server pods apply to connections to all of
-// them.
+// targets returns one target for each port of the Service, and one target with the address of a
+// server pod. The policies of the server pods apply to connections to all targets.
 func (c *cluster) targets(ctx context.Context) (web, other, udp, pod target, err error) {
 	var service corev1.Service
 	err = c.read(ctx, &service, "-n", namespace, "service", "server")
@@ -140,7 +139,7 @@ func (c *cluster) connect(ctx context.Context, from string, to target) error {
 	return err
 }
 
-// connectionReset is the output of `agnhost connect` after a TCP reset.
+// connectionReset is what `agnhost connect` prints after a TCP reset.
 const connectionReset = "REFUSED"
 
 // denied returns an error if a client can connect to a target.
@@ -183,12 +182,10 @@ func (c *cluster) isolate(ctx context.Context) error {
 	return c.verdicts(ctx)
 }
 
-// policiesEnforced waits until the condition Enforced of each policy has the given
-// value.
+// policiesEnforced waits until the condition Enforced of each policy has the given status.
 func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	for _, name := range []string{"default-deny", "to-server", "from-client"} {
-		// Repeat the wait, because it fails while the PolicyStatus object does not
-		// exist.
+		// Repeat the command, because it fails while the PolicyStatus object does not exist.
 		if err := until(ctx, func(ctx context.Context) error {
 			_, err := c.kubectl(ctx, "", "-n", namespace, "wait", "policystatus/"+name,
 				fmt.Sprintf("--for=condition=Enforced=%t", enforced), "--timeout=10s")
@@ -200,8 +197,8 @@ func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	return nil
 }
 
-// verdicts opens each connection once and compares the result with the verdict of
-// the policies. It does not retry, because the policies are already enforced.
+// verdicts opens each connection once and compares the result with the verdict of the policies.
+// It does not retry, because the policies are enforced before it is called.
 func (c *cluster) verdicts(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
@@ -214,8 +211,8 @@ func (c *cluster) verdicts(ctx context.Context) error {
 	)
 }
 
-// probesSucceed checks for ten probe periods that the kubelet's probes of the
-// server pods succeed.
+// probesSucceed checks that the kubelet's probes of the server pods succeed for ten probe
+// periods.
 func (c *cluster) probesSucceed(ctx context.Context) error {
 	for range 10 {
 		var pods corev1.PodList
@@ -238,10 +235,10 @@ func (c *cluster) probesSucceed(ctx context.Context) error {
 	return nil
 }
 
-// rejected returns an error unless a denied client gets a TCP reset. The client
-// connects to the address of a pod rather than to a Service. On a bridge with
-// br_netfilter, the reset of a connection to a Service has the source address of
-// the pod, so the client would ignore the reset.
+// rejected returns an error unless a denied client receives a TCP reset. The client connects to
+// the address of a pod and not to a Service: on a bridge with br_netfilter, the reset for a
+// connection to a Service has the source address of the pod, so the client would ignore the
+// reset.
 func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {

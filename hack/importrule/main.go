@@ -19,15 +19,15 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// A direction is an import by a package of one folder. If forbidden is true, the
-// linter must report the import.
+// A direction is an import in a package of one folder. If forbidden is true, the linter must
+// report this import.
 type direction struct {
 	from, to  string
 	forbidden bool
 }
 
-// directions contains one import for each rule that allows imports, and one for
-// each rule that forbids imports.
+// directions contains one import for each rule that allows imports, and one import for each
+// rule that forbids imports.
 var directions = []direction{
 	{"dataplane/flow", "net/netip", false},
 	{"dataplane/flow", "golang.org/x/sys/unix", true},
@@ -157,14 +157,14 @@ func run(linter string) error {
 	return nil
 }
 
-// file returns the path of the file in the scratch module that contains the import.
-// Each file is in a separate package, so that the imports form no cycle.
+// file returns the path of the file that contains the import in the scratch module. Each file
+// is in a separate package, so that the imports form no cycle.
 func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
 }
 
-// write writes the file with the import into the scratch module. If the imported
-// path belongs to this project, write also creates an empty package with this path.
+// write writes a file with the import to the scratch module. If the imported path belongs to
+// this project, write also creates an empty package with this path.
 func (d direction) write(scratch string, i int) error {
 	files := map[string]string{d.file(i): "package from\n\nimport _ \"" + d.to + "\"\n"}
 	if target, ok := strings.CutPrefix(d.to, module+"/"); ok {

@@ -59,7 +59,7 @@ func assets() (string, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", fmt.Errorf("creating the cache directory: %w", err)
 	}
-	// Hold a lock, because two concurrent builds would do all the work twice.
+	// Hold a lock, because otherwise two concurrent builds would do all the work twice.
 	unlock, err := lock(filepath.Join(directory, ".lock"))
 	if err != nil {
 		return "", err
@@ -98,8 +98,8 @@ func kubernetesVersion(modules []byte) (string, error) {
 	return string(match[1]), nil
 }
 
-// directoryName returns a directory name that depends on everything that affects a
-// build. Different builds therefore have different directories.
+// directoryName returns a directory name that depends on everything that affects a build, so
+// that different builds have different directories.
 func directoryName(version string, modules []byte) string {
 	sum := sha256.Sum256(fmt.Appendf(modules[:len(modules):len(modules)], "\n%s", runtime.Version()))
 	return fmt.Sprintf("%s-%s-%s-%s", version, runtime.GOOS, runtime.GOARCH, hex.EncodeToString(sum[:4]))
@@ -120,8 +120,8 @@ func built(directory string, p program) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// build builds a program if its file is missing. The file gets its final name only
-// after the build has succeeded.
+// build builds a program if its file is missing. The file receives its final name only after
+// the build has succeeded.
 func build(root, directory, version string, p program) error {
 	if built(directory, p) {
 		return nil
@@ -144,8 +144,8 @@ func build(root, directory, version string, p program) error {
 	return nil
 }
 
-// linkerFlags returns the linker flags that set the version of the API server, as
-// in a release build. Feature gates and version emulation depend on this version.
+// linkerFlags returns the linker flags that set the version of the API server, like in a
+// release build. Feature gates and version emulation depend on this version.
 func linkerFlags(version string) string {
 	const variables = "k8s.io/component-base/version."
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)

@@ -20,8 +20,8 @@ func pinned(t *testing.T) []byte {
 }
 
 // TestModulesHaveOneRelease checks that the modules in the staging directory of
-// k8s.io/kubernetes have the version that belongs to the Kubernetes release. For
-// v1.37.2 this is v0.37.2.
+// k8s.io/kubernetes have the version that belongs to the Kubernetes release. For Kubernetes
+// v1.37.2, this version is v0.37.2.
 func TestModulesHaveOneRelease(t *testing.T) {
 	version, err := kubernetesVersion(pinned(t))
 	if err != nil {
@@ -69,8 +69,8 @@ func TestLinkerFlags(t *testing.T) {
 	}
 }
 
-// TestDirectoryNameDependsOnPins checks that other pinned versions lead to another
-// directory name, and that directoryName does not modify its arguments.
+// TestDirectoryNameDependsOnPins checks that different pinned versions result in different
+// directory names, and that directoryName does not modify its arguments.
 func TestDirectoryNameDependsOnPins(t *testing.T) {
 	modules := []byte("k8s.io/kubernetes v1.37.2\n")
 	first, second := directoryName("v1.37.2", modules), directoryName("v1.37.2", append(modules, "etcd v4\n"...))

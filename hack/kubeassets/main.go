@@ -1,13 +1,12 @@
-// Command kubeassets builds the kube-apiserver and the etcd that tests start. It
-// builds them from the Go modules that hack/kube/go.mod pins, and prints the
-// directory of the programs:
+// Command kubeassets builds the programs kube-apiserver and etcd for tests. It builds them from
+// the Go modules that hack/kube/go.mod pins, and prints the directory that contains the
+// programs:
 //
 //	export KUBEBUILDER_ASSETS=$(go run ./hack/kubeassets)
 //
-// The directory is in the cache of the user. Its name depends on the pinned
-// versions. Only the first call builds the programs, which takes 4 minutes on two
-// cores. If KUBEBUILDER_ASSETS is already set, the command builds nothing and
-// prints the value of KUBEBUILDER_ASSETS.
+// The directory is in the user's cache directory. Its name depends on the pinned versions. Only
+// the first call builds the programs, which takes 4 minutes on two cores. If KUBEBUILDER_ASSETS
+// is already set, the command builds nothing and prints the value of KUBEBUILDER_ASSETS.
 package main
 
 import (

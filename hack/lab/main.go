@@ -1,5 +1,5 @@
-// Command lab runs a cluster on this machine until the user presses Ctrl-C (`make lab`). Its
-// command probe opens connections in such a cluster:
+// Command lab runs a cluster on this machine until the user presses Ctrl-C (`make lab`). The
+// subcommand probe opens connections in the running cluster:
 //
 //	lab [--nodes N] [--deny Drop|Reject] [--sluice PATH]
 //	lab probe FROM TO PORT[/PROTOCOL]
@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string) error {
 	return errors.Join(err, cluster.Close())
 }
 
-// serve prints how to use the cluster. It serves requests for probes until the
-// context ends.
+// serve explains the use of the cluster on standard output. It serves requests for probes until
+// the context ends.
 func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	server, err := serveProbes(cluster)
 	if err != nil {

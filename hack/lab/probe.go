@@ -38,9 +38,9 @@ var errDenied = errors.New("denied")
 // outcome is the result of opening one connection.
 type outcome struct{ Address, Result string }
 
-// serveProbes serves requests for probes on a socket in the directory of the
-// kubeconfig. `lab probe` sends such requests, because only the process that has
-// created a pod can open connections from the pod.
+// serveProbes serves requests for probes on a socket in the directory of the kubeconfig. The
+// requests come from `lab probe`. It sends requests because only the process that created a pod
+// can open connections from the pod.
 func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	path := filepath.Join(filepath.Dir(cluster.Kubeconfig()), socketName)
 	listener, err := net.Listen("unix", path)
@@ -62,7 +62,7 @@ func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	return server, nil
 }
 
-// probe opens one connection to each address of the destination.
+// probe opens one connection to each address of the destination and returns the results.
 func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port string) ([]outcome, error) {
 	source, err := end(cluster, from)
 	if err != nil {
@@ -101,7 +101,8 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// end returns the pod with the name NAMESPACE/NAME, or the node with the given name.
+// end returns the pod NAMESPACE/NAME if the text contains a slash, and otherwise the node with
+// this name.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {
@@ -115,9 +116,8 @@ func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	return labcluster.End{}, fmt.Errorf("%q: want NAMESPACE/NAME of a pod, or the name of a node", text)
 }
 
-// requestProbe sends a request for a probe to the running lab. It finds the lab by
-// the environment variable KUBECONFIG, which contains the path of the lab's
-// kubeconfig.
+// requestProbe sends a request for a probe to the running lab. It uses the environment variable
+// KUBECONFIG to find the lab, because the socket is in the directory of the lab's kubeconfig.
 func requestProbe(ctx context.Context, args []string) error {
 	const usage = "want: lab probe FROM TO PORT[/PROTOCOL], such as lab probe default/a default/b 80"
 	if len(args) != 3 {

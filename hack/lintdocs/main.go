@@ -1,5 +1,5 @@
-// Command lintdocs writes the table of lint checks into a page of the
-// documentation. Two comments in the page mark the place of the table.
+// Command lintdocs writes the table of lint checks to a page of the documentation. Two comments
+// in the page mark the place of the table.
 package main
 
 import (

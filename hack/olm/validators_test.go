@@ -69,7 +69,7 @@ func validate(bundle *manifests.Bundle) []errors.ManifestResult {
 	return validators.Validate(objects...)
 }
 
-// known returns the expected warning that matches a text, or "" if none does.
+// known returns the expected warning that matches a text, or "" if there is none.
 func known(text string) string {
 	for part := range expected {
 		if strings.Contains(text, part) {

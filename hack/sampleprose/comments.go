@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// minWords is the number of words that a one-line comment needs to be sampled.
+// minWords is the minimum number of words for a one-line comment to be sampled.
 const minWords = 8
 
-// generatorMarker matches a line with a marker for controller-gen, such as
-// +optional.
+// generatorMarker matches a line that contains a marker for controller-gen, such as +optional.
 var generatorMarker = regexp.MustCompile(`(?m)^\+\S.*$`)
 
 // comments returns the doc comments of a Go file, and the other comments that are

@@ -13,8 +13,8 @@ var (
 	sentenceEnd = regexp.MustCompile("([.?!][)*]*)\\s+([A-Z(`*\\[])")
 )
 
-// minSentence is the number of words that a table cell or a list item needs to
-// count as a sentence.
+// minSentence is the minimum number of words for a table cell or a list item to count as a
+// sentence.
 const minSentence = 5
 
 // sentences returns the sentences of a Markdown file. It leaves out headings and

@@ -18,17 +18,17 @@ var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
 // tests contains the names of the tests in one package.
 type tests struct {
-	// free lists the tests that use no environment, and need lists the tests that
-	// use one. See environments.
+	// free lists the tests that use no environment. The field need lists the tests that use an
+	// environment. See environments.
 	free, need []string
 }
 
-// A graph contains the declarations of one package and, for each declaration, the
-// names to which it refers. A method counts as part of its type. This is
-// sufficient, because a function that calls a method always refers to the type,
-// directly or through other declarations.
+// A graph contains the declarations of one package and, for each declaration, the names to
+// which the declaration refers. A method counts as part of its type. This is sufficient,
+// because a function that calls a method always refers to the type, directly or through other
+// declarations.
 type graph struct {
-	// environment means that environments lists the package itself.
+	// environment is true if environments contains the package itself.
 	environment bool
 	refers      map[string]map[string]bool
 	uses        map[string]bool
@@ -70,10 +70,10 @@ func (g *graph) add(name string, content []byte) error {
 
 // A scope describes to which declarations the names in one file can refer.
 type scope struct {
-	// test means that the file is a test file. Only other test files can refer to the
-	// declarations in it.
+	// test is true if the file is a test file. Only other test files can refer to the
+	// declarations in a test file.
 	test bool
-	// imported contains the names by which the file refers to environments.
+	// imported contains the names by which the file refers to packages in environments.
 	imported map[string]bool
 }
 
@@ -85,7 +85,7 @@ func (s scope) declared(name string) string {
 	return name
 }
 
-// environmentNames returns the names under which a file imports environments.
+// environmentNames returns the names by which a file refers to packages in environments.
 func environmentNames(file *ast.File) map[string]bool {
 	names := make(map[string]bool)
 	for _, spec := range file.Imports {
@@ -139,7 +139,7 @@ func specNames(spec ast.Spec) []string {
 	return nil
 }
 
-// declare adds a declaration and the names to which it refers.
+// declare adds a declaration and the names to which the declaration refers.
 func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	name = s.declared(name)
 	if g.refers[name] == nil {
@@ -187,9 +187,9 @@ func (g *graph) refer(from, to string, s scope) {
 	}
 }
 
-// tests returns the package's tests, separated into tests that reach an environment
-// and tests that do not. If TestMain reaches an environment, all tests count as
-// reaching one.
+// tests returns the package's tests, divided into tests that reach an environment and tests
+// that do not. If TestMain reaches an environment, all tests of the package count as tests that
+// reach an environment.
 func (g *graph) tests() tests {
 	all := g.environment || slices.Contains(g.functions, "TestMain") && g.reaches("test:TestMain")
 	var found tests
@@ -205,8 +205,8 @@ func (g *graph) tests() tests {
 	return found
 }
 
-// reaches reports whether a declaration uses an environment, directly or
-// through the declarations that it refers to.
+// reaches reports whether a declaration uses an environment, directly or through declarations
+// to which it refers.
 func (g *graph) reaches(name string) bool {
 	seen := map[string]bool{name: true}
 	queue := []string{name}

@@ -23,16 +23,16 @@ import (
 
 const module = "github.com/sluicenet/sluice/"
 
-// environments lists the packages that need root or an API server. Tests that use
-// them need the same.
+// environments lists the packages that need root or an API server. Tests that use these
+// packages also need root or an API server.
 var environments = []string{
 	module + "test/kube",
 	module + "test/lab",
 	module + "test/labcluster",
 }
 
-// withoutServer is an environment variable. If it is set, test/kube does not start
-// an API server before the tests of a package.
+// withoutServer is the name of an environment variable. If the variable is set, test/kube does
+// not start an API server before the tests of a package.
 const withoutServer = "SLUICE_TEST_WITHOUT_API_SERVER"
 
 // A goPackage contains the fields that are read from the output of `go list -json`.

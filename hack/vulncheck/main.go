@@ -80,7 +80,7 @@ func download(name string) (module, error) {
 	return m, err
 }
 
-// A vulnerability is a known vulnerability that the code can reach.
+// A vulnerability is a known vulnerability that the checked code can reach.
 type vulnerability struct {
 	id, module, found, fixed string
 }
@@ -89,10 +89,10 @@ type vulnerability struct {
 // library.
 const standardLibrary = "stdlib"
 
-// reached reads the output of govulncheck. It returns the vulnerabilities whose
-// functions the code calls, sorted by module and ID. Some vulnerabilities are in
-// the standard library and in a module, for example in net/http and in
-// golang.org/x/net/http2. reached returns such a vulnerability for each of them.
+// reached reads the output of govulncheck. It returns the vulnerabilities whose functions the
+// code calls, sorted by module and ID. Some vulnerabilities are both in the standard library
+// and in a module, for example in net/http and in golang.org/x/net/http2. For such a
+// vulnerability, reached returns one entry for each of the two.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability
@@ -114,7 +114,7 @@ func reached(output io.Reader) ([]vulnerability, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("reading govulncheck's output: %w", err)
 		}
-		// A finding without a function means that the code only requires the module or
+		// A finding without a function means that the code only requires the module or only
 		// imports the package.
 		f := message.Finding
 		if f == nil || len(f.Trace) == 0 || f.Trace[0].Function == "" {
@@ -129,8 +129,8 @@ func reached(output io.Reader) ([]vulnerability, error) {
 	}
 }
 
-// report prints the vulnerabilities. It returns an error if one of them is in a
-// module other than the standard library.
+// report prints the vulnerabilities. It returns an error if any vulnerability is in a module
+// other than the standard library.
 func report(output io.Writer, found []vulnerability) error {
 	inModules := 0
 	for _, v := range found {

@@ -21,15 +21,15 @@ type list struct {
 	Words []*word
 }
 
-// A word is one entry of the list: the expressions to avoid, and the text to write
+// A word is one entry of the list. It contains the expressions to avoid, and the text to write
 // instead.
 type word struct {
 	// Avoid contains regular expressions for whole words, in lower case. A space in
 	// an expression matches any white space, including a line break.
 	Avoid   []string
 	Instead string
-	// Names means that the entry also applies to the names that Go code declares and
-	// to string literals of one word. A name is split into words first: readFile
+	// If Names is true, the entry also applies to the names that Go code declares, and to
+	// string literals of one word. A name is split into words before it is checked: readFile
 	// becomes "read file".
 	Names bool
 	Allow []exception
@@ -42,13 +42,13 @@ type word struct {
 type exception struct {
 	Text string
 	Why  string
-	// In limits the exception to these paths. A path includes everything below it.
+	// In limits the exception to these paths. Each path includes everything below it.
 	In []string
 
 	pattern *regexp.Regexp
 }
 
-// A finding is a word to avoid that was found at one place.
+// A finding is one occurrence of a word to avoid.
 type finding struct {
 	file    string
 	line    int
@@ -93,9 +93,9 @@ func compileExceptions(exceptions []exception) error {
 	return nil
 }
 
-// compile returns a pattern that matches any of the expressions as whole words. An
-// expression that ends with a character class, such as "own[.,]", need not end at
-// the end of a word.
+// compile returns a pattern that matches any of the expressions as whole words. If an
+// expression ends with a character class, such as "own[.,]", the match need not end at the end
+// of a word.
 func compile(expressions ...string) (*regexp.Regexp, error) {
 	var alternatives []string
 	for _, e := range expressions {
@@ -169,7 +169,7 @@ func below(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, folder+"/")
 }
 
-// findings returns the findings in one text of a file.
+// findings returns the findings in one text. The parameter file is the file of the text.
 func (l *list) findings(file string, t text) []finding {
 	var found []finding
 	for _, w := range l.Words {
@@ -191,7 +191,7 @@ func (l *list) findings(file string, t text) []finding {
 	return found
 }
 
-// allowed reports whether one of the exceptions covers all of content[at[0]:at[1]].
+// allowed reports whether one of the exceptions covers the whole text content[at[0]:at[1]].
 func allowed(exceptions []exception, file, content string, at []int) bool {
 	for _, e := range exceptions {
 		if len(e.In) > 0 && !slices.ContainsFunc(e.In, func(folder string) bool { return below(file, folder) }) {

@@ -16,17 +16,17 @@ import (
 
 // A text is a part of a file that people read, such as a comment.
 type text struct {
-	// line is the number of the line on which content begins.
+	// line is the number of the line on which the field content begins.
 	line int
 	// content contains the text with the line breaks of the file.
 	content string
-	// name means that content consists of the words of a name, such as "read file"
-	// for readFile.
+	// name is true if content consists of the words of a name, such as "read file" for
+	// readFile.
 	name bool
 }
 
-// extract returns the texts of a file. It returns none if it does not support the
-// kind of file.
+// extract returns the texts of a file. It returns no texts if it does not support this kind of
+// file.
 func extract(project fs.FS, name string) ([]text, error) {
 	read := reader(name)
 	if read == nil {
@@ -59,9 +59,9 @@ func plain(_ string, content []byte) ([]text, error) {
 	return []text{{line: 1, content: string(content)}}, nil
 }
 
-// inlineCode matches quoted code in Markdown, such as a name in backquotes. Such
-// code is not checked, because its words can come from a library. Blocks of code
-// are checked, because most of them show the output of Sluice.
+// inlineCode matches quoted code in Markdown, such as a name in backquotes. Inline code is not
+// checked, because its words can come from a library. Blocks of code are checked, because most
+// blocks show the output of Sluice.
 var inlineCode = regexp.MustCompile("`[^`\n]+`")
 
 func markdown(_ string, content []byte) ([]text, error) {
@@ -109,8 +109,7 @@ func (s *source) comment(group *ast.CommentGroup) {
 	}
 }
 
-// join returns the comments as texts. It joins comments on consecutive lines to one
-// text.
+// join converts comments to texts. It joins comments on consecutive lines to one text.
 func join(files *token.FileSet, comments []*ast.Comment) []text {
 	var blocks []text
 	end := -1
@@ -189,8 +188,8 @@ func (s *source) tag(tag *ast.BasicLit) {
 	tag.Value = "``"
 }
 
-// literal collects a string literal. A string with a space is prose; any other
-// string is a name.
+// literal collects a string literal. A string that contains a space is prose. Any other string
+// is a name.
 func (s *source) literal(l *ast.BasicLit) {
 	t := text{line: s.line(l.Pos()), content: l.Value}
 	if l.Value[0] == '"' {
@@ -206,8 +205,7 @@ func (s *source) literal(l *ast.BasicLit) {
 	s.texts = append(s.texts, t)
 }
 
-// parts splits a name into words that are separated by spaces, such as readFile
-// into "read file".
+// parts splits a name into words that are separated by spaces: readFile becomes "read file".
 func parts(name string) string {
 	var words bytes.Buffer
 	runes := []rune(name)

@@ -90,7 +90,7 @@ func (l *limit) text(value float64) string {
 }
 
 // compare prints a table that contains the limits of all benchmarks that ran. It returns
-// errOverLimit if a result exceeds its limit.
+// errOverLimit if a result violates its limit.
 func compare(w io.Writer, limits []limit, r *results) error {
 	lines := [][]string{{"limit", "", "result", "limit", "recorded", "evidence"}}
 	over := false

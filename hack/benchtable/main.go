@@ -1,7 +1,7 @@
 // Command benchtable runs the project's benchmarks and prints a table for each package, with a
 // row for each benchmark and a column for each quantity. If a benchmark ran several times, the
 // table contains the median. The command then compares the results with the limits in
-// limits.yaml. With -enforce, it exits with status 1 if a result exceeds its limit.
+// limits.yaml. With -enforce, it exits with status 1 if a result violates its limit.
 //
 //	benchtable [-bench REGEXP] [-benchtime T] [-count N] [-enforce] [PACKAGE...]
 package main

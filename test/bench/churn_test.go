@@ -81,8 +81,8 @@ func (a *agentProcess) work() (w work) {
 	if err != nil {
 		a.b.Fatal(err)
 	}
-	// The second field is the name of the program in parentheses. The fields utime and stime
-	// have the numbers 14 and 15.
+	// The second field is the name of the program in parentheses. utime is field 14, and stime
+	// is field 15.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {

@@ -42,7 +42,7 @@ type fixture struct {
 	connections *timo.Conn
 }
 
-// These constants are the size of the cluster.
+// These constants define the size of the cluster.
 const (
 	pods     = 10000
 	policies = 1000

@@ -132,13 +132,13 @@ func stream(config tcpConfig, duration time.Duration, buffer []byte) (streamed, 
 	return s, nil
 }
 
-// BenchmarkThroughput measures one TCP stream to an isolated pod, which policies allow. For
-// comparison, it measures two other streams on the same path. During the first of these
-// streams, the node has no nftables table, so the kernel does not track connections. During the
-// second, the node has a table with a single rule. This rule makes the kernel track
-// connections, as on every node with Services. The benchmark also reports the processor time of
-// both ends, which includes the work of the kernel on the path. On a busy machine, the
-// processor time is more stable than the throughput.
+// BenchmarkThroughput measures one allowed TCP stream to an isolated pod. For comparison, it
+// measures two other streams on the same path. During the first of these streams, the node has
+// no nftables table, so the kernel does not track connections. During the second, the node has
+// a table with a single rule. This rule makes the kernel track connections, as on every node
+// with Services. The benchmark also reports the processor time of both ends, which includes the
+// work of the kernel on the path. On a busy machine, the processor time is more stable than the
+// throughput.
 func BenchmarkThroughput(b *testing.B) {
 	s := newFixture(b)
 	config := s.allowedTCP()

@@ -47,8 +47,8 @@ func (o *Objects) Apply(c Change) {
 	}
 }
 
-// Created returns the creations of all objects as changes: first the namespaces, then the
-// nodes, the pods and the policies.
+// Created returns one change for the creation of each object. The order is: namespaces, nodes,
+// pods, policies.
 func (o *Objects) Created() []Change {
 	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies))
 	for _, object := range o.Namespaces {

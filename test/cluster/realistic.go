@@ -34,10 +34,10 @@ type Size struct {
 
 // Realistic is a large cluster that many teams share. Each team owns namespaces. Each namespace
 // contains deployments in the tiers web, api, worker, cache and db. A deployment has a few
-// replicas on different nodes. LocalNode runs LocalPods of the pods. The namespaces
-// kube-system, ingress and monitoring contain the DNS servers, the ingress controllers and the
-// scrapers. To save memory, the iterator that the method Pods returns generates each pod only
-// when the caller needs it.
+// replicas on different nodes. The node LocalNode usually runs 250 pods (LocalPods). The
+// namespaces kube-system, ingress and monitoring contain the DNS servers, the ingress
+// controllers and the scrapers. To save memory, the iterator that the method Pods returns
+// generates each pod only when the caller needs it.
 type Realistic struct {
 	size        Size
 	seed        uint64

@@ -157,8 +157,8 @@ func (s *fixture) linked(pod string) {
 	}
 }
 
-// Policies allow packets from a local pod. Another host sends packets with the source address
-// of this pod. Not even a single one of these datagrams arrives.
+// If policies allow packets from a local pod, another host cannot use this permission by
+// sending packets with the source address of the pod. Not even a single datagram arrives.
 func TestS56bForgedPeers(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbeByUDP}, "--deny", "Drop")
@@ -180,10 +180,10 @@ func TestS56bForgedPeers(t *testing.T) {
 }
 
 // wantOnlyPeer checks that a server has received no forged datagrams, which are datagrams that
-// another host has sent with the source address of lab/probe. It sends a datagram from
-// lab/probe and waits for the reply. All earlier datagrams would have arrived before this
-// datagram. The parameter before is the number of datagrams that the server had received before
-// the forged datagrams were sent.
+// another host has sent with the source address of lab/probe. For this purpose, it sends a
+// datagram from lab/probe and waits for the reply. This datagram arrives after all datagrams
+// that were sent earlier. The parameter before is the number of datagrams that the server had
+// received before the forged datagrams were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {
 	s.t.Helper()
 	if !s.answers(s.host("lab/probe"), flow.UDP, src, dst, limit) {

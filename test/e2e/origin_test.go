@@ -253,7 +253,7 @@ func TestForgedSources(t *testing.T) {
 		shop/web -> outside   UDP 80 denied
 		shop/db  -> outside   UDP 80 allowed
 	`)
-	// A pod may send packets with every source address that the node routes to the pod, even if
+	// A pod may send packets with any source address that the node routes to the pod, even if
 	// the tree does not contain this address.
 	s.must(s.nodes["one"].Do(func() error {
 		link, err := netlink.LinkByName(s.pod("shop/web").Interface)

@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(kube.Main(m, &server))
 }
 
-// TestObjects creates objects of the kinds that the reconcilers watch, with a client that has
-// all rights.
+// TestObjects uses a client with all rights to create objects of the kinds that the reconcilers
+// watch.
 func TestObjects(t *testing.T) {
 	client := server.Client(t)
 	namespace := server.Namespace(t)

@@ -25,8 +25,8 @@ type Link struct {
 	carrying sync.WaitGroup
 }
 
-// Link starts a link to the API server in the configuration config. It also returns a copy of
-// this configuration. Clients with the copy connect through the link. The link is cut at the
+// Link starts a link to the API server whose address is in the parameter config. It also
+// returns a copy of config for clients that connect through the link. The link is cut at the
 // end of the test.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()

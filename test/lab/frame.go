@@ -73,8 +73,8 @@ func Datagram(src, dst netip.AddrPort, payload []byte) []byte {
 }
 
 // Segment returns an IP packet that contains a TCP segment. The segment belongs to no
-// connection. Its ports and flags are given. All other fields, such as the sequence numbers,
-// have arbitrary values.
+// connection. The parameters set the ports and the flags. All other fields, such as the
+// sequence numbers, have arbitrary values.
 func Segment(src, dst netip.AddrPort, flags byte) []byte {
 	return packet(flow.TCP, src.Addr(), dst.Addr(), segment(src, dst, flags))
 }

@@ -112,9 +112,9 @@ func (p *pods) remove(r *runningPod) {
 	delete(p.byUID, r.uid())
 }
 
-// Pod returns a running pod. If several pods with this name run, it returns a pod that is not
-// terminating if there is one. If no such pod runs, or if the pod uses the host network, it
-// returns nil.
+// Pod returns the running pod with the given namespace and name. If several such pods run, it
+// prefers a pod that is not terminating. If no such pod runs, or if the pod uses the host
+// network, it returns nil.
 func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	var found *runningPod
 	for _, r := range c.pods.named(types.NamespacedName{Namespace: namespace, Name: name}) {

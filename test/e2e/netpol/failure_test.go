@@ -90,9 +90,9 @@ func (g *guard) stop() {
 	}
 }
 
-// TestAgentKilled repeatedly kills agents while policies change. It checks that connections
-// that every version of the policies denies are never opened, and that the final policies are
-// enforced.
+// TestAgentKilled repeatedly kills agents while policies change. Every version of the policies
+// denies certain connections. The test checks that these connections are never opened, and that
+// the final policies are enforced.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))
@@ -214,8 +214,8 @@ func TestRelist(t *testing.T) {
 	}
 }
 
-// relisted reports whether the log of an agent contains a message that the agent relisted
-// objects of a kind.
+// relisted reports whether the log of an agent shows that the agent has relisted the objects of
+// a kind.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Relisting") && strings.Contains(line, kind) {

@@ -104,8 +104,8 @@ func (i *instants) connect(ctx context.Context, host *lab.Host, pod, to string, 
 	}
 }
 
-// targets returns a TCP target and a UDP target for each address of the pod end. The port is
-// 80.
+// targets returns a TCP target and a UDP target for each address of the pod with the name end.
+// The port of each target is 80.
 func (i *instants) targets(end string) (out []string) {
 	for _, a := range i.end(end).Addresses {
 		for _, protocol := range []string{"tcp", "udp"} {

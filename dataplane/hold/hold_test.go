@@ -310,8 +310,7 @@ func TestBounds(t *testing.T) {
 	b.want(b.arrive(udp(fresh, outside), newPodLink, eth0), "drop 4 after 0s")
 	b.want(len(b.after(3*time.Second)), "16")
 
-	// Packets that may not belong to a pod do not occupy the places that are reserved for
-	// packets of pods.
+	// Packets that may not belong to a pod leave room for packets of pods.
 	stranger := other
 	for range maxGrace {
 		b.want(b.arrive(tcp(stranger, outside), podBridge, eth0), "held")

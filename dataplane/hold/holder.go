@@ -345,7 +345,8 @@ func (h *Holder) carryOut(o outcome) {
 // deny sends a verdict with which the rules deny a packet without evaluating it again.
 func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
-// send sends a verdict to the kernel. bits is the new value of Sluice's bits in the packet mark.
+// send sends a verdict to the kernel. The parameter bits is the new value of Sluice's bits in
+// the packet mark.
 func (h *Holder) send(p *held, verdict int, bits uint32) {
 	if err := h.nf.SetVerdictWithOption(p.id, verdict, nfqueue.WithMark(h.config.Marks.Set(p.mark, bits))); err != nil {
 		h.table.counts.VerdictErrors++

@@ -21,7 +21,7 @@ const (
 	peerLimit = time.Second
 	// deniedTime is the time for which packets of a denied peer are not held again.
 	deniedTime = 10 * time.Second
-	// maxDenied is the largest number of denied peers that are remembered.
+	// maxDenied is the largest number of denied peers that are stored.
 	maxDenied = 512
 	// maxPeers is the largest number of held packets of pods of other nodes. These packets do
 	// not count toward maxHeld.

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrMalformed is the error for a message or an attribute with an impossible length, and for a
-// value whose size is wrong for its type.
+// ErrMalformed means that a message or an attribute has an impossible length, or that the size
+// of a value is wrong for its type.
 var ErrMalformed = errors.New("malformed netlink message")
 
 // HeaderSize is the size of struct nlmsghdr in bytes.

@@ -199,6 +199,6 @@ func (s *Socket) Dump(buffer []byte, handle func(h Header, payload []byte) error
 	}
 }
 
-// ErrInterrupted is the error that Dump returns if the listed objects changed while the kernel
-// sent the dump (NLM_F_DUMP_INTR). Entries can then be missing from the dump.
+// ErrInterrupted means that the listed objects changed while the kernel sent a dump
+// (NLM_F_DUMP_INTR). Entries can then be missing from the dump.
 var ErrInterrupted = errors.New("the kernel's list changed while it was read")

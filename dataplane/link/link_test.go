@@ -85,9 +85,9 @@ func (n *node) number(name string) (number uint32) {
 	return number
 }
 
-// want calls Find and compares the result with the wanted links. isolated contains the
-// addresses of egress-isolated pods. open contains the addresses of pods that may use their
-// link-local addresses freely.
+// want calls Find and compares the result with the wanted links. The parameter isolated
+// contains the addresses of egress-isolated pods. The parameter open contains the addresses of
+// pods that may use their link-local addresses freely.
 func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
 	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Addresses{Egress: isolated}, Open: open})

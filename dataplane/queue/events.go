@@ -113,7 +113,7 @@ func (s *subscriber) close() {
 	}
 }
 
-// setInterest sets wanted to the largest interest of all subscribers.
+// setInterest stores the largest interest of all subscribers in the field wanted.
 func (e *Events) setInterest() {
 	most := nothing
 	for s := range e.subscribers {

@@ -79,8 +79,8 @@ type Pool struct {
 	unbound       atomic.Bool
 }
 
-// ErrTaken is the error that Open returns if another process has bound a queue. In this case,
-// the kernel returns EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
+// ErrTaken means that another process has bound a queue. In this case, the kernel returns
+// EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
 var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
 // Open binds the queues in the network namespace of the calling thread and starts the workers.

@@ -31,8 +31,9 @@ const (
 	receiveBuffer = 16 << 20
 )
 
-// errNoAck is returned if the kernel did not acknowledge a configuration message. The kernel
-// sends the acknowledgement before the write returns, so the socket does not wait for it.
+// errNoAck means that the kernel did not acknowledge a configuration message. The kernel sends
+// the acknowledgement before the write returns, so the socket does not wait for the
+// acknowledgement.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
 // handler handles the packets that a socket reads. The socket calls the methods of its handler
@@ -315,8 +316,8 @@ func convert(m *netlink.Messages) mdlayher.Message {
 	}, Data: bytes.Clone(m.Payload)}
 }
 
-// acknowledgement returns the kernel's reply to the message that was written last. It stores
-// packets that arrive before the reply in pending.
+// acknowledgement returns the kernel's reply to the message that was written last. If packets
+// arrive before the reply, acknowledgement stores them in the field pending.
 func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	if s.bound.Load() {
 		defer s.unboundOnce.Do(func() { close(s.unbound) })
@@ -337,7 +338,7 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 }
 
 // findAck searches the messages of the last read for an acknowledgement and returns it. It adds
-// the packets of that read to pending.
+// the packets of that read to the field pending.
 func (s *socket) findAck() (ack mdlayher.Message, found bool) {
 	for i := range s.count {
 		messages := netlink.ReadMessages(s.datagram(i))

@@ -58,9 +58,9 @@ type Owner struct {
 	Address netip.Addr
 }
 
-// The sets of the bridge table. ports contains Bridges.Ports. owned4 and owned6 contain the
-// addresses in Bridges.Owners. owners4 and owners6 contain the pairs of port and address in
-// Bridges.Owners.
+// The sets of the bridge table. The set ports contains Bridges.Ports. The sets owned4 and
+// owned6 contain the addresses in Bridges.Owners. The sets owners4 and owners6 contain the
+// pairs of port and address in Bridges.Owners.
 var (
 	ports   = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
 	owned4  = set{"owned4", nftables.TypeIPAddr, binaryutil.BigEndian}
@@ -182,8 +182,8 @@ func (t *Table) installBridge(to content) error {
 }
 
 // commitBridge adds changes to the transaction that replace the content of the sets, and
-// commits the transaction. from is the content of the sets at this point of the transaction,
-// and to is the new content.
+// commits the transaction. The parameter from is the content of the sets at this point of the
+// transaction. The parameter to is the new content.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {

@@ -64,7 +64,7 @@ func clearMark(mask uint32) expressions {
 	}
 }
 
-// connectionMarkIs: ct mark & MASK == BITS. The rule matches no packet that has no connection.
+// connectionMarkIs: ct mark & MASK == BITS. A packet without a connection does not match.
 func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
@@ -282,7 +282,7 @@ func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 		return e
 	}
 	// This is a struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h. It contains
-	// three u16 and is padded to a multiple of 8 bytes by XT_ALIGN.
+	// three u16 fields and is padded to a multiple of 8 bytes by XT_ALIGN.
 	info := make(xt.Unknown, 8)
 	binary.NativeEndian.PutUint16(info[0:], base)
 	binary.NativeEndian.PutUint16(info[2:], count)

@@ -24,9 +24,9 @@ const (
 	holdDestination = "hold-destination"
 )
 
-// known4 and known6 contain Addresses.Known. uplinks contains Links.Uplinks and the index 0.
-// Because of the index 0, a packet without an input interface or without an output interface is
-// not held for this interface.
+// The sets known4 and known6 contain Addresses.Known. The set uplinks contains Links.Uplinks
+// and the index 0. Because of the index 0, a packet without an input interface or without an
+// output interface is not held for this interface.
 var (
 	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}

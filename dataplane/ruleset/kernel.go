@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrKernel is the error if the kernel lacks a feature that Sluice needs.
+// ErrKernel means that the kernel lacks a feature that Sluice needs.
 var ErrKernel = errors.New("this kernel cannot enforce")
 
 // Queueing is the method by which a rule sends packets to a queue.

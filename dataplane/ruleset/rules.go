@@ -124,9 +124,9 @@ func (c Config) countingChains() []chain {
 }
 
 // evaluateReceivedRules returns the rules that evaluate packets that arrived on an interface.
-// bits is the rule that handles Sluice's bits of the packet mark. For packets that do not
-// belong to an established connection, the rules jump to the chain whose name is in the
-// parameter first.
+// The parameter bits is the rule that handles Sluice's bits of the packet mark. For packets
+// that do not belong to an established connection, the rules jump to the chain whose name is in
+// the parameter first.
 func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
 	return c.evaluateRules(
 		bits,
@@ -143,9 +143,9 @@ func (c Config) clearRule() expressions {
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to queue.
-// bits is the rule that handles Sluice's bits of the packet mark. The rules in the parameter
-// first precede the rules that match connection marks, and the rules in unmarked follow those
-// rules. The rules in the parameter more follow the rules that accept replies.
+// The parameter bits is the rule that handles Sluice's bits of the packet mark. The rules in
+// the parameter first precede the rules that match connection marks, and the rules in unmarked
+// follow those rules. The rules in the parameter more follow the rules that accept replies.
 //
 // All rules must be in one chain. If they were split into two chains and another program
 // emptied the first chain, packets of accepted connections would be evaluated as if they

@@ -170,8 +170,8 @@ func (t *Table) foreignSets() ([]*nftables.Set, error) {
 // of elements is shorter than 64 KiB, the maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds changes to the transaction that replace the content of the sets. from is the
-// current content of the sets, and to is the new content.
+// change adds changes to the transaction that replace the content of the sets. The parameter
+// from is the current content of the sets. The parameter to is the new content.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		if err := s.change(c, t, from[s.name], to[s.name]); err != nil {

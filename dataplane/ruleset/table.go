@@ -21,7 +21,7 @@ import (
 
 const tableName = "sluice"
 
-// ErrForeignShape is the error if the table exists and one of its chains has an unexpected hook
+// ErrForeignShape means that the table exists and that one of its chains has an unexpected hook
 // or priority. The kernel cannot change the hook or the priority of an existing chain.
 var ErrForeignShape = errors.New("table inet sluice exists with other base chains: remove it with `sluice dataplane --uninstall` first")
 

@@ -57,8 +57,9 @@ func stampOf(s *unix.Stat_t) stamp {
 }
 
 // read reads the files that have changed and updates the cache. It returns the names of all
-// cached files, most recently modified first. incomplete reports whether any file may be
-// incomplete. more reports whether the directory contains more than maxFiles files.
+// cached files, most recently modified first. The result incomplete reports whether any file
+// may be incomplete. The result more reports whether the directory contains more than maxFiles
+// files.
 func (d *directory) read() (names []string, incomplete, more bool, err error) {
 	handle, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

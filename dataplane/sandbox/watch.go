@@ -151,8 +151,8 @@ func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// list returns the sandboxes that the files describe. incomplete reports whether any file may
-// be incomplete.
+// list returns the sandboxes that the files describe. The result incomplete reports whether any
+// file may be incomplete.
 func (w *Watcher) list() (out report.Sandboxes, incomplete bool) {
 	out.Sandboxes = []Sandbox{}
 	names, incomplete, more, err := w.dir.read()

@@ -17,7 +17,7 @@ import (
 type Publisher struct {
 	dir string
 	// last is the highest generation that this publisher has published. The next generation is
-	// higher than last, even if the tree files have been removed.
+	// higher, even if the tree files have been removed.
 	last uint64
 }
 

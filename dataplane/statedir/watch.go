@@ -66,9 +66,9 @@ func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error))
 // removed and created again.
 const checkInterval = time.Second
 
-// watchDir calls changed immediately. It calls changed again each time an entry of a directory
-// changes, and each time the channel again delivers a value. While the directory does not
-// exist, watchDir watches the nearest existing parent directory instead.
+// watchDir calls the function changed immediately. It calls the function again each time an
+// entry of a directory changes, and each time it receives a value from the channel. While the
+// directory does not exist, watchDir watches the nearest existing parent directory instead.
 func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {

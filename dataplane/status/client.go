@@ -31,7 +31,7 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 	return s, nil
 }
 
-// ErrEnded is the error that Flows returns if the dataplane ends.
+// ErrEnded means that the dataplane ended while Flows read its events.
 var ErrEnded = errors.New("the dataplane ended")
 
 // Flows subscribes to the events of a dataplane and calls handle for each event. If deniedOnly

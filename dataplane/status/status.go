@@ -31,7 +31,7 @@ const (
 	deniedParameter = "denied"
 )
 
-// ErrNotRunning is the error if no dataplane serves its status in the state directory.
+// ErrNotRunning means that no dataplane serves its status in the state directory.
 var ErrNotRunning = errors.New("no dataplane is running with this state directory")
 
 // Source provides the data that a server serves.

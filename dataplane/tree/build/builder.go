@@ -78,8 +78,8 @@ func New(node string) *Builder {
 // DefaultFlatLimit.
 func (b *Builder) SetFlatLimit(limit int) { b.flatLimit = limit }
 
-// Apply applies a delta. If the delta is invalid, or conflicts with the current rules,
-// Apply returns an error that names the program, pod or address, and leaves the builder
+// Apply applies a delta. If the delta is invalid, or conflicts with the current rules, Apply
+// returns an error that names the program, pod or address. In this case, the builder is
 // unchanged. It is not an error to remove a program, pod or address that does not exist.
 func (b *Builder) Apply(d rule.Delta) error {
 	if err := b.check(d); err != nil {

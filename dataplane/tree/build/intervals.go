@@ -48,8 +48,8 @@ func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	return append(spans, span{first: first, last: end, entry: entry})
 }
 
-// next returns the address that follows address a. If a is the last address of its family, next
-// returns false.
+// next returns the address that follows address a. It returns false if a is the last address of
+// its family.
 func next(a format.Address, is4 bool) (format.Address, bool) {
 	if is4 {
 		return format.Address{Lo: a.Lo + 1}, a.Lo < 1<<32-1

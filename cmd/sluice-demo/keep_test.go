@@ -16,16 +16,16 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// kept is a running sluice-demo that was started with --keep.
+// kept is a running sluice-demo that the test started with --keep.
 type kept struct {
 	*exec.Cmd
-	// hints contains the commands that the demo printed, by purpose, such as
-	// "show the status".
+	// hints contains the commands that the demo printed. The key is the purpose of the
+	// command, such as "show the status".
 	hints map[string]string
 	out   io.Reader
 }
 
-// keep starts the demo with --keep and waits until it has printed all hints.
+// keep starts the demo with --keep, and waits until the demo has printed all hints.
 func keep(t *testing.T) *kept {
 	t.Helper()
 	k := &kept{Cmd: exec.CommandContext(t.Context(), binary, slices.Concat([]string{"--keep"}, brief)...), hints: map[string]string{}}
@@ -53,8 +53,7 @@ func (k *kept) read() {
 	}
 }
 
-// stop sends SIGINT to the demo, as Ctrl-C does, and checks that the exit code is
-// 0.
+// stop sends SIGINT to the demo, as Ctrl-C does, and checks that the demo's exit code is 0.
 func (k *kept) stop(t *testing.T) {
 	t.Helper()
 	if err := k.Process.Signal(syscall.SIGINT); err != nil {
@@ -66,8 +65,8 @@ func (k *kept) stop(t *testing.T) {
 	}
 }
 
-// shell runs the command of a hint in a shell, as a user would. more is appended to
-// the command.
+// shell runs the command of a hint in a shell, as a user would. It appends the parameter more
+// to the command.
 func (k *kept) shell(t *testing.T, what, more string) string {
 	t.Helper()
 	command := k.hints[what]
@@ -114,8 +113,8 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 	}
 }
 
-// denial runs the hint for `sluice flows`, calls deny, which must open a denied
-// connection, and returns the first line that `sluice flows` writes.
+// denial runs the hint for `sluice flows` and calls the function deny, which must open a
+// connection that is denied. It returns the first line that `sluice flows` writes.
 func (k *kept) denial(t *testing.T, deny func()) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["show denied flows"]+" -c 1")
@@ -138,8 +137,8 @@ func (k *kept) denial(t *testing.T, deny func()) string {
 	return out.String()
 }
 
-// The test does what a user would do: it deletes a policy from the manifests that
-// the demo wrote, and runs the commands of the hints that publish the change.
+// The test deletes a policy from the manifests that the demo wrote, and publishes the change
+// with the commands of the hints, as a user would.
 func TestPoliciesCanBeChangedDuringKeep(t *testing.T) {
 	k := keep(t)
 	defer k.stop(t)

@@ -22,10 +22,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// stopTime is the time within which the demo must stop after a signal.
+// stopTime is the maximum time until the demo has stopped after a signal.
 const stopTime = 5 * time.Second
 
-// A test stops the demo when one of these texts appears in its output.
+// When one of these texts appears in the output of the demo, a test stops the demo.
 const (
 	started = "started the dataplane"
 	holding = "that stay open"
@@ -35,9 +35,9 @@ const (
 // brief contains the arguments for a short run of the demo.
 var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-network-policy.yaml", "--port", "6379", "--port", "6379/UDP", "--timeout", "300ms"}
 
-// The test stops the demo at various points and checks that no process, network
-// namespace or file is left. At each of these points, the dataplane is running and all
-// network namespaces exist.
+// The test stops the demo at various points, and checks that no process, network namespace or
+// file remains. At each of these points, the dataplane is running and all network namespaces
+// exist.
 func TestNothingIsLeft(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal syscall.Signal // 0 means that the test sends no signal.
@@ -109,8 +109,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// holdings returns the child processes of a process and the network namespaces of
-// its threads. It omits the network namespace of the test itself.
+// holdings returns the child processes of a process, and the network namespaces of its
+// threads. It omits the network namespace of the test.
 func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	t.Helper()
 	own, err := os.Readlink("/proc/self/ns/net")
@@ -141,9 +141,8 @@ func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	return children, inodes
 }
 
-// machine lists the links and the nftables tables in the network namespace of the
-// test. A test compares the list before and after a run, because the demo must not
-// change this namespace.
+// machine lists the links and nftables tables in the network namespace of the test. The demo
+// must not change this namespace, so a test compares the lists from before and after a run.
 func machine(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -168,8 +167,8 @@ func machine(t *testing.T) []string {
 	return out
 }
 
-// The demo must report a difference if the dataplane does not work. The test kills
-// the dataplane. New connections are then dropped although the policies allow them.
+// If the dataplane does not work, the demo must report a difference. The test kills the
+// dataplane. The kernel then drops new connections even if the policies allow them.
 func TestADeadDataplaneIsAMismatch(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), binary)
 	out, err := cmd.StdoutPipe()

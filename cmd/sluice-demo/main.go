@@ -1,9 +1,9 @@
 // Command sluice-demo enforces NetworkPolicies on real connections between network
-// namespaces, and compares the results with the policies. It requires Linux, root
-// and the program sluice. It does not require a cluster.
+// namespaces, and compares the results with the policies. It requires Linux, root and the
+// program sluice. It does not require a cluster.
 //
-// The exit code is 0 if the results of all connections agree with the policies, 1
-// if a result differs or the demo failed, and 2 if the user's input is wrong.
+// The exit code is 0 if the results of all connections agree with the policies. It is 1 if a
+// result differs or the demo failed, and 2 if the user's input is wrong.
 package main
 
 import (
@@ -127,8 +127,8 @@ func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
 	return o, err
 }
 
-// readManifests reads the manifests that the flag -f specifies, or the example if
-// the flag is not set.
+// readManifests reads the manifests that the flag -f specifies. If the flag is not set, it
+// reads the example.
 func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
 	var err error
 	if len(f.files) == 0 {
@@ -147,8 +147,7 @@ func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
 // maxNotes is the maximum number of policy errors that writeNotes lists.
 const maxNotes = 10
 
-// writeNotes lists missing Namespace objects and invalid parts of policies in the
-// manifests.
+// writeNotes lists missing Namespace objects and the invalid parts of policies.
 func writeNotes(w io.Writer, set *inventory.Set) {
 	for _, text := range set.Notes() {
 		fmt.Fprintf(w, "note: %s\n", text)
@@ -166,7 +165,7 @@ func writeNotes(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// policyErrors returns the errors of the policies, each with the name of its
+// policyErrors returns the errors of all policies. Each error starts with the name of its
 // policy.
 func policyErrors(policies []*policy.Policy) (out []string) {
 	for _, p := range policies {
@@ -177,8 +176,8 @@ func policyErrors(policies []*policy.Policy) (out []string) {
 	return out
 }
 
-// program returns the absolute path of the program sluice: the value of --sluice,
-// or the file sluice in the directory of sluice-demo.
+// program returns the absolute path of the program sluice. This is the value of --sluice, or
+// the path of the file sluice in the directory of sluice-demo.
 func (f *flags) program() (string, error) {
 	path := f.sluice
 	if path == "" {
@@ -216,12 +215,11 @@ type inputError struct{ error }
 
 func wrongInput(err error) error { return inputError{err} }
 
-// errDiffers means that the result of at least one connection contradicts the policies.
+// errDiffers is returned if the result of at least one connection contradicts the policies.
 // The error contains no details because the output already lists each such connection.
 var errDiffers = errors.New("results and policies differ")
 
-// exitCode writes the message of an error to stderr and returns the exit code for
-// the error.
+// exitCode returns the exit code for an error, and writes the error message to stderr.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
 	switch {

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// The second change of the example isolates default/dns and default/frontend while
-// four connections are open. The change must cut one of two downloads and one of
-// two UDP exchanges, and must not affect the other two connections.
+// The second change of the example isolates default/dns and default/frontend while four
+// connections are open. The change must cut one of two downloads and one of two UDP
+// exchanges. It must not affect the other download and the other UDP exchange.
 func TestOpenConnectionsUnderAChange(t *testing.T) {
 	r := runJSON(t, "")
 	if open := r.Rounds[1].Open; len(open) != 0 {
@@ -30,8 +30,8 @@ func TestOpenConnectionsUnderAChange(t *testing.T) {
 		if (h.Last == nil) != h.Continues || (h.Pause == nil) == h.Continues {
 			t.Errorf("%s: want either the time of its end or its longest pause", h)
 		}
-		// The new policy only affects ingress. The isolated pod can still open
-		// connections to other pods and receive their replies.
+		// The new policy affects only ingress. The isolated pod can still open connections to
+		// other pods and receive replies.
 		isolated := strings.HasPrefix(h.To, "default/")
 		if isolated == h.Continues {
 			t.Errorf("%s continues: %v", h, h.Continues)
@@ -44,9 +44,8 @@ func TestOpenConnectionsUnderAChange(t *testing.T) {
 	}
 }
 
-// withOtherRules returns the path of a script that installs additional nftables
-// rules and then runs sluice. The rules simulate another program that changes
-// packets or marks.
+// withOtherRules returns the path of a script that installs additional nftables rules and
+// then runs sluice. The rules simulate another program that modifies packets or marks.
 func withOtherRules(t *testing.T, rules string) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "dataplane")
@@ -69,8 +68,8 @@ exec %s "$@"
 	return program
 }
 
-// runWithOtherRules runs the example with additional nftables rules. It returns the
-// report and the text output of the demo.
+// runWithOtherRules runs the example with additional nftables rules. It returns the report
+// and the text output.
 func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string) {
 	t.Helper()
 	set, err := example.Read()
@@ -87,27 +86,28 @@ func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string)
 	return r, out.String()
 }
 
-// The demo must report a difference if the result for an open connection
-// contradicts the policies.
+// If the result for an open connection contradicts the policies, the demo must report a
+// difference.
 func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		rules string
-		// wrong contains the open connections whose results must contradict the
-		// policies. Each is described by its protocol and the verdict of the new
-		// policies, such as "TCP Deny". names is the text on the page about these
-		// connections.
+		// wrong contains the open connections whose results must contradict the policies.
+		// Each connection is described by its protocol and its verdict under the new
+		// policies, such as "TCP Deny". The field names contains the text on the page for
+		// these connections.
 		wrong []string
 		names string
 	}{
-		// This rule marks every packet of an open connection as accepted, so that a
-		// denied connection is not cut.
+		// This rule marks every packet of an open connection as accepted, so the dataplane
+		// cannot cut a denied connection.
 		"never cut": {
 			rules: "ct state established ct mark set ct mark and 0xffffff9f or 0x20",
 			wrong: []string{"TCP Deny", "UDP Deny"},
 			names: "verdict Deny, result: continues",
 		},
-		// This rule starts to drop packets after the dataplane has acknowledged the
-		// change, because fewer than 150 packets are sent before that.
+		// This rule does not drop the first 150 packets. Fewer packets are sent before the
+		// dataplane acknowledges the change, so the rule starts to drop packets after the
+		// acknowledgement.
 		"cut though allowed": {
 			rules: "meta l4proto udp ct original packets > 150 drop",
 			wrong: []string{"UDP Allow"},
@@ -120,10 +120,10 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				t.Error("results and policies agree")
 			}
 			round := r.Rounds[2]
-			// The additional rules can also keep connections of the previous round
-			// alive. If a new connection happens to have the source port of such an old
-			// connection, or is a ping, it continues the old one. So the results of
-			// connections that are not in the list wrong can differ, too.
+			// The additional rules can also keep connections from the previous round open. If
+			// a new connection happens to use the same source port as such a connection, or
+			// is a ping, it continues the old connection. So the results of connections that
+			// are not in the list wrong can differ too.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

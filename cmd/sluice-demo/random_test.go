@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// The test compares the results in random clusters with test/reference, which
-// shares no code with the dataplane.
+// The test compares the results in random clusters with the decisions of test/reference,
+// which shares no code with the dataplane.
 func TestRandomClustersOnTheWire(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -75,8 +75,8 @@ func setOf(t *testing.T, objects *cluster.Objects) *inventory.Set {
 	return set
 }
 
-// enforced returns the objects as the demo enforced them: only the pods that the
-// demo started, with the addresses that the demo assigned to them.
+// enforced returns the objects for which the demo enforced policies. They include only the
+// pods that the demo started, with the addresses that the demo assigned to these pods.
 func enforced(report *wire.Report, objects *cluster.Objects) cluster.Objects {
 	addresses := map[string][]netip.Addr{}
 	for _, e := range report.Ends {

@@ -18,8 +18,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// binary is the path of sluice-demo, and sluice is the path of sluice. TestMain
-// builds both programs once.
+// binary is the path of the program sluice-demo, and sluice is the path of the program
+// sluice. TestMain builds both programs once.
 var binary, sluice string
 
 func TestMain(m *testing.M) {
@@ -66,10 +66,10 @@ func runJSON(t *testing.T, stdin string, args ...string) *wire.Report {
 	return &r
 }
 
-// expectedByPage contains the results that the Kubernetes page on NetworkPolicy
-// describes for its example policies, applied to the pods of the demo. A later line
-// overrides earlier lines for the same connections. Connections from a pod's own
-// node are always allowed (S40).
+// expectedByPage contains the results that the Kubernetes page on NetworkPolicy describes for
+// its example policies, applied to the pods of the demo. If several lines match a connection,
+// the last of these lines applies. Connections from a pod's own node are always allowed
+// (S40).
 const expectedByPage = `
 	any              -> any allowed
 	any              -> default/db            denied
@@ -108,16 +108,16 @@ func TestExampleOnTheWire(t *testing.T) {
 	if r.Packets.Queued == 0 || r.Packets.Queued > r.Packets.All/2 {
 		t.Errorf("%d of %d packets were queued", r.Packets.Queued, r.Packets.All)
 	}
-	// A second packet can be queued if it arrives before the dataplane has returned
-	// the verdict for the first packet.
+	// If a second packet arrives before the dataplane has sent the verdict for the first
+	// packet, the second packet is queued too.
 	if d := r.Download; d == nil || d.Packets.Queued > 2 || d.Packets.All < 100*d.Packets.Queued {
 		t.Errorf("download: %+v, want only its first packet queued", d)
 	}
 }
 
-// wantRound compares every result of a round with the expected results in lines, which
-// were written by hand from the text of the policies. The name "node" in a line stands
-// for the node.
+// wantRound compares every result of a round with the expected results in the parameter
+// lines. The expected results were derived by hand from the text of the policies. In a line,
+// the name "node" stands for the node.
 func wantRound(t *testing.T, r *wire.Round, lines string) {
 	t.Helper()
 	all := stage.Expectations(t, lines)
@@ -177,8 +177,8 @@ spec:
     ports: [{port: 8000, endPort: 8080}, {port: 53, protocol: UDP}]
 `
 
-// TestPortsAndIPv6OnTheWire runs the demo with named ports, a port range, UDP, IPv6
-// blocks, and a pod that has an address of only one family.
+// TestPortsAndIPv6OnTheWire runs the demo with named ports, a port range, UDP and IPv6
+// blocks, and with a pod that has only one address.
 func TestPortsAndIPv6OnTheWire(t *testing.T) {
 	r := runJSON(t, ports, "-f", "-")
 	const isolated = `

@@ -1,7 +1,6 @@
-// Package example contains the manifests that sluice-demo uses if the user
-// specifies no manifests: the example policy from the page about NetworkPolicy in
-// the Kubernetes documentation, the default policies from the same page, and pods
-// to which these policies apply.
+// Package example contains the manifests that sluice-demo uses if the user specifies no
+// manifests. These are the example policy and the default policies from the NetworkPolicy
+// page of the Kubernetes documentation, and pods to which these policies apply.
 package example
 
 import (

@@ -16,15 +16,15 @@ import (
 
 // Change is a change of the cluster that the demo makes while the dataplane runs.
 type Change struct {
-	// Command is the command with which a user of a cluster would make this change. The
-	// demo prints the command but does not run it.
+	// Command is the command with which a cluster user would make this change. The demo
+	// prints the command but does not run it.
 	Command string
 	Apply   func(*policy.Snapshot)
 }
 
-// ExampleChanges returns the changes for the example. The first change adds a label
-// to a pod so that policies treat the pod as a frontend. The second change adds a
-// default policy to the namespace default.
+// ExampleChanges returns the changes for the example. The first change adds a label to a pod,
+// so that policies treat the pod as a frontend. The second change adds a default policy to
+// the namespace with the name default.
 func ExampleChanges() []Change {
 	deny := &policy.Policy{
 		Scope: "default", Name: "default-deny-ingress", Tier: policy.NetworkPolicyTier,
@@ -53,9 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first change deletes one policy, and the second
-// change adds the policy again. defaultChanges selects the policy to which the largest number
-// of denials can be attributed. If no connection is denied, it returns nil.
+// defaultChanges returns two changes. The first change deletes a policy, and the second
+// change adds the policy again. The policy is the one that isolates pods in the largest
+// number of denials. If no connection is denied, defaultChanges returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -88,8 +88,8 @@ func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	}
 }
 
-// change makes one change after the other. After each change it tries all
-// connections again.
+// change makes the changes one after the other. After each change, it tries all connections
+// again.
 func (d *demo) change(ctx context.Context) error {
 	before := d.report.Rounds[0].Attempts
 	if len(d.Changes) == 0 {
@@ -118,9 +118,9 @@ func (d *demo) change(ctx context.Context) error {
 	return nil
 }
 
-// changed publishes one change while some connections are open. Then it tries all
-// connections and returns the results. before contains the attempts of the previous
-// round. command is the command for the change.
+// changed publishes one change while some connections are open. Then it tries all connections
+// and returns the results. The parameter before contains the attempts of the previous round.
+// The parameter command is the command for the change.
 func (d *demo) changed(ctx context.Context, command string, before []*wire.Attempt) (*wire.Round, error) {
 	open, err := d.open(ctx, before)
 	defer func() { wire.CloseAll(open) }()
@@ -148,8 +148,8 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 	return round, nil
 }
 
-// enforce publishes the tree and waits until the dataplane enforces the tree. took is
-// the time from published until then.
+// enforce publishes the tree, and waits until the dataplane enforces the tree. The result
+// took is the time since the parameter published.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error
@@ -165,10 +165,10 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 	return generation, took, err
 }
 
-// open opens connections that stay open during the change. The next tree denies some of
-// these connections and allows others. before contains the attempts of the previous
-// round. If the next tree denies no connection that succeeded in that round, open opens
-// no connections.
+// open opens connections that stay open during the change. The next tree denies some of these
+// connections and allows others. The parameter before contains the attempts of the previous
+// round. If the next tree denies no connection that succeeded in the previous round, open
+// opens no connections.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
 	after, err := d.preview()
 	if err != nil {
@@ -194,8 +194,8 @@ func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.O
 	return open, err
 }
 
-// preview evaluates every connection in the next tree before the dataplane receives
-// this tree.
+// preview evaluates every connection with the next tree, before the dataplane receives this
+// tree.
 func (d *demo) preview() (attempts []*wire.Attempt, err error) {
 	if err := d.compile(); err != nil {
 		return nil, err

@@ -14,25 +14,25 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// dataplane runs `sluice dataplane` as a process, with the same command as on a
-// real node.
+// dataplane runs `sluice dataplane` as a process, with the same command that runs on a real
+// node.
 type dataplane struct {
 	*process.Process
 	stateDir string
 }
 
 const (
-	// startTime is the time within which the dataplane must enforce a tree.
+	// startTime is the maximum time until the dataplane enforces a tree.
 	startTime = 10 * time.Second
-	// stopTime is the time within which the dataplane must stop. After that the demo
-	// kills the process.
+	// stopTime is the maximum time until the dataplane stops after a signal. After this time,
+	// the demo kills the process.
 	stopTime = 3 * time.Second
 )
 
 func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error) {
 	cmd := exec.Command(program, "dataplane", "--state-dir", stateDir)
-	// The dataplane runs in its own process group. Otherwise Ctrl-C in a terminal
-	// would also stop the dataplane, before the demo does so itself.
+	// The dataplane runs in its own process group. Otherwise Ctrl-C in a terminal would also
+	// stop the dataplane, before the demo stops it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p, err := process.Start("the dataplane", cmd, node.Start)
 	if err != nil {
@@ -41,8 +41,8 @@ func startDataplane(node *lab.Node, program, stateDir string) (*dataplane, error
 	return &dataplane{p, stateDir}, nil
 }
 
-// enforces waits until the dataplane enforces a generation and returns the status
-// of the dataplane.
+// enforces waits until the dataplane enforces a generation. It returns the status of the
+// dataplane.
 func (d *dataplane) enforces(ctx context.Context, generation uint64) (s report.Status, err error) {
 	limit, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -67,7 +67,7 @@ func (d *dataplane) enforces(ctx context.Context, generation uint64) (s report.S
 	return s, err
 }
 
-// stop stops the process, and kills it if it does not stop within stopTime.
+// stop stops the process. If the process does not end within stopTime, stop kills it.
 func (d *dataplane) stop() {
 	if !d.HasEnded() {
 		_ = d.StopWithin(stopTime) // The results are complete, so the exit status does not matter.

@@ -19,8 +19,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// DefaultTimeout is the default of Options.Timeout. It is longer than the time
-// after which TCP retransmits the first packet of a connection (1 second).
+// DefaultTimeout is the default value of Options.Timeout. TCP retransmits the first packet of
+// a connection after one second, so the timeout is longer than one second.
 const DefaultTimeout = 1200 * time.Millisecond
 
 // Options configures a run of the demo.
@@ -29,23 +29,23 @@ type Options struct {
 	Title string
 	// Set contains the objects of the manifests.
 	Set *inventory.Set
-	// Ports are the destination ports to try. An empty list means the ports that
-	// the policies and the containers specify.
+	// Ports are the destination ports to try. If the list is empty, the demo tries the ports
+	// that the policies and the containers specify.
 	Ports []topology.Port
-	// Changes are the changes to make after the first round. If the list is empty, the
-	// demo selects a policy that isolates a pod in a denied connection, deletes the
-	// policy, and adds it again.
+	// Changes are the changes to make after the first round. If the list is empty, the demo
+	// selects a policy that isolates a pod in a denied connection. It deletes this policy,
+	// and then adds it again.
 	Changes []Change
 	// Timeout is the time after which a connection without a reply counts as
 	// denied. 0 means DefaultTimeout.
 	Timeout time.Duration
-	// Program is the path of the program sluice. The demo runs `sluice dataplane`,
-	// and prints commands of sluice for the user.
+	// Program is the path of the program sluice. The demo runs `sluice dataplane`, and prints
+	// other sluice commands for the user.
 	Program string
-	// Reported is called with the complete report, unless it is nil.
+	// If Reported is not nil, the demo calls it with the complete report.
 	Reported func(*wire.Report) error
-	// Keep makes the demo keep everything running after the last round until the
-	// context is canceled.
+	// If Keep is true, the demo stops nothing after the last round until the context is
+	// canceled.
 	Keep bool
 	// Out receives the text output. If Steps is true, the output contains only the
 	// progress of each step.
@@ -66,11 +66,11 @@ type demo struct {
 	report   *wire.Report
 }
 
-// Run runs a demo and returns its report. A connection whose result contradicts the
-// policies is part of the report, not an error. Run returns an error if the demo
-// could not be completed. It also returns an error if the context is canceled,
-// unless Options.Keep is set and all rounds are complete. When Run returns, or when
-// the process is killed, no process, network namespace or file is left.
+// Run runs a demo and returns its report. If the result of a connection contradicts the
+// policies, the report contains this difference, and Run returns no error. Run returns an
+// error if the demo could not be completed. It also returns an error if the context is
+// canceled, unless Options.Keep is set and all rounds are complete. When Run has returned, or
+// the process has been killed, no process, network namespace or file remains.
 func Run(ctx context.Context, o Options) (*wire.Report, error) {
 	d := &demo{Options: o, page: page.New(o.Out), report: &wire.Report{Title: o.Title}}
 	defer d.close()
@@ -106,7 +106,7 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// close stops the dataplane and removes the network and the state directory.
+// close stops the dataplane, and removes the network and the state directory.
 func (d *demo) close() {
 	if d.plane != nil {
 		d.plane.stop()
@@ -168,8 +168,7 @@ func (d *demo) publishFirst(context.Context) error {
 	})
 }
 
-// compile updates the builder of the tree with the changes in the snapshot since
-// the last call.
+// compile applies the snapshot's changes since the last call to the builder of the tree.
 func (d *demo) compile() error {
 	if err := d.builder.Apply(d.compiler.Delta()); err != nil {
 		return fmt.Errorf("building the tree: %w", err)
@@ -214,8 +213,8 @@ func (d *demo) firstRound(ctx context.Context) error {
 	return err
 }
 
-// round evaluates every connection in the published tree, then opens every
-// connection and returns the results. command is the change before the round.
+// round evaluates every connection with the published tree, opens every connection, and
+// returns the results. The parameter command is the command for the change before the round.
 func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 	attempts := wire.Attempts(d.topology.Ends, d.Ports)
 	if err := wire.Evaluate(current(d.state.Path()), attempts); err != nil {
@@ -255,9 +254,8 @@ func (d *demo) explain() {
 	p.Cost(d.report)
 }
 
-// conclude writes whether the results agree with the policies, and sets
-// Report.Agree. If the results differ, conclude also writes the end of the
-// dataplane's log.
+// conclude writes whether the results agree with the policies, and sets Report.Agree. If the
+// results differ, conclude also writes the last part of the dataplane's log.
 func (d *demo) conclude() {
 	d.report.Agree = true
 	for _, r := range d.report.Rounds {
@@ -269,5 +267,6 @@ func (d *demo) conclude() {
 	}
 }
 
-// logShown is the maximum number of bytes of the dataplane's log in the output.
+// logShown is the maximum number of bytes of the dataplane's log that the demo writes to its
+// output.
 const logShown = 8 << 10

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// keep prints commands that the user can run in another terminal, and keeps
-// everything running until the context is canceled. If the user kills the
-// dataplane, keep prints how this affects connections.
+// keep prints commands that the user can run in another terminal. It does not stop anything
+// until the context is canceled. If the user kills the dataplane, keep prints how this
+// affects connections.
 func (d *demo) keep(ctx context.Context) error {
 	namespaces, enter, err := d.namespaces()
 	if err != nil {
@@ -38,9 +38,9 @@ func (d *demo) keep(ctx context.Context) error {
 	return nil
 }
 
-// namespaces returns, for each network namespace, a command that enters the namespace.
-// The namespaces have no names, so each command identifies its namespace by a thread
-// that runs in it. enter contains the same commands by host.
+// namespaces returns commands that enter the network namespaces. The namespaces have no
+// names, so each command identifies a namespace by a thread in this namespace. The map enter
+// contains the same commands by host.
 func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
 	enter = map[*lab.Host]string{}
 	for _, e := range d.topology.Ends {
@@ -61,7 +61,7 @@ func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err 
 	return hints, enter, nil
 }
 
-// threadOf returns the ID of the thread that runs in a host's network namespace.
+// threadOf returns the ID of the thread that runs in the network namespace of a host.
 func threadOf(h *lab.Host) (id int, err error) {
 	err = h.Do(func() error {
 		id = unix.Gettid()
@@ -70,9 +70,10 @@ func threadOf(h *lab.Host) (id int, err error) {
 	return id, err
 }
 
-// commands returns commands that show the rules, the status and the denied flows, open
-// an allowed and a denied connection, publish edited manifests, and kill the dataplane.
-// enter contains, for each host, the command that enters its namespace.
+// commands returns commands that show the rules, the status and the denied flows, open an
+// allowed and a denied connection, publish edited manifests, and kill the dataplane. The
+// parameter enter contains, for each host, the command that enters the host's network
+// namespace.
 func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	out := []page.Hint{
 		{Purpose: "show the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
@@ -96,9 +97,9 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a shell command that opens a TCP connection from one pod to another
-// pod, which is isolated for ingress. It selects a connection that had the wanted
-// result in the last round. ok is false if no such connection had this result.
+// attempt returns a shell command that opens a TCP connection between two pods. The
+// destination pod is isolated for ingress. The connection had the wanted result in the last
+// round. If no such connection exists, ok is false.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {
@@ -108,8 +109,8 @@ func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command str
 	return "", false
 }
 
-// manifestsFile is the name of the file in the state directory to which the demo
-// writes the manifests of the cluster.
+// manifestsFile is the file in the state directory to which the demo writes the manifests of
+// the cluster.
 const manifestsFile = "cluster.yaml"
 
 // writeManifests writes the manifests of the cluster to a file, so that the user

@@ -7,8 +7,9 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// difference is a change of a mark for connections from one end to another. The mark
-// changed from before to after on each of the ports.
+// difference describes connections from one end to another for which the mark changed. On
+// each of the ports, the mark before the change is the field before, and the mark after the
+// change is the field after.
 type difference struct {
 	from, to *topology.End
 	ports    []topology.Port
@@ -16,8 +17,8 @@ type difference struct {
 	after    mark
 }
 
-// differences returns each change of a mark between the results before and after a
-// change of the policies. before and after must contain the same connections.
+// differences compares the results before and after a change of the policies, and returns
+// each mark that changed. The parameters before and after must contain the same connections.
 func differences(before, after []*wire.Attempt) []difference {
 	type pair struct {
 		from, to *topology.End
@@ -57,20 +58,20 @@ func (d *difference) alike(o *difference) bool {
 	return d.before == o.before && d.after == o.after && slices.Equal(d.ports, o.ports)
 }
 
-// summary is a group of differences that are alike (see difference.alike) and have the
-// same source or the same destination.
+// summary is a group of differences with the same marks and the same ports. The differences
+// also have the same source or the same destination.
 type summary struct {
 	difference
-	// into reports whether the differences have the same destination. If into is false,
-	// they have the same source.
+	// If into is true, the differences have the same destination. Otherwise they have the
+	// same source.
 	into bool
-	// others contains the sources of the differences if into is true, otherwise the
-	// destinations.
+	// If into is true, others contains the sources of the differences. Otherwise it contains
+	// the destinations.
 	others []*topology.End
 }
 
-// summarize groups alike differences by destination or by source. For each difference,
-// it counts the alike differences with the same destination and those with the same
+// summarize groups differences that are alike by destination or by source. For each
+// difference, it compares the group with the same destination and the group with the same
 // source, and chooses the larger group.
 func summarize(all []difference) []*summary {
 	var out []*summary
@@ -105,9 +106,9 @@ func summarize(all []difference) []*summary {
 	return out
 }
 
-// Differences writes how the results changed between two rounds. before and after
-// contain the attempts of the two rounds, for the same connections. ports contains all
-// ports that were tried.
+// Differences writes how the results changed between two rounds. The parameters before and
+// after contain the attempts of the two rounds for the same connections. The parameter ports
+// contains all ports that were tried.
 func (p *Page) Differences(before, after []*wire.Attempt, ports []topology.Port) {
 	all := differences(before, after)
 	if len(all) == 0 {

@@ -14,8 +14,8 @@ type nearLine struct {
 	peers []peer
 }
 
-// addNear adds the near misses of a connection between the pod of the group and a peer.
-// Equal near misses of several peers share one nearLine.
+// addNear adds the near misses of a connection between the group's pod and a peer. Equal near
+// misses for several peers share one nearLine.
 func (l *groupLine) addNear(all []report.NearMiss, other peer) {
 	for _, n := range all {
 		i := slices.IndexFunc(l.near, func(o nearLine) bool { return equal(o.NearMiss, n) })
@@ -34,9 +34,9 @@ func equal(a, b report.NearMiss) bool {
 }
 
 // nearMisses writes the near misses of a line. If a rule allows the same peers on other
-// ports, it writes these ports. If a rule allows other peers on the same port, it
-// writes the rule only if no end of the demo is such a peer. Otherwise the page already
-// shows the connections that the rule allows.
+// ports, nearMisses writes these ports. If a rule allows other peers on the same port,
+// nearMisses writes the rule only if the rule allows no connection in the demo. If the rule
+// allows a connection, the page already shows this connection.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)
@@ -50,7 +50,7 @@ func (p *Page) nearMisses(g *group, l *groupLine) {
 	}
 }
 
-// maxRanges is the maximum number of port ranges that are written for a near miss.
+// maxRanges is the maximum number of port ranges in the text for a near miss.
 const maxRanges = 4
 
 func few(ranges []string) string {
@@ -60,8 +60,8 @@ func few(ranges []string) string {
 	return strings.Join(ranges, ", ")
 }
 
-// usesRule reports whether the rule of a near miss allowed one of the connections
-// in the group.
+// usesRule reports whether the rule of a near miss allowed at least one connection in the
+// group.
 func (g *group) usesRule(n report.NearMiss) bool {
 	return slices.ContainsFunc(g.lines, func(l groupLine) bool {
 		return l.side.Rule != nil && *l.side.Policy == n.Policy && *l.side.Rule == n.Rule

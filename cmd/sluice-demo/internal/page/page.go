@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Page writes the text output of sluice-demo. It shows the progress of a step while
-// the step runs. On a terminal it uses colors and the width of the terminal.
+// Page writes the text output of sluice-demo. While a step runs, it shows the progress of the
+// step. On a terminal, it uses colors and the width of the terminal.
 type Page struct {
 	w     io.Writer
 	width int
-	// live reports whether the output is a terminal, on which a line can be
+	// live is true if the output is a terminal. Only on a terminal, a line can be
 	// overwritten.
 	live, color bool
 }
@@ -47,8 +47,7 @@ func New(w io.Writer) *Page {
 	return p
 }
 
-// The styles are the parameters of SGR control sequences (ECMA-48), such as 1 for
-// bold.
+// The styles are parameters of SGR control sequences (ECMA-48), such as 1 for bold.
 const (
 	plain  = ""
 	bold   = "1"
@@ -59,7 +58,8 @@ const (
 	alarm  = "1;97;41"
 )
 
-// paint returns text in a style, or the unchanged text if the page uses no colors.
+// paint returns a text in a style. If the page uses no colors, paint returns the text
+// unchanged.
 func (p *Page) paint(style, text string) string {
 	if !p.color || style == plain {
 		return text
@@ -75,10 +75,9 @@ func (p *Page) Line(format string, args ...any) {
 // Heading writes an empty line and a heading.
 func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
-// Step calls work and shows its progress on one line. While work runs, the line
-// contains the value of doing, or the text that work last passed to its argument
-// progress. Afterwards the line contains the text that work returned and the time that
-// work took.
+// Step calls the function work and shows its progress on one line. While work runs, the line
+// contains the parameter doing, or the latest text that work passed to the function progress.
+// Afterwards the line contains the text that work returned and the time that work took.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {
 	p.Overwrite("  … " + doing)
 	start := time.Now()
@@ -95,14 +94,15 @@ func (p *Page) Step(doing string, work func(progress func(string)) (string, erro
 	return nil
 }
 
-// Overwrite replaces the text of the current line if the output is a terminal.
+// Overwrite replaces the text of the current line. If the output is not a terminal, Overwrite
+// does nothing.
 func (p *Page) Overwrite(text string) {
 	if p.live {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
 	}
 }
 
-// duration formats a duration with a precision that is suitable for its size.
+// duration formats a duration. The precision depends on the length of the duration.
 func duration(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -116,7 +116,7 @@ func duration(d time.Duration) string {
 	}
 }
 
-// Count returns a number with its noun, such as "1 pod" or "1,204 packets".
+// Count returns a number and a noun, such as "1 pod" or "1,204 packets".
 func Count(n uint64, noun string) string {
 	if n != 1 {
 		noun += "s"
@@ -136,7 +136,7 @@ func thousands(n uint64) string {
 	return s
 }
 
-// wrap joins items into lines of at most width characters.
+// wrap joins items to lines of at most width characters.
 func wrap(items []string, width int) []string {
 	var lines []string
 	for i, item := range items {
@@ -153,7 +153,7 @@ func wrap(items []string, width int) []string {
 	return lines
 }
 
-// fit pads or truncates text to exactly width characters.
+// fit pads or truncates a text to exactly width characters.
 func fit(text string, width int) string {
 	n := utf8.RuneCountInString(text)
 	if n <= width {

@@ -15,9 +15,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// small returns the attempts of a round between four ends, with results. A policy
-// allows connections to the database only from web and from the address in
-// 192.0.2.0/24, only on the database's port, and only over IPv4.
+// small returns the attempts between four ends, with results. A policy allows connections to
+// the database only on the database's port, only over IPv4, and only from web and from the
+// address in 192.0.2.0/24.
 func small() (ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) {
 	addresses := func(texts ...string) (out []netip.Addr) {
 		for _, t := range texts {
@@ -148,8 +148,8 @@ func TestReasons(t *testing.T) {
 `, render(80, func(p *Page) { p.Reasons(attempts, ports) }))
 }
 
-// For connections from web to other ports, the page must show the database's port
-// as a near miss. The last rule allows only peers that do not exist in the cluster.
+// For connections from web to other ports, the page must show the database's port as a near
+// miss. The last rule allows only peers that are not in the cluster.
 func TestNearMisses(t *testing.T) {
 	_, ports, attempts := small()
 	for _, c := range attempts {
@@ -192,8 +192,8 @@ func TestEnds(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	_, ports, before := small()
 	for name, test := range map[string]struct {
-		// opened selects the attempts that succeed after the change. closed selects
-		// the attempts that fail after the change.
+		// The function opened returns true for attempts that succeed after the change. The
+		// function closed returns true for attempts that fail after the change.
 		opened, closed func(*wire.Attempt) bool
 		want           string
 	}{

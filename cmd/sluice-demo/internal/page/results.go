@@ -11,7 +11,7 @@ import (
 // Title writes the title of the page.
 func (p *Page) Title(text string) { p.Line("%s\n", p.paint(bold, text)) }
 
-// Command writes the command with which a user of a cluster would make a change.
+// Command writes the command with which a cluster user would make a change.
 func (p *Page) Command(command string) { p.Line("  $ %s", p.paint(bold, command)) }
 
 // Notes writes one note for each part of the manifests that the demo omitted.
@@ -21,7 +21,7 @@ func (p *Page) Notes(notes []string) {
 	}
 }
 
-// Tables writes a table of the results for each port, and a legend.
+// Tables writes a table with the results for each port, and a legend.
 func (p *Page) Tables(ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) {
 	for _, t := range tables(ends, ports, attempts) {
 		p.table(t, ends)
@@ -39,8 +39,8 @@ func (p *Page) Cost(r *wire.Report) {
 	}
 }
 
-// Conclusion writes whether the results agree with the policies, and lists the
-// connections whose result differs.
+// Conclusion writes whether the results agree with the policies, and lists the connections
+// whose results differ.
 func (p *Page) Conclusion(r *wire.Report) {
 	attempts, open, differ := 0, 0, 0
 	for _, round := range r.Rounds {
@@ -68,8 +68,7 @@ func (p *Page) Conclusion(r *wire.Report) {
 // maxMismatches is the maximum number of connections that mismatches lists.
 const maxMismatches = 20
 
-// mismatches lists the connections of a round whose result contradicts the
-// policies.
+// mismatches lists the connections in a round whose results contradict the policies.
 func (p *Page) mismatches(r *wire.Round) {
 	shown, attempts := 0, r.Differ
 	for _, o := range r.Open {
@@ -92,7 +91,7 @@ func (p *Page) mismatches(r *wire.Round) {
 	}
 }
 
-// Open writes what happened to the connections that were open during a change.
+// Open writes what happened to the connections that stayed open during a change.
 func (p *Page) Open(r *wire.Round) {
 	if len(r.Open) == 0 {
 		return
@@ -111,8 +110,8 @@ func (p *Page) Open(r *wire.Round) {
 	}
 }
 
-// fateWidth is the width of the longest text that fate returns, "continues, longest
-// pause 123.4 ms".
+// fateWidth is the width of the longest text that fate returns: "continues, longest pause
+// 123.4 ms".
 const fateWidth = 33
 
 // fate describes what happened to an open connection when the policies changed.
@@ -134,12 +133,12 @@ func milliseconds(nanoseconds int64) string {
 	return fmt.Sprintf("%.1f ms", float64(nanoseconds)/1e6)
 }
 
-// Hint is a command for the user and the purpose of this command.
+// Hint is a command for the user, and the purpose of the command.
 type Hint struct{ Purpose, Command string }
 
-// Hints writes commands that the user can run while the demo keeps running. namespaces
-// contains the commands that enter a network namespace, and others contains all other
-// commands.
+// Hints writes commands that the user can run while the demo keeps running. The parameter
+// namespaces contains the commands that enter a network namespace. The parameter others
+// contains all other commands.
 func (p *Page) Hints(namespaces, others []Hint) {
 	p.Line("\n%s", p.paint(bold, "Everything keeps running until you press Ctrl-C"))
 	p.Line("  Run these commands in another terminal, as root. To enter the network namespace of:")

@@ -13,11 +13,12 @@ import (
 )
 
 // mark is the character in a table cell. It summarizes the connections from one end to
-// another on one port, of which there is at most one per address family: all succeed,
-// only the one over IPv4 or over IPv6 succeeds, none succeeds, or none was tried.
+// another on one port, with at most one connection for each address family. It shows whether
+// all connections succeed, only the IPv4 connection or only the IPv6 connection succeeds, no
+// connection succeeds, or no connection was tried.
 type mark string
 
-// The marks. legend describes their meanings.
+// These are the marks. The method legend describes their meanings.
 const (
 	untried  mark = "-"
 	opens    mark = "✓"
@@ -39,9 +40,9 @@ func (m mark) style() string {
 	}
 }
 
-// markOf returns the mark for the attempts from one end to another on one port, at
-// most one attempt per address family. open reports whether an attempt counts as
-// successful.
+// markOf returns the mark for the attempts from one end to another on one port. There is at
+// most one attempt for each address family. The function open reports whether an attempt
+// counts as successful.
 func markOf(attempts []*wire.Attempt, open func(*wire.Attempt) bool) mark {
 	out := untried
 	for i, c := range attempts {
@@ -68,12 +69,13 @@ func byWire(c *wire.Attempt) bool { return c.Result == lab.Connected }
 // table contains the attempts on one or more ports that share a table in the output.
 type table struct {
 	ports []topology.Port
-	// attempts is indexed by the source (row), then by the destination (column).
+	// The first index of attempts is the source (row), and the second index is the
+	// destination (column).
 	attempts [][][]*wire.Attempt
 }
 
-// tables returns the tables for the given ports. Ports for which all marks are the
-// same share one table.
+// tables returns the tables for the given ports. If all marks are equal for several ports,
+// these ports share one table.
 func tables(ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) []*table {
 	place := map[*topology.End]int{}
 	for i, e := range ends {
@@ -113,7 +115,7 @@ func (t *table) looksLike(o *table) bool {
 	return true
 }
 
-// key returns the label of the end with index i in a table: a to z, then aa, ab and so
+// key returns the label of the end with index i in a table: a to z, and then aa, ab and so
 // on.
 func key(i int) string {
 	if i < 26 {
@@ -122,7 +124,7 @@ func key(i int) string {
 	return key(i/26-1) + key(i%26)
 }
 
-// Ends lists each end with its label in the tables.
+// Ends lists each end with its label from the tables.
 func (p *Page) Ends(ends []*topology.End) {
 	keys, names := widths(ends)
 	addresses, wide := make([]string, len(ends)), 0
@@ -150,13 +152,13 @@ func widths(ends []*topology.End) (keys, names int) {
 	return keys, min(names, 28)
 }
 
-// between is the number of columns between the left half and the right half of a
-// table.
+// between is the width of the space between the left half and the right half of a table, in
+// columns.
 const between = 4
 
-// table writes a table with two halves. The left half shows the verdicts of the
-// policies, and the right half shows the results of the connections. If the table
-// is too wide for the page, the remaining columns follow below.
+// table writes a table with two halves. The left half shows the verdicts of the policies, and
+// the right half shows the results of the connections. If the table is too wide for the page,
+// table writes the remaining columns below.
 func (p *Page) table(t *table, ends []*topology.End) {
 	keys, names := widths(ends)
 	label := 2 + keys + 2 + names + 2
@@ -185,8 +187,8 @@ const (
 	wireTitle     = "the connections"
 )
 
-// row returns the left half and the right half of a row. note states how many marks
-// differ between the halves, and is empty if none differs.
+// row returns the left half and the right half of a row. If marks differ between the halves,
+// note states the number of these marks. Otherwise note is empty.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0

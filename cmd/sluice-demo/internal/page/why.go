@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// group contains the attempts into or out of one isolated pod.
+// group contains the attempts to or from one isolated pod.
 type group struct {
 	pod        *topology.End
 	direction  rule.Direction
@@ -20,7 +20,7 @@ type group struct {
 	lines      []groupLine
 }
 
-// groupLine contains the attempts of a group that have the same reason.
+// groupLine contains the attempts in a group that have the same reason.
 type groupLine struct {
 	side  report.Side
 	ports []topology.Port
@@ -28,15 +28,15 @@ type groupLine struct {
 	near  []nearLine
 }
 
-// peer is the end of an attempt that is not the pod of the group, with the address
-// family of the attempt.
+// peer is the other end of an attempt to or from the group's pod, and the address family of
+// the attempt.
 type peer struct {
 	end  *topology.End
 	ipv4 bool
 }
 
-// groups sorts the attempts by isolated pod and direction. Within a group, each
-// line contains the attempts with the same reason.
+// groups groups the attempts by isolated pod and direction. Within a group, each line
+// contains the attempts with the same reason.
 func groups(attempts []*wire.Attempt) []*group {
 	var out []*group
 	for _, c := range attempts {
@@ -80,8 +80,8 @@ func (g *group) add(s report.Side, port topology.Port, other peer) {
 	g.lines[i].addNear(s.NearMisses, other)
 }
 
-// merge joins lines that have the same reason and the same peers. It sorts the lines so
-// that those with a deciding rule come first.
+// merge joins the lines that have the same reason and the same peers. It sorts the lines so
+// that lines with a deciding rule come first.
 func (g *group) merge() {
 	var out []groupLine
 	for _, l := range g.lines {
@@ -101,9 +101,9 @@ func (g *group) merge() {
 	g.lines = out
 }
 
-// Reasons writes, for each isolated pod, which rules allowed connections and which
-// connections no rule allowed. For connections from a pod's own node, which are always
-// allowed, it writes only one line about all pods.
+// Reasons writes, for each isolated pod, which rules allowed connections, and which
+// connections were denied because no rule allowed them. Connections from a pod's own node are
+// always allowed. For these connections, Reasons writes only one line for all pods.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
@@ -139,8 +139,8 @@ func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 	p.nearMisses(g, l)
 }
 
-// someOf returns the names of ports, or "everything" if ports contains all ports
-// that were tried.
+// someOf returns the names of ports. If the list contains all ports that were tried, someOf
+// returns "everything".
 func someOf(ports, all []topology.Port) string {
 	if len(ports) == len(all) && len(all) > 1 {
 		return "everything"
@@ -148,7 +148,7 @@ func someOf(ports, all []topology.Port) string {
 	return strings.Join(topology.Texts(ports), ", ")
 }
 
-// list writes items in one or more lines. The first line begins with the given word.
+// list writes items in one or more lines. The first line begins with the parameter word.
 func (p *Page) list(word string, items []string) {
 	for _, line := range wrap(items, p.width-len(word)) {
 		p.Line("%s", p.paint(faint, word+line))
@@ -156,9 +156,9 @@ func (p *Page) list(word string, items []string) {
 	}
 }
 
-// names returns the names of peers for a list. If peers contains all or most peers of
-// the group, it returns "all ends", or "all ends except" and the names of the missing
-// peers.
+// names returns the names of peers as a list. If the peers are all peers of the group, it
+// returns "all ends". If only a few peers of the group are missing, it returns "all ends
+// except" and the names of the missing peers.
 func (g *group) names(peers []peer) []string {
 	var all, missing []peer
 	for _, l := range g.lines {
@@ -185,9 +185,10 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns the names of peers. An end with two addresses is listed once. all
-// contains the peers of the group. If it contains an end with both address families,
-// but peers contains the end with only one, the name includes the address family.
+// peerNames returns the names of peers. If a name represents both address families of an end,
+// it is listed only once. The parameter all contains the peers of the group. If all contains
+// both address families of an end, but the parameter peers contains only one of them, the
+// name includes this address family.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {
@@ -205,7 +206,7 @@ func peerNames(peers, all []peer) []string {
 	return out
 }
 
-// because returns the reason for the verdict of a side as text.
+// because describes the reason for the verdict of a side.
 func because(s *report.Side, d rule.Direction) string {
 	switch {
 	case s.Rule != nil && wire.Allows(s):
@@ -217,7 +218,7 @@ func because(s *report.Side, d rule.Direction) string {
 	}
 }
 
-// rank returns the sort key for a line. Lines with a deciding rule have the highest rank.
+// rank returns the sort key of a line. The rank is highest for lines with a deciding rule.
 func rank(s *report.Side) int {
 	if s.Rule != nil {
 		return 1

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// Manifests returns the objects of a snapshot as YAML. The policies come first.
-// Pods have the addresses that the demo assigned to them. Manifests omits fields
-// that do not affect policies.
+// Manifests returns the objects in a snapshot as YAML. The policies come first. Pods have the
+// addresses that the demo assigned to them. Manifests omits fields that do not affect
+// policies.
 func Manifests(s *policy.Snapshot) ([]byte, error) {
 	var objects []any
 	for _, np := range s.Policies() {

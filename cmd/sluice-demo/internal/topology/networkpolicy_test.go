@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// The NetworkPolicy that the demo writes to a file must have the same effect as the
-// policy that the demo enforced.
+// The NetworkPolicy that the demo writes to a file must have the same effect as the enforced
+// policy.
 func TestNetworkPolicyMeansThePolicy(t *testing.T) {
 	for seed := range uint64(200) {
 		for _, in := range cluster.NewRandom(rand.New(rand.NewPCG(seed, 0)).IntN).Policies {

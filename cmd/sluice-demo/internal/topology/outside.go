@@ -11,18 +11,18 @@ import (
 // exists because each address adds a row and a column to the tables.
 const maxOutside = 10
 
-// documentation contains addresses from the ranges that are reserved for
-// documentation (RFC 5737, RFC 3849, RFC 9637), in order of preference. The demo
-// uses them for hosts outside the cluster.
+// documentation contains addresses from the ranges that are reserved for documentation (RFC
+// 5737, RFC 3849, RFC 9637), in order of preference. The demo assigns these addresses to
+// hosts outside the cluster.
 var documentation = []netip.Addr{
 	netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("192.0.2.10"),
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside returns ends with addresses that no pod uses: one address in each ipBlock,
-// one address in each except of an ipBlock, and, for each address family, one address
-// that is in no ipBlock. left is the number of blocks and excepts for which there is no
-// end, because maxOutside was reached.
+// outside returns ends with addresses that no pod uses. There is one address in each ipBlock
+// and one address in each except of an ipBlock. For each address family, there is one address
+// that is in no ipBlock. The result left is the number of blocks and excepts for which no end
+// was created because the number of ends reached maxOutside.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
 	var picked []netip.Addr
@@ -76,8 +76,8 @@ func equal(a, b *policy.Block) bool {
 		slices.EqualFunc(a.Except, b.Except, func(a, b policy.CIDR) bool { return a.Prefix == b.Prefix })
 }
 
-// elsewhere returns an end outside all ipBlocks, with one address of each family if
-// possible. It returns nil if there is no such address.
+// elsewhere returns an end outside all ipBlocks. If possible, the end has one address of each
+// family. If no address is outside all ipBlocks, elsewhere returns nil.
 func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	end := &End{Name: "elsewhere", Kind: KindOutside, Note: "in no ipBlock"}
 	for _, a := range documentation {
@@ -94,10 +94,11 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address for which fits returns true, that a host can use, and that is
-// not in taken. fits must return true only for addresses in the prefix within. pick
-// prefers addresses from documentation. Otherwise it tries addresses at the beginning
-// of the prefix, of its second half, of its second quarter, and so on.
+// pick returns an address that a host can use, that is not in taken, and for which the
+// function fits returns true. The function fits must return true only for addresses in the
+// prefix within. pick prefers addresses from the variable documentation. Otherwise it tries
+// addresses at the beginning of the prefix, of its second half, of its second quarter, and so
+// on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {
@@ -111,8 +112,9 @@ func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]
 	return netip.Addr{}, false
 }
 
-// following returns candidates for the address of a host in a block that starts at a, in
-// order of preference: the tenth address after a, the first address after a, and a itself.
+// following returns candidates for a host address in a block that starts at the address a. In
+// order of preference, these are the tenth address after a, the first address after a, and a
+// itself.
 func following(a netip.Addr) []netip.Addr {
 	tenth := a
 	for range 10 {
@@ -121,8 +123,8 @@ func following(a netip.Addr) []netip.Addr {
 	return []netip.Addr{tenth, a.Next(), a}
 }
 
-// withBit returns the address a with the given bit set. Bit 0 is the most significant
-// bit: withBit(10.0.0.0, 8) is 10.128.0.0.
+// withBit returns the address a with the given bit set to 1. Bit 0 is the most significant
+// bit. For example, withBit(10.0.0.0, 8) is 10.128.0.0.
 func withBit(a netip.Addr, bit int) netip.Addr {
 	bytes := a.AsSlice()
 	bytes[bit/8] |= 0x80 >> (bit % 8)
@@ -130,12 +132,12 @@ func withBit(a netip.Addr, bit int) netip.Addr {
 	return out
 }
 
-// reserved contains ranges of addresses that hosts cannot use.
+// reserved contains address ranges that hosts cannot use.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/32"),
 }
 
-// usable reports whether a host can use an address and be reached at this address.
+// usable reports whether a host can use an address and receive packets at this address.
 func usable(a netip.Addr) bool {
 	return a.IsValid() && a.IsGlobalUnicast() &&
 		!slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })

@@ -11,9 +11,9 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// maxPorts is the maximum number of ports, apart from ping, that the demo tries if the
-// user specifies no ports. The limit exists because each port is tried from every end
-// to every other end.
+// maxPorts is the maximum number of ports, apart from ping, that the demo tries if the user
+// specifies no ports. The limit exists because the demo tries each port from every end to
+// every other end.
 const maxPorts = 8
 
 // Port is a destination port to which the demo opens connections.
@@ -22,8 +22,8 @@ type Port struct {
 	Number   uint16
 }
 
-// Ping is the Port for echo requests. They use ICMP between IPv4 addresses and
-// ICMPv6 between IPv6 addresses.
+// Ping is the Port for echo requests. Echo requests between IPv4 addresses use ICMP, and echo
+// requests between IPv6 addresses use ICMPv6.
 var Ping = Port{Protocol: flow.ICMP}
 
 const pingName = "ping"
@@ -57,11 +57,11 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s %d", p.Protocol, p.Number)
 }
 
-// PortsOf returns the ports that a demo tries if the user specifies no ports: the port
-// numbers in policies, the first and last port of each port range, the ports of
-// containers, and ping. The ports are sorted by protocol and number, and ping is the
-// last. If there are no such ports, PortsOf returns TCP port 80 and ping. left is the
-// number of ports that PortsOf omits because of maxPorts.
+// PortsOf returns the ports that the demo tries if the user specifies no ports: the port
+// numbers in policies, the first and last port of each port range, the ports of containers,
+// and ping. The ports are sorted by protocol and number, and ping comes last. If there are no
+// such ports, PortsOf returns TCP port 80 and ping. The result left is the number of ports
+// that PortsOf omits because of maxPorts.
 func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, in := range set.Policies {

@@ -1,7 +1,6 @@
-// Package topology builds the network in which sluice-demo opens connections. The
-// network consists of one node with all pods of the manifests, and of addresses
-// outside the node. The addresses are chosen so that every ipBlock and every except
-// of the policies contains one.
+// Package topology builds the network in which sluice-demo opens connections. The network
+// consists of one node with all pods of the manifests, and of addresses outside the node.
+// There is one address in every ipBlock of the policies and in every except.
 package topology
 
 import (
@@ -25,12 +24,12 @@ type End struct {
 	// Kind is KindPod, KindNode or KindOutside.
 	Kind      string       `json:"kind"`
 	Addresses []netip.Addr `json:"addresses"`
-	// Note describes how policies can select the end: the labels of a pod, or the
+	// Note describes how policies can select the end. It contains the labels of a pod, or the
 	// ipBlock of an address.
 	Note string `json:"note,omitempty"`
 
-	// Host is the network namespace in which the addresses exist. All ends outside
-	// the cluster share one network namespace.
+	// Host is the network namespace that contains the addresses. All ends outside the cluster
+	// share one network namespace.
 	Host *lab.Host `json:"-"`
 }
 
@@ -41,8 +40,8 @@ const (
 	KindOutside = "outside"
 )
 
-// Topology contains the network of the demo, and the snapshot of the cluster that the
-// network simulates.
+// Topology contains the network of the demo, and a snapshot of the cluster that this network
+// simulates.
 type Topology struct {
 	Node     *lab.Node
 	Ends     []*End
@@ -53,9 +52,9 @@ type Topology struct {
 	lab *lab.Lab
 }
 
-// New creates the network namespaces of the node, the pods and the ends outside,
-// and starts a server for each port on each address. The caller must close the
-// topology even if New also returns an error.
+// New creates network namespaces for the node, the pods and the ends outside the cluster. It
+// starts a server for each port on each address. The caller must close the topology even if
+// New also returns an error.
 func New(set *inventory.Set, ports []Port) (*Topology, error) {
 	t := &Topology{}
 	var err error
@@ -82,9 +81,9 @@ func (t *Topology) Close() {
 	}
 }
 
-// addPods adds the pods to the snapshot, and adds a network namespace for each of them
-// to the node. It omits pods in the host network and finished pods. For a pod whose
-// addresses all belong to newer pods, it adds no network namespace.
+// addPods adds the pods to the snapshot, and adds a network namespace for each pod to the
+// node. It omits finished pods and pods in the host network. If all addresses of a pod belong
+// to newer pods, it adds no network namespace for the pod.
 func (t *Topology) addPods(set *inventory.Set) error {
 	placed := *set
 	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}
@@ -101,8 +100,8 @@ func (t *Topology) addPods(set *inventory.Set) error {
 		pods = append(pods, pod)
 		t.Snapshot.UpsertPod(&pod)
 	}
-	// Pods that already have addresses are added first, so that the other pods
-	// receive addresses that are still free.
+	// Pods that already have addresses are added first, so that other pods do not receive
+	// these addresses.
 	slices.SortStableFunc(pods, func(a, b policy.Pod) int { return min(len(b.Addresses), 1) - min(len(a.Addresses), 1) })
 	for _, pod := range pods {
 		if err := t.addPod(&pod); err != nil {
@@ -161,7 +160,7 @@ func (t *Topology) addOutside() error {
 	return nil
 }
 
-// serve starts a server on every port of every end. So a connection fails only if it is
+// serve starts a server on every port of every end. So a connection fails only because it is
 // denied, and never because no server listens.
 func (t *Topology) serve(ports []Port) error {
 	for _, e := range t.Ends {
@@ -195,7 +194,7 @@ func (t *Topology) Pods() int {
 	return n
 }
 
-// Address returns the first address of an end in the given family, and whether the
+// Address returns the first address of an end in the given family, and reports whether the
 // end has such an address.
 func (e *End) Address(ipv4 bool) (netip.Addr, bool) {
 	for _, a := range e.Addresses {

@@ -12,17 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arrivals reads data from a TCP connection or a connected UDP socket together with the
-// time at which each packet arrived. It uses the timestamps of the kernel
-// (SO_TIMESTAMPNS, for TCP since Linux 4.15), because on a busy machine the process can
-// read a packet long after the packet arrived.
+// arrivals reads data and packet arrival times from a TCP connection or a connected UDP
+// socket. It uses the kernel's timestamps (SO_TIMESTAMPNS, for TCP since Linux 4.15), because
+// the process can read a packet long after its arrival if the machine is busy.
 type arrivals struct {
 	raw     syscall.RawConn
 	control []byte
 }
 
-// timestampSize is the size of a struct __kernel_timespec in bytes: 8 bytes of
-// seconds and 8 bytes of nanoseconds.
+// timestampSize is the size of struct __kernel_timespec in bytes: 8 bytes for the seconds and
+// 8 bytes for the nanoseconds.
 const timestampSize = 16
 
 func newArrivals(conn net.Conn) (*arrivals, error) {
@@ -42,10 +41,9 @@ func newArrivals(conn net.Conn) (*arrivals, error) {
 	return &arrivals{raw: raw, control: make([]byte, unix.CmsgSpace(timestampSize))}, nil
 }
 
-// read waits for data and returns the time at which the last of the returned bytes
-// arrived. An error means that no more data will arrive. If a system call fails but the
-// socket stays usable, for example because of an ICMP message, read returns 0 bytes and
-// no error.
+// read waits for data, and returns the time at which the last of the returned bytes arrived.
+// If read returns an error, no more data will arrive. If a system call fails but the socket
+// stays usable, for example because of an ICMP message, read returns 0 bytes and no error.
 func (a *arrivals) read(buf []byte) (n int, at time.Time, err error) {
 	var control int
 	var failed error
@@ -61,8 +59,8 @@ func (a *arrivals) read(buf []byte) (n int, at time.Time, err error) {
 	}
 	at = time.Now()
 	if arrived, ok := timestamp(a.control[:control]); ok {
-		// Convert the timestamp from wall clock time to the monotonic clock, with
-		// which this package compares times.
+		// Convert the timestamp from wall clock time to the monotonic clock, because this
+		// package compares times of the monotonic clock.
 		at = at.Add(-max(0, time.Duration(at.UnixNano()-arrived.UnixNano())))
 	}
 	return n, at, nil

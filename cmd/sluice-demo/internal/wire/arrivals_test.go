@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// read must return the time at which the data arrived, even if the data is read
-// later. The test sends data, notes the time, and then reads the data. The arrival
-// time must not be after the noted time. The test repeats this check because the
-// kernel starts to add timestamps a short time after they are enabled.
+// The method read must return the time at which the data arrived, even if the test reads the
+// data later. The test sends data, notes the time, and then reads the data. The arrival time
+// must not be after the noted time. The kernel does not add timestamps immediately after they
+// are enabled, so the test repeats this check.
 func TestArrivalTimesAreThoseOfTheKernel(t *testing.T) {
 	for network, pair := range map[string]func(*testing.T) (from, to net.Conn){"udp": udpPair, "tcp": tcpPair} {
 		t.Run(network, func(t *testing.T) {

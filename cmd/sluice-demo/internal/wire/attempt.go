@@ -1,5 +1,5 @@
-// Package wire opens real connections between the ends of a topology and compares
-// the results with the decisions of the published tree.
+// Package wire opens real connections between the ends of a topology, and compares the
+// results with the decisions of the published tree.
 package wire
 
 import (
@@ -16,27 +16,27 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Attempt is one connection that the demo tries to open, with the decision of the
-// policies and the actual result.
+// Attempt is one connection that the demo tries to open, with the decision for the connection
+// and the actual result.
 type Attempt struct {
 	From, To *topology.End
 	Port     topology.Port
 	Src, Dst netip.Addr
 
-	// Verdict, Egress and Ingress contain the decision of the policies about the
-	// connection.
+	// Verdict, Egress and Ingress contain the decision for the connection.
 	Verdict         rule.Verdict
 	Egress, Ingress report.Side
-	// Result describes whether the connection was opened.
+	// Result states whether the connection was opened.
 	Result lab.Result
 }
 
-// Agrees reports whether the result agrees with the verdict. It does if the policies
-// allow the connection and it was opened, or if they deny it and it was not opened.
+// Agrees reports whether the result agrees with the verdict. The result agrees if the
+// policies allow the connection and it was opened, or if the policies deny the connection and
+// it was not opened.
 func (a *Attempt) Agrees() bool { return (a.Verdict == rule.Allow) == (a.Result == lab.Connected) }
 
-// Flow returns the flow that the policies evaluate. Its source port is 0, because
-// policies do not depend on source ports.
+// Flow returns the flow of the connection for an evaluation. The source port of the flow is
+// 0, because policies do not depend on source ports.
 func (a *Attempt) Flow() flow.Flow {
 	return flow.Flow{Src: a.Src, Dst: a.Dst, Protocol: a.Protocol(), DstPort: a.Port.Number}
 }
@@ -50,9 +50,9 @@ func (a *Attempt) Protocol() flow.Protocol {
 	return a.Port.Protocol
 }
 
-// Attempts returns all connections to try: from each end to each other end, to each
-// port, and over each address family that both ends have. It omits connections
-// between two ends that are not pods, because no policy applies to them.
+// Attempts returns all connections to try: from each end to each other end, on each port, and
+// over each address family that both ends have. It omits connections between two ends that
+// are not pods, because no policy applies to these connections.
 func Attempts(ends []*topology.End, ports []topology.Port) []*Attempt {
 	var out []*Attempt
 	for _, port := range ports {
@@ -75,19 +75,19 @@ func Attempts(ends []*topology.End, ports []topology.Port) []*Attempt {
 }
 
 const (
-	// maxConcurrent is the maximum number of connections that are being opened at
-	// the same time.
+	// maxConcurrent is the maximum number of connections that the demo opens at the same
+	// time.
 	maxConcurrent = 1024
-	// openTimeout is the maximum time for opening a connection that the policies
-	// allow. It is long so that a slow connection on a busy machine is not reported
-	// as a difference.
+	// openTimeout is the minimum timeout for opening a connection that the policies allow. It
+	// is long so that a slow connection on a busy machine does not count as a difference.
 	openTimeout = 5 * time.Second
 )
 
 // Try tries to open all connections and sets their results. If the policies deny a
-// connection, Try waits at most for timeout. If they allow it, Try waits at most for
-// timeout or openTimeout, whichever is longer. Try calls done after each connection,
-// from several goroutines.
+// connection, Try waits for a reply for at most timeout. If the policies allow the
+// connection, Try waits for at most timeout or openTimeout, whichever is longer. After each
+// connection, Try calls the function done. It can call done from several goroutines at the
+// same time.
 func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)

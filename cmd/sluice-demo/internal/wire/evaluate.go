@@ -12,8 +12,8 @@ import (
 // Allows reports whether the verdict of a side is Allow.
 func Allows(s *report.Side) bool { return s.Verdict == rule.Allow.String() }
 
-// SameRule reports whether two sides have the same reason. If rules decided both sides,
-// they must be the same rule.
+// SameRule reports whether two sides have the same reason. If rules decided the sides,
+// SameRule also requires that both rules are the same.
 func SameRule(a, b *report.Side) bool {
 	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) {
 		return false
@@ -21,9 +21,9 @@ func SameRule(a, b *report.Side) bool {
 	return a.Rule == nil || *a.Policy == *b.Policy && *a.Rule == *b.Rule
 }
 
-// Evaluate opens a published tree and sets the decision of every attempt. The tree
-// contains all pods, because they all run on the node of the tree. An end that the
-// tree does not contain is therefore not a pod.
+// Evaluate opens a published tree and sets the decision of every attempt. The tree contains
+// all pods, because all pods run on the node of the tree. An end that is not in the tree is
+// therefore not a pod.
 func Evaluate(path string, attempts []*Attempt) error {
 	t, err := tree.Open(path)
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Open is a connection that was open and transferring data while the policies
-// changed.
+// Open is a connection that stayed open and transferred data while the policies changed.
 type Open struct {
 	From     string     `json:"from"`
 	To       string     `json:"to"`
@@ -22,18 +21,17 @@ type Open struct {
 	Dst      netip.Addr `json:"dst"`
 	Protocol string     `json:"protocol"`
 	Port     uint16     `json:"port"`
-	// Verdict is the verdict of the new policies about the connection.
+	// Verdict is the verdict for the connection under the new policies.
 	Verdict string `json:"verdict"`
-	// Continues reports whether data still arrived after the dataplane had
-	// acknowledged the new policies.
+	// Continues is true if data still arrived after the dataplane had acknowledged the new
+	// policies.
 	Continues bool `json:"continues"`
-	// Last is the time from the publication of the new policies until the last data
-	// arrived. It is negative if the last data arrived before the publication. Last
-	// is set only if the connection does not continue.
+	// Last is set only if the connection does not continue. It is the time from the
+	// publication of the new policies until the last data arrived. If the last data arrived
+	// before the publication, Last is negative.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
-	// Pause is the longest time without data between the calls of ForgetPauses and
-	// Observe, that is, while the policies changed. It is set only if the connection
-	// continues.
+	// Pause is set only if the connection continues. It is the longest time without data
+	// between the calls of ForgetPauses and Observe. The policies change between these calls.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -58,16 +56,16 @@ func (o *Open) Allowed() bool { return o.Verdict == rule.Allow.String() }
 
 const (
 	// observation is the time for which the demo observes the open connections before it
-	// tries other connections. During this time, data that was already sent can arrive.
+	// tries other connections. During this time, data can arrive that was sent earlier.
 	observation = 250 * time.Millisecond
-	// delay is the maximum time that a packet takes to arrive after it has passed the
-	// node. A packet that passed the node just before the acknowledgement can arrive
-	// this much later.
+	// delay is the maximum time from when a packet passes the node until the packet arrives.
+	// If a packet passes the node just before the acknowledgement, it can arrive this long
+	// after the acknowledgement.
 	delay = 20 * time.Millisecond
 )
 
-// OpenAll opens the connections of attempts and starts to transfer data. The caller
-// must close the connections with CloseAll, even if OpenAll also returns an error.
+// OpenAll opens the connections of attempts and starts to transfer data. Even if OpenAll
+// returns an error, the caller must close the returned connections with CloseAll.
 func OpenAll(ctx context.Context, attempts []*Attempt) ([]*Open, error) {
 	var out []*Open
 	for _, a := range attempts {
@@ -91,16 +89,16 @@ func CloseAll(open []*Open) {
 	}
 }
 
-// ForgetPauses resets the longest pause of each connection to 0. It is called
-// before a change, so that earlier pauses are not counted.
+// ForgetPauses resets the longest pause of each connection to 0. The demo calls it before a
+// change, so that earlier pauses do not count.
 func ForgetPauses(open []*Open) {
 	for _, o := range open {
 		o.stream.forgetPauses()
 	}
 }
 
-// Observe waits for the observation time, so that data that was already sent can
-// arrive. Then it stores the longest pause of each connection.
+// Observe waits for the observation time, so that data can arrive that was sent earlier. Then
+// it stores the longest pause of each connection.
 func Observe(ctx context.Context, open []*Open) error {
 	if len(open) == 0 {
 		return nil
@@ -116,9 +114,9 @@ func Observe(ctx context.Context, open []*Open) error {
 	return nil
 }
 
-// Conclude determines for each connection whether it continues, and sets the other
-// results. published is the time of the publication. enforced is the time from the
-// publication until the acknowledgement.
+// Conclude determines for each connection whether it continues, and sets the other results.
+// The parameter published is the time of the publication. The parameter enforced is the
+// duration from the publication until the acknowledgement.
 func Conclude(ctx context.Context, open []*Open, published time.Time, enforced time.Duration) error {
 	for _, o := range open {
 		if o.Allowed() {
@@ -140,12 +138,12 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 	return ctx.Err()
 }
 
-// PickOpen selects connections to keep open during a change. For TCP and for UDP, it
-// selects one connection that the new policies deny and one that they allow. before and
-// after contain the same connections: before with the decisions and results under the
-// old policies, and after with the decisions of the new policies. If the new policies
-// deny no open connection of a protocol, PickOpen selects no connection of this
-// protocol.
+// PickOpen selects connections to keep open during a change. For each of the protocols TCP
+// and UDP, it selects one connection that the new policies deny, and one connection that they
+// allow. If the new policies deny no open connection of a protocol, PickOpen selects no
+// connection of this protocol. The parameters before and after contain the same connections.
+// The parameter before contains the decisions and results under the old policies, and after
+// contains the decisions under the new policies.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -170,10 +168,9 @@ func PickOpen(before, after []*Attempt) []*Attempt {
 	return slices.Concat(denied, allowed)
 }
 
-// deniedScore returns the preference for a connection that the new policies deny.
-// It is higher for connections from a pod, for TCP over IPv4, and for UDP over
-// IPv6, so that the demo shows both address families. A negative value excludes the
-// connection.
+// deniedScore returns the preference for a connection that the new policies deny. It is
+// higher for connections from a pod, for TCP over IPv4, and for UDP over IPv6, so that the
+// demo shows both address families. If the score is negative, the connection is not selected.
 func deniedScore(a *Attempt) int {
 	if a.Verdict == rule.Allow {
 		return -1
@@ -181,10 +178,11 @@ func deniedScore(a *Attempt) int {
 	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
 }
 
-// allowedScore returns the preference for a connection that the new policies allow. It
-// is higher if the connection was opened by the destination of the denied connection,
-// or leads to its source. This shows that an ingress policy does not affect connections
-// that the isolated pod opens. A negative value excludes the connection.
+// allowedScore returns the preference for a connection that the new policies allow. It is
+// higher for connections from the destination of the denied connection, and for connections
+// to the source of the denied connection. Such connections show that an ingress policy does
+// not affect connections that the isolated pod opens. If the score is negative, the
+// connection is not selected.
 func allowedScore(a, denied *Attempt) int {
 	if a.Verdict != rule.Allow {
 		return -1

@@ -15,19 +15,20 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// Packets contains the numbers of packets that arrived at the node.
+// Packets contains the number of packets that arrived at the node.
 type Packets struct {
-	// All is the number of packets that arrived over the links of the node.
+	// All is the number of packets that arrived over the node's links.
 	All uint64 `json:"all"`
 	// Queued is the number of packets that the kernel passed to user space in an
 	// NFQUEUE queue.
 	Queued uint64 `json:"queued"`
 }
 
-// Minus returns the number of packets that arrived between the earlier count o and p.
+// Minus returns the number of packets that arrived after the packets o were counted and
+// before the packets p were counted.
 func (p Packets) Minus(o Packets) Packets { return Packets{p.All - o.All, p.Queued - o.Queued} }
 
-// CountPackets reads the packet counters of the kernel for the node.
+// CountPackets reads the kernel's packet counters for the node.
 func CountPackets(node *lab.Node) (Packets, error) {
 	all, err := node.Received()
 	if err != nil {
@@ -41,10 +42,10 @@ func CountPackets(node *lab.Node) (Packets, error) {
 	return Packets{All: all, Queued: n}, err
 }
 
-// queued returns the total number of packets that were queued in the NFQUEUE queues of
-// a network namespace. path is the file nfnetlink_queue in /proc. queued adds up the
-// IDs of the last packets of all queues, because the kernel numbers the packets of each
-// queue from 1. The ID is in the eighth column, id_sequence (seq_show in
+// queued returns the total number of packets that the kernel has put into the NFQUEUE queues
+// of a network namespace. The parameter path is the file nfnetlink_queue in /proc. The kernel
+// numbers the packets in each queue from 1, so queued adds up the ID of the last packet in
+// each queue. This ID is in the eighth column, id_sequence (seq_show in
 // net/netfilter/nfnetlink_queue.c).
 func queued(path string) (uint64, error) {
 	const column = 7
@@ -67,8 +68,8 @@ func queued(path string) (uint64, error) {
 	return total, nil
 }
 
-// Download contains the measurements of one long download over a connection to an
-// isolated pod. A rule allows this connection, and the pod's policies deny others.
+// Download contains the measurements for one long download over a connection to an isolated
+// pod. A rule allows this connection, but not every connection to the pod.
 type Download struct {
 	From    string        `json:"from"`
 	To      string        `json:"to"`
@@ -83,11 +84,10 @@ const (
 	downloadTime = 10 * time.Second
 )
 
-// MeasureDownload downloads data over the first connection that a rule of an
-// isolated pod allowed, and counts the packets that were queued. It shows that the
-// dataplane evaluates only the first packet; without connection marks it would have
-// to evaluate every packet. MeasureDownload returns nil if no rule allowed a
-// connection.
+// MeasureDownload downloads data over the first connection that a rule for an isolated pod
+// allowed, and counts the queued packets. The count shows that the dataplane evaluates only
+// the first packet. Without connection marks, it would have to evaluate every packet. If no
+// rule allowed a connection, MeasureDownload returns nil.
 func MeasureDownload(ctx context.Context, node *lab.Node, attempts []*Attempt) (*Download, error) {
 	denies := map[*topology.End]bool{}
 	for _, a := range attempts {

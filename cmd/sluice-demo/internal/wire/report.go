@@ -10,34 +10,35 @@ import (
 // Report contains the results of a demo. It is also the JSON output of sluice-demo.
 type Report struct {
 	Title string `json:"title"`
-	// Agree reports whether all results of all rounds agree with the policies. A result
-	// agrees if the policies allow the connection and it was opened, or if they deny it
-	// and it was not opened.
+	// Agree is true if all results of all rounds agree with the policies. A result agrees if
+	// the policies allow the connection and it was opened, or if the policies deny the
+	// connection and it was not opened.
 	Agree bool            `json:"agree"`
 	Ends  []*topology.End `json:"ends"`
 	Ports []string        `json:"ports"`
 	// Notes contains one sentence for each part of the manifests that was omitted.
 	Notes []string `json:"notes,omitempty"`
-	// Rounds contains the first round and one round after each change.
+	// Rounds contains the first round, and one round after each change.
 	Rounds []*Round `json:"rounds"`
-	// Packets contains the numbers of packets that arrived during the first round.
+	// Packets contains the number of packets that arrived during the first round.
 	Packets  Packets   `json:"packets"`
 	Download *Download `json:"download,omitempty"`
 }
 
-// Round contains the results of opening every connection once.
+// Round contains the results of opening each connection once.
 type Round struct {
-	// Command is the command for the change before the round. It is empty for the
-	// first round.
+	// Command is the command for the change before the round. For the first round, Command is
+	// empty.
 	Command string `json:"command,omitempty"`
-	// Generation is the generation that was enforced during the round. Enforced is
-	// the time from the publication of this generation until the dataplane
-	// acknowledged it.
+	// Generation is the generation that was enforced during the round. Enforced is the time
+	// from the publication of this generation until the dataplane acknowledged the
+	// generation.
 	Generation uint64 `json:"generation"`
 	Enforced   int64  `json:"enforcedNanoseconds"`
-	// Differ is the number of connections whose result contradicts the policies.
+	// Differ is the number of connections whose results contradict the policies.
 	Differ int `json:"differ"`
-	// Open contains the connections that were open while the policies changed.
+	// Open contains the connections that were open while the policies changed before the
+	// round.
 	Open        []*Open      `json:"openConnections,omitempty"`
 	Connections []Connection `json:"connections"`
 
@@ -60,8 +61,8 @@ type Connection struct {
 	Ingress report.Side `json:"ingress"`
 }
 
-// NewRound returns a round with the results of attempts. command is the change
-// before the round.
+// NewRound returns a round with the results of attempts. The parameter command is the command
+// for the change before the round.
 func NewRound(command string, attempts []*Attempt) *Round {
 	r := &Round{Command: command, Attempts: attempts}
 	for _, a := range attempts {

@@ -13,16 +13,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// stream is a connection that transfers data continuously. Over TCP, the client
-// downloads data. Over UDP, the client sends numbers and the server sends them
-// back.
+// stream is a connection that transfers data continuously. Over TCP, the client downloads
+// data. Over UDP, the client sends numbers, and the server returns each number.
 type stream struct {
 	conn net.Conn
 	ends sync.WaitGroup
 	quit context.CancelFunc
 
 	mu sync.Mutex
-	// arrived is closed and replaced each time data arrives.
+	// Each time data arrives, the channel arrived is closed and replaced.
 	arrived chan struct{}
 	// last is the time at which the latest data arrived.
 	last time.Time
@@ -31,17 +30,15 @@ type stream struct {
 }
 
 const (
-	// interval is the time between two transfers of a stream. It limits the load on
-	// the machine and determines how precisely the end of a stream is measured.
+	// interval is the time between two transfers of a stream. It limits the load on the
+	// machine, and determines the precision of the time at which a stream ends.
 	interval = time.Millisecond
-	// chunk is the maximum number of bytes of a download that are read per
-	// interval.
+	// chunk is the maximum number of bytes of a download that the client reads per interval.
 	chunk = 64 << 10
-	// downloadBuffer is the size of the receive buffer in bytes. It is smaller than
-	// chunk, so that each read empties the buffer and no data waits in it for a
-	// long time.
+	// downloadBuffer is the size of the receive buffer in bytes. It is smaller than chunk, so
+	// that each read empties the buffer, and no data remains in the buffer for a long time.
 	downloadBuffer = chunk / 4
-	// endless is a download size, in bytes, that no download reaches.
+	// endless is a download size in bytes that no download reaches.
 	endless = 1 << 50
 )
 
@@ -79,15 +76,15 @@ func openStream(ctx context.Context, a *Attempt) (*stream, error) {
 	return s, nil
 }
 
-// request starts a download. The server has already sent its greeting, which is the
-// first byte of the stream.
+// request starts a download. The server has already sent its greeting, which is the first
+// byte that the client receives.
 func request(conn io.Writer) error {
 	_, err := conn.Write(binary.BigEndian.AppendUint64(nil, endless))
 	return err
 }
 
-// receive reads data until the connection ends or is closed. It reads at most limit
-// bytes per interval.
+// receive reads data until the connection ends or is closed. It reads at most limit bytes per
+// interval.
 func (s *stream) receive(running context.Context, arrivals *arrivals, limit int) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
@@ -108,9 +105,8 @@ func (s *stream) receive(running context.Context, arrivals *arrivals, limit int)
 	}
 }
 
-// send sends one number per interval until the connection is closed. It ignores errors,
-// because a number that could not be sent has no reply, so receive already records a
-// pause.
+// send sends one number per interval until the connection is closed. It ignores errors. If a
+// number could not be sent, there is no reply, so receive records a pause.
 func (s *stream) send(running context.Context) {
 	next := time.NewTicker(interval)
 	defer next.Stop()
@@ -133,8 +129,7 @@ func (s *stream) mark(now time.Time) {
 	s.arrived = make(chan struct{})
 }
 
-// forgetPauses resets the longest pause to 0, so that earlier pauses are not
-// counted.
+// forgetPauses resets the longest pause to 0, so that earlier pauses do not count.
 func (s *stream) forgetPauses() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,8 +143,8 @@ func (s *stream) times() (last time.Time, pause time.Duration) {
 	return s.last, s.pause
 }
 
-// moves waits until new data arrives or the context is canceled. It reports whether
-// data arrived.
+// moves waits until new data arrives or the context is canceled. It reports whether new data
+// arrived.
 func (s *stream) moves(ctx context.Context) bool {
 	s.mu.Lock()
 	arrived := s.arrived

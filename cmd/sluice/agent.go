@@ -17,8 +17,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
-// gcPercent is the agent's value of GOGC, unless the environment sets GOGC. A garbage
-// collection starts when the heap has grown by 20 % since the last garbage collection.
+// gcPercent is the agent's value of GOGC, unless the environment variable GOGC is set. A
+// garbage collection starts when the heap has grown by 20 % since the previous one.
 const gcPercent = 20
 
 // agentFlags are the flags of the command sluice agent.
@@ -97,7 +97,7 @@ func addKubeconfigFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default as for kubectl, or a service account)")
 }
 
-// restConfig returns the client configuration with which a command connects to the API server.
+// restConfig returns the client configuration for connections to the API server.
 func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -115,8 +115,8 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRanges []netip.Prefix, log logr.Logger) error {
 	ctrllog.SetLogger(log)
 	// The agent runs on every node of the cluster, so its memory use matters. Most of its
-	// memory contains long-lived objects, and it produces little garbage. So frequent
-	// garbage collections save memory and cost little CPU time.
+	// memory contains long-lived objects, and it produces little garbage. Frequent garbage
+	// collections therefore save memory and use little CPU time.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

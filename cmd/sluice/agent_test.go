@@ -33,16 +33,15 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestAgent runs the agent as a process with the credentials of its service
-// account. The test starts the agent before the API server is reachable, stops it
-// by a signal, starts it again, kills it, and starts it once more.
+// TestAgent runs the agent as a process with the credentials of its service account. It
+// starts the agent before the API server is reachable, stops the agent with a signal, starts
+// it again, kills it, and starts it once more.
 func TestAgent(t *testing.T) {
 	const node = "agent-node"
 	c := server.Client(t)
 	namespace := server.Namespace(t)
 	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
-	// Delete the NodeEnforcer, because other tests list all NodeEnforcers of the
-	// API server.
+	// Delete the NodeEnforcer, because other tests list all NodeEnforcers.
 	t.Cleanup(func() {
 		err := c.Delete(context.Background(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
 		if client.IgnoreNotFound(err) != nil {
@@ -108,8 +107,8 @@ func TestAgent(t *testing.T) {
 	a.stop()
 }
 
-// agentAccount installs the agent's role. It returns a client configuration with
-// the same credentials that the kubelet of a node passes to the agent's pod.
+// agentAccount installs the agent's role. It returns a client configuration with the same
+// credentials that a kubelet passes to the agent's pod.
 func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
@@ -155,8 +154,7 @@ func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	return config
 }
 
-// agentProcess runs `sluice agent` as a process. The process can be stopped and
-// started again.
+// agentProcess runs `sluice agent` as a process that can be stopped and started again.
 type agentProcess struct {
 	t                          *testing.T
 	kubeconfig, node, stateDir string
@@ -185,8 +183,7 @@ func (a *agentProcess) healthy(path string) error {
 	return err
 }
 
-// hasMetrics checks that the agent serves all metrics that docs/agent.md documents,
-// and no others.
+// hasMetrics checks that the agent serves exactly the metrics that docs/agent.md describes.
 func (a *agentProcess) hasMetrics() {
 	a.t.Helper()
 	got, err := kube.Fetch("http://" + a.metrics + "/metrics")
@@ -219,9 +216,8 @@ func (a *agentProcess) tree() (*tree.Tree, error) {
 	return tree.Open(statedir.Current(a.stateDir))
 }
 
-// verdict waits until the published tree returns the wanted verdict for a
-// connection to the pod from an address outside the cluster. It returns the
-// generation of the tree.
+// verdict waits until the published tree has the wanted verdict for a connection to the pod
+// from an address outside the cluster. It returns the generation of this tree.
 func (a *agentProcess) verdict(want rule.Verdict) (generation uint64) {
 	a.t.Helper()
 	eventually.NoError(a.t, func() error {

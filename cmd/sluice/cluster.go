@@ -8,8 +8,8 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// clusterFlags are the flags that select a cluster. Their names are the same as the
-// names of kubectl's flags.
+// clusterFlags are the flags that select a cluster. They have the same names as kubectl's
+// flags.
 type clusterFlags struct {
 	options live.Options
 }
@@ -22,9 +22,8 @@ func (c *clusterFlags) addFlags(cmd *cobra.Command) {
 // given reports whether the user set a flag that selects a cluster.
 func (c *clusterFlags) given() bool { return c.options != live.Options{} }
 
-// connect returns a connection to the selected cluster. It returns
-// live.ErrNoCluster if no cluster is configured, and an inputError for any other
-// error in the kubeconfig.
+// connect returns a connection to the selected cluster. If no cluster is configured, it
+// returns live.ErrNoCluster. For any other error in the kubeconfig, it returns an inputError.
 func (c *clusterFlags) connect() (*live.Connection, error) {
 	connection, err := live.Connect(c.options)
 	if err != nil && !errors.Is(err, live.ErrNoCluster) {

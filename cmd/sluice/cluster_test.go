@@ -25,8 +25,8 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// kubeconfigOf writes a kubeconfig file and returns its path. The only context of
-// the file has the name "here" and the given namespace.
+// kubeconfigOf writes a kubeconfig file and returns its path. The file contains one context,
+// which has the name "here" and the given namespace.
 func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
@@ -44,9 +44,9 @@ func kubeconfigOf(t *testing.T, config *rest.Config, namespace string) string {
 	return path
 }
 
-// shop creates a namespace with the pods web and db and a policy that allows
-// connections from web to db on TCP port 5432. It returns the name of the namespace
-// and the path of a dump of the cluster.
+// shop creates a namespace with the pods web and db, and with a policy that allows
+// connections from web to db on TCP port 5432. It returns the name of the namespace and the
+// path of a dump of the cluster.
 func shop(t *testing.T) (namespace, dump string) {
 	t.Helper()
 	c := server.Client(t)
@@ -96,8 +96,8 @@ func create(t *testing.T, c client.Client, objects ...client.Object) {
 	}
 }
 
-// dumpOf writes a dump of the cluster to a file and returns the path of the file.
-// The dump is the output of `kubectl get pods,namespaces,nodes,networkpolicies -A
+// dumpOf writes a dump of the cluster to a file and returns the path of the file. The dump
+// has the same format as the output of `kubectl get pods,namespaces,nodes,networkpolicies -A
 // -o json`.
 func dumpOf(t *testing.T, c client.Client) string {
 	t.Helper()
@@ -124,8 +124,8 @@ func dumpOf(t *testing.T, c client.Client) string {
 	return path
 }
 
-// TestLiveCluster checks that commands that read a cluster print the same as
-// commands that read a dump of this cluster.
+// TestLiveCluster checks that a command prints the same output for a cluster as for a dump of
+// this cluster.
 func TestLiveCluster(t *testing.T) {
 	namespace, dump := shop(t)
 	kubeconfig := kubeconfigOf(t, server.Config(), namespace)
@@ -163,8 +163,8 @@ func TestLiveCluster(t *testing.T) {
 	})
 }
 
-// Commands must omit an address that cannot be parsed, as agents do, because the
-// API server accepts any text as the address of a node.
+// The API server accepts any text as the address of a node. Like agents, commands must omit
+// an address that cannot be parsed.
 func TestLiveClusterWithAnInvalidAddress(t *testing.T) {
 	c := server.Client(t)
 	namespace, _ := shop(t)

@@ -46,8 +46,8 @@ one that the node enforces.`,
 	return cmd
 }
 
-// withoutAgent returns an error if an agent uses the state directory. Without this
-// check, sluice compile could replace the tree that the node enforces.
+// withoutAgent returns an error if an agent uses the state directory. Without this check, the
+// command sluice compile could replace the tree that the node enforces.
 func withoutAgent(stateDir string) error {
 	alive, err := statedir.AgentAlive(stateDir)
 	if err != nil || !alive {

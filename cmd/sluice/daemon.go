@@ -12,10 +12,11 @@ import (
 	"github.com/sluicenet/sluice/internal/health"
 )
 
-// noAddress is the value with which the user of an address flag disables the server.
+// noAddress is the value of an address flag that disables the server.
 const noAddress = "0"
 
-// daemonFlags are the flags that all long-running commands share: agent, dataplane and operator.
+// daemonFlags are the flags that the long-running commands agent, dataplane and operator
+// share.
 type daemonFlags struct {
 	metricsAddress, healthAddress string
 	verbose                       bool
@@ -33,12 +34,12 @@ func (f *daemonFlags) logger(cmd *cobra.Command) logr.Logger {
 	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
 }
 
-// listener listens on the address on which a process serves health checks. The methods of a
-// nil *listener do nothing.
+// listener is a network listener for health checks. The methods of a nil *listener do
+// nothing.
 type listener struct{ net.Listener }
 
-// listen listens on the address that a flag specifies. It returns nil if the
-// address is empty or "0", which disables the server.
+// listen listens on the address that a flag specifies. If the address is empty or "0", the
+// server is disabled, and listen returns nil.
 func listen(flag, address string) (*listener, error) {
 	if address == "" || address == noAddress {
 		return nil, nil

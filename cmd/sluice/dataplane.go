@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	// defaultQueueBase is the first queue number. It is far from 0, because other
-	// programs start to number their queues at 0.
+	// defaultQueueBase is the number of the first queue. It is far from 0 because other
+	// programs number their queues from 0.
 	defaultQueueBase = 2700
-	// maxDefaultQueues limits the default number of queues, because more than 8
-	// workers do not increase the rate at which first packets are evaluated.
+	// maxDefaultQueues limits the default number of queues. More than 8 workers do not
+	// increase the rate of evaluated first packets.
 	maxDefaultQueues = 8
 )
 

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// elsewhere lists first lines that mark a block of shell commands in the
-// documentation as not runnable in a plain checkout. TestDocs does not run blocks
-// with such a first line.
+// elsewhere contains comments that can be the first line of a block of shell commands in the
+// documentation. The commands in such a block cannot run in a plain checkout, so TestDocs
+// does not run them.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -23,10 +23,9 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs checks the documentation. It runs each block of shell commands in the
-// top folder of the project, except blocks with a first line from elsewhere. It
-// also checks that each command and flag of sluice that the documentation mentions
-// exists.
+// TestDocs checks the documentation. It runs each block of shell commands in the top folder
+// of the project, except blocks with a first line from elsewhere. It also checks that each
+// sluice command and flag in the documentation exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -56,8 +55,8 @@ func checkBlock(t *testing.T, block string) {
 			return
 		}
 	}
-	// The shell function sluice ignores exit code 1 of lint. This exit code means
-	// that there are findings, which is expected in the documentation.
+	// The shell function sluice ignores exit code 1 of lint. This exit code means that lint
+	// reported findings, which is expected in the documentation.
 	sluice := "sluice() { " + asProgram + "=1 " + executable(t) + ` "$@" || [ "$1-$?" = lint-1 ]; }` + "\n"
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", sluice+block)
 	shell.Dir = "../.."
@@ -77,11 +76,10 @@ func executable(t *testing.T) string {
 	return path
 }
 
-// callOf matches a call of sluice in shell commands, up to the end of that command.
+// callOf matches a call of sluice in shell commands, up to the end of this call.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
-// checkCalls checks that the commands and flags in every call of sluice in a text
-// exist.
+// checkCalls checks that the commands and flags in every sluice call in a text exist.
 func checkCalls(t *testing.T, text string) {
 	t.Helper()
 	for _, call := range callOf.FindAllStringSubmatch(text, -1) {
@@ -95,8 +93,7 @@ func checkCalls(t *testing.T, text string) {
 	}
 }
 
-// parses returns an error if the program does not accept the command or the flags
-// in args.
+// parses returns an error if args contains a command or flag that the program does not have.
 func parses(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {
@@ -108,9 +105,9 @@ func parses(root *cobra.Command, args []string) error {
 	return cmd.ParseFlags(rest)
 }
 
-// words splits a command line into words. It supports only the shell syntax that
-// the documentation uses. It removes ellipses, which stand for omitted arguments,
-// and the brackets around optional arguments.
+// words splits a command line into words. It supports only the shell syntax in the
+// documentation. It removes ellipses, which stand for omitted arguments, and the brackets
+// around optional arguments.
 func words(text string) []string {
 	var words []string
 	for i, part := range strings.Split(text, "'") {

@@ -59,8 +59,8 @@ func evaluate(cmd *cobra.Command, in *input, flows string) (err error) {
 	return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
 }
 
-// openFlows opens the file of the flag --flows, or standard input. It also returns
-// the name of the input for messages.
+// openFlows opens the file that the flag --flows specifies, or standard input. It also
+// returns the name of the input for messages.
 func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, string, error) {
 	switch flows {
 	case "":
@@ -78,7 +78,7 @@ func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, stri
 	return f, flows, nil
 }
 
-// closing closes c. It stores the error of Close in *err unless *err already contains an error.
+// closing closes c. If *err is nil, closing stores the error of Close in *err.
 func closing(c io.Closer, err *error) {
 	if closeErr := c.Close(); closeErr != nil && *err == nil {
 		*err = closeErr

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// BenchmarkEvaluate runs sluice evaluate with 100,000 flows and manifests of 5,000
-// pods and 1,000 policies. The measured time includes reading the manifests,
-// because users of the command also wait for that.
+// BenchmarkEvaluate runs sluice evaluate with 100,000 flows and with manifests of 5,000 pods
+// and 1,000 policies. The measured time includes reading the manifests, because users also
+// wait until the command has read the manifests.
 func BenchmarkEvaluate(b *testing.B) {
 	b.Run("pods=5000/policies=1000/flows=100000", func(b *testing.B) {
 		realistic := cluster.NewRealistic(1, cluster.Size{Pods: 5000, Policies: 1000})
@@ -36,8 +36,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	})
 }
 
-// linesOf formats flows as the JSON lines that sluice evaluate reads, one flow per
-// line.
+// linesOf formats flows as the JSON lines that sluice evaluate reads, with one flow per line.
 func linesOf(flows []flow.Flow) string {
 	var b strings.Builder
 	for _, f := range flows {

@@ -19,8 +19,8 @@ const (
 	exitWrongInput = 2
 )
 
-// inputError is an error in the user's input, such as a flag, a manifest or a flow.
-// Its exit code is 2.
+// inputError is an error in the user's input, such as a flag, a manifest or a flow. For an
+// inputError, the exit code is 2.
 type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
@@ -30,11 +30,11 @@ func wrongf(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
 
-// errReported makes a command exit with code 1 without an error message. It is used
+// errReported makes a command exit with code 1 without an error message. Commands return it
 // if the output already contains the reason, such as the findings of lint.
 var errReported = errors.New("see the output")
 
-// exitCode writes the message of an error to stderr and returns the exit code for the error.
+// exitCode returns the exit code for an error, and writes the error message to stderr.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong inputError
 	var question *query.InputError
@@ -59,8 +59,8 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// flagMessage returns the message of an error in a question. It replaces the name
-// of the field in the question with the name of the flag, such as --from.
+// flagMessage returns the message of an error in a question. It replaces the name of the
+// question's field with the name of the flag, such as --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()
@@ -81,8 +81,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unknownCommand returns an inputError if the first argument is not the name of a
-// command. It shows the help if there are no arguments.
+// unknownCommand returns an inputError if the first argument is not the name of a command. If
+// there are no arguments, it shows the help.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()

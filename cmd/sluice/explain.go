@@ -67,7 +67,7 @@ func explain(cmd *cobra.Command, in *input, stateDir string, question query.Expl
 	return cluster.Explain(question)
 }
 
-// explainInTree evaluates a flow in the tree that is currently published in a state directory.
+// explainInTree evaluates a flow with the currently published tree in a state directory.
 func explainInTree(stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
 	t, err := statedir.OpenCurrent(stateDir)
 	if err != nil {

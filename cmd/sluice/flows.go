@@ -76,8 +76,7 @@ It never slows down the dataplane. It ends with Ctrl-C.`,
 	return cmd
 }
 
-// errEnough is returned by flowWriter.write when the number of flows that --count
-// specifies has been written.
+// errEnough is returned by flowWriter.write when the number of written flows reaches --count.
 var errEnough = errors.New("the wanted number of flows has been shown")
 
 // nodeFlows writes the flows that the dataplane of this node evaluates.
@@ -107,8 +106,8 @@ type flowWriter struct {
 	shown uint
 }
 
-// write writes an event. It returns errEnough when the number of flows that --count
-// specifies has been written.
+// write writes an event. When the number of written flows reaches --count, it returns
+// errEnough.
 func (w *flowWriter) write(e *report.Event) error {
 	if n := w.flags.namespace; n != "" && !hasEndIn(e, n) {
 		return nil
@@ -130,8 +129,8 @@ func (w *flowWriter) write(e *report.Event) error {
 	return nil
 }
 
-// hasEndIn reports whether the source or the destination of the flow is a pod in
-// the namespace. An event contains pod names only for pods of the dataplane's node.
+// hasEndIn reports whether the source or the destination of the flow is a pod in the
+// namespace. An event contains pod names only for pods on the dataplane's node.
 func hasEndIn(e *report.Event, namespace string) bool {
 	return strings.HasPrefix(e.SrcPod, namespace+"/") || strings.HasPrefix(e.DstPod, namespace+"/")
 }

@@ -14,14 +14,13 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// endWithStdin is the name of a hidden flag that makes sluice flows exit when its
-// standard input ends. kubectl sluice sets this flag when it runs sluice flows in a
-// pod, so that the process exits when the connection to the pod breaks.
+// endWithStdin is the name of a hidden flag that makes sluice flows exit when its standard
+// input ends. kubectl sluice sets this flag when it runs sluice flows in a pod, so that the
+// process exits when the connection to the pod breaks.
 const endWithStdin = "end-with-stdin"
 
-// clusterFlows writes the flows that the nodes of a cluster evaluate. If the
-// command fails on one node, clusterFlows writes the error and continues with the
-// other nodes.
+// clusterFlows writes the flows that the nodes of a cluster evaluate. If the command fails on
+// one node, clusterFlows writes the error and continues with the other nodes.
 func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	connection, err := flags.scope.connectTo(cmd)
 	if err != nil {
@@ -71,9 +70,9 @@ func (f *flowsFlags) inPod() []string {
 	return command
 }
 
-// mergedLines writes the lines of several nodes to one output and adds the name of
-// the node to each line. In text, the name is at the beginning of the line: "n1
-// 12:00:00.000 Allow ...". In JSON, it is the first field: {"node":"n1",...}.
+// mergedLines writes the lines of several nodes to one output, and adds the node name to each
+// line. In text, the name is at the beginning of the line: "n1 12:00:00.000 Allow ...". In
+// JSON, the name is the first field: {"node":"n1",...}.
 type mergedLines struct {
 	out  io.Writer
 	json bool
@@ -89,14 +88,15 @@ type mergedLines struct {
 // of returns a writer for the output of one node.
 func (m *mergedLines) of(node string) io.Writer { return &nodeLines{merged: m, node: node} }
 
-// nodeLines splits the output of one node into lines and passes each line to merged.
+// nodeLines splits the output of one node into lines, and passes each line to merged.
 type nodeLines struct {
 	merged *mergedLines
 	node   string
 	rest   []byte
 }
 
-// Write passes the complete lines to merged and stores the rest until the next call.
+// Write passes the complete lines to merged, and keeps the incomplete line until the next
+// call.
 func (n *nodeLines) Write(p []byte) (int, error) {
 	n.rest = append(n.rest, p...)
 	for {

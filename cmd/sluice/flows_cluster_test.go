@@ -28,9 +28,9 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// kubelet implements the endpoint of a kubelet that `kubectl exec` uses. The API
-// server sends a command to this endpoint. The kubelet runs this test binary as
-// sluice with the arguments of the command.
+// kubelet implements the kubelet endpoint for `kubectl exec`. The API server sends a command
+// to this endpoint. The kubelet then runs this test binary as sluice with the arguments of
+// the command.
 type kubelet struct {
 	t        *testing.T
 	stateDir string
@@ -40,8 +40,7 @@ type kubelet struct {
 	commands []string
 }
 
-// newKubelet creates a node with a running pod of Sluice and starts a kubelet for
-// this node.
+// newKubelet creates a node with a running pod of Sluice, and starts a kubelet for this node.
 func newKubelet(t *testing.T, node, stateDir string) *kubelet {
 	t.Helper()
 	k := &kubelet{t: t, stateDir: stateDir}
@@ -146,8 +145,8 @@ func TestFlowsOfCluster(t *testing.T) {
 			if err := cmd.Wait(); err != nil && signal != os.Kill {
 				t.Errorf("flows: %v", err)
 			}
-			// Wait until no process is running in a pod. This must be the case even
-			// if the caller was killed.
+			// Wait until no process is running in a pod. The processes must end even if the
+			// caller was killed.
 			for _, k := range kubelets {
 				k.running.Wait()
 			}
@@ -225,8 +224,8 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// forbidden runs a command until the command listens or fails. It returns the error
-// message, or "" if the command listens.
+// forbidden runs a command until the command listens or fails. If the command fails,
+// forbidden returns the error message. Otherwise it returns "".
 func forbidden(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	notes, err := cmd.StderrPipe()
@@ -252,8 +251,7 @@ func forbidden(t *testing.T, cmd *exec.Cmd) string {
 // suggested matches a command for creating a Role in an error message.
 var suggested = regexp.MustCompile(`kubectl create (\S+) (\S+) --verb=(\S+) --resource=(\S+) --namespace=(\S+)\n`)
 
-// grant creates the Role that an error message suggests, and binds the Role to a
-// user.
+// grant creates the Role that an error message suggests, and binds the Role to a user.
 func grant(t *testing.T, c client.Client, user, message string) {
 	t.Helper()
 	found := suggested.FindAllStringSubmatch(message, -1)

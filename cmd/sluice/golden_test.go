@@ -10,12 +10,12 @@ import (
 	"github.com/sluicenet/sluice/test/golden"
 )
 
-// sluice runs the program in this process and returns its exit code and its output.
+// sluice runs the program in this process. It returns the exit code and the output.
 func sluice(stdin string, args ...string) (code int, stdout, stderr string) {
 	return sluiceAs("sluice", stdin, args...)
 }
 
-// sluiceAs runs the program in this process as if it had been started under the
+// sluiceAs runs the program in this process, as if the program had been started with the
 // given name.
 func sluiceAs(name, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
@@ -23,8 +23,9 @@ func sluiceAs(name, stdin string, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), err.String()
 }
 
-// transcript runs the program and returns the text that a terminal shows: the
-// command line, the notes, the output, and the exit code if it is not 0.
+// transcript runs the program and returns the text that a terminal would show: the command
+// line, the notes, and the output. If the exit code is not 0, the text also contains the exit
+// code.
 func transcript(args ...string) string {
 	code, stdout, stderr := sluice("", args...)
 	text := "$ sluice " + strings.Join(args, " ") + "\n" + stderr + stdout
@@ -34,10 +35,9 @@ func transcript(args ...string) string {
 	return text
 }
 
-// TestGolden runs explain, matrix and lint with each example from the page about
-// NetworkPolicy in the Kubernetes documentation, together with the pods of
-// testdata/cluster.yaml. It compares the output with testdata/*.golden. The flag
-// -update rewrites these files.
+// TestGolden runs explain, matrix and lint with the pods of testdata/cluster.yaml and with
+// each example from the NetworkPolicy page of the Kubernetes documentation. It compares the
+// output with testdata/*.golden. The flag -update rewrites these files.
 func TestGolden(t *testing.T) {
 	explained := map[string][][]string{
 		"test-network-policy": {

@@ -7,8 +7,8 @@ import (
 )
 
 // healthCommand returns the command that the kubelet runs to check a container. The
-// containers of Sluice serve their checks on unix sockets, because pods in the host network
-// cannot listen on the same TCP port at the same time.
+// containers of Sluice serve health checks on unix sockets, because two pods in the host
+// network cannot listen on the same TCP port.
 func healthCommand() *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{

@@ -41,8 +41,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// helps returns, for each command, the arguments with which the program prints the
-// help of this command.
+// helps returns, for each command, the arguments with which the program prints the command's
+// help.
 func helps(root *cobra.Command) [][]string {
 	args := [][]string{{"--help"}}
 	for _, c := range root.Commands() {

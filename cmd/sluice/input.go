@@ -13,18 +13,19 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// maxNotes is the maximum number of invalid fields that one command lists.
+// maxNotes is the maximum number of invalid fields that a command lists.
 const maxNotes = 10
 
-// input reads the objects for a command. The objects come from the files of the
-// flag -f. Some commands can also read a cluster; they have flags that select the
-// cluster.
+// input reads the objects for a command from the files that the flag -f specifies. Some
+// commands can also read the objects from a cluster. These commands have flags that select
+// the cluster.
 type input struct {
 	paths []string
-	// cluster is nil for commands that can only read files.
+	// cluster contains the flags that select a cluster. If a command can read only files, it
+	// is nil.
 	cluster *clusterFlags
-	// namespace is the current namespace of the selected cluster. It is "" if the
-	// objects were read from files.
+	// namespace is the current namespace of the selected cluster. If the objects were read
+	// from files, it is "".
 	namespace string
 }
 
@@ -41,8 +42,8 @@ func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if the user specified files or a cluster together with
-// another flag that specifies the input.
+// none returns an error if the user specified files or a cluster. The parameter flag is the
+// name of another flag that specifies the input.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:
@@ -53,8 +54,8 @@ func (i *input) none(flag string) error {
 	return nil
 }
 
-// read reads the objects from files, or from a cluster if the user specified no
-// files. It writes a note about everything that it omits.
+// read reads the objects from files. If the user specified no files, it reads the objects
+// from a cluster. It writes a note for everything that it omits.
 func (i *input) read(cmd *cobra.Command) (*inventory.Set, error) {
 	switch {
 	case len(i.paths) > 0 && i.cluster != nil && i.cluster.given():
@@ -93,8 +94,8 @@ func (i *input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
-// plannedCluster reads the objects and assigns addresses to pods without a status.
-// It allows users to check manifests before they create the objects in a cluster.
+// plannedCluster reads the objects, and assigns addresses to pods without a status. Users can
+// thus check manifests before they create the objects in a cluster.
 func (i *input) plannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
 	set, err := i.read(cmd)
 	if err != nil {
@@ -118,8 +119,7 @@ func noteAll(w io.Writer, notes []string) {
 	}
 }
 
-// noteInvalid writes a note for each field of a cluster's objects that was omitted
-// because it is invalid.
+// noteInvalid writes a note for each invalid field that was omitted from a cluster's objects.
 func noteInvalid(w io.Writer, set *inventory.Set) {
 	for i, e := range set.Invalid {
 		if i == maxNotes {
@@ -130,7 +130,7 @@ func noteInvalid(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// number returns a number with its noun, such as "1 pod" or "2 pods".
+// number returns a number and a noun, such as "1 pod" or "2 pods".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -1,8 +1,7 @@
-// Command sluice enforces Kubernetes NetworkPolicies and answers questions about
-// them.
+// Command sluice enforces Kubernetes NetworkPolicies and answers questions about them.
 //
-// The exit code is 0 if the command succeeded, 1 if it failed, and 2 if the user's
-// input is wrong.
+// The exit code is 0 if the command succeeded, 1 if it failed, and 2 if the user's input is
+// wrong.
 package main
 
 import (
@@ -24,8 +23,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return runAs("sluice", args, stdin, stdout, stderr)
 }
 
-// runAs runs the program and returns the exit code. If name is the file name of the
-// kubectl plugin, kubectl-sluice, it runs the commands of the plugin.
+// runAs runs the program and returns the exit code. If the file name in the parameter name is
+// kubectl-sluice, it runs the commands of the kubectl plugin.
 func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,7 +39,7 @@ func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer
 	return exitCode(root.ExecuteContext(ctx), stderr)
 }
 
-// rootCommand returns the root command of sluice with all its subcommands.
+// rootCommand returns the root command of sluice with all subcommands.
 func rootCommand() *cobra.Command {
 	root := newRoot()
 	root.AddCommand(
@@ -79,7 +78,7 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// cobra suggests a command with at most this edit distance. "explian" has a
+		// cobra suggests commands up to this edit distance. For example, "explian" has a
 		// distance of 2 from "explain".
 		SuggestionsMinimumDistance: 2,
 	}
@@ -89,9 +88,9 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 	return root
 }
 
-// endsAtOnce makes SIGINT and SIGTERM end the process immediately while the command
-// runs. It is for commands that have nothing to clean up. Other commands stop when
-// their context is canceled.
+// endsAtOnce makes SIGINT and SIGTERM end the process immediately while the command runs. It
+// is for commands that have nothing to clean up. Other commands stop when their context is
+// canceled.
 func endsAtOnce(cmd *cobra.Command) *cobra.Command {
 	cmd.PreRun = func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) }
 	return cmd

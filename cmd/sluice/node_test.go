@@ -24,8 +24,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// asProgram is an environment variable. If it is set, this test binary behaves as
-// the program sluice instead of running tests.
+// If the environment variable asProgram is set, this test binary behaves like the program
+// sluice instead of running tests.
 const asProgram = "SLUICE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -45,8 +45,8 @@ func program(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// onNode is a simulated node with the pods default/web and default/db, on which
-// tests run the dataplane as a process.
+// onNode is a simulated node with the pods default/web and default/db. Tests run the
+// dataplane on this node as a process.
 type onNode struct {
 	t        *testing.T
 	node     *lab.Node
@@ -74,8 +74,8 @@ func newOnNode(t *testing.T) *onNode {
 	return n
 }
 
-// publish publishes the tree for the manifests in cluster.TwoNodes, but with both pods on
-// one node.
+// publish publishes a tree for the manifests in cluster.TwoNodes, but with both pods on one
+// node.
 func (n *onNode) publish() {
 	n.t.Helper()
 	text := strings.ReplaceAll(cluster.TwoNodes, "nodeName: n1", "nodeName: n2")
@@ -103,7 +103,8 @@ func (n *onNode) dataplane(args ...string) {
 	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
 }
 
-// status waits until the dataplane reports a status for which meets returns true.
+// status waits until the dataplane reports a status for which the function meets returns
+// true.
 func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.Status) {
 	n.t.Helper()
 	eventually.NoError(n.t, func() error {
@@ -133,7 +134,7 @@ func (n *onNode) connect(like string, port uint16) lab.Result {
 	return r
 }
 
-// follow starts sluice flows, waits until the command listens, and returns a
+// follow starts the command sluice flows, waits until the command listens, and returns a
 // scanner for its output.
 func (n *onNode) follow(args ...string) *bufio.Scanner {
 	n.t.Helper()
@@ -288,8 +289,8 @@ func (n *onNode) metrics() string {
 	return string(text)
 }
 
-// The dataplane cannot create its socket because the path of a Unix socket is
-// limited to 107 bytes.
+// The dataplane cannot create its socket, because the path of a Unix socket is limited to 107
+// bytes.
 func TestDataplaneReportsThatItCannotCreateItsSocket(t *testing.T) {
 	stateDir := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
 	if err := os.Mkdir(stateDir, 0o755); err != nil {

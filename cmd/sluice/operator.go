@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// imageVariable is the environment variable that specifies the image of the
-	// pods on the nodes. The flag --image overrides it.
+	// imageVariable is the environment variable that contains the image of the pods on the
+	// nodes. The flag --image overrides this variable.
 	imageVariable = "SLUICE_IMAGE"
 	// podVariable is the environment variable that contains the name of the operator's pod.
 	podVariable = "POD_NAME"

@@ -43,7 +43,7 @@ func (*output) Type() string { return "format" }
 
 func (o *output) json() bool { return *o == jsonOutput }
 
-// answer is an answer of package query, which can be written as text or as JSON.
+// answer is an answer of package query. It can be written as text or as JSON.
 type answer interface {
 	WriteText(w io.Writer) error
 }
@@ -79,8 +79,8 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// progress shows what a command is doing if w is a terminal. The returned function
-// clears the line.
+// progress shows the parameter what on the terminal while a command works. If w is not a
+// terminal, it shows nothing. The returned function clears the line.
 func progress(w io.Writer, what string) (done func()) {
 	if terminalWidth(w) == 0 {
 		return func() {}

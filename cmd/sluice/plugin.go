@@ -8,17 +8,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// pluginName is the file name under which kubectl finds the program as a plugin.
+// pluginName is the file name with which kubectl finds the program as a plugin.
 const pluginName = "kubectl-sluice"
 
-// isPlugin reports whether the program was started as a kubectl plugin. name is the
-// path with which the program was started.
+// isPlugin reports whether the program was started as a kubectl plugin. The parameter name is
+// the path with which the program was started.
 func isPlugin(name string) bool {
 	return strings.TrimSuffix(filepath.Base(name), ".exe") == pluginName
 }
 
-// pluginCommand returns the root command of the kubectl plugin. The plugin contains
-// only the commands that can read a cluster.
+// pluginCommand returns the root command of the kubectl plugin. The plugin contains only the
+// commands that can read a cluster.
 func pluginCommand() *cobra.Command {
 	root := newRoot()
 	root.Short = "Explain what NetworkPolicies do in this cluster, and show whether they are enforced"
@@ -44,7 +44,7 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 	return root
 }
 
-// call matches the name sluice at the beginning of a command line or after a pipe.
+// call matches the program name sluice at the beginning of a command line or after a pipe.
 var call = regexp.MustCompile(`(?m)(^\s*|\| )sluice `)
 
 // renameIn replaces "sluice" with "kubectl sluice" in the examples of a command.

@@ -8,19 +8,18 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// defaultStateDir is the default state directory, through which the agent and the
-// dataplane of a node exchange trees and status.
+// defaultStateDir is the default state directory. The agent and the dataplane of a node
+// exchange trees and status through the state directory.
 const defaultStateDir = "/run/sluice"
 
-// scope determines what the commands status and flows show if no flag selects a
-// node or a cluster.
+// scope determines what the commands status and flows show if no flag selects this node or a
+// cluster.
 type scope int
 
 const (
-	// nodeScope selects the dataplane of this node. It is the scope of the commands of sluice.
+	// nodeScope selects the dataplane of this node. It is the scope of the program sluice.
 	nodeScope scope = iota
-	// clusterScope selects the cluster of the kubeconfig. It is the scope of the
-	// commands of kubectl sluice.
+	// clusterScope selects the cluster in the kubeconfig. It is the scope of kubectl sluice.
 	clusterScope
 )
 
@@ -40,9 +39,9 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 	f.clusterFlags.addFlags(cmd)
 }
 
-// selectsCluster reports whether a command uses a cluster instead of this node. The
-// scope s decides if no flag does. nodes reports whether the user specified nodes
-// of a cluster.
+// selectsCluster reports whether a command uses a cluster instead of this node. If no flag
+// selects either, the scope s decides. The parameter nodes is true if the user specified
+// nodes of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.given()
 	if given && f.stateDir != "" {
@@ -51,7 +50,7 @@ func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	return given || s == clusterScope && f.stateDir == "", nil
 }
 
-// nodeDir returns the state directory of this node, as set by the flag or the default.
+// nodeDir returns the state directory of this node: the value of the flag, or the default.
 func (f *scopeFlags) nodeDir() string {
 	if f.stateDir == "" {
 		return defaultStateDir
@@ -59,8 +58,8 @@ func (f *scopeFlags) nodeDir() string {
 	return f.stateDir
 }
 
-// connectTo returns a connection to the selected cluster. If no cluster is
-// configured, the error names the flags of cmd that select one.
+// connectTo returns a connection to the selected cluster. If no cluster is configured, the
+// error lists flags that select a cluster or this node.
 func (f *scopeFlags) connectTo(cmd *cobra.Command) (*live.Connection, error) {
 	connection, err := f.connect()
 	if errors.Is(err, live.ErrNoCluster) {

@@ -63,8 +63,8 @@ func nodeStatus(cmd *cobra.Command, stateDir string, out *output) error {
 	return out.write(cmd, query.NewNodeStatus(s, time.Now()))
 }
 
-// notRunning adds advice for the user to an error if no dataplane is running. It
-// returns any other error unchanged.
+// notRunning adds advice for the user to the error if no dataplane is running. It returns any
+// other error unchanged.
 func notRunning(err error, stateDir string) error {
 	if !errors.Is(err, status.ErrNotRunning) {
 		return err

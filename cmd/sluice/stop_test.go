@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestStopWhileTheAPIServerIsUnreachable checks that agent and operator exit within
-// 3 seconds of a signal while they wait for an unreachable API server. It also
-// checks that they use less than one second of CPU time.
+// TestStopWhileTheAPIServerIsUnreachable checks that the agent and the operator exit within 3
+// seconds of a signal while they wait for an unreachable API server. It also checks that each
+// of these processes uses less than one second of CPU time.
 func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
 	closed := "127.0.0.1:9" // The discard port of this host, where no server listens.
 	for name, test := range map[string]struct {

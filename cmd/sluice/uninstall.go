@@ -16,10 +16,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// uninstallDataplane removes everything that a dataplane leaves on a node. If the
-// user specified a health address, it then keeps running and reports that it is
-// ready. The operator waits for this readiness to learn that nothing is left on the
-// node.
+// uninstallDataplane removes everything that a dataplane leaves on a node. If the user
+// specified a health address, it then keeps running and reports that it is ready. The
+// operator waits until the process is ready, because nothing is then left on the node.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
@@ -53,10 +52,9 @@ func reportRemoved(ctx context.Context, health *listener) {
 	<-ctx.Done()
 }
 
-// removeDataplane removes the rules first, so that no rule sets new marks while it
-// removes the marks. Then it checks that no mark is left. It removes the files
-// last, because a dataplane that starts before that would read a tree and install
-// the rules again.
+// removeDataplane removes the rules first, so that no rule sets new marks while it removes
+// the marks. Then it checks that no mark is left. It removes the files last. If a dataplane
+// starts before the files are removed, it reads the tree and installs the rules again.
 func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
 	if err := ruleset.Uninstall(); err != nil {
 		return 0, err

@@ -2,13 +2,13 @@ package main
 
 import "github.com/sluicenet/sluice/internal/buildinfo"
 
-// version is set by the build to the content of VERSION.
+// The build sets version to the content of the file VERSION.
 var version = "development"
 
-// revision is set by the build of an image to the output of git describe. An
-// image contains no build information from git, so that a copy of the files
-// without a git repository produces the same image.
+// The build of an image sets revision to the output of git describe. The image contains no
+// other build information from git. So a build from a copy of the files without the git
+// repository produces the same image.
 var revision string
 
-// describeVersion returns what --version prints.
+// describeVersion returns the text that --version prints.
 func describeVersion() string { return buildinfo.Describe(version, revision) }

@@ -86,8 +86,8 @@ func (c *connections) enforce(queue bool) {
 	c.flushConnections()
 }
 
-// acceptInsteadOfQueue replaces the last rule of the chain enqueue, which queues packets, with
-// a rule that accepts packets.
+// acceptInsteadOfQueue replaces the last rule of the chain enqueue. The old rule queues
+// packets, and the new rule accepts packets.
 func acceptInsteadOfQueue() error {
 	n, err := nftables.New()
 	if err != nil {

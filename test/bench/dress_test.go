@@ -9,9 +9,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// dress adds fields to a pod that pods of real clusters contain and that no policy refers to.
-// With these fields, and with the managed fields that the API server adds, the size of a pod is
-// about 6 KiB.
+// dress adds fields to a pod. Pods of real clusters contain these fields, but no policy refers
+// to them. With these fields, and with the managed fields that the API server adds, the size of
+// a pod is about 6 KiB.
 func dress(pod *corev1.Pod) {
 	pod.Annotations = map[string]string{
 		"kubectl.kubernetes.io/default-container": pod.Spec.Containers[0].Name,

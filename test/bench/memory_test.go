@@ -23,8 +23,9 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// settle is the time for which an agent is left idle before its memory is measured. During this
-// time, the Go runtime returns memory to the system that the agent needed only during startup.
+// settle is the time for which an agent is left idle before its memory is measured. An agent
+// needs some memory only during startup. While the agent is idle, the Go runtime returns this
+// memory to the system.
 const settle = 20 * time.Second
 
 // agentReady is the maximum time until an agent has read all objects of a cluster.

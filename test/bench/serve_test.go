@@ -30,8 +30,8 @@ const (
 	// Go's poller, and accepts every packet. It does not decode packets and does not allocate
 	// memory.
 	bareLoop = "bare-loop"
-	// plainLoop is the role of a process that uses the library go-nfqueue in the same way as
-	// the documentation of the library, and accepts every packet.
+	// plainLoop is the role of a process that accepts every packet. It uses the library
+	// go-nfqueue in the way that the documentation of the library shows.
 	plainLoop = "plain-loop"
 )
 

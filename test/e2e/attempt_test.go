@@ -29,8 +29,8 @@ type attempt struct {
 	mute bool
 }
 
-// want opens the connections that the parameter lines describes, over both address families,
-// and fails the test if a result differs from the expected result. A source or destination is a
+// want opens the connections in the parameter lines, over both address families. It fails the
+// test if a result differs from the expected result in the line. A source or destination is a
 // pod, node:NAME or outside. To use a specific address of a node or of the outside host, write
 // ADDRESS@HOST. A destination can also be service:NAME, without a protocol. In addition, want
 // fails the test if a packet of a denied connection reaches a server.
@@ -103,8 +103,8 @@ func (s *fixture) probe(a *attempt) string {
 	}
 }
 
-// startServers starts the servers of the connections that the parameter lines describes. It
-// opens no connection.
+// startServers starts the servers for the connections in the parameter lines. It opens no
+// connection.
 func (s *fixture) startServers(lines string) {
 	s.t.Helper()
 	for _, e := range stage.Expectations(s.t, lines) {

@@ -27,9 +27,9 @@ var priorityTags = [][]lab.Tag{
 	{{Type: unix.ETH_P_8021Q}, {Type: unix.ETH_P_8021AD}},
 }
 
-// wantTagged sends frames with the tags in priorityTags from shop/db to shop/web. It fails the
-// test if the datagrams in these frames arrive although want is false, or do not arrive
-// although want is true.
+// wantTagged sends frames with the tags in priorityTags from shop/db to shop/web. If the
+// parameter want is true, the datagrams in these frames must arrive. Otherwise they must not
+// arrive.
 func (s *fixture) wantTagged(when string, want bool) {
 	s.t.Helper()
 	to := s.hardwareAddress(s.host("shop/web"), "eth0")

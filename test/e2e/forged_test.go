@@ -117,8 +117,8 @@ func TestS56bForgedBeginnings(t *testing.T) {
 }
 
 // wantForgedBeginning makes a host send a packet with the source address of shop/web to a port
-// of this host. It then checks that the host cannot reach shop/web from this port, but can
-// reach a pod without isolation from the same port.
+// of this host. After that, connections from this port must not reach shop/web, but must still
+// reach a pod that no policy isolates.
 func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like netip.Addr, port uint16, when string) {
 	s.t.Helper()
 	attacker := netip.AddrPortFrom(s.address(from, like), port)
@@ -145,8 +145,7 @@ func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like 
 	}
 }
 
-// linked waits until the rules validate the source address of packets from the addresses of a
-// pod.
+// linked waits until the rules validate packets whose source address is an address of the pod.
 func (s *fixture) linked(pod string) {
 	s.t.Helper()
 	for i, set := range []string{"linked4", "linked6"} {

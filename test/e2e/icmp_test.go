@@ -63,8 +63,9 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 }
 
 // An ICMP error is accepted only if the packet that it quotes was sent to the sender of the
-// error. Otherwise an isolated pod could send packets to both ends of any connection on the
-// node, and could make both ends close the connection, by forging ICMP errors.
+// error. Otherwise an isolated pod could forge ICMP errors about any connection on the node.
+// With these errors, the pod could send packets to both ends of the connection and make both
+// ends close the connection.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{

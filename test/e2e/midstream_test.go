@@ -12,9 +12,9 @@ import (
 // TCP port 8080 of shop/web.
 const onlyProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 8080}]}]}`
 
-// When the entries of connection tracking are lost, the node cannot determine which end opened
-// a connection. The connection continues if policies allow a connection in at least one of the
-// two directions.
+// When connection tracking loses its entry for an open connection, the node cannot determine
+// which end opened this connection. The connection continues if policies allow at least one of
+// the two ends to open it.
 func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	eachFamily(t, func(t *testing.T, like netip.Addr, deny string) {
 		s := newFixture(t, map[string]string{

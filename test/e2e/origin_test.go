@@ -223,8 +223,8 @@ func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged sends packets with the source addresses src. It fails the test if they do not
-// arrive although the parameter want is true, or arrive although want is false.
+// wantForged sends packets with the source addresses src. If the parameter want is true, these
+// packets must arrive. Otherwise they must not arrive.
 func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()
 	for _, a := range src {

@@ -45,7 +45,7 @@ type guard struct {
 	passed  atomic.Uint64
 }
 
-// guard returns a running guard. It tries to connect from one pod to TCP port 80 of another
+// guard starts a guard that repeatedly tries to connect from one pod to TCP port 80 of another
 // pod, over both address families.
 func (s *fixture) guard(from, to string) *guard {
 	s.Helper()

@@ -38,7 +38,7 @@ var (
 	}
 )
 
-// The protocols and ports to which most scenarios connect.
+// These are the protocols and ports to which most scenarios connect.
 var (
 	tcp80  = labcluster.Target{Protocol: flow.TCP, Port: 80}
 	tcp81  = labcluster.Target{Protocol: flow.TCP, Port: 81}
@@ -49,8 +49,9 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// fixtures counts the fixtures. The count is the number of a fixture. The names of a fixture's
-// namespaces contain this number, so that fixtures do not share namespaces.
+// fixtures is the number of fixtures that have been created. A new fixture uses this count as
+// its own number. The names of its namespaces contain the number, so that fixtures do not share
+// namespaces.
 var fixtures atomic.Uint32
 
 // fixture manages the namespaces and pods of one scenario.
@@ -213,8 +214,8 @@ func (s *fixture) label(path, label, value string) {
 	s.must(s.cluster.Client().Patch(s.Context(), object, client.RawPatch("application/merge-patch+json", patch)))
 }
 
-// addOutside adds addresses to the outside host. In later checks, these addresses are one
-// source and destination with the given name.
+// addOutside adds addresses to the outside host. Later checks also open connections from and to
+// these addresses. In expectations, the addresses have the given name.
 func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
@@ -265,10 +266,10 @@ func (s *fixture) ends() []labcluster.End {
 	return append(out, s.outside...)
 }
 
-// holds waits until all nodes enforce the current objects, and then opens every connection. It
-// fails the test unless the results agree with the verdicts of test/reference and with the
-// expectations in the parameter want, which are lines in the language of test/stage. A pattern
-// in a line does not match a connection of a pod to itself.
+// holds waits until all nodes enforce the current objects, and then opens every connection. The
+// parameter want contains expectations, which are lines in the language of test/stage. The
+// results must agree with the verdicts of test/reference and with these expectations. Otherwise
+// holds fails the test. A pattern in a line does not match a connection of a pod to itself.
 func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))

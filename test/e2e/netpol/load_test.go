@@ -158,8 +158,8 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 }
 
 // exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It
-// returns an error if a packet was lost. A packet was lost if the kernel sent the packet a
-// second time and the receiver did not report the second packet as a duplicate (RFC 2883).
+// returns an error if a packet was lost. A packet counts as lost if the kernel sent the packet
+// a second time and the receiver did not report the second packet as a duplicate (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

@@ -20,8 +20,8 @@ import (
 // only to pods with the label app=probe.
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
-// zoned adds a zone to a link-local address. The zone is the index of one of the host's
-// interfaces, whose name is the parameter link.
+// zoned returns a link-local address with a zone. The zone is the index of the host's interface
+// that has the name link.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -197,7 +197,7 @@ func (s *fixture) wantSoonLinks(name string) {
 	})
 }
 
-// forged contains one address of each family. No host has these addresses.
+// forged contains one address of each family. At first, no host has these addresses.
 var forged = []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::9")}
 
 // takeAddresses adds addresses to the interface lo of a pod, so that the pod can use them as
@@ -297,8 +297,8 @@ func (s *fixture) bridge() {
 			if err := netlink.LinkSetMaster(link, cni); err != nil {
 				return err
 			}
-			// Remove the gateway addresses from the link of the pod. They are added to the
-			// bridge below, together with the pod routes.
+			// Remove the gateway addresses from the link of the pod. The code below adds these
+			// addresses and the pod routes to the bridge.
 			for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 				addresses, err := netlink.AddrList(link, family)
 				if err != nil {

@@ -71,7 +71,7 @@ func (n *Namespace) startContainer(c *Container, cmd *exec.Cmd, started chan<- e
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
 		// The main thread of a process cannot end. If this goroutine runs on the main thread,
-		// it starts another goroutine, which runs on another thread, and waits for it.
+		// it starts a goroutine on another thread and waits until that goroutine has ended.
 		done := make(chan struct{})
 		go func() { defer close(done); n.startContainer(c, cmd, started) }()
 		<-done
@@ -171,9 +171,9 @@ func setReadOnly(path string, flags uint) error {
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges removes all capabilities that are not in the parameter keep from the
-// capability bounding set of the thread, and sets no_new_privs. Because of this, processes that
-// the thread starts cannot gain other capabilities.
+// dropPrivileges limits the capability bounding set of the thread to the capabilities in the
+// parameter keep, and sets no_new_privs. Because of this, processes that the thread starts
+// cannot gain other capabilities.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {

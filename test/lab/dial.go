@@ -27,8 +27,8 @@ func (h *Host) Dial(ctx context.Context, protocol flow.Protocol, src netip.Addr,
 }
 
 // dial does the work of Dial. It creates the socket on the thread of the namespace, but waits
-// for the connection on the thread of the caller. So many calls can wait for connections at the
-// same time.
+// for the connection on the thread of the caller. Therefore, any number of calls can wait for
+// connections at the same time.
 func (h *Host) dial(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort) (net.Conn, error) {
 	var kind int
 	switch protocol {

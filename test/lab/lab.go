@@ -62,7 +62,7 @@ func (l *Lab) Close() {
 type Node struct {
 	*Host
 	lab *Lab
-	// port is the name of the interface of the outside host that leads to the node.
+	// port is the name of the interface through which the outside host reaches the node.
 	port string
 	// cidrs contains the ranges of the addresses that AddPod assigns to pods.
 	cidrs []netip.Prefix
@@ -73,8 +73,8 @@ type Node struct {
 // Pod is a host on a node.
 type Pod struct {
 	*Host
-	// Interface is the name of the interface of the node that leads to the pod. It is one end
-	// of a veth pair.
+	// Interface is the name of the interface through which the node reaches the pod. It is one
+	// end of a veth pair.
 	Interface string
 	routed    []netip.Prefix
 }
@@ -108,7 +108,7 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 	return n, n.fromOutside(n.cidrs)
 }
 
-// Port returns the name of the interface of the outside host that leads to the node.
+// Port returns the name of the interface through which the outside host reaches the node.
 func (n *Node) Port() string { return n.port }
 
 // fromOutside adds routes to the outside host. The routes send packets for these prefixes to
@@ -171,12 +171,12 @@ func (n *Node) allocate() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// first returns the first address of a range that a pod can have. It skips the first address of
-// the range, because most CNI plugins reserve this address for the gateway.
+// first returns the lowest pod address in a range. It skips the first address of the range,
+// because most CNI plugins reserve this address for the gateway.
 func first(c netip.Prefix) netip.Addr { return c.Addr().Next().Next() }
 
 // following returns the address after a in a range. After the last address, it returns the
-// first address that a pod can have.
+// lowest pod address in the range.
 func following(c netip.Prefix, a netip.Addr) netip.Addr {
 	if next := a.Next(); c.Contains(next) {
 		return next

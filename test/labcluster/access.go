@@ -21,7 +21,7 @@ import (
 const (
 	systemNamespace = "sluice-system"
 	agentAccount    = "sluice-agent"
-	// tokenSeconds is the lifetime of tokens. A lab never runs longer than this.
+	// tokenSeconds is the lifetime of tokens. A lab never runs longer than this time.
 	tokenSeconds = 7 * 24 * 60 * 60
 )
 

@@ -24,7 +24,7 @@ import (
 type Node struct {
 	cluster *Cluster
 	host    *lab.Node
-	// plugging serializes the calls that add or remove pods of the field host.
+	// plugging serializes the calls that add pods to the node or remove pods from the node.
 	plugging sync.Mutex
 	services *lab.Services
 
@@ -149,7 +149,7 @@ func (n *Node) Prepare() error {
 }
 
 // StartUninstall starts an uninstall process on the node. The operator starts the same process
-// after the Enforcer was deleted.
+// when the Enforcer has been deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
 	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")

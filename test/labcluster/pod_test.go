@@ -109,8 +109,8 @@ func TestShippedPod(t *testing.T) {
 		t.Errorf("connections have marks %#x, want %#x among them", got, othersMark|accepted)
 	}
 
-	// Stop the processes and start the uninstall process. The operator does the same after the
-	// Enforcer was deleted.
+	// Stop the processes and start the uninstall process. The operator does the same when the
+	// Enforcer has been deleted.
 	for _, p := range []*process.Process{node.Agent(), node.Dataplane()} {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)

@@ -67,7 +67,7 @@ func TestRollout(t *testing.T) {
 }
 
 // visitAllTheTime repeatedly opens connections from pod a to ports 80 and 81 of pod b. Policies
-// allow only port 80. The returned function stops this. Its results are the number of
+// allow only port 80. The returned function ends these attempts. Its results are the number of
 // connections to port 80, and the time that the slowest of these connections took.
 func visitAllTheTime(t *testing.T, c *labcluster.Cluster) (end func() (opened int, slowest time.Duration)) {
 	t.Helper()

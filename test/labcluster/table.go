@@ -114,7 +114,7 @@ func (c *Cluster) End(namespace, name string) (End, error) {
 	return End{Name: namespace + "/" + name, Host: pod.Host, Addresses: pod.Addresses()}, nil
 }
 
-// Objects reads all objects that can affect a verdict from the API server.
+// Objects returns all objects in the API server on which a verdict can depend.
 func (c *Cluster) Objects(ctx context.Context) (cluster.Objects, error) {
 	var out cluster.Objects
 	var namespaces corev1.NamespaceList

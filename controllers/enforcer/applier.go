@@ -20,7 +20,7 @@ const fieldOwner = "sluice-operator"
 // that applying an unchanged object again causes no request.
 type applier struct {
 	client client.Client
-	// reader reads the current objects: from a cache, if a cache watches the object.
+	// reader reads the current state of objects, from a cache if a cache watches them.
 	reader  client.Reader
 	results map[objectKey]result
 }
@@ -31,7 +31,7 @@ type objectKey struct {
 }
 
 // result contains the fingerprints of two objects. wanted is the fingerprint of the object that
-// was applied, and live that of the object that the API server returned.
+// was applied. live is the fingerprint of the object that the API server returned.
 type result struct{ wanted, live [sha256.Size]byte }
 
 func newApplier(c client.Client, reader client.Reader) *applier {
@@ -42,8 +42,8 @@ func keyOf(object *unstructured.Unstructured) objectKey {
 	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
 }
 
-// apply sets the fields of wanted in an object and returns the resulting object. It does not
-// change any other field.
+// apply sets the fields of an object to the values in wanted, and returns the resulting object.
+// It does not change any other field.
 func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := keyOf(wanted)
 	sum, err := fingerprint(wanted)

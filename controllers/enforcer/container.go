@@ -19,7 +19,7 @@ func container(name, image string, user *corev1.SecurityContext, resources *core
 	user.Capabilities.Drop = []corev1.Capability{"ALL"}
 	c := corev1.Container{
 		Name: name, Image: image, Command: []string{program}, Args: arguments, SecurityContext: user,
-		// An image that was imported on the node works without a registry.
+		// With this policy, the kubelet needs no registry for an image that the node contains.
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		// The kubelet copies the end of the log to the termination message, and the
 		// operator copies the termination message to the status of the Enforcer.

@@ -265,7 +265,8 @@ func (f *fixture) createNode(name string) *corev1.Node {
 	return node
 }
 
-// setReady sets the condition Ready of a node, with since as the time of its last transition.
+// setReady sets the condition Ready of a node. The parameter since is the time of the
+// condition's last transition.
 func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, since time.Time) {
 	f.t.Helper()
 	node.Status.Conditions = []corev1.NodeCondition{{

@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 )
 
-// shouldEnforce reports whether the DaemonSet controller runs an enforcing pod on a node with
-// these labels and taints.
+// shouldEnforce reports whether the DaemonSet controller runs an enforcing pod on a node. The
+// result depends on the labels and taints of the node.
 func shouldEnforce(spec *v1alpha1.EnforcerSpec, node *corev1.Node) bool {
 	return isLinux(node) && selects(spec, node) && repellingTaint(spec, node) == nil
 }

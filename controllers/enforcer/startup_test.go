@@ -108,8 +108,8 @@ func TestStartupTaintIsRemoved(t *testing.T) {
 	f.wantTaints("new-a", "dedicated")
 }
 
-// TestStartupTaintIsOffByDefault checks that the operator changes no Node unless the Enforcer
-// enables this.
+// TestStartupTaintIsOffByDefault checks that the operator changes no Node if the Enforcer does
+// not enable the startup taint.
 func TestStartupTaintIsOffByDefault(t *testing.T) {
 	f := newFixture(t)
 	o := startOperator(t)

@@ -27,7 +27,7 @@ type observation struct {
 	// freeing lists the nodes from which rules are being removed. It is nil if there are no
 	// such nodes.
 	freeing *pending
-	// tainted lists the nodes that keep the startup taint, or is nil without such nodes.
+	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
 }
 

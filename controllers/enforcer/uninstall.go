@@ -19,17 +19,17 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// NodeGoneTime is how long a node must be not ready until the uninstallation stops waiting for
-// the node. Kubernetes evicts the pods of such a node after the same time.
+// NodeGoneTime is the time after which the uninstallation no longer waits for a node that is
+// not ready. Kubernetes evicts the pods of such a node after the same time.
 const NodeGoneTime = 5 * time.Minute
 
 // uninstallation performs one pass over the steps of an uninstallation. The API server
 // stores all state, so an operator that restarts continues with the same step.
 //
 //  1. The DaemonSet is deleted, and the enforcing pods end.
-//  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of it is
-//     the proof of its node that nothing is left. Each node with a NodeEnforcer
-//     needs a proof.
+//  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this
+//     DaemonSet proves that nothing is left on the node of the pod. Each node with a
+//     NodeEnforcer needs such a proof.
 //  3. The NodeEnforcers are deleted.
 //  4. The second DaemonSet is deleted, and its pods end.
 //  5. The other objects are deleted, then the finalizer is removed.
@@ -105,7 +105,7 @@ func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
 	return r.owned.remove(ctx, object)
 }
 
-// waitForEnd returns the alive nodes that still have a pod of a component.
+// waitForEnd returns the nodes in alive that still have a pod of the given component.
 func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
 	pods, err := u.pods(ctx, component)
 	if err != nil {

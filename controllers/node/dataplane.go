@@ -45,7 +45,7 @@ func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
 	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published records a publication. The method run then polls until it is acknowledged.
+// published records a publication. The method run then polls for its acknowledgement.
 func (d *dataplane) published(p publication) {
 	d.mu.Lock()
 	d.newest = p

@@ -26,7 +26,7 @@ import (
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
-	// The test closes the channel again to make the server return the second list.
+	// The test closes this channel to make the server return the second list.
 	again chan struct{}
 }
 

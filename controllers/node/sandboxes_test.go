@@ -125,8 +125,8 @@ func TestRoutes(t *testing.T) {
 	a.wantLingering(t, 0)
 }
 
-// TestSandboxesOfADeletedNamespace deletes a namespace, and the policies before the pods. It
-// checks that a pod that still has a sandbox stays isolated.
+// TestSandboxesOfADeletedNamespace deletes a namespace in which the policies are deleted before
+// the pods. A pod that still has a sandbox must stay isolated.
 func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "ending", t.TempDir())
@@ -188,7 +188,7 @@ func TestSandboxesCondition(t *testing.T) {
 }
 
 // TestSandboxesArePublishedAtOnce measures the time from the publication of a sandbox list to
-// the publication of a tree that contains the sandbox. The agent has the Pod before.
+// the publication of a tree that contains the sandbox. The Pod object exists before.
 func TestSandboxesArePublishedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "latency", t.TempDir())

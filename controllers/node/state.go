@@ -17,7 +17,7 @@ import (
 // published yet.
 type state struct {
 	node string
-	// changed is set after each change.
+	// changed is a trigger that is set after each change of the state.
 	changed trigger.Trigger
 
 	// kinds contains the event sources of all kinds. It is complete before the reconcilers
@@ -52,8 +52,8 @@ func (s *state) load(change func(*policy.Snapshot)) {
 // apply calls the function change, which applies one changed object to the snapshot.
 func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
 	s.mu.Lock()
-	// take may be called before the change is applied, because no other goroutine can access
-	// the snapshot until the mutex is unlocked.
+	// The method take may be called before the change is applied, because no other goroutine
+	// can access the snapshot until the mutex is unlocked.
 	if at, ok := c.take(key); ok {
 		s.waiting = append(s.waiting, at)
 	}

@@ -31,7 +31,7 @@ type bridges struct {
 }
 
 // setBridges installs the rules that validate the frames that pods send on the given bridges.
-// The status reports an error, which does not affect the other rules.
+// If this fails, the status contains the error, and the other rules are not affected.
 func (e *Engine) setBridges(found []link.Bridge, sandboxes []report.Sandbox) {
 	b := bridges{found: found}
 	if len(found) > 0 {

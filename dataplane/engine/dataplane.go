@@ -230,7 +230,7 @@ func (d *Dataplane) use(ctx context.Context, e *Engine) error {
 	return e.SetSandboxes(*d.sandboxes)
 }
 
-// agentInterval is the time between two checks whether an agent runs.
+// agentInterval is the time between two checks for a running agent.
 const agentInterval = time.Second
 
 // followAgent reports to the engine whether an agent runs, until the context ends.

@@ -16,9 +16,9 @@ const (
 	lockInterval = 10 * time.Millisecond
 	// requestInterval is the time between two requests for the table.
 	requestInterval = 5 * time.Second
-	// settleTime is how long a dataplane that has acquired the lock waits until it reports its
-	// own status even if the predecessor has not drained its queues or no generation has been
-	// acknowledged.
+	// settleTime limits how long a dataplane that has acquired the lock waits for its
+	// predecessor to drain and for an acknowledgement. After this time, the dataplane reports
+	// its own status in any case.
 	settleTime = 2 * time.Second
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
@@ -237,7 +237,7 @@ func (d *Dataplane) forget(first bool) error {
 
 // waitForTree waits for a tree and returns an engine for the tree. If the dataplane has just
 // started and holds packets, waitForTree also returns an engine if there is no tree. It returns
-// nil if a successor requests the table before, or if the context ends.
+// nil if a successor requests the table first, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// TestOtherInterfacesAreLearned checks that of a host that is not a pod, only the first packet
-// is held.
+// TestOtherInterfacesAreLearned checks that only the first packet of a host is held if the host
+// is not a pod.
 func TestOtherInterfacesAreLearned(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	addresses := []netip.Addr{netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("fd00:172:17::2")}

@@ -189,7 +189,7 @@ func (w *walker) end() {
 	w.cancelCheck = nil
 }
 
-// switchToNewest releases the generation now. It acquires and returns the newest generation.
+// switchToNewest moves a reference from the given generation to the newest generation.
 func (w *walker) switchToNewest(now *shared) *shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -41,8 +41,8 @@ type Observation struct {
 // Conditions computes the conditions of one node. The zero value is ready to use. The methods
 // of Conditions must not be called concurrently.
 type Conditions struct {
-	// found reports whether any list so far contained a sandbox. emptySince is the time from
-	// which on pods have had addresses although no list has contained a sandbox.
+	// found reports whether any list so far contained a sandbox. emptySince is the start of the
+	// period in which pods have addresses but no list has contained a sandbox.
 	found      bool
 	emptySince time.Time
 	// The field before is the previous status of the dataplane. failed contains, for each

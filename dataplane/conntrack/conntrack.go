@@ -59,8 +59,9 @@ func (c *Connections) Close() error {
 type Result struct {
 	// Connections is the number of connections that were read from the table.
 	Connections int
-	// Accepted, Denied and Cleared are the numbers of connections whose marks the walk changed:
-	// to Marks.Accepted or Marks.Either, to Marks.Denied, and to no mark.
+	// Accepted is the number of connections whose mark the walk changed to Marks.Accepted or
+	// Marks.Either. Denied is the number of changes to Marks.Denied, and Cleared the number of
+	// cleared marks.
 	Accepted int
 	Denied   int
 	Cleared  int
@@ -135,8 +136,8 @@ func isReversed(f flow.Flow) bool {
 
 // needsMark reports whether a side of a decision requires a mark on the connection. Without a
 // mark, the rules queue the packets of the connection again. A connection needs a mark if
-// policies isolate the pod of the side. It also needs a mark if it is from a pod to itself, or
-// from a node to a pod on the node.
+// policies isolate the pod of the side. A connection from a pod to itself, or from a node to a
+// pod on the node, also needs a mark.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:

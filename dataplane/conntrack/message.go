@@ -178,9 +178,9 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends a request to b. The request replaces the connection mark's bits that mask
-// selects with the value bits. The kernel does not change the other bits of the mark
-// (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
+// appendMark appends a request to b. In the mark of the connection, the request sets the bits
+// that the parameter mask selects to the parameter bits. The kernel does not change the other
+// bits of the mark (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)
 	family := uint8(unix.AF_INET)

@@ -20,8 +20,8 @@ type Request struct {
 	// MarkMask contains the mark bits that the rules of the successor use. If the predecessor
 	// uses other bits, these rules misinterpret its verdicts.
 	MarkMask uint32 `json:"markMask"`
-	// Vacate makes the predecessor unbind its queues at once. A successor sets it if it found
-	// no free queues.
+	// Vacate makes the predecessor unbind its queues at once. A successor sets Vacate if it has
+	// found no free queues.
 	Vacate bool `json:"vacate"`
 }
 
@@ -31,8 +31,8 @@ const (
 	verbDrain = "drain"
 )
 
-// message is a request of the successor, sent as one line of JSON. Request is set only
-// for verbYield.
+// message is a request of the successor. It is sent as one line of JSON. The field Request is
+// set only for verbYield.
 type message struct {
 	Verb string `json:"verb"`
 	Request

@@ -102,8 +102,8 @@ type table struct {
 	counts  report.Held
 
 	// peers is shared with the workers. evaluator evaluates packets that a worker has denied.
-	// It is nil if there is no evaluator. heldPeers is the number of held packets that a worker
-	// has denied.
+	// Until the first call of SetEvaluator, and after Close, evaluator is nil. heldPeers is the
+	// number of held packets that a worker has denied.
 	peers     *Peers
 	evaluator rule.Evaluator
 	heldPeers int

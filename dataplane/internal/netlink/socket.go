@@ -27,9 +27,9 @@ func Open(protocol int) (*Socket, error) {
 }
 
 // OpenBlocking opens a socket like Open, but with a blocking descriptor. A goroutine that waits
-// for data then blocks its thread. This takes fewer system calls than to wait with the poller
-// of the Go runtime. Calls that set a deadline fail, and Close does not interrupt Receive. Use
-// Wake to interrupt Receive.
+// for data then blocks its thread. Such a wait takes fewer system calls than a wait with the
+// poller of the Go runtime. Calls that set a deadline fail, and Close does not interrupt
+// Receive. Use Wake to interrupt Receive.
 func OpenBlocking(protocol int) (*Socket, error) { return open(protocol, 0) }
 
 func open(protocol, flags int) (*Socket, error) {

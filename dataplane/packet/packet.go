@@ -54,8 +54,8 @@ type Packet struct {
 	// connection if its flag SYN is set and its flag ACK is not set. If MidStream is set,
 	// either the sender or the receiver may have opened the connection.
 	MidStream bool
-	// OwnError is set for an ICMP error about a packet that was sent to the sender of the
-	// error. If the sender of the error only forwarded the packet, OwnError is not set.
+	// OwnError is set for an ICMP error about a packet whose destination was the sender of the
+	// error. If the sender of the error only forwarded that packet, OwnError is not set.
 	OwnError bool
 }
 

@@ -30,8 +30,8 @@ func openKernelQueues() (*kernelQueues, error) {
 
 func (k *kernelQueues) close() error { return k.file.Close() }
 
-// kernelQueue is one line of the file. The kernel writes it in seq_show of
-// net/netfilter/nfnetlink_queue.c.
+// kernelQueue is one line of the file in /proc. The kernel function seq_show in
+// net/netfilter/nfnetlink_queue.c writes the line.
 type kernelQueue struct {
 	number, port, waiting, queueDropped, userDropped uint64
 }

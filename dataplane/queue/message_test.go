@@ -18,7 +18,7 @@ import (
 // netfilterHeader is the struct nfgenmsg of a message about an IPv4 packet in queue 258.
 var netfilterHeader = []byte{unix.AF_INET, unix.NFNETLINK_V0, 1, 2}
 
-// describe returns the payload of a message with which the kernel describes a packet at hook
+// describe returns the payload of a message in which the kernel describes a packet at hook
 // forward. If mark or data is nil, the payload does not contain it.
 func describe(id uint32, mark *uint32, data []byte) []byte {
 	b := append([]byte(nil), netfilterHeader...)

@@ -8,8 +8,9 @@ import "golang.org/x/sys/unix"
 // Therefore an error from such a pod is evaluated with the policies of the pod, unless the
 // error quotes a packet that was sent to the pod.
 
-// errorRules returns the rules that queue ICMP errors that need a verdict. If the connection of
-// the quoted packet is denied, the error is not queued, because a later rule drops it.
+// errorRules returns the rules that queue ICMP errors if the errors need a verdict. If the
+// connection of the quoted packet is denied, the error is not queued, because a later rule
+// drops it.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), returnToCaller()),

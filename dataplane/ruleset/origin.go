@@ -9,9 +9,9 @@ import "golang.org/x/sys/unix"
 // firstPacketRules returns the rules for packets that do not belong to an established
 // connection. If the source address of a packet belongs to a pod, the rules drop the packet
 // unless it arrived on the interface to which the address is routed. The rules apply to
-// isolated pods and to other pods. If such a forged packet were accepted, connection tracking
-// would treat packets from the attacker to the pod as replies. A dropped packet creates no
-// connection.
+// isolated pods and to other pods. The source address of such a packet is forged. If the packet
+// were accepted, connection tracking would treat packets from the attacker to the pod as
+// replies. A dropped packet creates no connection.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil

@@ -22,8 +22,8 @@ func (q Queues) Ranges() [ranges]Queues {
 	return [ranges]Queues{q, {Base: q.Hold() + 1, Count: q.Count}}
 }
 
-// Fit reports whether the workers have at least one queue, and whether both ranges of a node
-// contain only valid queue numbers. The first range is q.
+// Fit reports whether the workers have at least one queue and both ranges of a node contain
+// only valid queue numbers. The first range is q.
 func (q Queues) Fit() bool { return q.Count > 0 && int(q.Base)+ranges*(int(q.Count)+1) <= 1<<16 }
 
 // Contain reports whether a queue number belongs to the range.

@@ -26,9 +26,8 @@ func (c chain) of(t *nftables.Table) *nftables.Chain {
 	return out
 }
 
-// hasShapeOf reports whether the chain have, which was read from the kernel, has the hook and
-// priority that c requires. The kernel cannot change the hook or the priority of an existing
-// chain.
+// hasShapeOf reports whether a chain that was read from the kernel has the hook and priority
+// that c requires. The kernel cannot change the hook or the priority of an existing chain.
 func (c chain) hasShapeOf(have *nftables.Chain) bool {
 	if c.hook == nil || have.Hooknum == nil {
 		return c.hook == nil && have.Hooknum == nil

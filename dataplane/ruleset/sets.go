@@ -108,8 +108,8 @@ type Links struct {
 	Uplinks []uint32
 }
 
-// content contains the keys of the sets in the kernel's encoding. The outer map is indexed by
-// the name of the set.
+// content maps the name of each set to the keys in the set. The keys are in the kernel's
+// encoding.
 type content map[string]map[string]struct{}
 
 func contentOf(a Addresses, l Links) content {
@@ -146,8 +146,8 @@ func keysOf(links []uint32) map[string]struct{} {
 	return out
 }
 
-// hasShapeOf reports whether the set have, which was read from the kernel, has the type and
-// flags that s requires.
+// hasShapeOf reports whether a set that was read from the kernel has the type and flags that s
+// requires.
 func (s set) hasShapeOf(have *nftables.Set) bool {
 	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
 }

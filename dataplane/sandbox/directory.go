@@ -25,7 +25,7 @@ const (
 	maxTries = 6
 )
 
-// writableByOthers contains the permission bits that let users other than the owner write.
+// writableByOthers contains the permission bits that allow users other than the owner to write.
 const writableByOthers = unix.S_IWGRP | unix.S_IWOTH
 
 // directory is the directory of CNI results. It caches the content of each file.

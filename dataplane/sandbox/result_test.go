@@ -25,8 +25,8 @@ const (
 	version03 = head + `{"cniVersion":"0.3.1","interfaces":[{"name":"veth3"}],"ips":[{"version":"4","address":"10.1.0.6/32"}]}}`
 	version02 = head + `{"cniVersion":"0.2.0","ip4":{"ip":"10.1.0.7/24","gateway":"10.1.0.1","routes":[{"dst":"0.0.0.0/0"}]},"ip6":{"ip":"fd00::7/64"},"dns":{}}}`
 	macvlan   = head + `{"cniVersion":"1.0.0","interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"address":"10.1.0.8/24"}]}}`
-	// The plugin of azure lists the interface inside the pod without the path of the network
-	// namespace.
+	// This result is from the plugin for Azure. It contains the interface inside the pod
+	// without the path of the network namespace.
 	azure = head + `{"cniVersion":"0.3.0","interfaces":[{"name":"eth0"}],"ips":[{"version":"4","interface":0,"address":"10.1.0.9/24"}]}}`
 )
 

@@ -215,9 +215,9 @@ func (v *programVerifier) first(r region) bool {
 	return !seen
 }
 
-// part returns count words of the program, starting at an offset. If some of these words
-// belong to the head of the program or are outside the program, part returns an error. what
-// names the part in the error.
+// part returns count words of the program, starting at an offset. If some of these words belong
+// to the head of the program or are outside the program, part returns an error. The parameter
+// what names the part in this error.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
 	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
 		return nil, fmt.Errorf("%s with %d words at offset %d is outside the program", what, count, offset)

@@ -29,8 +29,8 @@ type encoder struct {
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. For each occurrence of a policy name in the
-// program, it acquires a reference to the name. To release these references, the caller passes
-// the words and names.release to programNames.
+// program, encodeProgram acquires a reference to the name. To release these references, the
+// caller passes the words and names.release to programNames.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)

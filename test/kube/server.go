@@ -11,10 +11,10 @@
 //		...
 //	}
 //
-// No other part of a control plane runs: nothing schedules or runs Pods, collects
-// garbage or finishes the deletion of a Namespace. The tests of a package share
-// the server. Each of them therefore creates a namespace for its objects, and uses
-// unique names for objects without a namespace.
+// No other part of a control plane runs. In particular, no component schedules or runs Pods,
+// collects garbage, or finishes the deletion of a Namespace. The tests of a package share the
+// server. Therefore, each test creates a namespace for its objects, and uses unique names for
+// objects without a namespace.
 package kube
 
 import (

@@ -7,7 +7,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Flags of a TCP packet (RFC 9293, section 3.1).
+// These constants are flags of a TCP packet (RFC 9293, section 3.1).
 const (
 	SYN byte = 0x02
 	ACK byte = 0x10

@@ -157,8 +157,8 @@ func (p *Process) StopWithin(limit time.Duration) error {
 	}
 }
 
-// Pause suspends all threads of the process until Resume is called or the test ends. Meanwhile,
-// the sockets and the memory of the process are kept.
+// Pause suspends all threads of the process until Resume is called or the test ends. The
+// suspended process keeps its sockets and its memory.
 func (p *Process) Pause(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {

@@ -10,8 +10,8 @@ import (
 
 // owner returns the pod to which an address belongs, or nil. An address never belongs to a
 // hostNetwork pod (S09) or to a finished pod (S10). If several pods have the address, owner
-// prefers running pods. Among the preferred pods, it prefers the newest. If several pods are
-// equally new, it returns the pod with the greatest name.
+// returns the first pod in this order: running pods before other pods, then newer pods before
+// older pods, then greater names before smaller names.
 func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
 	var best *corev1.Pod
 	for _, pod := range pods {
@@ -43,8 +43,8 @@ func finished(pod *corev1.Pod) bool {
 // isAddressOfNode reports whether an address belongs to a node. Ingress from these addresses to
 // pods of the node is always allowed (S40). The addresses of a node are the addresses in the
 // Node object, the addresses of the node's unfinished hostNetwork pods, and the host addresses
-// of all its pods. The node name of a pod that is not bound to a node is "". No address belongs
-// to the node with this name.
+// of all its pods. If a pod is not bound to a node, its node name is "". For this name,
+// isAddressOfNode returns false.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false

@@ -99,7 +99,7 @@ type end struct {
 	pod     *corev1.Pod
 }
 
-// evaluatePod evaluates a flow for one direction of the pod subject. The parameter target is
+// evaluatePod evaluates a flow for one direction of a pod, the subject. The parameter target is
 // the pod at the destination of the flow, or nil if the destination is not a pod. Names of
 // ports in rules are resolved to ports of the target.
 func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {

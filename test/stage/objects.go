@@ -28,7 +28,7 @@ type entry struct {
 	Spec  networkingv1.NetworkPolicySpec
 }
 
-// DefaultNode is the name of the node of a pod if the entry for the pod sets no node.
+// DefaultNode is the node of each pod whose entry sets no node.
 const DefaultNode = "one"
 
 // Objects parses a list of objects. All pods are running. The n-th pod in the list has the

@@ -12,8 +12,8 @@ import (
 type stateFunc func(*entry) uint32
 
 // walk reads all connections. For each connection, it sets Sluice's bits in the mark to the
-// value that a state function returns. walk calls the function next once for each datagram to
-// get this state function. Reading the table from the kernel takes most of the time, so a
+// value that a state function returns. For each datagram, walk gets this state function from a
+// call of the function next. Reading the table from the kernel takes most of the time, so a
 // separate goroutine reads the table. Meanwhile, the calling goroutine evaluates the
 // connections that have already been read.
 func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {

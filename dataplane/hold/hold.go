@@ -198,7 +198,7 @@ func (t *table) empty() {
 }
 
 // next returns the earliest time at which the caller must call update, even if the node does
-// not change. It returns false if no packet is held.
+// not change until then. It returns false if no packet is held.
 func (t *table) next() (at time.Time, ok bool) {
 	for _, p := range t.waiting {
 		if !ok || p.until.Before(at) {

@@ -5,7 +5,7 @@ import "encoding/binary"
 // attributeHeaderSize is the size of struct nlattr in bytes.
 const attributeHeaderSize = 4
 
-// typeMask selects the bits of an attribute type that remain without the flags NLA_F_NESTED and
+// typeMask selects the bits of an attribute type without the two flag bits NLA_F_NESTED and
 // NLA_F_NET_BYTEORDER.
 const typeMask = 0x3fff
 

@@ -52,8 +52,9 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses of the pods to which the interface with index number
-// leads, in ascending order. See bridgesAmong for the map direct.
+// leadingThrough returns, in ascending order, the addresses of the pods to which an interface
+// leads. The parameter number is the index of the interface. See bridgesAmong for the map
+// direct.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

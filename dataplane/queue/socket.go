@@ -20,8 +20,9 @@ import (
 
 // Sizes of a worker's socket.
 const (
-	// batchSize is the maximum number of packets in a batch. A worker reads all packets of
-	// a batch with one system call, and writes all their verdicts with another.
+	// batchSize is the maximum number of packets in a batch. A worker reads all packets of a
+	// batch with one system call, and writes all verdicts for these packets with another system
+	// call.
 	batchSize = 64
 	// messageSize is the size in bytes of the buffer for one packet and its metadata. The
 	// packet is truncated to copyRange bytes.

@@ -16,20 +16,20 @@ type Held struct {
 	// belong to a pod. The rules evaluated the released packets like all other packets.
 	Released uint64 `json:"released"`
 	NotPods  uint64 `json:"notPods"`
-	// The failure policy decided about the packets that the next three counters include.
-	// TimedOut counts packets of pods that were still unknown after Limit. NoAgent counts
-	// packets of unknown pods that arrived while no agent was running. OverLimit counts packets
-	// of unknown pods for which there was no room.
+	// The next three counters are for packets about which the failure policy decided. TimedOut
+	// counts packets of pods that were still unknown after Limit. NoAgent counts packets of
+	// unknown pods that arrived while no agent was running. OverLimit counts packets of unknown
+	// pods for which there was no room.
 	TimedOut  uint64 `json:"timedOut"`
 	NoAgent   uint64 `json:"noAgent"`
 	OverLimit uint64 `json:"overLimit"`
 	// Repeated counts TCP packets that were dropped because an earlier packet of the same
 	// connection was held.
 	Repeated uint64 `json:"repeated"`
-	// The next three counters count packets that were denied by the tree, and then held because
-	// one end may be a new pod of another node. PeersAllowed counts packets that a later tree
-	// allowed. PeersDenied counts packets that no tree allowed in time. PeersOverLimit counts
-	// packets that were denied at once because there was no room.
+	// The next three counters are for packets that the tree denied and that were then held,
+	// because one end may be a new pod of another node. PeersAllowed counts packets that a
+	// later tree allowed. PeersDenied counts packets that no tree allowed in time.
+	// PeersOverLimit counts packets that were denied at once because there was no room.
 	PeersAllowed   uint64 `json:"peersAllowed"`
 	PeersDenied    uint64 `json:"peersDenied"`
 	PeersOverLimit uint64 `json:"peersOverLimit"`
@@ -38,8 +38,8 @@ type Held struct {
 	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
 	// packet.
 	VerdictErrors uint64 `json:"verdictErrors"`
-	// Learned lists the names of the interfaces that were found to lead to no pod, because
-	// an unknown address on them did not belong to a pod.
+	// Learned lists the names of the interfaces that do not lead to a pod. The dataplane
+	// learned this when an unknown address on the interface did not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
 	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
 	// read, the dataplane recognizes unknown pods of this node only by the pod ranges of the

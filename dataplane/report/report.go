@@ -1,8 +1,8 @@
 // Package report defines the JSON types that a dataplane reports: its status, which
 // includes statistics, and one event for each packet that it evaluates.
 //
-// Programs that read these reports, such as the agent and the command-line tools, need
-// only this package and do not link netfilter code.
+// Programs that read these reports, such as the agent and the command-line tools, need only
+// this package, so they do not link netfilter code.
 package report
 
 import "time"

@@ -25,9 +25,9 @@ type Sandboxes struct {
 // Sandbox is a pod sandbox with one network attachment. A pod with several networks has one
 // Sandbox for each network.
 type Sandbox struct {
-	// Namespace, Name and UID identify the pod. The UID of a static pod is not the UID of
-	// its mirror pod in the API server, but the mirror pod's annotation
-	// kubernetes.io/config.hash.
+	// Namespace, Name and UID identify the pod. For a static pod, UID is the value of the
+	// annotation kubernetes.io/config.hash of its mirror pod, and not the UID of the mirror pod
+	// in the API server.
 	Namespace   string `json:"namespace"`
 	Name        string `json:"name"`
 	UID         string `json:"uid"`

@@ -38,8 +38,8 @@ func (d Decision) Side(direction Direction) Side {
 	return d.Egress
 }
 
-// Side is the verdict for one end of a flow, and the reason for this verdict. The end is
-// the source of the flow for the egress side, and the destination for the ingress side.
+// Side is the verdict for one end of a flow, and the reason for this verdict. The egress side
+// belongs to the source of the flow, and the ingress side to the destination.
 type Side struct {
 	Verdict Verdict
 	Reason  Reason

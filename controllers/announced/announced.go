@@ -32,8 +32,8 @@ var sources = []struct {
 	{"vpc.amazonaws.com/pod-ips", list},
 }
 
-// Addresses returns the addresses in the first annotation of a Pod that is valid and contains
-// at least one address. It returns nil if there is no such annotation.
+// Addresses returns the addresses in the first valid annotation that contains at least one
+// address. It returns nil if no annotation is valid and contains an address.
 func Addresses(annotations map[string]string) []netip.Addr {
 	for _, source := range sources {
 		text := annotations[source.annotation]

@@ -69,12 +69,12 @@ func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected
 // seconds, until their agents report the newest versions.
 const startTime = 15 * time.Second
 
-// remainingStartTime returns the time until startTime has passed since the start.
+// remainingStartTime returns how much of startTime remains.
 func (r *Reconciler) remainingStartTime() time.Duration { return startTime - time.Since(r.started) }
 
 // onlyBehind reports whether nodes seem to be behind only because the operator restarted. It
-// returns true if the policy was enforced before, if the policy, the number of its pods and the
-// number of its nodes have not changed, and if all nodes enforce policies.
+// returns true if the policy was enforced before and is unchanged, if it has as many pods and
+// nodes as before, and if all these nodes enforce policies.
 func (o *observation) onlyBehind(old *v1alpha1.EnforcementStatus) bool {
 	return len(o.lags) > 0 && !slices.ContainsFunc(o.lags, func(l lag) bool { return l.problem != "" }) &&
 		meta.IsStatusConditionTrue(old.Conditions, string(v1alpha1.ConditionEnforced)) &&

@@ -14,8 +14,8 @@ import (
 // for concurrent use.
 type revisions struct {
 	mu sync.Mutex
-	// older maps each object whose newest change does not matter to the last version whose
-	// change matters.
+	// older contains the objects whose newest change does not matter. It maps each object to
+	// the version of its last change that matters.
 	older map[types.NamespacedName]revision
 }
 

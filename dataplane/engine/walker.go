@@ -189,7 +189,7 @@ func (w *walker) end() {
 	w.cancelCheck = nil
 }
 
-// switchToNewest moves a reference from the given generation to the newest generation.
+// switchToNewest returns a reference to the newest generation, in exchange for the given one.
 func (w *walker) switchToNewest(now *shared) *shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()

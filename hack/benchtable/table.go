@@ -18,7 +18,7 @@ type results struct {
 // table contains the results of the benchmarks in one package.
 type table struct {
 	name  string
-	units []string // the units of go test first, the others in the order in which they appear
+	units []string // first the units of go test, then the others in their order of appearance
 	rows  []*row
 }
 

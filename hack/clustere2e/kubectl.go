@@ -42,8 +42,7 @@ func (c *cluster) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// kubectl runs kubectl with the standard input from the parameter input, and returns its
-// output.
+// kubectl runs kubectl with the text input as its standard input, and returns the output.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
 	if c.kubeconfig != "" {
 		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)

@@ -39,8 +39,8 @@ var errDenied = errors.New("denied")
 type outcome struct{ Address, Result string }
 
 // serveProbes serves requests for probes on a socket in the directory of the kubeconfig. The
-// requests come from `lab probe`. It sends requests because only the process that created a pod
-// can open connections from the pod.
+// command `lab probe` cannot open the connections itself, because only the process that created
+// a pod can open connections from the pod.
 func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 	path := filepath.Join(filepath.Dir(cluster.Kubeconfig()), socketName)
 	listener, err := net.Listen("unix", path)

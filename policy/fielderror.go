@@ -31,7 +31,7 @@ func (e *FieldErrors) add(field, format string, args ...any) {
 // fieldPath is the path of a field. The path is converted to text only if an error contains
 // the path, because most objects have no errors.
 type fieldPath struct {
-	// parent is the path of the object that contains the field list or child.
+	// parent is the path of the object that contains the list entry or the child.
 	parent string
 	// list and index identify a list entry, such as from[1]. If the path contains no list
 	// entry, list is empty.

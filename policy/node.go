@@ -14,7 +14,7 @@ type node struct {
 	addresses map[netip.Addr]int
 }
 
-// UpsertNode adds a node or updates its addresses.
+// UpsertNode adds a node, or updates the addresses of a node that was added before.
 func (s *Snapshot) UpsertNode(in Node) {
 	s.setNodeObject(s.node(in.Name), &in)
 	s.settleAnnounced(in.Name)

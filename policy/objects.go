@@ -24,8 +24,8 @@ type Pod struct {
 	Node string
 	// Addresses contains status.podIPs. HostAddresses contains status.hostIPs.
 	Addresses, HostAddresses []netip.Addr
-	// Announced is true if status.podIPs is empty. Addresses then contains the addresses that
-	// the network plugin announced in an annotation of the Pod.
+	// Announced is true if Addresses contains the addresses that the network plugin announced
+	// in an annotation of the Pod. This is possible only if status.podIPs is empty.
 	Announced bool
 	// Ports contains the named ports in the order in which a port name is looked up: first
 	// the ports of containers, then the ports of init containers with restartPolicy Always.

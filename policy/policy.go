@@ -16,7 +16,7 @@ import (
 // defaults are filled in. A function such as ReadNetworkPolicy creates a Policy, and other
 // code must not change the Policy.
 type Policy struct {
-	// Name is the name of the object. Scope is its namespace.
+	// Name is the name of the policy object. Scope is the object's namespace.
 	Name, Scope string
 	// Tier and Priority define the order of policies. Policies with equal tier and priority
 	// are ordered by scope and name.
@@ -25,8 +25,8 @@ type Policy struct {
 	// Subject is the set of pods to which the policy applies. Subject.Namespace is always
 	// set, because a NetworkPolicy selects pods only in its own namespace.
 	Subject PodSet
-	// Isolates is indexed by rule.Direction. It is true if the policy isolates the pods in
-	// Subject for this direction.
+	// Isolates is indexed by rule.Direction. An element is true if the policy isolates the
+	// pods in Subject for this direction.
 	Isolates [2]bool
 	// Ingress and Egress contain the rules in the same order as the object, including invalid
 	// rules. If the policy does not isolate pods for a direction, the rules for this

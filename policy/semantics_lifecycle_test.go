@@ -79,7 +79,7 @@ func aPodIsKnownByItsSandbox(t *testing.T) {
 		})
 		s.want(isolated)
 		s.sandboxes()
-		s.want(isolated) // status.podIPs is enough.
+		s.want(isolated) // The addresses in status.podIPs are sufficient.
 	}
 }
 

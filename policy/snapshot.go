@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Snapshot contains the objects of a cluster that policies depend on. Objects can be added
-// and deleted one by one and in any order. A Snapshot is not safe for concurrent use.
+// Snapshot contains the objects of a cluster that affect policies. Objects can be added and
+// deleted one by one, in any order. A Snapshot is not safe for concurrent use.
 type Snapshot struct {
 	namespaces map[string]*TrackedNamespace
 	// order lists the namespaces in the order in which they were added. A compiler processes
@@ -29,22 +29,21 @@ type Snapshot struct {
 	tracking []*Changes
 }
 
-// TrackedNamespace contains the Namespace object, the pods and the policies of one
-// namespace. It exists as long as it contains any of them.
+// TrackedNamespace contains the Namespace object, the pods and the policies of one namespace.
+// It exists while it contains at least one of these objects.
 type TrackedNamespace struct {
 	name string
 	// object is nil if the namespace has no Namespace object.
 	object *Namespace
-	// pods contains the pods with a Pod object, by name. gone contains the lingering pods,
-	// by UID.
+	// pods contains the pods that have a Pod object, by name. The field gone contains the
+	// lingering pods, by UID.
 	pods, gone map[string]*TrackedPod
 	cohorts    map[cohortKey]*Cohort
 	ordered    []*Cohort
 	policies   map[string]*Policy
-	// retained lists deleted policies. See Snapshot.retain.
+	// retained lists deleted policies that still apply. See Snapshot.retain.
 	retained []*Policy
-	// sorted caches the policies in the order of their evaluation. It is nil after a
-	// change.
+	// sorted caches the policies in the order of their evaluation. After a change, it is nil.
 	sorted []*Policy
 }
 
@@ -155,8 +154,8 @@ func (s *Snapshot) DeletePod(namespace, name string) {
 	s.settle(ns)
 }
 
-// removePod handles the deletion of a Pod object. It removes the pod unless the pod has a
-// sandbox.
+// removePod handles the deletion of a Pod object. If the pod has no sandbox, removePod
+// removes the pod.
 func (s *Snapshot) removePod(p *TrackedPod) {
 	if s.linger(p) {
 		return
@@ -216,8 +215,8 @@ func (s *Snapshot) UpsertNamespace(in Namespace) {
 	s.namespaceChanged(ns)
 }
 
-// DeleteNamespace removes a Namespace object. Pods and policies in the namespace remain until
-// they are deleted, but no namespaceSelector matches them.
+// DeleteNamespace removes a Namespace object. The pods and policies in the namespace remain
+// until they are deleted, but no namespaceSelector matches the pods.
 func (s *Snapshot) DeleteNamespace(name string) {
 	ns := s.namespaces[name]
 	if ns == nil || ns.object == nil {
@@ -263,8 +262,9 @@ func (s *Snapshot) namespace(name string) *TrackedNamespace {
 	return ns
 }
 
-// settle removes state of a namespace that is no longer needed. It removes the retained
-// policies if no pod of the namespace has a sandbox, and the namespace if it is empty.
+// settle removes the parts of a namespace that are no longer needed. If no pod of the
+// namespace has a sandbox, it removes the retained policies. If the namespace is empty, it
+// removes the namespace.
 func (s *Snapshot) settle(ns *TrackedNamespace) {
 	if len(ns.retained) > 0 && !s.hasSandboxes(ns) {
 		ns.retained = nil
@@ -286,7 +286,7 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	return Pod{}, false
 }
 
-// End describes the end of a connection that has the given address.
+// End describes the end of a connection with the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
 	if p := s.owners.of(a); p != nil {
@@ -347,15 +347,14 @@ func inOrder(p, q *Policy) int {
 	return cmp.Or(cmp.Compare(p.Tier, q.Tier), cmp.Compare(p.Priority, q.Priority), cmp.Compare(p.Scope, q.Scope), cmp.Compare(p.Name, q.Name))
 }
 
-// TrackedNamespace returns the contents of a namespace, or nil if the namespace is empty
-// and has no object.
+// TrackedNamespace returns the contents of a namespace. It returns nil if the namespace is
+// empty and has no Namespace object.
 func (s *Snapshot) TrackedNamespace(name string) *TrackedNamespace { return s.namespaces[name] }
 
 // TrackedNamespaces returns all namespaces in the order in which they were added.
 func (s *Snapshot) TrackedNamespaces() []*TrackedNamespace { return s.order }
 
-// TrackedOwner returns the live pod that owns an address, like Owner, as a TrackedPod. It
-// returns nil if no pod owns the address.
+// TrackedOwner returns the live pod that owns an address, or nil if no pod owns the address.
 func (s *Snapshot) TrackedOwner(a netip.Addr) *TrackedPod { return s.owners.of(a) }
 
 // OwnedAddresses returns an iterator over all addresses of live pods.
@@ -364,7 +363,7 @@ func (s *Snapshot) OwnedAddresses() iter.Seq[netip.Addr] { return maps.Keys(s.ow
 // Name returns the name of the namespace.
 func (ns *TrackedNamespace) Name() string { return ns.name }
 
-// Object returns the Namespace object, or nil if it does not exist.
+// Object returns the Namespace object, or nil if no such object exists.
 func (ns *TrackedNamespace) Object() *Namespace { return ns.object }
 
 // Cohorts returns all cohorts of pods in the namespace.

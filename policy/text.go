@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// These limits keep the text of a rule short. If a list is longer, the text ends with the
-// number of omitted entries.
+// These limits keep the text of a rule short. If a list is longer than its limit, the text
+// ends with the number of omitted entries.
 const (
 	maxPeersInText   = 4
 	maxPortsInText   = 6
@@ -26,8 +26,8 @@ func (p *Policy) String() string { return p.Scope + "/" + p.Name }
 // namespace default on TCP 6379".
 func (r *Rule) String() string { return r.text(r.Peers, "") }
 
-// StringFor describes the rule for a connection with a known peer. It lists only the peers
-// of the rule that match this peer, or all peers if none matches.
+// StringFor describes the rule for a connection whose peer is the given end. It lists only
+// the peers of the rule that match this end. If none of them matches, it lists all peers.
 func (r *Rule) StringFor(end *End) string {
 	var matching []Peer
 	for _, p := range r.Peers {
@@ -98,8 +98,8 @@ func (s *PodSet) namespacesText() string {
 	return "namespaces " + s.Namespaces.String()
 }
 
-// only returns the value that the selector requires for a label, if this is the only
-// requirement of the selector. Otherwise it returns false.
+// only returns the value that the selector requires for a label. If the selector has other
+// requirements or does not require a value for the label, it returns false.
 func only(s label.Selector, name string) (value string, ok bool) {
 	requirements := slices.Collect(s.Requirements())
 	value, ok = s.Equal(name)

@@ -176,7 +176,7 @@ func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cel
 		}
 	}
 	var merged []MatrixEnd
-	var first []int // For each end in merged, the index in ends of its first pod.
+	var first []int // first[i] is the index in ends of the first pod of merged[i].
 	for i, e := range ends {
 		switch group := members[e.workload]; {
 		case len(group) < 2 || !alike(cells, group):

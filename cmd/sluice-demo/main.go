@@ -210,7 +210,7 @@ func noArguments(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// inputError is an error in the user's input: an argument or a manifest.
+// inputError is an error in the user's input, such as an invalid argument or manifest.
 type inputError struct{ error }
 
 func wrongInput(err error) error { return inputError{err} }

@@ -85,7 +85,7 @@ func nodeFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	defer cancel()
 	if flags.withStdin {
 		go func() {
-			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Treat a read error like the end.
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Treat a read error as the end of the input.
 			cancel()
 		}()
 	}

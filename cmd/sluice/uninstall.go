@@ -47,7 +47,7 @@ func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset
 // reportRemoved responds to liveness and readiness probes until the context is canceled.
 func reportRemoved(ctx context.Context, health *listener) {
 	health.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client hung up.
+		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client closed the connection.
 	}))
 	<-ctx.Done()
 }

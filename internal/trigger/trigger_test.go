@@ -79,7 +79,7 @@ func TestZeroTriggerNeverFires(t *testing.T) {
 func Example() {
 	changed := trigger.New()
 	changed.Set()
-	changed.Set() // Combined with the first call.
+	changed.Set() // This signal is combined with the first signal.
 	<-changed.C()
 	fmt.Println("work to do")
 	// Output: work to do

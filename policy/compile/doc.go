@@ -5,8 +5,8 @@
 // # Incremental updates
 //
 // A compiler matches selectors against cohorts instead of pods. It uses only the peers of
-// policies that select a pod on its node. All cohorts that are matched by exactly the same of
-// these peers are in one class. The leaves of a tree contain classes instead of peers. So if
+// policies that select a pod on its node. If exactly the same peers match several cohorts,
+// these cohorts are in one class. The leaves of a tree contain classes instead of peers. So if
 // the labels of a pod change, the compiler matches the peers against only one cohort. It
 // compiles a program again only if one of the program's peers gains or loses a class.
 package compile

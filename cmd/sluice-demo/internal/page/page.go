@@ -18,8 +18,7 @@ import (
 type Page struct {
 	w     io.Writer
 	width int
-	// live is true if the output is a terminal. Only on a terminal, a line can be
-	// overwritten.
+	// live is true if the output is a terminal, on which Page can overwrite a line.
 	live, color bool
 }
 

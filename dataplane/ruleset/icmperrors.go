@@ -23,7 +23,8 @@ func (c Config) errorRules() []expressions {
 }
 
 // isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a chain.
-// The rules match only packets that the expressions in the parameter of match.
+// The parameter of contains expressions. The rules match only packets that these expressions
+// match.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
 		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),

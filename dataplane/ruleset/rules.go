@@ -142,9 +142,10 @@ func (c Config) clearRule() expressions {
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to queue.
-// The parameter bits is the rule that handles Sluice's bits of the packet mark. The rules in
-// the parameter first precede the rules that match connection marks, and the rules in unmarked
-// follow those rules. The rules in the parameter more follow the rules that accept replies.
+// The parameter bits is the rule that handles Sluice's bits of the packet mark. The parameter
+// first contains rules to place before the rules that match connection marks. The parameter
+// unmarked contains rules to place after the rules that match connection marks. The parameter
+// more contains rules to place after the rules that accept replies.
 //
 // All rules must be in one chain. If they were split into two chains and another program
 // emptied the first chain, packets of accepted connections would be evaluated as if they
@@ -214,8 +215,8 @@ func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
 	// The verdict Either means that policies may allow the TCP connection only in the direction
-	// opposite to the packet. Accept such a packet only if it is the first packet of its
-	// connection that connection tracking has seen.
+	// opposite to that of the packet. Accept such a packet only if it is the first packet of
+	// its connection that connection tracking has seen.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {
@@ -229,8 +230,8 @@ func (c Config) settleRules() []expressions {
 		join(either, setConnectionMark(m.Mask, m.Either)),
 		append(join(either, clearMark(m.Mask)), accept()),
 		clearMark(m.Mask),
-		// If an invalid packet were rejected, this could reset the connection to which it seems
-		// to belong. So drop the packet.
+		// If the rules rejected an invalid packet, the response could reset the connection to
+		// which the packet seems to belong. So drop the packet.
 		append(stateIs(expr.CtStateBitINVALID), drop()),
 		setConnectionMark(m.Mask, m.Denied),
 		{goTo(deny)},

@@ -27,9 +27,9 @@ func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
 	return policy, index, true
 }
 
-// ruleOf returns the policy of a rule, and the index of the rule in the policy. program is the
-// offset of the program that contains the rule, and number is the number of the rule in this
-// program.
+// ruleOf returns the policy of a rule, and the index of the rule in the policy. The parameter
+// program is the offset of the program that contains the rule. The parameter number is the
+// number of the rule in this program.
 func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]

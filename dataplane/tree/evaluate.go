@@ -78,9 +78,9 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates one side of a flow with a program. program is the offset of the program.
-// Offset 0 means that the pod is not isolated. table is the index of the port table, and peer
-// is the other end of the flow.
+// evaluate evaluates one side of a flow with a program. The parameter program is the offset of
+// this program. Offset 0 means that the pod is not isolated. The parameter table is the index
+// of the port table, and peer is the other end of the flow.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
 	if program == 0 {
 		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}

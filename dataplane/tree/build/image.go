@@ -20,8 +20,8 @@ type Image struct {
 	words uint64
 }
 
-// padding contains zero bytes. After each section, enough of them are written that the next
-// section starts at a multiple of format.Alignment.
+// padding contains zero bytes. They are written after each section, so that the next section
+// starts at a multiple of format.Alignment.
 var padding [format.Alignment * format.WordSize]byte
 
 // Encode encodes the current rules as the tree with the given generation.

@@ -105,9 +105,9 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// closeSpans removes the spans from open that end before the address in the parameter
-	// until. If the parameter all is set, it removes all open spans. Where the entry changes at
-	// the end of a removed span, closeSpans adds a step.
+	// closeSpans removes from the heap open the spans that end before the address in the
+	// parameter until. If the parameter all is set, it removes all spans. Where the entry
+	// changes at the end of a removed span, closeSpans adds a step.
 	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)

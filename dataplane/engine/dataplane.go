@@ -79,7 +79,7 @@ func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
 		stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(),
 		arrived: trigger.New(), routesChanged: trigger.New(),
 	}
-	d.config.Routed = d.setRouted
+	d.config.routed = d.setRouted
 	return d
 }
 

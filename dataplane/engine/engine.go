@@ -42,10 +42,10 @@ type Config struct {
 	Peers *hold.Peers
 	// Events receives the verdicts for packets. Events may be nil.
 	Events *queue.Events
-	// Routed is called each time the engine has read the routes. The argument contains the pod
-	// addresses to which the node has a route through the link of a single pod. Routed must not
-	// block and may be nil. A Dataplane sets Routed itself.
-	Routed func([]netip.Addr)
+	// routed is called each time the engine has read the routes. The argument contains the pod
+	// addresses to which the node has a route through the link of a single pod. routed must not
+	// block. It is nil unless a Dataplane has set it.
+	routed func([]netip.Addr)
 	// CNIResults is the directory in which the container runtime stores CNI results. If it is
 	// empty, the dataplane reads no CNI results.
 	CNIResults string

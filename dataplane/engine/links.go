@@ -63,8 +63,8 @@ func (e *Engine) setLinks(g *Generation, sandboxes *report.Sandboxes) error {
 	if err != nil {
 		return err
 	}
-	if e.config.Routed != nil {
-		e.config.Routed(links.Routed)
+	if e.config.routed != nil {
+		e.config.routed(links.Routed)
 	}
 	var list []report.Sandbox
 	if sandboxes != nil {

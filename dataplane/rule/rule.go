@@ -171,7 +171,7 @@ type Match struct {
 	Blocks []Block
 }
 
-// Rule is one rule of one policy. It matches a flow if at least one of its matches matches the
+// Rule is one rule of one policy. It matches a flow if at least one entry of Matches matches the
 // flow.
 type Rule struct {
 	Action Action

@@ -35,7 +35,7 @@ type peer struct {
 	ipv4 bool
 }
 
-// groups groups the attempts by isolated pod and direction. Within a group, each line
+// groups sorts the attempts into groups by isolated pod and direction. Within a group, each line
 // contains the attempts with the same reason.
 func groups(attempts []*wire.Attempt) []*group {
 	var out []*group

@@ -15,12 +15,12 @@ import (
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods`,description="Pods that the policy selects"
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes.needed`,description="Nodes with a selected pod"
 // +kubebuilder:printcolumn:name="Enforcing",type=integer,JSONPath=`.status.nodes.enforcing`,description="Nodes with a selected pod that enforce the current version of the policy"
-// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.enforcedSince`,description="Since when all of these nodes enforce it"
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.enforcedSince`,description="Time since which all of these nodes enforce the policy"
 // +kubebuilder:printcolumn:name="Understood",type=string,JSONPath=`.status.conditions[?(@.type=="Understood")].status`,description="Whether every part of the policy can be understood"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Rules",type=integer,JSONPath=`.status.rules`,priority=1,description="Rules of the policy"
 // +kubebuilder:printcolumn:name="Lint findings",type=string,JSONPath=`.status.conditions[?(@.type=="LintFindings")].status`,priority=1,description="Whether lint found something in the policy"
-// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].message`,priority=1,description="What enforcement waits for"
+// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].message`,priority=1,description="Reason why the policy is not enforced everywhere yet"
 // +kubebuilder:printcolumn:name="First finding",type=string,JSONPath=`.status.findings[0].message`,priority=1,description="The most severe finding"
 type PolicyStatus struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -137,15 +137,15 @@ type Generation struct {
 // resourceVersion of the object is not newer than this value. Resource versions are
 // compared as decimal numbers.
 type ResourceVersions struct {
-	// networkPolicies is the newest contained version of a NetworkPolicy.
+	// networkPolicies is the newest resourceVersion among the objects of kind NetworkPolicy.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	NetworkPolicies string `json:"networkPolicies,omitempty"`
-	// pods is the newest contained version of a Pod.
+	// pods is the newest resourceVersion among the objects of kind Pod.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	Pods string `json:"pods,omitempty"`
-	// namespaces is the newest contained version of a Namespace.
+	// namespaces is the newest resourceVersion among the objects of kind Namespace.
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
 	Namespaces string `json:"namespaces,omitempty"`

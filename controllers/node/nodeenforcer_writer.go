@@ -45,8 +45,8 @@ type statusWriter struct {
 	source func() (v1alpha1.NodeEnforcerStatus, error)
 	log    logr.Logger
 
-	// current is the NodeEnforcer that was last read or written. It is nil if the object in the
-	// API server may differ.
+	// current is the NodeEnforcer that was last read or written. It is nil if the API server
+	// may have another version of it.
 	current *v1alpha1.NodeEnforcer
 	// due is the time of the next heartbeat.
 	due time.Time
@@ -59,7 +59,7 @@ func (w *statusWriter) run(ctx context.Context) error {
 	failed := false
 	for {
 		if err := w.update(ctx); err != nil && ctx.Err() == nil {
-			// After an error, the object in the API server may differ from current.
+			// After an error, the API server may have another version than current.
 			w.current = nil
 			w.postpone()
 			if !failed {

@@ -29,8 +29,8 @@ const (
 	// checkInterval is the time between two checks of the published tree while no object
 	// changes.
 	checkInterval = 10 * time.Second
-	// The constant remembered is the number of publications whose resource versions are kept.
-	// It is above 1 because the dataplane can be several publications behind.
+	// remembered is the number of publications whose resource versions the publisher keeps. It
+	// is above 1 because the dataplane can be several publications behind.
 	remembered = 64
 )
 
@@ -54,8 +54,7 @@ type publisher struct {
 	// fault is the text of the last logged error. It prevents repeated log lines.
 	fault string
 
-	// reads is a function that returns an error if the running dataplane cannot read a
-	// format.
+	// reads returns an error if the running dataplane cannot read trees of the given format.
 	reads func(format uint64) error
 
 	// mu guards the fields below.
@@ -65,8 +64,8 @@ type publisher struct {
 	// leads is true if this agent may publish. standsBy is true while the builder is up to date
 	// but this agent may not publish.
 	leads, standsBy bool
-	// The field earlier contains the publications before the last one. The index is the
-	// generation modulo the constant remembered.
+	// earlier stores the publications before the last one. A publication is stored at the index
+	// generation % remembered.
 	earlier [remembered]publication
 }
 
@@ -180,7 +179,7 @@ func (p *publisher) publish() error {
 		return fmt.Errorf("building tree: %w", err)
 	}
 	if leads := p.leading(); !leads {
-		// The leading agent publishes the changes of these events.
+		// The leading agent receives these events too, and publishes their changes.
 		p.pending = nil
 		return nil
 	}

@@ -89,7 +89,7 @@ const syncTimeout = 365 * 24 * time.Hour
 
 // controllerOptions returns the options of every controller of an agent.
 func controllerOptions() controller.Options {
-	// Tests run the agents of several nodes in one process, so controller names repeat.
+	// Tests run the agents of several nodes in one process, with the same controller names.
 	skip := true
 	return controller.Options{CacheSyncTimeout: syncTimeout, SkipNameValidation: &skip}
 }

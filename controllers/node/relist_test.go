@@ -60,22 +60,22 @@ func listOf(version string, versions ...string) *corev1.PodList {
 	return out
 }
 
-// steppedQueue sends each request to the channel queued, and then waits for a value from the
-// channel goOn.
+// steppedQueue is a queue whose method Add sends the request to the channel `queued`, and then
+// waits until the test sends a value to the channel `goOn`.
 type steppedQueue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
 	queued chan reconcile.Request
 	goOn   chan struct{}
 }
 
-// Add sends the request and waits.
+// Add sends the request to queued and waits for a value from goOn.
 func (q steppedQueue) Add(request reconcile.Request) {
 	q.queued <- request
 	<-q.goOn
 }
 
-// watchPods returns an event source for the pods in script. It waits until the informer has
-// delivered the first list.
+// watchPods returns the event source for the pods of the API server `script`. It waits until
+// the informer has delivered the first list.
 func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	t.Helper()
 	informer := cache.NewSharedIndexInformer(
@@ -101,9 +101,9 @@ func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	return c
 }
 
-// TestContainedDuringRelist checks that a version counts as contained only after its event.
-// A list contains its objects in the order of their names. In this test, the first event
-// therefore has the newest version.
+// TestContainedDuringRelist checks that Contained returns a version only after the events of
+// all versions up to it have been taken. Lists are sorted by object names. In this test, the
+// event with the newest version, 9, therefore comes first.
 func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
 	// The test does not need goOn for the first list, because objects of that list are not
@@ -116,8 +116,8 @@ func TestContainedDuringRelist(t *testing.T) {
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken is the wanted result before the object is taken. taken is the wanted result
-		// afterwards.
+		// untaken and taken are the expected results of Contained before and after the test
+		// takes the event of the object.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
 		request := <-queue.queued

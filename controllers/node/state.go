@@ -52,8 +52,8 @@ func (s *state) load(change func(*policy.Snapshot)) {
 // apply calls the function change, which applies one changed object to the snapshot.
 func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
 	s.mu.Lock()
-	// The method take may be called before the change is applied, because no other goroutine
-	// can access the snapshot until the mutex is unlocked.
+	// take removes the queued event of the object before the change is applied. This is safe
+	// because no other goroutine can access the snapshot until the mutex is unlocked.
 	if at, ok := c.take(key); ok {
 		s.waiting = append(s.waiting, at)
 	}
@@ -63,9 +63,9 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
-// setSandboxes replaces the pod sandboxes of the node. The parameter list is nil if the
-// sandboxes are not known. The parameter routed is passed to policy.Snapshot.SetRouted. If
-// routed is nil, the previous addresses remain.
+// setSandboxes replaces the pod sandboxes of the node. The list is nil if the sandboxes are not
+// known. The addresses in routed are passed to policy.Snapshot.SetRouted. If routed is nil, the
+// snapshot keeps the addresses from an earlier call.
 func (s *state) setSandboxes(list []policy.Sandbox, routed []netip.Addr) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, time.Now())

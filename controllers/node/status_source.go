@@ -37,7 +37,7 @@ type statusSource struct {
 	policies  int32
 	// newPods computes the conditions about new pods.
 	newPods newpods.Conditions
-	// The field before is the last dataplane status, or nil until the dataplane responds.
+	// before is the dataplane status that was read last. It is nil until the dataplane responds.
 	before *report.Status
 	// repaired and dropped report whether the counters of repairs and dropped packets increased
 	// between the last two dataplane statuses. The results are stored because the node's status
@@ -95,8 +95,8 @@ func (s *statusSource) count() error {
 			continue
 		}
 		s.addressed++
-		// No pod has the unspecified address, so only the policies of this pod apply to the
-		// flow.
+		// No pod has the address 0.0.0.0 or ::, so only the policies of this pod apply to the
+		// flows between the two addresses.
 		here, other := pod.Addresses[0], netip.IPv4Unspecified()
 		if here.Is6() {
 			other = netip.IPv6Unspecified()
@@ -138,7 +138,7 @@ func (s *statusSource) describe(out *v1alpha1.NodeEnforcerStatus, running *repor
 		return
 	}
 	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
-	// The dataplane uses these texts in its status.
+	// The dataplane reports one of these two texts in the field Queueing of its status.
 	switch running.Queueing {
 	case "queue expression":
 		out.Kernel.Queueing = v1alpha1.QueueExpression

@@ -35,8 +35,8 @@ func TestNodeEnforcer(t *testing.T) {
 	np := c.policyFor(t, "db")
 	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
 	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
-		// The first tree may contain the policy before the event of the policy was
-		// processed.
+		// A tree can contain the policy before the agent has processed the event of the policy,
+		// so wait until the status contains its version.
 		return errors.Join(published(a, s), contains(s, np), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
 	})
 	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {

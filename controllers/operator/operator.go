@@ -127,8 +127,7 @@ func cacheOptions(namespace string) cache.Options {
 		case *corev1.Pod:
 			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
 		case *v1alpha1.NodeEnforcer:
-			// Package enforcer returns the same options for this kind, so the options need not
-			// be added again.
+			// The options of package enforcer already contain the same entry for NodeEnforcers.
 			continue
 		}
 		byObject[object] = options

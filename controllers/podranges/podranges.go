@@ -33,13 +33,14 @@ const maxRanges = 32
 type publisher struct {
 	client         client.Reader
 	node, stateDir string
-	// The field more lists ranges that are published in addition to the podCIDRs of the Nodes.
+	// more contains ranges that are published in addition to the podCIDRs of the Nodes.
 	more []netip.Prefix
 }
 
-// Add adds a reconciler to a manager. The reconciler publishes the pod ranges in a state
-// directory each time they change. The parameter node is the name of the dataplane's Node. The
-// parameter more lists ranges of the cluster in addition to the podCIDRs of the Nodes.
+// Add adds a reconciler to a manager. The reconciler publishes the pod ranges in the directory
+// stateDir each time they change. The dataplane that reads them runs on the Node with the name
+// node. The prefixes in more are published as ranges of the cluster, in addition to the
+// podCIDRs of the Nodes.
 func Add(mgr manager.Manager, node, stateDir string, more []netip.Prefix, options controller.Options) error {
 	all := func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: node}}}

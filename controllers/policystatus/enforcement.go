@@ -36,13 +36,14 @@ type nodeState struct {
 	// needs contains the policies that the node must enforce, with the resource versions
 	// that the node must contain.
 	needs map[types.NamespacedName]versions
-	// behind contains the policies in needs whose versions the node does not contain yet.
+	// behind contains each policy in needs for which the node does not contain the required
+	// versions yet.
 	behind map[types.NamespacedName]versions
 }
 
-// affected lists policies to reconcile. enforced contains the policies that all nodes now
-// enforce. These policies are reconciled at once. lagging contains the policies that are
-// reconciled after a delay.
+// affected lists policies to reconcile. The policies in enforced are enforced by all nodes that
+// need them, and are reconciled at once. The policies in lagging are not, and are reconciled
+// after a delay.
 type affected struct{ enforced, lagging []types.NamespacedName }
 
 func newEnforcement() *enforcement {

@@ -44,7 +44,8 @@ func newFindings(reader client.Reader, log logr.Logger) *findings {
 	return &findings{reader: reader, log: log, changed: trigger.New()}
 }
 
-// The function of returns the findings about a policy, and reports whether lint has run yet.
+// The method `of` returns the findings about the policy with the given name. It also reports
+// whether lint has run yet.
 func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,8 +53,8 @@ func (f *findings) of(name types.NamespacedName) (found []lint.Finding, known bo
 }
 
 // run runs lint once, and again whenever objects have changed, until the context ends. After
-// the first run, it calls the function report with all policies that the function all returns.
-// After each later run, it calls report with the policies whose findings changed.
+// each run, it passes the policies whose findings changed to the callback `report`. After the
+// first run, it passes all policies instead, which it gets from the callback `all`.
 func (f *findings) run(ctx context.Context, all func() []types.NamespacedName, report func([]types.NamespacedName)) {
 	for {
 		began := time.Now()

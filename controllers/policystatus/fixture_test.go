@@ -214,8 +214,8 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 	}
 }
 
-// changed returns a function that returns an error if a status does not describe the current
-// generation of a policy, or if the function right returns an error.
+// changed returns a check for PolicyStatuses. The check fails if the status does not describe
+// the current generation of the policy. Otherwise, it returns the result of the check `right`.
 func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		if p.Status.ObservedGeneration != np.Generation {

@@ -25,8 +25,8 @@ type observation struct {
 	findings []v1alpha1.Finding
 }
 
-// observe reads the state of a policy. The parameter held is the current status in the API
-// server.
+// observe reads the state of a policy. The parameter held is the status that the PolicyStatus
+// currently has in the API server.
 func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alpha1.EnforcementStatus) (*observation, error) {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(np.Namespace)); err != nil {
@@ -44,9 +44,9 @@ func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alph
 	return out, nil
 }
 
-// requirements returns the number of pods that a policy selects. It also returns, for each
-// node with such a pod, what the node must contain to enforce the current version of the
-// policy.
+// requirements returns the number of pods that a policy selects. For each node that must
+// enforce the current version of the policy, it also returns the resource versions that the
+// node must contain.
 func (r *Reconciler) requirements(np networkPolicy, pods []corev1.Pod) (selected int, required map[string]versions) {
 	required = map[string]versions{}
 	version := r.revisions.of(np)

@@ -27,10 +27,11 @@ func newPolicies() *policies {
 	return &policies{byName: map[string]map[string]*policy.Policy{}}
 }
 
-// networkPolicy contains the metadata and the model of a NetworkPolicy.
+// networkPolicy contains the metadata and the parsed form of a NetworkPolicy.
 type networkPolicy struct {
 	*metav1.ObjectMeta
-	// policy is the model. It includes the errors in the NetworkPolicy.
+	// policy is the parsed form. It also contains the errors that were found in the
+	// NetworkPolicy.
 	policy *policy.Policy
 }
 

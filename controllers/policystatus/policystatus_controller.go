@@ -55,7 +55,7 @@ func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	}
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
-		// Tests run several operators in one process, one after the other, so names repeat.
+		// Tests run several operators in one process, one after the other, with the same name.
 		SkipNameValidation: ptr.To(true),
 	})
 	if err != nil {
@@ -100,9 +100,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return again, err
 }
 
-// write writes the status of a policy if the status changed. The result conflict is true if
-// another client wrote the PolicyStatus or if the cache is outdated. The caller must then
-// requeue the request, so that the next reconciliation reads the PolicyStatus again.
+// write writes the status of a policy if the status changed. It returns true if the write
+// failed because another client has written or deleted the PolicyStatus, or because the cache
+// is outdated. The caller must then requeue the request, so that the next reconciliation reads
+// the PolicyStatus again.
 func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
 	next := held.DeepCopy()
 	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})

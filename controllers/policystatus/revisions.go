@@ -14,8 +14,8 @@ import (
 // for concurrent use.
 type revisions struct {
 	mu sync.Mutex
-	// older contains the objects whose newest change does not matter. It maps each object to
-	// the version of its last change that matters.
+	// older contains each object that was changed after its last change that matters. It maps
+	// the object to the version of the last change that matters.
 	older map[types.NamespacedName]revision
 }
 
@@ -29,7 +29,7 @@ func newRevisions() *revisions {
 	return &revisions{older: map[types.NamespacedName]revision{}}
 }
 
-// The function of returns the resource version that a node must contain to enforce the current
+// The method `of` returns the resource version that a node must contain to enforce the current
 // version of an object.
 func (r *revisions) of(object metav1.Object) string {
 	r.mu.Lock()
@@ -45,7 +45,8 @@ func (r *revisions) locked(object metav1.Object) string {
 	return known.version
 }
 
-// keep records that the change from before to after does not matter for enforcement.
+// keep records that the latest change of an object does not matter for enforcement. The
+// parameters before and after are the object before and after this change.
 func (r *revisions) keep(before, after metav1.Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,12 +65,14 @@ func (r *revisions) forget(object metav1.Object) {
 // older than all other versions.
 type versions struct{ policies, pods string }
 
-// contain reports whether both versions are at least as new as required.
+// contain reports whether each of the two versions in v is at least as new as the same version
+// in required.
 func (v versions) contain(required versions) bool {
 	return notOlder(v.policies, required.policies) && notOlder(v.pods, required.pods)
 }
 
-// newest returns the newer of two versions, for each kind.
+// newest compares v with other. It returns the newer version of policies and the newer version
+// of pods.
 func (v versions) newest(other versions) versions {
 	return versions{policies: newer(v.policies, other.policies), pods: newer(v.pods, other.pods)}
 }

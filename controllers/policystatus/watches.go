@@ -89,7 +89,8 @@ func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Reque
 	}
 }
 
-// podChanged queues the policies that select a pod in any of the given states.
+// podChanged queues each policy that selects the pod in one of the given states. These are the
+// states before and after a change, or the only state of a pod that was created or deleted.
 func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
 	r.findings.changed.Set()
 	for _, pod := range states {

@@ -135,7 +135,7 @@ func isReversed(f flow.Flow) bool {
 }
 
 // needsMark reports whether a side of a decision requires a mark on the connection. Without a
-// mark, the rules queue the packets of the connection again. A connection needs a mark if
+// mark, the rules also queue later packets of the connection. A connection needs a mark if
 // policies isolate the pod of the side. A connection from a pod to itself, or from a node to a
 // pod on the node, also needs a mark.
 func needsMark(s rule.Side) bool {
@@ -143,8 +143,7 @@ func needsMark(s rule.Side) bool {
 	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
 		return true
 	default:
-		// If the side is denied, the connection needs a mark, whatever the reason of the side
-		// is.
+		// A denied side always needs a mark, whatever its reason is.
 		return s.Verdict != rule.Allow
 	}
 }

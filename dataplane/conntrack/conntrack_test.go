@@ -176,11 +176,12 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// This test checks row S50 of docs/semantics.md. The entry of a picked-up connection can be
-// reversed, so that its source is the server. The ports show which end is the client. A
-// connection with a reversed entry is denied if policies deny a connection from the client to
-// the server. A connection whose entry is not reversed is marked as Either (0x60) if policies
-// deny the connection but allow a connection in the opposite direction.
+// This test checks row S50 of docs/semantics.md. The conntrack entry of a picked-up connection
+// can be reversed: its source is then the server. The port numbers show which of the two cases
+// applies. A connection with a reversed entry is denied if policies deny connections from the
+// client to the server. The mark of a connection whose entry is not reversed is Either (0x60)
+// if policies deny this connection but would allow a connection from the destination to the
+// source.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {

@@ -65,9 +65,9 @@ type tuple struct {
 	sourcePort, destinationPort uint16
 }
 
-// flow returns the flow for which policies are evaluated. The source of this flow is the source
-// in the original direction. The destination is the source of replies, which is the destination
-// after DNAT.
+// flow returns the flow for which policies are evaluated. Its source is the source of the
+// packets in the original direction. Its destination is the source of the replies, which is the
+// destination after DNAT.
 func (e *entry) flow() flow.Flow {
 	f := flow.Flow{Src: e.original.source, Dst: e.reply.source, Protocol: e.original.protocol}
 	if f.Protocol.HasPorts() {

@@ -80,8 +80,8 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 	return out
 }
 
-// bridgeSettings lists the br_netfilter settings that make the kernel pass packets between the
-// ports of a bridge through the nftables rules.
+// bridgeSettings lists the br_netfilter settings. If they are 1, the packets that a bridge
+// forwards between its own ports traverse the nftables rules.
 var bridgeSettings = []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"}
 
 // bridgesStatus returns the status of the bridges to which isolated pods are connected, or nil

@@ -18,7 +18,7 @@ import (
 )
 
 // Endpoints serve the status of the dataplane that holds the lock on the table. The dataplane
-// makes one method call at a time.
+// never calls two methods of its Endpoints at the same time.
 type Endpoints interface {
 	// Acquired is called when this dataplane has acquired the lock. Acquired binds resources
 	// that only one process on the node can bind, such as an address.
@@ -48,7 +48,7 @@ type Dataplane struct {
 	// mu guards changes of the fields engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree while no engine exists that can enforce the tree. arrived is a
+	// waiting is the newest tree if no engine is open that can enforce it. arrived is a
 	// trigger that is set when such a tree arrives.
 	waiting *tree.Tree
 	arrived trigger.Trigger
@@ -136,7 +136,7 @@ func (d *Dataplane) handle(t *tree.Tree, err error) {
 	defer d.mu.Unlock()
 	if e := d.engine.Load(); e != nil {
 		if err := e.Use(GenerationOf(t)); err != nil {
-			// Run returns err. The process then exits and is restarted.
+			// The call of stop makes Run return err. The process then exits and is restarted.
 			d.stop(err)
 		}
 		return

@@ -104,7 +104,7 @@ type Engine struct {
 
 	links    *link.Finder
 	linksDue trigger.Trigger
-	// linksMu guards found, the result of the last search for the links of pods.
+	// linksMu guards found, which stores the links of pods that the last search found.
 	linksMu sync.Mutex
 	found   link.Links
 	// untaken is closed when the engine stops writing the table.
@@ -253,8 +253,8 @@ func (e *Engine) acknowledge(generation uint64, r conntrack.Result) {
 // policies. The caller must then close the engine and start a new engine.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// Close stops the workers and leaves the rules installed. Accepted flows continue, and the
-// failure policy decides about all other packets. A second call has no effect.
+// Close stops the workers and leaves the rules installed. Accepted flows continue. The failure
+// policy applies to all other packets. A second call has no effect.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed

@@ -82,8 +82,8 @@ func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 	end := netip.MustParseAddr("fe80::1")
 	i := slices.IndexFunc(addresses, netip.Addr.Is6)
 	if i < 0 {
-		// The pod has no IPv6 address, so policies cannot be evaluated for an IPv6 flow.
-		// Evaluate a flow to an IPv4 link-local address instead.
+		// The pod has only IPv4 addresses, so evaluate a flow to an IPv4 link-local address
+		// instead of fe80::1.
 		i, end = 0, netip.MustParseAddr("169.254.1.1")
 	}
 	return len(addresses) > 0 &&

@@ -167,7 +167,7 @@ func (p *plane) nft(t *testing.T, args ...string) string {
 	return runNft(t, p.node, "", args...)
 }
 
-// stopped returns nil if all threads of a process are suspended, and an error otherwise.
+// stopped returns an error unless all threads of a process are suspended.
 func stopped(r *running) error {
 	if r.HasEnded() {
 		return fmt.Errorf("%s ended: %s", r.Name(), r.Log())
@@ -185,8 +185,7 @@ func stopped(r *running) error {
 	return nil
 }
 
-// waits returns nil if the log of a dataplane contains the given reason for waiting, and an
-// error otherwise.
+// waits returns an error unless a dataplane has logged that it waits for the given reason.
 func waits(r *running, reason string) error {
 	if !strings.Contains(r.Log(), reason) {
 		return fmt.Errorf("the new dataplane does not wait:\n%s", r.Log())
@@ -269,8 +268,8 @@ func TestHandOverFromHungDataplane(t *testing.T) {
 	p.check(t)
 }
 
-// TestHandOverToOtherQueuesAndMarks checks that a dataplane with other queues or other mark
-// bits takes over, and that no denied packet passes during the hand-over.
+// TestHandOverToOtherQueuesAndMarks checks hand-overs to successors that use different queues
+// or mark bits than their predecessor. No denied packet may pass during these hand-overs.
 func TestHandOverToOtherQueuesAndMarks(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("0", nil)

@@ -53,8 +53,8 @@ func (e *Engine) openHolder(queues ruleset.Queues) (*hold.Holder, error) {
 	return holder, nil
 }
 
-// swap makes the workers, and then the holder, use another evaluator. When swap returns, the
-// previous evaluator is no longer in use. The caller must hold mu.
+// swap replaces the evaluator of the workers, and then the evaluator of the holder. When swap
+// returns, the previous evaluator is no longer in use. The caller must hold mu.
 func (e *Engine) swap(evaluator rule.Evaluator) {
 	e.pool.Swap(evaluator)
 	if e.holder != nil {
@@ -88,8 +88,8 @@ func (e *Engine) followHolder() {
 	}
 }
 
-// setInterfaces updates the sets of interfaces in the rules. If the parameter found is nil,
-// only the learned interfaces have changed.
+// setInterfaces updates the sets of interfaces in the rules. If found is nil, it uses the links
+// of its previous call, because only the learned interfaces have changed.
 func (e *Engine) setInterfaces(found *link.Links) error {
 	e.linksMu.Lock()
 	defer e.linksMu.Unlock()

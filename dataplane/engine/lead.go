@@ -23,8 +23,8 @@ const (
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
 	drainTime = 10 * time.Second
-	// abandonTime is how long a dataplane that has yielded keeps its queues after its successor
-	// has ended, if a third dataplane has the table.
+	// abandonTime is the time after which a dataplane that has yielded unbinds its queues, if
+	// its successor has ended and a third dataplane has the table.
 	abandonTime = 2 * time.Second
 )
 
@@ -170,8 +170,8 @@ func (a *acquisition) wait(e *Engine, reason string) error {
 	return err
 }
 
-// abandon unbinds the queues of a dataplane that has yielded. It is called when the successor
-// has ended, but a third dataplane has the table.
+// abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. It is
+// called when the successor has ended, but a third dataplane has the table.
 func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
 		return nil

@@ -25,8 +25,8 @@ type load struct {
 	from *lab.Pod
 	stop context.CancelFunc
 	all  sync.WaitGroup
-	// The channel free limits the allowed connections in progress, and denied limits the denied
-	// connections.
+	// The capacity of free limits the allowed connections in progress. The capacity of denied
+	// limits the denied connections in progress.
 	free, denied chan struct{}
 	servers      []*lab.Server
 
@@ -110,8 +110,8 @@ func (l *load) open(ctx context.Context, protocol flow.Protocol, to netip.AddrPo
 	})
 }
 
-// exchange opens a connection and receives a reply. The result repeated reports whether the SYN
-// had to be sent again, which happens after a second. exchange sends a datagram only once.
+// exchange opens a connection and receives a reply. It also reports whether the SYN had to be
+// sent again, which happens after a second. It sends a UDP datagram only once.
 func (l *load) exchange(ctx context.Context, protocol flow.Protocol, to netip.AddrPort) (repeated bool, err error) {
 	conn, err := l.from.Dial(ctx, protocol, netip.Addr{}, to)
 	if err != nil {

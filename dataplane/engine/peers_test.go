@@ -156,9 +156,9 @@ func TestNewPeersAreHeld(t *testing.T) {
 	}
 }
 
-// TestDeniedPeersWaitOnce checks that only the first packet of a peer that no tree allows is
-// held, and that the next packets are denied at once. A packet of a peer outside the pod ranges
-// must never be held.
+// TestDeniedPeersWaitOnce checks a peer that no tree allows. Its first packet is held, and its
+// next packets are denied at once. A packet of a peer outside the pod ranges must never be
+// held.
 func TestDeniedPeersWaitOnce(t *testing.T) {
 	for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second} {
 		t.Run(limit.String(), func(t *testing.T) {

@@ -55,8 +55,8 @@ type dataplaneConfig struct {
 	Base, Queues  uint16
 	Mask          uint32
 	FailurePolicy ruleset.FailurePolicy
-	// Killed is a step of a hand-over. The process kills itself when it reaches the step.
-	// Stopped is a step at which the process is suspended.
+	// Killed and Stopped are steps of a hand-over, or "". When the process reaches the step
+	// Killed, it is killed. When it reaches the step Stopped, it is suspended.
 	Killed, Stopped string
 	// Engine is true if the process runs only an engine without the locks of a hand-over, like
 	// the versions that did not support hand-over.
@@ -254,7 +254,7 @@ func (p *plane) enforces(r *running) (s report.Status) {
 	return s
 }
 
-// by returns the dataplane that wrote a status.
+// by returns the dataplane process that has written the status s.
 func (p *plane) by(s *report.Status) *running {
 	for _, r := range slices.Backward(p.started) {
 		if !s.Started.Before(r.at) {

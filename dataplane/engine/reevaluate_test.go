@@ -115,8 +115,8 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	}
 }
 
-// TestWalksEndUnderFastGenerations checks that walks end even if new generations are published
-// faster than a walk ends, and that the last generation decides about all connections.
+// TestWalksEndUnderFastGenerations checks that walks end even if generations arrive faster than
+// walks end, and that all marks finally contain verdicts of the last generation.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newFixture(t, ruleset.Drop, allow)

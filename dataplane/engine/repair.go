@@ -39,8 +39,8 @@ func (e *Engine) repairChanges() {
 	}
 }
 
-// forward sets a trigger each time the function next reports a change. When next reports no
-// change, there are no further changes, and forward returns the error of next.
+// forward sets a trigger each time the function `next` reports a change. When `next` returns
+// false, no further changes follow, and forward returns the error from `next`.
 func forward(next func() (changed bool, err error), changes trigger.Trigger) error {
 	for {
 		changed, err := next()

@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
-// followSandboxes publishes the pod sandboxes of the node for the agent, and publishes them
-// again each time they change, until the context ends. If no directory of CNI results is
-// configured, it publishes only this fact and the routes to pods. It looks for pod interfaces
-// in the network namespace of the calling thread.
+// followSandboxes publishes the pod sandboxes of the node for the agent whenever they change,
+// until the context ends. If no directory of CNI results is configured, it publishes this fact
+// and the routes to pods instead. It looks for pod interfaces in the network namespace of the
+// calling thread.
 func (d *Dataplane) followSandboxes(ctx context.Context, publishing *sync.WaitGroup) error {
 	publishing.Go(func() { d.followRoutes(ctx) })
 	if d.config.CNIResults == "" {
@@ -77,7 +77,7 @@ func (d *Dataplane) setRouted(addresses []netip.Addr) {
 	}
 }
 
-// routesRetry is the time until a failed publication of changed routes is repeated.
+// routesRetry is the time between a failed publication of changed routes and the next attempt.
 const routesRetry = time.Second
 
 // followRoutes publishes the pod sandboxes again when the routes to pods change, until the

@@ -165,9 +165,9 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk. The result stillCheck reports whether the
-// walk is a check. If a walk has been requested, the next walk is not a check. While a check
-// runs, a new request cancels the check.
+// begin returns the generation for the next walk. It also reports whether this walk is still a
+// check: if a new walk has been requested, it is not. While a check runs, a new request cancels
+// the check.
 func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

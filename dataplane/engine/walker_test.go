@@ -34,9 +34,8 @@ type table struct {
 	connections []uint64
 	evaluators  []*numbered
 	inUse       *shared
-	// generations is the number of generations that may still be published. births is the
-	// number of connections that may still begin. failures is the number of walks that may
-	// still fail.
+	// These fields count the events that may still happen: publications of a generation, new
+	// connections (births), and failures of a walk.
 	generations, births, failures int
 	acknowledged                  uint64
 }

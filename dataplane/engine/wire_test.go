@@ -320,8 +320,8 @@ func TestRulesAreRepaired(t *testing.T) {
 			if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, out)
 			}
-			// The status may also count a second repair of earlier damage. So probe until the
-			// damage of this test is repaired.
+			// The counter of repairs can also increase because of earlier damage. So probe
+			// until the damage of this test is repaired.
 			got := lab.Connected
 			for s.status().Repairs == before || got != lab.Rejected {
 				if time.Since(begin) > 5*time.Second {

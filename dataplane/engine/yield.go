@@ -16,9 +16,9 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 	if e != nil {
 		err = e.Yield()
 		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
-			// The successor cannot bind its queues while this process has them, or would
-			// misread the marks that these workers set. So unbind the queues: the failure
-			// policy then applies until the successor has installed its rules.
+			// The successor either cannot bind queues while this process has its queues, or
+			// uses other mark bits than these workers. So unbind the queues. The failure policy
+			// then applies until the successor has installed its rules.
 			err = errors.Join(err, e.Unbind())
 		}
 	}
@@ -49,8 +49,8 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 	}
 	d.step("draining the queues")
 	if e != nil {
-		// If the successor ends now, this process takes the table again. This process therefore
-		// keeps its queues bound.
+		// If the successor ends now, this process takes the table again and needs its queues.
+		// So stop draining before the queues are unbound.
 		go func() {
 			select {
 			case <-successor.Gone():

@@ -146,8 +146,8 @@ func (l *Lock) closeUnused() error {
 	return err
 }
 
-// set sets or removes a lock of the open file description. The kernel removes such a lock when
-// the last file descriptor of the open file description is closed.
+// set sets or removes a lock. The lock belongs to the open file description (OFD) of the lock
+// file. The kernel removes it when the last file descriptor that refers to this OFD is closed.
 func (l *Lock) set(kind int16, number int64) error {
 	lock := unix.Flock_t{Type: kind, Start: number, Len: 1}
 	return unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &lock)

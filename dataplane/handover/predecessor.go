@@ -17,8 +17,8 @@ const Timeout = 2 * time.Second
 
 // Request describes the dataplane that requests the table lock.
 type Request struct {
-	// MarkMask contains the mark bits that the rules of the successor use. If the predecessor
-	// uses other bits, these rules misinterpret its verdicts.
+	// MarkMask contains the mark bits that the rules of the successor use. If the workers of
+	// the predecessor set other bits, these rules would misread the verdicts of the workers.
 	MarkMask uint32 `json:"markMask"`
 	// Vacate makes the predecessor unbind its queues at once. A successor sets Vacate if it has
 	// found no free queues.

@@ -109,8 +109,8 @@ type Successor struct {
 
 	conn   net.Conn
 	reader *json.Decoder
-	// The channel drain is closed when the successor requests that this process drain its
-	// queues. The channel gone is closed when the connection has ended.
+	// drain is closed when the successor requests that this process drain its queues. gone is
+	// closed when the connection has ended.
 	drain, gone chan struct{}
 }
 

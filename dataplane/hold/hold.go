@@ -33,8 +33,8 @@ type held struct {
 	// interface out. Index 0 means that there is no such interface.
 	in, out uint32
 	arrived time.Time
-	// until is the time at which the method update must decide about the packet again. If the
-	// node changes earlier, update decides at the time of the change.
+	// until is the time of the next decision about the packet. The method update makes this
+	// decision earlier if the node changes before this time.
 	until time.Time
 	// forPod is set if the packet waits for a pod. If neither forPod nor forPeer is set, the
 	// packet waits only for the time grace.
@@ -50,7 +50,7 @@ type held struct {
 type cause int
 
 const (
-	// known: the tree in use contains the pods at both ends.
+	// known: the tree in use contains the pods of the source and of the destination.
 	known cause = iota
 	// notPod: an unknown address does not belong to a pod.
 	notPod
@@ -71,7 +71,7 @@ const (
 	peerOverLimit
 )
 
-// failed reports whether the failure policy decides about the packet.
+// failed reports whether the failure policy applies to a packet that leaves for this cause.
 func (c cause) failed() bool { return c == timedOut || c == noAgent || c == overLimit }
 
 // outcome is the verdict for a packet. The packet is either released or dropped.
@@ -80,8 +80,8 @@ type outcome struct {
 	release bool
 	cause   cause
 	heldFor time.Duration
-	// first is set if the failure policy decides about the packet and has not recently decided
-	// about another packet with the same unknown address.
+	// first is set if the failure policy applies to the packet, and has not recently been
+	// applied to another packet with the same unknown address.
 	first bool
 }
 
@@ -95,7 +95,7 @@ type table struct {
 	waiting    []*held
 	perAddress map[netip.Addr]int
 	// others contains addresses that do not belong to a pod. failures contains the unknown
-	// addresses of packets about which the failure policy has decided.
+	// addresses of packets to which the failure policy was applied.
 	others, failures recent
 	// learned contains the interfaces that were found not to lead to a pod.
 	learned map[uint32]struct{}
@@ -174,7 +174,7 @@ func (t *table) hold(p *held) {
 
 // update decides again about all held packets, in the order in which they arrived. It returns
 // the outcomes of the packets that no longer wait. The caller must call update after each
-// change of the node, and at the time that the method next returns.
+// change of the node, and also at the time that t.next() returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting
 	t.empty()
@@ -315,7 +315,8 @@ func (t *table) forgetLearned() {
 	}
 }
 
-// end returns the outcome for a packet that does not wait, and counts the packet.
+// end returns the outcome for a packet that no longer waits or was never held. It also
+// increases the counter of the cause.
 func (t *table) end(p *held, why cause, now time.Time) outcome {
 	o := outcome{held: p, cause: why, heldFor: now.Sub(p.arrived)}
 	switch why {
@@ -341,8 +342,9 @@ func (t *table) end(p *held, why cause, now time.Time) outcome {
 	return o
 }
 
-// isFirstFailure reports whether an unknown address of the packet may belong to a pod and the
-// failure policy has not recently decided about another packet of this address.
+// isFirstFailure reports whether an unknown address of the packet meets two conditions: it may
+// belong to a pod, and the failure policy has not recently been applied to another packet of
+// this address.
 func (t *table) isFirstFailure(p *held, now time.Time) bool {
 	first := false
 	for _, end := range []netip.Addr{p.flow.Src, p.flow.Dst} {

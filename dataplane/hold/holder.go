@@ -154,14 +154,15 @@ func (h *Holder) SetLinks(interfaces []link.Interface) {
 func (h *Holder) SetSandboxes(s report.Sandboxes) {
 	h.change(func(t *table) {
 		if s.Available != t.available {
-			// Without CNI results, the holder also learns interfaces of unknown pods.
+			// While no CNI results are available, the table also learns interfaces that lead to
+			// unknown pods. So forget the learned interfaces whenever the availability changes.
 			clear(t.learned)
 		}
 		t.setSandboxes(s)
 	})
 }
 
-// SetAgentGone states whether no agent runs.
+// SetAgentGone records whether no agent runs that could publish another tree.
 func (h *Holder) SetAgentGone(gone bool) { h.change(func(t *table) { t.agentGone = gone }) }
 
 // Disputed returns each address in the map pods to which the CNI results assign another pod. The

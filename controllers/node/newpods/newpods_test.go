@@ -14,8 +14,8 @@ import (
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// step is an observation and the condition that is expected after it. The field after is the
-// time of the observation, relative to the variable start.
+// step is an observation and the condition that must result from it. The observation is made at
+// the time start + after.
 type step struct {
 	after time.Duration
 	Observation
@@ -66,7 +66,7 @@ func TestPodsKnownEarly(t *testing.T) {
 			{30 * time.Second, seen(2), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
 			{31 * time.Second, seen(3), no, v1alpha1.ReasonEmptyCNIResults, "set spec.cniResults"},
 			{32 * time.Second, seen(0), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
-			// The 30 s start again, because no pod had an address before.
+			// The 30 s start again with this pod, because at 32 s no pod had an address.
 			{40 * time.Second, seen(1), unknown, v1alpha1.ReasonEmptyCNIResults, "no pod yet"},
 			{71 * time.Second, seen(1), no, v1alpha1.ReasonEmptyCNIResults, "set spec.cniResults"},
 			{72 * time.Second, seen(1, web), yes, v1alpha1.ReasonCNIResults, ""},

@@ -27,9 +27,9 @@ var priorityTags = [][]lab.Tag{
 	{{Type: unix.ETH_P_8021Q}, {Type: unix.ETH_P_8021AD}},
 }
 
-// wantTagged sends frames with the tags in priorityTags from shop/db to shop/web. If the
-// parameter want is true, the datagrams in these frames must arrive. Otherwise they must not
-// arrive.
+// wantTagged sends frames from shop/db to shop/web: for each address family, one frame with
+// each list of tags in priorityTags. If the parameter want is true, the datagrams in these
+// frames must arrive. Otherwise none of them may arrive.
 func (s *fixture) wantTagged(when string, want bool) {
 	s.t.Helper()
 	to := s.hardwareAddress(s.host("shop/web"), "eth0")
@@ -40,8 +40,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			// Then send a datagram from the node to the pod, and wait for the reply. The pod
-			// receives this datagram after the tagged frame.
+			// Then send a datagram from the node to the pod, and wait for the reply. When the
+			// reply arrives, the tagged frame has either arrived too, or has been dropped.
 			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
 				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}
@@ -72,7 +72,7 @@ func (s *fixture) wantPorts(when string, ports ...string) {
 	})
 }
 
-// bridgedPods returns the interfaces of the pods of node one.
+// bridgedPods returns the names of the interfaces through which node one reaches its pods.
 func (s *fixture) bridgedPods() []string {
 	s.t.Helper()
 	var out []string
@@ -218,7 +218,8 @@ func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 			port++
 			s.wantForgedBeginning("shop/db", protocol, like, port, "on a bridge")
 		}
-		// Send a single datagram with the source address of lab/probe, which the policy allows.
+		// From shop/db, send datagrams with the source address of lab/probe. The policy allows
+		// datagrams from this address.
 		src := netip.AddrPortFrom(s.address("lab/probe", like), 41000)
 		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
 		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)

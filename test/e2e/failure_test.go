@@ -172,8 +172,9 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, packets of a denied flow are accepted while a queue is full. When
-// the worker runs again, the flow is cut, even if only replies follow.
+// With failure policy Open, the first packet of a flow is accepted while a queue is full, even
+// if policies deny the flow. When the worker runs again, the flow is cut, even if only the
+// receiver of the first packet still sends packets.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192

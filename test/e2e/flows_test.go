@@ -20,8 +20,8 @@ import (
 )
 
 // These constants define the load of the test, which keeps many flows open while trees change.
-// Each of manySockets sockets sends to each of manyPorts ports. The policy allows every second
-// port.
+// The test opens manySockets sockets. Each socket sends datagrams to manyPorts ports. The
+// policy allows every second port.
 const (
 	manySockets = 100
 	manyPorts   = 100

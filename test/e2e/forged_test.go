@@ -89,9 +89,10 @@ func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip
 	return answered
 }
 
-// A pod that no policy isolates, or a machine on the node network, sends itself a packet with
-// the source address of an isolated pod. If connection tracking kept an entry for this packet,
-// the sender's own packets to the isolated pod would be treated as replies.
+// The attacker is a pod that no policy isolates, or the outside host. It sends a packet with
+// the source address of an isolated pod to its own address. If connection tracking kept an
+// entry for this packet, later packets of the attacker to the isolated pod would be treated as
+// replies.
 func TestS56bForgedBeginnings(t *testing.T) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
@@ -145,7 +146,9 @@ func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like 
 	}
 }
 
-// linked waits until the rules validate packets whose source address is an address of the pod.
+// linked waits until the sets linked4 and linked6 contain the addresses of the pod. Packets
+// with these source addresses can then open connections only if they arrive on the pod's
+// interface.
 func (s *fixture) linked(pod string) {
 	s.t.Helper()
 	for i, set := range []string{"linked4", "linked6"} {
@@ -178,9 +181,9 @@ func TestS56bForgedPeers(t *testing.T) {
 	}
 }
 
-// wantOnlyPeer checks that a server has received no forged datagrams, which are datagrams that
-// another host has sent with the source address of lab/probe. For this purpose, it sends a
-// datagram from lab/probe and waits for the reply. This datagram arrives after all datagrams
+// wantOnlyPeer checks that a server has received none of the forged datagrams that another host
+// has sent with the source address of lab/probe. For this check, lab/probe itself sends a
+// datagram, and wantOnlyPeer waits for the reply. This datagram arrives after all datagrams
 // that were sent earlier. The parameter before is the number of datagrams that the server had
 // received before the forged datagrams were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {

@@ -190,8 +190,9 @@ func (s *fixture) handOver(args ...string) {
 	first.stop()
 }
 
-// lateAgent adds an isolated pod that sends packets immediately. Before it publishes a tree
-// that contains the pod, it calls the function meanwhile.
+// lateAgent adds an isolated pod that sends packets immediately. While these packets are held,
+// it calls the function in the parameter meanwhile. Then it publishes a tree that contains the
+// pod, and checks the verdicts for the packets.
 func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
 	s.t.Helper()
 	pod, err := s.nodes["one"].AddPod("lab/" + name)

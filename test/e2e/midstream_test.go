@@ -45,8 +45,8 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A mid-stream packet does not open a connection. If policies deny connections between the
-// ports of the packet, these connections are denied both before and after the packet was sent.
+// A mid-stream packet does not open a connection. If policies deny connections from the source
+// of the packet to its destination, they are denied both before and after the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {
@@ -84,9 +84,9 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	}
 }
 
-// sends transmits a TCP packet from shop/web that the dataplane must evaluate. It fails the
-// test unless the counter of mid-stream packets increases by midStream and the counter of
-// denied packets increases by the parameter denied.
+// sends transmits a TCP packet from shop/web. The dataplane must evaluate this packet. The
+// packet must increase the counter of mid-stream packets by the parameter midStream, and the
+// counter of denied packets by the parameter denied. Otherwise the test fails.
 func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts

@@ -90,8 +90,9 @@ func (s *fixture) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *la
 	return s.serverAt(h, protocol, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 }
 
-// wantLinkLocal checks which pods can reach their node from their link-local addresses. The
-// parameter reaches maps the name of each pod to the expected result.
+// wantLinkLocal checks whether pods can send packets from their link-local addresses to their
+// node. The parameter reaches contains the names of the pods and the expected result for each
+// pod.
 func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
 	node := s.nodes["one"]
@@ -127,8 +128,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes reports whether a pod gets a reply to an echo request. The parameter want is the
-// expected result. It determines how long the function echoes waits for the reply.
+// echoes sends an echo request from a pod and reports whether the reply arrives. The parameter
+// want is the expected result. If it is false, echoes waits for the reply only for denialTime.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)

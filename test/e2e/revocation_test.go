@@ -84,12 +84,12 @@ func TestS50RevocationIsComplete(t *testing.T) {
 }
 
 // talker sends consecutive numbers from one socket to another. It counts the numbers that
-// arrive, and separately the forbidden numbers that arrive.
+// arrive. In a second count, it counts only the forbidden numbers that arrive.
 type talker struct {
 	fixture *fixture
 	name    string
-	// from is the socket of the sender. If from is nil, the talker opens a new socket for each
-	// number, so that each number belongs to a new flow.
+	// from is the socket from which the talker sends. If the field is nil, the talker opens a
+	// new socket for each number, so that each number belongs to a new flow.
 	from *net.UDPConn
 	to   netip.AddrPort
 	// arrives is the socket on which the receiver reads.
@@ -123,8 +123,8 @@ func (e *talker) forbid() {
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the interval that the last call of forbid has started. Numbers that are greater
-// than the parameter after may arrive again.
+// permit ends the interval of forbidden numbers that the last call of forbid has started. The
+// parameter after is the last forbidden number. All greater numbers may arrive.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -121,8 +121,9 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent first reads the data that is still in the buffers. Then it returns an error, unless
-// the stream stays silent or reports a reset.
+// isSilent reads the data that is still in the buffers. It returns nil if no more data arrives
+// for the time silence, or if the connection was reset. It returns an error if data keeps
+// arriving or if a read fails for another reason.
 func (st *stream) isSilent() error {
 	begin := time.Now()
 	buf := make([]byte, 1<<20)

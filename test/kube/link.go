@@ -108,7 +108,7 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // The client behaves as if the server were not running.
+			_ = client.Close() // For the client, the server seems not to run.
 			continue
 		}
 		l.carry(listener, client, server)
@@ -128,7 +128,7 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 		l.open[end] = struct{}{}
 		other := ends[1-i]
 		l.carrying.Go(func() {
-			_, _ = io.Copy(end, other) // In any case, the connections are closed below.
+			_, _ = io.Copy(end, other) // Ignore errors: the connections are closed below.
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, end := range ends {

@@ -181,7 +181,8 @@ func dropPrivileges(keep []uintptr) error {
 		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
-			// The kernel returns this error for the number that follows its last capability.
+			// The kernel returns EINVAL for a number greater than the number of its last
+			// capability.
 			break
 		}
 		if err != nil {

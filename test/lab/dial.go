@@ -103,9 +103,9 @@ func finish(ctx context.Context, file *os.File) error {
 	return outcome
 }
 
-// endWith makes reads and writes on c fail when the context ends, even if they are already
-// waiting. After the caller has called the returned function stop, the end of the context has
-// no effect on c.
+// endWith makes reads and writes on c fail when the context ends. This includes reads and
+// writes that are waiting at that time. After the caller has called the returned function stop,
+// the end of the context has no effect on c.
 func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }

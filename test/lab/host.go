@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// podGateway is the default gateway of a pod, and nodeGateway is the default gateway of a node.
-// The host above, at the other end of the link, has the addresses of the gateway. The two
-// gateways have different IPv4 addresses, because a node has links of both kinds. The node
-// itself has the addresses of podGateway. If the addresses were the same, the node would
-// receive ARP requests from one of its own addresses. A kernel does not reply to such requests.
+// podGateway is the default gateway of a pod. The pod's node has the addresses of this gateway.
+// nodeGateway is the default gateway of a node. The outside host has the addresses of this
+// gateway. The two gateways have different IPv4 addresses, because a node has links to its pods
+// and a link to the outside host. If the addresses were the same, the node would receive ARP
+// requests from one of its own addresses. A kernel does not reply to such requests.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
@@ -32,8 +32,8 @@ const uplink = "eth0"
 type Host struct {
 	*Namespace
 	addresses []netip.Addr
-	// ports is the number of hosts that were connected below this host. It includes hosts that
-	// have been removed.
+	// ports is the number of pods that a node has had, or of nodes that the outside host has
+	// had. It includes hosts that have been removed.
 	ports int
 
 	mu      sync.Mutex
@@ -119,10 +119,10 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below creates a host below this host. It creates the namespace of the new host, a veth pair,
-// the addresses of the new host, and the routes between both hosts. The result port is the name
-// of the pair's interface in the upper host. This name consists of the parameter kind and a
-// number, such as pod-1.
+// below creates a host that is connected to h: a pod if h is a node, or a node if h is the
+// outside host. It creates the namespace of the new host, a veth pair, the addresses of the new
+// host, and the routes between both hosts. The result port is the name of the interface in h.
+// This name consists of the parameter kind and a number, such as pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -203,9 +203,10 @@ func configure(addresses []netip.Addr, by gateway) error {
 	return nil
 }
 
-// route adds routes to the prefixes. The routes lead through a port, and through a gateway if
-// the parameter gateway is valid. If the host itself sends packets over these routes, their
-// source address is the first address of the host.
+// route adds a route for each prefix. Packets to these prefixes leave the host on the interface
+// with the name port. If the parameter gateway is valid, it is the next hop of the routes. If
+// the host itself sends packets over these routes, their source address is the first address of
+// the host.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)

@@ -111,8 +111,8 @@ func (l *Lab) AddNode(name string, addresses ...netip.Addr) (*Node, error) {
 // Port returns the name of the interface through which the outside host reaches the node.
 func (n *Node) Port() string { return n.port }
 
-// fromOutside adds routes to the outside host. The routes send packets for these prefixes to
-// the node.
+// fromOutside adds routes to the outside host, so that this host sends packets for the given
+// prefixes to the node.
 func (n *Node) fromOutside(prefixes []netip.Prefix) error {
 	for _, p := range prefixes {
 		gateway, ok := n.Address(p.Addr())
@@ -175,8 +175,8 @@ func (n *Node) allocate() ([]netip.Addr, error) {
 // because most CNI plugins reserve this address for the gateway.
 func first(c netip.Prefix) netip.Addr { return c.Addr().Next().Next() }
 
-// following returns the address after a in a range. After the last address, it returns the
-// lowest pod address in the range.
+// following returns the address that follows the address a in a range. If a is the last address
+// of the range, it returns the lowest pod address in the range.
 func following(c netip.Prefix, a netip.Addr) netip.Addr {
 	if next := a.Next(); c.Contains(next) {
 		return next

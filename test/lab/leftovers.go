@@ -36,8 +36,8 @@ func Leftovers(inodes []uint64) ([]string, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			// Ignore errors, because processes and file descriptors can disappear between the
-			// two calls.
+			// Ignore errors, because a process can end, or close a file descriptor, after Glob
+			// has found the path.
 			if to, err := os.Readlink(path); err == nil && slices.Contains(links, to) {
 				found = append(found, path)
 			}

@@ -115,10 +115,10 @@ func (n *Namespace) Name() string { return n.name }
 // of the symlink /proc/PID/ns/net of this process contains the number, as in "net:[INODE]".
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// Do runs a function, the parameter call, on the thread of the namespace, and returns the error
-// of this function. It runs only one function at a time. A socket that the function opens stays
-// in the namespace, and any goroutine may use this socket. A goroutine that the function starts
-// does not run in the namespace. The function must return, so it must not call t.Fatal or
+// Do calls the given function on the thread of the namespace, and returns the error of this
+// function. It runs only one function at a time. A socket that the function opens stays in the
+// namespace, and any goroutine may use this socket. A goroutine that the function starts does
+// not run in the namespace. The function must return, so it must not call t.Fatal or
 // runtime.Goexit.
 func (n *Namespace) Do(call func() error) error {
 	var err error

@@ -48,7 +48,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // initChunk contains the fields of an INIT or INIT ACK chunk.
 type initChunk struct {
 	source, destination uint16
-	// verification is the tag of the receiver, and the field tag is the tag of the sender.
+	// The field tag is the tag of the host that sends the chunk. The field verification is the
+	// tag of the host that receives the chunk, or 0 in INIT.
 	verification, tag uint32
 	kind              byte
 }
@@ -125,8 +126,9 @@ func (h *Host) probeSCTP(ctx context.Context, src netip.Addr, dst netip.AddrPort
 // range.
 func ephemeralPort() uint16 { return uint16(32768 + rand.IntN(28000)) }
 
-// await reads packets until the reply to the chunk c arrives. It ignores all other packets,
-// because a raw socket also receives packets that the peer sends to other sockets.
+// await reads packets until an INIT ACK arrives that replies to the INIT chunk c. It ignores
+// all other packets, because a raw socket also receives packets that the peer sends to other
+// sockets.
 func (c initChunk) await(conn net.Conn, buf []byte) error {
 	for {
 		n, err := conn.Read(buf)
@@ -153,6 +155,6 @@ func (s *Server) associate(c *net.IPConn, port uint16) {
 		}
 		s.served.Add(1)
 		reply := initChunk{source: port, destination: request.source, verification: request.tag, tag: rand.Uint32() | 1, kind: chunkInitAck}
-		_, _ = c.WriteToIP(reply.packet(), from) // If a rule rejects the reply, the client gets no reply.
+		_, _ = c.WriteToIP(reply.packet(), from) // Ignore errors: a rule may reject the reply.
 	}
 }

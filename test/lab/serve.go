@@ -19,7 +19,7 @@ import (
 // with Download, until the client closes the connection.
 type Server struct {
 	closer io.Closer
-	// open is canceled when the server is closed.
+	// open is a context that is canceled when the server is closed.
 	open   context.Context
 	cancel context.CancelFunc
 	served atomic.Uint64

@@ -30,8 +30,8 @@ type Options struct {
 	// Nodes is the number of nodes. The default is 3. The names of the nodes are node-1, node-2
 	// and so on.
 	Nodes int
-	// Spec is the spec of the Enforcer. The pod template of the nodes is rendered from it. The
-	// function New does not set defaults for empty fields.
+	// Spec is the spec of the Enforcer. The lab renders the pod template of the nodes from this
+	// spec. The function New does not set defaults for empty fields.
 	Spec v1alpha1.EnforcerSpec
 	// Log receives the messages of the scheduler, the kubelet and the namespace controller. By
 	// default, the lab discards these messages.
@@ -51,16 +51,16 @@ type Cluster struct {
 	// pods contains the running pods of all nodes.
 	pods *pods
 
-	// widening serializes the calls that add addresses to the outside host or add services to
-	// the nodes.
+	// The mutex widening ensures that only one call at a time adds addresses to the outside
+	// host or adds services to the nodes.
 	widening sync.Mutex
 
 	// commanding guards the field commands.
 	commanding sync.Mutex
 	commands   map[string]Command
 
-	// running is the context of the lab's controllers. Close cancels it by calling the function
-	// cancel.
+	// running is the context of the lab's controllers. Close calls the function cancel, which
+	// cancels this context.
 	running context.Context
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup

@@ -64,7 +64,8 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// The only field that the environment variables refer to is spec.nodeName.
+			// If an environment variable refers to a field of the pod, this field is
+			// spec.nodeName.
 			variables[v.Name] = n.Name()
 		}
 	}

@@ -17,10 +17,11 @@
 //
 //   - the scheduler, which binds pods to the nodes in turn;
 //   - the kubelet. It creates the network namespace of each pod, with addresses in the pod
-//     ranges of the node, and writes the CNI result of the pod like libcni. It runs the
-//     commands of init containers, hooks and containers if the test has set a function for
-//     the command (Cluster.SetCommand). It starts a server on each container port and sets
-//     the status of the pod. It observes grace periods and deletions by force;
+//     ranges of the node, and writes the CNI result of the pod like libcni. For the command
+//     of an init container, hook or container, it calls the function that the test has set
+//     with Cluster.SetCommand. It ignores all other commands. It starts a server on each
+//     container port and sets the status of the pod. It observes grace periods and deletions
+//     by force;
 //   - the controller that deletes the objects in a deleted namespace.
 //
 // # Cleanup

@@ -20,9 +20,9 @@ const (
 	// because other tests can run on the machine at the same time.
 	enforceTimeout = time.Minute
 	// barrierInterval is the time between two changes of the barrier's policy. An agent reports
-	// a change of a policy immediately. It reports changes of other objects only together with
-	// the next report. So each change of the barrier's policy makes the agents report all
-	// changes that they have received.
+	// a change of a policy within a second. A change of another object does not cause a report
+	// at once, but the next report includes it. So each change of the barrier's policy makes
+	// the agents report all changes that they have received.
 	barrierInterval = 1200 * time.Millisecond
 	enforcePoll     = 25 * time.Millisecond
 )

@@ -35,9 +35,9 @@ const statusRetry = 20 * time.Millisecond
 // does not handle signals.
 type Command func(ctx context.Context, host *lab.Host, arguments []string) error
 
-// SetCommand sets a function for a command name. A container or hook calls this function if the
-// first word of its command is the name. If no function has been set for a command, the lab's
-// kubelet ignores the command.
+// SetCommand sets the function that replaces the command with the given name. If the first word
+// of a container's or hook's command is this name, the lab's kubelet calls the function. It
+// ignores commands for which no function has been set.
 func (c *Cluster) SetCommand(name string, command Command) {
 	c.commanding.Lock()
 	defer c.commanding.Unlock()
@@ -47,8 +47,8 @@ func (c *Cluster) SetCommand(name string, command Command) {
 	c.commands[name] = command
 }
 
-// command returns a function that runs the command line. If no function has been set for the
-// command, it returns nil.
+// command returns a function that calls the Command for a command line. SetCommand must have
+// set this Command for the first word of the line. Otherwise the result is nil.
 func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error {
 	if len(line) == 0 {
 		return nil
@@ -138,9 +138,9 @@ func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	k.writeStatus(ctx, r, func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodSucceeded })
 }
 
-// startContainer starts the command of a container if a function has been set for the command.
-// It also starts a server for each port. Then it runs the postStart hook. The WaitGroup main
-// counts running commands. startContainer reports whether it has started a command.
+// startContainer starts the function that SetCommand has set for the container's command, and a
+// server for each port. Then it runs the postStart hook. If the parameter main is not nil, this
+// WaitGroup counts the running commands. The result is false if no function has been set.
 func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {
 	run := k.cluster.command(c.Command)
 	if run != nil {

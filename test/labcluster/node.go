@@ -24,20 +24,22 @@ import (
 type Node struct {
 	cluster *Cluster
 	host    *lab.Node
-	// plugging serializes the calls that add pods to the node or remove pods from the node.
+	// The mutex plugging ensures that only one call at a time adds a pod to the node or removes
+	// a pod from the node.
 	plugging sync.Mutex
 	services *lab.Services
 
-	// stateDir, cniResults and credentials are directories. The pod of the node mounts them.
+	// stateDir, cniResults and credentials are the paths of directories on this machine. The
+	// containers of the node's pod mount these directories.
 	stateDir, cniResults, credentials string
 	link                              *kube.Link
 	apiServer                         *rest.Config
 	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
-	// emptyDirs is the number of directories that the method emptyDir has created. The map
-	// health contains the newest of these directories for each volume. The key is the name of
-	// the volume. Health checks use these directories.
+	// emptyDirs is the number of directories that the method emptyDir has created. For each
+	// volume name, the map health contains the newest of these directories. Health checks use
+	// this directory.
 	emptyDirs int
 	health    map[string]string
 }

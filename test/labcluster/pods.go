@@ -50,9 +50,9 @@ func (r *runningPod) host() *lab.Host {
 	return r.pod.Host
 }
 
-// end starts the termination of the pod. If the pod has not ended by the given time, it is
-// killed at this time. If the pod is already terminating, end only changes the time to an
-// earlier time. It ignores a later time.
+// end starts the termination of the pod. If the pod still runs at the given time, it is killed.
+// If the pod is already terminating, the given time replaces the time killAt, unless it is
+// later than killAt.
 func (r *runningPod) end(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

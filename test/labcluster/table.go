@@ -34,8 +34,9 @@ const (
 type End struct {
 	Name string
 	Host *lab.Host
-	// Addresses contains the source and destination addresses of connections. Each connection
-	// sets its source address explicitly.
+	// Addresses contains the addresses of this source or destination. Each connection that
+	// begins here has one of them as its source address. The kernel does not choose this
+	// address.
 	Addresses []netip.Addr
 }
 
@@ -91,8 +92,8 @@ func (t Table) Differences() []string {
 	return out
 }
 
-// Got returns the result of the connection from one end to another. The value same reports
-// whether the results over IPv4 and IPv6 are equal.
+// Got returns the result of the connection from one end to another. If the results over IPv4
+// and IPv6 differ, or if the table does not contain the connection, the value same is false.
 func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
 	same = true
 	found := false

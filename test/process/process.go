@@ -38,10 +38,10 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. The name appears in error messages. Start calls the function
-// start to run the command, for example in a network namespace if start is the method
-// Start of a lab.Node. If start is nil, Start uses (*exec.Cmd).Start. Standard output
-// and standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
+// Start starts a command. The name appears in error messages. The parameter start is the
+// function that starts the command. If it is the method Start of a lab.Node, for example, the
+// command runs in a network namespace. If it is nil, Start uses (*exec.Cmd).Start. Standard
+// output and standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
 //
 // The caller must stop the process, kill it, or wait until it ends.
 func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {

@@ -43,7 +43,7 @@ func finished(pod *corev1.Pod) bool {
 // isAddressOfNode reports whether an address belongs to a node. Ingress from these addresses to
 // pods of the node is always allowed (S40). The addresses of a node are the addresses in the
 // Node object, the addresses of the node's unfinished hostNetwork pods, and the host addresses
-// of all its pods. If a pod is not bound to a node, its node name is "". For this name,
+// of all its pods. If the name of the node is "", because a pod is not bound to a node,
 // isAddressOfNode returns false.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// entry represents one object in YAML. The field that contains the name of the object is
-// Namespace, Node, Pod or Policy. The other three fields must be empty. As an exception, an
-// entry for a pod can also set Node, which is then the node of the pod.
+// entry represents one object in YAML. Exactly one of the fields Namespace, Node, Pod and
+// Policy is set. It determines the kind of the object and contains its name. As an exception,
+// an entry for a pod can also set Node, which is then the node of the pod.
 type entry struct {
 	Namespace string
 	Node      *string

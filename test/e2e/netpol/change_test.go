@@ -105,7 +105,7 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// otherNode returns the name of any node whose name is not the parameter name.
+// otherNode returns the name of a node other than the node with the given name.
 func (s *fixture) otherNode(name string) string {
 	for _, n := range s.cluster.Nodes() {
 		if n.Name() != name {

@@ -161,8 +161,8 @@ func TestServerAway(t *testing.T) {
 		}
 		wait(time.Second)
 	}
-	// An agent that starts without a connection to the API server must not publish a different
-	// tree.
+	// An agent that starts without a connection to the API server must not publish a tree that
+	// leads to other verdicts.
 	s.cluster.Node(0).Agent().Kill()
 	s.must(s.cluster.Node(0).StartAgent())
 	wait(2 * time.Second)
@@ -265,7 +265,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	s.must(s.cluster.Client().Delete(t.Context(), namespace))
 	s.must(s.cluster.WaitGone(t.Context(), namespace))
 	s.holds("z/* -> x/* denied", "x/* -> z/* allowed")
-	// Create an empty namespace with the same name.
+	// Create a namespace with the name of the deleted namespace, but without policies.
 	namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace("y"), Labels: map[string]string{"ns": "y"}}}
 	s.must(s.cluster.Client().Create(t.Context(), namespace))
 	s.createPod("y/a", func(*corev1.Pod) {})

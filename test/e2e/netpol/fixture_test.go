@@ -60,8 +60,8 @@ type fixture struct {
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside contains the sources and destinations of connections that are outside the
-	// cluster.
+	// outside contains the sources and destinations that addOutside has added. They are outside
+	// the cluster.
 	outside []labcluster.End
 }
 
@@ -237,8 +237,8 @@ func (s *fixture) addOutside(name string, addresses ...string) {
 	s.outside = append(s.outside, end)
 }
 
-// end returns the source or destination with the given name. This is a pod such as x/a, or a
-// name that was passed to addOutside.
+// end returns the source or destination with the given name. The name is the path of a pod,
+// such as x/a, or a name that was passed to addOutside.
 func (s *fixture) end(name string) labcluster.End {
 	s.Helper()
 	if i := slices.IndexFunc(s.outside, func(e labcluster.End) bool { return e.Name == name }); i >= 0 {

@@ -24,8 +24,8 @@ const (
 	// is longer than on a real node, because tests of other packages can run on the same
 	// machine at the same time.
 	headStart = 2 * time.Second
-	// unknown is the time from the start of a pod until the API server stores the pod's
-	// addresses.
+	// unknown is the time for which the API server does not have the addresses of a new pod. It
+	// begins at the start of the pod.
 	unknown = 3 * time.Second
 	// attemptTime is the maximum time for one connection attempt.
 	attemptTime = 3 * time.Second
@@ -40,8 +40,8 @@ type instants struct {
 
 	mu       sync.Mutex
 	attempts map[string][]instant
-	// ended contains the pods whose commands have ended. known contains a pod if the API server
-	// had the addresses of the pod before the command of the pod ended.
+	// ended contains the name of each pod whose command has ended. For each of these pods,
+	// known contains true if the API server already had the addresses of the pod at this time.
 	ended, known map[string]bool
 }
 
@@ -104,8 +104,8 @@ func (i *instants) connect(ctx context.Context, host *lab.Host, pod, to string, 
 	}
 }
 
-// targets returns a TCP target and a UDP target for each address of the pod with the name end.
-// The port of each target is 80.
+// targets returns a TCP target and a UDP target for each address of a pod. The parameter end is
+// the name of the pod. The port of each target is 80.
 func (i *instants) targets(end string) (out []string) {
 	for _, a := range i.end(end).Addresses {
 		for _, protocol := range []string{"tcp", "udp"} {

@@ -42,8 +42,8 @@ func run(m *testing.M) (code int, err error) {
 	if err := build(sluice, "lab"); err != nil {
 		return 1, err
 	}
-	// With deny action Reject, a client that is denied gets an error at once. So it need not
-	// wait for a timeout.
+	// With deny action Reject, a client gets an error at once if its connection is denied. So
+	// the client need not wait for a timeout.
 	theCluster, err = labcluster.New(context.Background(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		return 1, err

@@ -78,9 +78,9 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageObjects reads the example of sluice-demo. The example contains the policies of the
-// documentation page and pods for these policies. pageObjects changes the pods so that they
-// serve every target.
+// pageObjects reads the objects in the example of sluice-demo: the policies of the
+// documentation page, and pods for these policies. It replaces each pod with the result of the
+// method serving.
 func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")
@@ -106,8 +106,8 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving returns a copy of a Pod. In the copy, the container ports are the targets of the
-// fixture.
+// serving returns a copy of a Pod. The ports of its first container are replaced with the
+// targets of the fixture, so that the lab starts a server for each target.
 func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod

@@ -21,9 +21,9 @@ import (
 //   - Every other pod of the node has an address in its status or announces an address. If a
 //     pod did neither, the announced address could belong to that pod.
 
-// announcing records that a Pod object announces addresses, and returns the state of the pod
-// without these addresses. If the addresses meet the conditions, settleAnnounced adds them to
-// the pod later.
+// announcing records a Pod object that announces addresses, and returns a copy of the object
+// without these addresses. If the addresses meet the conditions, settleAnnounced later adds
+// them to the state of the pod.
 func (s *Snapshot) announcing(p *TrackedPod, object *Pod) *Pod {
 	s.announced[p] = object
 	state := *object

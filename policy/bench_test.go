@@ -105,7 +105,7 @@ func (n *node) publish(b *testing.B) {
 
 func newPublisher(b *testing.B) *statedir.Publisher {
 	b.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // This is a tmpfs, as on a node.
+	dir, err := os.MkdirTemp("/dev/shm", "sluice-bench-*") // Like /run, this is a tmpfs.
 	if err != nil {
 		b.Fatalf("creating a state directory: %v", err)
 	}

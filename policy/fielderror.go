@@ -31,15 +31,15 @@ func (e *FieldErrors) add(field, format string, args ...any) {
 // fieldPath is the path of a field. The path is converted to text only if an error contains
 // the path, because most objects have no errors.
 type fieldPath struct {
-	// parent is the path of the object that contains the list entry or the child.
+	// parent is the first part of the path, such as spec.ingress[0].
 	parent string
-	// list and index identify a list entry, such as from[1]. If the path contains no list
-	// entry, list is empty.
+	// list and index are the second part of the path: an entry of a list, such as from[1].
+	// If the path has no such part, list is empty.
 	list  string
 	index int
-	// child is the path of a field inside the list entry. If list is empty, child is the path
-	// of a field inside parent. If the path ends at the list entry or at parent, child is
-	// empty.
+	// child is the last part of the path, such as ipBlock. It is the path of a field inside
+	// the list entry or, if list is empty, inside parent. If the path has no such part,
+	// child is empty.
 	child string
 }
 

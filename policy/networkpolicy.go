@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// ReadNetworkPolicy converts a NetworkPolicy to the model, and fills in the same defaults as
-// the API server. It always returns a policy. The returned errors are also in Policy.Errors.
+// ReadNetworkPolicy converts a NetworkPolicy to a Policy, and fills in the same defaults as the
+// API server. It returns a Policy even if it returns errors, which are also in Policy.Errors.
 // If a part of the object cannot be understood, the policy fails closed:
 //
 //   - A rule with such a part is invalid and allows nothing.
@@ -151,8 +151,8 @@ var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
 	metav1.LabelSelectorOpDoesNotExist: selection.DoesNotExist,
 }
 
-// port reads an entry of a rule's ports list. If the entry cannot be understood, port returns
-// the zero value.
+// port reads an entry of the list `ports` of a rule. If the entry cannot be understood, port
+// returns the zero value.
 func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
 	protocol := flow.TCP
 	if in.Protocol != nil {
@@ -203,7 +203,7 @@ func (r *networkPolicyReader) portNumber(at fieldPath, protocol flow.Protocol, i
 	return Port{Protocol: protocol, First: uint16(first), Last: uint16(last)}
 }
 
-// peer reads an entry of a rule's from or to list.
+// peer reads an entry of the list `from` or `to` of a rule.
 func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyPeer) Peer {
 	switch {
 	case in.IPBlock != nil && (in.PodSelector != nil || in.NamespaceSelector != nil):

@@ -9,7 +9,7 @@ import (
 // owners maps addresses to pods. Several pods can claim the same address. For example, an
 // address can be assigned to a new pod before the object of the previous pod is deleted.
 type owners struct {
-	// The map one contains the pod that owns each address.
+	// The map `one` contains each address with the pod that owns the address.
 	one map[netip.Addr]*TrackedPod
 	// The map many contains only addresses that several pods claim. It lists all pods that
 	// claim the address.

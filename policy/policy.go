@@ -11,10 +11,10 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Policy is the model of a policy. It states which pods the policy selects, for which
-// directions the policy isolates these pods, and which connections its rules allow. All
-// defaults are filled in. A function such as ReadNetworkPolicy creates a Policy, and other
-// code must not change the Policy.
+// Policy is the parsed form of a policy object, such as a NetworkPolicy. It states which pods
+// the policy selects, for which directions the policy isolates these pods, and which
+// connections its rules allow. All defaults are filled in. A function such as ReadNetworkPolicy
+// creates a Policy, and other code must not change the Policy.
 type Policy struct {
 	// Name is the name of the policy object. Scope is the object's namespace.
 	Name, Scope string
@@ -82,8 +82,8 @@ type PodSet struct {
 	Pods label.Selector
 }
 
-// Peer is one entry of the from or to list of a rule: either a set of pods or a block of
-// addresses.
+// Peer is one entry of the list `from` or `to` of a rule. It is either a set of pods or a block
+// of addresses.
 type Peer struct {
 	PodSet
 	// If Block is not nil, the peer is this block, and the set of pods is ignored.

@@ -110,8 +110,8 @@ func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
 	s.routesChanged(func(a netip.Addr) bool { return before[a] != s.sandboxes.routed[a] })
 }
 
-// routesChanged updates each pod of the node that has at least one address for which the
-// function changed returns true.
+// routesChanged updates the state of the node's pods after routes of the node have changed. The
+// parameter changed is a function that reports whether the route to an address has changed.
 func (s *Snapshot) routesChanged(changed func(netip.Addr) bool) {
 	for _, ns := range slices.Clone(s.order) {
 		for _, pods := range []map[string]*TrackedPod{ns.pods, ns.gone} {

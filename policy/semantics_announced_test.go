@@ -121,8 +121,9 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 			s.want(tt.address + ` -> shop/db TCP 5432 | ` + tt.want + ` | NotIsolated`)
 		}
 	}
-	// When the other pod gets an address, the announced address becomes an address of the
-	// pod.
+	// The announced address of shop/web could belong to lab/bare, because lab/bare has no
+	// address yet. As soon as lab/bare announces an address too, the announced address
+	// belongs to shop/web.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.ranges("10.9.0.0/24")
 	s.announce("shop/web", "10.9.0.5")

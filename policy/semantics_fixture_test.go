@@ -48,7 +48,8 @@ func (s *fixture) pod(name string) *corev1.Pod {
 	return nil
 }
 
-// edit applies the function change to a pod of the cluster.
+// edit changes a pod of the cluster. The function `change` modifies a copy of the pod, and edit
+// replaces the pod with this copy.
 func (s *fixture) edit(name string, change func(*corev1.Pod)) {
 	s.t.Helper()
 	p := s.pod(name)

@@ -314,7 +314,7 @@ func anAddressThatMovesCarriesNothingOver(t *testing.T) {
 		lab/web  -> 10.0.0.1 TCP 80   | NotIsolated | NotIsolated
 	`
 	s.want(moved)
-	s.set(old) // The old object is added again, but its pod has failed.
+	s.set(old) // Add the deleted Pod object again. Then let the pod fail.
 	s.edit("shop/web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 	s.want(moved)
 	s.remove(successor)

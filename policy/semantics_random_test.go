@@ -66,13 +66,13 @@ func (h history) GoString() string {
 }
 
 // TestRandomClusters compares every decision with the reference implementation. It also
-// compares each tree that was updated after every change with a tree that was compiled from
-// scratch. For a longer test, run go test ./policy -run TestRandomClusters
-// -rapid.checks=10000.
+// compares the decisions of trees that are updated after each chapter with the decisions of
+// trees that are compiled from scratch. For a longer test, run go test ./policy -run
+// TestRandomClusters -rapid.checks=10000.
 func TestRandomClusters(t *testing.T) {
 	dirs := newStateDirs(t)
 	histories := rapid.Custom(drawHistory)
-	// By default, rapid draws 100 histories for each of these sequences.
+	// In each of the four subtests, rapid draws 100 histories by default.
 	for sequence := range 4 {
 		flows := 0
 		t.Run(strconv.Itoa(sequence), func(t *testing.T) {

@@ -99,9 +99,9 @@ func (s *Snapshot) Load(in Objects) {
 // UpsertPod adds a pod or updates its state. If the change affects no policy, the call does
 // not update the indexes of the snapshot.
 //
-// UpsertPod takes ownership of the pod. The caller must not change the pod after the call,
-// and must not read it while the snapshot is in use, because the snapshot replaces parts of
-// the pod to let pods share the memory of equal parts.
+// UpsertPod takes ownership of the pod. The caller must not change the pod after the call, and
+// must not read it while the snapshot is in use. The reason is that the snapshot replaces parts
+// of the pod, so that pods with equal parts share memory.
 func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name

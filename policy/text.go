@@ -98,8 +98,8 @@ func (s *PodSet) namespacesText() string {
 	return "namespaces " + s.Namespaces.String()
 }
 
-// only returns the value that the selector requires for a label. If the selector has other
-// requirements or does not require a value for the label, it returns false.
+// only expects a selector that requires one value for the label, and has no other requirement.
+// It returns this value. For any other selector, ok is false.
 func only(s label.Selector, name string) (value string, ok bool) {
 	requirements := slices.Collect(s.Requirements())
 	value, ok = s.Equal(name)

@@ -86,7 +86,7 @@ type evaluatedSide struct {
 
 func (s evaluatedSide) named() report.Side {
 	if s.tree == nil {
-		return report.SideOf(nil, s.Side) // An interface with a nil *tree.Tree is not nil.
+		return report.SideOf(nil, s.Side) // A typed nil such as s.tree would not equal nil.
 	}
 	return report.SideOf(s.tree, s.Side)
 }

@@ -74,8 +74,9 @@ func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 	return netip.Addr{}, netip.Addr{}, false
 }
 
-// parseAddress parses an IP address, which is the value of the given field. If the text is
-// not an IP address, ok is false.
+// parseAddress parses an IP address that the user specified in the given field of a question.
+// The error message contains the name of the field. If the text is not an IP address, ok is
+// false.
 func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 	a, parseErr := netip.ParseAddr(text)
 	if parseErr == nil && a.Zone() != "" {

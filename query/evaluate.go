@@ -15,10 +15,10 @@ const maxFlowLine = 64 << 10
 // outputBuffer is the size of EvaluateLines' output buffer in bytes.
 const outputBuffer = 256 << 10
 
-// EvaluateLines reads one flow per line and writes one Decision per line, in the same order.
-// It skips empty lines. If a line does not contain a valid flow, EvaluateLines writes the
-// decisions for the previous lines, and returns an *InputError with the line number and the
-// name of the input. The name is, for example, a file name.
+// EvaluateLines reads one flow per line and writes one Decision per line, in the same order. It
+// skips empty lines. If a line does not contain a valid flow, EvaluateLines writes the
+// decisions for the previous lines, and returns an *InputError. The error contains the line
+// number and the name of the input, such as a file name.
 func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (err error) {
 	w := bufio.NewWriterSize(out, outputBuffer)
 	defer func() {

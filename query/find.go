@@ -10,9 +10,8 @@ import (
 )
 
 // findEnd returns the end of a flow for a text: an IP address, a pod (namespace/name or only
-// name), or a workload. For a workload, findEnd returns one of its pods. The parameter field
-// is the name of the question's field that contains the text. Error messages contain this
-// name.
+// name), or a workload. For a workload, findEnd returns one of its pods. The parameter field is
+// the name that error messages use for the text, such as "from".
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", wantEnd)
@@ -148,9 +147,9 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 	return e, nil
 }
 
-// findInTree returns the end of a flow for a text: an IP address, or a pod of the tree's
-// node. It uses only this tree. The parameter field is the name of the question's field that
-// contains the text.
+// findInTree returns the end of a flow for a text: an IP address, or a pod of the tree's node.
+// It uses only this tree. The parameter field is the name that error messages use for the text,
+// such as "from".
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {
 		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")

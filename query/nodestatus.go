@@ -128,7 +128,8 @@ func (s *NodeStatus) writeHeld(w io.Writer) {
 	}
 }
 
-// faults lists, for each fault, the number of packets that the dataplane could not decode.
+// faults lists the reasons for which the dataplane could not decode packets. For each reason,
+// it states the number of these packets.
 func faults(counts map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -184,7 +185,7 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time that has passed since then, until now. It rounds ages below one hour
+// age returns the time between the parameters `then` and `now`. It rounds ages below one hour
 // to seconds, and ages below two days to minutes. It truncates longer ages to days.
 func age(now, then time.Time) string {
 	d := now.Sub(then)

@@ -22,9 +22,9 @@ func (c *Cluster) ruleTexts() *ruleTexts {
 	return t
 }
 
-// rule describes a rule in one line. If at least one peer of the rule matches the end other,
-// the text lists only the matching peers. If other is nil or no peer matches, the text lists
-// all peers.
+// rule describes a rule in one line. If at least one peer of the rule matches the parameter
+// other, the text lists only the matching peers. If other is nil or no peer matches, the text
+// lists all peers.
 func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) string {
 	place := fmt.Sprintf("%s[%d]", d, index)
 	if t == nil {

@@ -26,7 +26,7 @@ type class struct {
 	matches []match
 	// members contains the cohorts of the class. All addresses of these cohorts are in the
 	// class, except the addresses that have an entry in Compiler.byAddress. The field
-	// addresses is the number of addresses for which byAddress contains this class.
+	// `addresses` counts the entries of Compiler.byAddress that contain this class.
 	members   map[*cohortState]struct{}
 	addresses int
 }
@@ -64,8 +64,8 @@ func (c *Compiler) classify() {
 	c.changed = c.changed[:0]
 }
 
-// find matches a new peer against all cohorts. If the peer has a block, find only adds the
-// pod addresses in the block to the list of changed addresses.
+// find adds the matches of a new peer to the cohorts that the peer matches. If the peer has a
+// block, find instead adds the pod addresses in the block to the list of changed addresses.
 func (c *Compiler) find(p *peer) {
 	if p.block != nil {
 		for a := range c.snapshot.OwnedAddresses() {

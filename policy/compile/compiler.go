@@ -77,10 +77,9 @@ func (c *Compiler) Delta() rule.Delta {
 	return d
 }
 
-// assignOwners adds a changed address to the delta if the address has another owner than in
-// the latest delta that contains the address. c.changes can list an address twice. The delta
-// still contains the address only once, because assignOwners records the new owner the first
-// time.
+// assignOwners adds changed addresses and their owners to the delta, and records each owner. It
+// skips an address if the recorded owner is still the owner. So the delta contains an address
+// only once, even if c.changes lists the address twice.
 func (c *Compiler) assignOwners(d *rule.Delta) {
 	for _, a := range c.changes.Addresses {
 		o := c.owner(a)

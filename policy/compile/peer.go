@@ -43,9 +43,9 @@ type peerKey struct {
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
-	// The fields in and across contain the peers that are matched against cohorts. The field
-	// in contains, by namespace, the peers that can match pods of only this namespace. The
-	// field across contains the peers that can match pods of several namespaces.
+	// These two fields contain the peers that are matched against cohorts. The map `in`
+	// contains, for each namespace, the peers that can match pods of only this namespace.
+	// The list `across` contains the peers that can match pods of several namespaces.
 	in     map[string][]*peer
 	across []*peer
 	// blocks contains the peers with a block. They are matched against addresses.

@@ -214,9 +214,9 @@ func (p *program) write() *rule.Program {
 	return out
 }
 
-// matchNumbers returns one match for the ports of a rule that have the same number for every
-// peer. These are the numbered ports of the rule, and the port names that the parameter ports
-// resolves to a number. If no flow can match, matchNumbers returns false.
+// matchNumbers returns a match for those ports of the rule whose numbers do not depend on the
+// peer. These are the numbered ports, and the port names for which the parameter ports contains
+// a number. If no flow can match, the second result is false.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {

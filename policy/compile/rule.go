@@ -35,14 +35,15 @@ type compiledRule struct {
 	everyPort bool
 	ports     []rule.Ports
 	names     []portName
-	// If the rule lists no peers, everyPeer is true. Otherwise the rule matches an address if
-	// one of peers or one of blocks contains the address.
+	// If the rule lists no peers, everyPeer is true. Otherwise the rule matches an address
+	// if at least one of its peers matches the address or one of its blocks contains the
+	// address.
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
-	// The field named replaces names in egress rules, because destination pods can resolve
-	// the same name to different numbers. It contains one peer for every combination of a
-	// port name with a peer or block of the rule.
+	// In an egress rule, names is empty and the field `named` is used instead, because each
+	// destination pod can resolve a port name to another number. It contains one peer for
+	// every combination of a port name with a peer or block of the rule.
 	named []*peer
 }
 

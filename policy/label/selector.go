@@ -96,9 +96,9 @@ func (s Selector) Matches(l Set) bool {
 }
 
 // meets reports whether the labels of an object meet a requirement with the operator
-// operators[op]. If the object has the label, exists is true. If the requirement also
-// contains the label's value, among is true. An object without the label meets a requirement
-// with NotIn.
+// operators[op]. The parameter exists is true if the object has the label of the requirement.
+// The parameter among is true if, in addition, the label's value is one of the values in the
+// requirement. An object without the label meets a requirement with NotIn.
 func meets(op byte, exists, among bool) bool {
 	switch op {
 	case opEquals, opIn:

@@ -92,8 +92,8 @@ func (s *subject) at(field string, part int) place {
 	return place{subject: s, field: field, order: position{part: part}}
 }
 
-// in returns the place of a field inside the field of the place at. It appends the formatted
-// text to the field's path.
+// in returns the place of a field that is nested in the receiver's field. It appends the
+// formatted text to the path of the receiver's field.
 func (at place) in(format string, args ...any) place {
 	at.field += fmt.Sprintf(format, args...)
 	return at
@@ -158,8 +158,8 @@ func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 	})
 }
 
-// peer returns the place of the peer with index i in a rule. The receiver at must be the
-// place of the rule.
+// peer returns the place of the peer with index i in a rule. The receiver must be the place of
+// this rule.
 func (at place) peer(r *policy.Rule, i int) place {
 	at.field, at.order.entry = r.PeerField(i), peerEntry+i
 	return at

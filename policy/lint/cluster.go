@@ -138,7 +138,8 @@ func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
 	return out
 }
 
-// matching appends the pods that match the selector to the list to, and returns the list.
+// matching returns a list that contains all pods in `to`, followed by the pods in `pods` that
+// match the selector.
 func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
 	for _, pod := range pods {
 		if selector.Matches(pod.Labels) {

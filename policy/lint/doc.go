@@ -2,8 +2,8 @@
 // their authors meant. Each check is in its own file. The variable checks lists all checks.
 // The table of checks in docs/commands.md is generated from this variable.
 //
-// The checks read only the model of package policy, and never a NetworkPolicy object. Like
-// package policy, this package performs no I/O.
+// The checks read each policy as a value of type policy.Policy, and never read a NetworkPolicy
+// object. Like package policy, this package performs no I/O.
 package lint
 
 //go:generate go run ../../hack/lintdocs ../../docs/commands.md

@@ -45,10 +45,10 @@ type Finding struct {
 }
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
-// policy. The findings of a policy are in the order of the fields in the spec. If the
-// snapshot contains no pods, Run cannot determine which pods a selector matches. In this
-// case, the checks that compare selectors with pods find nothing. The same applies to
-// namespaces.
+// policy. The findings of a policy are in the order of the fields in the spec. If the snapshot
+// contains no pods, the checks that compare selectors with pods find nothing, because Run
+// cannot determine which pods a selector matches. If it contains no namespaces, the checks that
+// compare selectors with namespaces find nothing.
 func Run(s *policy.Snapshot) []Finding {
 	c := newCluster(s)
 	var findings []Finding

@@ -27,8 +27,8 @@ var noSuchPort = Check{
 	}),
 }
 
-// whose returns a text for messages that describes in which pods a port name of the rule is
-// looked up.
+// whose describes the pods in which a port name of the rule is looked up. The result is a part
+// of a message, such as "that the policy selects".
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"

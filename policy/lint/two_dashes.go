@@ -47,8 +47,8 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 //     selectors.
 //   - The rule has no other entries.
 //
-// Otherwise the severity is Note, because authors often write a longer list of peers as a
-// list of separate clients.
+// Otherwise the rule has more than two entries, and the severity is Note. Authors often list
+// several separate clients in one rule, so they probably meant two separate entries.
 func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
 	own := c.namespaces[namespace]
 	if own != nil && namespaces.MatchesNamespace(namespace, own) {

@@ -64,9 +64,9 @@ type application struct {
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is the arrival time of the first packet of a new flow after the method allow has
-	// set this field to 0. last is the arrival time of the newest packet of the open
-	// connection. Both times are results of the function now, in nanoseconds.
+	// first is the arrival time of the first packet of a new flow after the method allow
+	// has set this field to 0. last is the arrival time of the newest packet of the open
+	// connection. Both times are in nanoseconds since the machine was booted.
 	first, last atomic.Int64
 }
 

@@ -25,8 +25,8 @@ const (
 	// ticks is the number of clock ticks per second (USER_HZ). The unit of times in
 	// /proc/PID/stat is one clock tick.
 	ticks = 100
-	// late is a delay in seconds. If an event is published after a longer delay, it counts as
-	// late. The value must be the bound of a bucket in the agent's histogram.
+	// late is the delay, in seconds, above which a published event counts as late. The
+	// value must be the bound of a bucket in the agent's histogram.
 	late = "0.1"
 )
 
@@ -51,8 +51,8 @@ func BenchmarkAgentChurn(b *testing.B) {
 	changes := choose(60, 2) * changesPerSecond
 	churn(b, c, objects, changes)
 	took := now() - begun
-	// Wait for one second. By then, the agent has published the last change, unless this change
-	// is late.
+	// Wait for one second, so that the agent can publish the last changes before its events
+	// are counted.
 	<-time.After(time.Second)
 	after := agent.work()
 	events := after.events - before.events

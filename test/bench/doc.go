@@ -10,8 +10,8 @@
 //	                                       a program that it is compared with
 //
 // The process that serves a queue does nothing else. So getrusage(2) returns the processor time
-// of the verdicts of this process. This time includes reading the packets, evaluating the
-// packets, and the work of the kernel until it has applied the verdicts. The senders run in
+// that the verdicts cost in this process: the time for reading the packets, for evaluating the
+// packets, and for the work of the kernel until it has applied the verdicts. The senders run in
 // separate processes, too, so that garbage collections of other processes do not delay the
 // senders.
 package bench

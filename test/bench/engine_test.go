@@ -21,8 +21,8 @@ type engineConfig struct {
 // this generation is acknowledged.
 type engineRequest struct{ Generation uint64 }
 
-// acknowledged contains the time of an acknowledgement. The time is a result of the function
-// now, so all processes of the machine use the same clock.
+// acknowledged contains the time of an acknowledgement, measured since the machine was booted.
+// All processes of the machine use this clock.
 type acknowledged struct{ At time.Duration }
 
 // noEndpoints implements the endpoints of a dataplane without serving any endpoint.

@@ -11,8 +11,8 @@ import (
 // show that they work, and can do less work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
-// choose returns the parameter proof if the function once returns true. Otherwise it returns
-// the parameter full.
+// choose returns the parameter `proof` if benchmarks run only to show that they work, as the
+// function `once` reports. Otherwise it returns the parameter `full`.
 func choose(full, proof int) int {
 	if once() {
 		return proof

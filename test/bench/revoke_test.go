@@ -73,7 +73,7 @@ type revocation struct {
 	engine     *child
 	sender     *child
 	// first is the arrival time of the first datagram after the method change has set this
-	// field to 0. The time is a result of the function now, in nanoseconds.
+	// field to 0. The time is in nanoseconds since the machine was booted.
 	first atomic.Int64
 }
 

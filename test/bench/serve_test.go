@@ -58,8 +58,8 @@ type usage struct {
 	Allocations uint64
 }
 
-// serveRole returns a role. It replies to every request with the usage of its process since the
-// start.
+// serveRole returns a role that calls the function `serve` and replies to every request with
+// the resources that its process has used since the start.
 func serveRole(serve func(serveConfig) (verdicts func() uint64, err error)) role {
 	return func(in *json.Decoder, out *json.Encoder) error {
 		var config serveConfig

@@ -68,9 +68,10 @@ func acceptAll(listener int) {
 	}
 }
 
-// connectRequest requests new connections. There are two kinds of requests. The first kind
-// requests as many connections as the given number of threads, Parallel, can open during the
-// time For. The second kind requests Count connections at a rate of PerSecond.
+// connectRequest requests new connections. If PerSecond is 0, several threads open as many
+// connections as they can. Parallel is the number of threads, and For is the duration. If
+// PerSecond is not 0, the process opens PerSecond connections per second. Count is then the
+// total number of connections.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration

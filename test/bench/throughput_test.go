@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// streamRequest requests a stream of large writes for the duration For. The receiver replies
-// with the number of bytes that it has received.
+// streamRequest requests a stream of large writes. The field For is the duration of the stream.
+// The receiver replies with the number of bytes that it has received.
 type streamRequest struct{ For time.Duration }
 
 type streamed struct {

@@ -119,8 +119,8 @@ func (r *Realistic) planNamespaces(random *rand.Rand) {
 	}
 }
 
-// planDeployments plans the deployments of each namespace. Each system namespace gets one out
-// of every 400 pods, but at least two pods.
+// planDeployments plans the deployments of each namespace. Each system namespace contains a
+// share of 1/400 of all pods, but at least two pods.
 func (r *Realistic) planDeployments(random *rand.Rand) {
 	next := 0
 	deploy := func(namespace int, app, tier string, replicas int) {

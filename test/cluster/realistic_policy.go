@@ -150,8 +150,8 @@ func byLabels(namespaces, pods map[string]string) networkingv1.NetworkPolicyPeer
 	return peer
 }
 
-// portList returns policy ports. Each of the parameters ports is the name or the number of a
-// port.
+// portList returns one NetworkPolicyPort for each element of the parameter ports. An element is
+// the name or the number of a port.
 func portList(protocol corev1.Protocol, ports ...any) []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort
 	for _, port := range ports {

@@ -29,11 +29,12 @@ type attempt struct {
 	mute bool
 }
 
-// want opens the connections in the parameter lines, over both address families. It fails the
-// test if a result differs from the expected result in the line. A source or destination is a
-// pod, node:NAME or outside. To use a specific address of a node or of the outside host, write
-// ADDRESS@HOST. A destination can also be service:NAME, without a protocol. In addition, want
-// fails the test if a packet of a denied connection reaches a server.
+// want opens connections over both address families. Each line of the parameter `lines`
+// contains a connection and its expected result. If a result differs from the expected result,
+// want fails the test. A source or destination is a pod, node:NAME or outside. To use a
+// specific address of a node or of the outside host, write ADDRESS@HOST. A destination can also
+// be service:NAME, without a protocol. In addition, want fails the test if a packet of a denied
+// connection reaches a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt
@@ -103,7 +104,7 @@ func (s *fixture) probe(a *attempt) string {
 	}
 }
 
-// startServers starts the servers for the connections in the parameter lines. It opens no
+// startServers starts the servers for the connections in the parameter `lines`. It opens no
 // connection.
 func (s *fixture) startServers(lines string) {
 	s.t.Helper()

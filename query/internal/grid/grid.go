@@ -107,7 +107,8 @@ func (g *Grid) writeList(w io.Writer) {
 	fmt.Fprintln(w, "\nThe numbers are line numbers. -n NAMESPACE limits the table to fewer pods.")
 }
 
-// destinations lists the row numbers of the ends to which the end from can open connections.
+// destinations lists the ends to which the end with the index `from` can open connections. It
+// identifies each end by its row number. The result can also be "all" or "none".
 func (g *Grid) destinations(from int) string {
 	var numbers []int
 	evaluated := 0

@@ -82,7 +82,7 @@ func dependencies(t *testing.T, pattern string) []string {
 	return found
 }
 
-// within reports whether the package name is root or a package below root.
+// within reports whether the package `name` is the package `root` or is in a folder below it.
 func within(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }

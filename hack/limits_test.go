@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Limits of sizes. A package that reaches its limit probably has more than one purpose. Split
-// the package and do not raise the limit.
+// These constants limit the sizes of files and packages. A package that reaches its limit
+// probably has more than one purpose. Split such a package instead of raising the limit.
 const (
 	fileLimit    = 400  // lines of one Go file, tests included
 	packageLimit = 2200 // lines of one package without its tests

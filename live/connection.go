@@ -123,9 +123,9 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// list reads all objects of a kind in pages. For each page, it stores the page in the
-// parameter into, and then calls add. All pages show the state at the same resource version.
-// If the API server discards this version before list has read all pages, list returns
+// list reads all objects of a kind in pages. It stores one page at a time in the parameter
+// `into`, and calls `add` after each page. All pages show the state at the same resource
+// version. If the API server discards this version before list has read all pages, list returns
 // errExpired.
 func (c *Connection) list(ctx context.Context, into client.ObjectList, add func(), options ...client.ListOption) error {
 	page := &client.ListOptions{}

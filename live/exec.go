@@ -105,9 +105,10 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && last.code.Load() == http.StatusForbidden:
-		// The error names only the verb create. The executor first tries WebSocket, which
-		// uses a GET request and also requires the verb get. But if this fails, the executor
-		// uses SPDY, which uses a POST request and requires only create.
+		// The error names only the verb create, because this right is sufficient. The executor
+		// first tries WebSocket, which uses a GET request and also requires the verb get. If
+		// this fails, the executor uses SPDY, which uses a POST request and requires only
+		// create.
 		return &ForbiddenError{Verb: "create", Resources: []string{"pods/exec"}, Namespace: pod.Namespace, err: err}
 	case err != nil:
 		return fmt.Errorf("running %s in pod %s/%s: %w", strings.Join(command, " "), pod.Namespace, pod.Name, err)
@@ -119,7 +120,7 @@ func (c *Connection) Run(ctx context.Context, pod NodePod, command []string, std
 // errors of executors do not contain the status code.
 type lastStatus struct{ code atomic.Int64 }
 
-// wrap returns a transport that sends requests with the transport next, and records the
+// wrap returns a transport that forwards requests to the transport `next`, and records the
 // status codes of the responses in s.
 func (s *lastStatus) wrap(next http.RoundTripper) http.RoundTripper {
 	return statusRecorder{next: next, last: s}

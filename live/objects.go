@@ -54,8 +54,8 @@ type denials struct {
 	first     error
 }
 
-// add records the error if it reports that the API server denied the request, and returns
-// nil. It returns any other error unchanged.
+// If the error reports that the API server denied the request, add records the error and
+// returns nil. It returns any other error unchanged.
 func (r *denials) add(resource string, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return err

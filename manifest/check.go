@@ -22,7 +22,7 @@ type checker struct {
 	report func(at path, message string)
 }
 
-// check reports each field of raw that cannot be decoded into the type t.
+// check reports each field of the JSON value `raw` that cannot be decoded into the type t.
 func (c *checker) check(raw []byte, t reflect.Type) {
 	var value any
 	if kjson.UnmarshalCaseSensitivePreserveInts(raw, &value) != nil {
@@ -118,7 +118,8 @@ func (c *checker) object(v any, t reflect.Type, at path) {
 	}
 }
 
-// mismatch reports that a value has another type than the type that want describes.
+// mismatch reports that a value has the wrong type. The parameter `want` describes the right
+// type.
 func (c *checker) mismatch(v any, want string, at path) {
 	c.report(at, fmt.Sprintf("is %s, must be %s%s", describe(v), want, fixType(v, want)))
 }

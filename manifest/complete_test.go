@@ -74,7 +74,8 @@ func (g *generator) piece() string {
 	}
 }
 
-// The generator inserts separators between pieces, and inserts noise at random positions.
+// The generator writes a separator after each piece of the input. It then damages some inputs:
+// it inserts texts from the list `noise` at random positions.
 var (
 	separators = []string{"\n---\n", "\n---\n", "\n--- \n", "\n...\n---\n", "\n", "", " ", "\r\n---\r\n", "\n...\n", "\r---\r", "\n--- # note\n", "\u0085---\u0085", "\n%YAML 1.1\n---\n", "\n\ufeff---\n"}
 	noise      = []string{"\noops\n", "\nWarning: old\n", "}", "]", "{", "\x00", "\ufeff", "---\n", "...", "\n... x\n", "\t", " ", "\r", "\u0085", "\n%oops\n", ",", "'", "\xff", "\n- ", "\n  ", "\u2028"}
@@ -97,9 +98,9 @@ func (g *generator) text() string {
 	return text
 }
 
-// checkComplete returns false if Read returns an error for the text. Otherwise it returns
-// true, and fails the test if Read neither returned nor skipped an object whose name is in
-// the text.
+// checkComplete calls Read with the text. If Read returns an error, checkComplete returns
+// false. Otherwise it checks that Read has returned or skipped each object whose name is in the
+// text, and returns true.
 func checkComplete(t *testing.T, text string) bool {
 	t.Helper()
 	set, err := read(text)

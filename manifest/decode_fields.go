@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// decode decodes the JSON value raw into the variable to which the parameter into points. If
-// raw does not fit the type of the variable, decode reports an error for each difference and
-// returns false. A duplicate field is always an error. If strict is true, a field that the
-// type does not define is an error too.
+// decode decodes the JSON value `raw` into a variable. The parameter `into` is a pointer to
+// this variable. If the value does not fit the type of the variable, decode reports an error
+// for each difference and returns false. A duplicate field is always an error. If strict is
+// true, a field that the type does not define is an error too.
 func (d *decoder) decode(raw []byte, root path, name string, into any, strict bool) bool {
 	options := []kjson.StrictOption{kjson.DisallowDuplicateFields}
 	if strict {
@@ -44,8 +44,8 @@ func (d *decoder) duplicates(root path, name string, strictErrs []error) {
 	}
 }
 
-// explain reports an error for each field of raw that does not fit the type t. The parameter
-// err is the error of the JSON decoder. If explain finds no such field, it reports err.
+// explain reports an error for each field of the JSON value `raw` that does not fit the type t.
+// If there is no such field, explain reports err, which is the error of the JSON decoder.
 func (d *decoder) explain(raw []byte, root path, name string, t reflect.Type, strict bool, err error) {
 	before := len(d.out.errs)
 	c := checker{strict: strict, report: func(at path, message string) {

@@ -26,7 +26,7 @@ type decoded struct {
 	syntax bool
 }
 
-// versioned is an object with its version, as returned by the function version.
+// versioned is an object, together with the string that the function `version` returns for it.
 type versioned[T any] struct {
 	object  T
 	version string
@@ -78,7 +78,8 @@ type joiner struct {
 	skipped map[string]int
 }
 
-// earlier is the first object with its kind and name.
+// earlier describes the first object in the input that has a certain kind and name. Later
+// objects with the same kind and name are compared with it.
 type earlier struct {
 	origin  inventory.Origin
 	version string

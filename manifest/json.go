@@ -37,7 +37,7 @@ type jsonSplitter struct {
 	data    []byte
 	decoder *json.Decoder
 	units   []unit
-	// line is the line that contains the byte at the index counted in data. The method lineAt
+	// line is the number of the line that contains the byte data[counted]. The method lineAt
 	// advances both fields.
 	line, counted int
 }
@@ -123,8 +123,8 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 	return object, err
 }
 
-// field reads the value of the field with the name key. If the name is kind or items, it
-// stores the value in the parameter object.
+// field reads the value of one field of an object. The parameter key is the name of the field.
+// If the name is kind or items, the method stores the value in the parameter object.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {

@@ -23,14 +23,15 @@ type unit struct {
 	chunk chunk
 	// json is true if the chunk is one JSON value.
 	json bool
-	// listKind is set if the chunk is an item of a list. It is the kind of this list.
+	// If the chunk is an item of a list, listKind is the kind of the list. Otherwise it is
+	// empty.
 	listKind string
-	// whole is set if the chunk is an item that was cut out of a document without parsing the
-	// document. It is this document. If one of the items is not valid YAML, the whole
-	// document is decoded instead.
+	// If the chunk is an item that was cut out of a document without parsing the document,
+	// whole is this document. Otherwise it is nil. If one of the items is not valid YAML, the
+	// whole document is decoded instead of the items.
 	whole *chunk
-	// jsonError is set if the chunk is a document that begins like JSON but is not valid
-	// JSON. It is the syntax error. Such a document can still be valid YAML.
+	// If the chunk is a document that begins like JSON but is not valid JSON, jsonError is the
+	// syntax error. Otherwise it is nil. Such a document can still be valid YAML.
 	jsonError *inventory.Error
 	// optional is true if the file can contain documents that are not Kubernetes objects.
 	optional bool
@@ -53,8 +54,8 @@ func decodeSources(sources []source) (*inventory.Set, inventory.Errors) {
 	return join(units, results, errs, sources)
 }
 
-// parallel calls the function work once for each number from 0 to n-1, on all processors, and
-// waits until all calls have returned.
+// parallel calls work(i) for each number i from 0 to n-1. It distributes the calls to all
+// processors, and waits until all calls have returned.
 func parallel(n int, work func(i int)) {
 	var next atomic.Int64
 	var wait sync.WaitGroup

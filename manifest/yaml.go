@@ -18,8 +18,10 @@ func parseYAML(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
 	var duplicates *yaml.TypeError
 	if errors.As(err, &duplicates) {
-		// YAML allows an explicit key to override the same key from a merge key (<<), but the
-		// strict mode of the parser also rejects such an explicit key.
+		// A mapping can contain an explicit key that a merge key (<<) also sets. YAML allows
+		// the explicit key to override the merged key, but the strict mode of the parser
+		// rejects it as a duplicate. So search for real duplicates, and if there are none,
+		// parse again without strict mode.
 		if errs := duplicateKeys(parseNodes(text)); len(errs) > 0 {
 			return nil, errs
 		}

@@ -37,7 +37,7 @@ func result(pod, hostInterface string, addresses ...string) []byte {
 		"result":  object{"cniVersion": "1.0.0", "interfaces": interfaces, "ips": ips},
 	})
 	if err != nil {
-		return nil // The test cannot find the pod and fails.
+		return nil // The file is then empty, so the watcher finds no pod and the test fails.
 	}
 	return content
 }
@@ -204,8 +204,8 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 			d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 		}
 	default:
-		// The method until may already have consumed a delivery that contained the complete
-		// file. Write one more file to get another delivery.
+		// The method `until` may already have consumed a delivery that contained the complete
+		// file. Write one more file, so that the watcher makes another delivery.
 		write(t, filepath.Join(dir, "pods-c-last"), result("last", "", "10.0.2.1"))
 		d.until("web", func(s report.Sandboxes) bool { return slices.Contains(textOf(s), "web 10.0.0.1") })
 	}
@@ -234,8 +234,8 @@ func TestTheDirectoryMayAppearLaterAndBeReplaced(t *testing.T) {
 	create()
 	write(t, filepath.Join(dir, "a"), result("db", "", "10.0.0.2"))
 	d.want("db 10.0.0.2")
-	// The exchange puts the new directory in the place of the old directory atomically, so the
-	// path exists at all times.
+	// An atomic exchange (RENAME_EXCHANGE) replaces the old directory with the new directory,
+	// so the path of the directory exists at all times.
 	other := filepath.Join(t.TempDir(), "new")
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func (p *Publisher) removePartial() error {
 	return errors.Join(errs...)
 }
 
-// removeOld removes all given trees except the tree with generation current. If a tree
+// removeOld removes the trees of all given generations except the current generation. If a tree
 // cannot be removed, the next publication tries again.
 func (p *Publisher) removeOld(current uint64, all []uint64) {
 	for _, g := range all {

@@ -16,13 +16,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// The tests start this test binary as another process. The process publishes trees in a state
-// directory until the test kills the process or a publication fails. These environment
-// variables configure the process.
+// The tests start this test binary as another process, which publishes trees in a state
+// directory. The process ends when a test kills it or when a publication fails. These constants
+// are the names of the environment variables that configure the process.
 const (
-	// publishInto contains the path of the state directory.
+	// publishInto names the variable that contains the path of the state directory.
 	publishInto = "SLUICE_TEST_PUBLISH_INTO"
-	// largestFile contains the size of the largest file that the process may write, in bytes.
+	// largestFile names the variable that contains the maximum size, in bytes, of a file that
+	// the process may write.
 	largestFile = "SLUICE_TEST_LARGEST_FILE"
 )
 

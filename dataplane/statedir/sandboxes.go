@@ -74,8 +74,8 @@ func createLocked(path string) (*os.File, error) {
 		if err := flock(file, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		// If another process held the lock earlier, this process has usually renamed the file.
-		// In this case, try again with a new file.
+		// While this call waited for the lock, another process may have renamed the file. In
+		// this case, the path no longer leads to the locked file, so try again.
 		mine, err := file.Stat()
 		if err != nil {
 			return nil, errors.Join(err, file.Close())

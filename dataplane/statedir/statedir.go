@@ -159,8 +159,8 @@ func makeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
-// flock locks a file. It waits until other processes release the lock, unless how contains
-// unix.LOCK_NB.
+// flock calls flock(2) on a file with the operation `how`. It waits until other processes
+// release the lock, unless the operation contains unix.LOCK_NB.
 func flock(file *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {

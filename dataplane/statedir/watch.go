@@ -66,9 +66,10 @@ func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error))
 // removed and created again.
 const checkInterval = time.Second
 
-// watchDir calls the function changed immediately. It calls the function again each time an
-// entry of a directory changes, and each time it receives a value from the channel. While the
-// directory does not exist, watchDir watches the nearest existing parent directory instead.
+// watchDir calls the function `changed` once at the beginning. It then calls `changed` each
+// time an entry of the directory changes, and each time it receives a value from the channel
+// `again`. While the directory does not exist, watchDir watches the nearest existing parent
+// directory instead.
 func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed func()) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -135,8 +136,8 @@ func (w *watch) follow() error {
 		} else if err != nil {
 			return err
 		}
-		// Check again, because a directory between dir and w.dir may have been created
-		// before the watch on dir started.
+		// Check again, because a directory on the path from `dir` to w.dir may have been
+		// created before the watch on `dir` started.
 		w.watched, w.watchedInfo = dir, info
 	}
 }
@@ -188,7 +189,7 @@ func (d *delivery) deliver() {
 		return
 	}
 	if target == "" {
-		// The current tree is not a symlink, so OpenCurrent returns an error.
+		// The file DIR/tree/current is not a symlink, so OpenCurrent returns an error.
 		d.target, d.targetInfo = target, info
 		d.handle(OpenCurrent(d.stateDir))
 		return

@@ -88,8 +88,8 @@ func TestWatchDeliversEachPublication(t *testing.T) {
 		mustPublish(t, p, b, g)
 		wantGeneration(t, deliveries, g)
 	}
-	// While the test receives no deliveries, Watch may skip trees, but it must not skip the
-	// newest tree.
+	// The test receives no deliveries during this loop. Watch may skip trees in the meantime,
+	// but it must deliver the newest tree afterwards.
 	for g := uint64(20); g < 120; g++ {
 		mustPublish(t, p, b, g)
 	}

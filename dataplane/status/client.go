@@ -34,9 +34,9 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 // ErrEnded means that the dataplane ended while Flows read its events.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows subscribes to the events of a dataplane and calls handle for each event. If deniedOnly
-// is true, Flows subscribes only to events whose verdict is not Allow. Flows calls the function
-// listening after the subscription has started.
+// Flows subscribes to the events of a dataplane. After the subscription has started, Flows
+// calls `listening` once, and then calls `handle` for each event. If deniedOnly is true, Flows
+// subscribes only to events whose verdict is not Allow.
 //
 // Flows never returns nil. It returns the error of handle or of the context, ErrNotRunning
 // if no dataplane is running, and ErrEnded if the dataplane ends.

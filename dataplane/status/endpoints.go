@@ -33,10 +33,11 @@ type Endpoints struct {
 
 	// server serves the socket. It is nil while the socket is not being served.
 	server *Server
-	// The method Yielded closes the channel yielded. The channel is nil while metrics are not
-	// being served on the address.
+	// yielded is closed by the method Yielded. It is nil while metrics are not being served on
+	// the address.
 	yielded chan struct{}
-	// metrics is used to wait for the goroutines that serve the metrics on the address.
+	// metrics counts the goroutines that serve the metrics on the address, so that Yielded can
+	// wait for them.
 	metrics sync.WaitGroup
 }
 

@@ -69,9 +69,9 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// slowdown returns the time that the reference implementation needs for one evaluation, divided
-// by the parameter evaluation, which is the time that the tree needs. The function measures the
-// reference implementation for a quarter of a second, and for at least one flow.
+// slowdown returns the factor by which the reference implementation is slower than the tree.
+// The parameter evaluation is the time that the tree needs for one evaluation. The function
+// measures the reference implementation for a quarter of a second, and for at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()
 	n, start := 0, time.Now()
@@ -82,9 +82,9 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodMatched returns a delta with 250 local pods that have two programs each. All other
-// pods are remote. Every pod has a class, as if a selector matched the pod. In this case, the
-// tree has its maximum size.
+// everyPodMatched returns a delta with the given number of pods. Of these pods, 250 are local
+// and have two programs each, and the others are remote. Every pod has a class, as if a
+// selector matched the pod, because the tree then has its maximum size.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250

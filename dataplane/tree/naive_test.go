@@ -58,7 +58,8 @@ func (n *naive) everything() rule.Delta {
 	return d
 }
 
-// explained is one side of a decision with the names of the policies and the rule.
+// explained is one side of a decision. Policy and Index identify the rule that determines the
+// verdict. IsolatedBy contains the names of the policies that isolate the pod.
 type explained struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason
@@ -116,8 +117,9 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns two lists of accepting rules. byPort contains the rules that match the
-// peer, with their ports. byPeer contains the rules that match the port of the flow.
+// nearMisses returns the near misses in a program as two lists. byPort contains the rules that
+// allow the peer, with the ports at which they allow it. byPeer contains the rules that allow
+// other peers at the port of the flow.
 func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
 	for _, r := range n.programs[id].Rules {
 		if r.Action != rule.ActionAccept {

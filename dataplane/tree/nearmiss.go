@@ -13,8 +13,8 @@ import (
 // Each of these two groups is in the order of the rules in the program. If several rules
 // allow the same traffic, NearMisses returns only the first of them.
 //
-// s must be the side for the given direction of the decision that this tree returned for the
-// flow. If the reason of s is not NoRuleMatched, the result is empty.
+// The parameter s must be a side of the decision that this tree returned for the flow: the side
+// for the given direction. If the reason of s is not NoRuleMatched, the result is empty.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Reason != rule.NoRuleMatched {
 		return nil
@@ -89,8 +89,9 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	return t.misses(program, rule.PeerPart, found)
 }
 
-// misses returns one near miss for each rule, in ascending order of the rule numbers. The map
-// ports contains the ports of the near miss by rule number.
+// misses returns one near miss for each key of the map `ports`, in ascending order. A key is
+// the number of a rule in the program. The value of the key contains the ports of the near
+// miss.
 func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {

@@ -168,7 +168,8 @@ type programVerifier struct {
 	words []uint32
 	rules []uint32
 	// marks contains one byte for each word of the program. Each bit of the byte represents a
-	// kind of part. The bit is set when a part of this kind that starts at the word is visited.
+	// kind of part. After the verifier has visited a part, the bit of this kind is set in the
+	// byte of the part's first word.
 	marks []uint8
 	// regions contains the visited parts of the kinds that have no bit in marks.
 	regions map[region]struct{}
@@ -200,8 +201,8 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a mark of the word at the given offset. It returns true if this mark was not
-// set before.
+// unmarked sets a bit in the byte that the field marks contains for the word at the given
+// offset. It returns true if this bit was not set before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
@@ -215,9 +216,10 @@ func (v *programVerifier) first(r region) bool {
 	return !seen
 }
 
-// part returns count words of the program, starting at an offset. If some of these words belong
-// to the head of the program or are outside the program, part returns an error. The parameter
-// what names the part in this error.
+// part returns the words of the program that start at the given offset. The parameter count is
+// the number of words. If some of these words belong to the head of the program or are outside
+// the program, part returns an error. The parameter `what` is the name of the part in this
+// error.
 func (v *programVerifier) part(what string, offset uint32, count uint64) ([]uint32, error) {
 	if offset < format.ProgramBody || uint64(offset)+count > uint64(len(v.words)) {
 		return nil, fmt.Errorf("%s with %d words at offset %d is outside the program", what, count, offset)

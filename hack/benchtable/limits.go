@@ -57,8 +57,8 @@ func (l *limit) parse(text string) (float64, error) {
 	return strconv.ParseFloat(text, 64)
 }
 
-// measured returns the result that is compared with the limit: a value or a ratio of two
-// values. The result ok is false if a necessary benchmark did not run.
+// measured returns the value that is compared with the limit. If RelativeTo is set, this is the
+// ratio of two benchmark results. If a necessary benchmark did not run, ok is false.
 func (l *limit) measured(r *results) (value float64, ok bool) {
 	value, ok = r.value(l.Benchmark, l.Unit)
 	if !ok || l.RelativeTo == "" {

@@ -63,7 +63,7 @@ func run(pattern, duration string, count int, packages []string) error {
 		return err
 	}
 	if duration == "1x" {
-		return nil // A single iteration shows only that a benchmark works.
+		return nil // A single iteration is too inexact for a comparison with the limits.
 	}
 	return compare(os.Stdout, limits, &results)
 }

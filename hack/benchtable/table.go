@@ -18,7 +18,7 @@ type results struct {
 // table contains the results of the benchmarks in one package.
 type table struct {
 	name  string
-	units []string // first the units of go test, then the others in their order of appearance
+	units []string // ns/op, B/op, allocs/op, then the others in the order of the output
 	rows  []*row
 }
 

@@ -104,8 +104,8 @@ func TestDeploymentMatchesManager(t *testing.T) {
 	}
 }
 
-// paths adds the paths of all fields in a schema to the map out. It shares no code with the
-// generator, so that it can check the generator's result.
+// paths adds the paths of all fields in a schema to the map `out`. It shares no code with the
+// generator, so that a test can compare its result with the result of the generator.
 func paths(schema any, path string, out map[string]bool) {
 	fields, ok := schema.(map[string]any)
 	if !ok {

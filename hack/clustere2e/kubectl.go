@@ -42,7 +42,7 @@ func (c *cluster) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// kubectl runs kubectl with the text input as its standard input, and returns the output.
+// kubectl runs kubectl with the text `input` as its standard input, and returns the output.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
 	if c.kubeconfig != "" {
 		arguments = append([]string{"--kubeconfig", c.kubeconfig}, arguments...)
@@ -70,7 +70,7 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until calls the function attempt repeatedly until it returns nil or the context ends.
+// until calls the function `attempt` repeatedly, until a call returns nil or the context ends.
 func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		err := attempt(ctx)

@@ -139,7 +139,7 @@ func (c *cluster) connect(ctx context.Context, from string, to target) error {
 	return err
 }
 
-// connectionReset is what `agnhost connect` prints after a TCP reset.
+// connectionReset is the text that `agnhost connect` prints if it receives a TCP reset.
 const connectionReset = "REFUSED"
 
 // denied returns an error if a client can connect to a target.
@@ -250,9 +250,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched opens connections repeatedly while it runs the function do. It returns an error if
-// a denied connection succeeds. Allowed connections can be delayed while a node runs no
-// dataplane. watched prints the longest delay.
+// watched calls the function `do`, and opens connections repeatedly until this call returns. If
+// a denied connection succeeds, watched returns an error. Allowed connections can be delayed
+// while a node runs no dataplane, so watched prints the longest delay.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// A direction is an import in a package of one folder. If forbidden is true, the linter must
-// report this import.
+// A direction is an import of the package `to` in a package of the folder `from`. If forbidden
+// is true, the linter must report this import. Otherwise it must not report the import.
 type direction struct {
 	from, to  string
 	forbidden bool
@@ -157,8 +157,8 @@ func run(linter string) error {
 	return nil
 }
 
-// file returns the path of the file that contains the import in the scratch module. Each file
-// is in a separate package, so that the imports form no cycle.
+// file returns the path of a file in the scratch module. This file contains the import. Each
+// file is in a separate package, so that the imports form no cycle.
 func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
 }

@@ -101,8 +101,8 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// end returns the pod NAMESPACE/NAME if the text contains a slash, and otherwise the node with
-// this name.
+// If the text contains a slash, end returns the pod with this namespace and name. Otherwise it
+// returns the node with this name.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {

@@ -12,8 +12,8 @@ import (
 	"github.com/operator-framework/operator-registry/pkg/registry"
 )
 
-// catalog returns a valid catalog that contains only the bundle in a directory. The parameter
-// from is the name of the bundle image that clusters pull.
+// catalog reads the bundle in a directory and returns a valid catalog that contains only this
+// bundle. The parameter `from` is the name of the bundle image that clusters pull.
 func catalog(ctx context.Context, directory, from string) (*declcfg.DeclarativeConfig, error) {
 	reference, err := template.New("image").Parse(fmt.Sprintf("{{%q}}", from))
 	if err != nil {

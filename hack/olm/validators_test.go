@@ -13,7 +13,8 @@ import (
 
 const directory = "../../bundle"
 
-// kubernetes is the version of Kubernetes that must support all APIs in the bundle.
+// kubernetes is a version of Kubernetes. The validators check that this version supports all
+// APIs in the bundle.
 const kubernetes = "1.37"
 
 // validators contains the validators of operator-framework/api for bundles. It omits the

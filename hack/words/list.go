@@ -164,7 +164,7 @@ func (l *list) skips(name string) bool {
 	return false
 }
 
-// below reports whether name is folder itself or a path below folder.
+// below reports whether a path is equal to the path of a folder, or is inside the folder.
 func below(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, folder+"/")
 }
@@ -191,7 +191,8 @@ func (l *list) findings(file string, t text) []finding {
 	return found
 }
 
-// allowed reports whether one of the exceptions covers the whole text content[at[0]:at[1]].
+// allowed reports whether an exception applies to a finding. The finding is the text
+// content[at[0]:at[1]]. A match of the exception's pattern must contain this whole text.
 func allowed(exceptions []exception, file, content string, at []int) bool {
 	for _, e := range exceptions {
 		if len(e.In) > 0 && !slices.ContainsFunc(e.In, func(folder string) bool { return below(file, folder) }) {

@@ -16,7 +16,7 @@ import (
 
 // A text is a part of a file that people read, such as a comment.
 type text struct {
-	// line is the number of the line on which the field content begins.
+	// line is the number of the line in the file on which the text begins.
 	line int
 	// content contains the text with the line breaks of the file.
 	content string

@@ -63,8 +63,9 @@ const (
 	MinSlots   = 8
 )
 
-// The low OwnerBits bits of a value contain the kind of owner. The higher bits contain the
-// class of a remote pod, or the endpoint number of a local pod's address.
+// In the value of an address, the low OwnerBits bits specify whether the address belongs to a
+// remote pod, to a local pod or to this node. The higher bits contain the class of the remote
+// pod, or the number of the local pod's endpoint record.
 const (
 	OwnerRemote   = 1
 	OwnerLocal    = 2
@@ -75,7 +76,7 @@ const (
 	MaxClass = 1<<(32-OwnerBits) - 1
 )
 
-// The words of an endpoint, which is one address of a local pod.
+// The words of an endpoint record. An endpoint is one address of a local pod.
 const (
 	EndpointClass    = 0 // low OwnerBits bits: 0 for an unused record, 1 for IPv4, 2 for IPv6; bits above: class
 	EndpointPod      = 1 // number of the pod
@@ -87,7 +88,7 @@ const (
 	EndpointIPv6 = 2
 )
 
-// The words of a pod.
+// The words of a pod record.
 const (
 	PodName     = 0 // number of the pod's name, NoName if the record is unused
 	PodPrograms = 1 // two words, as in an endpoint

@@ -92,8 +92,9 @@ func (n *node) isKnown(a netip.Addr) bool {
 	return !named || !owner.first || owner.pod == pod
 }
 
-// canLearn reports whether an interface can become an uplink. It returns false if the interface
-// leads to a pod of the tree in use or to a pod that the CNI results name.
+// canLearn reports whether the table may learn that an interface leads to no pod. It returns
+// false if the interface does not exist, is an uplink anyway, or leads to a pod of the tree in
+// use or to a pod that the CNI results name.
 func (n *node) canLearn(index uint32) bool {
 	l, ok := n.links[index]
 	if !ok || l.Uplink || l.ToPod {

@@ -35,8 +35,8 @@ type Peers struct {
 	ranges atomic.Pointer[report.PodRanges]
 	// closed is set while no packet can be held.
 	closed atomic.Bool
-	// denied contains the denied peers. For each peer, it contains the time until which packets
-	// of the peer are not held. A map is never changed after it has been stored.
+	// denied maps the address of a peer to a time. Until this time, packets from and to the
+	// peer are denied at once instead of being held. A stored map is never changed.
 	denied atomic.Pointer[map[netip.Addr]time.Time]
 	// mu serializes deny.
 	mu sync.Mutex
@@ -95,8 +95,9 @@ func (p *Peers) isDenied(peer netip.Addr) bool {
 	return ok && time.Now().Before(until)
 }
 
-// deny prevents packets of a denied peer from being held for the time deniedTime. If maxDenied
-// peers are already stored, deny replaces the peer that expires first.
+// deny ensures that packets of a peer are denied at once, and not held, for the time
+// deniedTime. If maxDenied peers are already stored, deny replaces the peer whose time ends
+// first.
 func (p *Peers) deny(peer netip.Addr, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,8 +130,8 @@ func (t *table) inRange(a netip.Addr) bool {
 	return slices.ContainsFunc(t.peers.ranges.Load().Node, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// mayBePod reports whether packets of an unknown address wait for a tree that contains the
-// address.
+// mayBePod reports whether an unknown address may belong to a pod of this node. If so, packets
+// of the address wait for a tree that contains the address.
 func (t *table) mayBePod(a netip.Addr) bool {
 	if !t.available {
 		return t.inRange(a)
@@ -139,8 +140,9 @@ func (t *table) mayBePod(a netip.Addr) bool {
 	return named && owner.first
 }
 
-// considerPeer decides whether a packet that a worker has denied waits for a tree that allows
-// the packet. If the packet does not wait, considerPeer returns the cause.
+// considerPeer decides whether a packet that a worker has denied stays in the hold queue,
+// because a later tree may allow it. If the packet leaves the queue, considerPeer returns the
+// cause.
 func (t *table) considerPeer(p *held, now time.Time) (why cause, waits bool) {
 	p.until, p.waitsFor = p.arrived.Add(min(t.limit, peerLimit)), p.waitsFor[:0]
 	if t.evaluator == nil {
@@ -154,7 +156,7 @@ func (t *table) considerPeer(p *held, now time.Time) (why cause, waits bool) {
 	return peerDenied, !t.agentGone && now.Before(p.until)
 }
 
-// endPeer counts a packet that leaves the hold queue after a worker had denied it.
+// endPeer counts a packet that a worker moved to the hold queue and that now leaves this queue.
 func (t *table) endPeer(p *held, why cause, now time.Time) {
 	switch why {
 	case peerAllowed:
@@ -164,8 +166,8 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	case peerOverLimit:
 		t.counts.PeersOverLimit++
 	}
-	// If a worker evaluates the packet again, it must not move the packet to the hold queue
-	// again.
+	// If the tree in use still denies the packet, a worker denies it again after its release.
+	// The worker must not move it to the hold queue a second time.
 	if why != peerAllowed {
 		for _, peer := range p.waitsFor {
 			t.peers.deny(peer, now)
@@ -173,8 +175,9 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	}
 }
 
-// setRoom lets the workers move packets to the hold queue only if there is room for more
-// packets and another tree may be published.
+// setRoom prevents the workers from moving packets to the hold queue if there is no evaluator,
+// if no agent runs that could publish another tree, or if maxPeers packets that workers have
+// denied are already held. Otherwise setRoom lets the workers move packets.
 func (t *table) setRoom() {
 	t.peers.closed.Store(t.evaluator == nil || t.agentGone || t.heldPeers >= maxPeers)
 }

@@ -43,13 +43,14 @@ func newPeerBench(t *testing.T) *bench {
 	return b
 }
 
-// evaluate sets an evaluator for a tree that allows only the given peers.
+// evaluate makes the table evaluate packets with a tree that allows only the given peers.
 func (b *bench) evaluate(allowed ...netip.Addr) {
 	b.evaluator = peersOf(allowed)
 	b.setRoom()
 }
 
-// move adds a packet that a worker has denied to the table.
+// move adds a packet to the table, as if a worker had denied the packet and moved it to the
+// hold queue.
 func (b *bench) move(f flow.Flow) string {
 	b.next++
 	o, ended := b.add(&held{id: b.next, flow: f, in: eth0, out: podLink, forPeer: true}, b.now)
@@ -93,7 +94,8 @@ func TestTheLimitAppliesToPeers(t *testing.T) {
 	b.want(b.after(300*time.Millisecond), fmt.Sprintf("[1: release %d after 300ms]", peerDenied))
 }
 
-// A packet leaves the hold queue at once if no other tree can change its verdict.
+// A packet leaves the hold queue at once if the tree in use does not deny it, if no agent can
+// publish another tree, or if there is no evaluator.
 func TestPeersThatAreNotHeld(t *testing.T) {
 	tests := map[string]struct {
 		prepare func(*bench)

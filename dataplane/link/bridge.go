@@ -23,9 +23,9 @@ type Bridge struct {
 	VLANs bool
 }
 
-// bridgesAmong returns a description of each link that is a bridge and whose index is in
-// numbers. The map direct contains, for the address of each pod, the index of the interface
-// that leads to the pod.
+// bridgesAmong returns a description of each bridge in links whose index is in numbers. The
+// keys of the map direct are addresses of pods. The values are the indexes of the interfaces
+// through which the routes to these addresses lead.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
@@ -52,9 +52,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns, in ascending order, the addresses of the pods to which an interface
-// leads. The parameter number is the index of the interface. See bridgesAmong for the map
-// direct.
+// leadingThrough returns the addresses of the pods that are routed through the interface with
+// index number, in ascending order. For the map direct, see bridgesAmong.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

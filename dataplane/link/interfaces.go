@@ -12,8 +12,9 @@ import (
 type Interface struct {
 	Index uint32
 	Name  string
-	// Uplink is set in two cases: an interface of this kind can never lead to a pod of this
-	// node, or a route through the interface has a gateway.
+	// Uplink is set if interfaces of this kind never lead to a pod of this node. It is also set
+	// if a route through the interface leads to machines beyond the directly connected
+	// networks.
 	Uplink bool
 	// ToPod is set if the route to a pod leads directly through the interface, without a
 	// gateway.
@@ -41,9 +42,9 @@ var (
 	pairs = map[string]bool{"veth": true, "netkit": true}
 )
 
-// interfaces returns a description of each link. uplinks contains the indexes of the interfaces
-// through which a route leads to a gateway. toPods contains the indexes of the interfaces
-// through which the route to a pod leads directly.
+// interfaces returns a description of each link. The parameter uplinks is the result of the
+// method uplinks. The parameter toPods contains the indexes of the interfaces through which
+// routes lead directly to pods.
 func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
 	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)
 	if err != nil {
@@ -72,8 +73,8 @@ func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPo
 	return out, nil
 }
 
-// leadsOut reports whether an interface of this kind can never lead to a pod. For a stacked
-// interface, it checks the kind of the parent.
+// leadsOut reports whether a link can never lead to a pod because of its kind. For a stacked
+// link, leadsOut checks the kind of the parent.
 func leadsOut(l rtnl.Link, byIndex map[int]rtnl.Link) bool {
 	for range len(byIndex) {
 		if !stacked[l.Type()] {

@@ -110,16 +110,16 @@ type Pods struct {
 
 // Links describes the interfaces of a node, and the pods to which they lead.
 type Links struct {
-	// The embedded Links contains the interfaces and addresses that the rules use. Find does
-	// not set the field Uplinks.
+	// The embedded ruleset.Links contains the interfaces and addresses that the rules use. Find
+	// leaves its field Uplinks empty.
 	ruleset.Links
 	// Bridges contains the bridges that lead to isolated pods, sorted by index.
 	Bridges []Bridge
 	// Interfaces contains all interfaces of the node.
 	Interfaces []Interface
-	// Routed contains addresses of pods in ascending order. It contains an address if a route
-	// leads directly to the address through an interface that leads to no other pod. Such a
-	// route exists only while the pod's end of the link exists.
+	// Routed contains the addresses of each pod that has its own link, in ascending order. The
+	// route to such an address leads directly through the link, so the route exists only while
+	// the pod's end of the link exists.
 	Routed []netip.Addr
 }
 
@@ -179,9 +179,9 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 	}, nil
 }
 
-// numbersOf returns the indexes of the interfaces that lead to the given addresses, in
-// ascending order and without duplicates. The map direct contains the index of the interface by
-// address.
+// numbersOf returns the indexes of the interfaces through which the routes to the given
+// addresses lead, in ascending order and without duplicates. For the map direct, see
+// bridgesAmong.
 func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32 {
 	var out []uint32
 	for _, a := range slices.Concat(addresses...) {

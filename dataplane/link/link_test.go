@@ -65,7 +65,8 @@ func (n *node) pod(name string) *lab.Pod {
 	return p
 }
 
-// change calls the function how with the link of the named interface.
+// change looks up the interface with the given name on the node, and passes its link to the
+// function `how`.
 func (n *node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
@@ -85,9 +86,9 @@ func (n *node) number(name string) (number uint32) {
 	return number
 }
 
-// want calls Find and compares the result with the wanted links. The parameter isolated
-// contains the addresses of egress-isolated pods. The parameter open contains the addresses of
-// pods that may use their link-local addresses freely.
+// want calls Find for pods with the given addresses, and compares the result with the wanted
+// links. The addresses in `isolated` belong to egress-isolated pods. The addresses in `open`
+// belong to pods that may use their link-local addresses freely.
 func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links) {
 	n.t.Helper()
 	got, err := n.finder.Find(link.Pods{All: slices.Concat(isolated, open), Isolated: ruleset.Addresses{Egress: isolated}, Open: open})

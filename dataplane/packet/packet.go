@@ -50,12 +50,12 @@ func (f Fault) String() string {
 type Packet struct {
 	// Flow is the flow from the sender of the packet to its receiver.
 	Flow flow.Flow
-	// MidStream is set for a TCP packet that does not open a connection. A packet opens a
-	// connection if its flag SYN is set and its flag ACK is not set. If MidStream is set,
-	// either the sender or the receiver may have opened the connection.
+	// MidStream is set for a TCP packet that does not open a connection: its flag SYN is not
+	// set, or its flag ACK is set. Such a packet does not show whether its sender or its
+	// receiver opened the connection.
 	MidStream bool
-	// OwnError is set for an ICMP error about a packet whose destination was the sender of the
-	// error. If the sender of the error only forwarded that packet, OwnError is not set.
+	// OwnError is set for an ICMP error that quotes a packet to the sender of the error. It is
+	// not set for an error from a router that was only to forward the quoted packet.
 	OwnError bool
 }
 

@@ -61,7 +61,7 @@ func extensions(t testing.TB, first layers.IPProtocol, raw []byte, transport gop
 	return serialize(t, ip6(first), gopacket.Payload(append(raw, serialize(t, transport)...)))
 }
 
-// error4 returns an ICMP error that quotes a packet whose destination is the address to.
+// error4 returns an ICMP error. The error quotes a packet that was sent to the address `to`.
 func error4(t testing.TB, kind layers.ICMPv4TypeCode, to netip.Addr) []byte {
 	t.Helper()
 	about := ip4(layers.IPProtocolUDP)

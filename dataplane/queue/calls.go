@@ -15,15 +15,15 @@ type mmsghdr struct {
 // verdictSize is the size in bytes of a verdict with a mark.
 const verdictSize = 40
 
-// quickWrite is the size in bytes of 16 verdicts. The kernel needs a few microseconds for each
-// verdict. If a write has at most quickWrite bytes, the function transmit makes it without
-// notifying Go's scheduler.
+// quickWrite is the largest number of bytes that transmit writes without notifying Go's
+// scheduler. It is the size of 16 verdicts. The kernel needs a few microseconds for each
+// verdict.
 const quickWrite = 16 * verdictSize
 
-// transmit writes the unsent messages. Normally Go's scheduler is notified before a system
-// call. The scheduler then wakes another thread, which takes over if the call blocks. If
-// packets arrive one by one, this wakeup takes more time than the verdict. So if the write is
-// short, transmit does not notify the scheduler.
+// transmit writes the unsent messages. Go normally notifies its scheduler before a system call,
+// and the scheduler wakes another thread that takes over if the call blocks. If packets arrive
+// one by one, this wakeup takes more time than the verdict. So transmit does not notify the
+// scheduler before a short write.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR
 	for errno == unix.EINTR {

@@ -94,7 +94,7 @@ func (c *counters) addTo(s *report.Stats, sides *sideCounts) {
 	}
 }
 
-// sideCounts contains the totals of the field sides over all workers.
+// sideCounts contains the sums of counters.sides over all workers.
 type sideCounts [2][2][protocols][2]uint64
 
 // list returns all counts as a list. The list always has the same order.

@@ -12,8 +12,8 @@ import (
 )
 
 // kernelQueues reads the kernel's counters for the queues of a network namespace from a file in
-// /proc. It opens the file once and keeps it open. If another thread opened the same path
-// later, the path could refer to another network namespace.
+// /proc. The path refers to the network namespace of the thread that opens it, so the file is
+// opened once and stays open.
 type kernelQueues struct {
 	file *os.File
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// Events are delivered every flushInterval, at most ringSize at a time. This limits the
-// rate to about 10,000 events per second. Events above the limit are counted as missed.
+// Every flushInterval, at most ringSize events are delivered. This limits the rate to about
+// 10,000 events per second. All further events are counted as missed.
 const (
 	ringSize      = 512
 	flushInterval = 50 * time.Millisecond
@@ -31,8 +31,8 @@ type Events struct {
 	ring   chan record
 	missed atomic.Uint64
 
-	// mu guards the fields below. The goroutine that takes records from the ring also holds mu
-	// until it has resolved the names in these records.
+	// mu guards the fields below. The method flush holds mu while it takes records from the
+	// ring and resolves the names in these records.
 	mu          sync.Mutex
 	subscribers map[*subscriber]struct{}
 	stop        chan struct{}
@@ -40,8 +40,8 @@ type Events struct {
 	released map[flow.Flow]released
 }
 
-// interest states which events a subscriber wants. A larger value includes all events that a
-// smaller value includes.
+// interest states which events a subscriber wants. A subscriber with a larger value also wants
+// all events that belong to the smaller values.
 type interest = uint32
 
 const (
@@ -122,7 +122,8 @@ func (e *Events) setInterest() {
 	e.wanted.Store(most)
 }
 
-// demand returns which events the workers must publish. The receiver e may be nil.
+// demand returns the largest interest of all subscribers. The workers publish only the events
+// that belong to it. The receiver e may be nil.
 func (e *Events) demand() interest {
 	if e == nil {
 		return nothing

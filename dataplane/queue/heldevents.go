@@ -12,8 +12,9 @@ const (
 	// maxReleased is the largest number of released packets that are stored until their events
 	// are delivered.
 	maxReleased = 4096
-	// releasedTime is the time for which a released packet is stored while its event is
-	// awaited. If the rules accept the packet without an evaluation, it has no event.
+	// releasedTime is the longest time between the release of a packet and the event about the
+	// packet. A packet without an event in this time is ignored, because the rules can accept a
+	// packet without an evaluation.
 	releasedTime = time.Second
 )
 
@@ -40,8 +41,8 @@ func (e *Events) Released(f flow.Flow, held time.Duration) {
 	}
 }
 
-// Unknown publishes an event for a packet of an unknown pod if the failure policy decides about
-// the packet. The receiver e may be nil.
+// Unknown publishes an event for a packet of an unknown pod that is accepted or dropped because
+// of the failure policy. The receiver e may be nil.
 func (e *Events) Unknown(f flow.Flow, held time.Duration) {
 	if e.demand() == nothing {
 		return

@@ -15,9 +15,10 @@ type holdOnly netip.Addr
 
 func (h holdOnly) Holds(peer netip.Addr) bool { return peer == netip.Addr(h) }
 
-// A worker moves a denied packet to the hold queue if the other end may be a new pod of another
-// node. The mark of the packet makes the rules deny the packet if no process serves the hold
-// queue. The worker counts the packet only when it evaluates the packet again.
+// If the peer of a denied packet may be a new pod of another node, the worker moves the packet
+// to the hold queue. It also marks the packet as denied, so that the rules deny the packet if
+// no process serves the hold queue. The worker counts the packet only when it evaluates the
+// packet again.
 func TestDeniedPacketsAreMovedToTheHoldQueue(t *testing.T) {
 	const (
 		others = 0xdead4000

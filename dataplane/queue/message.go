@@ -29,9 +29,10 @@ const (
 const (
 	verdictDrop   = 0 // NF_DROP
 	verdictAccept = 1 // NF_ACCEPT
-	// NF_QUEUE moves the packet to another queue at the same hook. The number of the queue is
-	// in the upper 16 bits. If no process has bound that queue and NF_VERDICT_FLAG_QUEUE_BYPASS
-	// is set, the packet is accepted at this base chain and continues at the next base chain.
+	// NF_QUEUE moves the packet to another queue. The upper 16 bits of the verdict contain the
+	// number of this queue. If no process has bound the queue and NF_VERDICT_FLAG_QUEUE_BYPASS
+	// is set, the kernel accepts the packet at this base chain and continues at the next base
+	// chain of the hook.
 	verdictQueue           = 3
 	verdictFlagQueueBypass = 0x8000
 )

@@ -18,8 +18,8 @@ import (
 // netfilterHeader is the struct nfgenmsg of a message about an IPv4 packet in queue 258.
 var netfilterHeader = []byte{unix.AF_INET, unix.NFNETLINK_V0, 1, 2}
 
-// describe returns the payload of a message in which the kernel describes a packet at hook
-// forward. If mark or data is nil, the payload does not contain it.
+// describe returns the payload of a message from the kernel about a packet at hook forward. The
+// payload contains the mark and the data only if they are not nil.
 func describe(id uint32, mark *uint32, data []byte) []byte {
 	b := append([]byte(nil), netfilterHeader...)
 	b = netlink.AppendAttribute(b, attributePacketHeader, append(binary.BigEndian.AppendUint32(nil, id), 8, 0, unix.NF_INET_FORWARD))

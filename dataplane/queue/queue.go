@@ -44,10 +44,10 @@ type Config struct {
 
 // Hold decides which denied packets the workers move to the hold queue.
 type Hold interface {
-	// Holds reports whether a worker moves a packet to the hold queue after the policies of a
-	// local pod have denied the packet. The parameter peer is the address at the other end of
-	// the flow, which is not a local pod. All workers call Holds concurrently, so it must
-	// neither allocate memory nor wait.
+	// Holds reports whether a worker moves a denied packet to the hold queue. The worker calls
+	// it only if the policies of a local pod deny the packet and the peer of this pod is not a
+	// local pod. The parameter peer is the address of the peer. All workers call Holds
+	// concurrently, so it must neither allocate memory nor wait.
 	Holds(peer netip.Addr) bool
 }
 

@@ -85,7 +85,7 @@ type socket struct {
 	// pending contains datagrams that arrived while the socket waited for an acknowledgement.
 	pending [][]byte
 
-	// These functions are stored so that no closures are allocated for a batch.
+	// These closures are created once and stored, so that a batch does not allocate closures.
 	wait, write    func(fd uintptr) bool
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
@@ -95,8 +95,9 @@ type socket struct {
 	// yielded is the last time at which the method serve called Go's scheduler.
 	yielded time.Time
 
-	// bound is set after the queue has been bound. The next acknowledgement then confirms that
-	// the queue is unbound, and the socket closes the channel unbound.
+	// bound is set after the queue has been bound. While it is set, the next acknowledgement
+	// confirms that the kernel has unbound the queue. The socket then closes the channel
+	// `unbound`.
 	bound       atomic.Bool
 	unbound     chan struct{}
 	unboundOnce sync.Once
@@ -240,8 +241,8 @@ func (s *socket) serve() error {
 	}
 }
 
-// woken reports whether the last read returned only the acknowledgement with which the method
-// Wake ends a wait.
+// woken reports whether the last read returned no packet, but only the acknowledgement that the
+// method Wake had requested.
 func (s *socket) woken() bool {
 	messages := netlink.ReadMessages(s.datagram(0))
 	return s.count == 1 && messages.Next() && isWakeUp(&messages)

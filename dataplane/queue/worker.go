@@ -114,9 +114,9 @@ func (w *worker) handle(payload []byte) {
 func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 	decision := w.lookup(p.Flow)
 	if w.holds(p, decision) {
-		// Do not count the packet now, because the holder releases it and a worker evaluates it
-		// again. If the holder has unbound its queue, the rules deny the packet because of this
-		// mark.
+		// Do not count the packet now. After the holder has released it, a worker evaluates it
+		// again and counts it. If the holder has unbound its queue, the rules deny the packet
+		// because of the mark Denied.
 		w.packets--
 		hold := ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}.Hold()
 		return uint32(hold)<<16 | verdictFlagQueueBypass | verdictQueue, w.pool.config.Marks.Denied
@@ -147,9 +147,10 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// A mid-stream packet may be a reply on a connection that the other end opened and that is
-	// missing in the conntrack table. An ICMP error may be about a packet of a connection in
-	// the conntrack table. The rules accept a packet with mark Either only in these two cases.
+	// A mid-stream packet may be a reply. In this case its receiver opened the connection, and
+	// the connection may be missing in the conntrack table. An ICMP error may be about a packet
+	// of a connection in the conntrack table. The rules accept a packet with mark Either only
+	// in these two cases.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either

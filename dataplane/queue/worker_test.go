@@ -194,7 +194,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// recorded returns a function that handles the packets as one batch that the kernel has sent.
+// recorded stores the packets in the buffer of the socket, as if the kernel had sent them as
+// one batch. The returned function handles this batch.
 func recorded(s *socket, packets ...[]byte) func() {
 	for i, data := range packets {
 		m := netlink.Begin(nil, netlink.Header{Type: typePacket})

@@ -17,8 +17,8 @@ const (
 	MidStream PacketVerdict = "MidStream"
 	// Unreadable means that the packet was dropped because it could not be decoded.
 	Unreadable PacketVerdict = "Unreadable"
-	// Unknown means that the failure policy decided about the packet because one end of the
-	// connection is an unknown pod.
+	// Unknown means that the failure policy was applied to the packet, because its source or
+	// destination was an unknown pod.
 	Unknown PacketVerdict = "Unknown"
 )
 
@@ -46,8 +46,8 @@ type Event struct {
 	Egress  *Side `json:"egress,omitempty"`
 	Ingress *Side `json:"ingress,omitempty"`
 
-	// Held is the time for which the packet was held because one end of
-	// the connection was an unknown pod. It is 0 for a packet that was not held.
+	// Held is the time for which the packet was held because its source or destination might be
+	// an unknown pod. It is 0 for a packet that was not held.
 	Held time.Duration `json:"heldNanoseconds,omitzero"`
 
 	// Missed is an upper bound for the number of events that this subscriber lost since the

@@ -2,21 +2,21 @@ package report
 
 import "time"
 
-// Held describes the packets that the dataplane holds because one end of the connection may be
-// an unknown pod: a pod that the tree in use does not contain yet. All counters start at 0 when
-// the dataplane starts.
+// Held describes the packets that the dataplane holds because their source or destination may
+// be an unknown pod: a pod that the tree in use does not contain yet. All counters start at 0
+// when the dataplane starts.
 type Held struct {
 	// Limit is the longest time for which a packet is held. If it is 0, no packet is held,
 	// and all other fields are empty.
 	Limit time.Duration `json:"limitNanoseconds"`
 	// Waiting is the number of packets that are held now.
 	Waiting int `json:"waiting"`
-	// Released counts packets that were released because the tree in use contained the pods at
-	// both ends. NotPods counts packets that were released because the unknown address did not
-	// belong to a pod. The rules evaluated the released packets like all other packets.
+	// Released counts packets that were released because their source and destination were no
+	// longer unknown. NotPods counts packets that were released because their unknown address
+	// did not belong to a pod. The rules evaluated the released packets like all other packets.
 	Released uint64 `json:"released"`
 	NotPods  uint64 `json:"notPods"`
-	// The next three counters are for packets about which the failure policy decided. TimedOut
+	// The next three counters are for packets to which the failure policy was applied. TimedOut
 	// counts packets of pods that were still unknown after Limit. NoAgent counts packets of
 	// unknown pods that arrived while no agent was running. OverLimit counts packets of unknown
 	// pods for which there was no room.
@@ -26,10 +26,10 @@ type Held struct {
 	// Repeated counts TCP packets that were dropped because an earlier packet of the same
 	// connection was held.
 	Repeated uint64 `json:"repeated"`
-	// The next three counters are for packets that the tree denied and that were then held,
-	// because one end may be a new pod of another node. PeersAllowed counts packets that a
-	// later tree allowed. PeersDenied counts packets that no tree allowed in time.
-	// PeersOverLimit counts packets that were denied at once because there was no room.
+	// The next three counters are for packets that the tree denied and that a worker then moved
+	// to the hold queue, because the peer may be a new pod of another node. PeersAllowed counts
+	// packets that a later tree allowed. PeersDenied counts packets that no tree allowed in
+	// time. PeersOverLimit counts packets that were denied at once because there was no room.
 	PeersAllowed   uint64 `json:"peersAllowed"`
 	PeersDenied    uint64 `json:"peersDenied"`
 	PeersOverLimit uint64 `json:"peersOverLimit"`

@@ -90,8 +90,8 @@ type Reevaluated struct {
 	// previous walk and changed no mark. The other numbers include only counted walks.
 	Walks uint64 `json:"walks"`
 	// Accepted, Denied and Cleared count the connection marks that walks changed, by the new
-	// value of the mark. A walk clears a mark when neither end of the connection is isolated
-	// any longer.
+	// value of the mark. A walk clears a mark when neither the source nor the destination of
+	// the connection is isolated any longer.
 	Accepted uint64        `json:"accepted"`
 	Denied   uint64        `json:"denied"`
 	Cleared  uint64        `json:"cleared"`

@@ -6,13 +6,13 @@ import "github.com/sluicenet/sluice/dataplane/rule"
 type Side struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
-	// Policy and Rule identify the rule that decided the verdict. Policy is the name in
-	// the form "namespace/name". Rule is the index of the rule in the policy's ingress or
-	// egress list, starting at 0. Both are nil if no rule decided.
+	// Policy and Rule identify the rule that determined the verdict. Policy is the policy's
+	// name in the form "namespace/name". Rule is the index of the rule in the policy's ingress
+	// or egress list, starting at 0. Both are nil if the verdict does not result from a rule.
 	Policy *string `json:"policy"`
 	Rule   *int    `json:"rule"`
-	// Text is a short description of the rule that decided. It is empty if the program
-	// that writes the report does not have the policy.
+	// Text is a short description of this rule. It is empty if the program that writes the
+	// report does not have the policy.
 	Text string `json:"text,omitempty"`
 	// IsolatedBy lists the names of the policies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`

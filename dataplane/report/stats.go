@@ -14,9 +14,10 @@ type Stats struct {
 	Denied   uint64 `json:"denied"`
 	// MidStream counts two kinds of packets:
 	//
-	//   - TCP packets that do not open a connection, and that policies allow only in the
-	//     reverse direction. The rules accept such a packet if connection tracking did not
-	//     see the start of the connection, and drop it otherwise.
+	//   - TCP packets that do not open a connection and may be replies: policies deny the
+	//     flow of the packet, but allow its reverse direction. The rules accept such a packet
+	//     if connection tracking did not see the start of the connection, and drop it
+	//     otherwise.
 	//   - ICMP errors that a pod sends about a packet that the pod received. The rules
 	//     accept such an error if the connection of that packet is in the conntrack table,
 	//     and drop the error otherwise.

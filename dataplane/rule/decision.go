@@ -17,9 +17,9 @@ type Decision struct {
 // Verdict returns Allow if both sides allow the flow, and Deny otherwise.
 func (d Decision) Verdict() Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
 
-// DeniedPeer returns the peer of a denied flow. If the policies of a local pod deny the flow
-// and the other end is not a local pod, DeniedPeer returns the address of the other end.
-// Otherwise ok is false. f must be the flow for which the decision was made.
+// DeniedPeer returns the peer of a flow that the policies of a local pod deny. The peer is the
+// other address of the flow. If no local pod denies the flow, or if the peer is also a local
+// pod, ok is false. f must be the flow for which the decision was made.
 func (d Decision) DeniedPeer(f flow.Flow) (peer netip.Addr, ok bool) {
 	switch {
 	case d.Egress.Verdict == Deny && !d.Ingress.Evaluated():
@@ -38,7 +38,7 @@ func (d Decision) Side(direction Direction) Side {
 	return d.Egress
 }
 
-// Side is the verdict for one end of a flow, and the reason for this verdict. The egress side
+// Side is one half of a decision: a verdict and the reason for this verdict. The egress side
 // belongs to the source of the flow, and the ingress side to the destination.
 type Side struct {
 	Verdict Verdict
@@ -48,8 +48,9 @@ type Side struct {
 	Ref Ref
 }
 
-// Evaluated reports whether the policies of this node were evaluated for the side. If the end
-// of the flow to which the side belongs is not a pod of this node, Evaluated returns false.
+// Evaluated reports whether the policies of this node were evaluated for the side. It returns
+// false if the source (for the egress side) or the destination (for the ingress side) is not a
+// pod of this node.
 func (s Side) Evaluated() bool {
 	switch s.Reason {
 	case NoReason, External, Elsewhere:

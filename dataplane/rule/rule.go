@@ -69,13 +69,14 @@ const (
 	NoRuleMatched
 	// SameNode means that the flow comes from the node on which the pod runs.
 	SameNode
-	// SamePod means that both ends are the same pod.
+	// SamePod means that the source and the destination of the flow are the same pod.
 	SamePod
-	// External means that this end of the flow is not a pod, so no policy applies.
+	// External means that the address to which the side belongs is not a pod's address, so no
+	// policy applies.
 	External
-	// Elsewhere means that this end of the flow is not a pod of the node for which the
-	// tree was compiled. If the end is a pod of another node, the other node evaluates
-	// this side.
+	// Elsewhere means that the address to which the side belongs is not the address of a pod of
+	// the node for which the tree was compiled. If it is the address of a pod of another node,
+	// the other node evaluates this side.
 	Elsewhere
 )
 

@@ -181,9 +181,9 @@ func (t *Table) installBridge(to content) error {
 	return t.commitBridge(content{}, to)
 }
 
-// commitBridge adds changes to the transaction that replace the content of the sets, and
-// commits the transaction. The parameter from is the content of the sets at this point of the
-// transaction. The parameter to is the new content.
+// commitBridge adds commands to the transaction and commits it. The commands change the content
+// of the sets. The parameter `from` is the content of the sets before these commands, and the
+// parameter `to` is the new content.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {

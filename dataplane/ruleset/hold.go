@@ -25,8 +25,9 @@ const (
 )
 
 // The sets known4 and known6 contain Addresses.Known. The set uplinks contains Links.Uplinks
-// and the index 0. Because of the index 0, a packet without an input interface or without an
-// output interface is not held for this interface.
+// and the index 0. A packet without an input interface matches index 0, so it is not held
+// because of its source address. Likewise, a packet without an output interface is not held
+// because of its destination address.
 var (
 	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -109,9 +110,10 @@ func (c Config) marksRule() expressions {
 	return c.clearRule()
 }
 
-// addressIn: ip saddr & MASK == PREFIX. The parameter number is the address family. Together,
-// number and offset select the address in the IP header, which is not necessarily ip saddr. The
-// mask may be shorter than the address.
+// addressIn: ip saddr & MASK == PREFIX. The parameter number is the address family. The
+// parameter offset is the position of the address in the IP header, so that a rule can match
+// the source or the destination address. If the mask is shorter than the address, only the
+// first bytes of the address are compared.
 func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
 	return join(family(number), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},

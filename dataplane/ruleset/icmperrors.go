@@ -8,9 +8,9 @@ import "golang.org/x/sys/unix"
 // Therefore an error from such a pod is evaluated with the policies of the pod, unless the
 // error quotes a packet that was sent to the pod.
 
-// errorRules returns the rules that queue ICMP errors if the errors need a verdict. If the
-// connection of the quoted packet is denied, the error is not queued, because a later rule
-// drops it.
+// errorRules returns the rules that queue those ICMP errors that need a verdict. If the
+// connection of the quoted packet is denied, the rules do not queue the error, because a later
+// rule drops it.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), returnToCaller()),
@@ -23,8 +23,7 @@ func (c Config) errorRules() []expressions {
 }
 
 // isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a chain.
-// The parameter of contains expressions. The rules match only packets that these expressions
-// match.
+// The rules match only packets that all expressions in the parameter `of` match.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
 		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),

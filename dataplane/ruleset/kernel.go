@@ -25,13 +25,13 @@ const (
 	QueueTarget Queueing = "NFQUEUE target"
 )
 
-// Kernel describes which features of the running kernel the rules of Sluice use.
+// Kernel describes the features of the running kernel that the rules of Sluice use.
 type Kernel struct {
 	Queueing Queueing
 }
 
-// feature is a kernel feature that the table needs. If the kernel lacks the feature, it rejects
-// the rule. missing describes the feature in an error.
+// feature is a kernel feature that the table needs. A kernel without the feature rejects the
+// rule in the field `rule`. The field `missing` describes the feature in an error.
 type feature struct {
 	rule    expressions
 	missing string

@@ -7,11 +7,10 @@ import "golang.org/x/sys/unix"
 // host. The rules below drop packets with such forged source addresses.
 
 // firstPacketRules returns the rules for packets that do not belong to an established
-// connection. If the source address of a packet belongs to a pod, the rules drop the packet
-// unless it arrived on the interface to which the address is routed. The rules apply to
-// isolated pods and to other pods. The source address of such a packet is forged. If the packet
-// were accepted, connection tracking would treat packets from the attacker to the pod as
-// replies. A dropped packet creates no connection.
+// connection. If the source address belongs to a pod, isolated or not, the packet must arrive
+// on the interface to which the address is routed. Otherwise the address is forged, and the
+// rules drop the packet. If they accepted it, connection tracking would treat packets from the
+// attacker to the pod as replies. A dropped packet creates no connection.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil

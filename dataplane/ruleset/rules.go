@@ -101,11 +101,11 @@ func (c Config) chains() []chain {
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict. The kernel does not count these packets. If the kernel accepts a packet because no
-// process serves the queue, the packet continues at the next base chain of the hook. A packet
-// that chain evaluate or chain enqueue accepts continues at the same base chain. To distinguish
-// these packets, the counting chains repeat the conditions of chains evaluate and enqueue, and
-// count only packets that these two chains queue.
+// verdict. The kernel does not count these packets. If no process serves the queue, the kernel
+// accepts the packet, which then continues at the next base chain of the hook. A packet that
+// chain evaluate or chain enqueue accepts also continues there. To distinguish these packets,
+// the counting chains repeat the conditions of chains evaluate and enqueue, and count only
+// packets that these two chains queue.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -123,9 +123,9 @@ func (c Config) countingChains() []chain {
 }
 
 // evaluateReceivedRules returns the rules that evaluate packets that arrived on an interface.
-// The parameter bits is the rule that handles Sluice's bits of the packet mark. For packets
-// that do not belong to an established connection, the rules jump to the chain whose name is in
-// the parameter first.
+// The parameter `bits` is the rule that handles Sluice's bits of the packet mark. The parameter
+// `first` is the name of the chain to which the rules jump for packets that do not belong to an
+// established connection.
 func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
 	return c.evaluateRules(
 		bits,
@@ -142,10 +142,10 @@ func (c Config) clearRule() expressions {
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to queue.
-// The parameter bits is the rule that handles Sluice's bits of the packet mark. The parameter
-// first contains rules to place before the rules that match connection marks. The parameter
-// unmarked contains rules to place after the rules that match connection marks. The parameter
-// more contains rules to place after the rules that accept replies.
+// The parameter `bits` is the rule that handles Sluice's bits of the packet mark. The other
+// parameters contain further rules. The rules in `first` precede the rules that match
+// connection marks, and the rules in `unmarked` follow them. The rules in `more` follow the
+// rules that accept replies.
 //
 // All rules must be in one chain. If they were split into two chains and another program
 // emptied the first chain, packets of accepted connections would be evaluated as if they
@@ -214,9 +214,9 @@ func (c Config) enqueueRules() []expressions {
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// The verdict Either means that policies may allow the TCP connection only in the direction
-	// opposite to that of the packet. Accept such a packet only if it is the first packet of
-	// its connection that connection tracking has seen.
+	// Policies deny a TCP packet with the verdict Either, but allow the reverse direction of
+	// its flow, so the packet may be a reply. Accept such a packet only if it is the first
+	// packet of its connection that connection tracking has seen.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {

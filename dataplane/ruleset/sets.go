@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set describes an nftables set. The field order is the byte order of the keys.
+// set describes an nftables set. The field `order` contains the byte order of the set's keys.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
@@ -170,8 +170,8 @@ func (t *Table) foreignSets() ([]*nftables.Set, error) {
 // of elements is shorter than 64 KiB, the maximum length of a netlink attribute.
 const elementsPerMessage = 1000
 
-// change adds changes to the transaction that replace the content of the sets. The parameter
-// from is the current content of the sets. The parameter to is the new content.
+// change adds commands to the transaction. The commands change the content of the sets. The
+// parameter `from` is the current content, and the parameter `to` is the new content.
 func change(c *nftables.Conn, t *nftables.Table, from, to content) error {
 	for _, s := range sets() {
 		if err := s.change(c, t, from[s.name], to[s.name]); err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 // otherVerdict is a table with one chain. The chain marks packets of established connections to
-// port 8080 with the verdict Either, which means that policies may allow the connection only in
-// the opposite direction. The chain must run between Sluice's chains output and output-settle.
+// port 8080 with the verdict Either, which means that policies may allow only the reverse
+// direction of the flow. The chain must run between Sluice's chains output and output-settle.
 // If two chains have the same priority, the kernel runs the newer chain first. The test adds
 // this chain before it adds Sluice's chains, so this chain runs after chain output.
 const otherVerdict = `table inet verdict {

@@ -74,9 +74,9 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed is set if the table has been installed with the current config. While it is
-	// set, the field now contains the content of the sets, and addresses contains the addresses
-	// from the last call of Install or SetAddresses.
+	// installed is set if the table has been installed with the current config. Only then are
+	// the fields `now` and `addresses` valid. The field `now` is the content of the sets. The
+	// field `addresses` contains the addresses from the last call of Install or SetAddresses.
 	installed bool
 	now       content
 	addresses Addresses
@@ -239,8 +239,8 @@ type foreign struct {
 	objects []nftables.Obj
 }
 
-// remove adds the removal of the foreign objects in f to the transaction. If f contains any
-// objects, the transaction first removes all rules, because the kernel does not remove an
+// remove adds commands to the transaction. The commands remove the foreign objects in f. If
+// there are any, the transaction first removes all rules, because the kernel does not remove an
 // object to which a rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {

@@ -13,7 +13,7 @@ import (
 // without a verdict.
 const unevaluatedCounter = "unevaluated"
 
-// counterNamed: counter name NAME.
+// counterNamed returns the expression for the nft text `counter name NAME`.
 func counterNamed(name string) expr.Any {
 	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name}
 }

@@ -57,9 +57,8 @@ func stampOf(s *unix.Stat_t) stamp {
 }
 
 // read reads the files that have changed and updates the cache. It returns the names of all
-// cached files, most recently modified first. The result incomplete reports whether any file
-// may be incomplete. The result more reports whether the directory contains more than maxFiles
-// files.
+// cached files, most recently modified first. It also reports whether any file may be
+// incomplete, and whether the directory contains more than maxFiles files.
 func (d *directory) read() (names []string, incomplete, more bool, err error) {
 	handle, err := os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -131,8 +130,8 @@ func checkOwner(s *unix.Stat_t) error {
 }
 
 // update returns the cached content of a file. It reads the file only if the file has changed
-// since the last read or may have been incomplete then. If the file has been removed, exists is
-// false.
+// since the last read, or if the file may have been incomplete at the last read. If the file
+// has been removed, exists is false.
 func (d *directory) update(dir int, name string) (f file, exists bool) {
 	var s unix.Stat_t
 	if err := unix.Fstatat(dir, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {

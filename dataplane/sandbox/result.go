@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Limits of one result.
+// The largest lengths of names in a result, in bytes, and the largest number of addresses.
 const (
 	maxNamespace = 63
 	maxPod       = 253

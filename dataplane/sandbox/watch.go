@@ -151,8 +151,8 @@ func (w *Watcher) next(ctx context.Context, wait time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// list returns the sandboxes that the files describe. The result incomplete reports whether any
-// file may be incomplete.
+// list returns the sandboxes that the files describe. It also reports whether any file may be
+// incomplete.
 func (w *Watcher) list() (out report.Sandboxes, incomplete bool) {
 	out.Sandboxes = []Sandbox{}
 	names, incomplete, more, err := w.dir.read()
@@ -213,8 +213,7 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 }
 
 // exists reports whether the node has an interface with this name. It also returns true if the
-// name is empty, or if the lookup fails for another reason than that the interface does not
-// exist.
+// name is empty, or if an error other than a missing interface makes the lookup fail.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

@@ -90,7 +90,7 @@ func Begin(b []byte, h Header) []byte {
 	return binary.NativeEndian.AppendUint32(b, h.Port)
 }
 
-// End completes the message that starts at offset begin of b. It sets the length of the message
+// End completes a message that starts at index begin of b. It sets the length of the message
 // and appends the padding.
 func End(b []byte, begin int) []byte {
 	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))

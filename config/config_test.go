@@ -175,7 +175,7 @@ func TestImageOfManifests(t *testing.T) {
 			if got := operator["image"]; got != want {
 				t.Errorf("with image %s, the operator runs %s", image, got)
 			}
-			// If this variable is not set, nodes run the image of the operator's pod.
+			// If SLUICE_IMAGE is not set, nodes run the image of the operator's pod.
 			for _, variable := range operator["env"].([]any) {
 				if name := variable.(map[string]any)["name"]; name == "SLUICE_IMAGE" {
 					t.Errorf("%s is set", name)

@@ -65,8 +65,8 @@ func (k *kept) stop(t *testing.T) {
 	}
 }
 
-// shell runs the command of a hint in a shell, as a user would. It appends the parameter more
-// to the command.
+// shell runs the command of a hint in a shell, as a user would. The arguments in the parameter
+// `more` are appended to the command.
 func (k *kept) shell(t *testing.T, what, more string) string {
 	t.Helper()
 	command := k.hints[what]

@@ -91,10 +91,10 @@ func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string)
 func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		rules string
-		// wrong contains the open connections whose results must contradict the policies.
-		// Each connection is described by its protocol and its verdict under the new
-		// policies, such as "TCP Deny". The field names contains the text on the page for
-		// these connections.
+		// wrong contains the open connections whose results must contradict the policies. Each
+		// connection is described by its protocol and its verdict under the new policies, such
+		// as "TCP Deny". For each of these connections, the page must contain the text in the
+		// field `names`.
 		wrong []string
 		names string
 	}{
@@ -120,10 +120,10 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				t.Error("results and policies agree")
 			}
 			round := r.Rounds[2]
-			// The additional rules can also keep connections from the previous round open. If
-			// a new connection happens to use the same source port as such a connection, or
-			// is a ping, it continues the old connection. So the results of connections that
-			// are not in the list wrong can differ too.
+			// The additional rules can also keep connections from the previous round open. A
+			// new connection that happens to have the source port of such a connection, or a
+			// new ping, then continues the old connection. So connections that are not in the
+			// list test.wrong can also have results that contradict the policies.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

@@ -23,8 +23,8 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs checks the documentation. It runs each block of shell commands in the top folder
-// of the project, except blocks with a first line from elsewhere. It also checks that each
+// TestDocs checks the documentation. In the top folder of the project, it runs each block of
+// shell commands whose first line is not in the variable elsewhere. It also checks that each
 // sluice command and flag in the documentation exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")

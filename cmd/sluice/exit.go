@@ -59,8 +59,9 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// flagMessage returns the message of an error in a question. It replaces the name of the
-// question's field with the name of the flag, such as --from.
+// flagMessage returns the message of an error in the user's question. If the message starts
+// with the name of a field, such as from, it is replaced with the name of the flag, such as
+// --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()

@@ -76,7 +76,7 @@ func (f *flowsFlags) inPod() []string {
 type mergedLines struct {
 	out  io.Writer
 	json bool
-	// count is the number of flows after which mergedLines calls enough. 0 means no limit.
+	// After writing count flows, mergedLines calls the function enough, unless count is 0.
 	count  uint
 	enough func()
 
@@ -85,7 +85,7 @@ type mergedLines struct {
 	err   error
 }
 
-// of returns a writer for the output of one node.
+// The method `of` returns a writer for the output of one node.
 func (m *mergedLines) of(node string) io.Writer { return &nodeLines{merged: m, node: node} }
 
 // nodeLines splits the output of one node into lines, and passes each line to merged.

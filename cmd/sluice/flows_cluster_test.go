@@ -224,8 +224,8 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// forbidden runs a command until the command listens or fails. If the command fails,
-// forbidden returns the error message. Otherwise it returns "".
+// forbidden runs `sluice flows` until it listens for flows or fails. If it fails, forbidden
+// returns the error message. Otherwise, forbidden returns "".
 func forbidden(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	notes, err := cmd.StderrPipe()

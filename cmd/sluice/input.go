@@ -42,8 +42,8 @@ func (i *input) addClusterFlags(cmd *cobra.Command) {
 	i.cluster.addFlags(cmd)
 }
 
-// none returns an error if the user specified files or a cluster. The parameter flag is the
-// name of another flag that specifies the input.
+// none returns an error if the user specified files or a cluster in addition to another flag
+// that specifies the input. The parameter flag is the name of this other flag.
 func (i *input) none(flag string) error {
 	switch {
 	case len(i.paths) > 0:

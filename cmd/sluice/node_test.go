@@ -103,8 +103,8 @@ func (n *onNode) dataplane(args ...string) {
 	process.MustStart(n.t, "dataplane", program(append([]string{"dataplane", "--state-dir", n.stateDir}, args...)...), n.node.Start)
 }
 
-// status waits until the dataplane reports a status for which the function meets returns
-// true.
+// status waits until the dataplane reports a status for which meets(status) is true. It returns
+// this status.
 func (n *onNode) status(what string, meets func(*report.Status) bool) (s report.Status) {
 	n.t.Helper()
 	eventually.NoError(n.t, func() error {

@@ -79,8 +79,8 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// progress shows the parameter what on the terminal while a command works. If w is not a
-// terminal, it shows nothing. The returned function clears the line.
+// progress shows the text in the parameter what on the terminal while a command works. If w is
+// not a terminal, it shows nothing. The returned function clears the line.
 func progress(w io.Writer, what string) (done func()) {
 	if terminalWidth(w) == 0 {
 		return func() {}

@@ -40,8 +40,8 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 }
 
 // selectsCluster reports whether a command uses a cluster instead of this node. If no flag
-// selects either, the scope s decides. The parameter nodes is true if the user specified
-// nodes of a cluster.
+// selects a cluster or this node, the parameter s determines the result. The parameter nodes is
+// true if the user set the flag --node, which selects nodes of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.given()
 	if given && f.stateDir != "" {

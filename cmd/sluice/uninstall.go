@@ -17,16 +17,16 @@ import (
 )
 
 // uninstallDataplane removes everything that a dataplane leaves on a node. If the user
-// specified a health address, it then keeps running and reports that it is ready. The
-// operator waits until the process is ready, because nothing is then left on the node.
+// specified a health address, the process then stays alive and reports that it is ready. For
+// the operator, a ready process is the proof that nothing is left on the node.
 func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	health, err := listen("--health-address", flags.healthAddress)
 	if err != nil {
 		return err
 	}
 	defer health.close()
-	// The operator does not end a running dataplane in this way, because the node may have
-	// been selected again.
+	// If the operator started this process, it must not end a running dataplane, because the
+	// Enforcer may have selected the node again.
 	lock, err := handover.Seize(cmd.Context(), flags.stateDir, health == nil, func() {
 		flags.logger(cmd).Info("waiting: a dataplane is running on this node", "stateDir", flags.stateDir)
 	})

@@ -30,7 +30,7 @@ func read(t *testing.T, name string) string {
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
-	// Prometheus itself creates this metric for each target.
+	// Prometheus itself creates the metric `up` for each target.
 	names := map[string]bool{"up": true}
 	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)").FindAllStringSubmatch(text, -1) {
 		names[match[1]] = true
@@ -95,7 +95,7 @@ func TestAlerts(t *testing.T) {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// If an aggregation drops a label, the label is empty in the summary.
+			// If the expression drops a label, this label is empty in the text of the alert.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
 					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])

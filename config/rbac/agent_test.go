@@ -68,8 +68,8 @@ func create(t *testing.T, c client.Client, object client.Object) {
 	}
 }
 
-// as returns a client that uses the token of an agent's pod on the given node. If the parameter
-// node is empty, the token is not bound to a node.
+// The function `as` returns a client with the rights of an agent whose token is bound to the
+// given node. If the parameter node is empty, the token is not bound to a node.
 func as(t *testing.T, node string) client.Client {
 	t.Helper()
 	config := server.Config()
@@ -83,7 +83,7 @@ func as(t *testing.T, node string) client.Client {
 	return server.ClientFor(t, config)
 }
 
-// may reports whether the role of the agent allows a request.
+// The function `may` reports whether the role of the agent allows a request.
 func may(t *testing.T, verb, group, resource, inNamespace string) bool {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(resource, "/")

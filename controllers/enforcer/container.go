@@ -19,7 +19,7 @@ func container(name, image string, user *corev1.SecurityContext, resources *core
 	user.Capabilities.Drop = []corev1.Capability{"ALL"}
 	c := corev1.Container{
 		Name: name, Image: image, Command: []string{program}, Args: arguments, SecurityContext: user,
-		// With this policy, the kubelet needs no registry for an image that the node contains.
+		// The kubelet needs no registry if the node already contains the image.
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		// The kubelet copies the end of the log to the termination message, and the
 		// operator copies the termination message to the status of the Enforcer.
@@ -41,7 +41,7 @@ func asRoot(capabilities ...corev1.Capability) *corev1.SecurityContext {
 	}
 }
 
-// livenessProbe returns a probe that fails if the kubelet must restart the container.
+// livenessProbe returns a probe. If it fails repeatedly, the kubelet restarts the container.
 func livenessProbe(container string, failures int32) *corev1.Probe {
 	p := probe(10, "health", healthAddress(container))
 	p.FailureThreshold = failures

@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// containerFailures maps each node whose pod has a failed container to the reason. The reason
-// is the end of the container's termination message, for example the name of a feature that the
-// kernel lacks. With terminationMessagePolicy FallbackToLogsOnError, the termination message is
-// the end of the log.
+// containerFailures returns, for each node with a failed container, the reason for the failure.
+// The reason includes the last line of the container's termination message, for example with
+// the name of a feature that the kernel lacks. With terminationMessagePolicy
+// FallbackToLogsOnError, the termination message is the end of the log.
 func containerFailures(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {
@@ -55,14 +55,14 @@ func lastLine(text string) string {
 // dataplaneContainerName is the name of the container that evaluates packets.
 const dataplaneContainerName = "dataplane"
 
-// starting describes why the dataplane of a node is not ready. The field since is the creation
-// time of the pod. If the pod is being replaced, since is its deletion timestamp.
+// starting describes why the dataplane of a node is not ready. The field `since` contains the
+// creation time of the pod, or its deletion timestamp if the pod is being replaced.
 type starting struct {
 	text  string
 	since time.Time
 }
 
-// startingDataplanes maps each node whose pod has no ready dataplane to the reason.
+// startingDataplanes returns, for each node whose dataplane is not ready, why it is not.
 func startingDataplanes(pods []corev1.Pod) map[string]starting {
 	out, ready := map[string]starting{}, map[string]bool{}
 	for i := range pods {

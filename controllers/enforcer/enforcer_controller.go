@@ -90,7 +90,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	r.owned, r.monitor = newApplier(r.client, r.reader), newApplier(r.client, r.direct)
 	c, err := controller.New("enforcer", mgr, controller.Options{
 		Reconciler: r,
-		// Tests run several operators in one process, one after the other, so names repeat.
+		// Tests run several operators in one process, so the controller name is not unique.
 		SkipNameValidation: ptr.To(true),
 	})
 	if err != nil {

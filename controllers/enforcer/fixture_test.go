@@ -66,11 +66,11 @@ func ignoreExists(err error) error {
 // running is a running operator with only the rights of its role.
 type running struct {
 	stop func()
-	// before is called before each request, if it is set.
+	// If the function before is set, it is called before each request.
 	before func(*http.Request)
 
 	mu sync.Mutex
-	// writes counts the requests other than GET. Each key consists of a method and a path.
+	// writes contains the number of requests by method and path, without GET requests.
 	writes map[string]int
 	// forbidden lists the requests that the API server rejected because the role does not
 	// allow them.

@@ -18,10 +18,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// freeNodes removes the rules from each node that enforced policies but that the nodeSelector
-// no longer selects. The rules must be removed because no dataplane evaluates packets on such a
+// freeNodes removes the rules from nodes that enforced policies and that the nodeSelector no
+// longer selects. The rules must not stay, because no dataplane evaluates packets on such a
 // node: with the failure policy Closed, isolated pods could not open connections. freeNodes
-// returns the nodes that are not finished yet, or nil if all are finished.
+// returns the nodes that are not free yet, or nil if all are free.
 //
 // The API server stores all state. A node that enforced policies has a NodeEnforcer, which is
 // deleted once the uninstall pod has verified that nothing is left on the node.
@@ -78,8 +78,8 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// deleteProved deletes the NodeEnforcer of each node with a proof, and returns the names of
-// these nodes. It adds all other nodes to p.
+// deleteProved deletes each NodeEnforcer in the list `free` whose node has a ready uninstall
+// pod, and returns the names of these nodes. It adds all other nodes of the list to p.
 func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnforcer, proofs proofs, p *pending) (freed []string, err error) {
 	for i := range free {
 		n := &free[i]
@@ -99,9 +99,9 @@ func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnfor
 }
 
 // nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer selects,
-// sorted by name. A node is not included if only a taint keeps the pod away. Taints can be
-// temporary and do not express that policies should end, and removing the rules would end the
-// isolation of pods. A node that is gone is not included, because no pod can run there.
+// sorted by name. It omits nodes that are gone, because no pod can run there. It also omits
+// nodes where only a taint keeps the enforcing pod away: the taint can be temporary, and
+// without the rules, pods on the node would not be isolated.
 func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1alpha1.NodeEnforcer {
 	return nodeEnforcersOn(o, func(node *corev1.Node) bool {
 		return isLinux(node) && !isGone(node, now) && !selects(spec, node)
@@ -127,8 +127,8 @@ func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []
 	return out
 }
 
-// nodeEnforcersOn returns the NodeEnforcers of existing nodes, sorted by name. It includes only
-// nodes for which the function matches returns true.
+// nodeEnforcersOn returns the NodeEnforcers of existing nodes for which matches(node) is true,
+// sorted by name.
 func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.NodeEnforcer {
 	matching := map[string]bool{}
 	for i := range o.nodes {
@@ -144,8 +144,8 @@ func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.
 	return out
 }
 
-// occupiedNodes maps each node that has a pod to the name of the pod. Terminating pods are
-// included.
+// occupiedNodes returns the name of an enforcing pod for each node that has such a pod. The
+// parameter pods contains all enforcing pods, including terminating pods.
 func occupiedNodes(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {

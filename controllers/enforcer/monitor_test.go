@@ -83,8 +83,8 @@ func TestServiceMonitor(t *testing.T) {
 // be applied, and that all other objects are applied.
 func TestApplyErrorIsInStatus(t *testing.T) {
 	f := newFixture(t)
-	// This DaemonSet has the same name but selects other pods. The operator cannot change
-	// its selector, because selectors are immutable.
+	// This DaemonSet has the name of the enforcing DaemonSet, but selects other pods. The
+	// operator cannot change its selector, because selectors are immutable.
 	stranger := f.foreignDaemonSet("sluice")
 	must(t, f.Create(t.Context(), stranger))
 	startOperator(t)

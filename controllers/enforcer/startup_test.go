@@ -143,8 +143,8 @@ func TestStartupTaintOfAnUnselectedNode(t *testing.T) {
 	f.wantCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected)
 }
 
-// TestStartupTaintKeepsConcurrentChanges lets another client add a taint after the operator
-// has read the Node and before it removes the startup taint.
+// TestStartupTaintKeepsConcurrentChanges checks that a taint stays if another client adds it
+// after the operator has read the Node and before it removes the startup taint.
 func TestStartupTaintKeepsConcurrentChanges(t *testing.T) {
 	f := newFixture(t)
 	o := newOperator()

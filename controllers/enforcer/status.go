@@ -110,7 +110,7 @@ func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.No
 }
 
 // add adds a node to the summary. The NodeEnforcer n and the DaemonSet d may be nil. The
-// NodeEnforcer may be older than the current pod of the node.
+// NodeEnforcer may contain the report of an earlier pod.
 func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, failure string, starting starting, now metav1.Time) {
 	if n == nil {
 		n = &v1alpha1.NodeEnforcer{}
@@ -137,8 +137,8 @@ func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.Daem
 
 func neverReported(n *v1alpha1.NodeEnforcer) bool { return n.Status.Heartbeat == nil }
 
-// startOf returns the earliest time at which a node that does not enforce yet could have
-// started to enforce policies.
+// startOf returns the time from which startTimeout is measured for a node that does not enforce
+// policies yet.
 func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) time.Time {
 	if ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
 		return ready.LastTransitionTime.Time

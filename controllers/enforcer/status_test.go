@@ -38,7 +38,7 @@ func reports(name string, heartbeat time.Duration, conditions ...metav1.Conditio
 	return n
 }
 
-// The function is returns a condition that last changed ten minutes ago.
+// The function `is` returns a condition that last changed ten minutes ago.
 func is(kind v1alpha1.ConditionType, status metav1.ConditionStatus, message string) metav1.Condition {
 	c := v1alpha1.NewCondition(kind, status, "Any", message)
 	c.LastTransitionTime = ago(10 * time.Minute)

@@ -105,7 +105,7 @@ func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
 	return r.owned.remove(ctx, object)
 }
 
-// waitForEnd returns the nodes in alive that still have a pod of the given component.
+// waitForEnd returns the nodes in the field alive that still have a pod of the component.
 func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
 	pods, err := u.pods(ctx, component)
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 // below 3 seconds, the time within which the process must exit after a signal.
 const stopTimeout = 2 * time.Second
 
-// Run calls the function start, which creates and runs a manager, and returns its error. When
-// the context ends, Run waits at most stopTimeout for start to return. Run then returns nil, so
-// that the process can exit. The limit is necessary because the creation of a manager waits for
-// the API server and cannot be canceled.
+// Run calls the function `start`, which creates and runs a manager, and returns the error of
+// `start`. If `start` has not returned within stopTimeout after the end of the context, Run
+// returns nil, so that the process can exit. The limit is necessary because the creation of a
+// manager waits for the API server and cannot be canceled.
 func Run(ctx context.Context, log logr.Logger, start func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- start(ctx) }()
@@ -40,8 +40,9 @@ func Run(ctx context.Context, log logr.Logger, start func(context.Context) error
 
 // NewCache returns a function for manager.Options.NewCache. The function works around a fault
 // of controller-runtime 0.25: if the context of a manager ends before the manager's cache has
-// synced, the manager loops at full processor load (see runnableGroup.Start). A cache from this
-// function therefore reports that it has synced once the manager's context, ctx, has ended.
+// synced, the manager loops at full processor load (see runnableGroup.Start). The parameter ctx
+// must be the context of the manager. After it has ended, a cache from this function reports
+// that it has synced.
 func NewCache(ctx context.Context) cache.NewCacheFunc {
 	return func(config *rest.Config, o cache.Options) (cache.Cache, error) {
 		inner, err := cache.New(config, o)

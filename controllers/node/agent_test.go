@@ -201,7 +201,7 @@ func appIs(app string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 }
 
-// from returns an ingress rule that allows connections from the pods of one app.
+// The function `from` returns an ingress rule that allows connections from the pods of one app.
 func from(app string) networkingv1.NetworkPolicyIngressRule {
 	selector := appIs(app)
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &selector}}}

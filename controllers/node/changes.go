@@ -30,15 +30,15 @@ type changes struct {
 	waiting map[types.NamespacedName]waitingChange
 	// newest is the highest resource version among all delivered events.
 	newest uint64
-	// undelivered contains the resource versions above the field newest whose objects the cache
-	// has already stored but whose events the informer has not delivered yet. Only lists need
-	// this map: the cache stores a complete list first, and the informer then delivers the
-	// events in any order. For watches, the field newest is enough, because a watch delivers
-	// events in the order of versions.
+	// undelivered contains the resource versions of objects that the cache has already stored
+	// but whose events the informer has not delivered yet. Only lists need this map: the cache
+	// stores a complete list first, and the informer then delivers the events in any order. For
+	// watches, the field newest is enough, because a watch delivers events in the order of
+	// versions.
 	undelivered map[uint64]struct{}
 }
 
-// waitingChange is the time and version of an object's first event that was not taken yet.
+// waitingChange describes the first event of an object since a reconciler last took the object.
 type waitingChange struct {
 	at      time.Time
 	version uint64
@@ -60,9 +60,9 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 }
 
 // store records the version of an object that the cache stores. The cache may call store again
-// for the same object. Before the first event, store records nothing unless the first list is
-// known to be empty: if an object changes during that time, the informer delivers only the
-// object's last version.
+// for the same object. Before the first event, store records nothing unless the first list was
+// empty: the informer delivers only the last version of an object that changes during that
+// time, so an earlier version would never be delivered.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()

@@ -25,11 +25,11 @@ type connection struct {
 	mu sync.Mutex
 	// succeeded reports, for each kind, whether the last request succeeded.
 	succeeded map[kind]bool
-	// lists counts, for each kind, the responses that contain all objects of the kind.
+	// lists contains, for each kind, the number of responses with all objects of the kind.
 	lists map[kind]int
-	// failure is the first error after the requests of all kinds last succeeded. The field
-	// since is the time of this error. failure is nil before the first request and while all
-	// requests succeed.
+	// After a failed request, failure is its error, and the field `since` is the time of the
+	// error. Later errors do not replace it. failure becomes nil again as soon as the last
+	// request of every kind has succeeded.
 	failure error
 	since   time.Time
 }
@@ -38,7 +38,7 @@ func newConnection(log logr.Logger, m *metrics) *connection {
 	return &connection{log: log, metrics: m, succeeded: map[kind]bool{}, lists: map[kind]int{}}
 }
 
-// wrap returns a transport that sends requests with next and observes their results.
+// wrap returns a transport that sends requests through next and observes their results.
 func (c *connection) wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }

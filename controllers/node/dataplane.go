@@ -125,8 +125,8 @@ var errFormat = errors.New("waiting for a newer dataplane")
 // firstFormat is the only tree format of a dataplane whose status lists no formats.
 const firstFormat = 2
 
-// reads returns an error that wraps errFormat if the running dataplane cannot read a tree
-// format. If no dataplane responds, reads returns nil.
+// reads checks that the running dataplane can read a tree format. If it cannot, reads returns
+// an error that wraps errFormat. If no dataplane responds, reads returns nil.
 func (d *dataplane) reads(format uint64) error {
 	if s := d.status(); s != nil && slices.Contains(formatsOf(s), format) {
 		return nil

@@ -71,7 +71,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// publish records a publication and its delays after the events that caused it.
+// publish records a publication and the time that has passed since each event that caused it.
 func (m *metrics) publish(p publication, events []time.Time) {
 	m.generation.Set(float64(p.generation))
 	m.size.Set(float64(p.size))

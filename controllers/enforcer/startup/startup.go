@@ -34,9 +34,9 @@ func HasTaint(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Tai
 
 func isStartupTaint(t corev1.Taint) bool { return t.Key == v1alpha1.TaintNotReady }
 
-// NotStarted returns "" if a node has enforced the current policies since it booted. Otherwise,
-// it returns why this is not certain. The parameter report may be nil. A report from before the
-// last boot does not count, because the rules do not outlive the kernel.
+// NotStarted returns "" if the report proves that a node has enforced the current policies
+// since its last boot. Otherwise, it returns the reason. The parameter report may be nil. A
+// report from before the last boot proves nothing, because the rules do not outlive the kernel.
 func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time) string {
 	if report == nil {
 		report = &v1alpha1.NodeEnforcer{}
@@ -54,8 +54,8 @@ func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time)
 	return ""
 }
 
-// RemoveTaint removes the startup taint from a node. It returns a conflict if another client
-// has changed the Node after it was read. Otherwise, the change could be lost.
+// RemoveTaint removes the startup taint from a node. If another client has changed the Node
+// after it was read, RemoveTaint returns a conflict and does not overwrite this change.
 func RemoveTaint(ctx context.Context, c client.Client, node *corev1.Node) error {
 	after := node.DeepCopy()
 	after.Spec.Taints = slices.DeleteFunc(after.Spec.Taints, isStartupTaint)

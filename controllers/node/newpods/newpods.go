@@ -1,6 +1,7 @@
 // Package newpods computes two conditions of a NodeEnforcer. PodsKnownEarly reports whether the
 // node has the addresses of new pods before the pods start. HeldPacketsEvaluated reports
-// whether policies, and not the failure policy, decide about held packets of new pods.
+// whether the held packets of new pods are evaluated. Packets that cannot be evaluated are
+// accepted or dropped according to the failure policy.
 package newpods
 
 import (
@@ -15,7 +16,7 @@ import (
 
 const (
 	// failureWindow is how long the condition HeldPacketsEvaluated stays False after the
-	// failure policy has decided about a packet.
+	// failure policy was last applied to a held packet.
 	failureWindow = 10 * time.Minute
 	// resultTimeout is how long pods may have addresses while the directory of CNI results is
 	// empty. Normally, the container runtime writes a CNI result before the API server receives
@@ -51,7 +52,7 @@ type Conditions struct {
 	failed [len(failures)]time.Time
 }
 
-// failures lists the counters of packets about which the failure policy decided. The most
+// failures lists the counters of held packets to which the failure policy was applied. The most
 // important counter is first. Each message completes a sentence that begins with "the failure
 // policy decided about packets of new pods".
 var failures = [...]struct {
@@ -64,8 +65,8 @@ var failures = [...]struct {
 	{v1alpha1.ReasonNoAgent, func(h *report.Held) uint64 { return h.NoAgent }, "because no agent was running"},
 }
 
-// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated for an observation at the
-// time now. The time must not decrease from one call to the next.
+// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated. The parameter now is the
+// time of the observation o. This time must not decrease from one call to the next.
 func (c *Conditions) At(o Observation, now time.Time) []metav1.Condition {
 	c.observe(o, now)
 	early := c.knownEarly(o, now)

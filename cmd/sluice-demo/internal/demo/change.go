@@ -53,9 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first change deletes a policy, and the second
-// change adds the policy again. The policy is the one that isolates pods in the largest
-// number of denials. If no connection is denied, defaultChanges returns nil.
+// defaultChanges returns two changes. The first change deletes a policy, and the second change
+// adds the same policy again. defaultChanges chooses the policy that isolates pods on the
+// largest number of denied sides. If the policies deny no connection, it returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -148,8 +148,9 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 	return round, nil
 }
 
-// enforce publishes the tree, and waits until the dataplane enforces the tree. The result
-// took is the time since the parameter published.
+// enforce publishes the tree, and waits until the dataplane enforces it. It returns the
+// generation of the tree, and the time from the parameter published until the dataplane
+// enforced the tree.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error
@@ -165,9 +166,9 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 	return generation, took, err
 }
 
-// open opens connections that stay open during the change. The next tree denies some of these
-// connections and allows others. The parameter before contains the attempts of the previous
-// round. If the next tree denies no connection that succeeded in the previous round, open
+// open opens connections that stay open during the change. The new policies deny some of these
+// connections and allow others. The parameter before contains the attempts of the previous
+// round. If the new policies deny no connection that succeeded in the previous round, open
 // opens no connections.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {
 	after, err := d.preview()

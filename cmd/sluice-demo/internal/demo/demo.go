@@ -44,8 +44,8 @@ type Options struct {
 	Program string
 	// If Reported is not nil, the demo calls it with the complete report.
 	Reported func(*wire.Report) error
-	// If Keep is true, the demo stops nothing after the last round until the context is
-	// canceled.
+	// If Keep is true, the demo keeps the dataplane and the network running after the last
+	// round, until the context is canceled.
 	Keep bool
 	// Out receives the text output. If Steps is true, the output contains only the
 	// progress of each step.
@@ -168,7 +168,8 @@ func (d *demo) publishFirst(context.Context) error {
 	})
 }
 
-// compile applies the snapshot's changes since the last call to the builder of the tree.
+// compile collects the changes of the snapshot since the previous call of compile, and applies
+// them to the builder of the tree.
 func (d *demo) compile() error {
 	if err := d.builder.Apply(d.compiler.Delta()); err != nil {
 		return fmt.Errorf("building the tree: %w", err)

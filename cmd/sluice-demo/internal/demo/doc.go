@@ -7,6 +7,7 @@
 // all ends, and compares the results with the policies. Then it changes the policies while
 // the dataplane runs, and compares the results again.
 //
-// All pods run on one node. Outside the node, the demo creates one address in each ipBlock,
-// one address in each except of an ipBlock, and one address that is in no ipBlock.
+// All pods run on one node. Outside the node, the demo creates one address in each ipBlock, one
+// address in each range of the except list of an ipBlock, and one address that is in no
+// ipBlock.
 package demo

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// keep prints commands that the user can run in another terminal. It does not stop anything
-// until the context is canceled. If the user kills the dataplane, keep prints how this
-// affects connections.
+// keep prints commands that the user can run in another terminal, and waits until the context
+// is canceled. If the dataplane ends during this time, for example because the user kills it,
+// keep prints how this affects connections.
 func (d *demo) keep(ctx context.Context) error {
 	namespaces, enter, err := d.namespaces()
 	if err != nil {
@@ -38,9 +38,9 @@ func (d *demo) keep(ctx context.Context) error {
 	return nil
 }
 
-// namespaces returns commands that enter the network namespaces. The namespaces have no
-// names, so each command identifies a namespace by a thread in this namespace. The map enter
-// contains the same commands by host.
+// namespaces returns, for each network namespace, a command that enters it. The namespaces have
+// no names, so each command identifies the namespace by the ID of a thread that runs in it. The
+// result enter contains the same commands, with the host of the namespace as the key.
 func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
 	enter = map[*lab.Host]string{}
 	for _, e := range d.topology.Ends {
@@ -97,9 +97,9 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a shell command that opens a TCP connection between two pods. The
-// destination pod is isolated for ingress. The connection had the wanted result in the last
-// round. If no such connection exists, ok is false.
+// attempt returns a shell command that opens a TCP connection from one pod to another pod that
+// is isolated for ingress. In the last round, this connection had the result in the parameter
+// want. If there is no such connection, ok is false.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {

@@ -7,9 +7,9 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// difference describes connections from one end to another for which the mark changed. On
-// each of the ports, the mark before the change is the field before, and the mark after the
-// change is the field after.
+// difference describes how the mark of the connections from one end to another changed. On each
+// port in the field ports, the change of the policies replaced the mark in the field before
+// with the mark in the field after.
 type difference struct {
 	from, to *topology.End
 	ports    []topology.Port
@@ -70,9 +70,8 @@ type summary struct {
 	others []*topology.End
 }
 
-// summarize groups differences that are alike by destination or by source. For each
-// difference, it compares the group with the same destination and the group with the same
-// source, and chooses the larger group.
+// summarize forms groups of differences that are alike and have the same destination, or are
+// alike and have the same source. It adds each difference to the larger of these two groups.
 func summarize(all []difference) []*summary {
 	var out []*summary
 	for i := range all {

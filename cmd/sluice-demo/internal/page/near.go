@@ -33,10 +33,10 @@ func equal(a, b report.NearMiss) bool {
 	return a.Policy == b.Policy && a.Rule == b.Rule && a.Differs == b.Differs && slices.Equal(a.Ports, b.Ports)
 }
 
-// nearMisses writes the near misses of a line. If a rule allows the same peers on other
-// ports, nearMisses writes these ports. If a rule allows other peers on the same port,
-// nearMisses writes the rule only if the rule allows no connection in the demo. If the rule
-// allows a connection, the page already shows this connection.
+// nearMisses writes the near misses of a line. If a rule allows the same peers on other ports,
+// nearMisses writes these ports. If a rule allows only other peers on the same port, nearMisses
+// writes the rule unless the rule allowed a connection of the group. In that case, the page
+// already shows the rule with this connection.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)

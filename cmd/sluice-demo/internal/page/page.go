@@ -74,9 +74,10 @@ func (p *Page) Line(format string, args ...any) {
 // Heading writes an empty line and a heading.
 func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
-// Step calls the function work and shows its progress on one line. While work runs, the line
-// contains the parameter doing, or the latest text that work passed to the function progress.
-// Afterwards the line contains the text that work returned and the time that work took.
+// Step calls the function `work` and shows its progress on one line. During the call, the line
+// shows the text in the parameter doing, or the latest text that `work` passed to the function
+// progress. After the call, the line shows the text that `work` returned and the duration of
+// the call.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {
 	p.Overwrite("  … " + doing)
 	start := time.Now()

@@ -187,8 +187,8 @@ const (
 	wireTitle     = "the connections"
 )
 
-// row returns the left half and the right half of a row. If marks differ between the halves,
-// note states the number of these marks. Otherwise note is empty.
+// row returns the left half and the right half of a row. If some marks differ between the
+// halves, the result note is a text with the number of these marks. Otherwise, it is empty.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0

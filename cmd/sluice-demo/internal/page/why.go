@@ -148,7 +148,8 @@ func someOf(ports, all []topology.Port) string {
 	return strings.Join(topology.Texts(ports), ", ")
 }
 
-// list writes items in one or more lines. The first line begins with the parameter word.
+// list writes items in one or more lines. The first line begins with the text in the parameter
+// word, and the other lines are indented by the same width.
 func (p *Page) list(word string, items []string) {
 	for _, line := range wrap(items, p.width-len(word)) {
 		p.Line("%s", p.paint(faint, word+line))
@@ -185,10 +186,10 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns the names of peers. If a name represents both address families of an end,
-// it is listed only once. The parameter all contains the peers of the group. If all contains
-// both address families of an end, but the parameter peers contains only one of them, the
-// name includes this address family.
+// peerNames returns the names of peers. If the list contains both address families of an end,
+// the name of the end appears once. The parameter all contains all peers of the group. If the
+// group contains both address families of an end, but the parameter peers contains only one,
+// peerNames appends this family to the name.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {

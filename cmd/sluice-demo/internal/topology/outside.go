@@ -19,10 +19,10 @@ var documentation = []netip.Addr{
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside returns ends with addresses that no pod uses. There is one address in each ipBlock
-// and one address in each except of an ipBlock. For each address family, there is one address
-// that is in no ipBlock. The result left is the number of blocks and excepts for which no end
-// was created because the number of ends reached maxOutside.
+// outside returns ends with addresses that no pod uses. For each ipBlock, and for each range in
+// the except list of an ipBlock, an end has an address in this range. For each address family,
+// one address is in no ipBlock. The result left is the number of ranges for which no end was
+// created because the number of ends reached maxOutside.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
 	var picked []netip.Addr
@@ -94,11 +94,11 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address that a host can use, that is not in taken, and for which the
-// function fits returns true. The function fits must return true only for addresses in the
-// prefix within. pick prefers addresses from the variable documentation. Otherwise it tries
-// addresses at the beginning of the prefix, of its second half, of its second quarter, and so
-// on.
+// pick returns an address in the prefix `within` that a host can use, that the map taken does
+// not contain, and for which the function fits returns true. For addresses outside the prefix,
+// fits must return false. pick prefers addresses from the variable documentation. If it cannot
+// use one of these, it tries addresses at the beginning of the prefix, of its second half, of
+// its second quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {

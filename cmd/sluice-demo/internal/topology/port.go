@@ -58,10 +58,10 @@ func (p Port) String() string {
 }
 
 // PortsOf returns the ports that the demo tries if the user specifies no ports: the port
-// numbers in policies, the first and last port of each port range, the ports of containers,
-// and ping. The ports are sorted by protocol and number, and ping comes last. If there are no
-// such ports, PortsOf returns TCP port 80 and ping. The result left is the number of ports
-// that PortsOf omits because of maxPorts.
+// numbers in policies, the first and last port of each port range, the ports of containers, and
+// ping. The ports are sorted by protocol and number, and ping comes last. If policies and
+// containers specify no ports, PortsOf returns TCP port 80 and ping. It also returns the number
+// of ports that it omits because of maxPorts.
 func PortsOf(set *inventory.Set) (ports []Port, left int) {
 	found := map[Port]bool{}
 	for _, in := range set.Policies {

@@ -1,6 +1,7 @@
 // Package topology builds the network in which sluice-demo opens connections. The network
-// consists of one node with all pods of the manifests, and of addresses outside the node.
-// There is one address in every ipBlock of the policies and in every except.
+// consists of one node with all pods of the manifests, and of addresses outside the node. There
+// is one address in every ipBlock of the policies, and one in every range of their except
+// lists.
 package topology
 
 import (
@@ -81,9 +82,9 @@ func (t *Topology) Close() {
 	}
 }
 
-// addPods adds the pods to the snapshot, and adds a network namespace for each pod to the
-// node. It omits finished pods and pods in the host network. If all addresses of a pod belong
-// to newer pods, it adds no network namespace for the pod.
+// addPods adds the pods to the snapshot, creates a network namespace for each pod, and connects
+// it to the node. It omits finished pods and pods in the host network. If all addresses of a
+// pod belong to newer pods, it creates no network namespace for the pod.
 func (t *Topology) addPods(set *inventory.Set) error {
 	placed := *set
 	placed.Nodes = []inventory.Node{{Node: policy.Node{Name: NodeName, Addresses: t.Node.Addresses()}}}

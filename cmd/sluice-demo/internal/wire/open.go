@@ -30,8 +30,9 @@ type Open struct {
 	// publication of the new policies until the last data arrived. If the last data arrived
 	// before the publication, Last is negative.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
-	// Pause is set only if the connection continues. It is the longest time without data
-	// between the calls of ForgetPauses and Observe. The policies change between these calls.
+	// Pause is set only if the connection continues. It is the longest time without data,
+	// measured from the call of ForgetPauses before the policies change to the call of Observe
+	// after the change.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -58,9 +59,9 @@ const (
 	// observation is the time for which the demo observes the open connections before it
 	// tries other connections. During this time, data can arrive that was sent earlier.
 	observation = 250 * time.Millisecond
-	// delay is the maximum time from when a packet passes the node until the packet arrives.
-	// If a packet passes the node just before the acknowledgement, it can arrive this long
-	// after the acknowledgement.
+	// delay is the maximum time that a packet takes from the node to its destination. A packet
+	// that leaves the node just before the acknowledgement can therefore arrive at most this
+	// long after the acknowledgement.
 	delay = 20 * time.Millisecond
 )
 
@@ -114,9 +115,9 @@ func Observe(ctx context.Context, open []*Open) error {
 	return nil
 }
 
-// Conclude determines for each connection whether it continues, and sets the other results.
-// The parameter published is the time of the publication. The parameter enforced is the
-// duration from the publication until the acknowledgement.
+// Conclude determines whether each connection continues, and sets the fields Continues, Agrees,
+// Last and Pause. The parameter published is the time of the publication. The parameter
+// enforced is the duration from the publication until the acknowledgement.
 func Conclude(ctx context.Context, open []*Open, published time.Time, enforced time.Duration) error {
 	for _, o := range open {
 		if o.Allowed() {
@@ -138,12 +139,13 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 	return ctx.Err()
 }
 
-// PickOpen selects connections to keep open during a change. For each of the protocols TCP
-// and UDP, it selects one connection that the new policies deny, and one connection that they
-// allow. If the new policies deny no open connection of a protocol, PickOpen selects no
-// connection of this protocol. The parameters before and after contain the same connections.
-// The parameter before contains the decisions and results under the old policies, and after
-// contains the decisions under the new policies.
+// PickOpen selects connections to keep open during a change. All of these connections succeeded
+// under the old policies. For each of the protocols TCP and UDP, PickOpen selects one
+// connection that the new policies deny, and one that they allow. If the new policies deny no
+// successful connection of a protocol, PickOpen selects no connection of this protocol. Both
+// parameters contain the same connections. The parameter before contains the decisions and
+// results under the old policies. The parameter after contains the decisions under the new
+// policies.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {

@@ -24,8 +24,8 @@ type Packets struct {
 	Queued uint64 `json:"queued"`
 }
 
-// Minus returns the number of packets that arrived after the packets o were counted and
-// before the packets p were counted.
+// Minus returns the difference between the counts p and o. If o was counted before p, the
+// result is the number of packets that arrived between the two counts.
 func (p Packets) Minus(o Packets) Packets { return Packets{p.All - o.All, p.Queued - o.Queued} }
 
 // CountPackets reads the kernel's packet counters for the node.

@@ -21,7 +21,7 @@ type stream struct {
 	quit context.CancelFunc
 
 	mu sync.Mutex
-	// Each time data arrives, the channel arrived is closed and replaced.
+	// arrived is a channel that is closed and replaced each time data arrives.
 	arrived chan struct{}
 	// last is the time at which the latest data arrived.
 	last time.Time

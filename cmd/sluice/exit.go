@@ -60,8 +60,7 @@ func exitCode(err error, stderr io.Writer) int {
 }
 
 // flagMessage returns the message of an error in the user's question. If the message starts
-// with the name of a field, such as from, it is replaced with the name of the flag, such as
-// --from.
+// with a field of the question, such as from, it starts with the flag instead, such as --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()

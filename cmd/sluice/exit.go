@@ -59,8 +59,8 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// flagMessage returns the message of an error in the user's question. If the message starts
-// with a field of the question, such as from, it starts with the flag instead, such as --from.
+// flagMessage returns the message of an error in the user's question. If the error concerns one
+// field of the question, the message starts with the flag for this field, such as --from.
 func flagMessage(e *query.InputError) string {
 	if e.Field == "" {
 		return e.Error()

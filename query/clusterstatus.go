@@ -60,8 +60,8 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus summarizes the reports of a cluster. The parameter now is the time at
-// which it computes the ages of heartbeats.
+// NewClusterStatus summarizes the reports of a cluster. The ages of heartbeats are relative to
+// the time `now`.
 func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),

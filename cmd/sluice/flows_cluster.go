@@ -122,7 +122,7 @@ func (m *mergedLines) line(node string, line []byte) error {
 	} else {
 		_, m.err = fmt.Fprintf(m.out, "%s  %s\n", node, line)
 	}
-	if bytes.HasPrefix(line, []byte("(")) { // The line contains a number of missed flows, not a flow.
+	if bytes.HasPrefix(line, []byte("(")) { // The line reports how many flows were missed.
 		return m.err
 	}
 	if m.shown++; m.shown == m.count {

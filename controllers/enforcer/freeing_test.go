@@ -26,7 +26,7 @@ func edge() v1alpha1.EnforcerSpec {
 	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}}
 }
 
-// enforcingNodes creates nodes in the pool edge. Each node has a pod and enforces policies.
+// enforcingNodes creates nodes with the label pool=edge. Each has a pod of Sluice, and enforces.
 func (f *fixture) enforcingNodes(names ...string) map[string]*corev1.Pod {
 	f.t.Helper()
 	daemonSet := f.waitForDaemonSet("sluice", exists)

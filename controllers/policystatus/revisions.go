@@ -29,8 +29,8 @@ func newRevisions() *revisions {
 	return &revisions{older: map[types.NamespacedName]revision{}}
 }
 
-// The method `of` returns the resource version that a node must contain to enforce the current
-// version of an object.
+// The method `of` returns a resource version. If the tree of a node was compiled from this
+// resource version of the object or a newer one, the node enforces the current version.
 func (r *revisions) of(object metav1.Object) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

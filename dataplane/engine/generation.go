@@ -72,8 +72,8 @@ func GenerationOf(t *tree.Tree) Generation {
 	return g
 }
 
-// mayUseLink reports whether a pod that is isolated for egress is allowed to send packets with
-// any protocol to the other end of its link.
+// mayUseLink reports whether the policies let an egress-isolated pod send packets of every
+// protocol to the interface at the other end of its link, which is on the node.
 func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 	// Protocol 253 is reserved for experiments (RFC 3692). A rule with ports never matches
 	// this protocol, so only a rule for all ports and protocols allows a flow with this

@@ -87,7 +87,8 @@ func enforce(text string) error {
 	return errors.Join(d.Run(ctx), d.Close())
 }
 
-// runEngine enforces the current tree without the locks of a hand-over.
+// runEngine runs an engine that enforces the current tree. It does not take the locks with
+// which one dataplane hands the table over to the next one.
 func (c *dataplaneConfig) runEngine(ctx context.Context, config engine.Config) error {
 	t, err := statedir.OpenCurrent(c.StateDir)
 	if err != nil {

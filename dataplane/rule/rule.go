@@ -71,12 +71,11 @@ const (
 	SameNode
 	// SamePod means that the source and the destination of the flow are the same pod.
 	SamePod
-	// External means that the address to which the side belongs is not a pod's address, so no
-	// policy applies.
+	// External means that no pod has the address of this side, which is the source for egress
+	// and the destination for ingress. So no policy applies.
 	External
-	// Elsewhere means that the address to which the side belongs is not the address of a pod of
-	// the node for which the tree was compiled. If it is the address of a pod of another node,
-	// the other node evaluates this side.
+	// Elsewhere means that no pod of this node has the address of this side. If a pod of
+	// another node has the address, the other node evaluates this side.
 	Elsewhere
 )
 

@@ -96,7 +96,9 @@ func TestAgent(t *testing.T) {
 
 	a.start()
 	eventually.NoError(t, func() error { return a.healthy("readyz") })
-	second := a.verdict(rule.Allow)
+	// The agent is ready as soon as it could publish, and publishes when it has the lock.
+	second := first
+	eventually.True(t, "the second agent publishes", func() bool { second = a.verdict(rule.Allow); return second > first })
 	a.Kill()
 	create(t, c, &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "deny"}})
 	a.start()

@@ -5,9 +5,7 @@ package podranges
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 
@@ -76,10 +74,7 @@ func (p *publisher) Reconcile(ctx context.Context, _ reconcile.Request) (reconci
 	if err == nil && slices.Equal(have.Cluster, want.Cluster) && slices.Equal(have.Node, want.Node) {
 		return reconcile.Result{}, nil
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) || len(want.Cluster) > 0 {
-		return reconcile.Result{}, statedir.WritePodRanges(p.stateDir, want)
-	}
-	return reconcile.Result{}, err
+	return reconcile.Result{}, statedir.WritePodRanges(p.stateDir, want)
 }
 
 // merge returns the smallest number of prefixes that contain all given prefixes, but at most

@@ -55,17 +55,12 @@ type Dataplane struct {
 
 	// sandboxesMu guards the field sandboxes and serializes calls of Engine.SetSandboxes.
 	// sandboxes contains the pod sandboxes of the node, or nil until the CNI results have been
-	// read.
-	sandboxesMu sync.Mutex
-	sandboxes   *report.Sandboxes
-
-	// publishMu guards the fields published and routed, and orders their publications.
-	// published contains the sandboxes without routes. It is nil before the first publication.
-	// routed is nil until an engine has read the routes. routesChanged is set when routed
-	// changes.
-	publishMu     sync.Mutex
-	published     *report.Sandboxes
-	routed        []netip.Addr
+	// read. publishMu serializes publications of the sandboxes.
+	sandboxesMu, publishMu sync.Mutex
+	sandboxes              *report.Sandboxes
+	// routed contains the pod addresses that Config.routed received last. It is nil until an
+	// engine has read the routes. routesChanged is set when routed changes.
+	routed        atomic.Pointer[[]netip.Addr]
 	routesChanged trigger.Trigger
 
 	rejected atomic.Pointer[report.RejectedTree]

@@ -92,16 +92,6 @@ func (s *peerFixture) eachDirection(f func(from *lab.Host, protocol flow.Protoco
 	})
 }
 
-func (s *peerFixture) serveHost(host *lab.Host, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
-	s.t.Helper()
-	a, _ := host.Address(like)
-	at := netip.AddrPortFrom(a, port)
-	if _, err := host.Serve(protocol, at); err != nil {
-		s.t.Fatal(err)
-	}
-	return at
-}
-
 // TestNewPeersAreHeld checks that the first packet of a new pod on another node is held until a
 // tree allows it, so that the client need not repeat the packet.
 func TestNewPeersAreHeld(t *testing.T) {

@@ -45,19 +45,19 @@ func (d *Dataplane) setSandboxes(s report.Sandboxes) error {
 			log.Info("CNI results can be read", "directory", d.config.CNIResults)
 		}
 	}
-	d.publishMu.Lock()
-	d.published = &s
-	d.publishMu.Unlock()
-	return errors.Join(d.publishSandboxes(), d.useSandboxes(s))
+	d.sandboxesMu.Lock()
+	d.sandboxes = &s
+	d.sandboxesMu.Unlock()
+	return errors.Join(d.publishSandboxes(), d.useSandboxes())
 }
 
 // publishSandboxes publishes the newest pod sandboxes for the agent.
 func (d *Dataplane) publishSandboxes() error {
 	d.publishMu.Lock()
 	defer d.publishMu.Unlock()
-	s := *d.published
-	if !s.Available {
-		s.Routed = d.routed
+	s := *d.newestSandboxes()
+	if routed := d.routed.Load(); routed != nil && !s.Available {
+		s.Routed = *routed
 	}
 	err := statedir.WriteSandboxes(d.stateDir, s)
 	if err != nil {
@@ -66,13 +66,20 @@ func (d *Dataplane) publishSandboxes() error {
 	return err
 }
 
+// newestSandboxes returns the pod sandboxes of the node, or nil if they are not known yet.
+func (d *Dataplane) newestSandboxes() *report.Sandboxes {
+	d.sandboxesMu.Lock()
+	defer d.sandboxesMu.Unlock()
+	return d.sandboxes
+}
+
 // setRouted records the addresses of the pods to which the node has a route through the link
-// of a single pod.
+// of a single pod. Only one engine calls setRouted, and it makes one call at a time.
 func (d *Dataplane) setRouted(addresses []netip.Addr) {
-	d.publishMu.Lock()
-	defer d.publishMu.Unlock()
-	if d.routed == nil || !slices.Equal(d.routed, addresses) {
-		d.routed = append([]netip.Addr{}, addresses...)
+	before := d.routed.Load()
+	if before == nil || !slices.Equal(*before, addresses) {
+		known := append([]netip.Addr{}, addresses...)
+		d.routed.Store(&known)
 		d.routesChanged.Set()
 	}
 }
@@ -90,7 +97,7 @@ func (d *Dataplane) followRoutes(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !d.needsRoutes() {
+		if s := d.newestSandboxes(); s == nil || s.Available {
 			continue
 		}
 		if err := d.publishSandboxes(); err != nil {
@@ -99,21 +106,12 @@ func (d *Dataplane) followRoutes(ctx context.Context) {
 	}
 }
 
-// needsRoutes reports whether the agent needs the routes to pods, because no CNI results are
-// available.
-func (d *Dataplane) needsRoutes() bool {
-	d.publishMu.Lock()
-	defer d.publishMu.Unlock()
-	return d.published != nil && !d.published.Available
-}
-
-// useSandboxes passes the pod sandboxes of the node to the engine.
-func (d *Dataplane) useSandboxes(s report.Sandboxes) error {
+// useSandboxes passes the newest pod sandboxes to the engine.
+func (d *Dataplane) useSandboxes() error {
 	d.sandboxesMu.Lock()
 	defer d.sandboxesMu.Unlock()
-	d.sandboxes = &s
 	if e := d.engine.Load(); e != nil {
-		return e.SetSandboxes(s)
+		return e.SetSandboxes(*d.sandboxes)
 	}
 	return nil
 }

@@ -135,7 +135,12 @@ func (s *fixture) acknowledged(generation uint64) {
 	})
 }
 
-func (s *fixture) serve(host *lab.Pod, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
+func (s *fixture) serve(pod *lab.Pod, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
+	s.t.Helper()
+	return s.serveHost(pod.Host, protocol, like, port)
+}
+
+func (s *fixture) serveHost(host *lab.Host, protocol flow.Protocol, like netip.Addr, port uint16) netip.AddrPort {
 	s.t.Helper()
 	a, _ := host.Address(like)
 	at := netip.AddrPortFrom(a, port)

@@ -1,13 +1,10 @@
 package statedir
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,42 +57,26 @@ func (p *Publisher) writePodRanges(content []byte) error {
 // yet, it returns an error that wraps fs.ErrNotExist. If the file is not valid, it returns an
 // error.
 func ReadPodRanges(stateDir string) (report.PodRanges, error) {
-	content, err := readPodRanges(stateDir)
-	if err != nil {
-		return report.PodRanges{}, err
-	}
-	return parsePodRanges(content)
+	return podRangesDocument(stateDir).read()
 }
 
-func readPodRanges(stateDir string) ([]byte, error) {
-	file, err := os.Open(PodRanges(stateDir))
-	if err != nil {
-		return nil, fmt.Errorf("reading pod ranges: %w", err)
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, podRangesSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading pod ranges: %w", err)
-	}
-	return content, nil
+func podRangesDocument(stateDir string) *document[report.PodRanges] {
+	return &document[report.PodRanges]{"pod ranges", PodRanges(stateDir), podRangesSize, parsePodRanges}
 }
 
 func parsePodRanges(content []byte) (report.PodRanges, error) {
 	var r report.PodRanges
-	if len(content) > podRangesSize {
-		return r, fmt.Errorf("reading pod ranges: the file is larger than %d bytes", podRangesSize)
-	}
 	if err := json.Unmarshal(content, &r); err != nil {
-		return report.PodRanges{}, fmt.Errorf("reading pod ranges: %w", err)
+		return report.PodRanges{}, err
 	}
 	for _, list := range [][]netip.Prefix{r.Cluster, r.Node} {
 		if len(list) > maxPodRanges {
-			return report.PodRanges{}, fmt.Errorf("reading pod ranges: %d ranges, want at most %d", len(list), maxPodRanges)
+			return report.PodRanges{}, fmt.Errorf("%d ranges, want at most %d", len(list), maxPodRanges)
 		}
 		for _, p := range list {
 			// A range of all addresses would also contain every address outside the cluster.
 			if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
-				return report.PodRanges{}, fmt.Errorf("reading pod ranges: %s is not a valid range", p)
+				return report.PodRanges{}, fmt.Errorf("%s is not a valid range", p)
 			}
 		}
 	}
@@ -113,17 +94,5 @@ func parsePodRanges(content []byte) (report.PodRanges, error) {
 func WatchPodRanges(ctx context.Context, stateDir string, handle func(report.PodRanges, error)) error {
 	again := time.NewTicker(checkInterval)
 	defer again.Stop()
-	var last []byte
-	return watchDir(ctx, treesDir(filepath.Clean(stateDir)), again.C, func() {
-		content, err := readPodRanges(stateDir)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			last = nil
-			handle(report.PodRanges{}, err)
-		case !bytes.Equal(content, last):
-			last = content
-			handle(parsePodRanges(content))
-		}
-	})
+	return watchDir(ctx, treesDir(filepath.Clean(stateDir)), again.C, podRangesDocument(stateDir).changes(handle))
 }

@@ -1,13 +1,10 @@
 package statedir
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -92,29 +89,16 @@ func createLocked(path string) (*os.File, error) {
 // ReadSandboxes returns the published pod sandboxes of the node. If the dataplane has not
 // published any sandboxes yet, it returns an error that wraps fs.ErrNotExist.
 func ReadSandboxes(stateDir string) (report.Sandboxes, error) {
-	content, err := readSandboxes(stateDir)
-	if err != nil {
-		return report.Sandboxes{}, err
-	}
-	return parseSandboxes(content)
+	return sandboxesDocument(stateDir).read()
 }
 
-func readSandboxes(stateDir string) ([]byte, error) {
-	file, err := os.Open(Sandboxes(stateDir))
-	if err != nil {
-		return nil, fmt.Errorf("reading sandboxes: %w", err)
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, sandboxesSize))
-	if err != nil {
-		return nil, fmt.Errorf("reading sandboxes: %w", err)
-	}
-	return content, nil
+func sandboxesDocument(stateDir string) *document[report.Sandboxes] {
+	return &document[report.Sandboxes]{"sandboxes", Sandboxes(stateDir), sandboxesSize, parseSandboxes}
 }
 
 func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 	if err := json.Unmarshal(content, &s); err != nil {
-		return report.Sandboxes{}, fmt.Errorf("reading sandboxes: %w", err)
+		return report.Sandboxes{}, err
 	}
 	return s, nil
 }
@@ -128,17 +112,5 @@ func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 // WatchSandboxes returns nil when the context ends. It returns an error if the directory cannot
 // be watched.
 func WatchSandboxes(ctx context.Context, stateDir string, handle func(report.Sandboxes, error)) error {
-	var last []byte
-	return watchDir(ctx, filepath.Clean(stateDir), nil, func() {
-		content, err := readSandboxes(stateDir)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			last = nil
-			handle(report.Sandboxes{}, err)
-		case !bytes.Equal(content, last):
-			last = content
-			handle(parseSandboxes(content))
-		}
-	})
+	return watchDir(ctx, filepath.Clean(stateDir), nil, sandboxesDocument(stateDir).changes(handle))
 }

@@ -141,8 +141,8 @@ func (c *Conditions) evaluated(running *report.Status, early metav1.Condition, n
 	case running.Held.Limit == 0:
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonHoldingDisabled,
 			"spec.hold of the Enforcer is 0s: no policy applies to a new pod until a tree contains the pod")
-	case !running.Held.CNIResults:
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, unrecognized+" without CNI results")
+	case !running.Held.CNIResults && !running.Held.NodePodRanges:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNoCNIResults, unrecognized+" without CNI results or podCIDRs of the node")
 	case early.Status == metav1.ConditionFalse && early.Reason == string(v1alpha1.ReasonEmptyCNIResults):
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonEmptyCNIResults, unrecognized+": "+early.Message)
 	}

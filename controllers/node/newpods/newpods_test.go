@@ -102,6 +102,8 @@ func TestHeldPacketsEvaluated(t *testing.T) {
 	unprepared.Dataplane.Queueing = ""
 	disabled.Dataplane.Held.Limit = 0
 	blind.Dataplane.Held.CNIResults = false
+	ranges := dataplane(0, report.Held{})
+	ranges.Dataplane.Held.CNIResults, ranges.Dataplane.Held.NodePodRanges = false, true
 	empty := dataplane(0, report.Held{})
 	empty.Sandboxes, empty.AddressedPods = &report.Sandboxes{Available: true}, 1
 	seven := dataplane(-time.Hour, report.Held{TimedOut: 7})
@@ -110,6 +112,7 @@ func TestHeldPacketsEvaluated(t *testing.T) {
 		"no rules yet":   {{0, unprepared, unknown, v1alpha1.ReasonWaitingForDataplane, "not installed"}},
 		"disabled":       {{0, disabled, no, v1alpha1.ReasonHoldingDisabled, "spec.hold of the Enforcer is 0s"}},
 		"no CNI results": {{0, blind, no, v1alpha1.ReasonNoCNIResults, "not held"}},
+		"only podCIDRs":  {{0, ranges, yes, v1alpha1.ReasonHolding, ""}},
 		"an empty directory": {
 			{0, empty, yes, v1alpha1.ReasonHolding, ""},
 			{time.Minute, empty, no, v1alpha1.ReasonEmptyCNIResults, "set spec.cniResults"},

@@ -34,7 +34,7 @@ func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
 	r := networkPolicyReader{scope: scope}
 	subject, _ := r.selector(fieldPath{parent: "spec"}.field("podSelector"), &in.Spec.PodSelector)
 	out := &Policy{
-		Name: in.Name, Scope: scope, Tier: NetworkPolicyTier,
+		Name: in.Name, Scope: scope, UID: string(in.UID), Generation: in.Generation, Tier: NetworkPolicyTier,
 		Subject:  PodSet{Namespace: scope, Pods: subject},
 		Isolates: r.policyTypes(&in.Spec),
 	}

@@ -18,6 +18,10 @@ import (
 type Policy struct {
 	// Name is the name of the policy object. Scope is the object's namespace.
 	Name, Scope string
+	// UID and Generation are the metadata.uid and the metadata.generation of the object. They
+	// identify a version of the policy and do not affect verdicts.
+	UID        string
+	Generation int64
 	// Tier and Priority define the order of policies. Policies with equal tier and priority
 	// are ordered by scope and name.
 	Tier     Tier

@@ -72,6 +72,13 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Acknowledged *Generation `json:"acknowledged,omitempty"`
 
+	// enforced identifies the policies that the acknowledged generation enforces. For each
+	// policy that selects a pod on this node, it contains 8 bytes: a digest of the uid and the
+	// generation of the policy, and of the uids and addresses of the selected pods. The digests
+	// are sorted. The operator compares them with its own digests.
+	// +optional
+	Enforced []byte `json:"enforced,omitempty"`
+
 	// pods contains the numbers of pods on this node, in the published generation.
 	// +optional
 	Pods PodCounts `json:"pods,omitempty"`

@@ -351,6 +351,11 @@ func (in *NodeEnforcerStatus) DeepCopyInto(out *NodeEnforcerStatus) {
 		*out = new(Generation)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Enforced != nil {
+		in, out := &in.Enforced, &out.Enforced
+		*out = make([]byte, len(*in))
+		copy(*out, *in)
+	}
 	out.Pods = in.Pods
 	if in.Tree != nil {
 		in, out := &in.Tree, &out.Tree

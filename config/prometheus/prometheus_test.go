@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 )
 
 func read(t *testing.T, name string) string {
@@ -161,7 +161,7 @@ func TestEndpointsOfAlertsExist(t *testing.T) {
 		t.Error("no alert has a port")
 	}
 	for _, endpoint := range endpoints {
-		if name := endpoint[1]; name != enforcer.AgentMetrics && name != enforcer.DataplaneMetrics {
+		if name := endpoint[1]; name != desired.AgentMetrics && name != desired.DataplaneMetrics {
 			t.Errorf("the Service has no port %s", name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 )
 
 // ownedKind is a kind of object that the operator creates for an Enforcer.
@@ -29,13 +30,13 @@ func ownedKinds() []ownedKind {
 	admission := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
 	roles := schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
 	return []ownedKind{
-		{daemonSetKind, ""},
-		{serviceKind, ""},
+		{desired.DaemonSetKind, ""},
+		{desired.ServiceKind, ""},
 		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), ""},
-		{roles.WithKind("ClusterRole"), agentName},
-		{roles.WithKind("ClusterRoleBinding"), agentName},
-		{admission.WithKind("ValidatingAdmissionPolicy"), ownNodeName},
-		{admission.WithKind("ValidatingAdmissionPolicyBinding"), ownNodeName},
+		{roles.WithKind("ClusterRole"), desired.AgentName},
+		{roles.WithKind("ClusterRoleBinding"), desired.AgentName},
+		{admission.WithKind("ValidatingAdmissionPolicy"), desired.OwnNodeName},
+		{admission.WithKind("ValidatingAdmissionPolicyBinding"), desired.OwnNodeName},
 	}
 }
 
@@ -74,8 +75,8 @@ func KeepOwnPods(namespace string, reduce toolscache.TransformFunc) toolscache.T
 }
 
 func isOwnPod(pod *corev1.Pod) bool {
-	component := pod.Labels[labelComponent]
-	return pod.Labels[labelName] == appName && (component == componentNode || component == componentUninstall)
+	component := pod.Labels[desired.LabelComponent]
+	return pod.Labels[desired.LabelName] == desired.AppName && (component == desired.ComponentNode || component == desired.ComponentUninstall)
 }
 
 // reduceNode keeps only the Node fields that are needed to decide whether the node should

@@ -2,7 +2,7 @@
 // the selected nodes, reports which nodes enforce policies, and uninstalls everything when
 // the Enforcer is deleted.
 //
-//	Enforcer --> rights, DaemonSet, Service, ServiceMonitor   objects.go, pod.go
+//	Enforcer --> rights, DaemonSet, Service, ServiceMonitor   desired, apply
 //	         --> status, rolled up from nodes and pods         status.go
 //	         --> nodes that it no longer selects               freeing.go
 //	         --> nodes with the startup taint                  startup.go

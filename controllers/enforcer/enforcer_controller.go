@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/apply"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -74,8 +76,8 @@ type Reconciler struct {
 	events         events.EventRecorder
 	log            logr.Logger
 
-	owned    *applier
-	monitor  *applier
+	owned    *apply.Applier
+	monitor  *apply.Applier
 	monitors time.Time // the last check of ServiceMonitors
 }
 
@@ -85,9 +87,9 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	r := &Reconciler{
 		namespace: o.Namespace, image: o.Image,
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), mapper: mgr.GetRESTMapper(),
-		events: mgr.GetEventRecorder(fieldOwner), log: o.Log,
+		events: mgr.GetEventRecorder(desired.FieldOwner), log: o.Log,
 	}
-	r.owned, r.monitor = newApplier(r.client, r.reader), newApplier(r.client, r.direct)
+	r.owned, r.monitor = apply.New(r.client, r.reader, desired.FieldOwner), apply.New(r.client, r.direct, desired.FieldOwner)
 	c, err := controller.New("enforcer", mgr, controller.Options{
 		Reconciler: r,
 		// Tests run several operators in one process, so the controller name is not unique.
@@ -160,15 +162,15 @@ func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforc
 // apply applies all objects of the Enforcer. If one object fails, apply continues with the next
 // object. It returns the resulting DaemonSet, or nil if there is none.
 func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
-	objects, err := objectsOf(enforcer, r.namespace, r.image)
+	objects, err := desired.Objects(enforcer, r.namespace, r.image)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, object := range objects {
-		live, err := r.owned.apply(ctx, object)
+		live, err := r.owned.Apply(ctx, object)
 		errs = append(errs, err)
-		if err == nil && object.GroupVersionKind() == daemonSetKind {
+		if err == nil && object.GroupVersionKind() == desired.DaemonSetKind {
 			daemonSet = live
 		}
 	}
@@ -183,7 +185,7 @@ func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforc
 	if exists, err := r.serviceMonitorsExist(); err != nil || !exists {
 		return err
 	}
-	_, err := r.monitor.apply(ctx, withOwner(enforcer, serviceMonitor(r.namespace)))
+	_, err := r.monitor.Apply(ctx, desired.WithOwner(enforcer, desired.ServiceMonitor(r.namespace)))
 	if apierrors.IsNotFound(err) {
 		// The kind was removed after the REST mapper had cached it.
 		err = nil
@@ -196,7 +198,7 @@ func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforc
 
 // serviceMonitorsExist reports whether the API server serves the kind ServiceMonitor.
 func (r *Reconciler) serviceMonitorsExist() (bool, error) {
-	_, err := r.mapper.RESTMapping(serviceMonitorKind.GroupKind(), serviceMonitorKind.Version)
+	_, err := r.mapper.RESTMapping(desired.ServiceMonitorKind.GroupKind(), desired.ServiceMonitorKind.Version)
 	switch {
 	case meta.IsNoMatchError(err):
 		r.monitors = time.Now()
@@ -225,7 +227,7 @@ func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstru
 	var nodes corev1.NodeList
 	var nodeEnforcers v1alpha1.NodeEnforcerList
 	err := errors.Join(
-		r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(labelsOf(componentNode))),
+		r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(desired.Labels(desired.ComponentNode))),
 		r.reader.List(ctx, &nodes),
 		r.reader.List(ctx, &nodeEnforcers),
 	)
@@ -233,7 +235,7 @@ func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstru
 		return seen, fmt.Errorf("reading the state of nodes: %w", err)
 	}
 	if daemonSet != nil {
-		if seen.daemonSet, err = typedDaemonSet(daemonSet); err != nil {
+		if seen.daemonSet, err = desired.TypedDaemonSet(daemonSet); err != nil {
 			return seen, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/controllers/enforcer/internal/fullspec"
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
@@ -78,7 +79,7 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	startOperator(t)
 	f.createEnforcer(v1alpha1.EnforcerSpec{})
 	before := f.waitForDaemonSet("sluice", exists)
-	change(f, &v1alpha1.Enforcer{}, enforcerKey.Name, func(e *v1alpha1.Enforcer) { e.Spec = everyField() })
+	change(f, &v1alpha1.Enforcer{}, enforcerKey.Name, func(e *v1alpha1.Enforcer) { e.Spec = fullspec.Spec() })
 	after := f.waitForDaemonSet("sluice", func(d *appsv1.DaemonSet) error {
 		if d.Generation == before.Generation {
 			return fmt.Errorf("generation %d is unchanged", d.Generation)

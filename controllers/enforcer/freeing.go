@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/apply"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -50,7 +52,7 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 		}
 	}
 	if len(free) == 0 {
-		return p.orNil(), r.removeDaemonSet(ctx, uninstallName)
+		return p.orNil(), r.removeDaemonSet(ctx, desired.UninstallName)
 	}
 	wanted, err := uninstallOn(enforcer, r.namespace, r.image, free)
 	if err != nil {
@@ -158,20 +160,20 @@ func occupiedNodes(pods []corev1.Pod) map[string]string {
 // object except the list of nodes. The operator compares hashes to detect outdated DaemonSets.
 const annotationMadeFrom = "policy.sluice.dev/made-from"
 
-// uninstallOn returns the DaemonSet of uninstallOf, limited to the given nodes. With the update
+// uninstallOn returns the DaemonSet of desired.UninstallDaemonSet, limited to the given nodes. With the update
 // strategy OnDelete, a change of the list of nodes does not replace the pods on nodes that stay
 // in the list. The DaemonSet controller still ends the pods on nodes that are removed from the
 // list.
 func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v1alpha1.NodeEnforcer) (*unstructured.Unstructured, error) {
-	object, err := uninstallOf(enforcer, namespace, image)
+	object, err := desired.UninstallDaemonSet(enforcer, namespace, image)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := fingerprint(object)
+	sum, err := apply.Fingerprint(object)
 	if err != nil {
 		return nil, err
 	}
-	daemonSet, err := typedDaemonSet(object)
+	daemonSet, err := desired.TypedDaemonSet(object)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +190,7 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 	}}
 	daemonSet.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 	daemonSet.Annotations = map[string]string{annotationMadeFrom: hex.EncodeToString(sum[:])}
-	return unstructuredOf(daemonSetKind, daemonSet)
+	return desired.Unstructured(desired.DaemonSetKind, daemonSet)
 }
 
 // removeOutdated deletes the uninstall DaemonSet if it differs from the wanted DaemonSet in
@@ -196,9 +198,9 @@ func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v
 // OnDelete would keep the old pods. removeOutdated reports whether it deleted the DaemonSet.
 // The deletion event causes the next reconciliation.
 func (r *Reconciler) removeOutdated(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
-	live, err := r.owned.live(ctx, wanted)
+	live, err := r.owned.Live(ctx, wanted)
 	if err != nil || live == nil || live.GetAnnotations()[annotationMadeFrom] == wanted.GetAnnotations()[annotationMadeFrom] {
 		return false, err
 	}
-	return true, r.removeDaemonSet(ctx, uninstallName)
+	return true, r.removeDaemonSet(ctx, desired.UninstallName)
 }

@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 )
 
 // pending describes the nodes that a step waits for.
@@ -48,11 +50,11 @@ type proofs struct {
 
 // proofs applies an uninstall DaemonSet and returns the results of its pods.
 func (r *Reconciler) proofs(ctx context.Context, wanted *unstructured.Unstructured) (proofs, error) {
-	daemonSet, err := r.owned.apply(ctx, wanted)
+	daemonSet, err := r.owned.Apply(ctx, wanted)
 	if err != nil {
 		return proofs{}, err
 	}
-	pods, err := r.pods(ctx, componentUninstall)
+	pods, err := r.pods(ctx, desired.ComponentUninstall)
 	if err != nil {
 		return proofs{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -90,19 +91,19 @@ func isGone(node *corev1.Node, now time.Time) bool {
 
 // stopPods stops the enforcing pods, because a running dataplane would repair the rules.
 func (u *uninstallation) stopPods(ctx context.Context) (*pending, error) {
-	if err := u.removeDaemonSet(ctx, daemonSetName); err != nil {
+	if err := u.removeDaemonSet(ctx, desired.DaemonSetName); err != nil {
 		return nil, err
 	}
-	return u.waitForEnd(ctx, componentNode, "the enforcing pods to end")
+	return u.waitForEnd(ctx, desired.ComponentNode, "the enforcing pods to end")
 }
 
 func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
-	object := object(daemonSetKind, r.namespace, name, nil, nil)
-	live, err := r.owned.live(ctx, object)
+	object := desired.Object(desired.DaemonSetKind, r.namespace, name, nil, nil)
+	live, err := r.owned.Live(ctx, object)
 	if err != nil || live == nil || live.GetDeletionTimestamp() != nil {
 		return err
 	}
-	return r.owned.remove(ctx, object)
+	return r.owned.Remove(ctx, object)
 }
 
 // waitForEnd returns the nodes in the field alive that still have a pod of the component.
@@ -122,7 +123,7 @@ func (u *uninstallation) waitForEnd(ctx context.Context, component, what string)
 
 func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, error) {
 	var pods corev1.PodList
-	if err := r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(labelsOf(component))); err != nil {
+	if err := r.reader.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(desired.Labels(component))); err != nil {
 		return nil, fmt.Errorf("listing pods: %w", err)
 	}
 	return pods.Items, nil
@@ -135,7 +136,7 @@ func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	if err != nil || len(nodes) == 0 {
 		return nil, err
 	}
-	wanted, err := uninstallOf(u.enforcer, u.namespace, u.image)
+	wanted, err := desired.UninstallDaemonSet(u.enforcer, u.namespace, u.image)
 	if err != nil {
 		return nil, err
 	}
@@ -195,27 +196,27 @@ func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, err
 
 // stopUninstallPods ends the uninstall pods.
 func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error) {
-	if err := u.removeDaemonSet(ctx, uninstallName); err != nil {
+	if err := u.removeDaemonSet(ctx, desired.UninstallName); err != nil {
 		return nil, err
 	}
-	return u.waitForEnd(ctx, componentUninstall, "the uninstalling pods to end")
+	return u.waitForEnd(ctx, desired.ComponentUninstall, "the uninstalling pods to end")
 }
 
 // finish deletes the remaining objects and removes the finalizer of the Enforcer.
 func (u *uninstallation) finish(ctx context.Context) error {
-	objects, err := objectsOf(u.enforcer, u.namespace, u.image)
+	objects, err := desired.Objects(u.enforcer, u.namespace, u.image)
 	if err != nil {
 		return err
 	}
 	for _, object := range slices.Backward(objects) {
-		if err := u.owned.remove(ctx, object); err != nil {
+		if err := u.owned.Remove(ctx, object); err != nil {
 			return err
 		}
 	}
 	if exists, err := u.serviceMonitorsExist(); err != nil {
 		return err
 	} else if exists {
-		if err := u.monitor.remove(ctx, serviceMonitor(u.namespace)); err != nil && !meta.IsNoMatchError(err) {
+		if err := u.monitor.Remove(ctx, desired.ServiceMonitor(u.namespace)); err != nil && !meta.IsNoMatchError(err) {
 			return err
 		}
 	}

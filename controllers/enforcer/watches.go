@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -38,7 +39,7 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(kind.GroupVersionKind)
 		out = append(out, source.Kind(c, object, enqueue(0, func(u *unstructured.Unstructured) bool {
-			return u.GetLabels()[labelManagedBy] == fieldOwner || isOwnName(u.GetName())
+			return u.GetLabels()[desired.LabelManagedBy] == desired.FieldOwner || isOwnName(u.GetName())
 		})))
 	}
 	return out
@@ -46,7 +47,7 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 
 func isOwnName(name string) bool {
 	switch name {
-	case agentName, ownNodeName, daemonSetName, uninstallName, metricsName:
+	case desired.AgentName, desired.OwnNodeName, desired.DaemonSetName, desired.UninstallName, desired.MetricsName:
 		return true
 	}
 	return false

@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/process"
 )
@@ -86,7 +86,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 		folder := n.credentials
 		if path := pod.Spec.Volumes[i].HostPath; path != nil {
 			folder = n.cniResults
-			if path.Path == enforcer.StateDir {
+			if path.Path == desired.StateDir {
 				folder = n.stateDir
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/process"
@@ -64,7 +64,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.cniResults, err = c.server.Folder(name + "-cni-results"); err != nil {
 		return nil, err
 	}
-	n.pod = enforcer.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
+	n.pod = desired.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
 	if err := n.admit(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -153,7 +153,7 @@ func (n *Node) Prepare() error {
 // StartUninstall starts an uninstall process on the node. The operator starts the same process
 // when the Enforcer has been deleted.
 func (n *Node) StartUninstall() (*process.Process, error) {
-	pod := enforcer.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
+	pod := desired.UninstallPod(&v1alpha1.Enforcer{Spec: n.cluster.options.Spec}, podImage)
 	return n.startContainer(&pod, pod.Spec.Containers, "uninstall")
 }
 

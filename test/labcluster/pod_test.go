@@ -21,7 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
@@ -98,7 +98,7 @@ func TestShippedPod(t *testing.T) {
 			waitHealthy(t, node, container, path)
 		}
 	}
-	for _, port := range []int{enforcer.AgentMetricsPort, enforcer.DataplaneMetricsPort} {
+	for _, port := range []int{desired.AgentMetricsPort, desired.DataplaneMetricsPort} {
 		waitOK(t, node, port, "/metrics")
 	}
 	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {

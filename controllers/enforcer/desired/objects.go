@@ -1,4 +1,4 @@
-package enforcer
+package desired
 
 import (
 	"fmt"
@@ -19,52 +19,55 @@ import (
 // Names of the objects of an Enforcer. The objects with the first two names are defined in
 // config/rbac/agent.
 const (
-	agentName     = "sluice-agent"
-	ownNodeName   = "sluice-agent-own-node"
-	daemonSetName = "sluice"
-	uninstallName = "sluice-uninstall"
-	metricsName   = "sluice-metrics"
+	AgentName     = "sluice-agent"
+	OwnNodeName   = "sluice-agent-own-node"
+	DaemonSetName = "sluice"
+	UninstallName = "sluice-uninstall"
+	MetricsName   = "sluice-metrics"
 )
+
+// FieldOwner is the name under which the operator manages the fields that it applies.
+const FieldOwner = "sluice-operator"
 
 // Kinds of the objects of an Enforcer.
 var (
-	daemonSetKind      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
-	serviceKind        = corev1.SchemeGroupVersion.WithKind("Service")
-	serviceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
+	DaemonSetKind      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+	ServiceKind        = corev1.SchemeGroupVersion.WithKind("Service")
+	ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
-// objectsOf returns the objects of an Enforcer in the order in which they are applied. The
+// Objects returns the objects of an Enforcer in the order in which they are applied. The
 // rights come before the pods that need them. The ServiceMonitor is not included.
-func objectsOf(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
+func Objects(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
 	out, err := rbac.Agent(namespace)
 	if err != nil {
 		return nil, err
 	}
-	daemonSet, err := daemonSetOf(namespace, daemonSetName, componentNode, Pod(enforcer, image), rollingUpdate(&enforcer.Spec))
+	daemonSet, err := daemonSetOf(namespace, DaemonSetName, ComponentNode, Pod(enforcer, image), rollingUpdate(&enforcer.Spec))
 	if err != nil {
 		return nil, err
 	}
 	out = append(out, daemonSet, metricsService(namespace))
 	for _, object := range out {
-		withOwner(enforcer, object)
+		WithOwner(enforcer, object)
 	}
 	return out, nil
 }
 
-// withOwner makes the Enforcer the owner of an object, so that the garbage collector deletes
+// WithOwner makes the Enforcer the owner of an object, so that the garbage collector deletes
 // the object after the Enforcer is deleted.
-func withOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *unstructured.Unstructured {
+func WithOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *unstructured.Unstructured {
 	addLabels(object)
 	object.SetOwnerReferences([]metav1.OwnerReference{ownerOf(enforcer)})
 	return object
 }
 
-// uninstallOf returns the DaemonSet that removes everything that the Enforcer's dataplanes left
+// UninstallDaemonSet returns the DaemonSet that removes everything that the Enforcer's dataplanes left
 // on the nodes. The DaemonSet has no owner, because otherwise a foreground deletion of the
 // Enforcer would delete the DaemonSet before its pods have finished.
-func uninstallOf(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
+func UninstallDaemonSet(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
 	all := intstr.FromString("100%")
-	object, err := daemonSetOf(namespace, uninstallName, componentUninstall, UninstallPod(enforcer, image),
+	object, err := daemonSetOf(namespace, UninstallName, ComponentUninstall, UninstallPod(enforcer, image),
 		appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all})
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func addLabels(object *unstructured.Unstructured) {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[labelName], labels[labelManagedBy] = appName, fieldOwner
+	labels[LabelName], labels[LabelManagedBy] = AppName, FieldOwner
 	object.SetLabels(labels)
 }
 
@@ -105,10 +108,10 @@ func rollingUpdate(spec *v1alpha1.EnforcerSpec) appsv1.RollingUpdateDaemonSet {
 func daemonSetOf(
 	namespace, name, component string, pod corev1.PodTemplateSpec, update appsv1.RollingUpdateDaemonSet,
 ) (*unstructured.Unstructured, error) {
-	return unstructuredOf(daemonSetKind, &appsv1.DaemonSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labelsOf(component)},
+	return Unstructured(DaemonSetKind, &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: Labels(component)},
 		Spec: appsv1.DaemonSetSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labelsOf(component)},
+			Selector: &metav1.LabelSelector{MatchLabels: Labels(component)},
 			Template: pod,
 			UpdateStrategy: appsv1.DaemonSetUpdateStrategy{
 				Type:          appsv1.RollingUpdateDaemonSetStrategyType,
@@ -118,9 +121,9 @@ func daemonSetOf(
 	})
 }
 
-// unstructuredOf converts an object for server-side apply. The result contains neither the
+// Unstructured converts an object for server-side apply. The result contains neither the
 // status nor fields that are not set.
-func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstructured.Unstructured, error) {
+func Unstructured(kind schema.GroupVersionKind, object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, fmt.Errorf("converting %s: %w", kind.Kind, err)
@@ -132,11 +135,11 @@ func unstructuredOf(kind schema.GroupVersionKind, object runtime.Object) (*unstr
 	return out, nil
 }
 
-// typedDaemonSet converts the result of unstructuredOf to a DaemonSet.
-func typedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
+// TypedDaemonSet converts the result of Unstructured to a DaemonSet.
+func TypedDaemonSet(in *unstructured.Unstructured) (*appsv1.DaemonSet, error) {
 	out := &appsv1.DaemonSet{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(in.Object, out); err != nil {
-		return nil, fmt.Errorf("reading DaemonSet %s: %w", nameOf(in), err)
+		return nil, fmt.Errorf("reading DaemonSet %s: %w", in.GetNamespace()+"/"+in.GetName(), err)
 	}
 	return out, nil
 }
@@ -169,18 +172,18 @@ func metricsService(namespace string) *unstructured.Unstructured {
 	port := func(name string, number int64) map[string]any {
 		return map[string]any{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
 	}
-	return object(serviceKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
+	return Object(ServiceKind, namespace, MetricsName, Labels(ComponentNode), map[string]any{
 		"clusterIP": corev1.ClusterIPNone,
-		"selector":  asFields(labelsOf(componentNode)),
+		"selector":  asFields(Labels(ComponentNode)),
 		// Metrics are useful especially while a pod is not ready.
 		"publishNotReadyAddresses": true,
 		"ports":                    []any{port(AgentMetrics, AgentMetricsPort), port(DataplaneMetrics, DataplaneMetricsPort)},
 	})
 }
 
-// serviceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
+// ServiceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
 // metrics Service.
-func serviceMonitor(namespace string) *unstructured.Unstructured {
+func ServiceMonitor(namespace string) *unstructured.Unstructured {
 	endpoint := func(port string) map[string]any {
 		return map[string]any{"port": port, "relabelings": []any{
 			// Alerts refer to the label "node", so it must contain the name of the node.
@@ -190,13 +193,14 @@ func serviceMonitor(namespace string) *unstructured.Unstructured {
 			map[string]any{"regex": "pod", "action": "labeldrop"},
 		}}
 	}
-	return object(serviceMonitorKind, namespace, metricsName, labelsOf(componentNode), map[string]any{
-		"selector":  map[string]any{"matchLabels": asFields(labelsOf(componentNode))},
+	return Object(ServiceMonitorKind, namespace, MetricsName, Labels(ComponentNode), map[string]any{
+		"selector":  map[string]any{"matchLabels": asFields(Labels(ComponentNode))},
 		"endpoints": []any{endpoint(AgentMetrics), endpoint(DataplaneMetrics)},
 	})
 }
 
-func object(kind schema.GroupVersionKind, namespace, name string, labels map[string]string, spec map[string]any) *unstructured.Unstructured {
+// Object returns an object with the given metadata and spec.
+func Object(kind schema.GroupVersionKind, namespace, name string, labels map[string]string, spec map[string]any) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	out.SetGroupVersionKind(kind)
 	out.SetNamespace(namespace)

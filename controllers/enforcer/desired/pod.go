@@ -1,4 +1,4 @@
-package enforcer
+package desired
 
 import (
 	"fmt"
@@ -48,18 +48,18 @@ const (
 
 // Labels of the pods and of all other objects.
 const (
-	labelName      = "app.kubernetes.io/name"
-	labelComponent = "app.kubernetes.io/component"
-	labelManagedBy = "app.kubernetes.io/managed-by"
+	LabelName      = "app.kubernetes.io/name"
+	LabelComponent = "app.kubernetes.io/component"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
 
-	appName            = "sluice"
-	componentNode      = "node"
-	componentUninstall = "uninstall"
+	AppName            = "sluice"
+	ComponentNode      = "node"
+	ComponentUninstall = "uninstall"
 )
 
-// labelsOf returns the labels that select the pods of a component.
-func labelsOf(component string) map[string]string {
-	return map[string]string{labelName: appName, labelComponent: component}
+// Labels returns the labels that select the pods of a component.
+func Labels(component string) map[string]string {
+	return map[string]string{LabelName: AppName, LabelComponent: component}
 }
 
 // Pod returns the pod that enforces policies on a node. Its agent has a token but cannot
@@ -70,8 +70,8 @@ func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	image = imageOf(spec, image)
 	prepare := container("prepare", image, asRoot(), nil, "dataplane", "--prepare", "--state-dir", StateDir)
 	prepare.VolumeMounts = []corev1.VolumeMount{stateMount()}
-	pod := podOnHost(spec, componentNode)
-	pod.Spec.ServiceAccountName = agentName
+	pod := podOnHost(spec, ComponentNode)
+	pod.Spec.ServiceAccountName = AgentName
 	pod.Spec.InitContainers = []corev1.Container{prepare}
 	pod.Spec.Containers = []corev1.Container{agentContainer(spec, image), dataplaneContainer(spec, image)}
 	pod.Spec.Volumes = []corev1.Volume{stateVolume(), tokenVolume(), healthVolume("agent"), healthVolume("dataplane")}
@@ -92,7 +92,7 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 	uninstall := container("uninstall", imageOf(spec, image), asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	uninstall.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("uninstall")}
 	uninstall.ReadinessProbe = readinessProbe("uninstall", 1)
-	pod := podOnHost(spec, componentUninstall)
+	pod := podOnHost(spec, ComponentUninstall)
 	// The pod also runs on nodes that the spec does not select now, because these nodes may
 	// have enforced policies before.
 	pod.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: string(corev1.Linux)}
@@ -105,7 +105,7 @@ func UninstallPod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateS
 // podOnHost returns a pod in the host network, without containers.
 func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: labelsOf(component)},
+		ObjectMeta: metav1.ObjectMeta{Labels: Labels(component)},
 		Spec: corev1.PodSpec{
 			HostNetwork: true,
 			// The pod must work without the DNS of the cluster. It connects to the API

@@ -1,4 +1,6 @@
-package enforcer
+// Package apply applies objects with server-side apply, and skips requests that would change
+// nothing.
+package apply
 
 import (
 	"context"
@@ -13,13 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// fieldOwner is the name under which the operator manages the fields that it applies.
-const fieldOwner = "sluice-operator"
-
-// applier applies objects with server-side apply. It stores a fingerprint of each result, so
+// Applier applies objects with server-side apply. It stores a fingerprint of each result, so
 // that applying an unchanged object again causes no request.
-type applier struct {
+type Applier struct {
 	client client.Client
+	// owner is the name of the field manager.
+	owner string
 	// reader reads the current state of objects, from a cache if a cache watches them.
 	reader  client.Reader
 	results map[objectKey]result
@@ -34,38 +35,40 @@ type objectKey struct {
 // was applied. live is the fingerprint of the object that the API server returned.
 type result struct{ wanted, live [sha256.Size]byte }
 
-func newApplier(c client.Client, reader client.Reader) *applier {
-	return &applier{client: c, reader: reader, results: map[objectKey]result{}}
+// New returns an Applier that writes with a client, under the name of a field manager, and reads
+// the current state of objects with a reader.
+func New(c client.Client, reader client.Reader, owner string) *Applier {
+	return &Applier{client: c, owner: owner, reader: reader, results: map[objectKey]result{}}
 }
 
 func keyOf(object *unstructured.Unstructured) objectKey {
 	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
 }
 
-// apply sets the fields of an object to the values in wanted, and returns the resulting object.
+// Apply sets the fields of an object to the values in wanted, and returns the resulting object.
 // It does not change any other field.
-func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := keyOf(wanted)
-	sum, err := fingerprint(wanted)
+	sum, err := Fingerprint(wanted)
 	if err != nil {
 		return nil, err
 	}
-	live, err := a.live(ctx, wanted)
+	live, err := a.Live(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
 	if live != nil {
-		if now, err := fingerprint(live); err == nil && a.results[key] == (result{sum, now}) {
+		if now, err := Fingerprint(live); err == nil && a.results[key] == (result{sum, now}) {
 			return live, nil
 		}
 	}
 	out := wanted.DeepCopy()
-	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(out), client.FieldOwner(fieldOwner), client.ForceOwnership)
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(out), client.FieldOwner(a.owner), client.ForceOwnership)
 	if err != nil {
 		delete(a.results, key)
 		return nil, fmt.Errorf("applying %s %s: %w", wanted.GetKind(), nameOf(wanted), err)
 	}
-	now, err := fingerprint(out)
+	now, err := Fingerprint(out)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +76,8 @@ func (a *applier) apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	return out, nil
 }
 
-// live returns the current state of an object, or nil if the object does not exist.
-func (a *applier) live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// Live returns the current state of an object, or nil if the object does not exist.
+func (a *Applier) Live(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(object.GroupVersionKind())
 	err := a.reader.Get(ctx, client.ObjectKeyFromObject(object), live)
@@ -87,8 +90,8 @@ func (a *applier) live(ctx context.Context, object *unstructured.Unstructured) (
 	return live, nil
 }
 
-// remove deletes an object. It does nothing if the object does not exist.
-func (a *applier) remove(ctx context.Context, object *unstructured.Unstructured) error {
+// Remove deletes an object. It does nothing if the object does not exist.
+func (a *Applier) Remove(ctx context.Context, object *unstructured.Unstructured) error {
 	delete(a.results, keyOf(object))
 	err := a.client.Delete(ctx, object.DeepCopy())
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -104,9 +107,9 @@ func nameOf(object client.Object) string {
 	return object.GetNamespace() + "/" + object.GetName()
 }
 
-// fingerprint returns a hash of an object without its status and without the
+// Fingerprint returns a hash of an object without its status and without the
 // metadata that the API server maintains.
-func fingerprint(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
+func Fingerprint(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
 	content := maps.Clone(object.Object)
 	delete(content, "status")
 	if metadata, ok := content["metadata"].(map[string]any); ok {

@@ -1,60 +1,35 @@
-package enforcer_test
+package desired_test
 
 import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/enforcer/internal/fullspec"
 	"github.com/sluicenet/sluice/test/golden"
 )
-
-// everyField returns a spec in which every field differs from the default.
-func everyField() v1alpha1.EnforcerSpec {
-	return v1alpha1.EnforcerSpec{
-		Image:         "registry.example/mirror/sluice:v1",
-		FailurePolicy: v1alpha1.FailOpen,
-		DenyAction:    v1alpha1.DenyReject,
-		Queues:        v1alpha1.Queues{Base: ptr.To[int32](100), Count: ptr.To[int32](4)},
-		MarkMask:      "0x30000",
-		NodeSelector:  map[string]string{"pool": "edge"},
-		Tolerations:   []v1alpha1.Toleration{{Key: "gpu", Operator: v1alpha1.TolerationEqual, Value: "a", Effect: v1alpha1.TaintNoSchedule}},
-		Agent: &v1alpha1.Container{Resources: v1alpha1.Resources{
-			Limits: v1alpha1.ResourceList{"memory": resource.MustParse("256Mi")},
-		}},
-		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
-			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
-		}},
-		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
-		CNIResults:     ptr.To("/var/lib/other-cni/results"),
-		StartupTaint:   true,
-		PodRanges:      []string{"172.20.0.0/14", "fd00:20::/48"},
-		Hold:           &metav1.Duration{Duration: 1500 * time.Millisecond},
-		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace},
-	}
-}
 
 // TestPodsMatchGoldenFiles compares the complete pods with golden files. Review changes of
 // these files with care, because they affect every node.
 func TestPodsMatchGoldenFiles(t *testing.T) {
-	plain, full := &v1alpha1.Enforcer{}, &v1alpha1.Enforcer{Spec: everyField()}
+	plain, full := &v1alpha1.Enforcer{}, &v1alpha1.Enforcer{Spec: fullspec.Spec()}
 	for name, pod := range map[string]corev1.PodTemplateSpec{
-		"pod_empty_spec":  enforcer.Pod(plain, "sluice:test"),
-		"pod_every_field": enforcer.Pod(full, "sluice:test"),
-		"uninstall_pod":   enforcer.UninstallPod(full, "sluice:test"),
+		"pod_empty_spec":  desired.Pod(plain, "sluice:test"),
+		"pod_every_field": desired.Pod(full, "sluice:test"),
+		"uninstall_pod":   desired.UninstallPod(full, "sluice:test"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := yaml.Marshal(pod)
-			must(t, err)
+			if err != nil {
+				t.Fatal(err)
+			}
 			golden.Compare(t, filepath.Join("testdata", name+".yaml"), string(got))
 		})
 	}
@@ -64,9 +39,11 @@ func TestPodsMatchGoldenFiles(t *testing.T) {
 // disables them.
 func TestNoCNIResults(t *testing.T) {
 	spec := v1alpha1.EnforcerSpec{CNIResults: ptr.To("")}
-	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: spec}, "sluice:test")
+	pod := desired.Pod(&v1alpha1.Enforcer{Spec: spec}, "sluice:test")
 	text, err := yaml.Marshal(pod)
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := string(text); strings.Contains(got, "/var/lib") || !strings.Contains(got, "- --cni-results\n    - \"\"\n") {
 		t.Errorf("got a pod that reads CNI results:\n%s", got)
 	}
@@ -75,7 +52,7 @@ func TestNoCNIResults(t *testing.T) {
 // TestPodPrivileges checks that the pods lack certain privileges. This check also finds
 // privileges that a wrong golden file contains.
 func TestPodPrivileges(t *testing.T) {
-	pod := enforcer.Pod(&v1alpha1.Enforcer{Spec: everyField()}, "sluice:test")
+	pod := desired.Pod(&v1alpha1.Enforcer{Spec: fullspec.Spec()}, "sluice:test")
 	if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
 		t.Error("every container has a token")
 	}

@@ -14,6 +14,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
@@ -23,7 +24,7 @@ const gcPercent = 20
 
 // agentFlags are the flags of the command sluice agent.
 type agentFlags struct {
-	daemonFlags
+	daemon.Flags
 
 	node       string
 	stateDir   string
@@ -63,7 +64,7 @@ publishes at once.`,
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), config, &flags, ranges, flags.logger(cmd))
+			return runAgent(cmd.Context(), config, &flags, ranges, flags.Logger(cmd))
 		},
 	}
 	f := cmd.Flags()
@@ -71,7 +72,7 @@ publishes at once.`,
 	addStateDirFlag(cmd, &flags.stateDir)
 	addKubeconfigFlag(cmd, &flags.kubeconfig)
 	f.StringSliceVar(&flags.podRanges, "pod-ranges", nil, "more `CIDRs` of pods than the podCIDRs of the Nodes")
-	flags.addFlags(cmd, ":8080", ":8081")
+	flags.Add(cmd, ":8080", ":8081")
 	return cmd
 }
 
@@ -123,8 +124,8 @@ func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRa
 	err := node.Run(ctx, config, node.Options{
 		Node:           flags.node,
 		StateDir:       flags.stateDir,
-		MetricsAddress: flags.metricsAddress,
-		HealthAddress:  flags.healthAddress,
+		MetricsAddress: flags.MetricsAddress,
+		HealthAddress:  flags.HealthAddress,
 		PodRanges:      podRanges,
 		Log:            log,
 		Registry:       ctrlmetrics.Registry,

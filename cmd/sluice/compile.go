@@ -3,12 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
 
 func compileCommand() *cobra.Command {
-	var in input
+	var in input.Input
 	var out output
 	var node, stateDir string
 	cmd := &cobra.Command{
@@ -39,7 +40,7 @@ one that the node enforces.`,
 			return out.write(cmd, p)
 		},
 	}
-	in.addFlag(cmd)
+	in.AddFlag(cmd)
 	out.addFlag(cmd)
 	cmd.Flags().StringVar(&node, "node", "", "`name` of the node; \"\" compiles for pods that are not bound to a node")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "`directory` to publish the tree in")
@@ -57,13 +58,13 @@ func withoutAgent(stateDir string) error {
 		"give another directory, or stop the agent first", stateDir)
 }
 
-func compile(cmd *cobra.Command, in *input, node, stateDir string) (p *query.Publication, err error) {
-	set, err := in.read(cmd)
+func compile(cmd *cobra.Command, in *input.Input, node, stateDir string) (p *query.Publication, err error) {
+	set, err := in.Read(cmd)
 	if err != nil {
 		return nil, err
 	}
 	cluster := query.NewCluster(set)
 	defer closing(cluster, &err)
-	noteAll(cmd.ErrOrStderr(), cluster.Notes())
+	input.NoteAll(cmd.ErrOrStderr(), cluster.Notes())
 	return cluster.Publish(node, stateDir)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
@@ -33,7 +34,7 @@ const (
 
 // dataplaneFlags are the flags of the command sluice dataplane.
 type dataplaneFlags struct {
-	daemonFlags
+	daemon.Flags
 
 	stateDir      string
 	queueBase     uint16
@@ -70,7 +71,7 @@ marks. To change the mark mask while connections are open, use bits not in the o
   sluice dataplane --uninstall`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := flags.config(flags.logger(cmd))
+			config, err := flags.config(flags.Logger(cmd))
 			if err != nil {
 				return err
 			}
@@ -95,7 +96,7 @@ marks. To change the mark mask while connections are open, use bits not in the o
 	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
-	flags.addFlags(cmd, noAddress, noAddress)
+	flags.Add(cmd, daemon.NoAddress, daemon.NoAddress)
 	return cmd
 }
 
@@ -137,11 +138,11 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 
 // runDataplane runs the dataplane until the context is canceled or a worker fails.
 func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Config) error {
-	healthListener, err := listen("--health-address", flags.healthAddress)
+	healthListener, err := daemon.Listen("--health-address", flags.HealthAddress)
 	if err != nil {
 		return err
 	}
-	defer healthListener.close()
+	defer healthListener.Close()
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup
@@ -152,8 +153,8 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		defer stop()
 		logging.Go(func() { denials.Log(ending, events, int(flags.denialLog), config.Log.WithName("denials")) })
 	}
-	endpoints := &status.Endpoints{StateDir: flags.stateDir, MetricsAddress: flags.metricsAddress, Log: config.Log.WithName("endpoints")}
-	if endpoints.MetricsAddress == noAddress {
+	endpoints := &status.Endpoints{StateDir: flags.stateDir, MetricsAddress: flags.MetricsAddress, Log: config.Log.WithName("endpoints")}
+	if endpoints.MetricsAddress == daemon.NoAddress {
 		endpoints.MetricsAddress = ""
 	}
 	defer endpoints.Close()
@@ -161,6 +162,6 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	endpoints.Source = status.Source{Status: dataplane.Status, Events: config.Events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
 	health := status.NewHealth()
 	health.Follow(dataplane.Status)
-	healthListener.serve(health)
+	healthListener.Serve(health)
 	return errors.Join(dataplane.Run(ctx), dataplane.Close())
 }

@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/query"
 )
 
 func evaluateCommand() *cobra.Command {
-	var in input
+	var in input.Input
 	var flows string
 	cmd := &cobra.Command{
 		Use:   "evaluate [-f DIR] --flows FILE|-",
@@ -35,38 +36,38 @@ the pod, if any does).`,
 			return evaluate(cmd, &in, flows)
 		},
 	}
-	in.addClusterFlags(cmd)
+	in.AddClusterFlags(cmd)
 	cmd.Flags().StringVar(&flows, "flows", "", "`file` with one flow per line, or - for standard input")
 	return cmd
 }
 
-func evaluate(cmd *cobra.Command, in *input, flows string) (err error) {
+func evaluate(cmd *cobra.Command, in *input.Input, flows string) (err error) {
 	source, name, err := openFlows(cmd, in, flows)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	set, err := in.read(cmd)
+	set, err := in.Read(cmd)
 	if err != nil {
 		return err
 	}
 	cluster := query.NewCluster(set)
 	defer closing(cluster, &err)
-	noteAll(cmd.ErrOrStderr(), cluster.Notes())
+	input.NoteAll(cmd.ErrOrStderr(), cluster.Notes())
 	if !cluster.HasAddresses() {
-		note(cmd.ErrOrStderr(), "no pod has an address, so every address is an external one")
+		input.Note(cmd.ErrOrStderr(), "no pod has an address, so every address is an external one")
 	}
 	return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
 }
 
 // openFlows opens the file that the flag --flows specifies, or standard input. It also
 // returns the name of the input for messages.
-func openFlows(cmd *cobra.Command, in *input, flows string) (io.ReadCloser, string, error) {
+func openFlows(cmd *cobra.Command, in *input.Input, flows string) (io.ReadCloser, string, error) {
 	switch flows {
 	case "":
 		return nil, "", wrongf("no flows: give a file or - with --flows; see %s --help", cmd.CommandPath())
 	case manifest.Stdin:
-		if slices.Contains(in.paths, manifest.Stdin) {
+		if slices.Contains(in.Paths, manifest.Stdin) {
 			return nil, "", wrongf("-f - and --flows - cannot both read standard input; put one of them in a file")
 		}
 		return io.NopCloser(cmd.InOrStdin()), manifest.StdinName, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/query"
 )
@@ -19,16 +20,8 @@ const (
 	exitWrongInput = 2
 )
 
-// inputError is an error in the user's input, such as a flag, a manifest or a flow. For an
-// inputError, the exit code is 2.
-type inputError struct{ error }
-
-func (e inputError) Unwrap() error { return e.error }
-
-// wrongf returns an inputError. The message explains what the user should specify instead.
-func wrongf(format string, args ...any) error {
-	return inputError{fmt.Errorf(format, args...)}
-}
+// wrongf returns an input.Error. The message explains what the user should specify instead.
+func wrongf(format string, args ...any) error { return input.Errorf(format, args...) }
 
 // errReported makes a command exit with code 1 without an error message. Commands return it
 // if the output already contains the reason, such as the findings of lint.
@@ -36,7 +29,7 @@ var errReported = errors.New("see the output")
 
 // exitCode returns the exit code for an error, and writes the error message to stderr.
 func exitCode(err error, stderr io.Writer) int {
-	var wrong inputError
+	var wrong input.Error
 	var question *query.InputError
 	var manifests inventory.Errors
 	switch {
@@ -68,12 +61,12 @@ func flagMessage(e *query.InputError) string {
 	return "--" + e.Error()
 }
 
-// wrongFlag returns an inputError for a flag that cobra cannot parse.
+// wrongFlag returns an input.Error for a flag that cobra cannot parse.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	return wrongf("%w; see %s --help", err, cmd.CommandPath())
 }
 
-// noArguments returns an inputError if the command line contains arguments other than flags.
+// noArguments returns an input.Error if the command line contains arguments other than flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return wrongf("%s takes no argument %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
@@ -81,7 +74,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unknownCommand returns an inputError if the first argument is not the name of a command. If
+// unknownCommand returns an input.Error if the first argument is not the name of a command. If
 // there are no arguments, it shows the help.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

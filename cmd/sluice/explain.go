@@ -3,12 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
 
 func explainCommand() *cobra.Command {
-	var in input
+	var in input.Input
 	var out output
 	var stateDir string
 	var question query.ExplainQuestion
@@ -39,7 +40,7 @@ other controller.`,
 			return out.write(cmd, e)
 		},
 	}
-	in.addClusterFlags(cmd)
+	in.AddClusterFlags(cmd)
 	out.addFlag(cmd)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number` or the name of a port of the\ndestination pod; ICMP has none")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "evaluate the tree of this node in this state `directory`")
@@ -49,20 +50,20 @@ other controller.`,
 	return cmd
 }
 
-func explain(cmd *cobra.Command, in *input, stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
+func explain(cmd *cobra.Command, in *input.Input, stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
 	if stateDir != "" {
-		if err := in.none("--state-dir"); err != nil {
+		if err := in.None("--state-dir"); err != nil {
 			return nil, err
 		}
 		return explainInTree(stateDir, question)
 	}
-	cluster, err := in.plannedCluster(cmd)
+	cluster, err := in.PlannedCluster(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer closing(cluster, &err)
 	if question.Namespace == "" {
-		question.Namespace = in.namespace
+		question.Namespace = in.Namespace
 	}
 	return cluster.Explain(question)
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/query"
 )
 
 func lintCommand() *cobra.Command {
-	var in input
+	var in input.Input
 	var out output
 	var namespace string
 	cmd := &cobra.Command{
@@ -39,19 +41,19 @@ The exit code is 1 if there are errors or warnings.`,
 			return nil
 		},
 	}
-	in.addClusterFlags(cmd)
+	in.AddClusterFlags(cmd)
 	out.addFlag(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "check only policies in this `namespace`")
 	return cmd
 }
 
-func lint(cmd *cobra.Command, in *input, namespace string) (r *query.LintReport, err error) {
-	set, err := in.read(cmd)
+func lint(cmd *cobra.Command, in *input.Input, namespace string) (r *query.LintReport, err error) {
+	set, err := in.Read(cmd)
 	if err != nil {
 		return nil, err
 	}
 	cluster := query.NewCluster(set)
 	defer closing(cluster, &err)
-	defer progress(cmd.ErrOrStderr(), "checking policies")()
+	defer terminal.Progress(cmd.ErrOrStderr(), "checking policies")()
 	return cluster.Lint(namespace)
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/query"
 )
 
 func matrixCommand() *cobra.Command {
-	var in input
+	var in input.Input
 	var out output
 	var question query.MatrixQuestion
 	cmd := &cobra.Command{
@@ -29,11 +31,11 @@ have no address get one from 198.18.0.0/15 and 2001:2::/48.`,
 			if err != nil {
 				return err
 			}
-			m.Width = terminalWidth(cmd.OutOrStdout())
+			m.Width = terminal.Width(cmd.OutOrStdout())
 			return out.write(cmd, m)
 		},
 	}
-	in.addClusterFlags(cmd)
+	in.AddClusterFlags(cmd)
 	out.addFlag(cmd)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number`; ICMP has none")
 	cmd.Flags().StringArrayVarP(&question.Namespaces, "namespace", "n", nil, "show only pods in this `namespace`; repeatable")
@@ -41,15 +43,15 @@ have no address get one from 198.18.0.0/15 and 2001:2::/48.`,
 	return cmd
 }
 
-func matrix(cmd *cobra.Command, in *input, question *query.MatrixQuestion) (m *query.Matrix, err error) {
+func matrix(cmd *cobra.Command, in *input.Input, question *query.MatrixQuestion) (m *query.Matrix, err error) {
 	if err := question.Validate(); err != nil {
 		return nil, err
 	}
-	cluster, err := in.plannedCluster(cmd)
+	cluster, err := in.PlannedCluster(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer closing(cluster, &err)
-	defer progress(cmd.ErrOrStderr(), "evaluating")()
+	defer terminal.Progress(cmd.ErrOrStderr(), "evaluating")()
 	return cluster.Matrix(question)
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/operator"
@@ -25,7 +26,7 @@ const (
 
 // operatorFlags are the flags of the command sluice operator.
 type operatorFlags struct {
-	daemonFlags
+	daemon.Flags
 
 	kubeconfig  string
 	namespace   string
@@ -65,7 +66,7 @@ nothing is left before the Enforcer goes away.`,
 					return fmt.Errorf("finding the image for the nodes: %w", err)
 				}
 			}
-			return runOperator(cmd.Context(), config, &flags, flags.logger(cmd))
+			return runOperator(cmd.Context(), config, &flags, flags.Logger(cmd))
 		},
 	}
 	f := cmd.Flags()
@@ -73,7 +74,7 @@ nothing is left before the Enforcer goes away.`,
 	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
 	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` for the nodes (default $"+imageVariable+", or of pod $"+podVariable+")")
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "wait while another operator is active")
-	flags.addFlags(cmd, ":8080", ":8081")
+	flags.Add(cmd, ":8080", ":8081")
 	return cmd
 }
 
@@ -84,8 +85,8 @@ func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags,
 		Namespace:      flags.namespace,
 		Image:          flags.image,
 		LeaderElection: flags.leaderElect,
-		MetricsAddress: flags.metricsAddress,
-		HealthAddress:  flags.healthAddress,
+		MetricsAddress: flags.MetricsAddress,
+		HealthAddress:  flags.HealthAddress,
 		Log:            log,
 	})
 	if err != nil {

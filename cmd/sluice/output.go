@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // output is the value of the flag -o: text or json. It implements pflag.Value.
@@ -64,28 +62,4 @@ func writeJSON(w io.Writer, v any) error {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
 	return nil
-}
-
-// terminalWidth returns the width of the terminal in columns, or 0 if w is not a terminal.
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
-
-// progress shows the text in the parameter what on the terminal while a command works. If w is
-// not a terminal, it shows nothing. The returned function clears the line.
-func progress(w io.Writer, what string) (done func()) {
-	if terminalWidth(w) == 0 {
-		return func() {}
-	}
-	const clearLine = "\r\x1b[K"
-	fmt.Fprintf(w, "%s%s ...", clearLine, what)
-	return func() { fmt.Fprint(w, clearLine) }
 }

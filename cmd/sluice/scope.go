@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/live"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // scopeFlags are the flags that select either this node or a cluster.
 type scopeFlags struct {
-	clusterFlags
+	input.ClusterFlags
 
 	stateDir string
 }
@@ -36,14 +37,14 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 		usage = "use the dataplane of this node, with this `directory`"
 	}
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", usage)
-	f.clusterFlags.addFlags(cmd)
+	f.ClusterFlags.AddFlags(cmd)
 }
 
 // selectsCluster reports whether a command uses a cluster instead of this node. If no flag
 // selects a cluster or this node, the parameter s determines the result. The parameter nodes is
 // true if the user set the flag --node, which selects nodes of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
-	given := nodes || f.given()
+	given := nodes || f.Given()
 	if given && f.stateDir != "" {
 		return false, wrongf("--state-dir with --kubeconfig, --context or --node: give this node or a cluster, not both")
 	}
@@ -61,7 +62,7 @@ func (f *scopeFlags) nodeDir() string {
 // connectTo returns a connection to the selected cluster. If no cluster is configured, the
 // error lists flags that select a cluster or this node.
 func (f *scopeFlags) connectTo(cmd *cobra.Command) (*live.Connection, error) {
-	connection, err := f.connect()
+	connection, err := f.Connect()
 	if errors.Is(err, live.ErrNoCluster) {
 		return nil, wrongf("no cluster: %w; give --kubeconfig, or --state-dir on a node; see %s --help", err, cmd.CommandPath())
 	}

@@ -1,0 +1,34 @@
+// Package terminal adapts the output of commands to terminals.
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Width returns the width of the terminal in columns, or 0 if w is not a terminal.
+func Width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// Progress shows the text in the parameter what on the terminal while a command works. If w is
+// not a terminal, it shows nothing. The returned function clears the line.
+func Progress(w io.Writer, what string) (done func()) {
+	if Width(w) == 0 {
+		return func() {}
+	}
+	const clearLine = "\r\x1b[K"
+	fmt.Fprintf(w, "%s%s ...", clearLine, what)
+	return func() { fmt.Fprint(w, clearLine) }
+}

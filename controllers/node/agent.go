@@ -129,7 +129,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 		loaders = append(loaders, l)
 	}
 	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
-	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.leader(a.statusWriter(mgr).run)} {
+	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.leader(a.statusWriter(mgr).Run)} {
 		if err := mgr.Add(run); err != nil {
 			return err
 		}
@@ -149,14 +149,6 @@ func (a *agent) publish(ctx context.Context, loaders []loader) error {
 	timer := time.AfterFunc(startTime, debug.FreeOSMemory)
 	defer timer.Stop()
 	return a.publisher.run(ctx)
-}
-
-func (a *agent) statusWriter(mgr manager.Manager) *statusWriter {
-	source := &statusSource{stateDir: a.StateDir, publisher: a.publisher, sandboxes: a.sandboxes, dataplane: a.dataplane, connection: a.connection}
-	return &statusWriter{
-		node: a.Node, cache: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
-		source: source.status, log: a.Log.WithName("status"),
-	}
 }
 
 func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {

@@ -64,9 +64,8 @@ func TestFormatOfRunningDataplane(t *testing.T) {
 	if got, _ := statedir.Published(dir); got != 0 {
 		t.Errorf("published generation %d in a format that the dataplane does not read", got)
 	}
-	s := statusSource{publisher: p, dataplane: d}
-	if got := s.syncedCondition(); got.Reason != "PublishingFailed" {
-		t.Errorf("condition %+v", got)
+	if got := p.failure(); !errors.Is(got, errFormat) {
+		t.Errorf("failure %v", got)
 	}
 	formats = []uint64{2, 3}
 	p.step()

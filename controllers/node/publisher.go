@@ -250,6 +250,13 @@ func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
 	return nil
 }
 
+// failure returns the error of the last attempt to publish, or nil if it succeeded.
+func (p *publisher) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
 // check is a readiness check. It returns an error if the last publication failed.
 func (p *publisher) check(*http.Request) error {
 	p.mu.Lock()

@@ -1,11 +1,9 @@
-package node
+package nodeenforcer
 
 import (
 	"errors"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -15,7 +13,7 @@ import (
 // TestDegradedWhileCountersIncrease checks that counts from before the start of the agent
 // do not make the node degraded, and that later increases do.
 func TestDegradedWhileCountersIncrease(t *testing.T) {
-	s := &statusSource{publisher: &publisher{}}
+	s := &Source{}
 	statuses := []struct {
 		dropped, repaired uint64
 		want              v1alpha1.Reason
@@ -32,7 +30,7 @@ func TestDegradedWhileCountersIncrease(t *testing.T) {
 	for i, status := range statuses {
 		running := &report.Status{Repairs: status.repaired}
 		running.Verdicts.QueueDropped = status.dropped
-		if got := s.degradedCondition(running); got.Reason != string(status.want) {
+		if got := s.degradedCondition(&Observation{Dataplane: running}); got.Reason != string(status.want) {
 			t.Errorf("status %d: %s, want %s", i, got.Reason, status.want)
 		}
 	}
@@ -41,7 +39,7 @@ func TestDegradedWhileCountersIncrease(t *testing.T) {
 // TestDegradedBetweenStatuses checks that the condition stays the same if it is computed
 // several times between two statuses of the dataplane.
 func TestDegradedBetweenStatuses(t *testing.T) {
-	s := &statusSource{publisher: &publisher{}}
+	s := &Source{}
 	for i, dropped := range []uint64{7, 8, 9} {
 		running := &report.Status{}
 		running.Verdicts.QueueDropped = dropped
@@ -50,7 +48,7 @@ func TestDegradedBetweenStatuses(t *testing.T) {
 			want = v1alpha1.ReasonAsExpected
 		}
 		for call := range 3 {
-			if got := s.degradedCondition(running); got.Reason != string(want) {
+			if got := s.degradedCondition(&Observation{Dataplane: running}); got.Reason != string(want) {
 				t.Errorf("status %d, call %d: %s, want %s", i, call, got.Reason, want)
 			}
 		}
@@ -60,20 +58,12 @@ func TestDegradedBetweenStatuses(t *testing.T) {
 // TestPublishingFailedIsInBothConditions checks both conditions of a node on which the tree
 // cannot be written.
 func TestPublishingFailedIsInBothConditions(t *testing.T) {
-	m, err := newMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newConnection(logr.Discard(), m)
-	for _, k := range kindsByPath {
-		c.responded(k)
-	}
-	s := &statusSource{publisher: &publisher{last: publication{generation: 2}}, connection: c}
-	if got := s.syncedCondition(); got.Status != metav1.ConditionTrue {
+	s, o := &Source{}, &Observation{Published: Publication{Generation: 2}}
+	if got := syncedCondition(o); got.Status != metav1.ConditionTrue {
 		t.Fatalf("%+v, want it True", got)
 	}
-	s.publisher.err = errors.New("no space left on device")
-	for _, got := range []metav1.Condition{s.syncedCondition(), s.degradedCondition(nil)} {
+	o.PublishErr = errors.New("no space left on device")
+	for _, got := range []metav1.Condition{syncedCondition(o), s.degradedCondition(o)} {
 		if got.Reason != string(v1alpha1.ReasonPublishingFailed) || got.Message != "no space left on device" {
 			t.Errorf("%+v, want reason %s and the error", got, v1alpha1.ReasonPublishingFailed)
 		}
@@ -83,7 +73,7 @@ func TestPublishingFailedIsInBothConditions(t *testing.T) {
 // TestBridgesThatBypassTheRules checks that a node does not report that it enforces policies
 // while packets or frames between the pods of a bridge bypass the rules.
 func TestBridgesThatBypassTheRules(t *testing.T) {
-	s := &statusSource{publisher: &publisher{}}
+	s := &Source{}
 	for name, c := range map[string]struct {
 		bridges         *report.Bridges
 		ready, degraded v1alpha1.Reason
@@ -100,7 +90,7 @@ func TestBridgesThatBypassTheRules(t *testing.T) {
 		if ready.Reason != string(c.ready) || ready.Status != c.status {
 			t.Errorf("%s: Ready is %s (%s), want %s (%s)", name, ready.Status, ready.Reason, c.status, c.ready)
 		}
-		if degraded := s.degradedCondition(running); degraded.Reason != string(c.degraded) {
+		if degraded := s.degradedCondition(&Observation{Dataplane: running}); degraded.Reason != string(c.degraded) {
 			t.Errorf("%s: Degraded has reason %s, want %s", name, degraded.Reason, c.degraded)
 		}
 	}

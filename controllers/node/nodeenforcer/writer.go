@@ -1,10 +1,9 @@
-package node
+package nodeenforcer
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -34,16 +33,17 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-// statusWriter writes the NodeEnforcer of the node. No other program writes this object.
-type statusWriter struct {
-	node string
-	// cache reads the Node object. direct reads the NodeEnforcer from the API server, because a
+// Writer writes the NodeEnforcer of a node.
+type Writer struct {
+	// Node is the name of the node.
+	Node string
+	// Cache reads the Node object. Direct reads the NodeEnforcer from the API server, because a
 	// cache of NodeEnforcers would contain the objects of all nodes.
-	cache  client.Reader
-	direct client.Reader
-	client client.Client
-	source func() (v1alpha1.NodeEnforcerStatus, error)
-	log    logr.Logger
+	Cache, Direct client.Reader
+	Client        client.Client
+	// Status returns the current status.
+	Status func() (v1alpha1.NodeEnforcerStatus, error)
+	Log    logr.Logger
 
 	// current is the NodeEnforcer that was last read or written. It is nil if the API server
 	// may have another version of it.
@@ -52,8 +52,8 @@ type statusWriter struct {
 	due time.Time
 }
 
-// run writes the status until the context ends.
-func (w *statusWriter) run(ctx context.Context) error {
+// Run writes the status until the context ends.
+func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
 	failed := false
@@ -63,7 +63,7 @@ func (w *statusWriter) run(ctx context.Context) error {
 			w.current = nil
 			w.postpone()
 			if !failed {
-				w.log.Error(err, "The status cannot be written")
+				w.Log.Error(err, "The status cannot be written")
 			}
 			failed = true
 		} else if err == nil && w.current != nil {
@@ -77,16 +77,16 @@ func (w *statusWriter) run(ctx context.Context) error {
 	}
 }
 
-func (w *statusWriter) postpone() {
+func (w *Writer) postpone() {
 	w.due = time.Now().Add(heartbeatInterval + rand.N(heartbeatInterval/5))
 }
 
 // update writes the status if it has changed or if a heartbeat is due.
-func (w *statusWriter) update(ctx context.Context) error {
+func (w *Writer) update(ctx context.Context) error {
 	if w.current == nil && time.Now().Before(w.due) {
 		return nil
 	}
-	status, err := w.source()
+	status, err := w.Status()
 	if err != nil {
 		return err
 	}
@@ -104,14 +104,14 @@ func (w *statusWriter) update(ctx context.Context) error {
 	}
 	now := metav1.Now()
 	next.Status.Heartbeat = &now
-	err = w.client.Status().Update(ctx, next)
+	err = w.Client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		// Another client changed or deleted the object. The next call reads it again.
 		w.current, w.due = nil, time.Time{}
 		return nil
 	case err != nil:
-		return fmt.Errorf("writing NodeEnforcer %s: %w", w.node, err)
+		return fmt.Errorf("writing NodeEnforcer %s: %w", w.Node, err)
 	}
 	w.current = next
 	w.postpone()
@@ -120,25 +120,25 @@ func (w *statusWriter) update(ctx context.Context) error {
 
 // find reads or creates the NodeEnforcer. If the Node does not exist, find creates nothing,
 // because the garbage collector would not delete a NodeEnforcer without an owner.
-func (w *statusWriter) find(ctx context.Context) error {
-	key := client.ObjectKey{Name: w.node}
+func (w *Writer) find(ctx context.Context) error {
+	key := client.ObjectKey{Name: w.Node}
 	var owner corev1.Node
-	if err := w.cache.Get(ctx, key, &owner); err != nil {
+	if err := w.Cache.Get(ctx, key, &owner); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	var object v1alpha1.NodeEnforcer
-	err := w.direct.Get(ctx, key, &object)
+	err := w.Direct.Get(ctx, key, &object)
 	if apierrors.IsNotFound(err) {
 		object = v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{
-			Name: w.node,
+			Name: w.Node,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: corev1.SchemeGroupVersion.String(), Kind: string(kindNode), Name: owner.Name, UID: owner.UID,
+				APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Node", Name: owner.Name, UID: owner.UID,
 			}},
 		}}
-		err = w.client.Create(ctx, &object)
+		err = w.Client.Create(ctx, &object)
 	}
 	if err != nil {
-		return fmt.Errorf("finding NodeEnforcer %s: %w", w.node, err)
+		return fmt.Errorf("finding NodeEnforcer %s: %w", w.Node, err)
 	}
 	w.current = &object
 	return nil
@@ -185,15 +185,4 @@ func policies(g *v1alpha1.Generation) string {
 		return ""
 	}
 	return g.Contains.NetworkPolicies
-}
-
-// resourceVersions converts resource versions to the API type.
-func resourceVersions(contains map[kind]uint64) v1alpha1.ResourceVersions {
-	text := func(k kind) string {
-		if contains[k] == 0 {
-			return ""
-		}
-		return strconv.FormatUint(contains[k], 10)
-	}
-	return v1alpha1.ResourceVersions{NetworkPolicies: text(kindPolicy), Pods: text(kindPod), Namespaces: text(kindNamespace)}
 }

@@ -1,0 +1,85 @@
+package nodeenforcer
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) metav1.Condition {
+	switch {
+	case running == nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
+			"the dataplane does not respond: open connections continue, the failure policy decides about new flows")
+	case number(s.Acknowledged) == 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForDataplane,
+			"the dataplane does not enforce any generation yet")
+	case running.Bridges != nil && len(running.Bridges.Disabled) > 0:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBridgesUnfiltered, unfiltered(running.Bridges))
+	case number(s.Acknowledged) < number(s.Published):
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
+			"the dataplane enforces an earlier generation")
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing,
+		"the dataplane enforces the published generation")
+}
+
+// unfiltered returns a message that lists the missing br_netfilter settings.
+func unfiltered(b *report.Bridges) string {
+	return fmt.Sprintf("policies are not enforced between the pods of %s: load br_netfilter and set to 1: %s",
+		message.Join(b.Names, ", "), strings.Join(b.Disabled, ", "))
+}
+
+func syncedCondition(o *Observation) metav1.Condition {
+	condition := func(reason v1alpha1.Reason, text string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionFalse, reason, text)
+	}
+	switch {
+	case o.PublishErr != nil:
+		return condition(v1alpha1.ReasonPublishingFailed, o.PublishErr.Error())
+	case o.Published.Generation == 0:
+		return condition(v1alpha1.ReasonNotSyncedYet, "not all objects have been read yet: the published generation remains enforced")
+	case o.ConnectionErr != nil:
+		return condition(v1alpha1.ReasonAPIServerUnreachable, o.ConnectionErr.Error())
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "all objects are watched")
+}
+
+// degradedCondition returns the condition Degraded. The condition is True while a counter
+// increases from one dataplane status to the next. The counts in the first status do not count
+// as an increase, because they may be older than this agent.
+func (s *Source) degradedCondition(o *Observation) metav1.Condition {
+	running := o.Dataplane
+	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
+		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
+	}
+	switch {
+	case running == nil:
+		s.repaired, s.dropped = false, false
+	case running != s.before:
+		if s.before != nil {
+			s.repaired, s.dropped = running.Repairs > s.before.Repairs, drops(running) > drops(s.before)
+		}
+		s.before = running
+	}
+	switch {
+	case o.PublishErr != nil && o.Published.Generation != 0:
+		return degraded(v1alpha1.ReasonPublishingFailed, o.PublishErr.Error())
+	case running != nil && running.Bridges != nil && running.Bridges.TaggedFrames != "":
+		return degraded(v1alpha1.ReasonBridgesUnfiltered, fmt.Sprintf("VLAN-tagged frames between the pods of %s are not dropped: %s",
+			message.Join(running.Bridges.Names, ", "), running.Bridges.TaggedFrames))
+	case s.dropped:
+		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
+	case s.repaired:
+		return degraded(v1alpha1.ReasonRulesRepaired, "another program changed the rules; they have been repaired")
+	}
+	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as expected")
+}
+
+// drops returns the number of packets that no worker received.
+func drops(s *report.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }

@@ -1,0 +1,187 @@
+package nodeenforcer
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/node/newpods"
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/tree"
+)
+
+// Observation contains the parts of the agent from which the status is computed.
+type Observation struct {
+	// Published is the last publication of this agent. Its generation is 0 before the first
+	// publication.
+	Published Publication
+	// PublishErr is the error of the last attempt to publish, or nil if it succeeded.
+	PublishErr error
+	// ConnectionErr is nil while the API server responds to the requests of the caches.
+	ConnectionErr error
+	// Sandboxes is the newest list of sandboxes that the dataplane published. It is nil before
+	// the first list. SandboxesErr is the error if a newer list cannot be read.
+	Sandboxes    *report.Sandboxes
+	SandboxesErr error
+	// Dataplane is the newest status of the dataplane, or nil if the dataplane does not
+	// respond. Pointers to different statuses are never equal.
+	Dataplane *report.Status
+}
+
+// Publication describes a published tree.
+type Publication struct {
+	Generation uint64
+	// At is the time of the publication.
+	At time.Time
+	// Took is the duration of compiling and publishing the tree.
+	Took time.Duration
+	// Size is the size of the tree in bytes.
+	Size int64
+	// Contains lists the resource versions of the objects that the tree contains.
+	Contains v1alpha1.ResourceVersions
+}
+
+// Source computes the status of one node. Its methods must not be called concurrently.
+type Source struct {
+	// StateDir is the state directory of the node.
+	StateDir string
+	// ContainedBy returns the resource versions that a generation contains, or nil if the
+	// generation is too old or was published by an earlier agent.
+	ContainedBy func(generation uint64) *v1alpha1.ResourceVersions
+
+	// counted is the generation of the tree in which pods and policies were counted. addressed
+	// is the number of pods with addresses.
+	counted   uint64
+	pods      v1alpha1.PodCounts
+	addressed int
+	policies  int32
+	// newPods computes the conditions about new pods.
+	newPods newpods.Conditions
+	// before is the dataplane status that was read last. It is nil until the dataplane responds.
+	before *report.Status
+	// repaired and dropped report whether the counters of repairs and dropped packets increased
+	// between the last two dataplane statuses. The results are stored because the node's status
+	// is computed more often than the dataplane's status is read.
+	repaired, dropped bool
+	// acknowledged is the newest generation that the dataplane acknowledged.
+	acknowledged *v1alpha1.Generation
+}
+
+// Status returns the status for an observation.
+func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
+	out := v1alpha1.NodeEnforcerStatus{BootID: bootID()}
+	if published := &o.Published; published.Generation != 0 {
+		out.Published = &v1alpha1.Generation{
+			Number: int64(published.Generation), Time: metav1.NewMicroTime(published.At.Truncate(time.Microsecond)),
+			Contains: published.Contains,
+		}
+		out.Tree = &v1alpha1.Tree{SizeBytes: published.Size, CompileMicroseconds: published.Took.Microseconds()}
+		if s.counted != published.Generation {
+			if err := s.count(); err != nil {
+				return out, err
+			}
+		}
+	}
+	out.Pods, out.Policies = s.pods, s.policies
+	if o.Dataplane != nil {
+		s.describe(&out, o.Dataplane)
+	}
+	out.Acknowledged = s.acknowledged
+	out.Conditions = append(
+		[]metav1.Condition{readyCondition(&out, o.Dataplane), syncedCondition(o), s.degradedCondition(o)},
+		s.newPods.At(newpods.Observation{
+			Sandboxes: o.Sandboxes, SandboxesErr: o.SandboxesErr, AddressedPods: s.addressed, Dataplane: o.Dataplane,
+		}, time.Now())...)
+	return out, nil
+}
+
+// count counts the pods and the policies in the published tree.
+func (s *Source) count() error {
+	t, err := tree.Open(statedir.Current(s.StateDir))
+	if err != nil {
+		return err
+	}
+	s.counted, s.pods, s.addressed = t.Generation(), v1alpha1.PodCounts{}, 0
+	policies := map[string]struct{}{}
+	for pod := range t.Pods() {
+		s.pods.Local++
+		if pod.IngressIsolated || pod.EgressIsolated {
+			s.pods.Isolated++
+		}
+		if len(pod.Addresses) == 0 {
+			continue
+		}
+		s.addressed++
+		// No pod has the address 0.0.0.0 or ::, so only the policies of this pod apply to the
+		// flows between the two addresses.
+		here, other := pod.Addresses[0], netip.IPv4Unspecified()
+		if here.Is6() {
+			other = netip.IPv6Unspecified()
+		}
+		out := t.Evaluate(flow.Flow{Src: here, Dst: other, Protocol: flow.TCP})
+		in := t.Evaluate(flow.Flow{Src: other, Dst: here, Protocol: flow.TCP})
+		for _, side := range [...]rule.Side{out.Egress, in.Ingress} {
+			for _, name := range t.IsolatedBy(side) {
+				policies[name] = struct{}{}
+			}
+		}
+	}
+	s.policies = int32(len(policies))
+	return t.Close()
+}
+
+// describe adds the status of the dataplane to the status of the node.
+func (s *Source) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Status) {
+	if running.Generation != 0 && (s.acknowledged == nil || s.acknowledged.Number != int64(running.Generation)) {
+		s.acknowledged = &v1alpha1.Generation{Number: int64(running.Generation), Time: metav1.NowMicro()}
+	}
+	if s.acknowledged != nil {
+		// While generations are published faster than statuses are read, the acknowledged
+		// generation is usually older than the published generation.
+		if contains := s.ContainedBy(uint64(s.acknowledged.Number)); contains != nil {
+			s.acknowledged.Contains = *contains
+		}
+	}
+	v := &running.Verdicts
+	out.Verdicts = v1alpha1.Verdicts{Allowed: int64(v.Accepted), Denied: int64(v.Denied)}
+	for _, n := range v.Unreadable {
+		out.Verdicts.Unreadable += int64(n)
+	}
+	out.QueueDrops = int64(drops(running))
+	again := &running.Reevaluated
+	out.ConnectionsReevaluated = int64(again.Accepted + again.Denied + again.Cleared)
+	if running.Queueing == "" {
+		// The dataplane has no tree yet.
+		return
+	}
+	out.Kernel = &v1alpha1.Kernel{Release: kernelRelease()}
+	// The dataplane reports one of these two texts in the field Queueing of its status.
+	switch running.Queueing {
+	case "queue expression":
+		out.Kernel.Queueing = v1alpha1.QueueExpression
+	case "NFQUEUE target":
+		out.Kernel.Queueing = v1alpha1.QueueTarget
+	}
+}
+
+func kernelRelease() string {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(name.Release[:])
+}
+
+// bootID returns the boot ID that the kubelet also reports, or "" if it cannot be read.
+func bootID() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
+}

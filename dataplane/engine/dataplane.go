@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -130,7 +131,7 @@ func (d *Dataplane) handle(t *tree.Tree, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if e := d.engine.Load(); e != nil {
-		if err := e.Use(GenerationOf(t)); err != nil {
+		if err := e.Use(generation.Of(t)); err != nil {
 			// The call of stop makes Run return err. The process then exits and is restarted.
 			d.stop(err)
 		}
@@ -159,7 +160,7 @@ func (d *Dataplane) open(ctx context.Context) (*Engine, error) {
 	if e := d.engine.Load(); e != nil || d.waiting == nil {
 		return e, nil
 	}
-	e, err := Open(d.config, GenerationOf(d.waiting))
+	e, err := Open(d.config, generation.Of(d.waiting))
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.waiting != nil {
 		return nil, nil // The caller opens an engine for this tree.
 	}
-	e, err := Open(d.config, withoutTree())
+	e, err := Open(d.config, generation.WithoutTree())
 	if err != nil {
 		return nil, err
 	}

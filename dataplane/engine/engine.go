@@ -17,11 +17,13 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/walker"
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
@@ -68,14 +70,14 @@ type Engine struct {
 	// connections is the conntrack table. For each generation, the walker re-evaluates all
 	// connections in this table.
 	connections *conntrack.Connections
-	walker      *walker
+	walker      *walker.Walker
 	stopWalks   context.CancelFunc
 	walking     sync.WaitGroup
 
 	// mu guards the fields now, sandboxes, agentGone, writes, serves and closed. It serializes
 	// the methods Use, repair and Close.
 	mu  sync.Mutex
-	now *shared
+	now *generation.Shared
 	// sandboxes contains the pod sandboxes of the node. It is nil until the first call of
 	// SetSandboxes. agentGone is true while no agent runs.
 	sandboxes *report.Sandboxes
@@ -90,7 +92,7 @@ type Engine struct {
 	// statusMu guards the fields below. It is locked only while these fields are copied or set,
 	// so that the method Status does not wait for the method Use.
 	statusMu    sync.Mutex
-	seen        Generation
+	seen        generation.Generation
 	reevaluated report.Reevaluated
 	bridges     bridges
 	// table is nil before the first TakeTable. queues is the queue range of the field pool.
@@ -119,7 +121,7 @@ type Engine struct {
 // Start starts an engine for a first generation in the network namespace of the calling thread.
 // The node must have no other engine. When Start returns, the generation is not acknowledged
 // yet. Start returns the errors of Open and TakeTable.
-func Start(config Config, first Generation) (*Engine, error) {
+func Start(config Config, first generation.Generation) (*Engine, error) {
 	e, err := Open(config, first)
 	if err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func Start(config Config, first Generation) (*Engine, error) {
 //
 // Open returns ruleset.ErrKernel if the kernel lacks a required feature. It returns
 // queue.ErrTaken if both ranges of queues are in use.
-func Open(config Config, first Generation) (*Engine, error) {
+func Open(config Config, first generation.Generation) (*Engine, error) {
 	kernel, err := ruleset.FindKernel()
 	if err != nil {
 		return nil, err
@@ -147,7 +149,7 @@ func Open(config Config, first Generation) (*Engine, error) {
 		config.Peers = hold.NewPeers()
 	}
 	e := &Engine{
-		config: config, kernel: kernel, now: newShared(first, config.Log), seen: first, started: time.Now(),
+		config: config, kernel: kernel, now: generation.Share(first, config.Log), seen: first, started: time.Now(),
 		failed: make(chan error, 1), linksDue: trigger.New(), acknowledgement: make(chan struct{}),
 	}
 	if err := e.bind(); err != nil {
@@ -157,7 +159,7 @@ func Open(config Config, first Generation) (*Engine, error) {
 }
 
 // install installs the rules. The queues must have been bound before.
-func (e *Engine) install(first *Generation) (err error) {
+func (e *Engine) install(first *generation.Generation) (err error) {
 	e.connections, err = conntrack.Open(e.config.Marks)
 	if err != nil {
 		return err
@@ -201,15 +203,15 @@ func (e *Engine) install(first *Generation) (err error) {
 // called again with the same generation.
 //
 // While this engine does not write the table, Use performs only step 1.
-func (e *Engine) Use(g Generation) error {
+func (e *Engine) Use(g generation.Generation) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.now
 	if e.serves {
 		e.swap(g.Evaluator)
 	}
-	e.now = newShared(g, e.config.Log)
-	before.release()
+	e.now = generation.Share(g, e.config.Log)
+	before.Release()
 	e.statusMu.Lock()
 	e.seen = g
 	e.statusMu.Unlock()
@@ -229,7 +231,7 @@ func (e *Engine) Use(g Generation) error {
 // caller must hold mu.
 func (e *Engine) requestWalk() {
 	if e.now.Number != 0 {
-		e.walker.request(e.now)
+		e.walker.Request(e.now)
 	}
 }
 
@@ -267,6 +269,6 @@ func (e *Engine) Close() error {
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}
-	e.now.release()
+	e.now.Release()
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/queue"
@@ -142,7 +143,7 @@ func (e *Engine) SetAgentGone(gone bool) {
 }
 
 // setPods updates the address sets in the rules. The caller must hold mu.
-func (e *Engine) setPods(g *Generation) error {
+func (e *Engine) setPods(g *generation.Generation) error {
 	if err := e.table.SetAddresses(e.podsOf(g)); err != nil {
 		// Another program has modified the table. Reinstall the table to repair it.
 		e.config.Log.Error(err, "changing the addresses of pods failed, repairing the rules", "generation", g.Number)
@@ -155,7 +156,7 @@ func (e *Engine) setPods(g *Generation) error {
 
 // setTree releases the held packets of pods that are now known. It must be called after the
 // address sets in the rules have been updated.
-func (e *Engine) setTree(g *Generation) {
+func (e *Engine) setTree(g *generation.Generation) {
 	if e.holder == nil || g.Number == 0 {
 		return
 	}
@@ -167,7 +168,7 @@ func (e *Engine) setTree(g *Generation) {
 }
 
 // podsOf returns the addresses for the address sets in the rules.
-func (e *Engine) podsOf(g *Generation) ruleset.Addresses {
+func (e *Engine) podsOf(g *generation.Generation) ruleset.Addresses {
 	pods := g.Isolated
 	if e.holder != nil {
 		disputed := e.holder.Disputed(g.Names)

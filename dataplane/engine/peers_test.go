@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -75,7 +75,7 @@ func (s *peerFixture) tree(allows bool) {
 	s.useGeneration(s.peerGeneration(allows, closed))
 }
 
-func (s *peerFixture) peerGeneration(allows bool, closed *atomic.Bool) (g engine.Generation) {
+func (s *peerFixture) peerGeneration(allows bool, closed *atomic.Bool) (g generation.Generation) {
 	g.Number, g.Names = s.number, s.known
 	g.Evaluator = peerEvaluator{s.two.Addresses(), allows, closed}
 	g.Isolated = ruleset.Addresses{Ingress: s.two.Addresses(), Egress: s.two.Addresses()}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -39,7 +39,7 @@ func loseConnection(s *fixture, client, server *lab.Pod, like netip.Addr) *lostC
 	}
 	defer l.Close()
 	s.number++
-	s.useGeneration(engine.Generation{Number: s.number, Evaluator: evaluator{allow, nil}})
+	s.useGeneration(generation.Generation{Number: s.number, Evaluator: evaluator{allow, nil}})
 	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
 	defer cancel()
 	c := &lostConnection{t: s.t}

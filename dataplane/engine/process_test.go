@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -94,7 +95,7 @@ func (c *dataplaneConfig) runEngine(ctx context.Context, config engine.Config) e
 	if err != nil {
 		return err
 	}
-	e, err := engine.Start(config, engine.GenerationOf(t))
+	e, err := engine.Start(config, generation.Of(t))
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 	timo "github.com/ti-mo/conntrack"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/test/lab"
@@ -40,7 +40,7 @@ func runNft(t *testing.T, node *lab.Node, text string, args ...string) string {
 func TestExpectedConnectionsAreEvaluated(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	isolated := ruleset.Addresses{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
-	s.useGeneration(engine.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
+	s.useGeneration(generation.Generation{Number: 2, Evaluator: onlyTo80{}, Isolated: isolated})
 	// The server opens the expected connection to the client, as in active FTP.
 	nft(s, `table ip helper {
 	ct expectation e { protocol tcp; dport 9876; timeout 1m; size 12; l3proto ip; }
@@ -94,7 +94,7 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 }`)
 	isolated := ruleset.Addresses{Egress: s.two.Addresses(), Ingress: s.two.Addresses()}
 	use := func(n uint64) {
-		s.useGeneration(engine.Generation{Number: n, Evaluator: onlyToItself{}, Isolated: isolated})
+		s.useGeneration(generation.Generation{Number: n, Evaluator: onlyToItself{}, Isolated: isolated})
 	}
 	use(2)
 	s.serve(s.two, flow.TCP, like4, 80)

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/dataplane/walker"
 )
 
 // bind binds a free range of queues. It returns queue.ErrTaken if both ranges are in use.
@@ -126,8 +127,8 @@ func (e *Engine) openTable() error {
 // startWalker creates the walker that re-evaluates open connections. The first walk begins only
 // after Reevaluate is called.
 func (e *Engine) startWalker() {
-	e.walker = newWalker(e.config.Log)
-	e.walker.reevaluate, e.walker.acknowledge, e.walker.fail = e.connections.Reevaluate, e.acknowledge, e.fail
+	e.walker = walker.New(e.config.Log)
+	e.walker.Reevaluate, e.walker.Acknowledge, e.walker.Fail = e.connections.Reevaluate, e.acknowledge, e.fail
 }
 
 // Reevaluate starts to re-evaluate open connections and to acknowledge generations. If this
@@ -141,7 +142,7 @@ func (e *Engine) Reevaluate() {
 	}
 	var ctx context.Context
 	ctx, e.stopWalks = context.WithCancel(context.Background())
-	e.walking.Go(func() { e.walker.run(ctx) })
+	e.walking.Go(func() { e.walker.Run(ctx) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnevaluated(ctx) })
 	}
@@ -194,7 +195,7 @@ func (e *Engine) closeTable() error {
 		e.stopWalks()
 		e.walking.Wait()
 	case e.walker != nil:
-		e.walker.close()
+		e.walker.Close()
 	}
 	if e.connections != nil {
 		err = errors.Join(err, e.connections.Close())

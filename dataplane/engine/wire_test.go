@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -83,9 +84,9 @@ func newFixture(t *testing.T, deny ruleset.Deny, ingress verdictFunc) *fixture {
 	return s
 }
 
-func (s *fixture) generation(ingress verdictFunc) engine.Generation {
+func (s *fixture) generation(ingress verdictFunc) generation.Generation {
 	s.number++
-	return engine.Generation{
+	return generation.Generation{
 		Number:    s.number,
 		Evaluator: evaluator{ingress, s.two.Addresses()},
 		Isolated:  ruleset.Addresses{Ingress: s.two.Addresses()},
@@ -117,7 +118,7 @@ func (s *fixture) use(ingress verdictFunc) {
 }
 
 // useGeneration enforces a generation and waits until it is acknowledged.
-func (s *fixture) useGeneration(g engine.Generation) {
+func (s *fixture) useGeneration(g generation.Generation) {
 	s.t.Helper()
 	if err := s.engine.Use(g); err != nil {
 		s.t.Fatal(err)

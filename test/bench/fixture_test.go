@@ -11,7 +11,7 @@ import (
 	"github.com/google/nftables/expr"
 	timo "github.com/ti-mo/conntrack"
 
-	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
@@ -37,7 +37,7 @@ type fixture struct {
 	tree  *tree.Tree
 	// generation contains the addresses of the isolated pods in the tree. The method install
 	// writes these addresses to the rules.
-	generation  engine.Generation
+	generation  generation.Generation
 	config      ruleset.Config
 	connections *timo.Conn
 }
@@ -123,7 +123,7 @@ func (s *fixture) publish() {
 	if s.tree, err = statedir.OpenCurrent(s.state); err != nil {
 		s.b.Fatal(err)
 	}
-	s.generation = engine.GenerationOf(s.tree)
+	s.generation = generation.Of(s.tree)
 	s.b.Cleanup(func() { _ = s.tree.Close() })
 }
 

@@ -1,4 +1,7 @@
-package engine
+// Package generation defines the form of a compiled tree that the packet path uses. A generation is
+// reference-counted, because several goroutines use it and it must not be closed before the last
+// of them has finished.
+package generation
 
 import (
 	"net/netip"
@@ -35,8 +38,8 @@ type Generation struct {
 	Close func() error
 }
 
-// withoutTree is the generation before the first tree. It contains no pods.
-func withoutTree() Generation { return Generation{Evaluator: noTree{}} }
+// WithoutTree returns the generation before the first tree. It contains no pods.
+func WithoutTree() Generation { return Generation{Evaluator: noTree{}} }
 
 // noTree evaluates flows before the first tree.
 type noTree struct{}
@@ -48,8 +51,8 @@ func (noTree) Evaluate(flow.Flow) rule.Decision {
 	return rule.Decision{Egress: outside, Ingress: outside}
 }
 
-// GenerationOf returns a generation for a tree. Closing the generation closes the tree.
-func GenerationOf(t *tree.Tree) Generation {
+// Of returns a generation for a tree. Closing the generation closes the tree.
+func Of(t *tree.Tree) Generation {
 	g := Generation{Number: t.Generation(), Node: t.Node(), Evaluator: t, Close: t.Close, Names: map[netip.Addr]string{}}
 	for pod := range t.Pods() {
 		g.Pods++
@@ -90,30 +93,30 @@ func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 		t.Evaluate(flow.Flow{Src: addresses[i], Dst: end, Protocol: experimental}).Egress.Verdict == rule.Allow
 }
 
-// shared is a reference-counted generation. The workers hold one reference, and each walk
+// Shared is a reference-counted generation. The workers hold one reference, and each walk
 // through the open connections holds a further reference. When the last reference is released,
 // the generation is closed.
-type shared struct {
+type Shared struct {
 	Generation
 	log        logr.Logger
 	references atomic.Int32
 }
 
-// newShared returns a shared generation with a reference count of 1.
-func newShared(g Generation, log logr.Logger) *shared {
-	s := &shared{Generation: g, log: log}
+// Share returns a shared generation with a reference count of 1.
+func Share(g Generation, log logr.Logger) *Shared {
+	s := &Shared{Generation: g, log: log}
 	s.references.Store(1)
 	return s
 }
 
-// acquire adds a reference. The caller must already hold a reference.
-func (s *shared) acquire() *shared {
+// Acquire adds a reference. The caller must already hold a reference.
+func (s *Shared) Acquire() *Shared {
 	s.references.Add(1)
 	return s
 }
 
-// release removes a reference. If s is nil, release does nothing.
-func (s *shared) release() {
+// Release removes a reference. If s is nil, Release does nothing.
+func (s *Shared) Release() {
 	if s == nil || s.references.Add(-1) > 0 || s.Close == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package engine
+package walker
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
@@ -30,10 +31,10 @@ func (*numbered) Evaluate(flow.Flow) rule.Decision { return rule.Decision{} }
 // may be published, and connections may begin and end.
 type table struct {
 	t           *rapid.T
-	walker      *walker
+	walker      *Walker
 	connections []uint64
 	evaluators  []*numbered
-	inUse       *shared
+	inUse       *generation.Shared
 	// These fields count the events that may still happen: publications of a generation, new
 	// connections (births), and failures of a walk.
 	generations, births, failures int
@@ -45,15 +46,15 @@ func (k *table) publish() {
 	j := &numbered{generation: uint64(len(k.evaluators) + 1)}
 	k.evaluators = append(k.evaluators, j)
 	before := k.inUse
-	k.inUse = newShared(Generation{Number: j.generation, Evaluator: j, Close: func() error {
+	k.inUse = generation.Share(generation.Generation{Number: j.generation, Evaluator: j, Close: func() error {
 		if j.closed {
 			k.t.Errorf("generation %d was closed twice", j.generation)
 		}
 		j.closed = true
 		return nil
 	}}, logr.Discard())
-	before.release()
-	k.walker.request(k.inUse)
+	before.Release()
+	k.walker.Request(k.inUse)
 }
 
 // change makes random changes between two steps of a walk.
@@ -129,10 +130,10 @@ func (k *table) acknowledge(generation uint64, _ conntrack.Result) {
 // generations must be closed.
 func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWalker(logr.Discard())
+		w := New(logr.Discard())
 		k := &table{t: t, walker: w, generations: 12, births: 20, failures: 4}
 		k.connections = make([]uint64, rapid.IntRange(0, 20).Draw(t, "open"))
-		w.reevaluate, w.acknowledge = k.reevaluate, k.acknowledge
+		w.Reevaluate, w.Acknowledge = k.reevaluate, k.acknowledge
 		k.publish()
 		for {
 			check := !w.isDue()
@@ -157,8 +158,8 @@ func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 		if k.acknowledged != k.inUse.Number {
 			t.Errorf("generation %d is acknowledged at the end, %d is in use", k.acknowledged, k.inUse.Number)
 		}
-		k.inUse.release()
-		w.close()
+		k.inUse.Release()
+		w.Close()
 		for _, j := range k.evaluators {
 			if !j.closed {
 				t.Errorf("generation %d was never closed", j.generation)
@@ -169,27 +170,27 @@ func TestAcknowledgedGenerationHoldsForEveryConnection(t *testing.T) {
 
 func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWalker(logr.Discard())
+		w := New(logr.Discard())
 		attempts, reported := 0, 0
-		w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+		w.Reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			if attempts++; attempts > 2*walkAttempts {
 				return conntrack.Result{}, nil
 			}
 			return conntrack.Result{}, errWalk
 		}
-		w.fail = func(err error) {
+		w.Fail = func(err error) {
 			reported++
 			if !errors.Is(err, errWalk) || attempts != walkAttempts {
 				t.Errorf("reported after %d attempts: %v", attempts, err)
 			}
 		}
 		done := make(chan uint64, 1)
-		w.acknowledge = func(generation uint64, _ conntrack.Result) { done <- generation }
+		w.Acknowledge = func(generation uint64, _ conntrack.Result) { done <- generation }
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan struct{})
-		go func() { w.run(ctx); close(ran) }()
-		g := newShared(Generation{Number: 7}, logr.Discard())
-		w.request(g)
+		go func() { w.Run(ctx); close(ran) }()
+		g := generation.Share(generation.Generation{Number: 7}, logr.Discard())
+		w.Request(g)
 		if got := <-done; got != 7 || reported != 1 {
 			t.Errorf("generation %d acknowledged, failure reported %d times; want generation 7, once", got, reported)
 		}
@@ -213,18 +214,18 @@ func TestChangedMarksAreChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWalker(logr.Discard())
+				w := New(logr.Discard())
 				var walks, acknowledged atomic.Int64
-				w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+				w.Reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 					r := conntrack.Result{Denied: test.denied[min(int(walks.Load()), len(test.denied)-1)]}
 					walks.Add(1)
 					return r, nil
 				}
-				w.acknowledge = func(uint64, conntrack.Result) { acknowledged.Add(1) }
+				w.Acknowledge = func(uint64, conntrack.Result) { acknowledged.Add(1) }
 				ctx, stop := context.WithCancel(t.Context())
 				ran := make(chan struct{})
-				go func() { w.run(ctx); close(ran) }()
-				w.request(newShared(Generation{Number: 7}, logr.Discard()))
+				go func() { w.Run(ctx); close(ran) }()
+				w.Request(generation.Share(generation.Generation{Number: 7}, logr.Discard()))
 				<-time.After(time.Second)
 				if walks, acknowledged := int(walks.Load()), int(acknowledged.Load()); walks != test.wantWalks || acknowledged != test.wantAcknowledged {
 					t.Errorf("%d walks, %d of them acknowledged; want %d and %d", walks, acknowledged, test.wantWalks, test.wantAcknowledged)
@@ -242,8 +243,8 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"pause": 30 * time.Second, "check": 90 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWalker(logr.Discard())
-				w.reevaluate = func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
+				w := New(logr.Discard())
+				w.Reevaluate = func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
 					newest()
 					select {
 					case <-time.After(time.Minute):
@@ -253,15 +254,15 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 					}
 				}
 				acknowledged := make(chan uint64, 8)
-				w.acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
+				w.Acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
 				ctx, stop := context.WithCancel(t.Context())
 				ran := make(chan struct{})
-				go func() { w.run(ctx); close(ran) }()
-				w.request(newShared(Generation{Number: 7}, logr.Discard()))
+				go func() { w.Run(ctx); close(ran) }()
+				w.Request(generation.Share(generation.Generation{Number: 7}, logr.Discard()))
 				<-acknowledged
 				<-time.After(wait)
 				begin := time.Now()
-				w.request(newShared(Generation{Number: 8}, logr.Discard()))
+				w.Request(generation.Share(generation.Generation{Number: 8}, logr.Discard()))
 				if got, took := <-acknowledged, time.Since(begin); got != 8 || took != time.Minute {
 					t.Errorf("generation %d is acknowledged after %s, want 8 after the minute of its walk", got, took)
 				}
@@ -278,25 +279,25 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 func TestWalksPause(t *testing.T) {
 	const length = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		w := newWalker(logr.Discard())
+		w := New(logr.Discard())
 		var walks atomic.Int64
-		w.reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
+		w.Reevaluate = func(context.Context, func() rule.Evaluator) (conntrack.Result, error) {
 			walks.Add(1)
 			<-time.After(length)
 			return conntrack.Result{}, nil
 		}
 		acknowledged := make(chan uint64, 100)
-		w.acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
+		w.Acknowledge = func(generation uint64, _ conntrack.Result) { acknowledged <- generation }
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan struct{})
-		go func() { w.run(ctx); close(ran) }()
-		var newest *shared
+		go func() { w.Run(ctx); close(ran) }()
+		var newest *generation.Shared
 		number := uint64(0)
 		publish := func() {
 			number++
-			newest.release()
-			newest = newShared(Generation{Number: number}, logr.Discard())
-			w.request(newest)
+			newest.Release()
+			newest = generation.Share(generation.Generation{Number: number}, logr.Discard())
+			w.Request(newest)
 		}
 		for range 100 {
 			publish()

@@ -1,4 +1,6 @@
-package engine
+// Package walker re-evaluates open connections while workers evaluate packets and new generations
+// arrive.
+package walker
 
 import (
 	"context"
@@ -9,13 +11,14 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
 const (
-	// walkAttempts is the number of consecutive failed walks after which the engine
-	// reports a failure.
+	// walkAttempts is the number of consecutive failed walks after which Fail is
+	// called.
 	walkAttempts = 8
 	// maxChecks is the maximum number of check walks after a walk that has changed marks.
 	maxChecks = 4
@@ -23,8 +26,8 @@ const (
 	retryPause = 20 * time.Millisecond
 )
 
-// walker re-evaluates open connections while workers evaluate packets and new generations
-// arrive. It runs walks one at a time, as long as walks are requested.
+// Walker runs walks through the open connections one at a time, as long as walks are requested.
+// Set the exported fields before the first call of Run.
 //
 // During a walk, the walker switches to the newest generation about every hundred
 // connections. So a walk does not keep old generations open for long, and a new generation
@@ -57,35 +60,38 @@ const (
 // the marks. It repeats the check until a check changes no mark, at most maxChecks times. A
 // new generation cancels a running check instead of waiting for it, because the walk for
 // the new generation also corrects all marks.
-type walker struct {
-	reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
-	// acknowledge is called with a generation number and the result of the walk for this
+type Walker struct {
+	// Reevaluate runs one walk. It calls the function newest for each part of the walk.
+	Reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
+	// Acknowledge is called with a generation number and the result of the walk for this
 	// generation.
-	acknowledge func(generation uint64, r conntrack.Result)
-	fail        func(error)
-	log         logr.Logger
+	Acknowledge func(number uint64, r conntrack.Result)
+	// Fail is called when several consecutive walks have failed.
+	Fail func(error)
 
+	log logr.Logger
 	// due is set while a walk is requested.
 	due trigger.Trigger
 	// mu guards newest and cancelCheck. newest is nil before the first request, and
 	// cancelCheck is nil while no check runs.
 	mu          sync.Mutex
-	newest      *shared
+	newest      *generation.Shared
 	cancelCheck context.CancelFunc
 }
 
-func newWalker(log logr.Logger) *walker {
-	return &walker{log: log, due: trigger.New()}
+// New returns a walker without functions.
+func New(log logr.Logger) *Walker {
+	return &Walker{log: log, due: trigger.New()}
 }
 
-// request requests a walk. The parameter g is either a new generation that the workers and the
+// Request requests a walk. The parameter g is either a new generation that the workers and the
 // nftables sets already use, or the generation of the previous request, to repeat its walk.
-func (w *walker) request(g *shared) {
+func (w *Walker) Request(g *generation.Shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.newest
-	w.newest = g.acquire()
-	before.release()
+	w.newest = g.Acquire()
+	before.Release()
 	w.due.Set()
 	if w.cancelCheck != nil {
 		w.cancelCheck()
@@ -93,11 +99,11 @@ func (w *walker) request(g *shared) {
 }
 
 // isDue reports whether a walk is requested.
-func (w *walker) isDue() bool { return len(w.due.C()) > 0 }
+func (w *Walker) isDue() bool { return len(w.due.C()) > 0 }
 
-// run runs walks until the context ends.
-func (w *walker) run(ctx context.Context) {
-	defer w.close()
+// Run runs walks until the context ends.
+func (w *Walker) Run(ctx context.Context) {
+	defer w.Close()
 	var nextCheck <-chan time.Time
 	for failures, checks := 0, 0; ; {
 		check := false
@@ -122,7 +128,7 @@ func (w *walker) run(ctx context.Context) {
 		case err != nil:
 			w.log.Error(err, "re-evaluating open connections failed, will retry")
 			if failures++; failures == walkAttempts {
-				w.fail(err)
+				w.Fail(err)
 			}
 			w.due.Set()
 		case !w.isDue():
@@ -145,13 +151,13 @@ func (w *walker) run(ctx context.Context) {
 // walk re-evaluates all connections once and returns the number of changed marks. It
 // acknowledges the generation with which the walk began, unless the walk is a check that
 // changed no mark.
-func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) {
+func (w *Walker) walk(ctx context.Context, check bool) (changed int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	now, check := w.begin(check, cancel)
 	begun := now.Number
-	defer func() { now.release() }()
-	r, err := w.reevaluate(ctx, func() rule.Evaluator {
+	defer func() { now.Release() }()
+	r, err := w.Reevaluate(ctx, func() rule.Evaluator {
 		now = w.switchToNewest(now)
 		return now.Evaluator
 	})
@@ -160,7 +166,7 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 		return 0, fmt.Errorf("re-evaluating open connections by generation %d: %w", begun, err)
 	}
 	if !check || r.Changed() > 0 {
-		w.acknowledge(begun, r)
+		w.Acknowledge(begun, r)
 	}
 	return r.Changed(), nil
 }
@@ -168,7 +174,7 @@ func (w *walker) walk(ctx context.Context, check bool) (changed int, err error) 
 // begin returns the generation for the next walk. It also reports whether this walk is still a
 // check: if a new walk has been requested, it is not. While a check runs, a new request cancels
 // the check.
-func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillCheck bool) {
+func (w *Walker) begin(check bool, cancel context.CancelFunc) (g *generation.Shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	select {
@@ -179,31 +185,32 @@ func (w *walker) begin(check bool, cancel context.CancelFunc) (g *shared, stillC
 	if check {
 		w.cancelCheck = cancel
 	}
-	return w.newest.acquire(), check
+	return w.newest.Acquire(), check
 }
 
 // end records that the current walk has ended, so that a request no longer cancels the walk.
-func (w *walker) end() {
+func (w *Walker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cancelCheck = nil
 }
 
 // switchToNewest returns a reference to the newest generation, in exchange for the given one.
-func (w *walker) switchToNewest(now *shared) *shared {
+func (w *Walker) switchToNewest(now *generation.Shared) *generation.Shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now == w.newest {
 		return now
 	}
-	now.release()
-	return w.newest.acquire()
+	now.Release()
+	return w.newest.Acquire()
 }
 
-// close releases the newest generation.
-func (w *walker) close() {
+// Close releases the newest generation. Run calls Close when it returns, so Close is needed only
+// for a walker that never runs.
+func (w *Walker) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.newest.release()
+	w.newest.Release()
 	w.newest = nil
 }

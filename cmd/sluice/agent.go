@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
@@ -114,7 +113,6 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 
 // runAgent runs the agent until the context is canceled.
 func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRanges []netip.Prefix, log logr.Logger) error {
-	ctrllog.SetLogger(log)
 	// The agent runs on every node of the cluster, so its memory use matters. Most of its
 	// memory contains long-lived objects, and it produces little garbage. Frequent garbage
 	// collections therefore save memory and use little CPU time.

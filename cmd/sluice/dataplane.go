@@ -59,13 +59,12 @@ dataplane installs the nftables table "inet sluice", evaluates the packets in it
 and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
 If a dataplane already runs on the node, the new dataplane takes over from it without a
-gap. The old dataplane then waits until it is stopped or the new one ends. Both need
-queues, so --queues N reserves two ranges of N+1 queue numbers. The health address can be
-unix:PATH, where PATH is the path of a socket.
+gap. The old one then waits. So --queues N reserves two ranges of N+1 queue numbers. The
+health address can be unix:PATH, where PATH is the path of a socket.
 
 The rules stay installed when the dataplane ends: accepted connections continue, and the
-failure policy decides about other flows of isolated pods. --uninstall removes rules and
-marks. To change the mark mask while connections are open, use bits not in the old mask.`,
+failure policy decides about other flows of isolated pods. To change the mark mask while
+connections are open, use bits not in the old mask.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,
@@ -92,7 +91,7 @@ marks. To change the mark mask while connections are open, use bits not in the o
 	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
-	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` in which the container runtime stores\nCNI results; with \"\", new pods are\nrecognized later")
+	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` of the container runtime with CNI\nresults; \"\" for none")
 	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")

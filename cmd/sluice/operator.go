@@ -8,7 +8,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/config/rbac"
@@ -80,7 +79,6 @@ nothing is left before the Enforcer goes away.`,
 
 // runOperator runs the operator until the context is canceled.
 func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags, log logr.Logger) error {
-	ctrllog.SetLogger(log)
 	err := operator.Run(ctx, config, operator.Options{
 		Namespace:      flags.namespace,
 		Image:          flags.image,

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/sluicenet/sluice/internal/health"
 )
@@ -20,20 +19,19 @@ const NoAddress = "0"
 // Flags are the flags that the commands agent, dataplane and operator share.
 type Flags struct {
 	MetricsAddress, HealthAddress string
-	verbose                       bool
+	log                           logFlags
 }
 
 // Add adds the flags to a command, with the given default addresses.
 func (f *Flags) Add(cmd *cobra.Command, metricsAddress, healthAddress string) {
 	cmd.Flags().StringVar(&f.MetricsAddress, "metrics-address", metricsAddress, "`address` for /metrics; 0 for none")
 	cmd.Flags().StringVar(&f.HealthAddress, "health-address", healthAddress, "`address` for /healthz and /readyz; 0 for none")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log more, in a format for people")
+	f.log.add(cmd)
 }
 
-// Logger returns a logger that writes to standard error.
-func (f *Flags) Logger(cmd *cobra.Command) logr.Logger {
-	return zap.New(zap.WriteTo(cmd.ErrOrStderr()), zap.UseDevMode(f.verbose))
-}
+// Logger returns a logger that writes to standard error as the flags specify. The packages of
+// Kubernetes then log to this logger, too.
+func (f *Flags) Logger(cmd *cobra.Command) logr.Logger { return f.log.logger(cmd) }
 
 // Listener is a network listener for health checks. The methods of a nil *Listener do
 // nothing.

@@ -127,6 +127,11 @@ type EnforcerSpec struct {
 	// +optional
 	DenialLog DenialLog `json:"denialLog,omitempty"`
 
+	// log configures the logs of the agents and the dataplanes. The arguments of the
+	// operator's Deployment configure the log of the operator.
+	// +optional
+	Log Log `json:"log,omitempty"`
+
 	// cniResults is the directory of the nodes in which the container runtime stores CNI
 	// results, as an absolute path. A CNI result contains the addresses of a new pod before
 	// the first container of the pod starts, so policies apply to the pod from its first
@@ -257,6 +262,45 @@ type DenialLog struct {
 	// +optional
 	LinesPerSecond *int32 `json:"linesPerSecond,omitempty"`
 }
+
+// Log configures a log.
+type Log struct {
+	// level is the lowest level that is logged: Error, Info or Debug. Default: Info.
+	// +optional
+	Level LogLevel `json:"level,omitempty"`
+	// format is JSON or Text. With JSON, each line is a JSON object. Text is for people.
+	// Default: JSON.
+	// +optional
+	Format LogFormat `json:"format,omitempty"`
+}
+
+// LogLevel is a level of log entries.
+//
+// +kubebuilder:validation:Enum=Error;Info;Debug
+type LogLevel string
+
+// The levels of log entries. Each level includes the levels above it.
+const (
+	// LogError logs only failures.
+	LogError LogLevel = "Error"
+	// LogInfo also logs changes of state.
+	LogInfo LogLevel = "Info"
+	// LogDebug also logs details that help to find the cause of a problem.
+	LogDebug LogLevel = "Debug"
+)
+
+// LogFormat is a format of log entries.
+//
+// +kubebuilder:validation:Enum=JSON;Text
+type LogFormat string
+
+// The formats of log entries.
+const (
+	// LogJSON writes each entry as a JSON object.
+	LogJSON LogFormat = "JSON"
+	// LogText writes each entry as text for people.
+	LogText LogFormat = "Text"
+)
 
 // EnforcerStatus reports how many nodes enforce policies and whether there are problems.
 type EnforcerStatus struct {

@@ -159,6 +159,7 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 	if len(spec.PodRanges) > 0 {
 		arguments = append(arguments, "--pod-ranges", strings.Join(spec.PodRanges, ","))
 	}
+	arguments = append(arguments, logArguments(&spec.Log)...)
 	c := container("agent", image, user, resourceRequirements(spec.Agent), arguments...)
 	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
@@ -194,6 +195,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	if spec.Hold != nil {
 		argument("--hold", spec.Hold.Duration.String())
 	}
+	arguments = append(arguments, logArguments(&spec.Log)...)
 	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	c.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("dataplane")}
 	if results != "" {
@@ -215,6 +217,18 @@ func markArguments(spec *v1alpha1.EnforcerSpec) []string {
 		return nil
 	}
 	return []string{"--mark-mask", spec.MarkMask}
+}
+
+// logArguments returns the arguments that configure the log. It omits defaults, so that
+// spec.image can name a release without these flags.
+func logArguments(log *v1alpha1.Log) (arguments []string) {
+	if log.Level != "" && log.Level != v1alpha1.LogInfo {
+		arguments = append(arguments, "--log-level", strings.ToLower(string(log.Level)))
+	}
+	if log.Format != "" && log.Format != v1alpha1.LogJSON {
+		arguments = append(arguments, "--log-format", strings.ToLower(string(log.Format)))
+	}
+	return arguments
 }
 
 func number(n *int32) string {

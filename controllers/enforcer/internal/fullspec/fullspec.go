@@ -28,6 +28,7 @@ func Spec() v1alpha1.EnforcerSpec {
 			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
 		}},
 		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
+		Log:            v1alpha1.Log{Level: v1alpha1.LogDebug, Format: v1alpha1.LogText},
 		CNIResults:     ptr.To("/var/lib/other-cni/results"),
 		StartupTaint:   true,
 		PodRanges:      []string{"172.20.0.0/14", "fd00:20::/48"},

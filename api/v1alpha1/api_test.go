@@ -51,7 +51,6 @@ func TestEnforcerDefaults(t *testing.T) {
 		"agent":          map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
 		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
 		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
-		"log":            map[string]any{"level": "Info", "format": "JSON"},
 		"cniResults":     "/var/lib/cni/results",
 		"hold":           engine.DefaultHold.String(),
 		"updateStrategy": map[string]any{"type": "Surge"},
@@ -61,7 +60,7 @@ func TestEnforcerDefaults(t *testing.T) {
 	tests := map[string]client.Object{
 		"no spec":       enforcer(t, v1alpha1.EnforcerName, ""),
 		"empty spec":    enforcer(t, v1alpha1.EnforcerName, "{}"),
-		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}, log: {}}"),
+		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}}"),
 		"from the type": typed,
 	}
 	c := server.Client(t)

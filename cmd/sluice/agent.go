@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime/debug"
 
@@ -14,6 +13,7 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/node"
 )
 
@@ -28,7 +28,7 @@ type agentFlags struct {
 	node       string
 	stateDir   string
 	kubeconfig string
-	podRanges  []string
+	namespace  string
 }
 
 func agentCommand() *cobra.Command {
@@ -36,9 +36,9 @@ func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --node NAME --state-dir DIR",
 		Short: "Keep the published tree of a node up to date with the API server",
-		Long: `Watches NetworkPolicies, Pods, Namespaces and Nodes, compiles them into the tree of one
-node, and publishes the tree in the state directory, where a running dataplane enforces
-it. The agent needs no privilege on the node.
+		Long: `Watches NetworkPolicies, Pods, Namespaces and its own Node, compiles them into the tree
+of this node, and publishes the tree in the state directory, where a running dataplane
+enforces it. The agent needs no privilege on the node.
 
 Until the agent has read all objects, and while the API server is unavailable, the
 dataplane enforces the last published tree. In both cases, /readyz on the health address
@@ -55,36 +55,20 @@ publishes at once.`,
 			case flags.stateDir == "":
 				return wrongf("--state-dir is empty: give the directory that the dataplane reads")
 			}
-			ranges, err := parseRanges(flags.podRanges)
-			if err != nil {
-				return err
-			}
 			config, err := restConfig(flags.kubeconfig)
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), config, &flags, ranges, flags.Logger(cmd))
+			return runAgent(cmd.Context(), config, &flags, flags.Logger(cmd))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.node, "node", "", "`name` of the Node object of this node")
 	addStateDirFlag(cmd, &flags.stateDir)
 	addKubeconfigFlag(cmd, &flags.kubeconfig)
-	f.StringSliceVar(&flags.podRanges, "pod-ranges", nil, "more `CIDRs` of pods than the podCIDRs of the Nodes")
+	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
 	flags.Add(cmd, ":8080", ":8081")
 	return cmd
-}
-
-// parseRanges parses the flag --pod-ranges.
-func parseRanges(list []string) (out []netip.Prefix, err error) {
-	for _, text := range list {
-		p, err := netip.ParsePrefix(text)
-		if err != nil || p.Bits() < 8 {
-			return nil, wrongf("--pod-ranges: %q is not a range of pods: write CIDRs of at least 8 bits, as in 10.244.0.0/16,fd00:10:244::/56", text)
-		}
-		out = append(out, p)
-	}
-	return out, nil
 }
 
 // addStateDirFlag adds the flag --state-dir to a command that runs on a node.
@@ -112,7 +96,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 }
 
 // runAgent runs the agent until the context is canceled.
-func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRanges []netip.Prefix, log logr.Logger) error {
+func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log logr.Logger) error {
 	// The agent runs on every node of the cluster, so its memory use matters. Most of its
 	// memory contains long-lived objects, and it produces little garbage. Frequent garbage
 	// collections therefore save memory and use little CPU time.
@@ -121,10 +105,10 @@ func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, podRa
 	}
 	err := node.Run(ctx, config, node.Options{
 		Node:           flags.node,
+		Namespace:      flags.namespace,
 		StateDir:       flags.stateDir,
 		MetricsAddress: flags.MetricsAddress,
 		HealthAddress:  flags.HealthAddress,
-		PodRanges:      podRanges,
 		Log:            log,
 		Registry:       ctrlmetrics.Registry,
 	})

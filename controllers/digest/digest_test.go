@@ -53,11 +53,11 @@ func TestOf(t *testing.T) {
 
 // TestContains checks that a joined list contains exactly the digests that were joined.
 func TestContains(t *testing.T) {
-	any := rapid.Custom(func(t *rapid.T) digest.Digest {
+	random := rapid.Custom(func(t *rapid.T) digest.Digest {
 		return digest.Digest{0: rapid.ByteMax(3).Draw(t, "first"), digest.Size - 1: rapid.ByteMax(3).Draw(t, "last")}
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		list, other := rapid.SliceOf(any).Draw(t, "list"), any.Draw(t, "other")
+		list, other := rapid.SliceOf(random).Draw(t, "list"), random.Draw(t, "other")
 		joined := digest.Join(list)
 		if got, want := digest.Contains(joined, other), slices.Contains(list, other); got != want {
 			t.Fatalf("Contains(%x, %x) = %t, want %t", joined, other, got, want)

@@ -14,14 +14,17 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
 // ownedKind is a kind of object that the operator creates for an Enforcer.
 type ownedKind struct {
 	schema.GroupVersionKind
-	// name is the name of the object if the kind is cluster-scoped, because the operator
-	// creates only one such object. It is empty for namespaced kinds.
+	// name is the name of the object if the caches watch only one object of the kind. It is
+	// empty if they watch all objects of the kind in the operator's namespace.
 	name string
+	// cluster is true if the kind is cluster-scoped.
+	cluster bool
 }
 
 // ownedKinds returns the kinds that the caches watch. ServiceMonitor is not included, because
@@ -30,13 +33,16 @@ func ownedKinds() []ownedKind {
 	admission := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
 	roles := schema.GroupVersion{Group: "rbac.authorization.k8s.io", Version: "v1"}
 	return []ownedKind{
-		{desired.DaemonSetKind, ""},
-		{desired.ServiceKind, ""},
-		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), ""},
-		{roles.WithKind("ClusterRole"), desired.AgentName},
-		{roles.WithKind("ClusterRoleBinding"), desired.AgentName},
-		{admission.WithKind("ValidatingAdmissionPolicy"), desired.OwnNodeName},
-		{admission.WithKind("ValidatingAdmissionPolicyBinding"), desired.OwnNodeName},
+		{desired.DaemonSetKind, "", false},
+		{desired.ServiceKind, "", false},
+		{corev1.SchemeGroupVersion.WithKind("ServiceAccount"), "", false},
+		{desired.ConfigMapKind, podranges.Name, false},
+		{roles.WithKind("Role"), desired.AgentName, false},
+		{roles.WithKind("RoleBinding"), desired.AgentName, false},
+		{roles.WithKind("ClusterRole"), desired.AgentName, true},
+		{roles.WithKind("ClusterRoleBinding"), desired.AgentName, true},
+		{admission.WithKind("ValidatingAdmissionPolicy"), desired.OwnNodeName, true},
+		{admission.WithKind("ValidatingAdmissionPolicyBinding"), desired.OwnNodeName, true},
 	}
 }
 
@@ -51,15 +57,21 @@ func CachedObjects(namespace string) map[client.Object]cache.ByObject {
 	for _, kind := range ownedKinds() {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(kind.GroupVersionKind)
-		options := cache.ByObject{}
-		if kind.name != "" {
-			options.Field = fields.OneTermEqualSelector(metav1.ObjectNameField, kind.name)
-		} else {
-			options.Namespaces = map[string]cache.Config{namespace: {}}
-		}
-		out[object] = options
+		out[object] = kind.options(namespace)
 	}
 	return out
+}
+
+// options returns the options of the cache for the kind.
+func (k ownedKind) options(namespace string) cache.ByObject {
+	var named fields.Selector
+	if k.name != "" {
+		named = fields.OneTermEqualSelector(metav1.ObjectNameField, k.name)
+	}
+	if k.cluster {
+		return cache.ByObject{Field: named}
+	}
+	return cache.ByObject{Namespaces: map[string]cache.Config{namespace: {FieldSelector: named}}}
 }
 
 // KeepOwnPods returns a transform function for the shared cache of pods. The function keeps
@@ -80,7 +92,7 @@ func isOwnPod(pod *corev1.Pod) bool {
 }
 
 // reduceNode keeps only the Node fields that are needed to decide whether the node should
-// enforce policies, whether it is gone, and whether it has booted.
+// enforce policies, whether it is gone, and whether it has booted, and the pod ranges.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {
@@ -91,7 +103,7 @@ func reduceNode(in any) (any, error) {
 			Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion,
 			CreationTimestamp: node.CreationTimestamp, Labels: maps.Clone(node.Labels),
 		},
-		Spec: corev1.NodeSpec{Taints: node.Spec.Taints},
+		Spec: corev1.NodeSpec{Taints: node.Spec.Taints, PodCIDRs: node.Spec.PodCIDRs},
 	}
 	out.Status.NodeInfo.BootID = node.Status.NodeInfo.BootID
 	for _, condition := range node.Status.Conditions {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -25,6 +26,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
 // The role of the operator includes all rights of the agent (see controllers/node), because
@@ -38,6 +40,8 @@ import (
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sluice-agent-own-node,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts;services,verbs=list;watch
+// +kubebuilder:rbac:groups="",namespace=sluice-system,resources=configmaps,resourceNames=sluice-pod-ranges,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=sluice-system,resources=roles;rolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts,resourceNames=sluice-agent,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=services,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,verbs=list;watch
@@ -162,7 +166,11 @@ func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforc
 // apply applies all objects of the Enforcer. If one object fails, apply continues with the next
 // object. It returns the resulting DaemonSet, or nil if there is none.
 func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
-	objects, err := desired.Objects(enforcer, r.namespace, r.image)
+	ranges, err := r.podRanges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := desired.Objects(enforcer, r.namespace, r.image, ranges)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +183,18 @@ func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (da
 		}
 	}
 	return daemonSet, errors.Join(append(errs, r.applyMonitor(ctx, enforcer))...)
+}
+
+// podRanges returns the podCIDRs of all Nodes.
+func (r *Reconciler) podRanges(ctx context.Context) (out []netip.Prefix, err error) {
+	var nodes corev1.NodeList
+	if err := r.reader.List(ctx, &nodes); err != nil {
+		return nil, fmt.Errorf("reading the pod ranges of nodes: %w", err)
+	}
+	for i := range nodes.Items {
+		out = append(out, podranges.Parse(nodes.Items[i].Spec.PodCIDRs)...)
+	}
+	return out, nil
 }
 
 // applyMonitor applies the ServiceMonitor if the cluster serves this kind.

@@ -204,7 +204,7 @@ func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error
 
 // finish deletes the remaining objects and removes the finalizer of the Enforcer.
 func (u *uninstallation) finish(ctx context.Context) error {
-	objects, err := desired.Objects(u.enforcer, u.namespace, u.image)
+	objects, err := desired.Objects(u.enforcer, u.namespace, u.image, nil)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -47,7 +48,7 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 
 func isOwnName(name string) bool {
 	switch name {
-	case desired.AgentName, desired.OwnNodeName, desired.DaemonSetName, desired.UninstallName, desired.MetricsName:
+	case desired.AgentName, desired.OwnNodeName, desired.DaemonSetName, desired.UninstallName, desired.MetricsName, podranges.Name:
 		return true
 	}
 	return false

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -23,23 +22,22 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/node/podranges"
 	"github.com/sluicenet/sluice/controllers/node/problems"
-	"github.com/sluicenet/sluice/controllers/podranges"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 )
 
 // Options configures an agent.
 type Options struct {
-	// Node is the name of the Node object of the node on which the agent runs.
-	Node string
+	// Node is the name of the Node object of the node on which the agent runs. Namespace is
+	// the namespace of the operator.
+	Node, Namespace string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
 	// MetricsAddress is the listen address of /metrics. HealthAddress is the listen address of
 	// /healthz and /readyz; it may be "unix:PATH". An empty address or "0" disables a server.
 	MetricsAddress, HealthAddress string
-	// PodRanges lists address ranges of pods, in addition to the podCIDRs of the Nodes.
-	PodRanges []netip.Prefix
-	Log       logr.Logger
+	Log                           logr.Logger
 	// Registry is the registry for the agent's metrics. The server on MetricsAddress serves the
 	// registry of controller-runtime.
 	Registry prometheus.Registerer
@@ -134,7 +132,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 			return err
 		}
 	}
-	return errors.Join(podranges.Add(mgr, a.Node, a.StateDir, a.PodRanges, controllerOptions()),
+	return errors.Join(podranges.Add(mgr, a.Namespace, a.Node, a.StateDir, controllerOptions()),
 		problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions()))
 }
 
@@ -158,7 +156,7 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 			return nil, err
 		}
 	}
-	caches := cacheOptions()
+	caches := cacheOptions(o)
 	log := o.Log.WithName("caches")
 	caches.DefaultWatchErrorHandler = func(_ context.Context, _ *toolscache.Reflector, err error) {
 		log.V(1).Info("Watch ended", "reason", err.Error())

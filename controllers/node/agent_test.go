@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/node"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -53,7 +54,7 @@ func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	done := make(chan error, 1)
 	go func() {
 		done <- node.Run(ctx, config, node.Options{
-			Node: name, StateDir: stateDir, MetricsAddress: "0", HealthAddress: a.health, Log: log, Registry: a.registry,
+			Node: name, Namespace: rbac.Namespace, StateDir: stateDir, MetricsAddress: "0", HealthAddress: a.health, Log: log, Registry: a.registry,
 		})
 	}()
 	stopped := false

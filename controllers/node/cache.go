@@ -3,19 +3,36 @@ package node
 import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/controllers/podranges"
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
 // cacheOptions returns options that let the caches keep only the object parts that the
-// reconcilers read. The caches and the snapshot share the memory of these parts.
-func cacheOptions() cache.Options {
+// reconcilers read. The caches and the snapshot share the memory of these parts. The agent
+// watches only its own Node and only the ConfigMap with the pod ranges, because the requests of
+// all agents must not grow with the square of the number of nodes.
+func cacheOptions(o Options) cache.Options {
+	node := reduce.With(reduce.Node)
+	node.Field = named(o.Node)
+	ranges := cache.ByObject{
+		Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: named(podranges.Name)}},
+		Transform:  cache.TransformStripManagedFields(),
+	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Pod{}:                 reduce.With(podRead),
 		&corev1.Namespace{}:           reduce.With(reduce.Namespace),
-		&corev1.Node{}:                reduce.With(reduce.Node),
+		&corev1.Node{}:                node,
+		&corev1.ConfigMap{}:           ranges,
 		&networkingv1.NetworkPolicy{}: reduce.With(reduce.NetworkPolicy),
 	}}
+}
+
+// named returns a field selector that selects the object with the given name.
+func named(name string) fields.Selector {
+	return fields.OneTermEqualSelector(metav1.ObjectNameField, name)
 }

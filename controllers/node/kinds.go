@@ -38,6 +38,7 @@ func restMapper() meta.RESTMapper {
 	m.Add(core.WithKind(string(kindPod)), meta.RESTScopeNamespace)
 	m.Add(core.WithKind(string(kindNamespace)), meta.RESTScopeRoot)
 	m.Add(core.WithKind(string(kindNode)), meta.RESTScopeRoot)
+	m.Add(core.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	m.Add(eventsv1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("NodeEnforcer"), meta.RESTScopeRoot)
 	return m

@@ -95,3 +95,19 @@ func TestNamespacesAndNodes(t *testing.T) {
 	c.must(t, c.Delete(t.Context(), node))
 	a.wantVerdict(t, "192.0.2.1", "10.3.0.2", rule.Deny)
 }
+
+// TestOtherNodesAreNotWatched checks that an agent does not receive the Nodes of other nodes.
+// Otherwise, the requests of all agents together would grow with the square of the number of
+// nodes.
+func TestOtherNodesAreNotWatched(t *testing.T) {
+	c := newCluster(t)
+	for _, name := range []string{"own-node", "other-node"} {
+		c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	}
+	a := start(t, server.Config(), "own-node", t.TempDir())
+	c.pod(t, "db", "own-node", "10.4.0.2")
+	a.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Allow)
+	if n := a.metric(t, "sluice_agent_objects", "Node"); n != 1 {
+		t.Errorf("the agent received %g Nodes, want only its own", n)
+	}
+}

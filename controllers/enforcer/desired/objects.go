@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"net/netip"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
 // Names of the objects of an Enforcer. The objects with the first two names are defined in
@@ -32,13 +34,15 @@ const FieldOwner = "sluice-operator"
 // Kinds of the objects of an Enforcer.
 var (
 	DaemonSetKind      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+	ConfigMapKind      = corev1.SchemeGroupVersion.WithKind("ConfigMap")
 	ServiceKind        = corev1.SchemeGroupVersion.WithKind("Service")
 	ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
 // Objects returns the objects of an Enforcer in the order in which they are applied. The
-// rights come before the pods that need them. The ServiceMonitor is not included.
-func Objects(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructured.Unstructured, error) {
+// rights come before the pods that need them. The parameter ranges contains the podCIDRs of all
+// Nodes. The ServiceMonitor is not included.
+func Objects(enforcer *v1alpha1.Enforcer, namespace, image string, ranges []netip.Prefix) ([]*unstructured.Unstructured, error) {
 	out, err := rbac.Agent(namespace)
 	if err != nil {
 		return nil, err
@@ -47,7 +51,7 @@ func Objects(enforcer *v1alpha1.Enforcer, namespace, image string) ([]*unstructu
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, daemonSet, metricsService(namespace))
+	out = append(out, podRanges(namespace, append(podranges.Parse(enforcer.Spec.PodRanges), ranges...)), daemonSet, metricsService(namespace))
 	for _, object := range out {
 		WithOwner(enforcer, object)
 	}
@@ -164,6 +168,17 @@ func prune(fields map[string]any) {
 			}
 		}
 	}
+}
+
+// podRanges returns the ConfigMap from which the agents read the pod ranges of the cluster.
+func podRanges(namespace string, ranges []netip.Prefix) *unstructured.Unstructured {
+	out := &unstructured.Unstructured{Object: map[string]any{
+		"data": map[string]any{podranges.Key: podranges.Format(podranges.Merge(ranges))},
+	}}
+	out.SetGroupVersionKind(ConfigMapKind)
+	out.SetNamespace(namespace)
+	out.SetName(podranges.Name)
+	return out
 }
 
 // metricsService returns the headless Service whose endpoints are the metrics

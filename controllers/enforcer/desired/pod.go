@@ -153,17 +153,12 @@ func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
 func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
 	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
 	arguments := []string{
-		"agent", "--node", "$(NODE_NAME)", "--state-dir", StateDir,
+		"agent", "--node", "$(NODE_NAME)", "--namespace", "$(POD_NAMESPACE)", "--state-dir", StateDir,
 		"--metrics-address", address(AgentMetricsPort), "--health-address", healthAddress("agent"),
-	}
-	if len(spec.PodRanges) > 0 {
-		arguments = append(arguments, "--pod-ranges", strings.Join(spec.PodRanges, ","))
 	}
 	arguments = append(arguments, logArguments(&spec.Log)...)
 	c := container("agent", image, user, resourceRequirements(spec.Agent), arguments...)
-	c.Env = []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{
-		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "spec.nodeName"},
-	}}}
+	c.Env = []corev1.EnvVar{fromField("NODE_NAME", "spec.nodeName"), fromField("POD_NAMESPACE", "metadata.namespace")}
 	c.VolumeMounts = []corev1.VolumeMount{
 		{Name: stateVolumeName, MountPath: StateDir},
 		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},
@@ -174,6 +169,13 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 	c.LivenessProbe = livenessProbe("agent", 6)
 	c.ReadinessProbe = readinessProbe("agent", 5)
 	return c
+}
+
+// fromField returns an environment variable with the value of a field of the pod.
+func fromField(name, path string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path},
+	}}
 }
 
 func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {

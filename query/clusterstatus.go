@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,9 +59,8 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus summarizes the reports of a cluster. The ages of heartbeats are relative to
-// the time `now`.
-func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
+// NewClusterStatus summarizes the reports of a cluster.
+func NewClusterStatus(cluster string, r Reports) *ClusterStatus {
 	s := &ClusterStatus{
 		TypeMeta: typeMeta("ClusterStatus"),
 		Cluster:  cluster,
@@ -74,7 +72,7 @@ func NewClusterStatus(cluster string, r Reports, now time.Time) *ClusterStatus {
 		s.Enforced = meta.IsStatusConditionTrue(e.Status.Conditions, string(v1alpha1.ConditionAvailable))
 	}
 	for i := range r.Nodes {
-		s.addProblems(&s.Nodes, nodeProblems(&r.Nodes[i], now))
+		s.addProblems(&s.Nodes, nodeProblems(&r.Nodes[i]))
 	}
 	for i := range r.Policies {
 		s.addProblems(&s.Policies, policyProblems(&r.Policies[i]))
@@ -90,13 +88,13 @@ func (s *ClusterStatus) addProblems(to *ObjectStatus, problems []Problem) {
 }
 
 // nodeProblems returns the problems of a node. The most severe problem comes first.
-func nodeProblems(n *v1alpha1.NodeEnforcer, now time.Time) []Problem {
+func nodeProblems(n *v1alpha1.NodeEnforcer) []Problem {
 	s := &n.Status
-	if s.Heartbeat == nil {
-		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: "its agent has not reported yet"}}
+	if meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionReady)) == nil {
+		return []Problem{{Name: n.Name, Reason: "NotReported", Message: n.NotEnforcing()}}
 	}
-	if now.Sub(s.Heartbeat.Time) > v1alpha1.HeartbeatTimeout {
-		return []Problem{{Name: n.Name, Reason: "NoHeartbeat", Message: fmt.Sprintf("its agent last reported %s ago: %s", age(now, s.Heartbeat.Time), n.WithoutAgent())}}
+	if c := meta.FindStatusCondition(s.Conditions, string(v1alpha1.ConditionResponding)); c != nil && c.Status == metav1.ConditionFalse {
+		return []Problem{{Name: n.Name, Reason: c.Reason, Message: n.NotEnforcing()}}
 	}
 	var problems []Problem
 	for _, want := range []struct {

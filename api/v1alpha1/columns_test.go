@@ -98,6 +98,7 @@ func TestNodeEnforcerColumns(t *testing.T) {
 		}
 		setAll(&working.Status.Conditions,
 			v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "the dataplane enforces the published generation"),
+			v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionTrue, v1alpha1.ReasonAgentResponding, ""),
 			v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, ""),
 			v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, ""),
 		)

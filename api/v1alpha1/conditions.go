@@ -38,6 +38,10 @@ const (
 	// API server. It is False while the API server cannot be reached. The published
 	// generation then remains enforced.
 	ConditionSynced ConditionType = "Synced"
+	// ConditionResponding is False while the agent of the node does not renew its Lease. The
+	// other conditions then describe the last report of the agent. The operator writes this
+	// condition, and no agent changes it.
+	ConditionResponding ConditionType = "Responding"
 	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has
 	// the addresses of a new pod before its first container starts, and can detect when a
 	// deleted pod no longer uses its addresses. Otherwise the agent depends on the API
@@ -111,6 +115,11 @@ const (
 	// ReasonAPIServerUnreachable: the agent cannot reach the API server. The published
 	// generation remains enforced.
 	ReasonAPIServerUnreachable Reason = "APIServerUnreachable"
+	// ReasonAgentResponding: the agent renews its Lease.
+	ReasonAgentResponding Reason = "AgentResponding"
+	// ReasonAgentSilent: the agent has not renewed its Lease for 60 seconds. It does not run,
+	// or it cannot reach the API server.
+	ReasonAgentSilent Reason = "AgentSilent"
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"

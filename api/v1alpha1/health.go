@@ -8,20 +8,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// HeartbeatTimeout is the age from which the status of a node is considered outdated.
-// Agents write at least every 12 seconds. The rest is a margin for a busy API server and
-// for clocks that differ. If an agent cannot reach the API server, its dataplane continues
-// to enforce policies, but the NodeEnforcer no longer shows which generation.
+// HeartbeatTimeout is the time after which an agent that does not renew its Lease counts as
+// silent. An agent renews its Lease every 12 to 15 seconds. The rest is a margin for a busy API
+// server. If an agent cannot reach the API server, its dataplane continues to enforce policies,
+// but the NodeEnforcer no longer shows which ones.
 const HeartbeatTimeout = time.Minute
+
+// HeartbeatLease returns the name of the Lease of a node. The Lease is in the namespace of the
+// operator. The name of the node must not have more than 248 characters.
+func HeartbeatLease(node string) string { return "node-" + node }
 
 // NotEnforcing returns why the node is not known to enforce policies, or "" if the node is
 // known to enforce policies.
-func (n *NodeEnforcer) NotEnforcing(now time.Time) string {
+func (n *NodeEnforcer) NotEnforcing() string {
 	ready := meta.FindStatusCondition(n.Status.Conditions, string(ConditionReady))
 	switch {
 	case ready == nil:
 		return "no agent has reported yet"
-	case n.stale(now):
+	case meta.IsStatusConditionFalse(n.Status.Conditions, string(ConditionResponding)):
 		return fmt.Sprintf("its agent has not reported for more than %s: %s", HeartbeatTimeout, n.WithoutAgent())
 	case ready.Status != metav1.ConditionTrue:
 		return ready.Message
@@ -39,10 +43,4 @@ func (n *NodeEnforcer) WithoutAgent() string {
 		}
 	}
 	return "the failure policy decides about its new pods"
-}
-
-// stale reports whether the status is older than HeartbeatTimeout. A status without a
-// heartbeat is also stale, because an agent always writes a heartbeat.
-func (n *NodeEnforcer) stale(now time.Time) bool {
-	return n.Status.Heartbeat == nil || now.Sub(n.Status.Heartbeat.Time) > HeartbeatTimeout
 }

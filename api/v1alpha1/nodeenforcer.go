@@ -5,14 +5,15 @@ import (
 )
 
 // NodeEnforcer reports what one node enforces. The NodeEnforcer has the same name as its
-// Node object, which owns it. Only the agent of the node writes the NodeEnforcer: after
-// each change, and otherwise every 10 to 12 seconds.
+// Node object, which owns it. The agent of the node writes the status when the status changes.
+// The operator writes only the condition Responding.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=sluice
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether policies are enforced on this node"
 // +kubebuilder:printcolumn:name="Synced",type=string,JSONPath=`.status.conditions[?(@.type=="Synced")].status`,description="Whether the published generation is up to date with the API server"
+// +kubebuilder:printcolumn:name="Responding",type=string,JSONPath=`.status.conditions[?(@.type=="Responding")].status`,description="Whether the agent of this node renews its Lease"
 // +kubebuilder:printcolumn:name="Published",type=integer,JSONPath=`.status.published.number`,description="Newest generation that the agent compiled"
 // +kubebuilder:printcolumn:name="Enforced",type=integer,JSONPath=`.status.acknowledged.number`,description="Newest generation that applies to every packet"
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods.local`,description="Pods of this node"
@@ -48,13 +49,6 @@ type NodeEnforcerList struct {
 
 // NodeEnforcerStatus reports what a node enforces.
 type NodeEnforcerStatus struct {
-	// heartbeat is the time at which the agent wrote this status, by the clock of the node.
-	// While the agent can reach the API server, it writes the status at least every 12
-	// seconds. If the status is older than 60 seconds, the node counts as not enforcing
-	// policies. Absent before the first write.
-	// +optional
-	Heartbeat *metav1.Time `json:"heartbeat,omitempty"`
-
 	// bootID identifies the boot of the node on which the agent that wrote this status runs.
 	// It equals status.nodeInfo.bootID of the Node unless the node has booted since.
 	// +kubebuilder:validation:MaxLength=64
@@ -118,7 +112,8 @@ type NodeEnforcerStatus struct {
 	// conditions are Ready (policies are enforced on this node), Synced (the published
 	// generation is up to date with the API server), Degraded (the node does not work as
 	// expected), PodsKnownEarly (the addresses of new pods are known before the pods start)
-	// and HeldPacketsEvaluated (policies decide about the first packets of new pods).
+	// and HeldPacketsEvaluated (policies decide about the first packets of new pods). The
+	// operator adds Responding (the agent renews its Lease).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

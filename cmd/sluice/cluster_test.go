@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -246,8 +245,6 @@ func TestClusterStatus(t *testing.T) {
 	updateStatus(t, c, enforcer)
 	node := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}
 	create(t, c, node)
-	now := metav1.Now()
-	node.Status.Heartbeat = &now
 	node.Status.Conditions = conditions(
 		v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforces"),
 		v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "in step"),
@@ -283,14 +280,14 @@ func TestClusterStatus(t *testing.T) {
 	policy.Status.Conditions = conditions(v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "node node-a enforces an older version"))
 	policy.Status.Findings = []v1alpha1.Finding{{Severity: v1alpha1.SeverityWarning, Check: "no-pod-selected", Field: "spec.podSelector", Message: "selects no pod"}}
 	updateStatus(t, c, policy)
-	silent := metav1.NewTime(now.Add(-3 * time.Hour))
-	node.Status.Heartbeat = &silent
+	node.Status.Conditions = append(slices.Clone(enforcing),
+		conditions(v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionFalse, v1alpha1.ReasonAgentSilent, "silent"))...)
 	updateStatus(t, c, node)
 	want = `Cluster here: NOT fully enforced; 2 of 2 nodes ready.
   Available    True   AllNodes: all nodes enforce
 
 1 node, 1 problem:
-  node-a  NoHeartbeat: its agent last reported 3h0m ago: the failure policy decides about its new pods
+  node-a  AgentSilent: its agent has not reported for more than 1m0s: the failure policy decides about its new pods
 
 1 policy, 2 problems:
   ` + namespace + `/db  WaitingForNodes: node node-a enforces an older version

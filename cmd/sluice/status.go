@@ -84,7 +84,7 @@ func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {
 	if err != nil {
 		return err
 	}
-	s := query.NewClusterStatus(connection.Name, query.Reports(*reports), time.Now())
+	s := query.NewClusterStatus(connection.Name, query.Reports(*reports))
 	if err := out.write(cmd, s); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -123,7 +124,7 @@ func TestAgentMayRead(t *testing.T) {
 	}
 }
 
-// TestAgentMayReport checks that the agent can write its NodeEnforcer and Events.
+// TestAgentMayReport checks that the agent can write its NodeEnforcer, its Lease and Events.
 func TestAgentMayReport(t *testing.T) {
 	install(t)
 	for _, right := range []struct{ verb, group, resource string }{
@@ -134,6 +135,14 @@ func TestAgentMayReport(t *testing.T) {
 	} {
 		if !may(t, right.verb, right.group, right.resource, "") {
 			t.Errorf("the agent may not %s %s", right.verb, right.resource)
+		}
+	}
+	for _, verb := range []string{"get", "create", "update"} {
+		if !may(t, verb, "coordination.k8s.io", "leases", namespace) {
+			t.Errorf("the agent may not %s Leases in its namespace", verb)
+		}
+		if may(t, verb, "coordination.k8s.io", "leases", "kube-node-lease") {
+			t.Errorf("the agent may %s Leases in another namespace", verb)
 		}
 	}
 }
@@ -160,6 +169,7 @@ func TestAgentMayNot(t *testing.T) {
 		{"", "users", []string{"impersonate"}},
 		{"", "events", everything},
 		{"events.k8s.io", "events", []string{"get", "list", "watch", "update", "patch", "delete", "deletecollection"}},
+		{"coordination.k8s.io", "leases", []string{"list", "watch", "patch", "delete", "deletecollection"}},
 		{"apps", "daemonsets", everything},
 		{"rbac.authorization.k8s.io", "clusterroles", append([]string{"bind", "escalate"}, everything...)},
 		{"rbac.authorization.k8s.io", "clusterrolebindings", everything},
@@ -207,21 +217,35 @@ func TestOwnNodeOnly(t *testing.T) {
 	if err := as(t, "node-a").Status().Update(t.Context(), own); err != nil {
 		t.Errorf("writing the own status: %v", err)
 	}
+	lease := leaseOf("node-a")
+	if err := as(t, "node-a").Create(t.Context(), lease); err != nil {
+		t.Fatalf("creating the own Lease: %v", err)
+	}
+	if err := as(t, "node-a").Update(t.Context(), lease); err != nil {
+		t.Errorf("renewing the own Lease: %v", err)
+	}
+	// The operator uses this Lease for leader election.
+	elected := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "sluice-operator"}}
+	create(t, admin, elected)
 	tests := map[string]struct {
 		node string
 		try  func(c client.Client) error
 	}{
-		"create for another node": {"node-a", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-b")) }},
-		"update of another node":  {"node-b", func(c client.Client) error { return c.Update(t.Context(), labelled(own)) }},
-		"status of another node":  {"node-b", func(c client.Client) error { return c.Status().Update(t.Context(), own.DeepCopy()) }},
-		"delete of another node":  {"node-b", func(c client.Client) error { return c.Delete(t.Context(), own.DeepCopy()) }},
-		"token without a node":    {"", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-c")) }},
-		"generated name":          {"node-a", func(c client.Client) error { return c.Create(t.Context(), generated("node-")) }},
+		"create for another node":  {"node-a", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-b")) }},
+		"update of another node":   {"node-b", func(c client.Client) error { return c.Update(t.Context(), labelled(own)) }},
+		"status of another node":   {"node-b", func(c client.Client) error { return c.Status().Update(t.Context(), own.DeepCopy()) }},
+		"delete of another node":   {"node-b", func(c client.Client) error { return c.Delete(t.Context(), own.DeepCopy()) }},
+		"token without a node":     {"", func(c client.Client) error { return c.Create(t.Context(), nodeEnforcer("node-c")) }},
+		"lease of another node":    {"node-a", func(c client.Client) error { return c.Create(t.Context(), leaseOf("node-b")) }},
+		"renewal of another node":  {"node-b", func(c client.Client) error { return c.Update(t.Context(), lease.DeepCopy()) }},
+		"lease of the operator":    {"node-a", func(c client.Client) error { return c.Update(t.Context(), elected.DeepCopy()) }},
+		"node name without prefix": {"sluice-operator", func(c client.Client) error { return c.Update(t.Context(), elected.DeepCopy()) }},
+		"generated name":           {"node-a", func(c client.Client) error { return c.Create(t.Context(), generated("node-")) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := tt.try(as(t, tt.node))
-			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "only the NodeEnforcer of the node") {
+			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "only the NodeEnforcer and the Lease of the node") {
 				t.Errorf("error %v, want it forbidden by the admission policy", err)
 			}
 		})
@@ -237,7 +261,7 @@ func waitUntilEnforced(t *testing.T) {
 	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		last = as(t, "nowhere").Create(t.Context(), nodeEnforcer("somewhere"), client.DryRunAll)
-		return apierrors.IsForbidden(last) && strings.Contains(last.Error(), "only the NodeEnforcer of the node"), nil
+		return apierrors.IsForbidden(last) && strings.Contains(last.Error(), "only the NodeEnforcer and the Lease of the node"), nil
 	})
 	if err != nil {
 		t.Fatalf("waiting for the admission policy: %v; last error: %v", err, last)
@@ -246,6 +270,10 @@ func waitUntilEnforced(t *testing.T) {
 
 func nodeEnforcer(name string) *v1alpha1.NodeEnforcer {
 	return &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+func leaseOf(node string) *coordinationv1.Lease {
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.HeartbeatLease(node)}}
 }
 
 func generated(prefix string) *v1alpha1.NodeEnforcer {

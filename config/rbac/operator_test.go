@@ -74,7 +74,7 @@ func TestOperatorMayNot(t *testing.T) {
 		{"apps", "daemonsets", "another", write, []string{namespace}},
 		{"apps", "deployments", "", everything, []string{"", namespace}},
 		{"", "services", "another", write, []string{namespace}},
-		{"coordination.k8s.io", "leases", "another", []string{"get", "update", "patch", "delete"}, []string{namespace}},
+		{"coordination.k8s.io", "leases", "another", []string{"patch", "delete", "deletecollection"}, []string{namespace}},
 		{"coordination.k8s.io", "leases", "", everything, []string{"", "kube-system", "kube-node-lease"}},
 		{"networking.k8s.io", "networkpolicies", "", write, []string{"", "default"}},
 		{roles, "clusterroles", "cluster-admin", append([]string{"bind", "escalate"}, everything...), []string{""}},

@@ -19,7 +19,7 @@ import (
 )
 
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-agent paths=../../controllers/node/... output:rbac:artifacts:config=agent
-//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-operator paths=../../controllers/operator/... paths=../../controllers/enforcer/... paths=../../controllers/policystatus/... output:rbac:artifacts:config=operator
+//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-operator paths=../../controllers/operator/... paths=../../controllers/enforcer/... paths=../../controllers/policystatus/... paths=../../controllers/liveness/... output:rbac:artifacts:config=operator
 
 //go:embed agent/*.yaml operator/*.yaml
 var manifests embed.FS

@@ -42,6 +42,7 @@ import (
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts;services,verbs=list;watch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=configmaps,resourceNames=sluice-pod-ranges,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=sluice-system,resources=roles;rolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts,resourceNames=sluice-agent,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=services,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,verbs=list;watch

@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -282,7 +281,6 @@ func (f *fixture) reportEnforcing(name string, conditions ...metav1.Condition) {
 	n := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	must(f.t, ignoreExists(f.Create(f.t.Context(), n)))
 	must(f.t, f.Get(f.t.Context(), client.ObjectKey{Name: name}, n))
-	n.Status.Heartbeat = ptr.To(metav1.Now())
 	for _, c := range append([]metav1.Condition{
 		v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforcing"),
 	}, conditions...) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -53,5 +52,5 @@ func keepsTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node, report *v1alpha1
 	if taint := repellingTaint(spec, node); taint != nil {
 		return fmt.Sprintf("taint %s keeps its pod away", taint.ToString())
 	}
-	return startup.NotStarted(node, report, time.Now())
+	return startup.NotStarted(node, report)
 }

@@ -115,7 +115,7 @@ func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.Daem
 	if n == nil {
 		n = &v1alpha1.NodeEnforcer{}
 	}
-	why, fault := n.NotEnforcing(now.Time), faultOf(n)
+	why, fault := n.NotEnforcing(), faultOf(n)
 	if why == "" {
 		why = starting.text
 	}
@@ -135,7 +135,9 @@ func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.Daem
 	}
 }
 
-func neverReported(n *v1alpha1.NodeEnforcer) bool { return n.Status.Heartbeat == nil }
+func neverReported(n *v1alpha1.NodeEnforcer) bool {
+	return meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)) == nil
+}
 
 // startOf returns the time from which startTimeout is measured for a node that does not enforce
 // policies yet.

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,11 +31,14 @@ func linux(name string, taints ...corev1.Taint) corev1.Node {
 	}
 }
 
-// reports returns a NodeEnforcer. The parameter heartbeat is the age of its last heartbeat.
-func reports(name string, heartbeat time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
-	beat := ago(heartbeat)
+// reports returns a NodeEnforcer. The parameter silent is the time for which its agent has not
+// renewed its Lease.
+func reports(name string, silent time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
 	n := v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	n.Status.Heartbeat, n.Status.Conditions = &beat, conditions
+	n.Status.Conditions = conditions
+	if silent > v1alpha1.HeartbeatTimeout {
+		n.Status.Conditions = append(slices.Clone(conditions), is(v1alpha1.ConditionResponding, metav1.ConditionFalse, "silent"))
+	}
 	return n
 }
 

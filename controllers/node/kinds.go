@@ -1,6 +1,7 @@
 package node
 
 import (
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -33,12 +34,13 @@ var kindsByPath = map[string]kind{
 // unreachable at startup.
 func restMapper() meta.RESTMapper {
 	core, networking := corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion
-	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, eventsv1.SchemeGroupVersion, v1alpha1.GroupVersion})
+	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{core, networking, coordinationv1.SchemeGroupVersion, eventsv1.SchemeGroupVersion, v1alpha1.GroupVersion})
 	m.Add(networking.WithKind(string(kindPolicy)), meta.RESTScopeNamespace)
 	m.Add(core.WithKind(string(kindPod)), meta.RESTScopeNamespace)
 	m.Add(core.WithKind(string(kindNamespace)), meta.RESTScopeRoot)
 	m.Add(core.WithKind(string(kindNode)), meta.RESTScopeRoot)
 	m.Add(core.WithKind("ConfigMap"), meta.RESTScopeNamespace)
+	m.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
 	m.Add(eventsv1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("NodeEnforcer"), meta.RESTScopeRoot)
 	return m

@@ -13,7 +13,7 @@ import (
 func (a *agent) statusWriter(mgr manager.Manager) *nodeenforcer.Writer {
 	source := &nodeenforcer.Source{StateDir: a.StateDir, ContainedBy: a.containedBy}
 	return &nodeenforcer.Writer{
-		Node: a.Node, Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
+		Node: a.Node, Namespace: a.Namespace, Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
 		Status: func() (v1alpha1.NodeEnforcerStatus, error) { return source.Status(a.observe()) },
 		Log:    a.Log.WithName("status"),
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -88,6 +90,15 @@ func TestNodeEnforcer(t *testing.T) {
 		return nil
 	}
 	got = a.wantStatus(t, c, enforcing)
+
+	// The Lease belongs to the NodeEnforcer, so it is deleted together with the NodeEnforcer.
+	var lease coordinationv1.Lease
+	eventually.NoError(t, func() error {
+		return c.Get(t.Context(), client.ObjectKey{Namespace: rbac.Namespace, Name: "node-status"}, &lease)
+	})
+	if len(lease.OwnerReferences) != 1 || lease.OwnerReferences[0].UID != got.UID || lease.Spec.RenewTime == nil {
+		t.Errorf("Lease %+v, want it renewed and owned by the NodeEnforcer", lease)
+	}
 
 	got.Status.Policies = 77
 	got.Status.Published.Number = 1 << 40

@@ -1,3 +1,3 @@
-// Package operator runs the controllers of the packages enforcer and policystatus in one
-// manager, once per cluster.
+// Package operator runs the controllers of the packages enforcer, policystatus and liveness in
+// one manager, once per cluster.
 package operator

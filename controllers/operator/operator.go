@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -21,11 +23,11 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/liveness"
 	"github.com/sluicenet/sluice/controllers/policystatus"
 )
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=create
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,resourceNames=sluice-operator,verbs=get;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=events,verbs=create;patch
 
@@ -68,6 +70,9 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := liveness.SetupWithManager(mgr, liveness.Options{Namespace: o.Namespace, Log: o.Log.WithName("liveness")}); err != nil {
+		return err
+	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("preparing health: %w", err)
 	}
@@ -96,7 +101,7 @@ func cachesReady(mgr manager.Manager) healthz.Checker {
 
 func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
@@ -119,9 +124,10 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// cacheOptions returns the options of the caches that the two controllers share.
+// cacheOptions returns the options of the caches that the controllers share.
 func cacheOptions(namespace string) cache.Options {
 	byObject := enforcer.CachedObjects(namespace)
+	maps.Copy(byObject, liveness.CachedObjects(namespace))
 	for object, options := range policystatus.CachedObjects() {
 		switch object.(type) {
 		case *corev1.Pod:

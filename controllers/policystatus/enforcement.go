@@ -3,7 +3,6 @@ package policystatus
 import (
 	"slices"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -13,7 +12,7 @@ import (
 
 // enforcement records which nodes need which policies, and what each node enforces. A node
 // needs a policy if the policy selects a pod with an address on the node. An agent writes its
-// status at least every 12 seconds. The method update compares each status with the versions
+// status when the status changes. The method update compares each status with the versions
 // that policies wait for, and returns only the policies whose result changed.
 type enforcement struct {
 	mu    sync.Mutex
@@ -122,10 +121,10 @@ func (e *enforcement) node(name string) *nodeState {
 }
 
 // noReport returns the problem text for a node without a NodeEnforcer.
-func noReport() string { return new(v1alpha1.NodeEnforcer).NotEnforcing(time.Time{}) }
+func noReport() string { return new(v1alpha1.NodeEnforcer).NotEnforcing() }
 
 // update records the newest status of a node. It returns the policies to reconcile.
-func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) affected {
+func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer) affected {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.node(enforcer.Name)
@@ -143,7 +142,7 @@ func (e *enforcement) update(enforcer *v1alpha1.NodeEnforcer, now time.Time) aff
 			touched = append(touched, policy)
 		}
 	}
-	if n.setProblem(enforcer.NotEnforcing(now)) {
+	if n.setProblem(enforcer.NotEnforcing()) {
 		touched = keys(n.needs)
 	}
 	return e.affected(touched)
@@ -165,20 +164,6 @@ func (e *enforcement) remove(name string) affected {
 	}
 	n.setProblem(noReport())
 	return e.affected(keys(n.needs))
-}
-
-// expire finds the nodes whose agents have stopped reporting. It returns the policies to
-// reconcile.
-func (e *enforcement) expire(now time.Time) affected {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var touched []types.NamespacedName
-	for _, n := range e.nodes {
-		if n.enforcer != nil && n.setProblem(n.enforcer.NotEnforcing(now)) {
-			touched = append(touched, keys(n.needs)...)
-		}
-	}
-	return e.affected(touched)
 }
 
 // setProblem sets the problem of the node and reports whether the problem changed.

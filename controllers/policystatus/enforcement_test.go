@@ -3,7 +3,6 @@ package policystatus
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,11 +14,10 @@ import (
 // acknowledged returns the NodeEnforcer of a node that enforces all objects up to the given
 // resource version.
 func acknowledged(node string, version int) *v1alpha1.NodeEnforcer {
-	now, contained := metav1.Now(), fmt.Sprint(version)
+	contained := fmt.Sprint(version)
 	return &v1alpha1.NodeEnforcer{
 		ObjectMeta: metav1.ObjectMeta{Name: node, UID: types.UID(node)},
 		Status: v1alpha1.NodeEnforcerStatus{
-			Heartbeat:    &now,
 			Acknowledged: &v1alpha1.Generation{Number: 1, Contains: v1alpha1.ResourceVersions{NetworkPolicies: contained, Pods: contained}},
 			Conditions:   []metav1.Condition{v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "")},
 		},
@@ -33,7 +31,7 @@ func named(name string) types.NamespacedName {
 // TestOnlyAffectedPoliciesAreReconciled checks which policies a new status of a node
 // affects.
 func TestOnlyAffectedPoliciesAreReconciled(t *testing.T) {
-	e, now := newEnforcement(), time.Now()
+	e := newEnforcement()
 	want := func(what string, got affected, enforced, lagging []types.NamespacedName) {
 		t.Helper()
 		if diff := cmp.Diff([][]types.NamespacedName{enforced, lagging}, [][]types.NamespacedName{got.enforced, got.lagging}); diff != "" {
@@ -41,30 +39,29 @@ func TestOnlyAffectedPoliciesAreReconciled(t *testing.T) {
 		}
 	}
 	db, web := named("db"), named("web")
-	e.update(acknowledged("a", 10), now)
-	e.update(acknowledged("b", 10), now)
+	e.update(acknowledged("a", 10))
+	e.update(acknowledged("b", 10))
 	if lags := e.require(web, map[string]versions{"a": {"9", "10"}, "b": {"9", "7"}}); lags != nil {
 		t.Errorf("web lags on %v", lags)
 	}
 	if lags := e.require(db, map[string]versions{"a": {"20", "9"}, "b": {"20", "21"}}); len(lags) != 2 || lags[0] != (lag{node: "a"}) {
 		t.Errorf("db lags on %v, want a and b", lags)
 	}
-	want("a acknowledges an older version than required", e.update(acknowledged("a", 19), now), nil, nil)
-	want("a contains db, b is behind", e.update(acknowledged("a", 20), now), nil, []types.NamespacedName{db})
-	want("b contains the policy but not the pod", e.update(acknowledged("b", 20), now), nil, nil)
-	want("b contains db", e.update(acknowledged("b", 100), now), []types.NamespacedName{db}, nil)
-	want("the agent of b restarts", e.update(acknowledged("b", 1), now), nil, nil)
+	want("a acknowledges an older version than required", e.update(acknowledged("a", 19)), nil, nil)
+	want("a contains db, b is behind", e.update(acknowledged("a", 20)), nil, []types.NamespacedName{db})
+	want("b contains the policy but not the pod", e.update(acknowledged("b", 20)), nil, nil)
+	want("b contains db", e.update(acknowledged("b", 100)), []types.NamespacedName{db}, nil)
+	want("the agent of b restarts", e.update(acknowledged("b", 1)), nil, nil)
 	if lags := e.require(db, map[string]versions{"a": {"20", "9"}, "b": {"20", "21"}}); lags != nil {
 		t.Errorf("db lags on %v again", lags)
 	}
-	want("all nodes reported in time", e.expire(now), nil, nil)
 	e.require(web, map[string]versions{"a": {"9", "10"}})
-	e.update(acknowledged("a", 101), now.Add(time.Second))
-	expired := e.expire(now.Add(2 * v1alpha1.HeartbeatTimeout))
-	if len(expired.enforced) != 0 || len(expired.lagging) != 3 {
-		t.Errorf("expiry affects %v, want db of two nodes and web", expired)
-	}
-	want("b reports again", e.update(acknowledged("b", 1), now), nil, []types.NamespacedName{db})
+	e.update(acknowledged("a", 101))
+	silent := acknowledged("b", 1)
+	silent.Status.Conditions = append(silent.Status.Conditions,
+		v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionFalse, v1alpha1.ReasonAgentSilent, ""))
+	want("the agent of b is silent", e.update(silent), nil, []types.NamespacedName{db})
+	want("b reports again", e.update(acknowledged("b", 1)), []types.NamespacedName{db}, nil)
 	if removed := e.remove("a"); len(removed.enforced) != 0 || len(removed.lagging) != 2 {
 		t.Errorf("removing a affects %v, want db and web", removed)
 	}
@@ -103,11 +100,11 @@ func TestNotOlder(t *testing.T) {
 // nodes. Each node enforces 2,000 policies.
 func BenchmarkHeartbeat(b *testing.B) {
 	const nodes, policies = 200, 2000
-	e, now := newEnforcement(), time.Now()
+	e := newEnforcement()
 	wants := map[string]versions{}
 	for i := range nodes {
 		name := fmt.Sprintf("node-%d", i)
-		e.update(acknowledged(name, 10), now)
+		e.update(acknowledged(name, 10))
 		wants[name] = versions{"10", "10"}
 	}
 	for i := range policies {
@@ -116,7 +113,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	heartbeat := acknowledged("node-7", 11)
 	b.ReportAllocs()
 	for b.Loop() {
-		if n := e.update(heartbeat, now); n.enforced != nil || n.lagging != nil {
+		if n := e.update(heartbeat); n.enforced != nil || n.lagging != nil {
 			b.Fatal("a heartbeat affects policies")
 		}
 	}

@@ -156,14 +156,11 @@ func (n *node) acknowledge(t *testing.T) {
 	})
 }
 
-// write changes the status of the node. It sets the heartbeat to the current time, unless the
-// function change sets another time.
+// write changes the status of the node.
 func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	t.Helper()
 	var object v1alpha1.NodeEnforcer
 	must(t, n.Get(t.Context(), client.ObjectKey{Name: n.name}, &object))
-	now := metav1.Now()
-	object.Status.Heartbeat = &now
 	change(&object.Status)
 	must(t, n.Status().Update(t.Context(), &object))
 }

@@ -101,17 +101,18 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(2, 2, 2, everywhere, ""))
 
-	silent := metav1.NewTime(time.Now().Add(-2 * time.Minute))
-	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &silent })
+	responding := func(status metav1.ConditionStatus, reason v1alpha1.Reason) {
+		a.write(t, func(s *v1alpha1.NodeEnforcerStatus) {
+			meta.SetStatusCondition(&s.Conditions, v1alpha1.NewCondition(v1alpha1.ConditionResponding, status, reason, ""))
+		})
+	}
+	responding(metav1.ConditionFalse, v1alpha1.ReasonAgentSilent)
 	f.wantStatus(t, "db", enforced(2, 2, 1, not, "node health-a: its agent has not reported for more than 1m0s"))
-	// This heartbeat becomes outdated 5 seconds later, while the operator runs.
-	soon := metav1.NewTime(time.Now().Add(-55 * time.Second))
-	a.write(t, func(s *v1alpha1.NodeEnforcerStatus) { s.Heartbeat = &soon })
+	responding(metav1.ConditionTrue, v1alpha1.ReasonAgentResponding)
 	f.wantStatus(t, "db", enforced(2, 2, 2, everywhere, ""))
-	f.wantStatus(t, "db", enforced(2, 2, 1, not, "node health-a: its agent has not reported for more than 1m0s"))
 
 	must(t, f.Delete(t.Context(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: "health-b"}}))
-	f.wantStatus(t, "db", enforced(2, 2, 0, not, "nodes health-a, health-b"))
+	f.wantStatus(t, "db", enforced(2, 2, 1, not, "node health-b"))
 	must(t, f.Delete(t.Context(), other, client.GracePeriodSeconds(0)))
 	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(1, 1, 1, everywhere, ""))
@@ -167,8 +168,6 @@ func (n *node) withNewCounters(t *testing.T) *v1alpha1.NodeEnforcer {
 	var object v1alpha1.NodeEnforcer
 	must(t, n.Get(t.Context(), client.ObjectKey{Name: n.name}, &object))
 	object.Status.Verdicts.Allowed++
-	now := metav1.Now()
-	object.Status.Heartbeat = &now
 	return &object
 }
 

@@ -27,8 +27,6 @@ const (
 	// what they enforce within one second, so one status after the delay usually covers all
 	// changes.
 	settleDelay = 1500 * time.Millisecond
-	// expiryInterval is the time between two checks for nodes that have stopped reporting.
-	expiryInterval = 5 * time.Second
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -56,7 +54,6 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 		source.Kind(c, &v1alpha1.PolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.PolicyStatus]{}),
 		source.Func(func(ctx context.Context, q queue) error {
 			r.started = time.Now()
-			go r.watchExpiry(ctx, q)
 			go r.watchFindings(ctx, c, q)
 			return nil
 		}),
@@ -115,28 +112,14 @@ func (r *Reconciler) namespaceEvents() handler.TypedFuncs[*corev1.Namespace, rec
 func (r *Reconciler) nodeEvents() handler.TypedFuncs[*v1alpha1.NodeEnforcer, reconcile.Request] {
 	return handler.TypedFuncs[*v1alpha1.NodeEnforcer, reconcile.Request]{
 		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.NodeEnforcer], q queue) {
-			enqueue(q, r.enforcement.update(e.Object, time.Now()))
+			enqueue(q, r.enforcement.update(e.Object))
 		},
 		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.NodeEnforcer], q queue) {
-			enqueue(q, r.enforcement.update(e.ObjectNew, time.Now()))
+			enqueue(q, r.enforcement.update(e.ObjectNew))
 		},
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.NodeEnforcer], q queue) {
 			enqueue(q, r.enforcement.remove(e.Object.Name))
 		},
-	}
-}
-
-// watchExpiry checks regularly for nodes that have stopped reporting, until the context ends.
-func (r *Reconciler) watchExpiry(ctx context.Context, q queue) {
-	tick := time.NewTicker(expiryInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			enqueue(q, r.enforcement.expire(now))
-		}
 	}
 }
 

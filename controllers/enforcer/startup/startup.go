@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -37,11 +36,11 @@ func isStartupTaint(t corev1.Taint) bool { return t.Key == v1alpha1.TaintNotRead
 // NotStarted returns "" if the report proves that a node has enforced the current policies
 // since its last boot. Otherwise, it returns the reason. The parameter report may be nil. A
 // report from before the last boot proves nothing, because the rules do not outlive the kernel.
-func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer, now time.Time) string {
+func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer) string {
 	if report == nil {
 		report = &v1alpha1.NodeEnforcer{}
 	}
-	if why := report.NotEnforcing(now); why != "" {
+	if why := report.NotEnforcing(); why != "" {
 		return why
 	}
 	synced := meta.FindStatusCondition(report.Status.Conditions, string(v1alpha1.ConditionSynced))

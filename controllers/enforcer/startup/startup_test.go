@@ -2,7 +2,6 @@ package startup_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -38,13 +37,13 @@ func TestTolerations(t *testing.T) {
 }
 
 func TestNotStarted(t *testing.T) {
-	now := time.Now()
-	report := func(age time.Duration, bootID string, ready, synced metav1.ConditionStatus) *v1alpha1.NodeEnforcer {
+	report := func(responding metav1.ConditionStatus, bootID string, ready, synced metav1.ConditionStatus) *v1alpha1.NodeEnforcer {
 		return &v1alpha1.NodeEnforcer{Status: v1alpha1.NodeEnforcerStatus{
-			Heartbeat: &metav1.Time{Time: now.Add(-age)}, BootID: bootID,
+			BootID: bootID,
 			Conditions: []metav1.Condition{
 				v1alpha1.NewCondition(v1alpha1.ConditionReady, ready, v1alpha1.ReasonEnforcing, "ready is "+string(ready)),
 				v1alpha1.NewCondition(v1alpha1.ConditionSynced, synced, v1alpha1.ReasonWatching, ""),
+				v1alpha1.NewCondition(v1alpha1.ConditionResponding, responding, v1alpha1.ReasonAgentResponding, ""),
 			},
 		}}
 	}
@@ -54,19 +53,19 @@ func TestNotStarted(t *testing.T) {
 		report *v1alpha1.NodeEnforcer
 		want   string
 	}{
-		"started":                      {"b", report(0, "b", yes, yes), ""},
+		"started":                      {"b", report(yes, "b", yes, yes), ""},
 		"no report":                    {"b", nil, "no agent has reported yet"},
-		"not ready":                    {"b", report(0, "b", no, yes), "ready is False"},
-		"not synced":                   {"b", report(0, "b", yes, no), "the published generation is not up to date yet"},
-		"stale":                        {"b", report(2*time.Minute, "b", yes, yes), "its agent has not reported for more than 1m0s: the failure policy decides about its new pods"},
-		"before the boot":              {"b", report(time.Second, "a", yes, yes), "its agent has not reported since the node booted"},
-		"no boot ID in the report":     {"b", report(0, "", yes, yes), "its agent has not reported since the node booted"},
-		"no boot ID of node and agent": {"", report(0, "", yes, yes), "its agent has not reported since the node booted"},
+		"not ready":                    {"b", report(yes, "b", no, yes), "ready is False"},
+		"not synced":                   {"b", report(yes, "b", yes, no), "the published generation is not up to date yet"},
+		"silent":                       {"b", report(no, "b", yes, yes), "its agent has not reported for more than 1m0s: the failure policy decides about its new pods"},
+		"before the boot":              {"b", report(yes, "a", yes, yes), "its agent has not reported since the node booted"},
+		"no boot ID in the report":     {"b", report(yes, "", yes, yes), "its agent has not reported since the node booted"},
+		"no boot ID of node and agent": {"", report(yes, "", yes, yes), "its agent has not reported since the node booted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			node := &corev1.Node{}
 			node.Status.NodeInfo.BootID = c.node
-			if got := startup.NotStarted(node, c.report, now); got != c.want {
+			if got := startup.NotStarted(node, c.report); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

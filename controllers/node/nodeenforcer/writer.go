@@ -25,18 +25,18 @@ const (
 	// the minimum time between two writes, because an agent can publish 50 generations per
 	// second.
 	checkStatusInterval = time.Second
-	// heartbeatInterval is the time between two writes if only counters and resource versions
-	// have changed. Each write is a heartbeat. A random time of up to a fifth of the interval
-	// is added, so that the nodes do not all write at the same time.
-	heartbeatInterval = 10 * time.Second
+	// counterInterval is the time between two writes if only counters and resource versions
+	// have changed. A random time of up to a fifth of the interval is added, so that the nodes
+	// do not all write at the same time.
+	counterInterval = 10 * time.Second
 	// writeTimeout limits the duration of one status write.
 	writeTimeout = 5 * time.Second
 )
 
-// Writer writes the NodeEnforcer of a node.
+// Writer writes the NodeEnforcer of a node and renews the Lease of the node.
 type Writer struct {
-	// Node is the name of the node.
-	Node string
+	// Node is the name of the node. Namespace is the namespace of the operator.
+	Node, Namespace string
 	// Cache reads the Node object. Direct reads the NodeEnforcer from the API server, because a
 	// cache of NodeEnforcers would contain the objects of all nodes.
 	Cache, Direct client.Reader
@@ -48,26 +48,31 @@ type Writer struct {
 	// current is the NodeEnforcer that was last read or written. It is nil if the API server
 	// may have another version of it.
 	current *v1alpha1.NodeEnforcer
-	// due is the time of the next heartbeat.
+	// due is the time of the next write if only counters have changed. It is also the time of
+	// the next attempt after an error.
 	due time.Time
 }
 
-// Run writes the status until the context ends.
+// Run writes the status and renews the Lease until the context ends. It renews the Lease only
+// while the API server has the current status, so that the operator never trusts the report of
+// an earlier agent because of the Lease of this agent.
 func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
-	failed := false
+	status, renewal := faults{log: w.Log, text: "The status cannot be written"}, faults{log: w.Log, text: "The Lease cannot be renewed"}
+	lease := &heartbeat{namespace: w.Namespace, direct: w.Direct, client: w.Client}
 	for {
-		if err := w.update(ctx); err != nil && ctx.Err() == nil {
+		err := w.update(ctx)
+		if err != nil {
 			// After an error, the API server may have another version than current.
 			w.current = nil
 			w.postpone()
-			if !failed {
-				w.Log.Error(err, "The status cannot be written")
-			}
-			failed = true
-		} else if err == nil && w.current != nil {
-			failed = false
+		}
+		if err != nil || w.current != nil {
+			status.record(ctx, err)
+		}
+		if w.current != nil {
+			renewal.record(ctx, lease.renew(ctx, w.current))
 		}
 		select {
 		case <-ctx.Done():
@@ -77,11 +82,27 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 }
 
-func (w *Writer) postpone() {
-	w.due = time.Now().Add(heartbeatInterval + rand.N(heartbeatInterval/5))
+// faults logs the first of several errors in succession.
+type faults struct {
+	log    logr.Logger
+	text   string
+	failed bool
 }
 
-// update writes the status if it has changed or if a heartbeat is due.
+// record logs an error unless the previous error has been logged, or the context has ended. The
+// parameter err is nil after a success.
+func (f *faults) record(ctx context.Context, err error) {
+	if err != nil && !f.failed && ctx.Err() == nil {
+		f.log.Error(err, f.text)
+	}
+	f.failed = err != nil
+}
+
+func (w *Writer) postpone() {
+	w.due = time.Now().Add(counterInterval + rand.N(counterInterval/5))
+}
+
+// update writes the status if it has changed or if the time due has passed.
 func (w *Writer) update(ctx context.Context) error {
 	if w.current == nil && time.Now().Before(w.due) {
 		return nil
@@ -102,8 +123,6 @@ func (w *Writer) update(ctx context.Context) error {
 	if !changed(&w.current.Status, &next.Status) && time.Now().Before(w.due) {
 		return nil
 	}
-	now := metav1.Now()
-	next.Status.Heartbeat = &now
 	err = w.Client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):

@@ -77,21 +77,7 @@ type work struct {
 
 func (a *agentProcess) work() (w work) {
 	a.b.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.PID()))
-	if err != nil {
-		a.b.Fatal(err)
-	}
-	// The second field is the name of the program in parentheses. utime is field 14, and stime
-	// is field 15.
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			a.b.Fatal(err)
-		}
-		w.cpu += time.Duration(n) * time.Second / ticks
-	}
+	w.cpu = processorTime(a.b, a.PID())
 	text, err := kube.Fetch("http://" + a.metrics + "/metrics")
 	if err != nil {
 		a.b.Fatal(err)
@@ -103,6 +89,27 @@ func (a *agentProcess) work() (w work) {
 		}
 	}
 	return w
+}
+
+// processorTime returns the processor time that a process has used.
+func processorTime(b *testing.B, process int) (out time.Duration) {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		b.Fatal(err)
+	}
+	// The second field is the name of the program in parentheses. utime is field 14, and stime
+	// is field 15.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out += time.Duration(n) * time.Second / ticks
+	}
+	return out
 }
 
 // churn changes labels of random pods of the cluster, creates copies of random pods, and

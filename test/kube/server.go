@@ -139,6 +139,9 @@ func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 // Resume makes a suspended kube-apiserver continue.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
+// Process returns the process ID of the program "kube-apiserver" or "etcd".
+func (s *Server) Process(program string) (int, error) { return s.keeper.process(program) }
+
 func (s *Server) signal(signal syscall.Signal) error {
 	id, err := s.keeper.process("kube-apiserver")
 	if err == nil {

@@ -15,7 +15,8 @@ type LintReport struct {
 	TypeMeta
 	// Policies is the number of policies that were checked.
 	Policies int `json:"policies"`
-	// Errors, Warnings and Notes are the numbers of findings by severity.
+	// Errors, Warnings and Notes are the numbers of findings by severity. They include findings
+	// that are omitted from Findings and only counted in Finding.More.
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
 	Notes    int       `json:"notes"`
@@ -86,13 +87,14 @@ func (c *Cluster) namespaces() []string {
 
 func (r *LintReport) add(f Finding) {
 	r.Findings = append(r.Findings, f)
+	places := 1 + f.More
 	switch f.Severity {
 	case lint.Error:
-		r.Errors++
+		r.Errors += places
 	case lint.Warning:
-		r.Warnings++
+		r.Warnings += places
 	case lint.Note:
-		r.Notes++
+		r.Notes += places
 	}
 }
 
@@ -129,8 +131,15 @@ func (f *Finding) write(w io.Writer) {
 	if f.Field != "" {
 		fmt.Fprintf(w, " %s:", f.Field)
 	}
-	fmt.Fprintf(w, " %s [%s]\n", f.Message, f.Check)
+	fmt.Fprintf(w, " %s", f.Message)
+	if f.Detail != "" {
+		fmt.Fprintf(w, " (%s)", f.Detail)
+	}
+	fmt.Fprintf(w, " [%s]\n", f.Check)
 	if f.Fix != "" {
 		fmt.Fprintf(w, "           fix: %s\n", f.Fix)
+	}
+	if f.More > 0 {
+		fmt.Fprintf(w, "           %s of the check %s omitted\n", number(f.More, "more finding", "more findings"), f.Check)
 	}
 }

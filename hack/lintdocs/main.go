@@ -42,13 +42,16 @@ func write(path string) error {
 // table returns a Markdown table that describes the lint checks.
 func table() string {
 	var out strings.Builder
-	out.WriteString("| check | severity | finds |\n|---|---|---|\n")
+	out.WriteString("| check | severity | depends on | finds |\n|---|---|---|---|\n")
 	for _, c := range lint.Checks() {
-		var severities []string
+		var severities, scopes []string
 		for _, s := range c.Severities {
 			severities = append(severities, string(s))
 		}
-		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", c.Name, strings.Join(severities, ", "), c.Doc)
+		for _, s := range c.Scopes {
+			scopes = append(scopes, s.String())
+		}
+		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", c.Name, strings.Join(severities, ", "), strings.Join(scopes, ", "), c.Doc)
 	}
 	return out.String()
 }

@@ -76,6 +76,15 @@ func (s Selector) Present() bool { return s != (Selector{}) }
 // Empty reports whether the selector matches every object because it has no requirements.
 func (s Selector) Empty() bool { return !s.Present() || s.encoded.Value() == "" }
 
+// Size returns the length of the encoded requirements in bytes. In the worst case, the time that
+// Matches takes is proportional to the product of this size and the size of the labels.
+func (s Selector) Size() int {
+	if !s.Present() {
+		return 0
+	}
+	return len(s.encoded.Value())
+}
+
 // Matches reports whether the labels meet every requirement.
 func (s Selector) Matches(l Set) bool {
 	if !s.Present() {

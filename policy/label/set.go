@@ -78,6 +78,14 @@ func (s Set) Get(label string) string {
 	return value
 }
 
+// Size returns the length of the encoded labels in bytes.
+func (s Set) Size() int {
+	if s == (Set{}) {
+		return 0
+	}
+	return len(s.fields.Value())
+}
+
 // Map returns the labels as a new map, or nil if the set is empty.
 func (s Set) Map() map[string]string {
 	if s == (Set{}) {

@@ -1,193 +1,202 @@
 package lint
 
 import (
-	"fmt"
+	"cmp"
+	"encoding/binary"
 	"iter"
 	"maps"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// cluster contains the objects of a snapshot, with indexes for the checks.
+// cluster contains the objects that a run of lint reads, with indexes for the checks. In a run
+// with ScopeNamespace, it contains the objects of one namespace only.
 type cluster struct {
-	// pods lists, by namespace, the pods that selectors can match. These are the pods in the
-	// pod network that have not finished. They include pods that have no address yet.
-	pods map[string][]*policy.Pod
-	// withPods contains the names of the namespaces that have an entry in the map pods,
-	// sorted.
-	withPods []string
-	// hostPods lists, by namespace, the pods in the host network that have not finished.
-	hostPods   map[string][]*policy.Pod
-	namespaces map[string]*policy.Namespace
-	subjects   []*subject
-	// byNamespace lists the subjects by the namespaces of their policies.
-	byNamespace map[string][]*subject
-	addresses   []podAddress
-	// anyPod is true if the snapshot contains at least one pod.
-	anyPod  bool
-	dnsPods []*policy.Pod
-	// inBlock caches the results of podsInBlock, because many policies contain the same few
-	// blocks.
-	inBlock map[string][]*policy.Pod
+	scope  Scope
+	limits limits
+	// left is the part of limits.total that is left.
+	left   int
+	spaces map[string]*space
+	// withPods contains the namespaces that have pods in the pod network, sorted by name.
+	withPods []*space
+	// objects is the number of Namespace objects.
+	objects   int
+	subjects  []*subject
+	addresses []podAddress
+	// podsKnown is false if the input contains only policies. Checks then cannot determine
+	// which pods a selector matches.
+	podsKnown bool
+	dnsPods   []*policy.Pod
 }
 
-type podAddress struct {
-	addr netip.Addr
-	pod  *policy.Pod
+// space contains the objects of one namespace.
+type space struct {
+	name string
+	// object is nil if the namespace has no Namespace object.
+	object *policy.Namespace
+	// groups contains the pods that selectors can match. These are the pods in the pod network
+	// that have not finished. They include pods that have no address yet.
+	groups []*group
+	byKey  map[groupKey]*group
+	// hostPods contains the pods in the host network that have not finished.
+	hostPods []*policy.Pod
+	subjects []*subject
+	dns      dnsState
 }
 
-// subject is a policy, together with the pods that the policy selects.
+// group contains the pods of one namespace with equal labels and equal named ports, so that
+// selectors and port names have to be compared with one of these pods only.
+type group struct {
+	namespace *space
+	labels    label.Set
+	ports     policy.ContainerPorts
+	// pods is sorted by name.
+	pods []*policy.Pod
+	// allowsDNS is true if a policy that selects the pods allows DNS, and hasEgressRules if
+	// such a policy has egress rules. prepareDNS sets both.
+	allowsDNS, hasEgressRules bool
+}
+
+type groupKey struct {
+	labels label.Set
+	ports  string
+}
+
+// subject is a policy, together with its namespace.
 type subject struct {
 	*policy.Policy
-	name string
-	pods []*policy.Pod
-	// dns caches the result of allowsDNS.
-	dns answer
+	namespace *space
+	name      string
 }
 
-// answer caches the result of a function that returns a bool.
-type answer uint8
-
-const (
-	unknown answer = iota
-	no
-	yes
-)
-
-func newCluster(s *policy.Snapshot) *cluster {
-	c := &cluster{
-		pods: map[string][]*policy.Pod{}, hostPods: map[string][]*policy.Pod{},
-		namespaces: map[string]*policy.Namespace{}, byNamespace: map[string][]*subject{}, inBlock: map[string][]*policy.Pod{},
-	}
-	for _, n := range s.Namespaces() {
-		c.namespaces[n.Name] = &n
-	}
-	for _, p := range s.Pods() {
-		c.addPod(&p)
-	}
-	c.withPods = slices.Sorted(maps.Keys(c.pods))
-	slices.SortFunc(c.addresses, func(a, b podAddress) int { return a.addr.Compare(b.addr) })
-	for _, p := range s.Policies() {
-		s := &subject{Policy: p, name: p.String()}
-		for _, pod := range c.pods[p.Scope] {
-			if p.Selects(pod) {
-				s.pods = append(s.pods, pod)
-			}
-		}
-		c.subjects = append(c.subjects, s)
-		c.byNamespace[p.Scope] = append(c.byNamespace[p.Scope], s)
-	}
-	return c
+func newCluster(scope Scope, l limits, podsKnown bool) *cluster {
+	return &cluster{scope: scope, limits: l, left: l.total, spaces: map[string]*space{}, podsKnown: podsKnown}
 }
 
+func (c *cluster) space(name string) *space {
+	s := c.spaces[name]
+	if s == nil {
+		s = &space{name: name, byKey: map[groupKey]*group{}}
+		c.spaces[name] = s
+	}
+	return s
+}
+
+// addPod adds a pod. The pods of a namespace must be added in the order of their names.
 func (c *cluster) addPod(p *policy.Pod) {
-	c.anyPod = true
+	s := c.space(p.Namespace)
 	switch {
 	case p.Finished:
 		return
 	case p.HostNetwork:
-		c.hostPods[p.Namespace] = append(c.hostPods[p.Namespace], p)
+		s.hostPods = append(s.hostPods, p)
 		return
 	}
-	c.pods[p.Namespace] = append(c.pods[p.Namespace], p)
+	g := s.group(p)
+	g.pods = append(g.pods, p)
 	for _, a := range p.Addresses {
-		c.addresses = append(c.addresses, podAddress{addr: a, pod: p})
+		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, group: g})
 	}
-	if isDNS(p) {
+	if isDNS(p.Labels) {
 		c.dnsPods = append(c.dnsPods, p)
 	}
 }
 
-// podsByNamespace returns an iterator over the map pods, sorted by namespace.
-func (c *cluster) podsByNamespace() iter.Seq2[string, []*policy.Pod] {
-	return func(yield func(string, []*policy.Pod) bool) {
-		for _, namespace := range c.withPods {
-			if !yield(namespace, c.pods[namespace]) {
-				return
-			}
+// group returns the group to which a pod belongs.
+func (s *space) group(p *policy.Pod) *group {
+	var buf [128]byte
+	ports := buf[:0]
+	for _, port := range p.Ports {
+		ports = append(append(ports, port.Name...), 0, byte(port.Protocol))
+		ports = binary.BigEndian.AppendUint16(ports, port.Number)
+	}
+	key := groupKey{p.Labels, string(ports)}
+	g := s.byKey[key]
+	if g == nil {
+		g = &group{namespace: s, labels: p.Labels, ports: p.Ports}
+		s.byKey[key] = g
+		s.groups = append(s.groups, g)
+	}
+	return g
+}
+
+func (c *cluster) addPolicies(policies []*policy.Policy) {
+	for _, p := range policies {
+		s := &subject{Policy: p, namespace: c.space(p.Scope), name: p.String()}
+		c.subjects = append(c.subjects, s)
+		s.namespace.subjects = append(s.namespace.subjects, s)
+	}
+}
+
+// index completes the indexes after all objects have been added.
+func (c *cluster) index() {
+	for _, name := range slices.Sorted(maps.Keys(c.spaces)) {
+		s := c.spaces[name]
+		if s.byKey = nil; len(s.groups) > 0 {
+			c.withPods = append(c.withPods, s)
 		}
 	}
+	slices.SortStableFunc(c.addresses, func(a, b podAddress) int {
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.group.namespace.name, b.group.namespace.name))
+	})
+}
+
+// matches reports whether a selector matches the pods of a group.
+func (p *pass) matches(s label.Selector, g *group) bool {
+	// Matches looks up the label of each requirement. A requirement or a label has a length of
+	// at least 4 bytes, and a comparison takes a few nanoseconds.
+	return p.spend(10+s.Size()+s.Size()*g.labels.Size()/8) && s.Matches(g.labels)
+}
+
+// matchesSpace reports whether the set can contain pods in a namespace.
+func (p *pass) matchesSpace(set *policy.PodSet, s *space) bool {
+	size := 0
+	if s.object != nil {
+		size = s.object.Labels.Size()
+	}
+	return p.spend(10+set.Namespaces.Size()+set.Namespaces.Size()*size/8) && set.MatchesNamespace(s.name, s.object)
 }
 
 // matchesNamespace reports whether the set matches at least one namespace that has a
 // Namespace object.
-func (c *cluster) matchesNamespace(s *policy.PodSet) bool {
-	for name, object := range c.namespaces {
-		if s.MatchesNamespace(name, object) {
+func (p *pass) matchesNamespace(set *policy.PodSet) bool {
+	for _, s := range p.spaces {
+		if s.object != nil && p.matchesSpace(set, s) {
 			return true
 		}
 	}
 	return false
 }
 
-// podsOf returns the pods in the cluster that a set contains.
-func (c *cluster) podsOf(s *policy.PodSet) []*policy.Pod {
-	if s.Namespace != "" {
-		return matching(nil, c.pods[s.Namespace], s.Pods)
+// groupsOf returns an iterator over the groups of pods that a set contains.
+func (p *pass) groupsOf(set *policy.PodSet) iter.Seq[*group] {
+	spaces := p.withPods
+	if set.Namespace != "" {
+		spaces = []*space{p.space(set.Namespace)}
 	}
-	var out []*policy.Pod
-	for namespace, pods := range c.podsByNamespace() {
-		if s.MatchesNamespace(namespace, c.namespaces[namespace]) {
-			out = matching(out, pods, s.Pods)
+	return func(yield func(*group) bool) {
+		for _, s := range spaces {
+			if !p.matchesSpace(set, s) {
+				continue
+			}
+			for _, g := range s.groups {
+				if p.matches(set.Pods, g) && !yield(g) {
+					return
+				}
+			}
 		}
 	}
-	return out
 }
 
-// matching returns a list that contains all pods in `to`, followed by the pods in `pods` that
-// match the selector.
-func matching(to, pods []*policy.Pod, selector label.Selector) []*policy.Pod {
-	for _, pod := range pods {
-		if selector.Matches(pod.Labels) {
-			to = append(to, pod)
-		}
-	}
-	return to
-}
+// selected returns an iterator over the groups of pods that the policy selects.
+func (p *pass) selected() iter.Seq[*group] { return p.groupsOf(&p.Subject) }
 
-// podsInBlock returns the pods that have at least one address in the block. It lists each pod
-// once.
-func (c *cluster) podsInBlock(b *policy.Block) []*policy.Pod {
-	key := b.Key()
-	pods, known := c.inBlock[key]
-	if !known {
-		pods = c.searchBlock(b)
-		c.inBlock[key] = pods
+// anyPod reports whether an iterator returns at least one group.
+func anyPod(groups iter.Seq[*group]) bool {
+	for range groups {
+		return true
 	}
-	return pods
-}
-
-func (c *cluster) searchBlock(b *policy.Block) []*policy.Pod {
-	cidr := b.CIDR.Prefix
-	first, _ := slices.BinarySearchFunc(c.addresses, cidr.Addr(), func(a podAddress, target netip.Addr) int { return a.addr.Compare(target) })
-	seen := map[*policy.Pod]bool{}
-	var out []*policy.Pod
-	for _, a := range c.addresses[first:] {
-		if !cidr.Contains(a.addr) {
-			break
-		}
-		if !seen[a.pod] && b.Contains(a.addr) {
-			seen[a.pod] = true
-			out = append(out, a.pod)
-		}
-	}
-	return out
-}
-
-// list returns a text with the names of up to three pods and the number of remaining pods,
-// such as "a/b, c/d, e/f and 2 more".
-func list(pods []*policy.Pod) string {
-	const shown = 3
-	names := make([]string, 0, shown)
-	for _, p := range pods[:min(len(pods), shown)] {
-		names = append(names, p.Namespace+"/"+p.Name)
-	}
-	if len(pods) > shown {
-		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(pods)-shown)
-	}
-	return strings.Join(names, ", ")
+	return false
 }

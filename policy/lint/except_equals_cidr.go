@@ -9,10 +9,11 @@ import (
 var exceptEqualsCIDR = Check{
 	Name:       "except-equals-cidr",
 	Severities: []Severity{Warning},
+	Scopes:     []Scope{ScopePolicy},
 	Doc:        "an except that covers its whole cidr",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if i := wholeExcept(peer.Block); i >= 0 {
-			p.report(at.in(".ipBlock.except[%d]", i), Warning, "narrow the except, or remove the entry",
+			p.report(at.entry(".ipBlock.except", i), Warning, "narrow the except, or remove the entry",
 				"the except is the whole cidr %s: this entry allows nothing", peer.Block.CIDR.Prefix)
 		}
 	}),

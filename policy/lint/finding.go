@@ -3,8 +3,7 @@ package lint
 import (
 	"cmp"
 	"slices"
-
-	"github.com/sluicenet/sluice/policy"
+	"strings"
 )
 
 // Severity states how likely a finding is a mistake.
@@ -21,6 +20,9 @@ const (
 	Note Severity = "note"
 )
 
+// rank returns 0 for the most severe severity, and 2 for the least severe one.
+func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, Note}, s) }
+
 // Finding is one result of a check.
 type Finding struct {
 	Severity Severity `json:"severity"`
@@ -34,31 +36,38 @@ type Finding struct {
 	Namespace string `json:"namespace"`
 	// Field is the path of the field in the policy, such as spec.ingress[0].from[1].
 	Field string `json:"field,omitempty"`
-	// Message is one sentence that describes the finding.
+	// Message is one sentence that describes the finding. It contains no number or list of pods
+	// that would change whenever a pod starts or ends.
 	Message string `json:"message"`
+	// Detail contains the number of pods to which Message refers, and up to three examples. In
+	// a result of RunNamespace, it is empty.
+	Detail string `json:"detail,omitempty"`
 	// Fix states what to write instead. If Message already contains the fix, Fix is empty.
 	Fix string `json:"fix,omitempty"`
+	// More is the number of further places in the policy for which the check has a finding of
+	// this severity. These findings are omitted. Only the last of several findings of a check
+	// has this number.
+	More int `json:"more,omitempty"`
 
 	// order is the position of Field in the policy. It determines the order of a policy's
 	// findings.
 	order position
 }
 
-// Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
-// policy. The findings of a policy are in the order of the fields in the spec. If the snapshot
-// contains no pods, the checks that compare selectors with pods find nothing, because Run
-// cannot determine which pods a selector matches. If it contains no namespaces, the checks that
-// compare selectors with namespaces find nothing.
-func Run(s *policy.Snapshot) []Finding {
-	c := newCluster(s)
-	var findings []Finding
-	for i := range checks {
-		p := pass{cluster: c, check: checks[i].Name}
-		checks[i].run(&p)
-		findings = append(findings, p.findings...)
+func compareFindings(a, b Finding) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Policy, b.Policy), a.order.compare(b.order))
+}
+
+// maxText is the length in bytes to which each text of a finding is cut. Without this limit, a
+// finding would contain selectors as large as a policy can be.
+const maxText = 1024
+
+// shorten cuts the texts of the finding, and copies them so that they do not keep longer texts
+// in memory.
+func (f *Finding) shorten() {
+	for _, text := range []*string{&f.Field, &f.Message, &f.Detail, &f.Fix} {
+		if len(*text) > maxText {
+			*text = strings.Clone(strings.ToValidUTF8((*text)[:maxText], "")) + "..."
+		}
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Policy, b.Policy), a.order.compare(b.order))
-	})
-	return findings
 }

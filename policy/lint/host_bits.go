@@ -10,6 +10,7 @@ import (
 var hostBits = Check{
 	Name:       "host-bits",
 	Severities: []Severity{Note},
+	Scopes:     []Scope{ScopePolicy},
 	Doc:        "a cidr or except with host bits, such as 10.0.0.1/8 instead of 10.0.0.0/8",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
 		written, err := netip.ParsePrefix(c.Text)

@@ -9,6 +9,7 @@ import (
 var leadingZeros = Check{
 	Name:       "leading-zeros",
 	Severities: []Severity{Warning},
+	Scopes:     []Scope{ScopePolicy},
 	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
 	run: eachCIDR(func(p *pass, at place, c policy.CIDR) {
 		// At this point, ParsePrefix returns an error only if the text contains leading

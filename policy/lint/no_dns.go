@@ -13,25 +13,29 @@ import (
 
 // noDNS finds policies that isolate pods for egress and leave these pods unable to resolve
 // names. A pod cannot resolve names if no policy for the pod allows DNS over UDP.
+//
+// A run on one namespace cannot determine which pods of other namespaces are DNS servers, so it
+// assumes that every namespaceSelector and every block includes one.
 var noDNS = Check{
 	Name:       "no-dns",
 	Severities: []Severity{Warning, Note},
+	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "a policy that isolates pods for egress, if neither it nor another policy allows DNS for these pods; a note if all egress is denied",
-	run: eachPolicy(func(p *pass, s *subject) {
-		if !s.Isolates[rule.Egress] {
+	run: func(p *pass) {
+		if !p.Isolates[rule.Egress] {
 			return
 		}
-		at := s.at("spec.egress", endPart)
-		without, pods := p.withoutDNS(s)
+		p.prepareDNS()
+		at := outside("spec.egress", endPart)
+		without, pods := p.withoutDNS()
 		switch {
 		case !without:
-		case len(s.Egress) > 0:
-			p.report(at, Warning, dnsFix(s),
-				"the policy isolates pods for egress and neither it nor another policy allows DNS: %s cannot resolve names", pods)
-		case !p.otherEgressRules(s):
-			p.report(at, Note, dnsFix(s), "the policy denies all egress, including DNS, and no other policy allows any")
+		case len(p.Egress) > 0:
+			p.reportDNS(at, pods)
+		case !p.otherEgressRules():
+			p.report(at, Note, dnsFix(p.subject), "the policy denies all egress, including DNS, and no other policy allows any")
 		}
-	}),
+	},
 }
 
 const (
@@ -42,37 +46,88 @@ const (
 	dnsNamespace = "kube-system"
 )
 
-// isDNS reports whether a pod has the labels of CoreDNS, which is the DNS server of most
+// isDNS reports whether the labels of a pod are the labels of CoreDNS, which is the DNS server of most
 // clusters.
-func isDNS(p *policy.Pod) bool {
-	return p.Labels.Get("k8s-app") == "kube-dns" || p.Labels.Get("k8s-app") == "coredns" || p.Labels.Get("app.kubernetes.io/name") == "coredns"
+func isDNS(l label.Set) bool {
+	return l.Get("k8s-app") == "kube-dns" || l.Get("k8s-app") == "coredns" || l.Get("app.kubernetes.io/name") == "coredns"
+}
+
+// dnsState is the progress of prepareDNS for a namespace.
+type dnsState struct {
+	started, done bool
+	// allows is true if a policy of the namespace allows DNS, and egressRules if a policy that
+	// isolates pods for egress has egress rules.
+	allows, egressRules bool
+}
+
+// prepareDNS determines, for all pods in the namespace of the policy, whether a policy allows
+// DNS. It does so once for each namespace. If the budget does not suffice, the check no-dns
+// remains incomplete for all policies of the namespace.
+func (p *pass) prepareDNS() {
+	state := &p.namespace.dns
+	switch {
+	case state.done:
+		return
+	case state.started:
+		p.stopped = true
+		return
+	}
+	state.started = true
+	for _, s := range p.namespace.subjects {
+		if !s.Isolates[rule.Egress] || len(s.Egress) == 0 || p.stopped {
+			continue
+		}
+		other := pass{cluster: p.cluster, subject: s, budget: p.budget}
+		allows := other.allowsDNS()
+		state.egressRules, state.allows = true, state.allows || allows
+		for g := range other.selected() {
+			g.hasEgressRules, g.allowsDNS = true, g.allowsDNS || allows
+		}
+		p.stopped = other.stopped
+	}
+	state.done = !p.stopped
 }
 
 // withoutDNS reports whether the policy selects at least one pod for which no policy allows
-// DNS. It ignores pods that are DNS servers. It also returns a text that lists the pods
-// without DNS. If the snapshot contains no pods, withoutDNS assumes that all policies of the
-// namespace select the same pods, and returns the text "pods".
-func (c *cluster) withoutDNS(s *subject) (without bool, pods string) {
-	if !c.anyPod {
-		return !slices.ContainsFunc(c.byNamespace[s.Scope], c.allowsDNS), "pods"
+// DNS, and returns these pods. It ignores pods that are DNS servers. If the input contains no
+// pods, withoutDNS assumes that all policies of the namespace select the same pods.
+func (p *pass) withoutDNS() (without bool, pods examples) {
+	if !p.podsKnown {
+		return !p.namespace.dns.allows, pods
 	}
-	var found []*policy.Pod
-	for _, pod := range s.pods {
-		allowed := slices.ContainsFunc(c.byNamespace[s.Scope], func(s *subject) bool { return s.Selects(pod) && c.allowsDNS(s) })
-		if !allowed && !isDNS(pod) {
-			found = append(found, pod)
+	for g := range p.selected() {
+		if !g.allowsDNS && !isDNS(g.labels) {
+			pods.add(g.pods...)
 		}
 	}
-	return len(found) > 0, list(found)
+	return pods.count > 0, pods
+}
+
+func (p *pass) reportDNS(at place, pods examples) {
+	f := p.find(at, Warning)
+	if f == nil {
+		return
+	}
+	f.Message = "the policy isolates pods for egress and neither it nor another policy allows DNS: these pods cannot resolve names"
+	f.Fix = dnsFix(p.subject)
+	if pods.count > 0 {
+		p.detail(f, "%s: %s", podCount(pods.count), &pods)
+	}
 }
 
 // otherEgressRules reports whether a policy in the namespace has egress rules for pods that
-// policy s selects. If such a policy exists, it is the policy that lacks a rule for DNS. The
-// finding then refers to that policy instead of s.
-func (c *cluster) otherEgressRules(s *subject) bool {
-	return slices.ContainsFunc(c.byNamespace[s.Scope], func(other *subject) bool {
-		return other.Isolates[rule.Egress] && len(other.Egress) > 0 && (!c.anyPod || slices.ContainsFunc(s.pods, other.Selects))
-	})
+// the policy selects. If such a policy exists, it is the policy that lacks a rule for DNS. The
+// finding then refers to that policy instead of this one.
+func (p *pass) otherEgressRules() bool {
+	if !p.podsKnown {
+		return p.namespace.dns.egressRules
+	}
+	for g := range p.selected() {
+		if g.hasEgressRules {
+			return true
+		}
+	}
+	return false
 }
 
 func dnsFix(s *subject) string {
@@ -85,24 +140,27 @@ func dnsFix(s *subject) string {
 	return "allow UDP and TCP port 53 to pods k8s-app=kube-dns in namespace kube-system"
 }
 
-// allowsDNS reports whether at least one egress rule of a policy allows connections to a
+// allowsDNS reports whether at least one egress rule of the policy allows connections to a
 // DNS server.
-func (c *cluster) allowsDNS(s *subject) bool {
-	if s.dns == unknown {
-		s.dns = no
-		for i := range s.Egress {
-			if r := &s.Egress[i]; s.Isolates[rule.Egress] && !r.Invalid && includesDNS(r.Ports, flow.UDP) && c.reachesDNS(r) {
-				s.dns = yes
-			}
+func (p *pass) allowsDNS() bool {
+	for i := range p.Egress {
+		r := &p.Egress[i]
+		if p.spend(10+10*len(r.Ports)) && !r.Invalid && includesDNS(r.Ports, flow.UDP) && p.reachesDNS(r) {
+			return true
 		}
 	}
-	return s.dns == yes
+	return false
 }
 
 // reachesDNS reports whether at least one peer of the rule can be a DNS server. A rule
 // without peers includes every DNS server.
-func (c *cluster) reachesDNS(r *policy.Rule) bool {
-	return len(r.Peers) == 0 || slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return c.canBeDNS(r, &p) })
+func (p *pass) reachesDNS(r *policy.Rule) bool {
+	for i := range r.Peers {
+		if p.stopped || p.canBeDNS(r, &r.Peers[i]) {
+			return true
+		}
+	}
+	return len(r.Peers) == 0
 }
 
 // canBeDNS reports whether a peer can be a DNS server. The caller has already checked that
@@ -114,17 +172,29 @@ func (c *cluster) reachesDNS(r *policy.Rule) bool {
 //     namespace kube-system.
 //   - For an ipBlock, either the rule must list ports, or the block must contain all addresses
 //     or the address of a DNS pod.
-func (c *cluster) canBeDNS(r *policy.Rule, p *policy.Peer) bool {
+func (p *pass) canBeDNS(r *policy.Rule, peer *policy.Peer) bool {
 	switch {
-	case p.Block != nil:
-		return len(r.Ports) > 0 || p.Block.CIDR.Prefix.Bits() == 0 || slices.ContainsFunc(c.podsInBlock(p.Block), isDNS)
-	case len(c.dnsPods) > 0:
-		return slices.ContainsFunc(c.podsOf(&p.PodSet), isDNS)
+	case !p.contains(peer):
+		return true
+	case peer.Block != nil:
+		return len(r.Ports) > 0 || peer.Block.CIDR.Prefix.Bits() == 0 || slices.ContainsFunc(p.dnsPods, func(pod *policy.Pod) bool { return p.blockContains(peer.Block, pod) })
+	case len(p.dnsPods) > 0 && p.scope == ScopeCluster:
+		return slices.ContainsFunc(p.dnsPods, func(pod *policy.Pod) bool { return p.setContains(&peer.PodSet, pod) })
 	case len(r.Ports) > 0:
 		return true
+	case p.scope == ScopeNamespace:
+		return slices.ContainsFunc(p.dnsPods, func(pod *policy.Pod) bool { return p.setContains(&peer.PodSet, pod) })
 	default:
-		return p.Namespaces.Present() && p.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
+		return peer.Namespaces.Present() && peer.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
 	}
+}
+
+func (p *pass) blockContains(b *policy.Block, pod *policy.Pod) bool {
+	return p.spend(10*(1+len(b.Except))*len(pod.Addresses)) && slices.ContainsFunc(pod.Addresses, b.Contains)
+}
+
+func (p *pass) setContains(set *policy.PodSet, pod *policy.Pod) bool {
+	return p.matchesSpace(set, p.space(pod.Namespace)) && p.matches(set.Pods, &group{labels: pod.Labels})
 }
 
 // includesDNS reports whether the list ports includes the DNS port for a protocol. An empty

@@ -11,6 +11,7 @@ import (
 var noNamespaceMatched = Check{
 	Name:       "no-namespace-matched",
 	Severities: []Severity{Warning},
+	Scopes:     []Scope{ScopeCluster},
 	Doc:        "a `namespaceSelector` that no namespace matches",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if p.matchesNoNamespace(peer) {
@@ -22,8 +23,8 @@ var noNamespaceMatched = Check{
 
 // matchesNoNamespace reports whether the peer has a namespaceSelector that matches no
 // namespace. If the snapshot contains no namespaces, it returns false.
-func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
-	return peer.Namespaces.Present() && len(c.namespaces) > 0 && !c.matchesNamespace(&peer.PodSet)
+func (p *pass) matchesNoNamespace(peer *policy.Peer) bool {
+	return peer.Namespaces.Present() && p.objects > 0 && !p.matchesNamespace(&peer.PodSet)
 }
 
 // namespaceFix returns a fix for a namespaceSelector that no namespace matches. If the
@@ -32,7 +33,7 @@ func (c *cluster) matchesNoNamespace(peer *policy.Peer) bool {
 func (c *cluster) namespaceFix(peer *policy.Peer) string {
 	fix := "label the namespace, or correct the selector"
 	for _, key := range []string{"name", "namespace"} {
-		if name, ok := peer.Namespaces.Equal(key); ok && c.namespaces[name] != nil {
+		if name, ok := peer.Namespaces.Equal(key); ok && c.spaces[name] != nil && c.spaces[name].object != nil {
 			fix = fmt.Sprintf("select a namespace by its name with %s: %s", corev1.LabelMetadataName, name)
 		}
 	}

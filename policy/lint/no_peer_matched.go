@@ -2,7 +2,6 @@ package lint
 
 import (
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -13,30 +12,41 @@ import (
 var noPeerMatched = Check{
 	Name:       "no-peer-matched",
 	Severities: []Severity{Warning, Note},
+	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "a peer that no pod matches; a note if the peer selects all pods of namespaces that have no pods",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		byNamespaces := peer.Namespaces.Present()
-		if !p.anyPod || !peer.Pods.Present() || byNamespaces && len(p.namespaces) == 0 ||
-			p.matchesNoNamespace(peer) || len(p.podsOf(&peer.PodSet)) > 0 {
+		if !p.podsKnown || !p.contains(peer) || !peer.Pods.Present() || byNamespaces && p.objects == 0 ||
+			anyPod(p.groupsOf(&peer.PodSet)) || p.matchesNoNamespace(peer) {
 			return
 		}
-		where := "in the matching namespaces"
-		if !byNamespaces {
-			where = "in namespace " + peer.Namespace
-		}
-		severity, what := Warning, fmt.Sprintf("no pod %s has %s", where, peer.Pods)
+		severity := Warning
 		if peer.Pods.Empty() {
-			severity, what = Note, "there is no pod "+where
+			severity = Note
 		}
-		p.report(at, severity, p.peerFix(peer), "%s: this entry allows nothing", what)
+		if f := p.find(at, severity); f != nil {
+			f.Message, f.Fix = unmatched(peer)+": this entry allows nothing", p.peerFix(peer)
+		}
 	}),
+}
+
+// unmatched describes a peer that no pod matches.
+func unmatched(peer *policy.Peer) string {
+	where := "in namespace " + peer.Namespace
+	if peer.Namespaces.Present() {
+		where = "in the matching namespaces"
+	}
+	if peer.Pods.Empty() {
+		return "there is no pod " + where
+	}
+	return fmt.Sprintf("no pod %s has %s", where, peer.Pods)
 }
 
 // peerFix returns a fix for a peer that matches no pod. If the peer has no namespaceSelector,
 // and its podSelector matches pods in another namespace, the fix is to add a
 // namespaceSelector.
-func (c *cluster) peerFix(peer *policy.Peer) string {
-	namespace := c.namespaceWith(peer.Pods)
+func (p *pass) peerFix(peer *policy.Peer) string {
+	namespace := p.namespaceWith(peer.Pods)
 	if peer.Namespaces.Present() || namespace == "" {
 		return "correct the selector, or remove the entry"
 	}
@@ -46,13 +56,15 @@ func (c *cluster) peerFix(peer *policy.Peer) string {
 
 // namespaceWith returns a namespace that contains at least one pod that matches the selector.
 // If no such namespace exists or if the selector is empty, namespaceWith returns "".
-func (c *cluster) namespaceWith(selector label.Selector) string {
+func (p *pass) namespaceWith(selector label.Selector) string {
 	if selector.Empty() {
 		return ""
 	}
-	for namespace, pods := range c.podsByNamespace() {
-		if slices.ContainsFunc(pods, func(p *policy.Pod) bool { return selector.Matches(p.Labels) }) {
-			return namespace
+	for _, s := range p.withPods {
+		for _, g := range s.groups {
+			if p.matches(selector, g) {
+				return s.name
+			}
 		}
 	}
 	return ""

@@ -11,68 +11,61 @@ import (
 var noPodSelected = Check{
 	Name:       "no-pod-selected",
 	Severities: []Severity{Warning},
+	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "a `podSelector` that selects no pod, or only pods in the host network",
-	run: eachPolicy(func(p *pass, s *subject) {
-		if p.anyPod && len(s.pods) == 0 {
-			p.selectsNothing(s)
+	run: func(p *pass) {
+		if p.podsKnown && !anyPod(p.selected()) {
+			p.selectsNothing()
 		}
-	}),
+	},
 }
 
-func (p *pass) selectsNothing(s *subject) {
+func (p *pass) selectsNothing() {
 	const fixNamespace = "check metadata.namespace: a policy selects pods of its own namespace only"
-	at, selector := s.at("spec.podSelector", subjectPart), s.Subject.Pods
-	if pod := p.selectedHostPod(s); pod != nil {
-		p.report(at, Warning, "protect pods in the host network with the firewall of the node",
-			"the policy selects only pods in the host network, such as %s: policies never apply to such pods", pod.Name)
+	at, selector := outside("spec.podSelector", subjectPart), p.Subject.Pods
+	if pod := p.selectedHostPod(); pod != nil {
+		if f := p.find(at, Warning); f != nil {
+			f.Message = "the policy selects only pods in the host network: policies never apply to such pods"
+			f.Fix = "protect pods in the host network with the firewall of the node"
+			p.detail(f, "such as %s", pod.Name)
+		}
 		return
 	}
-	switch elsewhere := p.elsewhere(s); {
-	case selector.Empty() || len(p.pods[s.Scope]) == 0 && elsewhere == "":
-		p.report(at, Warning, fixNamespace, "there is no pod in namespace %s", s.Scope)
+	switch elsewhere := p.namespaceWith(selector); {
+	case selector.Empty() || len(p.namespace.groups) == 0 && elsewhere == "":
+		p.report(at, Warning, fixNamespace, "there is no pod in namespace %s", p.Scope)
 	case elsewhere != "":
 		p.report(at, Warning, fmt.Sprintf("set metadata.namespace: %s; a policy selects pods of its own namespace only", elsewhere),
-			"no pod in namespace %s has %s, but pods in namespace %s do", s.Scope, selector, elsewhere)
+			"no pod in namespace %s has %s, but pods in namespace %s do", p.Scope, selector, elsewhere)
 	default:
-		p.report(at, Warning, "compare the selector with the labels of the pods: "+p.similarLabels(s),
-			"no pod in namespace %s has %s: the policy does nothing", s.Scope, selector)
+		p.report(at, Warning, "compare the selector with the labels of the pods: "+p.similarLabels(),
+			"no pod in namespace %s has %s: the policy does nothing", p.Scope, selector)
 	}
 }
 
 // selectedHostPod returns a pod in the host network that the policy would select if the pod
 // were in the pod network. It returns nil if no such pod exists.
-func (c *cluster) selectedHostPod(s *subject) *policy.Pod {
-	for _, pod := range c.hostPods[s.Scope] {
-		if s.Subject.Pods.Matches(pod.Labels) {
+func (p *pass) selectedHostPod() *policy.Pod {
+	for _, pod := range p.namespace.hostPods {
+		if p.matches(p.Subject.Pods, &group{labels: pod.Labels}) {
 			return pod
 		}
 	}
 	return nil
 }
 
-// elsewhere returns another namespace that contains a pod that matches the policy's
-// podSelector. It returns "" if no such namespace exists.
-func (c *cluster) elsewhere(s *subject) string {
-	for namespace, pods := range c.podsByNamespace() {
-		if namespace != s.Scope && slices.ContainsFunc(pods, func(p *policy.Pod) bool { return s.Subject.Pods.Matches(p.Labels) }) {
-			return namespace
-		}
-	}
-	return ""
-}
-
 // similarLabels describes labels that the author of the selector may have meant. It uses the
 // first label key of the selector that at least one pod in the policy's namespace has, and
 // lists the values of the pods for this key.
-func (c *cluster) similarLabels(s *subject) string {
+func (p *pass) similarLabels() string {
 	firstKey := ""
-	for r := range s.Subject.Pods.Requirements() {
+	for r := range p.Subject.Pods.Requirements() {
 		if firstKey == "" {
 			firstKey = r.Key
 		}
 		values := map[string]bool{}
-		for _, pod := range c.pods[s.Scope] {
-			if v, ok := pod.Labels.Lookup(r.Key); ok {
+		for _, g := range p.namespace.groups {
+			if v, ok := g.labels.Lookup(r.Key); ok && p.spend(10+g.labels.Size()) {
 				values[v] = true
 			}
 		}

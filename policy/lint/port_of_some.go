@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"fmt"
+
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -8,13 +10,20 @@ import (
 var portOfSome = Check{
 	Name:       "port-of-some",
 	Severities: []Severity{Note},
+	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "a named port that only some of the destination pods define",
-	run: eachPort(func(p *pass, at place, r *policy.Rule, port *policy.Port) {
-		targets, with := p.targetsWith(at.subject, r, port)
-		if with == 0 || with == len(targets) || r.Direction == rule.Egress && len(r.Peers) == 0 {
+	run: eachNamedPort(func(p *pass, at place, r *policy.Rule, port *policy.Port) {
+		if r.Direction == rule.Egress && len(r.Peers) == 0 {
 			return
 		}
-		p.report(at.in(".port"), Note, "name the port in every pod, or use its number",
-			"only %d of the %d pods %s have a %s port named %q", with, len(targets), whose(r), port.Protocol, port.Name)
+		pods, with := p.count(p.targetsOf(r), port)
+		if with == 0 || with == pods {
+			return
+		}
+		if f := p.find(at, Note); f != nil {
+			f.Message = fmt.Sprintf("only some of the pods %s have a %s port named %q", whose(r), port.Protocol, port.Name)
+			f.Fix = "name the port in every pod, or use its number"
+			p.detail(f, "%d of %s", with, podCount(pods))
+		}
 	}),
 }

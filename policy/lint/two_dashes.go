@@ -13,6 +13,7 @@ import (
 var twoDashes = Check{
 	Name:       "two-dashes",
 	Severities: []Severity{Warning, Note},
+	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow pods that match either, if the author probably meant one entry with both; a note if the list has more entries",
 	run: eachRule(func(p *pass, at place, r *policy.Rule) {
 		for i := 0; i+1 < len(r.Peers); i++ {
@@ -23,20 +24,27 @@ var twoDashes = Check{
 			if !onlyNamespaces(namespaces) || !onlyPods(pods) || pods.Pods.Empty() {
 				continue
 			}
-			p.eitherOrBoth(at.peer(r, i+1), r, namespaces, pods)
+			p.eitherOrBoth(at.peer(i+1), r, namespaces, pods)
 			i++
 		}
 	}),
 }
 
 func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.Peer) {
-	severity, why := p.suspicion(at.Scope, r, namespaces, pods)
+	severity, why, both := p.suspicion(r, namespaces, pods)
+	f := p.find(at, severity)
+	if f == nil {
+		return
+	}
 	selected := "any label"
 	if !namespaces.Namespaces.Empty() {
 		selected = namespaces.Namespaces.String()
 	}
-	p.report(at, severity, "if both must hold, remove the second dash, so that namespaceSelector and podSelector are in one entry",
-		"two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, at.Scope, why)
+	f.Message = fmt.Sprintf("two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, p.Scope, why)
+	f.Fix = "if both must hold, remove the second dash, so that namespaceSelector and podSelector are in one entry"
+	if both.count > 0 {
+		p.detail(f, "%s: %s", podCount(both.count), &both)
+	}
 }
 
 // suspicion returns the severity of the finding, and a text for the end of its message. The
@@ -44,25 +52,27 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 //
 //   - The entry with the namespaceSelector includes all pods of the entry with the podSelector.
 //   - No pod matches the entry with the podSelector, but at least one pod matches both
-//     selectors.
+//     selectors. Suspicion also returns the pods that match both.
 //   - The rule has no other entries.
 //
 // Otherwise the rule has more than two entries, and the severity is Note. Authors often list
 // several separate clients in one rule, so they probably meant two separate entries.
-func (c *cluster) suspicion(namespace string, r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string) {
-	own := c.namespaces[namespace]
-	if own != nil && namespaces.MatchesNamespace(namespace, own) {
-		return Warning, "; the first covers the second, which therefore adds nothing"
+func (p *pass) suspicion(r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string, both examples) {
+	if own := p.namespace; own.object != nil && p.matchesSpace(&namespaces.PodSet, own) {
+		return Warning, "; the first covers the second, which therefore adds nothing", both
 	}
-	if c.anyPod && len(c.podsOf(&pods.PodSet)) == 0 {
-		if both := c.podsOf(&policy.PodSet{Namespaces: namespaces.Namespaces, Pods: pods.Pods}); len(both) > 0 {
-			return Warning, fmt.Sprintf("; no pod matches the second part, but both selectors match %s", list(both))
+	if p.podsKnown && !anyPod(p.groupsOf(&pods.PodSet)) {
+		for g := range p.groupsOf(&policy.PodSet{Namespaces: namespaces.Namespaces, Pods: pods.Pods}) {
+			both.add(g.pods...)
+		}
+		if both.count > 0 {
+			return Warning, "; no pod matches the second part, but pods match both selectors", both
 		}
 	}
 	if len(r.Peers) == 2 {
-		return Warning, ""
+		return Warning, "", both
 	}
-	return Note, ""
+	return Note, "", both
 }
 
 func onlyPods(p *policy.Peer) bool {

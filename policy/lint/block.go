@@ -1,0 +1,80 @@
+package lint
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// podAddress is an address of a pod.
+type podAddress struct {
+	addr  netip.Addr
+	pod   *policy.Pod
+	group *group
+}
+
+// searchWork is the work of one binary search in the addresses of a large cluster.
+const searchWork = 300
+
+// inBlock returns an iterator over parts of the list of addresses. Together, these parts are
+// the addresses in the block, in ascending order.
+func (p *pass) inBlock(b *policy.Block) iter.Seq[[]podAddress] {
+	return func(yield func([]podAddress) bool) {
+		in := p.inPrefix(b.CIDR.Prefix, span{0, len(p.addresses)})
+		next := in.from
+		for _, except := range p.inExcepts(b, in) {
+			if except.from > next && !yield(p.addresses[next:except.from]) {
+				return
+			}
+			next = max(next, except.to)
+		}
+		if next < in.to {
+			yield(p.addresses[next:in.to])
+		}
+	}
+}
+
+// span is a part of the list of addresses: the indexes from `from` to to-1.
+type span struct{ from, to int }
+
+// inPrefix returns the addresses of a span that a prefix contains.
+func (p *pass) inPrefix(prefix netip.Prefix, s span) span {
+	if !p.spend(searchWork) {
+		return span{}
+	}
+	from, _ := slices.BinarySearchFunc(p.addresses[s.from:s.to], prefix.Addr(), func(a podAddress, target netip.Addr) int { return a.addr.Compare(target) })
+	from += s.from
+	n := sort.Search(s.to-from, func(i int) bool { return !prefix.Contains(p.addresses[from+i].addr) })
+	return span{from, from + n}
+}
+
+// inExcepts returns the addresses of a span that the excepts of the block contain, in ascending
+// order. The spans can overlap.
+func (p *pass) inExcepts(b *policy.Block, in span) []span {
+	if in.from == in.to {
+		return nil
+	}
+	var out []span
+	for _, except := range b.Except {
+		if s := p.inPrefix(except.Prefix, in); s.from < s.to {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	return out
+}
+
+// podsInBlock returns the addresses of pods in the block.
+func (p *pass) podsInBlock(b *policy.Block) (out examples) {
+	for part := range p.inBlock(b) {
+		for i := range part[:min(len(part), shownPods)] {
+			out.add(part[i].pod)
+		}
+		out.count += max(0, len(part)-shownPods)
+	}
+	return out
+}

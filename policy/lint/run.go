@@ -1,0 +1,82 @@
+package lint
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/sluicenet/sluice/policy"
+)
+
+// The limits of the two kinds of runs.
+var (
+	// A command runs once for one user, who can wait for some seconds.
+	commandLimits = limits{places: 20, policy: 1_000_000_000, total: 10_000_000_000}
+	// The operator checks the policies of all tenants again and again.
+	namespaceLimits = limits{places: 3, policy: 50_000_000, total: 250_000_000}
+)
+
+// Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
+// policy. The findings of a policy are in the order of the fields in the spec. If the snapshot
+// contains no pods, the checks that compare selectors with pods find nothing, because Run
+// cannot determine which pods a selector matches. If it contains no namespaces, the checks that
+// compare selectors with namespaces find nothing.
+func Run(s *policy.Snapshot) []Finding {
+	pods := s.Pods()
+	c := newCluster(ScopeCluster, commandLimits, len(pods) > 0)
+	for _, n := range s.Namespaces() {
+		c.space(n.Name).object = &n
+		c.objects++
+	}
+	for i := range pods {
+		c.addPod(&pods[i])
+	}
+	c.addPolicies(s.Policies())
+	findings, _ := c.check()
+	for _, namespace := range c.withoutObject() {
+		findings = append(findings, missingObject(namespace))
+	}
+	slices.SortStableFunc(findings, compareFindings)
+	return findings
+}
+
+// Namespace contains the objects of one namespace. RunNamespace does not change them.
+type Namespace struct {
+	// Object is the Namespace object, or nil if it does not exist.
+	Object *policy.Namespace
+	// Pods contains all pods of the namespace, and Policies all policies.
+	Pods     []*policy.Pod
+	Policies []*policy.Policy
+}
+
+// RunNamespace runs the checks on the policies of one namespace, and reports only findings that
+// depend on nothing else than the objects of this namespace. A user who can read the policies
+// and pods of the namespace therefore learns nothing about other namespaces from the findings.
+// The findings are sorted like those of Run.
+//
+// The time and the memory that RunNamespace needs are bounded, however large the policies are.
+// If checks are left out because of these bounds, a finding reports them. If a check panics,
+// a finding reports this too, and RunNamespace also returns an error.
+func RunNamespace(in Namespace) ([]Finding, error) {
+	c := newCluster(ScopeNamespace, namespaceLimits, true)
+	pods := slices.SortedFunc(slices.Values(in.Pods), func(a, b *policy.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	for _, p := range pods {
+		c.addPod(p)
+	}
+	if in.Object != nil {
+		c.space(in.Object.Name).object = in.Object
+	}
+	c.addPolicies(slices.SortedFunc(slices.Values(in.Policies), func(a, b *policy.Policy) int { return cmp.Compare(a.Name, b.Name) }))
+	findings, errs := c.check()
+	return findings, errors.Join(errs...)
+}
+
+// check runs the checks on all policies.
+func (c *cluster) check() (findings []Finding, errs []error) {
+	c.index()
+	for _, s := range c.subjects {
+		found, failed := c.checkPolicy(s)
+		findings, errs = append(findings, found...), append(errs, failed...)
+	}
+	return findings, errs
+}

@@ -3,7 +3,7 @@
 //
 //	NetworkPolicies, Pods             --> which nodes need which policy   policies.go, observation.go
 //	NodeEnforcers                     --> what each node enforces         enforcement.go
-//	NetworkPolicies, Pods, Namespaces --> lint findings                   findings.go
+//	NetworkPolicies, Pods, Namespaces --> lint findings                   findings.go, findings
 //	the three results                 --> PolicyStatus                    status.go
 //
 // A node enforces the current version of a policy once its NodeEnforcer contains the

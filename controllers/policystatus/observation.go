@@ -35,7 +35,7 @@ func (r *Reconciler) observe(ctx context.Context, np networkPolicy, held *v1alph
 	name := nameOf(np)
 	selected, required := r.requirements(np, pods.Items)
 	out := &observation{networkPolicy: np, pods: selected, nodes: len(required), lags: r.enforcement.require(name, required)}
-	found, checked := r.findings.of(name)
+	found, checked := r.findings.Of(name)
 	out.findings = convertFindings(np, found)
 	if !checked && held.ObservedGeneration == np.Generation {
 		// Keep the findings of the previous operator until lint has run.

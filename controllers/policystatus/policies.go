@@ -59,19 +59,6 @@ func (p *policies) remove(np metav1.Object) {
 	}
 }
 
-// all returns the names of all policies.
-func (p *policies) all() []types.NamespacedName {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	var out []types.NamespacedName
-	for namespace, policies := range p.byName {
-		for name := range policies {
-			out = append(out, types.NamespacedName{Namespace: namespace, Name: name})
-		}
-	}
-	return out
-}
-
 // selecting returns the sorted names of the policies that select a pod.
 func (p *policies) selecting(pod *policy.Pod) []types.NamespacedName {
 	p.mu.RLock()
@@ -111,7 +98,7 @@ func (r *Reconciler) policyEvents() handler.TypedFuncs[*networkingv1.NetworkPoli
 	changed := func(np *networkingv1.NetworkPolicy, q queue) {
 		r.policies.set(readPolicy(np))
 		r.revisions.forget(np)
-		r.findings.changed.Set()
+		r.findings.Changed(np.Namespace)
 		q.Add(reconcile.Request{NamespacedName: nameOf(np)})
 	}
 	return handler.TypedFuncs[*networkingv1.NetworkPolicy, reconcile.Request]{
@@ -128,7 +115,7 @@ func (r *Reconciler) policyEvents() handler.TypedFuncs[*networkingv1.NetworkPoli
 		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*networkingv1.NetworkPolicy], q queue) {
 			r.policies.remove(e.Object)
 			r.revisions.forget(e.Object)
-			r.findings.changed.Set()
+			r.findings.Changed(e.Object.Namespace)
 			q.Add(reconcile.Request{NamespacedName: nameOf(e.Object)})
 		},
 	}

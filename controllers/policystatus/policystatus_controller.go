@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/policystatus/findings"
 )
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
@@ -42,7 +43,7 @@ type Reconciler struct {
 	policies    *policies
 	revisions   *revisions
 	enforcement *enforcement
-	findings    *findings
+	findings    *findings.Findings
 }
 
 // SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the
@@ -51,8 +52,8 @@ func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	r := &Reconciler{
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
 		policies: newPolicies(), revisions: newRevisions(), enforcement: newEnforcement(),
-		findings: newFindings(mgr.GetCache(), log),
 	}
+	r.findings = findings.New(r.contents, log)
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
 		// Tests run several operators in one process, one after the other, with the same name.

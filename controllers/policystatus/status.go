@@ -119,6 +119,9 @@ func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding 
 		if f.Fix != "" {
 			text += ": " + f.Fix
 		}
+		if f.More > 0 {
+			text = fmt.Sprintf("%s (the same applies to %d more places of the policy)", text, f.More)
+		}
 		add(severities[f.Severity], f.Check, f.Field, text)
 	}
 	slices.SortStableFunc(out, func(a, b v1alpha1.Finding) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })

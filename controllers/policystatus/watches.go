@@ -72,7 +72,7 @@ func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Reque
 			if r.policies.equivalent(before, after) {
 				r.revisions.keep(e.ObjectOld, e.ObjectNew)
 				if before.Labels != after.Labels {
-					r.findings.changed.Set()
+					r.findings.Changed(after.Namespace)
 				}
 				return
 			}
@@ -89,8 +89,8 @@ func (r *Reconciler) podEvents() handler.TypedFuncs[*corev1.Pod, reconcile.Reque
 // podChanged queues each policy that selects the pod in one of the given states. These are the
 // states before and after a change, or the only state of a pod that was created or deleted.
 func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
-	r.findings.changed.Set()
 	for _, pod := range states {
+		r.findings.Changed(pod.Namespace)
 		for _, name := range r.policies.selecting(pod) {
 			q.AddAfter(reconcile.Request{NamespacedName: name}, settleDelay)
 		}
@@ -99,13 +99,17 @@ func (r *Reconciler) podChanged(q queue, states ...*policy.Pod) {
 
 func (r *Reconciler) namespaceEvents() handler.TypedFuncs[*corev1.Namespace, reconcile.Request] {
 	return handler.TypedFuncs[*corev1.Namespace, reconcile.Request]{
-		CreateFunc: func(context.Context, event.TypedCreateEvent[*corev1.Namespace], queue) { r.findings.changed.Set() },
+		CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*corev1.Namespace], _ queue) {
+			r.findings.Changed(e.Object.Name)
+		},
 		UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*corev1.Namespace], _ queue) {
 			if policy.ReadNamespace(e.ObjectOld).Labels != policy.ReadNamespace(e.ObjectNew).Labels {
-				r.findings.changed.Set()
+				r.findings.Changed(e.ObjectNew.Name)
 			}
 		},
-		DeleteFunc: func(context.Context, event.TypedDeleteEvent[*corev1.Namespace], queue) { r.findings.changed.Set() },
+		DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*corev1.Namespace], _ queue) {
+			r.findings.Changed(e.Object.Name)
+		},
 	}
 }
 
@@ -128,7 +132,7 @@ func (r *Reconciler) watchFindings(ctx context.Context, c cache.Cache, q queue) 
 	if !c.WaitForCacheSync(ctx) {
 		return
 	}
-	r.findings.run(ctx, r.policies.all, func(names []types.NamespacedName) {
+	r.findings.Run(ctx, func(names []types.NamespacedName) {
 		for _, name := range names {
 			q.Add(reconcile.Request{NamespacedName: name})
 		}

@@ -10,11 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
-	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/handover"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
-	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/dataplane/uninstall"
 )
 
 // uninstallDataplane removes everything that a dataplane leaves on a node. If the user
@@ -34,11 +32,11 @@ func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset
 	if err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
-	cleared, err := removeDataplane(flags.stateDir, marks)
+	removed, err := uninstall.Run(flags.stateDir, marks)
 	if err = errors.Join(err, lock.Remove()); err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "removed: the tables inet sluice and bridge sluice, the marks of %d connections, the trees in %s; nothing is left\n", cleared, flags.stateDir)
+	fmt.Fprint(cmd.OutOrStdout(), removed)
 	if health != nil {
 		reportRemoved(cmd.Context(), health)
 	}
@@ -51,29 +49,4 @@ func reportRemoved(ctx context.Context, health *daemon.Listener) {
 		_, _ = io.WriteString(w, "nothing is left\n") // An error means that the client closed the connection.
 	}))
 	<-ctx.Done()
-}
-
-// removeDataplane removes the rules first, so that no rule sets new marks while it removes
-// the marks. Then it checks that no mark is left. It removes the files last. If a dataplane
-// starts before the files are removed, it reads the tree and installs the rules again.
-func removeDataplane(stateDir string, marks ruleset.Marks) (cleared int, err error) {
-	if err := ruleset.Uninstall(); err != nil {
-		return 0, err
-	}
-	connections, err := conntrack.Open(marks)
-	if err != nil {
-		return 0, err
-	}
-	first, err := connections.Clear()
-	var left conntrack.Result
-	if err == nil {
-		left, err = connections.Clear()
-	}
-	if err = errors.Join(err, connections.Close()); err != nil {
-		return 0, err
-	}
-	if left.Cleared > 0 {
-		return 0, fmt.Errorf("%d connections were marked in the meantime: a dataplane or another program that uses mark bits %#x is running", left.Cleared, marks.Mask)
-	}
-	return first.Cleared, errors.Join(status.Remove(stateDir), statedir.Remove(stateDir))
 }

@@ -17,17 +17,16 @@ const changesSize = 32 << 10
 // call.
 type changes struct {
 	socket *netlink.Socket
-	mask   uint32
 	queue  []byte
 	reply  []byte
 }
 
-func openChanges(mask uint32) (*changes, error) {
+func openChanges() (*changes, error) {
 	socket, err := netlink.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
-	return &changes{socket: socket, mask: mask, reply: make([]byte, receiveSize)}, nil
+	return &changes{socket: socket, reply: make([]byte, receiveSize)}, nil
 }
 
 func (c *changes) close() error { return c.socket.Close() }
@@ -36,10 +35,11 @@ func (c *changes) close() error { return c.socket.Close() }
 // because an earlier walk that failed can have left requests behind.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add collects a request that sets Sluice's bits in the mark of a connection to state. If
-// enough requests have been collected, add calls flush.
-func (c *changes) add(e *entry, state uint32) error {
-	c.queue = e.appendMark(c.queue, c.mask, state)
+// add collects a request. In the mark of a connection, the request sets the bits that the
+// parameter mask selects to the parameter bits. If enough requests have been collected, add
+// calls flush.
+func (c *changes) add(e *entry, mask, bits uint32) error {
+	c.queue = e.appendMark(c.queue, mask, bits)
 	if len(c.queue) < changesSize {
 		return nil
 	}

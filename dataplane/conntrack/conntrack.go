@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
@@ -17,21 +18,30 @@ import (
 // Connections reads and changes the connection tracking table of a network namespace.
 // Connections is not safe for concurrent use.
 type Connections struct {
-	marks   ruleset.Marks
+	marks ruleset.Marks
+	// former contains the marks of earlier dataplanes. cleared contains the bits that walks
+	// clear in all connection marks.
+	former  []ruleset.Marks
+	cleared uint32
 	dump    *dump
 	changes *changes
 	local   *localAddresses
 	entry   entry
 }
 
-// Open opens the connection tracking table of the calling thread's network namespace.
-func Open(marks ruleset.Marks) (*Connections, error) {
-	c := &Connections{marks: marks}
+// Open opens the connection tracking table of the calling thread's network namespace. The
+// parameter former contains the marks of earlier dataplanes whose bits connections may still
+// have. Walks clear these bits until Forget is called.
+func Open(marks ruleset.Marks, former ...ruleset.Marks) (*Connections, error) {
+	c := &Connections{marks: marks, former: former}
+	for _, f := range former {
+		c.cleared |= f.Mask
+	}
 	var err error
 	if c.dump, err = openDump(); err != nil {
 		return nil, err
 	}
-	if c.changes, err = openChanges(marks.Mask); err != nil {
+	if c.changes, err = openChanges(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	if c.local, err = openLocalAddresses(); err != nil {
@@ -65,12 +75,15 @@ type Result struct {
 	Accepted int
 	Denied   int
 	Cleared  int
+	// Former is the number of connections in whose marks the walk cleared bits of former marks.
+	Former int
 	// Took is the duration of the walk.
 	Took time.Duration
 }
 
-// Changed returns the number of connections whose marks the walk changed.
-func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared }
+// Changed returns the number of changes that the walk made. If a walk has replaced the bits of
+// former marks by Sluice's bits, it has changed the mark of this connection twice.
+func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared + r.Former }
 
 // Reevaluate evaluates every connection and corrects its mark. For each datagram, which
 // contains about a hundred connections, Reevaluate calls the function newest to get the newest
@@ -90,7 +103,29 @@ func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluat
 	})
 }
 
-// Clear clears Sluice's bits in all connection marks.
+// Adopt prepares all connection marks for the installation of rules with the current marks. The
+// rules that are installed now use the parameter installed, which must be one of the former
+// marks and must not share a bit with the current marks. If no rules are installed, it is the
+// zero value.
+//
+// Adopt sets Sluice's bits of each connection to the value that has the same meaning as the bits
+// of the installed rules. It keeps the bits of the installed rules, and clears the bits of all
+// other former marks.
+func (c *Connections) Adopt(installed ruleset.Marks) error {
+	all := c.cleared
+	defer func() { c.cleared = all }()
+	c.cleared &^= installed.Mask
+	_, err := c.walk(context.Background(), func() stateFunc {
+		return func(e *entry) uint32 { return c.marks.From(installed, e.mark) }
+	})
+	return err
+}
+
+// Forget ends the clearing of former marks. From then on, walks do not change the bits of former
+// marks, which may belong to another program.
+func (c *Connections) Forget() { c.former, c.cleared = nil, 0 }
+
+// Clear clears Sluice's bits and the bits of former marks in all connection marks.
 func (c *Connections) Clear() (Result, error) {
 	return c.walk(context.Background(), func() stateFunc {
 		return func(*entry) uint32 { return 0 }
@@ -105,7 +140,7 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	if c.local.contains(f.Src) {
 		return 0
 	}
-	midStream := e.pickedUp || c.marks.Of(e.mark) == c.marks.Either
+	midStream := e.pickedUp || c.isEither(e.mark)
 	if midStream && isReversed(f) && !c.local.contains(f.Dst) && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Deny {
 		return c.marks.Denied
 	}
@@ -120,6 +155,13 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	default:
 		return c.marks.Denied
 	}
+}
+
+// isEither reports whether a mark has the value Either, either with the current marks or with
+// former marks.
+func (c *Connections) isEither(mark uint32) bool {
+	return c.marks.Of(mark) == c.marks.Either ||
+		slices.ContainsFunc(c.former, func(f ruleset.Marks) bool { return f.Of(mark) == f.Either })
 }
 
 // firstEphemeralPort is the lowest port that Linux assigns to clients by default. See

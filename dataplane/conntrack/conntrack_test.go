@@ -23,6 +23,7 @@ import (
 // this package.
 type fixture struct {
 	tb          testing.TB
+	node        *lab.Node
 	other       *timo.Conn
 	connections *conntrack.Connections
 	marks       ruleset.Marks
@@ -39,7 +40,7 @@ func newFixture(tb testing.TB) *fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &fixture{tb: tb}
+	s := &fixture{tb: tb, node: node}
 	if s.marks, err = ruleset.MarksOf(0x60); err != nil {
 		tb.Fatal(err)
 	}
@@ -291,4 +292,52 @@ func BenchmarkReevaluate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Adopt keeps the meaning of the installed marks, and clears the bits of all other former marks,
+// although the current marks share a bit with them. The next walk clears the installed marks, too.
+// After Forget, the bits of former marks stay.
+func TestFormerMarks(t *testing.T) {
+	s := newFixture(t)
+	var marks []ruleset.Marks
+	for _, mask := range []uint32{0xc0, 0x30000, 0x60} {
+		m, err := ruleset.MarksOf(mask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, m)
+	}
+	if err := s.connections.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := s.node.Do(func() (err error) { s.connections, err = conntrack.Open(marks[0], marks[1:]...); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, want map[uint16]uint32) {
+		t.Helper()
+		if diff := cmp.Diff(want, s.read()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	dst := netip.MustParseAddrPort("10.0.0.9:80")
+	for port, mark := range map[uint16]uint32{1: 0x10000, 2: 0x20040, 3: 0x34060, 4: 0x40, 5: 0x4000} {
+		s.add(unix.IPPROTO_UDP, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port), dst, netip.AddrPort{}, mark)
+	}
+	if err := s.connections.Adopt(marks[1]); err != nil {
+		t.Fatal(err)
+	}
+	want("adopted", map[uint16]uint32{1: 0x10040, 2: 0x20080, 3: 0x340c0, 4: 0, 5: 0x4000})
+	everything := evaluator{pod: dst.Addr()} // It allows every connection to port 80 of the pod.
+	r, err := s.reevaluate(everything)
+	if err != nil || r.Former != 3 || r.Accepted != 4 {
+		t.Errorf("result %+v, %v; want the former bits of 3 connections cleared and 4 connections accepted", r, err)
+	}
+	want("evaluated", map[uint16]uint32{1: 0x40, 2: 0x40, 3: 0x4040, 4: 0x40, 5: 0x4040})
+	s.connections.Forget()
+	s.add(unix.IPPROTO_UDP, netip.MustParseAddrPort("10.0.0.1:6"), dst, netip.AddrPort{}, 0x20020)
+	if r, err := s.reevaluate(everything); err != nil || r.Changed() != 1 {
+		t.Errorf("after Forget: result %+v, %v; want one change", r, err)
+	}
+	want("after Forget", map[uint16]uint32{1: 0x40, 2: 0x40, 3: 0x4040, 4: 0x40, 5: 0x4040, 6: 0x20060})
 }

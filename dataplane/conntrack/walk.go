@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
 // stateFunc returns the correct value of Sluice's bits in the mark of a connection.
 type stateFunc func(*entry) uint32
 
 // walk reads all connections, and sets Sluice's bits in the mark of each connection to the
-// value that a stateFunc returns. It calls the function `next` for each datagram to get the
+// value that a stateFunc returns. It also clears the bits of former marks. It calls the function `next` for each datagram to get the
 // stateFunc for the connections in the datagram. Reading the table from the kernel takes most
 // of the time, so a separate goroutine reads the table. Meanwhile, the calling goroutine
 // evaluates the connections that have already been read.
@@ -77,16 +78,27 @@ func (c *Connections) updateOne(payload []byte, state stateFunc, r *Result) erro
 	}
 	r.Connections++
 	want := state(e)
-	if want == c.marks.Of(e.mark) {
+	changed, former := want != c.marks.Of(e.mark), e.mark&c.cleared&^c.marks.Mask != 0
+	if !changed && !former {
 		return nil
 	}
+	if former {
+		r.Former++
+	}
+	if changed {
+		r.count(want, c.marks)
+	}
+	return c.changes.add(e, c.marks.Mask|c.cleared, want)
+}
+
+// count counts a change of Sluice's bits to the value of the parameter want.
+func (r *Result) count(want uint32, marks ruleset.Marks) {
 	switch want {
 	case 0:
 		r.Cleared++
-	case c.marks.Denied:
+	case marks.Denied:
 		r.Denied++
 	default:
 		r.Accepted++
 	}
-	return c.changes.add(e, want)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
+	"github.com/sluicenet/sluice/dataplane/masks"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -75,7 +76,7 @@ func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
 		stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(),
 		arrived: trigger.New(), routesChanged: trigger.New(),
 	}
-	d.config.routed = d.setRouted
+	d.config.routed, d.config.masks = d.setRouted, masks.NewRecord(stateDir)
 	return d
 }
 
@@ -95,6 +96,9 @@ func (d *Dataplane) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	d.stop = stop
 	defer stop(nil)
+	if err := masks.Check(d.config.Marks); err != nil {
+		return err
+	}
 	if err := d.followSandboxes(ctx, &running); err != nil {
 		return err
 	}

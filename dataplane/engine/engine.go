@@ -20,6 +20,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
+	"github.com/sluicenet/sluice/dataplane/masks"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -48,6 +49,8 @@ type Config struct {
 	// addresses to which the node has a route through the link of a single pod. routed must not
 	// block. It is nil unless a Dataplane has set it.
 	routed func([]netip.Addr)
+	// masks records the mark masks of the node. It is nil unless a Dataplane has set it.
+	masks *masks.Record
 	// CNIResults is the directory in which the container runtime stores CNI results. If it is
 	// empty, the dataplane reads no CNI results.
 	CNIResults string
@@ -70,9 +73,12 @@ type Engine struct {
 	// connections is the conntrack table. For each generation, the walker re-evaluates all
 	// connections in this table.
 	connections *conntrack.Connections
-	walker      *walker.Walker
-	stopWalks   context.CancelFunc
-	walking     sync.WaitGroup
+	// former is true while connections may have mark bits of earlier dataplanes. While walks run,
+	// only the walks use the fields connections and former.
+	former    bool
+	walker    *walker.Walker
+	stopWalks context.CancelFunc
+	walking   sync.WaitGroup
 
 	// mu guards the fields now, sandboxes, agentGone, writes, serves and closed. It serializes
 	// the methods Use, repair and Close.
@@ -160,8 +166,7 @@ func Open(config Config, first generation.Generation) (*Engine, error) {
 
 // install installs the rules. The queues must have been bound before.
 func (e *Engine) install(first *generation.Generation) (err error) {
-	e.connections, err = conntrack.Open(e.config.Marks)
-	if err != nil {
+	if err := e.openConnections(); err != nil {
 		return err
 	}
 	if err := e.openTable(); err != nil {

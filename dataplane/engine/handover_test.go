@@ -310,7 +310,7 @@ func TestUninstallWhileTwoRun(t *testing.T) {
 		if err := ruleset.Uninstall(); err != nil {
 			return err
 		}
-		if err := statedir.Remove(p.state.Path()); err != nil {
+		if _, err := statedir.Remove(p.state.Path()); err != nil {
 			return err
 		}
 		return lock.Remove()

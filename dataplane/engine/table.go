@@ -128,7 +128,7 @@ func (e *Engine) openTable() error {
 // after Reevaluate is called.
 func (e *Engine) startWalker() {
 	e.walker = walker.New(e.config.Log)
-	e.walker.Reevaluate, e.walker.Acknowledge, e.walker.Fail = e.connections.Reevaluate, e.acknowledge, e.fail
+	e.walker.Reevaluate, e.walker.Acknowledge, e.walker.Fail = e.reevaluate, e.acknowledge, e.fail
 }
 
 // Reevaluate starts to re-evaluate open connections and to acknowledge generations. If this

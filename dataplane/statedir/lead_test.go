@@ -39,7 +39,7 @@ func TestLead(t *testing.T) {
 	if err := <-next; err != nil {
 		t.Error(err)
 	}
-	if err := statedir.Remove(dir); err != nil {
+	if _, err := statedir.Remove(dir); err != nil {
 		t.Errorf("removing the state directory fails after Lead: %v", err)
 	}
 }

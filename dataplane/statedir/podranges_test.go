@@ -45,7 +45,7 @@ func TestPodRangesAreReadAsTheyWereWritten(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("-written +read:\n%s", diff)
 	}
-	if err := statedir.Remove(dir); err != nil {
+	if _, err := statedir.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

@@ -157,7 +157,10 @@ func TestRemoveRemovesTheSandboxes(t *testing.T) {
 		t.Fatal(err)
 	}
 	partial := filepath.Join(dir, ".partial.sandboxes.json")
-	if err := errors.Join(os.WriteFile(partial, nil, 0o600), statedir.Remove(dir)); err != nil {
+	if err := os.WriteFile(partial, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statedir.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

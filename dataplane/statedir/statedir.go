@@ -9,6 +9,7 @@
 //	DIR/tree/agent.lock          locked by the agent that may publish trees and the status
 //	DIR/dataplane.sock           the socket on which the dataplane serves its status
 //	DIR/sandboxes.json           the pod sandboxes
+//	DIR/mark-masks.json          the mark masks whose bits connections may have
 //	DIR/dataplane.lock           locked by the dataplane that may write the nftables table
 //	DIR/handover.sock            the socket on which a new dataplane requests this right
 //
@@ -107,28 +108,34 @@ func Share(stateDir string) error {
 }
 
 // Remove removes the trees, the pod ranges, the sandboxes and all other files that publishers
-// create in a state directory. If DIR/tree contains a file of another program, Remove keeps
-// this file and returns an error.
-func Remove(stateDir string) error {
+// create in a state directory. It returns the paths of the files in DIR/tree that it has kept
+// because publishers create no files with these names.
+func Remove(stateDir string) (foreign []string, err error) {
 	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
 		if err := removeIfExists(name); err != nil {
-			return fmt.Errorf("removing sandboxes: %w", err)
+			return nil, fmt.Errorf("removing sandboxes: %w", err)
 		}
 	}
 	p := &Publisher{dir: treesDir(stateDir)}
 	if _, err := os.Lstat(p.dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	if err := p.locked(p.removeAll); err != nil {
-		return fmt.Errorf("removing trees of %s: %w", stateDir, err)
+	err = p.locked(func() error {
+		foreign, err = p.removeAll()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("removing trees of %s: %w", stateDir, err)
 	}
-	return nil
+	return foreign, nil
 }
 
-func (p *Publisher) removeAll() error {
+// removeAll removes the files of publishers. If no other file exists, it also removes the
+// directory.
+func (p *Publisher) removeAll() (foreign []string, err error) {
 	_, all, err := p.generations()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := []string{currentName, leadName, podRangesName}
 	for _, g := range all {
@@ -138,7 +145,17 @@ func (p *Publisher) removeAll() error {
 	for _, name := range names {
 		errs = append(errs, removeIfExists(filepath.Join(p.dir, name)))
 	}
-	return errors.Join(append(errs, os.Remove(p.dir))...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(p.dir)
+	for _, e := range entries {
+		foreign = append(foreign, filepath.Join(p.dir, e.Name()))
+	}
+	if err != nil || len(foreign) > 0 {
+		return foreign, err
+	}
+	return nil, os.Remove(p.dir)
 }
 
 func removeIfExists(path string) error {

@@ -79,10 +79,11 @@ func (s *fixture) nft(stdin string, args ...string) string {
 	return string(out)
 }
 
-// uninstall runs `sluice dataplane --uninstall` on node one and returns its output.
-func (s *fixture) uninstall() string {
+// uninstall runs `sluice dataplane --uninstall` with further arguments on node one and returns
+// its output.
+func (s *fixture) uninstall(args ...string) string {
 	s.t.Helper()
-	cmd := exec.Command(sluice, "dataplane", "--uninstall", "--state-dir", s.state.Path())
+	cmd := exec.Command(sluice, append([]string{"dataplane", "--uninstall", "--state-dir", s.state.Path()}, args...)...)
 	var out []byte
 	err := s.nodes["one"].Do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
 	if err != nil {

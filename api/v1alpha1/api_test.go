@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -167,6 +168,52 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 			}
 			if message := err.Error(); !strings.Contains(message, tt.wantField) || !strings.Contains(message, tt.wantWords) {
 				t.Errorf("message %q, want one about %q with %q", message, tt.wantField, tt.wantWords)
+			}
+		})
+	}
+}
+
+// TestMarkMaskKeepsNoBit checks that a new mark mask must not share a bit with the old mask, even if
+// one of them is the default, and that every other mask is allowed.
+func TestMarkMaskKeepsNoBit(t *testing.T) {
+	const none = ""
+	tests := []struct {
+		before, after string
+		allowed       bool
+	}{
+		{"0x60", "0x60", true}, {"0x60", "0x00000060", true}, {"0xA0", "0xa0", true},
+		{"0x60", "0x30000", true}, {"0x60", "0x90", true}, {"0x60", "0x600", true}, {"0x80000001", "0x40000002", true},
+		{none, "0x30000", true}, {"0x30000", none, true}, {none, none, true}, {none, "0x60", true},
+		{"0x60", "0xc0", false}, {"0x60", "0x30", false}, {"0x80000001", "0x3", false}, {"0x00018000", "0x18", true},
+		{"0x00018000", "0x8001", false}, {"0xC0", "0xa0", false}, {"0x6000", "0x04004", false},
+		{none, "0x41", false}, {"0x120", none, false},
+	}
+	spec := func(mask string) map[string]any {
+		if mask == none {
+			return map[string]any{"failurePolicy": "Closed"}
+		}
+		return map[string]any{"failurePolicy": "Closed", "markMask": mask}
+	}
+	c := server.Client(t)
+	for _, tt := range tests {
+		t.Run(tt.before+" to "+tt.after, func(t *testing.T) {
+			object := enforcer(t, v1alpha1.EnforcerName, "{}")
+			object.Object["spec"] = spec(tt.before)
+			if err := c.Create(t.Context(), object); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := c.Delete(context.Background(), object); err != nil {
+					t.Error(err)
+				}
+			}()
+			object.Object["spec"] = spec(tt.after)
+			err := c.Update(t.Context(), object, client.DryRunAll)
+			if tt.allowed && err != nil {
+				t.Errorf("rejected: %v", err)
+			}
+			if !tt.allowed && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "shares a bit with the old one")) {
+				t.Errorf("error %v, want one about the shared bit", err)
 			}
 		})
 	}

@@ -78,10 +78,13 @@ type EnforcerSpec struct {
 
 	// markMask selects the two bits of the packet mark and of the connection mark that
 	// Sluice uses, in hexadecimal. No other program on the nodes may use these bits. Sluice
-	// does not change the other bits. Default: 0x60.
+	// does not change the other bits. A new mask must not share a bit with the previous mask,
+	// because connections have the bits of the previous mask until the node has replaced them.
+	// Default: 0x60.
 	// +kubebuilder:default="0x60"
 	// +kubebuilder:validation:MaxLength=10
 	// +kubebuilder:validation:XValidation:rule="self.matches('^0x(0*[1248]0*[1248]0*|0*[3569aAcC]0*)$')",message="markMask needs exactly two bits out of 32: write them in hexadecimal, such as \"0x60\" or \"0x30000\""
+	// +kubebuilder:validation:XValidation:rule="('00000000' + self.substring(2)).lowerAscii().substring(size(self) - 2) == ('00000000' + oldSelf.substring(2)).lowerAscii().substring(size(oldSelf) - 2) || ![0, 1, 2, 3, 4, 5, 6, 7].exists(i, ['13579bdf', '2367abef', '4567cdef', '89abcdef'].exists(bit, bit.contains(('00000000' + self.substring(2)).lowerAscii().substring(size(self) - 2 + i, size(self) - 1 + i)) && bit.contains(('00000000' + oldSelf.substring(2)).lowerAscii().substring(size(oldSelf) - 2 + i, size(oldSelf) - 1 + i))))",message="the new markMask shares a bit with the old one, and open connections still have the old bits: write a mask without a common bit, such as \"0x60\" or \"0x30000\""
 	// +optional
 	MarkMask string `json:"markMask,omitempty"`
 

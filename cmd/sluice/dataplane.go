@@ -63,8 +63,8 @@ gap. The old one then waits. So --queues N reserves two ranges of N+1 queue numb
 health address can be unix:PATH, where PATH is the path of a socket.
 
 The rules stay installed when the dataplane ends: accepted connections continue, and the
-failure policy decides about other flows of isolated pods. To change the mark mask while
-connections are open, use bits not in the old mask.`,
+failure policy decides about other flows of isolated pods. To change the mark mask, use
+bits not in the old mask. --uninstall removes the marks of every mask that was used.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --deny Reject --failure-policy Open
   sluice dataplane --uninstall`,

@@ -13,7 +13,7 @@ type FieldError struct {
 // Error returns the field and the message in one line.
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// FieldErrors lists the errors of one object, in the order in which its fields are read.
+// FieldErrors lists the first 100 errors of one object, in the order in which its fields are read.
 type FieldErrors []FieldError
 
 // Err returns the first error, or nil if the list is empty.
@@ -25,7 +25,9 @@ func (e FieldErrors) Err() error {
 }
 
 func (e *FieldErrors) add(field, format string, args ...any) {
-	*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+	if len(*e) < 100 {
+		*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+	}
 }
 
 // fieldPath is the path of a field. The path is converted to text only if an error contains

@@ -79,7 +79,6 @@ func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) 
 }
 
 func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) Rule {
-	found := len(r.errors)
 	out := Rule{Direction: d, Action: rule.ActionAccept, Field: ruleField(d, index)}
 	if len(ports) > 0 {
 		out.Ports = make([]Port, len(ports))
@@ -93,7 +92,7 @@ func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, pee
 	for i := range peers {
 		out.Peers[i] = r.peer(fieldPath{parent: out.Field, list: list, index: i}, &peers[i])
 	}
-	out.Invalid = len(r.errors) > found
+	out.Invalid = slices.Contains(out.Ports, Port{}) || slices.ContainsFunc(out.Peers, func(p Peer) bool { return p.Invalid })
 	return out
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
@@ -65,5 +67,27 @@ func TestInvalidRuleAffectsNoOtherRule(t *testing.T) {
 	}
 	if p.Isolates != [2]bool{rule.Ingress: true} {
 		t.Errorf("isolates %v, want ingress only", p.Isolates)
+	}
+}
+
+// TestErrorsOfALargePolicy checks that a policy with 200,000 invalid parts leads to 100 errors and
+// little memory, and that each rule with an invalid part is still invalid.
+func TestErrorsOfALargePolicy(t *testing.T) {
+	np := &networkingv1.NetworkPolicy{}
+	for i := range 200 {
+		from := make([]networkingv1.NetworkPolicyPeer, 1000)
+		if i%2 == 1 {
+			from = []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}
+		}
+		np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: from})
+	}
+	p, errors := ReadNetworkPolicy(np)
+	if len(errors) != 100 || len(p.Errors) != 100 {
+		t.Errorf("%d errors, want 100", len(errors))
+	}
+	for i := range p.Ingress {
+		if p.Ingress[i].Invalid != (i%2 == 0) {
+			t.Errorf("rule %d: invalid is %t", i, p.Ingress[i].Invalid)
+		}
 	}
 }

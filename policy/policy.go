@@ -36,7 +36,7 @@ type Policy struct {
 	// rules. If the policy does not isolate pods for a direction, the rules for this
 	// direction have no effect.
 	Ingress, Egress []Rule
-	// Errors lists the parts of the object that cannot be understood.
+	// Errors lists the first 100 parts of the object that cannot be understood.
 	Errors FieldErrors
 }
 

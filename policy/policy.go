@@ -14,7 +14,8 @@ import (
 // Policy is the parsed form of a policy object, such as a NetworkPolicy. It states which pods
 // the policy selects, for which directions the policy isolates these pods, and which
 // connections its rules allow. All defaults are filled in. A function such as ReadNetworkPolicy
-// creates a Policy, and other code must not change the Policy.
+// creates a Policy. Other code must not change the Policy, except that a Snapshot updates the
+// fields UID and Generation.
 type Policy struct {
 	// Name is the name of the policy object. Scope is the object's namespace.
 	Name, Scope string

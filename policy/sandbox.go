@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -229,6 +230,26 @@ func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 		return object
 	}
 	return p.Pod
+}
+
+// PodObjects returns an iterator over the states of the Pod objects that are bound to a node.
+// These states contain only what the Pod objects contain: they include neither the addresses of
+// sandboxes nor pods whose Pod objects are gone. The caller must not modify the states.
+func (s *Snapshot) PodObjects(nodeName string) iter.Seq[*Pod] {
+	return func(yield func(*Pod) bool) {
+		n := s.nodes[nodeName]
+		if n == nil {
+			return
+		}
+		for p := range n.pods {
+			if box := s.sandboxes.pods[p]; box != nil && box.gone {
+				continue
+			}
+			if !yield(s.objectOf(p)) {
+				return
+			}
+		}
+	}
 }
 
 // sandboxAddresses returns the pod network addresses of a pod's sandboxes, or nil if there

@@ -228,10 +228,15 @@ func (s *Snapshot) DeleteNamespace(name string) {
 }
 
 // UpsertPolicy adds or updates a policy. If the new version of a policy has the same effect
-// as the old version, the snapshot keeps the old version.
+// as the old version, the snapshot keeps the old version, with the UID and the generation of
+// the new one. UpsertPolicy takes ownership of the policy.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	ns := s.namespace(in.Scope)
 	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
+		if old.UID != in.UID || old.Generation != in.Generation {
+			old.UID, old.Generation = in.UID, in.Generation
+			s.policiesChanged(ns)
+		}
 		return
 	}
 	ns.policies[in.Name] = in

@@ -29,7 +29,7 @@ const (
 	// checkInterval is the time between two checks of the published tree while no object
 	// changes.
 	checkInterval = 10 * time.Second
-	// remembered is the number of publications whose resource versions the publisher keeps. It
+	// remembered is the number of publications whose contents the publisher remembers. It
 	// is above 1 because the dataplane can be several publications behind.
 	remembered = 64
 )
@@ -79,6 +79,8 @@ type publication struct {
 	size int64
 	// contains maps each kind to the newest resource version that the tree contains.
 	contains map[kind]uint64
+	// enforced contains the digests of the policies that select a pod on the node.
+	enforced []byte
 }
 
 func newPublisher(s *state, stateDir string, m *metrics, log logr.Logger) (*publisher, error) {
@@ -167,7 +169,7 @@ func (p *publisher) publish() error {
 	if step.delta.Empty() && !p.unpublished {
 		// The snapshot contains newer objects, but they do not change the published tree.
 		p.mu.Lock()
-		p.last.contains = step.contains
+		p.last.contains, p.last.enforced = step.contains, step.enforced
 		p.mu.Unlock()
 		return nil
 	}
@@ -190,7 +192,7 @@ func (p *publisher) publish() error {
 	if err != nil {
 		return err
 	}
-	now := publication{generation: generation, at: time.Now(), contains: step.contains}
+	now := publication{generation: generation, at: time.Now(), contains: step.contains, enforced: step.enforced}
 	now.took = now.at.Sub(began)
 	if info, err := os.Stat(p.path); err == nil {
 		now.size = info.Size()
@@ -237,17 +239,17 @@ func (p *publisher) lastPublication() publication {
 	return p.last
 }
 
-// containedBy returns the newest resource versions that a generation contains. It returns
-// nil if the generation is too old or if an earlier agent published it.
-func (p *publisher) containedBy(generation uint64) map[kind]uint64 {
+// publication returns the publication of a generation. It returns false if the generation is
+// too old or if an earlier agent published it.
+func (p *publisher) publication(generation uint64) (publication, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, known := range []publication{p.last, p.earlier[generation%remembered]} {
 		if known.generation == generation {
-			return known.contains
+			return known, true
 		}
 	}
-	return nil
+	return publication{}, false
 }
 
 // failure returns the error of the last attempt to publish, or nil if it succeeded.

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/controllers/node/enforced"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/internal/trigger"
 	"github.com/sluicenet/sluice/policy"
@@ -27,6 +28,7 @@ type state struct {
 	mu       sync.Mutex
 	snapshot *policy.Snapshot
 	compiler *compile.Compiler
+	enforced *enforced.Policies
 	// waiting contains the times of events whose changes are not in a delta yet.
 	waiting []time.Time
 }
@@ -38,6 +40,7 @@ func newState(node string) *state {
 		changed:  trigger.New(),
 		snapshot: snapshot,
 		compiler: compile.New(snapshot, node),
+		enforced: enforced.New(snapshot, node),
 	}
 }
 
@@ -85,6 +88,8 @@ type step struct {
 	events []time.Time
 	// contains maps each kind to the newest resource version in the snapshot.
 	contains map[kind]uint64
+	// enforced contains the digests of the policies that select a pod on the node.
+	enforced []byte
 	// lingering is the number of lingering pods in the snapshot.
 	lingering int
 }
@@ -93,7 +98,10 @@ type step struct {
 func (s *state) step() step {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := step{delta: s.compiler.Delta(), events: s.waiting, contains: map[kind]uint64{}, lingering: s.snapshot.LingeringPods()}
+	out := step{
+		delta: s.compiler.Delta(), events: s.waiting, contains: map[kind]uint64{},
+		enforced: s.enforced.Digests(), lingering: s.snapshot.LingeringPods(),
+	}
 	s.waiting = nil
 	for _, c := range s.kinds {
 		out.contains[c.kind] = c.contained()

@@ -11,7 +11,7 @@ import (
 
 // statusWriter returns the writer of the node's NodeEnforcer.
 func (a *agent) statusWriter(mgr manager.Manager) *nodeenforcer.Writer {
-	source := &nodeenforcer.Source{StateDir: a.StateDir, ContainedBy: a.containedBy}
+	source := &nodeenforcer.Source{StateDir: a.StateDir, ContentsOf: a.acknowledged}
 	return &nodeenforcer.Writer{
 		Node: a.Node, Namespace: a.Namespace, Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
 		Status: func() (v1alpha1.NodeEnforcerStatus, error) { return source.Status(a.observe()) },
@@ -33,13 +33,11 @@ func (a *agent) observe() *nodeenforcer.Observation {
 	return out
 }
 
-func (a *agent) containedBy(generation uint64) *v1alpha1.ResourceVersions {
-	contains := a.publisher.containedBy(generation)
-	if contains == nil {
-		return nil
-	}
-	out := a.resourceVersions(contains)
-	return &out
+// acknowledged returns the contents of an acknowledged generation. It returns false if the
+// generation is too old or was published by an earlier agent.
+func (a *agent) acknowledged(generation uint64) (nodeenforcer.Contents, bool) {
+	p, ok := a.publisher.publication(generation)
+	return nodeenforcer.Contents{Versions: a.resourceVersions(p.contains), Enforced: p.enforced}, ok
 }
 
 // resourceVersions converts resource versions to the API type.

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +18,13 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/controllers/digest"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
@@ -32,7 +35,7 @@ func TestNodeEnforcer(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "status"}}
 	c.must(t, c.Create(t.Context(), node))
 	a := start(t, server.Config(), "status", t.TempDir())
-	c.pod(t, "db", "status", "10.9.0.2")
+	db := c.pod(t, "db", "status", "10.9.0.2")
 	c.pod(t, "web", "status", "10.9.0.3")
 	np := c.policyFor(t, "db")
 	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
@@ -90,6 +93,28 @@ func TestNodeEnforcer(t *testing.T) {
 		return nil
 	}
 	got = a.wantStatus(t, c, enforcing)
+	wantEnforced := func() {
+		t.Helper()
+		read, _ := policy.ReadNetworkPolicy(np)
+		pod, _ := policy.ReadPod(db)
+		want := digest.Join([]digest.Digest{digest.Of(read, []*policy.Pod{pod})})
+		a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
+			if !bytes.Equal(s.Enforced, want) {
+				return fmt.Errorf("enforced %x, want %x", s.Enforced, want)
+			}
+			return nil
+		})
+	}
+	wantEnforced()
+	// This generation of the policy has the same effect, so the agent publishes no tree.
+	generation := a.generation(t)
+	np.Spec.PolicyTypes = append(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+	c.must(t, c.Update(t.Context(), np))
+	wantEnforced()
+	if now := a.generation(t); now != generation {
+		t.Errorf("generation %d is published, want still %d", now, generation)
+	}
+	c.must(t, c.Get(t.Context(), client.ObjectKeyFromObject(got), got))
 
 	// The Lease belongs to the NodeEnforcer, so it is deleted together with the NodeEnforcer.
 	var lease coordinationv1.Lease

@@ -49,13 +49,21 @@ type Publication struct {
 	Contains v1alpha1.ResourceVersions
 }
 
+// Contents describes what a generation contains.
+type Contents struct {
+	// Versions lists the resource versions of the objects.
+	Versions v1alpha1.ResourceVersions
+	// Enforced contains the digests of the policies, in the form of digest.Join.
+	Enforced []byte
+}
+
 // Source computes the status of one node. Its methods must not be called concurrently.
 type Source struct {
 	// StateDir is the state directory of the node.
 	StateDir string
-	// ContainedBy returns the resource versions that a generation contains, or nil if the
-	// generation is too old or was published by an earlier agent.
-	ContainedBy func(generation uint64) *v1alpha1.ResourceVersions
+	// ContentsOf returns the contents of a generation. It returns false if the generation is too
+	// old or was published by an earlier agent.
+	ContentsOf func(generation uint64) (Contents, bool)
 
 	// counted is the generation of the tree in which pods and policies were counted. addressed
 	// is the number of pods with addresses.
@@ -73,6 +81,9 @@ type Source struct {
 	repaired, dropped bool
 	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
+	// enforced contains the digests of the policies that the acknowledged generation enforces.
+	// It is nil until this agent has published an acknowledged generation.
+	enforced []byte
 }
 
 // Status returns the status for an observation.
@@ -94,7 +105,7 @@ func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
 	if o.Dataplane != nil {
 		s.describe(&out, o.Dataplane)
 	}
-	out.Acknowledged = s.acknowledged
+	out.Acknowledged, out.Enforced = s.acknowledged, s.enforced
 	out.Conditions = append(
 		[]metav1.Condition{readyCondition(&out, o.Dataplane), syncedCondition(o), s.degradedCondition(o)},
 		s.newPods.At(newpods.Observation{
@@ -146,8 +157,8 @@ func (s *Source) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Stat
 	if s.acknowledged != nil {
 		// While generations are published faster than statuses are read, the acknowledged
 		// generation is usually older than the published generation.
-		if contains := s.ContainedBy(uint64(s.acknowledged.Number)); contains != nil {
-			s.acknowledged.Contains = *contains
+		if c, ok := s.ContentsOf(uint64(s.acknowledged.Number)); ok {
+			s.acknowledged.Contains, s.enforced = c.Versions, append([]byte{}, c.Enforced...)
 		}
 	}
 	v := &running.Verdicts

@@ -1,6 +1,7 @@
 package nodeenforcer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -180,6 +181,11 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 			from.Acknowledged.Contains = acknowledged.Contains
 		}
 	}
+	// The tree of an earlier agent remains enforced until this agent has published a tree, unless
+	// the node has booted since.
+	if from.Enforced == nil && from.BootID == to.BootID {
+		from.Enforced = to.Enforced
+	}
 	*to = from
 	to.Conditions = conditions
 }
@@ -188,7 +194,7 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 // of pods and namespaces. A newer acknowledged version of the policies counts as a change, even
 // if the generation stays the same because the changed policy selects no pod on the node.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
-	return policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
+	return !bytes.Equal(a.Enforced, b.Enforced) || policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
 		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
 }
 

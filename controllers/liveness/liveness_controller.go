@@ -116,8 +116,12 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 			},
 		}),
 		source.Kind(c, &v1alpha1.NodeEnforcer{}, handler.TypedFuncs[*v1alpha1.NodeEnforcer, reconcile.Request]{
-			CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.NodeEnforcer], q queue) { expect(e.Object, q) },
-			UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.NodeEnforcer], q queue) { expect(e.ObjectNew, q) },
+			CreateFunc: func(_ context.Context, e event.TypedCreateEvent[*v1alpha1.NodeEnforcer], q queue) {
+				expect(e.Object, q)
+			},
+			UpdateFunc: func(_ context.Context, e event.TypedUpdateEvent[*v1alpha1.NodeEnforcer], q queue) {
+				expect(e.ObjectNew, q)
+			},
 			DeleteFunc: func(_ context.Context, e event.TypedDeleteEvent[*v1alpha1.NodeEnforcer], _ queue) {
 				r.leases.forget(e.Object.Name)
 			},

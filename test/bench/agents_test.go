@@ -213,7 +213,7 @@ func (s *agents) touch(i int) error {
 	return s.client.Patch(context.Background(), np, client.RawPatch(types.MergePatchType, patch))
 }
 
-// changePod gives a new address to a pod, as after a restart of the pod.
+// changePod assigns a new address to a pod, as after a restart of the pod.
 func (s *agents) changePod(i int) error {
 	pod := s.pods[i%len(s.pods)]
 	setAddress(pod, len(s.pods)+i)

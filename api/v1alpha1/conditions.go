@@ -15,6 +15,12 @@ type Reason string
 // nodes have proved that nothing of Sluice is left on them.
 const FinalizerUninstall = "policy.sluice.dev/uninstall"
 
+// AnnotationInstallation is the annotation of an Enforcer that names the installation of
+// Sluice to which the Enforcer belongs. Its value is the namespace of the operator. The first
+// operator that reads an Enforcer without the annotation adds it. Operators in other namespaces
+// then ignore the Enforcer.
+const AnnotationInstallation = "policy.sluice.dev/installation"
+
 // TaintNotReady is the key of the taint that keeps pods off a new node until the node
 // enforces policies. The operator removes the taint if spec.startupTaint of the Enforcer is
 // true.
@@ -92,6 +98,9 @@ const (
 	ReasonNodesDegraded Reason = "NodesDegraded"
 	// ReasonApplyFailed: the API server rejected an object that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"
+	// ReasonConflict: another client repeatedly changes an object that the nodes need. The
+	// message names the object and the field manager of the client.
+	ReasonConflict Reason = "Conflict"
 	// ReasonUninstalling: the Enforcer is being deleted. The message names the nodes or
 	// objects that the uninstallation waits for.
 	ReasonUninstalling Reason = "Uninstalling"

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/enforcer/installation"
 	"github.com/sluicenet/sluice/controllers/message"
 	"github.com/sluicenet/sluice/controllers/podranges"
 )
@@ -84,6 +85,8 @@ type Reconciler struct {
 	owned    *apply.Applier
 	monitor  *apply.Applier
 	monitors time.Time // the last check of ServiceMonitors
+	// ignored is the owner of the Enforcer that ignore has reported last.
+	ignored string
 }
 
 // SetupWithManager adds the reconciler of the Enforcer to a manager. The caches of the
@@ -123,10 +126,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Enforcer: %w", err)
 	}
+	if other, err := installation.Other(ctx, r.reader, enforcer, r.namespace); other != "" || err != nil {
+		return r.ignore(enforcer, other), err
+	}
+	r.ignored = ""
 	if !enforcer.DeletionTimestamp.IsZero() {
 		return r.uninstall(ctx, enforcer)
 	}
-	if err := r.addFinalizer(ctx, enforcer); err != nil {
+	if err := r.claim(ctx, enforcer); err != nil {
 		return reconcile.Result{}, ignoreOutdated(err)
 	}
 	daemonSet, applyErr := r.apply(ctx, enforcer)
@@ -136,9 +143,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
 		seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
 		applyErr = errors.Join(applyErr, freeErr, taintErr)
+		seen.conflicts = r.owned.Conflicts()
 		err = r.write(ctx, enforcer, statusAfter(enforcer, seen, applyErr))
 	}
-	return reconcile.Result{RequeueAfter: resyncInterval}, errors.Join(applyErr, ignoreOutdated(err))
+	return reconcile.Result{RequeueAfter: r.owned.Wait(resyncInterval)}, errors.Join(applyErr, ignoreOutdated(err))
+}
+
+// ignore reports once that another installation owns the Enforcer.
+func (r *Reconciler) ignore(enforcer *v1alpha1.Enforcer, owner string) reconcile.Result {
+	if owner != "" && owner != r.ignored {
+		r.ignored = owner
+		r.log.Info("Ignoring the Enforcer, because another installation owns it", "owner", owner, "annotation", v1alpha1.AnnotationInstallation)
+		r.events.Eventf(enforcer, nil, corev1.EventTypeWarning, "InstallationIgnored", "Claim",
+			"the operator in namespace %s does nothing, because the installation in namespace %s owns the Enforcer", r.namespace, owner)
+	}
+	return reconcile.Result{RequeueAfter: resyncInterval}
 }
 
 // ignoreOutdated returns nil if the error means that another client has changed or deleted the
@@ -151,15 +170,18 @@ func ignoreOutdated(err error) error {
 	return err
 }
 
-// addFinalizer adds a finalizer, so that a deleted Enforcer stays until it is uninstalled.
-func (r *Reconciler) addFinalizer(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
+// claim records that the Enforcer belongs to this installation, and adds a finalizer, so that a
+// deleted Enforcer stays until it is uninstalled.
+func (r *Reconciler) claim(ctx context.Context, enforcer *v1alpha1.Enforcer) error {
 	before := enforcer.DeepCopy()
-	if !controllerutil.AddFinalizer(enforcer, v1alpha1.FinalizerUninstall) {
+	added := controllerutil.AddFinalizer(enforcer, v1alpha1.FinalizerUninstall)
+	if !added && installation.Owner(enforcer) == r.namespace {
 		return nil
 	}
+	installation.Claim(enforcer, r.namespace)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.client.Patch(ctx, enforcer, patch); err != nil {
-		return fmt.Errorf("adding the finalizer to the Enforcer: %w", err)
+		return fmt.Errorf("claiming the Enforcer: %w", err)
 	}
 	return nil
 }

@@ -65,6 +65,9 @@ func ignoreExists(err error) error {
 // running is a running operator with only the rights of its role.
 type running struct {
 	stop func()
+	// config and namespace are those of the operator.
+	config    *rest.Config
+	namespace string
 	// If the function before is set, it is called before each request.
 	before func(*http.Request)
 
@@ -122,12 +125,14 @@ func startOperator(t *testing.T) *running {
 	return r
 }
 
-func newOperator() *running { return &running{writes: map[string]int{}} }
+func newOperator() *running {
+	return &running{config: asOperator(), namespace: rbac.Namespace, writes: map[string]int{}}
+}
 
 func (r *running) start(t *testing.T) {
 	t.Helper()
 	installRoles(t)
-	config := asOperator()
+	config := rest.CopyConfig(r.config)
 	config.Wrap(r.wrap)
 	log := funcr.New(func(prefix, args string) {
 		if testing.Verbose() {
@@ -138,7 +143,7 @@ func (r *running) start(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- operator.Run(ctx, config, operator.Options{
-			Namespace: rbac.Namespace, Image: testImage, LeaderElection: true,
+			Namespace: r.namespace, Image: testImage, LeaderElection: true,
 			MetricsAddress: "0", HealthAddress: "0", Log: log,
 		})
 	}()

@@ -29,6 +29,8 @@ type observation struct {
 	freeing *pending
 	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
+	// conflicts contains a line for each object that another client changes repeatedly.
+	conflicts []string
 }
 
 // enforcerStatus returns the status of an Enforcer. If the status of a condition does not
@@ -64,6 +66,8 @@ type rollup struct {
 	// freeing lists the nodes from which rules are being removed. tainted lists the nodes
 	// that keep the startup taint.
 	freeing, tainted *pending
+	// conflicts contains a line for each object that another client changes repeatedly.
+	conflicts []string
 }
 
 func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) rollup {
@@ -85,6 +89,7 @@ func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) roll
 		}
 	}
 	slices.Sort(r.faulty)
+	r.conflicts = o.conflicts
 	return r
 }
 
@@ -203,9 +208,13 @@ func (r *rollup) progressing() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
 }
 
-// degraded returns the condition about faulty nodes. A starting node counts as faulty only
-// after startTimeout has passed.
+// degraded returns the condition about contested objects and faulty nodes. A starting node
+// counts as faulty only after startTimeout has passed.
 func (r *rollup) degraded() metav1.Condition {
+	if len(r.conflicts) > 0 {
+		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonConflict,
+			message.Truncate(message.Join(slices.Concat(r.conflicts, r.faulty), "; "), message.Limit))
+	}
 	if len(r.faulty) > 0 {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded,
 			message.Join(r.faulty, "; "))

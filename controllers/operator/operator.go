@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/installation"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/controllers/liveness"
 	"github.com/sluicenet/sluice/controllers/policystatus"
@@ -63,7 +64,7 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("preparing the operator: %w", err)
 	}
-	if err := policystatus.SetupWithManager(mgr, o.Log.WithName("policystatus")); err != nil {
+	if err := policystatus.SetupWithManager(mgr, installation.Active(mgr.GetCache(), o.Namespace), o.Log.WithName("policystatus")); err != nil {
 		return err
 	}
 	err = enforcer.SetupWithManager(mgr, enforcer.Options{Namespace: o.Namespace, Image: o.Image, Log: o.Log.WithName("enforcer")})

@@ -49,7 +49,7 @@ func startWriter(t *testing.T) *writer {
 		Cache: cache.Options{ByObject: policystatus.CachedObjects()},
 	})
 	must(t, err)
-	must(t, policystatus.SetupWithManager(mgr, log))
+	must(t, policystatus.SetupWithManager(mgr, func(context.Context) (bool, error) { return true, nil }, log))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()

@@ -40,6 +40,9 @@ type Reconciler struct {
 	// started is the time at which the reconciler started.
 	started time.Time
 
+	// active reports whether the reconciler may write.
+	active func(context.Context) (bool, error)
+
 	policies    *policies
 	revisions   *revisions
 	enforcement *enforcement
@@ -47,10 +50,11 @@ type Reconciler struct {
 }
 
 // SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the
-// manager must be created with the options of CachedObjects.
-func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
+// manager must be created with the options of CachedObjects. While the function active returns
+// false, the reconciler writes nothing.
+func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, error), log logr.Logger) error {
 	r := &Reconciler{
-		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(),
+		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), active: active,
 		policies: newPolicies(), revisions: newRevisions(), enforcement: newEnforcement(),
 	}
 	r.findings = findings.New(r.contents, log)
@@ -70,8 +74,15 @@ func SetupWithManager(mgr manager.Manager, log logr.Logger) error {
 	return nil
 }
 
+// inactiveInterval is the time after which an inactive reconciler checks again whether it is
+// active.
+const inactiveInterval = time.Minute
+
 // Reconcile updates the PolicyStatus of one policy.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	if active, err := r.active(ctx); err != nil || !active {
+		return reconcile.Result{RequeueAfter: inactiveInterval}, err
+	}
 	var np networkingv1.NetworkPolicy
 	err := r.reader.Get(ctx, request.NamespacedName, &np)
 	switch {

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // EnforcerName is the name of the Enforcer. A cluster can contain only one Enforcer.
@@ -180,6 +181,32 @@ type EnforcerSpec struct {
 	// +listType=atomic
 	// +optional
 	PodRanges []string `json:"podRanges,omitempty"`
+
+	// imagePullSecrets names the Secrets with which the nodes pull the image. The Secrets must
+	// be in the namespace of the operator. Default: none.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
+	// +optional
+	ImagePullSecrets []SecretName `json:"imagePullSecrets,omitempty"`
+
+	// apiServer is the address at which agents reach the API server. It is needed on clusters
+	// where the address of the Service kubernetes does not work from the network of a node,
+	// for example without kube-proxy. Default: the address of the Service.
+	// +optional
+	APIServer *APIServer `json:"apiServer,omitempty"`
+
+	// seLinuxType is the SELinux type of the containers on the nodes, for example spc_t. It
+	// is needed on nodes with SELinux in enforcing mode, where the default type may not
+	// access the state directory and the CNI results. Default: the type that the container
+	// runtime chooses.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9_.]*$')",message="seLinuxType is the name of an SELinux type: write it as in \"spc_t\""
+	// +optional
+	SELinuxType string `json:"seLinuxType,omitempty"`
+
+	// monitoring configures how Prometheus finds the metrics of the nodes.
+	// +optional
+	Monitoring Monitoring `json:"monitoring,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.
@@ -229,8 +256,7 @@ type Queues struct {
 	Count *int32 `json:"count,omitempty"`
 }
 
-// UpdateStrategy determines how the pod of a node is replaced. Pods are replaced on one node
-// after the other.
+// UpdateStrategy determines how the pods of the nodes are replaced.
 type UpdateStrategy struct {
 	// type is Surge or InPlace. With Surge, the new pod starts while the old pod runs, and
 	// takes over from it without a gap. The node needs room for both pods meanwhile. With
@@ -239,6 +265,15 @@ type UpdateStrategy struct {
 	// +kubebuilder:default=Surge
 	// +optional
 	Type UpdateStrategyType `json:"type,omitempty"`
+
+	// maxUnavailable is the maximum number of nodes on which the pod is replaced at the same
+	// time: a number from 1, or a percentage of the nodes that should enforce policies, rounded
+	// up. Nodes that are not Ready do not count. Default: 10%.
+	// +kubebuilder:default="10%"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnavailable is a number from 1 or a percentage: write it as in 5 or \"10%\""
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }
 
 // UpdateStrategyType is a way to replace the pod of a node.
@@ -339,4 +374,10 @@ type NodeCounts struct {
 	// upToDate is the number of these nodes that run the current spec.
 	// +kubebuilder:validation:Minimum=0
 	UpToDate int32 `json:"upToDate"`
+	// unreachable is the number of these nodes that do not enforce policies because the Node
+	// itself is not Ready. Such nodes change neither the condition Available nor the condition
+	// Degraded.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Unreachable int32 `json:"unreachable"`
 }

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/controllers/message"
 )
@@ -55,30 +57,101 @@ func lastLine(text string) string {
 // dataplaneContainerName is the name of the container that evaluates packets.
 const dataplaneContainerName = "dataplane"
 
-// starting describes why the dataplane of a node is not ready. The field `since` contains the
-// creation time of the pod, or its deletion timestamp if the pod is being replaced.
-type starting struct {
-	text  string
-	since time.Time
+// unreadyDataplane describes a dataplane that is not ready.
+type unreadyDataplane struct {
+	// replaced reports whether the pod is being deleted.
+	replaced bool
+	// since is the time of the last transition of the pod's condition ContainersReady, by the
+	// clock of the node. It is only shown to users, and never compared with another clock.
+	since metav1.Time
+	// message is the last message of the container, or "".
+	message        string
+	namespace, pod string
 }
 
-// startingDataplanes returns, for each node whose dataplane is not ready, why it is not.
-func startingDataplanes(pods []corev1.Pod) map[string]starting {
-	out, ready := map[string]starting{}, map[string]bool{}
+// starting returns the text for a dataplane that may still start.
+func (u *unreadyDataplane) starting() string {
+	if u.replaced {
+		return "its dataplane is being replaced"
+	}
+	return "its dataplane is starting"
+}
+
+// late returns the text for a dataplane that should have started by now. The parameters why and
+// fault are the reason and the fault that are known from the NodeEnforcer; they may be "".
+func (u *unreadyDataplane) late(why, fault string) string {
+	if why == u.starting() {
+		why = ""
+	}
+	out := "its dataplane is not ready"
+	if u.replaced {
+		out = "its pod does not end"
+	}
+	if !u.since.IsZero() {
+		out += " since " + u.since.UTC().Format(time.RFC3339)
+	}
+	if cause := cmp.Or(why, fault, u.message); cause != "" {
+		out += ": " + cause
+	}
+	return out + fmt.Sprintf("; see kubectl -n %s logs %s -c %s", u.namespace, u.pod, dataplaneContainerName)
+}
+
+// unreadyDataplanes returns the dataplanes that are not ready, by node. A node on which another
+// dataplane is ready is not included.
+func unreadyDataplanes(pods []corev1.Pod) map[string]*unreadyDataplane {
+	out, ready := map[string]*unreadyDataplane{}, map[string]bool{}
 	for i := range pods {
 		pod := &pods[i]
-		for _, c := range pod.Status.ContainerStatuses {
+		for j := range pod.Status.ContainerStatuses {
+			c := &pod.Status.ContainerStatuses[j]
 			switch {
 			case c.Name != dataplaneContainerName:
-			case pod.DeletionTimestamp != nil:
-				out[pod.Spec.NodeName] = starting{"its dataplane is being replaced", pod.DeletionTimestamp.Time}
-			case c.Ready:
+			case pod.DeletionTimestamp == nil && c.Ready:
 				ready[pod.Spec.NodeName] = true
 			default:
-				out[pod.Spec.NodeName] = starting{"its dataplane is starting", pod.CreationTimestamp.Time}
+				out[pod.Spec.NodeName] = &unreadyDataplane{
+					replaced: pod.DeletionTimestamp != nil, since: unreadySince(pod), message: lastMessage(c),
+					namespace: pod.Namespace, pod: pod.Name,
+				}
 			}
 		}
 	}
-	maps.DeleteFunc(out, func(node string, _ starting) bool { return ready[node] })
+	maps.DeleteFunc(out, func(node string, _ *unreadyDataplane) bool { return ready[node] })
+	return out
+}
+
+// unreadySince returns since when the containers of a pod are not ready. The result is zero if
+// the kubelet has not reported it.
+func unreadySince(pod *corev1.Pod) metav1.Time {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.ContainersReady && condition.Status != corev1.ConditionTrue {
+			return condition.LastTransitionTime
+		}
+	}
+	return metav1.Time{}
+}
+
+// lastMessage returns the last message of a container, or "" if it has none.
+func lastMessage(c *corev1.ContainerStatus) string {
+	if w := c.State.Waiting; w != nil && w.Message != "" {
+		return w.Message
+	}
+	for _, state := range []corev1.ContainerState{c.State, c.LastTerminationState} {
+		if t := state.Terminated; t != nil {
+			return cmp.Or(lastLine(t.Message), t.Reason)
+		}
+	}
+	return ""
+}
+
+// blockingNodes returns the nodes with a pod that is not ready or is being deleted. The DaemonSet
+// controller replaces no further pods while there are too many such nodes.
+func blockingNodes(pods []corev1.Pod) map[string]bool {
+	out := map[string]bool{}
+	for i := range pods {
+		if !isReady(&pods[i]) {
+			out[pods[i].Spec.NodeName] = true
+		}
+	}
 	return out
 }

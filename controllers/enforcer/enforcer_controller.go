@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,7 +26,6 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
-	"github.com/sluicenet/sluice/controllers/message"
 	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
@@ -68,7 +67,10 @@ type Options struct {
 	Namespace string
 	// Image is the image of the agent and the dataplane if the Enforcer specifies no image.
 	Image string
-	Log   logr.Logger
+	// FaultDelay is the time that a state must last before it changes the condition Available or
+	// Degraded. 0 means 30 s.
+	FaultDelay time.Duration
+	Log        logr.Logger
 }
 
 // Reconciler reconciles the Enforcer.
@@ -85,6 +87,8 @@ type Reconciler struct {
 	owned    *apply.Applier
 	monitor  *apply.Applier
 	monitors time.Time // the last check of ServiceMonitors
+	history  *history
+	rejected rejections
 	// ignored is the owner of the Enforcer that ignore has reported last.
 	ignored string
 }
@@ -95,7 +99,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	r := &Reconciler{
 		namespace: o.Namespace, image: o.Image,
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), mapper: mgr.GetRESTMapper(),
-		events: mgr.GetEventRecorder(desired.FieldOwner), log: o.Log,
+		events: mgr.GetEventRecorder(desired.FieldOwner), log: o.Log, history: newHistory(o.FaultDelay),
 	}
 	r.owned, r.monitor = apply.New(r.client, r.reader, desired.FieldOwner), apply.New(r.client, r.direct, desired.FieldOwner)
 	c, err := controller.New("enforcer", mgr, controller.Options{
@@ -136,17 +140,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.claim(ctx, enforcer); err != nil {
 		return reconcile.Result{}, ignoreOutdated(err)
 	}
-	daemonSet, applyErr := r.apply(ctx, enforcer)
-	seen, err := r.observe(ctx, daemonSet)
-	if err == nil {
-		var freeErr, taintErr error
-		seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
-		seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
-		applyErr = errors.Join(applyErr, freeErr, taintErr)
-		seen.conflicts = r.owned.Conflicts()
-		err = r.write(ctx, enforcer, statusAfter(enforcer, seen, applyErr))
+	seen, err := r.observe(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: r.owned.Wait(resyncInterval)}, errors.Join(applyErr, ignoreOutdated(err))
+	var applyErr, freeErr, taintErr, rejectErr error
+	seen.daemonSet, applyErr = r.apply(ctx, enforcer, &seen)
+	seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
+	seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
+	seen.rejection, rejectErr = r.rejected.newest(ctx, r.direct, enforcer, &seen)
+	failed := errors.Join(applyErr, freeErr, taintErr, rejectErr)
+	if failed != nil {
+		seen.applyFailure = failed.Error()
+	}
+	seen.conflicts = r.owned.Conflicts()
+	err = r.write(ctx, enforcer, enforcerStatus(enforcer, seen, r.history, now()))
+	wait := r.history.faults.Wait(r.owned.Wait(resyncInterval), time.Now())
+	return reconcile.Result{RequeueAfter: wait + time.Millisecond}, errors.Join(failed, ignoreOutdated(err))
 }
 
 // ignore reports once that another installation owns the Enforcer.
@@ -188,36 +198,31 @@ func (r *Reconciler) claim(ctx context.Context, enforcer *v1alpha1.Enforcer) err
 
 // apply applies all objects of the Enforcer. If one object fails, apply continues with the next
 // object. It returns the resulting DaemonSet, or nil if there is none.
-func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer) (daemonSet *unstructured.Unstructured, err error) {
-	ranges, err := r.podRanges(ctx)
-	if err != nil {
-		return nil, err
-	}
-	objects, err := desired.Objects(enforcer, r.namespace, r.image, ranges)
+func (r *Reconciler) apply(ctx context.Context, enforcer *v1alpha1.Enforcer, seen *observation) (daemonSet *appsv1.DaemonSet, err error) {
+	objects, err := desired.Objects(enforcer, r.namespace, r.image, desired.Nodes{
+		PodRanges: podRanges(seen.nodes), Replaced: replacedPods(&enforcer.Spec, seen.nodes),
+	})
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, object := range objects {
 		live, err := r.owned.Apply(ctx, object)
-		errs = append(errs, err)
-		if err == nil && object.GroupVersionKind() == desired.DaemonSetKind {
-			daemonSet = live
+		if err == nil && live != nil && object.GroupVersionKind() == desired.DaemonSetKind {
+			daemonSet, err = desired.TypedDaemonSet(live)
 		}
+		errs = append(errs, err)
 	}
 	return daemonSet, errors.Join(append(errs, r.applyMonitor(ctx, enforcer))...)
 }
 
-// podRanges returns the podCIDRs of all Nodes.
-func (r *Reconciler) podRanges(ctx context.Context) (out []netip.Prefix, err error) {
-	var nodes corev1.NodeList
-	if err := r.reader.List(ctx, &nodes); err != nil {
-		return nil, fmt.Errorf("reading the pod ranges of nodes: %w", err)
+// podRanges returns the podCIDRs of Nodes.
+func podRanges(nodes []corev1.Node) []netip.Prefix {
+	var out []netip.Prefix
+	for i := range nodes {
+		out = append(out, podranges.Parse(nodes[i].Spec.PodCIDRs)...)
 	}
-	for i := range nodes.Items {
-		out = append(out, podranges.Parse(nodes.Items[i].Spec.PodCIDRs)...)
-	}
-	return out, nil
+	return out
 }
 
 // applyMonitor applies the ServiceMonitor if the cluster serves this kind.
@@ -228,7 +233,7 @@ func (r *Reconciler) applyMonitor(ctx context.Context, enforcer *v1alpha1.Enforc
 	if exists, err := r.serviceMonitorsExist(); err != nil || !exists {
 		return err
 	}
-	_, err := r.monitor.Apply(ctx, desired.WithOwner(enforcer, desired.ServiceMonitor(r.namespace)))
+	_, err := r.monitor.Apply(ctx, desired.ServiceMonitor(enforcer, r.namespace))
 	if apierrors.IsNotFound(err) {
 		// The kind was removed after the REST mapper had cached it.
 		err = nil
@@ -252,20 +257,8 @@ func (r *Reconciler) serviceMonitorsExist() (bool, error) {
 	return true, nil
 }
 
-// statusAfter returns the new status of the Enforcer. The parameter applyErr is the error from
-// applying the Enforcer's objects, or nil.
-func statusAfter(enforcer *v1alpha1.Enforcer, seen observation, applyErr error) v1alpha1.EnforcerStatus {
-	status := enforcerStatus(enforcer, seen, now())
-	if applyErr != nil {
-		setConditions(enforcer, &status, v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue,
-			v1alpha1.ReasonApplyFailed, message.Truncate(applyErr.Error(), message.Limit)))
-	}
-	return status
-}
-
-// observe reads the state from which the status is computed.
-func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstructured) (observation, error) {
-	var seen observation
+// observe reads the nodes, their NodeEnforcers and the enforcing pods from the caches.
+func (r *Reconciler) observe(ctx context.Context) (observation, error) {
 	var pods corev1.PodList
 	var nodes corev1.NodeList
 	var nodeEnforcers v1alpha1.NodeEnforcerList
@@ -275,15 +268,9 @@ func (r *Reconciler) observe(ctx context.Context, daemonSet *unstructured.Unstru
 		r.reader.List(ctx, &nodeEnforcers),
 	)
 	if err != nil {
-		return seen, fmt.Errorf("reading the state of nodes: %w", err)
+		return observation{}, fmt.Errorf("reading the state of nodes: %w", err)
 	}
-	if daemonSet != nil {
-		if seen.daemonSet, err = desired.TypedDaemonSet(daemonSet); err != nil {
-			return seen, err
-		}
-	}
-	seen.pods, seen.nodes, seen.nodeEnforcers = pods.Items, nodes.Items, nodeEnforcers.Items
-	return seen, nil
+	return observation{pods: pods.Items, nodes: nodes.Items, nodeEnforcers: nodeEnforcers.Items}, nil
 }
 
 // setConditions sets conditions in a new status of the Enforcer. If the status of a condition

@@ -33,8 +33,8 @@ func TestEnforcerWithEmptySpec(t *testing.T) {
 		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x60", "--failure-policy", "Closed", "--deny", "Drop", "--queue-base", "2700", "--denial-log", "10", "--hold", "3s",
 	}
-	if got := daemonSet.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 1 || got.MaxUnavailable.IntValue() != 0 {
-		t.Errorf("update strategy %+v, want a surge of one pod", got)
+	if got := daemonSet.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.String() != "10%" || got.MaxUnavailable.IntValue() != 0 {
+		t.Errorf("update strategy %+v, want a surge of 10 percent", got)
 	}
 	if diff := cmp.Diff(want, daemonSet.Spec.Template.Spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)
@@ -91,8 +91,8 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/other-cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0", "--hold", "1.5s",
 	}
-	if got := after.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 0 || got.MaxUnavailable.IntValue() != 1 {
-		t.Errorf("update strategy %+v, want that a pod ends first", got)
+	if got := after.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 0 || got.MaxUnavailable.IntValue() != 5 {
+		t.Errorf("update strategy %+v, want that five pods end first", got)
 	}
 	if diff := cmp.Diff(want, spec.Containers[1].Args); diff != "" {
 		t.Errorf("arguments of the dataplane (-want +got):\n%s", diff)

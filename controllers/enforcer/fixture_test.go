@@ -143,7 +143,7 @@ func (r *running) start(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- operator.Run(ctx, config, operator.Options{
-			Namespace: r.namespace, Image: testImage, LeaderElection: true,
+			Namespace: r.namespace, Image: testImage, FaultDelay: 100 * time.Millisecond, LeaderElection: true,
 			MetricsAddress: "0", HealthAddress: "0", Log: log,
 		})
 	}()

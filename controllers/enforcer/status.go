@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/enforcer/steady"
 )
 
 // observation contains the state of the cluster from which the status of an Enforcer is
@@ -29,14 +29,71 @@ type observation struct {
 	freeing *pending
 	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
+	// applyFailure is the error from applying the Enforcer's objects, or "".
+	applyFailure string
 	// conflicts contains a line for each object that another client changes repeatedly.
 	conflicts []string
+	// rejection describes why the API server rejects pods of the DaemonSet, or is "".
+	rejection string
+}
+
+// startTimeout is the time that a new or replaced pod may take to start. After this time, the
+// node has a fault, and a rollout is blocked by the node.
+const startTimeout = 2 * time.Minute
+
+// defaultFaultDelay is the time that a state must last before it changes the condition Available
+// or Degraded, unless Options specifies another time.
+const defaultFaultDelay = 30 * time.Second
+
+// history remembers since when nodes are in a state, by the clock of the operator. It is not
+// stored in the API server. If Degraded is already True in the first observation, the operator
+// has restarted, and everything in this observation counts as old.
+type history struct {
+	delay  time.Duration
+	faults *steady.Filter
+	// missing has the nodes that do not enforce policies. unready has the nodes whose dataplane
+	// is not ready. blocking has the nodes with a pod that is not ready or being deleted. The
+	// keys are the names of the nodes.
+	missing, unready, blocking steady.Times
+	started                    bool
+	// template is the template generation that the status of the DaemonSet described last.
+	template string
+}
+
+func newHistory(delay time.Duration) *history {
+	if delay == 0 {
+		delay = defaultFaultDelay
+	}
+	return &history{delay: delay, faults: steady.NewFilter(delay)}
+}
+
+// begin returns the time since which states count that appear in this observation for the first
+// time.
+func (h *history) begin(enforcer *v1alpha1.Enforcer, now time.Time) time.Time {
+	first := !h.started
+	h.started = true
+	if first && meta.IsStatusConditionTrue(enforcer.Status.Conditions, string(v1alpha1.ConditionDegraded)) {
+		return now.Add(-startTimeout - h.delay)
+	}
+	return now
+}
+
+// isCurrent reports whether the status of a DaemonSet describes its current pod template. The
+// DaemonSet controller needs a moment to write the status after each change, but a change of
+// another field than the template, such as the update strategy, makes no pod outdated.
+func (h *history) isCurrent(d *appsv1.DaemonSet) bool {
+	template := d.Annotations[appsv1.DeprecatedTemplateGeneration]
+	if d.Status.ObservedGeneration == d.Generation {
+		h.template = template
+		return true
+	}
+	return template != "" && template == h.template
 }
 
 // enforcerStatus returns the status of an Enforcer. If the status of a condition does not
 // change, the condition keeps its last transition time.
-func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) v1alpha1.EnforcerStatus {
-	r := newRollup(enforcer, o, now)
+func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, h *history, now metav1.Time) v1alpha1.EnforcerStatus {
+	r := newRollup(enforcer, o, h, now.Time)
 	out := v1alpha1.EnforcerStatus{
 		ObservedGeneration: enforcer.Generation,
 		Nodes:              r.counts,
@@ -50,47 +107,66 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time)
 	return out
 }
 
-// startTimeout is the time that a new or replaced pod may take to start. After this time,
-// the node counts as degraded.
-const startTimeout = 2 * time.Minute
-
 // rollup summarizes the nodes. Its lists are sorted. Each line in a list starts with the name
 // of a node.
 type rollup struct {
+	observation
 	counts v1alpha1.NodeCounts
 	// replacing reports whether the DaemonSet has pods that are not ready.
 	replacing bool
-	// missing lists the nodes that do not enforce policies. faulty lists the nodes that have a
-	// fault.
-	missing, faulty []string
-	// freeing lists the nodes from which rules are being removed. tainted lists the nodes
-	// that keep the startup taint.
-	freeing, tainted *pending
-	// conflicts contains a line for each object that another client changes repeatedly.
-	conflicts []string
+	// missing lists the nodes that do not enforce policies. unreachable lists the nodes that do
+	// not enforce policies and are not Ready.
+	missing, unreachable []string
+	// lasting reports whether a node in missing has not enforced policies for some time.
+	lasting bool
+	// wasAvailable is the current status of the condition Available.
+	wasAvailable bool
+	// blocked lists the nodes that block a rollout.
+	blocked []string
+	// faults contains the faults of nodes and of the operator that have lasted for some time.
+	faults map[string]string
 }
 
-func newRollup(enforcer *v1alpha1.Enforcer, o observation, now metav1.Time) rollup {
-	reports := reportsByNode(o)
-	failed, starting := containerFailures(o.pods), startingDataplanes(o.pods)
-	r := rollup{replacing: o.daemonSet == nil || o.daemonSet.Status.NumberUnavailable > 0, freeing: o.freeing, tainted: o.tainted}
+// applyFault is the key of the fault that objects cannot be applied. No node has this name.
+const applyFault = "/apply"
+
+func newRollup(enforcer *v1alpha1.Enforcer, o observation, h *history, now time.Time) rollup {
+	r := rollup{
+		observation:  o,
+		replacing:    o.daemonSet == nil || o.daemonSet.Status.NumberUnavailable > 0,
+		wasAvailable: meta.IsStatusConditionTrue(enforcer.Status.Conditions, string(v1alpha1.ConditionAvailable)),
+	}
 	nodes := desiredNodes(&enforcer.Spec, o.nodes)
 	r.counts.Desired = int32(len(nodes))
-	if d := o.daemonSet; d != nil && d.Status.ObservedGeneration == d.Generation {
+	if d := o.daemonSet; d != nil && h.isCurrent(d) {
 		r.counts.UpToDate = min(d.Status.UpdatedNumberScheduled, r.counts.Desired)
 	}
-	for _, node := range nodes {
-		r.add(node, reports[node.Name], o.daemonSet, failed[node.Name], starting[node.Name], now)
+	since, faults := h.begin(enforcer, now), map[string]steady.Fault{}
+	r.inspect(nodes, h, since, now, faults)
+	for _, line := range strandedNodes(&enforcer.Spec, o, now) {
+		addFault(faults, line, since)
 	}
-	r.faulty = append(r.faulty, strandedNodes(&enforcer.Spec, o, now.Time)...)
 	for _, p := range []*pending{o.freeing, o.tainted} {
 		if p != nil {
-			r.faulty = append(r.faulty, p.faults...)
+			for _, line := range p.faults {
+				addFault(faults, line, since)
+			}
 		}
 	}
-	slices.Sort(r.faulty)
-	r.conflicts = o.conflicts
+	if o.applyFailure != "" {
+		faults[applyFault] = steady.Fault{Text: o.applyFailure, Since: since}
+	}
+	r.faults = h.faults.Observe(faults, now)
 	return r
+}
+
+// addFault adds a line about a fault. The name of the node at the start of the line is the key.
+func addFault(faults map[string]steady.Fault, line string, since time.Time) {
+	node, _, _ := strings.Cut(line, ": ")
+	if old := faults[node]; old.Text != "" {
+		line = old.Text + "; " + line
+	}
+	faults[node] = steady.Fault{Text: line, Since: since}
 }
 
 // reportsByNode returns the NodeEnforcers by the names of their nodes.
@@ -114,47 +190,145 @@ func desiredNodes(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) []*corev1.No
 	return out
 }
 
-// add adds a node to the summary. The NodeEnforcer n and the DaemonSet d may be nil. The
-// NodeEnforcer may contain the report of an earlier pod.
-func (r *rollup) add(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet, failure string, starting starting, now metav1.Time) {
-	if n == nil {
-		n = &v1alpha1.NodeEnforcer{}
+// nodeState describes a node that should enforce policies.
+type nodeState struct {
+	name string
+	// why is the reason why the node does not enforce policies, or "" if it does.
+	why string
+	// fault is the fault that the agent of the node reports, or "".
+	fault string
+	// failure is the reason why a container of the node's pod failed, or "".
+	failure string
+	// unreachable reports whether the Node is not Ready.
+	unreachable bool
+	// starting reports whether the node's pod is new, so that it may need time to start.
+	starting bool
+	// pod describes the dataplane of the node if it is not ready.
+	pod *unreadyDataplane
+	// blocking reports whether a pod of the node is not ready or is being deleted.
+	blocking bool
+}
+
+// inspect adds the nodes to the summary, and their current faults to the map.
+func (r *rollup) inspect(nodes []*corev1.Node, h *history, since, now time.Time, faults map[string]steady.Fault) {
+	states := r.states(nodes)
+	h.missing.Observe(names(states, func(s *nodeState) bool { return s.why != "" && !s.unreachable }), since)
+	h.unready.Observe(names(states, func(s *nodeState) bool { return s.pod != nil && !s.unreachable }), since)
+	h.blocking.Observe(names(states, func(s *nodeState) bool { return s.blocking && !s.unreachable }), since)
+	for i := range states {
+		s := &states[i]
+		mayStart := s.failure == "" && s.starting && !h.missing.Lasted(s.name, startTimeout, now)
+		if s.pod != nil && s.failure == "" && h.unready.Lasted(s.name, startTimeout, now) {
+			s.why = s.pod.late(s.why, s.fault)
+		}
+		switch {
+		case s.why == "":
+			r.counts.Ready++
+		case s.unreachable:
+			r.counts.Unreachable++
+			r.unreachable = append(r.unreachable, s.name)
+			continue
+		default:
+			r.missing = append(r.missing, s.name+": "+s.why)
+			r.lasting = r.lasting || h.missing.Lasted(s.name, h.delay, now)
+		}
+		if s.fault != "" {
+			addFault(faults, s.name+": "+s.fault, since)
+		} else if s.why != "" && !mayStart {
+			addFault(faults, s.name+": "+s.why, h.missing.Since(s.name))
+		}
+		if h.blocking.Lasted(s.name, startTimeout, now) {
+			r.blocked = append(r.blocked, fmt.Sprintf("node %s since %s", s.name, h.blocking.Since(s.name).UTC().Format(time.RFC3339)))
+		}
 	}
-	why, fault := n.NotEnforcing(), faultOf(n)
-	if why == "" {
-		why = starting.text
+}
+
+// names returns the names of the nodes that match.
+func names(states []nodeState, matches func(*nodeState) bool) []string {
+	var out []string
+	for i := range states {
+		if matches(&states[i]) {
+			out = append(out, states[i].name)
+		}
 	}
-	if why == "" {
-		r.counts.Ready++
-	} else {
-		why = firstNonEmpty(failure, why)
-		r.missing = append(r.missing, node.Name+": "+why)
+	return out
+}
+
+// states returns the states of nodes. A NodeEnforcer may contain the report of an earlier pod,
+// so the state of the pod counts, too.
+func (r *rollup) states(nodes []*corev1.Node) []nodeState {
+	reports, failed, unready := reportsByNode(r.observation), containerFailures(r.pods), unreadyDataplanes(r.pods)
+	occupied, blocking := occupiedNodes(r.pods), blockingNodes(r.pods)
+	var out []nodeState
+	for _, node := range nodes {
+		n := reports[node.Name]
+		if n == nil {
+			n = &v1alpha1.NodeEnforcer{}
+		}
+		s := nodeState{
+			name: node.Name, why: n.NotEnforcing(), fault: faultOf(n), failure: failed[node.Name],
+			unreachable: isNotReady(node), pod: unready[node.Name], blocking: blocking[node.Name],
+		}
+		s.starting = s.pod != nil || r.rolling() || neverReported(n)
+		if s.why == "" && s.pod != nil {
+			s.why = s.pod.starting()
+		}
+		if occupied[node.Name] == "" && r.rejection != "" {
+			s.failure = "no pod can be created: " + r.rejection
+		}
+		if s.why != "" && s.failure != "" {
+			s.why = s.failure
+		}
+		out = append(out, s)
 	}
-	mayStillStart := failure == "" && (starting.text != "" && now.Sub(starting.since) < startTimeout ||
-		now.Sub(startOf(node, n, d)) < startTimeout && (r.rolling() || neverReported(n)))
-	switch {
-	case fault != "":
-		r.faulty = append(r.faulty, node.Name+": "+fault)
-	case why != "" && !mayStillStart:
-		r.faulty = append(r.faulty, node.Name+": "+why)
+	return out
+}
+
+// isNotReady reports whether the condition Ready of a node is False or Unknown. A node without
+// the condition is new.
+func isNotReady(node *corev1.Node) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status != corev1.ConditionTrue
+		}
 	}
+	return false
 }
 
 func neverReported(n *v1alpha1.NodeEnforcer) bool {
 	return meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)) == nil
 }
 
-// startOf returns the time from which startTimeout is measured for a node that does not enforce
-// policies yet.
-func startOf(node *corev1.Node, n *v1alpha1.NodeEnforcer, d *appsv1.DaemonSet) time.Time {
-	if ready := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
-		return ready.LastTransitionTime.Time
-	}
-	if d != nil && d.CreationTimestamp.After(node.CreationTimestamp.Time) {
-		return d.CreationTimestamp.Time
-	}
-	return node.CreationTimestamp.Time
+// outdated returns the number of nodes that are reachable and do not run the current spec yet.
+func (r *rollup) outdated() int32 {
+	return max(r.counts.Desired-r.counts.UpToDate-r.outdatedUnreachable(), 0)
 }
+
+// outdatedUnreachable returns the number of unreachable nodes whose pods do not run the current
+// template of the DaemonSet.
+func (r *rollup) outdatedUnreachable() int32 {
+	n := r.counts.Unreachable
+	if r.daemonSet == nil {
+		return n
+	}
+	updated := map[string]bool{}
+	current := r.daemonSet.Annotations[appsv1.DeprecatedTemplateGeneration]
+	for i := range r.pods {
+		if pod := &r.pods[i]; current != "" && pod.Labels[templateGeneration] == current {
+			updated[pod.Spec.NodeName] = true
+		}
+	}
+	for _, node := range r.unreachable {
+		if updated[node] {
+			n--
+		}
+	}
+	return n
+}
+
+// templateGeneration is the label in which the DaemonSet controller stores the template
+// generation of a pod.
+const templateGeneration = "pod-template-generation"
 
 // rolling reports whether pods are being replaced because the spec changed.
 func (r *rollup) rolling() bool { return r.replacing || r.counts.UpToDate < r.counts.Desired }
@@ -172,52 +346,4 @@ func faultOf(n *v1alpha1.NodeEnforcer) string {
 		return ""
 	}
 	return degraded.Message
-}
-
-func (r *rollup) available() metav1.Condition {
-	switch {
-	case r.counts.Desired == 0:
-		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoNodes,
-			"no node matches nodeSelector and tolerations: no policy is enforced anywhere")
-	case len(r.missing) > 0:
-		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNodesMissing,
-			fmt.Sprintf("%d of %d nodes do not enforce: %s", len(r.missing), r.counts.Desired, message.Join(r.missing, "; ")))
-	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes,
-		fmt.Sprintf("%d of %d nodes enforce", r.counts.Ready, r.counts.Desired))
-}
-
-func (r *rollup) progressing() metav1.Condition {
-	text := fmt.Sprintf("%d of %d nodes run the current spec", r.counts.UpToDate, r.counts.Desired)
-	for _, p := range []*pending{r.freeing, r.tainted} {
-		if p == nil {
-			continue
-		}
-		text += fmt.Sprintf("; %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
-	}
-	switch {
-	case r.counts.UpToDate < r.counts.Desired:
-		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonRollingOut, text)
-	case r.freeing != nil:
-		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, text)
-	case r.tainted != nil:
-		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonNodesStarting, text)
-	case r.counts.Desired == 0:
-		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonNoNodes, "no node is selected")
-	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
-}
-
-// degraded returns the condition about contested objects and faulty nodes. A starting node
-// counts as faulty only after startTimeout has passed.
-func (r *rollup) degraded() metav1.Condition {
-	if len(r.conflicts) > 0 {
-		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonConflict,
-			message.Truncate(message.Join(slices.Concat(r.conflicts, r.faulty), "; "), message.Limit))
-	}
-	if len(r.faulty) > 0 {
-		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded,
-			message.Join(r.faulty, "; "))
-	}
-	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "every node works as expected")
 }

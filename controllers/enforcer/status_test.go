@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -66,7 +67,36 @@ func dataplanePod(node string, ready bool) corev1.Pod {
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: "dataplane", Ready: ready, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 	}}
+	if ready {
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	}
 	return pod
+}
+
+// stuckPod returns a pod of the DaemonSet whose dataplane has not been ready for an hour.
+func stuckPod(node string) corev1.Pod {
+	pod := dataplanePod(node, false)
+	pod.Namespace, pod.Name = "sluice-system", "sluice-"+node
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, LastTransitionTime: ago(time.Hour)}}
+	pod.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Message: "starting\nno space left\n"}
+	return pod
+}
+
+// notReadyNode returns a Linux node whose kubelet does not respond.
+func notReadyNode(name string) corev1.Node {
+	node := linux(name)
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	return node
+}
+
+func rejecting(o observation, rejection string) observation {
+	o.rejection = rejection
+	return o
+}
+
+func failing(o observation, failure string) observation {
+	o.applyFailure = failure
+	return o
 }
 
 func TestEnforcerStatus(t *testing.T) {
@@ -77,6 +107,8 @@ func TestEnforcerStatus(t *testing.T) {
 	notReady := is(v1alpha1.ConditionReady, metav1.ConditionFalse, "the dataplane does not respond")
 	restarting := notReady
 	restarting.LastTransitionTime = ago(20 * time.Second)
+	fargate := linux("f1")
+	fargate.Labels["eks.amazonaws.com/compute-type"] = "fargate"
 	old := daemons(2, 0)
 	old.Status.ObservedGeneration = 2
 	crashed := corev1.Pod{Spec: corev1.PodSpec{NodeName: "a1"}}
@@ -97,7 +129,9 @@ func TestEnforcerStatus(t *testing.T) {
 	tests := map[string]struct {
 		spec        v1alpha1.EnforcerSpec
 		observation observation
-		want        want
+		// lasted is the time for which the observation has been the same, 0 for ten minutes.
+		lasted time.Duration
+		want   want
 	}{
 		"all nodes enforce": {
 			observation: observed(daemons(2, 0), nil, []corev1.Node{linux("b1"), linux("a1"), windows}, reports("a1", 5*time.Second, ready), reports("b1", 50*time.Second, ready)),
@@ -107,7 +141,7 @@ func TestEnforcerStatus(t *testing.T) {
 			},
 		},
 		"a new node has not reported yet": {
-			observation: observed(nil, nil, []corev1.Node{young}),
+			observation: observed(nil, nil, []corev1.Node{young}), lasted: time.Minute,
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1},
 				"False NodesMissing 1 of 1 nodes do not enforce: b2: no agent has reported yet", "True RollingOut 0 of 1", "False AsExpected",
@@ -146,6 +180,7 @@ func TestEnforcerStatus(t *testing.T) {
 			want:        want{v1alpha1.NodeCounts{Desired: 1, Ready: 1}, "True AllNodes", "True RollingOut 0 of 1", "False AsExpected"},
 		},
 		"a node restarts": {
+			lasted:      20 * time.Second,
 			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), linux("a2")}, reports("a1", 0, restarting), reports("a2", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 1},
@@ -153,6 +188,7 @@ func TestEnforcerStatus(t *testing.T) {
 			},
 		},
 		"the pod was replaced, and the newest report is from the previous pod": {
+			lasted: time.Minute,
 			observation: observed(daemons(2, 0), []corev1.Pod{dataplanePod("a1", false), dataplanePod("a2", true)},
 				[]corev1.Node{linux("a1"), linux("a2")}, reports("a1", 0, ready), reports("a2", 0, ready)),
 			want: want{
@@ -168,7 +204,7 @@ func TestEnforcerStatus(t *testing.T) {
 			},
 		},
 		"an agent stopped reporting": {
-			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 61*time.Second, ready)),
+			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 12*time.Minute, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing a1: its agent has not reported for more than 1m0s: the failure policy decides about its new pods", "False AllNodes", "True NodesDegraded a1: its agent has not reported",
@@ -197,6 +233,69 @@ func TestEnforcerStatus(t *testing.T) {
 				"True AllNodes", "False AllNodes", "True NodesDegraded a1: packets found a queue full",
 			},
 		},
+		"a dead node does not count": {
+			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), notReadyNode("a2")}, reports("a1", 0, ready), reports("a2", 0, notReady)),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 1, Unreachable: 1},
+				"True AllNodes 1 of 2 nodes enforce; 1 nodes are not Ready and do not count: a2",
+				"False AllNodes 1 of 2 nodes run the current spec; 1 nodes are not Ready", "False AsExpected",
+			},
+		},
+		"all nodes are dead": {
+			observation: observed(daemons(1, 1), nil, []corev1.Node{notReadyNode("a2")}, reports("a2", 0, notReady)),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1, Unreachable: 1},
+				"False NodesMissing no node enforces; 1 nodes are not Ready", "False AllNodes", "False AsExpected",
+			},
+		},
+		"a node is not Ready, but enforces": {
+			observation: observed(daemons(1, 0), nil, []corev1.Node{notReadyNode("a2")}, reports("a2", 0, ready)),
+			want:        want{v1alpha1.NodeCounts{Desired: 1, Ready: 1, UpToDate: 1}, "True AllNodes 1 of 1", "False AllNodes", "False AsExpected"},
+		},
+		"a dataplane does not get ready": {
+			observation: observed(daemons(1, 1), []corev1.Pod{stuckPod("a1")}, []corev1.Node{linux("a1")}, reports("a1", 0, ready)),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
+				"False NodesMissing a1: its dataplane is not ready since 2026-01-02T02:04:05Z: no space left; see kubectl -n sluice-system logs sluice-a1 -c dataplane",
+				"False AllNodes", "True NodesDegraded a1: its dataplane is not ready since 2026-01-02T02:04:05Z",
+			},
+		},
+		"a tree is rejected": {
+			observation: observed(daemons(1, 1), []corev1.Pod{stuckPod("a1")}, []corev1.Node{linux("a1")},
+				reports("a1", 0, is(v1alpha1.ConditionReady, metav1.ConditionFalse, "tree 7 is rejected: checksum"))),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
+				"False NodesMissing tree 7 is rejected: checksum; see kubectl -n sluice-system logs sluice-a1 -c dataplane",
+				"False AllNodes", "True NodesDegraded tree 7 is rejected: checksum; see kubectl",
+			},
+		},
+		"a node blocks a rollout": {
+			observation: observed(daemons(1, 1), []corev1.Pod{dataplanePod("a1", true), stuckPod("a1"), dataplanePod("a2", true)},
+				[]corev1.Node{linux("a1"), linux("a2"), notReadyNode("a3")}, reports("a1", 0, ready), reports("a2", 0, ready)),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 3, Ready: 2, UpToDate: 1, Unreachable: 1},
+				"True AllNodes", "True RollingOut 1 of 3 nodes run the current spec; blocked by node a1 since 2026-01-02T02:54:05Z; 1 nodes are not Ready", "False AsExpected",
+			},
+		},
+		"a virtual node": {
+			observation: observed(daemons(0, 0), nil, []corev1.Node{fargate}),
+			want:        want{v1alpha1.NodeCounts{}, "False NoNodes", "False NoNodes", "False AsExpected"},
+		},
+		"no pod can be created": {
+			observation: rejecting(observed(daemons(0, 1), nil, []corev1.Node{linux("a1")}), "pods \"sluice-\" is forbidden: insufficient quota"),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 1},
+				"False NodesMissing a1: no pod can be created: pods \"sluice-\" is forbidden", "True RollingOut",
+				"True NodesDegraded insufficient quota",
+			},
+		},
+		"objects cannot be applied": {
+			observation: failing(observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 0, ready)), "applying DaemonSet sluice: invalid"),
+			want: want{
+				v1alpha1.NodeCounts{Desired: 1, Ready: 1, UpToDate: 1},
+				"True AllNodes", "False AllNodes", "True ApplyFailed applying DaemonSet sluice: invalid",
+			},
+		},
 		"a list of many nodes is shortened": {
 			observation: observed(daemons(5, 0), nil, []corev1.Node{linux("a5"), linux("a4"), linux("a3"), linux("a2"), linux("a1")}),
 			want: want{
@@ -209,7 +308,9 @@ func TestEnforcerStatus(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			enforcer := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Generation: 7}, Spec: tt.spec}
-			got := enforcerStatus(enforcer, tt.observation, moment)
+			history := newHistory(30 * time.Second)
+			enforcerStatus(enforcer, tt.observation, history, ago(cmp.Or(tt.lasted, 10*time.Minute)))
+			got := enforcerStatus(enforcer, tt.observation, history, moment)
 			if got.Nodes != tt.want.counts || got.ObservedGeneration != 7 {
 				t.Errorf("%+v of generation %d, want %+v of generation 7", got.Nodes, got.ObservedGeneration, tt.want.counts)
 			}
@@ -225,7 +326,7 @@ func TestEnforcerStatus(t *testing.T) {
 				}
 			}
 			enforcer.Status = got
-			if again := enforcerStatus(enforcer, tt.observation, metav1.NewTime(moment.Add(time.Nanosecond))); len(again.Conditions) != 3 ||
+			if again := enforcerStatus(enforcer, tt.observation, history, metav1.NewTime(moment.Add(time.Nanosecond))); len(again.Conditions) != 3 ||
 				!again.Conditions[0].LastTransitionTime.Equal(&moment) {
 				t.Errorf("%+v: an unchanged condition has a new time", again.Conditions)
 			}

@@ -204,7 +204,7 @@ func (u *uninstallation) stopUninstallPods(ctx context.Context) (*pending, error
 
 // finish deletes the remaining objects and removes the finalizer of the Enforcer.
 func (u *uninstallation) finish(ctx context.Context) error {
-	objects, err := desired.Objects(u.enforcer, u.namespace, u.image, nil)
+	objects, err := desired.Objects(u.enforcer, u.namespace, u.image, desired.Nodes{})
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (u *uninstallation) finish(ctx context.Context) error {
 	if exists, err := u.serviceMonitorsExist(); err != nil {
 		return err
 	} else if exists {
-		if err := u.monitor.Remove(ctx, desired.ServiceMonitor(u.namespace)); err != nil && !meta.IsNoMatchError(err) {
+		if err := u.monitor.Remove(ctx, desired.ServiceMonitor(u.enforcer, u.namespace)); err != nil && !meta.IsNoMatchError(err) {
 			return err
 		}
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	Namespace string
 	// Image is the image of the agent and the dataplane if the Enforcer specifies no image.
 	Image string
+	// FaultDelay is the time that a state must last before it changes the condition Available or
+	// Degraded of the Enforcer. 0 means 30 s.
+	FaultDelay time.Duration
 	// LeaderElection enables leader election, so that only one of several operators works
 	// at a time.
 	LeaderElection bool
@@ -67,7 +70,9 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := policystatus.SetupWithManager(mgr, installation.Active(mgr.GetCache(), o.Namespace), o.Log.WithName("policystatus")); err != nil {
 		return err
 	}
-	err = enforcer.SetupWithManager(mgr, enforcer.Options{Namespace: o.Namespace, Image: o.Image, Log: o.Log.WithName("enforcer")})
+	err = enforcer.SetupWithManager(mgr, enforcer.Options{
+		Namespace: o.Namespace, Image: o.Image, FaultDelay: o.FaultDelay, Log: o.Log.WithName("enforcer"),
+	})
 	if err != nil {
 		return err
 	}

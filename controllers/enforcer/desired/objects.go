@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,19 +40,26 @@ var (
 	ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
+// Nodes contains the properties of the cluster's nodes on which the objects depend.
+type Nodes struct {
+	// PodRanges contains the podCIDRs of all Nodes.
+	PodRanges []netip.Prefix
+	// Replaced limits how many pods are replaced at the same time; see the function Replaced.
+	Replaced intstr.IntOrString
+}
+
 // Objects returns the objects of an Enforcer in the order in which they are applied. The
-// rights come before the pods that need them. The parameter ranges contains the podCIDRs of all
-// Nodes. The ServiceMonitor is not included.
-func Objects(enforcer *v1alpha1.Enforcer, namespace, image string, ranges []netip.Prefix) ([]*unstructured.Unstructured, error) {
+// rights come before the pods that need them. The ServiceMonitor is not included.
+func Objects(enforcer *v1alpha1.Enforcer, namespace, image string, nodes Nodes) ([]*unstructured.Unstructured, error) {
 	out, err := rbac.Agent(namespace)
 	if err != nil {
 		return nil, err
 	}
-	daemonSet, err := daemonSetOf(namespace, DaemonSetName, ComponentNode, Pod(enforcer, image), rollingUpdate(&enforcer.Spec))
+	daemonSet, err := daemonSetOf(namespace, DaemonSetName, ComponentNode, Pod(enforcer, image), rollingUpdate(&enforcer.Spec, nodes.Replaced))
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, podRanges(namespace, append(podranges.Parse(enforcer.Spec.PodRanges), ranges...)), daemonSet, metricsService(namespace))
+	out = append(out, podRanges(namespace, append(podranges.Parse(enforcer.Spec.PodRanges), nodes.PodRanges...)), daemonSet, metricsService(namespace))
 	for _, object := range out {
 		WithOwner(enforcer, object)
 	}
@@ -95,17 +103,6 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "Enforcer", Name: enforcer.Name, UID: enforcer.UID,
 		Controller: ptr.To(true),
 	}
-}
-
-// rollingUpdate returns how the enforcing pods are replaced, one node after another. With
-// Surge, the new pod of a node starts while the old pod runs. The old pod ends after the new
-// pod has taken over and is ready. With InPlace, the old pod ends before the new pod starts.
-func rollingUpdate(spec *v1alpha1.EnforcerSpec) appsv1.RollingUpdateDaemonSet {
-	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
-	if spec.UpdateStrategy.Type == v1alpha1.UpdateInPlace {
-		return appsv1.RollingUpdateDaemonSet{MaxUnavailable: &one, MaxSurge: &none}
-	}
-	return appsv1.RollingUpdateDaemonSet{MaxUnavailable: &none, MaxSurge: &one}
 }
 
 // daemonSetOf returns a DaemonSet. The rules stay on a node while the pod is replaced.
@@ -197,8 +194,8 @@ func metricsService(namespace string) *unstructured.Unstructured {
 }
 
 // ServiceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
-// metrics Service.
-func ServiceMonitor(namespace string) *unstructured.Unstructured {
+// metrics Service. The ServiceMonitor has the labels in the spec of the Enforcer.
+func ServiceMonitor(enforcer *v1alpha1.Enforcer, namespace string) *unstructured.Unstructured {
 	endpoint := func(port string) map[string]any {
 		return map[string]any{"port": port, "relabelings": []any{
 			// Alerts refer to the label "node", so it must contain the name of the node.
@@ -208,10 +205,12 @@ func ServiceMonitor(namespace string) *unstructured.Unstructured {
 			map[string]any{"regex": "pod", "action": "labeldrop"},
 		}}
 	}
-	return Object(ServiceMonitorKind, namespace, MetricsName, Labels(ComponentNode), map[string]any{
+	labels := Labels(ComponentNode)
+	maps.Copy(labels, enforcer.Spec.Monitoring.Labels)
+	return WithOwner(enforcer, Object(ServiceMonitorKind, namespace, MetricsName, labels, map[string]any{
 		"selector":  map[string]any{"matchLabels": asFields(Labels(ComponentNode))},
 		"endpoints": []any{endpoint(AgentMetrics), endpoint(DataplaneMetrics)},
-	})
+	}))
 }
 
 // Object returns an object with the given metadata and spec.

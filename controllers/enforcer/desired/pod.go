@@ -115,11 +115,11 @@ func podOnHost(spec *v1alpha1.EnforcerSpec, component string) corev1.PodTemplate
 			TerminationGracePeriodSeconds: ptr.To[int64](stopSeconds),
 			AutomountServiceAccountToken:  ptr.To(false),
 			EnableServiceLinks:            ptr.To(false),
-			SecurityContext: &corev1.PodSecurityContext{
-				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			NodeSelector: linuxSelector(spec.NodeSelector),
-			Tolerations:  convertTolerations(startup.Tolerations(spec)),
+			SecurityContext:               securityContext(spec),
+			ImagePullSecrets:              pullSecrets(spec),
+			NodeSelector:                  linuxSelector(spec.NodeSelector),
+			Affinity:                      RealNodes(),
+			Tolerations:                   convertTolerations(startup.Tolerations(spec)),
 		},
 	}
 }
@@ -158,7 +158,7 @@ func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container 
 	}
 	arguments = append(arguments, logArguments(&spec.Log)...)
 	c := container("agent", image, user, resourceRequirements(spec.Agent), arguments...)
-	c.Env = []corev1.EnvVar{fromField("NODE_NAME", "spec.nodeName"), fromField("POD_NAMESPACE", "metadata.namespace")}
+	c.Env = append([]corev1.EnvVar{fromField("NODE_NAME", "spec.nodeName"), fromField("POD_NAMESPACE", "metadata.namespace")}, apiServer(spec)...)
 	c.VolumeMounts = []corev1.VolumeMount{
 		{Name: stateVolumeName, MountPath: StateDir},
 		{Name: tokenVolumeName, MountPath: tokenPath, ReadOnly: true},

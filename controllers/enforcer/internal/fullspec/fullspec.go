@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -33,6 +34,11 @@ func Spec() v1alpha1.EnforcerSpec {
 		StartupTaint:   true,
 		PodRanges:      []string{"172.20.0.0/14", "fd00:20::/48"},
 		Hold:           &metav1.Duration{Duration: 1500 * time.Millisecond},
-		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace},
+		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace, MaxUnavailable: ptr.To(intstr.FromInt32(5))},
+
+		ImagePullSecrets: []v1alpha1.SecretName{"registry-credentials"},
+		APIServer:        &v1alpha1.APIServer{Host: "fd00::1", Port: 6443},
+		SELinuxType:      "spc_t",
+		Monitoring:       v1alpha1.Monitoring{Labels: map[string]string{"release": "prometheus"}},
 	}
 }

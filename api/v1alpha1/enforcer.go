@@ -206,7 +206,7 @@ type EnforcerSpec struct {
 
 	// monitoring configures how Prometheus finds the metrics of the nodes.
 	// +optional
-	Monitoring Monitoring `json:"monitoring,omitempty"`
+	Monitoring *Monitoring `json:"monitoring,omitempty"`
 }
 
 // FailurePolicy decides about new flows of isolated pods that no worker can evaluate.

@@ -4,6 +4,7 @@ package v1alpha1
 type APIServer struct {
 	// host is a DNS name or an IP address that the nodes can reach, without a scheme and
 	// without brackets, for example 10.0.0.1, fd00::1 or api.example.com.
+	// The field is required. Default: none.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]*)$')",message="host is a DNS name or an IP address: write it without scheme, port and brackets, as in \"10.0.0.1\" or \"fd00::1\""

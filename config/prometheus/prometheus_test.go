@@ -29,7 +29,7 @@ func read(t *testing.T, name string) string {
 // tables with the metrics in the code of the agent and the dataplane.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
-	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md")
+	text := read(t, "../../docs/agent.md") + read(t, "../../docs/operations.md") + read(t, "../../docs/operator.md")
 	// Prometheus itself creates the metric `up` for each target.
 	names := map[string]bool{"up": true}
 	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)").FindAllStringSubmatch(text, -1) {
@@ -92,6 +92,7 @@ func TestAlerts(t *testing.T) {
 			if !slices.Contains([]string{"critical", "warning"}, rule.Labels["severity"]) {
 				t.Errorf("%s: severity %q: want critical or warning", rule.Alert, rule.Labels["severity"])
 			}
+			checkRunbook(t, rule.Alert, rule.Annotations["runbook_url"])
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
@@ -103,11 +104,75 @@ func TestAlerts(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"SluiceNodeNotEnforcing", "SluiceQueueDrops", "SluiceGenerationLag", "SluiceAgentWithoutAPIServer"} {
+	for _, want := range []string{
+		"SluiceNodeNotEnforcing", "SluiceQueueDrops", "SluiceGenerationLag", "SluiceAgentWithoutAPIServer",
+		"SluiceEnforcerNotAvailable", "SluiceEnforcerDegraded", "SluiceNodesWithoutPod", "SluiceRolloutBlocked", "SluiceUninstallStuck",
+		"SluicePoliciesNotEnforced",
+	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("alert %s does not exist", want)
 		}
 	}
+}
+
+// checkRunbook checks that the link of an alert leads to the section about the alert.
+func checkRunbook(t *testing.T, alert, link string) {
+	t.Helper()
+	const page = "https://github.com/sluicenet/sluice/blob/main/docs/troubleshooting.md"
+	if want := page + "#" + strings.ToLower(alert); link != want {
+		t.Errorf("%s links to %q, want %s", alert, link, want)
+	}
+	if !strings.Contains(read(t, "../../docs/troubleshooting.md"), "\n### "+alert+"\n") {
+		t.Errorf("docs/troubleshooting.md has no section %s", alert)
+	}
+}
+
+// TestDashboardOfLargeCluster checks that the number of time series in a panel does not grow with
+// the number of nodes.
+func TestDashboardOfLargeCluster(t *testing.T) {
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "dashboard.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
+			expression, err := parser.ParseExpr(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bounded(expression) {
+				t.Errorf("%s: %s returns a time series for each node: use topk, or aggregate the nodes", panel.Title, text)
+			}
+		}
+	}
+}
+
+// bounded reports whether the number of time series that an expression returns is independent of
+// the number of nodes.
+func bounded(expression parser.Expr) bool {
+	switch e := expression.(type) {
+	case *parser.NumberLiteral:
+		return true
+	case *parser.ParenExpr:
+		return bounded(e.Expr)
+	case *parser.AggregateExpr:
+		return e.Op == parser.TOPK || e.Op == parser.BOTTOMK || !e.Without && !slices.Contains(e.Grouping, "node")
+	case *parser.BinaryExpr:
+		return bounded(e.LHS) && bounded(e.RHS)
+	case *parser.Call:
+		return e.Func.Name == "vector" || len(e.Args) > 0 && bounded(e.Args[len(e.Args)-1])
+	case *parser.MatrixSelector:
+		return bounded(e.VectorSelector)
+	case *parser.VectorSelector:
+		return strings.HasPrefix(e.Name, "sluice_enforcer_") || e.Name == "sluice_policies"
+	}
+	return false
 }
 
 func TestDashboard(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,12 +21,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
+	"github.com/sluicenet/sluice/controllers/enforcer/metrics"
 	"github.com/sluicenet/sluice/controllers/podranges"
 )
 
@@ -70,7 +73,10 @@ type Options struct {
 	// FaultDelay is the time that a state must last before it changes the condition Available or
 	// Degraded. 0 means 30 s.
 	FaultDelay time.Duration
-	Log        logr.Logger
+	// Registry registers the metrics of the Enforcer while the operator is active. nil means the
+	// registry of controller-runtime.
+	Registry prometheus.Registerer
+	Log      logr.Logger
 }
 
 // Reconciler reconciles the Enforcer.
@@ -89,6 +95,7 @@ type Reconciler struct {
 	monitors time.Time // the last check of ServiceMonitors
 	history  *history
 	rejected rejections
+	metrics  *metrics.Collector
 	// ignored is the owner of the Enforcer that ignore has reported last.
 	ignored string
 }
@@ -100,6 +107,13 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 		namespace: o.Namespace, image: o.Image,
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), mapper: mgr.GetRESTMapper(),
 		events: mgr.GetEventRecorder(desired.FieldOwner), log: o.Log, history: newHistory(o.FaultDelay),
+	}
+	r.metrics = metrics.New(mgr.GetCache())
+	if o.Registry == nil {
+		o.Registry = ctrlmetrics.Registry
+	}
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return r.metrics.Start(ctx, o.Registry) })); err != nil {
+		return fmt.Errorf("preparing the metrics of the Enforcer: %w", err)
 	}
 	r.owned, r.monitor = apply.New(r.client, r.reader, desired.FieldOwner), apply.New(r.client, r.direct, desired.FieldOwner)
 	c, err := controller.New("enforcer", mgr, controller.Options{
@@ -126,15 +140,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	enforcer := &v1alpha1.Enforcer{}
 	if err := r.reader.Get(ctx, request.NamespacedName, enforcer); err != nil {
 		if apierrors.IsNotFound(err) {
+			r.metrics.Set(nil)
 			return reconcile.Result{}, nil
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Enforcer: %w", err)
 	}
-	if other, err := installation.Other(ctx, r.reader, enforcer, r.namespace); other != "" || err != nil {
-		return r.ignore(enforcer, other), err
+	switch other, err := installation.Other(ctx, r.reader, enforcer, r.namespace); {
+	case err != nil:
+		return reconcile.Result{}, err
+	case other != "":
+		return r.ignore(enforcer, other), nil
 	}
 	r.ignored = ""
 	if !enforcer.DeletionTimestamp.IsZero() {
+		r.metrics.Set(&metrics.State{Status: enforcer.Status, Owned: true, Uninstalling: true})
 		return r.uninstall(ctx, enforcer)
 	}
 	if err := r.claim(ctx, enforcer); err != nil {
@@ -154,14 +173,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		seen.applyFailure = failed.Error()
 	}
 	seen.conflicts = r.owned.Conflicts()
-	err = r.write(ctx, enforcer, enforcerStatus(enforcer, seen, r.history, now()))
+	status := enforcerStatus(enforcer, seen, r.history, now())
+	r.metrics.Set(&metrics.State{
+		Status: status, Owned: true, WithoutPod: len(withoutPod(enforcer, &seen)),
+		Contested: len(seen.conflicts), BlockedSince: r.history.blockedSince,
+	})
+	err = r.write(ctx, enforcer, status)
 	wait := r.history.faults.Wait(r.owned.Wait(resyncInterval), time.Now())
 	return reconcile.Result{RequeueAfter: wait + time.Millisecond}, errors.Join(failed, ignoreOutdated(err))
 }
 
 // ignore reports once that another installation owns the Enforcer.
 func (r *Reconciler) ignore(enforcer *v1alpha1.Enforcer, owner string) reconcile.Result {
-	if owner != "" && owner != r.ignored {
+	r.metrics.Set(&metrics.State{})
+	if owner != r.ignored {
 		r.ignored = owner
 		r.log.Info("Ignoring the Enforcer, because another installation owns it", "owner", owner, "annotation", v1alpha1.AnnotationInstallation)
 		r.events.Eventf(enforcer, nil, corev1.EventTypeWarning, "InstallationIgnored", "Claim",

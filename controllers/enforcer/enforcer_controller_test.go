@@ -89,7 +89,7 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	spec := after.Spec.Template.Spec
 	want := []string{
 		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/other-cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
-		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0", "--hold", "1.5s",
+		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0", "--hold", "1.5s", "--log-level", "debug", "--log-format", "text",
 	}
 	if got := after.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 0 || got.MaxUnavailable.IntValue() != 5 {
 		t.Errorf("update strategy %+v, want that five pods end first", got)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -143,7 +144,7 @@ func (r *running) start(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- operator.Run(ctx, config, operator.Options{
-			Namespace: r.namespace, Image: testImage, FaultDelay: 100 * time.Millisecond, LeaderElection: true,
+			Namespace: r.namespace, Image: testImage, FaultDelay: 100 * time.Millisecond, Registry: prometheus.NewRegistry(), LeaderElection: true,
 			MetricsAddress: "0", HealthAddress: "0", Log: log,
 		})
 	}()

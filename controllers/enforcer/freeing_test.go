@@ -49,7 +49,7 @@ func (f *fixture) setPool(node, pool string) {
 // nodesOf returns the names of the nodes on which a DaemonSet runs.
 func nodesOf(d *appsv1.DaemonSet) []string {
 	affinity := d.Spec.Template.Spec.Affinity
-	if affinity == nil {
+	if terms := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms; len(terms[0].MatchFields) == 0 {
 		return []string{"every node"}
 	}
 	var out []string

@@ -56,6 +56,8 @@ type history struct {
 	// keys are the names of the nodes.
 	missing, unready, blocking steady.Times
 	started                    bool
+	// blockedSince is the time since which a node has blocked the current rollout, or zero.
+	blockedSince time.Time
 	// template is the template generation that the status of the DaemonSet described last.
 	template string
 }
@@ -143,6 +145,9 @@ func newRollup(enforcer *v1alpha1.Enforcer, o observation, h *history, now time.
 	}
 	since, faults := h.begin(enforcer, now), map[string]steady.Fault{}
 	r.inspect(nodes, h, since, now, faults)
+	if r.outdated() == 0 {
+		h.blockedSince = time.Time{}
+	}
 	for _, line := range strandedNodes(&enforcer.Spec, o, now) {
 		addFault(faults, line, since)
 	}
@@ -212,6 +217,7 @@ type nodeState struct {
 // inspect adds the nodes to the summary, and their current faults to the map.
 func (r *rollup) inspect(nodes []*corev1.Node, h *history, since, now time.Time, faults map[string]steady.Fault) {
 	states := r.states(nodes)
+	h.blockedSince = time.Time{}
 	h.missing.Observe(names(states, func(s *nodeState) bool { return s.why != "" && !s.unreachable }), since)
 	h.unready.Observe(names(states, func(s *nodeState) bool { return s.pod != nil && !s.unreachable }), since)
 	h.blocking.Observe(names(states, func(s *nodeState) bool { return s.blocking && !s.unreachable }), since)
@@ -237,8 +243,11 @@ func (r *rollup) inspect(nodes []*corev1.Node, h *history, since, now time.Time,
 		} else if s.why != "" && !mayStart {
 			addFault(faults, s.name+": "+s.why, h.missing.Since(s.name))
 		}
-		if h.blocking.Lasted(s.name, startTimeout, now) {
-			r.blocked = append(r.blocked, fmt.Sprintf("node %s since %s", s.name, h.blocking.Since(s.name).UTC().Format(time.RFC3339)))
+		if at := h.blocking.Since(s.name); h.blocking.Lasted(s.name, startTimeout, now) {
+			if h.blockedSince.IsZero() || at.Before(h.blockedSince) {
+				h.blockedSince = at
+			}
+			r.blocked = append(r.blocked, fmt.Sprintf("node %s since %s", s.name, at.UTC().Format(time.RFC3339)))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -41,6 +42,9 @@ type Options struct {
 	// FaultDelay is the time that a state must last before it changes the condition Available or
 	// Degraded of the Enforcer. 0 means 30 s.
 	FaultDelay time.Duration
+	// Registry registers the metrics of the Enforcer. nil means the registry that MetricsAddress
+	// serves.
+	Registry prometheus.Registerer
 	// LeaderElection enables leader election, so that only one of several operators works
 	// at a time.
 	LeaderElection bool
@@ -71,7 +75,7 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 		return err
 	}
 	err = enforcer.SetupWithManager(mgr, enforcer.Options{
-		Namespace: o.Namespace, Image: o.Image, FaultDelay: o.FaultDelay, Log: o.Log.WithName("enforcer"),
+		Namespace: o.Namespace, Image: o.Image, FaultDelay: o.FaultDelay, Registry: o.Registry, Log: o.Log.WithName("enforcer"),
 	})
 	if err != nil {
 		return err

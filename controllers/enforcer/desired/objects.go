@@ -206,7 +206,9 @@ func ServiceMonitor(enforcer *v1alpha1.Enforcer, namespace string) *unstructured
 		}}
 	}
 	labels := Labels(ComponentNode)
-	maps.Copy(labels, enforcer.Spec.Monitoring.Labels)
+	if monitoring := enforcer.Spec.Monitoring; monitoring != nil {
+		maps.Copy(labels, monitoring.Labels)
+	}
 	return WithOwner(enforcer, Object(ServiceMonitorKind, namespace, MetricsName, labels, map[string]any{
 		"selector":  map[string]any{"matchLabels": asFields(Labels(ComponentNode))},
 		"endpoints": []any{endpoint(AgentMetrics), endpoint(DataplaneMetrics)},

@@ -39,6 +39,6 @@ func Spec() v1alpha1.EnforcerSpec {
 		ImagePullSecrets: []v1alpha1.SecretName{"registry-credentials"},
 		APIServer:        &v1alpha1.APIServer{Host: "fd00::1", Port: 6443},
 		SELinuxType:      "spc_t",
-		Monitoring:       v1alpha1.Monitoring{Labels: map[string]string{"release": "prometheus"}},
+		Monitoring:       &v1alpha1.Monitoring{Labels: map[string]string{"release": "prometheus"}},
 	}
 }

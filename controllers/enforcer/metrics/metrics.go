@@ -1,0 +1,181 @@
+// Package metrics serves the state of the Enforcer and of the policies as metrics of the
+// operator. The number of time series does not depend on the number of nodes or policies.
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/api/v1alpha1"
+)
+
+// Descriptions of the metrics.
+var (
+	condition  = describe("enforcer_condition", "1 for the status that a condition of the Enforcer has, 0 for every other status.", "type", "status")
+	nodes      = describe("enforcer_nodes", "Nodes by state.", "state")
+	blocked    = describe("enforcer_rollout_blocked_seconds", "Time for which a node has blocked a rollout, 0 if no node blocks one.")
+	uninstall  = describe("enforcer_uninstall_seconds", "Time since the operator began to uninstall the Enforcer, 0 if it is not being deleted.")
+	contested  = describe("enforcer_contested_objects", "Objects of the Enforcer that another client changes repeatedly.")
+	owned      = describe("enforcer_owned", "1 if the Enforcer belongs to the installation of this operator, 0 if it belongs to another installation.")
+	policies   = describe("policies", "Policies by the status of a condition of their PolicyStatus.", "condition", "status")
+	statuses   = []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown}
+	conditions = []v1alpha1.ConditionType{v1alpha1.ConditionAvailable, v1alpha1.ConditionProgressing, v1alpha1.ConditionDegraded}
+	ofPolicies = []v1alpha1.ConditionType{v1alpha1.ConditionEnforced, v1alpha1.ConditionUnderstood, v1alpha1.ConditionLintFindings}
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName("sluice", "", name), help, labels, nil)
+}
+
+// State is what the reconciler of the Enforcer has observed last.
+type State struct {
+	// Status is the status of the Enforcer.
+	Status v1alpha1.EnforcerStatus
+	// Owned reports whether the Enforcer belongs to the installation of the operator.
+	Owned bool
+	// WithoutPod is the number of selected nodes that are Ready and have no enforcing pod.
+	WithoutPod int
+	// Contested is the number of objects that another client changes repeatedly.
+	Contested int
+	// BlockedSince is the time since which a node blocks a rollout, or zero.
+	BlockedSince time.Time
+	// Uninstalling reports whether the Enforcer is being deleted.
+	Uninstalling bool
+}
+
+// Collector collects the metrics. It serves metrics of the Enforcer only while an Enforcer
+// exists.
+type Collector struct {
+	reader client.Reader
+	now    func() time.Time
+
+	mu    sync.Mutex // guards the fields below
+	state *State
+	// uninstalling is the time of the first State with the field Uninstalling, or zero.
+	uninstalling time.Time
+}
+
+// New returns a collector that reads PolicyStatuses with a reader.
+func New(reader client.Reader) *Collector { return &Collector{reader: reader, now: time.Now} }
+
+// Set stores a new state. It is nil if there is no Enforcer.
+func (c *Collector) Set(state *State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = state
+	switch {
+	case state == nil || !state.Uninstalling:
+		c.uninstalling = time.Time{}
+	case c.uninstalling.IsZero():
+		c.uninstalling = c.now()
+	}
+}
+
+// Start registers the collector until the context ends. Only one collector can be registered at
+// a time, so only the active operator may call Start.
+func (c *Collector) Start(ctx context.Context, registry prometheus.Registerer) error {
+	if err := registry.Register(c); err != nil {
+		return fmt.Errorf("registering the metrics of the Enforcer: %w", err)
+	}
+	<-ctx.Done()
+	registry.Unregister(c)
+	return nil
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{condition, nodes, blocked, uninstall, contested, owned, policies} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	c.collectEnforcer(out)
+	c.collectPolicies(out)
+}
+
+func (c *Collector) collectEnforcer(out chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(owned, number(c.state.Owned))
+	if !c.state.Owned {
+		return
+	}
+	for _, kind := range conditions {
+		now := statusOf(c.state.Status.Conditions, kind)
+		for _, status := range statuses {
+			gauge(condition, number(now == status), string(kind), string(status))
+		}
+	}
+	counts := c.state.Status.Nodes
+	gauge(nodes, float64(counts.Desired), "desired")
+	gauge(nodes, float64(counts.Ready), "ready")
+	gauge(nodes, float64(counts.UpToDate), "up_to_date")
+	gauge(nodes, float64(counts.Unreachable), "unreachable")
+	gauge(nodes, float64(c.state.WithoutPod), "without_pod")
+	gauge(contested, float64(c.state.Contested))
+	gauge(blocked, c.since(c.state.BlockedSince))
+	gauge(uninstall, c.since(c.uninstalling))
+}
+
+// since returns the seconds since a time, or 0 for the zero time.
+func (c *Collector) since(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return c.now().Sub(t).Seconds()
+}
+
+// collectPolicies counts the PolicyStatuses in the cache. It copies no object.
+func (c *Collector) collectPolicies(out chan<- prometheus.Metric) {
+	var list v1alpha1.PolicyStatusList
+	if err := c.reader.List(context.Background(), &list, client.UnsafeDisableDeepCopy); err != nil {
+		out <- prometheus.NewInvalidMetric(policies, err)
+		return
+	}
+	type key struct {
+		kind   v1alpha1.ConditionType
+		status metav1.ConditionStatus
+	}
+	counts := map[key]int{}
+	for i := range list.Items {
+		for _, kind := range ofPolicies {
+			counts[key{kind, statusOf(list.Items[i].Status.Conditions, kind)}]++
+		}
+	}
+	for _, kind := range ofPolicies {
+		for _, status := range statuses {
+			out <- prometheus.MustNewConstMetric(policies, prometheus.GaugeValue, float64(counts[key{kind, status}]), string(kind), string(status))
+		}
+	}
+}
+
+// statusOf returns the status of a condition. A missing condition is Unknown.
+func statusOf(all []metav1.Condition, kind v1alpha1.ConditionType) metav1.ConditionStatus {
+	for i := range all {
+		if all[i].Type == string(kind) {
+			return all[i].Status
+		}
+	}
+	return metav1.ConditionUnknown
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

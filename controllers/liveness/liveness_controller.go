@@ -47,7 +47,9 @@ type Options struct {
 	// Timeout is the time after which an agent that does not renew its Lease is silent. The
 	// default is v1alpha1.HeartbeatTimeout.
 	Timeout time.Duration
-	Log     logr.Logger
+	// Active reports whether the controller may write. nil means always.
+	Active func(context.Context) (bool, error)
+	Log    logr.Logger
 }
 
 // CachedObjects returns the options of the caches that the controller reads, except the cache
@@ -197,6 +199,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	condition, ok := conditionOf(r.leases.responding(request.Name))
 	if !ok {
 		return reconcile.Result{}, nil
+	}
+	if r.Active != nil {
+		if active, err := r.Active(ctx); err != nil || !active {
+			return reconcile.Result{}, err
+		}
 	}
 	next := found.DeepCopy()
 	meta.SetStatusCondition(&next.Status.Conditions, condition)

@@ -71,7 +71,8 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("preparing the operator: %w", err)
 	}
-	if err := policystatus.SetupWithManager(mgr, installation.Active(mgr.GetCache(), o.Namespace), o.Log.WithName("policystatus")); err != nil {
+	active := installation.Active(mgr.GetCache(), o.Namespace)
+	if err := policystatus.SetupWithManager(mgr, active, o.Log.WithName("policystatus")); err != nil {
 		return err
 	}
 	err = enforcer.SetupWithManager(mgr, enforcer.Options{
@@ -80,7 +81,7 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := liveness.SetupWithManager(mgr, liveness.Options{Namespace: o.Namespace, Log: o.Log.WithName("liveness")}); err != nil {
+	if err := liveness.SetupWithManager(mgr, liveness.Options{Namespace: o.Namespace, Active: active, Log: o.Log.WithName("liveness")}); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -115,7 +115,7 @@ func TestOperatorCannotEscalate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, object := range objects {
-		if object.GetKind() == "ClusterRole" {
+		if kind := object.GetKind(); kind == "ClusterRole" || kind == "Role" {
 			create(t, server.Client(t), object.DeepCopy())
 		}
 		if err := apply(object.DeepCopy()); err != nil {

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/policy/internal/claims"
 )
 
 // Snapshot contains the objects of a cluster that affect policies. Objects can be added and
@@ -19,7 +21,7 @@ type Snapshot struct {
 	// same IDs in the tree.
 	order   []*TrackedNamespace
 	nodes   map[string]*node
-	owners  owners
+	owners  claims.Claims[netip.Addr, *TrackedPod]
 	cohorts uint64
 	// sandboxes contains the sandboxes of one node.
 	sandboxes sandboxes
@@ -76,7 +78,7 @@ func NewSnapshot() *Snapshot {
 		sandboxes:  sandboxes{pods: map[*TrackedPod]*sandboxed{}},
 		announced:  map[*TrackedPod]*Pod{},
 	}
-	s.owners = owners{one: map[netip.Addr]*TrackedPod{}, many: map[netip.Addr][]*TrackedPod{}, claimTo: s.claimTo}
+	s.owners = claims.New(s.precedence)
 	return s
 }
 
@@ -178,7 +180,7 @@ func (s *Snapshot) attach(p *TrackedPod) {
 	if p.live() {
 		s.join(p)
 		for _, a := range p.Addresses {
-			s.owners.claim(a, p)
+			s.owners.Claim(a, p)
 		}
 		s.podChanged(p)
 	}
@@ -193,7 +195,7 @@ func (s *Snapshot) detach(p *TrackedPod) {
 	p.eachNodeAddress(func(a netip.Addr) { s.dropNodeAddress(n, a) })
 	if p.cohort != nil {
 		for _, a := range p.Addresses {
-			s.owners.release(a, p)
+			s.owners.Release(a, p)
 		}
 		s.leave(p)
 		s.podChanged(p)
@@ -283,9 +285,9 @@ func (s *Snapshot) settle(ns *TrackedNamespace) {
 }
 
 // Owner returns the live pod that owns an address. If several pods have the address, the
-// owner is the pod whose claim takes precedence. See owners.precedence.
+// owner is the pod whose claim takes precedence. See Snapshot.precedence.
 func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
-	if p := s.owners.of(a); p != nil {
+	if p := s.owners.Owner(a); p != nil {
 		return *p.Pod, true
 	}
 	return Pod{}, false
@@ -294,7 +296,7 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 // End describes the end of a connection with the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
-	if p := s.owners.of(a); p != nil {
+	if p := s.owners.Owner(a); p != nil {
 		end.Pod, end.Namespace = p.Pod, p.ns.object
 	}
 	return end
@@ -360,10 +362,10 @@ func (s *Snapshot) TrackedNamespace(name string) *TrackedNamespace { return s.na
 func (s *Snapshot) TrackedNamespaces() []*TrackedNamespace { return s.order }
 
 // TrackedOwner returns the live pod that owns an address, or nil if no pod owns the address.
-func (s *Snapshot) TrackedOwner(a netip.Addr) *TrackedPod { return s.owners.of(a) }
+func (s *Snapshot) TrackedOwner(a netip.Addr) *TrackedPod { return s.owners.Owner(a) }
 
 // OwnedAddresses returns an iterator over all addresses of live pods.
-func (s *Snapshot) OwnedAddresses() iter.Seq[netip.Addr] { return maps.Keys(s.owners.one) }
+func (s *Snapshot) OwnedAddresses() iter.Seq[netip.Addr] { return s.owners.Keys() }
 
 // Name returns the name of the namespace.
 func (ns *TrackedNamespace) Name() string { return ns.name }

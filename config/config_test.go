@@ -136,7 +136,7 @@ func TestInstall(t *testing.T) {
 
 // TestBasesCanBeBuiltAlone checks that kustomize can build each base separately.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
-	for base, want := range map[string]int{"crd": 3, "rbac": 7, "manager": 3, "samples": 1, "prometheus": 3, "default": 13, "gke": 14, "openshift": 16} {
+	for base, want := range map[string]int{"crd": 3, "rbac": 12, "manager": 4, "samples": 1, "prometheus": 3, "default": 19, "gke": 20, "openshift": 22} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
 			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
 		}

@@ -52,6 +52,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"agent":          map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
 		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
 		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
+		"endpoint":       map[string]any{"mode": "Authenticated", "port": int64(9640)},
 		"cniResults":     "/var/lib/cni/results",
 		"hold":           engine.DefaultHold.String(),
 		"updateStrategy": map[string]any{"type": "Surge", "maxUnavailable": "10%"},
@@ -61,7 +62,7 @@ func TestEnforcerDefaults(t *testing.T) {
 	tests := map[string]client.Object{
 		"no spec":       enforcer(t, v1alpha1.EnforcerName, ""),
 		"empty spec":    enforcer(t, v1alpha1.EnforcerName, "{}"),
-		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}}"),
+		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}, endpoint: {}}"),
 		"from the type": typed,
 	}
 	c := server.Client(t)
@@ -136,6 +137,8 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"request over limit":       {name, "{agent: {resources: {requests: {memory: 1Gi}, limits: {memory: 512Mi}}}}", "spec.agent.resources", "lower the request or raise the limit"},
 		"unknown resource":         {name, "{dataplane: {resources: {limits: {disk: 1Gi}}}}", "spec.dataplane.resources.limits", "write cpu, memory or ephemeral-storage"},
 		"negative resource":        {name, "{dataplane: {resources: {requests: {cpu: '-1'}}}}", "spec.dataplane.resources.requests", "write 0 or more"},
+		"unknown endpoint mode":    {name, "{endpoint: {mode: Open}}", "spec.endpoint.mode", "supported values"},
+		"no such port":             {name, "{endpoint: {port: 65536}}", "spec.endpoint.port", "less than or equal to 65535"},
 		"too many log lines":       {name, "{denialLog: {linesPerSecond: 1000000}}", "spec.denialLog.linesPerSecond", "less than or equal to 10000"},
 		"unknown log level":        {name, "{log: {level: Loud}}", "spec.log.level", `"Debug"`},
 		"unknown log format":       {name, "{log: {format: XML}}", "spec.log.format", `"Text"`},
@@ -239,6 +242,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"upper case":             `{markMask: "0xA0"}`,
 		"last queue":             "{queues: {base: 65532, count: 1}}",
 		"first queue":            "{queues: {base: 0, count: 256}}",
+		"another port":           "{endpoint: {mode: Localhost, port: 19640}}",
 		"no log":                 "{denialLog: {linesPerSecond: 0}}",
 		"log":                    "{log: {level: Debug, format: Text}}",
 		"no CNI results":         `{cniResults: ""}`,

@@ -126,6 +126,11 @@ type EnforcerSpec struct {
 	// +optional
 	UpdateStrategy UpdateStrategy `json:"updateStrategy,omitempty"`
 
+	// endpoint configures the port of the nodes for metrics, statuses and flow events.
+	// +kubebuilder:default={}
+	// +optional
+	Endpoint Endpoint `json:"endpoint,omitempty"`
+
 	// denialLog limits what the nodes log about denied flows.
 	// +kubebuilder:default={}
 	// +optional
@@ -287,6 +292,42 @@ const (
 	UpdateSurge UpdateStrategyType = "Surge"
 	// UpdateInPlace ends the old pod first.
 	UpdateInPlace UpdateStrategyType = "InPlace"
+)
+
+// Endpoint configures the port on which the agent of each node serves the metrics of the
+// agent and of the dataplane, and the status and the flow events of the dataplane.
+type Endpoint struct {
+	// mode is Authenticated, Localhost or Disabled. With Authenticated, the port uses HTTPS,
+	// and a client needs a token and the right to the content. With Localhost, the port is
+	// open only on the loopback address of the node, and serves only metrics, without
+	// authentication. With Disabled, no port is open. `kubectl sluice flows` needs
+	// Authenticated. Default: Authenticated.
+	// +kubebuilder:default=Authenticated
+	// +optional
+	Mode EndpointMode `json:"mode,omitempty"`
+
+	// port is the TCP port of the node, 1 to 65535. No other program on the nodes may use
+	// this port. Default: 9640.
+	// +kubebuilder:default=9640
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	Port *int32 `json:"port,omitempty"`
+}
+
+// EndpointMode determines how clients can reach the endpoint of a node.
+//
+// +kubebuilder:validation:Enum=Authenticated;Localhost;Disabled
+type EndpointMode string
+
+// The modes of the endpoint.
+const (
+	// EndpointAuthenticated serves all content to clients that have the right to it.
+	EndpointAuthenticated EndpointMode = "Authenticated"
+	// EndpointLocalhost serves only metrics, and only to clients on the node.
+	EndpointLocalhost EndpointMode = "Localhost"
+	// EndpointDisabled opens no port.
+	EndpointDisabled EndpointMode = "Disabled"
 )
 
 // DenialLog limits what a node logs about denied flows.

@@ -109,6 +109,12 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Kernel *Kernel `json:"kernel,omitempty"`
 
+	// endpoint describes the port on which the agent serves metrics, the status of the
+	// dataplane and flow events. Absent while the agent does not serve the status and the
+	// flow events.
+	// +optional
+	Endpoint *NodeEndpoint `json:"endpoint,omitempty"`
+
 	// conditions are Ready (policies are enforced on this node), Synced (the published
 	// generation is up to date with the API server), Degraded (the node does not work as
 	// expected), PodsKnownEarly (the addresses of new pods are known before the pods start)
@@ -119,6 +125,19 @@ type NodeEnforcerStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NodeEndpoint describes the HTTPS port of an agent.
+type NodeEndpoint struct {
+	// port is the TCP port of the node.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// certificateSHA256 is the SHA-256 digest of the certificate of the port, in hexadecimal.
+	// The agent creates a new certificate when it starts. The operator connects only to a
+	// server with this certificate.
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	CertificateSHA256 string `json:"certificateSHA256"`
 }
 
 // Generation describes one compiled state of the policies. The numbers of a node's

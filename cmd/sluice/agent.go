@@ -42,9 +42,14 @@ enforces it. The agent needs no privilege on the node.
 
 Until the agent has read all objects, and while the API server is unavailable, the
 dataplane enforces the last published tree. In both cases, /readyz on the health address
-fails. The health address can be unix:PATH, where PATH is the path of a socket. If another
-agent of the node already publishes, this agent waits until the other agent ends, and then
-publishes at once.`,
+fails. The health address can be unix:PATH, where PATH is the path of a socket.
+
+The metrics address serves HTTPS. A request needs a bearer token. The API server reviews the
+token, and whether its user may get the path /metrics, or read the status or the flow events
+of this node.
+
+If another agent of the node already publishes, this agent waits until the other agent ends,
+and then publishes at once.`,
 		Example: `  sluice agent --node worker-1 --state-dir /run/sluice
   sluice agent --node worker-1 --kubeconfig ~/.kube/config`,
 		Args: noArguments,
@@ -67,7 +72,8 @@ publishes at once.`,
 	addStateDirFlag(cmd, &flags.stateDir)
 	addKubeconfigFlag(cmd, &flags.kubeconfig)
 	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
-	flags.Add(cmd, ":8080", ":8081")
+	flags.Add(cmd, ":9640", ":8081")
+	flags.AddMetricsPlain(cmd)
 	return cmd
 }
 
@@ -108,6 +114,7 @@ func runAgent(ctx context.Context, config *rest.Config, flags *agentFlags, log l
 		Namespace:      flags.namespace,
 		StateDir:       flags.stateDir,
 		MetricsAddress: flags.MetricsAddress,
+		MetricsPlain:   flags.MetricsPlain,
 		HealthAddress:  flags.HealthAddress,
 		Log:            log,
 		Registry:       ctrlmetrics.Registry,

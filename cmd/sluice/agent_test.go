@@ -169,7 +169,7 @@ func (a *agentProcess) start() {
 	a.t.Helper()
 	a.health, a.metrics = kube.FreeAddress(a.t), kube.FreeAddress(a.t)
 	a.Process = process.MustStart(a.t, "agent", program("agent", "--kubeconfig", a.kubeconfig, "--node", a.node, "--state-dir", a.stateDir,
-		"--health-address", a.health, "--metrics-address", a.metrics), nil)
+		"--health-address", a.health, "--metrics-address", a.metrics, "--metrics-plain"), nil)
 }
 
 // stop sends a signal to the agent and checks that its exit code is 0.

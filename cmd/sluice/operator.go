@@ -31,6 +31,8 @@ type operatorFlags struct {
 	namespace   string
 	image       string
 	leaderElect bool
+	// observeAddress is the listen address for kubectl sluice flows.
+	observeAddress string
 }
 
 func operatorCommand() *cobra.Command {
@@ -73,7 +75,9 @@ nothing is left before the Enforcer goes away.`,
 	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
 	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` for the nodes (default $"+imageVariable+", or of pod $"+podVariable+")")
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "wait while another operator is active")
-	flags.Add(cmd, ":8080", ":8081")
+	f.StringVar(&flags.observeAddress, "observe-address", ":9443", "`address` for kubectl sluice flows; 0 for none")
+	flags.Add(cmd, ":8443", ":8081")
+	flags.AddMetricsPlain(cmd)
 	return cmd
 }
 
@@ -84,6 +88,8 @@ func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags,
 		Image:          flags.image,
 		LeaderElection: flags.leaderElect,
 		MetricsAddress: flags.MetricsAddress,
+		MetricsPlain:   flags.MetricsPlain,
+		ObserveAddress: flags.observeAddress,
 		HealthAddress:  flags.HealthAddress,
 		Log:            log,
 	})

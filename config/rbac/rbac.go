@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-agent paths=../../controllers/node/... output:rbac:artifacts:config=agent
-//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-operator paths=../../controllers/operator/... paths=../../controllers/enforcer/... paths=../../controllers/policystatus/... paths=../../controllers/liveness/... output:rbac:artifacts:config=operator
+//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-agent paths=../../controllers/node/... paths=../../controllers/access/... output:rbac:artifacts:config=agent
+//go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-operator paths=../../controllers/operator/... paths=../../controllers/observe/... paths=../../controllers/access/... paths=../../controllers/enforcer/... paths=../../controllers/policystatus/... paths=../../controllers/liveness/... output:rbac:artifacts:config=operator
 
 //go:embed agent/*.yaml operator/*.yaml
 var manifests embed.FS

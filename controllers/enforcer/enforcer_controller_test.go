@@ -30,7 +30,7 @@ func TestEnforcerWithEmptySpec(t *testing.T) {
 		t.Errorf("image %s, want %s, the image of the operator", got, testImage)
 	}
 	want := []string{
-		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
+		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/cni/results", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x60", "--failure-policy", "Closed", "--deny", "Drop", "--queue-base", "2700", "--denial-log", "10", "--hold", "3s",
 	}
 	if got := daemonSet.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.String() != "10%" || got.MaxUnavailable.IntValue() != 0 {
@@ -88,7 +88,7 @@ func TestEveryFieldReachesThePod(t *testing.T) {
 	})
 	spec := after.Spec.Template.Spec
 	want := []string{
-		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/other-cni/results", "--metrics-address", ":9642", "--health-address", "unix:/run/health/dataplane.sock",
+		"dataplane", "--state-dir", "/run/sluice", "--cni-results", "/var/lib/other-cni/results", "--health-address", "unix:/run/health/dataplane.sock",
 		"--mark-mask", "0x30000", "--failure-policy", "Open", "--deny", "Reject", "--queue-base", "100", "--queues", "4", "--denial-log", "0", "--hold", "1.5s", "--log-level", "debug", "--log-format", "text",
 	}
 	if got := after.Spec.UpdateStrategy.RollingUpdate; got.MaxSurge.IntValue() != 0 || got.MaxUnavailable.IntValue() != 5 {

@@ -54,12 +54,12 @@ func TestServiceMonitor(t *testing.T) {
 	f.createEnforcer(v1alpha1.EnforcerSpec{})
 	eventually.NoError(t, func() error { return f.Get(t.Context(), key, monitor) })
 	endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
-	var ports []any
+	var scraped []any
 	for _, e := range endpoints {
-		ports = append(ports, e.(map[string]any)["port"])
+		scraped = append(scraped, e.(map[string]any)["scheme"], e.(map[string]any)["path"])
 	}
-	if diff := cmp.Diff([]any{"agent-metrics", "plane-metrics"}, ports); diff != "" {
-		t.Errorf("ports (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]any{"https", "/metrics", "https", "/metrics/dataplane"}, scraped); diff != "" {
+		t.Errorf("scraped (-want +got):\n%s", diff)
 	}
 	o.stop()
 	unstructured.RemoveNestedField(monitor.Object, "spec", "endpoints")

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/node/endpoint"
 	"github.com/sluicenet/sluice/controllers/node/podranges"
 	"github.com/sluicenet/sluice/controllers/node/problems"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -35,10 +36,13 @@ type Options struct {
 	Node, Namespace string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
-	// MetricsAddress is the listen address of /metrics. HealthAddress is the listen address of
-	// /healthz and /readyz; it may be "unix:PATH". An empty address or "0" disables a server.
+	// MetricsAddress is the listen address of package endpoint. HealthAddress is the listen
+	// address of /healthz and /readyz; it may be "unix:PATH". An empty address or "0" disables
+	// a server.
 	MetricsAddress, HealthAddress string
-	Log                           logr.Logger
+	// MetricsPlain serves only metrics on MetricsAddress, without TLS and authentication.
+	MetricsPlain bool
+	Log          logr.Logger
 	// Registry is the registry for the agent's metrics. The server on MetricsAddress serves the
 	// registry of controller-runtime.
 	Registry prometheus.Registerer
@@ -63,6 +67,9 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 func run(ctx context.Context, config *rest.Config, o Options) error {
 	a, err := newAgent(o)
 	if err != nil {
+		return err
+	}
+	if a.endpoint, err = newEndpoint(config, o); err != nil {
 		return err
 	}
 	config = rest.CopyConfig(config)
@@ -92,6 +99,7 @@ type agent struct {
 	publisher  *publisher
 	dataplane  *dataplane
 	connection *connection
+	endpoint   *endpoint.Endpoint
 	// endLead is a function that ends this agent's right to publish.
 	endLead func() error
 }

@@ -28,6 +28,7 @@ func (a *agent) observe() *nodeenforcer.Observation {
 			Contains: a.resourceVersions(published.contains),
 		},
 		PublishErr: err, ConnectionErr: a.connection.check(nil), Dataplane: a.dataplane.status(),
+		Endpoint: a.endpoint.Published(),
 	}
 	out.Sandboxes, out.SandboxesErr = a.sandboxes.newest()
 	return out

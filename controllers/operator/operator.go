@@ -22,10 +22,12 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/access"
 	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/controllers/liveness"
+	"github.com/sluicenet/sluice/controllers/observe"
 	"github.com/sluicenet/sluice/controllers/policystatus"
 )
 
@@ -48,10 +50,15 @@ type Options struct {
 	// LeaderElection enables leader election, so that only one of several operators works
 	// at a time.
 	LeaderElection bool
-	// MetricsAddress is the listen address of /metrics, for example ":8080". HealthAddress is
+	// MetricsAddress is the listen address of /metrics, for example ":8443". HealthAddress is
 	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
-	Log                           logr.Logger
+	// MetricsPlain serves metrics without TLS and authentication.
+	MetricsPlain bool
+	// ObserveAddress is the listen address of package observe, for example ":9443". The value
+	// "0" disables it.
+	ObserveAddress string
+	Log            logr.Logger
 }
 
 // lease is the name of the Lease object for leader election.
@@ -84,6 +91,9 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := liveness.SetupWithManager(mgr, liveness.Options{Namespace: o.Namespace, Active: active, Log: o.Log.WithName("liveness")}); err != nil {
 		return err
 	}
+	if err := addObserver(mgr, config, o); err != nil {
+		return fmt.Errorf("preparing the API for observers: %w", err)
+	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("preparing health: %w", err)
 	}
@@ -92,6 +102,23 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	}
 	o.Log.Info("Starting", "namespace", o.Namespace, "image", o.Image, "apiServer", config.Host)
 	return mgr.Start(ctx)
+}
+
+// observeService is the name of the Service of package observe.
+const observeService = "sluice-observe"
+
+// addObserver adds the server of package observe to a manager.
+func addObserver(mgr manager.Manager, config *rest.Config, o Options) error {
+	if o.ObserveAddress == "" || o.ObserveAddress == "0" {
+		return nil
+	}
+	server, err := observe.New(config, observe.Options{
+		Address: o.ObserveAddress, Namespace: o.Namespace, Service: observeService, Log: o.Log.WithName("observe"),
+	})
+	if err != nil {
+		return err
+	}
+	return mgr.Add(server)
 }
 
 // readyTimeout limits how long a readiness check waits for caches to sync.
@@ -117,6 +144,10 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 			return nil, err
 		}
 	}
+	reviewer, err := access.NewReviewer(config)
+	if err != nil {
+		return nil, err
+	}
 	config = rest.CopyConfig(config)
 	// The client does not limit its requests, because API priority and fairness limits them
 	// on the server.
@@ -126,13 +157,24 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		NewCache:                      lifecycle.NewCache(ctx),
 		Cache:                         cacheOptions(o.Namespace),
 		Logger:                        o.Log,
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		Metrics:                       metricsOptions(reviewer, o),
 		HealthProbeBindAddress:        o.HealthAddress,
 		LeaderElection:                o.LeaderElection,
 		LeaderElectionID:              lease,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
+}
+
+// metricsOptions returns the options of the metrics server. Unless the options of the operator
+// select a plain server, it uses HTTPS with a certificate that signs itself, and requires the
+// right to read metrics.
+func metricsOptions(reviewer *access.Reviewer, o Options) metricsserver.Options {
+	out := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsPlain}
+	if !o.MetricsPlain {
+		out.FilterProvider = func(*rest.Config, *http.Client) (metricsserver.Filter, error) { return reviewer.MetricsFilter, nil }
+	}
+	return out
 }
 
 // cacheOptions returns the options of the caches that the controllers share.

@@ -78,16 +78,23 @@ func (r response) Close() error {
 	return err
 }
 
-// get requests a path and returns the body of the response.
-func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
+// Transport returns a transport that sends every request to the dataplane of a state directory.
+// It ignores the host in the URL of a request. If no dataplane is running, the error wraps
+// ErrNotRunning.
+func Transport(stateDir string) *http.Transport {
 	socket := statedir.Socket(stateDir)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}
 		return c, nil
 	}}
+}
+
+// get requests a path and returns the body of the response.
+func get(ctx context.Context, stateDir, path string) (io.ReadCloser, error) {
+	transport := Transport(stateDir)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://dataplane"+path, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("requesting %s from the dataplane: %w", path, err)

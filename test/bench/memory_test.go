@@ -107,7 +107,7 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	health := kube.FreeAddress(b)
 	a := &agentProcess{b: b, metrics: kube.FreeAddress(b)}
 	cmd := exec.Command(program, "agent", "--node", cluster.LocalNode, "--state-dir", b.TempDir(),
-		"--kubeconfig", server.Kubeconfig(b), "--metrics-address", a.metrics, "--health-address", health)
+		"--kubeconfig", server.Kubeconfig(b), "--metrics-address", a.metrics, "--metrics-plain", "--health-address", health)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	a.Process = process.MustStart(b, "the agent", cmd, nil)
 	ctx, cancel := context.WithTimeout(b.Context(), agentReady)

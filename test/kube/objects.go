@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -72,4 +74,39 @@ func (s *Server) Namespace(t testing.TB) string {
 		t.Fatalf("creating a namespace: %v", err)
 	}
 	return namespace.Name
+}
+
+// Token returns a token of a service account. If the service account does not exist, Token
+// creates it. Without audiences, the token is valid for the API server.
+func (s *Server) Token(t testing.TB, namespace, account string, audiences ...string) string {
+	t.Helper()
+	c := s.Client(t)
+	object := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}}
+	if err := client.IgnoreAlreadyExists(c.Create(t.Context(), object)); err != nil {
+		t.Fatalf("creating a service account: %v", err)
+	}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
+	if err := c.SubResource("token").Create(t.Context(), object, request); err != nil {
+		t.Fatalf("requesting a token: %v", err)
+	}
+	return request.Status.Token
+}
+
+// Grant grants rights in the whole cluster to a user. The name of a service account is
+// system:serviceaccount:NAMESPACE:NAME. The API server can take a short time to apply rights.
+func (s *Server) Grant(t testing.TB, user string, rules ...rbacv1.PolicyRule) {
+	t.Helper()
+	c := s.Client(t)
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}, Rules: rules}
+	if err := c.Create(t.Context(), role); err != nil {
+		t.Fatalf("creating a role: %v", err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	}
+	if err := c.Create(t.Context(), binding); err != nil {
+		t.Fatalf("binding a role: %v", err)
+	}
 }

@@ -102,6 +102,9 @@ func Start() (*Server, error) {
 	server.CertDir = keeper.folder("kube-apiserver")
 	server.Configure().Set("disable-admission-plugins", "ServiceAccount")
 	s := &Server{environment: environment, keeper: keeper}
+	if err := enableAggregation(server, server.CertDir); err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing the API server: %w", err), s.Stop())
+	}
 	if _, err := environment.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the API server: %w", err), s.Stop())
 	}

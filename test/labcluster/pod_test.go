@@ -18,10 +18,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/certificate"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/lab"
@@ -98,8 +100,8 @@ func TestShippedPod(t *testing.T) {
 			waitHealthy(t, node, container, path)
 		}
 	}
-	for _, port := range []int{desired.AgentMetricsPort, desired.DataplaneMetricsPort} {
-		waitOK(t, node, port, "/metrics")
+	for _, path := range []string{"/metrics", "/metrics/dataplane"} {
+		waitOK(t, c, node, path)
 	}
 	if out := nft(t, node, "list tables"); out != "table inet sluice\ntable inet others" {
 		t.Errorf("tables %q", out)
@@ -173,21 +175,28 @@ func waitHealthy(t *testing.T, node *labcluster.Node, container, path string) {
 	})
 }
 
-// waitOK waits until an HTTP server on the loopback address of the node replies with status
-// 200.
-func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
+// waitOK waits until the agent of a node serves a path to a user with the right to read metrics.
+func waitOK(t *testing.T, c *labcluster.Cluster, node *labcluster.Node, path string) {
 	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
-			err = node.Host().Do(func() (err error) { c, err = net.Dial(network, address); return err })
-			return c, err
-		},
-	}}
+	token := c.Server().Token(t, "default", "prometheus")
+	c.Server().Grant(t, "system:serviceaccount:default:prometheus", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}})
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	err := eventually.Poll(ctx, func(context.Context) error {
-		response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+		var object v1alpha1.NodeEnforcer
+		if err := c.Client().Get(ctx, client.ObjectKey{Name: node.Name()}, &object); err != nil {
+			return err
+		}
+		published := object.Status.Endpoint
+		if published == nil {
+			return errors.New("the endpoint is not published")
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", published.Port, path), http.NoBody)
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		response, err := pinnedClient(node, published).Do(request)
 		if err != nil {
 			return err
 		}
@@ -199,8 +208,20 @@ func waitOK(t *testing.T, node *labcluster.Node, port int, path string) {
 		return nil
 	})
 	if err != nil {
-		t.Fatalf("port %d does not serve %s: %v\n%s\n%s", port, path, err, node.Agent().Log(), node.Dataplane().Log())
+		t.Fatalf("the endpoint does not serve %s: %v\n%s\n%s", path, err, node.Agent().Log(), node.Dataplane().Log())
 	}
+}
+
+// pinnedClient returns a client on a node. It connects only to a server with the published
+// certificate.
+func pinnedClient(node *labcluster.Node, published *v1alpha1.NodeEndpoint) *http.Client {
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: certificate.Pinned(published.CertificateSHA256),
+		DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
+			err = node.Host().Do(func() (err error) { c, err = net.Dial(network, address); return err })
+			return c, err
+		},
+	}}
 }
 
 // others is a table that another program on the node may install. Its rules set a bit in

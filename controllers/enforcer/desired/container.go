@@ -81,12 +81,6 @@ func healthMount(container string) corev1.VolumeMount {
 // node can take seconds to respond.
 const probeSeconds = 5
 
-// Names of the ports of the Service. Alerts refer to ports by these names.
-const (
-	AgentMetrics     = "agent-metrics"
-	DataplaneMetrics = "plane-metrics"
-)
-
 const (
 	stateVolumeName   = "state"
 	resultsVolumeName = "cni-results"

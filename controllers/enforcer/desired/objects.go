@@ -2,7 +2,6 @@ package desired
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,7 +58,7 @@ func Objects(enforcer *v1alpha1.Enforcer, namespace, image string, nodes Nodes) 
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, podRanges(namespace, append(podranges.Parse(enforcer.Spec.PodRanges), nodes.PodRanges...)), daemonSet, metricsService(namespace))
+	out = append(out, podRanges(namespace, append(podranges.Parse(enforcer.Spec.PodRanges), nodes.PodRanges...)), daemonSet, metricsService(&enforcer.Spec, namespace))
 	for _, object := range out {
 		WithOwner(enforcer, object)
 	}
@@ -176,43 +175,6 @@ func podRanges(namespace string, ranges []netip.Prefix) *unstructured.Unstructur
 	out.SetNamespace(namespace)
 	out.SetName(podranges.Name)
 	return out
-}
-
-// metricsService returns the headless Service whose endpoints are the metrics
-// ports of all nodes.
-func metricsService(namespace string) *unstructured.Unstructured {
-	port := func(name string, number int64) map[string]any {
-		return map[string]any{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
-	}
-	return Object(ServiceKind, namespace, MetricsName, Labels(ComponentNode), map[string]any{
-		"clusterIP": corev1.ClusterIPNone,
-		"selector":  asFields(Labels(ComponentNode)),
-		// Metrics are useful especially while a pod is not ready.
-		"publishNotReadyAddresses": true,
-		"ports":                    []any{port(AgentMetrics, AgentMetricsPort), port(DataplaneMetrics, DataplaneMetricsPort)},
-	})
-}
-
-// ServiceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
-// metrics Service. The ServiceMonitor has the labels in the spec of the Enforcer.
-func ServiceMonitor(enforcer *v1alpha1.Enforcer, namespace string) *unstructured.Unstructured {
-	endpoint := func(port string) map[string]any {
-		return map[string]any{"port": port, "relabelings": []any{
-			// Alerts refer to the label "node", so it must contain the name of the node.
-			map[string]any{"sourceLabels": []any{"__meta_kubernetes_pod_node_name"}, "targetLabel": "node", "action": "replace"},
-			// While a pod is being replaced, a node has two pods with the same address. Without
-			// the pod names, Prometheus treats both pods as the same target.
-			map[string]any{"regex": "pod", "action": "labeldrop"},
-		}}
-	}
-	labels := Labels(ComponentNode)
-	if monitoring := enforcer.Spec.Monitoring; monitoring != nil {
-		maps.Copy(labels, monitoring.Labels)
-	}
-	return WithOwner(enforcer, Object(ServiceMonitorKind, namespace, MetricsName, labels, map[string]any{
-		"selector":  map[string]any{"matchLabels": asFields(Labels(ComponentNode))},
-		"endpoints": []any{endpoint(AgentMetrics), endpoint(DataplaneMetrics)},
-	}))
 }
 
 // Object returns an object with the given metadata and spec.

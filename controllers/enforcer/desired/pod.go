@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -12,15 +11,6 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/startup"
-)
-
-// Ports of the node on which the enforcing pod serves metrics. The pod does not declare them:
-// in the host network, declared ports are host ports, and two pods with the same host ports
-// cannot run on a node. While a pod is being replaced, only the publishing agent and the
-// enforcing dataplane listen on these ports.
-const (
-	AgentMetricsPort     = 9640
-	DataplaneMetricsPort = 9642
 )
 
 const (
@@ -152,10 +142,10 @@ func imageOf(spec *v1alpha1.EnforcerSpec, image string) string {
 
 func agentContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Container {
 	user := &corev1.SecurityContext{RunAsUser: ptr.To[int64](agentUser), RunAsNonRoot: ptr.To(true)}
-	arguments := []string{
+	arguments := append([]string{
 		"agent", "--node", "$(NODE_NAME)", "--namespace", "$(POD_NAMESPACE)", "--state-dir", StateDir,
-		"--metrics-address", address(AgentMetricsPort), "--health-address", healthAddress("agent"),
-	}
+		"--health-address", healthAddress("agent"),
+	}, endpointArguments(spec)...)
 	arguments = append(arguments, logArguments(&spec.Log)...)
 	c := container("agent", image, user, resourceRequirements(spec.Agent), arguments...)
 	c.Env = append([]corev1.EnvVar{fromField("NODE_NAME", "spec.nodeName"), fromField("POD_NAMESPACE", "metadata.namespace")}, apiServer(spec)...)
@@ -182,7 +172,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 	results := cniResults(spec)
 	arguments := append([]string{
 		"dataplane", "--state-dir", StateDir, "--cni-results", results,
-		"--metrics-address", address(DataplaneMetricsPort), "--health-address", healthAddress("dataplane"),
+		"--health-address", healthAddress("dataplane"),
 	}, markArguments(spec)...)
 	argument := func(flag, value string) {
 		if value != "" {
@@ -239,5 +229,3 @@ func number(n *int32) string {
 	}
 	return strconv.Itoa(int(*n))
 }
-
-func address(port int) string { return fmt.Sprintf(":%d", port) }

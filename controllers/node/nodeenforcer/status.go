@@ -34,6 +34,8 @@ type Observation struct {
 	// Dataplane is the newest status of the dataplane, or nil if the dataplane does not
 	// respond. Pointers to different statuses are never equal.
 	Dataplane *report.Status
+	// Endpoint describes the port of the agent, or is nil while the agent serves no status.
+	Endpoint *v1alpha1.NodeEndpoint
 }
 
 // Publication describes a published tree.
@@ -88,7 +90,7 @@ type Source struct {
 
 // Status returns the status for an observation.
 func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
-	out := v1alpha1.NodeEnforcerStatus{BootID: bootID()}
+	out := v1alpha1.NodeEnforcerStatus{BootID: bootID(), Endpoint: o.Endpoint}
 	if published := &o.Published; published.Generation != 0 {
 		out.Published = &v1alpha1.Generation{
 			Number: int64(published.Generation), Time: metav1.NewMicroTime(published.At.Truncate(time.Microsecond)),

@@ -195,7 +195,7 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 // if the generation stays the same because the changed policy selects no pod on the node.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return !bytes.Equal(a.Enforced, b.Enforced) || policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
-		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
+		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Endpoint, b.Endpoint) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
 }
 
 func number(g *v1alpha1.Generation) int64 {

@@ -19,7 +19,10 @@ const NoAddress = "0"
 // Flags are the flags that the commands agent, dataplane and operator share.
 type Flags struct {
 	MetricsAddress, HealthAddress string
-	log                           logFlags
+	// MetricsPlain serves metrics without TLS and authentication. Only the commands for which
+	// AddMetricsPlain adds the flag use it.
+	MetricsPlain bool
+	log          logFlags
 }
 
 // Add adds the flags to a command, with the given default addresses.
@@ -27,6 +30,11 @@ func (f *Flags) Add(cmd *cobra.Command, metricsAddress, healthAddress string) {
 	cmd.Flags().StringVar(&f.MetricsAddress, "metrics-address", metricsAddress, "`address` for /metrics; 0 for none")
 	cmd.Flags().StringVar(&f.HealthAddress, "health-address", healthAddress, "`address` for /healthz and /readyz; 0 for none")
 	f.log.add(cmd)
+}
+
+// AddMetricsPlain adds the flag --metrics-plain to a command.
+func (f *Flags) AddMetricsPlain(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.MetricsPlain, "metrics-plain", false, "serve only metrics, without TLS and authentication")
 }
 
 // Logger returns a logger that writes to standard error as the flags specify. The packages of

@@ -28,6 +28,7 @@ func Spec() v1alpha1.EnforcerSpec {
 		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
 			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
 		}},
+		Endpoint:       v1alpha1.Endpoint{Mode: v1alpha1.EndpointLocalhost, Port: ptr.To[int32](19640)},
 		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},
 		Log:            v1alpha1.Log{Level: v1alpha1.LogDebug, Format: v1alpha1.LogText},
 		CNIResults:     ptr.To("/var/lib/other-cni/results"),

@@ -1,0 +1,42 @@
+package endpoint
+
+import (
+	"net"
+	"sync"
+)
+
+// limitedListener closes new connections while cap(free) connections are open.
+type limitedListener struct {
+	net.Listener
+	// free contains one element for each open connection.
+	free chan struct{}
+}
+
+// Accept returns the next connection. It closes connections above the limit.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		connection, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.free <- struct{}{}:
+			return &limitedConnection{Conn: connection, release: func() { <-l.free }}, nil
+		default:
+			_ = connection.Close()
+		}
+	}
+}
+
+// limitedConnection calls release once when it is closed.
+type limitedConnection struct {
+	net.Conn
+	once    sync.Once
+	release func()
+}
+
+// Close closes the connection.
+func (c *limitedConnection) Close() error {
+	c.once.Do(c.release)
+	return c.Conn.Close()
+}

@@ -1,0 +1,38 @@
+// Package door contains the names that the operator and the agents share for requests to the
+// agents: the API group, paths, rights and audiences.
+package door
+
+import "github.com/sluicenet/sluice/controllers/access"
+
+const (
+	// Group and Version identify the API with which users read the status and the flow
+	// events of nodes. The operator serves it through the API server.
+	Group   = "observe.policy.sluice.dev"
+	Version = "v1alpha1"
+	// Flows is the resource of the flow events of a node. The right to read them is the verb
+	// watch. Statuses is the resource of the statuses of dataplanes. The right to read them is
+	// the verb get. The name of an object is the name of the node.
+	Flows    = "nodeflows"
+	Statuses = "nodestatuses"
+
+	// FlowsPath and StatusPath are the paths of an agent.
+	FlowsPath  = "/v1/flows"
+	StatusPath = "/v1/status"
+	// DeniedParameter is a query parameter of a request for flow events. If it is true, the
+	// response contains only flows that are not allowed.
+	DeniedParameter = "denied"
+)
+
+// FlowsRight is the right to read the flow events of a node.
+func FlowsRight(node string) access.Right {
+	return access.Right{Verb: "watch", Group: Group, Resource: Flows, Name: node}
+}
+
+// StatusRight is the right to read the status of the dataplane of a node.
+func StatusRight(node string) access.Right {
+	return access.Right{Verb: "get", Group: Group, Resource: Statuses, Name: node}
+}
+
+// Audience is the audience of tokens for the agent of a node. The audience contains the name
+// of the node, so that the node cannot use the token to read from another node.
+func Audience(node string) string { return node + ".agents." + Group }

@@ -1,0 +1,166 @@
+package observe
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/controllers/access"
+)
+
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get
+
+// proxyConfig is the ConfigMap in which the API server publishes how it proves its identity
+// when it forwards a request.
+var proxyConfig = client.ObjectKey{Namespace: "kube-system", Name: "extension-apiserver-authentication"}
+
+// proxyTTL is the time after which the ConfigMap is read again.
+const proxyTTL = time.Minute
+
+// proxies recognizes requests that the API server forwards, and reads their users.
+type proxies struct {
+	client client.Client
+
+	mu   sync.Mutex
+	read time.Time
+	// current is nil until the ConfigMap has been read.
+	current *proxyTrust
+}
+
+// proxyTrust is the content of the ConfigMap.
+type proxyTrust struct {
+	roots *x509.CertPool
+	// names lists the common names of trusted client certificates. If it is empty, the name
+	// does not matter.
+	names                             []string
+	userHeaders, uidHeaders           []string
+	groupHeaders, extraHeaderPrefixes []string
+}
+
+// user returns the user in the headers of a request. It returns nil if no trusted client
+// certificate protects the headers.
+func (p *proxies) user(r *http.Request) (*access.User, error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil, nil
+	}
+	trust, err := p.trust(r.Context())
+	if err != nil {
+		return nil, apierrors.NewServiceUnavailable(err.Error())
+	}
+	if !trust.verifies(r.TLS.PeerCertificates) {
+		return nil, nil
+	}
+	out := &access.User{Username: first(r.Header, trust.userHeaders), UID: first(r.Header, trust.uidHeaders)}
+	if out.Username == "" {
+		return nil, apierrors.NewUnauthorized("the forwarded request names no user")
+	}
+	for _, name := range trust.groupHeaders {
+		out.Groups = append(out.Groups, r.Header.Values(name)...)
+	}
+	out.Extra = extraOf(r.Header, trust.extraHeaderPrefixes)
+	return out, nil
+}
+
+func (t *proxyTrust) verifies(chain []*x509.Certificate) bool {
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: t.roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil && (len(t.names) == 0 || slices.Contains(t.names, chain[0].Subject.CommonName))
+}
+
+func first(header http.Header, names []string) string {
+	for _, name := range names {
+		if value := header.Get(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// extraOf returns the extra fields of a user. The API server escapes the names of the fields
+// in the names of headers. RBAC ignores extra fields, but other authorizers can use them.
+func extraOf(header http.Header, prefixes []string) map[string]authenticationv1.ExtraValue {
+	var out map[string]authenticationv1.ExtraValue
+	for name, values := range header {
+		for _, prefix := range prefixes {
+			if len(name) <= len(prefix) || !strings.EqualFold(name[:len(prefix)], prefix) {
+				continue
+			}
+			key := strings.ToLower(name[len(prefix):])
+			if plain, err := url.PathUnescape(key); err == nil {
+				key = plain
+			}
+			if out == nil {
+				out = map[string]authenticationv1.ExtraValue{}
+			}
+			out[key] = append(out[key], values...)
+		}
+	}
+	return out
+}
+
+// trust returns the content of the ConfigMap. If the ConfigMap cannot be read again, the
+// previous content stays valid.
+func (p *proxies) trust(ctx context.Context) (*proxyTrust, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current != nil && time.Since(p.read) < proxyTTL {
+		return p.current, nil
+	}
+	var config corev1.ConfigMap
+	err := p.client.Get(ctx, proxyConfig, &config)
+	var next *proxyTrust
+	if err == nil {
+		next, err = parseTrust(config.Data)
+	}
+	switch {
+	case err == nil:
+		p.current, p.read = next, time.Now()
+	case p.current == nil:
+		return nil, fmt.Errorf("reading how the API server forwards requests: %w", err)
+	}
+	return p.current, nil
+}
+
+// errNoProxy is returned if the API server has no certificate with which it could prove its
+// identity.
+var errNoProxy = errors.New("the API server is not configured to forward requests (--requestheader-client-ca-file)")
+
+func parseTrust(data map[string]string) (*proxyTrust, error) {
+	out := &proxyTrust{roots: x509.NewCertPool()}
+	if !out.roots.AppendCertsFromPEM([]byte(data["requestheader-client-ca-file"])) {
+		return nil, errNoProxy
+	}
+	for key, list := range map[string]*[]string{
+		"requestheader-allowed-names":        &out.names,
+		"requestheader-username-headers":     &out.userHeaders,
+		"requestheader-uid-headers":          &out.uidHeaders,
+		"requestheader-group-headers":        &out.groupHeaders,
+		"requestheader-extra-headers-prefix": &out.extraHeaderPrefixes,
+	} {
+		if data[key] == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(data[key]), list); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return out, nil
+}

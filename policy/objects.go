@@ -199,8 +199,8 @@ func orDefault(namespace string) string {
 // network, must have an address, and must not have finished.
 func (p *Pod) live() bool { return p.selectable() && len(p.Addresses) > 0 }
 
-// equal reports whether two states of a pod have the same effect on every policy.
-func (p *Pod) equal(q *Pod) bool {
+// Equal reports whether two states of a pod have the same effect on every policy.
+func (p *Pod) Equal(q *Pod) bool {
 	return p.Node == q.Node && p.HostNetwork == q.HostNetwork && p.Running == q.Running && p.Finished == q.Finished &&
 		p.UID == q.UID && p.StaticUID == q.StaticUID && p.Announced == q.Announced && p.Created.Equal(q.Created) &&
 		slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.HostAddresses, q.HostAddresses) &&

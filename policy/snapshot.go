@@ -122,7 +122,7 @@ func (s *Snapshot) UpsertPod(in *Pod) {
 	case p == nil:
 		p = &TrackedPod{ns: ns}
 		ns.pods[in.Name] = p
-	case s.objectOf(p).equal(in):
+	case s.objectOf(p).Equal(in):
 		in.Node, in.HostAddresses, in.Ports = p.Node, s.objectOf(p).HostAddresses, p.Ports
 		if box := s.sandboxes.pods[p]; box != nil {
 			box.object = in

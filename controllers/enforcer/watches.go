@@ -32,8 +32,10 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 		source.Kind(c, &v1alpha1.Enforcer{}, enqueue[*v1alpha1.Enforcer](0, nil)),
 		source.Kind(c, &v1alpha1.NodeEnforcer{}, enqueue[*v1alpha1.NodeEnforcer](batchDelay, nil)),
 		source.Kind(c, &corev1.Node{}, enqueue[*corev1.Node](batchDelay, nil)),
-		source.Kind(c, &corev1.Pod{}, enqueue(batchDelay, func(pod *corev1.Pod) bool {
-			return pod.Namespace == r.namespace && isOwnPod(pod)
+		source.Kind(c, client.Object(&corev1.Pod{}), enqueue(batchDelay, func(object client.Object) bool {
+			// The cache contains complete Pods only for Sluice's own pods. See KeepOwnPods.
+			pod, ok := object.(*corev1.Pod)
+			return ok && pod.Namespace == r.namespace && isOwnPod(pod)
 		})),
 	}
 	for _, kind := range ownedKinds() {

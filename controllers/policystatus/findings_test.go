@@ -1,18 +1,17 @@
 package policystatus
 
 import (
-	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"k8s.io/apimachinery/pkg/runtime"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	policycluster "github.com/sluicenet/sluice/controllers/policystatus/cluster"
+	"github.com/sluicenet/sluice/controllers/reduce"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
 	"github.com/sluicenet/sluice/test/cluster"
-	"github.com/sluicenet/sluice/test/kube"
 )
 
 // TestFindingsDoNotDependOnOtherNamespaces checks, with random clusters and random changes, that
@@ -43,30 +42,28 @@ func TestFindingsDoNotDependOnOtherNamespaces(t *testing.T) {
 // findingsByNamespace returns the findings that the operator has in a cluster with the given
 // objects.
 func findingsByNamespace(t *rapid.T, objects *cluster.Objects) map[string][]lint.Finding {
-	contents := contentsOf(objects)
+	index := indexOf(objects)
 	out := map[string][]lint.Finding{}
 	for _, namespace := range []string{"red", "blue", "default", "ghost"} {
-		in, err := contents(t.Context(), namespace)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out[namespace], err = lint.RunNamespace(in); err != nil {
+		var err error
+		if out[namespace], err = lint.RunNamespace(index.Contents(namespace)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return out
 }
 
-// contentsOf returns the method Reconciler.contents of an operator whose caches contain the given
-// objects.
-func contentsOf(objects *cluster.Objects) func(context.Context, string) (lint.Namespace, error) {
-	var all []runtime.Object
-	for _, c := range objects.Created() {
-		all = append(all, c.Object.(runtime.Object))
+// indexOf returns the index of an operator whose caches contain the given objects.
+func indexOf(objects *cluster.Objects) *policycluster.Index {
+	index := policycluster.New()
+	for _, n := range objects.Namespaces {
+		index.SetNamespace(policy.ReadNamespace(n))
 	}
-	r := &Reconciler{reader: fake.NewClientBuilder().WithScheme(kube.Scheme()).WithRuntimeObjects(all...).Build(), policies: newPolicies()}
+	for _, pod := range objects.Pods {
+		index.SetPod(reduce.Pod(pod).Pod)
+	}
 	for _, np := range objects.Policies {
-		r.policies.set(readPolicy(np))
+		index.SetPolicy(readPolicy(np))
 	}
-	return r.contents
+	return index
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -20,7 +22,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/digest"
 	"github.com/sluicenet/sluice/controllers/policystatus"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
@@ -29,7 +33,10 @@ import (
 type writer struct {
 	// writes counts the requests that changed a PolicyStatus.
 	writes atomic.Int64
-	stop   func()
+	// accepted maps the last part of the path of each read request to the content types that
+	// the client accepts.
+	accepted sync.Map
+	stop     func()
 }
 
 // startWriter runs the reconciler until the test ends or the function stop is called.
@@ -43,7 +50,7 @@ func startWriter(t *testing.T) *writer {
 	}, funcr.Options{})
 	config := server.Config()
 	config.QPS = -1
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &w.writes} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, w} })
 	mgr, err := manager.New(config, manager.Options{
 		Scheme: kube.Scheme(), Logger: log, Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache: cache.Options{ByObject: policystatus.CachedObjects()},
@@ -68,15 +75,18 @@ func startWriter(t *testing.T) *writer {
 	return w
 }
 
-// counter is a transport that counts the requests that change a PolicyStatus.
+// counter is a transport that observes the requests of a writer.
 type counter struct {
 	http.RoundTripper
-	writes *atomic.Int64
+	writer *writer
 }
 
 func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/policystatuses") {
-		c.writes.Add(1)
+	switch {
+	case r.Method == http.MethodGet:
+		c.writer.accepted.Store(path.Base(r.URL.Path), r.Header.Get("Accept"))
+	case strings.Contains(r.URL.Path, "/policystatuses"):
+		c.writer.writes.Add(1)
 	}
 	return c.RoundTripper.RoundTrip(r)
 }
@@ -146,14 +156,34 @@ func (f *fixture) createNode(t *testing.T, name string) *node {
 func (n *node) acknowledge(t *testing.T) {
 	t.Helper()
 	n.generation++
-	version := n.newest(t)
+	enforced := n.enforced(t)
 	n.write(t, func(s *v1alpha1.NodeEnforcerStatus) {
-		s.Acknowledged = &v1alpha1.Generation{
-			Number: n.generation, Time: metav1.NowMicro(),
-			Contains: v1alpha1.ResourceVersions{NetworkPolicies: version, Pods: version, Namespaces: version},
-		}
+		s.Acknowledged = &v1alpha1.Generation{Number: n.generation, Time: metav1.NowMicro()}
+		s.Enforced = enforced
 		meta.SetStatusCondition(&s.Conditions, v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforcing"))
 	})
+}
+
+// enforced returns the digests that an agent reports if the node enforces the current version of
+// all objects.
+func (n *node) enforced(t *testing.T) []byte {
+	t.Helper()
+	var policies networkingv1.NetworkPolicyList
+	must(t, n.List(t.Context(), &policies))
+	var pods corev1.PodList
+	must(t, n.List(t.Context(), &pods))
+	var out []digest.Digest
+	for i := range policies.Items {
+		p, _ := policy.ReadNetworkPolicy(&policies.Items[i])
+		var selected []*policy.Pod
+		for i := range pods.Items {
+			if pod, _ := policy.ReadPod(&pods.Items[i]); pod.Node == n.name && p.Selects(pod) {
+				selected = append(selected, pod)
+			}
+		}
+		out = append(out, digest.Of(p, selected))
+	}
+	return digest.Join(out)
 }
 
 // write changes the status of the node.
@@ -163,15 +193,6 @@ func (n *node) write(t *testing.T, change func(*v1alpha1.NodeEnforcerStatus)) {
 	must(t, n.Get(t.Context(), client.ObjectKey{Name: n.name}, &object))
 	change(&object.Status)
 	must(t, n.Status().Update(t.Context(), &object))
-}
-
-// newest returns a resource version that is at least as new as the versions of all existing
-// objects.
-func (n *node) newest(t *testing.T) string {
-	t.Helper()
-	var list corev1.PodList
-	must(t, n.List(t.Context(), &list, client.Limit(1)))
-	return list.ResourceVersion
 }
 
 // wantStatus waits until the status of a policy meets a condition, and returns the

@@ -3,6 +3,7 @@ package policystatus
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -18,7 +20,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/controllers/policystatus/findings"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint"
 )
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
@@ -37,16 +42,16 @@ type Reconciler struct {
 	// reader reads from the caches. direct reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
-	// started is the time at which the reconciler started.
-	started time.Time
 
 	// active reports whether the reconciler may write.
 	active func(context.Context) (bool, error)
 
-	policies    *policies
-	revisions   *revisions
-	enforcement *enforcement
-	findings    *findings.Findings
+	index    *cluster.Index
+	findings *findings.Findings
+	// filled is closed by the first reconciliation. The workers start after the index contains
+	// all objects of the first lists, so that nothing is concluded from a part of the objects.
+	filled    chan struct{}
+	closeOnce sync.Once
 }
 
 // SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the
@@ -55,9 +60,11 @@ type Reconciler struct {
 func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, error), log logr.Logger) error {
 	r := &Reconciler{
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), active: active,
-		policies: newPolicies(), revisions: newRevisions(), enforcement: newEnforcement(),
+		index: cluster.New(), filled: make(chan struct{}),
 	}
-	r.findings = findings.New(r.contents, log)
+	r.findings = findings.New(func(_ context.Context, namespace string) (lint.Namespace, error) {
+		return r.index.Contents(namespace), nil
+	}, log)
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
 		// Tests run several operators in one process, one after the other, with the same name.
@@ -80,36 +87,35 @@ const inactiveInterval = time.Minute
 
 // Reconcile updates the PolicyStatus of one policy.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	r.closeOnce.Do(func() { close(r.filled) })
 	if active, err := r.active(ctx); err != nil || !active {
 		return reconcile.Result{RequeueAfter: inactiveInterval}, err
 	}
-	var np networkingv1.NetworkPolicy
-	err := r.reader.Get(ctx, request.NamespacedName, &np)
-	switch {
-	case apierrors.IsNotFound(err):
-		r.enforcement.require(request.NamespacedName, nil)
+	seen := r.index.Observe(request.NamespacedName)
+	if seen == nil {
 		return reconcile.Result{}, r.remove(ctx, request.NamespacedName)
-	case err != nil:
-		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request, err)
 	}
-	policy := readPolicy(&np)
-	held, err := r.find(ctx, policy)
+	held, err := r.find(ctx, seen.Policy)
 	if err != nil || held == nil {
 		return reconcile.Result{}, err
 	}
-	seen, err := r.observe(ctx, policy, &held.Status)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
-	var again reconcile.Result
-	if left := r.remainingStartTime(); left > 0 && seen.onlyBehind(&held.Status) {
-		seen.lags, again.RequeueAfter = nil, left
-	}
-	conflict, err := r.write(ctx, held, seen)
+	conflict, err := r.write(ctx, held, r.complete(seen, &held.Status))
 	if conflict {
-		again.RequeueAfter = retryInterval
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	}
-	return again, err
+	return reconcile.Result{}, err
+}
+
+// complete adds the findings to an observation. The parameter held is the status that the
+// PolicyStatus currently has in the API server.
+func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.EnforcementStatus) *observation {
+	found, checked := r.findings.Of(nameOf(seen.Policy))
+	out := &observation{Observation: seen, findings: convertFindings(seen.Policy, found)}
+	if !checked && held.ObservedGeneration == seen.Policy.Generation {
+		// Keep the findings of the previous operator until lint has checked the policy.
+		out.findings = held.Findings
+	}
+	return out
 }
 
 // write writes the status of a policy if the status changed. It returns true if the write
@@ -139,15 +145,15 @@ const retryInterval = 100 * time.Millisecond
 
 // find returns the PolicyStatus of a policy. If there is none, find creates it. The result is
 // nil if the policy is about to be deleted, or if find deleted an outdated PolicyStatus.
-func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.PolicyStatus, error) {
+func (r *Reconciler) find(ctx context.Context, p *policy.Policy) (*v1alpha1.PolicyStatus, error) {
 	held := &v1alpha1.PolicyStatus{}
-	err := r.reader.Get(ctx, nameOf(np), held)
+	err := r.reader.Get(ctx, nameOf(p), held)
 	if apierrors.IsNotFound(err) {
-		held = newPolicyStatus(np)
+		held = newPolicyStatus(p)
 		err = r.client.Create(ctx, held)
 		if apierrors.IsAlreadyExists(err) {
 			// The object exists, but the cache does not contain it yet.
-			err = r.direct.Get(ctx, nameOf(np), held)
+			err = r.direct.Get(ctx, nameOf(p), held)
 		}
 	}
 	switch {
@@ -155,8 +161,8 @@ func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.Poli
 		// The namespace is being deleted, together with the policy.
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", np.Namespace, np.Name, err)
-	case !metav1.IsControlledBy(held, np):
+		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", p.Scope, p.Name, err)
+	case !belongsTo(held, p):
 		// This PolicyStatus belongs to an earlier policy with the same name. The deletion event
 		// causes the next reconciliation.
 		return nil, r.delete(ctx, held)
@@ -164,13 +170,19 @@ func (r *Reconciler) find(ctx context.Context, np networkPolicy) (*v1alpha1.Poli
 	return held, nil
 }
 
+// belongsTo reports whether a policy owns a PolicyStatus.
+func belongsTo(s *v1alpha1.PolicyStatus, p *policy.Policy) bool {
+	owner := metav1.GetControllerOf(s)
+	return owner != nil && owner.UID == types.UID(p.UID)
+}
+
 // newPolicyStatus returns an empty PolicyStatus. Its owner is the policy, so that the garbage
 // collector deletes the PolicyStatus after the policy.
-func newPolicyStatus(np networkPolicy) *v1alpha1.PolicyStatus {
+func newPolicyStatus(p *policy.Policy) *v1alpha1.PolicyStatus {
 	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
-		Namespace: np.Namespace, Name: np.Name,
+		Namespace: p.Scope, Name: p.Name,
 		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy", Name: np.Name, UID: np.UID,
+			APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy", Name: p.Name, UID: types.UID(p.UID),
 			Controller: ptr.To(true),
 		}},
 	}}
@@ -192,4 +204,8 @@ func (r *Reconciler) delete(ctx context.Context, held *v1alpha1.PolicyStatus) er
 		return fmt.Errorf("deleting PolicyStatus %s/%s: %w", held.Namespace, held.Name, err)
 	}
 	return nil
+}
+
+func nameOf(p *policy.Policy) types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Scope, Name: p.Name}
 }

@@ -159,6 +159,8 @@ func TestRelevantChangesOfPods(t *testing.T) {
 
 	pod.Labels["app"] = "web"
 	must(t, f.Update(t.Context(), pod))
+	f.wantStatus(t, "db", enforced(1, 1, 0, waiting, "waiting for node pods-a"))
+	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(1, 1, 1, everywhere, ""))
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
@@ -19,20 +21,26 @@ const (
 	maxField    = 256
 )
 
+// observation contains the state from which the status of one policy is computed.
+type observation struct {
+	*cluster.Observation
+	findings []v1alpha1.Finding
+}
+
 // statusOf returns the new status of a policy. If the status of a condition does not
 // change, the condition keeps the time of its last transition.
 func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) v1alpha1.EnforcementStatus {
-	generation := o.Generation
+	generation := o.Policy.Generation
 	out := v1alpha1.EnforcementStatus{
 		ObservedGeneration: generation,
-		Pods:               int32(o.pods),
-		Nodes:              v1alpha1.PolicyNodes{Needed: int32(o.nodes), Enforcing: int32(o.nodes - len(o.lags))},
-		Rules:              int32(len(o.policy.Ingress) + len(o.policy.Egress)),
+		Pods:               int32(o.Pods),
+		Nodes:              v1alpha1.PolicyNodes{Needed: int32(o.Nodes), Enforcing: int32(o.Nodes - len(o.Lags))},
+		Rules:              int32(len(o.Policy.Ingress) + len(o.Policy.Egress)),
 		Findings:           o.findings[:min(len(o.findings), maxFindings)],
 		Conditions:         slices.Clone(old.Conditions),
 	}
 	enforced := o.enforced()
-	if enforced.Status == metav1.ConditionTrue && o.nodes > 0 {
+	if enforced.Status == metav1.ConditionTrue && o.Nodes > 0 {
 		out.EnforcedSince = old.EnforcedSince
 		if out.EnforcedSince == nil || old.ObservedGeneration != generation {
 			out.EnforcedSince = &now
@@ -48,24 +56,36 @@ func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) 
 }
 
 func (o *observation) enforced() metav1.Condition {
-	enforcing := fmt.Sprintf("%d of %d nodes enforce the current version", o.nodes-len(o.lags), o.nodes)
+	enforcing := fmt.Sprintf("%d of %d nodes enforce the current version", o.Nodes-len(o.Lags), o.Nodes)
 	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, text string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionEnforced, status, reason, text)
 	}
-	problems := slices.DeleteFunc(slices.Clone(o.lags), func(l lag) bool { return l.problem == "" })
+	problems := slices.DeleteFunc(slices.Clone(o.Lags), func(l cluster.Lag) bool { return l.Problem == "" })
 	switch {
-	case o.pods == 0:
+	case o.Pods == 0:
 		return condition(metav1.ConditionTrue, v1alpha1.ReasonNoPodSelected, "no pod is selected")
-	case o.nodes == 0:
+	case o.Nodes == 0:
 		return condition(metav1.ConditionTrue, v1alpha1.ReasonNoPodSelected, "no selected pod has an address yet")
 	case len(problems) > 0:
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonNodesNotEnforcing,
-			fmt.Sprintf("%s: %s; %s", nodeNames(problems), problems[0].problem, enforcing))
-	case len(o.lags) > 0:
+			fmt.Sprintf("%s: %s; %s", nodeNames(problems), problems[0].Problem, enforcing))
+	case len(o.Lags) > 0:
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes,
-			fmt.Sprintf("waiting for %s; %s", nodeNames(o.lags), enforcing))
+			fmt.Sprintf("waiting for %s; %s", nodeNames(o.Lags), enforcing))
 	}
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, enforcing)
+}
+
+// nodeNames returns a text with the names of the first few nodes in a list.
+func nodeNames(lags []cluster.Lag) string {
+	names := make([]string, 0, len(lags))
+	for _, l := range lags {
+		names = append(names, l.Node)
+	}
+	if len(names) == 1 {
+		return "node " + names[0]
+	}
+	return "nodes " + message.Join(names, ", ")
 }
 
 func (o *observation) understood() metav1.Condition {
@@ -101,14 +121,14 @@ const notUnderstood = "not-understood"
 // convertFindings returns the errors in a policy and the findings of lint. The most severe come
 // first. The errors are read from the policy itself, because the findings of lint can be about
 // an older version.
-func convertFindings(np networkPolicy, found []lint.Finding) []v1alpha1.Finding {
+func convertFindings(p *policy.Policy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding
 	add := func(severity v1alpha1.Severity, check, field, text string) {
 		out = append(out, v1alpha1.Finding{
 			Severity: severity, Check: check, Field: message.Truncate(field, maxField), Message: message.Truncate(text, message.Limit),
 		})
 	}
-	for _, e := range np.policy.Errors {
+	for _, e := range p.Errors {
 		add(v1alpha1.SeverityError, notUnderstood, e.Field, e.Message)
 	}
 	for _, f := range found {

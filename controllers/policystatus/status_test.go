@@ -11,6 +11,8 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
@@ -40,7 +42,7 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 	if len(all[1].Field) > maxField || len(all[1].Message) > message.Limit {
 		t.Errorf("field of %d bytes, message of %d", len(all[1].Field), len(all[1].Message))
 	}
-	s := statusOf(&v1alpha1.EnforcementStatus{}, &observation{networkPolicy: readPolicy(np), findings: all}, metav1.Now())
+	s := statusOf(&v1alpha1.EnforcementStatus{}, &observation{Observation: &cluster.Observation{Policy: readPolicy(np)}, findings: all}, metav1.Now())
 	if len(s.Findings) != maxFindings {
 		t.Errorf("%d findings, want %d", len(s.Findings), maxFindings)
 	}
@@ -59,30 +61,20 @@ func TestFindingsAreSortedAndBounded(t *testing.T) {
 func TestEnforcedSince(t *testing.T) {
 	first := metav1.NewTime(time.Unix(1_800_000_000, 0))
 	later := metav1.NewTime(first.Add(time.Minute))
-	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 1}}
-	o := &observation{networkPolicy: readPolicy(np), pods: 2, nodes: 2}
-	s := statusOf(&v1alpha1.EnforcementStatus{}, o, first)
+	seen := func(generation int64, lags ...cluster.Lag) *observation {
+		return &observation{Observation: &cluster.Observation{Policy: &policy.Policy{Generation: generation}, Pods: 2, Nodes: 2, Lags: lags}}
+	}
+	s := statusOf(&v1alpha1.EnforcementStatus{}, seen(1), first)
 	if !s.EnforcedSince.Equal(&first) {
 		t.Errorf("since %s, want %s", s.EnforcedSince, first)
 	}
-	if s = statusOf(&s, o, later); !s.EnforcedSince.Equal(&first) {
+	if s = statusOf(&s, seen(1), later); !s.EnforcedSince.Equal(&first) {
 		t.Errorf("since %s after no change, want %s", s.EnforcedSince, first)
 	}
-	behind := *o
-	behind.lags = []lag{{node: "a"}}
-	if !behind.onlyBehind(&s) {
-		t.Error("a policy that was enforced and is behind on a node is not only behind")
-	}
-	waiting := statusOf(&s, &behind, later)
-	if waiting.EnforcedSince != nil || waiting.Nodes.Enforcing != 1 || behind.onlyBehind(&waiting) {
+	if waiting := statusOf(&s, seen(1, cluster.Lag{Node: "a"}), later); waiting.EnforcedSince != nil || waiting.Nodes.Enforcing != 1 {
 		t.Errorf("%+v, want no time while a node is behind", waiting)
 	}
-	behind.lags[0].problem = "the dataplane does not respond"
-	if behind.onlyBehind(&s) {
-		t.Error("a policy is only behind although a node does not enforce")
-	}
-	np.Generation = 2
-	if s = statusOf(&s, o, later); !s.EnforcedSince.Equal(&later) {
+	if s = statusOf(&s, seen(2), later); !s.EnforcedSince.Equal(&later) {
 		t.Errorf("since %s after a change, want %s", s.EnforcedSince, later)
 	}
 }

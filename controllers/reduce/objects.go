@@ -8,45 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Pod returns a Pod that contains only the parts that policies can refer to.
-func Pod(in *corev1.Pod) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metadata(&in.ObjectMeta),
-		Spec: corev1.PodSpec{
-			NodeName:       Interned(in.Spec.NodeName),
-			HostNetwork:    in.Spec.HostNetwork,
-			Containers:     containers(in.Spec.Containers),
-			InitContainers: containers(in.Spec.InitContainers),
-		},
-		Status: corev1.PodStatus{
-			Phase:   corev1.PodPhase(Interned(string(in.Status.Phase))),
-			PodIP:   in.Status.PodIP,
-			PodIPs:  in.Status.PodIPs,
-			HostIP:  Interned(in.Status.HostIP),
-			HostIPs: in.Status.HostIPs,
-		},
-	}
-}
-
-// containers returns only the containers with named ports, because a policy can refer to
-// nothing else in a container. The result contains only the named ports and the restart policy
-// of each container. The restart policy distinguishes sidecars from other init containers.
-func containers(in []corev1.Container) []corev1.Container {
-	var out []corev1.Container
-	for i := range in {
-		var ports []corev1.ContainerPort
-		for _, p := range in[i].Ports {
-			if p.Name != "" {
-				ports = append(ports, corev1.ContainerPort{Name: Interned(p.Name), ContainerPort: p.ContainerPort, Protocol: corev1.Protocol(Interned(string(p.Protocol)))})
-			}
-		}
-		if ports != nil {
-			out = append(out, corev1.Container{RestartPolicy: in[i].RestartPolicy, Ports: ports})
-		}
-	}
-	return out
-}
-
 // Namespace returns a Namespace that contains only its reduced metadata and the time of its
 // deletion.
 func Namespace(in *corev1.Namespace) *corev1.Namespace {

@@ -128,12 +128,18 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 // of the agent's resident memory, in bytes.
 func (a *agentProcess) settled() (resident, peak float64) {
 	a.b.Helper()
+	return settledMemory(a.b, a.Process)
+}
+
+// settledMemory does the same for any process.
+func settledMemory(b *testing.B, p *process.Process) (resident, peak float64) {
+	b.Helper()
 	if !once() {
 		<-time.After(settle)
 	}
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.PID()))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
-		a.b.Fatal(err)
+		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(content)) {
 		var kibibytes float64

@@ -34,3 +34,23 @@ func TestCheckThatPanics(t *testing.T) {
 		t.Errorf("findings %q, want %q", got, want)
 	}
 }
+
+// TestChecksDeclareTheirScopes checks that the table of checks is complete, and that no check with
+// ScopePolicy as its only scope can use up the budget of a policy.
+func TestChecksDeclareTheirScopes(t *testing.T) {
+	for _, c := range Checks() {
+		if len(c.Scopes) == 0 || !slices.IsSorted(c.Scopes) || len(c.Severities) == 0 || c.Doc == "" {
+			t.Errorf("check %+v, want scopes in ascending order, severities and a description", c)
+		}
+		if c.run == nil || slices.Max(c.Scopes) > ScopePolicy {
+			continue
+		}
+		none := 0
+		p := &pass{cluster: newCluster(ScopeNamespace, namespaceLimits, true), budget: &none, subject: &subject{Policy: &policy.Policy{
+			Scope: "shop", Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},
+		}}}
+		if p.run(&c); p.stopped {
+			t.Errorf("check %s needs a budget", c.Name)
+		}
+	}
+}

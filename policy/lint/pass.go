@@ -22,8 +22,8 @@ type pass struct {
 	findings []Finding
 	// incomplete lists the checks for which the budget was too small.
 	incomplete []string
-	// targets caches the result of targetsOf for a rule.
-	targets targets
+	// targets caches the last complete result of targetsOf.
+	targets *targets
 	errs    []error
 }
 

@@ -14,22 +14,25 @@ type targets struct {
 	pods   map[*policy.Pod]bool
 }
 
-// targetsOf returns the pods that can be destinations of a rule. For ingress, these are the
+// targetsOf returns the pods that can be destinations of a rule. If the check is stopped, some pods
+// are missing. For ingress, these are the
 // pods that the policy selects. For egress, these are the pods that match a peer.
 func (p *pass) targetsOf(r *policy.Rule) *targets {
-	if p.targets.rule == r {
-		return &p.targets
+	if p.targets != nil && p.targets.rule == r {
+		return p.targets
 	}
-	t := targets{rule: r, pods: map[*policy.Pod]bool{}}
+	t := &targets{rule: r, pods: map[*policy.Pod]bool{}}
 	if r.Direction == rule.Ingress {
 		for g := range p.selected() {
 			t.groups = append(t.groups, g)
 		}
 	} else {
-		p.addPeers(&t, r)
+		p.addPeers(t, r)
 	}
-	p.targets = t
-	return &p.targets
+	if !p.stopped {
+		p.targets = t
+	}
+	return t
 }
 
 // addPeers adds the pods that match a peer of the rule.

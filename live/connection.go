@@ -1,6 +1,6 @@
 // Package live reads objects from a running cluster. Like kubectl, it uses a kubeconfig file
 // and the rights of the user in this file. It reads the objects that affect policies and the
-// status objects of Sluice, and it runs commands in Sluice's pods. It never creates, changes
+// status objects of Sluice, and it watches the flow events of nodes. It never creates, changes
 // or deletes an object.
 package live
 

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -80,39 +81,38 @@ func (r *denials) err() error {
 type ForbiddenError struct {
 	Verb      string
 	Resources []string
-	// Namespace is the namespace in which the rights are needed, or "" if they are needed in
-	// the whole cluster.
-	Namespace string
-	err       error
+	// Name is the name of the object for which the right is needed, or "" if it is needed for
+	// all objects.
+	Name string
+	err  error
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
 // Error names the missing rights, and the kubectl commands with which an administrator can
-// grant exactly these rights. If Namespace is set, the commands create a Role. Otherwise they
-// create a ClusterRole.
+// grant exactly these rights.
 func (e *ForbiddenError) Error() string {
-	role, scope, where := "clusterrole", "", "this cluster"
-	if e.Namespace != "" {
-		role, scope, where = "role", " --namespace="+e.Namespace, "namespace "+e.Namespace
+	what, names := strings.Join(e.Resources, ", "), ""
+	if e.Name != "" {
+		what, names = what+" "+strconv.Quote(e.Name), " --resource-name="+e.Name
 	}
-	name := e.roleName()
-	return fmt.Sprintf(`you may not %[1]s %[2]s in %[3]s: %[4]v
+	role := e.roleName()
+	return fmt.Sprintf(`you may not %[1]s %[2]s in this cluster: %[3]v
   An administrator can grant this right:
-  kubectl create %[5]s %[6]s --verb=%[1]s --resource=%[7]s%[8]s
-  kubectl create %[5]sbinding %[6]s --%[5]s=%[6]s --user=USER%[8]s`,
-		e.Verb, strings.Join(e.Resources, ", "), where, e.err, role, name, strings.Join(e.Resources, ","), scope)
+  kubectl create clusterrole %[4]s --verb=%[1]s --resource=%[5]s%[6]s
+  kubectl create clusterrolebinding %[4]s --clusterrole=%[4]s --user=USER`,
+		e.Verb, what, e.err, role, strings.Join(e.Resources, ","), names)
 }
 
-// roleName returns the name of the role in the suggested commands. For rights in the whole
-// cluster, the name is fixed. In a namespace, the user can lack several rights and receive
-// one error for each of them. The commands must then create Roles with different names, so
-// the name of a Role contains the right.
+// roleName returns the name of the role in the suggested commands. A user can lack several
+// rights and receive one error for each of them. The commands must then create roles with
+// different names, so the name of a role for one object contains the right.
 func (e *ForbiddenError) roleName() string {
-	if e.Namespace == "" {
+	if e.Name == "" {
 		return "sluice-reader"
 	}
-	return "sluice-" + e.Verb + "-" + strings.ReplaceAll(strings.Join(e.Resources, "-"), "/", "-")
+	resource, _, _ := strings.Cut(e.Resources[0], ".")
+	return "sluice-" + e.Verb + "-" + resource + "-" + e.Name
 }
 
 // NotInstalledError is returned if Sluice's CRDs are not installed in the

@@ -22,11 +22,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
@@ -113,7 +113,7 @@ func TestAgent(t *testing.T) {
 // credentials that a kubelet passes to the agent's pod.
 func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.SystemNamespace}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: rbac.Namespace}}
 	if err := client.IgnoreAlreadyExists(c.Create(t.Context(), namespace)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +136,9 @@ func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 			create(t, c, object)
 		}
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: live.SystemNamespace, Name: "sluice-agent"}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: rbac.Namespace, Name: "sluice-agent"}}
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: live.SystemNamespace, Name: "test-" + node},
+		ObjectMeta: metav1.ObjectMeta{Namespace: rbac.Namespace, Name: "test-" + node},
 		Spec: corev1.PodSpec{
 			NodeName: node, HostNetwork: true, ServiceAccountName: account.Name,
 			Containers: []corev1.Container{{Name: "agent", Image: "sluice"}},

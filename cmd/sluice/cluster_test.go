@@ -195,18 +195,19 @@ func TestClusterErrors(t *testing.T) {
 			"kubectl create clusterrole sluice-reader --verb=list --resource=networkpolicies.networking.k8s.io,namespaces,nodes,pods\n",
 		}},
 		"no rights on status": {[]string{"status", "--kubeconfig", noRights}, exitFailed, []string{"--resource=enforcers.policy.sluice.dev,nodeenforcers.policy.sluice.dev,policystatuses.policy.sluice.dev"}},
-		"no rights on pods": {[]string{"flows", "--kubeconfig", noRights}, exitFailed, []string{
-			"you may not list pods in namespace sluice-system",
-			"kubectl create role sluice-list-pods --verb=list --resource=pods --namespace=sluice-system\n",
-			"kubectl create rolebinding sluice-list-pods --role=sluice-list-pods --user=USER --namespace=sluice-system\n",
+		"no rights on flows": {[]string{"flows", "--kubeconfig", noRights, "--node", "n1"}, exitFailed, []string{
+			`you may not watch nodeflows.observe.policy.sluice.dev "n1"`,
+			"kubectl create clusterrole sluice-watch-nodeflows-n1 --verb=watch --resource=nodeflows.observe.policy.sluice.dev --resource-name=n1\n",
+			"kubectl create clusterrolebinding sluice-watch-nodeflows-n1 --clusterrole=sluice-watch-nodeflows-n1 --user=USER",
 		}},
+		"no rights on nodes":   {[]string{"flows", "--kubeconfig", noRights}, exitFailed, []string{"you may not list nodeenforcers.policy.sluice.dev"}},
 		"no cluster answers":   {[]string{"lint", "--kubeconfig", gone}, exitFailed, []string{"127.0.0.1:1", "connection refused"}},
 		"no such kubeconfig":   {[]string{"lint", "--kubeconfig", "/does/not/exist"}, exitWrongInput, []string{"/does/not/exist"}},
 		"no such context":      {[]string{"lint", "--kubeconfig", noRights, "--context", "there"}, exitWrongInput, []string{`"there"`}},
 		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig or --context"}},
 		"a node and a cluster": {[]string{"status", "--kubeconfig", noRights, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir with --kubeconfig"}},
 		"no cluster at all":    {[]string{"status"}, exitWrongInput, []string{"no cluster: ", "kubectl sluice status --help"}},
-		"no such node":         {[]string{"flows", "--node", "n9", "--kubeconfig", kubeconfigOf(t, server.Config(), "")}, exitFailed, []string{"node n9: no running pod of Sluice"}},
+		"no such node":         {[]string{"flows", "--node", "n9", "--kubeconfig", kubeconfigOf(t, server.Config(), "")}, exitFailed, []string{"node n9: this cluster does not serve observe.policy.sluice.dev"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -23,14 +24,15 @@ type flowsFlags struct {
 	denied    bool
 	namespace string
 	count     uint
-	withStdin bool
+	yes       bool
 }
 
 const nodeFlowsHelp = `It shows the flows of the dataplane of this node. With --kubeconfig, --context or
 --node it shows those of the nodes of a cluster.`
 
-const clusterFlowsHelp = `It runs sluice flows in Sluice's pods, on all nodes or on those of --node, and begins
-each line with the node. That needs the right to create pods/exec in sluice-system.`
+const clusterFlowsHelp = `It shows the flows of all nodes or of those of --node, and begins each line with the node.
+That needs the right to watch nodeflows.observe.policy.sluice.dev. Before it opens more
+than 50 streams, it requests a confirmation.`
 
 func flowsCommand(s scope) *cobra.Command {
 	var flags flowsFlags
@@ -70,8 +72,7 @@ It never slows down the dataplane. It ends with Ctrl-C.`,
 	f.BoolVar(&flags.denied, "denied", false, "leave out allowed flows")
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "only flows from or to pods in this `namespace`")
 	f.UintVarP(&flags.count, "count", "c", 0, "end after this `number` of flows; 0 for no limit")
-	f.BoolVar(&flags.withStdin, endWithStdin, false, "end when standard input ends")
-	f.Lookup(endWithStdin).Hidden = true
+	f.BoolVar(&flags.yes, "yes", false, "open a stream to any number of nodes without a confirmation")
 	flags.out.addFlag(cmd)
 	return cmd
 }
@@ -83,42 +84,54 @@ var errEnough = errors.New("the wanted number of flows has been shown")
 func nodeFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	if flags.withStdin {
-		go func() {
-			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // Treat a read error as the end of the input.
-			cancel()
-		}()
-	}
 	w := flowWriter{flags: flags, out: cmd.OutOrStdout()}
 	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
 	stateDir := flags.scope.nodeDir()
-	err := status.Flows(ctx, stateDir, flags.denied, listening, w.write)
+	err := status.Flows(ctx, stateDir, flags.denied, listening, func(e *report.Event) error { return w.write("", e) })
 	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return notRunning(err, stateDir)
 }
 
-// flowWriter writes flow events to out, one line per event.
+// flowWriter writes flow events to out. Its methods may be called concurrently.
 type flowWriter struct {
 	flags *flowsFlags
 	out   io.Writer
+
+	mu    sync.Mutex
 	shown uint
 }
 
-// write writes an event. When the number of written flows reaches --count, it returns
+// nodeEvent is a flow event of a node of a cluster.
+type nodeEvent struct {
+	Node string `json:"node,omitempty"`
+	*report.Event
+}
+
+// write writes an event of a node. The name of the node is empty if the command shows only the
+// dataplane of this node. When the number of written flows reaches --count, write returns
 // errEnough.
-func (w *flowWriter) write(e *report.Event) error {
+func (w *flowWriter) write(node string, e *report.Event) error {
 	if n := w.flags.namespace; n != "" && !hasEndIn(e, n) {
 		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flags.count > 0 && w.shown == w.flags.count {
+		return errEnough
 	}
 	var err error
 	if w.flags.out.json() {
 		lines := json.NewEncoder(w.out)
 		lines.SetEscapeHTML(false)
-		err = lines.Encode(e)
+		err = lines.Encode(nodeEvent{node, e})
 	} else {
-		_, err = fmt.Fprintln(w.out, query.FlowText(e))
+		begin := ""
+		if node != "" {
+			begin = node + "  "
+		}
+		_, err = fmt.Fprintln(w.out, begin+strings.ReplaceAll(query.FlowText(e), "\n", "\n"+begin))
 	}
 	if err != nil {
 		return fmt.Errorf("writing flows: %w", err)

@@ -9,6 +9,12 @@ import (
 	"golang.org/x/term"
 )
 
+// Is reports whether a reader is a terminal.
+func Is(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // Width returns the width of the terminal in columns, or 0 if w is not a terminal.
 func Width(w io.Writer) int {
 	f, ok := w.(*os.File)

@@ -53,6 +53,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
 		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
 		"endpoint":       map[string]any{"mode": "Authenticated", "port": int64(9640)},
+		"log":            map[string]any{"level": "Info", "format": "JSON"},
 		"cniResults":     "/var/lib/cni/results",
 		"hold":           engine.DefaultHold.String(),
 		"updateStrategy": map[string]any{"type": "Surge", "maxUnavailable": "10%"},
@@ -62,7 +63,7 @@ func TestEnforcerDefaults(t *testing.T) {
 	tests := map[string]client.Object{
 		"no spec":       enforcer(t, v1alpha1.EnforcerName, ""),
 		"empty spec":    enforcer(t, v1alpha1.EnforcerName, "{}"),
-		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}, endpoint: {}}"),
+		"empty parts":   enforcer(t, v1alpha1.EnforcerName, "{queues: {}, denialLog: {}, log: {}, endpoint: {}}"),
 		"from the type": typed,
 	}
 	c := server.Client(t)

@@ -138,6 +138,7 @@ type EnforcerSpec struct {
 
 	// log configures the logs of the agents and the dataplanes. The arguments of the
 	// operator's Deployment configure the log of the operator.
+	// +kubebuilder:default={}
 	// +optional
 	Log Log `json:"log,omitempty"`
 
@@ -345,10 +346,12 @@ type DenialLog struct {
 // Log configures a log.
 type Log struct {
 	// level is the lowest level that is logged: Error, Info or Debug. Default: Info.
+	// +kubebuilder:default=Info
 	// +optional
 	Level LogLevel `json:"level,omitempty"`
 	// format is JSON or Text. With JSON, each line is a JSON object. Text is for people.
 	// Default: JSON.
+	// +kubebuilder:default=JSON
 	// +optional
 	Format LogFormat `json:"format,omitempty"`
 }

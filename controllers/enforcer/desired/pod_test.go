@@ -2,11 +2,13 @@ package desired_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -82,6 +84,48 @@ func TestPodPrivileges(t *testing.T) {
 		}
 		if token != (c.Name == "agent") {
 			t.Errorf("%s has a token: %v", c.Name, token)
+		}
+	}
+}
+
+// TestServiceMonitorLabels checks that the ServiceMonitor has the labels in the spec in addition
+// to its own labels.
+func TestServiceMonitorLabels(t *testing.T) {
+	got := desired.ServiceMonitor(&v1alpha1.Enforcer{Spec: fullspec.Spec()}, "sluice-system").GetLabels()
+	want := map[string]string{
+		"release": "prometheus", desired.LabelName: desired.AppName, desired.LabelComponent: desired.ComponentNode,
+		desired.LabelManagedBy: desired.FieldOwner,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if labels := desired.ServiceMonitor(&v1alpha1.Enforcer{}, "sluice-system").GetLabels(); labels["release"] != "" {
+		t.Errorf("labels %v of an Enforcer without monitoring", labels)
+	}
+}
+
+// TestVirtualNodes checks that the affinity of the pods excludes the same nodes as IsVirtual.
+func TestVirtualNodes(t *testing.T) {
+	terms := desired.Pod(&v1alpha1.Enforcer{}, "sluice:test").Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	for _, tt := range []struct {
+		key, value string
+		virtual    bool
+	}{
+		{"eks.amazonaws.com/compute-type", "fargate", true},
+		{"eks.amazonaws.com/compute-type", "ec2", false},
+		{"type", "virtual-kubelet", true},
+		{"type", "gpu", false},
+		{"kubernetes.io/os", "linux", false},
+	} {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{tt.key: tt.value}}}
+		if got := desired.IsVirtual(node); got != tt.virtual {
+			t.Errorf("%s=%s: virtual is %v, want %v", tt.key, tt.value, got, tt.virtual)
+		}
+		excluded := slices.ContainsFunc(terms.NodeSelectorTerms[0].MatchExpressions, func(r corev1.NodeSelectorRequirement) bool {
+			return r.Operator == corev1.NodeSelectorOpNotIn && r.Key == tt.key && slices.Contains(r.Values, tt.value)
+		})
+		if excluded != tt.virtual {
+			t.Errorf("%s=%s: the affinity excludes the node: %v, want %v", tt.key, tt.value, excluded, tt.virtual)
 		}
 	}
 }

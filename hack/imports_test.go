@@ -37,7 +37,7 @@ func TestTransitiveImports(t *testing.T) {
 		},
 		{
 			"clients link no packet code",
-			[]string{"./query/...", "./live/...", "./manifest/...", "./inventory/...", "./policy/..."},
+			[]string{"./query/...", "./live/...", "./check/...", "./sysdump/...", "./manifest/...", "./inventory/...", "./policy/..."},
 			packetModules,
 		},
 		{

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -98,13 +100,18 @@ func Connect(o Options) (*Connection, error) {
 
 func newScheme() (*runtime.Scheme, error) {
 	kinds := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, networkingv1.AddToScheme, appsv1.AddToScheme, authorizationv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
 		if err := add(kinds); err != nil {
 			return nil, fmt.Errorf("registering the kinds: %w", err)
 		}
 	}
 	return kinds, nil
 }
+
+// definitions is the API group of CustomResourceDefinitions.
+var definitions = schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}
 
 // newMapper returns a REST mapper for the kinds that this package reads. Without this mapper,
 // the client would first request the list of all resources from the API server.
@@ -115,7 +122,10 @@ func newMapper() meta.RESTMapper {
 			mapper.Add(group.WithKind(kind), scope)
 		}
 	}
-	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod", "ConfigMap", "ResourceQuota", "Event")
+	add(appsv1.SchemeGroupVersion, meta.RESTScopeNamespace, "DaemonSet", "Deployment")
+	add(authorizationv1.SchemeGroupVersion, meta.RESTScopeRoot, "SelfSubjectAccessReview", "SubjectAccessReview")
+	add(definitions, meta.RESTScopeRoot, "CustomResourceDefinition")
 	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Namespace", "Node")
 	add(networkingv1.SchemeGroupVersion, meta.RESTScopeNamespace, "NetworkPolicy")
 	add(v1alpha1.GroupVersion, meta.RESTScopeNamespace, "PolicyStatus")

@@ -47,6 +47,8 @@ type dataplaneFlags struct {
 	hold          time.Duration
 	prepare       bool
 	uninstall     bool
+	check         bool
+	out           output
 }
 
 func dataplaneCommand() *cobra.Command {
@@ -62,11 +64,10 @@ If a dataplane already runs on the node, the new dataplane takes over from it wi
 gap. The old one then waits. So --queues N reserves two ranges of N+1 queue numbers. The
 health address can be unix:PATH, where PATH is the path of a socket.
 
-The rules stay installed when the dataplane ends: accepted connections continue, and the
-failure policy decides about other flows of isolated pods. To change the mark mask, use
-bits not in the old mask. --uninstall removes the marks of every mask that was used.`,
+The rules stay installed when the dataplane ends. To change the mark mask, use bits not
+in the old mask. --uninstall removes the marks of every mask that was used.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
-  sluice dataplane --deny Reject --failure-policy Open
+  sluice dataplane --check
   sluice dataplane --uninstall`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,6 +76,8 @@ bits not in the old mask. --uninstall removes the marks of every mask that was u
 				return err
 			}
 			switch {
+			case flags.check:
+				return checkNode(cmd, &flags, config.Marks)
 			case flags.prepare:
 				return statedir.Share(flags.stateDir)
 			case flags.uninstall:
@@ -94,7 +97,10 @@ bits not in the old mask. --uninstall removes the marks of every mask that was u
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` of the container runtime with CNI\nresults; \"\" for none")
 	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
-	f.BoolVar(&flags.uninstall, "uninstall", false, "remove rules, marks and trees, check that nothing is left, and\nexit; with --health-address keep running and be ready")
+	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall from this node; exit unless --health-address is set")
+	f.BoolVar(&flags.check, "check", false, "check the requirements of this node, and exit")
+	flags.out.addFlag(cmd)
+	f.Lookup("output").Usage = "`format` of --check: text or json"
 	flags.Add(cmd, daemon.NoAddress, daemon.NoAddress)
 	return cmd
 }
@@ -110,8 +116,8 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 		Hold:          f.hold,
 		Log:           log,
 	}
-	if f.prepare && f.uninstall {
-		return c, wrongf("--prepare and --uninstall: give one of them")
+	if f.prepare && f.uninstall || f.check && (f.prepare || f.uninstall) {
+		return c, wrongf("--check, --prepare and --uninstall: give one of them")
 	}
 	if c.FailurePolicy != ruleset.FailClosed && c.FailurePolicy != ruleset.FailOpen {
 		return c, wrongf("--failure-policy %s: want %s or %s", f.failurePolicy, ruleset.FailClosed, ruleset.FailOpen)

@@ -48,6 +48,8 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
 		endsAtOnce(compileCommand()),
+		endsAtOnce(checkCommand()),
+		endsAtOnce(sysdumpCommand()),
 		agentCommand(),
 		dataplaneCommand(),
 		endsAtOnce(statusCommand(nodeScope)),

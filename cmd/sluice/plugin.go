@@ -26,6 +26,7 @@ func pluginCommand() *cobra.Command {
 compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 	root.Example = `  sluice explain --from web --to shop/db-0 --port 5432
   sluice matrix --port 5432 -n shop
+  sluice check
   sluice status
   sluice flows --denied -n shop`
 	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sluice"}
@@ -35,6 +36,8 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(lintCommand()),
 		endsAtOnce(statusCommand(clusterScope)),
 		flowsCommand(clusterScope),
+		endsAtOnce(checkCommand()),
+		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(evaluateCommand()),
 	)
 	renameIn(root)

@@ -132,6 +132,21 @@ func (c *Connections) Clear() (Result, error) {
 	})
 }
 
+// Marked returns the number of connections, and how many of them have Sluice's bits in their
+// mark. It changes nothing.
+func (c *Connections) Marked(ctx context.Context) (connections, marked int, err error) {
+	r, err := c.walk(ctx, func() stateFunc {
+		return func(e *entry) uint32 {
+			bits := c.marks.Of(e.mark)
+			if bits != 0 {
+				marked++
+			}
+			return bits
+		}
+	})
+	return r.Connections, marked, err
+}
+
 // state returns the correct value of Sluice's bits in the mark of a connection.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	f := e.flow()

@@ -71,6 +71,17 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
+// FindBridgeTables returns an error if the kernel has no nftables tables of family bridge. No
+// table remains.
+func FindBridgeTables() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	c.DelTable(c.AddTable(&nftables.Table{Family: nftables.TableFamilyBridge, Name: tableName + "-probe"}))
+	return c.Flush()
+}
+
 // try returns an error if the kernel rejects the given rule. It uses a table without base
 // chains, because the kernel drops queued packets when a base chain is removed.
 func try(rule expressions) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/check"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/nodecheck"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/live"
@@ -55,7 +56,7 @@ The API server does not report the features of a kernel. Before an installation,
 
 // addSystemNamespaceFlag adds a flag for the namespace in which Sluice is installed.
 func addSystemNamespaceFlag(cmd *cobra.Command, namespace *string) {
-	cmd.Flags().StringVarP(namespace, "namespace", "n", live.SystemNamespace, "`namespace` of the operator")
+	cmd.Flags().StringVarP(namespace, "namespace", "n", rbac.Namespace, "`namespace` of the operator")
 }
 
 // connectForCheck connects to the selected cluster. A missing configuration is an input.Error.

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"cniResults":     "/var/lib/cni/results",
 		"hold":           engine.DefaultHold.String(),
 		"updateStrategy": map[string]any{"type": "Surge", "maxUnavailable": "10%"},
+		"freeAfter":      "60s",
 	}
 	typed := &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EnforcerName}}
 	typed.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Enforcer"))
@@ -69,6 +71,7 @@ func TestEnforcerDefaults(t *testing.T) {
 	c := server.Client(t)
 	for name, object := range tests {
 		t.Run(name, func(t *testing.T) {
+			want := want
 			if err := c.Create(t.Context(), object, client.DryRunAll); err != nil {
 				t.Fatal(err)
 			}
@@ -85,6 +88,9 @@ func TestEnforcerDefaults(t *testing.T) {
 				if err := yaml.Unmarshal(content, &stored.Object); err != nil {
 					t.Fatal(err)
 				}
+				want = maps.Clone(want)
+				// The Go type has its own text form of durations.
+				want["freeAfter"] = time.Minute.String()
 			}
 			if diff := cmp.Diff(want, integers(stored.Object["spec"])); diff != "" {
 				t.Errorf("spec (-want +got):\n%s", diff)
@@ -156,6 +162,10 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"hold as a number":         {name, "{hold: 3}", "spec.hold", "must be of type string"},
 		"hold of hours":            {name, "{hold: 99999999999h}", "spec.hold", "from 0s to 30s"},
 		"empty hold":               {name, "{hold: ''}", "spec.hold", "from 0s to 30s"},
+		"freeAfter over the limit": {name, "{freeAfter: 24h1s}", "spec.freeAfter", `from 0s to 24h: write it as in "60s"`},
+		"negative freeAfter":       {name, "{freeAfter: -1s}", "spec.freeAfter", "from 0s to 24h"},
+		"freeAfter of many hours":  {name, "{freeAfter: 99999h99999h999h}", "spec.freeAfter", "from 0s to 24h"},
+		"freeAfter without a unit": {name, "{freeAfter: '60'}", "spec.freeAfter", "from 0s to 24h"},
 		"pod range of one address": {name, "{podRanges: [10.244.0.0/16, 10.0.0.1]}", "spec.podRanges[1]", `write it as in "10.244.0.0/16"`},
 		"pod range over 32 bits":   {name, "{podRanges: [10.244.0.0/33]}", "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
 		"pod range without bits":   {name, "{podRanges: ['fd00::']}", "spec.podRanges[0]", "is a CIDR of at least 8 bits"},
@@ -257,6 +267,8 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"SELinux type":           "{seLinuxType: spc_t}",
 		"monitoring labels":      "{monitoring: {labels: {release: prometheus}}}",
 		"no hold":                "{hold: 0s}",
+		"no freeAfter":           "{freeAfter: 0s}",
+		"longest freeAfter":      "{freeAfter: 23h59m60s}",
 		"startup taint":          "{startupTaint: true}",
 		"pod ranges":             `{podRanges: [10.244.0.0/16, 10.0.0.0/8, "fd00:10:244::/56", "fd00::/8"]}`,
 		"longest hold":           "{hold: " + engine.MaxHold.String() + "}",

@@ -11,8 +11,10 @@ type ConditionType string
 // that programs can compare it. The message of the condition explains it to users.
 type Reason string
 
-// FinalizerUninstall is the finalizer of an Enforcer. It keeps a deleted Enforcer until its
-// nodes have proved that nothing of Sluice is left on them.
+// FinalizerUninstall is the finalizer of an Enforcer and of the NodeEnforcers. It keeps a deleted
+// Enforcer until its nodes have proved that nothing of Sluice is left on them. It keeps a deleted
+// NodeEnforcer until its node has proved this, because a NodeEnforcer is the record that its node
+// has rules.
 const FinalizerUninstall = "policy.sluice.dev/uninstall"
 
 // AnnotationInstallation is the annotation of an Enforcer that names the installation of
@@ -20,6 +22,10 @@ const FinalizerUninstall = "policy.sluice.dev/uninstall"
 // operator that reads an Enforcer without the annotation adds it. Operators in other namespaces
 // then ignore the Enforcer.
 const AnnotationInstallation = "policy.sluice.dev/installation"
+
+// AnnotationAbandon is an annotation of the Enforcer. Its value contains names of nodes, separated
+// by commas. The operator does not wait for these nodes when it uninstalls Sluice from nodes.
+const AnnotationAbandon = "policy.sluice.dev/abandon"
 
 // TaintNotReady is the key of the taint that keeps pods off a new node until the node
 // enforces policies. The operator removes the taint if spec.startupTaint of the Enforcer is
@@ -96,6 +102,9 @@ const (
 	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not enforce
 	// policies, or rules could not be removed from a node that is no longer selected.
 	ReasonNodesDegraded Reason = "NodesDegraded"
+	// ReasonSelectorMatchesNoNode: the nodeSelector matches no node, although nodes have rules. No
+	// node is freed. If the nodeSelector was changed, the previous one stays in effect.
+	ReasonSelectorMatchesNoNode Reason = "SelectorMatchesNoNode"
 	// ReasonApplyFailed: the API server rejected an object that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"
 	// ReasonConflict: another client repeatedly changes an object that the nodes need. The

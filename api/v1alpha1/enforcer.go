@@ -90,12 +90,25 @@ type EnforcerSpec struct {
 	MarkMask string `json:"markMask,omitempty"`
 
 	// nodeSelector restricts enforcement to the nodes that have all of these labels. No
-	// policy is enforced on other nodes. When a node is no longer selected, the rules are
-	// removed from the node. Default: every Linux node.
+	// policy is enforced on other nodes. When a node is no longer selected, policies remain
+	// enforced for the time in freeAfter, and then the rules are removed from the node. If
+	// nodes have rules, a nodeSelector that matches no node has no effect. Default: every
+	// Linux node.
 	// +kubebuilder:validation:MaxProperties=32
 	// +mapType=atomic
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// freeAfter is the time for which policies remain enforced on a node after the nodeSelector
+	// no longer selects it, from 0s to 24h. In this time, an error in the nodeSelector or in the
+	// labels of nodes can be corrected. Then the rules are removed, on at most a tenth of the
+	// nodes at the same time. The time starts again when the operator restarts. Default: 60s.
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="freeAfter is a duration from 0s to 24h: write it as in \"60s\" or \"1h30m\""
+	// +optional
+	FreeAfter *metav1.Duration `json:"freeAfter,omitempty"`
 
 	// tolerations are the tolerations of the pod that enforces policies on a node. If this
 	// pod does not tolerate a taint, other pods may run on the tainted node without

@@ -183,6 +183,11 @@ func (in *EnforcerSpec) DeepCopyInto(out *EnforcerSpec) {
 			(*out)[key] = val
 		}
 	}
+	if in.FreeAfter != nil {
+		in, out := &in.FreeAfter, &out.FreeAfter
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.Tolerations != nil {
 		in, out := &in.Tolerations, &out.Tolerations
 		*out = make([]Toleration, len(*in))

@@ -17,6 +17,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,9 +44,14 @@ func TestAgent(t *testing.T) {
 	create(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
 	// Delete the NodeEnforcer, because other tests list all NodeEnforcers.
 	t.Cleanup(func() {
-		err := c.Delete(context.Background(), &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
-		if client.IgnoreNotFound(err) != nil {
-			t.Error(err)
+		object := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}}
+		withoutFinalizers := client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`))
+		for _, err := range []error{
+			c.Patch(context.Background(), object, withoutFinalizers), c.Delete(context.Background(), object),
+		} {
+			if client.IgnoreNotFound(err) != nil {
+				t.Error(err)
+			}
 		}
 	})
 	web := &corev1.Pod{

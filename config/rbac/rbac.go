@@ -21,7 +21,7 @@ import (
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-agent paths=../../controllers/node/... paths=../../controllers/access/... output:rbac:artifacts:config=agent
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-operator paths=../../controllers/operator/... paths=../../controllers/observe/... paths=../../controllers/access/... paths=../../controllers/enforcer/... paths=../../controllers/policystatus/... paths=../../controllers/liveness/... output:rbac:artifacts:config=operator
 
-//go:embed agent/*.yaml operator/*.yaml
+//go:embed agent/*.yaml operator/*.yaml installation/*.yaml
 var manifests embed.FS
 
 // Namespace is the namespace of the namespaced objects in the manifests.
@@ -39,6 +39,12 @@ func Operator(namespace string) ([]*unstructured.Unstructured, error) {
 	return objects("operator", namespace)
 }
 
+// Installation returns the objects that prevent the deletion of the operator's namespace and of
+// the definitions of Sluice's kinds while an Enforcer exists.
+func Installation(namespace string) ([]*unstructured.Unstructured, error) {
+	return objects("installation", namespace)
+}
+
 // objects reads the manifests in a directory, sorted by file name.
 func objects(directory, namespace string) ([]*unstructured.Unstructured, error) {
 	names, err := fs.Glob(manifests, directory+"/*.yaml")
@@ -51,7 +57,7 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// The admission policy contains the namespace in an expression.
+		// The admission policies contain the namespace in expressions and rules.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

@@ -21,6 +21,9 @@ func (r *rollup) available() metav1.Condition {
 		missing = fmt.Sprintf("%d of %d nodes do not enforce: %s", len(r.missing), r.counts.Desired, message.Join(r.missing, "; "))
 	}
 	switch {
+	case r.counts.Desired == 0 && r.noMatch:
+		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoNodes,
+			"no node matches nodeSelector and tolerations: policies are enforced only on nodes that were selected before")
 	case r.counts.Desired == 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonNoNodes,
 			"no node matches nodeSelector and tolerations: no policy is enforced anywhere")
@@ -49,7 +52,7 @@ func (r *rollup) progressing() metav1.Condition {
 	}
 	text += r.unreachableText()
 	for _, p := range []*pending{r.freeing, r.tainted} {
-		if p == nil {
+		if p == nil || len(p.nodes) == 0 {
 			continue
 		}
 		text += fmt.Sprintf("; %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
@@ -57,7 +60,7 @@ func (r *rollup) progressing() metav1.Condition {
 	switch {
 	case r.outdated() > 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonRollingOut, text)
-	case r.freeing != nil:
+	case r.freeing != nil && len(r.freeing.nodes) > 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonFreeingNodes, text)
 	case r.tainted != nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionTrue, v1alpha1.ReasonNodesStarting, text)
@@ -67,12 +70,19 @@ func (r *rollup) progressing() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, text)
 }
 
-// degraded returns the condition about objects that cannot be applied, contested objects and
-// faulty nodes, in this order.
+// selectorMatchesNoNode is the message for a nodeSelector that is rejected.
+const selectorMatchesNoNode = "nodeSelector matches no node: the rules stay on all nodes that have rules; " +
+	"correct the nodeSelector or the labels of the nodes, or delete the Enforcer to remove the rules"
+
+// degraded returns the condition about objects that cannot be applied, a nodeSelector that matches
+// no node, contested objects and faulty nodes, in this order.
 func (r *rollup) degraded() metav1.Condition {
 	reason, texts := v1alpha1.ReasonNodesDegraded, steady.Lines(r.faults)
 	if len(r.conflicts) > 0 {
 		reason, texts = v1alpha1.ReasonConflict, slices.Concat(r.conflicts, texts)
+	}
+	if r.noMatch {
+		reason, texts = v1alpha1.ReasonSelectorMatchesNoNode, append([]string{selectorMatchesNoNode}, texts...)
 	}
 	if failure := r.faults[applyFault]; failure != "" {
 		reason = v1alpha1.ReasonApplyFailed

@@ -27,6 +27,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/enforcer/freeing"
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
 	"github.com/sluicenet/sluice/controllers/enforcer/metrics"
 	"github.com/sluicenet/sluice/controllers/podranges"
@@ -41,7 +42,7 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sluice-agent-own-node,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sluice-agent-own-node;sluice-keep-installation,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts;services,verbs=list;watch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=configmaps,resourceNames=sluice-pod-ranges,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=sluice-system,resources=roles;rolebindings,resourceNames=sluice-agent,verbs=get;list;watch;create;patch;delete
@@ -49,7 +50,7 @@ import (
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts,resourceNames=sluice-agent,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=services,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,verbs=list;watch
-// +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,resourceNames=sluice;sluice-uninstall,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups=apps,namespace=sluice-system,resources=daemonsets,resourceNames=sluice;sluice-leaving;sluice-uninstall,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=sluice-system,resources=servicemonitors,resourceNames=sluice-metrics,verbs=get;create;patch;delete
 
 const (
@@ -97,7 +98,9 @@ type Reconciler struct {
 	rejected rejections
 	metrics  *metrics.Collector
 	// ignored is the owner of the Enforcer that ignore has reported last.
-	ignored string
+	ignored  string
+	guarded  time.Time // the last check of the objects of rbac.Installation
+	schedule freeing.Schedule
 }
 
 // SetupWithManager adds the reconciler of the Enforcer to a manager. The caches of the
@@ -163,12 +166,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	var applyErr, freeErr, taintErr, rejectErr error
-	seen.daemonSet, applyErr = r.apply(ctx, enforcer, &seen)
-	seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen)
+	plan, err := r.planLeave(ctx, enforcer, seen)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	leaveErr := errors.Join(r.maintainRecords(ctx, seen), r.enforceLeaving(ctx, enforcer, plan), r.guardInstallation(ctx, enforcer))
+	enforcer, seen.noMatch = plan.enforcer, plan.noMatch
+	var freeErr, taintErr, rejectErr error
+	applied, applyErr := r.apply(ctx, enforcer, &seen)
+	if applied != nil {
+		seen.daemonSet = applied
+	}
+	seen.freeing, freeErr = r.freeNodes(ctx, enforcer, seen, plan)
 	seen.tainted, taintErr = r.removeStartupTaints(ctx, &enforcer.Spec, seen)
 	seen.rejection, rejectErr = r.rejected.newest(ctx, r.direct, enforcer, &seen)
-	failed := errors.Join(applyErr, freeErr, taintErr, rejectErr)
+	failed := errors.Join(leaveErr, applyErr, freeErr, taintErr, rejectErr)
 	if failed != nil {
 		seen.applyFailure = failed.Error()
 	}
@@ -180,6 +192,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	})
 	err = r.write(ctx, enforcer, status)
 	wait := r.history.faults.Wait(r.owned.Wait(resyncInterval), time.Now())
+	if left := plan.Next(time.Now()); left > 0 {
+		wait = min(wait, left)
+	}
 	return reconcile.Result{RequeueAfter: wait + time.Millisecond}, errors.Join(failed, ignoreOutdated(err))
 }
 
@@ -295,7 +310,15 @@ func (r *Reconciler) observe(ctx context.Context) (observation, error) {
 	if err != nil {
 		return observation{}, fmt.Errorf("reading the state of nodes: %w", err)
 	}
-	return observation{pods: pods.Items, nodes: nodes.Items, nodeEnforcers: nodeEnforcers.Items}, nil
+	daemonSet, err := r.owned.Live(ctx, desired.Object(desired.DaemonSetKind, r.namespace, desired.DaemonSetName, nil, nil))
+	if err != nil {
+		return observation{}, err
+	}
+	seen := observation{pods: pods.Items, nodes: nodes.Items, nodeEnforcers: nodeEnforcers.Items}
+	if daemonSet != nil {
+		seen.daemonSet, err = desired.TypedDaemonSet(daemonSet)
+	}
+	return seen, err
 }
 
 // setConditions sets conditions in a new status of the Enforcer. If the status of a condition

@@ -189,10 +189,21 @@ func (f *fixture) clear() {
 	for _, object := range agents {
 		f.check(client.IgnoreNotFound(f.Delete(ctx, object)))
 	}
-	for _, object := range []client.Object{&appsv1.DaemonSet{}, &corev1.Service{}, &corev1.Pod{}} {
+	guards, err := rbac.Installation(rbac.Namespace)
+	f.check(err)
+	for _, object := range guards {
+		f.check(client.IgnoreNotFound(f.Delete(ctx, object)))
+	}
+	for _, object := range []client.Object{&appsv1.DaemonSet{}, &corev1.Service{}, &corev1.Pod{}, &corev1.ConfigMap{}} {
 		f.check(f.DeleteAllOf(ctx, object, client.InNamespace(rbac.Namespace), client.GracePeriodSeconds(0)))
 	}
 	f.check(f.DeleteAllOf(ctx, &v1alpha1.NodeEnforcer{}))
+	var records v1alpha1.NodeEnforcerList
+	f.check(f.List(ctx, &records))
+	for i := range records.Items {
+		records.Items[i].Finalizers = nil
+		f.check(client.IgnoreNotFound(f.Update(ctx, &records.Items[i])))
+	}
 	f.check(f.DeleteAllOf(ctx, &corev1.Node{}))
 }
 
@@ -284,7 +295,7 @@ func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, sin
 // with additional conditions.
 func (f *fixture) reportEnforcing(name string, conditions ...metav1.Condition) {
 	f.t.Helper()
-	n := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{v1alpha1.FinalizerUninstall}}}
 	must(f.t, ignoreExists(f.Create(f.t.Context(), n)))
 	must(f.t, f.Get(f.t.Context(), client.ObjectKey{Name: name}, n))
 	for _, c := range append([]metav1.Condition{

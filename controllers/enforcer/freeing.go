@@ -2,59 +2,152 @@ package enforcer
 
 import (
 	"context"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/controllers/enforcer/apply"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/enforcer/freeing"
+	"github.com/sluicenet/sluice/controllers/enforcer/record"
 	"github.com/sluicenet/sluice/controllers/message"
 )
+
+// leavePlan describes the nodes that are no longer selected, and what follows for the objects of the
+// Enforcer.
+type leavePlan struct {
+	freeing.Plan
+	// enforcer is the Enforcer whose objects are applied. Its nodeSelector is the previous one
+	// while the new one is rejected or must wait.
+	enforcer *v1alpha1.Enforcer
+	// leaving contains the nodes on which the DaemonSet for leaving nodes runs.
+	leaving []string
+	// noMatch reports that no node is freed, because the nodeSelector matches no node.
+	noMatch bool
+}
+
+// planLeave decides which nodes are freed, and which nodeSelector the DaemonSet has.
+//
+// A nodeSelector that matches no node is rejected: the previous one stays. A nodeSelector that
+// deselects nodes is applied once a pod of the DaemonSet for leaving nodes is ready on each of
+// these nodes, so that policies are enforced without a gap. The pods do not get more time than the
+// wait of the nodes.
+func (r *Reconciler) planLeave(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (leavePlan, error) {
+	spec := &enforcer.Spec
+	before, beforeErr := r.listedNodes(ctx, desired.LeavingName)
+	begun, begunErr := r.listedNodes(ctx, desired.UninstallName)
+	if err := errors.Join(beforeErr, begunErr); err != nil {
+		return leavePlan{}, err
+	}
+	unselected, unavailable := unselectedNodes(spec, o, time.Now())
+	l := leavePlan{enforcer: enforcer, noMatch: len(unselected) > 0 && !matchesAny(spec, o.nodes)}
+	l.Plan = r.schedule.Plan(freeing.State{
+		Now: time.Now(), After: freeAfter(spec), Unselected: unselected, Begun: begun, Unavailable: unavailable,
+		Nodes: len(o.nodeEnforcers), Rejected: l.noMatch,
+	})
+	main, leaving := podsByNode(o.pods)
+	l.leaving = slices.Concat(l.Enforced(), slices.DeleteFunc(before, func(node string) bool {
+		return !returns(spec, o, node) || isReady(main[node])
+	}))
+	slices.Sort(l.leaving)
+	l.leaving = slices.Compact(l.leaving)
+	mustWait := slices.ContainsFunc(l.Waiting, func(node string) bool { return main[node] != nil && !isReady(leaving[node]) })
+	if o.daemonSet != nil && (l.noMatch || mustWait) {
+		l.enforcer = enforcer.DeepCopy()
+		l.enforcer.Spec.NodeSelector = desired.NodeSelectorOf(o.daemonSet)
+	}
+	return l, nil
+}
+
+// listedNodes returns the nodes on which a DaemonSet with a list of nodes runs, sorted.
+func (r *Reconciler) listedNodes(ctx context.Context, name string) ([]string, error) {
+	live, err := r.owned.Live(ctx, desired.Object(desired.DaemonSetKind, r.namespace, name, nil, nil))
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := desired.NodesOf(live)
+	slices.Sort(nodes)
+	return nodes, err
+}
+
+// freeAfter returns the time that a node stays enforced after it is no longer selected.
+func freeAfter(spec *v1alpha1.EnforcerSpec) time.Duration {
+	if spec.FreeAfter == nil {
+		return defaultFreeAfter
+	}
+	return spec.FreeAfter.Duration
+}
+
+// enforceLeaving runs enforcing pods on nodes that are no longer selected but not freed yet, and
+// announces the nodes that will be freed.
+func (r *Reconciler) enforceLeaving(ctx context.Context, enforcer *v1alpha1.Enforcer, l leavePlan) error {
+	if len(l.New) > 0 {
+		r.log.Info("Nodes are no longer selected and will be freed", "nodes", l.New, "after", freeAfter(&enforcer.Spec))
+		head := fmt.Sprintf("no longer selected: the rules are removed in %s, on at most %d nodes at the same time, from ", freeAfter(&enforcer.Spec), l.Limit)
+		r.events.Eventf(enforcer, nil, corev1.EventTypeWarning, "NodesToBeFreed", "Free",
+			"%s", message.Truncate(head+strings.Join(l.New, ", "), message.Limit))
+	}
+	if len(l.leaving) == 0 {
+		return r.removeDaemonSet(ctx, desired.LeavingName)
+	}
+	wanted, err := desired.LeavingDaemonSet(enforcer, r.namespace, r.image, l.leaving)
+	if err != nil {
+		return err
+	}
+	_, err = r.owned.Apply(ctx, wanted)
+	return err
+}
 
 // freeNodes removes the rules from nodes that enforced policies and that the nodeSelector no
 // longer selects. The rules must not stay, because no dataplane evaluates packets on such a
 // node: with the failure policy Closed, isolated pods could not open connections. freeNodes
 // returns the nodes that are not free yet, or nil if all are free.
 //
-// The API server stores all state. A node that enforced policies has a NodeEnforcer, which is
-// deleted once the uninstall pod has verified that nothing is left on the node.
+// The API server stores all state except the start of the wait. A node that enforced policies has
+// a NodeEnforcer, which is released once the uninstall pod has verified that nothing is left on
+// the node.
 //
-//  1. The DaemonSet controller ends the enforcing pod of the node. Otherwise, the
+//  1. Policies remain enforced until the wait is over and it is the turn of the node.
+//  2. The DaemonSet controller ends the enforcing pod of the node. Otherwise, the
 //     running dataplane would repair the rules.
-//  2. The uninstall DaemonSet runs only on nodes from which rules must be removed and
+//  3. The uninstall DaemonSet runs only on nodes from which rules must be removed and
 //     that have no enforcing pod. Its ready pod proves that nothing is left on the node.
-//  3. The NodeEnforcer is deleted.
-//  4. After the last node, the uninstall DaemonSet is deleted.
+//  4. The NodeEnforcer is released.
+//  5. After the last node, the uninstall DaemonSet is deleted.
 //
 // If the node is selected again in the meantime, the uninstall DaemonSet no longer lists it,
 // and the DaemonSet controller ends the uninstall pod. If the enforcing pod starts before the
 // uninstall pod has ended, a lock on the table prevents conflicts: the uninstall pod removes
 // rules only while no dataplane runs, and the dataplane starts only while no rules are being
 // removed. The dataplane then reinstalls the rules that were already removed.
-func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (*pending, error) {
+func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan) (*pending, error) {
 	p := &pending{what: "removing the rules from nodes that are no longer selected"}
+	p.nodes = append(p.nodes, waitingLines(l)...)
+	abandoned, err := r.freeAbandoned(ctx, enforcer, o, l, p)
+	if err != nil {
+		return nil, err
+	}
 	occupied := occupiedNodes(o.pods)
 	var free []v1alpha1.NodeEnforcer
-	for _, n := range nodesToFree(&enforcer.Spec, o, time.Now()) {
-		if pod := occupied[n.Name]; pod != "" {
+	for _, n := range nodeEnforcersNamed(o, l.Free) {
+		switch pod := occupied[n.Name]; {
+		case abandoned[n.Name]:
+		case pod != "":
 			p.nodes = append(p.nodes, n.Name+": "+pod+" must end first")
-		} else {
+		default:
 			free = append(free, n)
 		}
 	}
 	if len(free) == 0 {
 		return p.orNil(), r.removeDaemonSet(ctx, desired.UninstallName)
 	}
-	wanted, err := uninstallOn(enforcer, r.namespace, r.image, free)
+	wanted, err := desired.UninstallDaemonSetOn(enforcer, r.namespace, r.image, namesOf(free))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +161,7 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	if err != nil {
 		return nil, err
 	}
-	freed, err := r.deleteProved(ctx, free, proofs, p)
+	freed, err := r.releaseProved(ctx, enforcer, free, proofs, p)
 	if err != nil {
 		return nil, err
 	}
@@ -80,34 +173,144 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// deleteProved deletes each NodeEnforcer in the list `free` whose node has a ready uninstall
+// waitingLines returns a line for each node that will be freed later. A line contains the time at
+// which the wait ends instead of the time left, so that it does not change while the node waits.
+func waitingLines(l leavePlan) []string {
+	var out []string
+	for _, node := range l.Waiting {
+		end := l.Due[node].UTC().Truncate(time.Second).Add(time.Second)
+		out = append(out, node+": enforces policies until "+end.Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, node := range l.Queued {
+		out = append(out, fmt.Sprintf("%s: enforces policies until others are free, at most %d at the same time", node, l.Limit))
+	}
+	return out
+}
+
+// freeAbandoned releases the NodeEnforcers of nodes that the user abandons, if it is the turn of
+// these nodes or if they are unavailable. It returns these nodes. It adds unknown names to the
+// faults of p.
+func (r *Reconciler) freeAbandoned(
+	ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan, p *pending,
+) (map[string]bool, error) {
+	unknown, err := r.unknownNames(ctx, enforcer, func(name string) bool {
+		return slices.ContainsFunc(o.nodes, func(n corev1.Node) bool { return n.Name == name }) ||
+			slices.ContainsFunc(o.nodeEnforcers, func(n v1alpha1.NodeEnforcer) bool { return n.Name == name })
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.faults = append(p.faults, unknownFaults(unknown)...)
+	candidates := slices.Clone(l.Free)
+	if !l.noMatch {
+		candidates = append(candidates, l.Kept...)
+	}
+	out, reasons := map[string]bool{}, map[string]string{}
+	for _, name := range record.Abandoned(enforcer) {
+		if slices.Contains(candidates, name) {
+			out[name], reasons[name] = true, abandonedReason
+		}
+	}
+	if len(out) == 0 {
+		return out, nil
+	}
+	if err := r.recordLeft(ctx, enforcer, reasons, nil); err != nil {
+		return nil, err
+	}
+	for _, n := range nodeEnforcersNamed(o, slices.Sorted(maps.Keys(out))) {
+		if err := record.Release(ctx, r.client, &n); ignoreOutdated(err) != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// releaseProved releases each NodeEnforcer in the list `free` whose node has a ready uninstall
 // pod, and returns the names of these nodes. It adds all other nodes of the list to p.
-func (r *Reconciler) deleteProved(ctx context.Context, free []v1alpha1.NodeEnforcer, proofs proofs, p *pending) (freed []string, err error) {
+func (r *Reconciler) releaseProved(
+	ctx context.Context, enforcer *v1alpha1.Enforcer, free []v1alpha1.NodeEnforcer, proofs proofs, p *pending,
+) (freed []string, err error) {
 	for i := range free {
 		n := &free[i]
 		if !proofs.proved[n.Name] {
 			p.addUnproved(n.Name, proofs)
+			if proofs.failures[n.Name] != "" {
+				p.faults[len(p.faults)-1] += "; " + howToAbandon
+			}
 			continue
 		}
-		err := r.client.Delete(ctx, n, client.Preconditions{UID: &n.UID})
+		err := record.Release(ctx, r.client, n)
 		switch {
 		case err == nil:
 			freed = append(freed, n.Name)
 		case ignoreOutdated(err) != nil:
-			return nil, fmt.Errorf("deleting NodeEnforcer %s: %w", n.Name, err)
+			return nil, err
 		}
 	}
-	return freed, nil
+	if len(freed) > 0 {
+		err = r.recordLeft(ctx, enforcer, nil, freed)
+	}
+	return freed, err
 }
 
-// nodesToFree returns the NodeEnforcers of nodes that the nodeSelector no longer selects,
-// sorted by name. It omits nodes that are gone, because no pod can run there. It also omits
-// nodes where only a taint keeps the enforcing pod away: the taint can be temporary, and
-// without the rules, pods on the node would not be isolated.
-func nodesToFree(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []v1alpha1.NodeEnforcer {
-	return nodeEnforcersOn(o, func(node *corev1.Node) bool {
-		return isLinux(node) && !isGone(node, now) && !selects(spec, node)
-	})
+// unselectedNodes returns the names of the Linux nodes that have a NodeEnforcer and that the
+// nodeSelector does not select, sorted. The list `unavailable` contains those of them that are
+// gone, because no pod can run there. Nodes where only a taint keeps the enforcing pod away are
+// selected: the taint can be temporary, and without the rules, pods on the node would not be
+// isolated.
+func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) (all, unavailable []string) {
+	all = namesOf(nodeEnforcersOn(o, func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }))
+	unavailable = namesOf(nodeEnforcersOn(o, func(node *corev1.Node) bool {
+		return isLinux(node) && !selects(spec, node) && isGone(node, now)
+	}))
+	return all, unavailable
+}
+
+func namesOf(list []v1alpha1.NodeEnforcer) []string {
+	var out []string
+	for i := range list {
+		out = append(out, list[i].Name)
+	}
+	return out
+}
+
+// nodeEnforcersNamed returns the NodeEnforcers whose names are in a sorted list.
+func nodeEnforcersNamed(o observation, sorted []string) []v1alpha1.NodeEnforcer {
+	var out []v1alpha1.NodeEnforcer
+	for i := range o.nodeEnforcers {
+		if _, found := slices.BinarySearch(sorted, o.nodeEnforcers[i].Name); found {
+			out = append(out, o.nodeEnforcers[i])
+		}
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.NodeEnforcer) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// matchesAny reports whether the nodeSelector of the spec selects a Linux node.
+func matchesAny(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) bool {
+	return slices.ContainsFunc(nodes, func(n corev1.Node) bool { return isLinux(&n) && selects(spec, &n) })
+}
+
+// returns reports whether an existing node is selected.
+func returns(spec *v1alpha1.EnforcerSpec, o observation, name string) bool {
+	return slices.ContainsFunc(o.nodes, func(n corev1.Node) bool { return n.Name == name && isLinux(&n) && selects(spec, &n) })
+}
+
+// podsByNode returns the enforcing pods of the main DaemonSet and of the DaemonSet for leaving
+// nodes, by node. It omits pods that are being deleted.
+func podsByNode(pods []corev1.Pod) (main, leaving map[string]*corev1.Pod) {
+	main, leaving = map[string]*corev1.Pod{}, map[string]*corev1.Pod{}
+	for i := range pods {
+		pod := &pods[i]
+		switch {
+		case pod.DeletionTimestamp != nil:
+		case pod.Labels[desired.LabelLeaving] != "":
+			leaving[pod.Spec.NodeName] = pod
+		default:
+			main[pod.Spec.NodeName] = pod
+		}
+	}
+	return main, leaving
 }
 
 // strandedNodes returns a line for each selected node that still has rules although a taint
@@ -156,50 +359,13 @@ func occupiedNodes(pods []corev1.Pod) map[string]string {
 	return out
 }
 
-// annotationMadeFrom is an annotation of uninstall DaemonSets. Its value is a hash of the whole
-// object except the list of nodes. The operator compares hashes to detect outdated DaemonSets.
-const annotationMadeFrom = "policy.sluice.dev/made-from"
-
-// uninstallOn returns the DaemonSet of desired.UninstallDaemonSet, limited to the given nodes. With the update
-// strategy OnDelete, a change of the list of nodes does not replace the pods on nodes that stay
-// in the list. The DaemonSet controller still ends the pods on nodes that are removed from the
-// list.
-func uninstallOn(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []v1alpha1.NodeEnforcer) (*unstructured.Unstructured, error) {
-	object, err := desired.UninstallDaemonSet(enforcer, namespace, image)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := apply.Fingerprint(object)
-	if err != nil {
-		return nil, err
-	}
-	daemonSet, err := desired.TypedDaemonSet(object)
-	if err != nil {
-		return nil, err
-	}
-	// The API allows only one value in each field requirement, so each node needs its own node
-	// selector term.
-	var terms []corev1.NodeSelectorTerm
-	for i := range nodes {
-		terms = append(terms, corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{
-			Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{nodes[i].Name},
-		}}})
-	}
-	daemonSet.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms},
-	}}
-	daemonSet.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
-	daemonSet.Annotations = map[string]string{annotationMadeFrom: hex.EncodeToString(sum[:])}
-	return desired.Unstructured(desired.DaemonSetKind, daemonSet)
-}
-
 // removeOutdated deletes the uninstall DaemonSet if it differs from the wanted DaemonSet in
 // more than the list of nodes, for example in the image. An update is not enough, because
 // OnDelete would keep the old pods. removeOutdated reports whether it deleted the DaemonSet.
 // The deletion event causes the next reconciliation.
 func (r *Reconciler) removeOutdated(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
 	live, err := r.owned.Live(ctx, wanted)
-	if err != nil || live == nil || live.GetAnnotations()[annotationMadeFrom] == wanted.GetAnnotations()[annotationMadeFrom] {
+	if err != nil || live == nil || live.GetAnnotations()[desired.AnnotationMadeFrom] == wanted.GetAnnotations()[desired.AnnotationMadeFrom] {
 		return false, err
 	}
 	return true, r.removeDaemonSet(ctx, desired.UninstallName)

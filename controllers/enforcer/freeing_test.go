@@ -21,9 +21,10 @@ import (
 
 const uninstallDaemonSet = "sluice-uninstall"
 
-// edge returns a spec that selects the nodes with the label pool=edge.
+// edge returns a spec that selects the nodes with the label pool=edge, and that frees nodes
+// without a wait.
 func edge() v1alpha1.EnforcerSpec {
-	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}}
+	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}, FreeAfter: &metav1.Duration{}}
 }
 
 // enforcingNodes creates nodes with the label pool=edge. Each has a pod of Sluice, and enforces.
@@ -188,6 +189,12 @@ func TestNodeIsSelectedAgain(t *testing.T) {
 	o := startOperator(t)
 	f.createEnforcer(edge())
 	pods := f.enforcingNodes("back-a", "back-b")
+	// With 20 nodes, two nodes are freed at the same time.
+	for i := range 18 {
+		f.createNode(fmt.Sprintf("back-other-%d", i))
+		f.setPool(fmt.Sprintf("back-other-%d", i), "edge")
+		f.reportEnforcing(fmt.Sprintf("back-other-%d", i))
+	}
 	for node, pod := range pods {
 		f.setPool(node, "other")
 		f.deletePod(pod)
@@ -214,7 +221,7 @@ func TestNodeIsSelectedAgain(t *testing.T) {
 	f.wantGone(&v1alpha1.NodeEnforcer{}, "back-b")
 	f.wantGone(daemonSets(), uninstallDaemonSet)
 	must(t, f.Get(t.Context(), client.ObjectKey{Name: "back-a"}, &v1alpha1.NodeEnforcer{}))
-	f.wantCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes, "1 of 1 nodes enforce")
+	f.wantCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes, "19 of 19 nodes enforce")
 }
 
 // TestImageChangesWhileFreeing checks that uninstall pods are replaced when the Enforcer
@@ -223,7 +230,7 @@ func TestImageChangesWhileFreeing(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
 	f.createEnforcer(edge())
-	pods := f.enforcingNodes("image-a")
+	pods := f.enforcingNodes("image-a", "image-b")
 	f.setPool("image-a", "other")
 	f.deletePod(pods["image-a"])
 	before := f.wantUninstallOn("image-a")

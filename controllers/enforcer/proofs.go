@@ -21,13 +21,14 @@ type pending struct {
 	faults []string
 }
 
-// orNil returns p with sorted lines, or nil if the step waits for no node.
+// orNil returns p with sorted lines, or nil if the step waits for no node and has no fault.
 func (p *pending) orNil() *pending {
-	if len(p.nodes) == 0 {
+	if len(p.nodes) == 0 && len(p.faults) == 0 {
 		return nil
 	}
 	slices.Sort(p.nodes)
 	slices.Sort(p.faults)
+	p.faults = slices.Compact(p.faults)
 	return p
 }
 
@@ -67,8 +68,9 @@ func (r *Reconciler) proofs(ctx context.Context, wanted *unstructured.Unstructur
 	return p, nil
 }
 
+// isReady reports whether a pod is ready. It returns false if pod is nil.
 func isReady(pod *corev1.Pod) bool {
-	if pod.DeletionTimestamp != nil {
+	if pod == nil || pod.DeletionTimestamp != nil {
 		return false
 	}
 	for _, condition := range pod.Status.Conditions {

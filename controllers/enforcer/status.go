@@ -27,6 +27,8 @@ type observation struct {
 	// freeing lists the nodes from which rules are being removed. It is nil if there are no
 	// such nodes.
 	freeing *pending
+	// noMatch reports that no node is freed, because the nodeSelector matches no node.
+	noMatch bool
 	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
 	// applyFailure is the error from applying the Enforcer's objects, or "".

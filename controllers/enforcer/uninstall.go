@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
+	"github.com/sluicenet/sluice/controllers/enforcer/freeing"
+	"github.com/sluicenet/sluice/controllers/enforcer/record"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -24,22 +28,35 @@ import (
 // not ready. Kubernetes evicts the pods of such a node after the same time.
 const NodeGoneTime = 5 * time.Minute
 
+// defaultFreeAfter is the default of spec.freeAfter.
+const defaultFreeAfter = time.Minute
+
 // uninstallation performs one pass over the steps of an uninstallation. The API server
 // stores all state, so an operator that restarts continues with the same step.
 //
-//  1. The DaemonSet is deleted, and the enforcing pods end.
+//  1. The DaemonSets are deleted, and the enforcing pods end.
 //  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this
 //     DaemonSet proves that nothing is left on the node of the pod. Each node with a
 //     NodeEnforcer needs such a proof.
-//  3. The NodeEnforcers are deleted.
-//  4. The second DaemonSet is deleted, and its pods end.
+//  3. The NodeEnforcers are released. Nodes without a proof are added to the list of nodes left.
+//  4. The last DaemonSet is deleted, and its pods end.
 //  5. The other objects are deleted, then the finalizer is removed.
+//
+// The uninstallation waits neither for nodes that are gone nor for nodes that the user abandons
+// with AnnotationAbandon. So a node that never proves anything cannot keep the Enforcer forever.
 type uninstallation struct {
 	*Reconciler
 	enforcer *v1alpha1.Enforcer
-	// alive contains the nodes that the uninstallation waits for. gone contains all other
-	// nodes.
-	alive, gone map[string]bool
+	// exist contains all nodes with a Node object. awaited contains the nodes that the
+	// uninstallation waits for. reasons contains, for each other node with a Node object, why the
+	// uninstallation does not wait for it.
+	exist   map[string]bool
+	awaited map[string]bool
+	reasons map[string]string
+	// records contains the metadata of the NodeEnforcers.
+	records []metav1.PartialObjectMetadata
+	// unknown contains the names in AnnotationAbandon that do not belong to a node.
+	unknown []string
 }
 
 // uninstall performs the next steps of an uninstallation.
@@ -48,34 +65,64 @@ func (r *Reconciler) uninstall(ctx context.Context, enforcer *v1alpha1.Enforcer)
 		return reconcile.Result{}, nil
 	}
 	u := &uninstallation{Reconciler: r, enforcer: enforcer}
-	if err := u.listNodes(ctx); err != nil {
+	if err := errors.Join(u.listNodes(ctx), u.listRecords(ctx)); err != nil {
 		return reconcile.Result{}, err
 	}
-	for _, step := range []func(context.Context) (*pending, error){u.stopPods, u.waitForProofs, u.deleteNodeEnforcers, u.stopUninstallPods} {
+	unknown, err := r.unknownNames(ctx, enforcer, u.hasNode)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	u.unknown = unknown
+	for _, step := range []func(context.Context) (*pending, error){u.stopPods, u.waitForProofs, u.releaseRecords, u.stopUninstallPods} {
 		wait, err := step(ctx)
 		if err == nil && wait == nil {
 			continue
 		}
-		return reconcile.Result{RequeueAfter: batchDelay}, errors.Join(err, ignoreOutdated(u.report(ctx, wait, err)))
+		return reconcile.Result{RequeueAfter: batchDelay}, errors.Join(ignoreOutdated(err), ignoreOutdated(u.report(ctx, wait, err)))
 	}
 	return reconcile.Result{}, ignoreOutdated(u.finish(ctx))
 }
 
-// listNodes sets the fields alive and gone.
+// listNodes sets the fields exist, awaited and reasons.
 func (u *uninstallation) listNodes(ctx context.Context) error {
 	var nodes corev1.NodeList
 	if err := u.reader.List(ctx, &nodes); err != nil {
 		return fmt.Errorf("listing nodes: %w", err)
 	}
-	u.alive, u.gone = map[string]bool{}, map[string]bool{}
+	u.exist, u.awaited, u.reasons = map[string]bool{}, map[string]bool{}, map[string]string{}
 	for i := range nodes.Items {
+		name := nodes.Items[i].Name
+		u.exist[name] = true
 		if isGone(&nodes.Items[i], time.Now()) {
-			u.gone[nodes.Items[i].Name] = true
+			u.reasons[name] = fmt.Sprintf("the node was not ready for more than %s", NodeGoneTime)
 		} else {
-			u.alive[nodes.Items[i].Name] = true
+			u.awaited[name] = true
 		}
 	}
+	for _, node := range record.Abandoned(u.enforcer) {
+		delete(u.awaited, node)
+		u.reasons[node] = abandonedReason
+	}
 	return nil
+}
+
+// listRecords sets the field records. It reads from the API server, because a cache may still
+// contain deleted objects.
+func (u *uninstallation) listRecords(ctx context.Context) error {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeEnforcerList"))
+	if err := u.direct.List(ctx, list); err != nil {
+		return fmt.Errorf("listing NodeEnforcers: %w", err)
+	}
+	u.records = list.Items
+	return nil
+}
+
+// hasNode reports whether a node with the given name exists or has a NodeEnforcer.
+func (u *uninstallation) hasNode(name string) bool {
+	return u.exist[name] || slices.ContainsFunc(u.records, func(n metav1.PartialObjectMetadata) bool {
+		return n.Name == name
+	})
 }
 
 // isGone reports whether a node has not been ready for longer than NodeGoneTime. A node without
@@ -91,7 +138,8 @@ func isGone(node *corev1.Node, now time.Time) bool {
 
 // stopPods stops the enforcing pods, because a running dataplane would repair the rules.
 func (u *uninstallation) stopPods(ctx context.Context) (*pending, error) {
-	if err := u.removeDaemonSet(ctx, desired.DaemonSetName); err != nil {
+	err := errors.Join(u.removeDaemonSet(ctx, desired.DaemonSetName), u.removeDaemonSet(ctx, desired.LeavingName))
+	if err != nil {
 		return nil, err
 	}
 	return u.waitForEnd(ctx, desired.ComponentNode, "the enforcing pods to end")
@@ -106,7 +154,7 @@ func (r *Reconciler) removeDaemonSet(ctx context.Context, name string) error {
 	return r.owned.Remove(ctx, object)
 }
 
-// waitForEnd returns the nodes in the field alive that still have a pod of the component.
+// waitForEnd returns the awaited nodes that still have a pod of the component.
 func (u *uninstallation) waitForEnd(ctx context.Context, component, what string) (*pending, error) {
 	pods, err := u.pods(ctx, component)
 	if err != nil {
@@ -114,7 +162,7 @@ func (u *uninstallation) waitForEnd(ctx context.Context, component, what string)
 	}
 	p := &pending{what: what}
 	for i := range pods {
-		if node := pods[i].Spec.NodeName; u.alive[node] {
+		if node := pods[i].Spec.NodeName; u.awaited[node] {
 			p.nodes = append(p.nodes, node+": "+pods[i].Name+" still exists")
 		}
 	}
@@ -129,11 +177,11 @@ func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, 
 	return pods.Items, nil
 }
 
-// waitForProofs returns the nodes that enforced policies and still lack the proof that nothing
-// is left on them.
+// waitForProofs returns the awaited nodes that have a NodeEnforcer and still lack the proof that
+// nothing is left on them. It lists the NodeEnforcers again, because an agent that has ended only
+// now could have created one.
 func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
-	nodes, err := u.enforcingNodes(ctx)
-	if err != nil || len(nodes) == 0 {
+	if err := u.listRecords(ctx); err != nil || len(u.records) == 0 {
 		return nil, err
 	}
 	wanted, err := desired.UninstallDaemonSet(u.enforcer, u.namespace, u.image)
@@ -145,51 +193,35 @@ func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 		return nil, err
 	}
 	p := &pending{what: "nodes to prove that nothing is left on them"}
-	for _, node := range nodes {
-		if u.alive[node] && !proofs.proved[node] {
+	for i := range u.records {
+		if node := u.records[i].Name; u.awaited[node] && !proofs.proved[node] {
 			p.addUnproved(node, proofs)
 		}
 	}
 	return p.orNil(), nil
 }
 
-// enforcingNodes returns the nodes with a NodeEnforcer. An agent creates the NodeEnforcer
-// before it publishes a tree. enforcingNodes reads from the API server, because a cache may
-// still contain deleted objects.
-func (u *uninstallation) enforcingNodes(ctx context.Context) ([]string, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeEnforcerList"))
-	if err := u.direct.List(ctx, list); err != nil {
-		return nil, fmt.Errorf("listing NodeEnforcers: %w", err)
+// releaseRecords adds the nodes without a proof to the list of nodes left, and then releases the
+// NodeEnforcers. It must be called after the agents have ended, because a running agent would
+// create its NodeEnforcer again.
+func (u *uninstallation) releaseRecords(ctx context.Context) (*pending, error) {
+	left := map[string]string{}
+	var proved []string
+	for i := range u.records {
+		node := u.records[i].Name
+		if u.awaited[node] {
+			proved = append(proved, node)
+		} else {
+			left[node] = cmp.Or(u.reasons[node], "the Node did not exist")
+		}
 	}
-	var out []string
-	for i := range list.Items {
-		out = append(out, list.Items[i].Name)
-	}
-	return out, nil
-}
-
-// deleteNodeEnforcers deletes the NodeEnforcers. It must be called after the agents have ended,
-// because a running agent would create its NodeEnforcer again.
-func (u *uninstallation) deleteNodeEnforcers(ctx context.Context) (*pending, error) {
-	nodes, err := u.enforcingNodes(ctx)
-	if err != nil {
+	if err := u.recordLeft(ctx, u.enforcer, left, proved); err != nil {
 		return nil, err
 	}
-	var unproved []string
-	for _, node := range nodes {
-		if !u.alive[node] {
-			unproved = append(unproved, node)
+	for i := range u.records {
+		if err := record.Release(ctx, u.client, &u.records[i]); err != nil {
+			return nil, err
 		}
-		err := u.client.Delete(ctx, &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: node}})
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("deleting NodeEnforcer %s: %w", node, err)
-		}
-	}
-	if len(unproved) > 0 {
-		u.log.Info("Nodes that are gone did not prove that nothing is left on them", "nodes", unproved)
-		u.events.Eventf(u.enforcer, nil, corev1.EventTypeWarning, "NodesLeft", "Uninstall",
-			"did not wait for nodes that are gone: %s; run `sluice dataplane --uninstall` on them if they return", message.Join(unproved, ", "))
 	}
 	return nil, nil
 }
@@ -208,7 +240,11 @@ func (u *uninstallation) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, object := range slices.Backward(objects) {
+	guards, err := rbac.Installation(u.namespace)
+	if err != nil {
+		return err
+	}
+	for _, object := range slices.Backward(append(guards, objects...)) {
 		if err := u.owned.Remove(ctx, object); err != nil {
 			return err
 		}
@@ -220,7 +256,7 @@ func (u *uninstallation) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	u.monitors = time.Time{}
+	u.monitors, u.guarded, u.schedule = time.Time{}, time.Time{}, freeing.Schedule{}
 	before := u.enforcer.DeepCopy()
 	controllerutil.RemoveFinalizer(u.enforcer, v1alpha1.FinalizerUninstall)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -239,8 +275,8 @@ func (u *uninstallation) report(ctx context.Context, p *pending, failed error) e
 	status.Nodes = v1alpha1.NodeCounts{}
 	text, fault := "", ""
 	if p != nil {
-		text = fmt.Sprintf("waiting for %s, on %d nodes: %s", p.what, len(p.nodes), message.Join(p.nodes, "; "))
-		fault = message.Join(p.faults, "; ")
+		text = fmt.Sprintf("waiting for %s, on %d nodes: %s; %s", p.what, len(p.nodes), message.Join(p.nodes, "; "), howToAbandon)
+		fault = message.Join(append(unknownFaults(u.unknown), p.faults...), "; ")
 	}
 	if failed != nil {
 		text = message.Truncate(strings.Join([]string{"the next step failed", failed.Error()}, ": "), message.Limit)
@@ -248,7 +284,7 @@ func (u *uninstallation) report(ctx context.Context, p *pending, failed error) e
 	}
 	degraded := v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "the uninstallation makes progress")
 	if fault != "" {
-		degraded = v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonUninstalling, fault)
+		degraded = v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonUninstalling, fault+"; "+howToAbandon)
 	}
 	setConditions(u.enforcer, &status,
 		v1alpha1.NewCondition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonUninstalling, "the Enforcer is deleted: policies are no longer enforced"),

@@ -77,6 +77,10 @@ func TestUninstall(t *testing.T) {
 		f.deletePod(pod)
 	}
 	f.wantNothingLeft()
+	f.wantLeft(map[string]string{
+		"uninstall-gone":    "the node was not ready for more than 5m0s",
+		"uninstall-removed": "the Node did not exist",
+	})
 }
 
 // wantNothingLeft waits until the Enforcer and all its objects are gone.

@@ -50,7 +50,8 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 
 func isOwnName(name string) bool {
 	switch name {
-	case desired.AgentName, desired.OwnNodeName, desired.DaemonSetName, desired.UninstallName, desired.MetricsName, podranges.Name:
+	case desired.AgentName, desired.OwnNodeName, desired.DaemonSetName, desired.LeavingName, desired.UninstallName, desired.MetricsName,
+		podranges.Name:
 		return true
 	}
 	return false

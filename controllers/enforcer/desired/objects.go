@@ -24,6 +24,7 @@ const (
 	AgentName     = "sluice-agent"
 	OwnNodeName   = "sluice-agent-own-node"
 	DaemonSetName = "sluice"
+	LeavingName   = "sluice-leaving"
 	UninstallName = "sluice-uninstall"
 	MetricsName   = "sluice-metrics"
 )

@@ -151,6 +151,9 @@ func (w *Writer) find(ctx context.Context) error {
 	if apierrors.IsNotFound(err) {
 		object = v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{
 			Name: w.Node,
+			// The finalizer keeps the record that this node has rules. The operator removes it
+			// after it has verified that nothing is left on the node.
+			Finalizers: []string{v1alpha1.FinalizerUninstall},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Node", Name: owner.Name, UID: owner.UID,
 			}},

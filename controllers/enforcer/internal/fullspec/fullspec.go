@@ -34,6 +34,7 @@ func Spec() v1alpha1.EnforcerSpec {
 		CNIResults:     ptr.To("/var/lib/other-cni/results"),
 		StartupTaint:   true,
 		PodRanges:      []string{"172.20.0.0/14", "fd00:20::/48"},
+		FreeAfter:      &metav1.Duration{Duration: 90 * time.Second},
 		Hold:           &metav1.Duration{Duration: 1500 * time.Millisecond},
 		UpdateStrategy: v1alpha1.UpdateStrategy{Type: v1alpha1.UpdateInPlace, MaxUnavailable: ptr.To(intstr.FromInt32(5))},
 

@@ -1,0 +1,132 @@
+// Package freeing decides when nodes that are no longer selected are freed. The functions send no
+// requests.
+//
+// Freeing a node ends enforcement on it, so a typing error in a nodeSelector or in the labels of
+// nodes must not free many nodes at once:
+//
+//   - Freeing starts after a wait, in which the user can correct the error.
+//   - Only a part of the nodes is freed at the same time. If a node cannot be freed, it keeps its
+//     place, so a systematic fault stops at this part.
+//   - Until a node is freed, policies remain enforced on it. The DaemonSet controller ends the pod
+//     of a node as soon as the node has lost its label, so another DaemonSet must run the pod in
+//     this time. It selects nodes by name. The pods of all other nodes do not change, because the
+//     names are not in the template of their DaemonSet: any change of this template would replace
+//     the pods of all nodes.
+//
+// The wait is measured with the clock of one operator, from the first time that this operator sees
+// that a node is no longer selected. After a restart, the new operator waits again. Nodes that are
+// already being freed do not wait again, because the uninstall DaemonSet lists them.
+package freeing
+
+import (
+	"slices"
+	"time"
+)
+
+// Schedule stores since when nodes have not been selected, and which nodes are being freed. The
+// zero value is ready to use. It must not be used concurrently.
+type Schedule struct {
+	since map[string]time.Time
+	begun []string
+}
+
+// State describes the nodes from which a Schedule computes a Plan. All lists are sorted.
+type State struct {
+	// Now is the current time, and After is the duration of the wait.
+	Now   time.Time
+	After time.Duration
+	// Unselected contains the nodes that have rules and are not selected.
+	Unselected []string
+	// Begun contains the nodes whose freeing an earlier plan has begun. It may contain nodes that
+	// are free or selected again.
+	Begun []string
+	// Unavailable contains nodes that cannot be freed now, for example because they are not
+	// ready. Their wait starts when they are available again.
+	Unavailable []string
+	// Nodes is the number of all nodes with rules.
+	Nodes int
+	// Rejected reports that no node may be freed, because the nodeSelector matches no node.
+	Rejected bool
+}
+
+// Plan contains the unselected nodes, sorted and divided by what happens to them now. No node is
+// in two of the lists.
+type Plan struct {
+	// Free contains the nodes to free now.
+	Free []string
+	// Waiting contains the nodes that are freed after the wait. Queued contains the nodes whose
+	// wait is over, but that must wait until other nodes are free.
+	Waiting, Queued []string
+	// Kept contains the other unselected nodes: they are unavailable, or all freeing is rejected.
+	Kept []string
+	// New contains the nodes in Waiting, Queued and Free that earlier plans did not contain.
+	New []string
+	// Limit is the number of nodes that are freed at the same time, at least 1.
+	Limit int
+	// Due contains the time at which the wait of a node ends, for each node in Waiting.
+	Due map[string]time.Time
+}
+
+// Enforced returns the nodes on which policies remain enforced until the nodes are freed.
+func (p *Plan) Enforced() []string {
+	return slices.Sorted(slices.Values(slices.Concat(p.Waiting, p.Queued, p.Kept)))
+}
+
+// Limit returns how many of the given number of nodes are freed at the same time: a tenth, but at
+// least one.
+func Limit(nodes int) int { return max(nodes/10, 1) }
+
+// Plan returns the plan for the given state.
+func (s *Schedule) Plan(state State) Plan {
+	plan := Plan{Limit: Limit(state.Nodes), Due: map[string]time.Time{}}
+	since := map[string]time.Time{}
+	var due []string
+	for _, node := range state.Unselected {
+		if state.Rejected || contains(state.Unavailable, node) {
+			plan.Kept = append(plan.Kept, node)
+			continue
+		}
+		begun := contains(state.Begun, node) || contains(s.begun, node)
+		first, seen := s.since[node]
+		if !seen {
+			first = state.Now
+			if !begun {
+				plan.New = append(plan.New, node)
+			}
+		}
+		since[node] = first
+		switch end := first.Add(state.After); {
+		case begun && len(plan.Free) < plan.Limit:
+			plan.Free = append(plan.Free, node)
+		case !begun && end.After(state.Now):
+			plan.Waiting = append(plan.Waiting, node)
+			plan.Due[node] = end
+		default:
+			due = append(due, node)
+		}
+	}
+	s.since = since
+	// Nodes that are being freed come first, so that the others do not take their place.
+	room := min(plan.Limit-len(plan.Free), len(due))
+	plan.Free, plan.Queued = append(plan.Free, due[:room]...), due[room:]
+	slices.Sort(plan.Free)
+	s.begun = plan.Free
+	return plan
+}
+
+// contains reports whether a sorted list contains a name.
+func contains(list []string, name string) bool {
+	_, found := slices.BinarySearch(list, name)
+	return found
+}
+
+// Next returns the time from now until the first wait of the plan ends, or 0 if no node waits.
+func (p *Plan) Next(now time.Time) time.Duration {
+	var next time.Duration
+	for _, end := range p.Due {
+		if left := max(end.Sub(now), time.Millisecond); next == 0 || left < next {
+			next = left
+		}
+	}
+	return next
+}

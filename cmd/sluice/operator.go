@@ -11,7 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/image"
 	"github.com/sluicenet/sluice/controllers/operator"
 )
 
@@ -63,7 +63,7 @@ nothing is left before the Enforcer goes away.`,
 				return err
 			}
 			if flags.image == "" {
-				if flags.image, err = enforcer.DefaultImage(cmd.Context(), config, flags.namespace, pod); err != nil {
+				if flags.image, err = image.Default(cmd.Context(), config, flags.namespace, pod); err != nil {
 					return fmt.Errorf("finding the image for the nodes: %w", err)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/controllers/enforcer/freeing"
 	"github.com/sluicenet/sluice/controllers/enforcer/record"
+	"github.com/sluicenet/sluice/controllers/enforcer/startup"
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
@@ -128,7 +129,7 @@ func (r *Reconciler) enforceLeaving(ctx context.Context, enforcer *v1alpha1.Enfo
 // removed. The dataplane then reinstalls the rules that were already removed.
 func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan) (*pending, error) {
 	p := &pending{what: "removing the rules from nodes that are no longer selected"}
-	p.nodes = append(p.nodes, waitingLines(l)...)
+	p.nodes = append(p.nodes, l.Lines()...)
 	abandoned, err := r.freeAbandoned(ctx, enforcer, o, l, p)
 	if err != nil {
 		return nil, err
@@ -171,20 +172,6 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 			"rules removed from nodes that are no longer selected: %s", message.Join(freed, ", "))
 	}
 	return p.orNil(), nil
-}
-
-// waitingLines returns a line for each node that will be freed later. A line contains the time at
-// which the wait ends instead of the time left, so that it does not change while the node waits.
-func waitingLines(l leavePlan) []string {
-	var out []string
-	for _, node := range l.Waiting {
-		end := l.Due[node].UTC().Truncate(time.Second).Add(time.Second)
-		out = append(out, node+": enforces policies until "+end.Format("2006-01-02 15:04:05 UTC"))
-	}
-	for _, node := range l.Queued {
-		out = append(out, fmt.Sprintf("%s: enforces policies until others are free, at most %d at the same time", node, l.Limit))
-	}
-	return out
 }
 
 // freeAbandoned releases the NodeEnforcers of nodes that the user abandons, if it is the turn of
@@ -259,11 +246,9 @@ func (r *Reconciler) releaseProved(
 // selected: the taint can be temporary, and without the rules, pods on the node would not be
 // isolated.
 func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) (all, unavailable []string) {
-	all = namesOf(nodeEnforcersOn(o, func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }))
-	unavailable = namesOf(nodeEnforcersOn(o, func(node *corev1.Node) bool {
-		return isLinux(node) && !selects(spec, node) && isGone(node, now)
-	}))
-	return all, unavailable
+	unselected := func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }
+	gone := func(node *corev1.Node) bool { return unselected(node) && isGone(node, now) }
+	return namesOf(nodeEnforcersOn(o, unselected)), namesOf(nodeEnforcersOn(o, gone))
 }
 
 func namesOf(list []v1alpha1.NodeEnforcer) []string {
@@ -320,7 +305,7 @@ func strandedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) []
 	taints := map[string]string{}
 	var out []string
 	for _, n := range nodeEnforcersOn(o, func(node *corev1.Node) bool {
-		taint := repellingTaint(spec, node)
+		taint := startup.RepellingTaint(spec, node)
 		if taint == nil || !isLinux(node) || isGone(node, now) || !selects(spec, node) || occupied[node.Name] != "" {
 			return false
 		}

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/controllers/enforcer"
+	"github.com/sluicenet/sluice/controllers/enforcer/image"
 )
 
 // TestDefaultImage checks that the operator's role allows the operator to read the image of its
@@ -25,11 +25,11 @@ func TestDefaultImage(t *testing.T) {
 			Spec:       corev1.PodSpec{Containers: containers},
 		}))
 	}
-	if got, err := enforcer.DefaultImage(t.Context(), asOperator(), rbac.Namespace, "its-own"); err != nil || got != testImage {
+	if got, err := image.Default(t.Context(), asOperator(), rbac.Namespace, "its-own"); err != nil || got != testImage {
 		t.Errorf("got %q, %v, want %s", got, err, testImage)
 	}
 	for name, want := range map[string]string{"another": "no container operator", "gone": "not found"} {
-		if _, err := enforcer.DefaultImage(t.Context(), asOperator(), rbac.Namespace, name); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := image.Default(t.Context(), asOperator(), rbac.Namespace, name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("pod %s: got error %v, want one with %q", name, err, want)
 		}
 	}

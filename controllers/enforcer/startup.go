@@ -49,7 +49,7 @@ func keepsTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node, report *v1alpha1
 	if !isLinux(node) || !selects(spec, node) {
 		return "it has the startup taint, but no policy is enforced on it: remove the taint, or select the node in the Enforcer"
 	}
-	if taint := repellingTaint(spec, node); taint != nil {
+	if taint := startup.RepellingTaint(spec, node); taint != nil {
 		return fmt.Sprintf("taint %s keeps its pod away", taint.ToString())
 	}
 	return startup.NotStarted(node, report)

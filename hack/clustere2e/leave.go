@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
@@ -11,13 +12,19 @@ import (
 // edge is the node label that the Enforcer selects during leaveAndReturn.
 const edge = "sluice-e2e/edge"
 
-// leaveAndReturn removes from all nodes the label that the Enforcer selects, and checks that
-// the nodes remove their rules. It then adds the label again and checks that the nodes enforce
-// policies again.
+// elsewhere is the name of a Node without a machine. It has the selected label, because the
+// operator frees no node if the nodeSelector matches no node.
+const elsewhere = "sluice-e2e-elsewhere"
+
+// leaveAndReturn removes from all nodes the label that the Enforcer selects. It checks that the
+// nodes keep their rules while no node has the label, and that the nodes remove their rules when
+// another node has it. It then adds the label again and checks that the nodes enforce policies
+// again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,
-		c.unmark, c.freed, c.reachable,
+		c.unmark, c.leaving, c.verdicts,
+		c.createElsewhere, c.freed, c.reachable, c.deleteElsewhere,
 		c.mark, c.available, func(ctx context.Context) error { return c.policiesEnforced(ctx, true) }, c.verdicts,
 		func(ctx context.Context) error { return c.selectNodes(ctx, "null") }, c.unmark, c.verdicts,
 	} {
@@ -26,6 +33,36 @@ func (c *cluster) leaveAndReturn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leaving waits until the operator reports that the nodeSelector matches no node, and until the
+// DaemonSet for leaving nodes enforces policies.
+func (c *cluster) leaving(ctx context.Context) error {
+	_, err := c.kubectl(ctx, "", "wait", "--timeout=1m", "enforcer/"+v1alpha1.EnforcerName,
+		`--for=jsonpath={.status.conditions[?(@.type=="Degraded")].reason}=`+string(v1alpha1.ReasonSelectorMatchesNoNode))
+	if err != nil {
+		return err
+	}
+	return until(ctx, func(ctx context.Context) error {
+		out, err := c.kubectl(ctx, "", "-n", "sluice-system", "get", "daemonset", "sluice-leaving",
+			"-o", "jsonpath={.status.desiredNumberScheduled} {.status.numberReady}")
+		desired, ready, _ := strings.Cut(out, " ")
+		if err == nil && (ready == "" || ready == "0" || ready != desired) {
+			err = fmt.Errorf("%q of %q pods for leaving nodes are ready", ready, desired)
+		}
+		return err
+	})
+}
+
+func (c *cluster) createElsewhere(ctx context.Context) error {
+	node := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Node", "metadata": {"name": %q, "labels": {%q: "true"}}}`, elsewhere, edge)
+	_, err := c.kubectl(ctx, node, "create", "-f", "-")
+	return err
+}
+
+func (c *cluster) deleteElsewhere(ctx context.Context) error {
+	_, err := c.kubectl(ctx, "", "delete", "node", elsewhere)
+	return err
 }
 
 func (c *cluster) mark(ctx context.Context) error {
@@ -41,7 +78,7 @@ func (c *cluster) unmark(ctx context.Context) error {
 // selectNodes sets the nodeSelector of the Enforcer to a value in JSON. It then waits until the
 // Enforcer is available.
 func (c *cluster) selectNodes(ctx context.Context, selector string) error {
-	patch := fmt.Sprintf(`{"spec": {"nodeSelector": %s}}`, selector)
+	patch := fmt.Sprintf(`{"spec": {"nodeSelector": %s, "freeAfter": "1s"}}`, selector)
 	if _, err := c.kubectl(ctx, "", "patch", "enforcer", v1alpha1.EnforcerName, "--type=merge", "-p", patch); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@
 package freeing
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -129,4 +130,18 @@ func (p *Plan) Next(now time.Time) time.Duration {
 		}
 	}
 	return next
+}
+
+// Lines returns a line for each node that will be freed later. A line contains the time at which
+// the wait ends instead of the time left, so that it does not change while the node waits.
+func (p *Plan) Lines() []string {
+	var out []string
+	for _, node := range p.Waiting {
+		end := p.Due[node].UTC().Truncate(time.Second).Add(time.Second)
+		out = append(out, node+": enforces policies until "+end.Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, node := range p.Queued {
+		out = append(out, fmt.Sprintf("%s: enforces policies until others are free, at most %d at the same time", node, p.Limit))
+	}
+	return out
 }

@@ -1,4 +1,5 @@
-package enforcer
+// Package image finds the image that nodes run by default.
+package image
 
 import (
 	"context"
@@ -14,10 +15,10 @@ import (
 // operatorContainer is the name of the operator's container in its pod.
 const operatorContainer = "operator"
 
-// DefaultImage returns the image that nodes run unless the Enforcer specifies another
+// Default returns the image that nodes run unless the Enforcer specifies another
 // image. The default is the image in the spec of the operator's own pod, because a
 // kustomize overlay, OLM or a registry mirror may have changed the image.
-func DefaultImage(ctx context.Context, config *rest.Config, namespace, name string) (string, error) {
+func Default(ctx context.Context, config *rest.Config, namespace, name string) (string, error) {
 	reader, err := client.New(config, client.Options{})
 	if err != nil {
 		return "", fmt.Errorf("preparing a client: %w", err)

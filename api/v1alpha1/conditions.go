@@ -138,6 +138,9 @@ const (
 	// ReasonAgentSilent: the agent has not renewed its Lease for 60 seconds. It does not run,
 	// or it cannot reach the API server.
 	ReasonAgentSilent Reason = "AgentSilent"
+	// ReasonTreeRejected: the dataplane cannot use the published tree. If it has acknowledged an
+	// earlier generation, that generation remains enforced.
+	ReasonTreeRejected Reason = "TreeRejected"
 	// ReasonPublishingFailed: a tree could not be written. The previous tree remains
 	// enforced.
 	ReasonPublishingFailed Reason = "PublishingFailed"

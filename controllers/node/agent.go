@@ -136,7 +136,14 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 		loaders = append(loaders, l)
 	}
 	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
-	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, a.leader(a.statusWriter(mgr).Run)} {
+	writer := a.statusWriter(mgr)
+	registered := make(chan struct{})
+	register := func(ctx context.Context) error {
+		defer close(registered)
+		writer.Register(ctx)
+		return nil
+	}
+	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, register, a.leader(registered, writer.Run)} {
 		if err := mgr.Add(run); err != nil {
 			return err
 		}

@@ -3,10 +3,12 @@ package node_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -234,4 +236,40 @@ func TestChangesAreBatched(t *testing.T) {
 	for i := range changes {
 		a.wantVerdict(t, fmt.Sprintf("10.8.1.%d", i), "10.8.0.2", rule.Deny)
 	}
+}
+
+// TestNodeEnforcerBeforeTree checks that an agent publishes no tree, and is not ready, before its
+// NodeEnforcer exists. Otherwise, an agent that ends in between would leave rules on a node from
+// which the operator never removes them.
+func TestNodeEnforcerBeforeTree(t *testing.T) {
+	c := newCluster(t)
+	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "unregistered"}}))
+	var attempts atomic.Int64
+	var allowed atomic.Bool
+	config := server.Config()
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/nodeenforcers") && !allowed.Load() {
+				attempts.Add(1)
+				return nil, errors.New("no connection")
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	dir := t.TempDir()
+	a := start(t, config, "unregistered", dir)
+	eventually.NoError(t, func() error {
+		if err := a.ready("api-server"); err != nil || attempts.Load() < 2 {
+			return fmt.Errorf("%d attempts, %w", attempts.Load(), err)
+		}
+		return nil
+	})
+	if got, err := statedir.Published(dir); got != 0 || err != nil {
+		t.Errorf("generation %d is published without a NodeEnforcer, %v", got, err)
+	}
+	if err := a.ready("published"); err == nil {
+		t.Error("the agent is ready without a NodeEnforcer")
+	}
+	allowed.Store(true)
+	eventually.NoError(t, func() error { return a.ready("published") })
 }

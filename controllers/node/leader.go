@@ -21,17 +21,23 @@ import (
 // disabled is the address that disables a server.
 const disabled = "0"
 
-// leader returns a loop that waits until this agent leads on its node, and then calls the
-// function run. While an agent is being replaced, two agents run on a node. Both watch the API
-// server, but only the leading agent publishes trees, writes the status of the node and serves
-// the endpoint.
-func (a *agent) leader(run manager.RunnableFunc) manager.RunnableFunc {
+// leader returns a loop that waits until this agent leads on its node and the channel registered
+// is closed, and then calls the function run. While an agent is being replaced, two agents run on
+// a node. Both watch the API server, but only the leading agent publishes trees, writes the status
+// of the node and serves the endpoint.
+func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) manager.RunnableFunc {
 	return func(ctx context.Context) error {
 		end, err := statedir.Lead(ctx, a.StateDir)
 		if err != nil {
 			return unlessDone(ctx, err)
 		}
 		a.endLead = end
+		a.publisher.await(errors.New("no tree is published yet: the NodeEnforcer of the node does not exist yet"))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-registered:
+		}
 		a.publisher.lead()
 		serving := make(chan error, 1)
 		go func() { serving <- a.serveEndpoint(ctx) }()

@@ -64,6 +64,9 @@ type publisher struct {
 	// leads is true if this agent may publish. standsBy is true while the builder is up to date
 	// but this agent may not publish.
 	leads, standsBy bool
+	// awaits is the reason why this agent may not publish yet, although no other agent of the
+	// node publishes. It is nil if there is no such reason.
+	awaits error
 	// earlier stores the publications before the last one. A publication is stored at the index
 	// generation % remembered.
 	earlier [remembered]publication
@@ -210,10 +213,17 @@ func (p *publisher) leading() bool {
 	return p.leads
 }
 
+// await records why this agent may not publish yet, although no other agent publishes.
+func (p *publisher) await(reason error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awaits = reason
+}
+
 // lead records that this agent may publish from now on.
 func (p *publisher) lead() {
 	p.mu.Lock()
-	p.leads = true
+	p.leads, p.awaits = true, nil
 	p.mu.Unlock()
 	p.state.changed.Set()
 }
@@ -266,6 +276,8 @@ func (p *publisher) check(*http.Request) error {
 	switch {
 	case p.err != nil:
 		return p.err
+	case p.awaits != nil:
+		return p.awaits
 	case p.standsBy:
 		// This agent has compiled all objects, but the other agent on the node publishes. The
 		// other agent ends when this agent is ready.

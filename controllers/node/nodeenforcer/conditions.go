@@ -16,6 +16,8 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 	case running == nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
 			"the dataplane does not respond: open connections continue, the failure policy decides about new flows")
+	case number(s.Acknowledged) == 0 && running.Rejected != nil:
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTreeRejected, rejected(running.Rejected))
 	case number(s.Acknowledged) == 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane does not enforce any generation yet")
@@ -27,6 +29,12 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing,
 		"the dataplane enforces the published generation")
+}
+
+// rejected returns a message with the error of the dataplane. The message does not depend on the
+// time, because the dataplane may reject the same tree again and again.
+func rejected(r *report.RejectedTree) string {
+	return "the dataplane cannot use the published tree: " + message.Truncate(r.Reason, message.Limit/2)
 }
 
 // unfiltered returns a message that lists the missing br_netfilter settings.
@@ -73,6 +81,8 @@ func (s *Source) degradedCondition(o *Observation) metav1.Condition {
 	case running != nil && running.Bridges != nil && running.Bridges.TaggedFrames != "":
 		return degraded(v1alpha1.ReasonBridgesUnfiltered, fmt.Sprintf("VLAN-tagged frames between the pods of %s are not dropped: %s",
 			message.Join(running.Bridges.Names, ", "), running.Bridges.TaggedFrames))
+	case running != nil && running.Rejected != nil:
+		return degraded(v1alpha1.ReasonTreeRejected, rejected(running.Rejected))
 	case s.dropped:
 		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
 	case s.repaired:

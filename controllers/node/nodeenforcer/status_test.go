@@ -95,3 +95,29 @@ func TestBridgesThatBypassTheRules(t *testing.T) {
 		}
 	}
 }
+
+// TestRejectedTree checks the conditions of a node whose dataplane cannot use the published tree,
+// with and without an earlier generation that remains enforced.
+func TestRejectedTree(t *testing.T) {
+	for name, c := range map[string]struct {
+		acknowledged *v1alpha1.Generation
+		ready        metav1.ConditionStatus
+	}{
+		"no generation is enforced":         {nil, metav1.ConditionFalse},
+		"an earlier generation is enforced": {&v1alpha1.Generation{Number: 1}, metav1.ConditionTrue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			running := &report.Status{Rejected: &report.RejectedTree{Reason: "tree 7 is damaged"}}
+			status := &v1alpha1.NodeEnforcerStatus{Published: &v1alpha1.Generation{Number: 7}, Acknowledged: c.acknowledged}
+			ready := readyCondition(status, running)
+			if ready.Status != c.ready || c.ready == metav1.ConditionFalse && ready.Reason != string(v1alpha1.ReasonTreeRejected) {
+				t.Errorf("%+v, want status %s", ready, c.ready)
+			}
+			degraded := (&Source{}).degradedCondition(&Observation{Dataplane: running})
+			const want = "the dataplane cannot use the published tree: tree 7 is damaged"
+			if degraded.Status != metav1.ConditionTrue || degraded.Reason != string(v1alpha1.ReasonTreeRejected) || degraded.Message != want {
+				t.Errorf("%+v, want reason %s and the error", degraded, v1alpha1.ReasonTreeRejected)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package nodeenforcer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -30,6 +31,9 @@ const (
 	// have changed. A random time of up to a fifth of the interval is added, so that the nodes
 	// do not all write at the same time.
 	counterInterval = 10 * time.Second
+	// registerInterval is the time between two attempts to create the NodeEnforcer before the
+	// first publication. A random time of up to half of the interval is added.
+	registerInterval = 2 * time.Second
 	// writeTimeout limits the duration of one status write.
 	writeTimeout = 5 * time.Second
 )
@@ -52,6 +56,28 @@ type Writer struct {
 	// due is the time of the next write if only counters have changed. It is also the time of
 	// the next attempt after an error.
 	due time.Time
+}
+
+// errNoNode reports that the cluster has no Node object for the node.
+var errNoNode = errors.New("the cluster has no such Node, so no NodeEnforcer is created")
+
+// Register waits until the NodeEnforcer of the node exists, and creates it if necessary. The
+// operator uninstalls Sluice only from nodes with a NodeEnforcer, so the agent must not publish a
+// tree before Register returns. Register also returns if the Node does not exist, because no pod
+// of the cluster can then run on the node, and if the context has ended.
+func (w *Writer) Register(ctx context.Context) {
+	failure := faults{log: w.Log, text: "The NodeEnforcer cannot be created: the agent publishes no tree until it exists"}
+	for ctx.Err() == nil {
+		err := w.find(ctx)
+		if err == nil || errors.Is(err, errNoNode) {
+			return
+		}
+		failure.record(ctx, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(registerInterval + rand.N(registerInterval/2)):
+		}
+	}
 }
 
 // Run writes the status and renews the Lease until the context ends. It renews the Lease only
@@ -112,13 +138,13 @@ func (w *Writer) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	if w.current == nil {
-		if err := w.find(ctx); err != nil || w.current == nil {
+		if err := w.find(ctx); err != nil {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	next := w.current.DeepCopy()
 	setStatus(&next.Status, status)
 	if !changed(&w.current.Status, &next.Status) && time.Now().Before(w.due) {
@@ -138,13 +164,19 @@ func (w *Writer) update(ctx context.Context) error {
 	return nil
 }
 
-// find reads or creates the NodeEnforcer. If the Node does not exist, find creates nothing,
-// because the garbage collector would not delete a NodeEnforcer without an owner.
+// find reads or creates the NodeEnforcer. If the Node does not exist, find creates nothing and
+// returns errNoNode, because the garbage collector would not delete a NodeEnforcer without an
+// owner.
 func (w *Writer) find(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	key := client.ObjectKey{Name: w.Node}
 	var owner corev1.Node
-	if err := w.Cache.Get(ctx, key, &owner); err != nil {
-		return client.IgnoreNotFound(err)
+	switch err := w.Cache.Get(ctx, key, &owner); {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("node %s: %w", w.Node, errNoNode)
+	case err != nil:
+		return fmt.Errorf("finding Node %s: %w", w.Node, err)
 	}
 	var object v1alpha1.NodeEnforcer
 	err := w.Direct.Get(ctx, key, &object)

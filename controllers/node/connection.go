@@ -136,6 +136,22 @@ func (c *connection) complete() bool {
 	return true
 }
 
+// failureDelay is the time after which the status of the node contains a failure. If the API
+// server rejects a few requests because it is overloaded, the nodes must not all write a status.
+const failureDelay = 10 * time.Second
+
+// lastingFailure returns the same error as check, but returns nil for a failure that has lasted
+// for less than failureDelay.
+func (c *connection) lastingFailure() error {
+	c.mu.Lock()
+	recent := c.failure != nil && time.Since(c.since) < failureDelay
+	c.mu.Unlock()
+	if recent {
+		return nil
+	}
+	return c.check(nil)
+}
+
 // check is a readiness check. It returns an error unless the last request of every kind
 // succeeded.
 func (c *connection) check(*http.Request) error {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"strconv"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -23,11 +24,12 @@ func (a *agent) statusWriter(mgr manager.Manager) *nodeenforcer.Writer {
 func (a *agent) observe() *nodeenforcer.Observation {
 	published, err := a.publisher.lastPublication(), a.publisher.failure()
 	out := &nodeenforcer.Observation{
+		At: time.Now(),
 		Published: nodeenforcer.Publication{
 			Generation: published.generation, At: published.at, Took: published.took, Size: published.size,
 			Contains: a.resourceVersions(published.contains),
 		},
-		PublishErr: err, ConnectionErr: a.connection.check(nil), Dataplane: a.dataplane.status(),
+		PublishErr: err, ConnectionErr: a.connection.lastingFailure(), Dataplane: a.dataplane.status(),
 		Endpoint: a.endpoint.Published(),
 	}
 	out.Sandboxes, out.SandboxesErr = a.sandboxes.newest()

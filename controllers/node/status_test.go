@@ -57,23 +57,7 @@ func TestNodeEnforcer(t *testing.T) {
 		t.Errorf("%+v: want a size", got.Status.Tree)
 	}
 
-	// This dataplane acknowledges each published tree.
-	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (report.Status, error) {
-		current, err := a.tree()
-		if err != nil {
-			return report.Status{}, err
-		}
-		defer current.Close()
-		return report.Status{
-			Generation: current.Generation(), Queueing: string(ruleset.QueueExpression),
-			Verdicts:    report.Stats{Accepted: 3, Denied: 2, Unreadable: map[string]uint64{"Truncated": 1}},
-			Reevaluated: report.Reevaluated{Walks: 1, Accepted: 1, Denied: 4},
-		}, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.must(t, dataplane.Close()) })
+	a.acknowledge(t, c)
 	enforcing := func(s *v1alpha1.NodeEnforcerStatus) error {
 		if err := errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonEnforcing)); err != nil {
 			return err
@@ -138,6 +122,25 @@ func TestNodeEnforcer(t *testing.T) {
 	c.must(t, c.Delete(t.Context(), got))
 	c.policyFor(t, "db")
 	a.wantStatus(t, c, enforcing)
+}
+
+// acknowledge runs a dataplane that acknowledges each published tree.
+func (a *agent) acknowledge(t *testing.T, c *cluster) {
+	t.Helper()
+	dataplane, err := status.Serve(a.stateDir, status.Source{Status: func() (report.Status, error) {
+		current, err := a.tree()
+		if err != nil {
+			return report.Status{}, err
+		}
+		defer current.Close()
+		return report.Status{
+			Generation: current.Generation(), Queueing: string(ruleset.QueueExpression),
+			Verdicts:    report.Stats{Accepted: 3, Denied: 2, Unreadable: map[string]uint64{"Truncated": 1}},
+			Reevaluated: report.Reevaluated{Walks: 1, Accepted: 1, Denied: 4},
+		}, nil
+	}})
+	c.must(t, err)
+	t.Cleanup(func() { c.must(t, dataplane.Close()) })
 }
 
 // wantStatus waits until the status of the node meets a condition, and returns the

@@ -3,6 +3,7 @@ package nodeenforcer
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -11,7 +12,27 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) metav1.Condition {
+const (
+	// behindDelay is the time after which the condition Ready reports that the dataplane
+	// enforces an earlier generation than the published one. A dataplane is often a few
+	// milliseconds behind, and each change of a condition is a write.
+	behindDelay = 10 * time.Second
+	// degradedTime is the time for which the condition Degraded stays True after a counter of
+	// dropped packets or repairs has increased.
+	degradedTime = time.Minute
+)
+
+// observeProgress records whether the dataplane has acknowledged another generation.
+func (s *Source) observeProgress(published *v1alpha1.Generation, now time.Time) {
+	acknowledged := number(s.acknowledged)
+	if acknowledged != s.progress || acknowledged >= number(published) {
+		s.progress, s.progressed = acknowledged, now
+	}
+}
+
+// readyCondition returns the condition Ready. The parameter behind is true if the dataplane has
+// enforced an earlier generation than the published one for some time.
+func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behind bool) metav1.Condition {
 	switch {
 	case running == nil:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNoDataplane,
@@ -23,7 +44,7 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status) meta
 			"the dataplane does not enforce any generation yet")
 	case running.Bridges != nil && len(running.Bridges.Disabled) > 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBridgesUnfiltered, unfiltered(running.Bridges))
-	case number(s.Acknowledged) < number(s.Published):
+	case behind:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane enforces an earlier generation")
 	}
@@ -58,23 +79,24 @@ func syncedCondition(o *Observation) metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionSynced, metav1.ConditionTrue, v1alpha1.ReasonWatching, "all objects are watched")
 }
 
-// degradedCondition returns the condition Degraded. The condition is True while a counter
-// increases from one dataplane status to the next. The counts in the first status do not count
-// as an increase, because they may be older than this agent.
+// degradedCondition returns the condition Degraded. The condition is True for degradedTime after
+// a counter has increased from one dataplane status to the next. The counts in the first status
+// do not count as an increase, because they may be older than this agent.
 func (s *Source) degradedCondition(o *Observation) metav1.Condition {
 	running := o.Dataplane
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {
 		return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, reason, message)
 	}
-	switch {
-	case running == nil:
-		s.repaired, s.dropped = false, false
-	case running != s.before:
-		if s.before != nil {
-			s.repaired, s.dropped = running.Repairs > s.before.Repairs, drops(running) > drops(s.before)
+	if running != nil && running != s.before {
+		if s.before != nil && running.Repairs > s.before.Repairs {
+			s.repaired = o.At
+		}
+		if s.before != nil && drops(running) > drops(s.before) {
+			s.dropped = o.At
 		}
 		s.before = running
 	}
+	recent := func(at time.Time) bool { return !at.IsZero() && o.At.Sub(at) < degradedTime }
 	switch {
 	case o.PublishErr != nil && o.Published.Generation != 0:
 		return degraded(v1alpha1.ReasonPublishingFailed, o.PublishErr.Error())
@@ -83,9 +105,9 @@ func (s *Source) degradedCondition(o *Observation) metav1.Condition {
 			message.Join(running.Bridges.Names, ", "), running.Bridges.TaggedFrames))
 	case running != nil && running.Rejected != nil:
 		return degraded(v1alpha1.ReasonTreeRejected, rejected(running.Rejected))
-	case s.dropped:
+	case recent(s.dropped):
 		return degraded(v1alpha1.ReasonPacketsDropped, "packets found a queue full")
-	case s.repaired:
+	case recent(s.repaired):
 		return degraded(v1alpha1.ReasonRulesRepaired, "another program changed the rules; they have been repaired")
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as expected")

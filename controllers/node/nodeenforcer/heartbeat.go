@@ -35,6 +35,9 @@ type heartbeat struct {
 	lease *coordinationv1.Lease
 	// due is the time of the next renewal.
 	due time.Time
+	// missing is called if the Lease was deleted. It is deleted together with its owner, so the
+	// NodeEnforcer was probably deleted, too.
+	missing func()
 }
 
 // renew renews the Lease if the renewal is due. The NodeEnforcer of the node owns the Lease.
@@ -54,6 +57,9 @@ func (h *heartbeat) renew(ctx context.Context, owner *v1alpha1.NodeEnforcer) err
 	if cached && (apierrors.IsConflict(err) || apierrors.IsNotFound(err)) {
 		// Another client changed or deleted the Lease. The next call reads it again.
 		h.due = time.Time{}
+		if apierrors.IsNotFound(err) {
+			h.missing()
+		}
 		return nil
 	}
 	return fmt.Errorf("renewing Lease %s/%s: %w", h.namespace, v1alpha1.HeartbeatLease(owner.Name), err)

@@ -20,6 +20,8 @@ import (
 
 // Observation contains the parts of the agent from which the status is computed.
 type Observation struct {
+	// At is the time of the observation.
+	At time.Time
 	// Published is the last publication of this agent. Its generation is 0 before the first
 	// publication.
 	Published Publication
@@ -77,10 +79,13 @@ type Source struct {
 	newPods newpods.Conditions
 	// before is the dataplane status that was read last. It is nil until the dataplane responds.
 	before *report.Status
-	// repaired and dropped report whether the counters of repairs and dropped packets increased
-	// between the last two dataplane statuses. The results are stored because the node's status
-	// is computed more often than the dataplane's status is read.
-	repaired, dropped bool
+	// repaired and dropped are the times at which the counters of repairs and dropped packets
+	// were last observed to increase.
+	repaired, dropped time.Time
+	// progress is the last acknowledged generation that was observed. progressed is the time at
+	// which it was observed first, or last observed to be the published one.
+	progress   int64
+	progressed time.Time
 	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
 	// enforced contains the digests of the policies that the acknowledged generation enforces.
@@ -108,11 +113,13 @@ func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
 		s.describe(&out, o.Dataplane)
 	}
 	out.Acknowledged, out.Enforced = s.acknowledged, s.enforced
+	s.observeProgress(out.Published, o.At)
+	behind := o.At.Sub(s.progressed) > behindDelay
 	out.Conditions = append(
-		[]metav1.Condition{readyCondition(&out, o.Dataplane), syncedCondition(o), s.degradedCondition(o)},
+		[]metav1.Condition{readyCondition(&out, o.Dataplane, behind), syncedCondition(o), s.degradedCondition(o)},
 		s.newPods.At(newpods.Observation{
 			Sandboxes: o.Sandboxes, SandboxesErr: o.SandboxesErr, AddressedPods: s.addressed, Dataplane: o.Dataplane,
-		}, time.Now())...)
+		}, o.At)...)
 	return out, nil
 }
 

@@ -3,6 +3,7 @@ package nodeenforcer
 import (
 	"errors"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -13,14 +14,16 @@ import (
 // TestDegradedWhileCountersIncrease checks that counts from before the start of the agent
 // do not make the node degraded, and that later increases do.
 func TestDegradedWhileCountersIncrease(t *testing.T) {
-	s := &Source{}
+	s, start := &Source{}, time.Now()
 	statuses := []struct {
 		dropped, repaired uint64
 		want              v1alpha1.Reason
 	}{
 		{7, 3, v1alpha1.ReasonAsExpected},
 		{8, 3, v1alpha1.ReasonPacketsDropped},
+		{8, 3, v1alpha1.ReasonPacketsDropped},
 		{8, 3, v1alpha1.ReasonAsExpected},
+		{8, 4, v1alpha1.ReasonRulesRepaired},
 		{8, 4, v1alpha1.ReasonRulesRepaired},
 		{8, 4, v1alpha1.ReasonAsExpected},
 		// The dataplane restarted.
@@ -30,8 +33,26 @@ func TestDegradedWhileCountersIncrease(t *testing.T) {
 	for i, status := range statuses {
 		running := &report.Status{Repairs: status.repaired}
 		running.Verdicts.QueueDropped = status.dropped
-		if got := s.degradedCondition(&Observation{Dataplane: running}); got.Reason != string(status.want) {
+		at := start.Add(time.Duration(i) * 40 * time.Second)
+		if got := s.degradedCondition(&Observation{At: at, Dataplane: running}); got.Reason != string(status.want) {
 			t.Errorf("status %d: %s, want %s", i, got.Reason, status.want)
+		}
+	}
+}
+
+// TestBehind checks that the reason of the condition Ready changes only if the dataplane stays
+// behind, and not with each generation.
+func TestBehind(t *testing.T) {
+	start := time.Now()
+	s := &Source{StateDir: t.TempDir()}
+	for second := range 60 {
+		now := start.Add(time.Duration(second) * time.Second)
+		// Until second 30, the dataplane acknowledges the previous generation.
+		s.acknowledged = &v1alpha1.Generation{Number: int64(min(second, 30)) + 1}
+		published := &v1alpha1.Generation{Number: int64(second) + 2}
+		s.observeProgress(published, now)
+		if behind, want := now.Sub(s.progressed) > behindDelay, second > 40; behind != want {
+			t.Errorf("behind after %d s is %t", second, behind)
 		}
 	}
 }
@@ -48,7 +69,7 @@ func TestDegradedBetweenStatuses(t *testing.T) {
 			want = v1alpha1.ReasonAsExpected
 		}
 		for call := range 3 {
-			if got := s.degradedCondition(&Observation{Dataplane: running}); got.Reason != string(want) {
+			if got := s.degradedCondition(&Observation{At: time.Now(), Dataplane: running}); got.Reason != string(want) {
 				t.Errorf("status %d, call %d: %s, want %s", i, call, got.Reason, want)
 			}
 		}
@@ -86,7 +107,7 @@ func TestBridgesThatBypassTheRules(t *testing.T) {
 	} {
 		running := &report.Status{Bridges: c.bridges}
 		generation := &v1alpha1.Generation{Number: 1}
-		ready := readyCondition(&v1alpha1.NodeEnforcerStatus{Published: generation, Acknowledged: generation}, running)
+		ready := readyCondition(&v1alpha1.NodeEnforcerStatus{Published: generation, Acknowledged: generation}, running, false)
 		if ready.Reason != string(c.ready) || ready.Status != c.status {
 			t.Errorf("%s: Ready is %s (%s), want %s (%s)", name, ready.Status, ready.Reason, c.status, c.ready)
 		}
@@ -109,7 +130,7 @@ func TestRejectedTree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			running := &report.Status{Rejected: &report.RejectedTree{Reason: "tree 7 is damaged"}}
 			status := &v1alpha1.NodeEnforcerStatus{Published: &v1alpha1.Generation{Number: 7}, Acknowledged: c.acknowledged}
-			ready := readyCondition(status, running)
+			ready := readyCondition(status, running, true)
 			if ready.Status != c.ready || c.ready == metav1.ConditionFalse && ready.Reason != string(v1alpha1.ReasonTreeRejected) {
 				t.Errorf("%+v, want status %s", ready, c.ready)
 			}
@@ -119,5 +140,30 @@ func TestRejectedTree(t *testing.T) {
 				t.Errorf("%+v, want reason %s and the error", degraded, v1alpha1.ReasonTreeRejected)
 			}
 		})
+	}
+}
+
+// TestPause checks how long after the last write each kind of change is written.
+func TestPause(t *testing.T) {
+	ready := v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "")
+	before := v1alpha1.NodeEnforcerStatus{
+		Published: &v1alpha1.Generation{Number: 1}, Acknowledged: &v1alpha1.Generation{Number: 1},
+		Enforced: []byte("12345678"), Conditions: []metav1.Condition{ready},
+	}
+	for name, c := range map[string]struct {
+		change func(*v1alpha1.NodeEnforcerStatus)
+		want   time.Duration
+	}{
+		"condition":   {func(s *v1alpha1.NodeEnforcerStatus) { s.Conditions[0].Status = metav1.ConditionFalse }, 0},
+		"enforced":    {func(s *v1alpha1.NodeEnforcerStatus) { s.Enforced = []byte("87654321") }, 11 * time.Second},
+		"pods":        {func(s *v1alpha1.NodeEnforcerStatus) { s.Pods.Local++ }, 11 * time.Second},
+		"generations": {func(s *v1alpha1.NodeEnforcerStatus) { s.Published.Number, s.Acknowledged.Number = 9, 9 }, 330 * time.Second},
+		"counters":    {func(s *v1alpha1.NodeEnforcerStatus) { s.Verdicts.Denied++ }, 330 * time.Second},
+	} {
+		after := before.DeepCopy()
+		c.change(after)
+		if got := (&Writer{jitter: 0.5}).pause(&before, after); got != c.want {
+			t.Errorf("%s: %v after the last write, want %v", name, got, c.want)
+		}
 	}
 }

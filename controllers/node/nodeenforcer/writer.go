@@ -23,14 +23,17 @@ import (
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers/status,verbs=update
 
 const (
-	// checkStatusInterval is the time between two computations of the status. It is also
-	// the minimum time between two writes, because an agent can publish 50 generations per
-	// second.
+	// checkStatusInterval is the time between two computations of the status.
 	checkStatusInterval = time.Second
-	// counterInterval is the time between two writes if only counters and resource versions
-	// have changed. A random time of up to a fifth of the interval is added, so that the nodes
-	// do not all write at the same time.
-	counterInterval = 10 * time.Second
+	// changeInterval is the minimum time between two writes, unless a condition changes.
+	// counterInterval is the time between two writes if only counters have changed. A random
+	// time of up to a fifth of the interval is added, so that the nodes do not all write at the
+	// same time.
+	changeInterval  = 10 * time.Second
+	counterInterval = 5 * time.Minute
+	// retryInterval is the time between a failed write and the next attempt. A random time of up
+	// to a fifth of the interval is added, too.
+	retryInterval = 10 * time.Second
 	// registerInterval is the time between two attempts to create the NodeEnforcer before the
 	// first publication. A random time of up to half of the interval is added.
 	registerInterval = 2 * time.Second
@@ -53,9 +56,14 @@ type Writer struct {
 	// current is the NodeEnforcer that was last read or written. It is nil if the API server
 	// may have another version of it.
 	current *v1alpha1.NodeEnforcer
-	// due is the time of the next write if only counters have changed. It is also the time of
-	// the next attempt after an error.
-	due time.Time
+	// read is the time at which the NodeEnforcer was last read from the API server.
+	read time.Time
+	// retry is the time of the next attempt after an error.
+	retry time.Time
+	// written is the time of the last write. It is zero before the first write, so the first
+	// status is written at once. jitter is a random number from 0 to 1 for each write.
+	written time.Time
+	jitter  float64
 }
 
 // errNoNode reports that the cluster has no Node object for the node.
@@ -87,13 +95,13 @@ func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
 	status, renewal := faults{log: w.Log, text: "The status cannot be written"}, faults{log: w.Log, text: "The Lease cannot be renewed"}
-	lease := &heartbeat{namespace: w.Namespace, direct: w.Direct, client: w.Client}
+	lease := &heartbeat{namespace: w.Namespace, direct: w.Direct, client: w.Client, missing: func() { w.current = nil }}
 	for {
 		err := w.update(ctx)
 		if err != nil {
 			// After an error, the API server may have another version than current.
 			w.current = nil
-			w.postpone()
+			w.retry = time.Now().Add(retryInterval + rand.N(retryInterval/5))
 		}
 		if err != nil || w.current != nil {
 			status.record(ctx, err)
@@ -125,14 +133,14 @@ func (f *faults) record(ctx context.Context, err error) {
 	f.failed = err != nil
 }
 
-func (w *Writer) postpone() {
-	w.due = time.Now().Add(counterInterval + rand.N(counterInterval/5))
-}
-
-// update writes the status if it has changed or if the time due has passed.
+// update writes the status if a condition has changed, or if another change is due.
 func (w *Writer) update(ctx context.Context) error {
-	if w.current == nil && time.Now().Before(w.due) {
+	if w.current == nil && time.Now().Before(w.retry) {
 		return nil
+	}
+	if time.Since(w.read) > counterInterval {
+		// Another client may have changed or deleted the object.
+		w.current = nil
 	}
 	status, err := w.Status()
 	if err != nil {
@@ -147,21 +155,32 @@ func (w *Writer) update(ctx context.Context) error {
 	defer cancel()
 	next := w.current.DeepCopy()
 	setStatus(&next.Status, status)
-	if !changed(&w.current.Status, &next.Status) && time.Now().Before(w.due) {
+	if time.Since(w.written) < w.pause(&w.current.Status, &next.Status) || equality.Semantic.DeepEqual(w.current.Status, next.Status) && !w.written.IsZero() {
 		return nil
 	}
 	err = w.Client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		// Another client changed or deleted the object. The next call reads it again.
-		w.current, w.due = nil, time.Time{}
+		w.current, w.retry = nil, time.Time{}
 		return nil
 	case err != nil:
 		return fmt.Errorf("writing NodeEnforcer %s: %w", w.Node, err)
 	}
-	w.current = next
-	w.postpone()
+	w.current, w.written, w.jitter = next, time.Now(), rand.Float64()
 	return nil
+}
+
+// pause returns the minimum time between the last write and a write of a new status.
+func (w *Writer) pause(before, after *v1alpha1.NodeEnforcerStatus) time.Duration {
+	interval := counterInterval
+	switch {
+	case !equality.Semantic.DeepEqual(before.Conditions, after.Conditions):
+		return 0
+	case changed(before, after):
+		interval = changeInterval
+	}
+	return interval + time.Duration(w.jitter*float64(interval/5))
 }
 
 // find reads or creates the NodeEnforcer. If the Node does not exist, find creates nothing and
@@ -195,7 +214,7 @@ func (w *Writer) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding NodeEnforcer %s: %w", w.Node, err)
 	}
-	w.current = &object
+	w.current, w.read = &object, time.Now()
 	return nil
 }
 
@@ -212,9 +231,6 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	}
 	if from.Acknowledged != nil && acknowledged != nil && acknowledged.Number == from.Acknowledged.Number {
 		from.Acknowledged.Time = acknowledged.Time
-		if from.Acknowledged.Contains == (v1alpha1.ResourceVersions{}) {
-			from.Acknowledged.Contains = acknowledged.Contains
-		}
 	}
 	// The tree of an earlier agent remains enforced until this agent has published a tree, unless
 	// the node has booted since.
@@ -225,12 +241,13 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	to.Conditions = conditions
 }
 
-// changed reports whether two statuses differ in more than counters and the resource versions
-// of pods and namespaces. A newer acknowledged version of the policies counts as a change, even
-// if the generation stays the same because the changed policy selects no pod on the node.
+// changed reports whether two statuses differ in more than conditions and counters. The numbers of
+// generations count as counters, because most generations are compiled for changes of remote pods
+// and enforce no other version of a policy.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
-	return !bytes.Equal(a.Enforced, b.Enforced) || policies(a.Acknowledged) != policies(b.Acknowledged) || number(a.Published) != number(b.Published) || number(a.Acknowledged) != number(b.Acknowledged) ||
-		(a.Kernel == nil) != (b.Kernel == nil) || !equality.Semantic.DeepEqual(a.Endpoint, b.Endpoint) || !equality.Semantic.DeepEqual(a.Conditions, b.Conditions)
+	return !bytes.Equal(a.Enforced, b.Enforced) || a.BootID != b.BootID || a.Pods != b.Pods || a.Policies != b.Policies ||
+		(a.Published == nil) != (b.Published == nil) || (a.Acknowledged == nil) != (b.Acknowledged == nil) ||
+		!equality.Semantic.DeepEqual(a.Kernel, b.Kernel) || !equality.Semantic.DeepEqual(a.Endpoint, b.Endpoint)
 }
 
 func number(g *v1alpha1.Generation) int64 {
@@ -238,11 +255,4 @@ func number(g *v1alpha1.Generation) int64 {
 		return 0
 	}
 	return g.Number
-}
-
-func policies(g *v1alpha1.Generation) string {
-	if g == nil {
-		return ""
-	}
-	return g.Contains.NetworkPolicies
 }

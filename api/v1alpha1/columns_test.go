@@ -85,10 +85,9 @@ func TestNodeEnforcerColumns(t *testing.T) {
 		t.Fatal(err)
 	}
 	store(t, working, func() {
-		contains := v1alpha1.ResourceVersions{NetworkPolicies: "1201", Pods: "98811", Namespaces: "530"}
 		working.Status = v1alpha1.NodeEnforcerStatus{
-			Published:              &v1alpha1.Generation{Number: 4712, Time: metav1.NowMicro(), Contains: contains},
-			Acknowledged:           &v1alpha1.Generation{Number: 4711, Time: metav1.NowMicro(), Contains: contains},
+			Published:              &v1alpha1.Generation{Number: 4712, Time: metav1.NowMicro()},
+			Acknowledged:           &v1alpha1.Generation{Number: 4711, Time: metav1.NowMicro()},
 			Pods:                   v1alpha1.PodCounts{Local: 38, Isolated: 21},
 			Policies:               9,
 			Tree:                   &v1alpha1.Tree{SizeBytes: 217_416, CompileMicroseconds: 812},

@@ -148,28 +148,6 @@ type Generation struct {
 	Number int64 `json:"number"`
 	// time is the time at which the generation was published or acknowledged.
 	Time metav1.MicroTime `json:"time"`
-	// contains lists the resource versions of the objects from which the generation was
-	// compiled.
-	Contains ResourceVersions `json:"contains"`
-}
-
-// ResourceVersions contains, for each kind, the newest metadata.resourceVersion that a
-// generation contains. A generation contains the current version of an object if the
-// resourceVersion of the object is not newer than this value. Resource versions are
-// compared as decimal numbers.
-type ResourceVersions struct {
-	// networkPolicies is the newest resourceVersion among the objects of kind NetworkPolicy.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	NetworkPolicies string `json:"networkPolicies,omitempty"`
-	// pods is the newest resourceVersion among the objects of kind Pod.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Pods string `json:"pods,omitempty"`
-	// namespaces is the newest resourceVersion among the objects of kind Namespace.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Namespaces string `json:"namespaces,omitempty"`
 }
 
 // PodCounts contains numbers of pods on a node. Pods in the host network are not counted,

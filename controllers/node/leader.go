@@ -78,6 +78,8 @@ func (a *agent) serveHealth() (stop func(), err error) {
 	for path, checks := range map[string]map[string]healthz.Checker{
 		"/healthz": {"ping": healthz.Ping},
 		"/readyz":  {"published": a.publisher.check, "api-server": a.connection.check},
+		// The lab uses this check to wait until a node enforces a change.
+		"/enforced": {"generation": a.checkEnforced},
 	} {
 		handler := http.StripPrefix(path, &healthz.Handler{Checks: checks})
 		mux.Handle(path, handler)

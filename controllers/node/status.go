@@ -1,7 +1,6 @@
 package node
 
 import (
-	"strconv"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -12,7 +11,7 @@ import (
 
 // statusWriter returns the writer of the node's NodeEnforcer.
 func (a *agent) statusWriter(mgr manager.Manager) *nodeenforcer.Writer {
-	source := &nodeenforcer.Source{StateDir: a.StateDir, ContentsOf: a.acknowledged}
+	source := &nodeenforcer.Source{StateDir: a.StateDir, EnforcedBy: a.enforcedBy}
 	return &nodeenforcer.Writer{
 		Node: a.Node, Namespace: a.Namespace, Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
 		Status: func() (v1alpha1.NodeEnforcerStatus, error) { return source.Status(a.observe()) },
@@ -27,7 +26,6 @@ func (a *agent) observe() *nodeenforcer.Observation {
 		At: time.Now(),
 		Published: nodeenforcer.Publication{
 			Generation: published.generation, At: published.at, Took: published.took, Size: published.size,
-			Contains: a.resourceVersions(published.contains),
 		},
 		PublishErr: err, ConnectionErr: a.connection.lastingFailure(), Dataplane: a.dataplane.status(),
 		Endpoint: a.endpoint.Published(),
@@ -36,21 +34,9 @@ func (a *agent) observe() *nodeenforcer.Observation {
 	return out
 }
 
-// acknowledged returns the contents of an acknowledged generation. It returns false if the
-// generation is too old or was published by an earlier agent.
-func (a *agent) acknowledged(generation uint64) (nodeenforcer.Contents, bool) {
+// enforcedBy returns the digests of the policies that a generation enforces. It returns false if
+// the generation is too old or was published by an earlier agent.
+func (a *agent) enforcedBy(generation uint64) (digests []byte, ok bool) {
 	p, ok := a.publisher.publication(generation)
-	return nodeenforcer.Contents{Versions: a.resourceVersions(p.contains), Enforced: p.enforced}, ok
-}
-
-// resourceVersions converts resource versions to the API type.
-func (a *agent) resourceVersions(contains map[kind]uint64) v1alpha1.ResourceVersions {
-	contains = a.state.atMostLast(contains)
-	text := func(k kind) string {
-		if contains[k] == 0 {
-			return ""
-		}
-		return strconv.FormatUint(contains[k], 10)
-	}
-	return v1alpha1.ResourceVersions{NetworkPolicies: text(kindPolicy), Pods: text(kindPod), Namespaces: text(kindNamespace)}
+	return p.enforced, ok
 }

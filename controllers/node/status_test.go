@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -13,7 +14,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -42,7 +42,7 @@ func TestNodeEnforcer(t *testing.T) {
 	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
 		// A tree can contain the policy before the agent has processed the event of the policy,
 		// so wait until the status contains its version.
-		return errors.Join(published(a, s), contains(s, np), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
+		return errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
 	})
 	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {
 		t.Errorf("owners %v, want the Node", got.OwnerReferences)
@@ -62,7 +62,7 @@ func TestNodeEnforcer(t *testing.T) {
 		if err := errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonEnforcing)); err != nil {
 			return err
 		}
-		if s.Acknowledged == nil || s.Acknowledged.Number != s.Published.Number || s.Acknowledged.Contains.NetworkPolicies == "" {
+		if s.Acknowledged == nil || s.Acknowledged.Number != s.Published.Number {
 			return fmt.Errorf("acknowledged %+v, published %+v", s.Acknowledged, s.Published)
 		}
 		if s.Kernel == nil || s.Kernel.Queueing != v1alpha1.QueueExpression || s.Kernel.Release == "" {
@@ -99,6 +99,9 @@ func TestNodeEnforcer(t *testing.T) {
 		t.Errorf("generation %d is published, want still %d", now, generation)
 	}
 	c.must(t, c.Get(t.Context(), client.ObjectKeyFromObject(got), got))
+	a.wantEnforcedCheck(t, "NetworkPolicy="+np.ResourceVersion, true)
+	a.wantEnforcedCheck(t, "NetworkPolicy=1&Pod=18446744073709551615", false)
+	a.wantEnforcedCheck(t, "NetworkPolicy=one", false)
 
 	// The Lease belongs to the NodeEnforcer, so it is deleted together with the NodeEnforcer.
 	var lease coordinationv1.Lease
@@ -122,6 +125,21 @@ func TestNodeEnforcer(t *testing.T) {
 	c.must(t, c.Delete(t.Context(), got))
 	c.policyFor(t, "db")
 	a.wantStatus(t, c, enforcing)
+}
+
+// wantEnforcedCheck waits until the check /enforced has the wanted result.
+func (a *agent) wantEnforcedCheck(t *testing.T, query string, want bool) {
+	t.Helper()
+	eventually.NoError(t, func() error {
+		response, err := http.Get("http://" + a.health + "/enforced?" + query)
+		if err != nil {
+			return err
+		}
+		if got := response.StatusCode == http.StatusOK; got != want {
+			return errors.Join(fmt.Errorf("/enforced?%s: %s", query, response.Status), response.Body.Close())
+		}
+		return response.Body.Close()
+	})
 }
 
 // acknowledge runs a dataplane that acknowledges each published tree.
@@ -168,19 +186,6 @@ func published(a *agent, s *v1alpha1.NodeEnforcerStatus) (err error) {
 		return fmt.Errorf("published %+v, want generation %d", s.Published, current.Generation())
 	}
 	return nil
-}
-
-// contains returns an error unless the published generation contains the current
-// version of a policy.
-func contains(s *v1alpha1.NodeEnforcerStatus, np *networkingv1.NetworkPolicy) error {
-	if s.Published == nil {
-		return errors.New("nothing is published")
-	}
-	order, err := resourceversion.CompareResourceVersion(s.Published.Contains.NetworkPolicies, np.ResourceVersion)
-	if err == nil && order < 0 {
-		err = fmt.Errorf("%+v, want the policy's resource version %s", s.Published, np.ResourceVersion)
-	}
-	return err
 }
 
 func conditionIs(s *v1alpha1.NodeEnforcerStatus, kind v1alpha1.ConditionType, reason v1alpha1.Reason) error {

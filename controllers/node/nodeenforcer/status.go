@@ -49,25 +49,16 @@ type Publication struct {
 	Took time.Duration
 	// Size is the size of the tree in bytes.
 	Size int64
-	// Contains lists the resource versions of the objects that the tree contains.
-	Contains v1alpha1.ResourceVersions
-}
-
-// Contents describes what a generation contains.
-type Contents struct {
-	// Versions lists the resource versions of the objects.
-	Versions v1alpha1.ResourceVersions
-	// Enforced contains the digests of the policies, in the form of digest.Join.
-	Enforced []byte
 }
 
 // Source computes the status of one node. Its methods must not be called concurrently.
 type Source struct {
 	// StateDir is the state directory of the node.
 	StateDir string
-	// ContentsOf returns the contents of a generation. It returns false if the generation is too
-	// old or was published by an earlier agent.
-	ContentsOf func(generation uint64) (Contents, bool)
+	// EnforcedBy returns the digests of the policies that a generation enforces, in the form of
+	// digest.Join. It returns false if the generation is too old or was published by an earlier
+	// agent.
+	EnforcedBy func(generation uint64) (digests []byte, ok bool)
 
 	// counted is the generation of the tree in which pods and policies were counted. addressed
 	// is the number of pods with addresses.
@@ -99,7 +90,6 @@ func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
 	if published := &o.Published; published.Generation != 0 {
 		out.Published = &v1alpha1.Generation{
 			Number: int64(published.Generation), Time: metav1.NewMicroTime(published.At.Truncate(time.Microsecond)),
-			Contains: published.Contains,
 		}
 		out.Tree = &v1alpha1.Tree{SizeBytes: published.Size, CompileMicroseconds: published.Took.Microseconds()}
 		if s.counted != published.Generation {
@@ -166,8 +156,8 @@ func (s *Source) describe(out *v1alpha1.NodeEnforcerStatus, running *report.Stat
 	if s.acknowledged != nil {
 		// While generations are published faster than statuses are read, the acknowledged
 		// generation is usually older than the published generation.
-		if c, ok := s.ContentsOf(uint64(s.acknowledged.Number)); ok {
-			s.acknowledged.Contains, s.enforced = c.Versions, append([]byte{}, c.Enforced...)
+		if digests, ok := s.EnforcedBy(uint64(s.acknowledged.Number)); ok {
+			s.enforced = append([]byte{}, digests...)
 		}
 	}
 	v := &running.Verdicts

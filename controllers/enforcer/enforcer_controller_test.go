@@ -168,6 +168,7 @@ func TestForeignChangesAreRepaired(t *testing.T) {
 	f.reportEnforcing("drift-a")
 	f.setRolledOut(1)
 	f.wantCondition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonAllNodes)
+	f.wantCondition(v1alpha1.ConditionProgressing, metav1.ConditionFalse, v1alpha1.ReasonAllNodes, "1 of 1 nodes run the current spec")
 
 	settled, status := o.written("daemonsets/sluice"), o.written("enforcers/default/status")
 	for range 20 {

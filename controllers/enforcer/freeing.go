@@ -98,10 +98,9 @@ func (r *Reconciler) enforceLeaving(ctx context.Context, enforcer *v1alpha1.Enfo
 		return r.removeDaemonSet(ctx, desired.LeavingName)
 	}
 	wanted, err := desired.LeavingDaemonSet(enforcer, r.namespace, r.image, l.leaving)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = r.owned.Apply(ctx, wanted)
 	}
-	_, err = r.owned.Apply(ctx, wanted)
 	return err
 }
 
@@ -205,7 +204,7 @@ func (r *Reconciler) freeAbandoned(
 		return nil, err
 	}
 	for _, n := range nodeEnforcersNamed(o, slices.Sorted(maps.Keys(out))) {
-		if err := record.Release(ctx, r.client, &n); ignoreOutdated(err) != nil {
+		if err := ignoreOutdated(record.Release(ctx, r.client, &n)); err != nil {
 			return nil, err
 		}
 	}
@@ -252,9 +251,9 @@ func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) 
 }
 
 func namesOf(list []v1alpha1.NodeEnforcer) []string {
-	var out []string
+	out := make([]string, len(list))
 	for i := range list {
-		out = append(out, list[i].Name)
+		out[i] = list[i].Name
 	}
 	return out
 }

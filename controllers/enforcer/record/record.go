@@ -63,7 +63,8 @@ func Release(ctx context.Context, c client.Writer, n client.Object) error {
 	if err != nil {
 		return fmt.Errorf("releasing NodeEnforcer %s: %w", n.GetName(), err)
 	}
-	if err := c.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+	err = client.IgnoreNotFound(c.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)))
+	if err != nil {
 		return fmt.Errorf("releasing NodeEnforcer %s: %w", n.GetName(), err)
 	}
 	return nil

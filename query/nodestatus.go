@@ -37,6 +37,7 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 	if b := s.Bridges; b != nil && len(b.Disabled) > 0 {
 		fmt.Fprintf(w, "NOT ENFORCED between the pods of %s:\n  load br_netfilter, and set to 1: %s\n", strings.Join(b.Names, ", "), strings.Join(b.Disabled, ", "))
 	}
+	s.writeBypassed(w)
 	fmt.Fprintln(w)
 	writeLine(w, "node", "%s", orNone(s.Node))
 	writeLine(w, "running for", "%s", age(s.Now, s.Started))
@@ -48,6 +49,9 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 			tagged = "not dropped: " + b.TaggedFrames
 		}
 		writeLine(w, "bridges", "%s; VLAN-tagged frames are %s", strings.Join(b.Names, ", "), tagged)
+	}
+	if p := s.PodPackets; p != nil {
+		writeLine(w, "packets of pods", "seen on %d interfaces, %d too idle to compare", p.Observed, p.Idle)
 	}
 	writeLine(w, "queueing", "%s, %s", orNone(s.Queueing), queueNumbers(s.QueueBase, s.Queues))
 	writeLine(w, "failure policy", "%s", s.FailurePolicy)
@@ -61,6 +65,17 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 		return fmt.Errorf("writing status: %w", err)
 	}
 	return nil
+}
+
+// writeBypassed writes the interfaces of pods whose packets bypass the rules.
+func (s *NodeStatus) writeBypassed(w io.Writer) {
+	if s.PodPackets == nil || s.PodPackets.Bypassed == 0 {
+		return
+	}
+	fmt.Fprintf(w, "NOT ENFORCED on %d interfaces of pods, because their packets bypass netfilter:\n", s.PodPackets.Bypassed)
+	for _, e := range s.PodPackets.Examples {
+		fmt.Fprintf(w, "  %s (pod %s): %d of %d packets were seen\n", e.Interface, e.Pod, e.Seen, e.Sent)
+	}
 }
 
 // summary returns a sentence that states which generation is enforced.

@@ -44,6 +44,10 @@ func TestNodeStatusText(t *testing.T) {
 	rejected.Published, rejected.Rejected = 8, &report.RejectedTree{At: now.Add(-3 * time.Second), Reason: "opening tree /run/sluice/tree/8.tree: corrupt tree: wrong checksum"}
 	behind.Published = 8
 	walking.Published, walking.Seen = 8, 8
+	bypassed := enforcing
+	bypassed.PodPackets = &report.PodPackets{Observed: 20, Bypassed: 1, Idle: 9, Examples: []report.BypassedInterface{
+		{Interface: "veth7", Pod: "shop/db", Sent: 200, Seen: 2},
+	}}
 	waiting := report.Status{
 		Started: now.Add(-5 * time.Second), QueueBase: 2700, Queues: 1,
 		FailurePolicy: "Open", Deny: "Reject", MarkMask: 0x60,
@@ -54,7 +58,7 @@ func TestNodeStatusText(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		status report.Status
-	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"no tree yet", waiting}, {"no tree yet, and packets are held", booted}} {
+	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"packets of a pod bypass netfilter", bypassed}, {"no tree yet", waiting}, {"no tree yet, and packets are held", booted}} {
 		fmt.Fprintf(&got, "## %s\n", c.name)
 		if err := query.NewNodeStatus(c.status, now).WriteText(&got); err != nil {
 			t.Fatal(err)

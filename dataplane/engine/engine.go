@@ -21,6 +21,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/masks"
+	"github.com/sluicenet/sluice/dataplane/observe"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -115,6 +116,8 @@ type Engine struct {
 	// linksMu guards found, which stores the links of pods that the last search found.
 	linksMu sync.Mutex
 	found   link.Links
+	// traffic compares the packets that pods send with the packets that the rules see.
+	traffic observe.Tracker
 	// untaken is closed when the engine stops writing the table.
 	untaken chan struct{}
 

@@ -35,7 +35,7 @@ func (e *Engine) Status() (report.Status, error) {
 	if holder != nil {
 		s.Held = holder.Status()
 	}
-	s.Bridges = e.bridgesStatus()
+	s.Bridges, s.PodPackets = e.bridgesStatus(), e.podPackets()
 	var err error
 	if s.Verdicts, err = pool.Stats(); err != nil || table == nil {
 		return s, err

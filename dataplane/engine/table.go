@@ -114,6 +114,8 @@ func (e *Engine) openTable() error {
 		Deny:          e.config.Deny,
 		Queueing:      e.kernel.Queueing,
 		Hold:          e.holder != nil,
+		// Without these counters, the status does not contain the packets of pods.
+		WithoutSetCounters: !e.kernel.SetCounters,
 	})
 	if err != nil {
 		return err
@@ -143,6 +145,7 @@ func (e *Engine) Reevaluate() {
 	var ctx context.Context
 	ctx, e.stopWalks = context.WithCancel(context.Background())
 	e.walking.Go(func() { e.walker.Run(ctx) })
+	e.walking.Go(func() { e.followTraffic(ctx) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnevaluated(ctx) })
 	}

@@ -29,10 +29,10 @@ type Bridge struct {
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
-		a := l.Attrs()
-		if l.Type() != "veth" || a.NetNsID < 0 || a.MasterIndex == 0 {
+		if !isPodPort(l) {
 			continue
 		}
+		a := l.Attrs()
 		if ports[a.MasterIndex] == nil {
 			ports[a.MasterIndex] = map[string]uint32{}
 		}

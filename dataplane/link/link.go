@@ -117,6 +117,9 @@ type Links struct {
 	Bridges []Bridge
 	// Interfaces contains all interfaces of the node.
 	Interfaces []Interface
+	// Direct contains the address of each pod to which a route leads directly. The value is the
+	// index of the interface through which the route leads.
+	Direct map[netip.Addr]uint32
 	// Routed contains the addresses of each pod that has its own link, in ascending order. The
 	// route to such an address leads directly through the link, so the route exists only while
 	// the pod's end of the link exists.
@@ -165,6 +168,7 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 	return Links{
 		Links: ruleset.Links{
 			Linked: linked,
+			Pods:   numbersOf(direct, pods.All),
 			Egress: egress,
 			Closed: slices.DeleteFunc(slices.Clone(egress), func(number uint32) bool {
 				_, found := slices.BinarySearch(open, number)
@@ -173,6 +177,7 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 		},
 		Bridges:    bridges,
 		Interfaces: interfaces,
+		Direct:     direct,
 		Routed: slices.DeleteFunc(slices.Clone(linked), func(a netip.Addr) bool {
 			return slices.ContainsFunc(interfaces, func(i Interface) bool { return i.Index == direct[a] && i.Shared })
 		}),

@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -95,7 +96,10 @@ func (n *node) want(when string, isolated, open []netip.Addr, want ruleset.Links
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	got.Interfaces, got.Routed = nil, nil
+	if pods := slices.Compact(slices.Sorted(maps.Values(got.Direct))); !slices.Equal(got.Pods, pods) {
+		n.t.Errorf("%s: the interfaces of pods are %v, want %v", when, got.Pods, pods)
+	}
+	got.Interfaces, got.Routed, got.Direct, got.Pods = nil, nil, nil, nil
 	if diff := cmp.Diff(link.Links{Links: want}, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		n.t.Errorf("%s (-want +got):\n%s", when, diff)
 	}

@@ -58,6 +58,9 @@ type Status struct {
 	// Bridges describes the bridges to which isolated pods are connected. It is nil if there
 	// are no such bridges.
 	Bridges *Bridges `json:"bridges,omitempty"`
+	// PodPackets describes whether the packets of pods reach the rules. It is nil if the kernel
+	// does not support counters in nftables sets, or if the dataplane has no rules.
+	PodPackets *PodPackets `json:"podPackets,omitempty"`
 	// Held describes the packets of pods that the tree in use does not contain yet.
 	Held Held `json:"held"`
 	// Reevaluated summarizes the re-evaluation of open connections.

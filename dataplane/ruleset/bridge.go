@@ -62,11 +62,11 @@ type Owner struct {
 // owned6 contain the addresses in Bridges.Owners. The sets owners4 and owners6 contain the
 // pairs of port and address in Bridges.Owners.
 var (
-	ports   = set{"ports", nftables.TypeIFIndex, binaryutil.NativeEndian}
-	owned4  = set{"owned4", nftables.TypeIPAddr, binaryutil.BigEndian}
-	owned6  = set{"owned6", nftables.TypeIP6Addr, binaryutil.BigEndian}
-	owners4 = set{"owners4", nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIPAddr), binaryutil.BigEndian}
-	owners6 = set{"owners6", nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIP6Addr), binaryutil.BigEndian}
+	ports   = set{name: "ports", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
+	owned4  = set{name: "owned4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}
+	owned6  = set{name: "owned6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}
+	owners4 = set{name: "owners4", keyType: nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIPAddr), order: binaryutil.BigEndian}
+	owners6 = set{name: "owners6", keyType: nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIP6Addr), order: binaryutil.BigEndian}
 
 	bridgeSets = []set{ports, owned4, owned6, owners4, owners6}
 )

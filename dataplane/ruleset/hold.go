@@ -29,12 +29,12 @@ const (
 // because of its source address. Likewise, a packet without an output interface is not held
 // because of its destination address.
 var (
-	known4 = addressSet{set{"known4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
-	known6 = addressSet{set{"known6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
+	known4 = addressSet{set{name: "known4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	known6 = addressSet{set{name: "known6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
 
 	knownSets = []addressSet{known4, known6}
 
-	uplinks = set{"uplinks", nftables.TypeIFIndex, binaryutil.NativeEndian}
+	uplinks = set{name: "uplinks", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
 )
 
 // knownRules returns the rules that send first packets of unknown pods to the hold queue.

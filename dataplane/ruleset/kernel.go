@@ -28,6 +28,9 @@ const (
 // Kernel describes the features of the running kernel that the rules of Sluice use.
 type Kernel struct {
 	Queueing Queueing
+	// SetCounters reports whether sets can count packets. Some kernels before Linux 5.11 do not
+	// support this.
+	SetCounters bool
 }
 
 // feature is a kernel feature that the table needs. A kernel without the feature rejects the
@@ -68,6 +71,7 @@ func FindKernel() (Kernel, error) {
 	if len(missing) > 0 {
 		return Kernel{}, fmt.Errorf("%w: missing: %s", ErrKernel, strings.Join(missing, "; "))
 	}
+	k.SetCounters = trySet(podLinks) == nil
 	return k, nil
 }
 
@@ -82,17 +86,35 @@ func FindBridgeTables() error {
 	return c.Flush()
 }
 
-// try returns an error if the kernel rejects the given rule. It uses a table without base
-// chains, because the kernel drops queued packets when a base chain is removed.
+// try returns an error if the kernel rejects the given rule.
 func try(rule expressions) error {
+	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
+		chain := c.AddChain(&nftables.Chain{Table: t, Name: "probe"})
+		if len(rule) > 0 {
+			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: append(rule, &expr.Verdict{Kind: expr.VerdictReturn})})
+		}
+		return nil
+	})
+}
+
+// trySet returns an error if the kernel rejects the given set of interfaces with one element.
+func trySet(s set) error {
+	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
+		return c.AddSet(s.of(t), []nftables.SetElement{{Key: native(loopbackIndex)}})
+	})
+}
+
+// tryTable returns an error if the kernel rejects the content that the function add adds to a
+// table. The table has no base chains, because the kernel drops queued packets when a base chain
+// is removed.
+func tryTable(add func(c *nftables.Conn, t *nftables.Table) error) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("opening netlink: %w", err)
 	}
 	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName + "-probe"})
-	chain := c.AddChain(&nftables.Chain{Table: t, Name: "probe"})
-	if len(rule) > 0 {
-		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: append(rule, &expr.Verdict{Kind: expr.VerdictReturn})})
+	if err := add(c, t); err != nil {
+		return err
 	}
 	c.DelTable(t)
 	return c.Flush()

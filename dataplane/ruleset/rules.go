@@ -79,6 +79,7 @@ func (c Config) chains() []chain {
 		{name: firstPackets, rules: c.firstPacketRules()},
 		{name: errorsIn, rules: c.errorRules()},
 	}, c.holdChains(), []chain{
+		observeChain(),
 		{name: evaluate, rules: c.evaluateReceivedRules(c.marksRule(), c.firstPacketsChain())},
 		// In the output hook, a packet has no input interface. In this hook, the kernel rejects
 		// rules that look up the reverse path.

@@ -12,11 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set describes an nftables set. The field `order` contains the byte order of the set's keys.
+// set describes an nftables set. The field `order` contains the byte order of the set's keys. If
+// counted is set, each key has a counter of the packets for which a rule has found the key.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
 	order   binaryutil.ByteOrder
+	counted bool
 }
 
 // The offsets of the source and destination addresses in IPv4 and IPv6 headers, in bytes.
@@ -36,10 +38,10 @@ type addressSet struct {
 // The addresses of isolated pods. Rules look up the source address of a packet in the
 // egress sets, and the destination address in the ingress sets.
 var (
-	egress4  = addressSet{set{"egress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
-	egress6  = addressSet{set{"egress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
-	ingress4 = addressSet{set{"ingress4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, destinationOffset4, 4}
-	ingress6 = addressSet{set{"ingress6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, destinationOffset6, 16}
+	egress4  = addressSet{set{name: "egress4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	egress6  = addressSet{set{name: "egress6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
+	ingress4 = addressSet{set{name: "ingress4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV4, destinationOffset4, 4}
+	ingress6 = addressSet{set{name: "ingress6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV6, destinationOffset6, 16}
 
 	egressSets   = []addressSet{egress4, egress6}
 	ingressSets  = []addressSet{ingress4, ingress6}
@@ -48,16 +50,16 @@ var (
 
 // The addresses in Links.Linked. Rules look up the source address of a packet.
 var (
-	linked4 = addressSet{set{"linked4", nftables.TypeIPAddr, binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
-	linked6 = addressSet{set{"linked6", nftables.TypeIP6Addr, binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
+	linked4 = addressSet{set{name: "linked4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
+	linked6 = addressSet{set{name: "linked6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
 
 	linkedSets = []addressSet{linked4, linked6}
 )
 
 // The interface indexes in Links.Egress and Links.Closed.
 var (
-	egressLinks = set{"egress-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
-	closedLinks = set{"closed-links", nftables.TypeIFIndex, binaryutil.NativeEndian}
+	egressLinks = set{name: "egress-links", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
+	closedLinks = set{name: "closed-links", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
 )
 
 // sets returns all sets of the table inet sluice.
@@ -66,14 +68,14 @@ func sets() []set {
 	for _, s := range slices.Concat(isolatedSets, linkedSets, knownSets) {
 		out = append(out, s.set)
 	}
-	return append(out, egressLinks, closedLinks, uplinks)
+	return append(out, egressLinks, closedLinks, uplinks, podLinks)
 }
 
 // hasFamilyOf reports whether the addresses in the set have the same family as the address a.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
-	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order}
+	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order, Counter: s.counted}
 }
 
 // Addresses contains the addresses of this node's pods. The lists may contain duplicates.
@@ -106,6 +108,9 @@ type Links struct {
 	Closed []uint32
 	// Uplinks contains the interfaces that do not lead to pods.
 	Uplinks []uint32
+	// Pods contains the interfaces that lead to pods. The rules count the packets that arrive on
+	// these interfaces.
+	Pods []uint32
 }
 
 // content maps the name of each set to the keys in the set. The keys are in the kernel's
@@ -130,7 +135,7 @@ func contentOf(a Addresses, l Links) content {
 		}
 	}
 	for name, links := range map[string][]uint32{
-		egressLinks.name: l.Egress, closedLinks.name: l.Closed, uplinks.name: append(l.Uplinks[:len(l.Uplinks):len(l.Uplinks)], 0),
+		egressLinks.name: l.Egress, closedLinks.name: l.Closed, podLinks.name: l.Pods, uplinks.name: append(l.Uplinks[:len(l.Uplinks):len(l.Uplinks)], 0),
 	} {
 		out[name] = keysOf(links)
 	}

@@ -63,6 +63,9 @@ type Config struct {
 	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
 	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
+	// WithoutSetCounters omits the counters of the packets of pods, which some kernels before
+	// Linux 5.11 do not support.
+	WithoutSetCounters bool
 	// Hold adds the rules that send first packets of unknown pods to the hold queue.
 	Hold bool
 }
@@ -170,6 +173,7 @@ func (t *Table) install(addresses Addresses) error {
 	t.conn.AddTable(t.table)
 	t.remove(foreign)
 	for _, s := range sets() {
+		s.counted = s.counted && !t.config.WithoutSetCounters
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)
 		}

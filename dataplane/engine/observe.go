@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/observe"
+	"github.com/sluicenet/sluice/dataplane/report"
+)
+
+const (
+	// observeInterval is the time between two samples of the counters of interfaces.
+	observeInterval = 5 * time.Second
+	// maxBypassedExamples limits the length of the list in the status.
+	maxBypassedExamples = 5
+)
+
+// followTraffic compares the counters of interfaces with the counters of the rules, until the
+// context ends.
+func (e *Engine) followTraffic(ctx context.Context) {
+	again := time.NewTicker(observeInterval)
+	defer again.Stop()
+	for {
+		if err := e.sampleTraffic(); err != nil && !errors.Is(err, os.ErrClosed) {
+			// If another program has removed the table, the repair installs the table again.
+			e.config.Log.V(1).Info("cannot compare the packets of pods", "reason", err.Error())
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sampleTraffic adds one sample for each interface that leads to pods. It reads the counters of the
+// rules last, so that the rules have seen at least the packets that the interface has counted.
+func (e *Engine) sampleTraffic() error {
+	sent, err := e.links.Sent()
+	if err != nil {
+		return err
+	}
+	seen, err := e.table.PodPackets()
+	if err != nil {
+		return err
+	}
+	samples := map[uint32]observe.Sample{}
+	for index, n := range seen {
+		if from, ok := sent[index]; ok {
+			samples[index] = observe.Sample{Sent: from, Seen: n}
+		}
+	}
+	e.traffic.Add(samples, time.Now())
+	return nil
+}
+
+// podPackets returns the status of the packets of pods, or nil if no interface can be compared.
+func (e *Engine) podPackets() *report.PodPackets {
+	states := e.traffic.States()
+	if len(states) == 0 {
+		return nil
+	}
+	var out report.PodPackets
+	for _, index := range slices.Sorted(maps.Keys(states)) {
+		switch s := states[index]; {
+		case !s.Compared:
+			out.Idle++
+		case !s.Bypassed:
+			out.Observed++
+		default:
+			out.Bypassed++
+			if len(out.Examples) < maxBypassedExamples {
+				out.Examples = append(out.Examples, e.bypassed(index, s.Sample))
+			}
+		}
+	}
+	return &out
+}
+
+// bypassed describes an interface whose packets bypass the rules.
+func (e *Engine) bypassed(index uint32, s observe.Sample) report.BypassedInterface {
+	out := report.BypassedInterface{Sent: s.Sent, Seen: s.Seen}
+	e.statusMu.Lock()
+	names := e.seen.Names
+	e.statusMu.Unlock()
+	e.linksMu.Lock()
+	defer e.linksMu.Unlock()
+	for _, i := range e.found.Interfaces {
+		if i.Index == index {
+			out.Interface, out.Bridge = i.Name, i.Shared
+		}
+	}
+	for address, leading := range e.found.Direct {
+		if name := names[address]; leading == index && (out.Pod == "" || name < out.Pod) {
+			out.Pod = name
+		}
+	}
+	return out
+}

@@ -64,6 +64,10 @@ const (
 	// while the node holds no packets, and for 10 minutes after the failure policy decided
 	// about packets of new pods.
 	ConditionHeldPacketsEvaluated ConditionType = "HeldPacketsEvaluated"
+	// ConditionPacketsObserved is True while the packets that pods of the node send reach the
+	// rules. It is False while packets bypass the rules, so that no policy applies to them. It
+	// is Unknown until a pod has sent enough packets.
+	ConditionPacketsObserved ConditionType = "PacketsObserved"
 )
 
 // ConditionDegraded is True while something does not work as expected. Enforcers and
@@ -147,6 +151,15 @@ const (
 	// ReasonBridgesUnfiltered: frames between the pods of a bridge bypass the rules. Either
 	// br_netfilter is off, or the rules cannot drop frames with a VLAN tag.
 	ReasonBridgesUnfiltered Reason = "BridgesUnfiltered"
+	// ReasonPacketsSeen: the packets that pods send reach the rules.
+	ReasonPacketsSeen Reason = "PacketsSeen"
+	// ReasonPacketsBypassNetfilter: the interface of a pod receives packets that do not reach
+	// the rules.
+	ReasonPacketsBypassNetfilter Reason = "PacketsBypassNetfilter"
+	// ReasonTooFewPackets: no pod has sent enough packets yet.
+	ReasonTooFewPackets Reason = "TooFewPackets"
+	// ReasonPacketsNotCounted: the packets of pods cannot be counted.
+	ReasonPacketsNotCounted Reason = "PacketsNotCounted"
 	// ReasonCNIResults: the addresses of new pods are read from the CNI results of the
 	// node.
 	ReasonCNIResults Reason = "CNIResults"

@@ -117,9 +117,10 @@ type NodeEnforcerStatus struct {
 
 	// conditions are Ready (policies are enforced on this node), Synced (the published
 	// generation is up to date with the API server), Degraded (the node does not work as
-	// expected), PodsKnownEarly (the addresses of new pods are known before the pods start)
-	// and HeldPacketsEvaluated (policies decide about the first packets of new pods). The
-	// operator adds Responding (the agent renews its Lease).
+	// expected), PodsKnownEarly (the addresses of new pods are known before the pods start),
+	// HeldPacketsEvaluated (policies decide about the first packets of new pods) and
+	// PacketsObserved (the packets of pods reach the rules). The operator adds Responding (the
+	// agent renews its Lease).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

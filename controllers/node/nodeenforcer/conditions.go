@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/message"
+	"github.com/sluicenet/sluice/controllers/node/observed"
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
@@ -44,6 +45,8 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behi
 			"the dataplane does not enforce any generation yet")
 	case running.Bridges != nil && len(running.Bridges.Disabled) > 0:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBridgesUnfiltered, unfiltered(running.Bridges))
+	case observed.Bypass(running) != "":
+		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPacketsBypassNetfilter, observed.Bypass(running))
 	case behind:
 		return v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonWaitingForDataplane,
 			"the dataplane enforces an earlier generation")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/node/newpods"
+	"github.com/sluicenet/sluice/controllers/node/observed"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -106,7 +107,7 @@ func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
 	s.observeProgress(out.Published, o.At)
 	behind := o.At.Sub(s.progressed) > behindDelay
 	out.Conditions = append(
-		[]metav1.Condition{readyCondition(&out, o.Dataplane, behind), syncedCondition(o), s.degradedCondition(o)},
+		[]metav1.Condition{readyCondition(&out, o.Dataplane, behind), syncedCondition(o), s.degradedCondition(o), observed.Condition(o.Dataplane)},
 		s.newPods.At(newpods.Observation{
 			Sandboxes: o.Sandboxes, SandboxesErr: o.SandboxesErr, AddressedPods: s.addressed, Dataplane: o.Dataplane,
 		}, o.At)...)

@@ -38,11 +38,11 @@ func failureOf(c *corev1.ContainerStatus) string {
 	}
 	for _, state := range []corev1.ContainerState{c.State, c.LastTerminationState} {
 		if t := state.Terminated; t != nil && t.ExitCode != 0 {
-			return fmt.Sprintf("%s ended with code %d: %s", c.Name, t.ExitCode, firstNonEmpty(lastLine(t.Message), t.Reason, "no message"))
+			return fmt.Sprintf("%s ended with code %d: %s", c.Name, t.ExitCode, cmp.Or(lastLine(t.Message), t.Reason, "no message"))
 		}
 	}
 	if w := c.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
-		return fmt.Sprintf("%s is waiting: %s", c.Name, firstNonEmpty(w.Message, w.Reason, "no reason given"))
+		return fmt.Sprintf("%s is waiting: %s", c.Name, cmp.Or(w.Message, w.Reason, "no reason given"))
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -38,7 +39,7 @@ func (p *pending) addUnproved(node string, proofs proofs) {
 	if failure != "" {
 		p.faults = append(p.faults, node+": "+failure)
 	}
-	p.nodes = append(p.nodes, node+": "+firstNonEmpty(failure, "no proof yet"))
+	p.nodes = append(p.nodes, node+": "+cmp.Or(failure, "no proof yet"))
 }
 
 // proofs contains the results of uninstall pods by node. A ready pod proves that the dataplane

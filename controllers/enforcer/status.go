@@ -344,12 +344,6 @@ const templateGeneration = "pod-template-generation"
 // rolling reports whether pods are being replaced because the spec changed.
 func (r *rollup) rolling() bool { return r.replacing || r.counts.UpToDate < r.counts.Desired }
 
-// firstNonEmpty returns the first text that is not empty. At least one text must not be
-// empty.
-func firstNonEmpty(texts ...string) string {
-	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
-}
-
 // faultOf returns the fault that the agent of a node reports, or "" if there is none.
 func faultOf(n *v1alpha1.NodeEnforcer) string {
 	degraded := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionDegraded))

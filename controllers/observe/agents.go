@@ -79,7 +79,7 @@ func (a *agents) get(ctx context.Context, node, path string) (io.ReadCloser, err
 		DialContext: a.dial, TLSClientConfig: certificate.Pinned(fingerprint), TLSHandshakeTimeout: connectTimeout,
 		ResponseHeaderTimeout: responseTimeout, DisableKeepAlives: true,
 	}
-	response, err := transport.RoundTrip(request) //nolint:bodyclose // The caller closes the body.
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("connecting to the agent of node %s: %v", node, err))
 	}

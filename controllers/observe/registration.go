@@ -86,13 +86,18 @@ func (r *registration) run(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-			defer cancel()
-			if err := r.update(ctx, false); err != nil {
-				r.log.Error(err, "The registration of the API for observers cannot be removed")
-			}
+			r.end(context.WithoutCancel(ctx))
 			return
 		}
+	}
+}
+
+// end removes this operator from the registration.
+func (r *registration) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if err := r.update(ctx, false); err != nil {
+		r.log.Error(err, "The registration of the API for observers cannot be removed")
 	}
 }
 
@@ -118,7 +123,8 @@ func (r *registration) update(ctx context.Context, serving bool) error {
 		return err
 	}
 	before := newAPIService()
-	if err := r.client.Get(ctx, client.ObjectKeyFromObject(before), before); client.IgnoreNotFound(err) != nil {
+	err = client.IgnoreNotFound(r.client.Get(ctx, client.ObjectKeyFromObject(before), before))
+	if err != nil {
 		return fmt.Errorf("reading the APIService: %w", err)
 	}
 	text, _, _ := unstructured.NestedString(before.Object, "spec", "caBundle")

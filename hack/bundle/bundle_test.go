@@ -60,21 +60,22 @@ func nested(t *testing.T, in *unstructured.Unstructured, path ...string) any {
 	return value
 }
 
-// TestPermissionsMatchRoles checks that the bundle grants the operator the same
-// rights as config/rbac.
+// TestPermissionsMatchRoles checks that the bundle grants the service accounts of the operator
+// the same rights as config/rbac.
 func TestPermissionsMatchRoles(t *testing.T) {
 	kinds := map[string]string{"ClusterRole": "clusterPermissions", "Role": "permissions"}
 	want, got := map[string]any{}, map[string]any{}
-	for _, role := range objects(t, root+"/config/rbac/operator/role.yaml") {
-		want[kinds[role.GetKind()]] = role.Object["rules"]
+	for _, file := range []string{"role.yaml", "observer.yaml"} {
+		for _, role := range objects(t, root+"/config/rbac/operator/"+file) {
+			if permissions, ok := kinds[role.GetKind()]; ok {
+				want[permissions+" of "+role.GetName()] = role.Object["rules"]
+			}
+		}
 	}
 	for _, permissions := range kinds {
 		for _, permission := range nested(t, csv(t), "spec", "install", "spec", permissions).([]any) {
 			p := permission.(map[string]any)
-			if p["serviceAccountName"] != "sluice-operator" {
-				t.Errorf("%s: service account %s", permissions, p["serviceAccountName"])
-			}
-			got[permissions] = p["rules"]
+			got[permissions+" of "+p["serviceAccountName"].(string)] = p["rules"]
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

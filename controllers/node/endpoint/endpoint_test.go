@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -119,7 +120,7 @@ func (f *fixture) get(path, token string) (int, string) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	line, err := bufio.NewReader(response.Body).ReadString('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		f.t.Fatal(err)
 	}
 	return response.StatusCode, line
@@ -192,7 +193,10 @@ func TestOnlyOneNode(t *testing.T) {
 func TestOtherCertificate(t *testing.T) {
 	f := newFixture(t, "node-a")
 	f.client = &http.Client{Transport: &http.Transport{TLSClientConfig: certificate.Pinned(strings.Repeat("0", 64))}}
-	_, err := f.client.Get(fmt.Sprintf("https://127.0.0.1:%d/metrics", f.endpoint.Published().Port))
+	response, err := f.client.Get(fmt.Sprintf("https://127.0.0.1:%d/metrics", f.endpoint.Published().Port))
+	if err == nil {
+		err = response.Body.Close()
+	}
 	if err == nil || !strings.Contains(err.Error(), certificate.ErrOtherCertificate.Error()) {
 		t.Errorf("connecting to another certificate: %v", err)
 	}

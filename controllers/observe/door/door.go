@@ -5,9 +5,10 @@ package door
 import "github.com/sluicenet/sluice/controllers/access"
 
 const (
-	// Group and Version identify the API with which users read the status and the flow
-	// events of nodes. The operator serves it through the API server.
-	Group   = "observe.policy.sluice.dev"
+	// Group is the group of the API with which users read the status and the flow events of
+	// nodes. The operator serves this API through the API server.
+	Group = "observe.policy.sluice.dev"
+	// Version is the version of this API.
 	Version = "v1alpha1"
 	// Flows is the resource of the flow events of a node. The right to read them is the verb
 	// watch. Statuses is the resource of the statuses of dataplanes. The right to read them is

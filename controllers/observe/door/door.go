@@ -11,9 +11,10 @@ const (
 	// Version is the version of this API.
 	Version = "v1alpha1"
 	// Flows is the resource of the flow events of a node. The right to read them is the verb
-	// watch. Statuses is the resource of the statuses of dataplanes. The right to read them is
-	// the verb get. The name of an object is the name of the node.
-	Flows    = "nodeflows"
+	// watch. The name of an object is the name of the node.
+	Flows = "nodeflows"
+	// Statuses is the resource of the statuses of dataplanes. The right to read them is the verb
+	// get. The name of an object is the name of the node.
 	Statuses = "nodestatuses"
 
 	// FlowsPath and StatusPath are the paths of an agent.

@@ -21,7 +21,8 @@ BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
 # For `make test`: the packages and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
-# For `make demo` and `make lab`: arguments, such as '-f my-manifests' or '--nodes 5'.
+# For `make demo`, `make lab` and `make cluster-e2e`: arguments, such as
+# '-f my-manifests', '--nodes 5' or '-kill-operator 5s'.
 ARGS ?=
 
 # Empty for root; otherwise the command that becomes root and keeps the environment.
@@ -151,7 +152,7 @@ check-image: ## Build the image twice with buildah and check its properties (nee
 
 .PHONY: cluster-e2e
 cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG and test it; AGNHOST is the image of the test clients
-	$(GO) run ./hack/clustere2e -image "$(IMAGE)" -agnhost "$(AGNHOST)"
+	$(GO) run ./hack/clustere2e -image "$(IMAGE)" -agnhost "$(AGNHOST)" $(ARGS)
 
 .PHONY: race
 race: ## Run all tests with the race detector (needs root and a C compiler)

@@ -18,6 +18,8 @@ type cluster struct {
 	// config is the directory that contains the kustomize bases. plugin is the path of the
 	// kubectl plugin.
 	config, plugin string
+	// killInterval is the time between two kills of the operator; 0 means that it is not killed.
+	killInterval time.Duration
 }
 
 // step is one named step of the test.

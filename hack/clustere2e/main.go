@@ -36,6 +36,7 @@ func run() error {
 	flag.StringVar(&c.image, "image", "", "`image` of Sluice, by its name on the nodes")
 	flag.StringVar(&c.agnhost, "agnhost", "", "`image` of agnhost, the server and client of the Kubernetes tests")
 	flag.StringVar(&c.config, "config", "config", "`directory` with the kustomize bases")
+	flag.DurationVar(&c.killInterval, "kill-operator", 0, "kill the operator's pod at this `interval` while policies are enforced; 0 for never")
 	sluice := flag.String("sluice", "bin/sluice", "`program` that is the kubectl plugin")
 	flag.Parse()
 	for name, value := range map[string]string{"image": c.image, "agnhost": c.agnhost} {
@@ -70,10 +71,14 @@ func link(program, directory string) (string, error) {
 	return plugin, os.Symlink(program, plugin)
 }
 
-// runSteps runs the steps in order and stops after the first step that fails.
+// runSteps runs the steps in order and stops after the first step that fails. While policies are
+// enforced, it kills the operator at each killInterval.
 func (c *cluster) runSteps(ctx context.Context) error {
-	for _, s := range []step{
-		{"the operator runs", c.install},
+	installed := []step{{"the operator runs", c.install}}
+	if c.killInterval == 0 {
+		installed = append(installed, step{"the operator is restarted", c.restartOperator})
+	}
+	enforced := []step{
 		{"an Enforcer is available on every node", c.enforce},
 		{"servers and clients run", c.deploy},
 		{"without policies, every connection is allowed", c.reachable},
@@ -82,11 +87,25 @@ func (c *cluster) runSteps(ctx context.Context) error {
 		{"the commands work on the cluster", c.commands},
 		{"a change of the Enforcer is rolled out, and policies are enforced meanwhile", c.reconfigure},
 		{"the pods on nodes are restarted, and policies are enforced meanwhile", c.restartNodes},
-		{"the operator is restarted", c.restartOperator},
 		{"nodes that are no longer selected are freed, and enforce again when they are selected", c.leaveAndReturn},
 		{"a deleted Enforcer leaves no rule on any node", c.disable},
-		{"nothing is left in the cluster", c.uninstall},
-	} {
+	}
+	removed := []step{{"nothing is left in the cluster", c.uninstall}}
+	if err := c.each(ctx, installed); err != nil {
+		return err
+	}
+	killing := c.startKilling(ctx, c.killInterval)
+	err := c.each(ctx, enforced)
+	killing.stop()
+	if err != nil {
+		return err
+	}
+	return c.each(ctx, removed)
+}
+
+// each runs steps in order and stops after the first step that fails.
+func (c *cluster) each(ctx context.Context, steps []step) error {
+	for _, s := range steps {
 		if err := c.do(ctx, s); err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// The zero value of a decision denies the flow.
+// TestZeroDecisionDenies checks that the verdict of an uninitialized rule.Decision is Deny.
 func TestZeroDecisionDenies(t *testing.T) {
 	if v := (rule.Decision{}).Verdict(); v != rule.Deny {
 		t.Errorf("got %s", v)

@@ -58,7 +58,7 @@ type deployment struct {
 	namespace int
 	app, tier string
 	hash      string
-	// The indexes of the deployment's pods are first to last-1.
+	// The deployment's pods have the indexes from first, inclusive, to last, exclusive.
 	first, last int
 }
 

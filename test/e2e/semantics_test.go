@@ -260,7 +260,7 @@ var rows = map[string]row{
 	},
 }
 
-// TestSemantics tests each row with a separate dataplane.
+// TestSemantics runs each test case in a new lab with a new dataplane.
 func TestSemantics(t *testing.T) {
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {

@@ -51,8 +51,7 @@ func (r *runningPod) host() *lab.Host {
 }
 
 // end starts the termination of the pod. If the pod still runs at the given time, it is killed.
-// If the pod is already terminating, the given time replaces the time killAt, unless it is
-// later than killAt.
+// If end is called again, the earlier of the two times applies.
 func (r *runningPod) end(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

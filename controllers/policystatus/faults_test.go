@@ -101,8 +101,8 @@ func TestStartOfPodWritesOnlyItsPolicies(t *testing.T) {
 const quiet = 5 * time.Second
 
 // TestRestartWritesNothing checks that a restarted operator writes nothing if nothing changed
-// while it was down, and that all statuses are soon right if something changed. This takes about
-// 2 seconds if no other process uses the processors.
+// while it was down, and that all statuses are soon right if something changed. The limit is far
+// above the goal of 5 seconds, because other tests use the processors at the same time.
 func TestRestartWritesNothing(t *testing.T) {
 	const nodes, policies, limit = 20, 200, 20 * time.Second
 	f := newFixture(t)

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/node"
@@ -68,6 +69,7 @@ type traffic struct{ received, sent, requests atomic.Int64 }
 
 func newAgents(b *testing.B, count int) *agents {
 	b.Helper()
+	ctrllog.SetLogger(logr.Discard())
 	s := &agents{server: startServer(b)}
 	config := s.server.Config()
 	config.QPS = -1

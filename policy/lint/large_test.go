@@ -116,7 +116,7 @@ func TestLargePolicy(t *testing.T) {
 			}
 			took, memory := measure(check)
 			t.Logf("%d KB: %d findings, %s, %d KiB", np.Size()>>10, len(findings), took, memory>>10)
-			if took > maxTime || memory > maxMemory {
+			if !slowed && (took > maxTime || memory > maxMemory) {
 				t.Errorf("%s and %d MiB, want at most %s and %d MiB", took, memory>>20, maxTime, maxMemory>>20)
 			}
 			count := map[string]int{}
@@ -208,7 +208,7 @@ func TestLargePolicyOnTheCommandLine(t *testing.T) {
 			}
 			s.Load(policy.Objects{Policies: []*policy.Policy{p}, Namespaces: []policy.Namespace{{Name: "shop"}}})
 			took, memory := measure(func() { lint.Run(s) })
-			if t.Logf("%s, %d KiB", took, memory>>10); took > 10*time.Second {
+			if t.Logf("%s, %d KiB", took, memory>>10); !slowed && took > 10*time.Second {
 				t.Errorf("%s, want at most 10 s", took)
 			}
 		})

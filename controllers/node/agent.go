@@ -183,7 +183,9 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
 		Cache:          caches,
 		Logger:         o.Log,
-		// Two agents can run on a node, so the agent itself serves metrics and health checks.
+		// The agent itself serves metrics and health checks. While the pod of the node is
+		// replaced, two agents run on the node, and the servers of the manager would use the
+		// same ports.
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
 	})

@@ -126,7 +126,8 @@ func startOperator(t *testing.T, namespace string) (address string, stop func())
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	// No kube-proxy runs here, so the Service is an alias of the loopback address.
+	// No kube-proxy runs here, so the Service has no cluster IP: the API server connects to the
+	// host localhost instead.
 	err = server.Client(t).Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: service},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},

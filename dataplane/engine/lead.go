@@ -215,8 +215,9 @@ func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *h
 	return successor, nil
 }
 
-// forget closes the engine of a dataplane that takes the table again, if no tree is published.
-// In this case, another process has uninstalled the rules in the meantime.
+// forget is called when the dataplane gets the right to write the table. It closes the engine if
+// the dataplane had this right before and no tree is published now. In this case, another process
+// has uninstalled the rules after this dataplane lost the right.
 func (d *Dataplane) forget(first bool) error {
 	if first {
 		return nil

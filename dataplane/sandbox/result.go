@@ -135,11 +135,10 @@ func (r *result) addresses() ([]netip.Addr, error) {
 }
 
 // hostInterface returns the name of the last interface outside the pod, or "" if there is no
-// such interface. The parameter own is the name of the interface inside the pod. The plugins
-// bridge and ptp list the interfaces in the order from the node to the pod, so the last
-// interface without a sandbox is the node's end of the pod's veth pair. Some plugins list the
-// interface inside the pod without a sandbox, so hostInterface ignores interfaces with the name
-// own.
+// such interface. An interface is outside the pod if its field `sandbox` is empty. The plugins
+// bridge and ptp list the node's interfaces first, so the last interface outside the pod is the
+// node's end of the pod's veth pair. Some plugins leave the field empty for the interface inside
+// the pod, too. The parameter own is the name of this interface, and hostInterface ignores it.
 func (r *result) hostInterface(own string) string {
 	name := ""
 	for _, i := range r.Interfaces {

@@ -52,8 +52,8 @@ func (p *pass) inPrefix(prefix netip.Prefix, s span) span {
 	return span{from, from + n}
 }
 
-// inExcepts returns the addresses of a span that the excepts of the block contain, in ascending
-// order. The spans can overlap.
+// inExcepts returns, for each except of the block that contains addresses of the given span, the
+// span of these addresses. The results are sorted by their first address, and can overlap.
 func (p *pass) inExcepts(b *policy.Block, in span) []span {
 	if in.from == in.to {
 		return nil

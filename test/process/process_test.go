@@ -3,6 +3,8 @@ package process_test
 import (
 	"os"
 	"os/exec"
+	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,7 +19,23 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "echo":
 		os.Stdout.WriteString(strings.Join(os.Args[1:], " "))
+	case "wait":
+		waitForStop(os.Args[1])
 	}
+}
+
+// waitForStop waits for SIGTERM and exits with the given code.
+func waitForStop(code string) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	os.Stdout.WriteString("ready")
+	<-stop
+	os.Stdout.WriteString("stopping")
+	exitCode, err := strconv.Atoi(code)
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(exitCode)
 }
 
 func TestSelfRunsTheRole(t *testing.T) {
@@ -31,10 +49,9 @@ func TestSelfRunsTheRole(t *testing.T) {
 }
 
 func TestStopEndsTheProcess(t *testing.T) {
-	const script = `trap 'echo stopping; exit $0' TERM; echo ready; while :; do read -t 1 _ <> <(:); done`
 	for code, wantError := range map[string]bool{"0": false, "3": true} {
-		p := process.MustStart(t, "script", exec.Command("bash", "-c", script, code), nil)
-		eventually.True(t, "the script is ready", func() bool { return p.Log() == "ready" })
+		p := process.MustStart(t, "wait", process.Self("wait", code), nil)
+		eventually.True(t, "the process is ready", func() bool { return p.Log() == "ready" })
 		err := p.Stop()
 		if (err != nil) != wantError {
 			t.Errorf("exit code %s: error %v, want one: %t", code, err, wantError)

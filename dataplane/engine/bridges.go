@@ -84,6 +84,19 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 // forwards between its own ports traverse the nftables rules.
 var bridgeSettings = []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"}
 
+// disabledBridgeSettings returns the names of the settings that are not 1.
+func disabledBridgeSettings() []string {
+	var out []string
+	for _, name := range bridgeSettings {
+		// If br_netfilter is not loaded, the setting does not exist.
+		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+		if err != nil || strings.TrimSpace(string(value)) == "0" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // bridgesStatus returns the status of the bridges to which isolated pods are connected, or nil
 // if there are no such bridges.
 func (e *Engine) bridgesStatus() *report.Bridges {
@@ -93,16 +106,9 @@ func (e *Engine) bridgesStatus() *report.Bridges {
 	if len(b.found) == 0 {
 		return nil
 	}
-	out := &report.Bridges{}
+	out := &report.Bridges{Disabled: disabledBridgeSettings()}
 	for _, found := range b.found {
 		out.Names = append(out.Names, found.Name)
-	}
-	for _, name := range bridgeSettings {
-		// If br_netfilter is not loaded, the setting does not exist.
-		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
-		if err != nil || strings.TrimSpace(string(value)) == "0" {
-			out.Disabled = append(out.Disabled, name)
-		}
 	}
 	if b.err != nil {
 		out.TaggedFrames = b.err.Error()

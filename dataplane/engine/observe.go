@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/observe"
 	"github.com/sluicenet/sluice/dataplane/report"
 )
@@ -40,7 +41,7 @@ func (e *Engine) followTraffic(ctx context.Context) {
 // sampleTraffic adds one sample for each interface that leads to pods. It reads the counters of the
 // rules last, so that the rules have seen at least the packets that the interface has counted.
 func (e *Engine) sampleTraffic() error {
-	sent, err := e.links.Sent()
+	traffic, err := e.links.Traffic()
 	if err != nil {
 		return err
 	}
@@ -48,14 +49,26 @@ func (e *Engine) sampleTraffic() error {
 	if err != nil {
 		return err
 	}
+	disabled := len(disabledBridgeSettings()) > 0
 	samples := map[uint32]observe.Sample{}
 	for index, n := range seen {
-		if from, ok := sent[index]; ok {
-			samples[index] = observe.Sample{Sent: from, Seen: n}
+		if t, ok := traffic[index]; ok {
+			samples[index] = sampleOf(t, n, disabled)
 		}
 	}
 	e.traffic.Add(samples, time.Now())
 	return nil
+}
+
+// sampleOf returns the sample of an interface. If br_netfilter is disabled, the packets that a
+// bridge delivers to the node still reach the rules, for example the replies to requests that
+// bypass the rules. The sample then contains only the packets that the bridge forwards between its
+// ports.
+func sampleOf(t link.Traffic, seen uint64, disabled bool) observe.Sample {
+	if !disabled {
+		return observe.Sample{Sent: t.Sent, Seen: seen}
+	}
+	return observe.Sample{Sent: t.Sent - min(t.Sent, t.Delivered), Seen: seen - min(seen, t.Delivered)}
 }
 
 // podPackets returns the status of the packets of pods, or nil if no interface can be compared.

@@ -7,11 +7,20 @@ import (
 	rtnl "github.com/vishvananda/netlink"
 )
 
-// Sent returns the number of packets that each interface has received from the pods to which it
-// leads. The key is the index of the interface. For a bridge, it is the sum over the ports that
-// lead to other network namespaces. The map omits all other interfaces that can lead to several
-// pods, because the kernel does not count the packets of their pods.
-func (f *Finder) Sent() (map[uint32]uint64, error) {
+// Traffic contains the packet counters of an interface that leads to pods.
+type Traffic struct {
+	// Sent is the number of packets that the interface has received from its pods.
+	Sent uint64
+	// Delivered is the number of packets that a bridge has delivered to the node itself. It has
+	// forwarded the other packets to its ports. It is 0 for an interface that is not a bridge.
+	Delivered uint64
+}
+
+// Traffic returns the counters of each interface that leads to pods. The key is the index of the
+// interface. For a bridge, Sent is the sum over the ports that lead to other network namespaces.
+// The map omits all other interfaces that can lead to several pods, because the kernel does not
+// count the packets of their pods.
+func (f *Finder) Traffic() (map[uint32]Traffic, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.routes == nil {
@@ -21,16 +30,23 @@ func (f *Finder) Sent() (map[uint32]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the counters of interfaces: %w", err)
 	}
-	out := map[uint32]uint64{}
+	out := map[uint32]Traffic{}
+	add := func(index int, t Traffic) {
+		sum := out[uint32(index)]
+		out[uint32(index)] = Traffic{Sent: sum.Sent + t.Sent, Delivered: sum.Delivered + t.Delivered}
+	}
 	for _, l := range links {
 		a := l.Attrs()
-		if !pairs[l.Type()] || a.Statistics == nil {
-			continue
+		switch {
+		case a.Statistics == nil:
+		case l.Type() == "bridge":
+			add(a.Index, Traffic{Delivered: a.Statistics.RxPackets})
+		case pairs[l.Type()]:
+			add(a.Index, Traffic{Sent: a.Statistics.RxPackets})
+			if isPodPort(l) {
+				add(a.MasterIndex, Traffic{Sent: a.Statistics.RxPackets})
+			}
 		}
-		if isPodPort(l) {
-			out[uint32(a.MasterIndex)] += a.Statistics.RxPackets
-		}
-		out[uint32(a.Index)] += a.Statistics.RxPackets
 	}
 	return out, nil
 }

@@ -130,3 +130,33 @@ func TestPacketsThatBypassNetfilter(t *testing.T) {
 			p.Examples[0].Interface == s.pod("shop/db").Interface && p.Examples[0].Sent >= 100 && !p.Examples[0].Bridge
 	})
 }
+
+// The packets between the pods of a bridge bypass netfilter while br_netfilter is off. The pod
+// shop/web replies to each datagram with an ICMP error through its gateway, which is the bridge
+// itself. These errors still reach the rules.
+func TestPacketsOnABridgeThatBypassNetfilter(t *testing.T) {
+	t.Parallel()
+	s := newCluster(t, map[string]string{"shop/web": onlyProbe})
+	s.bridge()
+	s.must(s.host("shop/db").Do(func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		// Without this route, the pod sends the packets to its gateway, which is the node.
+		to, err := netlink.ParseIPNet(s.address("shop/web", families[0]).String() + "/32")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: to})
+	}))
+	s.start("--deny", "Drop")
+	s.datagramsToWeb()
+	s.wantPodPackets("the packets of shop/db are observed", func(p *report.PodPackets) bool {
+		return p.Observed == 1 && p.Bypassed == 0
+	})
+	s.must(s.nodes["one"].Sysctl("net/bridge/bridge-nf-call-iptables", "0"))
+	s.wantPodPackets("the packets of the bridge bypass netfilter", func(p *report.PodPackets) bool {
+		return p.Observed == 0 && p.Bypassed == 1 && p.Examples[0].Interface == "cni0" && p.Examples[0].Bridge
+	})
+}

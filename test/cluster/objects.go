@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 )
 
 // Objects contains the objects that can affect a verdict. No function modifies these objects.
@@ -22,13 +23,15 @@ type Objects struct {
 	Nodes      []*corev1.Node
 	Pods       []*corev1.Pod
 	Policies   []*networkingv1.NetworkPolicy
+	// ClusterNetworkPolicies contains the policies of the Admin and the Baseline tier.
+	ClusterNetworkPolicies []*v1beta1.ClusterNetworkPolicy
 }
 
 // Change represents an event that a watch delivers.
 type Change struct {
-	// Object is a *Namespace, *Node, *Pod or *NetworkPolicy. If Deleted is false, Object has
-	// its state after the change. If Deleted is true, Object has its last state before the
-	// deletion.
+	// Object is a *Namespace, *Node, *Pod, *NetworkPolicy or *ClusterNetworkPolicy. If Deleted
+	// is false, Object has its state after the change. If Deleted is true, Object has its last
+	// state before the deletion.
 	Object  metav1.Object
 	Deleted bool
 }
@@ -44,13 +47,15 @@ func (o *Objects) Apply(c Change) {
 		o.Pods = replace(o.Pods, object, c.Deleted)
 	case *networkingv1.NetworkPolicy:
 		o.Policies = replace(o.Policies, object, c.Deleted)
+	case *v1beta1.ClusterNetworkPolicy:
+		o.ClusterNetworkPolicies = replace(o.ClusterNetworkPolicies, object, c.Deleted)
 	}
 }
 
 // Created returns one change for the creation of each object. The order is: namespaces, nodes,
-// pods, policies.
+// pods, NetworkPolicies, ClusterNetworkPolicies.
 func (o *Objects) Created() []Change {
-	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies))
+	changes := make([]Change, 0, len(o.Namespaces)+len(o.Nodes)+len(o.Pods)+len(o.Policies)+len(o.ClusterNetworkPolicies))
 	for _, object := range o.Namespaces {
 		changes = append(changes, Change{Object: object})
 	}
@@ -61,6 +66,9 @@ func (o *Objects) Created() []Change {
 		changes = append(changes, Change{Object: object})
 	}
 	for _, object := range o.Policies {
+		changes = append(changes, Change{Object: object})
+	}
+	for _, object := range o.ClusterNetworkPolicies {
 		changes = append(changes, Change{Object: object})
 	}
 	return changes
@@ -88,7 +96,7 @@ func (o *Objects) String() string {
 // String returns the change as one line. The line contains "delete" and the name of the object,
 // or "set" and the object as JSON.
 func (c Change) String() string {
-	kind := strings.TrimPrefix(fmt.Sprintf("%T", c.Object), "*v1.")
+	_, kind, _ := strings.Cut(fmt.Sprintf("%T", c.Object), ".")
 	if c.Deleted {
 		return fmt.Sprintf("delete %s %s/%s", kind, c.Object.GetNamespace(), c.Object.GetName())
 	}
